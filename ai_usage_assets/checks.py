@@ -1,0 +1,570 @@
+"""What must hold, and what stops the line.
+
+Belongs here: every asset check, what it looks at, and what it tells the person who finds it red: what is wrong, how much
+money it touches, what to do. Does not: the numbers themselves (`sql/`). A check that must stop what is built from the
+asset, and fail the run, is blocking; everything else only tells. Results are also kept in `ops_check_results`. Messages
+carry days, ids and dollars, never e-mail addresses.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pandera.errors
+
+from ai_usage_assets import catalogue, days
+from ai_usage_assets.days import TRAILING_DAYS, DayRange
+from ai_usage_assets.schemas import OPS_CHECK_RESULTS, RAW_MAPPING_SHEET, Table
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.vendors import anthropic, cursor
+from ai_usage_assets.warehouses import Parameters, Row, Warehouse
+
+# A message is read by a person; the table has the rest.
+_DAYS_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a check may look at: the warehouse, and the days of the run."""
+
+    warehouse: Warehouse
+    chosen: DayRange
+    today: date
+
+    def rows(self, sql: str) -> list[Row]:
+        """The rows of a query over @start_day to @end_day; @today is known too."""
+        return self.warehouse.rows(sql, self.parameters)
+
+    @property
+    def parameters(self) -> Parameters:
+        """The days as query parameters."""
+        return {"start_day": self.chosen.first, "end_day": self.chosen.last, "today": self.today}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: a short line, and the dollars it touches where it touches money."""
+
+    line: str
+    amount_usd: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One asset check. `find` returns what is wrong; nothing means it holds. `advice` says what to do then."""
+
+    asset: str
+    name: str
+    holds: str
+    advice: str
+    find: Callable[[Subject], Sequence[Finding]]
+    blocking: bool = True
+
+
+def asset_checks() -> list[dg.AssetChecksDefinition]:
+    """Every check as Dagster knows it."""
+    return [_definition(check) for check in CHECKS]
+
+
+def _definition(check: Check) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=check.asset,
+        name=check.name,
+        description=f"{check.holds} {check.advice}",
+        blocking=check.blocking,
+        required_resource_keys={"warehouse", "settings"},
+    )
+    def run(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        settings: Settings = context.resources.settings
+        warehouse: Warehouse = context.resources.warehouse
+        today = settings.now().date()
+        everything = DayRange(min(settings.start_date, today), today)
+        chosen = days.of_run(context.run.tags) or everything
+        findings = check.find(Subject(warehouse, chosen, today))
+        passed = not findings
+        message = check.holds if passed else f"{_told(findings)} {check.advice}"
+        amounts = [finding.amount_usd for finding in findings if finding.amount_usd is not None]
+        touched = sum(amounts, Decimal(0)) if amounts else None
+        warehouse.upsert(
+            OPS_CHECK_RESULTS,
+            ("run_id", "asset", "check_name"),
+            [
+                {
+                    "run_id": context.run.run_id,
+                    "checked_at": datetime.now(UTC),
+                    "asset": check.asset,
+                    "check_name": check.name,
+                    "passed": passed,
+                    "severity": dg.AssetCheckSeverity.ERROR.value,
+                    "blocking": check.blocking,
+                    "amount_usd": touched,
+                    "message": message,
+                }
+            ],
+        )
+        metadata: dict[str, Any] = {"days": str(chosen)}
+        if touched is not None:
+            metadata["touches_usd"] = f"{touched:,.2f}"
+        if findings:
+            metadata["findings"] = dg.MetadataValue.md("\n".join(f"* {finding.line}" for finding in findings))
+        return dg.AssetCheckResult(
+            passed=passed, severity=dg.AssetCheckSeverity.ERROR, description=message, metadata=metadata
+        )
+
+    return run
+
+
+def _told(findings: Sequence[Finding]) -> str:
+    named = "; ".join(finding.line for finding in findings[:_DAYS_NAMED])
+    more = len(findings) - _DAYS_NAMED
+    return f"{named}; and {more} more." if more > 0 else f"{named}."
+
+
+def _usd(amount: Decimal | None) -> str:
+    return "nothing" if amount is None else f"${amount:,.2f}"
+
+
+# --- control totals: what is held equals what the vendor says in total -----------------------------------------------
+
+_ANTHROPIC_CONTROLS = f"""
+WITH detail AS (
+  SELECT usage_date, SUM(amount_usd) AS amount_usd, COUNT(*) AS records
+  FROM ai_usage.stg_anthropic_cost WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+), control AS (
+  SELECT 'the day total' AS control, usage_date, SUM(amount_usd) AS amount_usd
+  FROM ai_usage.stg_anthropic_cost_total WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+  UNION ALL
+  SELECT 'the cost components', usage_date, SUM(amount_usd)
+  FROM ai_usage.stg_anthropic_cost_components WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+  UNION ALL
+  SELECT 'the actor types', usage_date, SUM(amount_usd)
+  FROM ai_usage.stg_anthropic_cost_by_actor_type WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+)
+SELECT
+  COALESCE(detail.usage_date, control.usage_date) AS usage_date,
+  control.control,
+  detail.amount_usd AS detail_usd,
+  control.amount_usd AS control_usd
+FROM detail
+FULL OUTER JOIN control ON control.usage_date = detail.usage_date
+WHERE ABS(COALESCE(detail.amount_usd, 0) - COALESCE(control.amount_usd, 0))
+  > COALESCE(detail.records, 0) * NUMERIC '{anthropic.ROW_ROUNDING_USD:f}'
+ORDER BY usage_date, control
+"""
+
+
+def _anthropic_control_total(subject: Subject) -> list[Finding]:
+    return [
+        Finding(
+            f"{row['usage_date']}: the records add up to {_usd(row['detail_usd'])}, "
+            f"{row['control'] or 'no control total'} to {_usd(row['control_usd'])}",
+            abs((row["detail_usd"] or Decimal(0)) - (row["control_usd"] or Decimal(0))),
+        )
+        for row in subject.rows(_ANTHROPIC_CONTROLS)
+    ]
+
+
+_CURSOR_CONTROLS = """
+WITH event AS (
+  SELECT usage_date, COUNT(*) AS records, SUM(amount_usd) AS amount_usd
+  FROM ai_usage.stg_cursor_usage_events WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+)
+SELECT
+  entry.usage_date,
+  COALESCE(event.records, 0) AS records,
+  entry.expected_records,
+  COALESCE(event.amount_usd, 0) AS amount_usd,
+  COALESCE(entry.amount_usd, 0) AS landed_usd
+FROM ai_usage.ops_asset_days AS entry
+LEFT JOIN event ON event.usage_date = entry.usage_date
+WHERE entry.asset = 'raw_cursor_usage_events'
+  AND entry.usage_date BETWEEN @start_day AND @end_day
+  AND entry.completed_at IS NOT NULL
+  AND (
+    COALESCE(event.records, 0) <> entry.expected_records
+    OR COALESCE(event.amount_usd, 0) <> COALESCE(entry.amount_usd, 0)
+  )
+ORDER BY entry.usage_date
+"""
+
+
+def _cursor_control_total(subject: Subject) -> list[Finding]:
+    return [
+        Finding(
+            f"{row['usage_date']}: {row['records']:,} events worth {_usd(row['amount_usd'])} are held, Cursor counted "
+            f"{row['expected_records']:,} and {_usd(row['landed_usd'])} were landed",
+            abs(row["amount_usd"] - row["landed_usd"]),
+        )
+        for row in subject.rows(_CURSOR_CONTROLS)
+    ]
+
+
+# --- the unit of money: cents taken for dollars, or dollars for cents ------------------------------------------------
+
+# A blended million tokens has cost between 0.05 and 30 dollars since 2023; a factor of 100 leaves these bounds.
+_LOWEST_USD_PER_MTOK, _HIGHEST_USD_PER_MTOK = Decimal("0.002"), Decimal(200)
+# Prices and habits move by small factors from day to day; a wrong unit is a factor of 100.
+_JUMP = 30
+# Below these a day is too small to judge.
+_SMALLEST_USD, _SMALLEST_TOKENS = Decimal(1), 100_000
+
+_ANTHROPIC_PRICE = """
+WITH cost AS (
+  SELECT usage_date, SUM(amount_usd) AS amount_usd FROM ai_usage.stg_anthropic_cost
+  WHERE usage_date BETWEEN @past_day AND @end_day GROUP BY usage_date
+), token AS (
+  SELECT usage_date, SUM(total_tokens) AS tokens FROM ai_usage.stg_anthropic_usage
+  WHERE usage_date BETWEEN @past_day AND @end_day GROUP BY usage_date
+), classic AS (
+  SELECT usage_date, SUM(amount_usd) AS amount_usd FROM ai_usage.stg_anthropic_cost_report
+  WHERE usage_date BETWEEN @past_day AND @end_day GROUP BY usage_date
+)
+SELECT cost.usage_date, cost.amount_usd, token.tokens, classic.amount_usd AS other_usd
+FROM cost
+JOIN token ON token.usage_date = cost.usage_date
+LEFT JOIN classic ON classic.usage_date = cost.usage_date
+ORDER BY cost.usage_date
+"""
+
+_CURSOR_PRICE = """
+SELECT
+  usage_date,
+  SUM(amount_usd) AS amount_usd,
+  SUM(uncached_input_tokens + cache_write_tokens + cache_read_tokens + output_tokens) AS tokens,
+  SUM(model_usd) AS other_usd
+FROM ai_usage.stg_cursor_usage_events
+WHERE usage_date BETWEEN @past_day AND @end_day AND uncached_input_tokens IS NOT NULL
+GROUP BY usage_date
+ORDER BY usage_date
+"""
+
+
+def _unit_sentinel(query: str, other: str) -> Callable[[Subject], list[Finding]]:
+    def find(subject: Subject) -> list[Finding]:
+        past = subject.chosen.first - timedelta(days=TRAILING_DAYS)
+        measured = [
+            row
+            for row in subject.warehouse.rows(query, {**subject.parameters, "past_day": past})
+            if row["tokens"] and row["tokens"] >= _SMALLEST_TOKENS and row["amount_usd"] != 0
+        ]
+        prices = {row["usage_date"]: row["amount_usd"] * 1_000_000 / row["tokens"] for row in measured}
+        usual = sorted(prices.values())[len(prices) // 2] if prices else Decimal(0)
+        findings = []
+        for row in measured:
+            day, amount, price = row["usage_date"], row["amount_usd"], prices[row["usage_date"]]
+            if day < subject.chosen.first:
+                continue
+            big = max(abs(amount), abs(row["other_usd"] or Decimal(0))) >= _SMALLEST_USD
+            reasons = []
+            if big and not _LOWEST_USD_PER_MTOK <= abs(price) <= _HIGHEST_USD_PER_MTOK:
+                reasons.append(f"no model costs {_usd(price)} per million tokens")
+            if big and _far(price, usual):
+                reasons.append(f"{_usd(price)} per million tokens where {_usd(usual)} is usual")
+            if big and row["other_usd"] and _far(amount, row["other_usd"]):
+                reasons.append(f"{other} says {_usd(row['other_usd'])}")
+            if reasons:
+                findings.append(Finding(f"{day}: {_usd(amount)}, but {' and '.join(reasons)}", abs(amount)))
+        return findings
+
+    return find
+
+
+def _far(value: Decimal, reference: Decimal) -> bool:
+    return abs(value) > _JUMP * abs(reference) or abs(value) * _JUMP < abs(reference)
+
+
+# --- typed, built and attributed without losing a cent ---------------------------------------------------------------
+
+
+def _typed(table: str, columns: Sequence[str], event_at: str | None = None) -> Callable[[Subject], list[Finding]]:
+    conditions = {f"{column} is missing": f"{column} IS NULL" for column in columns}
+    if event_at:
+        conditions["the event is of another day"] = f"DATE({event_at}) <> usage_date"
+    counts = ", ".join(f"COUNTIF({condition}) AS c{n}" for n, condition in enumerate(conditions.values()))
+    query = (
+        f"SELECT usage_date, COUNT(*) AS records, {counts} FROM ai_usage.{table} "
+        "WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date ORDER BY usage_date"
+    )
+
+    def find(subject: Subject) -> list[Finding]:
+        return [
+            Finding(f"{row['usage_date']}: {reason} in {row[f'c{n}']:,} of {row['records']:,} records")
+            for row in subject.rows(query)
+            for n, reason in enumerate(conditions)
+            if row[f"c{n}"]
+        ]
+
+    return find
+
+
+_ALLOWED = {
+    "cost_basis": ("billed", "included", "seat"),
+    "vendor": ("anthropic", "cursor"),
+    "principal_type": (
+        "user",
+        "service_account",
+        "federated",
+        "api_key",
+        "automation",
+        "cloud_agent",
+        "none",
+        "workspace",
+    ),
+}
+
+
+def _schema(table: Table) -> Callable[[Subject], list[Finding]]:
+    schema = table.check_schema({name: _ALLOWED[name] for name in table.column_names if name in _ALLOWED})
+    scope = f"WHERE {table.partition_by} BETWEEN @start_day AND @end_day" if table.partition_by else ""
+    query = f"SELECT {', '.join(table.column_names)} FROM ai_usage.{table.name} {scope}"
+
+    def find(subject: Subject) -> list[Finding]:
+        # Arrow types keep decimals and whole numbers exact; pandas' own would make floats of them.
+        frame = subject.warehouse.query(query, subject.parameters).to_pandas(types_mapper=pd.ArrowDtype)
+        try:
+            schema.validate(frame, lazy=True)
+        except pandera.errors.SchemaErrors as errors:
+            # Counts only: the failing cells may be e-mail addresses.
+            counts = errors.failure_cases.groupby(["column", "check"]).size()
+            return [Finding(f"{column}: {check} fails for {n:,} rows") for (column, check), n in counts.items()]
+        return []
+
+    return find
+
+
+def _equals_raw(table: str, source: str, measures: Sequence[str]) -> Callable[[Subject], list[Finding]]:
+    sums = ", ".join(f"COALESCE(SUM({measure}), 0) AS {measure}" for measure in measures)
+    scope = "WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date"
+    built = ", ".join(f"COALESCE(built.{measure}, 0) AS built_{measure}" for measure in measures)
+    typed = ", ".join(f"COALESCE(typed.{measure}, 0) AS typed_{measure}" for measure in measures)
+    query = (
+        f"WITH built AS (SELECT usage_date, {sums} FROM ai_usage.{table} {scope}), "
+        f"typed AS (SELECT usage_date, {sums} FROM ai_usage.{source} {scope}) "
+        f"SELECT COALESCE(built.usage_date, typed.usage_date) AS usage_date, {built}, {typed} "
+        "FROM built FULL OUTER JOIN typed ON typed.usage_date = built.usage_date ORDER BY usage_date"
+    )
+
+    def find(subject: Subject) -> list[Finding]:
+        return [
+            Finding(
+                f"{row['usage_date']}: {measure} is {row[f'built_{measure}']:,} here and {row[f'typed_{measure}']:,} in "
+                f"{source}",
+                abs(row[f"built_{measure}"] - row[f"typed_{measure}"]) if measure.endswith("_usd") else None,
+            )
+            for row in subject.rows(query)
+            for measure in measures
+            if row[f"built_{measure}"] != row[f"typed_{measure}"]
+        ]
+
+    return find
+
+
+_ATTRIBUTION = """
+WITH before_it AS (
+  SELECT 'anthropic' AS vendor, 'billed' AS cost_basis, usage_date, SUM(amount_usd) AS amount_usd
+  FROM ai_usage.fct_anthropic_cost_daily WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+  UNION ALL
+  SELECT 'cursor', cost_basis, usage_date, SUM(amount_usd)
+  FROM ai_usage.fct_cursor_usage_daily WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY cost_basis, usage_date
+  UNION ALL
+  SELECT vendor, 'seat', usage_date, SUM(amount_usd)
+  FROM ai_usage.dim_seat_day WHERE usage_date BETWEEN @start_day AND @end_day AND is_paid GROUP BY vendor, usage_date
+), after_it AS (
+  SELECT vendor, cost_basis, usage_date, SUM(amount_usd) AS amount_usd
+  FROM ai_usage.fct_cost_daily WHERE usage_date BETWEEN @start_day AND @end_day
+  GROUP BY vendor, cost_basis, usage_date
+)
+SELECT
+  COALESCE(before_it.usage_date, after_it.usage_date) AS usage_date,
+  COALESCE(before_it.vendor, after_it.vendor) AS vendor,
+  COALESCE(before_it.cost_basis, after_it.cost_basis) AS cost_basis,
+  COALESCE(before_it.amount_usd, 0) AS before_usd,
+  COALESCE(after_it.amount_usd, 0) AS after_usd
+FROM before_it
+FULL OUTER JOIN after_it
+  ON after_it.vendor = before_it.vendor
+  AND after_it.cost_basis = before_it.cost_basis
+  AND after_it.usage_date = before_it.usage_date
+WHERE COALESCE(before_it.amount_usd, 0) <> COALESCE(after_it.amount_usd, 0)
+ORDER BY usage_date, vendor, cost_basis
+"""
+
+
+def _attribution_preserves_sums(subject: Subject) -> list[Finding]:
+    return [
+        Finding(
+            f"{row['usage_date']} {row['vendor']} {row['cost_basis']}: ${row['before_usd']:,f} before attribution, "
+            f"${row['after_usd']:,f} after",
+            abs(row["before_usd"] - row["after_usd"]),
+        )
+        for row in subject.rows(_ATTRIBUTION)
+    ]
+
+
+# --- nothing missing -------------------------------------------------------------------------------------------------
+
+_INCOMPLETE = """
+SELECT asset, usage_date, status, message, amount_usd
+FROM ai_usage.kpi_completeness
+WHERE status IN ('failed', 'incomplete', 'not_loaded')
+  AND vendor <> 'sheet'
+  AND (
+    usage_date BETWEEN @start_day AND @end_day
+    OR (usage_date = @today AND asset IN (SELECT DISTINCT asset FROM ai_usage.ops_asset_days WHERE NOT is_daily))
+  )
+ORDER BY asset, usage_date
+"""
+
+
+def _every_day_complete(subject: Subject) -> list[Finding]:
+    findings = []
+    by_cause: dict[tuple[str, str, str], list[Row]] = {}
+    for row in subject.rows(_INCOMPLETE):
+        by_cause.setdefault((row["asset"], row["status"], row["message"] or ""), []).append(row)
+    for (asset, status, message), rows in by_cause.items():
+        first, last = rows[0]["usage_date"], rows[-1]["usage_date"]
+        amounts = [row["amount_usd"] for row in rows if row["amount_usd"] is not None]
+        held = f", {_usd(sum(amounts, Decimal(0)))} held from before" if amounts else ""
+        span = f"{len(rows)} days from {first} to {last}" if len(rows) > 1 else f"{first}"
+        findings.append(
+            Finding(
+                f"{asset}: {span} {status.replace('_', ' ')}{held}" + (f" ({message.rstrip('.')})" if message else ""),
+                sum(amounts, Decimal(0)) if amounts else None,
+            )
+        )
+    return findings
+
+
+_SHEET_TABS = f"""
+SELECT asset, message FROM ai_usage.ops_asset_days
+WHERE asset LIKE '{RAW_MAPPING_SHEET.name}/%' AND usage_date = @today AND status = 'failed'
+ORDER BY asset
+"""
+
+
+def _tabs_accepted(subject: Subject) -> list[Finding]:
+    return [
+        Finding(f"tab {row['asset'].partition('/')[2]}: {str(row['message']).rstrip('.')}")
+        for row in subject.rows(_SHEET_TABS)
+    ]
+
+
+_SEND_RAW = "What was built before stays. Run the days again; if it stays, open the day's raw records."
+_UNIT_ADVICE = "What was built before stays. Check whether the vendor changed the unit before letting it through."
+_BUILT_ADVICE = "This is a fault of the transformation, not of the vendor: rebuild with `ai-usage run --job rebuild`."
+
+
+def _built_checks() -> Iterable[Check]:
+    """Every curated table holds its own schema."""
+    for table in catalogue.models():
+        if table.layer == "curated" and not table.is_view:
+            yield Check(
+                table.name,
+                "schema",
+                "Every required column is filled and every listed value is known.",
+                _BUILT_ADVICE,
+                _schema(table),
+            )
+
+
+_MONEY = ("amount_usd",)
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        anthropic.RAW_COST.name,
+        "schema",
+        "Every record of the bill has a day, dollars and list dollars.",
+        _SEND_RAW,
+        _typed("stg_anthropic_cost", ("amount_usd", "list_amount_usd")),
+    ),
+    Check(
+        anthropic.RAW_COST.name,
+        "control_total",
+        "The records of every day add up to Anthropic's own total, its components and its actor types.",
+        _SEND_RAW,
+        _anthropic_control_total,
+    ),
+    Check(
+        anthropic.RAW_COST.name,
+        "unit_sentinel",
+        "Dollars per token are what models cost: cents are not taken for dollars, nor dollars for cents.",
+        _UNIT_ADVICE,
+        _unit_sentinel(_ANTHROPIC_PRICE, "the classic cost report"),
+    ),
+    Check(
+        anthropic.RAW_USAGE.name,
+        "schema",
+        "Every record of the usage has a count of tokens.",
+        _SEND_RAW,
+        _typed("stg_anthropic_usage", ("total_tokens",)),
+    ),
+    Check(
+        cursor.RAW_EVENTS.name,
+        "schema",
+        "Every event has a time within its day, dollars and a cost basis.",
+        _SEND_RAW,
+        _typed("stg_cursor_usage_events", ("event_at", "amount_usd", "cost_basis"), event_at="event_at"),
+    ),
+    Check(
+        cursor.RAW_EVENTS.name,
+        "control_total",
+        "As many events are held as Cursor counts, and their dollars are those that were landed.",
+        _SEND_RAW,
+        _cursor_control_total,
+    ),
+    Check(
+        cursor.RAW_EVENTS.name,
+        "unit_sentinel",
+        "Dollars per token are what models cost: cents are not taken for dollars, nor dollars for cents.",
+        _UNIT_ADVICE,
+        _unit_sentinel(_CURSOR_PRICE, "the price of the models within the events"),
+    ),
+    *_built_checks(),
+    Check(
+        "fct_anthropic_cost_daily",
+        "equals_raw",
+        "The table adds up to its raw records, day by day, to the last digit.",
+        _BUILT_ADVICE,
+        _equals_raw("fct_anthropic_cost_daily", "stg_anthropic_cost", ("amount_usd", "list_amount_usd")),
+    ),
+    Check(
+        "fct_anthropic_tokens_daily",
+        "equals_raw",
+        "The table adds up to its raw records, day by day.",
+        _BUILT_ADVICE,
+        _equals_raw("fct_anthropic_tokens_daily", "stg_anthropic_usage", ("total_tokens", "requests")),
+    ),
+    Check(
+        "fct_cursor_usage_daily",
+        "equals_raw",
+        "The table adds up to its raw records, day by day, to the last digit.",
+        _BUILT_ADVICE,
+        _equals_raw("fct_cursor_usage_daily", "stg_cursor_usage_events", ("amount_usd", "output_tokens")),
+    ),
+    Check(
+        "fct_cost_daily",
+        "attribution_preserves_sums",
+        "Dollars before and after attribution are equal to the last digit, per vendor, day and cost basis.",
+        _BUILT_ADVICE,
+        _attribution_preserves_sums,
+    ),
+    Check(
+        "kpi_completeness",
+        "every_day_complete",
+        "Every day of the run is held whole, for every vendor that is configured.",
+        "Run the days again with `ai-usage run` when the cause is gone; what is held stays until then.",
+        _every_day_complete,
+    ),
+    Check(
+        RAW_MAPPING_SHEET.name,
+        "tabs_accepted",
+        "Every tab of the mapping sheet could be used.",
+        "Mend the tab; until then its last good version serves.",
+        _tabs_accepted,
+        blocking=False,
+    ),
+)

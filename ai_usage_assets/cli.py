@@ -1,0 +1,128 @@
+"""`ai-usage`: the commands a person types, or a scheduler.
+
+Belongs here: arguments, and becoming the right process. Does not: work. `run` chooses and validates days, prints the
+Dagster command and becomes it, because `dagster job execute` itself accepts a day that is not over, one that is in the
+future, and a range that is empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from ai_usage_assets import days, launch
+from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.settings import Settings, SettingsError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; 0 = all well, 1 = the work failed, 2 = it was asked for wrongly."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        code: int = parsed.command(parsed)
+    except OperatorError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]ai-usage:[/] {escape(str(error))}", highlight=False)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ai-usage", description="Who spends what on AI tools, and is it right?")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    run = commands.add_parser("run", help="pull, land, build and check finished UTC days")
+    run.add_argument("--day", default="yesterday", help="last day: yesterday (default) or YYYY-MM-DD, in UTC")
+    run.add_argument(
+        "--days",
+        type=int,
+        default=days.TRAILING_DAYS,
+        help=f"how many days, ending with --day (default {days.TRAILING_DAYS}: vendors restate that long)",
+    )
+    run.add_argument("--job", choices=("daily", "rebuild"), default="daily", help="rebuild asks no vendor")
+    run.add_argument("--accept-loss", action="store_true", help="let an empty day or a shrunken tab replace a full one")
+    run.add_argument("--dry-run", action="store_true", help="only say which days and which command")
+    run.set_defaults(command=_run)
+
+    demo = commands.add_parser("demo", help="two months of a simulated company, in a warehouse of its own")
+    demo.set_defaults(command=_demo)
+
+    ui = commands.add_parser("ui", help="the Dagster UI; without any key, on the demo's company")
+    ui.add_argument("--port", type=int, default=3000, help="port on this machine (default 3000)")
+    ui.set_defaults(command=_ui)
+
+    status = commands.add_parser("status", help="which days are there, the last runs, failed checks")
+    status.add_argument("--days", type=int, default=40, help="how many days back (default 40)")
+    status.set_defaults(command=_status)
+
+    simulator = commands.add_parser("simulator", help="serve simulated Anthropic, Cursor and Sheets APIs on loopback")
+    simulator.add_argument("--seed", type=int, default=7, help="which company (default 7)")
+    simulator.add_argument("--ports", type=int, nargs=3, default=(8701, 8702, 8703), metavar="PORT")
+    simulator.set_defaults(command=_simulator)
+    return parser
+
+
+# A command's heavier imports wait until it runs: `--help` and `--dry-run` answer at once.
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    settings = Settings.from_environment()
+    chosen = days.choose(settings.now(), settings.start_date, day=parsed.day, days=parsed.days)
+    command = launch.job(settings, chosen, parsed.job, accept_loss=parsed.accept_loss)
+    terminal = Console(stderr=True, soft_wrap=True, highlight=False)
+    terminal.print(f"{parsed.job}: {chosen} (UTC), {len(chosen)} day{'s' * (len(chosen) != 1)}")
+    terminal.print(f"[dim]$ {escape(str(command))}[/]")
+    if not parsed.dry_run:
+        command.become()
+    return 0
+
+
+def _demo(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import demo
+
+    return demo.run(Console(), Console(stderr=True))
+
+
+def _ui(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import demo
+
+    settings = Settings.from_environment()
+    if settings.anthropic_key or settings.cursor_key or settings.sheet_id:
+        launch.ui(settings, parsed.port).become()
+    Console(stderr=True).print("No key is set, so the UI opens on the simulated company of `ai-usage demo`.")
+    with demo.company() as (_, environment):
+        return launch.ui(Settings.from_environment(environment), parsed.port).start(environment).wait()
+
+
+def _status(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import screens
+    from ai_usage_assets.resources import open_warehouse
+
+    settings = Settings.from_environment()
+    if not settings.duckdb_path.exists():
+        raise SettingsError(
+            f"There is no warehouse at {settings.duckdb_path} yet: `ai-usage run` makes it (AI_USAGE_DUCKDB_PATH)."
+        )
+    screens.status(open_warehouse(settings), Console(), days_back=parsed.days)
+    return 0
+
+
+def _simulator(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import demo
+    from ai_usage_assets.simulator import Simulator
+
+    settings = Settings.from_environment()
+    simulator = Simulator(settings.now(), seed=parsed.seed)
+    with simulator.serve(ports=tuple(parsed.ports)) as urls:
+        terminal = Console(soft_wrap=True, highlight=False)
+        terminal.print("Simulated vendors, until Ctrl-C. In another terminal:")
+        for name, value in demo.environment(simulator, urls).items():
+            terminal.print(f"export {name}={value}")
+        terminal.print("ai-usage run")
+        signal.pause()
+    return 0

@@ -1,0 +1,113 @@
+"""The UTC clock of the project: which days there are, which are finished, when a vendor's day is settled.
+
+Belongs here: arithmetic on days, and how a Dagster run is told its days. Does not: what happens on a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from ai_usage_assets.errors import OperatorError
+
+ONE_DAY = timedelta(days=1)
+
+# Vendors restate: Anthropic's day is final at the latest 39 days later, Cursor's 35. Re-pulling 40 covers both.
+TRAILING_DAYS = 40
+
+
+class DayError(OperatorError):
+    """A day or range that cannot be run; the message says which days can."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class DayRange:
+    """An inclusive, non-empty range of UTC days."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise DayError(f"The range ends ({self.last}) before it begins ({self.first}).")
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + timedelta(days=n) for n in range(len(self)))
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __str__(self) -> str:
+        return f"{self.first}" if len(self) == 1 else f"{self.first} to {self.last}"
+
+
+def start_of(day: date) -> datetime:
+    """Midnight UTC at which the day begins."""
+    return datetime.combine(day, time(), UTC)
+
+
+def end_of(day: date) -> datetime:
+    """Midnight UTC at which the day is over (exclusive)."""
+    return start_of(day + ONE_DAY)
+
+
+def last_finished(now: datetime) -> date:
+    """The latest UTC day that is over at `now`: UTC yesterday."""
+    return now.astimezone(UTC).date() - ONE_DAY
+
+
+def choose(now: datetime, start_date: date, *, day: str = "yesterday", days: int = TRAILING_DAYS) -> DayRange:
+    """The days of a run: `days` days ending with `day`, clipped at the first day there is.
+
+    Raises DayError for a day that is not finished, lies before `start_date`, or cannot be read.
+    """
+    latest = last_finished(now)
+    if day == "yesterday":
+        last = latest
+    else:
+        try:
+            last = date.fromisoformat(day)
+        except ValueError:
+            raise DayError(f"--day is {day!r}; it takes yesterday or a day such as 2026-01-31.") from None
+    if days < 1:
+        raise DayError(f"--days is {days}; it takes 1 or more.")
+    if last > latest:
+        raise DayError(f"{last} is not over yet in UTC; the latest finished day is {latest}.")
+    if last < start_date:
+        raise DayError(f"{last} is before the first day there is, {start_date} (AI_USAGE_START_DATE).")
+    return DayRange(max(start_date, last - timedelta(days=days - 1)), last)
+
+
+def windows(days: Sequence[date], size: int) -> list[DayRange]:
+    """The days as contiguous ranges of at most `size` days, oldest first; duplicates count once."""
+    found: list[DayRange] = []
+    for day in sorted(set(days)):
+        previous = found[-1] if found else None
+        if previous and day == previous.last + ONE_DAY and len(previous) < size:
+            found[-1] = DayRange(previous.first, day)
+        else:
+            found.append(DayRange(day, day))
+    return found
+
+
+def of_run(tags: Mapping[str, str]) -> DayRange | None:
+    """The days a Dagster run is for, from its tags; None for a run without days."""
+    one = tags.get("dagster/partition")
+    first = tags.get("dagster/asset_partition_range_start", one)
+    last = tags.get("dagster/asset_partition_range_end", one)
+    if not first or not last:
+        return None
+    return DayRange(date.fromisoformat(first), date.fromisoformat(last))
+
+
+def run_tags(days: DayRange) -> dict[str, str]:
+    """The tags that make a Dagster run load these days."""
+    if len(days) == 1:
+        return {"dagster/partition": days.first.isoformat()}
+    return {
+        "dagster/asset_partition_range_start": days.first.isoformat(),
+        "dagster/asset_partition_range_end": days.last.isoformat(),
+    }

@@ -1,0 +1,517 @@
+"""The one way out to every API: pacing, retries, failure classes, redaction, paging.
+
+Belongs here: HTTP, and everything httpx needs to be told. Does not: facts of a vendor. Only the endpoints a gateway was
+made with can be called at all, and all of them read. An answer that is not the promised JSON is an error, never an empty
+result. Nothing that leaves here carries a key, a query string or an e-mail address: no log line, no exception, and no
+exception hanging on to another one.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal, NoReturn, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from ai_usage_assets.settings import is_loopback
+
+T = TypeVar("T")
+P = TypeVar("P")
+
+logger = logging.getLogger(__name__)
+# httpx logs whole URLs, whose queries may hold e-mail addresses.
+for _noisy in ("httpx", "httpcore"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)
+
+_DETAIL_CHARACTERS = 300
+_BODY_BYTES = 256 * 1024 * 1024
+_CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
+# A body that drips in byte by byte keeps every single read alive; this ends the attempt all the same.
+_ATTEMPT_SECONDS = 120.0
+_JITTER = 0.1
+
+_TRANSIENT_STATUS = {408, 409, 425, 429}
+
+
+class Clock(Protocol):
+    """Time, so that waiting can be tested without waiting."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+
+    def now(self) -> datetime:
+        """The present instant, aware, UTC."""
+
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+
+
+class SystemClock:
+    """The real one."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """The present instant, aware, UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long one request may take, retries and all; every wait is bounded."""
+
+    max_attempts: int = 6
+    first_wait_seconds: float = 1.0
+    max_wait_seconds: float = 120.0
+    total_wait_seconds: float = 600.0
+    # For a 429 that does not say how long: budgets of the vendors are per minute.
+    rate_limit_wait_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A path that may be called; `{name}` stands for one segment. Equal `group`s share one budget per minute."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    per_minute: int
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came with the promised JSON: its bytes, and headers that are worth keeping."""
+
+    body: bytes
+    request_id: str | None
+    date: str | None
+
+
+class Failure(Exception):
+    """A request that failed. Its text says where, what, after how many attempts, and what to do next."""
+
+    def __init__(
+        self,
+        vendor: str,
+        endpoint: str,
+        *,
+        detail: str,
+        next_step: str,
+        status: int | None = None,
+        request_id: str | None = None,
+        attempts: int = 1,
+    ) -> None:
+        self.vendor = vendor
+        self.endpoint = endpoint
+        self.status = status
+        self.detail = detail
+        self.next_step = next_step
+        self.request_id = request_id
+        self.attempts = attempts
+        answered = f"answered {status}: " if status is not None else ""
+        tried = f" after {attempts} attempts" if attempts > 1 else ""
+        request = f" (request {request_id})" if request_id else ""
+        super().__init__(f"{vendor} {endpoint} {answered}{detail.rstrip('. ')}{tried}{request}. {next_step}")
+
+
+class PermanentFailure(Failure):
+    """Asking again would fail again."""
+
+
+class TransientFailure(Failure):
+    """It may work later; patience for now is used up."""
+
+
+class CursorExpired(PermanentFailure):
+    """410: the list being paged through is gone; start it again."""
+
+
+class MalformedResponse(TransientFailure):
+    """A success whose body is not the promised JSON."""
+
+
+class PagingLoop(PermanentFailure):
+    """A list whose pages do not end."""
+
+
+_SECRETS = re.compile(
+    r"""
+    (?<![A-Za-z0-9]) sk-[A-Za-z0-9_-]{6,}     # Anthropic and others
+    | (?<![A-Za-z0-9]) (?:crsr|key)_[A-Za-z0-9_-]{10,}   # Cursor; the id of a key, apikey_…, is no secret
+    | (?:Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{6,}
+    | ya29\.[A-Za-z0-9_-]+                    # Google
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+
+
+def redact(text: str) -> str:
+    """The text without anything that looks like a key or an e-mail address."""
+    return _EMAIL.sub("[e-mail]", _SECRETS.sub("[secret]", text))
+
+
+class Gateway:
+    """Calls one vendor: one request at a time, no faster than its budgets, as patient as `patience`.
+
+    `authorize` gives the credential headers and is called at the first request. `hint(status, path)` is the vendor's own
+    advice for a status. With `pacing` off, budgets are not kept (for servers on this machine); Retry-After always is.
+    """
+
+    def __init__(
+        self,
+        vendor: str,
+        base_url: str,
+        *,
+        authorize: Callable[[], Mapping[str, str]],
+        endpoints: Sequence[Endpoint],
+        headers: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
+        pacing: bool = True,
+        clock: Clock | None = None,
+        hint: Callable[[int, str], str | None] | None = None,
+    ) -> None:
+        if urlsplit(base_url).scheme != "https" and not is_loopback(base_url):
+            raise ValueError(f"{vendor}: {base_url} is refused: credentials travel over https, or on loopback only.")
+        self.vendor = vendor
+        self._authorize = authorize
+        self._credentials: dict[str, str] | None = None
+        self._routes = [(endpoint, _pattern(endpoint.path)) for endpoint in endpoints]
+        self._headers = dict(headers or {})
+        self._patience = patience or Patience()
+        self._clock = clock or SystemClock()
+        self._hint = hint or (lambda status, path: None)
+        self._lock = threading.Lock()
+        self._budgets = {_budget_of(e): _Budget(e.per_minute, self._clock) for e in endpoints} if pacing else {}
+        self._client = httpx.Client(
+            base_url=base_url,
+            timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
+            # A redirect would carry the credentials elsewhere.
+            follow_redirects=False,
+            # The proxies of this machine are for other machines.
+            trust_env=not is_loopback(base_url),
+        )
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._client.close()
+
+    def get(
+        self,
+        path: str,
+        params: Sequence[tuple[str, str]] = (),
+        *,
+        shape: type[T],
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[T, Answer]:
+        """One answer, decoded into `shape`. Raises Failure; ValueError for a path that is not on the list."""
+        return self._call("GET", path, shape, params=params, headers=headers or {})
+
+    def post(self, path: str, body: Mapping[str, object], *, shape: type[T]) -> tuple[T, Answer]:
+        """The same for an API that reads with POST."""
+        return self._call("POST", path, shape, content=msgspec.json.encode(body), headers=_JSON)
+
+    def _call(
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        shape: type[T],
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        content: bytes | None = None,
+        headers: Mapping[str, str],
+    ) -> tuple[T, Answer]:
+        endpoint = self._endpoint(method, path)
+        with self._lock:
+            if self._credentials is None:
+                self._credentials = dict(self._authorize())
+            # An absent parameter list must not erase what the path may carry, so it is left out.
+            request = self._client.build_request(
+                method,
+                path,
+                params=list(params) if params else None,
+                content=content,
+                headers={"accept": "application/json", **self._headers, **headers, **self._credentials},
+            )
+            return self._patiently(endpoint, request, shape)
+
+    def _endpoint(self, method: str, path: str) -> Endpoint:
+        for endpoint, pattern in self._routes:
+            if endpoint.method == method and pattern.fullmatch(path):
+                return endpoint
+        raise ValueError(f"{self.vendor}: {method} {path} is not one of the endpoints that may be called")
+
+    def _patiently(self, endpoint: Endpoint, request: httpx.Request, shape: type[T]) -> tuple[T, Answer]:
+        waited = 0.0
+        for attempt in range(1, self._patience.max_attempts + 1):
+            if budget := self._budgets.get(_budget_of(endpoint)):
+                budget.take()
+            outcome = self._once(endpoint, request, shape)
+            if not isinstance(outcome, _Problem):
+                return outcome
+            problem = outcome
+            if not problem.transient:
+                self._give_up(endpoint, problem, attempt)
+            wait = self._wait_seconds(problem, attempt)
+            if wait > self._patience.max_wait_seconds:
+                problem.detail = f"asks to wait {wait:,.0f} s. {problem.detail}"
+                self._give_up(endpoint, problem, attempt)
+            if attempt == self._patience.max_attempts or waited + wait > self._patience.total_wait_seconds:
+                self._give_up(endpoint, problem, attempt)
+            logger.warning(
+                "%s %s %s: %s; attempt %d of %d, again in %.0f s",
+                self.vendor,
+                endpoint.method,
+                endpoint.path,
+                problem.status or problem.detail,
+                attempt,
+                self._patience.max_attempts,
+                wait,
+            )
+            self._clock.sleep(wait)
+            waited += wait
+        raise AssertionError("the last attempt gives up")
+
+    def _once(self, endpoint: Endpoint, request: httpx.Request, shape: type[T]) -> tuple[T, Answer] | _Problem:
+        """One attempt: the answer, or what was wrong with it."""
+        try:
+            response, body = self._send(request)
+        except _TooMuch as error:
+            return _Problem(str(error), transient=True, malformed=True)
+        except httpx.TimeoutException as error:
+            return _Problem(f"no answer in time ({type(error).__name__})", transient=True)
+        except (httpx.DecodingError, httpx.RemoteProtocolError) as error:
+            return _Problem(f"the answer broke off or is unreadable ({type(error).__name__})", transient=True)
+        except httpx.HTTPError as error:
+            return _Problem(f"no connection ({type(error).__name__})", transient=True)
+        request_id = response.headers.get("request-id") or response.headers.get("x-request-id")
+        if response.status_code != httpx.codes.OK:
+            return _Problem(
+                self._redact(_said(body) or response.reason_phrase),
+                status=response.status_code,
+                request_id=request_id,
+                transient=response.status_code in _TRANSIENT_STATUS or response.status_code >= 500,
+                retry_after_seconds=self._retry_after_seconds(response.headers.get("retry-after")),
+            )
+        try:
+            value = msgspec.json.decode(body, type=shape)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            detail = self._redact(_not_json(body) or f"not the promised JSON: {error}")
+            return _Problem(detail, status=200, request_id=request_id, transient=True, malformed=True)
+        return value, Answer(body, request_id, response.headers.get("date"))
+
+    def _send(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        deadline = time.monotonic() + _ATTEMPT_SECONDS
+        response = self._client.send(request, stream=True)
+        try:
+            pieces, size = [], 0
+            for piece in response.iter_bytes():
+                pieces.append(piece)
+                size += len(piece)
+                if size > _BODY_BYTES:
+                    raise _TooMuch(f"the answer is larger than {_BODY_BYTES // 1024**2} MiB")
+                if time.monotonic() > deadline:
+                    raise _TooMuch(f"the answer was not complete after {_ATTEMPT_SECONDS:.0f} s")
+            return response, b"".join(pieces)
+        finally:
+            response.close()
+
+    def _wait_seconds(self, problem: _Problem, attempt: int) -> float:
+        if problem.retry_after_seconds is not None:
+            return problem.retry_after_seconds
+        patience = self._patience
+        if problem.status == httpx.codes.TOO_MANY_REQUESTS:
+            wait = patience.rate_limit_wait_seconds
+        else:
+            wait = min(patience.first_wait_seconds * 2 ** (attempt - 1), patience.max_wait_seconds)
+        # Never above the bound, never all clients at the same instant.
+        return min(wait * (1 + random.uniform(0, _JITTER)), patience.max_wait_seconds)  # noqa: S311 - not a secret
+
+    def _retry_after_seconds(self, value: str | None) -> float | None:
+        """Seconds the server asks for, given as a number or as an HTTP date; None when it gives neither."""
+        if value is None:
+            return None
+        text = value.strip()
+        if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+            return float(text)
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - self._clock.now()).total_seconds())
+
+    def _redact(self, text: str) -> str:
+        for value in (self._credentials or {}).values():
+            for secret in _pieces(value):
+                text = text.replace(secret, "[secret]")
+        text = redact(" ".join(text.split()))
+        return text if len(text) <= _DETAIL_CHARACTERS else text[:_DETAIL_CHARACTERS] + "…"
+
+    def _give_up(self, endpoint: Endpoint, problem: _Problem, attempts: int) -> NoReturn:
+        kind: type[Failure]
+        if problem.status == httpx.codes.GONE:
+            kind = CursorExpired
+        elif problem.malformed:
+            kind = MalformedResponse
+        else:
+            kind = TransientFailure if problem.transient else PermanentFailure
+        # Nothing of httpx hangs on: its exceptions hold the request with its headers.
+        raise kind(
+            self.vendor,
+            f"{endpoint.method} {endpoint.path}",
+            status=problem.status,
+            detail=problem.detail,
+            next_step=self._hint(problem.status or 0, endpoint.path) or _advice(problem),
+            request_id=problem.request_id,
+            attempts=attempts,
+        ) from None
+
+
+_JSON = {"content-type": "application/json"}
+
+
+@dataclass
+class _Problem:
+    """What was wrong with one attempt."""
+
+    detail: str
+    transient: bool
+    status: int | None = None
+    request_id: str | None = None
+    malformed: bool = False
+    retry_after_seconds: float | None = None
+
+
+class _TooMuch(Exception):
+    """A body that is too large, or too slow."""
+
+
+class _Budget:
+    """A number of requests a minute, with a burst of a tenth of them."""
+
+    def __init__(self, per_minute: int, clock: Clock) -> None:
+        self._clock = clock
+        self._seconds_each = 60.0 / per_minute
+        self._burst = max(1.0, per_minute / 10)
+        self._tokens = self._burst
+        self._seen = clock.monotonic()
+
+    def take(self) -> None:
+        """Waits until the next request is within the budget."""
+        self._refill()
+        if self._tokens < 1:
+            self._clock.sleep((1 - self._tokens) * self._seconds_each)
+            self._refill()
+        self._tokens -= 1
+
+    def _refill(self) -> None:
+        now = self._clock.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._seen) / self._seconds_each)
+        self._seen = now
+
+
+def follow(
+    fetch: Callable[[str | None], tuple[P, str | None]], *, vendor: str, endpoint: str, max_pages: int = 10_000
+) -> Iterator[P]:
+    """The pages of a list. `fetch(cursor)` gives a page and the next cursor, None at the end.
+
+    Raises PagingLoop when a cursor comes back, or after `max_pages`.
+    """
+    seen: set[str] = set()
+    cursor: str | None = None
+    for _ in range(max_pages):
+        page, cursor = fetch(cursor)
+        yield page
+        if cursor is None:
+            return
+        if cursor in seen:
+            break
+        seen.add(cursor)
+    raise PagingLoop(
+        vendor,
+        endpoint,
+        detail=f"the list does not end: {len(seen)} pages, and the next one was already read or is one too many",
+        next_step="Nothing of it was kept. Run again; if it stays, tell the vendor.",
+    )
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile("/".join(r"[^/?#]+" if part.startswith("{") else re.escape(part) for part in path.split("/")))
+
+
+def _budget_of(endpoint: Endpoint) -> str:
+    return endpoint.group or f"{endpoint.method} {endpoint.path}"
+
+
+def _pieces(credential: str) -> list[str]:
+    """A credential header's value, the token in it, and what a Basic token hides."""
+    token = credential.split(" ")[-1]
+    pieces = [credential, token]
+    if credential.startswith("Basic "):
+        pieces += [part for part in base64.b64decode(token).decode("utf-8", "replace").split(":") if part]
+    # A short piece would blot out ordinary words.
+    return sorted({piece for piece in pieces if len(piece) >= 6}, key=len, reverse=True)
+
+
+def _said(body: bytes) -> str:
+    """What an error body says: the message of the usual JSON shapes, else its text."""
+    if page := _not_json(body):
+        return page
+    found = msgspec.json.decode(body)
+    while isinstance(found, dict):
+        inner = next((found[key] for key in ("error", "message", "detail") if found.get(key)), None)
+        if inner is None:
+            break
+        outer_message = found.get("message")
+        if isinstance(inner, str) and isinstance(outer_message, str) and outer_message != inner:
+            return f"{inner}: {outer_message}"
+        found = inner
+    return found if isinstance(found, str) else msgspec.json.encode(found).decode()
+
+
+def _not_json(body: bytes) -> str | None:
+    """What a body is instead of JSON; None when it is JSON."""
+    start = body[:200].lstrip().lower()
+    if not body.strip():
+        return "an empty body instead of JSON"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<")):
+        return "an HTML page instead of JSON"
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return f"{len(body):,} bytes that are not JSON, or break off"
+    return None
+
+
+def _advice(problem: _Problem) -> str:
+    match problem.status:
+        case 401:
+            return "Check the key: it was not accepted."
+        case 402 | 403:
+            return "Check what the key and the plan may see."
+        case 404:
+            return "Check the base address, and whether the API still has this path."
+        case status if status is not None and 300 <= status < 400:
+            return "Redirects are not followed, because credentials would travel; check the base address."
+        case _ if problem.transient:
+            return "Nothing was changed; run again later."
+        case _:
+            return "Nothing was changed; this needs a look at the request or the vendor's changelog."

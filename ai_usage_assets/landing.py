@@ -1,0 +1,203 @@
+"""From pulled records to one replaced day of a raw table, and the log entry that says what is held.
+
+Belongs here: when a day may replace what is held, the fingerprint that makes a second run change nothing, e-mails
+carried forward before a re-pull loses them. Does not: how records are pulled (`vendors/`) or stored (`warehouses/`).
+
+Three rules. A day is replaced whole, in one transaction with its log entry, or not at all. A pull that brings the same
+records as before leaves every row as it is. A day that was not pulled whole, or is suddenly empty, never replaces
+records: the vendor's bad hour must not become our missing money.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import pyarrow as pa
+
+from ai_usage_assets.gateway import redact
+from ai_usage_assets.schemas import Table
+from ai_usage_assets.vendors import EmailIdentity, Pull, PulledDay, RefusedDay
+from ai_usage_assets.warehouses import RawDay, Row, Warehouse
+
+ACCEPT_LOSS_ADVICE = "If that is true, accept it once with `ai-usage run --accept-loss` (or AI_USAGE_ACCEPT_LOSS=on)."
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Which run is landing, when, and whether a person has accepted that data may shrink."""
+
+    run_id: str
+    now: datetime
+    accept_loss: bool = False
+
+
+@dataclass(frozen=True)
+class Landed:
+    """How one day of one table ended: its log entry, and whether rows were replaced."""
+
+    entry: Row
+    changed: bool
+
+
+def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | RefusedDay], moment: Moment) -> list[Landed]:
+    """Lands what a pull brought, all its days together; returns one entry per table and day, in order.
+
+    Raises WarehouseError when the warehouse refuses; then nothing of these days has changed.
+    """
+    results = list(results)
+    held = _held(warehouse, pull, [result.day for result in results])
+    raw_days: list[RawDay] = []
+    landed: list[Landed] = []
+    for result in results:
+        before = held.get((result.table.name, result.day))
+        if isinstance(result, RefusedDay):
+            landed.append(
+                Landed(_entry(pull, result.table, result.day, before, moment, "failed", result.reason), False)
+            )
+            continue
+        records = sorted(result.records)
+        digest = _digest(records)
+        if before and before["content_digest"] == digest:
+            landed.append(Landed(_complete(pull, result, before, moment, digest, changed=False), False))
+            continue
+        if not records and before and before["records"] and not moment.accept_loss:
+            reason = (
+                f"the pull came back empty, but {before['records']} records"
+                f"{_worth(before)} are held from an earlier one; they are kept. {ACCEPT_LOSS_ADVICE}"
+            )
+            landed.append(Landed(_entry(pull, result.table, result.day, before, moment, "failed", reason), False))
+            continue
+        emails = _carried_emails(warehouse, pull.emails.get(result.table.name), result, records, before)
+        raw_days.append(RawDay(result.table, result.day, moment.now, _arrow(records, emails)))
+        landed.append(Landed(_complete(pull, result, before, moment, digest, changed=True), True))
+    warehouse.land(raw_days, [outcome.entry for outcome in landed])
+    return landed
+
+
+def log_not_pulled(
+    warehouse: Warehouse, pull: Pull, days: Sequence[date], moment: Moment, status: str, message: str
+) -> list[Landed]:
+    """Notes that days of a pull brought nothing, and why; what is held stays."""
+    held = _held(warehouse, pull, days)
+    landed = [
+        Landed(_entry(pull, table, day, held.get((table.name, day)), moment, status, message), False)
+        for day in days
+        for table in pull.tables
+    ]
+    warehouse.land([], [outcome.entry for outcome in landed])
+    return landed
+
+
+def _held(warehouse: Warehouse, pull: Pull, days: Sequence[date]) -> dict[tuple[str, date], Row]:
+    if not days:
+        return {}
+    names = ", ".join(f"'{table.name}'" for table in pull.tables)
+    rows = warehouse.rows(
+        f"SELECT * FROM ai_usage.ops_asset_days WHERE asset IN ({names}) "
+        "AND usage_date BETWEEN @start_day AND @end_day",
+        {"start_day": min(days), "end_day": max(days)},
+    )
+    return {(row["asset"], row["usage_date"]): row for row in rows}
+
+
+def _digest(records: Sequence[bytes]) -> str:
+    # The lengths keep two records from being mistaken for one that holds both.
+    fingerprint = hashlib.sha256()
+    for record in records:
+        fingerprint.update(len(record).to_bytes(8, "big"))
+        fingerprint.update(record)
+    return fingerprint.hexdigest()
+
+
+def _arrow(records: Sequence[bytes], emails: Sequence[str | None]) -> pa.Table:
+    return pa.table(
+        {
+            "record_no": pa.array(range(1, len(records) + 1), pa.int64()),
+            "payload": pa.array(records, pa.binary()).cast(pa.string()),
+            "carried_email": pa.array(emails, pa.string()),
+        }
+    )
+
+
+def _entry(
+    pull: Pull, table: Table, day: date, before: Row | None, moment: Moment, status: str, message: str | None
+) -> Row:
+    kept = before or {}
+    return {
+        **{name: kept.get(name) for name in ("completed_at", "landed_at", "records", "expected_records")},
+        **{name: kept.get(name) for name in ("amount_usd", "pages", "watermark", "content_digest")},
+        "asset": table.name,
+        "vendor": pull.vendor,
+        "usage_date": day,
+        "is_daily": not pull.snapshot,
+        "status": status,
+        "message": redact(message) if message else None,
+        "attempted_at": moment.now,
+        "run_id": moment.run_id,
+    }
+
+
+def _complete(pull: Pull, result: PulledDay, before: Row | None, moment: Moment, digest: str, *, changed: bool) -> Row:
+    status = "incomplete" if result.incomplete else "complete"
+    entry = _entry(pull, result.table, result.day, before, moment, status, result.incomplete)
+    entry |= {
+        "records": len(result.records),
+        "expected_records": result.expected_records,
+        "amount_usd": result.amount_usd,
+        "pages": result.pages,
+        "watermark": result.watermark,
+        "content_digest": digest,
+    }
+    if changed:
+        entry["landed_at"] = moment.now
+    if not result.incomplete:
+        entry["completed_at"] = moment.now
+    return entry
+
+
+def _worth(before: Row) -> str:
+    return f" worth ${before['amount_usd']:,.2f}" if before["amount_usd"] is not None else ""
+
+
+def _carried_emails(
+    warehouse: Warehouse,
+    identity: EmailIdentity | None,
+    result: PulledDay,
+    records: Sequence[bytes],
+    before: Row | None,
+) -> list[str | None]:
+    """For each record without an e-mail, the one the same record had in the version held until now."""
+    nothing: list[str | None] = [None] * len(records)
+    if identity is None or before is None or not before["records"]:
+        return nothing
+    read = [identity.read(record) for record in records]
+    if all(email or key is None for key, email in read):
+        return nothing
+    stored = warehouse.rows(
+        f"SELECT payload, carried_email FROM ai_usage.{result.table.name} "
+        f"WHERE {result.table.partition_by} = @start_day",
+        {"start_day": result.day},
+    )
+    lent: dict[Hashable, Counter[str]] = defaultdict(Counter)
+    for row in stored:
+        key, email = identity.read(row["payload"].encode())
+        if known := email or row["carried_email"]:
+            lent[key][known] += 1
+    if identity.one_to_one:
+        for key, email in read:
+            if email:
+                lent[key][email] -= 1
+    emails = nothing
+    for index, (key, email) in enumerate(read):
+        if email or key is None:
+            continue
+        candidates = sorted(known for known, count in lent[key].items() if count > 0)
+        if candidates:
+            emails[index] = candidates[0]
+            if identity.one_to_one:
+                lent[key][candidates[0]] -= 1
+    return emails

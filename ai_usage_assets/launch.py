@@ -1,0 +1,91 @@
+"""Dagster as a process: the exact command for a run or the UI, and the home it needs.
+
+Belongs here: command lines and environments. Does not: which days to run (`days`), or what a run does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from ai_usage_assets.days import DayRange, run_tags
+from ai_usage_assets.settings import PROJECT_ROOT, Settings, SettingsError
+
+_MODULE = "ai_usage_assets.definitions"
+_DEPLOY = PROJECT_ROOT / "deploy" / "dagster"
+
+# Every `dagster job execute` announces that another command does the same; nobody who runs this can act on it.
+_QUIET = {"PYTHONWARNINGS": "ignore::FutureWarning"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A Dagster command and what its environment holds on top of the present one."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """As it can be copied into a shell."""
+        assignments = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return " ".join([*assignments, shlex.join(["dagster", *self.arguments])])
+
+    def become(self) -> NoReturn:
+        """Replaces this process, so that a scheduler's signals reach Dagster and its exit code is ours."""
+        self._make_home()
+        sys.stderr.flush()
+        os.execve(sys.executable, self._line, {**os.environ, **self.environment})  # noqa: S606 - own arguments
+
+    def start(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Runs it beside this process, with `environment` in place of the present one."""
+        self._make_home()
+        base = os.environ if environment is None else environment
+        return subprocess.Popen(self._line, env={**base, **self.environment})  # noqa: S603 - own arguments
+
+    @property
+    def _line(self) -> list[str]:
+        return [sys.executable, "-m", "dagster", *self.arguments]
+
+    def _make_home(self) -> None:
+        home = Path(self.environment["DAGSTER_HOME"])
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            if not (home / "dagster.yaml").exists():
+                shutil.copy(_DEPLOY / "dagster.yaml", home / "dagster.yaml")
+        except OSError as error:
+            raise SettingsError(f"{home} cannot be made ({error.strerror}); set DAGSTER_HOME.") from None
+
+
+def job(settings: Settings, chosen: DayRange, name: str, *, accept_loss: bool = False) -> Command:
+    """The command that runs a job for these days."""
+    tags = {
+        **run_tags(chosen),
+        # Without it a run from the command line does not show up on the job's page in the UI.
+        ".dagster/repository": f"__repository__@{_MODULE}",
+    }
+    return Command(
+        ("job", "execute", "-m", _MODULE, "-j", name, "--tags", json.dumps(tags), "-c", str(_DEPLOY / "run.yaml")),
+        _home(settings) | _QUIET | ({"AI_USAGE_ACCEPT_LOSS": "on"} if accept_loss else {}),
+    )
+
+
+def ui(settings: Settings, port: int) -> Command:
+    """The command that opens the UI on loopback."""
+    return Command(
+        ("dev", "-m", _MODULE, "-h", "127.0.0.1", "-p", str(port)),
+        _home(settings) | _QUIET,
+    )
+
+
+def _home(settings: Settings) -> dict[str, str]:
+    """Where Dagster keeps the history of runs: DAGSTER_HOME, else beside the warehouse."""
+    home = settings.dagster_home or settings.duckdb_path.parent / "dagster"
+    return {"DAGSTER_HOME": str(home.absolute())}

@@ -1,0 +1,110 @@
+"""What a run says while it works, for a person at a terminal.
+
+Belongs here: which of Dagster's many events are worth a line, and how that line looks. Does not: messages themselves.
+Dagster tells of a failed check at DEBUG level only; here it is raised to the level of what it means.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterEvent, DagsterEventType
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+# How many steps a failure kept from running is one line at the end, not a line each.
+_ENDED = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_SKIPPED}
+
+_MARKS = {
+    logging.INFO: "[green]·[/]",
+    logging.WARNING: "[yellow]![/]",
+    logging.ERROR: "[bold red]✗[/]",
+    logging.CRITICAL: "[bold red]✗[/]",
+}
+
+
+@dg.logger({}, description="A line for each thing a person wants to know; a progress bar where there is a terminal.")
+def console(context: dg.InitLoggerContext) -> logging.Logger:
+    """Chosen by run configuration: `loggers: {console: {}}` replaces Dagster's own console."""
+    job = context.job_def
+    steps = len(job.graph.node_dict) if job is not None else 0
+    logger = logging.Logger("ai_usage", logging.DEBUG)
+    logger.addHandler(_RunHandler(Console(stderr=True, highlight=False, soft_wrap=True), steps))
+    return logger
+
+
+class _RunHandler(logging.Handler):
+    """Follows one run."""
+
+    def __init__(self, terminal: Console, steps: int) -> None:
+        super().__init__()
+        self._console = terminal
+        self._skipped = 0
+        self._failed_checks = 0
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=terminal,
+            transient=True,
+        )
+        self._task = self._progress.add_task("starting", total=steps)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One record, as a line, a step of the bar, or nothing."""
+        meta: dict[str, Any] = getattr(record, "dagster_meta", {})
+        event: DagsterEvent | None = meta.get("dagster_event")
+        if event is None:
+            if record.levelno >= logging.INFO:
+                self._say(record.levelno, str(meta.get("orig_message") or record.getMessage()))
+        else:
+            self._follow(event)
+
+    def _follow(self, event: DagsterEvent) -> None:
+        match event.event_type:
+            case DagsterEventType.RUN_START:
+                if self._console.is_terminal:
+                    self._progress.start()
+            case DagsterEventType.STEP_START:
+                self._progress.update(self._task, description=event.step_key or "")
+            case DagsterEventType.ASSET_CHECK_EVALUATION:
+                self._check(event.asset_check_evaluation_data)
+            case DagsterEventType.STEP_FAILURE:
+                self._failure(event)
+            case DagsterEventType.STEP_SKIPPED:
+                self._skipped += 1
+            case DagsterEventType.RUN_SUCCESS:
+                self._end(logging.INFO, "Every step ran and every blocking check held.")
+            case DagsterEventType.RUN_FAILURE:
+                self._end(logging.ERROR, "The run failed: see the lines marked ✗ above, or `ai-usage status`.")
+        if event.event_type in _ENDED:
+            self._progress.advance(self._task)
+
+    def _check(self, result: Any) -> None:
+        if not result.passed:
+            self._failed_checks += 1
+            level = logging.ERROR if result.severity == dg.AssetCheckSeverity.ERROR else logging.WARNING
+            self._say(level, f"check {result.asset_key.to_user_string()}.{result.check_name}: {result.description}")
+
+    def _failure(self, event: DagsterEvent) -> None:
+        data = event.step_failure_data
+        if data.user_failure_data and data.user_failure_data.description:
+            self._say(logging.ERROR, f"{event.step_key}: {data.user_failure_data.description}")
+        elif data.error and data.error.cls_name == "DagsterAssetCheckFailedError":
+            return  # the check has said it already
+        elif data.error:
+            cause = data.error.cause or data.error
+            self._say(logging.ERROR, f"{event.step_key}: {cause.to_string()}")
+
+    def _end(self, level: int, message: str) -> None:
+        self._progress.stop()
+        if self._skipped:
+            self._say(level, f"{self._skipped} steps were not run because of what failed before them.")
+        self._say(level, message)
+
+    def _say(self, level: int, message: str) -> None:
+        self._console.print(f"{_MARKS.get(level, ' ')} {escape(message)}")

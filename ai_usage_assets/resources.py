@@ -1,0 +1,96 @@
+"""What the steps of a run share: the settings, a client per vendor, and the warehouse with its record of the run.
+
+Belongs here: making and ending them. Does not: using them. A vendor without a key is None, and no secret is read before
+the first request: one vendor's missing secret must not stop the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.dagster_run import DagsterRun
+
+from ai_usage_assets import catalogue, days
+from ai_usage_assets.schemas import OPS_RUNS
+from ai_usage_assets.secrets import resolve
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.vendors.anthropic import Anthropic
+from ai_usage_assets.vendors.cursor import Cursor
+from ai_usage_assets.vendors.key_mapping import MappingSheet
+from ai_usage_assets.warehouses import Warehouse
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+
+
+def resources(settings: Settings) -> dict[str, Any]:
+    """Every resource by its name."""
+    return {
+        "settings": settings,
+        "warehouse": _warehouse_of_run(settings),
+        "anthropic": _anthropic(settings),
+        "cursor": _cursor(settings),
+        "sheet": _sheet(settings),
+    }
+
+
+def open_warehouse(settings: Settings) -> Warehouse:
+    """The warehouse the settings name; nothing is opened before the first verb."""
+    return DuckDBWarehouse(settings.duckdb_path, settings.dataset)
+
+
+def _anthropic(settings: Settings) -> Anthropic | None:
+    key = settings.anthropic_key
+    return Anthropic(lambda: resolve(key), settings.anthropic_url, pacing=settings.pacing) if key else None
+
+
+def _cursor(settings: Settings) -> Cursor | None:
+    key = settings.cursor_key
+    return Cursor(lambda: resolve(key), settings.cursor_url, pacing=settings.pacing) if key else None
+
+
+def _sheet(settings: Settings) -> MappingSheet | None:
+    sheet_id = settings.sheet_id
+    return MappingSheet(sheet_id, settings.sheets_url, pacing=settings.pacing) if sheet_id else None
+
+
+def _warehouse_of_run(settings: Settings) -> dg.ResourceDefinition:
+    @dg.resource(description="The warehouse, with every table and view in place before the first step runs.")
+    def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
+        opened = open_warehouse(settings)
+        opened.prepare(catalogue.tables())
+        run = context.dagster_run
+        if run is None:
+            yield opened
+            opened.release()
+            return
+        record = _started(run, settings)
+        opened.upsert(OPS_RUNS, ("run_id",), [record])
+        try:
+            yield opened
+        finally:
+            failed = context.instance is None or _has_failed(context.instance, run.run_id)
+            record |= {"finished_at": settings.now(), "outcome": "failed" if failed else "success"}
+            opened.upsert(OPS_RUNS, ("run_id",), [record])
+            opened.release()
+
+    return warehouse
+
+
+def _started(run: DagsterRun, settings: Settings) -> dict[str, Any]:
+    chosen = days.of_run(run.tags)
+    return {
+        "run_id": run.run_id,
+        "job": run.job_name,
+        "started_at": settings.now(),
+        "finished_at": None,
+        "first_day": chosen.first if chosen else None,
+        "last_day": chosen.last if chosen else None,
+        "outcome": "running",
+        "version": version("ai-usage-assets"),
+    }
+
+
+def _has_failed(instance: dg.DagsterInstance, run_id: str) -> bool:
+    return bool(instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE))

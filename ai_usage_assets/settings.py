@@ -1,0 +1,155 @@
+"""The only reader of environment variables: names, defaults and the errors for wrong values.
+
+Belongs here: turning text from the environment into typed, validated settings. Does not: using them, or reading
+secrets (a setting that names a secret stays a name; `secrets` resolves it at the first request).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from ai_usage_assets.errors import OperatorError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+ANTHROPIC_URL = "https://api.anthropic.com"
+CURSOR_URL = "https://api.cursor.com"
+SHEETS_URL = "https://sheets.googleapis.com"
+
+
+class SettingsError(OperatorError):
+    """A setting has a value that cannot be used; the message names the variable and what it takes."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a person can set, typed. Keys are held as given: a value or a Secret Manager name."""
+
+    warehouse: Literal["duckdb", "bigquery"] = "duckdb"
+    duckdb_path: Path = Path("data/ai_usage.duckdb")
+    project: str | None = None
+    dataset: str = "ai_usage"
+    anthropic_key: str | None = field(default=None, repr=False)
+    cursor_key: str | None = field(default=None, repr=False)
+    sheet_id: str | None = None
+    anthropic_url: str = ANTHROPIC_URL
+    cursor_url: str = CURSOR_URL
+    sheets_url: str = SHEETS_URL
+    start_date: date = date(2026, 1, 1)
+    fixed_now: datetime | None = None
+    pacing: bool = True
+    accept_loss: bool = False
+    dagster_home: Path | None = None
+
+    def now(self) -> datetime:
+        """The instant this run believes in (aware, UTC): AI_USAGE_NOW, else the clock."""
+        return self.fixed_now or datetime.now(UTC)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """The settings of this process. Raises SettingsError naming the variable that is wrong."""
+        read = _Reader(os.environ if environment is None else environment)
+        warehouse = read.text("AI_USAGE_WAREHOUSE", "duckdb").lower()
+        if warehouse == "bigquery":
+            raise SettingsError(
+                "AI_USAGE_WAREHOUSE=bigquery: this version writes to the embedded DuckDB warehouse only; "
+                "unset the variable or set it to duckdb."
+            )
+        if warehouse != "duckdb":
+            raise SettingsError(f"AI_USAGE_WAREHOUSE is {warehouse!r}; it takes duckdb or bigquery.")
+        settings = cls(
+            warehouse="duckdb",
+            duckdb_path=Path(read.text("AI_USAGE_DUCKDB_PATH", "data/ai_usage.duckdb")).expanduser(),
+            project=read.optional("GOOGLE_CLOUD_PROJECT"),
+            dataset=read.identifier("AI_USAGE_DATASET", "ai_usage"),
+            anthropic_key=read.optional("ANTHROPIC_ADMIN_KEY"),
+            cursor_key=read.optional("CURSOR_ADMIN_KEY"),
+            sheet_id=read.optional("AI_USAGE_SHEET_ID"),
+            anthropic_url=read.url("ANTHROPIC_BASE_URL", ANTHROPIC_URL),
+            cursor_url=read.url("CURSOR_BASE_URL", CURSOR_URL),
+            sheets_url=read.url("SHEETS_BASE_URL", SHEETS_URL),
+            start_date=read.day("AI_USAGE_START_DATE", date(2026, 1, 1)),
+            fixed_now=read.instant("AI_USAGE_NOW"),
+            pacing=read.switch("AI_USAGE_PACING", default=True),
+            accept_loss=read.switch("AI_USAGE_ACCEPT_LOSS", default=False),
+            dagster_home=Path(home).expanduser() if (home := read.optional("DAGSTER_HOME")) else None,
+        )
+        if not settings.pacing and not all(
+            is_loopback(url) for url in (settings.anthropic_url, settings.cursor_url, settings.sheets_url)
+        ):
+            raise SettingsError("AI_USAGE_PACING=off is only for simulated vendors on loopback addresses.")
+        return settings
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a base URL stays on this machine."""
+    host = urlsplit(url).hostname or ""
+    return host in {"localhost", "::1"} or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+
+
+class _Reader:
+    """Typed reads from one environment; an empty variable counts as unset."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def optional(self, name: str) -> str | None:
+        return self._environment.get(name, "").strip() or None
+
+    def text(self, name: str, default: str) -> str:
+        return self.optional(name) or default
+
+    def identifier(self, name: str, default: str) -> str:
+        value = self.text(name, default)
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,1023}", value):
+            raise SettingsError(f"{name} is {value!r}; it takes letters, digits and underscores.")
+        return value
+
+    def url(self, name: str, default: str) -> str:
+        value = self.text(name, default).rstrip("/")
+        parts = urlsplit(value)
+        if parts.username or parts.password or parts.query:
+            raise SettingsError(f"{name} carries credentials or a query; it takes a bare address.")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise SettingsError(f"{name} is {value!r}; it takes an address such as {default}.")
+        if parts.scheme == "http" and not is_loopback(value):
+            raise SettingsError(f"{name} is {value!r}; plain http is accepted on loopback only, use https.")
+        return value
+
+    def day(self, name: str, default: date) -> date:
+        value = self.optional(name)
+        if value is None:
+            return default
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise SettingsError(f"{name} is {value!r}; it takes a day such as 2026-01-31.") from None
+
+    def instant(self, name: str) -> datetime | None:
+        value = self.optional(name)
+        if value is None:
+            return None
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            raise SettingsError(f"{name} is {value!r}; it takes an instant such as 2026-01-31T06:00:00Z.") from None
+        if instant.tzinfo is None:
+            raise SettingsError(f"{name} is {value!r}; write the time zone too, such as 2026-01-31T06:00:00Z.")
+        return instant.astimezone(UTC)
+
+    def switch(self, name: str, *, default: bool) -> bool:
+        value = (self.optional(name) or ("on" if default else "off")).lower()
+        if value in {"1", "on", "true", "yes"}:
+            return True
+        if value in {"0", "off", "false", "no"}:
+            return False
+        raise SettingsError(f"{name} is {value!r}; it takes on or off.")

@@ -1,0 +1,407 @@
+"""The simulated Cursor Admin API: members, usage events, spend, daily usage, billing groups.
+
+Belongs here: how these endpoints check a request and show the ledger. Does not: what happened (`ledger`). Only reads exist.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from ai_usage_assets.simulator.ledger import Event, Ledger, cost_basis
+from ai_usage_assets.simulator.organisation import Person
+from ai_usage_assets.simulator.server import Request, Response
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_MOST_DAYS = timedelta(days=30)
+_HOSTING = {"CLOUD", "SELF_HOSTED", "SELF_HOSTED_POOL", "SELF_HOSTED_MACHINE"}
+# The subscription renews on this day of the month.
+_CYCLE_DAY = 3
+
+
+class _Refused(Exception):
+    """A request the API does not accept."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+@dataclass
+class CursorSwitches:
+    """What can be different about this vendor; all can be changed while it serves."""
+
+    # The Teams plan has no billing groups.
+    teams_plan: bool = False
+    unauthorized: bool = False
+    # A person who was removed loses the e-mail in all of history.
+    strip_removed_emails: bool = True
+    # A late event appears in a window while it is being paged through, this many times.
+    late_events_while_paging: int = 0
+    # A billing kind nobody has documented.
+    unknown_kind: str | None = None
+    extra_fields: bool = False
+
+
+class CursorAPI:
+    """Answers requests. `now` gives the simulated instant."""
+
+    def __init__(self, ledger: Ledger, key: str, switches: CursorSwitches, now: Callable[[], datetime]) -> None:
+        self._ledger = ledger
+        self._authorization = "Basic " + base64.b64encode(f"{key}:".encode()).decode()
+        self._switches = switches
+        self._now = now
+
+    def handle(self, request: Request) -> Response:
+        """One answer."""
+        try:
+            status, body = 200, self._route(request)
+        except _Refused as refused:
+            status, body = refused.status, {"code": "error", "message": refused.message}
+        return Response(status, _ENCODER.encode(body))
+
+    def _route(self, request: Request) -> dict[str, Any]:
+        if request.headers.get("authorization") != self._authorization or self._switches.unauthorized:
+            raise _Refused(401, "Invalid Team API Key")
+        match request.method, request.path.split("/")[1:]:
+            case "GET", ["teams", "members"]:
+                return self._members()
+            case "POST", ["teams", "filtered-usage-events"]:
+                return self._events(_body(request))
+            case "POST", ["teams", "spend"]:
+                return self._spend(_body(request))
+            case "POST", ["teams", "daily-usage-data"]:
+                return self._daily_usage(_body(request))
+            case "GET", ["teams", "groups", *rest]:
+                return self._groups(rest)
+        raise _Refused(404, "Resource not found")
+
+    # --- people --------------------------------------------------------------------------------------------------------
+
+    def _team(self) -> list[Person]:
+        return [
+            person for person in self._ledger.organisation.people if person.cursor_role and self._has_joined(person)
+        ]
+
+    def _has_joined(self, person: Person) -> bool:
+        return person.joined <= self._now().date()
+
+    def _is_removed(self, person: Person) -> bool:
+        return not person.is_here(self._now().date())
+
+    def _members(self) -> dict[str, Any]:
+        return {
+            "teamMembers": [
+                {
+                    "id": person.cursor_user_id,
+                    "name": person.name,
+                    "email": person.email,
+                    "role": person.cursor_role,
+                    "isRemoved": self._is_removed(person),
+                }
+                for person in self._team()
+            ]
+        }
+
+    def _groups(self, rest: list[str]) -> dict[str, Any]:
+        if self._switches.teams_plan:
+            raise _Refused(401, "You must be a member of an enterprise team to access this resource")
+        start, end = self._cycle()
+        cycle = {"cycleStart": _z(start), "cycleEnd": _z(end)}
+        spent = self._spent_cents(start)
+        teams: dict[str, list[Person]] = defaultdict(list)
+        for person in self._team():
+            if not self._is_removed(person):
+                teams[person.team_on(self._now().date())].append(person)
+        groups = [
+            {
+                "id": f"group_{name.replace(' ', '')}",
+                "name": name,
+                "type": "BILLING",
+                "directoryGroupId": None,
+                "memberCount": len(people),
+                "createdAt": "2026-01-15T10:30:00.000Z",
+                "updatedAt": "2026-06-20T14:22:00.000Z",
+                "spendCents": sum((spent[person.email][0] for person in people), Decimal(0)),
+                "currentMembers": [
+                    {
+                        "userId": person.cursor_user_id,
+                        "name": person.name,
+                        "email": person.email,
+                        "joinedAt": "2026-01-15T10:30:00.000Z",
+                        "leftAt": None,
+                        "spendCents": spent[person.email][0],
+                    }
+                    for person in people
+                ],
+                "formerMembers": [],
+                "dailySpend": [],
+            }
+            for name, people in sorted(teams.items())
+        ]
+        if rest:
+            found = [group for group in groups if group["id"] == rest[0]]
+            if not found or len(rest) > 1:
+                raise _Refused(404, "Resource not found")
+            return {"group": found[0], "billingCycle": cycle}
+        nobody = {
+            **{name: groups[0][name] for name in ("type", "directoryGroupId", "createdAt", "updatedAt")},
+            "id": "group_unassigned",
+            "name": "Unassigned",
+            "memberCount": 0,
+            "spendCents": 0,
+            "currentMembers": [],
+            "formerMembers": [],
+            "dailySpend": [],
+        }
+        return {"groups": groups, "unassignedGroup": nobody, "billingCycle": cycle}
+
+    # --- events --------------------------------------------------------------------------------------------------------
+
+    def _visible(self, first_ms: int, last_ms: int) -> list[Event]:
+        """Events between two instants, both included, newest first."""
+        last_ms = min(last_ms, int(self._now().timestamp() * 1000))
+        day, found = _day_of(first_ms), []
+        while day <= _day_of(last_ms):
+            found += [event for event in self._ledger.events(day) if first_ms <= event.at_ms <= last_ms]
+            day += timedelta(days=1)
+        return sorted(found, key=lambda event: -event.at_ms)
+
+    def _events(self, body: dict[str, Any]) -> dict[str, Any]:
+        now_ms = int(self._now().timestamp() * 1000)
+        first, last = body.get("startDate", now_ms - 2_592_000_000), body.get("endDate", now_ms)
+        if last < first or timedelta(milliseconds=last - first) > _MOST_DAYS:
+            raise _Refused(400, "Invalid date range")
+        if body.get("hostingType") is not None and body["hostingType"] not in _HOSTING:
+            raise _Refused(400, "Invalid hostingType")
+        page, size = _paging(body, default=100, most=1000)
+        events = self._visible(first, last)
+        shown = [self._shown(event) for event in events]
+        for field, name in (("email", "userEmail"), ("serviceAccountId", "serviceAccountId")):
+            if field in body:
+                shown = [event for event in shown if event.get(name) == body[field]]
+        for field in ("cloudAgentId", "automationId"):
+            if field in body:
+                shown = [
+                    event
+                    for event in shown
+                    if event.get(field) == body[field] or (body[field] == "*" and field in event)
+                ]
+        if page > 1 and self._switches.late_events_while_paging and shown:
+            # Somebody's laptop came back: everything behind the newest event moves by one.
+            self._switches.late_events_while_paging -= 1
+            shown.insert(0, shown[0])
+        pages = math.ceil(len(shown) / size)
+        return {
+            "totalUsageEventsCount": len(shown),
+            "pagination": {
+                "numPages": pages,
+                "currentPage": page,
+                "pageSize": size,
+                "hasNextPage": page < pages,
+                "hasPreviousPage": page > 1,
+            },
+            "usageEvents": shown[(page - 1) * size : page * size],
+            "period": {"startDate": first, "endDate": last},
+        }
+
+    def _shown(self, event: Event) -> dict[str, Any]:
+        kind = self._switches.unknown_kind if self._switches.unknown_kind and event.at_ms % 50 == 0 else event.kind
+        tokens = event.tokens
+        shown: dict[str, Any] = {
+            "timestamp": str(event.at_ms),
+            "userEmail": self._email_shown(event),
+            "serviceAccountId": event.robot_id if event.robot_kind == "service_account" else None,
+            "serviceAccountName": event.robot_name if event.robot_kind == "service_account" else None,
+            "automationId": event.robot_id if event.robot_kind == "automation" else None,
+            "cloudAgentId": event.robot_id if event.robot_kind == "cloud_agent" else None,
+            "conversationId": event.conversation_id,
+            "model": event.model,
+            "kind": kind,
+            "maxMode": False,
+            "requestsCosts": 1 if tokens else 0,
+            "isTokenBasedCall": tokens is not None,
+            "isChargeable": cost_basis(event.kind) == "billed",
+            "isHeadless": event.robot_kind is not None,
+        }
+        if tokens is not None:
+            counts = dict(
+                zip(("inputTokens", "outputTokens", "cacheWriteTokens", "cacheReadTokens"), tokens, strict=True)
+            )
+            shown["tokenUsage"] = {**counts, "totalCents": event.total_cents}
+            if event.discount_percent is not None:
+                shown["tokenUsage"]["discountPercentOff"] = event.discount_percent
+        shown["chargedCents"] = event.charged_cents
+        shown["cursorTokenFee"] = event.fee_cents
+        if self._switches.extra_fields:
+            shown["undocumentedField"] = {"since": "tomorrow"}
+        # What does not apply is left out, not null.
+        return {name: value for name, value in shown.items() if value is not None}
+
+    def _email_shown(self, event: Event) -> str | None:
+        if event.robot_kind or not event.email or not self._switches.strip_removed_emails:
+            return event.email
+        person = self._ledger.organisation.person(event.email)
+        return None if self._is_removed(person) else event.email
+
+    # --- sums ----------------------------------------------------------------------------------------------------------
+
+    def _cycle(self) -> tuple[datetime, datetime]:
+        today = self._now().date()
+        start = today.replace(day=_CYCLE_DAY)
+        if today.day < _CYCLE_DAY:
+            start = (start.replace(day=1) - timedelta(days=1)).replace(day=_CYCLE_DAY)
+        end = (start.replace(day=28) + timedelta(days=7)).replace(day=_CYCLE_DAY)
+        return datetime(start.year, start.month, start.day, tzinfo=UTC), datetime(
+            end.year, end.month, end.day, tzinfo=UTC
+        )
+
+    def _spent_cents(self, start: datetime) -> dict[str, list[Decimal]]:
+        """Cents by e-mail since the cycle began: on demand, and overall."""
+        spent: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
+        for event in self._visible(int(start.timestamp() * 1000), int(self._now().timestamp() * 1000)):
+            if event.email and not event.robot_kind:
+                spent[event.email][1] += event.charged_cents
+                if cost_basis(event.kind) == "billed":
+                    spent[event.email][0] += event.charged_cents
+        return spent
+
+    def _spend(self, body: dict[str, Any]) -> dict[str, Any]:
+        page, size = _paging(body, default=100, most=1000)
+        start, _ = self._cycle()
+        spent = self._spent_cents(start)
+        rows = [
+            {
+                "userId": person.cursor_user_id,
+                "name": person.name,
+                "email": person.email,
+                "role": person.cursor_role,
+                "spendCents": spent[person.email][0],
+                "overallSpendCents": spent[person.email][1],
+                "fastPremiumRequests": 0,
+                "hardLimitOverrideDollars": 0,
+                "monthlyLimitDollars": None,
+                "effectivePerUserLimitDollars": 200,
+            }
+            for person in self._team()
+        ]
+        order = {"amount": "spendCents", "user": "name"}.get(body.get("sortBy", "date"), "userId")
+        rows.sort(key=lambda row: row[order], reverse=body.get("sortDirection", "desc") == "desc")
+        return {
+            "teamMemberSpend": rows[(page - 1) * size : page * size],
+            "subscriptionCycleStart": int(start.timestamp() * 1000),
+            "totalMembers": len(rows),
+            "totalPages": math.ceil(len(rows) / size),
+        }
+
+    def _daily_usage(self, body: dict[str, Any]) -> dict[str, Any]:
+        if "startDate" not in body or "endDate" not in body:
+            raise _Refused(400, "startDate and endDate are required")
+        first, last = body["startDate"], body["endDate"]
+        if last < first or timedelta(milliseconds=last - first) > _MOST_DAYS:
+            raise _Refused(400, "Date range cannot exceed 30 days")
+        if ("page" in body) != ("pageSize" in body):
+            raise _Refused(400, "page and pageSize must be given together")
+        paged = "page" in body
+        page, size = _paging(body, default=1000, most=1000)
+        end = min(_day_of(last), self._now().date())
+        days = [_day_of(first) + timedelta(days=n) for n in range((end - _day_of(first)).days + 1)]
+        # Pages count people, not rows; who joined after the range is not in it.
+        people = [
+            person
+            for person in self._ledger.organisation.people
+            if person.cursor_role and any(person.is_here(day) for day in days)
+        ]
+        chosen = people[(page - 1) * size : page * size] if paged else people
+        by_day = {day: defaultdict(list) for day in days}
+        for day in days:
+            for event in self._ledger.events(day):
+                if event.email and not event.robot_kind:
+                    by_day[day][event.email].append(event)
+        rows = [
+            self._daily_row(person, day, by_day[day][person.email])
+            for day in days
+            for person in chosen
+            if person.is_here(day) and (paged or by_day[day][person.email])
+        ]
+        answer: dict[str, Any] = {"data": rows, "period": {"startDate": first, "endDate": last}}
+        if paged:
+            pages = math.ceil(len(people) / size)
+            answer["pagination"] = {
+                "page": page,
+                "pageSize": size,
+                "totalUsers": len(people),
+                "totalPages": pages,
+                "hasNextPage": page < pages,
+                "hasPreviousPage": page > 1,
+            }
+        return answer
+
+    def _daily_row(self, person: Person, day: date, events: list[Event]) -> dict[str, Any]:
+        output = sum(event.tokens[1] for event in events if event.tokens)
+        removed = self._is_removed(person) and self._switches.strip_removed_emails
+        models = [event.model for event in events]
+        return {
+            "userId": person.cursor_user_id,
+            "day": day.isoformat(),
+            "date": int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000),
+            **({} if removed else {"email": person.email}),
+            "isActive": bool(events),
+            "totalLinesAdded": output // 12,
+            "totalLinesDeleted": output // 50,
+            "acceptedLinesAdded": output // 20,
+            "acceptedLinesDeleted": output // 90,
+            "totalApplies": len(events),
+            "totalAccepts": len(events) * 3 // 4,
+            "totalRejects": len(events) // 4,
+            "totalTabsShown": len(events) * 9,
+            "totalTabsAccepted": len(events) * 4,
+            "composerRequests": 0,
+            "chatRequests": len(events) // 3,
+            "agentRequests": len(events) - len(events) // 3,
+            "cmdkUsages": 0,
+            "subscriptionIncludedReqs": sum(cost_basis(event.kind) == "included" for event in events),
+            "apiKeyReqs": 0,
+            "usageBasedReqs": sum(cost_basis(event.kind) == "billed" for event in events),
+            "bugbotUsages": 0,
+            "mostUsedModel": max(sorted(set(models)), key=models.count) if models else None,
+            "applyMostUsedExtension": ".py" if events else None,
+            "tabMostUsedExtension": ".py" if events else None,
+            "clientVersion": "3.2.1" if events else None,
+        }
+
+
+def _body(request: Request) -> dict[str, Any]:
+    try:
+        body = msgspec.json.decode(request.body or b"{}")
+    except msgspec.DecodeError:
+        raise _Refused(400, "Invalid JSON") from None
+    if not isinstance(body, dict):
+        raise _Refused(400, "Invalid body")
+    for name in ("startDate", "endDate", "page", "pageSize"):
+        if name in body and not isinstance(body[name], int):
+            raise _Refused(400, f"{name} must be a number")
+    return body
+
+
+def _paging(body: dict[str, Any], *, default: int, most: int) -> tuple[int, int]:
+    page, size = body.get("page", 1), body.get("pageSize", default)
+    if page < 1 or not 1 <= size <= most:
+        raise _Refused(400, f"page must be at least 1 and pageSize between 1 and {most}")
+    return page, size
+
+
+def _day_of(milliseconds: int) -> date:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).date()
+
+
+def _z(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -1,0 +1,529 @@
+"""What the company used, event by event, and the truth that follows from it.
+
+Belongs here: events of a day, made from the seed and the day alone, and sums over them. Does not: how a vendor shows them.
+Money is whole millionths of a cent, so that every grouping of the events adds up to the same total. The sums are made
+here in plain Python, straight from the events and the contract's text: they are the judge of what the pipeline says.
+"""
+
+from __future__ import annotations
+
+import calendar
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from ai_usage_assets.simulator.organisation import FOUNDED, ApiKey, Organisation, Person
+
+MICROCENTS_PER_USD = 10**8
+
+# Cents a token, in thousandths of a millionth of a cent: input, 5-minute write, 1-hour write, cache read, output.
+_PRICES = {
+    "claude-opus-5-5": (400_000, 500_000, 800_000, 20_000, 2_000_000),
+    "claude-sonnet-5-5": (200_000, 250_000, 400_000, 10_000, 1_000_000),
+    "claude-haiku-5-5": (10_000, 12_500, 20_000, 1_000, 50_000),
+    "claude-haiku-4-5": (100_000, 125_000, 200_000, 10_000, 500_000),
+}
+TOKEN_TYPES = (
+    "uncached_input_tokens",
+    "cache_creation.ephemeral_5m_input_tokens",
+    "cache_creation.ephemeral_1h_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+)
+_WEB_SEARCH_MICROCENTS = 1_000_000
+_CODE_EXECUTION_MICROCENTS_PER_SECOND = 1_389
+# The contract's discount: what is billed of the list price.
+_BILLED_PERCENT = 90
+_BATCH_PERCENT = 50
+
+ActorKind = Literal["user", "service_account", "federated", "api_key", "unknown"]
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Whom Anthropic attributes usage to. `unknown` is an identity it cannot show: each is its own."""
+
+    kind: ActorKind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One piece of Anthropic usage. `components` are (cost type, token type, list, billed) in millionths of a cent."""
+
+    at: datetime
+    actor: Actor | None
+    api_key_id: str | None
+    workspace_id: str
+    product: str | None
+    model: str | None
+    service_tier: str | None
+    inference_geo: str | None
+    tokens: tuple[int, int, int, int, int]
+    web_searches: int
+    requests: int
+    components: tuple[tuple[str, str | None, int, int], ...]
+    terminal: str = ""
+
+    @property
+    def list_microcents(self) -> int:
+        """List price of the piece."""
+        return sum(component[2] for component in self.components)
+
+    @property
+    def billed_microcents(self) -> int:
+        """Billed price of the piece."""
+        return sum(component[3] for component in self.components)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One Cursor usage event; cents are exact decimals."""
+
+    at_ms: int
+    email: str | None
+    kind: str
+    model: str
+    charged_cents: Decimal
+    total_cents: Decimal | None
+    fee_cents: Decimal | None
+    discount_percent: int | None
+    tokens: tuple[int, int, int, int] | None
+    conversation_id: str | None
+    robot_kind: str | None = None
+    robot_id: str | None = None
+    robot_name: str | None = None
+
+
+@dataclass(frozen=True)
+class _Charge:
+    """Money as the contract attributes it."""
+
+    day: date
+    vendor: str
+    usd: Decimal
+    actor_kind: str
+    actor_id: str | None
+    api_key_id: str | None
+    workspace_id: str | None
+    email: str | None
+
+
+@dataclass
+class Ledger:
+    """All that happened. `factors` are days whose money a vendor has restated."""
+
+    seed: int
+    organisation: Organisation
+    now: datetime
+    factors: dict[date, Decimal] = field(default_factory=dict)
+    _usage: dict[date, list[Usage]] = field(default_factory=dict)
+    _events: dict[date, list[Event]] = field(default_factory=dict)
+
+    # --- what happened -------------------------------------------------------------------------------------------------
+
+    def usage(self, day: date) -> list[Usage]:
+        """Anthropic usage of the day, in order of time."""
+        if day not in self._usage:
+            made = sorted(self._make_usage(day), key=lambda piece: piece.at) if day >= FOUNDED else []
+            self._usage[day] = made
+        return self._usage[day]
+
+    def events(self, day: date) -> list[Event]:
+        """Cursor events of the day, in order of time."""
+        if day not in self._events:
+            made = sorted(self._make_events(day), key=lambda event: event.at_ms) if day >= FOUNDED else []
+            self._events[day] = made
+        return self._events[day]
+
+    def revise(self, day: date, factor: Decimal) -> None:
+        """Both vendors restate the day's money by a factor."""
+        self.factors[day] = self.factors.get(day, Decimal(1)) * factor
+        self.forget()
+
+    def forget(self) -> None:
+        """Makes the days again when they are next asked for."""
+        self._usage.clear()
+        self._events.clear()
+
+    # --- the truth -----------------------------------------------------------------------------------------------------
+
+    def anthropic_cost_usd(self, first: date, last: date) -> dict[date, Decimal]:
+        """Billed dollars per day, both ends included."""
+        return {day: _usd(sum(piece.billed_microcents for piece in self.usage(day))) for day in _days(first, last)}
+
+    def anthropic_tokens(self, first: date, last: date) -> dict[date, int]:
+        """Tokens of all kinds per day."""
+        return {day: sum(sum(piece.tokens) for piece in self.usage(day)) for day in _days(first, last)}
+
+    def cursor_usd(self, first: date, last: date) -> dict[date, dict[str, Decimal]]:
+        """Dollars per day and cost basis: billed, and included (with free and not charged)."""
+        result = {}
+        for day in _days(first, last):
+            sums = {"billed": Decimal(0), "included": Decimal(0)}
+            for event in self.events(day):
+                sums[cost_basis(event.kind)] += _dollars(event.charged_cents)
+            result[day] = sums
+        return result
+
+    def cursor_events(self, first: date, last: date) -> dict[date, int]:
+        """Events per day."""
+        return {day: len(self.events(day)) for day in _days(first, last)}
+
+    def seat_usd(self, first: date, last: date) -> dict[date, Decimal]:
+        """Seat fees per day: each member of that day, with the role members have now."""
+        price = Decimal(str(self.organisation.tabs["seat_prices"][1][2]))
+        result = {}
+        for day in _days(first, last):
+            days_in_month = calendar.monthrange(day.year, day.month)[1]
+            fee = (price / days_in_month).quantize(Decimal("1e-9"))
+            paid = [person for person in self.members_on(day) if person.cursor_role != "free-owner"]
+            result[day] = fee * len(paid)
+        return result
+
+    def members_on(self, day: date) -> list[Person]:
+        """People with a Cursor membership on the day, paid or not."""
+        return [person for person in self.organisation.people if person.cursor_role and person.is_here(day)]
+
+    def spend_by_cost_center(self, first: date, last: date) -> dict[str | None, Decimal]:
+        """Billed dollars of both vendors by cost center, None = unallocated: the contract's rules, one after the other."""
+        totals: dict[str | None, Decimal] = defaultdict(Decimal)
+        for charge in self._charges(first, last):
+            for center, usd in self._attribute(charge):
+                totals[center] += usd
+        return dict(totals)
+
+    def _charges(self, first: date, last: date) -> Iterator[_Charge]:
+        """Money at the grain at which it is split: one row a day, identity, model and product."""
+        grouped: dict[tuple[object, ...], int] = defaultdict(int)
+        for day in _days(first, last):
+            for piece in self.usage(day):
+                actor = piece.actor
+                kind, actor_id = (actor.kind, actor.id) if actor and actor.kind != "unknown" else ("none", None)
+                key = (day, kind, actor_id, piece.api_key_id, piece.workspace_id, piece.model, piece.product)
+                grouped[key] += piece.billed_microcents
+        for (day, kind, actor_id, api_key_id, workspace_id, _, _), microcents in grouped.items():
+            email = self._email_of(str(actor_id)) if kind == "user" else None
+            yield _Charge(day, "anthropic", _usd(microcents), kind, actor_id, api_key_id, workspace_id, email)  # type: ignore[arg-type]
+        for day in _days(first, last):
+            sums: dict[tuple[object, ...], Decimal] = defaultdict(Decimal)
+            for event in self.events(day):
+                if cost_basis(event.kind) == "billed":
+                    sums[(event.robot_kind, event.robot_id, event.email, event.model)] += _dollars(event.charged_cents)
+            for (robot_kind, robot_id, email, _), usd in sums.items():
+                kind = str(robot_kind) if robot_kind else "user" if email else "none"
+                yield _Charge(day, "cursor", usd, kind, robot_id or email, None, None, email)  # type: ignore[arg-type]
+
+    def _attribute(self, charge: _Charge) -> list[tuple[str | None, Decimal]]:
+        for kind, principal in self._mapping_order(charge):
+            if isinstance(principal, _Somebody):
+                return [(self._center_of(principal.email, charge.day), charge.usd)]
+            rows = self._rows(charge.vendor, kind, principal, charge.day)
+            if rows:
+                return self._split(rows, charge)
+        return [(None, charge.usd)]
+
+    def _mapping_order(self, charge: _Charge) -> Iterator[tuple[str, str | _Somebody | None]]:
+        """Contract section 2, in its order: what to look up in the sheet, or whom to take as they are."""
+        if charge.vendor == "cursor":
+            for kind in ("automation", "service_account", "cloud_agent"):
+                if charge.actor_kind == kind:
+                    yield kind, charge.actor_id
+            if charge.actor_kind != "service_account" and charge.email:
+                yield "user", charge.email
+                yield "", _Somebody(charge.email)
+            return
+        key = next((key for key in self.organisation.keys if key.id == charge.api_key_id), None)
+        yield "api_key", charge.api_key_id
+        if charge.actor_kind == "service_account":
+            yield "service_account", charge.actor_id
+        if charge.actor_kind == "user":
+            if charge.email:
+                yield "user", charge.email
+            yield "", _Somebody(charge.email)
+        nobody = charge.actor_kind not in ("user", "service_account")
+        if nobody and key and (email := self._email_of(key.principal)):
+            yield "", _Somebody(email)
+        yield "workspace", charge.workspace_id
+        if nobody and key and (email := self._email_of(key.created_by)):
+            yield "", _Somebody(email)
+
+    def _rows(self, vendor: str, kind: str, principal: str | None, day: date) -> list[dict[str, str]]:
+        header, *rows = self.organisation.tabs["key_mapping"]
+        named = [dict(zip(header, (str(cell) for cell in row), strict=False)) for row in rows]
+        return [
+            row
+            for row in named
+            if (row["vendor"], row["principal_type"], row["principal_id"]) == (vendor, kind, principal)
+            and _holds(row, day)
+        ]
+
+    def _split(self, rows: list[dict[str, str]], charge: _Charge) -> list[tuple[str | None, Decimal]]:
+        parts: list[tuple[str | None, Decimal]] = []
+        largest, taken = 0, Decimal(0)
+        shares = [Decimal(row["share_pct"] or "100") for row in rows]
+        for number, (row, share) in enumerate(zip(rows, shares, strict=True)):
+            usd = (charge.usd * share / 100).quantize(Decimal("1e-9"), rounding="ROUND_HALF_UP")
+            person = row["person_email"] or (charge.email if row["principal_type"] == "user" else "")
+            center = row["cost_center"] or (self._center_of(person, charge.day) if person else None)
+            parts.append((center, usd))
+            taken += usd
+            if share > shares[largest]:
+                largest = number
+        center, usd = parts[largest]
+        parts[largest] = (center, usd + charge.usd - taken)
+        return parts
+
+    def _center_of(self, email: str | None, day: date) -> str | None:
+        header, *rows = self.organisation.tabs["people"]
+        for row in rows:
+            named = dict(zip(header, (str(cell) for cell in row), strict=False))
+            if named["person_email"] == email and _holds(named, day):
+                return named["cost_center"] or None
+        return None
+
+    def _email_of(self, user_id: str | None) -> str | None:
+        """The address a person had last under that id; None for a deleted account that was never seen with one."""
+        person = next((p for p in self.organisation.people if p.user_id == user_id), None)
+        return person.email if person and not person.forgotten else None
+
+    # --- making it up --------------------------------------------------------------------------------------------------
+
+    def _make_usage(self, day: date) -> Iterator[Usage]:
+        rng = random.Random(f"{self.seed}/anthropic/{day}")
+        weekend = day.weekday() >= 5
+        trend = 1 + (day - FOUNDED).days / 900
+        default, production, claude_code, research, _ = (w.id for w in self.organisation.workspaces)
+        for key in self.organisation.keys:
+            if key.usd_per_day and (key.until is None or day < key.until):
+                rhythm = 0.75 if weekend and key.principal else 0.3 if weekend else 1.0
+                for _ in range(3):
+                    yield self._piece(
+                        rng,
+                        day,
+                        self._actor_of(key, day),
+                        key.id,
+                        key.workspace_id,
+                        key.product,
+                        rng.choice(key.models),
+                        key.usd_per_day / 3 * rhythm * trend * rng.uniform(0.6, 1.4),
+                        tier="batch" if key.product == "message_batches_api" else "standard",
+                    )
+        own_keys = {key.principal: key for key in self.organisation.keys if key.product == "claude_code"}
+        for person in self.organisation.people:
+            # Drawn for everybody, so that one person's fate changes nobody else's day.
+            busy, mood, second = rng.random(), rng.uniform(0.4, 1.8), rng.random()
+            seed = rng.random()
+            if not person.appetite or not person.is_here(day) or busy > (0.12 if weekend else 0.85):
+                continue
+            own = random.Random(seed)
+            key = own_keys.get(person.user_id)
+            model = own.choices(("claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-5-5"), (6, 3, 2))[0]
+            actor = Actor("user", person.user_id)
+            usd = person.appetite * mood * 4.2 * trend
+            yield self._piece(own, day, actor, key.id if key else None, claude_code, "claude_code", model, usd)
+            if second < 0.25:
+                yield self._piece(own, day, actor, None, default, "claude_console", "claude-sonnet-5-5", usd / 9)
+        # Identities that Anthropic cannot show: two of them, each its own row, and one workload of another cloud.
+        for hidden in ("hidden-1", "hidden-2"):
+            yield self._piece(
+                rng, day, Actor("unknown", hidden), None, default, "messages_api", "claude-sonnet-5-5", 0.4
+            )
+        yield self._piece(
+            rng, day, Actor("federated", "system:serviceaccount:etl:loader"), None, production, "messages_api",
+            "claude-haiku-5-5", 2.5,
+        )  # fmt: skip
+        support = self.organisation.keys[1]
+        yield self._code_execution(rng, day, support)
+
+    def _actor_of(self, key: ApiKey, day: date) -> Actor:
+        if key.principal is None or day < key.bound_since:
+            return Actor("api_key", key.id)
+        kind: ActorKind = "service_account" if key.principal.startswith("svac_") else "user"
+        return Actor(kind, key.principal)
+
+    def _piece(
+        self,
+        rng: random.Random,
+        day: date,
+        actor: Actor,
+        api_key_id: str | None,
+        workspace_id: str,
+        product: str,
+        model: str,
+        usd: float,
+        *,
+        tier: str = "standard",
+    ) -> Usage:
+        """Usage that costs about `usd` at list price."""
+        weights = (
+            rng.uniform(0.5, 1.5),
+            rng.uniform(0.2, 0.6),
+            rng.uniform(0, 0.2),
+            rng.uniform(3, 9),
+            rng.uniform(0.1, 0.35),
+        )
+        prices = _PRICES[model]
+        percent = _BATCH_PERCENT if tier == "batch" else 100
+        per_unit = sum(weight * price for weight, price in zip(weights, prices, strict=True)) * percent / 100
+        units = usd * MICROCENTS_PER_USD * 1000 / per_unit
+        tokens = (
+            int(weights[0] * units),
+            int(weights[1] * units),
+            int(weights[2] * units),
+            int(weights[3] * units),
+            int(weights[4] * units),
+        )
+        searches = rng.randrange(1, 9) if rng.random() < 0.15 else 0
+        components = [
+            self._component(day, "tokens", kind, count * price * percent // 100 // 1000)
+            for kind, count, price in zip(TOKEN_TYPES, tokens, prices, strict=True)
+            if count
+        ]
+        if searches:
+            components.append(self._component(day, "web_search", None, searches * _WEB_SEARCH_MICROCENTS))
+        return Usage(
+            at=_moment(rng, day),
+            actor=actor,
+            api_key_id=api_key_id,
+            workspace_id=workspace_id,
+            product=product,
+            model=model,
+            service_tier=tier,
+            inference_geo="global",
+            tokens=tokens,
+            web_searches=searches,
+            requests=max(1, int(sum(tokens) / rng.uniform(30_000, 90_000))),
+            components=tuple(components),
+            terminal=rng.choice(("vscode", "iTerm.app", "tmux", "pycharm")) if product == "claude_code" else "",
+        )
+
+    def _code_execution(self, rng: random.Random, day: date, key: ApiKey) -> Usage:
+        seconds = rng.randrange(3_000, 30_000)
+        return Usage(
+            at=_moment(rng, day),
+            actor=self._actor_of(key, day),
+            api_key_id=key.id,
+            workspace_id=key.workspace_id,
+            product=None,
+            model=None,
+            service_tier=None,
+            inference_geo=None,
+            tokens=(0, 0, 0, 0, 0),
+            web_searches=0,
+            requests=max(1, seconds // 300),
+            components=(self._component(day, "code_execution", None, seconds * _CODE_EXECUTION_MICROCENTS_PER_SECOND),),
+        )
+
+    def _component(
+        self, day: date, cost_type: str, token_type: str | None, list_microcents: int
+    ) -> tuple[str, str | None, int, int]:
+        revised = int(list_microcents * self.factors.get(day, Decimal(1)))
+        return cost_type, token_type, revised, (revised * _BILLED_PERCENT + 50) // 100
+
+    def _make_events(self, day: date) -> Iterator[Event]:
+        rng = random.Random(f"{self.seed}/cursor/{day}")
+        weekend = day.weekday() >= 5
+        for person in self.organisation.people:
+            busy, seed = rng.random(), rng.random()
+            if (
+                person.cursor_role in (None, "free-owner")
+                or not person.is_here(day)
+                or busy > (0.15 if weekend else 0.8)
+            ):
+                continue
+            own = random.Random(seed)
+            conversation = _uuid(own)
+            # The pool of a seat lasts for the first part of a month.
+            spent = own.random() < (day.day - 8) / 18
+            for _ in range(own.randrange(2, 12)):
+                if own.random() < 0.2:
+                    conversation = _uuid(own)
+                yield self._event(own, day, person.email, conversation, spent=spent)
+            if own.random() < 0.08:
+                twin = self._event(own, day, person.email, conversation, spent=spent)
+                # Two equal events in one millisecond are two events.
+                yield twin
+                yield twin
+        for robot in self.organisation.robots:
+            for _ in range(int(robot.events_per_day * (0.6 if weekend else 1.0) * rng.uniform(0.6, 1.4))):
+                event = self._event(rng, day, robot.email, _uuid(rng), spent=True)
+                yield Event(
+                    event.at_ms, robot.email, event.kind, event.model, event.charged_cents, event.total_cents,
+                    event.fee_cents, event.discount_percent, event.tokens, event.conversation_id,
+                    robot.kind, robot.id, robot.name,
+                )  # fmt: skip
+
+    def _event(self, rng: random.Random, day: date, email: str | None, conversation: str, *, spent: bool) -> Event:
+        at_ms = int(_moment(rng, day).timestamp() * 1000) + rng.randrange(1000)
+        model = rng.choices(
+            ("claude-sonnet-5-5", "claude-opus-5-5", "grok-4-7", "composer-2", "default"), (5, 2, 3, 4, 4)
+        )[0]
+        fate = rng.random()
+        if fate < 0.03:
+            return Event(at_ms, email, "Errored, Not Charged", model, Decimal(0), None, None, None, None, conversation)
+        tokens = (
+            rng.randrange(50, 90_000),
+            rng.randrange(40, 4_000),
+            rng.randrange(0, 40_000),
+            rng.randrange(0, 300_000),
+        )
+        total = Decimal(tokens[0] * 20 + tokens[1] * 100 + tokens[2] * 25 + tokens[3]).scaleb(-5)
+        factor = self.factors.get(day, Decimal(1))
+        total = (total * factor).quantize(Decimal("1e-5"))
+        fee = Decimal(sum(tokens) * 25).scaleb(-6).quantize(Decimal("1e-5")) if model.startswith("claude") else None
+        discount = 10 if model == "claude-opus-5-5" and fate > 0.9 else None
+        charged = total * (100 - (discount or 0)) / 100 + (fee or 0)
+        if fate < 0.04:
+            kind, charged = "Free", Decimal(0)
+        elif spent:
+            kind = "Usage-based" if fate < 0.8 else "USAGE_EVENT_KIND_USAGE_BASED"
+        else:
+            kind = "Included in Business" if fate < 0.8 else "USAGE_EVENT_KIND_INCLUDED_IN_BUSINESS"
+        return Event(
+            at_ms, email, kind, model, charged.normalize(), total.normalize(), fee, discount, tokens, conversation
+        )
+
+
+@dataclass(frozen=True)
+class _Somebody:
+    """A person the vendor names, taken as they are."""
+
+    email: str | None
+
+
+def cost_basis(kind: str) -> Literal["billed", "included"]:
+    """What a Cursor kind means for money."""
+    name = kind.upper().removeprefix("USAGE_EVENT_KIND_")
+    return "included" if name.startswith(("INCLUDED", "FREE", "ERRORED", "ABORTED")) else "billed"
+
+
+def _holds(row: dict[str, str], day: date) -> bool:
+    return (row["effective_from"] or "0001-01-01") <= day.isoformat() < (row["effective_to"] or "9999-12-31")
+
+
+def _days(first: date, last: date) -> Iterator[date]:
+    return (first + timedelta(days=n) for n in range((last - first).days + 1))
+
+
+def _usd(microcents: int) -> Decimal:
+    return Decimal(microcents).scaleb(-8)
+
+
+def _dollars(cents: Decimal) -> Decimal:
+    return (cents / 100).quantize(Decimal("1e-9"), rounding="ROUND_HALF_UP")
+
+
+def _moment(rng: random.Random, day: date) -> datetime:
+    # Working hours of a company in Europe, with a tail.
+    hour = min(23, max(0, int(rng.gauss(12, 4))))
+    return datetime(day.year, day.month, day.day, hour, rng.randrange(60), rng.randrange(60), tzinfo=UTC)
+
+
+def _uuid(rng: random.Random) -> str:
+    digits = f"{rng.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"

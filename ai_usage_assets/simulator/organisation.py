@@ -1,0 +1,449 @@
+"""The simulated company: people and teams, keys, workspaces and service accounts, seats, and the sheet finance keeps.
+
+Belongs here: who and what there is, and since when. Does not: what they used (`ledger`), or how a vendor shows it. All of it
+follows from the seed. Days are fixed calendar days, so that the company is the same whatever the clock says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any, Literal
+
+FOUNDED = date(2025, 10, 1)
+
+# Team -> cost center. One code with zeros in front, as accounting systems have them.
+COST_CENTERS = {
+    "Platform": "CC-1010",
+    "Payments": "CC-1020",
+    "Mobile": "CC-1030",
+    "Data Science": "CC-2010",
+    "Customer Support": "CC-3010",
+    "Marketing": "0042",
+    "Research": "CC-4010",
+}
+
+_FIRST_NAMES = [
+    "Ada",
+    "Ben",
+    "Carla",
+    "Dmitri",
+    "Elena",
+    "Farid",
+    "Greta",
+    "Hugo",
+    "Ines",
+    "Jonas",
+    "Keiko",
+    "Lars",
+    "Mina",
+    "Noah",
+    "Olga",
+    "Pavel",
+    "Quinn",
+    "Rosa",
+    "Sven",
+    "Tara",
+    "Umar",
+    "Vera",
+    "Wim",
+    "Xenia",
+    "Yusuf",
+    "Zoe",
+    "Alma",
+    "Boris",
+    "Chiara",
+    "Diego",
+    "Edda",
+    "Finn",
+    "Gaia",
+    "Henrik",
+    "Ilse",
+    "Jamal",
+    "Katya",
+    "Liam",
+    "Maren",
+    "Nils",
+    "Otto",
+    "Priya",
+    "Ravi",
+    "Sofia",
+    "Timo",
+    "Ulla",
+    "Viktor",
+    "Wanda",
+    "Yara",
+    "Zeno",
+    "Aiko",
+    "Bruno",
+    "Celia",
+    "Dario",
+    "Emil",
+    "Fiona",
+    "Goran",
+    "Hana",
+    "Ivo",
+    "Jette",
+]
+_LAST_NAMES = [
+    "Adler",
+    "Baptiste",
+    "Costa",
+    "Dimitrov",
+    "Eriksen",
+    "Fischer",
+    "Greco",
+    "Holm",
+    "Ivanov",
+    "Jansen",
+    "Keller",
+    "Lopez",
+    "Moreau",
+    "Novak",
+    "Okafor",
+    "Petrov",
+    "Quist",
+    "Rossi",
+    "Sato",
+    "Tanaka",
+    "Ueda",
+    "Vogel",
+    "Weber",
+    "Xu",
+    "Yilmaz",
+    "Zhang",
+]
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A person in a team from a day on."""
+
+    team: str
+    since: date
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody of the company. `left` is the first day without them."""
+
+    email: str
+    name: str
+    stays: tuple[Stay, ...]
+    joined: date
+    left: date | None
+    user_id: str
+    # Of Anthropic's usage: 0 for people who have no account there.
+    appetite: float
+    cursor_role: Literal["owner", "member", "free-owner"] | None
+    cursor_user_id: str
+    # Anthropic forgets the address of a deleted account.
+    forgotten: bool = False
+
+    def team_on(self, day: date) -> str:
+        """The team of that day."""
+        return next(stay.team for stay in reversed(self.stays) if stay.since <= day or stay is self.stays[0])
+
+    def is_here(self, day: date) -> bool:
+        """Whether the person works here on that day."""
+        return self.joined <= day and (self.left is None or day < self.left)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """An Anthropic workspace."""
+
+    id: str
+    name: str
+    is_default: bool = False
+    archived_on: date | None = None
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """An Anthropic API key. `principal` is the user or service account it acts as."""
+
+    id: str
+    name: str
+    workspace_id: str
+    status: Literal["active", "inactive", "archived", "expired"]
+    created_by: str | None
+    principal: str | None = None
+    # Dollars on an ordinary working day; none since `until`.
+    usd_per_day: float = 0.0
+    until: date | None = None
+    models: tuple[str, ...] = ("claude-sonnet-5-5",)
+    product: str = "messages_api"
+    # Before this day the key acted as nobody, whatever the directory says today.
+    bound_since: date = FOUNDED
+
+
+@dataclass(frozen=True)
+class Robot:
+    """Something that uses Cursor and is nobody: a service account, an automation or a cloud agent."""
+
+    kind: Literal["service_account", "automation", "cloud_agent"]
+    id: str
+    name: str
+    email: str | None
+    events_per_day: int
+    in_sheet: bool = True
+
+
+@dataclass
+class Organisation:
+    """Everything there is. The sheet's tabs are what finance has typed, header first."""
+
+    name: str
+    uuid: str
+    people: list[Person]
+    workspaces: list[Workspace]
+    keys: list[ApiKey]
+    service_accounts: dict[str, str]
+    robots: list[Robot]
+    tabs: dict[str, list[list[Any]]] = field(default_factory=dict)
+
+    def person(self, email: str) -> Person:
+        """The person of that address. Raises StopIteration."""
+        return next(person for person in self.people if person.email == email)
+
+    def replace_person(self, email: str, **changes: Any) -> None:
+        """Changes one person."""
+        self.people = [replace(p, **changes) if p.email == email else p for p in self.people]
+
+
+def identifier(seed: int, prefix: str, *parts: object) -> str:
+    """An id as the vendors make them, the same for the same seed and parts."""
+    digest = hashlib.sha256("|".join(map(str, (seed, prefix, *parts))).encode()).digest()
+    alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+    return prefix + "01" + "".join(alphabet[byte % len(alphabet)] for byte in digest[:22])
+
+
+def build(seed: int, people: int) -> Organisation:
+    """The company of that seed."""
+    rng = random.Random(f"{seed}/organisation")
+    staff = list(_staff(seed, people, rng))
+    workspaces = [
+        Workspace(identifier(seed, "wrkspc_", "default"), "Default", is_default=True),
+        Workspace(identifier(seed, "wrkspc_", "production"), "Production"),
+        Workspace(identifier(seed, "wrkspc_", "claude-code"), "Claude Code"),
+        Workspace(identifier(seed, "wrkspc_", "research"), "Research"),
+        Workspace(identifier(seed, "wrkspc_", "hackathon"), "Hackathon 2025", archived_on=date(2026, 6, 30)),
+    ]
+    service_accounts = {
+        name: identifier(seed, "svac_", name) for name in ("billing-svc", "support-bot", "ranking-svc", "nightly-evals")
+    }
+    keys = list(_keys(seed, staff, workspaces, service_accounts))
+    robots = [
+        Robot(
+            "service_account", "sa_" + identifier(seed, "", "ci")[2:14], "Nightly CI", "nightly-ci@agents.acme.test", 18
+        ),
+        Robot("service_account", "sa_" + identifier(seed, "", "docs")[2:14], "Docs bot", None, 5, in_sheet=False),
+        Robot("automation", "auto_" + identifier(seed, "", "triage")[2:14], "Issue triage", None, 8),
+        Robot("cloud_agent", "bc_" + identifier(seed, "", "migrate")[2:14], "Migration agent", None, 6),
+    ]
+    organisation = Organisation(
+        "Acme Robotics",
+        str(_uuid(seed)),
+        staff,
+        workspaces,
+        keys,
+        service_accounts,
+        robots,
+    )
+    organisation.tabs = _tabs(organisation, seed)
+    return organisation
+
+
+def _uuid(seed: int) -> str:
+    digits = hashlib.sha256(f"{seed}/organisation".encode()).hexdigest()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:32]}"
+
+
+def _staff(seed: int, count: int, rng: random.Random) -> Iterator[Person]:
+    teams = list(COST_CENTERS)
+    weights = (12, 10, 8, 8, 9, 6, 7)
+    # Appetite for tokens differs by trade.
+    hunger = {"Platform": 1.6, "Payments": 1.2, "Mobile": 1.1, "Data Science": 1.5, "Research": 2.2}
+    for number in range(count):
+        name = f"{_FIRST_NAMES[number % len(_FIRST_NAMES)]} {_LAST_NAMES[(number * 7 + seed) % len(_LAST_NAMES)]}"
+        suffix = str(number // len(_FIRST_NAMES)) if number >= len(_FIRST_NAMES) else ""
+        email = f"{name.lower().replace(' ', '.')}{suffix}@acme.test"
+        team = teams[number] if number < len(teams) else rng.choices(teams, weights)[0]
+        builder = team in hunger
+        role: Literal["owner", "member", "free-owner"] | None = "member" if builder or rng.random() < 0.2 else None
+        person = Person(
+            email,
+            name,
+            (Stay(team, FOUNDED),),
+            joined=FOUNDED,
+            left=None,
+            user_id=identifier(seed, "user_", email),
+            appetite=hunger.get(team, 0.35) * rng.uniform(0.3, 1.7) if builder or rng.random() < 0.6 else 0.0,
+            cursor_role=role,
+            cursor_user_id=identifier(seed, "user_", "cursor", email),
+        )
+        yield replace(person, **_FATES.get(number, {}))
+
+
+# What happens to some: movers, joiners, leavers, and the administrators of Cursor.
+_FATES: dict[int, dict[str, Any]] = {
+    0: {"cursor_role": "owner"},
+    4: {"cursor_role": "free-owner", "appetite": 0.2},
+    8: {
+        "stays": (Stay("Payments", FOUNDED), Stay("Platform", date(2026, 5, 1))),
+        "appetite": 1.4,
+        "cursor_role": "member",
+    },
+    9: {
+        "stays": (Stay("Mobile", FOUNDED), Stay("Research", date(2026, 11, 1))),
+        "appetite": 2.0,
+        "cursor_role": "member",
+    },
+    10: {
+        "stays": (Stay("Customer Support", FOUNDED), Stay("Data Science", date(2026, 11, 9))),
+        "appetite": 1.1,
+        "cursor_role": "member",
+    },
+    11: {
+        "joined": date(2026, 10, 26),
+        "stays": (Stay("Platform", date(2026, 10, 26)),),
+        "cursor_role": "member",
+        "appetite": 1.2,
+    },
+    12: {"joined": date(2026, 3, 2), "stays": (Stay("Research", date(2026, 3, 2)),), "appetite": 1.9},
+    13: {"left": date(2026, 11, 14), "stays": (Stay("Payments", FOUNDED),), "cursor_role": "member", "appetite": 1.3},
+    14: {"left": date(2026, 10, 29), "stays": (Stay("Mobile", FOUNDED),), "appetite": 0.9, "cursor_role": "member"},
+    15: {"left": date(2026, 8, 1), "stays": (Stay("Data Science", FOUNDED),), "cursor_role": "member", "appetite": 0.8},
+    16: {
+        "left": date(2026, 11, 5),
+        "stays": (Stay("Platform", FOUNDED),),
+        "appetite": 0.7,
+        "forgotten": True,
+        "cursor_role": None,
+    },
+}
+
+
+def _keys(seed: int, staff: list[Person], workspaces: list[Workspace], accounts: dict[str, str]) -> Iterator[ApiKey]:
+    default, production, claude_code, research, hackathon = (workspace.id for workspace in workspaces)
+    ada, ben, carla = staff[0].user_id, staff[1].user_id, staff[2].user_id
+
+    def key(name: str, workspace: str, created_by: str | None, usd: float, **more: Any) -> ApiKey:
+        return ApiKey(
+            identifier(seed, "apikey_", name),
+            name,
+            workspace,
+            more.pop("status", "active"),
+            created_by,
+            usd_per_day=usd,
+            **more,
+        )
+
+    opus, sonnet, haiku = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
+    yield key("billing-svc-prod", production, ada, 46, principal=accounts["billing-svc"], models=(sonnet, haiku))
+    yield key("support-bot-prod", production, ada, 61, principal=accounts["support-bot"], models=(haiku, sonnet))
+    yield key("ranking-svc-prod", production, ben, 38, principal=accounts["ranking-svc"], models=(haiku,))
+    yield key(
+        "nightly-evals", research, carla, 52, principal=accounts["nightly-evals"], models=(opus, sonnet),
+        product="message_batches_api",
+    )  # fmt: skip
+    # Nobody mapped these accounts' keys; the accounts or the workspace are.
+    yield key("shared-search-index", production, ada, 24, models=(sonnet,))
+    yield key("shared-sandbox", default, ben, 17, models=(sonnet, "claude-haiku-4-5"))
+    yield key("mobile-release-notes", production, ada, 6, models=(haiku,), status="inactive", until=date(2026, 11, 10))
+    yield key(
+        "legacy-chat-widget",
+        hackathon,
+        carla,
+        9,
+        models=("claude-haiku-4-5",),
+        status="archived",
+        until=date(2026, 10, 20),
+    )
+    yield key("trial-embedding", default, ben, 3, models=(haiku,), status="expired", until=date(2026, 10, 12))
+    # Real money that no row of the sheet names: one found by its creator, two by nothing.
+    yield key("growth-experiment", default, staff[5].user_id, 14, models=(sonnet,))
+    yield key("prod-2-test", default, None, 19, models=(opus, sonnet))
+    yield key("tmp-migration", default, None, 8, models=(sonnet,))
+    yield key(
+        "design-prototype", default, staff[33].user_id, 7, principal=staff[33].user_id, models=(sonnet,),
+        bound_since=date(2026, 11, 16),
+    )  # fmt: skip
+    for person in staff[20:32]:
+        yield key(
+            f"claude-code-{person.email.partition('@')[0]}", claude_code, person.user_id, 0, principal=person.user_id,
+            product="claude_code",
+        )  # fmt: skip
+    for person in staff[32:36]:
+        # The key acts as nobody; only who made it is known.
+        yield key(f"notebook-{person.email.partition('@')[0]}", research, person.user_id, 4, models=(sonnet,))
+
+
+def _tabs(organisation: Organisation, seed: int) -> dict[str, list[list[Any]]]:
+    keys = {key.name: key for key in organisation.keys}
+    workspace = {workspace.name: workspace.id for workspace in organisation.workspaces}
+
+    def row(
+        vendor: str, kind: str, principal: str, person: str = "", team: str = "", share: Any = "", **when: Any
+    ) -> list[Any]:
+        center = COST_CENTERS.get(team, "")
+        return [
+            vendor,
+            kind,
+            principal,
+            person,
+            team,
+            center,
+            share,
+            when.get("since", ""),
+            when.get("until", ""),
+            when.get("note", ""),
+        ]
+
+    mapping = [
+        ["vendor", "principal_type", "principal_id", "person_email", "team", "cost_center", "share_pct", "effective_from",
+         "effective_to", "note"],
+        row("anthropic", "service_account", organisation.service_accounts["billing-svc"], team="Payments"),
+        row("anthropic", "service_account", organisation.service_accounts["support-bot"], team="Customer Support"),
+        row("anthropic", "api_key", keys["ranking-svc-prod"].id, team="Data Science", until="2026-11-01", note="moved in November"),
+        row("anthropic", "api_key", keys["ranking-svc-prod"].id, team="Platform", since="2026-11-01"),
+        row("anthropic", "api_key", keys["shared-search-index"].id, team="Platform", share=60, note="agreed in the Q3 review"),
+        row("anthropic", "api_key", keys["shared-search-index"].id, team="Mobile", share=40),
+        row("anthropic", "api_key", keys["shared-sandbox"].id, team="Data Science", share=33.3),
+        row("anthropic", "api_key", keys["shared-sandbox"].id, team="Research", share=33.3),
+        row("anthropic", "api_key", keys["shared-sandbox"].id, team="Marketing", share=33.4),
+        row("anthropic", "api_key", keys["mobile-release-notes"].id, person=organisation.people[2].email),
+        row("anthropic", "api_key", keys["legacy-chat-widget"].id, team="Customer Support"),
+        row("anthropic", "api_key", keys["trial-embedding"].id, team="Marketing"),
+        row("anthropic", "workspace", workspace["Research"], team="Research"),
+        row("anthropic", "user", organisation.people[18].email, team="Research", since="2026-11-01", note="on loan"),
+        row("cursor", "user", organisation.people[19].email, team="Platform", note="paid by Platform"),
+        *(
+            row("cursor", robot.kind, robot.id, team="Platform", note=robot.name)
+            for robot in organisation.robots
+            if robot.in_sheet
+        ),
+    ]  # fmt: skip
+    people: list[list[Any]] = [["person_email", "name", "team", "cost_center", "effective_from", "effective_to"]]
+    for person in organisation.people:
+        for number, stay in enumerate(person.stays):
+            until = person.stays[number + 1].since.isoformat() if number + 1 < len(person.stays) else ""
+            since = stay.since.isoformat() if number or person.joined != FOUNDED else ""
+            people.append([person.email, person.name, stay.team, COST_CENTERS[stay.team], since, until])
+    budgets: list[list[Any]] = [["month", "cost_center", "budget_usd"]]
+    rng = random.Random(f"{seed}/budgets")
+    for month in ("2026-09", "2026-10", "2026-11", "2026-12"):
+        budgets += [[month, center, rng.randrange(14, 60) * 100] for center in COST_CENTERS.values()]
+    return {
+        "key_mapping": mapping,
+        "people": people,
+        "budgets": budgets,
+        "seat_prices": [
+            ["vendor", "plan", "monthly_price_usd", "effective_from", "effective_to"],
+            ["cursor", "Teams Standard", 40, "", ""],
+        ],
+    }

@@ -1,0 +1,92 @@
+"""What a vendor's room offers the rest of the house: pulls, and what a pull brings.
+
+Belongs here: the shapes that every vendor shares, and the one conversion of their cents into dollars. Does not: facts of
+one vendor (its own module), or what happens to the records (`landing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any
+
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.schemas import Table
+
+# Both vendors send cents. Dollars carry nine decimals, as NUMERIC does.
+_NINE_DECIMALS = Decimal("1e-9")
+_EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
+_LARGEST_CENTS = Decimal(10) ** 12
+
+
+class NotExposed(Exception):
+    """This key or plan may not see what was asked for; that is a fact about the contract, not a failed pull."""
+
+
+class NotCredible(ValueError):
+    """A record that cannot be what the vendor means; the message says why, without its content."""
+
+
+def dollars(cents: Decimal) -> Decimal:
+    """Cents as the vendor sends them, as dollars: divided once, rounded once (half away from zero), at 9 decimals.
+
+    Raises NotCredible for what is not a finite amount below ten billion dollars.
+    """
+    if not cents.is_finite() or abs(cents) > _LARGEST_CENTS:
+        raise NotCredible("an amount is not a number of cents below ten billion dollars")
+    return _EXACT.quantize(_EXACT.divide(cents, Decimal(100)), _NINE_DECIMALS)
+
+
+@dataclass(frozen=True)
+class PulledDay:
+    """All records of one raw table and day, as one finished pull brought them."""
+
+    table: Table
+    day: date
+    records: Sequence[bytes]
+    pages: int
+    expected_records: int | None = None
+    amount_usd: Decimal | None = None
+    watermark: datetime | None = None
+    # Why the vendor's data does not reach the end of the day yet; None for a whole day.
+    incomplete: str | None = None
+
+
+@dataclass(frozen=True)
+class RefusedDay:
+    """A day whose records must not replace what is held: it was not pulled whole, or does not add up."""
+
+    table: Table
+    day: date
+    reason: str
+
+
+@dataclass(frozen=True)
+class EmailIdentity:
+    """How to know a record again when the vendor has taken its e-mail away.
+
+    `read` gives a record's identity and its e-mail. `one_to_one`: each stored record lends its e-mail once (events);
+    otherwise the identity is the person's own id and lends it to all.
+    """
+
+    read: Callable[[bytes], tuple[Hashable, str | None]]
+    one_to_one: bool
+
+
+@dataclass(frozen=True)
+class Pull:
+    """One thing a vendor can be asked for: the raw tables it fills, and how.
+
+    `fetch(client, days)` yields PulledDay or RefusedDay for every table and day asked for. It may raise a gateway
+    Failure or NotExposed. A snapshot is of the moment, so it is asked for the day of the read only.
+    """
+
+    name: str
+    vendor: str
+    tables: tuple[Table, ...]
+    fetch: Callable[[Any, DayRange], Iterator[PulledDay | RefusedDay]]
+    window_days: int = 1
+    snapshot: bool = False
+    emails: dict[str, EmailIdentity] = field(default_factory=dict)

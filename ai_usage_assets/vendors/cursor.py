@@ -1,0 +1,317 @@
+"""All that is known of Cursor's Admin API: endpoints, paging, windows, what must add up.
+
+Belongs here: the vendor's facts. Does not: HTTP (`gateway`), storage (`landing`), or what the numbers mean to finance
+(`sql/`). `filtered-usage-events.chargedCents` is the ledger. No event has an id, so events are never told apart or
+merged: a day is pulled whole, counted against the vendor's own count, and replaced whole. `spend` is the control,
+members and daily usage tell who held a seat. Only read paths are known here, so nothing else can be called.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import TypeVar
+
+import msgspec
+
+from ai_usage_assets.days import DayRange, end_of, start_of
+from ai_usage_assets.gateway import Clock, Endpoint, Failure, Gateway, SystemClock, follow
+from ai_usage_assets.schemas import raw_table
+from ai_usage_assets.vendors import (
+    EmailIdentity,
+    NotCredible,
+    NotExposed,
+    Pull,
+    PulledDay,
+    RefusedDay,
+    dollars,
+)
+
+NAME = "cursor"
+
+_T = TypeVar("_T")
+
+# The limits are the team's, not the key's: some room is left for whoever else uses it.
+_ENDPOINTS = [
+    Endpoint("POST", "/teams/filtered-usage-events", 50),
+    Endpoint("GET", "/teams/members", 15),
+    Endpoint("POST", "/teams/spend", 15),
+    Endpoint("POST", "/teams/daily-usage-data", 15),
+    Endpoint("GET", "/teams/groups", 15),
+]
+
+_PAGE_SIZE = 1000
+_SPEND_PAGE_SIZE = 100
+_DAILY_USAGE_DAYS = 30
+_CRAWLS = 3
+_MILLISECOND = timedelta(milliseconds=1)
+
+RAW_EVENTS = raw_table(
+    "raw_cursor_usage_events", "Every billable or included request: who, which model, tokens, cents charged."
+)
+RAW_DAILY_USAGE = raw_table(
+    "raw_cursor_daily_usage", "One row per member and day: was active, lines, requests; tells who was a member."
+)
+RAW_MEMBERS = raw_table("raw_cursor_members", "Members of the team, removed ones as far as shown.", snapshot=True)
+RAW_SPEND = raw_table(
+    "raw_cursor_spend", "Cursor's own spend per member in the current billing cycle, a control.", snapshot=True
+)
+RAW_GROUPS = raw_table("raw_cursor_groups", "Billing groups, where the plan has them (Enterprise).", snapshot=True)
+
+
+class _EventsPagination(msgspec.Struct):
+    hasNextPage: bool  # noqa: N815 - the vendor's spelling, as in all shapes below
+
+
+class _Events(msgspec.Struct):
+    totalUsageEventsCount: int  # noqa: N815
+    pagination: _EventsPagination
+    usageEvents: list[msgspec.Raw]  # noqa: N815
+
+
+class _EventTokens(msgspec.Struct):
+    inputTokens: Decimal | None = None  # noqa: N815
+    outputTokens: Decimal | None = None  # noqa: N815
+    cacheWriteTokens: Decimal | None = None  # noqa: N815
+    cacheReadTokens: Decimal | None = None  # noqa: N815
+    totalCents: Decimal | None = None  # noqa: N815
+    discountPercentOff: Decimal | None = None  # noqa: N815
+
+
+class _Event(msgspec.Struct):
+    timestamp: int | str
+    userEmail: str | None = None  # noqa: N815
+    model: str | None = None
+    conversationId: str | None = None  # noqa: N815
+    tokenUsage: _EventTokens | None = None  # noqa: N815
+    chargedCents: Decimal | None = None  # noqa: N815
+    cursorTokenFee: Decimal | None = None  # noqa: N815
+
+
+class _DailyPagination(msgspec.Struct):
+    hasNextPage: bool  # noqa: N815
+
+
+class _DailyUsage(msgspec.Struct):
+    data: list[msgspec.Raw]
+    pagination: _DailyPagination
+
+
+class _DailyRow(msgspec.Struct):
+    day: date
+
+
+class _Members(msgspec.Struct):
+    teamMembers: list[msgspec.Raw]  # noqa: N815
+
+
+class _Spend(msgspec.Struct):
+    teamMemberSpend: list[msgspec.Raw]  # noqa: N815
+    subscriptionCycleStart: int  # noqa: N815
+    totalPages: int  # noqa: N815
+
+
+class _Groups(msgspec.Struct):
+    groups: list[msgspec.Raw]
+
+
+class Cursor:
+    """The team's key, and what can be asked with it. No I/O until the first request."""
+
+    def __init__(
+        self, key: Callable[[], str], base_url: str, *, pacing: bool = True, clock: Clock | None = None
+    ) -> None:
+        self._gateway = Gateway(
+            NAME,
+            base_url,
+            authorize=lambda: _basic(key()),
+            endpoints=_ENDPOINTS,
+            pacing=pacing,
+            clock=clock or SystemClock(),
+            hint=_hint,
+        )
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._gateway.close()
+
+    def get(self, path: str, shape: type[_T]) -> tuple[_T, bytes]:
+        """One answer in the promised shape, and its bytes."""
+        page, answer = self._gateway.get(path, shape=shape)
+        return page, answer.body
+
+    def post(self, path: str, body: dict[str, object], shape: type[_T]) -> tuple[_T, bytes]:
+        """One page in the promised shape, and its bytes. The API reads with POST."""
+        page, answer = self._gateway.post(path, body, shape=shape)
+        return page, answer.body
+
+
+def _basic(key: str) -> dict[str, str]:
+    # The key is the user name and the password is empty; without the colon every call is a 401.
+    return {"authorization": "Basic " + b64encode(f"{key}:".encode()).decode()}
+
+
+def _hint(status: int, path: str) -> str | None:
+    match status:
+        case 401 | 403:
+            return (
+                "Check CURSOR_ADMIN_KEY: it must be a live team key (Dashboard, Settings, Admin API keys), not a "
+                "personal one, and the plan must include the Admin API."
+            )
+        case _:
+            return None
+
+
+def _milliseconds(days: DayRange) -> dict[str, object]:
+    """Both bounds are inclusive, so a day ends one millisecond before midnight."""
+    return {
+        "startDate": int(start_of(days.first).timestamp() * 1000),
+        "endDate": int((end_of(days.last) - _MILLISECOND).timestamp() * 1000),
+    }
+
+
+def _fetch_events(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+    for day in days:
+        yield _fetch_events_of(client, day)
+
+
+def _fetch_events_of(client: Cursor, day: date) -> PulledDay | RefusedDay:
+    """One day, crawled again when the vendor's data moved underneath: pages shift when an event arrives late."""
+    bounds = _milliseconds(DayRange(day, day))
+    found = ""
+    for _ in range(_CRAWLS):
+        pages = list(_event_pages(client, bounds))
+        totals = {page.totalUsageEventsCount for page in pages}
+        records = [bytes(event) for page in pages for event in page.usageEvents]
+        if totals == {len(records)}:
+            try:
+                amount_usd = sum((_amount_usd(record, bounds) for record in records), Decimal(0))
+            except (msgspec.ValidationError, NotCredible) as error:
+                return RefusedDay(
+                    RAW_EVENTS, day, f"an event has an unknown shape: {error}. Report it; what was held is kept."
+                )
+            return PulledDay(RAW_EVENTS, day, records, len(pages), expected_records=len(records), amount_usd=amount_usd)
+        found = f"{len(records)} events on the pages, {' then '.join(map(str, sorted(totals)))} counted by Cursor"
+    return RefusedDay(
+        RAW_EVENTS, day, f"the day kept changing while it was read ({found}). What was held is kept; run it again."
+    )
+
+
+def _event_pages(client: Cursor, bounds: dict[str, object]) -> Iterator[_Events]:
+    def fetch(cursor: str | None) -> tuple[_Events, str | None]:
+        number = int(cursor or 1)
+        page, _ = client.post(
+            "/teams/filtered-usage-events", {**bounds, "page": number, "pageSize": _PAGE_SIZE}, _Events
+        )
+        # An empty page that promises more would be asked for until the loop guard; the count settles it instead.
+        more = page.pagination.hasNextPage and bool(page.usageEvents)
+        return page, str(number + 1) if more else None
+
+    return follow(fetch, vendor=NAME, endpoint="/teams/filtered-usage-events")
+
+
+def _amount_usd(record: bytes, bounds: dict[str, object]) -> Decimal:
+    """What the event adds to usage valued at Cursor's rates; `sql/` must come to the same, in its own way.
+
+    `chargedCents` already holds the token fee. Where it is missing, the parts it is made of stand in.
+    """
+    event = msgspec.json.decode(record, type=_Event)
+    moment = int(event.timestamp)
+    if not int(str(bounds["startDate"])) <= moment <= int(str(bounds["endDate"])):
+        raise NotCredible("an event lies outside the day that was asked for")
+    if event.chargedCents is not None:
+        return dollars(event.chargedCents)
+    tokens = event.tokenUsage or _EventTokens()
+    kept = (Decimal(100) - (tokens.discountPercentOff or Decimal(0))) / Decimal(100)
+    return dollars((tokens.totalCents or Decimal(0)) * kept + (event.cursorTokenFee or Decimal(0)))
+
+
+def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+    """Paged, because only then every member of the day has a row, idle ones too."""
+
+    def fetch(cursor: str | None) -> tuple[_DailyUsage, str | None]:
+        number = int(cursor or 1)
+        page, _ = client.post(
+            "/teams/daily-usage-data",
+            {**_milliseconds(days), "page": number, "pageSize": _PAGE_SIZE},
+            _DailyUsage,
+        )
+        return page, str(number + 1) if page.pagination.hasNextPage else None
+
+    records: dict[date, list[bytes]] = defaultdict(list)
+    pages = 0
+    for page in follow(fetch, vendor=NAME, endpoint="/teams/daily-usage-data"):
+        pages += 1
+        for record in page.data:
+            records[msgspec.json.decode(record, type=_DailyRow).day].append(bytes(record))
+    for day in days:
+        yield PulledDay(RAW_DAILY_USAGE, day, records[day], pages)
+
+
+def _fetch_members(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+    page, _ = client.get("/teams/members", _Members)
+    yield PulledDay(RAW_MEMBERS, days.last, [bytes(member) for member in page.teamMembers], 1)
+
+
+def _fetch_spend(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+    """Whole pages are the records: the start of the billing cycle stands beside the members."""
+    bodies: list[bytes] = []
+
+    def fetch(cursor: str | None) -> tuple[_Spend, str | None]:
+        number = int(cursor or 1)
+        # A fixed order, because amounts move while pages are turned.
+        page, body = client.post(
+            "/teams/spend",
+            {"sortBy": "user", "sortDirection": "asc", "page": number, "pageSize": _SPEND_PAGE_SIZE},
+            _Spend,
+        )
+        bodies.append(body)
+        return page, str(number + 1) if number < page.totalPages else None
+
+    for _ in follow(fetch, vendor=NAME, endpoint="/teams/spend"):
+        pass
+    yield PulledDay(RAW_SPEND, days.last, bodies, len(bodies))
+
+
+def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+    try:
+        _, body = client.get("/teams/groups", _Groups)
+    except Failure as failure:
+        # The wrong plan has been seen as 401, too; a bad key fails the members and the events.
+        if failure.status in (401, 403, 404):
+            raise NotExposed(f"{failure.endpoint}: {failure.detail}") from None
+        raise
+    yield PulledDay(RAW_GROUPS, days.last, [body], 1)
+
+
+def _same_event(record: bytes) -> tuple[Hashable, str | None]:
+    event = msgspec.json.decode(record, type=_Event)
+    tokens = event.tokenUsage or _EventTokens()
+    identity = (
+        str(event.timestamp),
+        event.model,
+        event.conversationId,
+        tokens.inputTokens,
+        tokens.outputTokens,
+        tokens.cacheWriteTokens,
+        tokens.cacheReadTokens,
+    )
+    return identity, (event.userEmail or "").strip() or None
+
+
+PULLS = (
+    Pull(
+        "cursor_usage_events",
+        NAME,
+        (RAW_EVENTS,),
+        _fetch_events,
+        emails={RAW_EVENTS.name: EmailIdentity(_same_event, one_to_one=True)},
+    ),
+    Pull("cursor_daily_usage", NAME, (RAW_DAILY_USAGE,), _fetch_daily_usage, window_days=_DAILY_USAGE_DAYS),
+    Pull("cursor_members", NAME, (RAW_MEMBERS,), _fetch_members, snapshot=True),
+    Pull("cursor_spend", NAME, (RAW_SPEND,), _fetch_spend, snapshot=True),
+    Pull("cursor_groups", NAME, (RAW_GROUPS,), _fetch_groups, snapshot=True),
+)

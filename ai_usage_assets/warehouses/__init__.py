@@ -1,0 +1,71 @@
+"""The few verbs that every warehouse has, and the errors it raises.
+
+Belongs here: the interface. Does not: anything an engine does its own way (`duckdb`), or what the tables mean
+(`schemas`, `sql/`). Reads and writes go through these verbs only, so a second engine is one more file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+
+from ai_usage_assets.errors import OperatorError
+
+if TYPE_CHECKING:
+    from ai_usage_assets.schemas import Table
+
+Row = dict[str, Any]
+Parameters = Mapping[str, date | datetime | str | int]
+
+
+class WarehouseError(OperatorError):
+    """The warehouse refused; the message says what, where and what to do, without any value of a row."""
+
+
+class WarehouseBusy(WarehouseError):
+    """Another process holds the warehouse."""
+
+
+@dataclass(frozen=True)
+class RawDay:
+    """The whole content of one day of one raw table.
+
+    `records` has the columns record_no, payload and carried_email.
+    """
+
+    table: Table
+    day: date
+    fetched_at: datetime
+    records: pa.Table
+
+
+class Warehouse(Protocol):
+    """What the pipeline needs of an engine. Every verb is atomic: readers see all of it or nothing."""
+
+    def prepare(self, tables: Sequence[Table]) -> None:
+        """Makes what is missing: tables, new columns, views whose text changed. In the order given."""
+
+    def land(self, days: Sequence[RawDay], asset_days: Sequence[Row]) -> None:
+        """Replaces whole raw days, and the log entries that belong to them, together."""
+
+    def append(self, table: Table, rows: Sequence[Row]) -> None:
+        """Adds rows."""
+
+    def upsert(self, table: Table, key: Sequence[str], rows: Sequence[Row]) -> None:
+        """Replaces the rows that have the same key, or adds them."""
+
+    def rebuild(self, table: Table, parameters: Parameters) -> None:
+        """Fills a table from its query: only the days @start_day to @end_day if it has days, else all of it."""
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+        """The rows of a GoogleSQL SELECT."""
+
+    def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        """The same as plain dictionaries."""
+
+    def release(self) -> None:
+        """Lets other processes in; the next verb takes the warehouse again."""

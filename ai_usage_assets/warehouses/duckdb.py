@@ -1,0 +1,246 @@
+"""The embedded warehouse: one DuckDB file.
+
+Belongs here: what is particular to DuckDB (its lock on the file, its types, its transactions). Does not: SQL of the
+project, which is GoogleSQL and comes in translated by `googlesql`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from ai_usage_assets.gateway import redact
+from ai_usage_assets.schemas import OPS_ASSET_DAYS, Table
+from ai_usage_assets.warehouses import Parameters, RawDay, Row, WarehouseBusy, WarehouseError, googlesql
+
+_TYPES = {
+    "STRING": "VARCHAR",
+    "INT64": "BIGINT",
+    "NUMERIC": "DECIMAL(38, 9)",
+    "BOOL": "BOOLEAN",
+    "DATE": "DATE",
+    "TIMESTAMP": "TIMESTAMPTZ",
+}
+
+# A run holds the file for seconds at a time; longer than this means somebody keeps it open.
+_LOCK_WAIT_SECONDS = 60.0
+_LOCK_RETRY_SECONDS = 0.2
+
+
+class DuckDBWarehouse:
+    """One file, one writer. The connection is taken at the first verb and kept until `release`."""
+
+    def __init__(
+        self, path: Path | str, dataset: str = "ai_usage", *, lock_wait_seconds: float = _LOCK_WAIT_SECONDS
+    ) -> None:
+        self.path = Path(path)
+        self.dataset = dataset
+        self._lock_wait_seconds = lock_wait_seconds
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def prepare(self, tables: Sequence[Table]) -> None:
+        with self._transaction() as connection:
+            existing = self._existing_columns(connection)
+            for table in tables:
+                if not table.is_view:
+                    self._prepare_table(connection, table, existing.get(table.name))
+            known = dict(
+                connection.execute(
+                    "SELECT view_name, comment FROM duckdb_views() WHERE schema_name = ?", [self.dataset]
+                ).fetchall()
+            )
+            for table in tables:
+                if table.is_view:
+                    self._prepare_view(connection, table, known.get(table.name))
+
+    def _existing_columns(self, connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        for table, column, kind in connection.execute(
+            "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = ?",
+            [self.dataset],
+        ).fetchall():
+            found.setdefault(table, {})[column] = kind
+        return found
+
+    def _prepare_table(
+        self, connection: duckdb.DuckDBPyConnection, table: Table, existing: Mapping[str, str] | None
+    ) -> None:
+        if existing is None:
+            columns = ", ".join(
+                f'"{c.name}" {_TYPES[c.type or ""]}{" NOT NULL" if c.required else ""}' for c in table.columns
+            )
+            connection.execute(f"CREATE TABLE {self._name(table)} ({columns})")
+            connection.execute(f"COMMENT ON TABLE {self._name(table)} IS {_text(table.description)}")
+            for column in table.columns:
+                connection.execute(
+                    f'COMMENT ON COLUMN {self._name(table)}."{column.name}" IS {_text(column.description)}'
+                )
+            return
+        for column in table.columns:
+            wanted = _TYPES[column.type or ""]
+            if column.name not in existing:
+                connection.execute(f'ALTER TABLE {self._name(table)} ADD COLUMN "{column.name}" {wanted}')
+            elif _canonical(existing[column.name]) != _canonical(wanted):
+                raise WarehouseError(
+                    f"{table.name}.{column.name} is {existing[column.name]} in {self.path} and should be {wanted}. "
+                    "Move the file away and run the days again, or rebuild from a copy of its raw tables."
+                )
+
+    def _prepare_view(self, connection: duckdb.DuckDBPyConnection, table: Table, comment: str | None) -> None:
+        query = googlesql.to_duckdb(table.query or "")
+        digest = hashlib.sha256(query.encode()).hexdigest()[:12]
+        wanted = f"{table.description} (definition {digest})"
+        if comment != wanted:
+            connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {query}")
+            connection.execute(f"COMMENT ON VIEW {self._name(table)} IS {_text(wanted)}")
+
+    def land(self, days: Sequence[RawDay], asset_days: Sequence[Row]) -> None:
+        with self._transaction() as connection:
+            for day in days:
+                name, partition = self._name(day.table), day.table.partition_by
+                connection.execute(f"DELETE FROM {name} WHERE {partition} = ?", [day.day])
+                connection.register("landing", day.records)
+                connection.execute(
+                    f"INSERT INTO {name} ({partition}, record_no, payload, carried_email, fetched_at) "
+                    "SELECT ?, record_no, payload, carried_email, ? FROM landing",
+                    [day.day, day.fetched_at],
+                )
+                connection.unregister("landing")
+            self._upsert(connection, OPS_ASSET_DAYS, ("asset", "usage_date"), asset_days)
+
+    def append(self, table: Table, rows: Sequence[Row]) -> None:
+        with self._transaction() as connection:
+            self._insert(connection, table, rows)
+
+    def upsert(self, table: Table, key: Sequence[str], rows: Sequence[Row]) -> None:
+        with self._transaction() as connection:
+            self._upsert(connection, table, key, rows)
+
+    def _upsert(
+        self, connection: duckdb.DuckDBPyConnection, table: Table, key: Sequence[str], rows: Sequence[Row]
+    ) -> None:
+        if rows:
+            condition = " AND ".join(f'"{column}" = ?' for column in key)
+            connection.executemany(
+                f"DELETE FROM {self._name(table)} WHERE {condition}", [[row[c] for c in key] for row in rows]
+            )
+            self._insert(connection, table, rows)
+
+    def _insert(self, connection: duckdb.DuckDBPyConnection, table: Table, rows: Sequence[Row]) -> None:
+        if rows:
+            columns = ", ".join(f'"{name}"' for name in table.column_names)
+            marks = ", ".join("?" for _ in table.column_names)
+            connection.executemany(
+                f"INSERT INTO {self._name(table)} ({columns}) VALUES ({marks})",
+                [[row.get(name) for name in table.column_names] for row in rows],
+            )
+
+    def rebuild(self, table: Table, parameters: Parameters) -> None:
+        query = googlesql.to_duckdb(table.query or "")
+        columns = ", ".join(f'"{name}"' for name in table.column_names)
+        with self._transaction() as connection:
+            if table.partition_by:
+                connection.execute(
+                    f"DELETE FROM {self._name(table)} WHERE {table.partition_by} BETWEEN $start_day AND $end_day",
+                    {"start_day": parameters["start_day"], "end_day": parameters["end_day"]},
+                )
+            else:
+                connection.execute(f"DELETE FROM {self._name(table)}")
+            self._execute(connection, f"INSERT INTO {self._name(table)} ({columns}) {query}", parameters)
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+        translated = googlesql.to_duckdb(sql)
+        with self._errors():
+            return self._execute(self._connect(), translated, parameters or {}).to_arrow_table()
+
+    def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        found: list[Row] = self.query(sql, parameters).to_pylist()
+        return found
+
+    @staticmethod
+    def _execute(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters) -> duckdb.DuckDBPyConnection:
+        # DuckDB refuses parameters that a statement does not use.
+        used = {name: value for name, value in parameters.items() if f"${name}" in sql}
+        return connection.execute(sql, used or None)
+
+    def release(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @staticmethod
+    def _name(table: Table) -> str:
+        return f'"{table.name}"'
+
+    @contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._errors():
+            connection = self._connect()
+            connection.execute("BEGIN TRANSACTION")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # After a fatal error (a full disk) the transaction is already gone with the connection.
+                try:
+                    connection.execute("ROLLBACK")
+                except duckdb.Error:
+                    self.release()
+                raise
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            # DuckDB quotes the row it stumbled over; only its first line goes on, without addresses and keys.
+            raise WarehouseError(f"{self.path}: {redact(str(error).splitlines()[0])}") from None
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            connection = self._open()
+            catalog = connection.execute("SELECT current_database()").fetchall()[0][0]
+            schema = f'"{catalog}"."{self.dataset}"'
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+            connection.execute(f"USE {schema}")
+            connection.execute(googlesql.SESSION)
+            self._connection = connection
+        return self._connection
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WarehouseError(
+                f"{self.path.parent} cannot be made ({error.strerror}); set AI_USAGE_DUCKDB_PATH."
+            ) from None
+        deadline = time.monotonic() + self._lock_wait_seconds
+        while True:
+            try:
+                return duckdb.connect(str(self.path))
+            except duckdb.IOException as error:
+                if "lock" not in str(error).lower():
+                    raise WarehouseError(
+                        f"{self.path} cannot be opened: {redact(str(error).splitlines()[0])}. Check that the file "
+                        "and its folder can be written (AI_USAGE_DUCKDB_PATH)."
+                    ) from None
+                if time.monotonic() > deadline:
+                    raise WarehouseBusy(
+                        f"{self.path} is in use by another process (a run, or a tool that has it open); waited "
+                        f"{self._lock_wait_seconds:.0f} s. Close it and run again; nothing was changed."
+                    ) from None
+                time.sleep(_LOCK_RETRY_SECONDS)
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _canonical(kind: str) -> str:
+    return kind.replace(" ", "").upper().replace("TIMESTAMPWITHTIMEZONE", "TIMESTAMPTZ")

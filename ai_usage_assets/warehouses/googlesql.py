@@ -1,0 +1,168 @@
+"""BigQuery GoogleSQL as DuckDB understands it: sqlglot, and the meanings it gets wrong or leaves out.
+
+Belongs here: the translation, and the list of constructs that `sql/` may not use because the engines would disagree.
+Does not: SQL of the project. Plain sqlglot turns NUMERIC into DECIMAL(18,3), silently; every rule below is a
+difference that was measured, and each has a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import sqlglot
+from sqlglot import exp
+
+# The dataset as it is written in `sql/`; the engine's own takes its place.
+WRITTEN_DATASET = "ai_usage"
+
+_NUMERIC = "DECIMAL(38, 9)"
+# BIGNUMERIC only ever holds vendor cents before they become dollars; 18 decimals leave room for both.
+_BIGNUMERIC = "DECIMAL(38, 18)"
+
+SESSION = "SET TimeZone = 'UTC'"
+
+
+class UnsupportedSQL(ValueError):
+    """A construct outside the project's subset of GoogleSQL; the message names it and what to write instead."""
+
+
+def parse(sql: str) -> exp.Expr:
+    """One GoogleSQL statement as a tree. Raises UnsupportedSQL for none, several or unreadable ones."""
+    try:
+        trees = [tree for tree in sqlglot.parse(sql, read="bigquery") if tree is not None]
+    except sqlglot.ParseError as error:
+        raise UnsupportedSQL(f"not GoogleSQL: {error}") from None
+    if len(trees) != 1:
+        raise UnsupportedSQL(f"one statement a file, found {len(trees)}")
+    return trees[0]
+
+
+@lru_cache(maxsize=512)
+def to_duckdb(sql: str) -> str:
+    """The same query for DuckDB: parameters `@name` become `$name`, tables lose their dataset.
+
+    A file `ai_usage.duckdb` is a catalog `ai_usage`, in which a schema `ai_usage` can only be named with its catalog, and
+    the catalog's name changes with the file's. Plain names are found by the search path, in views by the view's own.
+    Raises UnsupportedSQL for what cannot be said with the same meaning.
+    """
+    tree = parse(sql)
+    for node in tree.walk():
+        _refuse(node)
+        if isinstance(node, exp.Table) and node.db == WRITTEN_DATASET:
+            node.set("db", None)
+    translated = _translate(tree)
+    try:
+        return translated.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)
+    except sqlglot.UnsupportedError as error:
+        raise UnsupportedSQL(str(error)) from None
+
+
+def tables_read(tree: exp.Expr) -> tuple[str, ...]:
+    """Names of the project's tables that a statement reads, sorted, each once."""
+    target = tree.this.find(exp.Table) if isinstance(tree, exp.Create) else None
+    return tuple(sorted({t.name for t in tree.find_all(exp.Table) if t.db == WRITTEN_DATASET and t is not target}))
+
+
+_REFUSED: dict[type[exp.Expr], str] = {
+    exp.Bracket: "no subscripts: DuckDB counts from 1; use JSON_VALUE with a path",
+    exp.ArgMax: "MAX_BY is not in GoogleSQL; use QUALIFY ROW_NUMBER() with a total order",
+    exp.ApproxTopK: "APPROX_TOP_COUNT is not exact; use QUALIFY",
+    exp.CurrentDate: "no clock in SQL; use @today, so that a run can be reproduced",
+    exp.CurrentTimestamp: "no clock in SQL; use @today, so that a run can be reproduced",
+}
+
+
+def _refuse(node: exp.Expr) -> None:
+    advice = _REFUSED.get(type(node))
+    if advice:
+        raise UnsupportedSQL(f"{node.sql('bigquery')}: {advice}")
+    if isinstance(node, exp.Unnest) and node.args.get("offset"):
+        raise UnsupportedSQL("UNNEST ... WITH OFFSET: DuckDB counts from 1; number the rows with ROW_NUMBER()")
+    if isinstance(node, exp.Extract) and node.this.name.upper() in {"WEEK", "DAYOFWEEK"}:
+        raise UnsupportedSQL(f"{node.sql('bigquery')}: the engines number weeks differently; use ISOWEEK")
+
+
+def _cast(node: exp.Expr, kind: str) -> exp.Expr:
+    return exp.Cast(this=node, to=exp.DataType.build(kind, dialect="duckdb"))
+
+
+def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def _datatype(node: exp.DataType) -> exp.Expr:
+    if node.this == exp.DataType.Type.DECIMAL and not node.expressions:
+        return exp.DataType.build(_NUMERIC, dialect="duckdb")
+    if node.this == exp.DataType.Type.BIGDECIMAL:
+        return exp.DataType.build(_BIGNUMERIC, dialect="duckdb")
+    return node
+
+
+def _literal(node: exp.Literal) -> exp.Expr:
+    # 0.1 is FLOAT64 in BigQuery and an exact decimal in DuckDB; money writes NUMERIC '0.1'.
+    if not node.is_string and not str(node.this).isdigit():
+        return _cast(node, "DOUBLE")
+    return node
+
+
+def _divide(node: exp.Div) -> exp.Expr:
+    # 1/0 is an error in BigQuery, not NULL or infinity.
+    return exp.If(
+        this=exp.EQ(this=exp.paren(node.expression.copy()), expression=exp.Literal.number(0)),
+        true=_call("error", exp.Literal.string("division by zero")),
+        false=exp.Div(this=node.this, expression=node.expression, typed=False, safe=False),
+    )
+
+
+def _safe_divide(node: exp.SafeDivide) -> exp.Expr:
+    numerator, divisor = exp.paren(node.this), exp.paren(node.expression)
+    return exp.If(
+        this=exp.EQ(this=divisor.copy(), expression=exp.Literal.number(0)),
+        true=exp.Null(),
+        false=exp.Div(this=numerator, expression=divisor, typed=False, safe=False),
+    )
+
+
+def _timestamp_millis(node: exp.UnixToTime) -> exp.Expr:
+    scale = node.args.get("scale")
+    if scale is None or scale.name != "3":
+        raise UnsupportedSQL("only TIMESTAMP_MILLIS of the TIMESTAMP_* family is in the subset")
+    return _call("timezone", exp.Literal.string("UTC"), _call("make_timestamp_ms", node.this))
+
+
+def _extract(node: exp.Extract) -> exp.Expr:
+    if node.this.name.upper() == "ISOWEEK":
+        return exp.Extract(this=exp.var("WEEK"), expression=node.expression)
+    return node
+
+
+_TRANSLATIONS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+    exp.DataType: _datatype,
+    exp.Literal: _literal,
+    exp.SafeDivide: _safe_divide,
+    exp.UnixToTime: _timestamp_millis,
+    exp.Extract: _extract,
+    # 0 on no rows, and BIGINT.
+    exp.CountIf: lambda n: exp.Count(this=exp.If(this=n.this, true=exp.Literal.number(1))),
+    exp.Div: _divide,
+    # DuckDB answers TIMESTAMP.
+    exp.DateTrunc: lambda n: _cast(n, "DATE"),
+    exp.DateAdd: lambda n: _cast(n, "DATE"),
+    exp.DateSub: lambda n: _cast(n, "DATE"),
+    # Whole units elapsed, not boundaries crossed.
+    exp.TimestampDiff: lambda n: _call(
+        "date_sub", exp.Literal.string(n.args["unit"].name.lower()), n.expression, n.this
+    ),
+}
+
+
+def _translate(node: exp.Expr) -> exp.Expr:
+    """Children first, so that what a rule builds is never translated twice."""
+    for key, value in list(node.args.items()):
+        if isinstance(value, exp.Expr):
+            node.set(key, _translate(value))
+        elif isinstance(value, list):
+            node.set(key, [_translate(item) if isinstance(item, exp.Expr) else item for item in value])
+    rule = _TRANSLATIONS.get(type(node))
+    return rule(node) if rule else node

@@ -1,0 +1,44 @@
+CREATE OR REPLACE VIEW ai_usage.fct_activity_daily (
+  usage_date OPTIONS (description = "UTC day."),
+  vendor OPTIONS (description = "anthropic (Claude Code) or cursor."),
+  person_email OPTIONS (description = "Person; NULL when nobody is named."),
+  team OPTIONS (description = "Team on that day."),
+  cost_center OPTIONS (description = "Cost center on that day."),
+  is_active OPTIONS (description = "Whether there was any activity."),
+  requests OPTIONS (description = "Requests; NULL for Claude Code, which counts sessions."),
+  sessions OPTIONS (description = "Sessions; NULL for Cursor, which counts requests."),
+  lines_added OPTIONS (description = "Lines added."),
+  lines_accepted OPTIONS (description = "Suggested lines accepted; NULL for Claude Code."),
+  commits OPTIONS (description = "Commits; NULL for Cursor."),
+  pull_requests OPTIONS (description = "Pull requests; NULL for Cursor.")
+)
+OPTIONS (description = "Who was active on which day and what they did, attributed to people. A shared key's activity goes to its largest share, whole. Never money.")
+AS
+WITH activity AS (
+  SELECT
+    usage_date, 'anthropic' AS vendor, identity_key, COALESCE(sessions, 0) > 0 AS is_active, CAST(NULL AS INT64) AS requests,
+    sessions, lines_added, CAST(NULL AS INT64) AS lines_accepted, commits, pull_requests
+  FROM ai_usage.fct_anthropic_activity_daily
+  UNION ALL
+  SELECT
+    usage_date, 'cursor', identity_key, is_active, requests, CAST(NULL AS INT64), lines_added, lines_accepted,
+    CAST(NULL AS INT64), CAST(NULL AS INT64)
+  FROM ai_usage.fct_cursor_activity_daily
+)
+SELECT
+  activity.usage_date,
+  activity.vendor,
+  who.person_email,
+  who.team,
+  who.cost_center,
+  LOGICAL_OR(activity.is_active) AS is_active,
+  SUM(activity.requests) AS requests,
+  SUM(activity.sessions) AS sessions,
+  SUM(activity.lines_added) AS lines_added,
+  SUM(activity.lines_accepted) AS lines_accepted,
+  SUM(activity.commits) AS commits,
+  SUM(activity.pull_requests) AS pull_requests
+FROM activity
+LEFT JOIN ai_usage.dim_attribution_daily AS who
+  ON who.usage_date = activity.usage_date AND who.identity_key = activity.identity_key AND who.part_no = 1
+GROUP BY activity.usage_date, activity.vendor, who.person_email, who.team, who.cost_center

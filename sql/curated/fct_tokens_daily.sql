@@ -1,0 +1,121 @@
+CREATE OR REPLACE VIEW ai_usage.fct_tokens_daily (
+  usage_date OPTIONS (description = "UTC day."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  cost_basis OPTIONS (description = "billed or included, as in fct_cost_daily."),
+  product OPTIONS (description = "Product surface; cursor for usage events."),
+  model OPTIONS (description = "Model."),
+  principal_type OPTIONS (description = "Whom the vendor attributes the usage to: user, service_account, federated, api_key, automation, cloud_agent or none."),
+  principal_id OPTIONS (description = "The vendor's id of that principal; for a Cursor user the e-mail."),
+  api_key_id OPTIONS (description = "Anthropic API key."),
+  workspace_id OPTIONS (description = "Anthropic workspace."),
+  person_email OPTIONS (description = "Person who pays; NULL when nobody is named."),
+  team OPTIONS (description = "Team on that day."),
+  cost_center OPTIONS (description = "Cost center on that day; NULL = unallocated."),
+  attribution_method OPTIONS (description = "The rule that found them."),
+  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
+  uncached_input_tokens OPTIONS (description = "Input tokens that came from no cache."),
+  cache_write_5m_tokens OPTIONS (description = "Tokens written to the 5-minute cache; NULL for Cursor, which does not say."),
+  cache_write_1h_tokens OPTIONS (description = "Tokens written to the 1-hour cache; NULL for Cursor."),
+  cache_write_tokens OPTIONS (description = "All tokens written to caches."),
+  cache_read_tokens OPTIONS (description = "Input tokens read from a cache."),
+  output_tokens OPTIONS (description = "Output tokens."),
+  total_tokens OPTIONS (description = "All tokens."),
+  web_search_requests OPTIONS (description = "Web searches; NULL for Cursor.")
+)
+OPTIONS (description = "Every token, attributed like the cost. Tokens are counted, not priced.")
+AS
+WITH token AS (
+  SELECT
+    usage_date, 'anthropic' AS vendor, 'usage' AS source, fact_no, identity_key, 'billed' AS cost_basis, product, model,
+    principal_type, principal_id, api_key_id, workspace_id, requests, uncached_input_tokens, cache_write_5m_tokens,
+    cache_write_1h_tokens, cache_write_5m_tokens + cache_write_1h_tokens AS cache_write_tokens, cache_read_tokens,
+    output_tokens, total_tokens, web_search_requests
+  FROM ai_usage.fct_anthropic_tokens_daily
+  UNION ALL
+  SELECT
+    usage_date, 'cursor', 'usage', fact_no, identity_key, cost_basis, 'cursor', model, principal_type, principal_id,
+    CAST(NULL AS STRING), CAST(NULL AS STRING), requests, uncached_input_tokens, CAST(NULL AS INT64), CAST(NULL AS INT64),
+    cache_write_tokens, cache_read_tokens, output_tokens,
+    uncached_input_tokens + cache_write_tokens + cache_read_tokens + output_tokens, CAST(NULL AS INT64)
+  FROM ai_usage.fct_cursor_usage_daily
+), part AS (
+  SELECT
+    token.*,
+    COALESCE(who.part_no, 1) AS part_no,
+    COALESCE(who.attribution_method, 'unallocated') AS attribution_method,
+    who.person_email,
+    who.team,
+    who.cost_center,
+    CAST(ROUND(CAST(token.requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS requests_part,
+    CAST(ROUND(CAST(token.uncached_input_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS uncached_input_tokens_part,
+    CAST(ROUND(CAST(token.cache_write_5m_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS cache_write_5m_tokens_part,
+    CAST(ROUND(CAST(token.cache_write_1h_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS cache_write_1h_tokens_part,
+    CAST(ROUND(CAST(token.cache_write_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS cache_write_tokens_part,
+    CAST(ROUND(CAST(token.cache_read_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS cache_read_tokens_part,
+    CAST(ROUND(CAST(token.output_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS output_tokens_part,
+    CAST(ROUND(CAST(token.total_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS total_tokens_part,
+    CAST(ROUND(CAST(token.web_search_requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS web_search_requests_part
+  FROM token
+  LEFT JOIN ai_usage.dim_attribution_daily AS who
+    ON who.usage_date = token.usage_date AND who.identity_key = token.identity_key
+)
+SELECT
+  usage_date,
+  vendor,
+  cost_basis,
+  product,
+  model,
+  principal_type,
+  principal_id,
+  api_key_id,
+  workspace_id,
+  person_email,
+  team,
+  cost_center,
+  attribution_method,
+  CASE
+    WHEN part_no = 1
+      THEN requests - (SUM(requests_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - requests_part)
+    ELSE requests_part
+  END AS requests,
+  CASE
+    WHEN part_no = 1
+      THEN uncached_input_tokens - (SUM(uncached_input_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - uncached_input_tokens_part)
+    ELSE uncached_input_tokens_part
+  END AS uncached_input_tokens,
+  CASE
+    WHEN part_no = 1
+      THEN cache_write_5m_tokens - (SUM(cache_write_5m_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_write_5m_tokens_part)
+    ELSE cache_write_5m_tokens_part
+  END AS cache_write_5m_tokens,
+  CASE
+    WHEN part_no = 1
+      THEN cache_write_1h_tokens - (SUM(cache_write_1h_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_write_1h_tokens_part)
+    ELSE cache_write_1h_tokens_part
+  END AS cache_write_1h_tokens,
+  CASE
+    WHEN part_no = 1
+      THEN cache_write_tokens - (SUM(cache_write_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_write_tokens_part)
+    ELSE cache_write_tokens_part
+  END AS cache_write_tokens,
+  CASE
+    WHEN part_no = 1
+      THEN cache_read_tokens - (SUM(cache_read_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_read_tokens_part)
+    ELSE cache_read_tokens_part
+  END AS cache_read_tokens,
+  CASE
+    WHEN part_no = 1
+      THEN output_tokens - (SUM(output_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - output_tokens_part)
+    ELSE output_tokens_part
+  END AS output_tokens,
+  CASE
+    WHEN part_no = 1
+      THEN total_tokens - (SUM(total_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - total_tokens_part)
+    ELSE total_tokens_part
+  END AS total_tokens,
+  CASE
+    WHEN part_no = 1
+      THEN web_search_requests - (SUM(web_search_requests_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - web_search_requests_part)
+    ELSE web_search_requests_part
+  END AS web_search_requests
+FROM part

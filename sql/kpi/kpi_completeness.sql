@@ -1,0 +1,51 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_completeness (
+  vendor OPTIONS (description = "anthropic, cursor or sheet."),
+  asset OPTIONS (description = "Raw table; for the sheet with its tab."),
+  usage_date OPTIONS (description = "UTC day; for directories and the sheet the day of the read."),
+  is_money OPTIONS (description = "Whether the day's bill depends on it."),
+  status OPTIONS (description = "complete (held whole and final), provisional (held whole, the vendor may still restate it), incomplete (the vendor's data does not reach the end of the day yet), failed (the last attempt; what was held before is kept), not_exposed (this key or plan may not see it), not_configured (no key), not_loaded (no run has asked for it)."),
+  records OPTIONS (description = "Records held."),
+  amount_usd OPTIONS (description = "Dollars in the records held, where they carry any."),
+  watermark OPTIONS (description = "How far the vendor said its data reaches."),
+  message OPTIONS (description = "Why, and what to do; NULL when all is well."),
+  attempted_at OPTIONS (description = "When it was last tried."),
+  completed_at OPTIONS (description = "When a pull of this day was last complete."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+)
+OPTIONS (description = "For every vendor, raw table and day: is it there, is it final, and if not, why. A finished day that no run has asked for is `not_loaded`.")
+AS
+WITH wanted AS (
+  SELECT DISTINCT entry.vendor, entry.asset, day.usage_date
+  FROM ai_usage.ops_asset_days AS entry
+  CROSS JOIN ai_usage.dim_date AS day
+  WHERE entry.is_daily AND day.is_over
+  UNION DISTINCT
+  SELECT vendor, asset, usage_date
+  FROM ai_usage.ops_asset_days
+)
+SELECT
+  wanted.vendor,
+  wanted.asset,
+  wanted.usage_date,
+  wanted.asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AS is_money,
+  CASE
+    WHEN entry.status IS NULL THEN 'not_loaded'
+    WHEN entry.status = 'complete' AND NOT entry.is_daily THEN 'complete'
+    WHEN entry.status = 'complete' AND day.as_of_date >= CASE wanted.vendor
+      WHEN 'anthropic' THEN day.anthropic_settles_on
+      ELSE day.cursor_settles_on
+    END THEN 'complete'
+    WHEN entry.status = 'complete' THEN 'provisional'
+    ELSE entry.status
+  END AS status,
+  entry.records,
+  entry.amount_usd,
+  entry.watermark,
+  entry.message,
+  entry.attempted_at,
+  entry.completed_at,
+  day.as_of_date
+FROM wanted
+LEFT JOIN ai_usage.ops_asset_days AS entry
+  ON entry.asset = wanted.asset AND entry.usage_date = wanted.usage_date
+LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = wanted.usage_date

@@ -1,0 +1,77 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_reconciliation (
+  vendor OPTIONS (description = "anthropic or cursor."),
+  usage_date OPTIONS (description = "UTC day."),
+  control OPTIONS (description = "day_total, cost_components, actor_types (the vendor's own sums), landed_records (the records held, added up outside SQL), classic_cost_report (a second API, close but not equal by design)."),
+  reported_usd OPTIONS (description = "Dollars in fct_cost_daily, billed and included; seats are not the vendor's figure."),
+  control_usd OPTIONS (description = "Dollars of the control."),
+  difference_usd OPTIONS (description = "Reported less control."),
+  tolerance_usd OPTIONS (description = "How far they may differ: rounding of rows; for the classic report 0.5 % or 0.50 dollars, whichever is more."),
+  status OPTIONS (description = "equal, within_tolerance, or differs."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate the day.")
+)
+OPTIONS (description = "What is reported, held against what the vendor says in total, per day and control. Equal means equal to the last digit, or within what the vendor's own rounding of rows can add up to.")
+AS
+WITH reported AS (
+  SELECT
+    vendor,
+    usage_date,
+    SUM(amount_usd) AS reported_usd,
+    COUNT(*) AS parts,
+    LOGICAL_OR(is_provisional) AS is_provisional
+  FROM ai_usage.fct_cost_daily
+  WHERE cost_basis <> 'seat'
+  GROUP BY vendor, usage_date
+), control AS (
+  SELECT 'anthropic' AS vendor, usage_date, 'day_total' AS control, SUM(amount_usd) AS control_usd
+  FROM ai_usage.stg_anthropic_cost_total
+  GROUP BY usage_date
+  UNION ALL
+  SELECT 'anthropic', usage_date, 'cost_components', SUM(amount_usd)
+  FROM ai_usage.stg_anthropic_cost_components
+  GROUP BY usage_date
+  UNION ALL
+  SELECT 'anthropic', usage_date, 'actor_types', SUM(amount_usd)
+  FROM ai_usage.stg_anthropic_cost_by_actor_type
+  GROUP BY usage_date
+  UNION ALL
+  SELECT 'anthropic', usage_date, 'classic_cost_report', SUM(amount_usd)
+  FROM ai_usage.stg_anthropic_cost_report
+  GROUP BY usage_date
+  UNION ALL
+  SELECT vendor, usage_date, 'landed_records', SUM(amount_usd)
+  FROM ai_usage.ops_asset_days
+  WHERE asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AND completed_at IS NOT NULL
+  GROUP BY vendor, usage_date
+), compared AS (
+  SELECT
+    control.vendor,
+    control.usage_date,
+    control.control,
+    COALESCE(reported.reported_usd, 0) AS reported_usd,
+    COALESCE(control.control_usd, 0) AS control_usd,
+    COALESCE(reported.reported_usd, 0) - COALESCE(control.control_usd, 0) AS difference_usd,
+    CASE control.control
+      WHEN 'landed_records' THEN NUMERIC '0'
+      WHEN 'classic_cost_report'
+        THEN GREATEST(NUMERIC '0.5', CAST(ROUND(ABS(COALESCE(control.control_usd, 0)) * NUMERIC '0.005', 9) AS NUMERIC))
+      ELSE CAST(COALESCE(reported.parts, 0) * NUMERIC '0.00000001' AS NUMERIC)
+    END AS tolerance_usd,
+    COALESCE(reported.is_provisional, TRUE) AS is_provisional
+  FROM control
+  LEFT JOIN reported ON reported.vendor = control.vendor AND reported.usage_date = control.usage_date
+)
+SELECT
+  vendor,
+  usage_date,
+  control,
+  reported_usd,
+  control_usd,
+  difference_usd,
+  tolerance_usd,
+  CASE
+    WHEN difference_usd = 0 THEN 'equal'
+    WHEN ABS(difference_usd) <= tolerance_usd THEN 'within_tolerance'
+    ELSE 'differs'
+  END AS status,
+  is_provisional
+FROM compared

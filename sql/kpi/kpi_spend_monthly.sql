@@ -1,0 +1,106 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_spend_monthly (
+  month OPTIONS (description = "First day of the month."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  team OPTIONS (description = "Team; NULL when nobody is named."),
+  cost_center OPTIONS (description = "Cost center; NULL = unallocated."),
+  through_date OPTIONS (description = "Last finished day of the month: a running month is month to date."),
+  billed_usd OPTIONS (description = "Dollars owed on top of seats; NULL when there are none."),
+  seat_usd OPTIONS (description = "Seat fees; NULL when there are none, or no price is known."),
+  spend_usd OPTIONS (description = "Billed and seat dollars."),
+  included_usd OPTIONS (description = "Usage a seat or pool already covers, at vendor rates. Never part of the spend."),
+  previous_month_usd OPTIONS (description = "Spend of the whole month before; NULL when nothing of it is loaded."),
+  previous_same_days_usd OPTIONS (description = "Spend of the month before up to the same day of the month; of all of it when this month is over."),
+  change_usd OPTIONS (description = "Spend less that of the same days of the month before."),
+  change_ratio OPTIONS (description = "The same as a share of it: 0.10 = 10 % more; NULL when there was none."),
+  missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for the vendor."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of the month.")
+)
+OPTIONS (description = "Spend per month, vendor, team and cost center, with the month before: whole, and for the same days (like for like). A team that stopped spending keeps its row.")
+AS
+WITH calendar AS (
+  SELECT
+    month,
+    MAX(usage_date) AS through_date,
+    MAX(EXTRACT(DAY FROM usage_date)) AS through_day,
+    MAX(EXTRACT(DAY FROM usage_date)) = MAX(days_in_month) AS is_month_over
+  FROM ai_usage.dim_date
+  WHERE is_over
+  GROUP BY month
+), daily AS (
+  SELECT
+    DATE_TRUNC(usage_date, MONTH) AS month,
+    EXTRACT(DAY FROM usage_date) AS day_of_month,
+    vendor,
+    team,
+    cost_center,
+    billed_usd,
+    seat_usd,
+    spend_usd,
+    included_usd,
+    is_provisional
+  FROM ai_usage.kpi_spend_daily
+), loaded AS (
+  SELECT vendor, month
+  FROM daily
+  GROUP BY vendor, month
+), line AS (
+  -- A day counts once for its own month and once as the month before of the next.
+  SELECT
+    month, vendor, team, cost_center, billed_usd, seat_usd, spend_usd, included_usd, is_provisional,
+    CAST(NULL AS NUMERIC) AS previous_usd, 0 AS previous_day
+  FROM daily
+  UNION ALL
+  SELECT
+    DATE_ADD(daily.month, INTERVAL 1 MONTH), daily.vendor, daily.team, daily.cost_center, CAST(NULL AS NUMERIC),
+    CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC), FALSE, daily.spend_usd, daily.day_of_month
+  FROM daily
+  JOIN loaded ON loaded.vendor = daily.vendor AND loaded.month = DATE_ADD(daily.month, INTERVAL 1 MONTH)
+), monthly AS (
+  SELECT
+    line.month,
+    line.vendor,
+    line.team,
+    line.cost_center,
+    MAX(calendar.through_date) AS through_date,
+    SUM(line.billed_usd) AS billed_usd,
+    SUM(line.seat_usd) AS seat_usd,
+    COALESCE(SUM(line.spend_usd), 0) AS spend_usd,
+    SUM(line.included_usd) AS included_usd,
+    SUM(line.previous_usd) AS previous_usd,
+    SUM(CASE
+      WHEN calendar.is_month_over OR line.previous_day <= calendar.through_day THEN line.previous_usd
+    END) AS previous_same_days_usd,
+    LOGICAL_OR(line.is_provisional) AS is_provisional
+  FROM line
+  LEFT JOIN calendar ON calendar.month = line.month
+  GROUP BY line.month, line.vendor, line.team, line.cost_center
+), gap AS (
+  SELECT vendor, DATE_TRUNC(usage_date, MONTH) AS month, COUNT(*) AS missing_days
+  FROM ai_usage.kpi_completeness
+  WHERE is_money AND status NOT IN ('complete', 'provisional')
+  GROUP BY vendor, DATE_TRUNC(usage_date, MONTH)
+)
+SELECT
+  monthly.month,
+  monthly.vendor,
+  monthly.team,
+  monthly.cost_center,
+  monthly.through_date,
+  monthly.billed_usd,
+  monthly.seat_usd,
+  monthly.spend_usd,
+  monthly.included_usd,
+  CASE WHEN before.month IS NOT NULL THEN COALESCE(monthly.previous_usd, 0) END AS previous_month_usd,
+  CASE WHEN before.month IS NOT NULL THEN COALESCE(monthly.previous_same_days_usd, 0) END AS previous_same_days_usd,
+  CASE
+    WHEN before.month IS NOT NULL THEN monthly.spend_usd - COALESCE(monthly.previous_same_days_usd, 0)
+  END AS change_usd,
+  CAST(ROUND(SAFE_DIVIDE(
+    monthly.spend_usd - monthly.previous_same_days_usd, monthly.previous_same_days_usd
+  ), 4) AS NUMERIC) AS change_ratio,
+  COALESCE(gap.missing_days, 0) AS missing_days,
+  monthly.is_provisional
+FROM monthly
+LEFT JOIN loaded AS before
+  ON before.vendor = monthly.vendor AND before.month = DATE_SUB(monthly.month, INTERVAL 1 MONTH)
+LEFT JOIN gap ON gap.vendor = monthly.vendor AND gap.month = monthly.month

@@ -1,0 +1,88 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_unallocated (
+  month OPTIONS (description = "First day of the month."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  principal_type OPTIONS (description = "Whom the vendor attributes the usage to."),
+  principal_id OPTIONS (description = "The vendor's id of that principal; for a Cursor user the e-mail."),
+  api_key_id OPTIONS (description = "Anthropic API key."),
+  api_key_name OPTIONS (description = "Name of that key."),
+  workspace_id OPTIONS (description = "Anthropic workspace."),
+  workspace_name OPTIONS (description = "Name of that workspace."),
+  person_email OPTIONS (description = "Person, where one is named but has no cost center."),
+  attribution_method OPTIONS (description = "The rule that was reached."),
+  spend_usd OPTIONS (description = "Billed and seat dollars."),
+  share_of_spend OPTIONS (description = "Share of all spend of the month."),
+  first_day OPTIONS (description = "First day this spend was seen without a cost center, in any month."),
+  next_step OPTIONS (description = "What to do.")
+)
+OPTIONS (description = "Spend without a cost center, by what it hangs on, with the first day it was seen and what to write into the sheet.")
+AS
+WITH line AS (
+  SELECT
+    DATE_TRUNC(usage_date, MONTH) AS month,
+    usage_date,
+    vendor,
+    principal_type,
+    principal_id,
+    api_key_id,
+    workspace_id,
+    person_email,
+    attribution_method,
+    cost_center,
+    amount_usd
+  FROM ai_usage.fct_cost_daily
+  WHERE cost_basis <> 'included'
+), total AS (
+  SELECT month, SUM(amount_usd) AS spend_usd
+  FROM line
+  GROUP BY month
+), spent AS (
+  SELECT
+    month,
+    vendor,
+    principal_type,
+    principal_id,
+    api_key_id,
+    workspace_id,
+    person_email,
+    attribution_method,
+    SUM(amount_usd) AS spend_usd,
+    MIN(usage_date) AS first_day_of_month
+  FROM line
+  WHERE cost_center IS NULL
+  GROUP BY month, vendor, principal_type, principal_id, api_key_id, workspace_id, person_email, attribution_method
+)
+SELECT
+  spent.month,
+  spent.vendor,
+  spent.principal_type,
+  spent.principal_id,
+  spent.api_key_id,
+  api_key.name AS api_key_name,
+  spent.workspace_id,
+  workspace.name AS workspace_name,
+  spent.person_email,
+  spent.attribution_method,
+  spent.spend_usd,
+  CAST(ROUND(SAFE_DIVIDE(spent.spend_usd, total.spend_usd), 6) AS NUMERIC) AS share_of_spend,
+  MIN(spent.first_day_of_month) OVER (
+    PARTITION BY
+      spent.vendor, spent.principal_type, spent.principal_id, spent.api_key_id, spent.workspace_id, spent.person_email,
+      spent.attribution_method
+  ) AS first_day,
+  CASE
+    WHEN spent.person_email IS NOT NULL
+      THEN 'people: add a row with a cost center for this person, from the first day on.'
+    WHEN spent.attribution_method NOT IN ('unallocated', 'vendor_actor', 'seat')
+      THEN 'key_mapping: the row that matches names no cost center; fill it in.'
+    WHEN spent.api_key_id IS NOT NULL
+      THEN 'key_mapping: add a row for this API key (anthropic, api_key, its id).'
+    WHEN spent.principal_type IN ('service_account', 'automation', 'cloud_agent')
+      THEN CONCAT('key_mapping: add a row for this principal (', spent.vendor, ', ', spent.principal_type, ', its id).')
+    WHEN spent.workspace_id IS NOT NULL
+      THEN 'key_mapping: add a row for this workspace (anthropic, workspace, its id).'
+    ELSE 'The vendor names nobody; ask its support which user this was.'
+  END AS next_step
+FROM spent
+JOIN total ON total.month = spent.month
+LEFT JOIN ai_usage.dim_api_key AS api_key ON api_key.api_key_id = spent.api_key_id
+LEFT JOIN ai_usage.dim_workspace AS workspace ON workspace.workspace_id = spent.workspace_id

@@ -1,0 +1,58 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_unit_cost (
+  month OPTIONS (description = "First day of the month."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  cost_basis OPTIONS (description = "billed or included; seats have no model."),
+  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to none."),
+  amount_usd OPTIONS (description = "Dollars."),
+  list_amount_usd OPTIONS (description = "Dollars before discount."),
+  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
+  total_tokens OPTIONS (description = "Tokens, all kinds."),
+  people OPTIONS (description = "People who used it."),
+  usd_per_million_tokens OPTIONS (description = "Dollars per million tokens, all kinds together."),
+  usd_per_request OPTIONS (description = "Dollars per request."),
+  usd_per_person OPTIONS (description = "Dollars per person who used it.")
+)
+OPTIONS (description = "What a unit costs per month, vendor, cost basis and model: per million tokens, per request, per person. Only rows with both money and units have a unit cost.")
+AS
+WITH cost AS (
+  SELECT
+    DATE_TRUNC(usage_date, MONTH) AS month,
+    vendor,
+    cost_basis,
+    COALESCE(model, 'no model') AS model,
+    SUM(amount_usd) AS amount_usd,
+    SUM(list_amount_usd) AS list_amount_usd,
+    SUM(requests) AS requests,
+    COUNT(DISTINCT person_email) AS people
+  FROM ai_usage.fct_cost_daily
+  WHERE cost_basis <> 'seat'
+  GROUP BY DATE_TRUNC(usage_date, MONTH), vendor, cost_basis, COALESCE(model, 'no model')
+), token AS (
+  SELECT
+    DATE_TRUNC(usage_date, MONTH) AS month,
+    vendor,
+    cost_basis,
+    COALESCE(model, 'no model') AS model,
+    SUM(total_tokens) AS total_tokens
+  FROM ai_usage.fct_tokens_daily
+  GROUP BY DATE_TRUNC(usage_date, MONTH), vendor, cost_basis, COALESCE(model, 'no model')
+)
+SELECT
+  cost.month,
+  cost.vendor,
+  cost.cost_basis,
+  cost.model,
+  cost.amount_usd,
+  cost.list_amount_usd,
+  cost.requests,
+  token.total_tokens,
+  cost.people,
+  CAST(ROUND(SAFE_DIVIDE(cost.amount_usd * 1000000, token.total_tokens), 6) AS NUMERIC) AS usd_per_million_tokens,
+  CAST(ROUND(SAFE_DIVIDE(cost.amount_usd, cost.requests), 6) AS NUMERIC) AS usd_per_request,
+  CAST(ROUND(SAFE_DIVIDE(cost.amount_usd, cost.people), 6) AS NUMERIC) AS usd_per_person
+FROM cost
+LEFT JOIN token
+  ON token.month = cost.month
+  AND token.vendor = cost.vendor
+  AND token.cost_basis = cost.cost_basis
+  AND token.model = cost.model

@@ -1,0 +1,28 @@
+CREATE OR REPLACE VIEW ai_usage.stg_anthropic_claude_code (
+  usage_date OPTIONS (description = "UTC day."),
+  record_no OPTIONS (description = "Number of the raw record within its day."),
+  user_email OPTIONS (description = "Developer's e-mail, lower-cased; NULL for an API key."),
+  api_key_name OPTIONS (description = "Name of the API key; NULL for a developer. Names are not unique."),
+  customer_type OPTIONS (description = "api or subscription."),
+  terminal_type OPTIONS (description = "Terminal or editor."),
+  sessions OPTIONS (description = "Sessions."),
+  lines_added OPTIONS (description = "Lines of code added."),
+  lines_removed OPTIONS (description = "Lines of code removed."),
+  commits OPTIONS (description = "Commits made through Claude Code."),
+  pull_requests OPTIONS (description = "Pull requests made through Claude Code.")
+)
+OPTIONS (description = "Claude Code productivity, typed: several rows per developer and day (terminal, customer type, remote). No dollars: the vendor's are list-price estimates.")
+AS
+SELECT
+  usage_date,
+  record_no,
+  LOWER(TRIM(JSON_VALUE(payload, '$.actor.email_address'))) AS user_email,
+  JSON_VALUE(payload, '$.actor.api_key_name') AS api_key_name,
+  JSON_VALUE(payload, '$.customer_type') AS customer_type,
+  JSON_VALUE(payload, '$.terminal_type') AS terminal_type,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.num_sessions') AS NUMERIC) AS INT64) AS sessions,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.lines_of_code.added') AS NUMERIC) AS INT64) AS lines_added,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.lines_of_code.removed') AS NUMERIC) AS INT64) AS lines_removed,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.commits_by_claude_code') AS NUMERIC) AS INT64) AS commits,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.pull_requests_by_claude_code') AS NUMERIC) AS INT64) AS pull_requests
+FROM ai_usage.raw_anthropic_claude_code

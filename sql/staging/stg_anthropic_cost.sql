@@ -1,0 +1,41 @@
+CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost (
+  usage_date OPTIONS (description = "UTC day."),
+  record_no OPTIONS (description = "Number of the raw record within its day."),
+  principal_type OPTIONS (description = "Whom Anthropic attributes the usage to: user, service_account, federated, api_key or none."),
+  principal_id OPTIONS (description = "The vendor's id of that principal; NULL when it names none."),
+  user_email OPTIONS (description = "E-mail of a user, lower-cased; carried forward from an earlier pull when the vendor no longer sends it."),
+  api_key_id OPTIONS (description = "API key that authenticated the requests; NULL for the Console, OAuth and seats."),
+  workspace_id OPTIONS (description = "Workspace, the default one by its real id; NULL for Claude Enterprise."),
+  model OPTIONS (description = "Model; NULL for cost that belongs to none, such as code execution."),
+  product OPTIONS (description = "Product surface, as the vendor names it; NULL when unknown to it."),
+  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
+  amount_usd OPTIONS (description = "Billed dollars: after discount, before credits."),
+  list_amount_usd OPTIONS (description = "List price in dollars, before discount.")
+)
+OPTIONS (description = "Anthropic's billed cost, typed: one row per record. Records with the same dimensions are different identities and all count.")
+AS
+SELECT
+  usage_date,
+  record_no,
+  CASE JSON_VALUE(payload, '$.group.actor.type')
+    WHEN 'user_actor' THEN 'user'
+    WHEN 'service_account_actor' THEN 'service_account'
+    WHEN 'federated_actor' THEN 'federated'
+    WHEN 'api_actor' THEN 'api_key'
+    ELSE 'none'
+  END AS principal_type,
+  COALESCE(
+    JSON_VALUE(payload, '$.group.actor.user_id'),
+    JSON_VALUE(payload, '$.group.actor.service_account_id'),
+    JSON_VALUE(payload, '$.group.actor.subject'),
+    JSON_VALUE(payload, '$.group.actor.api_key_id')
+  ) AS principal_id,
+  LOWER(TRIM(COALESCE(JSON_VALUE(payload, '$.group.actor.email_address'), carried_email))) AS user_email,
+  JSON_VALUE(payload, '$.group.api_key_id') AS api_key_id,
+  JSON_VALUE(payload, '$.group.workspace_id') AS workspace_id,
+  JSON_VALUE(payload, '$.group.model') AS model,
+  JSON_VALUE(payload, '$.group.product') AS product,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.cost.requests') AS NUMERIC) AS INT64) AS requests,
+  CAST(CAST(JSON_VALUE(payload, '$.cost.amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS amount_usd,
+  CAST(CAST(JSON_VALUE(payload, '$.cost.list_amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS list_amount_usd
+FROM ai_usage.raw_anthropic_cost

@@ -1,0 +1,22 @@
+CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost_components (
+  usage_date OPTIONS (description = "UTC day."),
+  record_no OPTIONS (description = "Number of the raw record within its day."),
+  workspace_id OPTIONS (description = "Workspace, the default one by its real id."),
+  model OPTIONS (description = "Model; NULL for cost that belongs to none."),
+  cost_type OPTIONS (description = "tokens, web_search, code_execution or session_usage."),
+  token_type OPTIONS (description = "Kind of token; NULL for cost that is not tokens."),
+  amount_usd OPTIONS (description = "Billed dollars: after discount, before credits."),
+  list_amount_usd OPTIONS (description = "List price in dollars, before discount.")
+)
+OPTIONS (description = "What Anthropic's money was for, typed: per workspace, model, cost type and token type.")
+AS
+SELECT
+  usage_date,
+  record_no,
+  JSON_VALUE(payload, '$.group.workspace_id') AS workspace_id,
+  JSON_VALUE(payload, '$.group.model') AS model,
+  JSON_VALUE(payload, '$.group.cost_type') AS cost_type,
+  JSON_VALUE(payload, '$.group.token_type') AS token_type,
+  CAST(CAST(JSON_VALUE(payload, '$.cost.amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS amount_usd,
+  CAST(CAST(JSON_VALUE(payload, '$.cost.list_amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS list_amount_usd
+FROM ai_usage.raw_anthropic_cost_components

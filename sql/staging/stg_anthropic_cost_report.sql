@@ -1,0 +1,18 @@
+CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost_report (
+  usage_date OPTIONS (description = "UTC day."),
+  workspace_id OPTIONS (description = "Workspace; NULL for the default one."),
+  description OPTIONS (description = "What the line is for, in the vendor's words."),
+  model OPTIONS (description = "Model; NULL for cost that belongs to none."),
+  cost_type OPTIONS (description = "tokens, web_search, code_execution or session_usage."),
+  amount_usd OPTIONS (description = "Dollars.")
+)
+OPTIONS (description = "The classic cost report, typed: an independent control without key, person or Priority Tier.")
+AS
+SELECT
+  usage_date,
+  JSON_VALUE(line, '$.workspace_id') AS workspace_id,
+  JSON_VALUE(line, '$.description') AS description,
+  JSON_VALUE(line, '$.model') AS model,
+  JSON_VALUE(line, '$.cost_type') AS cost_type,
+  CAST(CAST(JSON_VALUE(line, '$.amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS amount_usd
+FROM ai_usage.raw_anthropic_cost_report AS report, UNNEST(JSON_QUERY_ARRAY(report.payload, '$.results')) AS line

@@ -1,0 +1,16 @@
+CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost_total (
+  usage_date OPTIONS (description = "UTC day."),
+  record_no OPTIONS (description = "Number of the raw record within its day."),
+  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
+  amount_usd OPTIONS (description = "Billed dollars: after discount, before credits."),
+  list_amount_usd OPTIONS (description = "List price in dollars, before discount.")
+)
+OPTIONS (description = "Anthropic's own total of the day, typed: the control for every breakdown.")
+AS
+SELECT
+  usage_date,
+  record_no,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.cost.requests') AS NUMERIC) AS INT64) AS requests,
+  CAST(CAST(JSON_VALUE(payload, '$.cost.amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS amount_usd,
+  CAST(CAST(JSON_VALUE(payload, '$.cost.list_amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS list_amount_usd
+FROM ai_usage.raw_anthropic_cost_total

@@ -1,0 +1,23 @@
+CREATE OR REPLACE VIEW ai_usage.stg_cursor_daily_usage (
+  usage_date OPTIONS (description = "UTC day."),
+  record_no OPTIONS (description = "Number of the raw record within its day."),
+  user_id OPTIONS (description = "The member's id, as text."),
+  email OPTIONS (description = "E-mail, lower-cased; NULL when Cursor leaves it out."),
+  is_active OPTIONS (description = "Whether the member used Cursor that day."),
+  lines_added OPTIONS (description = "Lines added, all sources."),
+  lines_accepted OPTIONS (description = "Suggested lines accepted. Agents write without asking, so this undercounts them."),
+  requests OPTIONS (description = "Agent, chat, composer and inline-edit requests.")
+)
+OPTIONS (description = "Cursor's daily usage, typed: one row per member and day, idle members too. Activity, not money.")
+AS
+SELECT
+  usage_date,
+  record_no,
+  JSON_VALUE(payload, '$.userId') AS user_id,
+  LOWER(NULLIF(TRIM(JSON_VALUE(payload, '$.email')), '')) AS email,
+  JSON_VALUE(payload, '$.isActive') = 'true' AS is_active,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.totalLinesAdded') AS NUMERIC) AS INT64) AS lines_added,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.acceptedLinesAdded') AS NUMERIC) AS INT64) AS lines_accepted,
+  COALESCE(CAST(SAFE_CAST(JSON_VALUE(payload, '$.agentRequests') AS NUMERIC) AS INT64), 0) + COALESCE(CAST(SAFE_CAST(JSON_VALUE(payload, '$.chatRequests') AS NUMERIC) AS INT64), 0)
+  + COALESCE(CAST(SAFE_CAST(JSON_VALUE(payload, '$.composerRequests') AS NUMERIC) AS INT64), 0) + COALESCE(CAST(SAFE_CAST(JSON_VALUE(payload, '$.cmdkUsages') AS NUMERIC) AS INT64), 0) AS requests
+FROM ai_usage.raw_cursor_daily_usage

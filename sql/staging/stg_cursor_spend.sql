@@ -1,0 +1,20 @@
+CREATE OR REPLACE VIEW ai_usage.stg_cursor_spend (
+  snapshot_date OPTIONS (description = "UTC day on which the directory was read."),
+  cycle_started_at OPTIONS (description = "When the billing cycle began."),
+  user_id OPTIONS (description = "The member's id, as text."),
+  email OPTIONS (description = "E-mail, lower-cased."),
+  billing_tier OPTIONS (description = "Seat tier, where Cursor says it."),
+  on_demand_usd OPTIONS (description = "On-demand spend of the cycle so far, in dollars."),
+  overall_usd OPTIONS (description = "On-demand and included usage of the cycle so far, in dollars.")
+)
+OPTIONS (description = "Cursor's own spend per member in the billing cycle of the snapshot, typed.")
+AS
+SELECT
+  snapshot_date,
+  TIMESTAMP_MILLIS(CAST(JSON_VALUE(page.payload, '$.subscriptionCycleStart') AS INT64)) AS cycle_started_at,
+  JSON_VALUE(member, '$.userId') AS user_id,
+  LOWER(NULLIF(TRIM(JSON_VALUE(member, '$.email')), '')) AS email,
+  JSON_VALUE(member, '$.billingTier') AS billing_tier,
+  CAST(CAST(JSON_VALUE(member, '$.spendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS on_demand_usd,
+  CAST(CAST(JSON_VALUE(member, '$.overallSpendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS overall_usd
+FROM ai_usage.raw_cursor_spend AS page, UNNEST(JSON_QUERY_ARRAY(page.payload, '$.teamMemberSpend')) AS member

@@ -1,0 +1,69 @@
+CREATE OR REPLACE VIEW ai_usage.stg_cursor_usage_events (
+  usage_date OPTIONS (description = "UTC day."),
+  record_no OPTIONS (description = "Number of the raw record within its day."),
+  event_at OPTIONS (description = "When the event happened."),
+  user_email OPTIONS (description = "Who used it, lower-cased; carried forward from an earlier pull when Cursor no longer sends it."),
+  service_account_id OPTIONS (description = "Service account; NULL for people. A service account is never a person, whatever e-mail it carries."),
+  automation_id OPTIONS (description = "Automation; NULL when none."),
+  cloud_agent_id OPTIONS (description = "Cloud agent; NULL when none."),
+  conversation_id OPTIONS (description = "Conversation."),
+  model OPTIONS (description = "Model as Cursor names it; `default` is Auto."),
+  kind OPTIONS (description = "Billing kind, in the vendor's words."),
+  kind_class OPTIONS (description = "Billing class: on_demand, included, byok, not_charged, free or unknown."),
+  cost_basis OPTIONS (description = "billed = owed on top of seats; included = covered by a seat or pool. An unknown kind counts as billed."),
+  uncached_input_tokens OPTIONS (description = "Input tokens that came from no cache; NULL when the event has no token counts."),
+  cache_write_tokens OPTIONS (description = "Tokens written to a cache."),
+  cache_read_tokens OPTIONS (description = "Input tokens read from a cache."),
+  output_tokens OPTIONS (description = "Output tokens."),
+  amount_usd OPTIONS (description = "Dollars charged, the token fee included."),
+  model_usd OPTIONS (description = "What the models alone cost by Cursor's own token prices, before discount and fee; NULL when it does not say.")
+)
+OPTIONS (description = "Cursor usage events, typed: one row per event. Two equal events are two events.")
+AS
+WITH classified AS (
+  SELECT
+    *,
+    REGEXP_REPLACE(
+      REPLACE(UPPER(COALESCE(JSON_VALUE(payload, '$.kind'), '')), 'USAGE_EVENT_KIND_', ''), '[^A-Z0-9]+', '_'
+    ) AS kind_code
+  FROM ai_usage.raw_cursor_usage_events
+), named AS (
+  SELECT
+    *,
+    CASE
+      WHEN kind_code IN ('USAGE_BASED', 'ON_DEMAND') THEN 'on_demand'
+      WHEN STARTS_WITH(kind_code, 'INCLUDED') THEN 'included'
+      WHEN kind_code = 'USER_API_KEY' THEN 'byok'
+      WHEN STARTS_WITH(kind_code, 'ERRORED') OR STARTS_WITH(kind_code, 'ABORTED') THEN 'not_charged'
+      WHEN STARTS_WITH(kind_code, 'FREE') THEN 'free'
+      ELSE 'unknown'
+    END AS kind_class
+  FROM classified
+)
+SELECT
+  usage_date,
+  record_no,
+  TIMESTAMP_MILLIS(CAST(JSON_VALUE(payload, '$.timestamp') AS INT64)) AS event_at,
+  LOWER(NULLIF(TRIM(COALESCE(JSON_VALUE(payload, '$.userEmail'), carried_email)), '')) AS user_email,
+  JSON_VALUE(payload, '$.serviceAccountId') AS service_account_id,
+  JSON_VALUE(payload, '$.automationId') AS automation_id,
+  JSON_VALUE(payload, '$.cloudAgentId') AS cloud_agent_id,
+  JSON_VALUE(payload, '$.conversationId') AS conversation_id,
+  JSON_VALUE(payload, '$.model') AS model,
+  JSON_VALUE(payload, '$.kind') AS kind,
+  kind_class,
+  CASE WHEN kind_class IN ('on_demand', 'byok', 'unknown') THEN 'billed' ELSE 'included' END AS cost_basis,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.inputTokens') AS NUMERIC) AS INT64) AS uncached_input_tokens,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheWriteTokens') AS NUMERIC) AS INT64) AS cache_write_tokens,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheReadTokens') AS NUMERIC) AS INT64) AS cache_read_tokens,
+  CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.outputTokens') AS NUMERIC) AS INT64) AS output_tokens,
+  COALESCE(
+    CAST(CAST(JSON_VALUE(payload, '$.chargedCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC),
+    CAST(
+      COALESCE(CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC), 0)
+      * CAST((100 - COALESCE(CAST(JSON_VALUE(payload, '$.tokenUsage.discountPercentOff') AS NUMERIC), 0)) * NUMERIC '0.0001' AS NUMERIC)
+      + COALESCE(CAST(JSON_VALUE(payload, '$.cursorTokenFee') AS BIGNUMERIC), 0) * NUMERIC '0.01' AS NUMERIC
+    )
+  ) AS amount_usd,
+  CAST(CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS model_usd
+FROM named
