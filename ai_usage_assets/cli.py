@@ -82,10 +82,16 @@ def _run(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _answers() -> Console:
+    """Where tables are printed; a file or a pipe has no width of its own."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=110)
+
+
 def _demo(parsed: argparse.Namespace) -> int:
     from ai_usage_assets import demo
 
-    return demo.run(Console(), Console(stderr=True))
+    return demo.run(_answers(), Console(stderr=True))
 
 
 def _ui(parsed: argparse.Namespace) -> int:
@@ -108,7 +114,7 @@ def _status(parsed: argparse.Namespace) -> int:
         raise SettingsError(
             f"There is no warehouse at {settings.duckdb_path} yet: `ai-usage run` makes it (AI_USAGE_DUCKDB_PATH)."
         )
-    screens.status(open_warehouse(settings), Console(), days_back=parsed.days)
+    screens.status(open_warehouse(settings), _answers(), days_back=parsed.days)
     return 0
 
 

@@ -83,6 +83,7 @@ def _compare(warehouse: Warehouse, simulator: Simulator, answer: Console) -> boo
     ledger = simulator.ledger
     first, last = DAYS.first, DAYS.last
     cursor = ledger.cursor_usd(first, last)
+    centers_truth = ledger.spend_by_cost_center(first, last, nameless=simulator.removed_emails)
     truth: dict[str, Decimal | int] = {
         "Anthropic, billed USD": sum(ledger.anthropic_cost_usd(first, last).values(), Decimal(0)),
         "Anthropic, tokens": sum(ledger.anthropic_tokens(first, last).values()),
@@ -95,11 +96,11 @@ def _compare(warehouse: Warehouse, simulator: Simulator, answer: Console) -> boo
         """
         SELECT
           SUM(CASE WHEN vendor = 'anthropic' AND cost_basis = 'billed' THEN amount_usd END) AS c0,
-          (SELECT SUM(total_tokens) FROM ai_usage.fct_tokens_daily WHERE vendor = 'anthropic') AS c1,
+          (SELECT CAST(SUM(total_tokens) AS INT64) FROM ai_usage.fct_tokens_daily WHERE vendor = 'anthropic') AS c1,
           SUM(CASE WHEN vendor = 'cursor' AND cost_basis = 'billed' THEN amount_usd END) AS c2,
           SUM(CASE WHEN cost_basis = 'included' THEN amount_usd END) AS c3,
           SUM(CASE WHEN cost_basis = 'seat' THEN amount_usd END) AS c4,
-          SUM(CASE WHEN vendor = 'cursor' THEN requests END) AS c5
+          CAST(SUM(CASE WHEN vendor = 'cursor' THEN requests END) AS INT64) AS c5
         FROM ai_usage.fct_cost_daily
         """
     )[0]
@@ -113,12 +114,12 @@ def _compare(warehouse: Warehouse, simulator: Simulator, answer: Console) -> boo
     lines: list[tuple[str, Decimal | int | None, Decimal | int | None]] = [
         (name, found[f"c{n}"], value) for n, (name, value) in enumerate(truth.items())
     ]
-    for center, value in sorted(ledger.spend_by_cost_center(first, last).items(), key=lambda item: str(item[0])):
-        lines.append((f"Cost center {center or '(none)'}, billed USD", centers.pop(center, None), value))
-    lines += [(f"Cost center {center}, billed USD", value, None) for center, value in centers.items()]
+    for center, value in sorted(centers_truth.items(), key=lambda item: str(item[0])):
+        lines.append((f"Billed to {center or 'no cost center'}, USD", centers.pop(center, None), value))
+    lines += [(f"Billed to {center}, USD", value, None) for center, value in centers.items()]
     table = Table(title="Held against the simulator's own ledger", title_justify="left", title_style="bold")
     for heading in ("Total", "Warehouse", "Ledger", ""):
-        table.add_column(heading, justify="left" if heading == "Total" else "right")
+        table.add_column(heading, justify="left" if heading == "Total" else "right", no_wrap=True)
     equal = True
     for name, ours, theirs in lines:
         same = ours is not None and theirs is not None and ours == theirs

@@ -59,6 +59,9 @@ class _RunHandler(logging.Handler):
         meta: dict[str, Any] = getattr(record, "dagster_meta", {})
         event: DagsterEvent | None = meta.get("dagster_event")
         if event is None:
+            # Dagster says the same again as an event.
+            if str(meta.get("orig_message", "")).startswith("Dependencies for step"):
+                return
             if record.levelno >= logging.INFO:
                 self._say(record.levelno, str(meta.get("orig_message") or record.getMessage()))
         else:

@@ -62,7 +62,7 @@ def _by_vendor(warehouse: Warehouse, parameters: dict[str, Any]) -> Table:
     )
     total = {key: _sum(row[key] for row in rows) for key in rows[0] if key != "vendor"}
     table = _table(
-        "Spend by vendor", "Vendor", "Billed", "Seats", "Spend", "Same days last month", "Change", "Included*"
+        "Spend by vendor", "Vendor", "Billed", "Seats", "Spend", "Before*", "Change", "Included**"
     )
     for row in [*rows, {"vendor": "total", **total}]:
         table.add_row(
@@ -76,7 +76,9 @@ def _by_vendor(warehouse: Warehouse, parameters: dict[str, Any]) -> Table:
             style="bold" if row["vendor"] == "total" else "",
             end_section=row is rows[-1],
         )
-    table.caption = "* usage that a seat already covers, at the vendor's rates; never part of the spend"
+    table.caption = (
+        "* the same days of the month before   ** usage that a seat already covers; never part of the spend"
+    )
     return table
 
 
@@ -92,7 +94,7 @@ def _by_team(warehouse: Warehouse, parameters: dict[str, Any]) -> Table:
         parameters,
     )
     total = _sum(row["spend"] for row in rows) or Decimal(0)
-    table = _table("Top teams", "Team", "Cost center", "Spend", "Share", "Same days last month", "Change")
+    table = _table("Top teams", "Team", "Cost center", "Spend", "Share", "Before*", "Change")
     for row in rows[:_TOP]:
         table.add_row(
             row["team"],
@@ -280,7 +282,7 @@ def _runs(warehouse: Warehouse, console: Console) -> None:
     if not failed:
         console.print(_verdict(True, "Every check that ran in the last run holds."))
     for row in failed:
-        touches = f" (touches {_usd(row['amount_usd'])})" if row["amount_usd"] is not None else ""
+        touches = f" (touches ${row['amount_usd']:,.2f})" if row["amount_usd"] is not None else ""
         console.print(_verdict(False, f"{row['asset']}.{row['check_name']}{touches}: {row['message']}"))
 
 
@@ -293,7 +295,7 @@ def _table(title: str, *headings: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", caption_justify="left")
     for number, heading in enumerate(headings):
         text = number == 0 or heading in {"Team", "Cost center", "Next step", "Since", "Table", "Job"}
-        table.add_column(heading, justify="left" if text else "right")
+        table.add_column(heading, justify="left" if text else "right", no_wrap=not text)
     return table
 
 
@@ -324,7 +326,7 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
 
 
 def _usd(amount: Decimal | None) -> str:
-    return "–" if amount is None else f"${amount:,.2f}"
+    return "–" if amount is None else f"${amount:,.0f}"
 
 
 def _share(part: Decimal, whole: Decimal) -> str:

@@ -103,6 +103,11 @@ class Simulator:
         self.ledger.forget()
         self._anthropic.forget()
 
+    @property
+    def removed_emails(self) -> set[str]:
+        """People who are gone now, and whom Cursor no longer names in its history."""
+        return {p.email for p in self.organisation.people if not p.is_here(self.now.date())}
+
     def sheet(self, tab: str) -> list[list[Any]]:
         """The cells of a tab, header first."""
         return self.organisation.tabs[tab]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import calendar
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -189,15 +189,20 @@ class Ledger:
         """People with a Cursor membership on the day, paid or not."""
         return [person for person in self.organisation.people if person.cursor_role and person.is_here(day)]
 
-    def spend_by_cost_center(self, first: date, last: date) -> dict[str | None, Decimal]:
-        """Billed dollars of both vendors by cost center, None = unallocated: the contract's rules, one after the other."""
+    def spend_by_cost_center(
+        self, first: date, last: date, *, nameless: Collection[str] = ()
+    ) -> dict[str | None, Decimal]:
+        """Billed dollars of both vendors by cost center, None = unallocated, by the contract's rules one after the other.
+
+        `nameless`: people whose e-mail Cursor had already taken out of its history when it was first asked.
+        """
         totals: dict[str | None, Decimal] = defaultdict(Decimal)
-        for charge in self._charges(first, last):
+        for charge in self._charges(first, last, nameless):
             for center, usd in self._attribute(charge):
                 totals[center] += usd
         return dict(totals)
 
-    def _charges(self, first: date, last: date) -> Iterator[_Charge]:
+    def _charges(self, first: date, last: date, nameless: Collection[str]) -> Iterator[_Charge]:
         """Money at the grain at which it is split: one row a day, identity, model and product."""
         grouped: dict[tuple[object, ...], int] = defaultdict(int)
         for day in _days(first, last):
@@ -213,7 +218,8 @@ class Ledger:
             sums: dict[tuple[object, ...], Decimal] = defaultdict(Decimal)
             for event in self.events(day):
                 if cost_basis(event.kind) == "billed":
-                    sums[(event.robot_kind, event.robot_id, event.email, event.model)] += _dollars(event.charged_cents)
+                    email = None if event.email in nameless and not event.robot_kind else event.email
+                    sums[(event.robot_kind, event.robot_id, email, event.model)] += _dollars(event.charged_cents)
             for (robot_kind, robot_id, email, _), usd in sums.items():
                 kind = str(robot_kind) if robot_kind else "user" if email else "none"
                 yield _Charge(day, "cursor", usd, kind, robot_id or email, None, None, email)  # type: ignore[arg-type]

@@ -207,7 +207,7 @@ class MappingSheet:
         self._gateway = Gateway(
             NAME,
             base_url,
-            authorize=(lambda: {}) if is_loopback(base_url) else _ambient_credentials,
+            authorize=dict if is_loopback(base_url) else _ambient_credentials,
             endpoints=[Endpoint("GET", _VALUES, per_minute=60)],
             pacing=pacing,
             clock=clock,
@@ -538,6 +538,12 @@ _CHECKS: dict[Kind, pa.Check] = {
 }
 
 
+def _rules(column: SheetColumn) -> list[pa.Check]:
+    if column.values:
+        return [pa.Check.isin(column.values, error=f"must be {_list(column.values, 'or')}")]
+    return [_CHECKS[column.kind]] if column.kind in _CHECKS else []
+
+
 def _check_columns(schema: TabSchema, drafts: Sequence[_Draft]) -> None:
     """What can be said of a column alone, by pandera; a cell that already has a reason is not judged again."""
     if not drafts:
@@ -556,13 +562,7 @@ def _check_columns(schema: TabSchema, drafts: Sequence[_Draft]) -> None:
         {
             column.name: pa.Column(
                 object,
-                checks=[
-                    *([_CHECKS[column.kind]] if column.kind in _CHECKS else []),
-                    *(
-                        [pa.Check.isin(column.values, error=f"must be {_list(column.values, 'or')}")]
-                        * bool(column.values)
-                    ),
-                ],
+                checks=_rules(column),
                 nullable=True,
             )
             for column in schema.columns

@@ -152,22 +152,17 @@ class DuckDBWarehouse:
                 )
             else:
                 connection.execute(f"DELETE FROM {self._name(table)}")
-            self._execute(connection, f"INSERT INTO {self._name(table)} ({columns}) {query}", parameters)
+            connection.execute(f"INSERT INTO {self._name(table)} ({columns}) {query}", _used(query, parameters))
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         translated = googlesql.to_duckdb(sql)
         with self._errors():
-            return self._execute(self._connect(), translated, parameters or {}).to_arrow_table()
+            found = self._connect().sql(translated, params=_used(translated, parameters or {}))
+            return found.to_arrow_table()
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         found: list[Row] = self.query(sql, parameters).to_pylist()
         return found
-
-    @staticmethod
-    def _execute(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Parameters) -> duckdb.DuckDBPyConnection:
-        # DuckDB refuses parameters that a statement does not use.
-        used = {name: value for name, value in parameters.items() if f"${name}" in sql}
-        return connection.execute(sql, used or None)
 
     def release(self) -> None:
         if self._connection is not None:
@@ -236,6 +231,11 @@ class DuckDBWarehouse:
                         f"{self._lock_wait_seconds:.0f} s. Close it and run again; nothing was changed."
                     ) from None
                 time.sleep(_LOCK_RETRY_SECONDS)
+
+
+def _used(sql: str, parameters: Parameters) -> dict[str, object] | None:
+    """DuckDB refuses parameters that a statement does not use."""
+    return {name: value for name, value in parameters.items() if f"${name}" in sql} or None
 
 
 def _text(value: str) -> str:

@@ -32,12 +32,12 @@ SELECT
   who.team,
   who.cost_center,
   LOGICAL_OR(activity.is_active) AS is_active,
-  SUM(activity.requests) AS requests,
-  SUM(activity.sessions) AS sessions,
-  SUM(activity.lines_added) AS lines_added,
-  SUM(activity.lines_accepted) AS lines_accepted,
-  SUM(activity.commits) AS commits,
-  SUM(activity.pull_requests) AS pull_requests
+  CAST(SUM(activity.requests) AS INT64) AS requests,
+  CAST(SUM(activity.sessions) AS INT64) AS sessions,
+  CAST(SUM(activity.lines_added) AS INT64) AS lines_added,
+  CAST(SUM(activity.lines_accepted) AS INT64) AS lines_accepted,
+  CAST(SUM(activity.commits) AS INT64) AS commits,
+  CAST(SUM(activity.pull_requests) AS INT64) AS pull_requests
 FROM activity
 LEFT JOIN ai_usage.dim_attribution_daily AS who
   ON who.usage_date = activity.usage_date AND who.identity_key = activity.identity_key AND who.part_no = 1

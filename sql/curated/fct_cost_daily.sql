@@ -65,11 +65,11 @@ WITH money AS (
     team,
     cost_center,
     attribution_method,
-  CASE
+  CAST(CASE
     WHEN part_no = 1
       THEN requests - (SUM(requests_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - requests_part)
     ELSE requests_part
-  END AS requests,
+  END AS INT64) AS requests,
   CASE
     WHEN part_no = 1
       THEN amount_usd - (SUM(amount_usd_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - amount_usd_part)

@@ -73,49 +73,49 @@ SELECT
   team,
   cost_center,
   attribution_method,
-  CASE
+  CAST(CASE
     WHEN part_no = 1
       THEN requests - (SUM(requests_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - requests_part)
     ELSE requests_part
-  END AS requests,
-  CASE
+  END AS INT64) AS requests,
+  CAST(CASE
     WHEN part_no = 1
       THEN uncached_input_tokens - (SUM(uncached_input_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - uncached_input_tokens_part)
     ELSE uncached_input_tokens_part
-  END AS uncached_input_tokens,
-  CASE
+  END AS INT64) AS uncached_input_tokens,
+  CAST(CASE
     WHEN part_no = 1
       THEN cache_write_5m_tokens - (SUM(cache_write_5m_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_write_5m_tokens_part)
     ELSE cache_write_5m_tokens_part
-  END AS cache_write_5m_tokens,
-  CASE
+  END AS INT64) AS cache_write_5m_tokens,
+  CAST(CASE
     WHEN part_no = 1
       THEN cache_write_1h_tokens - (SUM(cache_write_1h_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_write_1h_tokens_part)
     ELSE cache_write_1h_tokens_part
-  END AS cache_write_1h_tokens,
-  CASE
+  END AS INT64) AS cache_write_1h_tokens,
+  CAST(CASE
     WHEN part_no = 1
       THEN cache_write_tokens - (SUM(cache_write_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_write_tokens_part)
     ELSE cache_write_tokens_part
-  END AS cache_write_tokens,
-  CASE
+  END AS INT64) AS cache_write_tokens,
+  CAST(CASE
     WHEN part_no = 1
       THEN cache_read_tokens - (SUM(cache_read_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_read_tokens_part)
     ELSE cache_read_tokens_part
-  END AS cache_read_tokens,
-  CASE
+  END AS INT64) AS cache_read_tokens,
+  CAST(CASE
     WHEN part_no = 1
       THEN output_tokens - (SUM(output_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - output_tokens_part)
     ELSE output_tokens_part
-  END AS output_tokens,
-  CASE
+  END AS INT64) AS output_tokens,
+  CAST(CASE
     WHEN part_no = 1
       THEN total_tokens - (SUM(total_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - total_tokens_part)
     ELSE total_tokens_part
-  END AS total_tokens,
-  CASE
+  END AS INT64) AS total_tokens,
+  CAST(CASE
     WHEN part_no = 1
       THEN web_search_requests - (SUM(web_search_requests_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - web_search_requests_part)
     ELSE web_search_requests_part
-  END AS web_search_requests
+  END AS INT64) AS web_search_requests
 FROM part

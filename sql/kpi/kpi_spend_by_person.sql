@@ -25,7 +25,7 @@ WITH spent AS (
     COALESCE(SUM(CASE WHEN vendor = 'cursor' AND cost_basis <> 'included' THEN amount_usd END), 0) AS cursor_usd,
     COALESCE(SUM(CASE WHEN cost_basis <> 'included' THEN amount_usd END), 0) AS spend_usd,
     SUM(CASE WHEN cost_basis = 'included' THEN amount_usd END) AS included_usd,
-    SUM(requests) AS requests,
+    CAST(SUM(requests) AS INT64) AS requests,
     COUNT(DISTINCT CASE WHEN cost_basis <> 'seat' THEN usage_date END) AS active_days
   FROM ai_usage.fct_cost_daily
   GROUP BY DATE_TRUNC(usage_date, MONTH), person_email, team, cost_center

@@ -22,7 +22,7 @@ WITH cost AS (
     COALESCE(model, 'no model') AS model,
     SUM(amount_usd) AS amount_usd,
     SUM(list_amount_usd) AS list_amount_usd,
-    SUM(requests) AS requests,
+    CAST(SUM(requests) AS INT64) AS requests,
     COUNT(DISTINCT person_email) AS people
   FROM ai_usage.fct_cost_daily
   WHERE cost_basis <> 'seat'
@@ -33,7 +33,7 @@ WITH cost AS (
     vendor,
     cost_basis,
     COALESCE(model, 'no model') AS model,
-    SUM(total_tokens) AS total_tokens
+    CAST(SUM(total_tokens) AS INT64) AS total_tokens
   FROM ai_usage.fct_tokens_daily
   GROUP BY DATE_TRUNC(usage_date, MONTH), vendor, cost_basis, COALESCE(model, 'no model')
 )
