@@ -38,13 +38,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             dg.define_asset_job(
                 "daily",
                 dg.AssetSelection.all(),
-                partitions_def=partitions,
                 description="Pulls every vendor for the days of the run, lands, builds and checks them.",
             ),
             dg.define_asset_job(
                 "rebuild",
                 dg.AssetSelection.all() - landed,
-                partitions_def=partitions,
                 description="Builds and checks everything after the raw tables again; asks no vendor.",
             ),
         ],

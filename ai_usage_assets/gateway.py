@@ -471,20 +471,26 @@ def _pieces(credential: str) -> list[str]:
     return sorted({piece for piece in pieces if len(piece) >= 6}, key=len, reverse=True)
 
 
+_TELLING = ("error", "message", "detail", "details", "error_code", "code", "errors")
+
+
 def _said(body: bytes) -> str:
-    """What an error body says: the message of the usual JSON shapes, else its text."""
+    """What an error body says, whichever of the usual JSON shapes it has: its messages and codes, else its text."""
     if page := _not_json(body):
         return page
     found = msgspec.json.decode(body)
-    while isinstance(found, dict):
-        inner = next((found[key] for key in ("error", "message", "detail") if found.get(key)), None)
-        if inner is None:
-            break
-        outer_message = found.get("message")
-        if isinstance(inner, str) and isinstance(outer_message, str) and outer_message != inner:
-            return f"{inner}: {outer_message}"
-        found = inner
-    return found if isinstance(found, str) else msgspec.json.encode(found).decode()
+    return ": ".join(dict.fromkeys(_messages(found))) or msgspec.json.encode(found).decode()
+
+
+def _messages(found: object) -> Iterator[str]:
+    if isinstance(found, str) and found != "error":
+        yield found
+    elif isinstance(found, list):
+        for item in found:
+            yield from _messages(item)
+    elif isinstance(found, dict):
+        for key in _TELLING:
+            yield from _messages(found.get(key))
 
 
 def _not_json(body: bytes) -> str | None:

@@ -35,7 +35,7 @@ VENDOR = "sheet"
 def mapping_sheet(context: dg.AssetExecutionContext) -> None:
     """The sheet is read once a run, whole."""
     settings: Settings = context.resources.settings
-    moment = Moment(context.run_id, settings.now(), settings.accept_loss)
+    moment = Moment(context.run.run_id, settings.now(), settings.accept_loss)
     sheet: MappingSheet | None = context.resources.sheet
     warehouse: Warehouse = context.resources.warehouse
     held = _held(warehouse)

@@ -56,7 +56,7 @@ def _asset(pull: Pull, partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
     )
     def run(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         settings: Settings = context.resources.settings
-        moment = Moment(context.run_id, settings.now(), settings.accept_loss)
+        moment = Moment(context.run.run_id, settings.now(), settings.accept_loss)
         days = [moment.now.date()] if pull.snapshot else [date.fromisoformat(key) for key in context.partition_keys]
         outcomes = _pull(context, pull, getattr(context.resources, pull.vendor), days, moment)
         yield from _report(context, pull, outcomes)

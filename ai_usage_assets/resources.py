@@ -60,7 +60,7 @@ def _warehouse_of_run(settings: Settings) -> dg.ResourceDefinition:
     def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
         opened = open_warehouse(settings)
         opened.prepare(catalogue.tables())
-        run = context.dagster_run
+        run = context.run
         if run is None:
             yield opened
             opened.release()

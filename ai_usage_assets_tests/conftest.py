@@ -1,0 +1,140 @@
+"""What tests share: a company on loopback, a warehouse in a temporary folder, and runs of the real job.
+
+Belongs here: fixtures that several rooms use. Does not: expectations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ai_usage_assets import catalogue, days
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.definitions import build_definitions
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.simulator import Simulator, Urls
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+
+NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
+
+
+@dataclass
+class Company:
+    """A simulated company, where it can be asked, and a warehouse to load it into."""
+
+    simulator: Simulator
+    urls: Urls
+    settings: Settings
+
+    @property
+    def warehouse(self) -> DuckDBWarehouse:
+        """The warehouse of the runs; release it after use."""
+        return DuckDBWarehouse(self.settings.duckdb_path, self.settings.dataset)
+
+    def run(self, first: str, last: str | None = None, *, job: str = "daily", **changed: Any) -> Result:
+        """Runs a job for days, in this process, with settings changed for this run only."""
+        chosen = DayRange(date.fromisoformat(first), date.fromisoformat(last or first))
+        settings = replace(self.settings, fixed_now=self.simulator.now, **changed)
+        with dg.DagsterInstance.ephemeral() as instance:
+            outcome = (
+                build_definitions(settings)
+                .resolve_job_def(job)
+                .execute_in_process(
+                    run_config={"loggers": {"console": {}}},
+                    tags=days.run_tags(chosen),
+                    instance=instance,
+                    raise_on_error=False,
+                )
+            )
+            return Result(outcome.success, list(outcome.all_events))
+
+    def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows of a query against the warehouse."""
+        warehouse = self.warehouse
+        try:
+            return warehouse.rows(sql, parameters)
+        finally:
+            warehouse.release()
+
+    def content(self, *, raw: bool = True) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table and view but the log of runs, in an order of its own."""
+        warehouse = self.warehouse
+        try:
+            return {
+                table.name: sorted(
+                    (tuple(row.values()) for row in warehouse.rows(f"SELECT * FROM ai_usage.{table.name}")), key=repr
+                )
+                for table in catalogue.tables()
+                if table.layer != "ops" and (raw or table.layer != "raw") and table.name != "kpi_completeness"
+            }
+        finally:
+            warehouse.release()
+
+
+@dataclass
+class Result:
+    """How a run ended."""
+
+    success: bool
+    events: list[dg.DagsterEvent]
+
+    def failures(self) -> dict[str, str]:
+        """What failed, by step: what was said of it."""
+        told = {}
+        for event in self.events:
+            if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+                data = event.step_failure_data
+                user = data.user_failure_data.description if data.user_failure_data else None
+                told[str(event.step_key)] = str(user or (data.error and data.error.to_string()))
+        return told
+
+    def failed_checks(self) -> dict[str, str]:
+        """What checks found wrong, by asset and check."""
+        found = {}
+        for event in self.events:
+            if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+                data = event.asset_check_evaluation_data
+                if not data.passed:
+                    found[f"{data.asset_key.to_user_string()}.{data.check_name}"] = str(data.description)
+        return found
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Iterator[Company]:
+    """A small company of its own for a test."""
+    with make_company(tmp_path / "ai_usage.duckdb") as made:
+        yield made
+
+
+class make_company:  # noqa: N801 - used like a function
+    """A company that serves until the end of the block."""
+
+    def __init__(self, path: Path, *, people: int = 60, now: datetime = NOW) -> None:
+        self._simulator = Simulator(now, people=people)
+        self._serving = self._simulator.serve()
+        self._path = path
+
+    def __enter__(self) -> Company:
+        urls = self._serving.__enter__()
+        settings = Settings(
+            duckdb_path=self._path,
+            anthropic_key=self._simulator.ANTHROPIC_KEY,
+            cursor_key=self._simulator.CURSOR_KEY,
+            sheet_id=self._simulator.SHEET_ID,
+            anthropic_url=urls.anthropic,
+            cursor_url=urls.cursor,
+            sheets_url=urls.sheets,
+            start_date=date(2026, 10, 1),
+            fixed_now=self._simulator.now,
+            pacing=False,
+        )
+        return Company(self._simulator, urls, settings)
+
+    def __exit__(self, *error: object) -> None:
+        self._serving.__exit__(None, None, None)

@@ -1,0 +1,306 @@
+"""The daily job as a whole, against the simulated company: what lands, what stays, what is told."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ai_usage_assets_tests.conftest import NOW, Company, make_company
+
+FIRST, LAST = "2026-11-08", "2026-11-11"
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory):
+    """A company whose four days were loaded once; tests of this fixture only read."""
+    with make_company(tmp_path_factory.mktemp("loaded") / "ai_usage.duckdb") as company:
+        result = company.run(FIRST, LAST)
+        assert result.success, result.failures()
+        yield company
+
+
+def _days() -> tuple[date, date]:
+    return date.fromisoformat(FIRST), date.fromisoformat(LAST)
+
+
+def test_dollars_equal_the_ledger(loaded: Company) -> None:
+    """Per day, vendor and cost basis the warehouse says what the ledger says, to the last digit."""
+    first, last = _days()
+    ledger = loaded.simulator.ledger
+    truth = {(day, "anthropic", "billed"): usd for day, usd in ledger.anthropic_cost_usd(first, last).items()}
+    for day, sums in ledger.cursor_usd(first, last).items():
+        truth |= {(day, "cursor", basis): usd for basis, usd in sums.items() if usd}
+    truth |= {(day, "cursor", "seat"): usd for day, usd in ledger.seat_usd(first, last).items()}
+    found = loaded.rows(
+        "SELECT usage_date, vendor, cost_basis, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
+        "GROUP BY usage_date, vendor, cost_basis"
+    )
+    assert {(row["usage_date"], row["vendor"], row["cost_basis"]): row["usd"] for row in found if row["usd"]} == truth
+
+
+def test_attribution_equals_the_contracts_rules_in_plain_python(loaded: Company) -> None:
+    """Billed dollars per cost center are those of an independent reading of the contract."""
+    first, last = _days()
+    nameless = loaded.simulator.removed_emails
+    truth = loaded.simulator.ledger.spend_by_cost_center(first, last, nameless=nameless)
+    found = loaded.rows(
+        "SELECT cost_center, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE cost_basis = 'billed' "
+        "GROUP BY cost_center"
+    )
+    assert {row["cost_center"]: row["usd"] for row in found} == truth
+
+
+def test_every_attribution_method_is_met(loaded: Company) -> None:
+    """The company exercises every rule of the contract, so that none is green for want of data."""
+    found = {row["m"] for row in loaded.rows("SELECT DISTINCT attribution_method AS m FROM ai_usage.fct_cost_daily")}
+    assert found == {
+        "api_key_map", "service_account_map", "user_map", "vendor_actor", "workspace_map", "key_creator", "unallocated",
+        "automation_map", "cloud_agent_map", "seat", "key_principal",
+    }  # fmt: skip
+
+
+def test_split_parts_add_up_to_the_row(loaded: Company) -> None:
+    """A key shared 33.3, 33.3 and 33.4 gives three parts that add up to the vendor's amount exactly."""
+    key = next(key for key in loaded.simulator.organisation.keys if key.name == "shared-sandbox")
+    parts = loaded.rows(
+        "SELECT usage_date, COUNT(DISTINCT team) AS teams, SUM(amount_usd) AS usd, SUM(requests) AS requests "
+        f"FROM ai_usage.fct_cost_daily WHERE api_key_id = '{key.id}' GROUP BY usage_date ORDER BY usage_date"
+    )
+    whole = loaded.rows(
+        "SELECT usage_date, SUM(amount_usd) AS usd, SUM(requests) AS requests FROM ai_usage.fct_anthropic_cost_daily "
+        f"WHERE api_key_id = '{key.id}' GROUP BY usage_date ORDER BY usage_date"
+    )
+    assert [(row["usd"], row["requests"]) for row in parts] == [(row["usd"], row["requests"]) for row in whole]
+    assert {row["teams"] for row in parts} == {3}
+
+
+def test_tokens_and_events_equal_the_ledger(loaded: Company) -> None:
+    """Tokens of Anthropic and events of Cursor are all there."""
+    first, last = _days()
+    tokens = loaded.rows("SELECT SUM(total_tokens) AS n FROM ai_usage.fct_tokens_daily WHERE vendor = 'anthropic'")
+    events = loaded.rows("SELECT SUM(requests) AS n FROM ai_usage.fct_cost_daily WHERE vendor = 'cursor'")
+    assert tokens[0]["n"] == sum(loaded.simulator.ledger.anthropic_tokens(first, last).values())
+    assert events[0]["n"] == sum(loaded.simulator.ledger.cursor_events(first, last).values())
+
+
+def test_records_are_verbatim(loaded: Company) -> None:
+    """A raw record is byte for byte what the vendor sent."""
+    day = date(2026, 11, 10)
+    held = loaded.rows("SELECT payload FROM ai_usage.raw_cursor_usage_events WHERE usage_date = @day", day=day)
+    api = loaded.simulator._cursor
+    encode = msgspec.json.Encoder(decimal_format="number").encode
+    sent = [encode(api._shown(event)) for event in loaded.simulator.ledger.events(day)]
+    assert sorted(row["payload"].encode() for row in held) == sorted(sent)
+
+
+def test_finance_views_answer(loaded: Company) -> None:
+    """Each KPI view has rows, and the months add up to the facts."""
+    for view in ("daily", "monthly", "by_person"):
+        total = loaded.rows(f"SELECT SUM(spend_usd) AS usd FROM ai_usage.kpi_spend_{view}")[0]["usd"]
+        fact = loaded.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE cost_basis <> 'included'")
+        assert total == fact[0]["usd"], view
+    for view in ("kpi_unit_cost", "kpi_model_mix", "kpi_unallocated", "kpi_reconciliation", "kpi_completeness"):
+        assert loaded.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{view}")[0]["n"], view
+
+
+def test_unallocated_is_what_has_no_cost_center(loaded: Company) -> None:
+    """The unallocated view holds exactly the spend without a cost center, each line with what to do."""
+    total = loaded.rows("SELECT SUM(spend_usd) AS usd FROM ai_usage.kpi_unallocated")[0]["usd"]
+    fact = loaded.rows(
+        "SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE cost_center IS NULL AND cost_basis <> 'included'"
+    )
+    assert total == fact[0]["usd"]
+    assert all(row["next_step"] for row in loaded.rows("SELECT next_step FROM ai_usage.kpi_unallocated"))
+
+
+def test_reconciliation_is_equal_to_the_last_digit(loaded: Company) -> None:
+    """Every control but the classic report, which rounds, is equal, not merely close."""
+    found = loaded.rows("SELECT control, status, COUNT(*) AS n FROM ai_usage.kpi_reconciliation GROUP BY control, status")
+    assert {row["control"] for row in found if row["status"] != "equal"} <= {"classic_cost_report"}
+    assert not [row for row in found if row["status"] == "differs"]
+    assert len({row["control"] for row in found}) == 5
+
+
+def test_days_that_were_not_asked_for_are_not_loaded(loaded: Company) -> None:
+    """A finished day that no run has asked for is told as such, and is neither failed nor zero."""
+    found = loaded.rows("SELECT usage_date, status FROM ai_usage.kpi_completeness WHERE asset = 'raw_anthropic_cost'")
+    status = {row["usage_date"]: row["status"] for row in found}
+    assert status[date(2026, 11, 7)] == "not_loaded"
+    assert status[date(2026, 11, 8)] == "provisional"
+    assert max(status) == NOW.date() - timedelta(days=1)
+
+
+def test_running_again_changes_no_row(company: Company) -> None:
+    """The same days twice leave every table as it was, when each row was fetched included."""
+    assert company.run("2026-11-10", "2026-11-11").success
+    before = company.content()
+    company.simulator.now += timedelta(seconds=1)
+    assert company.run("2026-11-10", "2026-11-11").success
+    after = company.content()
+    assert after == before
+
+
+def test_rebuilding_asks_no_vendor_and_gives_the_same(company: Company) -> None:
+    """Everything after raw comes back the same with no vendor reachable."""
+    assert company.run("2026-11-10", "2026-11-11").success
+    before = company.content()
+    warehouse = company.warehouse
+    for name in ("fct_anthropic_cost_daily", "fct_cursor_usage_daily", "dim_seat_day", "dim_person", "dim_api_key"):
+        warehouse.rebuild(_emptied(name), {"start_day": date(2026, 1, 1), "end_day": date(2026, 12, 31)})
+    warehouse.release()
+    assert company.content() != before
+    company.simulator.requests.clear()
+    company.simulator.switches.faults.down |= {"anthropic", "cursor", "sheets"}
+    result = company.run("2026-11-10", "2026-11-11", job="rebuild")
+    assert result.success, result.failures()
+    assert company.content() == before
+    assert company.simulator.requests == []
+
+
+def _emptied(name: str):  # noqa: ANN202
+    from dataclasses import replace
+
+    from ai_usage_assets import catalogue
+
+    table = catalogue.table(name)
+    return replace(table, query=f"SELECT {', '.join(table.column_names)} FROM ai_usage.{name} WHERE FALSE")
+
+
+@pytest.mark.parametrize(("down", "fresh"), [("anthropic", "cursor"), ("cursor", "anthropic")])
+def test_one_vendor_down_leaves_the_other_fresh(company: Company, down: str, fresh: str) -> None:
+    """With one vendor refusing, the other's day is there, the run fails, and it is said which and why."""
+    getattr(company.simulator.switches, down).unauthorized = True
+    result = company.run("2026-11-10")
+    assert not result.success
+    assert all(step.startswith((down, f"raw_{down}")) for step in result.failures())
+    assert "401" in next(iter(result.failures().values()))
+    found = {row["vendor"] for row in company.rows("SELECT DISTINCT vendor FROM ai_usage.fct_cost_daily WHERE cost_basis = 'billed'")}
+    assert found == {fresh}
+    states = company.rows(
+        "SELECT DISTINCT vendor, status FROM ai_usage.kpi_completeness WHERE usage_date = @day AND is_money",
+        day=date(2026, 11, 10),
+    )
+    assert {(row["vendor"], row["status"]) for row in states} == {(down, "failed"), (fresh, "provisional")}
+
+
+def test_a_failed_pull_keeps_what_was_held(company: Company) -> None:
+    """When a vendor fails on a later run, the dollars of the earlier one stay."""
+    assert company.run("2026-11-10").success
+    before = company.content()
+    company.simulator.switches.anthropic.unauthorized = True
+    assert not company.run("2026-11-10").success
+    assert company.content()["fct_cost_daily"] == before["fct_cost_daily"]
+
+
+def test_restated_day_is_replaced_whole(company: Company) -> None:
+    """A day the vendors restate takes its new total, and no ghost of the old one."""
+    assert company.run("2026-11-10", "2026-11-11").success
+    company.simulator.revise(date(2026, 11, 10), Decimal("0.5"))
+    assert company.run("2026-11-10", "2026-11-11").success
+    found = company.rows(
+        "SELECT usage_date, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE vendor = 'anthropic' GROUP BY usage_date"
+    )
+    truth = company.simulator.ledger.anthropic_cost_usd(date(2026, 11, 10), date(2026, 11, 11))
+    assert {row["usage_date"]: row["usd"] for row in found} == truth
+
+
+def test_empty_export_never_replaces_a_day(company: Company) -> None:
+    """An export that is suddenly empty fails loudly, and keeps the day; no spend is never read from it."""
+    assert company.run("2026-11-10").success
+    before = company.content()
+    company.simulator.switches.anthropic.empty_export = True
+    result = company.run("2026-11-10")
+    assert not result.success
+    assert company.content()["fct_cost_daily"] == before["fct_cost_daily"]
+
+
+def test_removed_person_keeps_their_history(company: Company) -> None:
+    """After Cursor strips a person's e-mail from history, a re-pull carries it forward and attribution stays."""
+    assert company.run("2026-11-10", "2026-11-11").success
+    truth = company.rows("SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email")
+    events = company.simulator.ledger.events(date(2026, 11, 10))
+    email = next(event.email for event in events if event.email and not event.robot_kind)
+    company.simulator.now += timedelta(days=1)
+    company.simulator.remove_person(email, date(2026, 11, 21))
+    result = company.run("2026-11-10", "2026-11-11")
+    assert result.success, result.failures()
+    now = company.rows("SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email")
+    assert {row["person_email"]: row["usd"] for row in now} == {row["person_email"]: row["usd"] for row in truth}
+    carried = company.rows("SELECT COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events WHERE carried_email IS NOT NULL")
+    assert carried[0]["n"] > 0
+
+
+def test_vendor_without_key_is_not_configured(company: Company) -> None:
+    """Without a key a vendor is skipped, the run succeeds, and the day is told as not configured."""
+    result = company.run("2026-11-10", cursor_key=None)
+    assert result.success, result.failures()
+    states = company.rows("SELECT DISTINCT status FROM ai_usage.ops_asset_days WHERE vendor = 'cursor'")
+    assert [row["status"] for row in states] == ["not_configured"]
+
+
+def test_enterprise_key_is_not_exposed_to_the_console(company: Company) -> None:
+    """An Enterprise key gets the bill, and `not exposed` for what only a Console organisation has."""
+    company.simulator.switches.anthropic.enterprise_key = True
+    result = company.run("2026-11-10")
+    assert result.success, result.failures()
+    states = company.rows("SELECT asset, status FROM ai_usage.ops_asset_days WHERE vendor = 'anthropic'")
+    status = {row["asset"]: row["status"] for row in states}
+    assert status["raw_anthropic_cost"] == "complete"
+    assert {status[name] for name in ("raw_anthropic_cost_report", "raw_anthropic_claude_code", "raw_anthropic_api_keys")} == {
+        "not_exposed"
+    }
+
+
+def test_edited_sheet_reattributes_history(company: Company) -> None:
+    """A row added to the sheet moves the spend of days long landed, without a new pull of them."""
+    assert company.run("2026-11-10").success
+    key = next(key for key in company.simulator.organisation.keys if key.name == "prod-2-test")
+    rows = company.simulator.sheet("key_mapping")
+    company.simulator.set_sheet(
+        "key_mapping", [*rows, ["anthropic", "api_key", key.id, "", "Platform", "CC-1010", "", "", "", ""]]
+    )
+    company.simulator.now += timedelta(days=1)
+    assert company.run("2026-11-12").success
+    found = company.rows(
+        f"SELECT DISTINCT usage_date, attribution_method AS m FROM ai_usage.fct_cost_daily WHERE api_key_id = '{key.id}'"
+    )
+    assert {(row["usage_date"], row["m"]) for row in found} == {
+        (date(2026, 11, 10), "api_key_map"),
+        (date(2026, 11, 12), "api_key_map"),
+    }
+
+
+def test_refused_tab_leaves_the_last_good_version(company: Company) -> None:
+    """A cleared tab is refused alone: its last version serves on, the run succeeds, the check tells."""
+    assert company.run("2026-11-10").success
+    before = company.rows("SELECT COUNT(*) AS n FROM ai_usage.dim_key_mapping")
+    company.simulator.set_sheet("key_mapping", [])
+    result = company.run("2026-11-10")
+    assert result.success, result.failures()
+    assert company.rows("SELECT COUNT(*) AS n FROM ai_usage.dim_key_mapping") == before
+    assert "key_mapping" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
+
+
+def test_no_secret_and_no_email_in_what_a_run_says(company: Company, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither keys nor e-mail addresses appear in any event of a run, good or bad."""
+    assert company.run("2026-11-10").success
+    company.simulator.switches.cursor.unauthorized = True
+    result = company.run("2026-11-11")
+    said = "\n".join([*(repr(event) for event in result.events), caplog.text])
+    assert company.simulator.ANTHROPIC_KEY not in said
+    assert company.simulator.CURSOR_KEY not in said
+    assert "@acme.test" not in said
+
+
+def test_range_of_one_run_loads_every_day(tmp_path: Path) -> None:
+    """Each day of a range has its own records and its own materialisation."""
+    with make_company(tmp_path / "w.duckdb") as company:
+        result = company.run("2026-11-01", "2026-11-03")
+        assert result.success, result.failures()
+        found = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events GROUP BY usage_date")
+        truth = company.simulator.ledger.cursor_events(date(2026, 11, 1), date(2026, 11, 3))
+        assert {row["usage_date"]: row["n"] for row in found} == truth
