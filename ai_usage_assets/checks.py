@@ -209,6 +209,8 @@ def _cursor_control_total(subject: Subject) -> list[Finding]:
 _LOWEST_USD_PER_MTOK, _HIGHEST_USD_PER_MTOK = Decimal("0.002"), Decimal(200)
 # Prices and habits move by small factors from day to day; a wrong unit is a factor of 100.
 _JUMP = 30
+# With fewer days than this nothing is usual yet; the other two comparisons need none.
+_USUAL_DAYS = 5
 # Below these a day is too small to judge.
 _SMALLEST_USD, _SMALLEST_TOKENS = Decimal(1), 100_000
 
@@ -252,7 +254,7 @@ def _unit_sentinel(query: str, other: str) -> Callable[[Subject], list[Finding]]
             if row["tokens"] and row["tokens"] >= _SMALLEST_TOKENS and row["amount_usd"] != 0
         ]
         prices = {row["usage_date"]: row["amount_usd"] * 1_000_000 / row["tokens"] for row in measured}
-        usual = sorted(prices.values())[len(prices) // 2] if prices else Decimal(0)
+        usual = sorted(prices.values())[len(prices) // 2] if len(prices) >= _USUAL_DAYS else None
         findings = []
         for row in measured:
             day, amount, price = row["usage_date"], row["amount_usd"], prices[row["usage_date"]]
@@ -262,7 +264,7 @@ def _unit_sentinel(query: str, other: str) -> Callable[[Subject], list[Finding]]
             reasons = []
             if big and not _LOWEST_USD_PER_MTOK <= abs(price) <= _HIGHEST_USD_PER_MTOK:
                 reasons.append(f"no model costs {_usd(price)} per million tokens")
-            if big and _far(price, usual):
+            if big and usual is not None and _far(price, usual):
                 reasons.append(f"{_usd(price)} per million tokens where {_usd(usual)} is usual")
             if big and row["other_usd"] and _far(amount, row["other_usd"]):
                 reasons.append(f"{other} says {_usd(row['other_usd'])}")

@@ -1,9 +1,9 @@
 """The one way out to every API: pacing, retries, failure classes, redaction, paging.
 
-Belongs here: HTTP, and everything httpx needs to be told. Does not: facts of a vendor. Only the endpoints a gateway was
-made with can be called at all, and all of them read. An answer that is not the promised JSON is an error, never an empty
-result. Nothing that leaves here carries a key, a query string or an e-mail address: no log line, no exception, and no
-exception hanging on to another one.
+Belongs here: HTTP, and everything httpx needs to be told. Does not: facts of a vendor. Only the endpoints a gateway
+was made with can be called at all, and all of them read. An answer that is not the promised JSON is an error, never an
+empty result. Nothing that leaves here carries a key, a query string or an e-mail address: no log line, no exception,
+and no exception hanging on to another one.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import base64
 import logging
 import random
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Literal, NoReturn, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -34,11 +36,9 @@ logger = logging.getLogger(__name__)
 for _noisy in ("httpx", "httpcore"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)
 
-_DETAIL_CHARACTERS = 300
+_DETAIL_CHARACTERS, _READ_CHARACTERS = 300, 10_000
 _BODY_BYTES = 256 * 1024 * 1024
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
-# A body that drips in byte by byte keeps every single read alive; this ends the attempt all the same.
-_ATTEMPT_SECONDS = 120.0
 _JITTER = 0.1
 
 _TRANSIENT_STATUS = {408, 409, 425, 429}
@@ -83,6 +83,8 @@ class Patience:
     total_wait_seconds: float = 600.0
     # For a 429 that does not say how long: budgets of the vendors are per minute.
     rate_limit_wait_seconds: float = 60.0
+    # A body that drips in byte by byte keeps every single read alive; this ends the attempt all the same.
+    attempt_seconds: float = 120.0
 
 
 @dataclass(frozen=True)
@@ -153,14 +155,16 @@ class PagingLoop(PermanentFailure):
 
 _SECRETS = re.compile(
     r"""
-    (?<![A-Za-z0-9]) sk-[A-Za-z0-9_-]{6,}     # Anthropic and others
-    | (?<![A-Za-z0-9]) (?:crsr|key)_[A-Za-z0-9_-]{10,}   # Cursor; the id of a key, apikey_…, is no secret
-    | (?:Bearer|Basic)\s+[A-Za-z0-9+/=._~-]{6,}
-    | ya29\.[A-Za-z0-9_-]+                    # Google
+    (?<![A-Za-z0-9]) (?: sk-[A-Za-z0-9_-]{6,} | c2st[A-Za-z0-9+/=_-]{8,} )       # Anthropic and others; in base64
+    | (?<![A-Za-z0-9]) (?: crsr_[A-Za-z0-9_-]{6,} | Y3Jzc[A-Za-z0-9+/=_-]{8,} )  # Cursor; in base64
+    | (?<![A-Za-z0-9_]) key_[A-Za-z0-9]{16,}                                     # Cursor, old; not apikey_…, an id
+    | (?<![A-Za-z0-9]) (?: ya29\.[A-Za-z0-9._-]+ | eyJ[A-Za-z0-9._-]{16,} )      # Google, and signed tokens
+    | \b (?i:Bearer|Basic) \s+ (?! (?:auth|token|credential)[a-z]*\b ) [A-Za-z0-9+/=._~-]{6,}
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE,
 )
-_EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+(?:@|%40)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+# The look-behind lets a search begin only where a word does, so a long text without an @ costs no more than its length.
+_EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-][\w.%+'-]*(?:@|%40)[\w-]+(?:\.[\w-]+)+")
 
 
 def redact(text: str) -> str:
@@ -171,8 +175,9 @@ def redact(text: str) -> str:
 class Gateway:
     """Calls one vendor: one request at a time, no faster than its budgets, as patient as `patience`.
 
-    `authorize` gives the credential headers and is called at the first request. `hint(status, path)` is the vendor's own
-    advice for a status. With `pacing` off, budgets are not kept (for servers on this machine); Retry-After always is.
+    `authorize` gives the credential headers and is called at the first request. `hint(status, path)` is the vendor's
+    own advice for a status. With `pacing` off, budgets are not kept (for servers on this machine); Retry-After always
+    is. Raises ValueError for a base URL that would send credentials in the clear.
     """
 
     def __init__(
@@ -188,8 +193,12 @@ class Gateway:
         clock: Clock | None = None,
         hint: Callable[[int, str], str | None] | None = None,
     ) -> None:
-        if urlsplit(base_url).scheme != "https" and not is_loopback(base_url):
-            raise ValueError(f"{vendor}: {base_url} is refused: credentials travel over https, or on loopback only.")
+        address = urlsplit(base_url)
+        if address.scheme != "https" and not is_loopback(base_url):
+            raise ValueError(
+                f"{vendor}: {address.scheme}://{address.hostname} is refused: credentials travel over https, or on "
+                "loopback only."
+            )
         self.vendor = vendor
         self._authorize = authorize
         self._credentials: dict[str, str] | None = None
@@ -202,7 +211,11 @@ class Gateway:
         self._budgets = {_budget_of(e): _Budget(e.per_minute, self._clock) for e in endpoints} if pacing else {}
         self._client = httpx.Client(
             base_url=base_url,
-            timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
+            verify=_trusted(),
+            timeout=httpx.Timeout(
+                min(_READ_SECONDS, self._patience.attempt_seconds),
+                connect=min(_CONNECT_SECONDS, self._patience.attempt_seconds),
+            ),
             # A redirect would carry the credentials elsewhere.
             follow_redirects=False,
             # The proxies of this machine are for other machines.
@@ -241,7 +254,7 @@ class Gateway:
         endpoint = self._endpoint(method, path)
         with self._lock:
             if self._credentials is None:
-                self._credentials = dict(self._authorize())
+                self._credentials = self._sendable(self._authorize(), endpoint)
             # An absent parameter list must not erase what the path may carry, so it is left out.
             request = self._client.build_request(
                 method,
@@ -251,6 +264,17 @@ class Gateway:
                 headers={"accept": "application/json", **self._headers, **headers, **self._credentials},
             )
             return self._patiently(endpoint, request, shape)
+
+    def _sendable(self, credentials: Mapping[str, str], endpoint: Endpoint) -> dict[str, str]:
+        """The credentials, if a header can carry them; httpx would refuse them in words that hold the key."""
+        if all(value.isascii() and value.isprintable() and value == value.strip() for value in credentials.values()):
+            return dict(credentials)
+        raise PermanentFailure(
+            self.vendor,
+            f"{endpoint.method} {endpoint.path}",
+            detail="the key holds a space, a line break or a letter that cannot be sent",
+            next_step="Paste the key again, without anything before or after it. Nothing was sent.",
+        )
 
     def _endpoint(self, method: str, path: str) -> Endpoint:
         for endpoint, pattern in self._routes:
@@ -293,42 +317,53 @@ class Gateway:
         """One attempt: the answer, or what was wrong with it."""
         try:
             response, body = self._send(request)
-        except _TooMuch as error:
-            return _Problem(str(error), transient=True, malformed=True)
-        except httpx.TimeoutException as error:
-            return _Problem(f"no answer in time ({type(error).__name__})", transient=True)
-        except (httpx.DecodingError, httpx.RemoteProtocolError) as error:
+        except _TooLarge:
+            return _Problem(f"the answer is larger than {_BODY_BYTES // 1024**2} MiB", transient=False)
+        except (httpx.TimeoutException, TimeoutError) as error:
+            return _Problem(f"no complete answer in time ({type(error).__name__})", transient=True)
+        except (httpx.DecodingError, httpx.RemoteProtocolError, httpx.ReadError) as error:
             return _Problem(f"the answer broke off or is unreadable ({type(error).__name__})", transient=True)
         except httpx.HTTPError as error:
             return _Problem(f"no connection ({type(error).__name__})", transient=True)
+        status = response.status_code
         request_id = response.headers.get("request-id") or response.headers.get("x-request-id")
-        if response.status_code != httpx.codes.OK:
+        logger.debug("%s %s %s: %d, %d bytes", self.vendor, endpoint.method, endpoint.path, status, len(body))
+        if not response.is_success:
             return _Problem(
                 self._redact(_said(body) or response.reason_phrase),
-                status=response.status_code,
-                request_id=request_id,
-                transient=response.status_code in _TRANSIENT_STATUS or response.status_code >= 500,
+                status=status,
+                request_id=request_id and self._redact(request_id),
+                transient=status in _TRANSIENT_STATUS or status >= httpx.codes.INTERNAL_SERVER_ERROR,
                 retry_after_seconds=self._retry_after_seconds(response.headers.get("retry-after")),
             )
         try:
             value = msgspec.json.decode(body, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            detail = self._redact(_not_json(body) or f"not the promised JSON: {error}")
-            return _Problem(detail, status=200, request_id=request_id, transient=True, malformed=True)
+        except _UNREADABLE as error:
+            return _Problem(
+                self._redact(f"{_instead_of_json(body) or 'not the promised JSON'}: {error}"),
+                status=status,
+                request_id=request_id and self._redact(request_id),
+                transient=True,
+                malformed=True,
+            )
         return value, Answer(body, request_id, response.headers.get("date"))
 
     def _send(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-        deadline = time.monotonic() + _ATTEMPT_SECONDS
+        # Not the clock that tests may turn: this one guards against the network.
+        deadline = time.monotonic() + self._patience.attempt_seconds
         response = self._client.send(request, stream=True)
         try:
+            # Counted too, because a body may be small on the way and large when it is unpacked.
+            if int(response.headers.get("content-length", 0)) > _BODY_BYTES:
+                raise _TooLarge
             pieces, size = [], 0
             for piece in response.iter_bytes():
                 pieces.append(piece)
                 size += len(piece)
                 if size > _BODY_BYTES:
-                    raise _TooMuch(f"the answer is larger than {_BODY_BYTES // 1024**2} MiB")
+                    raise _TooLarge
                 if time.monotonic() > deadline:
-                    raise _TooMuch(f"the answer was not complete after {_ATTEMPT_SECONDS:.0f} s")
+                    raise TimeoutError
             return response, b"".join(pieces)
         finally:
             response.close()
@@ -345,20 +380,21 @@ class Gateway:
         return min(wait * (1 + random.uniform(0, _JITTER)), patience.max_wait_seconds)  # noqa: S311 - not a secret
 
     def _retry_after_seconds(self, value: str | None) -> float | None:
-        """Seconds the server asks for, given as a number or as an HTTP date; None when it gives neither."""
-        if value is None:
-            return None
-        text = value.strip()
-        if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        """Seconds the server asks for, given as a number or as an HTTP date to come; None when it gives neither."""
+        text = (value or "").strip()
+        if re.fullmatch(r"\d{1,15}(\.\d{1,15})?", text):
             return float(text)
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - self._clock.now()).total_seconds())
+        seconds = (moment - self._clock.now()).total_seconds()
+        return seconds if seconds >= 0 else None
 
     def _redact(self, text: str) -> str:
+        # A page may be megabytes; only its beginning can be seen afterwards.
+        text = text[:_READ_CHARACTERS]
         for value in (self._credentials or {}).values():
             for secret in _pieces(value):
                 text = text.replace(secret, "[secret]")
@@ -388,6 +424,9 @@ class Gateway:
 _JSON = {"content-type": "application/json"}
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 @dataclass
 class _Problem:
     """What was wrong with one attempt."""
@@ -400,18 +439,19 @@ class _Problem:
     retry_after_seconds: float | None = None
 
 
-class _TooMuch(Exception):
-    """A body that is too large, or too slow."""
+class _TooLarge(Exception):
+    """A body that memory should not be given to."""
 
 
 class _Budget:
-    """A number of requests a minute, with a burst of a tenth of them."""
+    """A number of requests in any minute: a burst of a tenth of them at most, the others evenly after it."""
 
     def __init__(self, per_minute: int, clock: Clock) -> None:
         self._clock = clock
-        self._seconds_each = 60.0 / per_minute
-        self._burst = max(1.0, per_minute / 10)
-        self._tokens = self._burst
+        self._burst = max(1, per_minute // 10)
+        # The burst is part of the minute's number, not on top of it.
+        self._seconds_each = 60.0 / (per_minute - self._burst + 1)
+        self._tokens = float(self._burst)
         self._seen = clock.monotonic()
 
     def take(self) -> None:
@@ -443,18 +483,28 @@ def follow(
         if cursor is None:
             return
         if cursor in seen:
+            problem = f"page {len(seen) + 1} leads back to one that was already read"
             break
         seen.add(cursor)
+    else:
+        problem = f"there are more than {max_pages:,} pages"
     raise PagingLoop(
         vendor,
         endpoint,
-        detail=f"the list does not end: {len(seen)} pages, and the next one was already read or is one too many",
-        next_step="Nothing of it was kept. Run again; if it stays, tell the vendor.",
+        detail=f"the list does not end: {problem}",
+        next_step="Run again; if it stays, report it to the vendor.",
     )
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whom to believe over https; reading all the certificates takes a while, so every gateway shares them."""
+    return httpx.create_ssl_context()
+
+
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile("/".join(r"[^/?#]+" if part.startswith("{") else re.escape(part) for part in path.split("/")))
+    # A placeholder takes an identifier: no dots, which would climb to another path.
+    return re.compile("/".join(r"[A-Za-z0-9_-]+" if part[:1] == "{" else re.escape(part) for part in path.split("/")))
 
 
 def _budget_of(endpoint: Endpoint) -> str:
@@ -474,37 +524,42 @@ def _pieces(credential: str) -> list[str]:
 _TELLING = ("error", "message", "detail", "details", "error_code", "code", "errors")
 
 
+class _Details(msgspec.Struct):
+    error_code: str | None = None
+
+
+class _Error(msgspec.Struct):
+    message: str | None = None
+    details: _Details | list[msgspec.Raw] | None = None
+
+
+class _ErrorBody(msgspec.Struct):
+    """The usual shapes of an error: a text, or an object with a message and perhaps a code of its own."""
+
+    error: _Error | str | None = None
+    message: str | None = None
+
+
 def _said(body: bytes) -> str:
-    """What an error body says, whichever of the usual JSON shapes it has: its messages and codes, else its text."""
-    if page := _not_json(body):
-        return page
-    found = msgspec.json.decode(body)
-    return ": ".join(dict.fromkeys(_messages(found))) or msgspec.json.encode(found).decode()
-
-
-def _messages(found: object) -> Iterator[str]:
-    if isinstance(found, str) and found != "error":
-        yield found
-    elif isinstance(found, list):
-        for item in found:
-            yield from _messages(item)
-    elif isinstance(found, dict):
-        for key in _TELLING:
-            yield from _messages(found.get(key))
-
-
-def _not_json(body: bytes) -> str | None:
-    """What a body is instead of JSON; None when it is JSON."""
-    start = body[:200].lstrip().lower()
-    if not body.strip():
-        return "an empty body instead of JSON"
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<")):
-        return "an HTML page instead of JSON"
+    """What an error body says, as far as a person wants to know; empty when it says nothing."""
+    if instead := _instead_of_json(body):
+        return instead if body.strip() else ""
     try:
-        msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return f"{len(body):,} bytes that are not JSON, or break off"
-    return None
+        found = msgspec.json.decode(body, type=_ErrorBody)
+    except _UNREADABLE:
+        found = _ErrorBody()
+    error = _Error(found.error) if isinstance(found.error, str) else found.error or _Error()
+    code = error.details.error_code if isinstance(error.details, _Details) else None
+    texts = [text for text in (error.message, found.message, code) if text]
+    return ": ".join(dict.fromkeys(texts)) or body.decode("utf-8", "replace")
+
+
+def _instead_of_json(body: bytes) -> str | None:
+    """What a body is that does not even begin like JSON."""
+    start = body[:200].lstrip()
+    if not start:
+        return "an empty body instead of JSON"
+    return "an HTML page instead of JSON" if start.startswith(b"<") else None
 
 
 def _advice(problem: _Problem) -> str:
@@ -515,6 +570,8 @@ def _advice(problem: _Problem) -> str:
             return "Check what the key and the plan may see."
         case 404:
             return "Check the base address, and whether the API still has this path."
+        case 410:
+            return "The list was renewed while it was read; run again."
         case status if status is not None and 300 <= status < 400:
             return "Redirects are not followed, because credentials would travel; check the base address."
         case _ if problem.transient:

@@ -74,6 +74,8 @@ def serving(name: str, handle: Handle, faults: Faults, port: int, seen: Callable
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Else headers and body, written one after the other, cost 40 ms a request.
+        disable_nagle_algorithm = True
         # A client that stops in the middle must not keep a thread for ever.
         timeout = 30
 

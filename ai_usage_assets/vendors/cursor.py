@@ -219,7 +219,10 @@ def _amount_usd(record: bytes, bounds: dict[str, object]) -> Decimal:
     `chargedCents` already holds the token fee. Where it is missing, the parts it is made of stand in.
     """
     event = msgspec.json.decode(record, type=_Event)
-    moment = int(event.timestamp)
+    try:
+        moment = int(event.timestamp)
+    except ValueError:
+        raise NotCredible("an event's timestamp is not a number of milliseconds") from None
     if not int(str(bounds["startDate"])) <= moment <= int(str(bounds["endDate"])):
         raise NotCredible("an event lies outside the day that was asked for")
     if event.chargedCents is not None:

@@ -1,0 +1,153 @@
+"""A loopback HTTP server that answers from a script, well or badly.
+
+Belongs here: sockets, and the ways an answer can break. Does not: what any vendor says (the simulator knows that).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer, and how it goes wrong.
+
+    `cut`: the connection ends in the middle of the body; `reset`: the same, rudely; `silent`: nothing is sent at all;
+    `drip`: the body comes byte by byte and never ends.
+    """
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    goes_wrong: Literal["", "cut", "reset", "silent", "drip"] = ""
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it arrived."""
+
+    method: str
+    path: str
+    query: list[tuple[str, str]]
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Script:
+    """A server's address, what it was asked, and how many requests it held at once at most."""
+
+    url: str = ""
+    seen: list[Seen] = field(default_factory=list)
+    most_at_once: int = 0
+    _at_once: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self) -> None:
+        """A request is being held."""
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+
+    def end(self) -> None:
+        """It is about to be answered."""
+        with self._lock:
+            self._at_once -= 1
+
+
+@contextmanager
+def serving(*replies: Reply) -> Iterator[Script]:
+    """Serves the replies in their order, the last one again and again, until the end of the block."""
+    script = Script()
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 10
+        # Else headers and body, written one after the other, cost 40 ms a request.
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            self._serve()
+
+        def do_POST(self) -> None:
+            self._serve()
+
+        def do_CONNECT(self) -> None:
+            self._serve()
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing; `Script.seen` has it all."""
+
+        def _serve(self) -> None:
+            parts = urlsplit(self.path)
+            script.seen.append(
+                Seen(
+                    self.command,
+                    parts.path,
+                    parse_qsl(parts.query, keep_blank_values=True),
+                    {name.lower(): value for name, value in self.headers.items()},
+                    self.rfile.read(int(self.headers.get("content-length") or 0)),
+                )
+            )
+            reply = replies[min(len(script.seen), len(replies)) - 1]
+            script.begin()
+            ended.wait(reply.delay_seconds)
+            script.end()
+            self._answer(reply)
+
+        def _answer(self, reply: Reply) -> None:
+            self.close_connection = bool(reply.goes_wrong)
+            if reply.goes_wrong == "silent":
+                ended.wait(self.timeout)
+                return
+            self.send_response_only(reply.status)
+            for name, value in {"date": formatdate(usegmt=True), **reply.headers}.items():
+                self.send_header(name, value)
+            if reply.goes_wrong == "drip":
+                self.end_headers()
+                while not ended.wait(0.02):
+                    self.wfile.write(b" ")
+                return
+            if "content-length" not in reply.headers:
+                self.send_header("content-length", str(len(reply.body)))
+            self.end_headers()
+            if not reply.goes_wrong:
+                self.wfile.write(reply.body)
+                return
+            self.wfile.write(reply.body[: len(reply.body) // 2])
+            if reply.goes_wrong == "reset":
+                # Closing with unsent patience of zero is a reset, not the polite end of a connection.
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Clients that leave in the middle are part of the game."""
+
+        def shutdown_request(self, request: object) -> None:
+            """Closes at once: the usual farewell would turn a reset into an ordinary end."""
+            self.close_request(request)  # type: ignore[arg-type]
+
+    server = Server(("127.0.0.1", 0), Handler)
+    script.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield script
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)

@@ -1,0 +1,202 @@
+"""Each check turns red on the fault it is there for, and tells what, how much and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.checks import CHECKS, Finding, Subject
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.models import parameters
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.conftest import make_company
+
+FIRST, LAST, TODAY = date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 20)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a warehouse with two good days."""
+    path = tmp_path_factory.mktemp("checks") / "good.duckdb"
+    with make_company(path) as company:
+        result = company.run(FIRST.isoformat(), LAST.isoformat())
+        assert result.success, result.failures()
+        assert result.failed_checks() == {}
+    return path
+
+
+@pytest.fixture
+def warehouse(loaded: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """A copy of it, to spoil."""
+    path = tmp_path / "spoilt.duckdb"
+    path.write_bytes(loaded.read_bytes())
+    made = DuckDBWarehouse(path)
+    yield made
+    made.release()
+
+
+def find(warehouse: DuckDBWarehouse, asset: str, name: str) -> list[Finding]:
+    """What a check finds."""
+    check = next(check for check in CHECKS if (check.asset, check.name) == (asset, name))
+    return list(check.find(Subject(warehouse, DayRange(FIRST, LAST), TODAY)))
+
+
+def spoil(warehouse: DuckDBWarehouse, sql: str) -> None:
+    """Changes the warehouse behind everybody's back."""
+    warehouse._connect().execute(sql)
+
+
+def scale(table: str, path: str, factor: float, day: date = FIRST) -> str:
+    """Multiplies an amount of cents in every record of a day."""
+    return (
+        f"UPDATE {table} SET payload = json_merge_patch(payload, json_object('{path}', json_merge_patch("
+        f"json_extract(payload, '$.{path}'), json_object('amount', "
+        f"CAST(CAST(json_extract_string(payload, '$.{path}.amount') AS DECIMAL(38,9)) * {factor} AS VARCHAR))))) "
+        f"WHERE usage_date = DATE '{day}'"
+    )
+
+
+def test_good_days_are_green(warehouse: DuckDBWarehouse) -> None:
+    """On untouched days no check finds anything."""
+    for check in CHECKS:
+        assert find(warehouse, check.asset, check.name) == [], f"{check.asset}.{check.name}"
+
+
+def test_a_lost_record_breaks_the_control_total(warehouse: DuckDBWarehouse) -> None:
+    """One record of the bill gone: the day, both sums and the missing dollars are told."""
+    usd = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_anthropic_cost WHERE usage_date = DATE '2026-11-10' AND record_no = 7")
+    spoil(warehouse, "DELETE FROM raw_anthropic_cost WHERE usage_date = DATE '2026-11-10' AND record_no = 7")
+    found = find(warehouse, "raw_anthropic_cost", "control_total")
+    assert len(found) == 3
+    assert {finding.amount_usd for finding in found} == {usd[0]["amount_usd"]}
+    assert all("2026-11-10" in finding.line for finding in found)
+
+
+def test_a_day_without_its_total_is_not_taken_on_trust(warehouse: DuckDBWarehouse) -> None:
+    """Details without any control total are red, not silently unchecked."""
+    for table in ("total", "components", "by_actor_type"):
+        spoil(warehouse, f"DELETE FROM raw_anthropic_cost_{table} WHERE usage_date = DATE '2026-11-10'")
+    found = find(warehouse, "raw_anthropic_cost", "control_total")
+    assert "no control total" in found[0].line
+
+
+def test_a_lost_event_breaks_the_count(warehouse: DuckDBWarehouse) -> None:
+    """One Cursor event fewer than Cursor counted is red."""
+    spoil(warehouse, "DELETE FROM raw_cursor_usage_events WHERE usage_date = DATE '2026-11-11' AND record_no = 1")
+    (found,) = find(warehouse, "raw_cursor_usage_events", "control_total")
+    assert "2026-11-11" in found.line
+    assert "Cursor counted" in found.line
+
+
+@pytest.mark.parametrize("factor", [100, 0.01])
+def test_a_wrong_unit_is_found(warehouse: DuckDBWarehouse, factor: float) -> None:
+    """Dollars taken for cents, or cents for dollars, are red on the day it happens."""
+    spoil(warehouse, scale("raw_anthropic_cost", "cost", factor))
+    (found,) = find(warehouse, "raw_anthropic_cost", "unit_sentinel")
+    assert "2026-11-10" in found.line
+    assert found.amount_usd
+    assert "classic cost report" in found.line
+
+
+@pytest.mark.parametrize("factor", [100, 0.01])
+def test_a_wrong_unit_of_every_day_is_found(warehouse: DuckDBWarehouse, factor: float) -> None:
+    """A unit that was wrong from the first day on, with no good day to compare, is red too."""
+    for day in (FIRST, LAST):
+        spoil(warehouse, scale("raw_anthropic_cost", "cost", factor, day))
+    assert len(find(warehouse, "raw_anthropic_cost", "unit_sentinel")) == 2
+
+
+@pytest.mark.parametrize("factor", [100, 0.01])
+def test_a_wrong_unit_of_cursor_is_found(warehouse: DuckDBWarehouse, factor: float) -> None:
+    """The same holds for Cursor's cents."""
+    spoil(
+        warehouse,
+        "UPDATE raw_cursor_usage_events SET payload = json_merge_patch(payload, json_object('chargedCents', "
+        f"CAST(json_extract_string(payload, '$.chargedCents') AS DECIMAL(38,9)) * {factor})) "
+        "WHERE usage_date = DATE '2026-11-10'",
+    )
+    (found,) = find(warehouse, "raw_cursor_usage_events", "unit_sentinel")
+    assert "2026-11-10" in found.line
+
+
+def test_a_record_without_dollars_is_found(warehouse: DuckDBWarehouse) -> None:
+    """A record that has lost its amount is counted, by day."""
+    spoil(
+        warehouse,
+        "UPDATE raw_anthropic_cost SET payload = '{\"cost\":{\"list_amount\":\"1\"}}' "
+        "WHERE usage_date = DATE '2026-11-10' AND record_no <= 3",
+    )
+    (found,) = find(warehouse, "raw_anthropic_cost", "schema")
+    assert found.line.startswith("2026-11-10: amount_usd is missing in 3 of ")
+
+
+def test_an_event_of_another_day_is_found(warehouse: DuckDBWarehouse) -> None:
+    """An event filed under a day on which it did not happen is red."""
+    spoil(
+        warehouse,
+        "UPDATE raw_cursor_usage_events SET payload = json_merge_patch(payload, json_object('timestamp', '1795210812331')) "
+        "WHERE usage_date = DATE '2026-11-10' AND record_no = 1",
+    )
+    (found,) = find(warehouse, "raw_cursor_usage_events", "schema")
+    assert "another day" in found.line
+
+
+@pytest.mark.parametrize("table", ["fct_anthropic_cost_daily", "fct_cursor_usage_daily"])
+def test_a_table_that_is_not_its_raw_records_is_found(warehouse: DuckDBWarehouse, table: str) -> None:
+    """A built table that lost a row differs from its raw records by that row's dollars."""
+    spoil(warehouse, f"DELETE FROM {table} WHERE usage_date = DATE '2026-11-10' AND fact_no = 1")
+    found = find(warehouse, table, "equals_raw")
+    assert found
+    assert all("2026-11-10" in finding.line for finding in found)
+
+
+def test_an_attribution_that_doubles_money_is_found(warehouse: DuckDBWarehouse) -> None:
+    """A dimension with each row twice doubles what is joined to it: red, with the dollars it adds."""
+    before = warehouse.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily")[0]["usd"]
+    spoil(warehouse, "INSERT INTO dim_date SELECT * FROM dim_date")
+    assert warehouse.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily")[0]["usd"] > before
+    found = find(warehouse, "fct_cost_daily", "attribution_preserves_sums")
+    assert {finding.line[:10] for finding in found} == {"2026-11-10", "2026-11-11"}
+    assert all(finding.amount_usd and finding.amount_usd > Decimal(0) for finding in found)
+
+
+def test_schema_findings_count_and_never_quote(warehouse: DuckDBWarehouse) -> None:
+    """A value that is not known is told by column and number of rows, not by what it is."""
+    spoil(warehouse, "UPDATE fct_cursor_usage_daily SET cost_basis = 'jane@example.com' WHERE fact_no = 1")
+    (found,) = find(warehouse, "fct_cursor_usage_daily", "schema")
+    assert "cost_basis" in found.line
+    assert "2 rows" in found.line
+    assert "jane" not in found.line
+
+
+def test_a_failed_day_is_told_with_its_reason(warehouse: DuckDBWarehouse) -> None:
+    """A day whose last pull failed is red with the reason, though its old dollars are held."""
+    spoil(
+        warehouse,
+        "UPDATE ops_asset_days SET status = 'failed', message = 'the key was refused' "
+        "WHERE asset = 'raw_cursor_usage_events' AND usage_date = DATE '2026-11-10'",
+    )
+    (found,) = find(warehouse, "kpi_completeness", "every_day_complete")
+    assert "raw_cursor_usage_events: 2026-11-10 failed" in found.line
+    assert "the key was refused" in found.line
+    assert found.amount_usd
+
+
+def test_a_day_nobody_logged_is_told(warehouse: DuckDBWarehouse) -> None:
+    """A day of the run without any entry is red: silence is not success."""
+    spoil(warehouse, "DELETE FROM ops_asset_days WHERE asset = 'raw_anthropic_cost' AND usage_date = DATE '2026-11-11'")
+    (found,) = find(warehouse, "kpi_completeness", "every_day_complete")
+    assert "raw_anthropic_cost: 2026-11-11 not loaded" in found.line
+
+
+def test_parameters_of_a_run() -> None:
+    """A query knows the first day there is, today, and the days of its run."""
+    settings = Settings(start_date=FIRST, fixed_now=datetime(2026, 11, 20, 6, tzinfo=UTC))
+    assert parameters(settings, LAST, LAST) == {"first_day": FIRST, "today": TODAY, "start_day": LAST, "end_day": LAST}
+    assert all(table.query is None or "@" not in table.query or not table.is_view for table in catalogue.models())

@@ -1,0 +1,68 @@
+"""Which days there are, and which may be run."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from ai_usage_assets.days import DayError, DayRange, choose, last_finished, of_run, run_tags, windows
+
+NOW = datetime(2026, 11, 20, 0, 30, tzinfo=UTC)
+START = date(2026, 1, 1)
+
+
+def test_yesterday_is_the_last_finished_day_in_utc() -> None:
+    """Half past midnight UTC yesterday is over, wherever the clock that asks stands."""
+    assert last_finished(NOW) == date(2026, 11, 19)
+    assert last_finished(datetime.fromisoformat("2026-11-20T01:30:00+02:00")) == date(2026, 11, 18)
+
+
+def test_the_default_is_the_trailing_window() -> None:
+    """Without a wish, the forty days are run that vendors may still restate."""
+    assert choose(NOW, START) == DayRange(date(2026, 10, 11), date(2026, 11, 19))
+
+
+def test_the_first_day_there_is_clips_the_window() -> None:
+    """Nothing before the first day is asked for."""
+    assert choose(NOW, START, day="2026-01-03", days=40) == DayRange(START, date(2026, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("day", "days", "says"),
+    [
+        ("2026-11-20", 1, "not over yet"),
+        ("2031-01-01", 1, "not over yet"),
+        ("2025-12-31", 1, "AI_USAGE_START_DATE"),
+        ("2026-13-45", 1, "it takes yesterday or a day"),
+        ("tomorrow", 1, "it takes yesterday or a day"),
+        ("yesterday", 0, "1 or more"),
+        ("yesterday", -3, "1 or more"),
+    ],
+)
+def test_days_that_cannot_be_run_are_refused(day: str, days: int, says: str) -> None:
+    """An unfinished, early or unreadable day is refused with what may be asked instead."""
+    with pytest.raises(DayError, match=says):
+        choose(NOW, START, day=day, days=days)
+
+
+def test_an_inverted_range_is_refused() -> None:
+    """A range that ends before it begins is an error, not an empty success."""
+    with pytest.raises(DayError, match="before it begins"):
+        DayRange(date(2026, 2, 2), date(2026, 2, 1))
+
+
+def test_windows_cover_each_day_once() -> None:
+    """Days become contiguous ranges of a bounded size, gaps and repetitions aside."""
+    days = [date(2026, 3, n) for n in (5, 1, 2, 3, 3, 9)]
+    found = windows(days, 2)
+    assert [(w.first.day, w.last.day) for w in found] == [(1, 2), (3, 3), (5, 5), (9, 9)]
+    assert sorted(day for window in found for day in window) == sorted(set(days))
+
+
+@pytest.mark.parametrize("last", ["2026-02-01", "2026-02-03"])
+def test_a_run_is_told_its_days_and_tells_them_back(last: str) -> None:
+    """The tags of a run carry its days there and back."""
+    days = DayRange(date(2026, 2, 1), date.fromisoformat(last))
+    assert of_run(run_tags(days)) == days
+    assert of_run({}) is None

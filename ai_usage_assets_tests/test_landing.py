@@ -1,0 +1,142 @@
+"""When a day replaces another, and what is carried over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.landing import Moment, land, log_not_pulled
+from ai_usage_assets.vendors import PulledDay, RefusedDay, anthropic
+from ai_usage_assets.vendors.cursor import PULLS
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+
+EVENTS = next(pull for pull in PULLS if pull.name == "cursor_usage_events")
+(TABLE,) = EVENTS.tables
+DAY = date(2026, 11, 10)
+NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """An empty warehouse."""
+    made = DuckDBWarehouse(tmp_path / "w.duckdb")
+    made.prepare(catalogue.tables())
+    yield made
+    made.release()
+
+
+def event(number: int, email: str | None = "jane@example.com") -> bytes:
+    """A usage event; the same number is the same event."""
+    shown: dict[str, Any] = {"timestamp": str(1794300000000 + number), "model": "m", "conversationId": "c"}
+    return msgspec.json.encode({**shown, **({"userEmail": email} if email else {}), "chargedCents": number})
+
+
+def day(*records: bytes, usd: str = "1") -> PulledDay:
+    return PulledDay(TABLE, DAY, records, pages=1, expected_records=len(records), amount_usd=Decimal(usd))
+
+
+def held(warehouse: DuckDBWarehouse) -> list[dict[str, Any]]:
+    return warehouse.rows(f"SELECT * FROM ai_usage.{TABLE.name} ORDER BY usage_date, record_no")
+
+
+def entry(warehouse: DuckDBWarehouse) -> dict[str, Any]:
+    (row,) = warehouse.rows("SELECT * FROM ai_usage.ops_asset_days")
+    return row
+
+
+def moment(hours: int = 0, **changed: Any) -> Moment:
+    return Moment(f"run{hours}", NOW + timedelta(hours=hours), **changed)
+
+
+def test_the_same_records_change_nothing(warehouse: DuckDBWarehouse) -> None:
+    """The same content in another order leaves every row, and when it was fetched; only the attempt is noted."""
+    land(warehouse, EVENTS, [day(event(1), event(2), event(2))], moment())
+    before = held(warehouse)
+    (again,) = land(warehouse, EVENTS, [day(event(2), event(1), event(2))], moment(1))
+    assert not again.changed
+    assert held(warehouse) == before
+    assert entry(warehouse)["attempted_at"] == NOW + timedelta(hours=1)
+    assert entry(warehouse)["landed_at"] == NOW
+
+
+def test_equal_records_are_as_many_rows(warehouse: DuckDBWarehouse) -> None:
+    """Two equal events are two rows, and a third is a change."""
+    land(warehouse, EVENTS, [day(event(1), event(1))], moment())
+    assert [row["record_no"] for row in held(warehouse)] == [1, 2]
+    (third,) = land(warehouse, EVENTS, [day(event(1), event(1), event(1))], moment(1))
+    assert third.changed
+    assert len(held(warehouse)) == 3
+
+
+def test_a_refused_day_keeps_what_is_held(warehouse: DuckDBWarehouse) -> None:
+    """A day that must not be believed leaves the old records, and its reason in the log beside their dollars."""
+    land(warehouse, EVENTS, [day(event(1), usd="7")], moment())
+    land(warehouse, EVENTS, [RefusedDay(TABLE, DAY, "it does not add up for jane@example.com")], moment(1))
+    assert len(held(warehouse)) == 1
+    noted = entry(warehouse)
+    assert (noted["status"], noted["message"]) == ("failed", "it does not add up for [e-mail]")
+    assert (noted["amount_usd"], noted["records"], noted["completed_at"]) == (Decimal(7), 1, NOW)
+
+
+def test_an_empty_day_does_not_replace_a_full_one(warehouse: DuckDBWarehouse) -> None:
+    """A pull that is suddenly empty is kept out, and the message says how to accept it."""
+    land(warehouse, EVENTS, [day(event(1), usd="7")], moment())
+    land(warehouse, EVENTS, [day(usd="0")], moment(1))
+    assert len(held(warehouse)) == 1
+    assert "--accept-loss" in entry(warehouse)["message"]
+    assert "$7.00" in entry(warehouse)["message"]
+
+
+def test_an_empty_day_may_be_accepted(warehouse: DuckDBWarehouse) -> None:
+    """When a person accepts the loss, the day is emptied and complete."""
+    land(warehouse, EVENTS, [day(event(1))], moment())
+    land(warehouse, EVENTS, [day(usd="0")], moment(1, accept_loss=True))
+    assert held(warehouse) == []
+    assert (entry(warehouse)["status"], entry(warehouse)["records"]) == ("complete", 0)
+
+
+def test_an_empty_day_is_a_result_where_nothing_was(warehouse: DuckDBWarehouse) -> None:
+    """A quiet Sunday is complete with zero records."""
+    land(warehouse, EVENTS, [day(usd="0")], moment())
+    assert (entry(warehouse)["status"], entry(warehouse)["records"]) == ("complete", 0)
+
+
+def test_a_days_failure_is_noted_without_touching_it(warehouse: DuckDBWarehouse) -> None:
+    """A vendor that does not answer leaves the day's records and its last completion, and a reason."""
+    land(warehouse, EVENTS, [day(event(1))], moment())
+    log_not_pulled(warehouse, EVENTS, [DAY], moment(1), "failed", "503")
+    assert len(held(warehouse)) == 1
+    assert (entry(warehouse)["status"], entry(warehouse)["completed_at"]) == ("failed", NOW)
+
+
+def test_emails_are_carried_forward(warehouse: DuckDBWarehouse) -> None:
+    """An event whose e-mail the vendor has taken away keeps the one it had, through any number of pulls."""
+    land(warehouse, EVENTS, [day(event(1), event(2, "sam@example.com"))], moment())
+    for hours in (1, 2):
+        land(warehouse, EVENTS, [day(event(1, None), event(2, None), event(hours + 10))], moment(hours))
+        carried = {row["carried_email"] for row in held(warehouse)}
+        assert carried == {"jane@example.com", "sam@example.com", None}
+
+
+def test_each_stored_event_lends_its_email_once(warehouse: DuckDBWarehouse) -> None:
+    """Of two equal events with different e-mails each keeps its own; none is lent twice."""
+    land(warehouse, EVENTS, [day(event(1), event(1, "sam@example.com"))], moment())
+    land(warehouse, EVENTS, [day(event(1, None), event(1, "sam@example.com"), event(9))], moment(1))
+    carried = [row["carried_email"] for row in held(warehouse) if row["carried_email"]]
+    assert carried == ["jane@example.com"]
+
+
+def test_lengths_belong_to_the_fingerprint(warehouse: DuckDBWarehouse) -> None:
+    """Two records are never taken for one that is both of them."""
+    users = next(pull for pull in anthropic.PULLS if pull.name == "anthropic_users")
+    one = PulledDay(users.tables[0], DAY, [b'{"a":1}{"a":2}'], pages=1)
+    two = PulledDay(users.tables[0], DAY, [b'{"a":1}', b'{"a":2}'], pages=1)
+    land(warehouse, users, [one], moment())
+    assert land(warehouse, users, [two], moment(1))[0].changed

@@ -1,0 +1,67 @@
+"""What can be set, and what is told about a value that cannot be used."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from ai_usage_assets.secrets import resolve
+from ai_usage_assets.settings import Settings, SettingsError
+
+
+def test_nothing_set_gives_the_documented_defaults() -> None:
+    """An empty environment is a working embedded warehouse without vendors."""
+    settings = Settings.from_environment({})
+    assert (settings.warehouse, settings.duckdb_path) == ("duckdb", Path("data/ai_usage.duckdb"))
+    assert (settings.dataset, settings.start_date) == ("ai_usage", date(2026, 1, 1))
+    assert settings.anthropic_key is settings.cursor_key is settings.sheet_id is None
+    assert settings.anthropic_url == "https://api.anthropic.com"
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    """A variable that is set to nothing, as templates do, is not a key."""
+    assert Settings.from_environment({"ANTHROPIC_ADMIN_KEY": " ", "AI_USAGE_NOW": ""}) == Settings.from_environment({})
+
+
+def test_the_clock_can_be_held() -> None:
+    """AI_USAGE_NOW makes a run believe in that instant, in UTC."""
+    settings = Settings.from_environment({"AI_USAGE_NOW": "2026-11-20T08:00:00+02:00"})
+    assert settings.now() == datetime(2026, 11, 20, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("AI_USAGE_WAREHOUSE", "postgres", "duckdb or bigquery"),
+        ("AI_USAGE_WAREHOUSE", "bigquery", "DuckDB"),
+        ("AI_USAGE_DATASET", 'x"; DROP', "letters, digits"),
+        ("AI_USAGE_START_DATE", "01/02/2026", "2026-01-31"),
+        ("AI_USAGE_NOW", "yesterday", "2026-01-31T06:00:00Z"),
+        ("AI_USAGE_NOW", "2026-01-31T06:00:00", "time zone"),
+        ("ANTHROPIC_BASE_URL", "http://api.anthropic.com", "loopback"),
+        ("CURSOR_BASE_URL", "https://user:secret@api.cursor.com", "credentials"),
+        ("SHEETS_BASE_URL", "sheets", "address"),
+        ("AI_USAGE_PACING", "off", "loopback"),
+        ("AI_USAGE_ACCEPT_LOSS", "perhaps", "on or off"),
+    ],
+)
+def test_a_wrong_value_names_its_variable(name: str, value: str, says: str) -> None:
+    """Whatever cannot be used is refused with the variable's name and what it takes, never with a credential."""
+    with pytest.raises(SettingsError, match=says) as caught:
+        Settings.from_environment({name: value})
+    assert name in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_keys_are_not_in_the_text_of_settings() -> None:
+    """Printing the settings prints no key."""
+    settings = Settings.from_environment({"ANTHROPIC_ADMIN_KEY": "sk-ant-admin01-x", "CURSOR_ADMIN_KEY": "crsr_x"})
+    assert "sk-ant" not in repr(settings)
+    assert "crsr_" not in repr(settings)
+
+
+def test_a_key_given_as_such_is_itself() -> None:
+    """Only a Secret Manager name is looked up; a key stands for itself."""
+    assert resolve("sk-ant-admin01-x") == "sk-ant-admin01-x"

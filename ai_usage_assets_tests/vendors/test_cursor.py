@@ -1,0 +1,169 @@
+"""Cursor's room: whole days by the vendor's own count, and nothing that writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.gateway import PermanentFailure
+from ai_usage_assets.simulator import Simulator
+from ai_usage_assets.vendors import NotExposed, PulledDay, RefusedDay, cursor
+from ai_usage_assets.vendors.cursor import PULLS, Cursor
+from ai_usage_assets_tests.http_server import Reply, serving
+
+NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
+DAY = DayRange(date(2026, 11, 10), date(2026, 11, 10))
+BY_NAME = {pull.name: pull for pull in PULLS}
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    """A company of its own for a test, large enough for several pages a day."""
+    return Simulator(NOW, people=400)
+
+
+@pytest.fixture
+def client(simulator: Simulator) -> Iterator[Cursor]:
+    """A client of that company."""
+    with simulator.serve() as urls:
+        made = Cursor(lambda: simulator.CURSOR_KEY, urls.cursor, pacing=False)
+        yield made
+        made.close()
+
+
+def fetch(client: Cursor, name: str, days: DayRange = DAY) -> list[PulledDay | RefusedDay]:
+    return list(BY_NAME[name].fetch(client, days))
+
+
+def test_a_day_has_every_event_the_vendor_counts(client: Cursor, simulator: Simulator) -> None:
+    """Several pages make one day, equal events included, and its dollars are the ledger's."""
+    (found,) = fetch(client, "cursor_usage_events")
+    assert isinstance(found, PulledDay)
+    assert found.pages > 1
+    assert len(found.records) == found.expected_records == len(simulator.ledger.events(DAY.first))
+    sums = simulator.ledger.cursor_usd(DAY.first, DAY.last)[DAY.first]
+    assert found.amount_usd == sums["billed"] + sums["included"]
+    assert len(set(found.records)) < len(found.records)
+
+
+def test_the_window_is_the_utc_day_to_the_millisecond(client: Cursor, simulator: Simulator) -> None:
+    """Bounds are inclusive, so the last is one millisecond before midnight; pages are asked for explicitly."""
+    fetch(client, "cursor_usage_events")
+    body = msgspec.json.decode(simulator.requests[0][1].body)
+    assert body == {"startDate": 1794268800000, "endDate": 1794355199999, "page": 1, "pageSize": 1000}
+
+
+def test_a_late_event_makes_the_day_be_read_again(client: Cursor, simulator: Simulator) -> None:
+    """A page shift between two pages is seen by the count and crawled away, nothing lost, nothing doubled."""
+    simulator.switches.cursor.late_events_while_paging = 1
+    (found,) = fetch(client, "cursor_usage_events")
+    assert isinstance(found, PulledDay)
+    assert len(found.records) == len(simulator.ledger.events(DAY.first))
+
+
+def test_a_day_that_keeps_moving_is_refused(client: Cursor, simulator: Simulator) -> None:
+    """After three crawls that do not agree with the count, the day is refused and both numbers are told."""
+    simulator.switches.cursor.late_events_while_paging = 1000
+    (found,) = fetch(client, "cursor_usage_events")
+    assert isinstance(found, RefusedDay)
+    assert "kept changing" in found.reason
+
+
+def test_idle_members_have_a_row(client: Cursor, simulator: Simulator) -> None:
+    """Daily usage is paged, so that members without any activity are there too."""
+    (found,) = fetch(client, "cursor_daily_usage")
+    assert isinstance(found, PulledDay)
+    active = [msgspec.json.decode(record)["isActive"] for record in found.records]
+    assert {True, False} == set(active)
+    assert len(active) == len(simulator.ledger.members_on(DAY.first))
+
+
+def test_groups_are_not_exposed_on_the_teams_plan(client: Cursor, simulator: Simulator) -> None:
+    """A plan without billing groups is a fact, not a failure."""
+    simulator.switches.cursor.teams_plan = True
+    with pytest.raises(NotExposed):
+        fetch(client, "cursor_groups")
+
+
+@pytest.mark.parametrize("name", ["cursor_usage_events", "cursor_members", "cursor_spend", "cursor_daily_usage"])
+def test_a_refused_key_is_a_failure(client: Cursor, simulator: Simulator, name: str) -> None:
+    """A key that is not accepted fails, with the setting to look at."""
+    simulator.switches.cursor.unauthorized = True
+    with pytest.raises(PermanentFailure, match="CURSOR_ADMIN_KEY"):
+        fetch(client, name)
+
+
+def _events(*events: dict[str, object], count: int | None = None) -> Reply:
+    page = {
+        "totalUsageEventsCount": len(events) if count is None else count,
+        "pagination": {"hasNextPage": False},
+        "usageEvents": [{"timestamp": "1794300000000", **event} for event in events],
+    }
+    return Reply(body=msgspec.json.encode(page))
+
+
+def _scripted(say: Reply) -> PulledDay | RefusedDay:
+    with serving(say) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
+        return found
+
+
+@pytest.mark.parametrize(
+    ("event", "cents"),
+    [
+        ({"chargedCents": 20.64862}, "20.64862"),
+        ({"chargedCents": 40.16699999999999}, "40.16699999999999"),
+        ({"chargedCents": 0}, "0"),
+        ({"chargedCents": -3.5}, "-3.5"),
+        ({"tokenUsage": {"totalCents": 40.167, "discountPercentOff": 10}, "cursorTokenFee": 0.452}, "36.6023"),
+        ({}, "0"),
+    ],
+)
+def test_charged_cents_are_the_ledger(event: dict[str, object], cents: str) -> None:
+    """What was charged counts, the fee within it; where it is missing, the parts it is made of."""
+    found = _scripted(_events(event))
+    assert isinstance(found, PulledDay)
+    assert found.amount_usd == (Decimal(cents) / 100).quantize(Decimal("1e-9"))
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        _events({"chargedCents": "much"}),
+        _events({"chargedCents": 1e15}),
+        _events({"timestamp": "1795210812331"}),
+        _events({"timestamp": "noon"}),
+        _events({"chargedCents": 1}, count=2),
+        _events(count=7),
+    ],
+    ids=["no amount", "absurd amount", "another day", "no time", "fewer than counted", "none though counted"],
+)
+def test_a_day_that_is_not_credible_is_refused(say: Reply) -> None:
+    """Events that cannot be meant, or are not all there, refuse the day; they are never taken for less spend."""
+    assert isinstance(_scripted(say), RefusedDay)
+
+
+def test_an_empty_day_is_a_result() -> None:
+    """When the vendor counts no events and sends none, the day is whole and empty."""
+    found = _scripted(_events())
+    assert isinstance(found, PulledDay)
+    assert (found.records, found.amount_usd) == ([], Decimal(0))
+
+
+def test_credentials_are_the_key_and_an_empty_password(client: Cursor, simulator: Simulator) -> None:
+    """The header carries the key as the user name, colon included."""
+    fetch(client, "cursor_members")
+    assert simulator.requests[0][1].headers["authorization"].startswith("Basic ")
+    assert simulator.requests[0][1].headers["authorization"].endswith(cursor._basic(simulator.CURSOR_KEY)["authorization"][-12:])
+
+
+def test_only_reads_can_be_called(client: Cursor) -> None:
+    """The endpoints that change limits or members cannot be reached."""
+    for path in ("/teams/user-spend-limit", "/teams/remove-member", "/teams/groups"):
+        with pytest.raises(ValueError, match="not one of the endpoints"):
+            client.post(path, {}, dict)
