@@ -102,7 +102,7 @@ def _ui(parsed: argparse.Namespace) -> int:
         launch.ui(settings, parsed.port).become()
     Console(stderr=True).print("No key is set, so the UI opens on the simulated company of `ai-usage demo`.")
     with demo.company() as (_, environment):
-        return launch.ui(Settings.from_environment(environment), parsed.port).start(environment).wait()
+        return launch.ui(Settings.from_environment(environment), parsed.port).run(environment)
 
 
 def _status(parsed: argparse.Namespace) -> int:

@@ -65,7 +65,7 @@ def run(answer: Console, progress: Console) -> int:
             style="bold",
         )
         settings = Settings.from_environment(own)
-        code = launch.job(settings, DAYS, "daily").start(own).wait()
+        code = launch.job(settings, DAYS, "daily").run(own)
         warehouse = open_warehouse(settings)
         screens.finance(warehouse, answer)
         equal = _compare(warehouse, simulator, answer)

@@ -409,7 +409,7 @@ class Gateway:
             kind = MalformedResponse
         else:
             kind = TransientFailure if problem.transient else PermanentFailure
-        # Nothing of httpx hangs on: its exceptions hold the request with its headers.
+        # Here and not where httpx's exception was caught: it would hang on, and it holds the request with its headers.
         raise kind(
             self.vendor,
             f"{endpoint.method} {endpoint.path}",
@@ -418,7 +418,7 @@ class Gateway:
             next_step=self._hint(problem.status or 0, endpoint.path) or _advice(problem),
             request_id=problem.request_id,
             attempts=attempts,
-        ) from None
+        )
 
 
 _JSON = {"content-type": "application/json"}

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -44,11 +45,21 @@ class Command:
         sys.stderr.flush()
         os.execve(sys.executable, self._line, {**os.environ, **self.environment})  # noqa: S606 - own arguments
 
-    def start(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Runs it beside this process, with `environment` in place of the present one."""
+    def run(self, environment: Mapping[str, str]) -> int:
+        """Runs it to its end with `environment` in place of the present one, and gives its exit code.
+
+        Whatever ends this process ends it too, in Dagster's own order: its servers are not left behind.
+        """
         self._make_home()
-        base = os.environ if environment is None else environment
-        return subprocess.Popen(self._line, env={**base, **self.environment})  # noqa: S603 - own arguments
+        # A shell starts what runs in the background deaf to interrupts, and Dagster stops its servers by interrupts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        process = subprocess.Popen(self._line, env={**environment, **self.environment})  # noqa: S603 - own arguments
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            return process.wait()
 
     @property
     def _line(self) -> list[str]:

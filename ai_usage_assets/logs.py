@@ -15,8 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-# How many steps a failure kept from running is one line at the end, not a line each.
-_ENDED = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_SKIPPED}
+_ENDED = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 
 _MARKS = {
     logging.INFO: "[green]·[/]",
@@ -43,7 +42,6 @@ class _RunHandler(logging.Handler):
         super().__init__()
         self._console = terminal
         self._skipped = 0
-        self._failed_checks = 0
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -59,8 +57,9 @@ class _RunHandler(logging.Handler):
         meta: dict[str, Any] = getattr(record, "dagster_meta", {})
         event: DagsterEvent | None = meta.get("dagster_event")
         if event is None:
-            # Dagster says the same again as an event.
+            # One for each step behind a failed one; how many there were is told at the end.
             if str(meta.get("orig_message", "")).startswith("Dependencies for step"):
+                self._skipped += 1
                 return
             if record.levelno >= logging.INFO:
                 self._say(record.levelno, str(meta.get("orig_message") or record.getMessage()))
@@ -78,8 +77,6 @@ class _RunHandler(logging.Handler):
                 self._check(event.asset_check_evaluation_data)
             case DagsterEventType.STEP_FAILURE:
                 self._failure(event)
-            case DagsterEventType.STEP_SKIPPED:
-                self._skipped += 1
             case DagsterEventType.RUN_SUCCESS:
                 self._end(logging.INFO, "Every step ran and every blocking check held.")
             case DagsterEventType.RUN_FAILURE:
@@ -89,14 +86,13 @@ class _RunHandler(logging.Handler):
 
     def _check(self, result: Any) -> None:
         if not result.passed:
-            self._failed_checks += 1
             level = logging.ERROR if result.severity == dg.AssetCheckSeverity.ERROR else logging.WARNING
             self._say(level, f"check {result.asset_key.to_user_string()}.{result.check_name}: {result.description}")
 
     def _failure(self, event: DagsterEvent) -> None:
         data = event.step_failure_data
         if data.user_failure_data and data.user_failure_data.description:
-            self._say(logging.ERROR, f"{event.step_key}: {data.user_failure_data.description}")
+            self._say(logging.ERROR, data.user_failure_data.description)
         elif data.error and data.error.cls_name == "DagsterAssetCheckFailedError":
             return  # the check has said it already
         elif data.error:

@@ -8,6 +8,7 @@ reader finds in them.
 from datetime import date
 
 import dagster as dg
+import pyarrow as pa
 
 from ai_usage_assets import catalogue
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, Table
@@ -55,6 +56,7 @@ def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
         warehouse: Warehouse = context.resources.warehouse
         settings: Settings = context.resources.settings
         if table.is_view:
+            context.add_asset_metadata({"dagster/column_schema": table.ui_schema(_types(warehouse, table))})
             return
         if not daily:
             warehouse.rebuild(table, parameters(settings))
@@ -68,6 +70,24 @@ def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
         _report_days(context, table, warehouse.rows(_count_by_day(table), chosen), days)
 
     return run
+
+
+_ARROW_TYPES = {
+    pa.string(): "STRING",
+    pa.int64(): "INT64",
+    pa.decimal128(38, 9): "NUMERIC",
+    pa.bool_(): "BOOL",
+    pa.date32(): "DATE",
+}
+
+
+def _types(warehouse: Warehouse, table: Table) -> dict[str, str]:
+    """What a view's columns turned out to be."""
+    empty = warehouse.query(f"SELECT * FROM ai_usage.{table.name} LIMIT 0")
+    return {
+        column.name: "TIMESTAMP" if pa.types.is_timestamp(column.type) else _ARROW_TYPES[column.type]
+        for column in empty.schema
+    }
 
 
 def _upstream(table: Table) -> list[str]:

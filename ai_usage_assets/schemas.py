@@ -7,7 +7,7 @@ pandera schema that checks hold tables to, the data dictionary. Does not belong 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,13 +59,13 @@ class Table:
         """Column names in order."""
         return tuple(column.name for column in self.columns)
 
-    def ui_schema(self) -> dg.TableSchema:
+    def ui_schema(self, types: Mapping[str, str] | None = None) -> dg.TableSchema:
         """What the Dagster UI shows under "Columns"."""
         return dg.TableSchema(
             columns=[
                 dg.TableColumn(
                     c.name,
-                    type=c.type or "",
+                    type=c.type or (types or {}).get(c.name, ""),
                     description=c.description,
                     constraints=dg.TableColumnConstraints(nullable=not c.required),
                 )

@@ -22,7 +22,7 @@ class Reply:
     """One answer, and how it goes wrong.
 
     `cut`: the connection ends in the middle of the body; `reset`: the same, rudely; `silent`: nothing is sent at all;
-    `drip`: the body comes byte by byte and never ends.
+    `drip`: the body comes byte by byte, for longer than a test should wait.
     """
 
     status: int = 200
@@ -109,14 +109,16 @@ def serving(*replies: Reply) -> Iterator[Script]:
         def _answer(self, reply: Reply) -> None:
             self.close_connection = bool(reply.goes_wrong)
             if reply.goes_wrong == "silent":
-                ended.wait(self.timeout)
+                ended.wait(5)
                 return
             self.send_response_only(reply.status)
             for name, value in {"date": formatdate(usegmt=True), **reply.headers}.items():
                 self.send_header(name, value)
             if reply.goes_wrong == "drip":
                 self.end_headers()
-                while not ended.wait(0.02):
+                for _ in range(250):
+                    if ended.wait(0.02):
+                        break
                     self.wfile.write(b" ")
                 return
             if "content-length" not in reply.headers:

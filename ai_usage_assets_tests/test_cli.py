@@ -1,0 +1,133 @@
+"""What a person types, as processes: exit codes, what is printed, what is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ai_usage_assets import demo
+from ai_usage_assets.simulator import Simulator, Urls
+from ai_usage_assets_tests.conftest import NOW
+
+Own = dict[str, str]
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    """A company of its own for a test."""
+    return Simulator(NOW)
+
+
+@pytest.fixture
+def urls(simulator: Simulator) -> Iterator[Urls]:
+    """Where it can be asked."""
+    with simulator.serve() as served:
+        yield served
+
+
+@pytest.fixture
+def own(simulator: Simulator, urls: Urls, tmp_path: Path) -> Own:
+    """The settings of a run against it, in a folder of its own."""
+    return {
+        **demo.environment(simulator, urls),
+        "AI_USAGE_DUCKDB_PATH": str(tmp_path / "w" / "ai_usage.duckdb"),
+        "AI_USAGE_START_DATE": "2026-11-01",
+    }
+
+
+def ai_usage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command as a process that sees nothing of this one's settings."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; from ai_usage_assets.cli import main; sys.exit(main())", *arguments],
+        env={**kept, "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_good_day_exits_zero_and_status_tells_it(own: Own) -> None:
+    """A run of one day ends with 0, prints what came, and status shows the day as held."""
+    run = ai_usage("run", "--day", "2026-11-18", "--days", "1", **own)
+    assert run.returncode == 0, run.stderr
+    assert '"dagster/partition": "2026-11-18"' in run.stderr
+    assert "raw_anthropic_cost: 1 day" in run.stderr
+    assert "Every step ran and every blocking check held." in run.stderr
+    assert "Warning:" not in run.stderr
+    told = ai_usage("status", **own)
+    assert told.returncode == 0, told.stderr
+    assert "▓" in told.stdout
+    assert "success" in told.stdout
+    assert "@acme.test" not in run.stderr + run.stdout + told.stdout
+
+
+def test_a_vendor_down_exits_one_and_says_which(own: Own, simulator: Simulator) -> None:
+    """With one vendor refusing, the exit code is 1 and the line marked says which, why and what to do."""
+    simulator.switches.cursor.unauthorized = True
+    run = ai_usage("run", "--day", "2026-11-18", "--days", "1", **own)
+    assert run.returncode == 1
+    assert "✗ cursor_usage_events" in run.stderr
+    assert "CURSOR_ADMIN_KEY" in run.stderr
+    assert "raw_anthropic_cost: 1 day" in run.stderr
+    assert simulator.CURSOR_KEY not in run.stderr
+    told = ai_usage("status", **own)
+    assert "✗" in told.stdout
+    assert "failed" in told.stdout
+
+
+def test_a_dry_run_does_nothing(own: Own, simulator: Simulator, tmp_path: Path) -> None:
+    """It prints the days and the command, asks nobody, and leaves no file."""
+    run = ai_usage("run", "--dry-run", **own)
+    assert run.returncode == 0
+    assert "2026-11-01 to 2026-11-19 (UTC), 19 days" in run.stderr
+    assert "dagster job execute -m ai_usage_assets.definitions -j daily" in run.stderr
+    assert simulator.requests == []
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("run", "--day", "2026-11-20"), "not over yet"),
+        (("run", "--day", "2031-01-01"), "not over yet"),
+        (("run", "--day", "2026-10-31"), "AI_USAGE_START_DATE"),
+        (("run", "--day", "soon"), "it takes yesterday"),
+        (("run", "--days", "0"), "1 or more"),
+        (("run", "--job", "weekly"), "invalid choice"),
+        (("status",), "There is no warehouse"),
+        (("launch",), "invalid choice"),
+        ((), "required"),
+    ],
+)
+def test_a_wrong_wish_exits_two_with_one_line(own: Own, arguments: tuple[str, ...], says: str) -> None:
+    """What was asked for wrongly is told in words, with exit code 2, before anything is done."""
+    run = ai_usage(*arguments, **own)
+    assert run.returncode == 2
+    assert says in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_wrong_setting_exits_two_and_names_it(own: Own) -> None:
+    """A setting that cannot be used is told by its name."""
+    run = ai_usage("run", **{**own, "AI_USAGE_NOW": "noon"})
+    assert run.returncode == 2
+    assert "AI_USAGE_NOW" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_without_any_key_nothing_is_spent_and_nothing_fails(tmp_path: Path) -> None:
+    """A run without any vendor succeeds, and says of each that it is not configured."""
+    run = ai_usage(
+        "run", "--day", "2026-11-18", "--days", "1",
+        AI_USAGE_NOW=NOW.isoformat(), AI_USAGE_DUCKDB_PATH=str(tmp_path / "ai_usage.duckdb"),
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    for name in ("ANTHROPIC_ADMIN_KEY", "CURSOR_ADMIN_KEY", "AI_USAGE_SHEET_ID"):
+        assert f"{name} is not set" in run.stderr
