@@ -1,9 +1,9 @@
 """What must hold, and what stops the line.
 
-Belongs here: every asset check, what it looks at, and what it tells the person who finds it red: what is wrong, how much
-money it touches, what to do. Does not: the numbers themselves (`sql/`). A check that must stop what is built from the
-asset, and fail the run, is blocking; everything else only tells. Results are also kept in `ops_check_results`. Messages
-carry days, ids and dollars, never e-mail addresses.
+Belongs here: every asset check, what it looks at, and what it tells the person who finds it red: what is wrong, how
+much money it touches, what to do. Does not: the numbers themselves (`sql/`). A check that must stop what is built
+from the asset, and fail the run, is blocking; everything else only tells. Results are also kept in
+`ops_check_results`. Messages carry days, ids and dollars, never e-mail addresses.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -128,7 +128,7 @@ def _usd(amount: Decimal | None) -> str:
     return "nothing" if amount is None else f"${amount:,.2f}"
 
 
-# --- control totals: what is held equals what the vendor says in total -----------------------------------------------
+# --- control totals: what is held equals what the vendor says in total --------------------------------------------
 
 _ANTHROPIC_CONTROLS = f"""
 WITH detail AS (
@@ -203,7 +203,7 @@ def _cursor_control_total(subject: Subject) -> list[Finding]:
     ]
 
 
-# --- the unit of money: cents taken for dollars, or dollars for cents ------------------------------------------------
+# --- the unit of money: cents taken for dollars, or dollars for cents ---------------------------------------------
 
 # A blended million tokens has cost between 0.05 and 30 dollars since 2023; a factor of 100 leaves these bounds.
 _LOWEST_USD_PER_MTOK, _HIGHEST_USD_PER_MTOK = Decimal("0.002"), Decimal(200)
@@ -279,7 +279,7 @@ def _far(value: Decimal, reference: Decimal) -> bool:
     return abs(value) > _JUMP * abs(reference) or abs(value) * _JUMP < abs(reference)
 
 
-# --- typed, built and attributed without losing a cent ---------------------------------------------------------------
+# --- typed, built and attributed without losing a cent ------------------------------------------------------------
 
 
 def _typed(table: str, columns: Sequence[str], event_at: str | None = None) -> Callable[[Subject], list[Finding]]:
@@ -353,8 +353,8 @@ def _equals_raw(table: str, source: str, measures: Sequence[str]) -> Callable[[S
     def find(subject: Subject) -> list[Finding]:
         return [
             Finding(
-                f"{row['usage_date']}: {measure} is {row[f'built_{measure}']:,} here and {row[f'typed_{measure}']:,} in "
-                f"{source}",
+                f"{row['usage_date']}: {measure} is {row[f'built_{measure}']:,} here, "
+                f"{row[f'typed_{measure}']:,} in {source}",
                 abs(row[f"built_{measure}"] - row[f"typed_{measure}"]) if measure.endswith("_usd") else None,
             )
             for row in subject.rows(query)
@@ -407,7 +407,7 @@ def _attribution_preserves_sums(subject: Subject) -> list[Finding]:
     ]
 
 
-# --- nothing missing -------------------------------------------------------------------------------------------------
+# --- nothing missing ----------------------------------------------------------------------------------------------
 
 _INCOMPLETE = """
 SELECT asset, usage_date, status, message, amount_usd

@@ -1,8 +1,8 @@
 """One Dagster asset per file under `sql/`; dependencies are read from the SQL.
 
-Belongs here: turning a described table or view into an asset. Does not: SQL, columns, engines. Views exist from the start
-of every run (see `definitions`), so a vendor that is down never hides the other's fresh data; their assets say what a
-reader finds in them.
+Belongs here: turning a described table or view into an asset. Does not: SQL, columns, engines. Views exist from the
+start of every run (see `definitions`), so a vendor that is down never hides the other's fresh data; their assets say
+what a reader finds in them.
 """
 
 from datetime import date

@@ -1,11 +1,11 @@
 """One Dagster asset per raw table, one step per pull.
 
-Belongs here: asking a vendor for the days of a run, going on after a bad day, and telling Dagster and the log what came.
-Does not: vendor facts (`vendors/`), when a day may replace another (`landing`).
+Belongs here: asking a vendor for the days of a run, going on after a bad day, and telling Dagster and the log what
+came. Does not: vendor facts (`vendors/`), when a day may replace another (`landing`).
 
-A bad day does not stop the others: what can be landed is landed, the days that failed keep what was held, and the checks
-`complete` and `every_day_complete` turn red and fail the run at its end. Only a pull that brought nothing at all fails its
-own step.
+A bad day does not stop the others: what can be landed is landed, the days that failed keep what was held, and the
+checks `complete` and `every_day_complete` turn red and fail the run at its end. Only a pull that brought nothing at
+all fails its own step.
 """
 
 from collections.abc import Iterator, Sequence

@@ -61,9 +61,7 @@ def _by_vendor(warehouse: Warehouse, parameters: dict[str, Any]) -> Table:
         parameters,
     )
     total = {key: _sum(row[key] for row in rows) for key in rows[0] if key != "vendor"}
-    table = _table(
-        "Spend by vendor", "Vendor", "Billed", "Seats", "Spend", "Before*", "Change", "Included**"
-    )
+    table = _table("Spend by vendor", "Vendor", "Billed", "Seats", "Spend", "Before*", "Change", "Included**")
     for row in [*rows, {"vendor": "total", **total}]:
         table.add_row(
             str(row["vendor"]).capitalize(),
@@ -76,9 +74,7 @@ def _by_vendor(warehouse: Warehouse, parameters: dict[str, Any]) -> Table:
             style="bold" if row["vendor"] == "total" else "",
             end_section=row is rows[-1],
         )
-    table.caption = (
-        "* the same days of the month before   ** usage that a seat already covers; never part of the spend"
-    )
+    table.caption = "* the same days of the month before   ** usage that a seat already covers; never part of the spend"
     return table
 
 
@@ -170,7 +166,8 @@ def _checked(warehouse: Warehouse, console: Console) -> None:
     held = warehouse.rows(
         """
         SELECT
-          COUNTIF(status IN ('complete', 'provisional')) AS held, COUNT(*) AS n, COUNTIF(status = 'provisional') AS provisional
+          COUNT(*) AS n, COUNTIF(status = 'provisional') AS provisional,
+          COUNTIF(status IN ('complete', 'provisional')) AS held
         FROM ai_usage.kpi_completeness WHERE is_money
         """
     )[0]

@@ -70,7 +70,9 @@ def test_good_days_are_green(warehouse: DuckDBWarehouse) -> None:
 
 def test_a_lost_record_breaks_the_control_total(warehouse: DuckDBWarehouse) -> None:
     """One record of the bill gone: the day, both sums and the missing dollars are told."""
-    usd = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_anthropic_cost WHERE usage_date = DATE '2026-11-10' AND record_no = 7")
+    usd = warehouse.rows(
+        "SELECT amount_usd FROM ai_usage.stg_anthropic_cost WHERE usage_date = DATE '2026-11-10' AND record_no = 7"
+    )
     spoil(warehouse, "DELETE FROM raw_anthropic_cost WHERE usage_date = DATE '2026-11-10' AND record_no = 7")
     found = find(warehouse, "raw_anthropic_cost", "control_total")
     assert len(found) == 3
@@ -129,7 +131,7 @@ def test_a_record_without_dollars_is_found(warehouse: DuckDBWarehouse) -> None:
     """A record that has lost its amount is counted, by day."""
     spoil(
         warehouse,
-        "UPDATE raw_anthropic_cost SET payload = '{\"cost\":{\"list_amount\":\"1\"}}' "
+        'UPDATE raw_anthropic_cost SET payload = \'{"cost":{"list_amount":"1"}}\' '
         "WHERE usage_date = DATE '2026-11-10' AND record_no <= 3",
     )
     (found,) = find(warehouse, "raw_anthropic_cost", "schema")
@@ -140,8 +142,8 @@ def test_an_event_of_another_day_is_found(warehouse: DuckDBWarehouse) -> None:
     """An event filed under a day on which it did not happen is red."""
     spoil(
         warehouse,
-        "UPDATE raw_cursor_usage_events SET payload = json_merge_patch(payload, json_object('timestamp', '1795210812331')) "
-        "WHERE usage_date = DATE '2026-11-10' AND record_no = 1",
+        "UPDATE raw_cursor_usage_events SET payload = json_merge_patch(payload, "
+        "json_object('timestamp', '1795210812331')) WHERE usage_date = DATE '2026-11-10' AND record_no = 1",
     )
     (found,) = find(warehouse, "raw_cursor_usage_events", "schema")
     assert "another day" in found.line

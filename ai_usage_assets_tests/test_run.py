@@ -111,7 +111,8 @@ def test_unallocated_is_what_has_no_cost_center(loaded: Company) -> None:
     """The unallocated view holds exactly the spend without a cost center, each line with what to do."""
     total = loaded.rows("SELECT SUM(spend_usd) AS usd FROM ai_usage.kpi_unallocated")[0]["usd"]
     fact = loaded.rows(
-        "SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE cost_center IS NULL AND cost_basis <> 'included'"
+        "SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
+        "WHERE cost_center IS NULL AND cost_basis <> 'included'"
     )
     assert total == fact[0]["usd"]
     assert all(row["next_step"] for row in loaded.rows("SELECT next_step FROM ai_usage.kpi_unallocated"))
@@ -119,7 +120,9 @@ def test_unallocated_is_what_has_no_cost_center(loaded: Company) -> None:
 
 def test_reconciliation_is_equal_to_the_last_digit(loaded: Company) -> None:
     """Every control but the classic report, which rounds, is equal, not merely close."""
-    found = loaded.rows("SELECT control, status, COUNT(*) AS n FROM ai_usage.kpi_reconciliation GROUP BY control, status")
+    found = loaded.rows(
+        "SELECT control, status, COUNT(*) AS n FROM ai_usage.kpi_reconciliation GROUP BY control, status"
+    )
     assert {row["control"] for row in found if row["status"] != "equal"} <= {"classic_cost_report"}
     assert not [row for row in found if row["status"] == "differs"]
     assert len({row["control"] for row in found}) == 5
@@ -161,7 +164,7 @@ def test_rebuilding_asks_no_vendor_and_gives_the_same(company: Company) -> None:
     assert company.simulator.requests == []
 
 
-def _emptied(name: str):  # noqa: ANN202
+def _emptied(name: str):
     from dataclasses import replace
 
     from ai_usage_assets import catalogue
@@ -178,7 +181,10 @@ def test_one_vendor_down_leaves_the_other_fresh(company: Company, down: str, fre
     assert not result.success
     assert all(step.startswith((down, f"raw_{down}")) for step in result.failures())
     assert "401" in next(iter(result.failures().values()))
-    found = {row["vendor"] for row in company.rows("SELECT DISTINCT vendor FROM ai_usage.fct_cost_daily WHERE cost_basis = 'billed'")}
+    found = {
+        row["vendor"]
+        for row in company.rows("SELECT DISTINCT vendor FROM ai_usage.fct_cost_daily WHERE cost_basis = 'billed'")
+    }
     assert found == {fresh}
     states = company.rows(
         "SELECT DISTINCT vendor, status FROM ai_usage.kpi_completeness WHERE usage_date = @day AND is_money",
@@ -202,7 +208,8 @@ def test_restated_day_is_replaced_whole(company: Company) -> None:
     company.simulator.revise(date(2026, 11, 10), Decimal("0.5"))
     assert company.run("2026-11-10", "2026-11-11").success
     found = company.rows(
-        "SELECT usage_date, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE vendor = 'anthropic' GROUP BY usage_date"
+        "SELECT usage_date, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
+        "WHERE vendor = 'anthropic' GROUP BY usage_date"
     )
     truth = company.simulator.ledger.anthropic_cost_usd(date(2026, 11, 10), date(2026, 11, 11))
     assert {row["usage_date"]: row["usd"] for row in found} == truth
@@ -221,7 +228,9 @@ def test_empty_export_never_replaces_a_day(company: Company) -> None:
 def test_removed_person_keeps_their_history(company: Company) -> None:
     """After Cursor strips a person's e-mail from history, a re-pull carries it forward and attribution stays."""
     assert company.run("2026-11-10", "2026-11-11").success
-    truth = company.rows("SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email")
+    truth = company.rows(
+        "SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email"
+    )
     events = company.simulator.ledger.events(date(2026, 11, 10))
     email = next(event.email for event in events if event.email and not event.robot_kind)
     company.simulator.now += timedelta(days=1)
@@ -250,9 +259,9 @@ def test_enterprise_key_is_not_exposed_to_the_console(company: Company) -> None:
     states = company.rows("SELECT asset, status FROM ai_usage.ops_asset_days WHERE vendor = 'anthropic'")
     status = {row["asset"]: row["status"] for row in states}
     assert status["raw_anthropic_cost"] == "complete"
-    assert {status[name] for name in ("raw_anthropic_cost_report", "raw_anthropic_claude_code", "raw_anthropic_api_keys")} == {
-        "not_exposed"
-    }
+    assert {
+        status[name] for name in ("raw_anthropic_cost_report", "raw_anthropic_claude_code", "raw_anthropic_api_keys")
+    } == {"not_exposed"}
 
 
 def test_edited_sheet_reattributes_history(company: Company) -> None:
@@ -266,7 +275,8 @@ def test_edited_sheet_reattributes_history(company: Company) -> None:
     company.simulator.now += timedelta(days=1)
     assert company.run("2026-11-12").success
     found = company.rows(
-        f"SELECT DISTINCT usage_date, attribution_method AS m FROM ai_usage.fct_cost_daily WHERE api_key_id = '{key.id}'"
+        "SELECT DISTINCT usage_date, attribution_method AS m FROM ai_usage.fct_cost_daily "
+        f"WHERE api_key_id = '{key.id}'"
     )
     assert {(row["usage_date"], row["m"]) for row in found} == {
         (date(2026, 11, 10), "api_key_map"),
@@ -301,6 +311,8 @@ def test_range_of_one_run_loads_every_day(tmp_path: Path) -> None:
     with make_company(tmp_path / "w.duckdb") as company:
         result = company.run("2026-11-01", "2026-11-03")
         assert result.success, result.failures()
-        found = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events GROUP BY usage_date")
+        found = company.rows(
+            "SELECT usage_date, COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events GROUP BY usage_date"
+        )
         truth = company.simulator.ledger.cursor_events(date(2026, 11, 1), date(2026, 11, 3))
         assert {row["usage_date"]: row["n"] for row in found} == truth

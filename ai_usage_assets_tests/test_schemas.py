@@ -21,7 +21,7 @@ SELECT usage_date, usd FROM ai_usage.fct_y
 """
 
 
-def read(tmp_path: Path, sql: str, name: str = "fct_x", layer: str = "curated"):  # noqa: ANN201
+def read(tmp_path: Path, sql: str, name: str = "fct_x", layer: str = "curated"):
     (tmp_path / layer).mkdir()
     (tmp_path / layer / f"{name}.sql").write_text(sql)
     return read_sql(tmp_path)
@@ -32,7 +32,10 @@ def test_a_file_tells_its_table(tmp_path: Path) -> None:
     (table,) = read(tmp_path, GOOD)
     assert (table.name, table.layer, table.is_view, table.partition_by) == ("fct_x", "curated", False, "usage_date")
     assert (table.cluster_by, table.reads, table.description) == (("usd",), ("fct_y",), "X.")
-    assert [(c.name, c.type, c.required) for c in table.columns] == [("usage_date", "DATE", True), ("usd", "NUMERIC", False)]
+    assert [(c.name, c.type, c.required) for c in table.columns] == [
+        ("usage_date", "DATE", True),
+        ("usd", "NUMERIC", False),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,6 @@ def test_contract_columns_are_there() -> None:
         "cache_read_tokens", "output_tokens", "total_tokens", "web_search_requests",
     )  # fmt: skip
     assert catalogue.table("fct_activity_daily").column_names == (
-        "usage_date", "vendor", "person_email", "team", "cost_center", "is_active", "requests", "sessions", "lines_added",
-        "lines_accepted", "commits", "pull_requests",
+        "usage_date", "vendor", "person_email", "team", "cost_center", "is_active", "requests", "sessions",
+        "lines_added", "lines_accepted", "commits", "pull_requests",
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """A company and its three vendors on this machine: for the demo, for tests, and for trying things out.
 
-Belongs here: one seeded ledger, and the APIs that show it on loopback. Does not: anything a run depends on. The APIs are
-held against the vendors' own clients by tests; what they answer can be made to go wrong by switches.
+Belongs here: one seeded ledger, and the APIs that show it on loopback. Does not: anything a run depends on. The APIs
+are held against the vendors' own clients by tests; what they answer can be made to go wrong by switches.
 """
 
 from __future__ import annotations

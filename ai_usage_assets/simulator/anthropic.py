@@ -1,7 +1,8 @@
 """The simulated Anthropic organisation APIs: usage and cost analytics, the classic reports, Claude Code, the directory.
 
-Belongs here: how these endpoints check a request and show the ledger. Does not: what happened (`ledger`). Every answer is a
-projection of the same pieces of usage, so what must add up does, and a client that loses a row is found out.
+Belongs here: how these endpoints check a request and show the ledger. Does not: what happened (`ledger`). Every
+answer is a projection of the same pieces of usage, so what must add up does, and a client that loses a row is found
+out.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class AnthropicAPI:
         }
         return Response(status, msgspec.json.encode(body), headers)
 
-    # --- the gate ------------------------------------------------------------------------------------------------------
+    # --- the gate --------------------------------------------------------------------------------------------------
 
     def _route(self, request: Request) -> dict[str, Any]:
         answer = self._find(request)
@@ -171,7 +172,7 @@ class AnthropicAPI:
                 return lambda request: {}
         raise _Refused(404, "not_found_error", "Not found")
 
-    # --- analytics -----------------------------------------------------------------------------------------------------
+    # --- analytics -------------------------------------------------------------------------------------------------
 
     def _analytics(self, request: Request, family: str) -> dict[str, Any]:
         betas = {beta.strip() for beta in request.headers.get("anthropic-beta", "").split(",")}
@@ -273,7 +274,7 @@ class AnthropicAPI:
             "deleted": deleted,
         }
 
-    # --- the classic reports -------------------------------------------------------------------------------------------
+    # --- the classic reports ---------------------------------------------------------------------------------------
 
     def _buckets(self, request: Request, *, default: int, most: int) -> tuple[list[date], str | None]:
         """The days of one page of a classic report, and the cursor of the next."""
@@ -289,7 +290,7 @@ class AnthropicAPI:
                 start = datetime.fromisoformat(base64.b64decode(cursor.removeprefix("page_")).decode()).date()
             except ValueError:
                 raise _bad("page: invalid cursor") from None
-        days = []
+        days: list[date] = []
         while len(days) < limit and datetime(start.year, start.month, start.day, tzinfo=UTC) < end:
             days.append(start)
             start += timedelta(days=1)
@@ -328,21 +329,21 @@ class AnthropicAPI:
                     line = (cost_type, token_type, model, piece.service_tier if model else None)
                 sums[(workspace, *line)] += billed
         results = []
-        for (workspace, *line), billed in sums.items():
-            cost_type, token_type, model, tier = line or (None, None, None, None)
+        for (workspace, *described), billed in sums.items():
+            cost_type, token_type, model_name, tier = described or (None, None, None, None)
             results.append(
                 {
                     # Five decimals of a cent.
                     "amount": f"{round(billed, -1) / 10**6:.5f}",
                     "currency": "USD",
                     "workspace_id": workspace,
-                    "description": _description(cost_type, token_type, model) if line else None,
+                    "description": _description(cost_type, token_type, model_name) if described else None,
                     "cost_type": cost_type,
                     "token_type": token_type,
-                    "model": model,
+                    "model": model_name,
                     "service_tier": tier,
-                    "context_window": "0-200k" if model else None,
-                    "inference_geo": "global" if model else None,
+                    "context_window": "0-200k" if model_name else None,
+                    "inference_geo": "global" if model_name else None,
                 }
             )
         return results
@@ -350,8 +351,8 @@ class AnthropicAPI:
     def _usage_report(self, request: Request) -> dict[str, Any]:
         if (request.one("bucket_width") or "1d") != "1d":
             raise _bad("bucket_width: this simulator has 1d")
-        known = ("account_id", "api_key_id", "context_window", "inference_geo", "model", "service_account_id", "service_tier",
-                 "workspace_id")  # fmt: skip
+        known = ("account_id", "api_key_id", "context_window", "inference_geo", "model", "service_account_id",
+                 "service_tier", "workspace_id")  # fmt: skip
         groups = request.many("group_by")
         if set(groups) - set(known):
             raise _bad("group_by[]: unknown dimension")
@@ -459,7 +460,7 @@ class AnthropicAPI:
             ],
         }
 
-    # --- the directory -------------------------------------------------------------------------------------------------
+    # --- the directory ---------------------------------------------------------------------------------------------
 
     def _users(self) -> list[dict[str, Any]]:
         today = self._now().date()
@@ -566,7 +567,7 @@ class AnthropicAPI:
         ]
 
 
-# --- what is asked of analytics --------------------------------------------------------------------------------------
+# --- what is asked of analytics -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -755,7 +756,7 @@ def _description(cost_type: str | None, token_type: str | None, model: str | Non
     return {"web_search": "Web Search Usage", "code_execution": "Code Execution Usage"}.get(cost_type or "", "Usage")
 
 
-# --- small things ----------------------------------------------------------------------------------------------------
+# --- small things -------------------------------------------------------------------------------------------------
 
 
 def _directory(request: Request, items: list[dict[str, Any]], identity: tuple[str]) -> dict[str, Any]:

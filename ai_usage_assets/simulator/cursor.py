@@ -1,6 +1,7 @@
 """The simulated Cursor Admin API: members, usage events, spend, daily usage, billing groups.
 
-Belongs here: how these endpoints check a request and show the ledger. Does not: what happened (`ledger`). Only reads exist.
+Belongs here: how these endpoints check a request and show the ledger. Does not: what happened (`ledger`). Only reads
+exist.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class CursorAPI:
                 return self._groups(rest)
         raise _Refused(404, "Resource not found")
 
-    # --- people --------------------------------------------------------------------------------------------------------
+    # --- people ----------------------------------------------------------------------------------------------------
 
     def _team(self) -> list[Person]:
         return [
@@ -164,7 +165,7 @@ class CursorAPI:
         }
         return {"groups": groups, "unassignedGroup": nobody, "billingCycle": cycle}
 
-    # --- events --------------------------------------------------------------------------------------------------------
+    # --- events ----------------------------------------------------------------------------------------------------
 
     def _visible(self, first_ms: int, last_ms: int) -> list[Event]:
         """Events between two instants, both included, newest first."""
@@ -252,7 +253,7 @@ class CursorAPI:
         person = self._ledger.organisation.person(event.email)
         return None if self._is_removed(person) else event.email
 
-    # --- sums ----------------------------------------------------------------------------------------------------------
+    # --- sums ------------------------------------------------------------------------------------------------------
 
     def _cycle(self) -> tuple[datetime, datetime]:
         today = self._now().date()
@@ -278,7 +279,7 @@ class CursorAPI:
         page, size = _paging(body, default=100, most=1000)
         start, _ = self._cycle()
         spent = self._spent_cents(start)
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "userId": person.cursor_user_id,
                 "name": person.name,
@@ -321,7 +322,7 @@ class CursorAPI:
             if person.cursor_role and any(person.is_here(day) for day in days)
         ]
         chosen = people[(page - 1) * size : page * size] if paged else people
-        by_day = {day: defaultdict(list) for day in days}
+        by_day: dict[date, dict[str, list[Event]]] = {day: defaultdict(list) for day in days}
         for day in days:
             for event in self._ledger.events(day):
                 if event.email and not event.robot_kind:

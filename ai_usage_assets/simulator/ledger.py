@@ -1,8 +1,9 @@
 """What the company used, event by event, and the truth that follows from it.
 
-Belongs here: events of a day, made from the seed and the day alone, and sums over them. Does not: how a vendor shows them.
-Money is whole millionths of a cent, so that every grouping of the events adds up to the same total. The sums are made
-here in plain Python, straight from the events and the contract's text: they are the judge of what the pipeline says.
+Belongs here: events of a day, made from the seed and the day alone, and sums over them. Does not: how a vendor shows
+them. Money is whole millionths of a cent, so that every grouping of the events adds up to the same total. The sums
+are made here in plain Python, straight from the events and the contract's text: they are the judge of what the
+pipeline says.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from ai_usage_assets.simulator.organisation import FOUNDED, ApiKey, Organisation, Person
 
@@ -124,7 +125,7 @@ class Ledger:
     _usage: dict[date, list[Usage]] = field(default_factory=dict)
     _events: dict[date, list[Event]] = field(default_factory=dict)
 
-    # --- what happened -------------------------------------------------------------------------------------------------
+    # --- what happened ---------------------------------------------------------------------------------------------
 
     def usage(self, day: date) -> list[Usage]:
         """Anthropic usage of the day, in order of time."""
@@ -150,7 +151,7 @@ class Ledger:
         self._usage.clear()
         self._events.clear()
 
-    # --- the truth -----------------------------------------------------------------------------------------------------
+    # --- the truth -------------------------------------------------------------------------------------------------
 
     def anthropic_cost_usd(self, first: date, last: date) -> dict[date, Decimal]:
         """Billed dollars per day, both ends included."""
@@ -192,7 +193,7 @@ class Ledger:
     def spend_by_cost_center(
         self, first: date, last: date, *, nameless: Collection[str] = ()
     ) -> dict[str | None, Decimal]:
-        """Billed dollars of both vendors by cost center, None = unallocated, by the contract's rules one after the other.
+        """Billed dollars of both vendors by cost center (None = unallocated), by the contract's rules in their order.
 
         `nameless`: people whose e-mail Cursor had already taken out of its history when it was first asked.
         """
@@ -204,7 +205,7 @@ class Ledger:
 
     def _charges(self, first: date, last: date, nameless: Collection[str]) -> Iterator[_Charge]:
         """Money at the grain at which it is split: one row a day, identity, model and product."""
-        grouped: dict[tuple[object, ...], int] = defaultdict(int)
+        grouped: dict[tuple[Any, ...], int] = defaultdict(int)
         for day in _days(first, last):
             for piece in self.usage(day):
                 actor = piece.actor
@@ -213,16 +214,16 @@ class Ledger:
                 grouped[key] += piece.billed_microcents
         for (day, kind, actor_id, api_key_id, workspace_id, _, _), microcents in grouped.items():
             email = self._email_of(str(actor_id)) if kind == "user" else None
-            yield _Charge(day, "anthropic", _usd(microcents), kind, actor_id, api_key_id, workspace_id, email)  # type: ignore[arg-type]
+            yield _Charge(day, "anthropic", _usd(microcents), kind, actor_id, api_key_id, workspace_id, email)
         for day in _days(first, last):
-            sums: dict[tuple[object, ...], Decimal] = defaultdict(Decimal)
+            sums: dict[tuple[Any, ...], Decimal] = defaultdict(Decimal)
             for event in self.events(day):
                 if cost_basis(event.kind) == "billed":
                     email = None if event.email in nameless and not event.robot_kind else event.email
                     sums[(event.robot_kind, event.robot_id, email, event.model)] += _dollars(event.charged_cents)
             for (robot_kind, robot_id, email, _), usd in sums.items():
                 kind = str(robot_kind) if robot_kind else "user" if email else "none"
-                yield _Charge(day, "cursor", usd, kind, robot_id or email, None, None, email)  # type: ignore[arg-type]
+                yield _Charge(day, "cursor", usd, kind, robot_id or email, None, None, email)
 
     def _attribute(self, charge: _Charge) -> list[tuple[str | None, Decimal]]:
         for kind, principal in self._mapping_order(charge):
@@ -297,13 +298,13 @@ class Ledger:
         person = next((p for p in self.organisation.people if p.user_id == user_id), None)
         return person.email if person and not person.forgotten else None
 
-    # --- making it up --------------------------------------------------------------------------------------------------
+    # --- making it up ----------------------------------------------------------------------------------------------
 
     def _make_usage(self, day: date) -> Iterator[Usage]:
         rng = random.Random(f"{self.seed}/anthropic/{day}")
         weekend = day.weekday() >= 5
         trend = 1 + (day - FOUNDED).days / 900
-        default, production, claude_code, research, _ = (w.id for w in self.organisation.workspaces)
+        default, production, claude_code, *_ = (w.id for w in self.organisation.workspaces)
         for key in self.organisation.keys:
             if key.usd_per_day and (key.until is None or day < key.until):
                 rhythm = 0.75 if weekend and key.principal else 0.3 if weekend else 1.0
@@ -327,11 +328,11 @@ class Ledger:
             if not person.appetite or not person.is_here(day) or busy > (0.12 if weekend else 0.85):
                 continue
             own = random.Random(seed)
-            key = own_keys.get(person.user_id)
+            own_key = own_keys.get(person.user_id)
             model = own.choices(("claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-5-5"), (6, 3, 2))[0]
             actor = Actor("user", person.user_id)
             usd = person.appetite * mood * 4.2 * trend
-            yield self._piece(own, day, actor, key.id if key else None, claude_code, "claude_code", model, usd)
+            yield self._piece(own, day, actor, own_key.id if own_key else None, claude_code, "claude_code", model, usd)
             if second < 0.25:
                 yield self._piece(own, day, actor, None, default, "claude_console", "claude-sonnet-5-5", usd / 9)
         # Identities that Anthropic cannot show: two of them, each its own row, and one workload of another cloud.

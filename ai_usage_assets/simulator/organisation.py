@@ -1,7 +1,8 @@
 """The simulated company: people and teams, keys, workspaces and service accounts, seats, and the sheet finance keeps.
 
-Belongs here: who and what there is, and since when. Does not: what they used (`ledger`), or how a vendor shows it. All of it
-follows from the seed. Days are fixed calendar days, so that the company is the same whatever the clock says.
+Belongs here: who and what there is, and since when. Does not: what they used (`ledger`), or how a vendor shows it.
+All of it follows from the seed. Days are fixed calendar days, so that the company is the same whatever the clock
+says.
 """
 
 from __future__ import annotations
@@ -405,13 +406,14 @@ def _tabs(organisation: Organisation, seed: int) -> dict[str, list[list[Any]]]:
         ]
 
     mapping = [
-        ["vendor", "principal_type", "principal_id", "person_email", "team", "cost_center", "share_pct", "effective_from",
+        ["vendor", "principal_type", "principal_id", "person_email", "team", "cost_center", "share_pct",
+         "effective_from",
          "effective_to", "note"],
         row("anthropic", "service_account", organisation.service_accounts["billing-svc"], team="Payments"),
         row("anthropic", "service_account", organisation.service_accounts["support-bot"], team="Customer Support"),
-        row("anthropic", "api_key", keys["ranking-svc-prod"].id, team="Data Science", until="2026-11-01", note="moved in November"),
+        row("anthropic", "api_key", keys["ranking-svc-prod"].id, team="Data Science", until="2026-11-01", note="moved"),
         row("anthropic", "api_key", keys["ranking-svc-prod"].id, team="Platform", since="2026-11-01"),
-        row("anthropic", "api_key", keys["shared-search-index"].id, team="Platform", share=60, note="agreed in the Q3 review"),
+        row("anthropic", "api_key", keys["shared-search-index"].id, team="Platform", share=60, note="agreed in Q3"),
         row("anthropic", "api_key", keys["shared-search-index"].id, team="Mobile", share=40),
         row("anthropic", "api_key", keys["shared-sandbox"].id, team="Data Science", share=33.3),
         row("anthropic", "api_key", keys["shared-sandbox"].id, team="Research", share=33.3),

@@ -94,7 +94,7 @@ def serving(name: str, handle: Handle, faults: Faults, port: int, seen: Callable
         def do_DELETE(self) -> None:
             self._answer()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             """Requests are told to `seen`, not printed."""
 
         def _answer(self) -> None:

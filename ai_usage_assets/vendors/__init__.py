@@ -1,7 +1,7 @@
 """What a vendor's room offers the rest of the house: pulls, and what a pull brings.
 
-Belongs here: the shapes that every vendor shares, and the one conversion of their cents into dollars. Does not: facts of
-one vendor (its own module), or what happens to the records (`landing`).
+Belongs here: the shapes that every vendor shares, and the one conversion of their cents into dollars. Does not: facts
+of one vendor (its own module), or what happens to the records (`landing`).
 """
 
 from __future__ import annotations

@@ -265,7 +265,7 @@ def _not_exposed(failure: Failure) -> NotExposed | None:
     return None
 
 
-# --- Usage and cost analytics: five queries of one window, one watermark -------------------------------------------
+# --- Usage and cost analytics: five queries of one window, one watermark ------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -380,7 +380,7 @@ def _judge(window: _Window, day: date) -> Iterator[PulledDay | RefusedDay]:
     incomplete = None
     if window.watermark is not None and window.watermark < end_of(day):
         incomplete = (
-            f"Anthropic's data reaches only to {_instant(window.watermark)}; usually it lags by 4 hours, at most by 24. "
+            f"Anthropic's data reaches only to {_instant(window.watermark)}; it lags by 4 hours, at most by 24. "
             "Run the day again later."
         )
     for query in _QUERIES:
@@ -420,7 +420,7 @@ def _reason_to_refuse(window: _Window, day: date) -> str | None:
     return None
 
 
-# --- Classic reports -----------------------------------------------------------------------------------------------
+# --- Classic reports ----------------------------------------------------------------------------------------------
 
 
 def _fetch_cost_report(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
@@ -470,7 +470,7 @@ def _fetch_claude_code(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
         yield PulledDay(RAW_CLAUDE_CODE, day, records, len(pages))
 
 
-# --- Directory -----------------------------------------------------------------------------------------------------
+# --- Directory ----------------------------------------------------------------------------------------------------
 
 
 def _fetch_organization(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:

@@ -1,8 +1,8 @@
 """All that is known of the mapping sheet: its four tabs, how they are read, and what makes a row usable.
 
-Belongs here: reading through gspread, header and row rules. Does not: HTTP (`gateway`), versions (`mapping`), or how the
-mapping is used (`sql/`). A row that is wrong is kept with its number and a reason that says what to do; a tab that is
-wrong as a whole is refused, with one. Neither ever quotes an e-mail address or what looks like a secret.
+Belongs here: reading through gspread, header and row rules. Does not: HTTP (`gateway`), versions (`mapping`), or how
+the mapping is used (`sql/`). A row that is wrong is kept with its number and a reason that says what to do; a tab
+that is wrong as a whole is refused, with one. Neither ever quotes an e-mail address or what looks like a secret.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAME = "sheets"
 _SCOPE = "https://www.googleapis.com/auth/spreadsheets.readonly"
 _VALUES = "/v4/spreadsheets/{spreadsheet_id}/values:batchGet"
 
-# --- the tabs --------------------------------------------------------------------------------------------------------
+# --- the tabs ------------------------------------------------------------------------------------------------------
 
 Kind = Literal["id", "label", "text", "enum", "email", "date", "month", "percent", "money"]
 
@@ -116,7 +116,7 @@ TABS: dict[str, TabSchema] = {
     ),
 }
 
-# --- what comes out --------------------------------------------------------------------------------------------------
+# --- what comes out ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class TabSnapshot:
         return hashlib.sha256(content).hexdigest()
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# --- reading ------------------------------------------------------------------------------------------------------
 
 
 class _ValueRange(msgspec.Struct):
@@ -272,8 +272,8 @@ def _hint(status: int, path: str) -> str | None:
             return "Renew the Google credentials (`gcloud auth application-default login`)."
         case 403:
             return (
-                "Share the spreadsheet with the service account's address as a viewer, and enable the Google Sheets API "
-                "in its project."
+                "Share the spreadsheet with the service account's address as a viewer, and enable the Google Sheets "
+                "API in its project."
             )
         case 404:
             return "Check AI_USAGE_SHEET_ID: it is the part of the sheet's address between /d/ and /edit."
@@ -281,7 +281,7 @@ def _hint(status: int, path: str) -> str | None:
             return None
 
 
-# --- the header ------------------------------------------------------------------------------------------------------
+# --- the header ---------------------------------------------------------------------------------------------------
 
 # A tab that lost this much at once was filtered, sorted apart or cleared by mistake.
 _LARGEST_LOSS = 0.3
@@ -298,8 +298,8 @@ def check_tab(
 ) -> TabSnapshot:
     """A tab's cells as rows that are used, rows that are rejected, or a refusal of the tab.
 
-    `last_good_row_count` is the number of rows in the version that serves now, None for none. `accept_loss` lets the tab
-    shrink. Never raises for what stands in the cells.
+    `last_good_row_count` is the number of rows in the version that serves now, None for none. `accept_loss` lets the
+    tab shrink. Never raises for what stands in the cells.
     """
     schema = TABS[tab]
     if isinstance(values, TabMissing):
@@ -352,7 +352,7 @@ def _header(schema: TabSchema, values: Sequence[Sequence[Any]]) -> dict[str, int
     return {name: names.index(name) for name in schema.names if name in names}
 
 
-# --- the cells -------------------------------------------------------------------------------------------------------
+# --- the cells ----------------------------------------------------------------------------------------------------
 
 _SECRET = re.compile(r"(?<![A-Za-z0-9])(?:crsr|key|sk)[-_][A-Za-z0-9_-]{20,}")
 _REMOVED = "[removed: looks like a secret]"
@@ -521,7 +521,7 @@ _READERS: dict[Kind, Callable[[Any], str]] = {
     "money": _read_money,
 }
 
-# --- the columns -----------------------------------------------------------------------------------------------------
+# --- the columns ---------------------------------------------------------------------------------------------------
 
 _EMAIL = re.compile(r"[^@\s,;<>()\[\]]+@[^@\s,;<>()\[\]]+\.[^@\s,;<>()\[\].]{2,}")
 
@@ -603,7 +603,7 @@ def _check_rows(tab: str, drafts: Iterable[_Draft]) -> None:
                 draft.reasons.append("it names nobody: fill in person_email, or team and cost_center")
 
 
-# --- rows together ---------------------------------------------------------------------------------------------------
+# --- rows together ------------------------------------------------------------------------------------------------
 
 
 def _drop_duplicates(drafts: Iterable[_Draft], warnings: list[str]) -> None:

@@ -85,7 +85,9 @@ def test_equal_looking_rows_are_all_kept(client: Anthropic) -> None:
     """Two identities that the vendor cannot show give two rows with the same dimensions: both are landed."""
     cost = next(day for day in pulled(client, "anthropic_analytics") if day.table.name == "raw_anthropic_cost")
     groups = Counter(
-        msgspec.json.encode(msgspec.json.decode(record)["group"]) for record in cost.records if b'"actor":null' in record
+        msgspec.json.encode(msgspec.json.decode(record)["group"])
+        for record in cost.records
+        if b'"actor":null' in record
     )
     assert max(groups.values()) == 2
 
@@ -149,12 +151,18 @@ def _usage(tokens: int = 5) -> dict[str, object]:
 def _scripted(*pages: Reply) -> list[PulledDay | RefusedDay]:
     """What the analytics pull makes of five scripted answers."""
     with serving(*pages) as script:
-        return fetch(Anthropic(lambda: "k" * 20, script.url, pacing=False), "anthropic_analytics", DayRange(date(2026, 11, 10), date(2026, 11, 10)))
+        return fetch(
+            Anthropic(lambda: "k" * 20, script.url, pacing=False),
+            "anthropic_analytics",
+            DayRange(date(2026, 11, 10), date(2026, 11, 10)),
+        )
 
 
 def test_details_that_miss_the_total_are_refused() -> None:
     """Rows that do not add up to the vendor's own total never replace a day, and both sums are told."""
-    (first, *_) = _scripted(_page([_cost("500")]), _page([_cost("499")]), _page([_cost("500")]), _page([_cost("500")]), _page([_usage()]))
+    (first, *_) = _scripted(
+        _page([_cost("500")]), _page([_cost("499")]), _page([_cost("500")]), _page([_cost("500")]), _page([_usage()])
+    )
     assert isinstance(first, RefusedDay)
     assert "4.99" in first.reason
     assert "5.00" in first.reason
@@ -170,7 +178,9 @@ def test_cents_of_any_length_are_exact(amount: str) -> None:
     }
 
 
-@pytest.mark.parametrize("bad", [{"amount": "12,5"}, {"amount": "NaN"}, {"amount": "1e30"}, {"amount": None}, {"currency": "EUR"}])
+@pytest.mark.parametrize(
+    "bad", [{"amount": "12,5"}, {"amount": "NaN"}, {"amount": "1e30"}, {"amount": None}, {"currency": "EUR"}]
+)
 def test_an_amount_that_means_nothing_refuses_its_day(bad: dict[str, object]) -> None:
     """What is no amount of dollars refuses the day with a reason, and is never taken for zero."""
     page = _page([_cost("1", bad)])
@@ -203,7 +213,9 @@ def test_archived_and_default_workspaces_are_found(client: Anthropic) -> None:
     assert members.records
 
 
-@pytest.mark.parametrize("name", ["anthropic_cost_report", "anthropic_claude_code", "anthropic_api_keys", "anthropic_workspaces"])
+@pytest.mark.parametrize(
+    "name", ["anthropic_cost_report", "anthropic_claude_code", "anthropic_api_keys", "anthropic_workspaces"]
+)
 def test_what_an_enterprise_key_may_not_see_is_not_exposed(client: Anthropic, simulator: Simulator, name: str) -> None:
     """The Console's endpoints are not exposed to an Enterprise key; that is no failure."""
     simulator.switches.anthropic.enterprise_key = True

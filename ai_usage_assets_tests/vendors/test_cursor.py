@@ -159,7 +159,11 @@ def test_credentials_are_the_key_and_an_empty_password(client: Cursor, simulator
     """The header carries the key as the user name, colon included."""
     fetch(client, "cursor_members")
     assert simulator.requests[0][1].headers["authorization"].startswith("Basic ")
-    assert simulator.requests[0][1].headers["authorization"].endswith(cursor._basic(simulator.CURSOR_KEY)["authorization"][-12:])
+    assert (
+        simulator.requests[0][1]
+        .headers["authorization"]
+        .endswith(cursor._basic(simulator.CURSOR_KEY)["authorization"][-12:])
+    )
 
 
 def test_only_reads_can_be_called(client: Cursor) -> None:

@@ -50,13 +50,17 @@ def entry(day: date, **changed: Any) -> dict[str, Any]:
 
 
 def held(warehouse: DuckDBWarehouse) -> list[tuple[date, str]]:
-    rows = warehouse.rows("SELECT usage_date, payload FROM ai_usage.raw_cursor_usage_events ORDER BY usage_date, record_no")
+    rows = warehouse.rows(
+        "SELECT usage_date, payload FROM ai_usage.raw_cursor_usage_events ORDER BY usage_date, record_no"
+    )
     return [(row["usage_date"], row["payload"]) for row in rows]
 
 
 def test_landing_replaces_whole_days_only(warehouse: DuckDBWarehouse) -> None:
     """A day landed again has its new records and none of the old; its neighbour is untouched."""
-    warehouse.land([RawDay(RAW, DAY, NOW, records("a", "b")), RawDay(RAW, NEXT, NOW, records("c"))], [entry(DAY), entry(NEXT)])
+    warehouse.land(
+        [RawDay(RAW, DAY, NOW, records("a", "b")), RawDay(RAW, NEXT, NOW, records("c"))], [entry(DAY), entry(NEXT)]
+    )
     warehouse.land([RawDay(RAW, DAY, NOW, records("d"))], [entry(DAY, records=1)])
     assert held(warehouse) == [(DAY, "d"), (NEXT, "c")]
     assert warehouse.rows("SELECT COUNT(*) AS n FROM ai_usage.ops_asset_days")[0]["n"] == 2
@@ -119,7 +123,9 @@ def test_every_view_answers_in_warehouse_types(warehouse: DuckDBWarehouse) -> No
     """No view has a column of a type that BigQuery would not have, nor dollars as a float."""
     allowed = {"VARCHAR", "BIGINT", "BOOLEAN", "DATE", "DECIMAL(38,9)", "TIMESTAMP WITH TIME ZONE"}
     connection = warehouse._connect()
-    found = connection.execute("SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = 'ai_usage'")
+    found = connection.execute(
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE schema_name = 'ai_usage'"
+    )
     assert [row for row in found.fetchall() if row[2] not in allowed] == []
 
 

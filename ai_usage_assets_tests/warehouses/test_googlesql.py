@@ -1,4 +1,4 @@
-"""The translation: each difference between the engines that was measured, and what is refused for want of one meaning."""
+"""The translation: each measured difference between the engines, and what is refused for want of one meaning."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def value(expression: str, **parameters: Any) -> Any:
         ("EXTRACT(ISOWEEK FROM DATE '2027-01-01')", 53),
         ("DATE(TIMESTAMP_MILLIS(1795210812331))", date(2026, 11, 20)),
         ("TIMESTAMP_DIFF(TIMESTAMP '2026-11-20 23:59:00+00', TIMESTAMP '2026-11-20 00:01:00+00', DAY)", 0),
-        ("JSON_VALUE('{\"a\":{\"b\":\"x\"}}', '$.a.b')", "x"),
+        ('JSON_VALUE(\'{"a":{"b":"x"}}\', \'$.a.b\')', "x"),
         ("JSON_VALUE('{\"a\":\"41280.000000\"}', '$.a')", "41280.000000"),
         ("JSON_VALUE('{\"a\":40.16699999999999}', '$.a')", "40.16699999999999"),
         ("JSON_VALUE('{\"a\":null}', '$.a')", None),
