@@ -330,16 +330,16 @@ class AnthropicAPI:
                 sums[(workspace, *line)] += billed
         results = []
         for (workspace, *described), billed in sums.items():
-            cost_type, token_type, model_name, tier = described or (None, None, None, None)
+            kind, counted, model_name, tier = described or (None, None, None, None)
             results.append(
                 {
                     # Five decimals of a cent.
                     "amount": f"{round(billed, -1) / 10**6:.5f}",
                     "currency": "USD",
                     "workspace_id": workspace,
-                    "description": _description(cost_type, token_type, model_name) if described else None,
-                    "cost_type": cost_type,
-                    "token_type": token_type,
+                    "description": _description(kind, counted, model_name) if described else None,
+                    "cost_type": kind,
+                    "token_type": counted,
                     "model": model_name,
                     "service_tier": tier,
                     "context_window": "0-200k" if model_name else None,

@@ -43,8 +43,8 @@ def to_duckdb(sql: str) -> str:
     """The same query for DuckDB: parameters `@name` become `$name`, tables lose their dataset.
 
     A file `ai_usage.duckdb` is a catalog `ai_usage`, in which a schema `ai_usage` can only be named with its catalog,
-    and the catalog's name changes with the file's. Plain names are found by the search path, in views by the view's own.
-    Raises UnsupportedSQL for what cannot be said with the same meaning.
+    and the catalog's name changes with the file's. Plain names are found by the search path, in views by the view's
+    own. Raises UnsupportedSQL for what cannot be said with the same meaning.
     """
     tree = parse(sql)
     for node in tree.walk():
