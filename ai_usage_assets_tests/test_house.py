@@ -33,7 +33,7 @@ def test_a_lock_has_hashes_and_no_index(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
-def test_every_test_says_what_it_proves_in_a_sentence(path) -> None:  # noqa: ANN001
+def test_every_test_says_what_it_proves_in_a_sentence(path) -> None:
     """Each test function has a docstring of one sentence."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
@@ -43,7 +43,7 @@ def test_every_test_says_what_it_proves_in_a_sentence(path) -> None:  # noqa: AN
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PROJECT_ROOT)))
-def test_every_module_says_what_belongs_there(path) -> None:  # noqa: ANN001
+def test_every_module_says_what_belongs_there(path) -> None:
     """Each module's docstring says what belongs there and what does not."""
     docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
     assert docstring
