@@ -7,7 +7,10 @@ Dagster tells of a failed check at DEBUG level only; here it is raised to the le
 from __future__ import annotations
 
 import logging
-from typing import Any
+import os
+import sys
+from functools import lru_cache
+from typing import Any, TextIO
 
 import dagster as dg
 from dagster import DagsterEvent, DagsterEventType
@@ -31,8 +34,22 @@ def console(context: dg.InitLoggerContext) -> logging.Logger:
     job = context.job_def
     steps = len(job.graph.node_dict) if job is not None else 0
     logger = logging.Logger("ai_usage", logging.DEBUG)
-    logger.addHandler(_RunHandler(Console(stderr=True, highlight=False, soft_wrap=True), steps))
+    logger.addHandler(_handler(context.run_id, steps))
     return logger
+
+
+# Dagster makes a logger for the run and another for its steps; both speak through one handler.
+@lru_cache(maxsize=2)
+def _handler(run_id: str | None, steps: int) -> _RunHandler:
+    return _RunHandler(Console(file=_real_stderr(), highlight=False, soft_wrap=True), steps)
+
+
+def _real_stderr() -> TextIO:
+    """Where stderr leads before Dagster captures it for its own log viewer, in which a progress bar is noise."""
+    try:
+        return os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding="utf-8", errors="replace")
+    except OSError:  # a stderr that is no file has nothing to capture either
+        return sys.stderr
 
 
 class _RunHandler(logging.Handler):

@@ -75,11 +75,14 @@ SELECT
     WHEN spent.attribution_method NOT IN ('unallocated', 'vendor_actor', 'seat')
       THEN 'key_mapping: the row that matches names no cost center; fill it in.'
     WHEN spent.api_key_id IS NOT NULL
-      THEN 'key_mapping: add a row for this API key (anthropic, api_key, its id).'
+      THEN CONCAT('key_mapping: add anthropic, api_key, ', spent.api_key_id, ' with its team and cost center.')
     WHEN spent.principal_type IN ('service_account', 'automation', 'cloud_agent')
-      THEN CONCAT('key_mapping: add a row for this principal (', spent.vendor, ', ', spent.principal_type, ', its id).')
+      THEN CONCAT(
+        'key_mapping: add ', spent.vendor, ', ', spent.principal_type, ', ', spent.principal_id,
+        ' with its team and cost center.'
+      )
     WHEN spent.workspace_id IS NOT NULL
-      THEN 'key_mapping: add a row for this workspace (anthropic, workspace, its id).'
+      THEN CONCAT('key_mapping: add anthropic, workspace, ', spent.workspace_id, ' with its team and cost center.')
     ELSE 'The vendor names nobody; ask its support which user this was.'
   END AS next_step
 FROM spent
