@@ -651,7 +651,7 @@ def _share(draft: _Draft) -> Decimal:
 
 
 def _overlap_reason(draft: _Draft, wrong: Sequence[_Draft], others: Sequence[int]) -> str:
-    rows = _list([f"row {row_no}" for row_no in others])
+    rows = _list([f"row {row_no}" for row_no in others]) if others else ""
     if all(_share(other) == 100 for other in wrong):
         if "effective_from" not in draft.cells:
             return f"says the same thing twice, with {rows}; keep one"

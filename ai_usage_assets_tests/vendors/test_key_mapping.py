@@ -1,0 +1,454 @@
+"""The mapping sheet: which rows are used, which are rejected and why, and when a whole tab is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ai_usage_assets.gateway import PermanentFailure, TransientFailure
+from ai_usage_assets.simulator import Simulator
+from ai_usage_assets.vendors.key_mapping import TABS, MappingSheet, TabMissing, TabSnapshot, check_tab
+
+TODAY = date(2026, 11, 20)
+NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
+KEY = "apikey_01Rj2N8SVvo6BePZj99NhmiT"
+SECRET = "sk-ant-api03-" + "a1B2" * 12
+
+Row = dict[str, Any]
+
+
+def mapping(**changed: Any) -> Row:
+    """A good row of key_mapping."""
+    return {
+        "vendor": "anthropic", "principal_type": "api_key", "principal_id": KEY, "person_email": "", "team": "Platform",
+        "cost_center": "CC-1", "share_pct": "", "effective_from": "", "effective_to": "", "note": "", **changed,
+    }  # fmt: skip
+
+
+def person(**changed: Any) -> Row:
+    """A good row of people."""
+    return {
+        "person_email": "jane@example.com", "name": "Jane", "team": "Platform", "cost_center": "CC-1",
+        "effective_from": "", "effective_to": "", **changed,
+    }  # fmt: skip
+
+
+def budget(**changed: Any) -> Row:
+    """A good row of budgets."""
+    return {"month": "2026-11", "cost_center": "CC-1", "budget_usd": 1200, **changed}
+
+
+def price(**changed: Any) -> Row:
+    """A good row of seat_prices."""
+    return {
+        "vendor": "cursor",
+        "plan": "Teams",
+        "monthly_price_usd": 40,
+        "effective_from": "",
+        "effective_to": "",
+        **changed,
+    }
+
+
+def check(tab: str, *rows: Row, header: list[Any] | None = None, held: int | None = None, **more: Any) -> TabSnapshot:
+    """What is made of a tab with these rows."""
+    names = list(TABS[tab].names)
+    cells = [[row.get(name, "") for name in names] for row in rows]
+    return check_tab(tab, [header or names, *cells], last_good_row_count=held, today=TODAY, **more)
+
+
+def reason(tab: str, *rows: Row) -> str:
+    """Why the first row is rejected; empty when it is not."""
+    return check(tab, *rows).rows[0].reject_reason or ""
+
+
+def cells(snapshot: TabSnapshot, number: int = 0) -> dict[str, str | None]:
+    """The normalised cells of a row."""
+    found: dict[str, str | None] = msgspec.json.decode(snapshot.rows[number].payload)
+    return found
+
+
+# --- single rows -----------------------------------------------------------------------------------------------------
+
+
+def test_a_good_row_is_normalised() -> None:
+    """Case, space, dates, shares and amounts come out in one form each."""
+    row = mapping(
+        vendor=" Anthropic", principal_type="USER", principal_id="Jane@Example.com ", person_email=" JANE@example.com",
+        share_pct="60.50%", effective_from=46023, effective_to="2026-12-31",
+    )  # fmt: skip
+    rest = mapping(principal_type="user", principal_id="jane@example.com", share_pct=39.5, effective_from="2026-01-01",
+                   effective_to="2026-12-31", team="Mobile")  # fmt: skip
+    snapshot = check("key_mapping", row, rest)
+    assert snapshot.rejected == ()
+    assert cells(snapshot) == {
+        "vendor": "anthropic", "principal_type": "user", "principal_id": "jane@example.com",
+        "person_email": "jane@example.com", "team": "Platform", "cost_center": "CC-1", "share_pct": "60.5",
+        "effective_from": "2026-01-01", "effective_to": "2026-12-31", "note": None,
+    }  # fmt: skip
+
+
+def test_a_blank_share_is_all_of_it() -> None:
+    """Nothing written means one hundred percent."""
+    assert cells(check("key_mapping", mapping()))["share_pct"] == "100"
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"principal_id": ""}, "principal_id must be filled in"),
+        ({"principal_id": 12345}, "plain text"),
+        ({"principal_id": "api key"}, "invisible character"),
+        ({"principal_id": KEY + "\u200b"}, "invisible character"),
+        ({"vendor": "openai"}, "vendor must be anthropic or cursor"),
+        ({"principal_type": "key"}, "principal_type must be"),
+        ({"principal_type": "automation"}, "does not exist at anthropic"),
+        ({"vendor": "cursor"}, "does not exist at cursor"),
+        ({"principal_type": "user"}, "is the e-mail address"),
+        ({"person_email": "jane.example.com"}, "not an e-mail"),
+        ({"person_email": "jane@@example.com"}, "not an e-mail"),
+        ({"person_email": "jane@example"}, "not an e-mail"),
+        ({"effective_from": "1/2/2026"}, "2026-01-31"),
+        ({"effective_from": "2026-02-30"}, "calendar"),
+        ({"effective_from": 46023.5}, "whole day"),
+        ({"effective_from": "2022-12-31"}, "before 2023-01-01"),
+        ({"effective_from": True}, "check box"),
+        ({"effective_from": "2026-02-01", "effective_to": "2026-02-01"}, "effective_to must be after"),
+        ({"effective_from": "2026-02-01", "effective_to": "2026-01-01"}, "effective_to must be after"),
+        ({"share_pct": 0}, "above 0"),
+        ({"share_pct": 101}, "at most 100"),
+        ({"share_pct": "half"}, "write 60 for 60 %"),
+        ({"share_pct": 33.3333333}, "more than 6 decimals"),
+        ({"cost_center": 42}, "plain text"),
+        ({"team": 7}, "plain text"),
+        ({"team": "#REF!"}, "formula"),
+        ({"note": "#N/A"}, "formula"),
+        ({"team": "", "cost_center": ""}, "names nobody"),
+    ],
+)
+def test_a_wrong_mapping_row_is_rejected_with_what_to_do(changed: Row, says: str) -> None:
+    """Each thing that can be wrong with a row has a reason that says how to mend it."""
+    assert says in reason("key_mapping", mapping(**changed))
+
+
+@pytest.mark.parametrize(
+    ("tab", "row", "says"),
+    [
+        ("people", person(person_email=""), "person_email must be filled in"),
+        ("people", person(cost_center=4711), "plain text"),
+        ("budgets", budget(month="November"), "2026-01"),
+        ("budgets", budget(month="2026-11-15"), "day within a month"),
+        ("budgets", budget(budget_usd="1,200.50"), "separators"),
+        ("budgets", budget(budget_usd="$1200"), "separators"),
+        ("budgets", budget(budget_usd=-1), "negative"),
+        ("budgets", budget(budget_usd=""), "must be filled in"),
+        ("seat_prices", price(plan=""), "plan must be filled in"),
+        ("seat_prices", price(monthly_price_usd="free"), "not an amount"),
+    ],
+)
+def test_a_wrong_row_of_another_tab_is_rejected(tab: str, row: Row, says: str) -> None:
+    """The other tabs have their own rules, told the same way."""
+    assert says in reason(tab, row)
+
+
+@pytest.mark.parametrize(("month", "found"), [("2026-11", "2026-11"), ("2026-11-01", "2026-11"), (46327, "2026-11")])
+def test_a_month_may_be_text_or_a_date(month: Any, found: str) -> None:
+    """Sheets likes to make dates of months; the first of a month is that month."""
+    assert cells(check("budgets", budget(month=month)))["month"] == found
+
+
+def test_money_keeps_every_digit() -> None:
+    """Amounts come out as plain decimals, floats and text alike."""
+    for written, found in (
+        (1234.5, "1234.5"),
+        ("1234.500", "1234.5"),
+        (40, "40"),
+        ("0.000000001", "0.000000001"),
+        (1e-7, "0.0000001"),
+    ):
+        assert cells(check("budgets", budget(budget_usd=written)))["budget_usd"] == found
+
+
+def test_several_reasons_are_all_told() -> None:
+    """A row with three mistakes needs one visit to the sheet, not three."""
+    told = reason("key_mapping", mapping(vendor="x", person_email="nobody", effective_from="soon"))
+    assert all(name in told for name in ("vendor", "person_email", "effective_from"))
+
+
+# --- what must not be kept -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", ["principal_id", "note", "team", "something else"])
+def test_a_secret_is_neither_kept_nor_told(column: str) -> None:
+    """A pasted key rejects its row; neither the row, the reason nor a warning holds it."""
+    names = [*TABS["key_mapping"].names, "something else"]
+    row = mapping(**{column: SECRET})
+    snapshot = check_tab(
+        "key_mapping", [names, [row.get(name, "") for name in names]], last_good_row_count=None, today=TODAY
+    )
+    assert "looks like a secret" in str(snapshot.rows[0].reject_reason)
+    assert SECRET not in str(snapshot)
+
+
+def test_an_id_of_a_key_is_no_secret() -> None:
+    """apikey_ ids are what the sheet is for."""
+    assert reason("key_mapping", mapping()) == ""
+
+
+def test_reasons_and_warnings_hold_no_email() -> None:
+    """People are told of by row number."""
+    snapshot = check(
+        "people",
+        person(),
+        person(),
+        person(effective_from="2026-01-01"),
+        person(person_email="sam@example.com", team=""),
+    )
+    told = [str(row.reject_reason) for row in snapshot.rows] + list(snapshot.warnings)
+    assert not any("@" in text for text in told)
+
+
+# --- rows together ---------------------------------------------------------------------------------------------------
+
+
+def test_overlapping_rows_are_both_rejected() -> None:
+    """Two rows that both claim a principal for the same day are both out, each naming the other."""
+    snapshot = check(
+        "key_mapping", mapping(effective_to="2026-06-01"), mapping(effective_from="2026-05-31", team="Mobile")
+    )
+    assert "row 3" in str(snapshot.rows[0].reject_reason)
+    assert "row 2" in str(snapshot.rows[1].reject_reason)
+
+
+def test_adjacent_intervals_do_not_overlap() -> None:
+    """effective_to is the first day a row no longer holds."""
+    snapshot = check(
+        "key_mapping", mapping(effective_to="2026-06-01"), mapping(effective_from="2026-06-01", team="Mobile")
+    )
+    assert snapshot.rejected == ()
+    assert snapshot.warnings == ()
+
+
+def test_case_and_space_do_not_hide_an_overlap() -> None:
+    """The same person written differently is the same person."""
+    snapshot = check("people", person(), person(person_email=" Jane@Example.COM ", team="Mobile"))
+    assert len(snapshot.rejected) == 2
+
+
+@pytest.mark.parametrize("shares", [(60, 40), ("33.3", 33.3, "33.4%"), (100,), (12.5,) * 8])
+def test_shares_of_exactly_one_hundred_are_used(shares: tuple[Any, ...]) -> None:
+    """Shares of one principal that add up to a hundred are all used."""
+    snapshot = check("key_mapping", *(mapping(share_pct=share, team=f"T{n}") for n, share in enumerate(shares)))
+    assert snapshot.rejected == ()
+    assert sum(Decimal(str(cells(snapshot, n)["share_pct"])) for n in range(len(shares))) == 100
+
+
+@pytest.mark.parametrize("shares", [(60, 30), (60, 50), (33.3, 33.3, 33.3), (90,), (100, 1)])
+def test_shares_of_another_sum_are_rejected(shares: tuple[Any, ...]) -> None:
+    """Shares that do not add up to a hundred are all rejected, and the sum is told."""
+    snapshot = check("key_mapping", *(mapping(share_pct=share, team=f"T{n}") for n, share in enumerate(shares)))
+    assert len(snapshot.rejected) == len(shares)
+    assert "instead of 100 %" in str(snapshot.rows[0].reject_reason)
+
+
+def test_shares_count_on_each_day() -> None:
+    """A share that ends before its partner leaves days with less than a hundred: those active then are rejected."""
+    rows = [
+        mapping(share_pct=60, effective_to="2026-06-01", team="A"),
+        mapping(share_pct=40, effective_to="2026-05-01", team="B"),
+    ]
+    assert len(check("key_mapping", *rows).rejected) == 2
+    rows[1]["effective_to"] = "2026-06-01"
+    rows.append(mapping(effective_from="2026-06-01", team="C"))
+    assert check("key_mapping", *rows).rejected == ()
+
+
+def test_a_rejected_partner_breaks_the_rest() -> None:
+    """When one of three sharing rows is wrong, the other two no longer make a whole and are rejected too."""
+    snapshot = check(
+        "key_mapping", mapping(share_pct=50, team="A"), mapping(share_pct=30, team="B"),
+        mapping(share_pct=20, team="C", person_email="nobody"),
+    )  # fmt: skip
+    assert len(snapshot.rejected) == 3
+
+
+def test_other_principals_are_untouched_by_a_conflict() -> None:
+    """A conflict rejects its own rows; the rest of the tab loads."""
+    snapshot = check("key_mapping", mapping(), mapping(team="Mobile"), mapping(principal_id="apikey_other"))
+    assert [row.reject_reason is None for row in snapshot.rows] == [False, False, True]
+
+
+def test_an_exact_duplicate_is_collapsed() -> None:
+    """The same row twice counts once, with a warning."""
+    snapshot = check("key_mapping", mapping(), mapping())
+    assert snapshot.rows[0].reject_reason is None
+    assert "exact duplicate of row 2" in str(snapshot.rows[1].reject_reason)
+    assert snapshot.warnings
+
+
+def test_budgets_twice_for_a_month_are_both_rejected() -> None:
+    """Two different budgets of one cost center and month leave it open which is meant."""
+    assert len(check("budgets", budget(), budget(budget_usd=1300)).rejected) == 2
+
+
+def test_gaps_and_far_futures_are_warned_of() -> None:
+    """What is unusual but possible loads, with a warning."""
+    gap = check("key_mapping", mapping(effective_to="2026-03-01"), mapping(effective_from="2026-04-01"))
+    assert gap.rejected == ()
+    assert "from 2026-03-01" in gap.warnings[0]
+    assert check("key_mapping", mapping(effective_from="2028-01-01")).warnings
+    assert check("people", person(team="")).warnings
+
+
+# --- whole tabs ------------------------------------------------------------------------------------------------------
+
+
+def test_headers_are_forgiving_in_form() -> None:
+    """Case, spaces and hyphens in a heading do not matter, nor do order and further columns."""
+    header = ["Cost Center", "MONTH", "budget-usd", "Remark"]
+    snapshot = check_tab("budgets", [header, ["CC-1", "2026-11", 5, "x"]], last_good_row_count=None, today=TODAY)
+    assert cells(snapshot) == {"month": "2026-11", "cost_center": "CC-1", "budget_usd": "5"}
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ([], "first row is empty"),
+        ([["", ""], ["2026-11", "CC-1"]], "first row is empty"),
+        ([["month", "cost_center"], ["2026-11", "CC-1"]], "lacks budget_usd"),
+        ([["month", "cost_center", "budget_usd", "Month"], ["2026-11", "CC-1", 5]], "month more than once"),
+        (
+            [["month", "cost_center", "budget_usd", ""], ["2026-11", "CC-1", 5, "stray"]],
+            "row 2 has something in column D",
+        ),
+        ([["month", "cost_center", "budget_usd"], ["2026-11", "CC-1", 5, "", "stray"]], "column E"),
+        ([["2026-11", "CC-1", 5]], "lacks"),
+    ],
+)
+def test_a_tab_without_a_usable_header_is_refused(values: list[list[Any]], says: str) -> None:
+    """A header that cannot be trusted refuses the tab, and says what the first row must be."""
+    snapshot = check_tab("budgets", values, last_good_row_count=3, today=TODAY)
+    assert says in str(snapshot.refused)
+    assert snapshot.rows == ()
+
+
+def test_a_missing_tab_is_refused() -> None:
+    """A tab that is not there is told by name, with its columns."""
+    refused = check_tab("budgets", TabMissing(), last_good_row_count=None, today=TODAY).refused
+    assert "no tab named budgets" in str(refused)
+    assert "budget_usd" in str(refused)
+
+
+def test_a_tab_that_shrinks_is_refused_until_accepted() -> None:
+    """An emptied or cut tab never replaces a good one by itself."""
+    assert "no rows" in str(check("budgets", held=4).refused)
+    cut = [budget(month=f"2026-0{n}") for n in range(1, 7)]
+    assert "more than 30%" in str(check("budgets", *cut, held=10).refused)
+    assert check("budgets", *cut, held=10, accept_loss=True).refused is None
+    assert check("budgets", *cut, held=8).refused is None
+    assert check("budgets", held=4, accept_loss=True).refused is None
+
+
+def test_an_empty_tab_where_nothing_was_is_accepted() -> None:
+    """A company without budgets has an empty tab; that is told, not refused."""
+    snapshot = check("budgets")
+    assert snapshot.refused is None
+    assert snapshot.warnings == ("the tab has no rows",)
+
+
+def test_row_numbers_are_those_of_the_sheet() -> None:
+    """Blank lines are skipped and do not shift the numbers; short rows are blank at their end."""
+    names = list(TABS["budgets"].names)
+    values = [names, ["2026-01", "CC-1", 5], [], ["", "  ", None], ["2026-02", "CC-1"]]
+    snapshot = check_tab("budgets", values, last_good_row_count=None, today=TODAY)
+    assert [(row.row_no, row.reject_reason is None) for row in snapshot.rows] == [(2, True), (5, False)]
+
+
+def test_the_digest_is_of_the_content() -> None:
+    """The same content has the same fingerprint; a moved row or a changed cell another."""
+    one = check("budgets", budget(), budget(month="2026-12"))
+    assert one.digest == check("budgets", budget(), budget(month="2026-12")).digest
+    assert one.digest != check("budgets", budget(month="2026-12"), budget()).digest
+    assert one.digest != check("budgets", budget(), budget(month="2026-12", budget_usd=1)).digest
+
+
+_CELL = st.one_of(
+    st.none(), st.booleans(), st.integers(-10, 60_000), st.floats(allow_nan=True, allow_infinity=True),
+    st.sampled_from(["", " ", "anthropic", "cursor", "user", "api_key", "a@b.cd", "2026-01-31", "50", "100%", "#REF!"]),
+    st.just(SECRET),
+    st.text(max_size=12),
+)  # fmt: skip
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.sampled_from(sorted(TABS)), st.lists(st.lists(_CELL, max_size=10), max_size=8))
+def test_no_cells_can_break_it(tab: str, rows: list[list[Any]]) -> None:
+    """Whatever stands in the cells, each non-blank row comes out exactly once, used or with a reason."""
+    values = [list(TABS[tab].names), *(row[: len(TABS[tab].names)] for row in rows)]
+    snapshot = check_tab(tab, values, last_good_row_count=None, today=TODAY)
+    filled = [n for n, row in enumerate(values[1:], 2) if any(str(cell).strip() for cell in row if cell is not None)]
+    assert [row.row_no for row in snapshot.rows] == filled
+    assert SECRET not in str(snapshot)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_whole_sheet_is_one_read() -> None:
+    """All tabs come in one request, and the company's sheet is clean."""
+    simulator = Simulator(NOW)
+    with simulator.serve() as urls:
+        values = MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False).read()
+    assert len(simulator.requests) == 1
+    for tab, found in values.items():
+        snapshot = check_tab(tab, found, last_good_row_count=None, today=TODAY)
+        assert (snapshot.refused, snapshot.rejected) == (None, ())
+        assert len(snapshot.accepted) == len(simulator.sheet(tab)) - 1
+
+
+def test_one_missing_tab_does_not_hide_the_others() -> None:
+    """When a tab is gone, the others are read one by one."""
+    simulator = Simulator(NOW)
+    simulator.set_sheet("budgets", None)
+    simulator.set_sheet("seat_prices", [])
+    with simulator.serve() as urls:
+        values = MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False).read()
+    assert values["budgets"] == TabMissing()
+    assert values["seat_prices"] == []
+    assert len(values["people"]) == len(simulator.sheet("people"))
+
+
+def test_a_sheet_that_cannot_be_read_says_what_to_do() -> None:
+    """Not shared, not found and not there are told apart, each with its remedy."""
+    simulator = Simulator(NOW)
+    with simulator.serve() as urls:
+        with pytest.raises(PermanentFailure, match="AI_USAGE_SHEET_ID"):
+            MappingSheet("another", urls.sheets, pacing=False).read()
+        simulator.switches.sheets.not_shared = True
+        with pytest.raises(PermanentFailure, match="Share the spreadsheet"):
+            MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False).read()
+        simulator.switches.faults.html_200.add("sheets")
+        with pytest.raises(TransientFailure, match="HTML"):
+            MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False, clock=_NoWait()).read()
+
+
+class _NoWait:
+    """A clock on which waiting takes no time."""
+
+    def __init__(self) -> None:
+        self._slept = 0.0
+
+    def monotonic(self) -> float:
+        return self._slept
+
+    def now(self) -> datetime:
+        return NOW
+
+    def sleep(self, seconds: float) -> None:
+        self._slept += seconds
