@@ -304,7 +304,7 @@ class Gateway:
                 self.vendor,
                 endpoint.method,
                 endpoint.path,
-                problem.status or problem.detail,
+                problem.detail if problem.malformed else problem.status or problem.detail,
                 attempt,
                 self._patience.max_attempts,
                 wait,

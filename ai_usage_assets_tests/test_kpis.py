@@ -1,0 +1,211 @@
+"""Finance's views on a company small enough to add up by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.schemas import OPS_ASSET_DAYS
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+
+TODAY = date(2026, 11, 11)
+PLATFORM, MOBILE, NOBODY = "apikey_platform", "apikey_mobile", "apikey_nobody"
+JANE = "jane@example.com"
+OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
+
+
+def charge(day: str, usd: str, *, key: str | None = None, user: str | None = None, model: str = "m1") -> dict[str, Any]:
+    """A row of Anthropic's bill."""
+    kind = "user" if user else "api_key"
+    return {
+        "usage_date": date.fromisoformat(day), "fact_no": 1, "identity_key": f"{kind}|{key}|{user}", "model": model,
+        "principal_type": kind, "principal_id": user or key, "user_email": user, "api_key_id": key, "requests": 4,
+        "amount_usd": Decimal(usd), "list_amount_usd": Decimal(usd),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """October and the first ten days of November, as of 11 November."""
+    made = DuckDBWarehouse(tmp_path / "w.duckdb")
+    made.prepare(catalogue.tables())
+    made.rebuild(catalogue.table("dim_date"), {"first_day": date(2026, 10, 1), "today": TODAY})
+    charges = [
+        charge("2026-10-05", "10", key=PLATFORM),
+        charge("2026-10-10", "1", key=PLATFORM),
+        charge("2026-10-11", "100", key=PLATFORM),
+        charge("2026-10-06", "7", key=MOBILE),
+        charge("2026-11-03", "15", key=PLATFORM),
+        charge("2026-11-10", "5", user=JANE, model="m2"),
+        charge("2026-11-09", "0.000000001", key=NOBODY),
+    ]
+    for number, row in enumerate(charges, 1):
+        row["fact_no"] = number
+    made.append(catalogue.table("fct_anthropic_cost_daily"), charges)
+    tokens = [
+        {**row, "total_tokens": 2_000_000, "output_tokens": 1, "amount_usd": None, "list_amount_usd": None}
+        for row in charges
+    ]
+    made.append(catalogue.table("fct_anthropic_tokens_daily"), tokens)
+    made.append(
+        catalogue.table("dim_key_mapping"),
+        [
+            {"row_no": n, "vendor": "anthropic", "principal_type": "api_key", "principal_id": key, "team": team,
+             "cost_center": center, "share": Decimal(1), **OPEN}
+            for n, (key, team, center) in enumerate([(PLATFORM, "Platform", "CC-1"), (MOBILE, "Mobile", "CC-2")])
+        ],
+    )  # fmt: skip
+    made.append(
+        catalogue.table("dim_person"),
+        [{"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-1", **OPEN}],
+    )
+    yield made
+    made.release()
+
+
+def rows(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in warehouse.rows(sql)]
+
+
+def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None:
+    """A running month is held against the same days of the month before; a team that stopped keeps its row."""
+    found = rows(
+        warehouse,
+        "SELECT team, through_date, spend_usd, previous_month_usd, previous_same_days_usd, change_usd, change_ratio "
+        "FROM ai_usage.kpi_spend_monthly WHERE month = DATE '2026-11-01' ORDER BY team NULLS LAST",
+    )
+    through = date(2026, 11, 10)
+    assert found == [
+        ("Mobile", through, Decimal(0), Decimal(7), Decimal(7), Decimal(-7), Decimal(-1)),
+        ("Platform", through, Decimal(20), Decimal(111), Decimal(11), Decimal(9), Decimal("0.8182")),
+        (None, through, Decimal("0.000000001"), Decimal(0), Decimal(0), Decimal("0.000000001"), None),
+    ]
+
+
+def test_a_finished_month_is_held_against_all_of_the_one_before(warehouse: DuckDBWarehouse) -> None:
+    """Where nothing of the month before is loaded, the comparison is NULL, never zero."""
+    found = rows(
+        warehouse,
+        "SELECT team, through_date, spend_usd, previous_month_usd, change_usd FROM ai_usage.kpi_spend_monthly "
+        "WHERE month = DATE '2026-10-01' ORDER BY team",
+    )
+    assert found == [
+        ("Mobile", date(2026, 10, 31), Decimal(7), None, None),
+        ("Platform", date(2026, 10, 31), Decimal(111), None, None),
+    ]
+
+
+def test_people_are_ranked_and_the_rest_kept(warehouse: DuckDBWarehouse) -> None:
+    """A person has a rank and a share of all spend; spend without a person keeps its row without a rank."""
+    found = rows(
+        warehouse,
+        "SELECT name, team, spend_usd, person_rank, share_of_spend FROM ai_usage.kpi_spend_by_person "
+        "WHERE month = DATE '2026-11-01' ORDER BY spend_usd DESC",
+    )
+    assert found == [
+        (None, "Platform", Decimal(15), None, Decimal("0.75")),
+        ("Jane", "Platform", Decimal(5), 1, Decimal("0.25")),
+        (None, None, Decimal("0.000000001"), None, Decimal(0)),
+    ]
+
+
+def test_unit_costs(warehouse: DuckDBWarehouse) -> None:
+    """Dollars per million tokens, per request and per person, by model."""
+    found = rows(
+        warehouse,
+        "SELECT model, usd_per_million_tokens, usd_per_request, people, usd_per_person FROM ai_usage.kpi_unit_cost "
+        "WHERE month = DATE '2026-11-01' ORDER BY model",
+    )
+    assert found == [
+        ("m1", Decimal("3.75"), Decimal("1.875"), 0, None),
+        ("m2", Decimal("2.5"), Decimal("1.25"), 1, Decimal(5)),
+    ]
+    mix = rows(warehouse, "SELECT model, share_of_amount, share_of_tokens FROM ai_usage.kpi_model_mix "
+                          "WHERE month = DATE '2026-11-01' ORDER BY model")  # fmt: skip
+    assert mix == [
+        ("m1", Decimal("0.75"), Decimal("0.666667")),
+        ("m2", Decimal("0.25"), Decimal("0.333333")),
+    ]
+
+
+def test_unallocated_says_since_when_and_what_to_write(warehouse: DuckDBWarehouse) -> None:
+    """What has no cost center is listed with its first day and the row to add, however small."""
+    found = rows(warehouse, "SELECT api_key_id, spend_usd, first_day, next_step FROM ai_usage.kpi_unallocated")
+    assert [row[:3] for row in found] == [(NOBODY, Decimal("0.000000001"), date(2026, 11, 9))]
+    assert NOBODY in found[0][3]
+
+
+def test_days_are_provisional_until_the_vendor_settles(warehouse: DuckDBWarehouse) -> None:
+    """A day of early October is final when the later of thirty days and the eighth of November has come."""
+    found = dict(rows(warehouse, "SELECT usage_date, is_provisional FROM ai_usage.fct_cost_daily"))
+    assert found[date(2026, 10, 5)] is False
+    assert found[date(2026, 10, 11)] is False
+    assert found[date(2026, 11, 3)] is True
+    settles = dict(rows(warehouse, "SELECT usage_date, anthropic_settles_on FROM ai_usage.dim_date"))
+    assert settles[date(2026, 10, 1)] == date(2026, 11, 8)
+    assert settles[date(2026, 10, 31)] == date(2026, 11, 30)
+
+
+def test_missing_days_are_counted_for_the_month(warehouse: DuckDBWarehouse) -> None:
+    """A month says how many of its finished days are not held whole, for the vendor."""
+    entry = {
+        "asset": "raw_anthropic_cost", "vendor": "anthropic", "is_daily": True, "run_id": "r",
+        "attempted_at": datetime(2026, 11, 11, tzinfo=UTC),
+    }  # fmt: skip
+    entries = [{**entry, "usage_date": date(2026, 11, day), "status": "complete"} for day in range(1, 9)]
+    entries.append({**entry, "usage_date": date(2026, 11, 9), "status": "failed", "message": "503"})
+    warehouse.append(OPS_ASSET_DAYS, entries)
+    found = rows(warehouse, "SELECT DISTINCT month, missing_days FROM ai_usage.kpi_spend_monthly ORDER BY month")
+    # All of October was never asked for; of ten days of November one failed and one was not asked for.
+    assert found == [(date(2026, 10, 1), 31), (date(2026, 11, 1), 2)]
+
+
+def test_seats_are_spread_over_the_days_of_the_month(warehouse: DuckDBWarehouse) -> None:
+    """A seat costs its price over the days of its month, for who is neither removed nor a free owner."""
+    members = [
+        '{"id":"u1","email":"jane@example.com","role":"member","isRemoved":false}',
+        '{"id":"u2","email":"sam@example.com","role":"free-owner","isRemoved":false}',
+        '{"id":"u3","email":"kim@example.com","role":"member","isRemoved":true}',
+    ]
+    warehouse.append(
+        catalogue.table("raw_cursor_members"),
+        [
+            {"snapshot_date": date(2026, 11, 5), "record_no": n, "payload": payload, "fetched_at": datetime.now(UTC)}
+            for n, payload in enumerate(members, 1)
+        ],
+    )
+    usage = '{"userId":"u1","day":"2026-11-04","email":"jane@example.com","isActive":false}'
+    warehouse.append(
+        catalogue.table("raw_cursor_daily_usage"),
+        [{"usage_date": date(2026, 11, 4), "record_no": 1, "payload": usage, "fetched_at": datetime.now(UTC)}],
+    )
+    sheet = {"snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": "x", "read_at": datetime.now(UTC)}
+    warehouse.append(
+        catalogue.table("raw_mapping_sheet"),
+        [{**sheet, "row_no": 2, "payload": '{"vendor":"cursor","plan":"Teams","monthly_price_usd":"40"}'}],
+    )
+    days = {
+        "first_day": date(2026, 10, 1),
+        "today": TODAY,
+        "start_day": date(2026, 11, 3),
+        "end_day": date(2026, 11, 6),
+    }
+    warehouse.rebuild(catalogue.table("dim_seat_day"), days)
+    found = rows(
+        warehouse, "SELECT usage_date, source, amount_usd FROM ai_usage.dim_seat_day WHERE is_paid ORDER BY usage_date"
+    )
+    fee = Decimal("1.333333333")
+    assert found == [
+        (date(2026, 11, 4), "daily_usage", fee),
+        (date(2026, 11, 5), "snapshot", fee),
+        (date(2026, 11, 6), "earlier_snapshot", fee),
+    ]
+    seats = rows(warehouse, "SELECT person_email, cost_center, SUM(amount_usd) FROM ai_usage.fct_cost_daily "
+                            "WHERE cost_basis = 'seat' GROUP BY person_email, cost_center")  # fmt: skip
+    assert seats == [(JANE, "CC-1", 3 * fee)]
