@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cached_property
 from typing import Any, Literal
+from urllib.parse import quote
 
 import msgspec
 import pandas as pd
@@ -22,7 +24,7 @@ import pandera.pandas as pa
 import requests
 from gspread.http_client import HTTPClient
 
-from ai_usage_assets.gateway import Clock, Endpoint, Gateway, PermanentFailure
+from ai_usage_assets.gateway import Clock, Endpoint, Gateway, MalformedResponse, PermanentFailure
 from ai_usage_assets.secrets import SecretError
 from ai_usage_assets.settings import is_loopback
 
@@ -199,11 +201,14 @@ class _GatewayClient(HTTPClient):
 class MappingSheet:
     """The spreadsheet, read whole. No I/O until `read`.
 
-    Uses the ambient Google credentials; a server on this machine is asked without any.
+    `spreadsheet_id` may also be the sheet's whole address. Uses the ambient Google credentials; a server on this
+    machine is asked without any.
     """
 
     def __init__(self, spreadsheet_id: str, base_url: str, *, pacing: bool = True, clock: Clock | None = None) -> None:
-        self._spreadsheet_id = spreadsheet_id
+        address = re.search(r"/spreadsheets/d/([^/]+)", spreadsheet_id)
+        # Quoted, so that whatever else was pasted ends in Google's 404 and its advice.
+        self._spreadsheet_id = quote(address[1] if address else spreadsheet_id.strip(), safe="")
         self._gateway = Gateway(
             NAME,
             base_url,
@@ -227,7 +232,7 @@ class MappingSheet:
         try:
             return dict(zip(TABS, self._values(list(TABS)), strict=True))
         except PermanentFailure as failure:
-            if failure.status != 400:
+            if not _says_missing(failure):
                 raise
         return {tab: self._one(tab) for tab in TABS}
 
@@ -235,8 +240,7 @@ class MappingSheet:
         try:
             return self._values([tab])[0]
         except PermanentFailure as failure:
-            # Google's answer to a range on a tab that does not exist.
-            if failure.status != 400:
+            if not _says_missing(failure):
                 raise
             return TabMissing()
 
@@ -246,7 +250,24 @@ class MappingSheet:
             [f"'{tab}'" for tab in tabs],
             params={"valueRenderOption": "UNFORMATTED_VALUE", "majorDimension": "ROWS"},
         )
-        return [found.get("values", []) for found in answer["valueRanges"]]
+        ranges = answer["valueRanges"]
+        if len(ranges) != len(tabs):
+            raise MalformedResponse(
+                NAME,
+                f"GET {_VALUES}",
+                status=200,
+                detail=f"{len(ranges)} ranges came for {len(tabs)} tabs",
+                next_step="Run it again; the last good version of the sheet serves on.",
+            )
+        return [found.get("values", []) for found in ranges]
+
+
+def _says_missing(failure: PermanentFailure) -> bool:
+    """Whether this is Google's answer to a range on a tab that does not exist.
+
+    Other 400s are about the whole file: an uploaded workbook, for one, is not a Google sheet.
+    """
+    return failure.status == 400 and "unable to parse range" in failure.detail.lower()
 
 
 def _ambient_credentials() -> dict[str, str]:
@@ -263,11 +284,16 @@ def _ambient_credentials() -> dict[str, str]:
             f"application-default login --scopes={_SCOPE},https://www.googleapis.com/auth/cloud-platform`; in the "
             "cloud: give the job a service account."
         ) from None
-    return {"authorization": f"Bearer {credentials.token}"}
+    # Not the token alone: a person's own credentials also name the project that the API is counted against.
+    headers: dict[str, str] = {}
+    credentials.apply(headers)  # type: ignore[no-untyped-call]
+    return headers
 
 
 def _hint(status: int, path: str) -> str | None:
     match status:
+        case 400:
+            return "Check that the file is a Google sheet; an uploaded workbook must be saved as one first."
         case 401:
             return "Renew the Google credentials (`gcloud auth application-default login`)."
         case 403:
@@ -321,7 +347,7 @@ def check_tab(
         )
     warnings = [] if drafts else ["the tab has no rows"]
     _check_columns(schema, drafts)
-    _check_rows(tab, drafts)
+    _check_rows(drafts)
     _drop_duplicates(drafts, warnings)
     _check_overlaps(schema, drafts, warnings)
     _warn(tab, drafts, today, warnings)
@@ -354,10 +380,13 @@ def _header(schema: TabSchema, values: Sequence[Sequence[Any]]) -> dict[str, int
 
 # --- the cells ----------------------------------------------------------------------------------------------------
 
-_SECRET = re.compile(r"(?<![A-Za-z0-9])(?:crsr|key|sk)[-_][A-Za-z0-9_-]{20,}")
+# A body with hyphens counts only after sk and crsr: "key-" also begins ordinary compounds.
+_SECRET = re.compile(r"(?<![A-Za-z0-9])(?:(?:crsr|sk)[-_][A-Za-z0-9_-]{20,}|key[-_][A-Za-z0-9]{20,})")
 _REMOVED = "[removed: looks like a secret]"
-_FORMULA_ERRORS = {"#N/A", "#REF!", "#VALUE!", "#ERROR!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"}
-_INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff\u00ad]")
+_FORMULA_ERRORS = {"#N/A", "#REF!", "#VALUE!", "#ERROR!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "LOADING..."}
+# What a copied cell may carry without showing it: control characters, zero-width spaces, direction marks.
+_INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_BLANK = "".join(c for c in map(chr, [*range(0x3001), 0xFEFF]) if c.isspace() or _INVISIBLE.match(c))
 _SERIAL_START = date(1899, 12, 30)
 _EARLIEST = date(2023, 1, 1)
 _PLAIN_TEXT = "is a number; format the column as plain text and type it again (leading zeros are lost otherwise)"
@@ -374,12 +403,22 @@ class _Draft:
     row_no: int
     cells: dict[str, str | None]
     reasons: list[str] = field(default_factory=list)
+    # Columns that already have a reason, so that no rule judges them again.
+    unusable: set[str] = field(default_factory=set)
 
-    @property
+    def reject(self, reason: str, *columns: str) -> None:
+        self.reasons.append(reason)
+        self.unusable.update(columns)
+
+    def has(self, *columns: str) -> bool:
+        """Whether the row has these columns, and all can be used."""
+        return self.unusable.isdisjoint(columns) and self.cells.keys() >= set(columns)
+
+    @cached_property
     def first(self) -> date:
         return date.fromisoformat(self.cells.get("effective_from") or date.min.isoformat())
 
-    @property
+    @cached_property
     def end(self) -> date:
         return date.fromisoformat(self.cells.get("effective_to") or date.max.isoformat())
 
@@ -389,31 +428,33 @@ class _Draft:
 
 
 def _drafts(schema: TabSchema, header: dict[str, int], values: Sequence[Sequence[Any]]) -> list[_Draft]:
+    # Only our columns make a row: a column of check boxes next to them is filled down to the sheet's end.
     return [
         _draft(schema, header, row_no, row)
         for row_no, row in enumerate(values[1:], 2)
-        if any(_text(cell) for cell in row)
+        if any(position < len(row) and _text(row[position]) for position in header.values())
     ]
 
 
 def _draft(schema: TabSchema, header: dict[str, int], row_no: int, row: Sequence[Any]) -> _Draft:
     draft = _Draft(row_no, {})
     # Anywhere in the row, also in columns that are not ours: somebody pasted a key and should be told.
-    if any(_SECRET.search(_text(cell)) for cell in row):
-        draft.reasons.append(
+    if any(_is_secret(cell) for cell in row):
+        draft.reject(
             "a cell looks like a secret: remove it from the sheet, revoke the key, and put the key's id there instead"
         )
     for column in schema.columns:
         position = header.get(column.name)
         cell = row[position] if position is not None and position < len(row) else None
-        if _SECRET.search(_text(cell)):
+        if _is_secret(cell):
             draft.cells[column.name] = _REMOVED
+            draft.unusable.add(column.name)
             continue
         try:
             draft.cells[column.name] = _READERS[column.kind](cell) if _text(cell) else None
         except _Wrong as wrong:
             draft.cells[column.name] = _text(cell)
-            draft.reasons.append(f"{column.name} {wrong}")
+            draft.reject(f"{column.name} {wrong}", column.name)
     if "share_pct" in draft.cells and draft.cells["share_pct"] is None:
         draft.cells["share_pct"] = "100"
     # A user is named by e-mail, and e-mails are compared without case.
@@ -423,7 +464,12 @@ def _draft(schema: TabSchema, header: dict[str, int], row_no: int, row: Sequence
 
 
 def _text(cell: Any) -> str:
-    return "" if cell is None else str(cell).strip()
+    """The cell as text, without what cannot be seen around it."""
+    return "" if cell is None else str(cell).strip(_BLANK)
+
+
+def _is_secret(cell: Any) -> bool:
+    return _SECRET.search(_INVISIBLE.sub("", _text(cell))) is not None
 
 
 def _is_number(cell: Any) -> bool:
@@ -442,25 +488,33 @@ def _plain(cell: Any) -> str:
 def _read_label(cell: Any) -> str:
     if _is_number(cell):
         raise _Wrong(_PLAIN_TEXT)
-    return _INVISIBLE.sub("", _plain(cell)).strip()
+    # Labels are compared as text, so one that looks the same must be the same.
+    return " ".join(_INVISIBLE.sub("", _plain(cell)).split())
 
 
 def _read_id(cell: Any) -> str:
     if _is_number(cell):
         raise _Wrong(_PLAIN_TEXT)
     text = _plain(cell)
-    if _INVISIBLE.search(text) or re.search(r"\s", text):
+    if _INVISIBLE.search(str(cell)) or re.search(r"\s", text):
         raise _Wrong("holds a space or an invisible character; copy the id again")
+    return text
+
+
+def _read_email(cell: Any) -> str:
+    text = _plain(cell).lower()
+    if _INVISIBLE.search(text):
+        raise _Wrong("holds an invisible character; type it again")
     return text
 
 
 def _read_date(cell: Any) -> str:
     if _is_number(cell):
-        if cell != int(cell) or not 0 < cell < 2_958_466:
+        if not float(cell).is_integer() or not 0 < cell < 2_958_466:
             raise _Wrong("is not a whole day; write it as 2026-01-31")
         return (_SERIAL_START + timedelta(days=int(cell))).isoformat()
     text = _plain(cell)
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         raise _Wrong("is not a date that means the same everywhere; write it as 2026-01-31")
     try:
         return date.fromisoformat(text).isoformat()
@@ -469,8 +523,9 @@ def _read_date(cell: Any) -> str:
 
 
 def _read_month(cell: Any) -> str:
-    if isinstance(cell, str) and re.fullmatch(r"\s*\d{4}-(0[1-9]|1[0-2])\s*", cell):
-        return cell.strip()
+    text = _plain(cell)
+    if re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
+        return text
     try:
         day = _read_date(cell)
     except _Wrong:
@@ -481,7 +536,7 @@ def _read_month(cell: Any) -> str:
 
 
 def _decimal(cell: Any, text: str, advice: str) -> Decimal:
-    if not _is_number(cell) and not re.fullmatch(r"[+-]?\d{1,15}(\.\d+)?", text):
+    if not _is_number(cell) and not re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]+)?", text):
         raise _Wrong(advice)
     try:
         value = Decimal(repr(cell) if _is_number(cell) else text)
@@ -494,7 +549,7 @@ def _decimal(cell: Any, text: str, advice: str) -> Decimal:
 
 def _fixed(value: Decimal, decimals: int) -> str:
     if round(value, decimals) != value:
-        raise _Wrong(f"has more than {decimals} decimals")
+        raise _Wrong(f"has more than {decimals} decimals; round it")
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -514,7 +569,7 @@ _READERS: dict[Kind, Callable[[Any], str]] = {
     "label": _read_label,
     "text": _plain,
     "enum": lambda cell: _plain(cell).lower(),
-    "email": lambda cell: _plain(cell).lower(),
+    "email": _read_email,
     "date": _read_date,
     "month": _read_month,
     "percent": _read_percent,
@@ -523,7 +578,7 @@ _READERS: dict[Kind, Callable[[Any], str]] = {
 
 # --- the columns ---------------------------------------------------------------------------------------------------
 
-_EMAIL = re.compile(r"[^@\s,;<>()\[\]]+@[^@\s,;<>()\[\]]+\.[^@\s,;<>()\[\].]{2,}")
+_EMAIL = re.compile(r"[^@\s,;<>()\[\]]+@(?:[^@\s,;<>()\[\].]+\.)+[^@\s,;<>()\[\].]{2,}")
 
 
 def _check(test: Callable[[str], bool], error: str) -> pa.Check:
@@ -533,6 +588,7 @@ def _check(test: Callable[[str], bool], error: str) -> pa.Check:
 _CHECKS: dict[Kind, pa.Check] = {
     "email": _check(lambda text: _EMAIL.fullmatch(text) is not None, "is not an e-mail address"),
     "date": _check(lambda text: text >= _EARLIEST.isoformat(), f"is before {_EARLIEST}; leave it blank for always"),
+    "month": _check(lambda text: text >= f"{_EARLIEST:%Y-%m}", f"is before {_EARLIEST:%Y-%m}"),
     "percent": _check(lambda text: 0 < Decimal(text) <= 100, "must be above 0 and at most 100; write 60 for 60 %"),
     "money": _check(lambda text: Decimal(text) >= 0, "must not be negative"),
 }
@@ -549,13 +605,7 @@ def _check_columns(schema: TabSchema, drafts: Sequence[_Draft]) -> None:
     if not drafts:
         return
     frame = pd.DataFrame(
-        [
-            {
-                name: None if value == _REMOVED or any(r.startswith(f"{name} ") for r in draft.reasons) else value
-                for name, value in draft.cells.items()
-            }
-            for draft in drafts
-        ],
+        [{name: None if name in draft.unusable else value for name, value in draft.cells.items()} for draft in drafts],
         dtype=object,
     )
     rules = pa.DataFrameSchema(
@@ -573,37 +623,36 @@ def _check_columns(schema: TabSchema, drafts: Sequence[_Draft]) -> None:
     except pandera.errors.SchemaErrors as errors:
         cases = errors.failure_cases
         for index, column, check in zip(cases["index"], cases["column"], cases["check"], strict=True):
-            drafts[int(index)].reasons.append(f"{column} {check}")
+            drafts[int(index)].reject(f"{column} {check}", column)
     for draft in drafts:
         blank = [c.name for c in schema.columns if c.filled and draft.cells[c.name] is None]
         if blank:
-            draft.reasons.append(f"{_list(blank)} must be filled in")
+            draft.reject(f"{_list(blank)} must be filled in", *blank)
 
 
-def _check_rows(tab: str, drafts: Iterable[_Draft]) -> None:
-    """What can be said of a row alone."""
+def _check_rows(drafts: Iterable[_Draft]) -> None:
+    """What can be said of a row alone, as far as its cells can be used."""
     for draft in drafts:
-        if draft.reasons:
-            continue
         cells = draft.cells
-        if draft.end <= draft.first:
-            draft.reasons.append(
-                "effective_to must be after effective_from; it is the first day the row no longer holds"
-            )
-        if tab == "key_mapping":
+        if draft.has("effective_from", "effective_to") and draft.end <= draft.first:
+            draft.reject("effective_to must be after effective_from; it is the first day the row no longer holds")
+        if draft.has("vendor", "principal_type"):
             vendor, kind = str(cells["vendor"]), str(cells["principal_type"])
             if kind not in _PRINCIPALS[vendor]:
-                draft.reasons.append(
-                    f"principal_type {kind} does not exist at {vendor}; it has {_list(_PRINCIPALS[vendor])}"
-                )
-            if kind == "user" and not _EMAIL.fullmatch(str(cells["principal_id"])):
-                draft.reasons.append("principal_id of a user is the e-mail address")
-            names_somebody = cells["person_email"] or cells["team"] or cells["cost_center"]
-            if not names_somebody:
-                draft.reasons.append("it names nobody: fill in person_email, or team and cost_center")
+                draft.reject(f"principal_type {kind} does not exist at {vendor}; it has {_list(_PRINCIPALS[vendor])}")
+        if draft.has("principal_type", "principal_id"):
+            is_user, named = cells["principal_type"] == "user", str(cells["principal_id"])
+            if is_user and not _EMAIL.fullmatch(named):
+                draft.reject("principal_id of a user is the e-mail address")
+        if draft.has("principal_id", "person_email", "team", "cost_center"):
+            somebody = cells["person_email"] or cells["team"] or cells["cost_center"]
+            if not somebody:
+                draft.reject("it names nobody: fill in person_email, or team and cost_center")
 
 
 # --- rows together ------------------------------------------------------------------------------------------------
+
+_NAMED_ROWS = 5
 
 
 def _drop_duplicates(drafts: Iterable[_Draft], warnings: list[str]) -> None:
@@ -613,7 +662,7 @@ def _drop_duplicates(drafts: Iterable[_Draft], warnings: list[str]) -> None:
             continue
         first = seen.setdefault(tuple(draft.cells.values()), draft.row_no)
         if first != draft.row_no:
-            draft.reasons.append(f"exact duplicate of row {first}; remove one of them")
+            draft.reject(f"exact duplicate of row {first}; remove one of them")
             warnings.append(f"row {draft.row_no} repeats row {first}")
 
 
@@ -625,42 +674,53 @@ def _check_overlaps(schema: TabSchema, drafts: Sequence[_Draft], warnings: list[
     for group in groups.values():
         remaining = group
         # A rejected row may have completed others' shares on other days, so the rest is judged again.
-        while wrong := _first_wrong_day(remaining):
-            for draft in wrong:
-                others = [other.row_no for other in wrong if other is not draft]
-                draft.reasons.append(_overlap_reason(draft, wrong, others))
-            remaining = [draft for draft in remaining if draft not in wrong]
+        while wrong := _not_whole(remaining):
+            for draft, reason in wrong:
+                draft.reject(reason)
+            remaining = [draft for draft in remaining if not draft.reasons]
         _warn_of_gaps(remaining, warnings)
 
 
-def _first_wrong_day(group: Sequence[_Draft]) -> list[_Draft]:
-    """The rows active on the earliest day on which they do not make exactly one whole."""
-    for day in sorted({draft.first for draft in group}):
+def _not_whole(group: Sequence[_Draft]) -> list[tuple[_Draft, str]]:
+    """The rows active on any day on which the group does not make exactly one whole, with the first such day's reason.
+
+    All days are judged before a row goes, so that of three rows in a chain the last is not saved by the first.
+    """
+    reasons: dict[int, str] = {}
+    # Between these days nothing changes.
+    for day in sorted({draft.first for draft in group} | {draft.end for draft in group}):
         active = [draft for draft in group if draft.first <= day < draft.end]
-        if sum((_share(draft) for draft in active), Decimal(0)) != 100:
-            return active
-    for day in sorted({draft.end for draft in group} - {date.max}):
-        active = [draft for draft in group if draft.first <= day < draft.end]
-        if active and sum((_share(draft) for draft in active), Decimal(0)) != 100:
-            return active
-    return []
+        if active and sum(map(_share, active)) != 100:
+            for draft in active:
+                if draft.row_no not in reasons:
+                    reasons[draft.row_no] = _overlap_reason(draft, active, day)
+    return [(draft, reasons[draft.row_no]) for draft in group if draft.row_no in reasons]
 
 
 def _share(draft: _Draft) -> Decimal:
     return Decimal(draft.cells.get("share_pct") or "100")
 
 
-def _overlap_reason(draft: _Draft, wrong: Sequence[_Draft], others: Sequence[int]) -> str:
-    rows = _list([f"row {row_no}" for row_no in others]) if others else ""
-    if all(_share(other) == 100 for other in wrong):
+def _overlap_reason(draft: _Draft, active: Sequence[_Draft], day: date) -> str:
+    others = _rows([other.row_no for other in active if other is not draft])
+    if all(_share(other) == 100 for other in active):
         if "effective_from" not in draft.cells:
-            return f"says the same thing twice, with {rows}; keep one"
-        return f"overlaps in time with {rows}; end one before the other begins"
-    total = sum((_share(other) for other in wrong), Decimal(0))
-    day = max(other.first for other in wrong)
+            return f"says the same thing twice, with {others}; keep one"
+        return f"overlaps in time with {others}; end one before the other begins"
+    total = sum(map(_share, active), Decimal(0))
+    together = f" together with {others}" if others else ""
     since = f" on {day}" if day > date.min else ""
-    together = f" together with {rows}" if others else ""
-    return f"shares{together} add up to {total.normalize():f} % instead of 100 %{since}"
+    # What a cell shown as 60 % really holds is 0.6.
+    advice = "; format the column as a number and write 60 for 60 %" if total <= 1 else ""
+    return f"usable shares{together} add up to {total.normalize():f} % instead of 100 %{since}{advice}"
+
+
+def _rows(row_nos: Sequence[int]) -> str:
+    """Rows by number, no more of them than can be read."""
+    named = [f"row {row_no}" for row_no in row_nos[:_NAMED_ROWS]]
+    if len(row_nos) > _NAMED_ROWS:
+        named.append(f"{len(row_nos) - _NAMED_ROWS} more")
+    return _list(named) if named else ""
 
 
 def _warn_of_gaps(group: Sequence[_Draft], warnings: list[str]) -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import jwt
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_usage_assets.gateway import PermanentFailure, TransientFailure
+from ai_usage_assets.gateway import MalformedResponse, PermanentFailure, TransientFailure
+from ai_usage_assets.secrets import SecretError
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.vendors.key_mapping import TABS, MappingSheet, TabMissing, TabSnapshot, check_tab
+from ai_usage_assets.vendors.key_mapping import (
+    TABS,
+    MappingSheet,
+    TabMissing,
+    TabSnapshot,
+    _ambient_credentials,
+    check_tab,
+)
+from ai_usage_assets_tests.http_server import Reply, serving
 
 TODAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
@@ -114,9 +128,15 @@ def test_a_blank_share_is_all_of_it() -> None:
         ({"person_email": "jane.example.com"}, "not an e-mail"),
         ({"person_email": "jane@@example.com"}, "not an e-mail"),
         ({"person_email": "jane@example"}, "not an e-mail"),
+        ({"person_email": "jane@acme..test"}, "not an e-mail"),
+        ({"person_email": "jane doe@example.com"}, "not an e-mail"),
+        ({"person_email": "ja\u200bne@example.com"}, "invisible character"),
         ({"effective_from": "1/2/2026"}, "2026-01-31"),
         ({"effective_from": "2026-02-30"}, "calendar"),
         ({"effective_from": 46023.5}, "whole day"),
+        ({"effective_from": float("nan")}, "whole day"),
+        ({"effective_from": float("inf")}, "whole day"),
+        ({"effective_to": "\u0662\u0660\u0662\u0666-01-01"}, "2026-01-31"),
         ({"effective_from": "2022-12-31"}, "before 2023-01-01"),
         ({"effective_from": True}, "check box"),
         ({"effective_from": "2026-02-01", "effective_to": "2026-02-01"}, "effective_to must be after"),
@@ -129,6 +149,8 @@ def test_a_blank_share_is_all_of_it() -> None:
         ({"team": 7}, "plain text"),
         ({"team": "#REF!"}, "formula"),
         ({"note": "#N/A"}, "formula"),
+        ({"team": "Loading..."}, "formula"),
+        ({"team": True}, "check box"),
         ({"team": "", "cost_center": ""}, "names nobody"),
     ],
 )
@@ -144,6 +166,10 @@ def test_a_wrong_mapping_row_is_rejected_with_what_to_do(changed: Row, says: str
         ("people", person(cost_center=4711), "plain text"),
         ("budgets", budget(month="November"), "2026-01"),
         ("budgets", budget(month="2026-11-15"), "day within a month"),
+        ("budgets", budget(month="1926-11"), "before 2023-01"),
+        ("budgets", budget(month="#REF!"), "formula"),
+        ("budgets", budget(cost_center="\u200b"), "cost_center must be filled in"),
+        ("budgets", budget(budget_usd=0.1234567891), "more than 9 decimals; round it"),
         ("budgets", budget(budget_usd="1,200.50"), "separators"),
         ("budgets", budget(budget_usd="$1200"), "separators"),
         ("budgets", budget(budget_usd=-1), "negative"),
@@ -179,6 +205,22 @@ def test_several_reasons_are_all_told() -> None:
     """A row with three mistakes needs one visit to the sheet, not three."""
     told = reason("key_mapping", mapping(vendor="x", person_email="nobody", effective_from="soon"))
     assert all(name in told for name in ("vendor", "person_email", "effective_from"))
+    told = reason("key_mapping", mapping(vendor="cursor", effective_from="soon", team="", cost_center=""))
+    assert all(text in told for text in ("does not exist at cursor", "effective_from", "names nobody"))
+
+
+def test_what_cannot_be_seen_makes_no_other_label() -> None:
+    """Zero-width characters and doubled spaces do not make a second team of the same name."""
+    row = mapping(team="\u200bData\u00a0 Plat\u00adform ", cost_center="\ufeff")
+    assert cells(check("key_mapping", row))["team"] == "Data Platform"
+    assert cells(check("key_mapping", row))["cost_center"] is None
+
+
+def test_a_team_or_a_cost_center_alone_is_enough() -> None:
+    """What a row leaves blank stays blank."""
+    assert reason("key_mapping", mapping(team="")) == ""
+    assert reason("key_mapping", mapping(cost_center="")) == ""
+    assert reason("key_mapping", mapping(team="", cost_center="", person_email="jane@example.com")) == ""
 
 
 # --- what must not be kept -------------------------------------------------------------------------------------------
@@ -196,9 +238,21 @@ def test_a_secret_is_neither_kept_nor_told(column: str) -> None:
     assert SECRET not in str(snapshot)
 
 
-def test_an_id_of_a_key_is_no_secret() -> None:
-    """apikey_ ids are what the sheet is for."""
-    assert reason("key_mapping", mapping()) == ""
+@pytest.mark.parametrize(
+    "secret",
+    ["crsr_" + "0af1" * 16, "key_" + "0af1" * 16, "sk-" + "x9Y8" * 10, SECRET[:9] + "\u200b" + SECRET[9:]],
+)
+def test_every_kind_of_key_is_a_secret(secret: str) -> None:
+    """Keys of both vendors are known by their form, also in the middle of a sentence or with something between."""
+    snapshot = check("key_mapping", mapping(note=f"the key is {secret}, do not tell"))
+    assert "looks like a secret" in str(snapshot.rows[0].reject_reason)
+    assert cells(snapshot)["note"] == "[removed: looks like a secret]"
+
+
+@pytest.mark.parametrize("note", [KEY, "sk-ant-api03-R2D...igAA", "see key-rotation-and-ownership-guideline"])
+def test_ids_hints_and_words_are_no_secrets(note: str) -> None:
+    """apikey_ ids are what the sheet is for; the vendor's short hint of a key and plain words are harmless."""
+    assert reason("key_mapping", mapping(note=note)) == ""
 
 
 def test_reasons_and_warnings_hold_no_email() -> None:
@@ -224,6 +278,31 @@ def test_overlapping_rows_are_both_rejected() -> None:
     )
     assert "row 3" in str(snapshot.rows[0].reject_reason)
     assert "row 2" in str(snapshot.rows[1].reject_reason)
+
+
+def test_of_a_chain_of_overlaps_every_row_is_rejected() -> None:
+    """The third row overlaps the second, whether or not the second is already out because of the first."""
+    snapshot = check(
+        "key_mapping",
+        mapping(effective_to="2026-03-01", team="A"),
+        mapping(effective_from="2026-02-01", effective_to="2026-05-01", team="B"),
+        mapping(effective_from="2026-04-01", team="C"),
+    )
+    assert len(snapshot.rejected) == 3
+    assert "row 3" in str(snapshot.rows[2].reject_reason)
+
+
+def test_a_reason_names_a_few_rows_and_counts_the_rest() -> None:
+    """Forty rows for one principal do not make forty reasons of forty numbers."""
+    snapshot = check("key_mapping", *(mapping(team=f"T{n}") for n in range(40)))
+    assert len(snapshot.rejected) == 40
+    assert "row 3, row 4, row 5, row 6, row 7 and 34 more" in str(snapshot.rows[0].reject_reason)
+
+
+def test_seat_prices_overlap_by_vendor_and_plan() -> None:
+    """One plan has one price at a time; another vendor's plan of the same name is another plan."""
+    assert len(check("seat_prices", price(), price(monthly_price_usd=32)).rejected) == 2
+    assert check("seat_prices", price(), price(vendor="anthropic"), price(plan="Pro")).rejected == ()
 
 
 def test_adjacent_intervals_do_not_overlap() -> None:
@@ -263,10 +342,18 @@ def test_shares_count_on_each_day() -> None:
         mapping(share_pct=60, effective_to="2026-06-01", team="A"),
         mapping(share_pct=40, effective_to="2026-05-01", team="B"),
     ]
-    assert len(check("key_mapping", *rows).rejected) == 2
+    snapshot = check("key_mapping", *rows)
+    assert len(snapshot.rejected) == 2
+    assert "60 % instead of 100 % on 2026-05-01" in str(snapshot.rows[0].reject_reason)
     rows[1]["effective_to"] = "2026-06-01"
     rows.append(mapping(effective_from="2026-06-01", team="C"))
     assert check("key_mapping", *rows).rejected == ()
+
+
+def test_shares_from_a_percent_column_are_explained() -> None:
+    """A cell that shows 60 % may hold 0.6; the reason says how to mend that."""
+    snapshot = check("key_mapping", mapping(share_pct=0.6, team="A"), mapping(share_pct=0.4, team="B"))
+    assert "format the column as a number" in str(snapshot.rows[0].reject_reason)
 
 
 def test_a_rejected_partner_breaks_the_rest() -> None:
@@ -378,15 +465,34 @@ def test_the_digest_is_of_the_content() -> None:
     assert one.digest != check("budgets", budget(), budget(month="2026-12", budget_usd=1)).digest
 
 
+def test_columns_that_are_not_ours_make_no_rows() -> None:
+    """A column of unticked boxes down to the end of the sheet is not a thousand wrong rows."""
+    header = [*TABS["budgets"].names, "Approved"]
+    values = [header, ["2026-11", "CC-1", 5, True], ["", "", "", False], ["", "", "", False]]
+    snapshot = check_tab("budgets", values, last_good_row_count=None, today=TODAY)
+    assert [row.row_no for row in snapshot.rows] == [2]
+    assert b"true" not in snapshot.rows[0].payload
+
+
+def test_columns_with_a_usual_answer_may_be_absent() -> None:
+    """Without note, share_pct and effective_to a mapping is for all of it, for good."""
+    header = ["vendor", "principal_type", "principal_id", "person_email", "team", "cost_center", "effective_from"]
+    row = ["anthropic", "api_key", KEY, "", "Platform", "CC-1", "2026-01-01"]
+    snapshot = check_tab("key_mapping", [header, row], last_good_row_count=None, today=TODAY)
+    assert snapshot.rejected == ()
+    found = cells(snapshot)
+    assert (found["share_pct"], found["effective_to"], found["note"]) == ("100", None, None)
+
+
 _CELL = st.one_of(
     st.none(), st.booleans(), st.integers(-10, 60_000), st.floats(allow_nan=True, allow_infinity=True),
     st.sampled_from(["", " ", "anthropic", "cursor", "user", "api_key", "a@b.cd", "2026-01-31", "50", "100%", "#REF!"]),
     st.just(SECRET),
-    st.text(max_size=12),
+    st.text(st.characters(exclude_categories=("Cc", "Cf", "Cs")), max_size=12),
 )  # fmt: skip
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=90, deadline=None)
 @given(st.sampled_from(sorted(TABS)), st.lists(st.lists(_CELL, max_size=10), max_size=8))
 def test_no_cells_can_break_it(tab: str, rows: list[list[Any]]) -> None:
     """Whatever stands in the cells, each non-blank row comes out exactly once, used or with a reason."""
@@ -395,6 +501,15 @@ def test_no_cells_can_break_it(tab: str, rows: list[list[Any]]) -> None:
     filled = [n for n, row in enumerate(values[1:], 2) if any(str(cell).strip() for cell in row if cell is not None)]
     assert [row.row_no for row in snapshot.rows] == filled
     assert SECRET not in str(snapshot)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(TABS)), st.lists(st.lists(_CELL, max_size=5), max_size=4))
+def test_no_header_can_break_it(tab: str, values: list[list[Any]]) -> None:
+    """Whatever stands where the header should be, the tab is refused with a reason that holds none of it."""
+    snapshot = check_tab(tab, values, last_good_row_count=None, today=TODAY)
+    assert snapshot.refused
+    assert SECRET not in snapshot.refused
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -436,6 +551,101 @@ def test_a_sheet_that_cannot_be_read_says_what_to_do() -> None:
         simulator.switches.faults.html_200.add("sheets")
         with pytest.raises(TransientFailure, match="HTML"):
             MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False, clock=_NoWait()).read()
+
+
+def _sheet(url: str, spreadsheet_id: str = "1AbC-d_E") -> MappingSheet:
+    return MappingSheet(spreadsheet_id, url, pacing=False, clock=_NoWait())
+
+
+def _ranges(*tabs: list[list[Any]] | None) -> Reply:
+    """Google's answer for these tabs; None has no values."""
+    found = [{"range": "A1:Z9", "majorDimension": "ROWS"} | ({"values": rows} if rows else {}) for rows in tabs]
+    return Reply(body=json.dumps({"spreadsheetId": "1AbC-d_E", "valueRanges": found}).encode())
+
+
+def _refusal(status: int, message: str) -> Reply:
+    return Reply(status, json.dumps({"error": {"code": status, "message": message}}).encode())
+
+
+def test_the_request_asks_for_types_and_all_tabs() -> None:
+    """Numbers must come as numbers: only so a damaged id can be told; empty tabs and short rows come as they are."""
+    with serving(
+        _ranges([["vendor", "principal_type"], ["cursor"]], None, [["month"], [46327, "CC-1"]], None)
+    ) as script:
+        values = _sheet(script.url).read()
+    assert values == {
+        "key_mapping": [["vendor", "principal_type"], ["cursor"]],
+        "people": [],
+        "budgets": [["month"], [46327, "CC-1"]],
+        "seat_prices": [],
+    }
+    (seen,) = script.seen
+    assert (seen.method, seen.path) == ("GET", "/v4/spreadsheets/1AbC-d_E/values:batchGet")
+    assert [value for name, value in seen.query if name == "ranges"] == [f"'{tab}'" for tab in TABS]
+    assert ("valueRenderOption", "UNFORMATTED_VALUE") in seen.query
+    assert ("majorDimension", "ROWS") in seen.query
+    assert "authorization" not in seen.headers
+
+
+def test_a_busy_sheet_is_asked_again() -> None:
+    """A used-up budget per minute is waited for."""
+    with serving(_refusal(429, "Quota exceeded"), _ranges(None, None, None, None)) as script:
+        assert _sheet(script.url).read() == dict.fromkeys(TABS, [])
+    assert len(script.seen) == 2
+
+
+def test_an_uploaded_workbook_is_not_four_missing_tabs() -> None:
+    """Only Google's word for a range that is not there means a missing tab; other refusals are about the file."""
+    with serving(_refusal(400, "This operation is not supported for this document")) as script:
+        with pytest.raises(PermanentFailure, match="uploaded workbook"):
+            _sheet(script.url).read()
+    assert len(script.seen) == 1
+
+
+def test_an_answer_for_fewer_tabs_is_no_answer() -> None:
+    """Tabs are told apart by their order, so none may be left out."""
+    with serving(_ranges(None, None, None)) as script, pytest.raises(MalformedResponse, match="3 ranges came for 4"):
+        _sheet(script.url).read()
+
+
+def test_the_address_of_the_sheet_is_as_good_as_its_id() -> None:
+    """People paste what the browser shows; anything else ends in the advice for an unknown id."""
+    with serving(_ranges(None, None, None, None)) as script:
+        _sheet(script.url, "https://docs.google.com/spreadsheets/d/1AbC-d_E/edit#gid=0").read()
+    assert script.seen[0].path == "/v4/spreadsheets/1AbC-d_E/values:batchGet"
+    with serving(_refusal(404, "Requested entity was not found.")) as script:
+        with pytest.raises(PermanentFailure, match="AI_USAGE_SHEET_ID"):
+            _sheet(script.url, "my sheet?/../x").read()
+
+
+def test_the_ambient_credentials_may_only_read_sheets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service account's token is asked for with the one scope that is needed, and names who pays for the quota."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    with serving(Reply(body=b'{"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}')) as script:
+        account = {
+            "type": "service_account",
+            "project_id": "acme",
+            "client_email": "usage@example.com",
+            "private_key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+            "token_uri": script.url,
+        }
+        (tmp_path / "account.json").write_text(json.dumps(account))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+        monkeypatch.setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "acme-tools")
+        headers = _ambient_credentials()
+    assert headers["authorization"] == "Bearer a-token"
+    assert headers["x-goog-user-project"] == "acme-tools"
+    claims = jwt.decode(
+        script.seen[0].body.decode().split("assertion=")[1].split("&")[0], options={"verify_signature": False}
+    )
+    assert claims["scope"] == "https://www.googleapis.com/auth/spreadsheets.readonly"
+
+
+def test_absent_credentials_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody should have to know what ADC is."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "nowhere.json"))
+    with pytest.raises(SecretError, match="gcloud auth application-default login"):
+        _ambient_credentials()
 
 
 class _NoWait:
