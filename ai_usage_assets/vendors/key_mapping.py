@@ -15,7 +15,6 @@ from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from typing import Any, Literal
-from urllib.parse import quote
 
 import msgspec
 import pandas as pd
@@ -32,6 +31,7 @@ NAME = "sheets"
 
 _SCOPE = "https://www.googleapis.com/auth/spreadsheets.readonly"
 _VALUES = "/v4/spreadsheets/{spreadsheet_id}/values:batchGet"
+_CHECK_ID = "Check AI_USAGE_SHEET_ID: it is the part of the sheet's address between /d/ and /edit."
 
 # --- the tabs ------------------------------------------------------------------------------------------------------
 
@@ -207,8 +207,7 @@ class MappingSheet:
 
     def __init__(self, spreadsheet_id: str, base_url: str, *, pacing: bool = True, clock: Clock | None = None) -> None:
         address = re.search(r"/spreadsheets/d/([^/]+)", spreadsheet_id)
-        # Quoted, so that whatever else was pasted ends in Google's 404 and its advice.
-        self._spreadsheet_id = quote(address[1] if address else spreadsheet_id.strip(), safe="")
+        self._spreadsheet_id = address[1] if address else spreadsheet_id
         self._gateway = Gateway(
             NAME,
             base_url,
@@ -229,18 +228,31 @@ class MappingSheet:
 
         Only when a tab is missing are the tabs asked for one by one. Raises Failure or SecretError.
         """
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self._spreadsheet_id):
+            raise PermanentFailure(
+                NAME,
+                f"GET {_VALUES}",
+                detail="the id of the spreadsheet holds what no id holds; nothing was sent",
+                next_step=_CHECK_ID,
+                attempts=0,
+            )
         try:
             return dict(zip(TABS, self._values(list(TABS)), strict=True))
         except PermanentFailure as failure:
-            if not _says_missing(failure):
+            if failure.status != 400:
                 raise
-        return {tab: self._one(tab) for tab in TABS}
+            found = {tab: self._one(tab) for tab in TABS}
+            if all(isinstance(values, TabMissing) for values in found.values()):
+                # About the file, not about a tab: an uploaded workbook, for one, is not a Google sheet.
+                raise
+            return found
 
     def _one(self, tab: str) -> list[list[Any]] | TabMissing:
         try:
             return self._values([tab])[0]
         except PermanentFailure as failure:
-            if not _says_missing(failure):
+            # Google's answer to a range on a tab that does not exist; its wording is not documented.
+            if failure.status != 400:
                 raise
             return TabMissing()
 
@@ -260,14 +272,6 @@ class MappingSheet:
                 next_step="Run it again; the last good version of the sheet serves on.",
             )
         return [found.get("values", []) for found in ranges]
-
-
-def _says_missing(failure: PermanentFailure) -> bool:
-    """Whether this is Google's answer to a range on a tab that does not exist.
-
-    Other 400s are about the whole file: an uploaded workbook, for one, is not a Google sheet.
-    """
-    return failure.status == 400 and "unable to parse range" in failure.detail.lower()
 
 
 def _ambient_credentials() -> dict[str, str]:
@@ -293,7 +297,10 @@ def _ambient_credentials() -> dict[str, str]:
 def _hint(status: int, path: str) -> str | None:
     match status:
         case 400:
-            return "Check that the file is a Google sheet; an uploaded workbook must be saved as one first."
+            return (
+                "Check that the file is a Google sheet (an uploaded workbook must be saved as one) and has the tabs "
+                f"{_list(tuple(TABS))}."
+            )
         case 401:
             return "Renew the Google credentials (`gcloud auth application-default login`)."
         case 403:
@@ -302,7 +309,7 @@ def _hint(status: int, path: str) -> str | None:
                 "API in its project."
             )
         case 404:
-            return "Check AI_USAGE_SHEET_ID: it is the part of the sheet's address between /d/ and /edit."
+            return _CHECK_ID
         case _:
             return None
 
@@ -311,7 +318,7 @@ def _hint(status: int, path: str) -> str | None:
 
 # A tab that lost this much at once was filtered, sorted apart or cleared by mistake.
 _LARGEST_LOSS = 0.3
-_SMALLEST_LOSS_ROWS = 3
+_SMALLEST_LOSS_ROWS = 2
 
 
 def check_tab(
