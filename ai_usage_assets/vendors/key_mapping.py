@@ -517,7 +517,8 @@ def _read_email(cell: Any) -> str:
 
 def _read_date(cell: Any) -> str:
     if _is_number(cell):
-        if not float(cell).is_integer() or not 0 < cell < 2_958_466:
+        # Bounds first: only what is within them can be made whole.
+        if not 0 < cell < 2_958_466 or cell != int(cell):
             raise _Wrong("is not a whole day; write it as 2026-01-31")
         return (_SERIAL_START + timedelta(days=int(cell))).isoformat()
     text = _plain(cell)
