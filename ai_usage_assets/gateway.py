@@ -521,9 +521,6 @@ def _pieces(credential: str) -> list[str]:
     return sorted({piece for piece in pieces if len(piece) >= 6}, key=len, reverse=True)
 
 
-_TELLING = ("error", "message", "detail", "details", "error_code", "code", "errors")
-
-
 class _Details(msgspec.Struct):
     error_code: str | None = None
 

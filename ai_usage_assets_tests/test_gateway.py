@@ -482,7 +482,7 @@ def test_nobody_listens() -> None:
 def test_slow_servers_do_not_hold_a_run(kind: Any) -> None:
     """Neither silence nor a body that drips in for ever lasts longer than an attempt may."""
     started = time.monotonic()
-    failure, script, _ = failure_of(Reply(goes_wrong=kind), patience=Patience(max_attempts=2, attempt_seconds=0.15))
+    failure, script, _ = failure_of(Reply(goes_wrong=kind), patience=Patience(max_attempts=2, attempt_seconds=0.1))
     assert type(failure) is TransientFailure
     assert "in time" in failure.detail
     assert len(script.seen) == 2

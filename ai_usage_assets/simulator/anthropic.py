@@ -49,11 +49,37 @@ _FILTERS = {
     "context_windows": {"0-200k", "200k-1M"},
     "inference_geos": {"global", "us", "not_available"},
     "speeds": {"fast", "standard"},
+    "products": {
+        "chat",
+        "chat_cowork_unified",
+        "claude_code",
+        "claude_console",
+        "claude_design",
+        "claude_in_chrome",
+        "claude_tag",
+        "cowork",
+        "managed_agents_api",
+        "message_batches_api",
+        "messages_api",
+        "office_agent",
+    },
+    "claude_tag_categories": {"dm", "engaged", "monitoring", "proactive", "scheduled"},
 }
 _FOREIGN_FILTERS = (
     "agent_ids", "deployment_ids", "environment_ids", "session_ids", "user_profile_ids", "slack_channel_ids",
     "claude_tag_user_ids", "claude_tag_categories", "rbac_group_ids", "organization_ids",
 )  # fmt: skip
+# Filters of the classic usage report and what they look at; one of them is in the singular.
+_CLASSIC_FILTERS = {
+    "account_ids": "account_id",
+    "api_key_ids": "api_key_id",
+    "context_window": "context_window",
+    "inference_geos": "inference_geo",
+    "models": "model",
+    "service_account_ids": "service_account_id",
+    "service_tiers": "service_tier",
+    "workspace_ids": "workspace_id",
+}
 
 
 class _Refused(Exception):
@@ -126,13 +152,14 @@ class AnthropicAPI:
 
     def _route(self, request: Request) -> dict[str, Any]:
         answer = self._find(request)
-        given = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
-        if given != self._key or self._switches.unauthorized:
+        given = request.headers.get("x-api-key")
+        bearer = request.headers.get("authorization")
+        if (given != self._key and bearer != f"Bearer {self._key}") or self._switches.unauthorized:
             raise _Refused(401, "authentication_error", "invalid x-api-key")
         path = request.path.removeprefix(_ROOT)
         if path.startswith("/service_accounts"):
             raise _Refused(403, "permission_error", "Admin API keys may not list service accounts.")
-        if self._switches.enterprise_key and not path.startswith(("/analytics/", "/users", "/me")):
+        if self._switches.enterprise_key and not path.startswith(("/analytics/", "/users", "/invites", "/me")):
             message = "This endpoint is not available for your organization type."
             raise _Refused(400, "invalid_request_error", message, "organization_type_not_supported")
         if request.headers.get("anthropic-version") not in ("2023-06-01", "2026-10-21"):
@@ -159,7 +186,7 @@ class AnthropicAPI:
                     "name": self._ledger.organisation.name,
                 }
             case ["users"]:
-                return lambda request: _directory(request, self._users(), ("id",))
+                return lambda request: _directory(request, self._users(request), ("id",))
             case ["api_keys"]:
                 return lambda request: _directory(request, self._api_keys(request), ("id",))
             case ["workspaces"]:
@@ -167,7 +194,7 @@ class AnthropicAPI:
             case ["workspaces", workspace_id, "members"]:
                 return lambda request: _directory(request, self._members(workspace_id), ("user_id",))
             case ["invites"]:
-                return lambda request: _directory(request, self._invites(), ("id",))
+                return lambda request: _directory(request, self._invites(request), ("id",))
             case ["service_accounts"]:
                 return lambda request: {}
         raise _Refused(404, "not_found_error", "Not found")
@@ -193,7 +220,7 @@ class AnthropicAPI:
                 raise _Refused(
                     410, "invalid_request_error", "page: this cursor has expired because the data was refreshed"
                 )
-        if self._switches.empty_export:
+        if self._switches.empty_export or query.first >= _export_at(self._now()):
             return {
                 "data": [],
                 "has_more": False,
@@ -205,7 +232,8 @@ class AnthropicAPI:
         page = combinations[offset : offset + query.limit]
         more = offset + query.limit < len(combinations)
         return {
-            "data": [row for rows in page for row in rows],
+            # Dropped from the page, not before it: a page may be short, or empty with more to come.
+            "data": [row for rows in page for row in rows if not (query.exclude_deleted and _is_deleted(row))],
             "has_more": more,
             "next_page": _cursor(query.fingerprint, offset + query.limit, export) if more else None,
             # Each export reaches a little further than the one before.
@@ -220,7 +248,7 @@ class AnthropicAPI:
             return self._projections[name]
         groups: dict[tuple[Any, ...], list[Usage]] = defaultdict(list)
         for piece in self._visible(query.first, query.end):
-            if query.keeps(piece, self._rendered(piece.actor)):
+            if query.keeps(piece):
                 bucket = _floor(piece.at, query.bucket) if query.bucket else query.first
                 groups[(bucket, *(_dimension(piece, name) for name in query.dimensions))].append(piece)
         combinations = []
@@ -239,8 +267,9 @@ class AnthropicAPI:
                 if family == "cost"
                 else [_usage_row(bounds, group, pieces)]
             )
-            combinations.append((query.sort_key(bucket, pieces), rows))
-        combinations.sort(key=lambda item: item[0], reverse=query.descending)
+            if rows:
+                combinations.append((query.sort_key(bucket, pieces), rows))
+        combinations.sort(key=lambda item: item[0])
         result = [rows for _, rows in combinations]
         self._projections[name] = result
         while len(self._projections) > 32:
@@ -276,13 +305,12 @@ class AnthropicAPI:
 
     # --- the classic reports ---------------------------------------------------------------------------------------
 
-    def _buckets(self, request: Request, *, default: int, most: int) -> tuple[list[date], str | None]:
+    def _buckets(self, request: Request, end: datetime) -> tuple[list[date], str | None]:
         """The days of one page of a classic report, and the cursor of the next."""
         first = _instant(request.one("starting_at"), "starting_at")
-        end = _instant(request.one("ending_at"), "ending_at") if request.one("ending_at") else self._now()
         if end <= first:
             raise _bad("Invalid date range: ending date must be after starting date")
-        limit = _limit(request, default, most)
+        limit = _limit(request, 7, 31)
         cursor = request.one("page")
         start = first.date()
         if cursor:
@@ -298,21 +326,18 @@ class AnthropicAPI:
         more = "page_" + base64.b64encode(_z(following).encode()).decode() if following < end else None
         return days, more
 
+    def _ending(self, request: Request) -> datetime:
+        return _instant(request.one("ending_at"), "ending_at") if request.one("ending_at") else self._now()
+
     def _cost_report(self, request: Request) -> dict[str, Any]:
         if (request.one("bucket_width") or "1d") != "1d":
             raise _bad("bucket_width: only 1d is supported")
         groups = request.many("group_by")
         if set(groups) - {"workspace_id", "description"}:
             raise _bad("group_by[]: only workspace_id and description are supported")
-        # Only whole days: a window that reaches into today ends before it begins.
-        today = datetime.combine(self._now().date(), datetime.min.time(), UTC)
-        ending = _instant(request.one("ending_at"), "ending_at") if request.one("ending_at") else today
-        if min(ending, today) <= _instant(request.one("starting_at"), "starting_at"):
-            raise _bad("Invalid date range: ending date must be after starting date")
-        days, more = self._buckets(request, default=7, most=31)
-        data = [
-            {**_day_bounds(day), "results": self._cost_results(day, groups)} for day in days if day < self._now().date()
-        ]
+        # Only whole days that are over: a window inside today, or inside any one day, ends before it begins.
+        days, more = self._buckets(request, _floor(min(self._ending(request), self._now()), timedelta(days=1)))
+        data = [{**_day_bounds(day), "results": self._cost_results(day, groups)} for day in days]
         return {"data": data, "has_more": more is not None, "next_page": more}
 
     def _cost_results(self, day: date, groups: Sequence[str]) -> list[dict[str, Any]]:
@@ -334,7 +359,7 @@ class AnthropicAPI:
             results.append(
                 {
                     # Five decimals of a cent.
-                    "amount": f"{round(billed, -1) / 10**6:.5f}",
+                    "amount": _cents(round(billed, -1))[:-1],
                     "currency": "USD",
                     "workspace_id": workspace,
                     "description": _description(kind, counted, model_name) if described else None,
@@ -356,13 +381,18 @@ class AnthropicAPI:
         groups = request.many("group_by")
         if set(groups) - set(known):
             raise _bad("group_by[]: unknown dimension")
-        days, more = self._buckets(request, default=7, most=31)
+        wanted = {name: allowed for name in _CLASSIC_FILTERS if (allowed := request.many(name))}
+        days, more = self._buckets(request, self._ending(request))
         data = []
         for day in days:
             sums: dict[tuple[Any, ...], list[Usage]] = defaultdict(list)
             for piece in self._ledger.usage(day):
                 # Code execution has no tokens and is absent here.
-                if piece.model and piece.at <= self._now() - timedelta(minutes=5):
+                if (
+                    piece.model
+                    and piece.at <= self._now() - timedelta(minutes=5)
+                    and all(self._classic_value(piece, _CLASSIC_FILTERS[name]) in wanted[name] for name in wanted)
+                ):
                     sums[tuple(self._classic_value(piece, name) for name in groups)].append(piece)
             results = []
             for values, pieces in sums.items():
@@ -406,12 +436,16 @@ class AnthropicAPI:
             if piece.product == "claude_code" and piece.at <= self._now() - timedelta(hours=1):
                 records[(self._code_actor(piece, keys), piece.terminal)].append(piece)
         rows = [self._code_row(day, actor, terminal, pieces) for (actor, terminal), pieces in sorted(records.items())]
-        offset = _read_cursor(cursor)[1] if (cursor := request.one("page")) else 0
+        offset = 0
+        if cursor := request.one("page"):
+            asked, offset, _ = _read_cursor(cursor)
+            if asked != f"claude_code/{day}":
+                raise _bad("page: this cursor belongs to a request with other parameters")
         more = offset + limit < len(rows)
         return {
             "data": rows[offset : offset + limit],
             "has_more": more,
-            "next_page": _cursor("claude_code", offset + limit, day.isoformat()) if more else None,
+            "next_page": _cursor(f"claude_code/{day}", offset + limit, "") if more else None,
         }
 
     def _code_actor(self, piece: Usage, keys: dict[str, ApiKey]) -> tuple[str, str]:
@@ -462,9 +496,11 @@ class AnthropicAPI:
 
     # --- the directory ---------------------------------------------------------------------------------------------
 
-    def _users(self) -> list[dict[str, Any]]:
+    def _users(self, request: Request) -> list[dict[str, Any]]:
+        """Members of today, newest first."""
         today = self._now().date()
-        return [
+        email, roles = request.one("email"), request.many("roles")
+        users = [
             {
                 "id": person.user_id,
                 "type": "user",
@@ -476,17 +512,29 @@ class AnthropicAPI:
             for number, person in enumerate(self._ledger.organisation.people)
             if person.is_here(today)
         ]
+        return sorted(
+            (
+                user
+                for user in users
+                if (email is None or user["email"] == email.lower()) and (not roles or user["role"] in roles)
+            ),
+            key=lambda user: str(user["added_at"]),
+            reverse=True,
+        )
 
     def _api_keys(self, request: Request) -> list[dict[str, Any]]:
         status = request.one("status")
         if status not in (None, "active", "archived", "expired", "inactive"):
             raise _bad("status: must be active, archived, expired or inactive")
         classic = request.headers.get("anthropic-version") == "2023-06-01"
+        creator, workspace = request.one("created_by_user_id"), request.one("workspace_id")
         return [
             self._api_key(key, classic=classic)
             for key in self._ledger.organisation.keys
             # An unfiltered list leaves the archived ones out.
             if (key.status == status if status else key.status != "archived")
+            and creator in (None, key.created_by)
+            and workspace in (None, key.workspace_id)
         ]
 
     def _api_key(self, key: ApiKey, *, classic: bool) -> dict[str, Any]:
@@ -501,7 +549,7 @@ class AnthropicAPI:
             "name": key.name,
             "created_at": "2026-02-03T09:14:03.427722Z",
             "created_by": {"id": key.created_by, "type": "user"} if key.created_by else None,
-            "expires_at": None,
+            "expires_at": f"{key.until}T00:00:00Z" if key.status == "expired" else None,
             "partial_key_hint": "sk-ant-api03-...",
             "principal": principal,
             "scope": {"type": "workspace", "workspace_id": key.workspace_id},
@@ -511,6 +559,9 @@ class AnthropicAPI:
 
     def _workspaces(self, request: Request) -> list[dict[str, Any]]:
         archived, default = (request.one(name) == "true" for name in ("include_archived", "include_default"))
+        ids = request.many("ids")
+        if len(ids) > 100:
+            raise _bad("ids[]: at most 100")
         return [
             {
                 "id": workspace.id,
@@ -530,7 +581,9 @@ class AnthropicAPI:
                 "user_profile_id": None,
             }
             for workspace in self._ledger.organisation.workspaces
-            if (default or not workspace.is_default) and (archived or workspace.archived_on is None)
+            if (default or not workspace.is_default)
+            and (archived or workspace.archived_on is None)
+            and (not ids or workspace.id in ids)
         ]
 
     def _members(self, workspace_id: str) -> list[dict[str, Any]]:
@@ -551,8 +604,8 @@ class AnthropicAPI:
             if person.is_here(today) and (workspace.name == "Claude Code" or person.team_on(today) == "Research")
         ]
 
-    def _invites(self) -> list[dict[str, Any]]:
-        return [
+    def _invites(self, request: Request) -> list[dict[str, Any]]:
+        invites: list[dict[str, Any]] = [
             {
                 "id": identifier(self._ledger.seed, "invite_", "new"),
                 "type": "invite",
@@ -564,6 +617,14 @@ class AnthropicAPI:
                 "accepted_at": None,
                 "rbac_group_ids": [],
             }
+        ]
+        email, roles, statuses = request.one("email"), request.many("roles"), request.many("statuses")
+        return [
+            invite
+            for invite in invites
+            if (email is None or invite["email"] == email.lower())
+            and (not roles or invite["role"] in roles)
+            and (not statuses or invite["status"] in statuses)
         ]
 
 
@@ -580,7 +641,8 @@ class _Query:
     dimensions: tuple[str, ...]
     fan_out: tuple[str, ...]
     limit: int
-    order_by: str
+    metric: str
+    by_time: bool
     descending: bool
     filters: dict[str, list[str]]
     exclude_deleted: bool
@@ -621,24 +683,28 @@ class _Query:
         if order not in ("asc", "desc"):
             raise _bad("order: must be asc or desc")
         filters = {}
-        for name in (*_FILTERS, "actor_ids", "api_key_ids", "workspace_ids", "models", "products", *_FOREIGN_FILTERS):
+        for name in dict.fromkeys(
+            (*_FILTERS, "actor_ids", "api_key_ids", "workspace_ids", "models", *_FOREIGN_FILTERS)
+        ):
             if values := request.many(name):
                 if name in _FILTERS and set(values) - _FILTERS[name]:
                     raise _bad(f"{name}[]: unknown value")
                 filters[name] = values
+        slack, rbac = "claude_tag_user_id", "rbac_group_id"
+        if {slack, f"{slack}s"} & {*groups, *filters} and {rbac, f"{rbac}s"} & {*groups, *filters}:
+            raise _bad(f"{slack}: cannot be combined with {rbac}")
         kept = sorted((key, value) for key, value in request.query if key not in ("page", "beta"))
         fingerprint = hashlib.sha256(json.dumps([family, kept]).encode()).hexdigest()[:16]
         if not width:
             first, end = (moment.replace(minute=0, second=0, microsecond=0) for moment in (first, end))
         return cls(
-            first, end, _BUCKETS[width] if width else None, dimensions, fan_out, _limit(request, 20, 1000), order_by,
+            first, end, _BUCKETS[width] if width else None, dimensions, fan_out, _limit(request, 20, 1000),
+            _ORDERS[family][0] if order_by == "time" else order_by, order_by == "time" and width is not None,
             order == "desc", filters, exclude_deleted, fingerprint,
         )  # fmt: skip
 
-    def keeps(self, piece: Usage, rendered: dict[str, Any] | None) -> bool:
+    def keeps(self, piece: Usage) -> bool:
         """Whether a piece of usage passes the filters."""
-        if self.exclude_deleted and rendered and rendered.get("deleted"):
-            return False
         for name, allowed in self.filters.items():
             match name:
                 case "actor_ids":
@@ -655,16 +721,17 @@ class _Query:
                 return False
         return True
 
-    def sort_key(self, bucket: datetime, pieces: Sequence[Usage]) -> tuple[Any, ...]:
-        """What the rows of a combination are ordered by."""
-        metric = _METRICS["amount" if self.order_by == "time" and self.fan_out else self.order_by](pieces)
-        return (bucket, metric) if self.order_by == "time" and self.bucket else (metric, bucket)
+    def sort_key(self, bucket: datetime, pieces: Sequence[Usage]) -> tuple[int, int]:
+        """What the rows of a combination are ordered by, smallest first."""
+        sign = -1 if self.descending else 1
+        metric, instant = _METRICS[self.metric](pieces), int(bucket.timestamp())
+        # Within a bucket always highest first, whichever way time goes.
+        return (sign * instant, -metric) if self.by_time else (sign * metric, instant)
 
 
 _METRICS: dict[str, Callable[[Sequence[Usage]], int]] = {
     "amount": lambda pieces: sum(piece.billed_microcents for piece in pieces),
     "list_amount": lambda pieces: sum(piece.list_microcents for piece in pieces),
-    "time": lambda pieces: sum(piece.billed_microcents for piece in pieces),
     "total_tokens": lambda pieces: sum(sum(piece.tokens) for piece in pieces),
     "output_tokens": lambda pieces: sum(piece.tokens[4] for piece in pieces),
     "uncached_input_tokens": lambda pieces: sum(piece.tokens[0] for piece in pieces),
@@ -726,6 +793,11 @@ def _cost_rows(
     ]
 
 
+def _is_deleted(row: dict[str, Any]) -> bool:
+    actor = row["group"]["actor"]
+    return actor is not None and bool(actor.get("deleted"))
+
+
 def _usage_row(bounds: dict[str, str], group: dict[str, Any], pieces: Sequence[Usage]) -> dict[str, Any]:
     counts = {**_token_counts(pieces), "requests": sum(piece.requests for piece in pieces)}
     return {**bounds, "group": group, "usage": {**counts, "total_tokens": sum(sum(piece.tokens) for piece in pieces)}}
@@ -772,11 +844,13 @@ def _directory(request: Request, items: list[dict[str, Any]], identity: tuple[st
     elif before := request.one("before_id"):
         if before not in positions:
             raise _bad("before_id: unknown id")
+        # The page that ends before that one; what is more lies before it too.
         start = max(0, positions[before] - limit)
+        limit = positions[before] - start
     page = items[start : start + limit]
     return {
         "data": page,
-        "has_more": start + limit < len(items),
+        "has_more": start > 0 if request.one("before_id") else start + limit < len(items),
         "first_id": page[0][name] if page else None,
         "last_id": page[-1][name] if page else None,
     }
@@ -811,7 +885,7 @@ def _cursor(fingerprint: str, offset: int, export: str) -> str:
 def _read_cursor(cursor: str) -> tuple[str, int, str]:
     try:
         fingerprint, offset, export = json.loads(base64.urlsafe_b64decode(cursor.removeprefix("page_")))
-    except ValueError:
+    except (ValueError, TypeError):
         raise _bad("page: invalid cursor") from None
     return fingerprint, offset, export
 

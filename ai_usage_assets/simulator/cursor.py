@@ -23,6 +23,8 @@ from ai_usage_assets.simulator.server import Request, Response
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _MOST_DAYS = timedelta(days=30)
+# The end of the year 9999.
+_LAST_MS = 253_402_300_800_000
 _HOSTING = {"CLOUD", "SELF_HOSTED", "SELF_HOSTED_POOL", "SELF_HOSTED_MACHINE"}
 # The subscription renews on this day of the month.
 _CYCLE_DAY = 3
@@ -66,7 +68,9 @@ class CursorAPI:
         try:
             status, body = 200, self._route(request)
         except _Refused as refused:
-            status, body = refused.status, {"code": "error", "message": refused.message}
+            # Cursor has dialects: a refused key is told in another one than a refused request.
+            kind = {400: {"error": "Bad Request"}, 404: {"error": "Not Found"}}.get(refused.status, {"code": "error"})
+            status, body = refused.status, {**kind, "message": refused.message}
         return Response(status, _ENCODER.encode(body))
 
     def _route(self, request: Request) -> dict[str, Any]:
@@ -323,10 +327,10 @@ class CursorAPI:
         ]
         chosen = people[(page - 1) * size : page * size] if paged else people
         by_day: dict[date, dict[str, list[Event]]] = {day: defaultdict(list) for day in days}
-        for day in days:
-            for event in self._ledger.events(day):
+        if days:
+            for event in self._visible(_start_ms(days[0]), _start_ms(days[-1] + timedelta(days=1)) - 1):
                 if event.email and not event.robot_kind:
-                    by_day[day][event.email].append(event)
+                    by_day[_day_of(event.at_ms)][event.email].append(event)
         rows = [
             self._daily_row(person, day, by_day[day][person.email])
             for day in days
@@ -353,7 +357,7 @@ class CursorAPI:
         return {
             "userId": person.cursor_user_id,
             "day": day.isoformat(),
-            "date": int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000),
+            "date": _start_ms(day),
             **({} if removed else {"email": person.email}),
             "isActive": bool(events),
             "totalLinesAdded": output // 12,
@@ -390,6 +394,8 @@ def _body(request: Request) -> dict[str, Any]:
     for name in ("startDate", "endDate", "page", "pageSize"):
         if name in body and not isinstance(body[name], int):
             raise _Refused(400, f"{name} must be a number")
+    if not all(0 <= body.get(name, 0) < _LAST_MS for name in ("startDate", "endDate")):
+        raise _Refused(400, "Invalid date range")
     return body
 
 
@@ -402,6 +408,10 @@ def _paging(body: dict[str, Any], *, default: int, most: int) -> tuple[int, int]
 
 def _day_of(milliseconds: int) -> date:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).date()
+
+
+def _start_ms(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
 
 
 def _z(moment: datetime) -> str:

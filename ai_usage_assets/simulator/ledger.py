@@ -491,9 +491,7 @@ class Ledger:
             kind = "Usage-based" if fate < 0.8 else "USAGE_EVENT_KIND_USAGE_BASED"
         else:
             kind = "Included in Business" if fate < 0.8 else "USAGE_EVENT_KIND_INCLUDED_IN_BUSINESS"
-        return Event(
-            at_ms, email, kind, model, charged.normalize(), total.normalize(), fee, discount, tokens, conversation
-        )
+        return Event(at_ms, email, kind, model, _plain(charged), _plain(total), fee, discount, tokens, conversation)
 
 
 @dataclass(frozen=True)
@@ -523,6 +521,11 @@ def _usd(microcents: int) -> Decimal:
 
 def _dollars(cents: Decimal) -> Decimal:
     return (cents / 100).quantize(Decimal("1e-9"), rounding="ROUND_HALF_UP")
+
+
+def _plain(cents: Decimal) -> Decimal:
+    """Without zeros at the end, and without an exponent."""
+    return cents.normalize() + 0
 
 
 def _moment(rng: random.Random, day: date) -> datetime:

@@ -100,11 +100,15 @@ def serving(name: str, handle: Handle, faults: Faults, port: int, seen: Callable
         def _answer(self) -> None:
             parts = urlsplit(self.path)
             length = int(self.headers.get("content-length") or 0)
+            headers: dict[str, str] = {}
+            for key, value in self.headers.items():
+                # A repeated header is a list.
+                headers[key.lower()] = f"{headers[key.lower()]}, {value}" if key.lower() in headers else value
             request = Request(
                 self.command,
                 unquote(parts.path),
                 tuple(parse_qsl(parts.query, keep_blank_values=True)),
-                {key.lower(): value for key, value in self.headers.items()},
+                headers,
                 self.rfile.read(length) if length else b"",
             )
             seen(request)

@@ -5,7 +5,9 @@ Belongs here: ranges, ragged rows, Google's errors. Does not: what stands in the
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,12 @@ from ai_usage_assets.simulator.organisation import Organisation
 from ai_usage_assets.simulator.server import Request, Response
 
 _STATUS = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}
+# The size of every tab; more rows than that make it longer.
+_ROWS, _COLUMNS = 1000, 26
+_RANGE = re.compile(
+    r"(?:'(?P<quoted>(?:[^']|'')+)'|(?P<plain>[^'!]+))"
+    r"(?P<cells>!(?P<left>[A-Z]*)(?P<top>\d*)(?P<to>:(?P<right>[A-Z]*)(?P<bottom>\d*))?)?"
+)
 
 
 class _Refused(Exception):
@@ -57,10 +65,11 @@ class SheetsAPI:
         if self._switches.not_shared:
             raise _Refused(403, "The caller does not have permission")
         if found[3]:
-            return self._values(found[3])
+            return self._values(found[3], request)
         if found[2]:
             ranges = [value for name, value in request.query if name == "ranges"]
-            return {"spreadsheetId": self._spreadsheet_id, "valueRanges": [self._values(name) for name in ranges]}
+            values = [self._values(name, request) for name in ranges]
+            return {"spreadsheetId": self._spreadsheet_id, "valueRanges": values}
         return {
             "spreadsheetId": self._spreadsheet_id,
             "properties": {"title": "AI tools: who pays"},
@@ -71,28 +80,68 @@ class SheetsAPI:
                         "title": tab,
                         "index": number,
                         "sheetType": "GRID",
-                        "gridProperties": {"rowCount": 1000, "columnCount": 26},
+                        "gridProperties": {"rowCount": max(_ROWS, len(rows)), "columnCount": _COLUMNS},
                     }
                 }
-                for number, tab in enumerate(self._organisation.tabs)
+                for number, (tab, rows) in enumerate(self._organisation.tabs.items())
             ],
         }
 
-    def _values(self, name: str) -> dict[str, Any]:
-        tab = name.partition("!")[0].strip("'").replace("''", "'")
-        if tab not in self._organisation.tabs:
+    def _values(self, name: str, request: Request) -> dict[str, Any]:
+        """The cells of a range such as `budgets`, `'key_mapping'!A1:C9`, `people!2:2` or `people!A:A`."""
+        found = _RANGE.fullmatch(name)
+        tab = (found["quoted"] or found["plain"]).replace("''", "'") if found else ""
+        if found is None or tab not in self._organisation.tabs:
             raise _Refused(400, f"Unable to parse range: {name}")
-        answer: dict[str, Any] = {"range": f"'{tab}'!A1:Z1000", "majorDimension": "ROWS"}
-        rows = [_without_end(row) for row in self._organisation.tabs[tab]]
-        while rows and not rows[-1]:
-            rows.pop()
+        rows = self._organisation.tabs[tab]
+        one = bool(found["cells"]) and not found["to"]
+        left, top = _number(found["left"]) or 1, int(found["top"] or 1)
+        right = left if one else _number(found["right"]) or _COLUMNS
+        bottom = top if one else int(found["bottom"] or max(_ROWS, len(rows)))
+        raw = request.one("valueRenderOption") in ("UNFORMATTED_VALUE", "FORMULA")
+        cells = [
+            [cell if raw and cell is not None else _formatted(cell) for cell in row[left - 1 : right]]
+            for row in rows[top - 1 : bottom]
+        ]
+        dimension = request.one("majorDimension") or "ROWS"
+        if dimension == "COLUMNS":
+            cells = [list(column) for column in itertools.zip_longest(*cells, fillvalue="")]
+        answer = {
+            "range": f"'{tab}'!{_letters(left)}{top}:{_letters(right)}{bottom}",
+            "majorDimension": dimension,
+        }
+        values = _without_end([_without_end(line, "") for line in cells], [])
         # An empty range has no `values` at all.
-        return {**answer, "values": rows} if rows else answer
+        return {**answer, "values": values} if values else answer
 
 
-def _without_end(row: list[Any]) -> list[Any]:
-    """Trailing empty cells are not sent."""
-    cells = list(row)
-    while cells and cells[-1] in ("", None):
-        cells.pop()
-    return ["" if cell is None else cell for cell in cells]
+def _without_end(items: Sequence[Any], nothing: object) -> list[Any]:
+    """Trailing empty cells and rows are not sent."""
+    kept = list(items)
+    while kept and kept[-1] == nothing:
+        kept.pop()
+    return kept
+
+
+def _formatted(cell: object) -> str:
+    """A cell as it is seen, which is what is answered unless values are asked for."""
+    if isinstance(cell, bool):
+        return str(cell).upper()
+    return "" if cell is None else str(cell)
+
+
+def _number(letters: str | None) -> int:
+    """The number of a column, 1 for A; 0 for none."""
+    number = 0
+    for letter in letters or "":
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number
+
+
+def _letters(number: int) -> str:
+    """The letters of a column."""
+    letters = ""
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters

@@ -378,7 +378,7 @@ def test_gspread_reads_the_sheet(simulator: Simulator, urls: Urls) -> None:
     client = gspread.authorize(google.auth.credentials.AnonymousCredentials(), http_client=Rebased)
     sheet = client.open_by_key(simulator.SHEET_ID)
     assert [tab.title for tab in sheet.worksheets()] == ["key_mapping", "people", "budgets", "seat_prices"]
-    assert sheet.worksheet("seat_prices").get_values()[1][:3] == ["cursor", "Teams Standard", 40]
+    assert sheet.worksheet("seat_prices").get_values()[1][:3] == ["cursor", "Teams Standard", "40"]
     answer = client.http_client.values_batch_get(simulator.SHEET_ID, ["'people'", "'budgets'!A1:C2"])
     assert len(answer["valueRanges"][0]["values"]) == len(simulator.sheet("people"))
     with pytest.raises(gspread.exceptions.APIError, match="Unable to parse range"):

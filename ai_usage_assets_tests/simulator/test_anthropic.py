@@ -1,0 +1,953 @@
+"""The simulated Anthropic organisation APIs, held against the official SDK, the documentation, and what must add up."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, urlsafe_b64encode
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import anthropic
+import httpx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ai_usage_assets.simulator import Simulator, Urls
+
+FIRST, END = "2026-11-10T00:00:00Z", "2026-11-13T00:00:00Z"
+DAYS = (date(2026, 11, 10), date(2026, 11, 12))
+BETA = "analytics-usage-cost-2026-08-24"
+DIMENSIONS = (
+    "actor", "actor_type", "agent_id", "api_key_id", "claude_tag_category", "context_window", "deployment_id",
+    "environment_id", "inference_geo", "model", "organization_id", "product", "rbac_group_id", "service_tier",
+    "session_id", "slack_channel_id", "speed", "user_profile_id", "workspace_id",
+)  # fmt: skip
+groupings = st.sets(st.sampled_from(DIMENSIONS), max_size=5)
+
+
+def cost(sdk: anthropic.Anthropic, **params: Any) -> list[Any]:
+    query = {"starting_at": FIRST, "ending_at": END, "limit": 1000, **params}
+    return list(sdk.beta.organization.analytics.cost.list(**query))
+
+
+def usage(sdk: anthropic.Anthropic, **params: Any) -> list[Any]:
+    query = {"starting_at": FIRST, "ending_at": END, "limit": 1000, **params}
+    return list(sdk.beta.organization.analytics.usage.list(**query))
+
+
+def money(rows: list[Any]) -> tuple[Decimal, Decimal]:
+    """Billed and list cents of rows."""
+    return (
+        sum((Decimal(row.cost.amount) for row in rows), Decimal(0)),
+        sum((Decimal(row.cost.list_amount) for row in rows), Decimal(0)),
+    )
+
+
+def token_classes(row: Any) -> tuple[int, ...]:
+    counts = row.usage
+    written = counts.cache_creation
+    return (
+        counts.uncached_input_tokens, written.ephemeral_5m_input_tokens, written.ephemeral_1h_input_tokens,
+        counts.cache_read_input_tokens, counts.output_tokens,
+    )  # fmt: skip
+
+
+def tokens(rows: list[Any]) -> tuple[int, ...]:
+    """Tokens by class, in total, searches and requests of rows."""
+    return tuple(
+        map(
+            sum,
+            zip(
+                *(
+                    (
+                        *token_classes(row),
+                        row.usage.total_tokens,
+                        row.usage.server_tool_use.web_search_requests,
+                        row.usage.requests,
+                    )
+                    for row in rows
+                ),
+                strict=True,
+            ),
+        )
+    )
+
+
+def get(simulator: Simulator, urls: Urls, path: str, *, version: str = "2026-10-21", **params: Any) -> httpx.Response:
+    """An answer outside of the SDK; `group_by` and the like are sent as `group_by[]`."""
+    turned = {f"{name}[]" if isinstance(value, list) else name: value for name, value in params.items()}
+    headers = {"x-api-key": simulator.ANTHROPIC_KEY, "anthropic-version": version, "anthropic-beta": BETA}
+    return httpx.get(f"{urls.anthropic}/v1/organizations/{path}", params=turned, headers=headers)
+
+
+def classic(simulator: Simulator, urls: Urls, path: str, **params: Any) -> httpx.Response:
+    return get(simulator, urls, path, version="2023-06-01", **params)
+
+
+def buckets(simulator: Simulator, urls: Urls, path: str, **params: Any) -> Iterator[dict[str, Any]]:
+    """All buckets or records of a classic report, page by page."""
+    cursor: dict[str, str] = {}
+    while True:
+        page = classic(simulator, urls, path, **params, **cursor).json()
+        yield from page["data"]
+        assert (page["next_page"] is not None) == page["has_more"]
+        if not page["has_more"]:
+            return
+        cursor = {"page": page["next_page"]}
+
+
+# --- read by the official SDK -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [7, 20])
+def test_small_pages_give_every_cost_row_once(sdk: anthropic.Anthropic, simulator: Simulator, limit: int) -> None:
+    """Paging in small steps gives the rows of one large page, in its order, and the ledger's dollars."""
+    query: dict[str, Any] = {"time_bucket_width": "1d", "group_by": ["actor", "api_key_id", "model", "product"]}
+    rows = cost(sdk, **query, limit=limit)
+    assert rows == cost(sdk, **query)
+    assert len(rows) > 5 * limit
+    assert money(rows)[0] / 100 == sum(simulator.ledger.anthropic_cost_usd(*DAYS).values())
+
+
+def test_small_pages_give_every_usage_row_once(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Usage is paged like cost and has the ledger's tokens."""
+    query: dict[str, Any] = {"time_bucket_width": "1d", "group_by": ["actor", "model"]}
+    rows = usage(sdk, **query, limit=11)
+    assert rows == usage(sdk, **query)
+    assert tokens(rows)[5] == sum(simulator.ledger.anthropic_tokens(*DAYS).values())
+
+
+def test_a_page_has_twenty_rows_unless_asked_otherwise(sdk: anthropic.Anthropic) -> None:
+    """The default limit counts rows: twenty, with more to come."""
+    page = sdk.beta.organization.analytics.cost.list(starting_at=FIRST, ending_at=END, group_by=["actor"])
+    assert (len(page.data), page.has_more) == (20, True)
+
+
+def test_fan_out_rows_do_not_count(sdk: anthropic.Anthropic) -> None:
+    """A page of cost and token types may be longer than its limit."""
+    page = sdk.beta.organization.analytics.cost.list(
+        starting_at=FIRST, ending_at=END, group_by=["model", "cost_type", "token_type"], limit=2
+    )
+    assert len({row.group.model for row in page.data}) == 2
+    assert len(page.data) > 2
+
+
+def test_rows_say_only_what_was_asked(sdk: anthropic.Anthropic) -> None:
+    """Dimensions that were not grouped by are null, amounts have six decimals of a cent, days are their own bounds."""
+    for row in cost(sdk, group_by=["product"], time_bucket_width="1d"):
+        group = row.group.to_dict()
+        assert {name for name, value in group.items() if value is not None} <= {"product"}
+        assert {*DIMENSIONS, "claude_tag_user_id", "cost_type", "token_type"} == set(group)
+        assert re.fullmatch(r"\d+\.\d{6}", row.cost.amount)
+        assert re.fullmatch(r"\d+\.\d{6}", row.cost.list_amount)
+        assert row.cost.currency == "USD"
+        assert row.ending_at - row.starting_at == timedelta(days=1)
+
+
+def test_the_export_reaches_to_the_last_four_hours(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """The watermark is a multiple of four hours, and nothing after it is counted yet."""
+    today = simulator.now.replace(hour=0, minute=0)
+    page = sdk.beta.organization.analytics.cost.list(starting_at=today, ending_at=today + timedelta(days=1))
+    reached = today + timedelta(hours=12)
+    assert page.data_refreshed_at == reached
+    known = sum(piece.billed_microcents for piece in simulator.ledger.usage(today.date()) if piece.at < reached)
+    assert Decimal(page.data[0].cost.amount) == Decimal(known).scaleb(-6)
+    beyond = sdk.beta.organization.analytics.cost.list(starting_at=reached, ending_at=reached + timedelta(hours=4))
+    assert (beyond.data, beyond.data_refreshed_at) == ([], None)
+
+
+def test_users_are_read_newest_first(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Small pages give each member of today once; who left is not among them."""
+    users = list(sdk.beta.organization.users.list(limit=7))
+    assert Counter(user.email for user in users) == Counter(
+        person.email for person in simulator.organisation.people if person.is_here(simulator.now.date())
+    )
+    assert [user.added_at for user in users] == sorted((user.added_at for user in users), reverse=True)
+    assert [user.id for user in sdk.beta.organization.users.list(email=users[3].email.upper())] == [users[3].id]
+    assert [user.role for user in sdk.beta.organization.users.list(roles=["admin"])] == ["admin"]
+
+
+def test_lists_are_read_backwards_too(sdk: anthropic.Anthropic) -> None:
+    """before_id gives the page that ends before an id, until the beginning is reached."""
+    users = list(sdk.beta.organization.users.list(limit=1000))
+    backwards = list(sdk.beta.organization.users.list(limit=4, before_id=users[10].id))
+    assert {user.id for user in backwards} == {user.id for user in users[:10]}
+    assert len(backwards) == 10
+
+
+def test_keys_of_every_status_are_read(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Small pages of all four statuses give every key once, and filters hold."""
+    keys_api = sdk.beta.organization.api_keys
+    keys = [
+        key
+        for status in ("active", "inactive", "archived", "expired")
+        for key in keys_api.list(limit=3, status=status)  # type: ignore[arg-type]
+    ]
+    assert Counter(key.id for key in keys) == Counter(key.id for key in simulator.organisation.keys)
+    assert {key.status for key in keys} == {"active", "inactive", "archived", "expired"}
+    assert {type(key.principal).__name__ for key in keys} == {
+        "NoneType", "BetaAPIKeyUserActor", "BetaAPIKeyServiceAccountActor",
+    }  # fmt: skip
+    assert all((key.expires_at is not None) == (key.status == "expired") for key in keys)
+    research = simulator.organisation.workspaces[3].id
+    assert {key.scope.workspace_id for key in keys_api.list(workspace_id=research)} == {research}  # type: ignore[union-attr]
+    maker = simulator.organisation.people[0].user_id
+    assert {key.created_by.id for key in keys_api.list(created_by_user_id=maker) if key.created_by} == {maker}
+
+
+def test_the_default_and_archived_workspaces_are_hidden(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Only on request are the default workspace and archived ones listed."""
+    workspaces = sdk.beta.organization.workspaces
+    everything = list(workspaces.list(limit=2, include_archived=True, include_default=True))
+    assert Counter(w.name for w in everything) == Counter(w.name for w in simulator.organisation.workspaces)
+    shown = {w.name for w in workspaces.list()}
+    assert {w.name for w in everything} - shown == {"Default", "Hackathon 2025"}
+    assert [w.name for w in workspaces.list(ids=[everything[1].id])] == [everything[1].name]
+
+
+def test_members_of_a_workspace_are_read(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Small pages give each member once; the default workspace has no list, an unknown one is not found."""
+    organization = sdk.beta.organization
+    by_name = {w.name: w.id for w in simulator.organisation.workspaces}
+    members = list(organization.workspaces.members.list(workspace_id=by_name["Claude Code"], limit=9))
+    assert Counter(member.user_id for member in members) == Counter(user.id for user in organization.users.list())
+    assert list(organization.workspaces.members.list(workspace_id=by_name["Default"])) == []
+    with pytest.raises(anthropic.NotFoundError):
+        list(organization.workspaces.members.list(workspace_id="wrkspc_none"))
+
+
+def test_invites_and_the_organisation_are_read(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Invites are listed and filtered, and the organisation tells its name."""
+    organization = sdk.beta.organization
+    assert [invite.status for invite in organization.invites.list(limit=1)] == ["pending"]
+    assert list(organization.invites.list(statuses=["accepted"])) == []
+    me = organization.retrieve()
+    assert (me.id, me.name) == (simulator.organisation.uuid, "Acme Robotics")
+
+
+# --- refusals -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"starting_at": "2025-12-31T00:00:00Z"}, "365 days"),
+        ({"starting_at": "2026-11-10T00:00:00"}, "time zone"),
+        ({"starting_at": "yesterday"}, "starting_at"),
+        ({"ending_at": FIRST}, "after starting_at"),
+        ({"ending_at": "2026-12-11T00:00:01Z"}, "31 days"),
+        ({"time_bucket_width": "1w"}, "time_bucket_width"),
+        ({"time_bucket_width": "1m", "ending_at": "2026-11-11T00:01:00Z"}, "24 hours"),
+        ({"time_bucket_width": "1d", "ending_at": anthropic.omit}, "ending_at: required"),
+        ({"group_by": ["actor", "model", "product", "api_key_id", "workspace_id", "speed"]}, "5 dimensions"),
+        ({"group_by": ["team"]}, "unknown dimension"),
+        ({"group_by": ["claude_tag_user_id", "rbac_group_id"]}, "cannot be combined"),
+        ({"group_by": ["rbac_group_id"], "claude_tag_user_ids": ["U1"]}, "cannot be combined"),
+        ({"exclude_deleted_users": True}, "group_by"),
+        ({"limit": 1001}, "between 1 and 1000"),
+        ({"limit": 0}, "between 1 and 1000"),
+        ({"order_by": "total_tokens"}, "order_by"),
+        ({"order": "up"}, "order"),
+        ({"actor_types": ["robot"]}, "unknown value"),
+        ({"products": ["claude-tag"]}, "unknown value"),
+        ({"page": "page_nonsense"}, "invalid cursor"),
+        ({"page": "page_" + urlsafe_b64encode(b"5").decode()}, "invalid cursor"),
+    ],
+)
+def test_what_is_documented_as_wrong_is_refused(sdk: anthropic.Anthropic, params: dict[str, Any], says: str) -> None:
+    """Each rule of the parameters is a typed 400 whose message names the parameter."""
+    with pytest.raises(anthropic.BadRequestError, match=says) as refused:
+        cost(sdk, **params)
+    assert refused.value.request_id == refused.value.body["request_id"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"group_by": [*DIMENSIONS[:5], "cost_type", "token_type"]},
+        {"starting_at": "2026-10-14T00:00:00Z", "ending_at": "2026-11-14T00:00:00Z", "group_by": ["workspace_id"]},
+        {"starting_at": "2026-01-01T00:00:00Z", "ending_at": "2026-01-02T00:00:00Z"},
+        {"time_bucket_width": "1m", "ending_at": "2026-11-11T00:00:00Z", "group_by": ["product"]},
+        {"starting_at": "2026-11-10T02:00:00+02:00"},
+    ],
+    ids=["five dimensions and both types", "31 days", "the first day there is", "24 hours of minutes", "an offset"],
+)
+def test_the_edges_of_the_rules_are_allowed(sdk: anthropic.Anthropic, params: dict[str, Any]) -> None:
+    """What lies just within a rule is answered."""
+    assert cost(sdk, **params)
+
+
+def test_cost_has_types_that_usage_has_not(sdk: anthropic.Anthropic) -> None:
+    """Usage cannot be grouped by cost type, nor ordered by amount."""
+    for params in ({"group_by": ["cost_type"]}, {"order_by": "amount"}):
+        with pytest.raises(anthropic.BadRequestError):
+            usage(sdk, **params)
+
+
+def test_a_wrong_key_is_an_authentication_error(simulator: Simulator, urls: Urls) -> None:
+    """Another key is a 401 on every endpoint, and so is the right one under a wrong scheme."""
+    client = anthropic.Anthropic(api_key="sk-ant-api03-somebody", base_url=urls.anthropic, max_retries=0)
+    with pytest.raises(anthropic.AuthenticationError):
+        client.beta.organization.retrieve()
+    with pytest.raises(anthropic.AuthenticationError):
+        cost(client)
+    for scheme in ("", "Basic ", "bearer:"):
+        headers = {"authorization": f"{scheme}{simulator.ANTHROPIC_KEY}", "anthropic-version": "2026-10-21"}
+        answer = httpx.get(f"{urls.anthropic}/v1/organizations/me", headers=headers)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (401, "authentication_error")
+
+
+def test_a_revoked_key_is_an_authentication_error(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
+    """A key that worked can stop working."""
+    assert own_sdk.beta.organization.retrieve()
+    own.switches.anthropic.unauthorized = True
+    with pytest.raises(anthropic.AuthenticationError):
+        own_sdk.beta.organization.retrieve()
+
+
+def test_service_accounts_are_not_for_admin_keys(sdk: anthropic.Anthropic) -> None:
+    """An Admin key may not list service accounts: 403."""
+    with pytest.raises(anthropic.PermissionDeniedError):
+        list(sdk.beta.organization.service_accounts.list())
+
+
+def test_what_does_not_exist_is_not_found(sdk: anthropic.Anthropic, urls: Urls) -> None:
+    """Paths that a Console organisation does not have are a 404, before any key is looked at."""
+    with pytest.raises(anthropic.NotFoundError):
+        list(sdk.beta.organization.rbac_groups.list())
+    answer = httpx.get(f"{urls.anthropic}/v1/organizations/nothing")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found_error")
+    assert httpx.post(f"{urls.anthropic}/v1/organizations/users", json={}).status_code == 404
+
+
+def test_an_enterprise_key_reads_analytics_only(own: Simulator, own_urls: Urls, own_sdk: anthropic.Anthropic) -> None:
+    """With an Enterprise key analytics and members work, and what is the Console's is a 400 with its error code."""
+    own.switches.anthropic.enterprise_key = True
+    assert cost(own_sdk)
+    assert usage(own_sdk)
+    assert list(own_sdk.beta.organization.users.list())
+    assert list(own_sdk.beta.organization.invites.list())
+    for endpoint in (own_sdk.beta.organization.api_keys, own_sdk.beta.organization.workspaces):
+        with pytest.raises(anthropic.OrganizationTypeNotSupportedError) as refused:
+            list(endpoint.list())
+        assert refused.value.body["error"]["details"] == {  # type: ignore[index]
+            "error_code": "organization_type_not_supported"
+        }
+    for path in ("cost_report", "usage_report/messages", "usage_report/claude_code"):
+        answer = classic(own, own_urls, path, starting_at=FIRST)
+        assert answer.status_code == 400
+        assert answer.json()["error"]["details"]["error_code"] == "organization_type_not_supported"
+
+
+def test_a_cursor_is_gone_once_the_data_was_refreshed(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
+    """Four hours later the next page is a 410, and reading from the start works again."""
+    page = own_sdk.beta.organization.analytics.cost.list(starting_at=FIRST, ending_at=END, group_by=["actor"], limit=5)
+    assert page.get_next_page().data
+    own.now += timedelta(hours=4)
+    with pytest.raises(anthropic.APIStatusError) as gone:
+        page.get_next_page()
+    assert gone.value.status_code == 410
+    assert money(cost(own_sdk, group_by=["actor"], limit=5)) == money(cost(own_sdk))
+
+
+def test_a_refresh_can_change_the_watermark_instead(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
+    """Where cursors outlive a refresh, the page that follows it tells a later watermark."""
+    own.switches.anthropic.refreshes_while_paging = 1
+    own.switches.anthropic.expire_cursors = False
+    page = own_sdk.beta.organization.analytics.cost.list(starting_at=FIRST, ending_at=END, group_by=["actor"], limit=5)
+    following = page.get_next_page()
+    assert page.data_refreshed_at is not None
+    assert following.data_refreshed_at is not None
+    assert following.data_refreshed_at > page.data_refreshed_at
+
+
+def test_an_empty_export_has_no_watermark(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
+    """No export is no rows and a null watermark, not an error."""
+    own.switches.anthropic.empty_export = True
+    page = own_sdk.beta.organization.analytics.cost.list(starting_at=FIRST, ending_at=END)
+    assert (page.data, page.data_refreshed_at, page.has_more) == ([], None, False)
+
+
+def test_undocumented_fields_pass_the_strict_client(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
+    """A field nobody documented changes nothing for the SDK."""
+    before = cost(own_sdk, group_by=["model"])
+    own.switches.anthropic.extra_fields = True
+    assert cost(own_sdk, group_by=["model"]) == before
+
+
+def test_the_client_outlives_what_passes(own: Simulator, own_urls: Urls, own_sdk: anthropic.Anthropic) -> None:
+    """A 503 and a 429 are retried by the SDK, and told by their types when they stay."""
+    own.switches.faults.fail_times["/v1/organizations/me"] = 1
+    own.switches.faults.limit_times["/v1/organizations/me"] = 1
+    own.switches.faults.retry_after = "0.01"
+    assert own_sdk.with_options(max_retries=2).beta.organization.retrieve().type == "organization"
+    own.switches.faults.limit_times["/v1/organizations/me"] = 1
+    with pytest.raises(anthropic.RateLimitError) as limited:
+        own_sdk.beta.organization.retrieve()
+    assert limited.value.response.headers["retry-after"] == "0.01"
+    own.switches.faults.down.add("anthropic")
+    with pytest.raises(anthropic.InternalServerError):
+        own_sdk.beta.organization.retrieve()
+
+
+@pytest.mark.parametrize("fault", ["truncate_every", "reset_every"])
+def test_an_answer_can_be_cut(own: Simulator, own_sdk: anthropic.Anthropic, fault: str) -> None:
+    """Every second answer is cut in its JSON, or with its connection; the others are whole."""
+    setattr(own.switches.faults, fault, 2)
+    assert own_sdk.beta.organization.users.list().data
+    with pytest.raises((anthropic.APIConnectionError, anthropic.APIResponseValidationError, ValueError)):
+        own_sdk.beta.organization.users.list()
+    assert own_sdk.beta.organization.users.list().data
+
+
+# --- the wire -----------------------------------------------------------------------------------------------------
+
+
+def test_older_clients_are_understood(simulator: Simulator, urls: Urls) -> None:
+    """x-api-key, `beta=true`, the older version, percent-encoded brackets and several betas all pass."""
+    query = f"beta=true&starting_at={FIRST}&ending_at={END}&group_by%5B%5D=model&group_by[]=product"
+    url = f"{urls.anthropic}/v1/organizations/analytics/cost?{query}"
+    for beta in ([("anthropic-beta", f"foo-1,{BETA}")], [("anthropic-beta", BETA), ("anthropic-beta", "foo-1")]):
+        headers = [("x-api-key", simulator.ANTHROPIC_KEY), ("anthropic-version", "2023-06-01"), *beta]
+        answer = httpx.get(url, headers=headers)
+        assert answer.status_code == 200
+        assert {row["group"]["model"] for row in answer.json()["data"]} > {"claude-opus-5-5", None}
+
+
+def test_headers_are_required(simulator: Simulator, urls: Urls) -> None:
+    """Without a version, or analytics without its beta, the request is a 400."""
+    key = {"x-api-key": simulator.ANTHROPIC_KEY}
+    missing = httpx.get(f"{urls.anthropic}/v1/organizations/me", headers=key)
+    assert (missing.status_code, "anthropic-version" in missing.text) == (400, True)
+    headers = {**key, "anthropic-version": "2026-10-21"}
+    url = f"{urls.anthropic}/v1/organizations/analytics/cost"
+    answer = httpx.get(url, params={"starting_at": FIRST}, headers=headers)
+    assert (answer.status_code, BETA in answer.text) == (400, True)
+
+
+def test_every_answer_names_itself(simulator: Simulator, urls: Urls) -> None:
+    """Request ids differ, the organisation is told, and an error's body repeats the id of its header."""
+    good = get(simulator, urls, "me")
+    bad = get(simulator, urls, "analytics/cost")
+    assert good.headers["request-id"] != bad.headers["request-id"]
+    assert {good.headers["request-id"][:4], bad.headers["request-id"][:4]} == {"req_"}
+    assert good.headers["anthropic-organization-id"] == bad.headers["anthropic-organization-id"]
+    assert good.headers["content-type"] == bad.headers["content-type"] == "application/json"
+    assert bad.status_code == 400
+    assert bad.json()["type"] == "error"
+    assert bad.json()["error"]["type"] == "invalid_request_error"
+    assert bad.json()["request_id"] == bad.headers["request-id"]
+
+
+def test_answers_are_compressed_when_asked(simulator: Simulator, urls: Urls) -> None:
+    """gzip is used for those who accept it, and changes nothing."""
+    url = f"{urls.anthropic}/v1/organizations/users?limit=100"
+    headers = {"x-api-key": simulator.ANTHROPIC_KEY, "anthropic-version": "2026-10-21"}
+    plain = httpx.get(url, headers={**headers, "accept-encoding": "identity"})
+    small = httpx.get(url, headers={**headers, "accept-encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert small.headers["content-encoding"] == "gzip"
+    assert int(small.headers["content-length"]) < int(plain.headers["content-length"])
+    assert small.content == plain.content
+
+
+@pytest.mark.parametrize(
+    "change", [{"limit": 3}, {"group_by": ["product"]}, {"order": "asc"}, {"ending_at": FIRST.replace("10T", "12T")}]
+)
+def test_a_cursor_belongs_to_its_query(simulator: Simulator, urls: Urls, change: dict[str, Any]) -> None:
+    """A cursor with any other parameter is refused; with the same ones it can be used again."""
+    query: dict[str, Any] = {"starting_at": FIRST, "ending_at": END, "group_by": ["model"], "limit": 2}
+    cursor = get(simulator, urls, "analytics/cost", **query).json()["next_page"]
+    again = [get(simulator, urls, "analytics/cost", **query, page=cursor) for _ in range(2)]
+    assert again[0].content == again[1].content
+    changed = get(simulator, urls, "analytics/cost", **{**query, **change}, page=cursor)
+    assert (changed.status_code, "cursor" in changed.json()["error"]["message"]) == (400, True)
+
+
+def test_offsets_are_ignored(simulator: Simulator, urls: Urls) -> None:
+    """A list that is asked by offset gives its first page for ever."""
+    first = get(simulator, urls, "users", limit=5)
+    assert get(simulator, urls, "users", limit=5, offset=5, page=2).content == first.content
+
+
+def test_a_key_is_shown_as_the_version_has_it(simulator: Simulator, urls: Urls) -> None:
+    """The older version adds a workspace id, null for the default workspace, whose real id the scope has."""
+    default = simulator.organisation.workspaces[0].id
+    new = get(simulator, urls, "api_keys", limit=1000).json()["data"]
+    old = classic(simulator, urls, "api_keys", limit=1000).json()["data"]
+    assert all("workspace_id" not in key for key in new)
+    assert {key["workspace_id"] for key in old if key["scope"]["workspace_id"] == default} == {None}
+    assert all(key["workspace_id"] == key["scope"]["workspace_id"] for key in old if key["workspace_id"])
+    assert {key["status"] for key in new} == {"active", "inactive", "expired"}
+
+
+# --- order and filters --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("metric", ["amount", "list_amount"])
+def test_rows_rank_by_a_metric(sdk: anthropic.Anthropic, metric: str, order: str) -> None:
+    """Rows are in the order of the metric that was asked for."""
+    rows = cost(sdk, group_by=["actor"], order_by=metric, order=order)
+    amounts = [Decimal(getattr(row.cost, metric)) for row in rows]
+    assert amounts == sorted(amounts, reverse=order == "desc")
+
+
+def test_usage_ranks_by_tokens(sdk: anthropic.Anthropic) -> None:
+    """Without a wish usage is ranked by all tokens, and by another count when asked."""
+    totals = [row.usage.total_tokens for row in usage(sdk, group_by=["actor"])]
+    assert totals == sorted(totals, reverse=True)
+    output = [row.usage.output_tokens for row in usage(sdk, group_by=["actor"], order_by="output_tokens")]
+    assert output == sorted(output, reverse=True)
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_rows_run_through_time(sdk: anthropic.Anthropic, order: str) -> None:
+    """By time, days run as asked, and within a day the highest come first either way."""
+    shared: dict[str, Any] = {
+        "group_by": ["actor"], "order_by": "time", "order": order, "time_bucket_width": "1d",
+    }  # fmt: skip
+    sign = 1 if order == "asc" else -1
+    keys = [(sign * row.starting_at.timestamp(), -Decimal(row.cost.amount)) for row in cost(sdk, **shared)]
+    assert keys == sorted(keys)
+    used = [(sign * row.starting_at.timestamp(), -row.usage.total_tokens) for row in usage(sdk, **shared)]
+    assert used == sorted(used)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.sampled_from(["api_key_id", "workspace_id", "model", "product", "service_tier", "actor_type", "speed"]),
+    st.data(),
+)
+def test_a_filter_is_the_row_of_its_group(sdk: anthropic.Anthropic, dimension: str, data: st.DataObject) -> None:
+    """Filtering by a value gives what grouping by it gives for that value."""
+    rows = [row for row in cost(sdk, group_by=[dimension]) if getattr(row.group, dimension) is not None]
+    row = data.draw(st.sampled_from(rows))
+    assert money(cost(sdk, **{f"{dimension}s": [getattr(row.group, dimension)]})) == money([row])
+
+
+def test_an_empty_key_filter_means_no_key(sdk: anthropic.Anthropic) -> None:
+    """`api_key_ids[]=` matches what no key authenticated, beside the keys named."""
+    rows = {row.group.api_key_id: row for row in cost(sdk, group_by=["api_key_id"])}
+    key = next(name for name in rows if name)
+    assert money(cost(sdk, api_key_ids=["", key])) == money([rows[None], rows[key]])
+
+
+def test_a_key_as_actor_is_only_what_is_its_own(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """actor_ids with a key matches usage of the key itself, not of the account the key acts as."""
+    own, acting = (
+        next(key.id for key in simulator.organisation.keys if key.name == name)
+        for name in ("prod-2-test", "billing-svc-prod")
+    )
+    assert money(cost(sdk, actor_ids=[own])) == money(cost(sdk, api_key_ids=[own]))
+    assert cost(sdk, actor_ids=[acting]) == []
+    assert cost(sdk, api_key_ids=[acting])
+
+
+@pytest.mark.parametrize("name", ["agent_ids", "session_ids", "rbac_group_ids", "slack_channel_ids"])
+def test_what_the_company_does_not_use_matches_nothing(sdk: anthropic.Anthropic, name: str) -> None:
+    """Filters of features without usage give no rows."""
+    assert cost(sdk, **{name: ["anything"]}) == []
+
+
+def test_deleted_users_leave_short_pages(sdk: anthropic.Anthropic) -> None:
+    """Without deleted users pages may be short, even empty, with more to come; other actors are kept."""
+    query: dict[str, Any] = {"starting_at": "2026-11-01T00:00:00Z", "ending_at": END, "group_by": ["actor"]}
+    rows = cost(sdk, **query)
+    gone = [row for row in rows if getattr(row.group.actor, "deleted", False)]
+    kept = cost(sdk, **query, exclude_deleted_users=True, limit=1)
+    assert len(gone) >= 2
+    assert kept == [row for row in rows if row not in gone]
+    page = sdk.beta.organization.analytics.cost.list(**query, exclude_deleted_users=True, limit=1)
+    lengths = [len(one.data) for one in page.iter_pages()]
+    assert lengths.count(0) == len(gone)
+
+
+# --- who it is ----------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_actor_is_there(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """People, service accounts, a federated workload and bare keys are actors, each typed as the SDK knows them."""
+    rows = cost(sdk, group_by=["actor", "actor_type"])
+    types = {row.group.actor.type for row in rows if row.group.actor}
+    assert types == {"user_actor", "service_account_actor", "federated_actor", "api_actor"}
+    assert all(row.group.actor.type == row.group.actor_type for row in rows if row.group.actor)
+    people = {person.user_id: person for person in simulator.organisation.people}
+    for row in rows:
+        if row.group.actor and row.group.actor.type == "user_actor":
+            assert row.group.actor.email_address == people[row.group.actor.user_id].email
+
+
+def test_those_who_left_stay_actors(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Who left is deleted but keeps the e-mail; whose account was erased has neither e-mail nor name."""
+    rows = cost(sdk, starting_at="2026-11-01T00:00:00Z", group_by=["actor"])
+    actors = {row.group.actor.user_id: row.group.actor for row in rows if getattr(row.group.actor, "user_id", None)}
+    left = {p.user_id: p for p in simulator.organisation.people if not p.is_here(simulator.now.date())}
+    assert {user_id for user_id, actor in actors.items() if actor.deleted} == left.keys() & actors.keys()
+    shown = {left[user_id].forgotten: actors[user_id] for user_id in left.keys() & actors.keys()}
+    assert shown[False].email_address
+    assert (shown[True].email_address, shown[True].name) == (None, "Deleted User")
+
+
+def test_identities_that_cannot_be_shown_are_rows_of_their_own(sdk: anthropic.Anthropic) -> None:
+    """Two hidden identities are two rows without an actor, alike in every dimension."""
+    hidden = [row for row in cost(sdk, group_by=["actor", "actor_type", "product", "model"]) if row.group.actor is None]
+    assert len(hidden) == 2
+    assert hidden[0].group == hidden[1].group
+    assert hidden[0].group.actor_type == "user_actor"
+    assert hidden[0].cost != hidden[1].cost
+
+
+def test_what_has_no_model_has_no_product(sdk: anthropic.Anthropic) -> None:
+    """Code execution is a row without product, model and tier, whose requests are its spans."""
+    rows = [row for row in cost(sdk, group_by=["product", "model", "service_tier"]) if row.group.product is None]
+    assert len(rows) == 1
+    assert (rows[0].group.model, rows[0].group.service_tier) == (None, None)
+    assert rows[0].cost.requests > 0
+    assert {row.group.cost_type for row in cost(sdk, group_by=["cost_type", "product"]) if not row.group.product} == {
+        "code_execution"
+    }
+
+
+def test_the_default_workspace_is_named(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Analytics has the real id of the default workspace, and no row without a workspace."""
+    ids = {row.group.workspace_id for row in cost(sdk, group_by=["workspace_id"])}
+    assert simulator.organisation.workspaces[0].id in ids
+    assert None not in ids
+
+
+# --- what must add up ---------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(groupings)
+@example({"actor"})
+@example({"api_key_id"})
+@example({"workspace_id"})
+def test_groups_add_up_to_the_whole(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
+    """I1 and I3: whatever is grouped by, amounts, list amounts and requests add up to each day's own row."""
+    whole = {row.starting_at: row for row in cost(sdk, time_bucket_width="1d")}
+    rows = cost(sdk, time_bucket_width="1d", group_by=sorted(dimensions))
+    assert len(whole) == 3
+    for start, row in whole.items():
+        parts = [part for part in rows if part.starting_at == start]
+        assert money(parts) == money([row])
+        assert sum(part.cost.requests for part in parts) == row.cost.requests
+
+
+@settings(max_examples=20, deadline=None)
+@given(groupings)
+def test_groups_of_tokens_add_up_to_the_whole(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
+    """I1 for usage: every class of tokens, searches and requests add up whatever is grouped by."""
+    assert tokens(usage(sdk, group_by=sorted(dimensions))) == tokens(usage(sdk))
+
+
+@settings(max_examples=15, deadline=None)
+@given(groupings)
+def test_components_add_up_within_any_group(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
+    """I2: cost types make the total, token types make the tokens, both together make the total again."""
+    groups = sorted(dimensions)
+    types = cost(sdk, group_by=[*groups, "cost_type"])
+    by_token = cost(sdk, group_by=[*groups, "token_type"])
+    both = cost(sdk, group_by=[*groups, "cost_type", "token_type"])
+    assert money(types) == money(both) == money(cost(sdk))
+    assert money(by_token) == money([row for row in types if row.group.cost_type == "tokens"])
+    assert {row.group.cost_type for row in types} == {"tokens", "web_search", "code_execution"}
+    assert {row.group.cost_type for row in by_token} == {"tokens"}
+    assert len({row.group.token_type for row in by_token}) == 5
+    assert all(row.cost.requests is None for row in [*types, *by_token, *both])
+
+
+def test_distinct_identities_are_not_duplicates(sdk: anthropic.Anthropic) -> None:
+    """I3 holds only with every row without an actor: leaving out equal-looking ones loses money."""
+    rows = cost(sdk, group_by=["actor", "model"])
+    assert money(rows) == money(cost(sdk))
+    distinct = {row.group.to_json(): row for row in rows}
+    assert money(list(distinct.values())) < money(rows)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sets(st.sampled_from(["actor", "api_key_id", "model", "product"]), max_size=2))
+def test_buckets_add_up(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
+    """I4: hours make their day, and days make the range without buckets."""
+    groups: dict[str, Any] = {"group_by": sorted(dimensions)}
+    days, hours = (cost(sdk, time_bucket_width=width, **groups) for width in ("1d", "1h"))
+    assert money(days) == money(cost(sdk, **groups))
+    for start in {row.starting_at for row in days}:
+        day = [row for row in days if row.starting_at == start]
+        within = [row for row in hours if row.starting_at.date() == start.date()]
+        assert money(within) == money(day)
+        assert {row.ending_at - row.starting_at for row in within} == {timedelta(hours=1)}
+
+
+def test_minutes_add_up(sdk: anthropic.Anthropic) -> None:
+    """I4: the minutes of a day make the day."""
+    day: dict[str, Any] = {"ending_at": "2026-11-11T00:00:00Z"}
+    minutes = cost(sdk, time_bucket_width="1m", **day)
+    assert len(minutes) > 24
+    assert money(minutes) == money(cost(sdk, **day))
+
+
+@settings(max_examples=10, deadline=None)
+@given(groupings)
+def test_token_classes_make_the_total(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
+    """I5: in every row the five classes of tokens make the total."""
+    for row in usage(sdk, group_by=sorted(dimensions)):
+        assert sum(token_classes(row)) == row.usage.total_tokens
+
+
+# Dollars per million tokens by class: input, 5-minute write, 1-hour write, cache read, output.
+CARD = {
+    "claude-opus-5-5": ("4", "5", "8", "0.20", "20"),
+    "claude-sonnet-5-5": ("2", "2.5", "4", "0.10", "10"),
+    "claude-haiku-5-5": ("0.10", "0.125", "0.20", "0.01", "0.50"),
+    "claude-haiku-4-5": ("1", "1.25", "2", "0.10", "5"),
+}
+
+
+def test_list_prices_are_the_card(sdk: anthropic.Anthropic) -> None:
+    """Tokens times the price card are the list amount, half of it for batches, and nine tenths of that are billed."""
+    groups = ["model", "service_tier"]
+    listed = {
+        (row.group.model, row.group.service_tier): money([row])
+        for row in cost(sdk, group_by=[*groups, "cost_type"])
+        if row.group.cost_type == "tokens"
+    }
+    counted = {(row.group.model, row.group.service_tier): row for row in usage(sdk, group_by=groups) if row.group.model}
+    assert listed.keys() == counted.keys()
+    assert {tier for _, tier in listed} == {"standard", "batch"}
+    for (model, tier), row in counted.items():
+        cents = sum(
+            (n * Decimal(price) / 10_000 for n, price in zip(token_classes(row), CARD[model], strict=True)), Decimal(0)
+        )
+        billed, full = listed[model, tier]
+        assert abs(full - cents / (2 if tier == "batch" else 1)) < Decimal("0.01")
+        assert abs(billed - full * Decimal("0.9")) < Decimal("0.01")
+
+
+# --- the classic reports ------------------------------------------------------------------------------------------
+
+
+def test_the_classic_report_adds_up(simulator: Simulator, urls: Urls) -> None:
+    """I6: lines of workspaces and descriptions make the day's own line, to the last decimal a line can have."""
+    bounds = {"starting_at": FIRST, "ending_at": END}
+    whole = list(buckets(simulator, urls, "cost_report", **bounds))
+    lines = list(buckets(simulator, urls, "cost_report", **bounds, group_by=["workspace_id", "description"]))
+    assert [day["starting_at"] for day in whole] == [day["starting_at"] for day in lines]
+    truth = simulator.ledger.anthropic_cost_usd(*DAYS)
+    for day, detail in zip(whole, lines, strict=True):
+        amounts = [Decimal(line["amount"]) for line in detail["results"]]
+        (own,) = day["results"]
+        assert abs(sum(amounts) - Decimal(own["amount"])) <= Decimal("0.00001") * len(amounts)
+        assert abs(Decimal(own["amount"]) / 100 - truth[date.fromisoformat(day["starting_at"][:10])]) < Decimal("1e-6")
+
+
+def test_classic_lines_describe_themselves(simulator: Simulator, urls: Urls) -> None:
+    """Five decimals; searches and code execution have no model; descriptions name model and token type."""
+    bounds = {"starting_at": FIRST, "ending_at": END}
+    lines = [
+        line
+        for day in buckets(simulator, urls, "cost_report", **bounds, group_by=["workspace_id", "description"])
+        for line in day["results"]
+    ]
+    assert all(re.fullmatch(r"\d+\.\d{5}", line["amount"]) for line in lines)
+    described = {line["description"]: (line["cost_type"], line["token_type"], line["model"]) for line in lines}
+    assert described["Claude Opus 5.5 Usage - Input Tokens"] == ("tokens", "uncached_input_tokens", "claude-opus-5-5")
+    assert described["Web Search Usage"] == ("web_search", None, None)
+    assert described["Code Execution Usage"] == ("code_execution", None, None)
+    assert {line["service_tier"] for line in lines if line["model"]} == {"standard", "batch"}
+
+
+def test_classic_lines_say_only_what_was_asked(simulator: Simulator, urls: Urls) -> None:
+    """Ungrouped, a line has nothing but its amount; by workspace, the default workspace has no id."""
+    bounds = {"starting_at": FIRST, "ending_at": END}
+    for day in buckets(simulator, urls, "cost_report", **bounds):
+        assert {name for name, value in day["results"][0].items() if value is not None} == {"amount", "currency"}
+    default, *others = (workspace.id for workspace in simulator.organisation.workspaces)
+    for day in buckets(simulator, urls, "cost_report", **bounds, group_by=["workspace_id"]):
+        ids = [line["workspace_id"] for line in day["results"]]
+        assert None in ids
+        assert default not in ids
+        assert set(ids) - {None} <= set(others)
+        assert len(ids) == len(set(ids))
+
+
+def test_priority_traffic_is_not_in_the_classic_cost(own: Simulator, own_urls: Urls) -> None:
+    """Tokens of the priority tier are counted by the usage report, and their dollars are not in the cost report."""
+    bounds = {"starting_at": FIRST, "ending_at": "2026-11-11T00:00:00Z"}
+    before = classic(own, own_urls, "cost_report", **bounds).json()
+    piece = next(piece for piece in own.ledger.usage(DAYS[0]) if piece.model)
+    own.ledger.usage(DAYS[0]).append(replace(piece, service_tier="priority"))
+    assert classic(own, own_urls, "cost_report", **bounds).json() == before
+    (day,) = buckets(own, own_urls, "usage_report/messages", **bounds, group_by=["service_tier"])
+    (priority,) = (line for line in day["results"] if line["service_tier"] == "priority")
+    assert priority["output_tokens"] == piece.tokens[4]
+
+
+@pytest.mark.parametrize(
+    ("first", "end"),
+    [
+        ("2026-11-20T00:00:00Z", "2026-11-20T14:00:00Z"),
+        ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z"),
+        ("2026-11-19T00:00:00Z", "2026-11-19T23:59:59Z"),
+        ("2026-11-19T00:00:00Z", "2026-11-19T00:00:00Z"),
+        ("2026-11-20T00:00:00Z", None),
+    ],
+)
+def test_the_classic_cost_has_whole_days_only(simulator: Simulator, urls: Urls, first: str, end: str | None) -> None:
+    """A window inside a day, or inside today, is refused in the words seen live."""
+    params = {"starting_at": first, **({"ending_at": end} if end else {})}
+    answer = classic(simulator, urls, "cost_report", **params)
+    assert answer.status_code == 400
+    message = answer.json()["error"]["message"]
+    assert message == "Invalid date range: ending date must be after starting date"
+
+
+def test_the_classic_cost_ends_yesterday(simulator: Simulator, urls: Urls) -> None:
+    """A window that reaches beyond today gives the days that are over, and no pages of days to come."""
+    page = classic(
+        simulator, urls, "cost_report", starting_at="2026-11-18T00:00:00Z", ending_at="2026-12-31T00:00:00Z"
+    ).json()
+    assert [day["starting_at"][:10] for day in page["data"]] == ["2026-11-18", "2026-11-19"]
+    assert (page["has_more"], page["next_page"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"bucket_width": "1h"},
+        {"group_by": ["model"]},
+        {"limit": 32},
+        {"page": "page_nonsense"},
+        {"starting_at": "2026-11-10"},
+    ],
+)
+def test_the_classic_cost_refuses(simulator: Simulator, urls: Urls, params: dict[str, Any]) -> None:
+    """Other widths, other dimensions, more than 31 days a page and bare dates are refused."""
+    answer = classic(simulator, urls, "cost_report", **{"starting_at": FIRST, "ending_at": END, **params})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+
+
+def test_classic_reports_page_by_day(simulator: Simulator, urls: Urls) -> None:
+    """Seven days a page unless asked otherwise, oldest first, each once, the cursor naming the next day."""
+    bounds = {"starting_at": "2026-10-20T00:00:00Z", "ending_at": "2026-11-20T00:00:00Z"}
+    for path in ("cost_report", "usage_report/messages"):
+        page = classic(simulator, urls, path, **bounds).json()
+        assert len(page["data"]) == 7
+        assert b64decode(page["next_page"].removeprefix("page_")) == b"2026-10-27T00:00:00Z"
+        days = [day["starting_at"] for day in buckets(simulator, urls, path, **bounds)]
+        assert days == sorted(set(days))
+        assert len(days) == 31
+        assert [day["starting_at"] for day in buckets(simulator, urls, path, **bounds, limit=31)] == days
+
+
+def test_the_classic_usage_has_today_and_empty_days(simulator: Simulator, urls: Urls) -> None:
+    """Days before there was a company are empty buckets, and the current day is there, five minutes late."""
+    early = list(
+        buckets(
+            simulator, urls, "usage_report/messages",
+            starting_at="2025-09-28T00:00:00Z", ending_at="2025-10-08T00:00:00Z",
+        )
+    )  # fmt: skip
+    assert [bool(day["results"]) for day in early] == [False] * 3 + [True] * 7
+    (today,) = buckets(simulator, urls, "usage_report/messages", starting_at="2026-11-20T00:00:00Z")
+    late = simulator.now - timedelta(minutes=5)
+    known = [piece for piece in simulator.ledger.usage(simulator.now.date()) if piece.model and piece.at <= late]
+    assert today["results"][0]["output_tokens"] == sum(piece.tokens[4] for piece in known) > 0
+
+
+CLASSIC_DIMENSIONS = (
+    "account_id", "api_key_id", "context_window", "inference_geo", "model", "service_account_id", "service_tier",
+    "workspace_id",
+)  # fmt: skip
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sets(st.sampled_from(CLASSIC_DIMENSIONS)))
+def test_classic_tokens_are_those_of_analytics(
+    sdk: anthropic.Anthropic, simulator: Simulator, urls: Urls, dimensions: set[str]
+) -> None:
+    """Grouped in any way, the classic usage has the tokens and searches that analytics has."""
+    totals = [0] * 6
+    bounds = {"starting_at": FIRST, "ending_at": END}
+    for day in buckets(simulator, urls, "usage_report/messages", **bounds, group_by=sorted(dimensions)):
+        keys = [tuple(line[name] for name in CLASSIC_DIMENSIONS) for line in day["results"]]
+        assert len(keys) == len(set(keys))
+        for line in day["results"]:
+            assert all(line[name] is None for name in CLASSIC_DIMENSIONS if name not in dimensions)
+            written = line["cache_creation"]
+            counts = (
+                line["uncached_input_tokens"], written["ephemeral_5m_input_tokens"],
+                written["ephemeral_1h_input_tokens"], line["cache_read_input_tokens"], line["output_tokens"],
+                line["server_tool_use"]["web_search_requests"],
+            )  # fmt: skip
+            totals = [total + count for total, count in zip(totals, counts, strict=True)]
+    analytics = tokens(usage(sdk))
+    assert tuple(totals) == (*analytics[:5], analytics[6])
+
+
+def test_classic_usage_is_filtered(simulator: Simulator, urls: Urls) -> None:
+    """Filters keep the lines of their values; the one on the context window is spelt in the singular."""
+    bounds = {"starting_at": FIRST, "ending_at": "2026-11-11T00:00:00Z"}
+    (day,) = buckets(simulator, urls, "usage_report/messages", **bounds, group_by=["model", "api_key_id"])
+    line = next(line for line in day["results"] if line["api_key_id"])
+    filters = {"models": [line["model"]], "api_key_ids": [line["api_key_id"]], "context_window": ["0-200k"]}
+    (kept,) = buckets(simulator, urls, "usage_report/messages", **bounds, **filters, group_by=["model", "api_key_id"])
+    assert kept["results"] == [line]
+    (none,) = buckets(simulator, urls, "usage_report/messages", **bounds, context_window=["200k-1M"])
+    assert none["results"] == []
+
+
+def test_people_are_in_the_classic_usage_without_keys_only(simulator: Simulator, urls: Urls) -> None:
+    """An account id stands only where no key does."""
+    (day,) = buckets(
+        simulator, urls, "usage_report/messages", starting_at=FIRST, ending_at="2026-11-11T00:00:00Z",
+        group_by=["account_id", "api_key_id"],
+    )  # fmt: skip
+    assert {(line["account_id"] is None, line["api_key_id"] is None) for line in day["results"]} == {
+        (True, False), (False, True), (True, True),
+    }  # fmt: skip
+
+
+# --- Claude Code --------------------------------------------------------------------------------------------------
+
+
+def test_claude_code_records_come_once(simulator: Simulator, urls: Urls) -> None:
+    """A day's records, in small pages, are one per developer and terminal, with the output of the ledger."""
+    records = list(buckets(simulator, urls, "usage_report/claude_code", starting_at="2026-11-10", limit=3))
+    keys = [(record["actor"]["email_address"], record["terminal_type"]) for record in records]
+    assert len(keys) == len(set(keys)) > 10
+    assert {record["date"] for record in records} == {FIRST}
+    pieces = [piece for piece in simulator.ledger.usage(DAYS[0]) if piece.product == "claude_code"]
+    output = sum(line["tokens"]["output"] for record in records for line in record["model_breakdown"])
+    assert output == sum(piece.tokens[4] for piece in pieces)
+    cents = [line["estimated_cost"]["amount"] for record in records for line in record["model_breakdown"]]
+    assert {type(amount) for amount in cents} == {int}
+    assert abs(sum(cents) - sum(piece.list_microcents for piece in pieces) / 10**6) <= len(cents) / 2
+
+
+@pytest.mark.parametrize("given_day", ["2026-11-10T00:00:00Z", "", "10.11.2026"])
+def test_claude_code_takes_a_date(simulator: Simulator, urls: Urls, given_day: str) -> None:
+    """Instants and nonsense are refused: the day is a plain date."""
+    assert classic(simulator, urls, "usage_report/claude_code", starting_at=given_day).status_code == 400
+
+
+def test_a_claude_code_cursor_belongs_to_its_day(simulator: Simulator, urls: Urls) -> None:
+    """The cursor of one day is refused for another."""
+    page = classic(simulator, urls, "usage_report/claude_code", starting_at="2026-11-10", limit=3).json()
+    other = classic(simulator, urls, "usage_report/claude_code", starting_at="2026-11-11", page=page["next_page"])
+    assert other.status_code == 400
+
+
+def test_claude_code_is_an_hour_late(own: Simulator, own_urls: Urls) -> None:
+    """What is younger than an hour is not in the day yet."""
+    counts = []
+    for hour in (0, 12, 23):
+        own.now = datetime(2026, 11, 10, hour, 30, tzinfo=UTC)
+        counts.append(len(list(buckets(own, own_urls, "usage_report/claude_code", starting_at="2026-11-10"))))
+    assert counts[0] == 0 < counts[1] < counts[2]
