@@ -491,7 +491,8 @@ def test_slow_servers_do_not_hold_a_run(kind: Any) -> None:
 
 def test_announced_body_is_too_large() -> None:
     """A body that announces more than memory should be given to is not read, and not asked for again."""
-    failure, script, _ = failure_of(Reply(headers={"content-length": str(300 * 1024**2)}))
+    announced = Reply(headers={"content-length": str(300 * 1024**2)})
+    failure, script, _ = failure_of(announced, patience=Patience(max_attempts=2, attempt_seconds=1))
     assert type(failure) is PermanentFailure
     assert "larger than 256 MiB" in failure.detail
     assert len(script.seen) == 1
