@@ -83,11 +83,35 @@ def log_not_pulled(
 ) -> list[Landed]:
     """Notes that days of a pull brought nothing, and why; what is held stays."""
     held = _held(warehouse, pull, days)
-    landed = [
-        Landed(_entry(pull, table, day, held.get((table.name, day)), moment, status, message), False)
-        for day in days
-        for table in pull.tables
-    ]
+    return _log(
+        warehouse,
+        [
+            _entry(pull, table, day, held.get((table.name, day)), moment, status, message)
+            for day in days
+            for table in pull.tables
+        ],
+    )
+
+
+def log_out_of_reach(warehouse: Warehouse, pull: Pull, days: Sequence[date], moment: Moment) -> list[Landed]:
+    """Notes days the vendor no longer answers for; a day that is held whole stays whole."""
+    held = _held(warehouse, pull, days)
+    message = f"{pull.vendor} no longer answers for this day; what was landed in time is kept."
+    entries = []
+    for day in days:
+        for table in pull.tables:
+            before = held.get((table.name, day))
+            whole = before is not None and before["completed_at"] is not None
+            entries.append(
+                _entry(
+                    pull, table, day, before, moment, "complete" if whole else "not_exposed", None if whole else message
+                )
+            )
+    return _log(warehouse, entries)
+
+
+def _log(warehouse: Warehouse, entries: Sequence[Row]) -> list[Landed]:
+    landed = [Landed(entry, changed=False) for entry in entries]
     warehouse.land([], [outcome.entry for outcome in landed])
     return landed
 

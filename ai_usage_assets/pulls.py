@@ -18,7 +18,7 @@ import msgspec
 from ai_usage_assets import catalogue
 from ai_usage_assets.days import DayRange, windows
 from ai_usage_assets.gateway import PermanentFailure, TransientFailure, redact
-from ai_usage_assets.landing import Landed, Moment, land, log_not_pulled
+from ai_usage_assets.landing import Landed, Moment, land, log_not_pulled, log_out_of_reach
 from ai_usage_assets.secrets import SecretError
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.vendors import NotCredible, NotExposed, Pull
@@ -75,9 +75,10 @@ def _pull(
         message = f"{_KEY_SETTINGS[pull.vendor]} is not set, so {pull.vendor} is not pulled."
         context.log.info(message)
         return log_not_pulled(warehouse, pull, days, moment, "not_configured", message)
-    outcomes: list[Landed] = []
+    earliest = pull.earliest(moment.now.date()) if pull.earliest else date.min
+    outcomes = log_out_of_reach(warehouse, pull, [day for day in days if day < earliest], moment)
     unanswered = 0
-    ranges = windows(days, pull.window_days)
+    ranges = windows([day for day in days if day >= earliest], pull.window_days)
     for number, window in enumerate(ranges):
         # The vendor may take minutes to answer; nobody should wait for the warehouse meanwhile.
         warehouse.release()

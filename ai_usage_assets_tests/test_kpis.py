@@ -196,7 +196,7 @@ def test_seats_are_spread_over_the_days_of_the_month(warehouse: DuckDBWarehouse)
         "start_day": date(2026, 11, 3),
         "end_day": date(2026, 11, 6),
     }
-    warehouse.rebuild(catalogue.table("dim_seat_day"), days)
+    warehouse.rebuild(catalogue.table("fct_cursor_seat_daily"), days)
     found = rows(
         warehouse, "SELECT usage_date, source, amount_usd FROM ai_usage.dim_seat_day WHERE is_paid ORDER BY usage_date"
     )

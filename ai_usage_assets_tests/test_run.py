@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -152,7 +152,13 @@ def test_rebuilding_asks_no_vendor_and_gives_the_same(company: Company) -> None:
     assert company.run("2026-11-10", "2026-11-11").success
     before = company.content()
     warehouse = company.warehouse
-    for name in ("fct_anthropic_cost_daily", "fct_cursor_usage_daily", "dim_seat_day", "dim_person", "dim_api_key"):
+    for name in (
+        "fct_anthropic_cost_daily",
+        "fct_cursor_usage_daily",
+        "fct_cursor_seat_daily",
+        "dim_person",
+        "dim_api_key",
+    ):
         warehouse.rebuild(_emptied(name), {"start_day": date(2026, 1, 1), "end_day": date(2026, 12, 31)})
     warehouse.release()
     assert company.content() != before
@@ -316,3 +322,18 @@ def test_range_of_one_run_loads_every_day(tmp_path: Path) -> None:
         )
         truth = company.simulator.ledger.cursor_events(date(2026, 11, 1), date(2026, 11, 3))
         assert {row["usage_date"]: row["n"] for row in found} == truth
+
+
+def test_days_out_of_the_vendors_reach(company: Company) -> None:
+    """Days the analytics API no longer answers for are told as not exposed, or stay whole; the others load."""
+    assert company.run("2026-11-10").success
+    held = company.content()["fct_cost_daily"]
+    company.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
+    result = company.run("2026-11-09", "2026-11-11")
+    assert result.success, result.failures()
+    found = company.rows(
+        "SELECT usage_date, status FROM ai_usage.ops_asset_days WHERE asset = 'raw_anthropic_cost' ORDER BY usage_date"
+    )
+    assert [row["status"] for row in found] == ["not_exposed", "complete", "complete"]
+    kept = [row for row in company.content()["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
+    assert [row[:-1] for row in kept] == [row[:-1] for row in held]

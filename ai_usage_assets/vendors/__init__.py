@@ -80,7 +80,8 @@ class Pull:
     """One thing a vendor can be asked for: the raw tables it fills, and how.
 
     `fetch(client, days)` yields PulledDay or RefusedDay for every table and day asked for. It may raise a gateway
-    Failure or NotExposed. A snapshot is of the moment, so it is asked for the day of the read only.
+    Failure, NotExposed or NotCredible. A snapshot is of the moment, so it is asked for the day of the read only.
+    `earliest(today)` is the first day the vendor still answers for, where it sets a limit.
     """
 
     name: str
@@ -89,4 +90,5 @@ class Pull:
     fetch: Callable[[Any, DayRange], Iterator[PulledDay | RefusedDay]]
     window_days: int = 1
     snapshot: bool = False
+    earliest: Callable[[date], date] | None = None
     emails: dict[str, EmailIdentity] = field(default_factory=dict)

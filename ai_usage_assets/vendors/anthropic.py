@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
@@ -51,7 +51,9 @@ _ORGANIZATION = "/v1/organizations"
 _PAGE_ROWS = 1000
 _PAGE_DAYS = 31
 
-# Analytics accepts 31 days; shorter windows bound memory and make a restart cheap.
+# Analytics answers from this day on, and for the last 365 days.
+_ANALYTICS_SINCE, _ANALYTICS_REACH = date(2026, 1, 1), timedelta(days=364)
+# It accepts 31 days at once; shorter windows bound memory and make a restart cheap.
 _ANALYTICS_WINDOW_DAYS = 10
 _RESTARTS = 3
 
@@ -486,6 +488,8 @@ def _fetch_users(client: Anthropic, days: DayRange) -> Iterator[PulledDay | Refu
         records, pages = client.directory("users")
     except Failure as failure:
         raise (_not_exposed(failure) or failure) from None
+    if not records:
+        raise NotCredible("the list of users is empty")
     yield PulledDay(RAW_USERS, days.last, records, pages)
 
 
@@ -546,6 +550,7 @@ PULLS = (
         tuple(query.table for query in _QUERIES),
         _fetch_analytics,
         window_days=_ANALYTICS_WINDOW_DAYS,
+        earliest=lambda today: max(_ANALYTICS_SINCE, today - _ANALYTICS_REACH),
         emails={RAW_COST.name: _BY_USER_ID, RAW_USAGE.name: _BY_USER_ID},
     ),
     Pull("anthropic_cost_report", NAME, (RAW_COST_REPORT,), _fetch_cost_report, window_days=_PAGE_DAYS),

@@ -256,6 +256,9 @@ def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | R
 
 def _fetch_members(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
     page, _ = client.get("/teams/members", _Members)
+    if not page.teamMembers:
+        # Every team has its owner; believed, it would end all seats.
+        raise NotCredible("the list of members is empty")
     yield PulledDay(RAW_MEMBERS, days.last, [bytes(member) for member in page.teamMembers], 1)
 
 

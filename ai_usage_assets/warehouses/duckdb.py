@@ -57,6 +57,9 @@ class DuckDBWarehouse:
             )
             for table in tables:
                 if table.is_view:
+                    if table.name in existing and table.name not in known:
+                        # What was a table in an older version is made from others now.
+                        connection.execute(f"DROP TABLE {self._name(table)}")
                     self._prepare_view(connection, table, known.get(table.name))
 
     def _existing_columns(self, connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:

@@ -12,7 +12,7 @@ import pytest
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.gateway import PermanentFailure
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.vendors import NotExposed, PulledDay, RefusedDay, cursor
+from ai_usage_assets.vendors import NotCredible, NotExposed, PulledDay, RefusedDay, cursor
 from ai_usage_assets.vendors.cursor import PULLS, Cursor
 from ai_usage_assets_tests.http_server import Reply, serving
 
@@ -153,6 +153,12 @@ def test_an_empty_day_is_a_result() -> None:
     found = _scripted(_events())
     assert isinstance(found, PulledDay)
     assert (found.records, found.amount_usd) == ([], Decimal(0))
+
+
+def test_a_team_without_members_is_not_believed() -> None:
+    """An empty list of members would end every seat; a team has at least its owner."""
+    with serving(Reply(body=b'{"teamMembers":[]}')) as script, pytest.raises(NotCredible, match="members is empty"):
+        fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_members")
 
 
 def test_credentials_are_the_key_and_an_empty_password(client: Cursor, simulator: Simulator) -> None:

@@ -10,7 +10,13 @@ CREATE OR REPLACE VIEW ai_usage.dim_attribution_daily (
 )
 OPTIONS (description = "Who pays for an identity on a day, by the first rule that matches: one row per part, the shares of a day adding up to 1.")
 AS
-WITH identity AS (
+WITH named_key AS (
+  -- Claude Code names a key, it does not give its id; a name that two keys have tells nothing.
+  SELECT name, MIN(api_key_id) AS api_key_id
+  FROM ai_usage.dim_api_key
+  GROUP BY name
+  HAVING COUNT(*) = 1
+), identity AS (
   SELECT
     usage_date, identity_key, 'anthropic' AS source, principal_type, principal_id, user_email, api_key_id, workspace_id,
     CAST(NULL AS STRING) AS service_account_id, CAST(NULL AS STRING) AS automation_id, CAST(NULL AS STRING) AS cloud_agent_id
@@ -22,9 +28,11 @@ WITH identity AS (
   FROM ai_usage.fct_anthropic_tokens_daily
   UNION ALL
   SELECT
-    usage_date, identity_key, 'anthropic', principal_type, CAST(NULL AS STRING), user_email, api_key_id,
-    CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING)
-  FROM ai_usage.fct_anthropic_activity_daily
+    activity.usage_date, activity.identity_key, 'anthropic', activity.principal_type, CAST(NULL AS STRING),
+    activity.user_email, named_key.api_key_id, CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING),
+    CAST(NULL AS STRING)
+  FROM ai_usage.fct_anthropic_activity_daily AS activity
+  LEFT JOIN named_key ON named_key.name = activity.api_key_name
   UNION ALL
   SELECT
     usage_date, identity_key, 'cursor', principal_type, principal_id, user_email, CAST(NULL AS STRING),

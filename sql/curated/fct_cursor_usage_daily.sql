@@ -21,15 +21,26 @@ PARTITION BY usage_date
 CLUSTER BY identity_key
 OPTIONS (description = "Cursor's cost, requests and tokens per day, cost basis, model and principal, before attribution.")
 AS
-WITH conversation AS (
-  -- A conversation rarely outlives a few days; the window bounds what is read around the days rebuilt.
-  SELECT conversation_id, user_email
+WITH event AS (
+  SELECT *
   FROM ai_usage.stg_cursor_usage_events
-  WHERE usage_date BETWEEN DATE_SUB(@start_day, INTERVAL 40 DAY) AND DATE_ADD(@end_day, INTERVAL 40 DAY)
-    AND conversation_id IS NOT NULL
-    AND user_email IS NOT NULL
+  WHERE usage_date BETWEEN DATE_SUB(@start_day, INTERVAL 30 DAY) AND DATE_ADD(@end_day, INTERVAL 30 DAY)
+), nameless AS (
+  SELECT DISTINCT usage_date, conversation_id
+  FROM event
+  WHERE usage_date BETWEEN @start_day AND @end_day AND user_email IS NULL AND conversation_id IS NOT NULL
+), conversation AS (
+  -- Counted from the day itself, so that a day is the same in whatever range it is built; 30 days on either side are
+  -- within the days that every run builds again.
+  SELECT nameless.usage_date, nameless.conversation_id, event.user_email
+  FROM nameless
+  JOIN event
+    ON event.conversation_id = nameless.conversation_id
+    AND event.usage_date BETWEEN DATE_SUB(nameless.usage_date, INTERVAL 30 DAY) AND DATE_ADD(nameless.usage_date, INTERVAL 30 DAY)
+  WHERE event.user_email IS NOT NULL AND event.service_account_id IS NULL
   QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY conversation_id ORDER BY event_at DESC, usage_date DESC, record_no DESC
+    PARTITION BY nameless.usage_date, nameless.conversation_id
+    ORDER BY event.event_at DESC, event.usage_date DESC, event.record_no DESC
   ) = 1
 ), known AS (
   SELECT
@@ -45,8 +56,9 @@ WITH conversation AS (
     event.cache_write_tokens,
     event.cache_read_tokens,
     event.output_tokens
-  FROM ai_usage.stg_cursor_usage_events AS event
-  LEFT JOIN conversation ON conversation.conversation_id = event.conversation_id
+  FROM event
+  LEFT JOIN conversation
+    ON conversation.usage_date = event.usage_date AND conversation.conversation_id = event.conversation_id
   WHERE event.usage_date BETWEEN @start_day AND @end_day
 ), typed AS (
   SELECT
