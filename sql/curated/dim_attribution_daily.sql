@@ -69,7 +69,7 @@ WITH named_key AS (
   LEFT JOIN ai_usage.dim_anthropic_user AS actor
     ON identity.source = 'anthropic' AND identity.principal_type = 'user' AND actor.user_id = identity.principal_id
   LEFT JOIN ai_usage.dim_api_key AS api_key ON api_key.api_key_id = identity.api_key_id
-), lookup AS (
+), asked AS (
   -- Which mapping rows could answer, in the order in which they are asked.
   SELECT usage_date, identity_key, vendor, user_email, 1 AS rule_no, 'api_key_map' AS method, 'api_key' AS map_type, api_key_id AS map_id
   FROM known
@@ -108,23 +108,23 @@ WITH named_key AS (
   WHERE source = 'seat'
 ), answer AS (
   SELECT
-    lookup.usage_date,
-    lookup.identity_key,
-    lookup.rule_no,
-    lookup.method,
+    asked.usage_date,
+    asked.identity_key,
+    asked.rule_no,
+    asked.method,
     -- A row that names no person leaves it open; only a user row keeps its user.
-    CASE WHEN lookup.map_type = 'user' THEN COALESCE(mapping.person_email, lookup.user_email) ELSE mapping.person_email END AS person_email,
+    CASE WHEN asked.map_type = 'user' THEN COALESCE(mapping.person_email, asked.user_email) ELSE mapping.person_email END AS person_email,
     mapping.team,
     mapping.cost_center,
     mapping.share,
     mapping.row_no
-  FROM lookup
+  FROM asked
   JOIN ai_usage.dim_key_mapping AS mapping
-    ON mapping.vendor = lookup.vendor
-    AND mapping.principal_type = lookup.map_type
-    AND mapping.principal_id = lookup.map_id
-    AND lookup.usage_date >= mapping.effective_from
-    AND lookup.usage_date < mapping.effective_to
+    ON mapping.vendor = asked.vendor
+    AND mapping.principal_type = asked.map_type
+    AND mapping.principal_id = asked.map_id
+    AND asked.usage_date >= mapping.effective_from
+    AND asked.usage_date < mapping.effective_to
   UNION ALL
   SELECT usage_date, identity_key, 4, 'vendor_actor', user_email, CAST(NULL AS STRING), CAST(NULL AS STRING), NUMERIC '1', 0
   FROM known

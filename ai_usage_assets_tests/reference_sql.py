@@ -1,0 +1,188 @@
+"""Google's own GoogleSQL engine (ZetaSQL), as judge of `sql/`: it analyses a statement, and evaluates a query.
+
+Belongs here: speaking to ZetaSQL. Does not: the project's SQL, expectations. Slow and exact, for tests only: nothing is
+optimised, and the first use on a machine compiles the engine for half a minute and keeps the result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import wasmtime
+from zetasql.core import wasm_client
+from zetasql.core.exceptions import ServerError
+from zetasql.wasi import get_wasm_path
+from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2 as service
+from zetasql.wasi._pb2.zetasql.proto import options_pb2, simple_catalog_pb2
+from zetasql.wasi._pb2.zetasql.public import options_pb2 as public_options
+from zetasql.wasi._pb2.zetasql.public import type_pb2, value_pb2
+
+DATASET = "ai_usage"
+
+# What open-source ZetaSQL has and BigQuery has not, and the other way round.
+_FEATURES_OFF = (
+    "ARRAY_EQUALITY", "ARRAY_ORDERING", "CONCAT_MIXED_TYPES", "DISALLOW_GROUP_BY_FLOAT", "FOREIGN_KEYS",
+    "JSON_TYPE_COMPARISON", "SPANNER_LEGACY_DDL", "TIMESTAMP_NANOS", "TIMESTAMP_PICOS", "TOP_LEVEL_TABLE_STATEMENTS",
+    "UNNEST_AND_FLATTEN_ARRAYS",
+)  # fmt: skip
+_FEATURES_ON = ("CREATE_VIEWS_WITH_COLUMN_OPTIONS",)
+
+_KINDS = {"STRING": "STRING", "INT64": "INT64", "NUMERIC": "NUMERIC", "BOOL": "BOOL", "DATE": "DATE",
+          "TIMESTAMP": "TIMESTAMP"}  # fmt: skip
+_NAMES = {getattr(type_pb2, f"TYPE_{kind}"): name for name, kind in _KINDS.items()}
+_EPOCH = date(1970, 1, 1)
+_NANO = 10**9
+
+
+class Refused(Exception):
+    """What Google's engine says against a statement."""
+
+
+class _Engine(wasm_client.WasmClient):
+    """The wheel's client, moving memory in one piece instead of byte by byte."""
+
+    def write_bytes(self, ptr: int, data: bytes) -> None:
+        ctypes.memmove(ctypes.addressof(self.memory.data_ptr().contents) + ptr, data, len(data))
+
+    def read_bytes(self, ptr: int, size: int) -> bytes:
+        return ctypes.string_at(ctypes.addressof(self.memory.data_ptr().contents) + ptr, size)
+
+
+@functools.cache
+def _engine() -> _Engine:
+    def config() -> wasmtime.Config:
+        made = wasmtime.Config()
+        made.cache = True
+        return made
+
+    wasm_client.Config = config
+    return _Engine(wasm_path=get_wasm_path())
+
+
+def _call(name: str, request: Any, answer: type[Any]) -> Any:
+    try:
+        return _engine().call_grpc_func(f"ZetaSqlLocalService_{name}", request, answer)
+    except ServerError as error:
+        raise Refused(str(error)) from None
+
+
+@functools.cache
+def _language() -> Any:
+    language = _call(
+        "GetLanguageOptions", service.LanguageOptionsRequest(maximum_features=True), options_pb2.LanguageOptionsProto
+    )
+    language.product_mode = public_options.PRODUCT_EXTERNAL
+    number = public_options.LanguageFeature.Value
+    features = set(language.enabled_language_features) - {number(f"FEATURE_{name}") for name in _FEATURES_OFF}
+    del language.enabled_language_features[:]
+    language.enabled_language_features.extend(sorted(features | {number(f"FEATURE_{name}") for name in _FEATURES_ON}))
+    language.reserved_keywords.append("QUALIFY")
+    # Empty means every kind of statement.
+    del language.supported_statement_kinds[:]
+    return language
+
+
+class Reference:
+    """Tables by name, as Google's engine sees them. `parameters` are the values of the query parameters."""
+
+    def __init__(self, parameters: Mapping[str, date]) -> None:
+        self._parameters = parameters
+        self._catalog = simple_catalog_pb2.SimpleCatalogProto(name="root")
+        self._catalog.builtin_function_options.language_options.CopyFrom(_language())
+        self._dataset = self._catalog.catalog.add(name=DATASET)
+        self._options = options_pb2.AnalyzerOptionsProto(default_timezone="UTC")
+        self._options.language_options.CopyFrom(_language())
+        for name in parameters:
+            self._options.query_parameters.add(name=name).type.type_kind = type_pb2.TYPE_DATE
+        self._content: dict[str, Any] = {}
+
+    def declare(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]] = ()) -> None:
+        """A table with these columns (name -> GoogleSQL type), and perhaps rows."""
+        # The evaluator reads contents of the root catalogue only; statements name the dataset.
+        for catalog in (self._catalog, self._dataset):
+            kept = [table for table in catalog.table if table.name != name]
+            del catalog.table[:]
+            catalog.table.extend(kept)
+            table = catalog.table.add(name=name)
+            for column, kind in columns.items():
+                table.column.add(name=column).type.type_kind = getattr(type_pb2, f"TYPE_{_KINDS[kind]}")
+        content = service.TableContent()
+        for row in rows:
+            made = content.table_data.row.add()
+            for value, kind in zip(row, columns.values(), strict=True):
+                made.cell.append(_encode(value, kind))
+        self._content[name] = content
+
+    def analyse(self, sql: str) -> dict[str, str]:
+        """The columns and types a CREATE statement ends with. Raises Refused with Google's words."""
+        request = service.AnalyzeRequest(simple_catalog=self._catalog, options=self._options, sql_statement=sql)
+        statement = _call("Analyze", request, service.AnalyzeResponse).resolved_statement
+        node = getattr(statement, statement.WhichOneof("node"))
+        while node.DESCRIPTOR.oneofs and node.WhichOneof("node"):
+            node = getattr(node, node.WhichOneof("node"))
+        while "output_column_list" not in node.DESCRIPTOR.fields_by_name or not node.output_column_list:
+            node = node.parent
+        return {column.name: _NAMES[column.column.type.type_kind] for column in node.output_column_list}
+
+    def query(self, sql: str) -> tuple[dict[str, str], list[list[Any]]]:
+        """Columns and rows of a query, evaluated. Raises Refused."""
+        plain = re.sub(rf"\b{DATASET}\.", "", sql)
+        request = service.PrepareQueryRequest(sql=plain, options=self._options, simple_catalog=self._catalog)
+        for name, content in self._content.items():
+            if re.search(rf"\b{name}\b", plain):
+                request.table_content[name].CopyFrom(content)
+        prepared = _call("PrepareQuery", request, service.PrepareQueryResponse).prepared
+        evaluate = service.EvaluateQueryRequest(prepared_query_id=prepared.prepared_query_id)
+        for name, value in self._parameters.items():
+            evaluate.params.add(name=name, value=_encode(value, "DATE"))
+        content = _call("EvaluateQuery", evaluate, service.EvaluateQueryResponse).content
+        columns = {column.name: _NAMES[column.type.type_kind] for column in prepared.columns}
+        return columns, [
+            [_decode(cell, kind) for cell, kind in zip(row.cell, columns.values(), strict=True)]
+            for row in content.table_data.row
+        ]
+
+
+def _encode(value: Any, kind: str) -> Any:
+    made = value_pb2.ValueProto()
+    if value is None:
+        return made
+    match kind:
+        case "STRING":
+            made.string_value = value
+        case "INT64":
+            made.int64_value = value
+        case "BOOL":
+            made.bool_value = value
+        case "DATE":
+            made.date_value = (value - _EPOCH).days
+        case "TIMESTAMP":
+            since = value - datetime(1970, 1, 1, tzinfo=UTC)
+            made.timestamp_value.seconds = since // timedelta(seconds=1)
+            made.timestamp_value.nanos = since % timedelta(seconds=1) // timedelta(microseconds=1) * 1000
+        case "NUMERIC":
+            made.numeric_value = int(value * _NANO).to_bytes(16, "little", signed=True)
+    return made
+
+
+def _decode(cell: Any, kind: str) -> Any:
+    set_one = cell.WhichOneof("value")
+    if set_one is None:
+        return None
+    match kind:
+        case "DATE":
+            return _EPOCH + timedelta(days=cell.date_value)
+        case "TIMESTAMP":
+            stamp = cell.timestamp_value
+            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
+        case "NUMERIC":
+            # As short as it can be written.
+            return Decimal(int.from_bytes(cell.numeric_value, "little", signed=True)).scaleb(-9)
+        case _:
+            return getattr(cell, set_one)
