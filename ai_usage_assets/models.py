@@ -41,7 +41,7 @@ def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
         name=table.name,
         description=table.description,
         deps=_upstream(table),
-        group_name=table.layer,
+        group_name=_group(table),
         kinds={"sql", "view" if table.is_view else "table"},
         owners=_OWNERS[table.layer],
         partitions_def=partitions if daily else None,
@@ -88,6 +88,15 @@ def _types(warehouse: Warehouse, table: Table) -> dict[str, str]:
         column.name: "TIMESTAMP" if pa.types.is_timestamp(column.type) else _ARROW_TYPES[column.type]
         for column in empty.schema
     }
+
+
+def _group(table: Table) -> str:
+    """Staging goes beside the raw tables it types, so that the graph shows a lane for each vendor."""
+    if table.layer != "staging":
+        return table.layer
+    (read,) = table.reads
+    vendor = next((pull.vendor for pull in catalogue.PULLS if read in {raw.name for raw in pull.tables}), "sheet")
+    return f"staging_{vendor}"
 
 
 def _upstream(table: Table) -> list[str]:
