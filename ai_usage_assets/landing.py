@@ -52,6 +52,7 @@ def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | Refused
     held = _held(warehouse, pull, [result.day for result in results])
     raw_days: list[RawDay] = []
     landed: list[Landed] = []
+    restated: list[Row] = []
     for result in results:
         before = held.get((result.table.name, result.day))
         if isinstance(result, RefusedDay):
@@ -73,9 +74,21 @@ def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | Refused
             continue
         emails = _carried_emails(warehouse, pull.emails.get(result.table.name), result, records, before)
         raw_days.append(RawDay(result.table, result.day, moment.now, _arrow(records, emails)))
-        landed.append(Landed(_complete(pull, result, before, moment, digest, changed=True), True))
-    warehouse.land(raw_days, [outcome.entry for outcome in landed])
+        entry = _complete(pull, result, before, moment, digest, changed=True)
+        landed.append(Landed(entry, True))
+        if before and before["completed_at"] and not pull.snapshot:
+            restated.append(_restatement(before, entry))
+    warehouse.land(raw_days, [outcome.entry for outcome in landed], restated)
     return landed
+
+
+def _restatement(before: Row, after: Row) -> Row:
+    return {
+        **{name: after[name] for name in ("asset", "vendor", "usage_date", "run_id")},
+        "restated_at": after["attempted_at"],
+        **{f"old_{name}": before[name] for name in ("records", "amount_usd")},
+        **{f"new_{name}": after[name] for name in ("records", "amount_usd")},
+    }
 
 
 def log_not_pulled(

@@ -285,4 +285,21 @@ OPS_CHECK_RESULTS = Table(
     ),
 )
 
-OPS_TABLES = (OPS_RUNS, OPS_ASSET_DAYS, OPS_CHECK_RESULTS)
+OPS_RESTATEMENTS = Table(
+    name="ops_restatements",
+    layer="ops",
+    description="One row for each time a vendor changed a day that was already held whole: what it was and became.",
+    columns=(
+        Column("asset", "STRING", "Raw table.", required=True),
+        Column("vendor", "STRING", "anthropic or cursor.", required=True),
+        Column("usage_date", "DATE", "UTC day that changed.", required=True),
+        Column("restated_at", "TIMESTAMP", "When the new content was pulled.", required=True),
+        Column("run_id", "STRING", "Run that pulled it.", required=True),
+        Column("old_records", "INT64", "Records before."),
+        Column("new_records", "INT64", "Records now."),
+        Column("old_amount_usd", "NUMERIC", "Dollars before; NULL where the records carry none."),
+        Column("new_amount_usd", "NUMERIC", "Dollars now."),
+    ),
+)
+
+OPS_TABLES = (OPS_RUNS, OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS)

@@ -113,6 +113,8 @@ class Reference:
             for column, kind in columns.items():
                 table.column.add(name=column).type.type_kind = getattr(type_pb2, f"TYPE_{_KINDS[kind]}")
         content = service.TableContent()
+        # No rows are contents, too.
+        content.table_data.SetInParent()
         for row in rows:
             made = content.table_data.row.add()
             for value, kind in zip(row, columns.values(), strict=True):

@@ -140,3 +140,14 @@ def test_lengths_belong_to_the_fingerprint(warehouse: DuckDBWarehouse) -> None:
     two = PulledDay(users.tables[0], DAY, [b'{"a":1}', b'{"a":2}'], pages=1)
     land(warehouse, users, [one], moment())
     assert land(warehouse, users, [two], moment(1))[0].changed
+
+
+def test_a_restated_day_is_noted_with_both_totals(warehouse: DuckDBWarehouse) -> None:
+    """A day that was whole and changes leaves a line with its old and new records and dollars; the same again none."""
+    land(warehouse, EVENTS, [day(event(1), event(2), usd="7")], moment())
+    land(warehouse, EVENTS, [day(event(2), usd="5")], moment(1))
+    land(warehouse, EVENTS, [day(event(2), usd="5")], moment(2))
+    (noted,) = warehouse.rows("SELECT * FROM ai_usage.ops_restatements")
+    assert (noted["usage_date"], noted["run_id"]) == (DAY, "run1")
+    assert (noted["old_records"], noted["new_records"]) == (2, 1)
+    assert (noted["old_amount_usd"], noted["new_amount_usd"]) == (Decimal(7), Decimal(5))

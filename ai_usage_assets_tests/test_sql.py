@@ -1,45 +1,64 @@
-"""What stands under `sql/`, judged by Google's own analyser and evaluator."""
+"""The project's SQL, judged by Google's own analyser and evaluator."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from ai_usage_assets import catalogue
+from ai_usage_assets.checks import CHECKS, Subject
+from ai_usage_assets.days import TRAILING_DAYS, DayRange
 from ai_usage_assets.models import parameters
 from ai_usage_assets.schemas import Table
+from ai_usage_assets.warehouses import Parameters
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import make_company
 from ai_usage_assets_tests.reference_sql import Reference
 
-FIRST, LAST = date(2026, 11, 10), date(2026, 11, 11)
+FIRST, LAST, TODAY = date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 20)
+
+
+class Recording(DuckDBWarehouse):
+    """A warehouse that remembers every query and its rows."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.asked: list[tuple[str, pa.Table]] = []
+
+    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+        found = super().query(sql, parameters)
+        self.asked.append((sql, found))
+        return found
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DuckDBWarehouse, dict[str, Any]]]:
-    """A warehouse with two days of a small company, and the parameters of its run."""
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
+    """Two days of a small company."""
     with make_company(tmp_path_factory.mktemp("sql") / "w.duckdb", people=40) as company:
         result = company.run(FIRST.isoformat(), LAST.isoformat())
         assert result.success, result.failures()
-        warehouse = company.warehouse
-        yield warehouse, dict(parameters(company.settings, FIRST, LAST))
-        warehouse.release()
+        made = Recording(company.settings.duckdb_path)
+        made.run_parameters = dict(parameters(company.settings, FIRST, LAST))  # type: ignore[attr-defined]
+        yield made
+        made.release()
+
+
+@pytest.fixture(scope="module")
+def reference(warehouse: Recording) -> Reference:
+    """Google's engine, with every table and view as DuckDB has them."""
+    values = warehouse.run_parameters | {"past_day": FIRST - timedelta(days=TRAILING_DAYS)}  # type: ignore[attr-defined]
+    return Reference(values)
 
 
 def statement(table: Table) -> str:
     """The file a table or view is made by."""
     (path,) = catalogue.SQL_ROOT.glob(f"*/{table.name}.sql")
     return path.read_text()
-
-
-def rows(warehouse: DuckDBWarehouse, table: Table) -> list[list[Any]]:
-    """What DuckDB holds or computes for it."""
-    found = warehouse.query(f"SELECT * FROM ai_usage.{table.name}").to_pylist()
-    return [[row[name] for name in table.column_names] for row in found]
 
 
 def canonical(found: list[list[Any]]) -> list[tuple[str, ...]]:
@@ -50,20 +69,31 @@ def canonical(found: list[list[Any]]) -> list[tuple[str, ...]]:
     )
 
 
+def rows(found: pa.Table) -> list[list[Any]]:
+    """An Arrow table as lists."""
+    return [list(row.values()) for row in found.to_pylist()]
+
+
 def test_google_accepts_every_statement_and_both_engines_evaluate_it_alike(
-    loaded: tuple[DuckDBWarehouse, dict[str, Any]],
+    warehouse: Recording, reference: Reference
 ) -> None:
-    """Every file is GoogleSQL to Google's analyser, and gives the same rows in DuckDB and in Google's evaluator."""
-    warehouse, values = loaded
-    reference = Reference({name: value for name, value in values.items() if isinstance(value, date)})
+    """Every file and every query of a check is GoogleSQL to Google's analyser, and gives both engines the same rows."""
     for table in catalogue.tables():
+        held = rows(warehouse.query(f"SELECT {', '.join(table.column_names)} FROM ai_usage.{table.name}"))
         if table.query is None:
-            reference.declare(table.name, {c.name: str(c.type) for c in table.columns}, rows(warehouse, table))
+            reference.declare(table.name, {c.name: str(c.type) for c in table.columns}, held)
             continue
         analysed = reference.analyse(statement(table))
         assert list(analysed) == list(table.column_names), table.name
         if not table.is_view:
             assert analysed == {c.name: c.type for c in table.columns}, table.name
         columns, found = reference.query(table.query)
-        assert canonical(rows(warehouse, table)) == canonical(found), table.name
+        assert canonical(held) == canonical(found), table.name
         reference.declare(table.name, columns, found)
+    warehouse.asked.clear()
+    for check in CHECKS:
+        check.find(Subject(warehouse, DayRange(FIRST, LAST), TODAY))
+    assert len(warehouse.asked) >= len(CHECKS)
+    for sql, held_rows in warehouse.asked:
+        _, found = reference.query(sql)
+        assert canonical(rows(held_rows)) == canonical(found), sql

@@ -39,6 +39,15 @@ def dollars(cents: Decimal) -> Decimal:
     return _EXACT.quantize(_EXACT.divide(cents, Decimal(100)), _NINE_DECIMALS)
 
 
+def fields(*names: str, **inner: str) -> frozenset[str]:
+    """Paths of the fields of a record: `fields("a b", c="d")` are a, b, c and c.d; `__` in a name is a dot."""
+    paths = {name for text in names for name in text.split()}
+    for outer, text in inner.items():
+        path = outer.replace("__", ".")
+        paths |= {path, *(f"{path}.{name}" for name in text.split())}
+    return frozenset(paths)
+
+
 @dataclass(frozen=True)
 class PulledDay:
     """All records of one raw table and day, as one finished pull brought them."""
@@ -92,3 +101,5 @@ class Pull:
     snapshot: bool = False
     earliest: Callable[[date], date] | None = None
     emails: dict[str, EmailIdentity] = field(default_factory=dict)
+    # Per table, every field its records are known to have, as paths: a new one is worth a look.
+    fields: dict[str, frozenset[str]] = field(default_factory=dict)

@@ -36,6 +36,7 @@ from ai_usage_assets.vendors import (
     PulledDay,
     RefusedDay,
     dollars,
+    fields,
 )
 
 NAME = "anthropic"
@@ -541,6 +542,35 @@ def _user(record: bytes) -> tuple[Hashable, str | None]:
     return (actor.user_id, actor.email_address) if actor and actor.user_id else (None, None)
 
 
+# Product surfaces the vendor has named; the list is open.
+PRODUCTS = frozenset(
+    {
+        "cc_security_autopatch", "chat", "chat_cowork_unified", "claude_code", "claude_console", "claude_design",
+        "claude_in_chrome", "claude_tag", "cowork", "managed_agents_api", "message_batches_api", "messages_api",
+        "office_agent", "other",
+    }
+)  # fmt: skip
+
+_GROUP_FIELDS = fields(
+    "starting_at ending_at",
+    group="actor actor_type agent_id api_key_id claude_tag_category claude_tag_user_id context_window deployment_id "
+    "environment_id inference_geo model organization_id product rbac_group_id service_tier session_id slack_channel_id "
+    "speed user_profile_id workspace_id cost_type token_type",
+    group__actor="type user_id email_address name deleted service_account_id api_key_id provider subject",
+    group__actor__provider="type account_id signed_principal subscription_id project_number issuer",
+)
+_COST_FIELDS = _GROUP_FIELDS | fields(cost="amount list_amount currency requests")
+_USAGE_FIELDS = _GROUP_FIELDS | fields(
+    usage="uncached_input_tokens cache_read_input_tokens output_tokens requests total_tokens",
+    usage__cache_creation="ephemeral_5m_input_tokens ephemeral_1h_input_tokens",
+    usage__server_tool_use="web_search_requests",
+)
+_CLASSIC_FIELDS = fields(
+    "starting_at ending_at",
+    results="amount currency workspace_id description cost_type token_type model service_tier context_window "
+    "inference_geo",
+)
+
 _BY_USER_ID = EmailIdentity(_user, one_to_one=False)
 
 PULLS = (
@@ -552,8 +582,16 @@ PULLS = (
         window_days=_ANALYTICS_WINDOW_DAYS,
         earliest=lambda today: max(_ANALYTICS_SINCE, today - _ANALYTICS_REACH),
         emails={RAW_COST.name: _BY_USER_ID, RAW_USAGE.name: _BY_USER_ID},
+        fields={RAW_COST.name: _COST_FIELDS, RAW_USAGE.name: _USAGE_FIELDS},
     ),
-    Pull("anthropic_cost_report", NAME, (RAW_COST_REPORT,), _fetch_cost_report, window_days=_PAGE_DAYS),
+    Pull(
+        "anthropic_cost_report",
+        NAME,
+        (RAW_COST_REPORT,),
+        _fetch_cost_report,
+        window_days=_PAGE_DAYS,
+        fields={RAW_COST_REPORT.name: _CLASSIC_FIELDS},
+    ),
     Pull("anthropic_claude_code", NAME, (RAW_CLAUDE_CODE,), _fetch_claude_code),
     Pull("anthropic_organization", NAME, (RAW_ORGANIZATION,), _fetch_organization, snapshot=True),
     Pull("anthropic_users", NAME, (RAW_USERS,), _fetch_users, snapshot=True),

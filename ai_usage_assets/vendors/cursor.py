@@ -28,6 +28,7 @@ from ai_usage_assets.vendors import (
     PulledDay,
     RefusedDay,
     dollars,
+    fields,
 )
 
 NAME = "cursor"
@@ -308,6 +309,18 @@ def _same_event(record: bytes) -> tuple[Hashable, str | None]:
     return identity, (event.userEmail or "").strip() or None
 
 
+_EVENT_FIELDS = fields(
+    "timestamp userEmail serviceAccountId serviceAccountName cloudAgentId automationId conversationId model kind "
+    "maxMode isTokenBasedCall isChargeable isHeadless isFreeBugbot requestsCosts chargedCents cursorTokenFee",
+    tokenUsage="inputTokens outputTokens cacheWriteTokens cacheReadTokens totalCents discountPercentOff",
+)
+_DAILY_FIELDS = fields(
+    "userId day date email isActive totalLinesAdded totalLinesDeleted acceptedLinesAdded acceptedLinesDeleted "
+    "totalApplies totalAccepts totalRejects totalTabsShown totalTabsAccepted composerRequests chatRequests "
+    "agentRequests cmdkUsages subscriptionIncludedReqs apiKeyReqs usageBasedReqs bugbotUsages mostUsedModel "
+    "applyMostUsedExtension tabMostUsedExtension clientVersion"
+)
+
 PULLS = (
     Pull(
         "cursor_usage_events",
@@ -315,8 +328,16 @@ PULLS = (
         (RAW_EVENTS,),
         _fetch_events,
         emails={RAW_EVENTS.name: EmailIdentity(_same_event, one_to_one=True)},
+        fields={RAW_EVENTS.name: _EVENT_FIELDS},
     ),
-    Pull("cursor_daily_usage", NAME, (RAW_DAILY_USAGE,), _fetch_daily_usage, window_days=_DAILY_USAGE_DAYS),
+    Pull(
+        "cursor_daily_usage",
+        NAME,
+        (RAW_DAILY_USAGE,),
+        _fetch_daily_usage,
+        window_days=_DAILY_USAGE_DAYS,
+        fields={RAW_DAILY_USAGE.name: _DAILY_FIELDS},
+    ),
     Pull("cursor_members", NAME, (RAW_MEMBERS,), _fetch_members, snapshot=True),
     Pull("cursor_spend", NAME, (RAW_SPEND,), _fetch_spend, snapshot=True),
     Pull("cursor_groups", NAME, (RAW_GROUPS,), _fetch_groups, snapshot=True),

@@ -49,8 +49,8 @@ class Warehouse(Protocol):
     def prepare(self, tables: Sequence[Table]) -> None:
         """Makes what is missing: tables, new columns, views whose text changed. In the order given."""
 
-    def land(self, days: Sequence[RawDay], asset_days: Sequence[Row]) -> None:
-        """Replaces whole raw days, and the log entries that belong to them, together."""
+    def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
+        """Replaces whole raw days and the log entries that belong to them, and notes what was restated, together."""
 
     def append(self, table: Table, rows: Sequence[Row]) -> None:
         """Adds rows."""

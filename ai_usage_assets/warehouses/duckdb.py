@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from ai_usage_assets.gateway import redact
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, Table
+from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RESTATEMENTS, Table
 from ai_usage_assets.warehouses import Parameters, RawDay, Row, WarehouseBusy, WarehouseError, googlesql
 
 _TYPES = {
@@ -103,7 +103,7 @@ class DuckDBWarehouse:
             connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {query}")
             connection.execute(f"COMMENT ON VIEW {self._name(table)} IS {_text(wanted)}")
 
-    def land(self, days: Sequence[RawDay], asset_days: Sequence[Row]) -> None:
+    def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
         with self._transaction() as connection:
             for day in days:
                 name, partition = self._name(day.table), day.table.partition_by
@@ -116,6 +116,7 @@ class DuckDBWarehouse:
                 )
                 connection.unregister("landing")
             self._upsert(connection, OPS_ASSET_DAYS, ("asset", "usage_date"), asset_days)
+            self._insert(connection, OPS_RESTATEMENTS, restated)
 
     def append(self, table: Table, rows: Sequence[Row]) -> None:
         with self._transaction() as connection:

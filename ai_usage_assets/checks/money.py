@@ -1,132 +1,22 @@
-"""What must hold, and what stops the line.
+"""Checks that stop the line: where they fail, published dollars would be wrong or missing.
 
-Belongs here: every asset check, what it looks at, and what it tells the person who finds it red: what is wrong, how
-much money it touches, what to do. Does not: the numbers themselves (`sql/`). A check that must stop what is built
-from the asset, and fail the run, is blocking; everything else only tells. Results are also kept in
-`ops_check_results`. Messages carry days, ids and dollars, never e-mail addresses.
+Belongs here: schema, completeness, control totals, units, attribution. Does not: what is only worth a look
+(`attention`), or the numbers themselves (`sql/`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
-import dagster as dg
 import pandas as pd
 import pandera.errors
 
-from ai_usage_assets import catalogue, days
-from ai_usage_assets.days import TRAILING_DAYS, DayRange
-from ai_usage_assets.schemas import OPS_CHECK_RESULTS, RAW_MAPPING_SHEET, Table
-from ai_usage_assets.settings import Settings
+from ai_usage_assets import catalogue
+from ai_usage_assets.checks.base import Check, Finding, Subject, usd
+from ai_usage_assets.days import TRAILING_DAYS
+from ai_usage_assets.schemas import Table
 from ai_usage_assets.vendors import anthropic, cursor
-from ai_usage_assets.warehouses import Parameters, Row, Warehouse
-
-# A message is read by a person; the table has the rest.
-_DAYS_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What a check may look at: the warehouse, and the days of the run."""
-
-    warehouse: Warehouse
-    chosen: DayRange
-    today: date
-
-    def rows(self, sql: str) -> list[Row]:
-        """The rows of a query over @start_day to @end_day; @today is known too."""
-        return self.warehouse.rows(sql, self.parameters)
-
-    @property
-    def parameters(self) -> Parameters:
-        """The days as query parameters."""
-        return {"start_day": self.chosen.first, "end_day": self.chosen.last, "today": self.today}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong: a short line, and the dollars it touches where it touches money."""
-
-    line: str
-    amount_usd: Decimal | None = None
-
-
-@dataclass(frozen=True)
-class Check:
-    """One asset check. `find` returns what is wrong; nothing means it holds. `advice` says what to do then."""
-
-    asset: str
-    name: str
-    holds: str
-    advice: str
-    find: Callable[[Subject], Sequence[Finding]]
-    blocking: bool = True
-
-
-def asset_checks() -> list[dg.AssetChecksDefinition]:
-    """Every check as Dagster knows it."""
-    return [_definition(check) for check in CHECKS]
-
-
-def _definition(check: Check) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=check.asset,
-        name=check.name,
-        description=f"{check.holds} {check.advice}",
-        blocking=check.blocking,
-        required_resource_keys={"warehouse", "settings"},
-    )
-    def run(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        settings: Settings = context.resources.settings
-        warehouse: Warehouse = context.resources.warehouse
-        today = settings.now().date()
-        everything = DayRange(min(settings.start_date, today), today)
-        chosen = days.of_run(context.run.tags) or everything
-        findings = check.find(Subject(warehouse, chosen, today))
-        passed = not findings
-        message = check.holds if passed else f"{_told(findings)} {check.advice}"
-        amounts = [finding.amount_usd for finding in findings if finding.amount_usd is not None]
-        touched = sum(amounts, Decimal(0)) if amounts else None
-        warehouse.upsert(
-            OPS_CHECK_RESULTS,
-            ("run_id", "asset", "check_name"),
-            [
-                {
-                    "run_id": context.run.run_id,
-                    "checked_at": datetime.now(UTC),
-                    "asset": check.asset,
-                    "check_name": check.name,
-                    "passed": passed,
-                    "severity": dg.AssetCheckSeverity.ERROR.value,
-                    "blocking": check.blocking,
-                    "amount_usd": touched,
-                    "message": message,
-                }
-            ],
-        )
-        metadata: dict[str, Any] = {"days": str(chosen)}
-        if touched is not None:
-            metadata["touches_usd"] = f"{touched:,.2f}"
-        if findings:
-            metadata["findings"] = dg.MetadataValue.md("\n".join(f"* {finding.line}" for finding in findings))
-        return dg.AssetCheckResult(
-            passed=passed, severity=dg.AssetCheckSeverity.ERROR, description=message, metadata=metadata
-        )
-
-    return run
-
-
-def _told(findings: Sequence[Finding]) -> str:
-    named = "; ".join(finding.line for finding in findings[:_DAYS_NAMED])
-    more = len(findings) - _DAYS_NAMED
-    return f"{named}; and {more} more." if more > 0 else f"{named}."
-
-
-def _usd(amount: Decimal | None) -> str:
-    return "nothing" if amount is None else f"${amount:,.2f}"
-
+from ai_usage_assets.warehouses import Row
 
 # --- control totals: what is held equals what the vendor says in total --------------------------------------------
 
@@ -158,14 +48,19 @@ ORDER BY usage_date, control
 
 
 def _anthropic_control_total(subject: Subject) -> list[Finding]:
-    return [
-        Finding(
-            f"{row['usage_date']}: the records add up to {_usd(row['detail_usd'])}, "
-            f"{row['control'] or 'no control total'} to {_usd(row['control_usd'])}",
-            abs((row["detail_usd"] or Decimal(0)) - (row["control_usd"] or Decimal(0))),
+    findings, told = [], set()
+    for row in subject.rows(_ANTHROPIC_CONTROLS):
+        day, gap = row["usage_date"], abs((row["detail_usd"] or Decimal(0)) - (row["control_usd"] or Decimal(0)))
+        findings.append(
+            Finding(
+                f"{day}: the records add up to {usd(row['detail_usd'])}, "
+                f"{row['control'] or 'no control total'} to {usd(row['control_usd'])}",
+                # The same dollars are missing from each control; they are touched once.
+                gap if day not in told else None,
+            )
         )
-        for row in subject.rows(_ANTHROPIC_CONTROLS)
-    ]
+        told.add(day)
+    return findings
 
 
 _CURSOR_CONTROLS = """
@@ -195,8 +90,8 @@ ORDER BY entry.usage_date
 def _cursor_control_total(subject: Subject) -> list[Finding]:
     return [
         Finding(
-            f"{row['usage_date']}: {row['records']:,} events worth {_usd(row['amount_usd'])} are held, Cursor counted "
-            f"{row['expected_records']:,} and {_usd(row['landed_usd'])} were landed",
+            f"{row['usage_date']}: {row['records']:,} events worth {usd(row['amount_usd'])} are held, Cursor counted "
+            f"{row['expected_records']:,} and {usd(row['landed_usd'])} were landed",
             abs(row["amount_usd"] - row["landed_usd"]),
         )
         for row in subject.rows(_CURSOR_CONTROLS)
@@ -263,13 +158,13 @@ def _unit_sentinel(query: str, other: str) -> Callable[[Subject], list[Finding]]
             big = max(abs(amount), abs(row["other_usd"] or Decimal(0))) >= _SMALLEST_USD
             reasons = []
             if big and not _LOWEST_USD_PER_MTOK <= abs(price) <= _HIGHEST_USD_PER_MTOK:
-                reasons.append(f"no model costs {_usd(price)} per million tokens")
+                reasons.append(f"no model costs {usd(price)} per million tokens")
             if big and usual is not None and _far(price, usual):
-                reasons.append(f"{_usd(price)} per million tokens where {_usd(usual)} is usual")
+                reasons.append(f"{usd(price)} per million tokens where {usd(usual)} is usual")
             if big and row["other_usd"] and _far(amount, row["other_usd"]):
-                reasons.append(f"{other} says {_usd(row['other_usd'])}")
+                reasons.append(f"{other} says {usd(row['other_usd'])}")
             if reasons:
-                findings.append(Finding(f"{day}: {_usd(amount)}, but {' and '.join(reasons)}", abs(amount)))
+                findings.append(Finding(f"{day}: {usd(amount)}, but {' and '.join(reasons)}", abs(amount)))
         return findings
 
     return find
@@ -430,7 +325,7 @@ def _every_day_complete(subject: Subject) -> list[Finding]:
     for (asset, status, message), rows in by_cause.items():
         first, last = rows[0]["usage_date"], rows[-1]["usage_date"]
         amounts = [row["amount_usd"] for row in rows if row["amount_usd"] is not None]
-        held = f", {_usd(sum(amounts, Decimal(0)))} held from before" if amounts else ""
+        held = f", {usd(sum(amounts, Decimal(0)))} held from before" if amounts else ""
         span = f"{len(rows)} days from {first} to {last}" if len(rows) > 1 else f"{first}"
         findings.append(
             Finding(
@@ -439,20 +334,6 @@ def _every_day_complete(subject: Subject) -> list[Finding]:
             )
         )
     return findings
-
-
-_SHEET_TABS = f"""
-SELECT asset, message FROM ai_usage.ops_asset_days
-WHERE asset LIKE '{RAW_MAPPING_SHEET.name}/%' AND usage_date = @today AND status = 'failed'
-ORDER BY asset
-"""
-
-
-def _tabs_accepted(subject: Subject) -> list[Finding]:
-    return [
-        Finding(f"tab {row['asset'].partition('/')[2]}: {str(row['message']).rstrip('.')}")
-        for row in subject.rows(_SHEET_TABS)
-    ]
 
 
 _SEND_RAW = "What was built before stays. Run the days again; if it stays, open the day's raw records."
@@ -560,13 +441,5 @@ CHECKS: tuple[Check, ...] = (
         "Every day of the run is held whole, for every vendor that is configured.",
         "Run the days again with `ai-usage run` when the cause is gone; what is held stays until then.",
         _every_day_complete,
-    ),
-    Check(
-        RAW_MAPPING_SHEET.name,
-        "tabs_accepted",
-        "Every tab of the mapping sheet could be used.",
-        "Mend the tab; until then its last good version serves.",
-        _tabs_accepted,
-        blocking=False,
     ),
 )

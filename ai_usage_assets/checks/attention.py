@@ -1,0 +1,548 @@
+"""Checks where a person should look: nothing is wrong in what is published, but money may hang on it.
+
+Belongs here: independent controls that may differ, what the sheet does not know, what the vendors have not told us
+about, what they changed afterwards, what is old. Does not: what must stop the line (`money`). Each is quiet when all is
+well, names the money it touches, and says what to do next.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from decimal import Decimal
+from typing import Any
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.checks.base import Check, Finding, Subject, usd
+from ai_usage_assets.schemas import RAW_MAPPING_SHEET
+from ai_usage_assets.vendors import anthropic, cursor
+
+# Below both of these a difference between two of a vendor's own figures is not worth anybody's morning.
+_TOLERATED_USD, _TOLERATED_SHARE = Decimal("0.50"), Decimal("0.005")
+# Of the spend, this much should have a cost center.
+_COVERAGE = Decimal("0.98")
+# A vendor whose newest whole day is older than this is stale: yesterday may be late once, not twice.
+_STALE_DAYS = 2
+# A day that is younger than this is still being counted; that it moves is no news.
+_MOVING_DAYS = 2
+
+
+def _worth_a_look(difference: Decimal, reference: Decimal) -> bool:
+    return abs(difference) > max(_TOLERATED_USD, _TOLERATED_SHARE * abs(reference))
+
+
+# --- independent controls -----------------------------------------------------------------------------------------
+
+# The classic report shows the default workspace as NULL, and web searches and code execution without a model.
+_CLASSIC = """
+WITH default_workspace AS (
+  SELECT MAX(workspace_id) AS workspace_id FROM ai_usage.dim_workspace WHERE name = 'Default'
+), detail AS (
+  SELECT
+    usage_date, workspace_id, CASE WHEN cost_type = 'tokens' THEN model ELSE cost_type END AS what,
+    SUM(amount_usd) AS amount_usd
+  FROM ai_usage.stg_anthropic_cost_components
+  WHERE usage_date BETWEEN @start_day AND @end_day
+  GROUP BY usage_date, workspace_id, CASE WHEN cost_type = 'tokens' THEN model ELSE cost_type END
+), classic AS (
+  SELECT
+    report.usage_date, COALESCE(report.workspace_id, default_workspace.workspace_id) AS workspace_id,
+    CASE WHEN report.cost_type = 'tokens' THEN report.model ELSE report.cost_type END AS what,
+    SUM(report.amount_usd) AS amount_usd
+  FROM ai_usage.stg_anthropic_cost_report AS report
+  CROSS JOIN default_workspace
+  WHERE report.usage_date BETWEEN @start_day AND @end_day
+  GROUP BY
+    report.usage_date, COALESCE(report.workspace_id, default_workspace.workspace_id),
+    CASE WHEN report.cost_type = 'tokens' THEN report.model ELSE report.cost_type END
+), loaded AS (
+  SELECT usage_date FROM ai_usage.ops_asset_days
+  WHERE asset = 'raw_anthropic_cost_report' AND completed_at IS NOT NULL AND usage_date BETWEEN @start_day AND @end_day
+)
+SELECT
+  COALESCE(detail.usage_date, classic.usage_date) AS usage_date,
+  COALESCE(detail.workspace_id, classic.workspace_id) AS workspace_id,
+  COALESCE(detail.what, classic.what) AS what,
+  COALESCE(detail.amount_usd, 0) AS amount_usd,
+  COALESCE(classic.amount_usd, 0) AS classic_usd
+FROM detail
+FULL OUTER JOIN classic
+  ON classic.usage_date = detail.usage_date
+  AND COALESCE(classic.workspace_id, '') = COALESCE(detail.workspace_id, '')
+  AND COALESCE(classic.what, '') = COALESCE(detail.what, '')
+JOIN loaded ON loaded.usage_date = COALESCE(detail.usage_date, classic.usage_date)
+ORDER BY usage_date, workspace_id, what
+"""
+
+
+def _classic_agrees(subject: Subject) -> list[Finding]:
+    return [
+        Finding(
+            f"{row['usage_date']} {row['workspace_id']} {row['what']}: {usd(row['amount_usd'])} here, "
+            f"{usd(row['classic_usd'])} in the classic report",
+            abs(row["amount_usd"] - row["classic_usd"]),
+        )
+        for row in subject.rows(_CLASSIC)
+        if _worth_a_look(row["amount_usd"] - row["classic_usd"], row["classic_usd"])
+    ]
+
+
+# A snapshot is taken within its day, so what it says lies between the events before that day and those of the whole
+# day. Compared only where every day of the billing cycle is held.
+_SPEND = """
+WITH held AS (
+  SELECT usage_date FROM ai_usage.ops_asset_days
+  WHERE asset = 'raw_cursor_usage_events' AND completed_at IS NOT NULL
+), snapshot AS (
+  SELECT
+    spend.snapshot_date, spend.email, MIN(spend.cycle_started_at) AS cycle_started_at,
+    SUM(spend.on_demand_usd) AS on_demand_usd, SUM(spend.overall_usd) AS overall_usd
+  FROM ai_usage.stg_cursor_spend AS spend
+  WHERE spend.snapshot_date BETWEEN @start_day AND @today AND spend.email IS NOT NULL
+  GROUP BY spend.snapshot_date, spend.email
+), whole AS (
+  SELECT
+    day.snapshot_date,
+    LOGICAL_OR(held.usage_date = day.snapshot_date) AS is_day_held
+  FROM (SELECT snapshot_date, MIN(cycle_started_at) AS cycle_started_at FROM snapshot GROUP BY snapshot_date) AS day
+  JOIN held ON held.usage_date BETWEEN DATE(day.cycle_started_at) AND day.snapshot_date
+  GROUP BY day.snapshot_date, day.cycle_started_at
+  HAVING COUNTIF(held.usage_date < day.snapshot_date) = DATE_DIFF(day.snapshot_date, DATE(day.cycle_started_at), DAY)
+), chosen AS (
+  SELECT snapshot_date, is_day_held
+  FROM whole
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY is_day_held ORDER BY snapshot_date DESC) = 1
+), event AS (
+  SELECT usage_date, event_at, user_email, amount_usd, kind_class = 'on_demand' AS is_on_demand
+  FROM ai_usage.stg_cursor_usage_events
+  WHERE service_account_id IS NULL
+), spent AS (
+  SELECT
+    snapshot.snapshot_date,
+    snapshot.email,
+    snapshot.on_demand_usd,
+    snapshot.overall_usd,
+    chosen.is_day_held,
+    SUM(CASE WHEN event.is_on_demand AND event.usage_date < snapshot.snapshot_date THEN event.amount_usd ELSE 0 END)
+      AS on_demand_from_usd,
+    SUM(CASE WHEN event.is_on_demand THEN event.amount_usd ELSE 0 END) AS on_demand_to_usd,
+    SUM(CASE WHEN event.usage_date < snapshot.snapshot_date THEN event.amount_usd ELSE 0 END) AS overall_from_usd,
+    COALESCE(SUM(event.amount_usd), 0) AS overall_to_usd
+  FROM snapshot
+  JOIN chosen ON chosen.snapshot_date = snapshot.snapshot_date
+  LEFT JOIN event
+    ON event.user_email = snapshot.email
+    AND event.event_at >= snapshot.cycle_started_at
+    AND event.usage_date BETWEEN DATE(snapshot.cycle_started_at) AND snapshot.snapshot_date
+  GROUP BY
+    snapshot.snapshot_date, snapshot.email, snapshot.on_demand_usd, snapshot.overall_usd, chosen.is_day_held
+)
+SELECT
+  snapshot_date,
+  is_day_held,
+  COUNT(*) AS members,
+  SUM(on_demand_usd) AS on_demand_usd,
+  SUM(overall_usd) AS overall_usd,
+  SUM(on_demand_from_usd) AS on_demand_from_usd,
+  SUM(overall_from_usd) AS overall_from_usd,
+  SUM(GREATEST(on_demand_from_usd - on_demand_usd, 0)) AS on_demand_less_usd,
+  SUM(GREATEST(overall_from_usd - overall_usd, 0)) AS overall_less_usd,
+  SUM(CASE WHEN is_day_held THEN GREATEST(on_demand_usd - on_demand_to_usd, 0) ELSE 0 END) AS on_demand_more_usd,
+  SUM(CASE WHEN is_day_held THEN GREATEST(overall_usd - overall_to_usd, 0) ELSE 0 END) AS overall_more_usd,
+  COUNTIF(on_demand_usd < 0 OR on_demand_usd > overall_usd) AS absurd
+FROM spent
+GROUP BY snapshot_date, is_day_held
+ORDER BY snapshot_date
+"""
+
+
+def _cursor_spend_agrees(subject: Subject) -> list[Finding]:
+    findings = []
+    for row in subject.rows(_SPEND):
+        day = row["snapshot_date"]
+        if row["absurd"]:
+            findings.append(
+                Finding(f"{day}: {row['absurd']} of {row['members']} members have more on demand than in all")
+            )
+        for measure, name in (("on_demand", "on demand"), ("overall", "overall")):
+            said = row[f"{measure}_usd"]
+            if said is None:
+                # Cursor has not always sent it.
+                continue
+            for gap, means in (
+                (row[f"{measure}_less_usd"] or Decimal(0), "less than the events of its members"),
+                (row[f"{measure}_more_usd"] or Decimal(0), "more than the events that are held"),
+            ):
+                if _worth_a_look(gap, said):
+                    findings.append(
+                        Finding(
+                            f"spend of {day}: Cursor says {usd(said)} {name}, for some members {usd(gap)} {means}", gap
+                        )
+                    )
+    return findings
+
+
+# --- the sheet ----------------------------------------------------------------------------------------------------
+
+_SHEET_TABS = f"""
+SELECT asset, message FROM ai_usage.ops_asset_days
+WHERE asset LIKE '{RAW_MAPPING_SHEET.name}/%' AND usage_date = @today AND status = 'failed'
+ORDER BY asset
+"""
+
+
+def _tabs_accepted(subject: Subject) -> list[Finding]:
+    return [
+        Finding(f"tab {row['asset'].partition('/')[2]}: {str(row['message']).rstrip('.')}")
+        for row in subject.rows(_SHEET_TABS)
+    ]
+
+
+_REJECTED_ROWS = """
+WITH version AS (
+  SELECT *, MAX(read_at) OVER (PARTITION BY tab) AS last_read_at
+  FROM ai_usage.raw_mapping_sheet
+), rejected AS (
+  SELECT
+    tab, row_no, reject_reason,
+    LOWER(COALESCE(JSON_VALUE(payload, '$.principal_id'), JSON_VALUE(payload, '$.person_email'))) AS named
+  FROM version
+  WHERE read_at = last_read_at AND row_no > 0 AND reject_reason IS NOT NULL
+), recent AS (
+  SELECT api_key_id, principal_id, workspace_id, person_email, amount_usd
+  FROM ai_usage.fct_cost_daily
+  WHERE usage_date BETWEEN DATE_SUB(@end_day, INTERVAL 29 DAY) AND @end_day AND cost_basis <> 'included'
+)
+SELECT rejected.tab, rejected.row_no, rejected.reject_reason, SUM(recent.amount_usd) AS amount_usd
+FROM rejected
+LEFT JOIN recent
+  ON rejected.named = LOWER(recent.api_key_id)
+  OR rejected.named = LOWER(recent.principal_id)
+  OR rejected.named = LOWER(recent.workspace_id)
+  OR rejected.named = LOWER(recent.person_email)
+GROUP BY rejected.tab, rejected.row_no, rejected.reject_reason
+ORDER BY rejected.tab, rejected.row_no
+"""
+
+
+def _rows_accepted(subject: Subject) -> list[Finding]:
+    return [
+        Finding(
+            f"tab {row['tab']} row {row['row_no']}: {row['reject_reason']}"
+            + (f" ({usd(row['amount_usd'])} in 30 days)" if row["amount_usd"] is not None else ""),
+            row["amount_usd"],
+        )
+        for row in subject.rows(_REJECTED_ROWS)
+    ]
+
+
+_UNMAPPED = """
+WITH line AS (
+  SELECT
+    vendor, next_step, first_day, spend_usd, person_email IS NOT NULL AS is_person,
+    -- A user's id is an e-mail at Cursor.
+    COALESCE(api_key_name, api_key_id, CASE WHEN principal_type <> 'user' THEN principal_id END) AS label
+  FROM ai_usage.kpi_unallocated
+  WHERE month = DATE_TRUNC(@end_day, MONTH)
+)
+SELECT vendor, label, is_person, next_step, MIN(first_day) AS first_day, SUM(spend_usd) AS amount_usd
+FROM line
+GROUP BY vendor, label, is_person, next_step
+HAVING SUM(spend_usd) <> 0
+ORDER BY amount_usd DESC, vendor, label, next_step
+"""
+
+
+def _everything_mapped(subject: Subject) -> list[Finding]:
+    findings = []
+    for row in subject.rows(_UNMAPPED):
+        what = "people without a cost center" if row["is_person"] else row["label"] or "nobody named"
+        findings.append(
+            Finding(
+                f"{row['vendor']} {what}: {usd(row['amount_usd'])} this month, first seen {row['first_day']} "
+                f"({row['next_step'].rstrip('.')})",
+                row["amount_usd"],
+            )
+        )
+    return findings
+
+
+_COVERED = """
+SELECT SUM(amount_usd) AS spend_usd, SUM(CASE WHEN cost_center IS NULL THEN amount_usd ELSE 0 END) AS amount_usd
+FROM ai_usage.fct_cost_daily
+WHERE usage_date BETWEEN DATE_SUB(@end_day, INTERVAL 29 DAY) AND @end_day AND cost_basis <> 'included'
+"""
+
+
+def _covered(subject: Subject) -> list[Finding]:
+    (row,) = subject.rows(_COVERED)
+    if not row["spend_usd"]:
+        return []
+    share = 1 - row["amount_usd"] / row["spend_usd"]
+    if share >= _COVERAGE:
+        return []
+    return [
+        Finding(
+            f"{share:.1%} of the spend of the last 30 days has a cost center, {usd(row['amount_usd'])} has none",
+            row["amount_usd"],
+        )
+    ]
+
+
+# --- what the vendors have not told us about ----------------------------------------------------------------------
+
+_PRODUCTS = """
+SELECT product AS value, SUM(amount_usd) AS amount_usd, MIN(usage_date) AS first_day
+FROM ai_usage.fct_anthropic_cost_daily
+WHERE usage_date BETWEEN @start_day AND @end_day AND product IS NOT NULL
+GROUP BY product ORDER BY product
+"""
+_KINDS = """
+SELECT COALESCE(kind, '(none)') AS value, SUM(amount_usd) AS amount_usd, MIN(usage_date) AS first_day
+FROM ai_usage.stg_cursor_usage_events
+WHERE usage_date BETWEEN @start_day AND @end_day AND kind_class = 'unknown'
+GROUP BY COALESCE(kind, '(none)') ORDER BY value
+"""
+_UNPRICED = """
+SELECT cost.model AS value, SUM(cost.amount_usd) AS amount_usd, MIN(cost.usage_date) AS first_day
+FROM ai_usage.fct_anthropic_cost_daily AS cost
+LEFT JOIN (SELECT DISTINCT model FROM ai_usage.dim_model_price) AS price
+  ON cost.model = price.model OR STARTS_WITH(cost.model, CONCAT(price.model, '-20'))
+WHERE cost.usage_date BETWEEN @start_day AND @end_day AND cost.model IS NOT NULL AND price.model IS NULL
+GROUP BY cost.model ORDER BY value
+"""
+
+
+def _unknown(query: str, what: str, known: Collection[str] = ()) -> Callable[[Subject], list[Finding]]:
+    def find(subject: Subject) -> list[Finding]:
+        return [
+            Finding(
+                f"{what} {row['value']!r}: {usd(row['amount_usd'])}, first seen {row['first_day']}", row["amount_usd"]
+            )
+            for row in subject.rows(query)
+            if row["value"] not in known
+        ]
+
+    return find
+
+
+def _fields_known(table: str, known: frozenset[str]) -> Callable[[Subject], list[Finding]]:
+    """Of the newest day of the run only: a field that is new is in all records, and all days are many."""
+    query = f"SELECT payload FROM ai_usage.{table} WHERE usage_date = @end_day"
+
+    def find(subject: Subject) -> list[Finding]:
+        payloads = [row["payload"] for row in subject.rows(query)]
+        counts = Counter(path for payload in payloads for path in set(_paths(json.loads(payload))) - known)
+        return [
+            Finding(f"new field {path!r} in {count:,} of {len(payloads):,} records of {subject.chosen.last}")
+            for path, count in sorted(counts.items())
+        ]
+
+    return find
+
+
+def _paths(value: Any, prefix: str = "") -> Iterator[str]:
+    """Every field of a record by its path; a list adds nothing to it."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _paths(item, prefix)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield prefix + name
+            yield from _paths(inner, f"{prefix}{name}.")
+
+
+# --- what changed afterwards, and what is old ---------------------------------------------------------------------
+
+_RESTATED = """
+SELECT usage_date, vendor, asset, old_amount_usd, new_amount_usd
+FROM ai_usage.ops_restatements
+WHERE usage_date BETWEEN @start_day AND @end_day
+  AND DATE(restated_at) = @today
+  AND asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events')
+ORDER BY vendor, usage_date, restated_at
+"""
+
+
+def _not_restated(subject: Subject) -> list[Finding]:
+    findings = []
+    for row in subject.rows(_RESTATED):
+        old, new = row["old_amount_usd"] or Decimal(0), row["new_amount_usd"] or Decimal(0)
+        if _worth_a_look(new - old, old) and (subject.today - row["usage_date"]).days > _MOVING_DAYS:
+            findings.append(
+                Finding(f"{row['vendor']} {row['usage_date']}: {usd(old)} became {usd(new)}", abs(new - old))
+            )
+    return findings
+
+
+_NEWEST = """
+SELECT
+  vendor,
+  MAX(CASE WHEN status IN ('complete', 'provisional') THEN usage_date END) AS newest_day,
+  MAX(as_of_date) AS as_of_date,
+  LOGICAL_OR(status NOT IN ('not_configured', 'not_loaded', 'not_exposed')) AS is_asked
+FROM ai_usage.kpi_completeness
+WHERE is_money OR vendor = 'sheet'
+GROUP BY vendor
+ORDER BY vendor
+"""
+
+
+def _fresh(subject: Subject) -> list[Finding]:
+    findings = []
+    for row in subject.rows(_NEWEST):
+        newest = row["newest_day"]
+        if row["is_asked"] and (newest is None or (subject.today - newest).days > _STALE_DAYS):
+            findings.append(Finding(f"{row['vendor']}: the newest whole day is {newest or 'none at all'}"))
+    return findings
+
+
+_READ_TOO_EARLY = """
+WITH held AS (
+  SELECT
+    entry.vendor, entry.usage_date, entry.amount_usd, DATE(entry.completed_at) AS read_on,
+    CASE entry.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END AS settles_on
+  FROM ai_usage.ops_asset_days AS entry
+  JOIN ai_usage.dim_date AS day ON day.usage_date = entry.usage_date
+  WHERE entry.asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AND entry.completed_at IS NOT NULL
+)
+SELECT
+  vendor, COUNT(*) AS days, MIN(usage_date) AS first_day, MAX(usage_date) AS last_day, SUM(amount_usd) AS amount_usd
+FROM held
+WHERE settles_on <= @today AND read_on < settles_on
+GROUP BY vendor
+ORDER BY vendor
+"""
+
+
+def _final_days_were_read_when_final(subject: Subject) -> list[Finding]:
+    return [
+        Finding(
+            f"{row['vendor']}: {row['days']} days from {row['first_day']} to {row['last_day']} count as final but were "
+            f"last read before the vendor had settled them",
+            row["amount_usd"],
+        )
+        for row in subject.rows(_READ_TOO_EARLY)
+    ]
+
+
+_FIELD_ADVICE = (
+    "The records are kept whole and the known fields are used; report it, it may be money that is not read yet."
+)
+_VALUE_ADVICE = "Its money is counted; look it up in the vendor's changelog and report what it means."
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        anthropic.RAW_COST_REPORT.name,
+        "classic_agrees",
+        "The classic cost report says the same, per day, workspace and model.",
+        "Published dollars come from the analytics API. The classic report lacks Priority Tier and may lag; if the "
+        "difference stays for days, ask Anthropic which is right.",
+        _classic_agrees,
+        blocking=False,
+        after=(anthropic.RAW_COST_COMPONENTS.name, "dim_workspace"),
+    ),
+    Check(
+        cursor.RAW_SPEND.name,
+        "spend_agrees",
+        "Cursor's own spend per member lies within what their events of the billing cycle add up to.",
+        "Look at the members in stg_cursor_spend and their events; if it stays for days, ask Cursor.",
+        _cursor_spend_agrees,
+        blocking=False,
+        after=(cursor.RAW_EVENTS.name,),
+    ),
+    Check(
+        RAW_MAPPING_SHEET.name,
+        "tabs_accepted",
+        "Every tab of the mapping sheet could be used.",
+        "Mend the tab; until then its last good version serves.",
+        _tabs_accepted,
+        blocking=False,
+    ),
+    Check(
+        RAW_MAPPING_SHEET.name,
+        "rows_accepted",
+        "Every row of the mapping sheet could be used.",
+        "Mend the rows in the sheet; the next run takes them, for all of history.",
+        _rows_accepted,
+        blocking=False,
+        after=("fct_cost_daily",),
+    ),
+    Check(
+        "kpi_unallocated",
+        "everything_mapped",
+        "Everything that spends this month has a cost center.",
+        "Add the rows to the sheet; the next run takes them, for all of history.",
+        _everything_mapped,
+        blocking=False,
+    ),
+    Check(
+        "kpi_unallocated",
+        "coverage",
+        f"At least {_COVERAGE:.0%} of the spend of the last 30 days has a cost center.",
+        "kpi_unallocated lists what is missing, the largest first.",
+        _covered,
+        blocking=False,
+    ),
+    Check(
+        "fct_anthropic_cost_daily",
+        "known_products",
+        "Every product surface is known.",
+        _VALUE_ADVICE,
+        _unknown(_PRODUCTS, "product", anthropic.PRODUCTS),
+        blocking=False,
+    ),
+    Check(
+        "fct_anthropic_cost_daily",
+        "priced_models",
+        "Every model has a list price in dim_model_price.",
+        "The bill does not need it. Add the model to sql/curated/dim_model_price.sql, or update this project.",
+        _unknown(_UNPRICED, "model"),
+        blocking=False,
+    ),
+    Check(
+        cursor.RAW_EVENTS.name,
+        "known_kinds",
+        "Every billing kind is known.",
+        "An unknown kind counts as billed. " + _VALUE_ADVICE,
+        _unknown(_KINDS, "kind"),
+        blocking=False,
+    ),
+    *(
+        Check(
+            table,
+            "known_fields",
+            "The records have no field that is not known.",
+            _FIELD_ADVICE,
+            _fields_known(table, fields),
+            blocking=False,
+        )
+        for pull in catalogue.PULLS
+        for table, fields in pull.fields.items()
+    ),
+    Check(
+        "kpi_completeness",
+        "not_restated",
+        "No vendor has restated the money of a day that had come to rest.",
+        "What is published is the new figure. Tell finance if the month is closed; ops_restatements keeps both.",
+        _not_restated,
+        blocking=False,
+    ),
+    Check(
+        "kpi_completeness",
+        "fresh",
+        f"The newest whole day of every vendor, and the sheet, is at most {_STALE_DAYS} days old.",
+        "See `ai-usage status` for the reason, and run the days that are missing.",
+        _fresh,
+        blocking=False,
+    ),
+    Check(
+        "kpi_completeness",
+        "final_when_read",
+        "Every day that counts as final was read after the vendor had settled it.",
+        "Run these days once more: `ai-usage run --day LAST --days N`.",
+        _final_days_were_read_when_final,
+        blocking=False,
+    ),
+)
