@@ -42,7 +42,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             ),
             dg.define_asset_job(
                 "rebuild",
-                dg.AssetSelection.all() - landed,
+                # With the checks of what was landed: what must not be published must not be by this way either.
+                dg.AssetSelection.all() - landed
+                | dg.AssetSelection.checks_for_assets(*(table.name for table in catalogue.raw())),
                 description="Builds and checks everything after the raw tables again; asks no vendor.",
             ),
         ],

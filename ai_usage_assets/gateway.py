@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import is_loopback
 
 T = TypeVar("T")
@@ -117,12 +118,15 @@ class Failure(Exception):
         detail: str,
         next_step: str,
         status: int | None = None,
+        codes: frozenset[str] = frozenset(),
         request_id: str | None = None,
         attempts: int = 1,
     ) -> None:
         self.vendor = vendor
         self.endpoint = endpoint
         self.status = status
+        # What the vendor calls the error, in its own machine-readable words.
+        self.codes = codes
         self.detail = detail
         self.next_step = next_step
         self.request_id = request_id
@@ -151,25 +155,6 @@ class MalformedResponse(TransientFailure):
 
 class PagingLoop(PermanentFailure):
     """A list whose pages do not end."""
-
-
-_SECRETS = re.compile(
-    r"""
-    (?<![A-Za-z0-9]) (?: sk-[A-Za-z0-9_-]{6,} | c2st[A-Za-z0-9+/=_-]{8,} )       # Anthropic and others; in base64
-    | (?<![A-Za-z0-9]) (?: crsr_[A-Za-z0-9_-]{6,} | Y3Jzc[A-Za-z0-9+/=_-]{8,} )  # Cursor; in base64
-    | (?<![A-Za-z0-9_]) key_[A-Za-z0-9]{16,}                                     # Cursor, old; not apikey_…, an id
-    | (?<![A-Za-z0-9]) (?: ya29\.[A-Za-z0-9._-]+ | eyJ[A-Za-z0-9._-]{16,} )      # Google, and signed tokens
-    | \b (?i:Bearer|Basic) \s+ (?! (?:auth|token|credential)[a-z]*\b ) [A-Za-z0-9+/=._~-]{6,}
-    """,
-    re.VERBOSE,
-)
-# The look-behind lets a search begin only where a word does, so a long text without an @ costs no more than its length.
-_EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-][\w.%+'-]*(?:@|%40)[\w-]+(?:\.[\w-]+)+")
-
-
-def redact(text: str) -> str:
-    """The text without anything that looks like a key or an e-mail address."""
-    return _EMAIL.sub("[e-mail]", _SECRETS.sub("[secret]", text))
 
 
 class Gateway:
@@ -332,6 +317,7 @@ class Gateway:
             return _Problem(
                 self._redact(_said(body) or response.reason_phrase),
                 status=status,
+                codes=_codes(body),
                 request_id=request_id and self._redact(request_id),
                 transient=status in _TRANSIENT_STATUS or status >= httpx.codes.INTERNAL_SERVER_ERROR,
                 retry_after_seconds=self._retry_after_seconds(response.headers.get("retry-after")),
@@ -414,6 +400,7 @@ class Gateway:
             self.vendor,
             f"{endpoint.method} {endpoint.path}",
             status=problem.status,
+            codes=problem.codes,
             detail=problem.detail,
             next_step=self._hint(problem.status or 0, endpoint.path) or _advice(problem),
             request_id=problem.request_id,
@@ -434,6 +421,7 @@ class _Problem:
     detail: str
     transient: bool
     status: int | None = None
+    codes: frozenset[str] = frozenset()
     request_id: str | None = None
     malformed: bool = False
     retry_after_seconds: float | None = None
@@ -469,7 +457,7 @@ class _Budget:
 
 
 def follow(
-    fetch: Callable[[str | None], tuple[P, str | None]], *, vendor: str, endpoint: str, max_pages: int = 10_000
+    fetch: Callable[[str | None], tuple[P, str | None]], *, vendor: str, endpoint: str, max_pages: int = 2_000
 ) -> Iterator[P]:
     """The pages of a list. `fetch(cursor)` gives a page and the next cursor, None at the end.
 
@@ -526,6 +514,7 @@ class _Details(msgspec.Struct):
 
 
 class _Error(msgspec.Struct):
+    type: str | None = None
     message: str | None = None
     details: _Details | list[msgspec.Raw] | None = None
 
@@ -541,14 +530,27 @@ def _said(body: bytes) -> str:
     """What an error body says, as far as a person wants to know; empty when it says nothing."""
     if instead := _instead_of_json(body):
         return instead if body.strip() else ""
-    try:
-        found = msgspec.json.decode(body, type=_ErrorBody)
-    except _UNREADABLE:
-        found = _ErrorBody()
-    error = _Error(found.error) if isinstance(found.error, str) else found.error or _Error()
+    found = _error_body(body)
+    error = _Error(message=found.error) if isinstance(found.error, str) else found.error or _Error()
     code = error.details.error_code if isinstance(error.details, _Details) else None
     texts = [text for text in (error.message, found.message, code) if text]
     return ": ".join(dict.fromkeys(texts)) or body.decode("utf-8", "replace")
+
+
+def _codes(body: bytes) -> frozenset[str]:
+    """The type and the code of an error, where the vendor gives them; nothing for a page that is not the vendor's."""
+    error = _error_body(body).error
+    if not isinstance(error, _Error):
+        return frozenset()
+    code = error.details.error_code if isinstance(error.details, _Details) else None
+    return frozenset(text for text in (error.type, code) if text)
+
+
+def _error_body(body: bytes) -> _ErrorBody:
+    try:
+        return msgspec.json.decode(body, type=_ErrorBody)
+    except _UNREADABLE:
+        return _ErrorBody()
 
 
 def _instead_of_json(body: bytes) -> str | None:

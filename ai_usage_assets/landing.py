@@ -18,7 +18,7 @@ from datetime import date, datetime
 
 import pyarrow as pa
 
-from ai_usage_assets.gateway import redact
+from ai_usage_assets.redaction import redact
 from ai_usage_assets.schemas import Table
 from ai_usage_assets.vendors import EmailIdentity, Pull, PulledDay, RefusedDay
 from ai_usage_assets.warehouses import RawDay, Row, Warehouse
@@ -65,11 +65,7 @@ def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | Refused
         if before and before["content_digest"] == digest:
             landed.append(Landed(_complete(pull, result, before, moment, digest, changed=False), False))
             continue
-        if not records and before and before["records"] and not moment.accept_loss:
-            reason = (
-                f"the pull came back empty, but {before['records']} records"
-                f"{_worth(before)} are held from an earlier one; they are kept. {ACCEPT_LOSS_ADVICE}"
-            )
+        if reason := _reason_to_keep(pull, result, before, moment):
             landed.append(Landed(_entry(pull, result.table, result.day, before, moment, "failed", reason), False))
             continue
         emails = _carried_emails(warehouse, pull.emails.get(result.table.name), result, records, before)
@@ -80,6 +76,24 @@ def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | Refused
             restated.append(_restatement(before, entry))
     warehouse.land(raw_days, [outcome.entry for outcome in landed], restated)
     return landed
+
+
+def _reason_to_keep(pull: Pull, result: PulledDay, before: Row | None, moment: Moment) -> str | None:
+    """Why a pull that ended well must not replace what is held; None when it may."""
+    if before is None or moment.accept_loss:
+        return None
+    if not result.records and before["records"] and not pull.may_become_empty:
+        return (
+            f"the pull came back empty, but {before['records']} records{_worth(before)} are held from an earlier one; "
+            f"they are kept. {ACCEPT_LOSS_ADVICE}"
+        )
+    older = result.watermark and before["watermark"] and result.watermark < before["watermark"]
+    if before["completed_at"] and (result.incomplete or older):
+        return (
+            f"the vendor's data reaches less far than in an earlier pull, whose {before['records']} records"
+            f"{_worth(before)} are kept; run the day again later."
+        )
+    return None
 
 
 def _restatement(before: Row, after: Row) -> Row:
@@ -94,39 +108,20 @@ def _restatement(before: Row, after: Row) -> Row:
 def log_not_pulled(
     warehouse: Warehouse, pull: Pull, days: Sequence[date], moment: Moment, status: str, message: str
 ) -> list[Landed]:
-    """Notes that days of a pull brought nothing, and why; what is held stays."""
-    held = _held(warehouse, pull, days)
-    return _log(
-        warehouse,
-        [
-            _entry(pull, table, day, held.get((table.name, day)), moment, status, message)
-            for day in days
-            for table in pull.tables
-        ],
-    )
+    """Notes that days of a pull brought nothing, and why; what is held stays.
 
-
-def log_out_of_reach(warehouse: Warehouse, pull: Pull, days: Sequence[date], moment: Moment) -> list[Landed]:
-    """Notes days the vendor no longer answers for; a day that is held whole stays whole."""
+    A day that is held whole is not less whole because nobody may ask for it any more; it only failed when it was tried.
+    """
     held = _held(warehouse, pull, days)
-    message = f"{pull.vendor} no longer answers for this day; what was landed in time is kept."
     entries = []
     for day in days:
         for table in pull.tables:
             before = held.get((table.name, day))
-            whole = before is not None and before["completed_at"] is not None
-            entries.append(
-                _entry(
-                    pull, table, day, before, moment, "complete" if whole else "not_exposed", None if whole else message
-                )
-            )
-    return _log(warehouse, entries)
-
-
-def _log(warehouse: Warehouse, entries: Sequence[Row]) -> list[Landed]:
-    landed = [Landed(entry, changed=False) for entry in entries]
-    warehouse.land([], [outcome.entry for outcome in landed])
-    return landed
+            whole = before is not None and before["completed_at"] is not None and status != "failed"
+            told = ("complete", None) if whole else (status, message)
+            entries.append(_entry(pull, table, day, before, moment, *told))
+    warehouse.land([], entries)
+    return [Landed(entry, changed=False) for entry in entries]
 
 
 def _held(warehouse: Warehouse, pull: Pull, days: Sequence[date]) -> dict[tuple[str, date], Row]:

@@ -4,7 +4,8 @@ Belongs here: when a tab's content becomes a new version, and how each tab ended
 (`vendors/key_mapping`), or how the mapping is used (`sql/`).
 
 A tab that cannot be used (no header, suddenly empty, a third of it gone) is refused alone: its last good version serves
-on, the other tabs load, and the check `tabs_accepted` says so. Only a sheet that cannot be read at all fails the step.
+on, the other tabs load, and the check `tabs_accepted` says so; so it is with a sheet that cannot be read at all. None
+of it fails the run: spend is whole without the sheet, and finance mends it by the message.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,9 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from ai_usage_assets.gateway import Failure, redact
+from ai_usage_assets.gateway import Failure
 from ai_usage_assets.landing import Moment
+from ai_usage_assets.redaction import redact
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, RAW_MAPPING_SHEET
 from ai_usage_assets.secrets import SecretError
 from ai_usage_assets.settings import Settings
@@ -51,10 +53,8 @@ def mapping_sheet(context: dg.AssetExecutionContext) -> None:
     except (Failure, SecretError) as failure:
         reason = redact(str(failure))
         _log(warehouse, [_entry(tab, moment, held, "failed", reason) for tab in TABS])
-        raise dg.Failure(
-            description=f"The mapping sheet could not be read; its last good version serves on. {reason}",
-            allow_retries=False,
-        ) from None
+        context.log.warning(f"The mapping sheet could not be read; its last good version serves on. {reason}")
+        return
     snapshots = [
         check_tab(
             tab,
@@ -88,7 +88,7 @@ def land_sheet(warehouse: Warehouse, snapshots: Sequence[TabSnapshot], moment: M
         if before is None or before.snapshot_id != snapshot.digest:
             rows += _version(snapshot, moment, before)
         entries.append(
-            _entry(snapshot.tab, moment, held, "complete", "; ".join(snapshot.warnings) or None)
+            _entry(snapshot.tab, moment, held, "complete", "; ".join(_notes(snapshot)) or None)
             | {
                 "records": len(snapshot.accepted),
                 "expected_records": len(snapshot.rows),
@@ -158,6 +158,14 @@ def _entry(tab: str, moment: Moment, held: dict[str, _Version], status: str, mes
 
 def _log(warehouse: Warehouse, entries: Sequence[Row]) -> None:
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), entries)
+
+
+def _notes(snapshot: TabSnapshot) -> list[str]:
+    rejected = [row.row_no for row in snapshot.rejected]
+    told = (
+        [f"not used: row {', '.join(map(str, rejected[:10]))}{' and more' * (len(rejected) > 10)}"] if rejected else []
+    )
+    return told + list(snapshot.warnings)
 
 
 def _summary(snapshot: TabSnapshot) -> str:

@@ -17,10 +17,11 @@ import msgspec
 
 from ai_usage_assets import catalogue
 from ai_usage_assets.days import DayRange, windows
-from ai_usage_assets.gateway import PermanentFailure, TransientFailure, redact
-from ai_usage_assets.landing import Landed, Moment, land, log_not_pulled, log_out_of_reach
+from ai_usage_assets.gateway import PermanentFailure, TransientFailure
+from ai_usage_assets.landing import Landed, Moment, land, log_not_pulled
+from ai_usage_assets.redaction import redact
 from ai_usage_assets.secrets import SecretError
-from ai_usage_assets.settings import Settings
+from ai_usage_assets.settings import KEY_VARIABLES, Settings
 from ai_usage_assets.vendors import NotCredible, NotExposed, Pull
 from ai_usage_assets.warehouses import Warehouse
 
@@ -30,7 +31,6 @@ _PATIENCE_WINDOWS = 2
 # Two months.
 _DAYS_LISTED = 62
 
-_KEY_SETTINGS = {"anthropic": "ANTHROPIC_ADMIN_KEY", "cursor": "CURSOR_ADMIN_KEY"}
 _OWNERS = ["team:platform"]
 
 
@@ -72,11 +72,13 @@ def _pull(
 ) -> list[Landed]:
     warehouse: Warehouse = context.resources.warehouse
     if client is None:
-        message = f"{_KEY_SETTINGS[pull.vendor]} is not set, so {pull.vendor} is not pulled."
+        message = f"{KEY_VARIABLES[pull.vendor]} is not set, so {pull.vendor} is not pulled."
         context.log.info(message)
         return log_not_pulled(warehouse, pull, days, moment, "not_configured", message)
     earliest = pull.earliest(moment.now.date()) if pull.earliest else date.min
-    outcomes = log_out_of_reach(warehouse, pull, [day for day in days if day < earliest], moment)
+    beyond = [day for day in days if day < earliest]
+    message = f"{pull.vendor} no longer answers for this day; what was landed in time is kept."
+    outcomes = log_not_pulled(warehouse, pull, beyond, moment, "not_exposed", message)
     unanswered = 0
     ranges = windows([day for day in days if day >= earliest], pull.window_days)
     for number, window in enumerate(ranges):

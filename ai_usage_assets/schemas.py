@@ -77,8 +77,8 @@ class Table:
         """What the UI shows of the table before it is ever made."""
         return {"dagster/column_schema": self.ui_schema(), "dagster/table_name": f"ai_usage.{self.name}"}
 
-    def check_schema(self, allowed: dict[str, Sequence[str]]) -> pa.DataFrameSchema:
-        """The pandera schema: required columns are never null, listed ones hold only known values."""
+    def check_schema(self, allowed: Mapping[str, Sequence[str]], key: Sequence[str] = ()) -> pa.DataFrameSchema:
+        """The pandera schema: required columns are never null, listed ones hold known values, a key stands once."""
         return pa.DataFrameSchema(
             {
                 c.name: pa.Column(
@@ -88,6 +88,7 @@ class Table:
                 for c in self.columns
             },
             strict=True,
+            unique=list(key) or None,
         )
 
 

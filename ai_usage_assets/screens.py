@@ -197,7 +197,9 @@ def status(warehouse: Warehouse, console: Console, *, days_back: int) -> None:
     if not rows:
         console.print("No run has loaded anything yet: `ai-usage run`.")
         return
-    last = max(row["as_of_date"] for row in rows if row["as_of_date"]) - timedelta(days=1)
+    # Before the first run has built its calendar, the days that were tried are all that is known.
+    brought_up_to = [row["as_of_date"] for row in rows if row["as_of_date"]]
+    last = max(brought_up_to) - timedelta(days=1) if brought_up_to else max(row["usage_date"] for row in rows)
     first = last - timedelta(days=days_back - 1)
     console.print(_strips(rows, first, last))
     console.print(

@@ -20,6 +20,9 @@ from ai_usage_assets.errors import OperatorError
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 ANTHROPIC_URL = "https://api.anthropic.com"
+# Vendor -> the variable its key is in.
+KEY_VARIABLES = {"anthropic": "ANTHROPIC_ADMIN_KEY", "cursor": "CURSOR_ADMIN_KEY"}
+
 CURSOR_URL = "https://api.cursor.com"
 SHEETS_URL = "https://sheets.googleapis.com"
 
@@ -71,8 +74,8 @@ class Settings:
             duckdb_path=Path(read.text("AI_USAGE_DUCKDB_PATH", "data/ai_usage.duckdb")).expanduser(),
             project=read.optional("GOOGLE_CLOUD_PROJECT"),
             dataset=read.identifier("AI_USAGE_DATASET", "ai_usage"),
-            anthropic_key=read.optional("ANTHROPIC_ADMIN_KEY"),
-            cursor_key=read.optional("CURSOR_ADMIN_KEY"),
+            anthropic_key=read.optional(KEY_VARIABLES["anthropic"]),
+            cursor_key=read.optional(KEY_VARIABLES["cursor"]),
             sheet_id=read.optional("AI_USAGE_SHEET_ID"),
             anthropic_url=read.url("ANTHROPIC_BASE_URL", ANTHROPIC_URL),
             cursor_url=read.url("CURSOR_BASE_URL", CURSOR_URL),

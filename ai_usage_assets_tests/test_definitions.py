@@ -91,7 +91,8 @@ def test_blocking_checks_guard_the_money(definitions: dg.Definitions) -> None:
         ("raw_anthropic_cost", "control_total"), ("raw_anthropic_cost", "unit_sentinel"),
         ("raw_anthropic_cost", "schema"),
         ("raw_cursor_usage_events", "control_total"), ("raw_cursor_usage_events", "unit_sentinel"),
-        ("raw_cursor_usage_events", "schema"), ("fct_cost_daily", "attribution_preserves_sums"),
+        ("raw_cursor_usage_events", "schema"), ("fct_anthropic_cost_daily", "attribution_preserves_sums"),
+        ("fct_cursor_usage_daily", "attribution_preserves_sums"),
         ("kpi_completeness", "every_day_complete"),
     } <= blocking  # fmt: skip
 

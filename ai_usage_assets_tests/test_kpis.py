@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,24 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
         catalogue.table("dim_person"),
         [{"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-1", **OPEN}],
     )
+    held = [date(2026, 10, 1) + timedelta(days=n) for n in range(41)]
+    made.append(OPS_ASSET_DAYS, [entry(day) for day in held])
     yield made
     made.release()
+
+
+def entry(day: date, **changed: Any) -> dict[str, Any]:
+    """How the pull of a day of the bill ended: well, on the morning after."""
+    morning = datetime(day.year, day.month, day.day, 6, tzinfo=UTC) + timedelta(days=1)
+    return {
+        "asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": day, "is_daily": True, "run_id": "r",
+        "attempted_at": morning, "completed_at": morning, "status": "complete", **changed,
+    }  # fmt: skip
+
+
+def again(warehouse: DuckDBWarehouse, *entries: dict[str, Any]) -> None:
+    """Other endings of the same days."""
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), entries)
 
 
 def rows(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:
@@ -154,16 +170,39 @@ def test_days_are_provisional_until_the_vendor_settles(warehouse: DuckDBWarehous
 
 def test_missing_days_are_counted_for_the_month(warehouse: DuckDBWarehouse) -> None:
     """A month says how many of its finished days are not held whole, for the vendor."""
-    entry = {
-        "asset": "raw_anthropic_cost", "vendor": "anthropic", "is_daily": True, "run_id": "r",
-        "attempted_at": datetime(2026, 11, 11, tzinfo=UTC),
-    }  # fmt: skip
-    entries = [{**entry, "usage_date": date(2026, 11, day), "status": "complete"} for day in range(1, 9)]
-    entries.append({**entry, "usage_date": date(2026, 11, 9), "status": "failed", "message": "503"})
-    warehouse.append(OPS_ASSET_DAYS, entries)
+    again(
+        warehouse,
+        entry(date(2026, 11, 9), status="failed", message="503"),
+        entry(date(2026, 11, 10), status="incomplete", completed_at=None),
+        entry(date(2026, 10, 4), status="failed", completed_at=None),
+    )
     found = rows(warehouse, "SELECT DISTINCT month, missing_days FROM ai_usage.kpi_spend_monthly ORDER BY month")
-    # All of October was never asked for; of ten days of November one failed and one was not asked for.
-    assert found == [(date(2026, 10, 1), 31), (date(2026, 11, 1), 2)]
+    assert found == [(date(2026, 10, 1), 1), (date(2026, 11, 1), 2)]
+
+
+@pytest.mark.parametrize(
+    ("day", "whole", "same_days"),
+    [(date(2026, 10, 31), None, Decimal(11)), (date(2026, 10, 10), None, None)],
+    ids=["after the days compared", "among them"],
+)
+def test_a_month_is_only_compared_with_days_that_are_held(
+    warehouse: DuckDBWarehouse, day: date, whole: Decimal | None, same_days: Decimal | None
+) -> None:
+    """A month before that lacks a day has no total, and no comparison where the day is among those compared."""
+    again(warehouse, entry(day, status="failed", completed_at=None))
+    found = rows(
+        warehouse,
+        "SELECT previous_month_usd, previous_same_days_usd, change_usd IS NULL FROM ai_usage.kpi_spend_monthly "
+        "WHERE month = DATE '2026-11-01' AND team = 'Platform'",
+    )
+    assert found == [(whole, same_days, same_days is None)]
+
+
+def test_final_is_what_was_read_when_it_was_final(warehouse: DuckDBWarehouse) -> None:
+    """A day that has grown old since it was last read stays provisional; read again it is complete."""
+    again(warehouse, entry(date(2026, 10, 4), completed_at=datetime(2026, 11, 9, tzinfo=UTC)))
+    found = dict(rows(warehouse, "SELECT usage_date, status FROM ai_usage.kpi_completeness"))
+    assert (found[date(2026, 10, 3)], found[date(2026, 10, 4)]) == ("provisional", "complete")
 
 
 def test_seats_are_spread_over_the_days_of_the_month(warehouse: DuckDBWarehouse) -> None:

@@ -18,7 +18,7 @@ from ai_usage_assets import days
 from ai_usage_assets.checks import attention, money
 from ai_usage_assets.checks.base import Check, Finding, Subject
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.gateway import redact
+from ai_usage_assets.redaction import redact
 from ai_usage_assets.schemas import OPS_CHECK_RESULTS
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses import Warehouse

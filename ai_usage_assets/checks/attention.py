@@ -290,6 +290,24 @@ def _covered(subject: Subject) -> list[Finding]:
     ]
 
 
+_UNPRICED_SEATS = """
+SELECT COUNT(*) AS seat_days, COUNT(DISTINCT user_id) AS seats, MIN(usage_date) AS first_day
+FROM ai_usage.dim_seat_day
+WHERE usage_date BETWEEN @start_day AND @end_day AND is_paid AND amount_usd IS NULL
+"""
+
+
+def _seats_priced(subject: Subject) -> list[Finding]:
+    (row,) = subject.rows(_UNPRICED_SEATS)
+    if not row["seat_days"]:
+        return []
+    return [
+        Finding(
+            f"{row['seats']} paid Cursor seats have no price since {row['first_day']}: their fees are not in the spend"
+        )
+    ]
+
+
 # --- what the vendors have not told us about ----------------------------------------------------------------------
 
 _PRODUCTS = """
@@ -381,7 +399,7 @@ SELECT
   vendor,
   MAX(CASE WHEN status IN ('complete', 'provisional') THEN usage_date END) AS newest_day,
   MAX(as_of_date) AS as_of_date,
-  LOGICAL_OR(status NOT IN ('not_configured', 'not_loaded', 'not_exposed')) AS is_asked
+  LOGICAL_OR(status NOT IN ('not_configured', 'not_loaded')) AS is_asked
 FROM ai_usage.kpi_completeness
 WHERE is_money OR vendor = 'sheet'
 GROUP BY vendor
@@ -483,6 +501,15 @@ CHECKS: tuple[Check, ...] = (
         f"At least {_COVERAGE:.0%} of the spend of the last 30 days has a cost center.",
         "kpi_unallocated lists what is missing, the largest first.",
         _covered,
+        blocking=False,
+    ),
+    Check(
+        "dim_seat_day",
+        "seats_priced",
+        "Every paid seat has a price.",
+        "Fill in the tab seat_prices for cursor. With several plans on one day each member's plan must be known: "
+        "name the plans as stg_cursor_spend.billing_tier does, or keep the price of one.",
+        _seats_priced,
         blocking=False,
     ),
     Check(

@@ -24,26 +24,31 @@ _ANTHROPIC_CONTROLS = f"""
 WITH detail AS (
   SELECT usage_date, SUM(amount_usd) AS amount_usd, COUNT(*) AS records
   FROM ai_usage.stg_anthropic_cost WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
-), control AS (
-  SELECT 'the day total' AS control, usage_date, SUM(amount_usd) AS amount_usd
-  FROM ai_usage.stg_anthropic_cost_total WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+), part AS (
+  SELECT 'the day total' AS control, usage_date, amount_usd FROM ai_usage.stg_anthropic_cost_total
   UNION ALL
-  SELECT 'the cost components', usage_date, SUM(amount_usd)
-  FROM ai_usage.stg_anthropic_cost_components WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+  SELECT 'the cost components', usage_date, amount_usd FROM ai_usage.stg_anthropic_cost_components
   UNION ALL
-  SELECT 'the actor types', usage_date, SUM(amount_usd)
-  FROM ai_usage.stg_anthropic_cost_by_actor_type WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+  SELECT 'the actor types', usage_date, amount_usd FROM ai_usage.stg_anthropic_cost_by_actor_type
+), summed AS (
+  SELECT control, usage_date, SUM(amount_usd) AS amount_usd, COUNT(*) AS records
+  FROM part WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY control, usage_date
+), expected AS (
+  -- Each day that has anything must have all three.
+  SELECT day.usage_date, name.control
+  FROM (SELECT usage_date FROM detail UNION DISTINCT SELECT usage_date FROM summed) AS day
+  CROSS JOIN (
+    SELECT 'the day total' AS control UNION ALL SELECT 'the cost components' UNION ALL SELECT 'the actor types'
+  ) AS name
 )
 SELECT
-  COALESCE(detail.usage_date, control.usage_date) AS usage_date,
-  control.control,
-  detail.amount_usd AS detail_usd,
-  control.amount_usd AS control_usd
-FROM detail
-FULL OUTER JOIN control ON control.usage_date = detail.usage_date
-WHERE ABS(COALESCE(detail.amount_usd, 0) - COALESCE(control.amount_usd, 0))
-  > COALESCE(detail.records, 0) * NUMERIC '{anthropic.ROW_ROUNDING_USD:f}'
-ORDER BY usage_date, control
+  expected.usage_date, expected.control, detail.amount_usd AS detail_usd, summed.amount_usd AS control_usd
+FROM expected
+LEFT JOIN detail ON detail.usage_date = expected.usage_date
+LEFT JOIN summed ON summed.usage_date = expected.usage_date AND summed.control = expected.control
+WHERE ABS(COALESCE(detail.amount_usd, 0) - COALESCE(summed.amount_usd, 0))
+  > (COALESCE(detail.records, 0) + COALESCE(summed.records, 0)) * NUMERIC '{anthropic.ROW_ROUNDING_USD:f}'
+ORDER BY expected.usage_date, expected.control
 """
 
 
@@ -53,14 +58,19 @@ def _anthropic_control_total(subject: Subject) -> list[Finding]:
         day, gap = row["usage_date"], abs((row["detail_usd"] or Decimal(0)) - (row["control_usd"] or Decimal(0)))
         findings.append(
             Finding(
-                f"{day}: the records add up to {usd(row['detail_usd'])}, "
-                f"{row['control'] or 'no control total'} to {usd(row['control_usd'])}",
+                f"{day}: the records add up to {_exactly(row['detail_usd'])}, {row['control']} to "
+                f"{_exactly(row['control_usd'])}",
                 # The same dollars are missing from each control; they are touched once.
                 gap if day not in told else None,
             )
         )
         told.add(day)
     return findings
+
+
+def _exactly(amount: Decimal | None) -> str:
+    # Sums that differ in the eighth decimal look equal in cents.
+    return "nothing" if amount is None else f"${amount.normalize():,f}"
 
 
 _CURSOR_CONTROLS = """
@@ -100,74 +110,156 @@ def _cursor_control_total(subject: Subject) -> list[Finding]:
 
 # --- the unit of money: cents taken for dollars, or dollars for cents ---------------------------------------------
 
-# A blended million tokens has cost between 0.05 and 30 dollars since 2023; a factor of 100 leaves these bounds.
-_LOWEST_USD_PER_MTOK, _HIGHEST_USD_PER_MTOK = Decimal("0.002"), Decimal(200)
 # Prices and habits move by small factors from day to day; a wrong unit is a factor of 100.
-_JUMP = 30
-# With fewer days than this nothing is usual yet; the other two comparisons need none.
+_JUMP = 20
+# With fewer days than this nothing is usual yet.
 _USUAL_DAYS = 5
 # Below these a day is too small to judge.
 _SMALLEST_USD, _SMALLEST_TOKENS = Decimal(1), 100_000
 
-_ANTHROPIC_PRICE = """
-WITH cost AS (
-  SELECT usage_date, SUM(amount_usd) AS amount_usd FROM ai_usage.stg_anthropic_cost
-  WHERE usage_date BETWEEN @past_day AND @end_day GROUP BY usage_date
-), token AS (
-  SELECT usage_date, SUM(total_tokens) AS tokens FROM ai_usage.stg_anthropic_usage
-  WHERE usage_date BETWEEN @past_day AND @end_day GROUP BY usage_date
-), classic AS (
-  SELECT usage_date, SUM(amount_usd) AS amount_usd FROM ai_usage.stg_anthropic_cost_report
-  WHERE usage_date BETWEEN @past_day AND @end_day GROUP BY usage_date
-)
-SELECT cost.usage_date, cost.amount_usd, token.tokens, classic.amount_usd AS other_usd
-FROM cost
-JOIN token ON token.usage_date = cost.usage_date
-LEFT JOIN classic ON classic.usage_date = cost.usage_date
-ORDER BY cost.usage_date
+# What the tokens of known models cost by the price list. Of two prices the lower, which a factor of 20 forgives.
+_PRICES = """
+  SELECT
+    model, effective_from, effective_to, input_usd, cache_write_5m_usd, cache_write_1h_usd, cache_read_usd, output_usd
+  FROM ai_usage.dim_model_price
+  WHERE prompt_tier IN ('any', 'up to 100000')
 """
 
-_CURSOR_PRICE = """
+_ANTHROPIC_PRICE = f"""
+WITH price AS ({_PRICES}), cost AS (
+  SELECT usage_date, model, SUM(amount_usd) AS amount_usd, SUM(list_amount_usd) AS list_usd
+  FROM ai_usage.stg_anthropic_cost WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date, model
+), token AS (
+  SELECT
+    usage_date, model, SUM(total_tokens) AS tokens, SUM(uncached_input_tokens) AS inputs,
+    SUM(cache_write_5m_tokens) AS writes_5m, SUM(cache_write_1h_tokens) AS writes_1h, SUM(cache_read_tokens) AS reads,
+    SUM(output_tokens) AS outputs
+  FROM ai_usage.stg_anthropic_usage WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date, model
+), listed AS (
+  SELECT
+    token.usage_date,
+    SUM(cost.list_usd) AS priced_usd,
+    SUM(CAST((token.inputs * price.input_usd + token.writes_5m * price.cache_write_5m_usd
+      + token.writes_1h * price.cache_write_1h_usd + token.reads * price.cache_read_usd
+      + token.outputs * price.output_usd) * NUMERIC '0.000001' AS NUMERIC)) AS expected_usd
+  FROM token
+  JOIN cost ON cost.usage_date = token.usage_date AND cost.model = token.model
+  JOIN price
+    ON (price.model = token.model OR STARTS_WITH(token.model, CONCAT(price.model, '-20')))
+    AND token.usage_date >= price.effective_from
+    AND token.usage_date < price.effective_to
+  GROUP BY token.usage_date
+), day_cost AS (
+  SELECT usage_date, SUM(amount_usd) AS amount_usd FROM cost GROUP BY usage_date
+), day_token AS (
+  SELECT usage_date, SUM(tokens) AS tokens FROM token GROUP BY usage_date
+), classic AS (
+  SELECT usage_date, SUM(amount_usd) AS amount_usd FROM ai_usage.stg_anthropic_cost_report
+  WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+)
 SELECT
-  usage_date,
-  SUM(amount_usd) AS amount_usd,
-  SUM(uncached_input_tokens + cache_write_tokens + cache_read_tokens + output_tokens) AS tokens,
-  SUM(model_usd) AS other_usd
-FROM ai_usage.stg_cursor_usage_events
+  day_cost.usage_date, day_cost.amount_usd, day_token.tokens, classic.amount_usd AS other_usd, listed.priced_usd,
+  listed.expected_usd
+FROM day_cost
+JOIN day_token ON day_token.usage_date = day_cost.usage_date
+LEFT JOIN classic ON classic.usage_date = day_cost.usage_date
+LEFT JOIN listed ON listed.usage_date = day_cost.usage_date
+ORDER BY usage_date
+"""
+
+_ANTHROPIC_PUBLISHED = """
+SELECT cost.usage_date, cost.amount_usd, token.tokens
+FROM (
+  SELECT usage_date, SUM(amount_usd) AS amount_usd FROM ai_usage.fct_anthropic_cost_daily
+  WHERE usage_date BETWEEN @past_day AND @end_day GROUP BY usage_date
+) AS cost
+JOIN (
+  SELECT usage_date, SUM(total_tokens) AS tokens FROM ai_usage.fct_anthropic_tokens_daily
+  WHERE usage_date BETWEEN @past_day AND @end_day GROUP BY usage_date
+) AS token ON token.usage_date = cost.usage_date
+ORDER BY usage_date
+"""
+
+_CURSOR_PRICE = f"""
+WITH price AS ({_PRICES}), event AS (
+  SELECT
+    event.usage_date, event.amount_usd, event.model_usd,
+    event.uncached_input_tokens + event.cache_write_tokens + event.cache_read_tokens + event.output_tokens AS tokens,
+    CASE WHEN price.model IS NOT NULL THEN event.amount_usd END AS priced_usd,
+    CAST((event.uncached_input_tokens * price.input_usd + event.cache_write_tokens * price.cache_write_5m_usd
+      + event.cache_read_tokens * price.cache_read_usd + event.output_tokens * price.output_usd)
+      * NUMERIC '0.000001' AS NUMERIC) AS expected_usd
+  FROM ai_usage.stg_cursor_usage_events AS event
+  LEFT JOIN price
+    ON price.model = event.model
+    AND event.usage_date >= price.effective_from
+    AND event.usage_date < price.effective_to
+  WHERE event.usage_date BETWEEN @start_day AND @end_day AND event.uncached_input_tokens IS NOT NULL
+)
+SELECT
+  usage_date, SUM(amount_usd) AS amount_usd, SUM(tokens) AS tokens, SUM(model_usd) AS other_usd,
+  SUM(priced_usd) AS priced_usd, SUM(expected_usd) AS expected_usd
+FROM event
+GROUP BY usage_date
+ORDER BY usage_date
+"""
+
+_CURSOR_PUBLISHED = """
+SELECT
+  usage_date, SUM(amount_usd) AS amount_usd,
+  SUM(uncached_input_tokens + cache_write_tokens + cache_read_tokens + output_tokens) AS tokens
+FROM ai_usage.fct_cursor_usage_daily
 WHERE usage_date BETWEEN @past_day AND @end_day AND uncached_input_tokens IS NOT NULL
 GROUP BY usage_date
 ORDER BY usage_date
 """
 
 
-def _unit_sentinel(query: str, other: str) -> Callable[[Subject], list[Finding]]:
+def _unit_sentinel(query: str, published: str, other: str) -> Callable[[Subject], list[Finding]]:
+    """Four comparisons, because a vendor that changes its unit changes every day it is asked for, old ones too.
+
+    With what was published for the same day, what was usual before the run, what the price list says of the tokens,
+    and another figure of the vendor's.
+    """
+
     def find(subject: Subject) -> list[Finding]:
-        past = subject.chosen.first - timedelta(days=TRAILING_DAYS)
-        measured = [
-            row
-            for row in subject.warehouse.rows(query, {**subject.parameters, "past_day": past})
-            if row["tokens"] and row["tokens"] >= _SMALLEST_TOKENS and row["amount_usd"] != 0
-        ]
-        prices = {row["usage_date"]: row["amount_usd"] * 1_000_000 / row["tokens"] for row in measured}
-        usual = sorted(prices.values())[len(prices) // 2] if len(prices) >= _USUAL_DAYS else None
+        past = {"past_day": subject.chosen.first - timedelta(days=TRAILING_DAYS), **subject.parameters}
+        known = {
+            row["usage_date"]: _per_million(row)
+            for row in subject.warehouse.rows(published, past)
+            if _is_large(row["tokens"]) and row["amount_usd"]
+        }
+        before = sorted(price for day, price in known.items() if day < subject.chosen.first)
+        usual = before[len(before) // 2] if len(before) >= _USUAL_DAYS else None
         findings = []
-        for row in measured:
-            day, amount, price = row["usage_date"], row["amount_usd"], prices[row["usage_date"]]
-            if day < subject.chosen.first:
+        for row in subject.rows(query):
+            day, amount = row["usage_date"], row["amount_usd"]
+            others = (amount, row["other_usd"], row["expected_usd"])
+            if not _is_large(row["tokens"]) or max(abs(value or Decimal(0)) for value in others) < _SMALLEST_USD:
                 continue
-            big = max(abs(amount), abs(row["other_usd"] or Decimal(0))) >= _SMALLEST_USD
+            price = _per_million(row)
             reasons = []
-            if big and not _LOWEST_USD_PER_MTOK <= abs(price) <= _HIGHEST_USD_PER_MTOK:
-                reasons.append(f"no model costs {usd(price)} per million tokens")
-            if big and usual is not None and _far(price, usual):
+            if (was := known.get(day)) and _far(price, was):
+                reasons.append(f"{usd(price)} per million tokens where {usd(was)} was published for the day")
+            if usual and _far(price, usual):
                 reasons.append(f"{usd(price)} per million tokens where {usd(usual)} is usual")
-            if big and row["other_usd"] and _far(amount, row["other_usd"]):
+            if row["expected_usd"] and _far(row["priced_usd"], row["expected_usd"]):
+                reasons.append(f"{usd(row['priced_usd'])} for what costs {usd(row['expected_usd'])} by the price list")
+            if row["other_usd"] and _far(amount, row["other_usd"]):
                 reasons.append(f"{other} says {usd(row['other_usd'])}")
             if reasons:
                 findings.append(Finding(f"{day}: {usd(amount)}, but {' and '.join(reasons)}", abs(amount)))
         return findings
 
     return find
+
+
+def _is_large(tokens: int | None) -> bool:
+    return tokens is not None and tokens >= _SMALLEST_TOKENS
+
+
+def _per_million(row: Row) -> Decimal:
+    return Decimal(row["amount_usd"]) * 1_000_000 / Decimal(row["tokens"])
 
 
 def _far(value: Decimal, reference: Decimal) -> bool:
@@ -201,22 +293,31 @@ def _typed(table: str, columns: Sequence[str], event_at: str | None = None) -> C
 _ALLOWED = {
     "cost_basis": ("billed", "included", "seat"),
     "vendor": ("anthropic", "cursor"),
-    "principal_type": (
-        "user",
-        "service_account",
-        "federated",
-        "api_key",
-        "automation",
-        "cloud_agent",
-        "none",
-        "workspace",
+    "principal_type": ("user", "service_account", "federated", "api_key", "automation", "cloud_agent", "none"),
+    "attribution_method": (
+        *("api_key_map", "service_account_map", "user_map", "vendor_actor", "key_principal", "workspace_map"),
+        *("key_creator", "automation_map", "cloud_agent_map", "seat", "unallocated"),
     ),
+}
+# What no two rows of a dimension may share: a row too many would give money to a second person, unseen by any sum.
+_KEYS = {
+    "dim_person": ("person_email", "effective_from"),
+    "dim_key_mapping": ("row_no",),
+    "dim_api_key": ("api_key_id",),
+    "dim_workspace": ("workspace_id",),
+    "dim_anthropic_user": ("user_id",),
+    "dim_date": ("usage_date",),
+    "dim_model_price": ("model", "prompt_tier", "effective_from"),
 }
 
 
 def _schema(table: Table) -> Callable[[Subject], list[Finding]]:
-    schema = table.check_schema({name: _ALLOWED[name] for name in table.column_names if name in _ALLOWED})
-    scope = f"WHERE {table.partition_by} BETWEEN @start_day AND @end_day" if table.partition_by else ""
+    key = _KEYS.get(table.name, (table.partition_by, "fact_no") if table.partition_by else ())
+    # The sheet's own words were checked when it was read.
+    allowed = {} if table.name == "dim_key_mapping" else _ALLOWED
+    schema = table.check_schema({name: allowed[name] for name in table.column_names if name in allowed}, key)
+    has_days = table.partition_by or table.is_view
+    scope = "WHERE usage_date BETWEEN @start_day AND @end_day" if has_days else ""
     query = f"SELECT {', '.join(table.column_names)} FROM ai_usage.{table.name} {scope}"
 
     def find(subject: Subject) -> list[Finding]:
@@ -226,7 +327,7 @@ def _schema(table: Table) -> Callable[[Subject], list[Finding]]:
             schema.validate(frame, lazy=True)
         except pandera.errors.SchemaErrors as errors:
             # Counts only: the failing cells may be e-mail addresses.
-            counts = errors.failure_cases.groupby(["column", "check"]).size()
+            counts = errors.failure_cases.groupby(["column", "check"], dropna=False).size()
             return [Finding(f"{column}: {check} fails for {n:,} rows") for (column, check), n in counts.items()]
         return []
 
@@ -291,15 +392,19 @@ ORDER BY usage_date, vendor, cost_basis
 """
 
 
-def _attribution_preserves_sums(subject: Subject) -> list[Finding]:
-    return [
-        Finding(
-            f"{row['usage_date']} {row['vendor']} {row['cost_basis']}: ${row['before_usd']:,f} before attribution, "
-            f"${row['after_usd']:,f} after",
-            abs(row["before_usd"] - row["after_usd"]),
-        )
-        for row in subject.rows(_ATTRIBUTION)
-    ]
+def _attribution_preserves_sums(vendor: str) -> Callable[[Subject], list[Finding]]:
+    def find(subject: Subject) -> list[Finding]:
+        return [
+            Finding(
+                f"{row['usage_date']} {vendor} {row['cost_basis']}: {_exactly(row['before_usd'])} before attribution, "
+                f"{_exactly(row['after_usd'])} after",
+                abs(row["before_usd"] - row["after_usd"]),
+            )
+            for row in subject.rows(_ATTRIBUTION)
+            if row["vendor"] == vendor
+        ]
+
+    return find
 
 
 # --- nothing missing ----------------------------------------------------------------------------------------------
@@ -344,7 +449,7 @@ _BUILT_ADVICE = "This is a fault of the transformation, not of the vendor: rebui
 def _built_checks() -> Iterable[Check]:
     """Every curated table holds its own schema."""
     for table in catalogue.models():
-        if table.layer == "curated" and not table.is_view:
+        if table.layer == "curated" and (not table.is_view or table.name.startswith("fct_")):
             yield Check(
                 table.name,
                 "schema",
@@ -376,7 +481,8 @@ CHECKS: tuple[Check, ...] = (
         "unit_sentinel",
         "Dollars per token are what models cost: cents are not taken for dollars, nor dollars for cents.",
         _UNIT_ADVICE,
-        _unit_sentinel(_ANTHROPIC_PRICE, "the classic cost report"),
+        _unit_sentinel(_ANTHROPIC_PRICE, _ANTHROPIC_PUBLISHED, "the classic cost report"),
+        after=(anthropic.RAW_USAGE.name, anthropic.RAW_COST_REPORT.name, "dim_model_price"),
     ),
     Check(
         anthropic.RAW_USAGE.name,
@@ -404,7 +510,8 @@ CHECKS: tuple[Check, ...] = (
         "unit_sentinel",
         "Dollars per token are what models cost: cents are not taken for dollars, nor dollars for cents.",
         _UNIT_ADVICE,
-        _unit_sentinel(_CURSOR_PRICE, "the price of the models within the events"),
+        _unit_sentinel(_CURSOR_PRICE, _CURSOR_PUBLISHED, "the price of the models within the events"),
+        after=("dim_model_price",),
     ),
     *_built_checks(),
     Check(
@@ -428,12 +535,16 @@ CHECKS: tuple[Check, ...] = (
         _BUILT_ADVICE,
         _equals_raw("fct_cursor_usage_daily", "stg_cursor_usage_events", ("amount_usd", "output_tokens")),
     ),
-    Check(
-        "fct_cost_daily",
-        "attribution_preserves_sums",
-        "Dollars before and after attribution are equal to the last digit, per vendor, day and cost basis.",
-        _BUILT_ADVICE,
-        _attribution_preserves_sums,
+    # On each vendor's own table, so that it is asked also when the other vendor is down.
+    *(
+        Check(
+            table,
+            "attribution_preserves_sums",
+            "Dollars before and after attribution are equal to the last digit, per day and cost basis.",
+            _BUILT_ADVICE,
+            _attribution_preserves_sums(vendor),
+        )
+        for table, vendor in (("fct_anthropic_cost_daily", "anthropic"), ("fct_cursor_usage_daily", "cursor"))
     ),
     Check(
         "kpi_completeness",

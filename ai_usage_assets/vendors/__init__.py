@@ -6,11 +6,14 @@ of one vendor (its own module), or what happens to the records (`landing`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
+
+import msgspec
 
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.schemas import Table
@@ -27,6 +30,23 @@ class NotExposed(Exception):
 
 class NotCredible(ValueError):
     """A record that cannot be what the vendor means; the message says why, without its content."""
+
+
+# As strict as the narrower of both engines, which would refuse a whole view for one number it cannot read.
+_NUMBER = re.compile(rb'"?(-?[0-9]{1,30}(?:\.[0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2})?)"?')
+
+
+def number(raw: msgspec.Raw) -> Decimal:
+    """A JSON number, or a text that holds one. Raises NotCredible for anything else."""
+    found = _NUMBER.fullmatch(bytes(raw))
+    if found is None:
+        raise NotCredible("an amount is not a number")
+    return Decimal(found[1].decode())
+
+
+def optional_number(raw: msgspec.Raw) -> Decimal | None:
+    """The same for a field that may be null or absent (an empty Raw)."""
+    return None if bytes(raw) in (b"", b"null") else number(raw)
 
 
 def dollars(cents: Decimal) -> Decimal:
@@ -90,7 +110,8 @@ class Pull:
 
     `fetch(client, days)` yields PulledDay or RefusedDay for every table and day asked for. It may raise a gateway
     Failure, NotExposed or NotCredible. A snapshot is of the moment, so it is asked for the day of the read only.
-    `earliest(today)` is the first day the vendor still answers for, where it sets a limit.
+    `earliest(today)` is the first day the vendor still answers for, where it sets a limit. `may_become_empty`: a day
+    that had records may truly have none when it is asked for again; for all others that is a pull that went wrong.
     """
 
     name: str
@@ -100,6 +121,7 @@ class Pull:
     window_days: int = 1
     snapshot: bool = False
     earliest: Callable[[date], date] | None = None
+    may_become_empty: bool = False
     emails: dict[str, EmailIdentity] = field(default_factory=dict)
     # Per table, every field its records are known to have, as paths: a new one is worth a look.
     fields: dict[str, frozenset[str]] = field(default_factory=dict)

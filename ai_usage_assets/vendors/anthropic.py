@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ from ai_usage_assets.gateway import (
     Endpoint,
     Failure,
     Gateway,
+    PermanentFailure,
     SystemClock,
     follow,
 )
@@ -37,6 +38,7 @@ from ai_usage_assets.vendors import (
     RefusedDay,
     dollars,
     fields,
+    number,
 )
 
 NAME = "anthropic"
@@ -50,6 +52,7 @@ _ANALYTICS = {**_CURRENT, "anthropic-beta": "analytics-usage-cost-2026-08-24"}
 
 _ORGANIZATION = "/v1/organizations"
 _PAGE_ROWS = 1000
+_DEFAULT_WORKSPACE = "Default"
 _PAGE_DAYS = 31
 
 # Analytics answers from this day on, and for the last 365 days.
@@ -122,7 +125,7 @@ class _Report(msgspec.Struct, kw_only=True):
 
 class _Analytics(_Report, kw_only=True):
     # Required: without it a page does not say how far its data reaches.
-    data_refreshed_at: datetime | None
+    data_refreshed_at: _Instant | None
 
 
 _ReportT = TypeVar("_ReportT", bound=_Report)
@@ -134,13 +137,16 @@ class _Directory(msgspec.Struct):
     last_id: str | None = None
 
 
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 class _Bucket(msgspec.Struct):
-    starting_at: datetime
+    starting_at: _Instant
 
 
 class _Money(msgspec.Struct):
-    amount: Decimal
-    list_amount: Decimal
+    amount: msgspec.Raw
+    list_amount: msgspec.Raw
     currency: str
 
 
@@ -160,7 +166,7 @@ class _UsageRow(_Bucket):
 
 
 class _ClassicAmount(msgspec.Struct):
-    amount: Decimal
+    amount: msgspec.Raw
     currency: str
 
 
@@ -186,6 +192,7 @@ class _Identified(msgspec.Struct):
 
 
 class _Workspace(_Identified):
+    name: str | None = None
     archived_at: str | None = None
 
 
@@ -260,12 +267,15 @@ def _hint(status: int, path: str) -> str | None:
             return None
 
 
-def _not_exposed(failure: Failure) -> NotExposed | None:
-    """Whether a refusal means "not for this kind of organisation" rather than "something is broken"."""
-    wrong_kind = failure.status == 400 and "organization_type" in failure.detail
-    if failure.status in (403, 404) or wrong_kind:
-        return NotExposed(f"{failure.endpoint}: {failure.detail}")
-    return None
+_NOT_THIS_ORGANISATION = {"organization_type_not_supported", "organization_not_enrolled_in_beta"}
+# In the vendor's own words only: a 404 of some proxy is not its answer.
+_NOT_THIS_KEY = {"permission_error", "not_found_error"}
+
+
+def _not_exposed(failure: Failure, *, of_key: bool = True) -> NotExposed | None:
+    """Whether a refusal means "not for this kind of organisation, or key" rather than "something is broken"."""
+    meant = failure.codes & _NOT_THIS_ORGANISATION or (of_key and failure.codes & _NOT_THIS_KEY)
+    return NotExposed(f"{failure.endpoint}: {failure.detail}") if meant else None
 
 
 # --- Usage and cost analytics: five queries of one window, one watermark ------------------------------------------
@@ -277,9 +287,15 @@ class _Query:
     report: str
     group_by: tuple[str, ...]
 
+    @property
+    def has_money(self) -> bool:
+        """Whether its rows must add up to the day's total."""
+        return self.report == "cost"
 
+
+_TOTAL = _Query(RAW_COST_TOTAL, "cost", ())
 _QUERIES = (
-    _Query(RAW_COST_TOTAL, "cost", ()),
+    _TOTAL,
     _Query(RAW_COST, "cost", _FIVE),
     _Query(RAW_COST_COMPONENTS, "cost", ("workspace_id", "model", "cost_type", "token_type")),
     _Query(RAW_COST_BY_ACTOR_TYPE, "cost", ("actor_type",)),
@@ -326,6 +342,9 @@ def _fetch_analytics(client: Anthropic, days: DayRange) -> Iterator[PulledDay | 
                         )
                 return
             continue
+        except PermanentFailure as failure:
+            # A key that lacks the right to see the bill is a mistake to mend, not a fact about the contract.
+            raise (_not_exposed(failure, of_key=False) or failure) from None
         for day in days:
             yield from _judge(window, day)
         return
@@ -365,14 +384,14 @@ def _file(window: _Window, query: _Query, record: bytes, days: DayRange) -> None
     found = window.days.setdefault((query.table.name, day), _DayOfQuery([]))
     found.records.append(record)
     try:
-        if query.report == "usage":
+        if not query.has_money:
             msgspec.json.decode(record, type=_UsageRow)
         else:
             money = msgspec.json.decode(record, type=_CostRow).cost
             if money.currency != "USD":
                 raise NotCredible("an amount is not in USD")
-            found.amount_usd += dollars(money.amount)
-            found.list_amount_usd += dollars(money.list_amount)
+            found.amount_usd += dollars(number(money.amount))
+            found.list_amount_usd += dollars(number(money.list_amount))
     except (msgspec.ValidationError, NotCredible) as error:
         found.problem = str(error)
 
@@ -396,7 +415,7 @@ def _judge(window: _Window, day: date) -> Iterator[PulledDay | RefusedDay]:
                 day=day,
                 records=found.records,
                 pages=window.pages[query.table.name],
-                amount_usd=None if query.report == "usage" else found.amount_usd,
+                amount_usd=found.amount_usd if query.has_money else None,
                 watermark=window.watermark,
                 incomplete=incomplete,
             )
@@ -408,14 +427,16 @@ def _reason_to_refuse(window: _Window, day: date) -> str | None:
     for query in _QUERIES:
         if problem := window.of(query, day).problem:
             return f"{query.table.name} has a record of an unknown shape: {problem}. Report it; what was held is kept."
-    control = window.of(_QUERIES[0], day)
-    for query in _QUERIES[1:4]:
+    control = window.of(_TOTAL, day)
+    for query in _QUERIES:
+        if not query.has_money or query is _TOTAL:
+            continue
         detail = window.of(query, day)
         for what, ours, theirs in (
             ("billed", detail.amount_usd, control.amount_usd),
             ("list price", detail.list_amount_usd, control.list_amount_usd),
         ):
-            if abs(ours - theirs) > ROW_ROUNDING_USD * max(len(detail.records), 1):
+            if abs(ours - theirs) > ROW_ROUNDING_USD * (len(detail.records) + len(control.records)):
                 return (
                     f"the rows of {query.table.name} add up to ${ours} {what}, Anthropic's own total of the day is "
                     f"${theirs}. What was held is kept; run the day again, and report it if it stays."
@@ -455,7 +476,7 @@ def _fetch_cost_report(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
             bucket = msgspec.json.decode(buckets[day][0], type=_ClassicBucket)
             if any(amount.currency != "USD" for amount in bucket.results):
                 raise NotCredible("an amount is not in USD")
-            total = sum((dollars(amount.amount) for amount in bucket.results), Decimal(0))
+            total = sum((dollars(number(amount.amount)) for amount in bucket.results), Decimal(0))
         except (msgspec.ValidationError, NotCredible) as error:
             yield RefusedDay(RAW_COST_REPORT, day, f"the bucket has an unknown shape: {error}.")
             continue
@@ -522,7 +543,7 @@ def _fetch_workspaces(client: Anthropic, days: DayRange) -> Iterator[PulledDay |
                 found, count = client.directory(f"workspaces/{workspace.id}/members")
             except Failure as failure:
                 # The default workspace has no list of members: everybody is in it.
-                if failure.status not in (400, 404):
+                if workspace.name != _DEFAULT_WORKSPACE or failure.status not in (400, 404):
                     raise
                 continue
             members += found
@@ -592,9 +613,16 @@ PULLS = (
         window_days=_PAGE_DAYS,
         fields={RAW_COST_REPORT.name: _CLASSIC_FIELDS},
     ),
-    Pull("anthropic_claude_code", NAME, (RAW_CLAUDE_CODE,), _fetch_claude_code),
+    Pull("anthropic_claude_code", NAME, (RAW_CLAUDE_CODE,), _fetch_claude_code, may_become_empty=True),
     Pull("anthropic_organization", NAME, (RAW_ORGANIZATION,), _fetch_organization, snapshot=True),
     Pull("anthropic_users", NAME, (RAW_USERS,), _fetch_users, snapshot=True),
     Pull("anthropic_api_keys", NAME, (RAW_API_KEYS,), _fetch_api_keys, snapshot=True),
-    Pull("anthropic_workspaces", NAME, (RAW_WORKSPACES, RAW_WORKSPACE_MEMBERS), _fetch_workspaces, snapshot=True),
+    Pull(
+        "anthropic_workspaces",
+        NAME,
+        (RAW_WORKSPACES, RAW_WORKSPACE_MEMBERS),
+        _fetch_workspaces,
+        snapshot=True,
+        may_become_empty=True,
+    ),
 )

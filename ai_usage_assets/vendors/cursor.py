@@ -29,6 +29,7 @@ from ai_usage_assets.vendors import (
     RefusedDay,
     dollars,
     fields,
+    optional_number,
 )
 
 NAME = "cursor"
@@ -48,6 +49,8 @@ _PAGE_SIZE = 1000
 _SPEND_PAGE_SIZE = 100
 _DAILY_USAGE_DAYS = 30
 _CRAWLS = 3
+# Page numbers do not come back as a lost cursor would; half a million events a day are beyond any team.
+_MOST_PAGES = 500
 _MILLISECOND = timedelta(milliseconds=1)
 
 RAW_EVENTS = raw_table(
@@ -73,13 +76,16 @@ class _Events(msgspec.Struct):
     usageEvents: list[msgspec.Raw]  # noqa: N815
 
 
+_ABSENT = msgspec.Raw(b"")
+
+
 class _EventTokens(msgspec.Struct):
     inputTokens: Decimal | None = None  # noqa: N815
     outputTokens: Decimal | None = None  # noqa: N815
     cacheWriteTokens: Decimal | None = None  # noqa: N815
     cacheReadTokens: Decimal | None = None  # noqa: N815
-    totalCents: Decimal | None = None  # noqa: N815
-    discountPercentOff: Decimal | None = None  # noqa: N815
+    totalCents: msgspec.Raw = _ABSENT  # noqa: N815
+    discountPercentOff: msgspec.Raw = _ABSENT  # noqa: N815
 
 
 class _Event(msgspec.Struct):
@@ -88,8 +94,8 @@ class _Event(msgspec.Struct):
     model: str | None = None
     conversationId: str | None = None  # noqa: N815
     tokenUsage: _EventTokens | None = None  # noqa: N815
-    chargedCents: Decimal | None = None  # noqa: N815
-    cursorTokenFee: Decimal | None = None  # noqa: N815
+    chargedCents: msgspec.Raw = _ABSENT  # noqa: N815
+    cursorTokenFee: msgspec.Raw = _ABSENT  # noqa: N815
 
 
 class _DailyPagination(msgspec.Struct):
@@ -202,16 +208,20 @@ def _fetch_events_of(client: Cursor, day: date) -> PulledDay | RefusedDay:
 
 
 def _event_pages(client: Cursor, bounds: dict[str, object]) -> Iterator[_Events]:
-    def fetch(cursor: str | None) -> tuple[_Events, str | None]:
-        number = int(cursor or 1)
-        page, _ = client.post(
-            "/teams/filtered-usage-events", {**bounds, "page": number, "pageSize": _PAGE_SIZE}, _Events
-        )
-        # An empty page that promises more would be asked for until the loop guard; the count settles it instead.
-        more = page.pagination.hasNextPage and bool(page.usageEvents)
-        return page, str(number + 1) if more else None
+    read = 0
 
-    return follow(fetch, vendor=NAME, endpoint="/teams/filtered-usage-events")
+    def fetch(cursor: str | None) -> tuple[_Events, str | None]:
+        nonlocal read
+        page_no = int(cursor or 1)
+        page, _ = client.post(
+            "/teams/filtered-usage-events", {**bounds, "page": page_no, "pageSize": _PAGE_SIZE}, _Events
+        )
+        read += len(page.usageEvents)
+        # An empty page that promises more, or more events than are counted, would go on for ever; the count settles it.
+        more = page.pagination.hasNextPage and page.usageEvents and read <= page.totalUsageEventsCount
+        return page, str(page_no + 1) if more else None
+
+    return follow(fetch, vendor=NAME, endpoint="/teams/filtered-usage-events", max_pages=_MOST_PAGES)
 
 
 def _amount_usd(record: bytes, bounds: dict[str, object]) -> Decimal:
@@ -220,34 +230,42 @@ def _amount_usd(record: bytes, bounds: dict[str, object]) -> Decimal:
     `chargedCents` already holds the token fee. Where it is missing, the parts it is made of stand in.
     """
     event = msgspec.json.decode(record, type=_Event)
-    try:
-        moment = int(event.timestamp)
-    except ValueError:
-        raise NotCredible("an event's timestamp is not a number of milliseconds") from None
+    stamp = str(event.timestamp)
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 16):
+        raise NotCredible("an event's timestamp is not a number of milliseconds")
+    moment = int(stamp)
     if not int(str(bounds["startDate"])) <= moment <= int(str(bounds["endDate"])):
         raise NotCredible("an event lies outside the day that was asked for")
-    if event.chargedCents is not None:
-        return dollars(event.chargedCents)
     tokens = event.tokenUsage or _EventTokens()
-    kept = (Decimal(100) - (tokens.discountPercentOff or Decimal(0))) / Decimal(100)
-    return dollars((tokens.totalCents or Decimal(0)) * kept + (event.cursorTokenFee or Decimal(0)))
+    # Read also where it does not count: `sql/` reads it, and must be able to.
+    total, fee = optional_number(tokens.totalCents), optional_number(event.cursorTokenFee)
+    discount = optional_number(tokens.discountPercentOff) or Decimal(0)
+    if not 0 <= discount <= 100 or round(discount, 4) != discount:
+        raise NotCredible("a discount is not a percentage with at most four decimals")
+    charged = optional_number(event.chargedCents)
+    if charged is not None:
+        return dollars(charged)
+    kept = (Decimal(100) - discount) / Decimal(100)
+    return dollars((total or Decimal(0)) * kept + (fee or Decimal(0)))
 
 
 def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
     """Paged, because only then every member of the day has a row, idle ones too."""
 
     def fetch(cursor: str | None) -> tuple[_DailyUsage, str | None]:
-        number = int(cursor or 1)
+        page_no = int(cursor or 1)
         page, _ = client.post(
             "/teams/daily-usage-data",
-            {**_milliseconds(days), "page": number, "pageSize": _PAGE_SIZE},
+            {**_milliseconds(days), "page": page_no, "pageSize": _PAGE_SIZE},
             _DailyUsage,
         )
-        return page, str(number + 1) if page.pagination.hasNextPage else None
+        if page.pagination.hasNextPage and not page.data:
+            raise NotCredible(f"page {page_no} is empty and promises more")
+        return page, str(page_no + 1) if page.pagination.hasNextPage else None
 
     records: dict[date, list[bytes]] = defaultdict(list)
     pages = 0
-    for page in follow(fetch, vendor=NAME, endpoint="/teams/daily-usage-data"):
+    for page in follow(fetch, vendor=NAME, endpoint="/teams/daily-usage-data", max_pages=_MOST_PAGES):
         pages += 1
         for record in page.data:
             records[msgspec.json.decode(record, type=_DailyRow).day].append(bytes(record))
@@ -268,17 +286,17 @@ def _fetch_spend(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refused
     bodies: list[bytes] = []
 
     def fetch(cursor: str | None) -> tuple[_Spend, str | None]:
-        number = int(cursor or 1)
+        page_no = int(cursor or 1)
         # A fixed order, because amounts move while pages are turned.
         page, body = client.post(
             "/teams/spend",
-            {"sortBy": "user", "sortDirection": "asc", "page": number, "pageSize": _SPEND_PAGE_SIZE},
+            {"sortBy": "user", "sortDirection": "asc", "page": page_no, "pageSize": _SPEND_PAGE_SIZE},
             _Spend,
         )
         bodies.append(body)
-        return page, str(number + 1) if number < page.totalPages else None
+        return page, str(page_no + 1) if page_no < page.totalPages else None
 
-    for _ in follow(fetch, vendor=NAME, endpoint="/teams/spend"):
+    for _ in follow(fetch, vendor=NAME, endpoint="/teams/spend", max_pages=_MOST_PAGES):
         pass
     yield PulledDay(RAW_SPEND, days.last, bodies, len(bodies))
 

@@ -24,6 +24,7 @@ import requests
 from gspread.http_client import HTTPClient
 
 from ai_usage_assets.gateway import Clock, Endpoint, Gateway, MalformedResponse, PermanentFailure
+from ai_usage_assets.redaction import TOKEN
 from ai_usage_assets.secrets import SecretError
 from ai_usage_assets.settings import is_loopback
 
@@ -110,7 +111,7 @@ TABS: dict[str, TabSchema] = {
     "seat_prices": TabSchema(
         (
             SheetColumn("vendor", "enum", filled=True, values=_VENDORS),
-            SheetColumn("plan", "text", filled=True),
+            SheetColumn("plan", "label", filled=True),
             SheetColumn("monthly_price_usd", "money", filled=True),
             *_INTERVAL,
         ),
@@ -387,8 +388,6 @@ def _header(schema: TabSchema, values: Sequence[Sequence[Any]]) -> dict[str, int
 
 # --- the cells ----------------------------------------------------------------------------------------------------
 
-# A body with hyphens counts only after sk and crsr: "key-" also begins ordinary compounds.
-_SECRET = re.compile(r"(?<![A-Za-z0-9])(?:(?:crsr|sk)[-_][A-Za-z0-9_-]{20,}|key[-_][A-Za-z0-9]{20,})")
 _REMOVED = "[removed: looks like a secret]"
 _FORMULA_ERRORS = {"#N/A", "#REF!", "#VALUE!", "#ERROR!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "LOADING..."}
 # What a copied cell may carry without showing it: control characters, zero-width spaces, direction marks.
@@ -476,7 +475,7 @@ def _text(cell: Any) -> str:
 
 
 def _is_secret(cell: Any) -> bool:
-    return _SECRET.search(_INVISIBLE.sub("", _text(cell))) is not None
+    return TOKEN.search(_INVISIBLE.sub("", _text(cell))) is not None
 
 
 def _is_number(cell: Any) -> bool:
@@ -678,7 +677,7 @@ def _check_overlaps(schema: TabSchema, drafts: Sequence[_Draft], warnings: list[
     groups: dict[tuple[str | None, ...], list[_Draft]] = {}
     for draft in drafts:
         if not draft.reasons:
-            groups.setdefault(tuple(draft.cells[name] for name in schema.key), []).append(draft)
+            groups.setdefault(tuple(_same(name, draft.cells[name]) for name in schema.key), []).append(draft)
     for group in groups.values():
         remaining = group
         # A rejected row may have completed others' shares on other days, so the rest is judged again.
@@ -687,6 +686,11 @@ def _check_overlaps(schema: TabSchema, drafts: Sequence[_Draft], warnings: list[
                 draft.reject(reason)
             remaining = [draft for draft in remaining if not draft.reasons]
         _warn_of_gaps(remaining, warnings)
+
+
+def _same(name: str, cell: str | None) -> str | None:
+    # Plans are matched without case; labels and ids are compared as they are.
+    return cell.casefold() if cell and name == "plan" else cell
 
 
 def _not_whole(group: Sequence[_Draft]) -> list[tuple[_Draft, str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from ai_usage_assets.gateway import redact
+from ai_usage_assets.redaction import redact
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RESTATEMENTS, Table
 from ai_usage_assets.warehouses import Parameters, RawDay, Row, WarehouseBusy, WarehouseError, googlesql
 

@@ -42,7 +42,16 @@ def test_a_day_without_its_total_is_not_taken_on_trust(warehouse: DuckDBWarehous
     for table in ("total", "components", "by_actor_type"):
         spoil(warehouse, f"DELETE FROM raw_anthropic_cost_{table} WHERE usage_date = DATE '2026-11-10'")
     found = find(warehouse, "raw_anthropic_cost", "control_total")
-    assert "no control total" in found[0].line
+    assert [finding.line.rpartition(", ")[2] for finding in found] == [
+        "the actor types to nothing", "the cost components to nothing", "the day total to nothing",
+    ]  # fmt: skip
+
+
+def test_one_missing_control_is_found(warehouse: DuckDBWarehouse) -> None:
+    """A day whose own total is gone is red though its components still add up."""
+    spoil(warehouse, "DELETE FROM raw_anthropic_cost_total WHERE usage_date = DATE '2026-11-10'")
+    (found,) = find(warehouse, "raw_anthropic_cost", "control_total")
+    assert found.line.endswith("the day total to nothing")
 
 
 def test_a_lost_event_breaks_the_count(warehouse: DuckDBWarehouse) -> None:
@@ -120,7 +129,12 @@ def test_an_attribution_that_doubles_money_is_found(warehouse: DuckDBWarehouse) 
     before = warehouse.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily")[0]["usd"]
     spoil(warehouse, "INSERT INTO dim_date SELECT * FROM dim_date")
     assert warehouse.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily")[0]["usd"] > before
-    found = find(warehouse, "fct_cost_daily", "attribution_preserves_sums")
+    found = [
+        finding
+        for table in ("fct_anthropic_cost_daily", "fct_cursor_usage_daily")
+        for finding in find(warehouse, table, "attribution_preserves_sums")
+    ]
+    assert {finding.line[11:20] for finding in found} == {"anthropic", "cursor bi", "cursor in", "cursor se"}
     assert {finding.line[:10] for finding in found} == {"2026-11-10", "2026-11-11"}
     assert all(finding.amount_usd and finding.amount_usd > Decimal(0) for finding in found)
 

@@ -14,7 +14,7 @@ WITH latest AS (
   SELECT *
   FROM ai_usage.stg_anthropic_api_keys
   WHERE snapshot_date BETWEEN @first_day AND @today
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY api_key_id ORDER BY snapshot_date DESC) = 1
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY api_key_id ORDER BY snapshot_date DESC, status, name NULLS FIRST, workspace_id NULLS FIRST) = 1
 )
 SELECT
   latest.api_key_id,

@@ -11,7 +11,7 @@ WITH latest AS (
   SELECT *
   FROM ai_usage.stg_anthropic_workspaces
   WHERE snapshot_date BETWEEN @first_day AND @today
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY workspace_id ORDER BY snapshot_date DESC) = 1
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY workspace_id ORDER BY snapshot_date DESC, archived_at NULLS FIRST, name) = 1
 ), member AS (
   SELECT workspace_id, snapshot_date, COUNT(*) AS members
   FROM ai_usage.stg_anthropic_workspace_members

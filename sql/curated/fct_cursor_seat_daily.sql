@@ -26,11 +26,22 @@ WITH day AS (
   LEFT JOIN snapshot ON snapshot.snapshot_date <= day.usage_date
   GROUP BY day.usage_date
 ), first_snapshot AS (
-  SELECT member.user_id, member.email, member.role
+  SELECT member.user_id, member.email, member.role, member.is_removed
   FROM ai_usage.stg_cursor_members AS member
   JOIN (SELECT MIN(snapshot_date) AS snapshot_date FROM snapshot) AS earliest
     ON earliest.snapshot_date = member.snapshot_date
   WHERE member.snapshot_date BETWEEN @first_day AND @today
+), by_email AS (
+  -- Somebody who was removed and came back is in the list twice, and holds one seat.
+  SELECT email, user_id, role
+  FROM first_snapshot
+  WHERE email IS NOT NULL
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY email ORDER BY is_removed, user_id) = 1
+), by_id AS (
+  SELECT user_id, email, role
+  FROM first_snapshot
+  WHERE user_id IS NOT NULL
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY is_removed, email) = 1
 ), holder AS (
   SELECT
     basis.usage_date,
@@ -52,8 +63,8 @@ WITH day AS (
     COALESCE(by_email.role, by_id.role, '') <> 'free-owner' AS is_paid
   FROM basis
   JOIN ai_usage.stg_cursor_daily_usage AS usage ON usage.usage_date = basis.usage_date
-  LEFT JOIN first_snapshot AS by_email ON by_email.email = usage.email
-  LEFT JOIN first_snapshot AS by_id ON by_id.user_id = usage.user_id
+  LEFT JOIN by_email ON by_email.email = usage.email
+  LEFT JOIN by_id ON by_id.user_id = usage.user_id
   WHERE basis.snapshot_date IS NULL AND usage.usage_date BETWEEN @start_day AND @end_day
 ), tier AS (
   SELECT day.usage_date, spend.email, spend.billing_tier

@@ -31,7 +31,8 @@ SELECT
   CASE
     WHEN entry.status IS NULL THEN 'not_loaded'
     WHEN entry.status = 'complete' AND NOT entry.is_daily THEN 'complete'
-    WHEN entry.status = 'complete' AND day.as_of_date >= CASE wanted.vendor
+    -- Final is what was read after the vendor had settled it, not what has merely grown old.
+    WHEN entry.status = 'complete' AND DATE(entry.completed_at) >= CASE wanted.vendor
       WHEN 'anthropic' THEN day.anthropic_settles_on
       ELSE day.cursor_settles_on
     END THEN 'complete'

@@ -16,29 +16,32 @@ WITH reported AS (
     vendor,
     usage_date,
     SUM(amount_usd) AS reported_usd,
-    COUNT(*) AS parts,
     LOGICAL_OR(is_provisional) AS is_provisional
   FROM ai_usage.fct_cost_daily
   WHERE cost_basis <> 'seat'
   GROUP BY vendor, usage_date
+), record AS (
+  SELECT usage_date, COUNT(*) AS records
+  FROM ai_usage.stg_anthropic_cost
+  GROUP BY usage_date
 ), control AS (
-  SELECT 'anthropic' AS vendor, usage_date, 'day_total' AS control, SUM(amount_usd) AS control_usd
+  SELECT 'anthropic' AS vendor, usage_date, 'day_total' AS control, SUM(amount_usd) AS control_usd, COUNT(*) AS records
   FROM ai_usage.stg_anthropic_cost_total
   GROUP BY usage_date
   UNION ALL
-  SELECT 'anthropic', usage_date, 'cost_components', SUM(amount_usd)
+  SELECT 'anthropic', usage_date, 'cost_components', SUM(amount_usd), COUNT(*)
   FROM ai_usage.stg_anthropic_cost_components
   GROUP BY usage_date
   UNION ALL
-  SELECT 'anthropic', usage_date, 'actor_types', SUM(amount_usd)
+  SELECT 'anthropic', usage_date, 'actor_types', SUM(amount_usd), COUNT(*)
   FROM ai_usage.stg_anthropic_cost_by_actor_type
   GROUP BY usage_date
   UNION ALL
-  SELECT 'anthropic', usage_date, 'classic_cost_report', SUM(amount_usd)
+  SELECT 'anthropic', usage_date, 'classic_cost_report', SUM(amount_usd), 0
   FROM ai_usage.stg_anthropic_cost_report
   GROUP BY usage_date
   UNION ALL
-  SELECT vendor, usage_date, 'landed_records', SUM(amount_usd)
+  SELECT vendor, usage_date, 'landed_records', SUM(amount_usd), 0
   FROM ai_usage.ops_asset_days
   WHERE asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AND completed_at IS NOT NULL
   GROUP BY vendor, usage_date
@@ -54,11 +57,13 @@ WITH reported AS (
       WHEN 'landed_records' THEN NUMERIC '0'
       WHEN 'classic_cost_report'
         THEN GREATEST(NUMERIC '0.5', CAST(ROUND(ABS(COALESCE(control.control_usd, 0)) * NUMERIC '0.005', 9) AS NUMERIC))
-      ELSE CAST(COALESCE(reported.parts, 0) * NUMERIC '0.00000001' AS NUMERIC)
+      -- A millionth of a cent for each row on either side, which the vendor may have rounded.
+      ELSE CAST((COALESCE(record.records, 0) + control.records) * NUMERIC '0.00000001' AS NUMERIC)
     END AS tolerance_usd,
     COALESCE(reported.is_provisional, TRUE) AS is_provisional
   FROM control
   LEFT JOIN reported ON reported.vendor = control.vendor AND reported.usage_date = control.usage_date
+  LEFT JOIN record ON control.vendor = 'anthropic' AND record.usage_date = control.usage_date
 )
 SELECT
   vendor,

@@ -8,9 +8,9 @@ CREATE OR REPLACE VIEW ai_usage.kpi_spend_monthly (
   seat_usd OPTIONS (description = "Seat fees; NULL when there are none, or no price is known."),
   spend_usd OPTIONS (description = "Billed and seat dollars."),
   included_usd OPTIONS (description = "Usage a seat or pool already covers, at vendor rates. Never part of the spend."),
-  previous_month_usd OPTIONS (description = "Spend of the whole month before; NULL when nothing of it is loaded."),
-  previous_same_days_usd OPTIONS (description = "Spend of the month before up to the same day of the month; of all of it when this month is over."),
-  change_usd OPTIONS (description = "Spend less that of the same days of the month before."),
+  previous_month_usd OPTIONS (description = "Spend of the whole month before; NULL unless all of its days are held."),
+  previous_same_days_usd OPTIONS (description = "Spend of the month before up to the same day of the month, of all of it when this month is over; NULL unless all of these days are held."),
+  change_usd OPTIONS (description = "Spend less that of the same days of the month before; NULL when these are not all held."),
   change_ratio OPTIONS (description = "The same as a share of it: 0.10 = 10 % more; NULL when there was none."),
   missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for the vendor."),
   is_provisional OPTIONS (description = "Whether the vendor may still restate a day of the month.")
@@ -39,10 +39,36 @@ WITH calendar AS (
     included_usd,
     is_provisional
   FROM ai_usage.kpi_spend_daily
-), loaded AS (
-  SELECT vendor, month
-  FROM daily
+), money_day AS (
+  SELECT
+    vendor,
+    DATE_TRUNC(usage_date, MONTH) AS month,
+    EXTRACT(DAY FROM usage_date) AS day_of_month,
+    status IN ('complete', 'provisional') AS is_whole,
+    -- A day whose last pull failed is still held from an earlier one.
+    completed_at IS NOT NULL AS is_held
+  FROM ai_usage.kpi_completeness
+  WHERE is_money
+), gap AS (
+  SELECT vendor, month, COUNT(*) AS missing_days
+  FROM money_day
+  WHERE NOT is_whole
   GROUP BY vendor, month
+), comparable AS (
+  -- Months of a vendor whose month before is held, all of it or the days that are compared; a day that nobody knows of is
+  -- not held.
+  SELECT
+    money_day.vendor,
+    calendar.month,
+    COUNTIF(money_day.is_held) = MAX(EXTRACT(DAY FROM LAST_DAY(money_day.month, MONTH))) AS is_month_held,
+    COUNTIF(money_day.is_held AND (calendar.is_month_over OR money_day.day_of_month <= calendar.through_day))
+      = MAX(CASE
+        WHEN calendar.is_month_over THEN EXTRACT(DAY FROM LAST_DAY(money_day.month, MONTH))
+        ELSE LEAST(calendar.through_day, EXTRACT(DAY FROM LAST_DAY(money_day.month, MONTH)))
+      END) AS are_days_held
+  FROM money_day
+  JOIN calendar ON calendar.month = DATE_ADD(money_day.month, INTERVAL 1 MONTH)
+  GROUP BY money_day.vendor, calendar.month
 ), line AS (
   -- A day counts once for its own month and once as the month before of the next.
   SELECT
@@ -54,7 +80,8 @@ WITH calendar AS (
     DATE_ADD(daily.month, INTERVAL 1 MONTH), daily.vendor, daily.team, daily.cost_center, CAST(NULL AS NUMERIC),
     CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC), FALSE, daily.spend_usd, daily.day_of_month
   FROM daily
-  JOIN loaded ON loaded.vendor = daily.vendor AND loaded.month = DATE_ADD(daily.month, INTERVAL 1 MONTH)
+  JOIN (SELECT DISTINCT vendor, month FROM daily) AS later
+    ON later.vendor = daily.vendor AND later.month = DATE_ADD(daily.month, INTERVAL 1 MONTH)
 ), monthly AS (
   SELECT
     line.month,
@@ -74,11 +101,6 @@ WITH calendar AS (
   FROM line
   LEFT JOIN calendar ON calendar.month = line.month
   GROUP BY line.month, line.vendor, line.team, line.cost_center
-), gap AS (
-  SELECT vendor, DATE_TRUNC(usage_date, MONTH) AS month, COUNT(*) AS missing_days
-  FROM ai_usage.kpi_completeness
-  WHERE is_money AND status NOT IN ('complete', 'provisional')
-  GROUP BY vendor, DATE_TRUNC(usage_date, MONTH)
 )
 SELECT
   monthly.month,
@@ -90,17 +112,18 @@ SELECT
   monthly.seat_usd,
   monthly.spend_usd,
   monthly.included_usd,
-  CASE WHEN before.month IS NOT NULL THEN COALESCE(monthly.previous_usd, 0) END AS previous_month_usd,
-  CASE WHEN before.month IS NOT NULL THEN COALESCE(monthly.previous_same_days_usd, 0) END AS previous_same_days_usd,
+  CASE WHEN comparable.is_month_held THEN COALESCE(monthly.previous_usd, 0) END AS previous_month_usd,
+  CASE WHEN comparable.are_days_held THEN COALESCE(monthly.previous_same_days_usd, 0) END AS previous_same_days_usd,
   CASE
-    WHEN before.month IS NOT NULL THEN monthly.spend_usd - COALESCE(monthly.previous_same_days_usd, 0)
+    WHEN comparable.are_days_held THEN monthly.spend_usd - COALESCE(monthly.previous_same_days_usd, 0)
   END AS change_usd,
-  CAST(ROUND(SAFE_DIVIDE(
-    monthly.spend_usd - monthly.previous_same_days_usd, monthly.previous_same_days_usd
-  ), 4) AS NUMERIC) AS change_ratio,
+  CASE
+    WHEN comparable.are_days_held THEN CAST(ROUND(SAFE_DIVIDE(
+      monthly.spend_usd - monthly.previous_same_days_usd, monthly.previous_same_days_usd
+    ), 4) AS NUMERIC)
+  END AS change_ratio,
   COALESCE(gap.missing_days, 0) AS missing_days,
   monthly.is_provisional
 FROM monthly
-LEFT JOIN loaded AS before
-  ON before.vendor = monthly.vendor AND before.month = DATE_SUB(monthly.month, INTERVAL 1 MONTH)
+LEFT JOIN comparable ON comparable.vendor = monthly.vendor AND comparable.month = monthly.month
 LEFT JOIN gap ON gap.vendor = monthly.vendor AND gap.month = monthly.month

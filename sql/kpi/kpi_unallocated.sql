@@ -72,15 +72,15 @@ SELECT
   CASE
     WHEN spent.person_email IS NOT NULL
       THEN 'people: add a row with a cost center for this person, from the first day on.'
+    WHEN spent.attribution_method NOT IN ('unallocated', 'vendor_actor', 'seat')
+      THEN 'key_mapping: the row that matches names no cost center; fill it in.'
+    WHEN spent.api_key_id IS NOT NULL
+      THEN CONCAT('key_mapping: add anthropic, api_key, ', spent.api_key_id, ' with its team and cost center.')
     WHEN spent.attribution_method = 'vendor_actor'
       THEN CONCAT(
         'The vendor no longer says who ', IFNULL(spent.principal_id, 'this user'),
         ' was, and no row of the sheet can take it; it stays here.'
       )
-    WHEN spent.attribution_method NOT IN ('unallocated', 'seat')
-      THEN 'key_mapping: the row that matches names no cost center; fill it in.'
-    WHEN spent.api_key_id IS NOT NULL
-      THEN CONCAT('key_mapping: add anthropic, api_key, ', spent.api_key_id, ' with its team and cost center.')
     WHEN spent.principal_type IN ('service_account', 'automation', 'cloud_agent')
       THEN CONCAT(
         'key_mapping: add ', spent.vendor, ', ', spent.principal_type, ', ', spent.principal_id,

@@ -16,7 +16,7 @@ AS
 SELECT
   usage_date,
   record_no,
-  LOWER(TRIM(JSON_VALUE(payload, '$.actor.email_address'))) AS user_email,
+  LOWER(NULLIF(TRIM(JSON_VALUE(payload, '$.actor.email_address')), '')) AS user_email,
   JSON_VALUE(payload, '$.actor.api_key_name') AS api_key_name,
   JSON_VALUE(payload, '$.customer_type') AS customer_type,
   JSON_VALUE(payload, '$.terminal_type') AS terminal_type,

@@ -33,9 +33,12 @@ SELECT
     JSON_VALUE(payload, '$.group.actor.user_id'),
     JSON_VALUE(payload, '$.group.actor.service_account_id'),
     JSON_VALUE(payload, '$.group.actor.subject'),
-    JSON_VALUE(payload, '$.group.actor.api_key_id')
+    JSON_VALUE(payload, '$.group.actor.api_key_id'),
+    JSON_VALUE(payload, '$.group.actor.provider.account_id'),
+    JSON_VALUE(payload, '$.group.actor.provider.subscription_id'),
+    JSON_VALUE(payload, '$.group.actor.provider.project_number')
   ) AS principal_id,
-  LOWER(TRIM(COALESCE(JSON_VALUE(payload, '$.group.actor.email_address'), carried_email))) AS user_email,
+  LOWER(COALESCE(NULLIF(TRIM(JSON_VALUE(payload, '$.group.actor.email_address')), ''), carried_email)) AS user_email,
   JSON_VALUE(payload, '$.group.api_key_id') AS api_key_id,
   JSON_VALUE(payload, '$.group.workspace_id') AS workspace_id,
   JSON_VALUE(payload, '$.group.model') AS model,

@@ -10,7 +10,7 @@ AS
 SELECT
   snapshot_date,
   JSON_VALUE(payload, '$.id') AS user_id,
-  LOWER(TRIM(JSON_VALUE(payload, '$.email'))) AS email,
+  LOWER(NULLIF(TRIM(JSON_VALUE(payload, '$.email')), '')) AS email,
   JSON_VALUE(payload, '$.name') AS name,
   JSON_VALUE(payload, '$.role') AS role
 FROM ai_usage.raw_anthropic_users

@@ -15,7 +15,7 @@ SELECT
   record_no,
   JSON_VALUE(payload, '$.userId') AS user_id,
   LOWER(NULLIF(TRIM(JSON_VALUE(payload, '$.email')), '')) AS email,
-  JSON_VALUE(payload, '$.isActive') = 'true' AS is_active,
+  COALESCE(JSON_VALUE(payload, '$.isActive') = 'true', FALSE) AS is_active,
   CAST(SAFE_CAST(JSON_VALUE(payload, '$.totalLinesAdded') AS NUMERIC) AS INT64) AS lines_added,
   CAST(SAFE_CAST(JSON_VALUE(payload, '$.acceptedLinesAdded') AS NUMERIC) AS INT64) AS lines_accepted,
   COALESCE(CAST(SAFE_CAST(JSON_VALUE(payload, '$.agentRequests') AS NUMERIC) AS INT64), 0) + COALESCE(CAST(SAFE_CAST(JSON_VALUE(payload, '$.chatRequests') AS NUMERIC) AS INT64), 0)

@@ -18,6 +18,6 @@ SELECT
   JSON_VALUE(page.payload, '$.billingCycle.cycleEnd') AS cycle_end,
   JSON_VALUE(member, '$.userId') AS user_id,
   LOWER(NULLIF(TRIM(JSON_VALUE(member, '$.email')), '')) AS email,
-  CAST(CAST(JSON_VALUE(member, '$.spendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS spend_usd
+  CAST(SAFE_CAST(JSON_VALUE(member, '$.spendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS spend_usd
 FROM ai_usage.raw_cursor_groups AS page, UNNEST(JSON_QUERY_ARRAY(page.payload, '$.groups')) AS team,
   UNNEST(JSON_QUERY_ARRAY(team, '$.currentMembers')) AS member

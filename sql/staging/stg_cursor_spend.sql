@@ -15,6 +15,6 @@ SELECT
   JSON_VALUE(member, '$.userId') AS user_id,
   LOWER(NULLIF(TRIM(JSON_VALUE(member, '$.email')), '')) AS email,
   JSON_VALUE(member, '$.billingTier') AS billing_tier,
-  CAST(CAST(JSON_VALUE(member, '$.spendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS on_demand_usd,
-  CAST(CAST(JSON_VALUE(member, '$.overallSpendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS overall_usd
+  CAST(SAFE_CAST(JSON_VALUE(member, '$.spendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS on_demand_usd,
+  CAST(SAFE_CAST(JSON_VALUE(member, '$.overallSpendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS overall_usd
 FROM ai_usage.raw_cursor_spend AS page, UNNEST(JSON_QUERY_ARRAY(page.payload, '$.teamMemberSpend')) AS member

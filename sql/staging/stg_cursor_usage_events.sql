@@ -44,7 +44,7 @@ SELECT
   usage_date,
   record_no,
   TIMESTAMP_MILLIS(CAST(JSON_VALUE(payload, '$.timestamp') AS INT64)) AS event_at,
-  LOWER(NULLIF(TRIM(COALESCE(JSON_VALUE(payload, '$.userEmail'), carried_email)), '')) AS user_email,
+  LOWER(COALESCE(NULLIF(TRIM(JSON_VALUE(payload, '$.userEmail')), ''), carried_email)) AS user_email,
   JSON_VALUE(payload, '$.serviceAccountId') AS service_account_id,
   JSON_VALUE(payload, '$.automationId') AS automation_id,
   JSON_VALUE(payload, '$.cloudAgentId') AS cloud_agent_id,
