@@ -9,6 +9,7 @@ and no exception hanging on to another one.
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import random
 import re
@@ -21,7 +22,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Literal, NoReturn, Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import msgspec
@@ -323,6 +324,8 @@ class Gateway:
                 retry_after_seconds=self._retry_after_seconds(response.headers.get("retry-after")),
             )
         try:
+            # A record is cut out as it is, and a text column takes UTF-8 only.
+            body.decode()
             value = msgspec.json.decode(body, type=shape)
         except _UNREADABLE as error:
             return _Problem(
@@ -381,9 +384,11 @@ class Gateway:
     def _redact(self, text: str) -> str:
         # A page may be megabytes; only its beginning can be seen afterwards.
         text = text[:_READ_CHARACTERS]
+        if "%" in text:
+            text = unquote(text)
         for value in (self._credentials or {}).values():
             for secret in _pieces(value):
-                text = text.replace(secret, "[secret]")
+                text = re.sub(re.escape(secret), "[secret]", text, flags=re.IGNORECASE)
         text = redact(" ".join(text.split()))
         return text if len(text) <= _DETAIL_CHARACTERS else text[:_DETAIL_CHARACTERS] + "…"
 
@@ -534,7 +539,15 @@ def _said(body: bytes) -> str:
     error = _Error(message=found.error) if isinstance(found.error, str) else found.error or _Error()
     code = error.details.error_code if isinstance(error.details, _Details) else None
     texts = [text for text in (error.message, found.message, code) if text]
-    return ": ".join(dict.fromkeys(texts)) or body.decode("utf-8", "replace")
+    return ": ".join(dict.fromkeys(texts)) or _plain(body)
+
+
+def _plain(body: bytes) -> str:
+    # Escaped letters would hide an address or a key from who looks for them.
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
 
 
 def _codes(body: bytes) -> frozenset[str]:

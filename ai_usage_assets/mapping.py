@@ -85,8 +85,11 @@ def land_sheet(warehouse: Warehouse, snapshots: Sequence[TabSnapshot], moment: M
         if snapshot.refused:
             entries.append(_entry(snapshot.tab, moment, held, "failed", snapshot.refused))
             continue
+        landed_at = before.read_at if before else None
         if before is None or before.snapshot_id != snapshot.digest:
-            rows += _version(snapshot, moment, before)
+            version = _version(snapshot, moment, before)
+            landed_at = version[0]["read_at"]
+            rows += version
         entries.append(
             _entry(snapshot.tab, moment, held, "complete", "; ".join(_notes(snapshot)) or None)
             | {
@@ -94,6 +97,7 @@ def land_sheet(warehouse: Warehouse, snapshots: Sequence[TabSnapshot], moment: M
                 "expected_records": len(snapshot.rows),
                 "content_digest": snapshot.digest,
                 "completed_at": moment.now,
+                "landed_at": landed_at,
             }
         )
     # Rows first: a version without its entry is seen again by its digest, an entry without its version would lie.
@@ -114,7 +118,7 @@ def _held(warehouse: Warehouse) -> dict[str, _Version]:
     rows = warehouse.rows(
         "WITH versions AS (SELECT *, MAX(read_at) OVER (PARTITION BY tab) AS last_read_at "
         "FROM ai_usage.raw_mapping_sheet) "
-        "SELECT tab, snapshot_id, read_at, COUNTIF(row_no > 0) AS row_count FROM versions "
+        "SELECT tab, snapshot_id, read_at, COUNTIF(row_no > 0 AND reject_reason IS NULL) AS row_count FROM versions "
         "WHERE read_at = last_read_at GROUP BY tab, snapshot_id, read_at"
     )
     return {row["tab"]: _Version(row) for row in rows}

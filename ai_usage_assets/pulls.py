@@ -16,8 +16,8 @@ import dagster as dg
 import msgspec
 
 from ai_usage_assets import catalogue
-from ai_usage_assets.days import DayRange, windows
-from ai_usage_assets.gateway import PermanentFailure, TransientFailure
+from ai_usage_assets.days import DayRange, of_run, windows
+from ai_usage_assets.gateway import Failure
 from ai_usage_assets.landing import Landed, Moment, land, log_not_pulled
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.secrets import SecretError
@@ -27,6 +27,8 @@ from ai_usage_assets.warehouses import Warehouse
 
 # Two windows in a row without an answer, after all retries: the vendor is down, asking on only costs time.
 _PATIENCE_WINDOWS = 2
+# What one window is refused for, every other would be.
+_KEY_REFUSED = {401, 402, 403}
 
 # Two months.
 _DAYS_LISTED = 62
@@ -60,6 +62,11 @@ def _asset(pull: Pull, partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
     def run(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         settings: Settings = context.resources.settings
         moment = Moment(context.run.run_id, settings.now(), settings.accept_loss)
+        if not pull.snapshot and of_run(context.run.tags) is None:
+            raise dg.Failure(
+                description=f"{pull.name}: the run has no days. Use `ai-usage run`, or choose a partition in the UI.",
+                allow_retries=False,
+            )
         days = [moment.now.date()] if pull.snapshot else [date.fromisoformat(key) for key in context.partition_keys]
         outcomes = _pull(context, pull, getattr(context.resources, pull.vendor), days, moment)
         yield from _report(context, pull, outcomes)
@@ -86,13 +93,15 @@ def _pull(
         warehouse.release()
         rest = [day for later in ranges[number:] for day in later]
         try:
-            results = list(pull.fetch(client, window))
+            outcomes += land(warehouse, pull, list(pull.fetch(client, window)), moment)
         except NotExposed as reason:
             context.log.info(f"{pull.name}: not exposed: {redact(str(reason))}")
             return outcomes + log_not_pulled(warehouse, pull, rest, moment, "not_exposed", str(reason))
-        except (PermanentFailure, SecretError) as failure:
+        except SecretError as failure:
             return outcomes + log_not_pulled(warehouse, pull, rest, moment, "failed", str(failure))
-        except TransientFailure as failure:
+        except Failure as failure:
+            if failure.status in _KEY_REFUSED:
+                return outcomes + log_not_pulled(warehouse, pull, rest, moment, "failed", str(failure))
             unanswered += 1
             if unanswered >= _PATIENCE_WINDOWS:
                 return outcomes + log_not_pulled(warehouse, pull, rest, moment, "failed", str(failure))
@@ -102,7 +111,6 @@ def _pull(
             outcomes += log_not_pulled(warehouse, pull, list(window), moment, "failed", message)
         else:
             unanswered = 0
-            outcomes += land(warehouse, pull, results, moment)
             context.log.debug(f"{pull.name}: {window} pulled")
     return outcomes
 
@@ -155,7 +163,7 @@ def _summary(outcomes: Sequence[Landed]) -> str:
     entries = [outcome.entry for outcome in outcomes]
     records = sum(entry["records"] or 0 for entry in entries)
     changed = sum(outcome.changed for outcome in outcomes)
-    parts = [f"{len(entries)} day{'s' * (len(entries) != 1)}", f"{records:,} records"]
+    parts = [f"{len(entries)} day{'s' * (len(entries) != 1)}", f"{records:,} record{'s' * (records != 1)}"]
     amounts = [entry["amount_usd"] for entry in entries if entry["amount_usd"] is not None]
     if amounts:
         parts.append(f"${sum(amounts):,.2f}")

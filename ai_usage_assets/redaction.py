@@ -28,7 +28,10 @@ _PIECE = re.compile(
     re.VERBOSE,
 )
 # The look-behind lets a search begin only where a word does, so a long text without an @ costs no more than its length.
-_EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-][\w.%+'-]*(?:@|%40)[\w-]+(?:\.[\w-]+)+")
+_EMAIL = re.compile(
+    r"""(?<![^\s<>()\[\],;:|='"`])(?:"[^"\n]{1,64}"|[^\s<>()\[\],;:|='"`@＠][^\s<>()\[\],;:|="`@＠]*)"""
+    r"""(?:@|＠|%40)[^\s<>(),;:|=&'"`]+"""
+)
 
 
 def redact(text: str) -> str:

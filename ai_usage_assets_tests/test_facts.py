@@ -137,3 +137,58 @@ def test_an_edited_price_reprices_history(warehouse: DuckDBWarehouse) -> None:
     assert paid() == ["1.000000000"]
     price("62", 2)
     assert paid() == ["2.000000000"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "basis", "kind_class"),
+    [
+        ("Usage-based", "billed", "on_demand"),
+        ("USAGE_EVENT_KIND_USAGE_BASED", "billed", "on_demand"),
+        ("User API Key", "billed", "byok"),
+        ("USAGE_EVENT_KIND_CUSTOM_SUBSCRIPTION", "billed", "unknown"),
+        (None, "billed", "unknown"),
+        ("Included in Business", "included", "included"),
+        ("Included in Pro", "included", "included"),
+        ("Included", "included", "included"),
+        ("Free", "included", "free"),
+        ("USAGE_EVENT_KIND_FREE_CREDIT", "included", "free"),
+        ("Errored, Not Charged", "included", "not_charged"),
+        ("USAGE_EVENT_KIND_ABORTED_NOT_CHARGED", "included", "not_charged"),
+    ],
+)
+def test_what_a_kind_means_for_money(warehouse: DuckDBWarehouse, kind: str | None, basis: str, kind_class: str) -> None:
+    """On demand, own keys and what nobody knows are owed; included, free and failed usage is not."""
+    put(warehouse, "raw_cursor_usage_events", LAST, event(LAST, "c", JANE, kind=kind))
+    found = warehouse.rows("SELECT cost_basis, kind_class FROM ai_usage.stg_cursor_usage_events")
+    assert found == [{"cost_basis": basis, "kind_class": kind_class}]
+
+
+def test_somebody_who_came_back_holds_one_seat(warehouse: DuckDBWarehouse) -> None:
+    """A member removed and added again is twice in the list, and pays one seat on days before the first snapshot."""
+    members = [
+        {"id": "old", "email": JANE, "role": "member", "isRemoved": True},
+        {"id": "new", "email": JANE, "role": "member", "isRemoved": False},
+    ]
+    put(warehouse, "raw_cursor_members", LAST, *members)
+    put(warehouse, "raw_cursor_daily_usage", FIRST, {"userId": "new", "day": str(FIRST), "email": JANE})
+    build(warehouse, "fct_cursor_seat_daily", FIRST, FIRST)
+    (found,) = warehouse.rows("SELECT user_id, is_paid FROM ai_usage.fct_cursor_seat_daily")
+    assert found == {"user_id": "new", "is_paid": True}
+
+
+@pytest.mark.parametrize(
+    ("day", "anthropic", "cursor"),
+    [
+        (date(2026, 10, 1), date(2026, 11, 8), date(2026, 11, 5)),
+        (date(2026, 10, 9), date(2026, 11, 8), date(2026, 11, 13)),
+        (date(2026, 10, 10), date(2026, 11, 9), date(2026, 11, 14)),
+        (date(2026, 2, 1), date(2026, 3, 8), date(2026, 3, 8)),
+    ],
+)
+def test_when_a_day_is_settled(warehouse: DuckDBWarehouse, day: date, anthropic: date, cursor: date) -> None:
+    """Anthropic's day is final at the later of 30 days after it and the 8th of the next month, Cursor's at 35."""
+    warehouse.rebuild(catalogue.table("dim_date"), {"first_day": date(2026, 1, 1), "today": TODAY})
+    (found,) = warehouse.rows(
+        "SELECT anthropic_settles_on, cursor_settles_on FROM ai_usage.dim_date WHERE usage_date = @day", {"day": day}
+    )
+    assert tuple(found.values()) == (anthropic, cursor)

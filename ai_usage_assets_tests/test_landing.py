@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -151,3 +152,36 @@ def test_a_restated_day_is_noted_with_both_totals(warehouse: DuckDBWarehouse) ->
     assert (noted["usage_date"], noted["run_id"]) == (DAY, "run1")
     assert (noted["old_records"], noted["new_records"]) == (2, 1)
     assert (noted["old_amount_usd"], noted["new_amount_usd"]) == (Decimal(7), Decimal(5))
+
+
+def test_an_older_export_does_not_replace_a_whole_day(warehouse: DuckDBWarehouse) -> None:
+    """A pull whose data reaches less far than what is held is kept out, whatever it brings."""
+    late, early = NOW, NOW - timedelta(hours=8)
+    land(warehouse, EVENTS, [replace(day(event(1), event(2), usd="30"), watermark=late)], moment())
+    partial = replace(day(event(1), usd="0.05"), watermark=early, incomplete="reaches only to noon")
+    for number, pulled in enumerate((partial, replace(day(event(3), usd="9"), watermark=early)), 1):
+        land(warehouse, EVENTS, [pulled], moment(number))
+        noted = entry(warehouse)
+        assert (noted["status"], noted["amount_usd"], noted["records"]) == ("failed", Decimal(30), 2)
+        assert "reaches less far" in noted["message"]
+    land(warehouse, EVENTS, [replace(day(event(3), usd="9"), watermark=late)], moment(3))
+    assert entry(warehouse)["amount_usd"] == Decimal(9)
+
+
+@pytest.mark.parametrize("status", ["not_configured", "not_exposed"])
+def test_a_day_that_is_held_whole_stays_whole_when_it_may_no_longer_be_asked(
+    warehouse: DuckDBWarehouse, status: str
+) -> None:
+    """A key that was taken away makes no held day missing; days that were never held say why they are not."""
+    land(warehouse, EVENTS, [day(event(1))], moment())
+    log_not_pulled(warehouse, EVENTS, [DAY, DAY + timedelta(days=1)], moment(1), status, "no key")
+    found = warehouse.rows("SELECT status, message FROM ai_usage.ops_asset_days ORDER BY usage_date")
+    assert found == [{"status": "complete", "message": None}, {"status": status, "message": "no key"}]
+
+
+def test_productivity_may_become_empty(warehouse: DuckDBWarehouse) -> None:
+    """Where no money hangs on it, a complete and empty pull is the truth."""
+    code = next(pull for pull in anthropic.PULLS if pull.name == "anthropic_claude_code")
+    land(warehouse, code, [PulledDay(code.tables[0], DAY, [b"{}"], pages=1)], moment())
+    land(warehouse, code, [PulledDay(code.tables[0], DAY, [], pages=1)], moment(1))
+    assert (entry(warehouse)["status"], entry(warehouse)["records"]) == ("complete", 0)

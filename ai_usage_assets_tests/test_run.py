@@ -337,3 +337,35 @@ def test_days_out_of_the_vendors_reach(company: Company) -> None:
     assert [row["status"] for row in found] == ["not_exposed", "complete", "complete"]
     kept = [row for row in company.content()["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
     assert [row[:-1] for row in kept] == [row[:-1] for row in held]
+
+
+def _spoil_units(company: Company) -> None:
+    """Cents taken for dollars in every record that is held."""
+    warehouse = company.warehouse
+    warehouse._connect().execute(
+        'UPDATE raw_anthropic_cost SET payload = regexp_replace(payload, \'"(amount|list_amount)":"([0-9.]+)"\', '
+        "'\"\\1\":\"\\2e2\"', 'g')"
+    )
+    warehouse.release()
+
+
+def test_a_rebuild_does_not_publish_what_a_run_would_not(company: Company) -> None:
+    """Raw records of the wrong unit stop a rebuild as they stop a run, and the facts stay as they were."""
+    assert company.run("2026-11-10").success
+    before = company.content(raw=False)["fct_anthropic_cost_daily"]
+    _spoil_units(company)
+    result = company.run("2026-11-10", job="rebuild")
+    assert not result.success
+    assert "raw_anthropic_cost.unit_sentinel" in result.failed_checks()
+    assert company.content(raw=False)["fct_anthropic_cost_daily"] == before
+
+
+def test_a_sheet_that_cannot_be_read_stops_nothing(company: Company) -> None:
+    """With Google down the day is pulled, built and attributed by the last good version, and one check says so."""
+    assert company.run("2026-11-10").success
+    before = company.content()["fct_cost_daily"]
+    company.simulator.switches.faults.down.add("sheets")
+    result = company.run("2026-11-10")
+    assert result.success, result.failures()
+    assert "503" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
+    assert company.content()["fct_cost_daily"] == before

@@ -127,7 +127,7 @@ _PRICES = """
 
 _ANTHROPIC_PRICE = f"""
 WITH price AS ({_PRICES}), cost AS (
-  SELECT usage_date, model, SUM(amount_usd) AS amount_usd, SUM(list_amount_usd) AS list_usd
+  SELECT usage_date, model, SUM(amount_usd) AS amount_usd
   FROM ai_usage.stg_anthropic_cost WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date, model
 ), token AS (
   SELECT
@@ -138,7 +138,7 @@ WITH price AS ({_PRICES}), cost AS (
 ), listed AS (
   SELECT
     token.usage_date,
-    SUM(cost.list_usd) AS priced_usd,
+    SUM(cost.amount_usd) AS priced_usd,
     SUM(CAST((token.inputs * price.input_usd + token.writes_5m * price.cache_write_5m_usd
       + token.writes_1h * price.cache_write_1h_usd + token.reads * price.cache_read_usd
       + token.outputs * price.output_usd) * NUMERIC '0.000001' AS NUMERIC)) AS expected_usd

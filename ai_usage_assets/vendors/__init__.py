@@ -21,7 +21,8 @@ from ai_usage_assets.schemas import Table
 # Both vendors send cents. Dollars carry nine decimals, as NUMERIC does.
 _NINE_DECIMALS = Decimal("1e-9")
 _EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
-_LARGEST_CENTS = Decimal(10) ** 12
+# A million million: cents below ten billion dollars, and more tokens than a day has.
+_LARGEST = Decimal(10) ** 12
 
 
 class NotExposed(Exception):
@@ -41,7 +42,10 @@ def number(raw: msgspec.Raw) -> Decimal:
     found = _NUMBER.fullmatch(bytes(raw))
     if found is None:
         raise NotCredible("an amount is not a number")
-    return Decimal(found[1].decode())
+    value = Decimal(found[1].decode())
+    if abs(value) > _LARGEST:
+        raise NotCredible("an amount is beyond anything that can be meant")
+    return value
 
 
 def optional_number(raw: msgspec.Raw) -> Decimal | None:
@@ -54,7 +58,7 @@ def dollars(cents: Decimal) -> Decimal:
 
     Raises NotCredible for what is not a finite amount below ten billion dollars.
     """
-    if not cents.is_finite() or abs(cents) > _LARGEST_CENTS:
+    if not cents.is_finite() or abs(cents) > _LARGEST:
         raise NotCredible("an amount is not a number of cents below ten billion dollars")
     return _EXACT.quantize(_EXACT.divide(cents, Decimal(100)), _NINE_DECIMALS)
 

@@ -136,6 +136,10 @@ class _Directory(msgspec.Struct):
     has_more: bool
     last_id: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.has_more and not self.last_id:
+            raise ValueError("has_more is true but last_id is missing")
+
 
 _Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -155,10 +159,10 @@ class _CostRow(_Bucket):
 
 
 class _Tokens(msgspec.Struct):
-    total_tokens: int
-    output_tokens: int
-    uncached_input_tokens: int
-    cache_read_input_tokens: int
+    total_tokens: msgspec.Raw
+    output_tokens: msgspec.Raw
+    uncached_input_tokens: msgspec.Raw
+    cache_read_input_tokens: msgspec.Raw
 
 
 class _UsageRow(_Bucket):
@@ -172,6 +176,10 @@ class _ClassicAmount(msgspec.Struct):
 
 class _ClassicBucket(_Bucket):
     results: list[_ClassicAmount]
+
+
+class _ClaudeCode(msgspec.Struct):
+    date: _Instant
 
 
 class _Actor(msgspec.Struct):
@@ -258,10 +266,10 @@ class Anthropic:
 def _hint(status: int, path: str) -> str | None:
     match status:
         case 401:
-            return "Check ANTHROPIC_ADMIN_KEY: it must be a live Admin API key (sk-ant-admin01-…), not a workspace key."
+            return "Check ANTHROPIC_ADMIN_KEY: it must be a live Admin key of the Console, not a workspace's key."
         case 403:
             return "The key lacks a right. Use a Console Admin key, or an Enterprise key with read:analytics."
-        case 400 | 404 if "/analytics/" in path:
+        case 404 if "/analytics/" in path:
             return "The organisation may not be enrolled in the usage and cost analytics API; ask Anthropic."
         case _:
             return None
@@ -310,6 +318,7 @@ class _DayOfQuery:
     records: list[bytes]
     amount_usd: Decimal = Decimal(0)
     list_amount_usd: Decimal = Decimal(0)
+    tokens: Decimal = Decimal(0)
     problem: str | None = None
 
 
@@ -384,8 +393,14 @@ def _file(window: _Window, query: _Query, record: bytes, days: DayRange) -> None
     found = window.days.setdefault((query.table.name, day), _DayOfQuery([]))
     found.records.append(record)
     try:
+        if query.group_by == _FIVE:
+            # Read again when the day is landed: whom the row names must be readable.
+            msgspec.json.decode(record, type=_Grouped)
         if not query.has_money:
-            msgspec.json.decode(record, type=_UsageRow)
+            tokens = msgspec.json.decode(record, type=_UsageRow).usage
+            for raw in (tokens.output_tokens, tokens.uncached_input_tokens, tokens.cache_read_input_tokens):
+                number(raw)
+            found.tokens += number(tokens.total_tokens)
         else:
             money = msgspec.json.decode(record, type=_CostRow).cost
             if money.currency != "USD":
@@ -407,8 +422,10 @@ def _judge(window: _Window, day: date) -> Iterator[PulledDay | RefusedDay]:
         )
     for query in _QUERIES:
         found = window.of(query, day)
-        if reason:
-            yield RefusedDay(query.table, day, reason)
+        # What is wrong with the tokens is not wrong with the bill.
+        own = None if query.has_money else _unreadable(window, query, day)
+        if reason or own:
+            yield RefusedDay(query.table, day, reason or own or "")
         else:
             yield PulledDay(
                 table=query.table,
@@ -425,9 +442,15 @@ def _reason_to_refuse(window: _Window, day: date) -> str | None:
     if window.watermark is None:
         return "Anthropic has no data for these days yet (data_refreshed_at is null); run them again later."
     for query in _QUERIES:
-        if problem := window.of(query, day).problem:
-            return f"{query.table.name} has a record of an unknown shape: {problem}. Report it; what was held is kept."
+        if query.has_money and (problem := _unreadable(window, query, day)):
+            return problem
     control = window.of(_TOTAL, day)
+    tokens = sum((window.of(query, day).tokens for query in _QUERIES), Decimal(0))
+    if tokens and not control.records:
+        return (
+            f"Anthropic counts {tokens:,} tokens but sends no bill for the day. What was held is kept; run the day "
+            "again, and ask Anthropic if it stays."
+        )
     for query in _QUERIES:
         if not query.has_money or query is _TOTAL:
             continue
@@ -442,6 +465,13 @@ def _reason_to_refuse(window: _Window, day: date) -> str | None:
                     f"${theirs}. What was held is kept; run the day again, and report it if it stays."
                 )
     return None
+
+
+def _unreadable(window: _Window, query: _Query, day: date) -> str | None:
+    problem = window.of(query, day).problem
+    return (
+        problem and f"{query.table.name} has a record that cannot be read: {problem}. Report it; what was held is kept."
+    )
 
 
 # --- Classic reports ----------------------------------------------------------------------------------------------
@@ -491,6 +521,9 @@ def _fetch_claude_code(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
         except Failure as failure:
             raise (_not_exposed(failure) or failure) from None
         records = [bytes(record) for page in pages for record in page.data]
+        if any(msgspec.json.decode(record, type=_ClaudeCode).date.astimezone(UTC).date() != day for record in records):
+            yield RefusedDay(RAW_CLAUDE_CODE, day, "a record is of another day than was asked for.")
+            continue
         yield PulledDay(RAW_CLAUDE_CODE, day, records, len(pages))
 
 

@@ -111,6 +111,12 @@ class _DailyRow(msgspec.Struct):
     day: date
 
 
+class _Member(msgspec.Struct):
+    id: str | int
+    role: str | None = None
+    isRemoved: bool | None = None  # noqa: N815
+
+
 class _Members(msgspec.Struct):
     teamMembers: list[msgspec.Raw]  # noqa: N815
 
@@ -278,6 +284,8 @@ def _fetch_members(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refus
     if not page.teamMembers:
         # Every team has its owner; believed, it would end all seats.
         raise NotCredible("the list of members is empty")
+    for member in page.teamMembers:
+        msgspec.json.decode(member, type=_Member)
     yield PulledDay(RAW_MEMBERS, days.last, [bytes(member) for member in page.teamMembers], 1)
 
 

@@ -332,8 +332,8 @@ def check_tab(
 ) -> TabSnapshot:
     """A tab's cells as rows that are used, rows that are rejected, or a refusal of the tab.
 
-    `last_good_row_count` is the number of rows in the version that serves now, None for none. `accept_loss` lets the
-    tab shrink. Never raises for what stands in the cells.
+    `last_good_row_count` is the number of usable rows in the version that serves now, None for none. `accept_loss`
+    lets the tab shrink. Never raises for what stands in the cells.
     """
     schema = TABS[tab]
     if isinstance(values, TabMissing):
@@ -342,24 +342,35 @@ def check_tab(
     if isinstance(header, str):
         return TabSnapshot(tab, refused=header)
     drafts = _drafts(schema, header, values)
-    if not drafts and last_good_row_count and not accept_loss:
-        return TabSnapshot(
-            tab, refused=f"it has no rows, its last good version has {last_good_row_count}. {_ACCEPT_LOSS}"
-        )
-    lost = (last_good_row_count or 0) - len(drafts)
-    if lost >= _SMALLEST_LOSS_ROWS and lost > _LARGEST_LOSS * (last_good_row_count or 0) and not accept_loss:
-        return TabSnapshot(
-            tab,
-            refused=f"it has {len(drafts)} rows, its last good version has {last_good_row_count}: more than "
-            f"{_LARGEST_LOSS:.0%} are gone. {_ACCEPT_LOSS}",
-        )
     warnings = [] if drafts else ["the tab has no rows"]
     _check_columns(schema, drafts)
     _check_rows(drafts)
     _drop_duplicates(drafts, warnings)
     _check_overlaps(schema, drafts, warnings)
     _warn(tab, drafts, today, warnings)
+    if (refused := _reason_to_refuse(drafts, last_good_row_count or 0)) and not accept_loss:
+        return TabSnapshot(tab, refused=refused)
     return TabSnapshot(tab, tuple(draft.row(schema) for draft in drafts), warnings=tuple(warnings))
+
+
+def _reason_to_refuse(drafts: Sequence[_Draft], last_good_row_count: int) -> str | None:
+    """Why the last good version of the tab must serve on: rows are gone, or of no use any more; else None."""
+    usable = sum(not draft.reasons for draft in drafts)
+    lost = last_good_row_count - usable
+    if not lost or (usable and (lost < _SMALLEST_LOSS_ROWS or lost <= _LARGEST_LOSS * last_good_row_count)) or lost < 0:
+        return None
+    rejected = [draft for draft in drafts if draft.reasons]
+    if not rejected:
+        return (
+            f"it has {usable or 'no'} rows, its last good version has {last_good_row_count}"
+            + (f": more than {_LARGEST_LOSS:.0%} are gone" if usable else "")
+            + f". {_ACCEPT_LOSS}"
+        )
+    first = f"row {rejected[0].row_no}: {rejected[0].reasons[0]}"
+    return (
+        f"{len(rejected)} of its {len(drafts)} rows cannot be used ({first}), which leaves {usable} of the "
+        f"{last_good_row_count} of its last good version. Mend them. {_ACCEPT_LOSS}"
+    )
 
 
 _ACCEPT_LOSS = "If that is meant, accept it once with `ai-usage run --accept-loss`."
@@ -714,7 +725,7 @@ def _share(draft: _Draft) -> Decimal:
 
 
 def _overlap_reason(draft: _Draft, active: Sequence[_Draft], day: date) -> str:
-    others = _rows([other.row_no for other in active if other is not draft])
+    others = _rows([other.row_no for other in active[: _NAMED_ROWS + 2] if other is not draft], len(active) - 1)
     if all(_share(other) == 100 for other in active):
         if "effective_from" not in draft.cells:
             return f"says the same thing twice, with {others}; keep one"
@@ -727,11 +738,11 @@ def _overlap_reason(draft: _Draft, active: Sequence[_Draft], day: date) -> str:
     return f"usable shares{together} add up to {total.normalize():f} % instead of 100 %{since}{advice}"
 
 
-def _rows(row_nos: Sequence[int]) -> str:
-    """Rows by number, no more of them than can be read."""
+def _rows(row_nos: Sequence[int], count: int) -> str:
+    """The first of `count` rows by number, no more of them than can be read."""
     named = [f"row {row_no}" for row_no in row_nos[:_NAMED_ROWS]]
-    if len(row_nos) > _NAMED_ROWS:
-        named.append(f"{len(row_nos) - _NAMED_ROWS} more")
+    if count > len(named):
+        named.append(f"{count - len(named)} more")
     return _list(named) if named else ""
 
 

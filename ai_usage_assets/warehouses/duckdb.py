@@ -90,9 +90,14 @@ class DuckDBWarehouse:
             if column.name not in existing:
                 connection.execute(f'ALTER TABLE {self._name(table)} ADD COLUMN "{column.name}" {wanted}')
             elif _canonical(existing[column.name]) != _canonical(wanted):
+                if table.query:
+                    # Made from others, so it can be made again; a check tells which days are not yet.
+                    connection.execute(f"DROP TABLE {self._name(table)}")
+                    self._prepare_table(connection, table, None)
+                    return
                 raise WarehouseError(
-                    f"{table.name}.{column.name} is {existing[column.name]} in {self.path} and should be {wanted}. "
-                    "Move the file away and run the days again, or rebuild from a copy of its raw tables."
+                    f"{table.name}.{column.name} is {existing[column.name]} in {self.path} and should be {wanted}: the "
+                    "file is of another version. Keep a copy of it, and use the version of this project that wrote it."
                 )
 
     def _prepare_view(self, connection: duckdb.DuckDBPyConnection, table: Table, comment: str | None) -> None:
@@ -222,9 +227,13 @@ class DuckDBWarehouse:
         deadline = time.monotonic() + self._lock_wait_seconds
         while True:
             try:
-                return duckdb.connect(str(self.path))
-            except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
+                # Nothing is fetched from anywhere, whatever the file turns out to be.
+                return duckdb.connect(
+                    str(self.path),
+                    config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
+                )
+            except duckdb.Error as error:
+                if "Could not set lock" not in str(error):
                     raise WarehouseError(
                         f"{self.path} cannot be opened: {redact(str(error).splitlines()[0])}. Check that the file "
                         "and its folder can be written (AI_USAGE_DUCKDB_PATH)."

@@ -146,6 +146,8 @@ _TRANSLATIONS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     # 0 on no rows, and BIGINT.
     exp.CountIf: lambda n: exp.Count(this=exp.If(this=n.this, true=exp.Literal.number(1))),
     exp.Div: _divide,
+    # sqlglot forgets the brackets of what is divided.
+    exp.IntDiv: lambda n: exp.paren(exp.IntDiv(this=exp.paren(n.this), expression=exp.paren(n.expression))),
     # DuckDB answers TIMESTAMP.
     exp.DateTrunc: lambda n: _cast(n, "DATE"),
     exp.DateAdd: lambda n: _cast(n, "DATE"),

@@ -173,3 +173,60 @@ def test_parameters_of_a_run() -> None:
     settings = Settings(start_date=FIRST, fixed_now=datetime(2026, 11, 12, 6, tzinfo=UTC))
     assert parameters(settings, LAST, LAST) == {"first_day": FIRST, "today": TODAY, "start_day": LAST, "end_day": LAST}
     assert all(table.query is None or "@" not in table.query or not table.is_view for table in catalogue.models())
+
+
+def _only(warehouse: DuckDBWarehouse, vendor: str, says: str, *others: str) -> None:
+    """The sentinel of a vendor is red on the day, for this reason and none of the others."""
+    table = {"anthropic": "raw_anthropic_cost", "cursor": "raw_cursor_usage_events"}[vendor]
+    (found,) = find(warehouse, table, "unit_sentinel")
+    assert says in found.line
+    assert not [other for other in others if other in found.line]
+
+
+REASONS = ("was published for the day", "is usual", "by the price list", "the classic cost report says")
+
+
+@pytest.mark.parametrize("factor", [100, 0.01])
+@pytest.mark.parametrize("reason", REASONS)
+def test_each_comparison_of_units_stands_alone(warehouse: DuckDBWarehouse, factor: float, reason: str) -> None:
+    """Whichever of the four others is missing, the one that is left sees a wrong unit of every day of the run."""
+    for day in (FIRST, LAST):
+        spoil(warehouse, scale("raw_anthropic_cost", "cost", factor, day))
+    if reason == "is usual":
+        for table in ("fct_anthropic_cost_daily", "fct_anthropic_tokens_daily"):
+            columns = "usage_date - to_days({n}) AS usage_date, * EXCLUDE (usage_date)"
+            for n in range(2, 8):
+                spoil(
+                    warehouse,
+                    f"INSERT INTO {table} SELECT {columns.format(n=n)} FROM {table} WHERE usage_date = DATE '{FIRST}'",
+                )
+    if reason != REASONS[0]:
+        spoil(warehouse, f"DELETE FROM fct_anthropic_cost_daily WHERE usage_date >= DATE '{FIRST}'")
+    if reason != REASONS[2]:
+        spoil(warehouse, "DELETE FROM dim_model_price")
+    if reason != REASONS[3]:
+        spoil(warehouse, "DELETE FROM raw_anthropic_cost_report")
+    found = find(warehouse, "raw_anthropic_cost", "unit_sentinel")
+    assert [finding.line[:10] for finding in found] == ["2026-11-10", "2026-11-11"]
+    for finding in found:
+        assert [other for other in REASONS if other in finding.line] == [reason]
+
+
+def test_a_second_person_for_one_row_is_found(warehouse: DuckDBWarehouse) -> None:
+    """A person twice in a dimension would halve nothing and double nothing: only its key shows it."""
+    spoil(warehouse, "INSERT INTO dim_person SELECT * FROM dim_person LIMIT 1")
+    found = find(warehouse, "dim_person", "schema")
+    assert found
+    assert all("@" not in finding.line for finding in found)
+
+
+def test_an_unknown_method_is_found(warehouse: DuckDBWarehouse) -> None:
+    """The attributed facts hold only the methods of the contract."""
+    spoil(
+        warehouse,
+        "CREATE OR REPLACE VIEW dim_attribution_daily AS SELECT usage_date, identity_key, 1::BIGINT AS part_no, "
+        "1::DECIMAL(38,9) AS share, 'guess' AS attribution_method, NULL::VARCHAR AS person_email, "
+        "NULL::VARCHAR AS team, NULL::VARCHAR AS cost_center FROM fct_anthropic_cost_daily",
+    )
+    (found,) = find(warehouse, "fct_cost_daily", "schema")
+    assert found.line.startswith("attribution_method: isin(")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -177,3 +178,31 @@ def test_only_reads_can_be_called(client: Cursor) -> None:
     for path in ("/teams/user-spend-limit", "/teams/remove-member", "/teams/groups"):
         with pytest.raises(ValueError, match="not one of the endpoints"):
             client.post(path, {}, dict)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("cursor_usage_events", {"totalUsageEventsCount": 1, "pagination": {"hasNextPage": True},
+                                 "usageEvents": [{"timestamp": "1794300000000"}]}),
+        ("cursor_usage_events", {"totalUsageEventsCount": 9, "pagination": {"hasNextPage": True}, "usageEvents": []}),
+        ("cursor_daily_usage", {"data": [], "pagination": {"hasNextPage": True}}),
+    ],
+    ids=["the same page for ever", "empty events", "empty daily usage"],
+)  # fmt: skip
+def test_pages_that_do_not_end_are_left_soon(name: str, body: dict[str, object]) -> None:
+    """A list that promises more for ever is given up after a handful of requests, and never taken for the day."""
+    with serving(Reply(body=msgspec.json.encode(body))) as script:
+        client = Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False)
+        with contextlib.suppress(NotCredible):
+            assert all(isinstance(found, RefusedDay) for found in fetch(client, name))
+        assert len(script.seen) <= 6
+
+
+@pytest.mark.parametrize("text", ['"1_000.5"', '" 12.5 "', "true", '"NaN"', '"Infinity"', '"12,5"', "[]", '"0x1F"'])
+def test_what_sql_could_not_read_is_not_let_in(text: str) -> None:
+    """An amount that one of the engines could not cast would break every view above it, so its day is refused."""
+    body = msgspec.json.encode({"totalUsageEventsCount": 1, "pagination": {"hasNextPage": False}, "usageEvents": []})
+    event = f'{{"timestamp":"1794300000000","chargedCents":{text}}}'.encode()
+    page = body.replace(b'"usageEvents":[]', b'"usageEvents":[' + event + b"]")
+    assert isinstance(_scripted(Reply(body=page)), RefusedDay)

@@ -17,6 +17,9 @@ AS
 WITH day AS (
   SELECT DISTINCT usage_date
   FROM ai_usage.fct_cursor_seat_daily
+), seat AS (
+  SELECT *, EXTRACT(DAY FROM LAST_DAY(usage_date, MONTH)) AS days_in_month
+  FROM ai_usage.fct_cursor_seat_daily
 ), price AS (
   SELECT
     day.usage_date,
@@ -39,8 +42,12 @@ SELECT
   seat.is_paid,
   price.plan,
   price.monthly_price_usd,
-  CAST(SAFE_DIVIDE(price.monthly_price_usd, EXTRACT(DAY FROM LAST_DAY(seat.usage_date, MONTH))) AS NUMERIC) AS amount_usd
-FROM ai_usage.fct_cursor_seat_daily AS seat
+  -- The quotient rounded half up at nine decimals in whole numbers: exact in every engine.
+  CAST(
+    CAST(DIV(CAST(price.monthly_price_usd * 2000000000 AS INT64) + seat.days_in_month, seat.days_in_month * 2) AS NUMERIC)
+    * NUMERIC '0.000000001' AS NUMERIC
+  ) AS amount_usd
+FROM seat
 LEFT JOIN price
   ON price.usage_date = seat.usage_date
   AND seat.is_paid

@@ -30,7 +30,7 @@ WITH summed AS (
 ), identified AS (
   SELECT
     *,
-    CONCAT('claude_code|', principal_type, '|', IFNULL(user_email, ''), '|', IFNULL(api_key_name, '')) AS identity_key
+    CONCAT('claude_code|', principal_type, '|', IFNULL(REPLACE(REPLACE(user_email, '%', '%25'), '|', '%7C'), ''), '|', IFNULL(REPLACE(REPLACE(api_key_name, '%', '%25'), '|', '%7C'), '')) AS identity_key
   FROM summed
 )
 SELECT

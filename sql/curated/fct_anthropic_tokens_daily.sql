@@ -26,8 +26,8 @@ WITH summed AS (
   SELECT
     usage_date,
     CONCAT(
-      'anthropic|', principal_type, '|', IFNULL(principal_id, ''), '|', IFNULL(user_email, ''), '|',
-      IFNULL(api_key_id, ''), '|', IFNULL(workspace_id, '')
+      'anthropic|', principal_type, '|', IFNULL(REPLACE(REPLACE(principal_id, '%', '%25'), '|', '%7C'), ''), '|', IFNULL(REPLACE(REPLACE(user_email, '%', '%25'), '|', '%7C'), ''), '|',
+      IFNULL(REPLACE(REPLACE(api_key_id, '%', '%25'), '|', '%7C'), ''), '|', IFNULL(REPLACE(REPLACE(workspace_id, '%', '%25'), '|', '%7C'), '')
     ) AS identity_key,
     product,
     model,

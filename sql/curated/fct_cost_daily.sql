@@ -45,7 +45,8 @@ WITH money AS (
     who.cost_center,
     CAST(ROUND(money.amount_usd * COALESCE(who.share, NUMERIC '1'), 9) AS NUMERIC) AS amount_usd_part,
     CAST(ROUND(money.list_amount_usd * COALESCE(who.share, NUMERIC '1'), 9) AS NUMERIC) AS list_amount_usd_part,
-    CAST(ROUND(CAST(money.requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS requests_part
+    -- Rounded down, so that the remainder of a count is never negative.
+    CAST(FLOOR(CAST(money.requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS requests_part
   FROM money
   LEFT JOIN ai_usage.dim_attribution_daily AS who
     ON who.usage_date = money.usage_date AND who.identity_key = money.identity_key
@@ -65,21 +66,21 @@ WITH money AS (
     team,
     cost_center,
     attribution_method,
-  CAST(CASE
-    WHEN part_no = 1
-      THEN requests - (SUM(requests_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - requests_part)
-    ELSE requests_part
-  END AS INT64) AS requests,
-  CASE
-    WHEN part_no = 1
-      THEN amount_usd - (SUM(amount_usd_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - amount_usd_part)
-    ELSE amount_usd_part
-  END AS amount_usd,
-  CASE
-    WHEN part_no = 1
-      THEN list_amount_usd - (SUM(list_amount_usd_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - list_amount_usd_part)
-    ELSE list_amount_usd_part
-  END AS list_amount_usd
+    CAST(CASE
+      WHEN part_no = 1
+        THEN requests - (SUM(requests_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - requests_part)
+      ELSE requests_part
+    END AS INT64) AS requests,
+    CASE
+      WHEN part_no = 1
+        THEN amount_usd - (SUM(amount_usd_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - amount_usd_part)
+      ELSE amount_usd_part
+    END AS amount_usd,
+    CASE
+      WHEN part_no = 1
+        THEN list_amount_usd - (SUM(list_amount_usd_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - list_amount_usd_part)
+      ELSE list_amount_usd_part
+    END AS list_amount_usd
   FROM part
 )
 SELECT

@@ -16,7 +16,7 @@ AS
 WITH summed AS (
   SELECT
     usage_date,
-    CONCAT('cursor||||', IFNULL(email, '')) AS identity_key,
+    CONCAT('cursor||||', IFNULL(REPLACE(REPLACE(email, '%', '%25'), '|', '%7C'), '')) AS identity_key,
     email AS user_email,
     user_id,
     LOGICAL_OR(is_active) AS is_active,

@@ -66,6 +66,13 @@ WITH day AS (
   LEFT JOIN by_email ON by_email.email = usage.email
   LEFT JOIN by_id ON by_id.user_id = usage.user_id
   WHERE basis.snapshot_date IS NULL AND usage.usage_date BETWEEN @start_day AND @end_day
+), member_day AS (
+  -- One seat a member, whom the list may have twice: by e-mail, else by id.
+  SELECT *
+  FROM holder
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY usage_date, COALESCE(user_email, user_id) ORDER BY CASE WHEN is_paid THEN 0 ELSE 1 END, user_id, role
+  ) = 1
 ), tier AS (
   SELECT day.usage_date, spend.email, spend.billing_tier
   FROM day
@@ -80,11 +87,11 @@ WITH day AS (
   ) = 1
 ), identified AS (
   SELECT
-    holder.*,
+    member_day.*,
     tier.billing_tier,
-    CONCAT('seat|', IFNULL(holder.user_email, ''), '|', IFNULL(holder.user_id, '')) AS identity_key
-  FROM holder
-  LEFT JOIN tier ON tier.usage_date = holder.usage_date AND tier.email = holder.user_email
+    CONCAT('seat|', IFNULL(REPLACE(REPLACE(member_day.user_email, '%', '%25'), '|', '%7C'), ''), '|', IFNULL(REPLACE(REPLACE(member_day.user_id, '%', '%25'), '|', '%7C'), '')) AS identity_key
+  FROM member_day
+  LEFT JOIN tier ON tier.usage_date = member_day.usage_date AND tier.email = member_day.user_email
 )
 SELECT
   usage_date,

@@ -76,8 +76,8 @@ WITH event AS (
   SELECT
     usage_date,
     CONCAT(
-      'cursor|', IFNULL(automation_id, ''), '|', IFNULL(service_account_id, ''), '|', IFNULL(cloud_agent_id, ''), '|',
-      IFNULL(user_email, '')
+      'cursor|', IFNULL(REPLACE(REPLACE(automation_id, '%', '%25'), '|', '%7C'), ''), '|', IFNULL(REPLACE(REPLACE(service_account_id, '%', '%25'), '|', '%7C'), ''), '|', IFNULL(REPLACE(REPLACE(cloud_agent_id, '%', '%25'), '|', '%7C'), ''), '|',
+      IFNULL(REPLACE(REPLACE(user_email, '%', '%25'), '|', '%7C'), '')
     ) AS identity_key,
     cost_basis,
     model,

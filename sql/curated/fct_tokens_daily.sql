@@ -28,7 +28,11 @@ WITH token AS (
   SELECT
     usage_date, 'anthropic' AS vendor, 'usage' AS source, fact_no, identity_key, 'billed' AS cost_basis, product, model,
     principal_type, principal_id, api_key_id, workspace_id, requests, uncached_input_tokens, cache_write_5m_tokens,
-    cache_write_1h_tokens, cache_write_5m_tokens + cache_write_1h_tokens AS cache_write_tokens, cache_read_tokens,
+    cache_write_1h_tokens,
+    CASE
+      WHEN cache_write_5m_tokens IS NOT NULL OR cache_write_1h_tokens IS NOT NULL
+        THEN COALESCE(cache_write_5m_tokens, 0) + COALESCE(cache_write_1h_tokens, 0)
+    END AS cache_write_tokens, cache_read_tokens,
     output_tokens, total_tokens, web_search_requests
   FROM ai_usage.fct_anthropic_tokens_daily
   UNION ALL
@@ -36,7 +40,12 @@ WITH token AS (
     usage_date, 'cursor', 'usage', fact_no, identity_key, cost_basis, 'cursor', model, principal_type, principal_id,
     CAST(NULL AS STRING), CAST(NULL AS STRING), requests, uncached_input_tokens, CAST(NULL AS INT64), CAST(NULL AS INT64),
     cache_write_tokens, cache_read_tokens, output_tokens,
-    uncached_input_tokens + cache_write_tokens + cache_read_tokens + output_tokens, CAST(NULL AS INT64)
+    CASE
+      WHEN COALESCE(uncached_input_tokens, cache_write_tokens, cache_read_tokens, output_tokens) IS NOT NULL
+        THEN COALESCE(uncached_input_tokens, 0) + COALESCE(cache_write_tokens, 0) + COALESCE(cache_read_tokens, 0)
+          + COALESCE(output_tokens, 0)
+    END,
+    CAST(NULL AS INT64)
   FROM ai_usage.fct_cursor_usage_daily
 ), part AS (
   SELECT
@@ -46,15 +55,15 @@ WITH token AS (
     who.person_email,
     who.team,
     who.cost_center,
-    CAST(ROUND(CAST(token.requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS requests_part,
-    CAST(ROUND(CAST(token.uncached_input_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS uncached_input_tokens_part,
-    CAST(ROUND(CAST(token.cache_write_5m_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS cache_write_5m_tokens_part,
-    CAST(ROUND(CAST(token.cache_write_1h_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS cache_write_1h_tokens_part,
-    CAST(ROUND(CAST(token.cache_write_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS cache_write_tokens_part,
-    CAST(ROUND(CAST(token.cache_read_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS cache_read_tokens_part,
-    CAST(ROUND(CAST(token.output_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS output_tokens_part,
-    CAST(ROUND(CAST(token.total_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS total_tokens_part,
-    CAST(ROUND(CAST(token.web_search_requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1'), 0) AS INT64) AS web_search_requests_part
+    CAST(FLOOR(CAST(token.requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS requests_part,
+    CAST(FLOOR(CAST(token.uncached_input_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS uncached_input_tokens_part,
+    CAST(FLOOR(CAST(token.cache_write_5m_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS cache_write_5m_tokens_part,
+    CAST(FLOOR(CAST(token.cache_write_1h_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS cache_write_1h_tokens_part,
+    CAST(FLOOR(CAST(token.cache_write_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS cache_write_tokens_part,
+    CAST(FLOOR(CAST(token.cache_read_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS cache_read_tokens_part,
+    CAST(FLOOR(CAST(token.output_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS output_tokens_part,
+    CAST(FLOOR(CAST(token.total_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS total_tokens_part,
+    CAST(FLOOR(CAST(token.web_search_requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS web_search_requests_part
   FROM token
   LEFT JOIN ai_usage.dim_attribution_daily AS who
     ON who.usage_date = token.usage_date AND who.identity_key = token.identity_key

@@ -44,7 +44,6 @@ WITH calendar AS (
     vendor,
     DATE_TRUNC(usage_date, MONTH) AS month,
     EXTRACT(DAY FROM usage_date) AS day_of_month,
-    status IN ('complete', 'provisional') AS is_whole,
     -- A day whose last pull failed is still held from an earlier one.
     completed_at IS NOT NULL AS is_held
   FROM ai_usage.kpi_completeness
@@ -52,7 +51,7 @@ WITH calendar AS (
 ), gap AS (
   SELECT vendor, month, COUNT(*) AS missing_days
   FROM money_day
-  WHERE NOT is_whole
+  WHERE NOT is_held
   GROUP BY vendor, month
 ), comparable AS (
   -- Months of a vendor whose month before is held, all of it or the days that are compared; a day that nobody knows of is

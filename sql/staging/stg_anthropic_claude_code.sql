@@ -20,9 +20,9 @@ SELECT
   JSON_VALUE(payload, '$.actor.api_key_name') AS api_key_name,
   JSON_VALUE(payload, '$.customer_type') AS customer_type,
   JSON_VALUE(payload, '$.terminal_type') AS terminal_type,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.num_sessions') AS NUMERIC) AS INT64) AS sessions,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.lines_of_code.added') AS NUMERIC) AS INT64) AS lines_added,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.lines_of_code.removed') AS NUMERIC) AS INT64) AS lines_removed,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.commits_by_claude_code') AS NUMERIC) AS INT64) AS commits,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.pull_requests_by_claude_code') AS NUMERIC) AS INT64) AS pull_requests
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.num_sessions') AS NUMERIC) AS INT64) AS sessions,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.lines_of_code.added') AS NUMERIC) AS INT64) AS lines_added,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.lines_of_code.removed') AS NUMERIC) AS INT64) AS lines_removed,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.commits_by_claude_code') AS NUMERIC) AS INT64) AS commits,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.core_metrics.pull_requests_by_claude_code') AS NUMERIC) AS INT64) AS pull_requests
 FROM ai_usage.raw_anthropic_claude_code

@@ -38,7 +38,7 @@ SELECT
   JSON_VALUE(payload, '$.group.workspace_id') AS workspace_id,
   JSON_VALUE(payload, '$.group.model') AS model,
   JSON_VALUE(payload, '$.group.product') AS product,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.cost.requests') AS NUMERIC) AS INT64) AS requests,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.cost.requests') AS NUMERIC) AS INT64) AS requests,
   CAST(CAST(JSON_VALUE(payload, '$.cost.amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS amount_usd,
   CAST(CAST(JSON_VALUE(payload, '$.cost.list_amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS list_amount_usd
 FROM ai_usage.raw_anthropic_cost

@@ -43,12 +43,12 @@ SELECT
   JSON_VALUE(payload, '$.group.workspace_id') AS workspace_id,
   JSON_VALUE(payload, '$.group.model') AS model,
   JSON_VALUE(payload, '$.group.product') AS product,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.requests') AS NUMERIC) AS INT64) AS requests,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.uncached_input_tokens') AS NUMERIC) AS INT64) AS uncached_input_tokens,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.cache_creation.ephemeral_5m_input_tokens') AS NUMERIC) AS INT64) AS cache_write_5m_tokens,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.cache_creation.ephemeral_1h_input_tokens') AS NUMERIC) AS INT64) AS cache_write_1h_tokens,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.cache_read_input_tokens') AS NUMERIC) AS INT64) AS cache_read_tokens,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.output_tokens') AS NUMERIC) AS INT64) AS output_tokens,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.total_tokens') AS NUMERIC) AS INT64) AS total_tokens,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.server_tool_use.web_search_requests') AS NUMERIC) AS INT64) AS web_search_requests
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.requests') AS NUMERIC) AS INT64) AS requests,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.uncached_input_tokens') AS NUMERIC) AS INT64) AS uncached_input_tokens,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.cache_creation.ephemeral_5m_input_tokens') AS NUMERIC) AS INT64) AS cache_write_5m_tokens,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.cache_creation.ephemeral_1h_input_tokens') AS NUMERIC) AS INT64) AS cache_write_1h_tokens,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.cache_read_input_tokens') AS NUMERIC) AS INT64) AS cache_read_tokens,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.output_tokens') AS NUMERIC) AS INT64) AS output_tokens,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.total_tokens') AS NUMERIC) AS INT64) AS total_tokens,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.usage.server_tool_use.web_search_requests') AS NUMERIC) AS INT64) AS web_search_requests
 FROM ai_usage.raw_anthropic_usage

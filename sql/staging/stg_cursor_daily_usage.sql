@@ -16,8 +16,8 @@ SELECT
   JSON_VALUE(payload, '$.userId') AS user_id,
   LOWER(NULLIF(TRIM(JSON_VALUE(payload, '$.email')), '')) AS email,
   COALESCE(JSON_VALUE(payload, '$.isActive') = 'true', FALSE) AS is_active,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.totalLinesAdded') AS NUMERIC) AS INT64) AS lines_added,
-  CAST(SAFE_CAST(JSON_VALUE(payload, '$.acceptedLinesAdded') AS NUMERIC) AS INT64) AS lines_accepted,
-  COALESCE(CAST(SAFE_CAST(JSON_VALUE(payload, '$.agentRequests') AS NUMERIC) AS INT64), 0) + COALESCE(CAST(SAFE_CAST(JSON_VALUE(payload, '$.chatRequests') AS NUMERIC) AS INT64), 0)
-  + COALESCE(CAST(SAFE_CAST(JSON_VALUE(payload, '$.composerRequests') AS NUMERIC) AS INT64), 0) + COALESCE(CAST(SAFE_CAST(JSON_VALUE(payload, '$.cmdkUsages') AS NUMERIC) AS INT64), 0) AS requests
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.totalLinesAdded') AS NUMERIC) AS INT64) AS lines_added,
+  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.acceptedLinesAdded') AS NUMERIC) AS INT64) AS lines_accepted,
+  COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.agentRequests') AS NUMERIC) AS INT64), 0) + COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.chatRequests') AS NUMERIC) AS INT64), 0)
+  + COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.composerRequests') AS NUMERIC) AS INT64), 0) + COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.cmdkUsages') AS NUMERIC) AS INT64), 0) AS requests
 FROM ai_usage.raw_cursor_daily_usage
