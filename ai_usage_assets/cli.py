@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import signal
+import socket
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from rich.console import Console
 from rich.markup import escape
 
 from ai_usage_assets import days, launch
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     run = commands.add_parser("run", help="pull, land, build and check finished UTC days")
-    run.add_argument("--day", default="yesterday", help="last day: yesterday (default) or YYYY-MM-DD, in UTC")
+    run.add_argument(
+        "--day",
+        default="yesterday",
+        help="last day: yesterday (default) or YYYY-MM-DD, in UTC; one day alone needs --days 1",
+    )
     run.add_argument(
         "--days",
         type=int,
@@ -75,9 +81,20 @@ def _run(parsed: argparse.Namespace) -> int:
     chosen = days.choose(settings.now(), settings.start_date, day=parsed.day, days=parsed.days)
     command = launch.job(settings, chosen, parsed.job, accept_loss=parsed.accept_loss)
     terminal = Console(stderr=True, soft_wrap=True, highlight=False)
-    terminal.print(f"{parsed.job}: {chosen} (UTC), {len(chosen)} day{'s' * (len(chosen) != 1)}")
+    count = f"{len(chosen)} day{'s' * (len(chosen) != 1)}"
+    terminal.print(f"{parsed.job}: {chosen} (UTC), {count}, into {settings.duckdb_path.absolute()}")
     terminal.print(f"[dim]$ {escape(str(command))}[/]")
+    if parsed.job == "daily" and not (settings.anthropic_key or settings.cursor_key):
+        terminal.print(
+            f"[yellow]![/] No vendor is configured, nothing will be pulled: set {' or '.join(KEY_VARIABLES.values())}."
+        )
     if not parsed.dry_run:
+        from ai_usage_assets.resources import open_warehouse
+
+        # A file that is locked or not a warehouse is told here in a line; inside Dagster it would be a page.
+        warehouse = open_warehouse(settings)
+        warehouse.rows("SELECT 1 AS one")
+        warehouse.release()
         command.become()
     return 0
 
@@ -98,6 +115,12 @@ def _ui(parsed: argparse.Namespace) -> int:
     from ai_usage_assets import demo
 
     settings = Settings.from_environment()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", parsed.port))
+        except (OSError, OverflowError) as error:
+            raise SettingsError(f"Port {parsed.port} cannot be used ({error}); choose another with --port.") from None
     if settings.anthropic_key or settings.cursor_key or settings.sheet_id:
         launch.ui(settings, parsed.port).become()
     Console(stderr=True).print("No key is set, so the UI opens on the simulated company of `ai-usage demo`.")
@@ -110,9 +133,12 @@ def _status(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.resources import open_warehouse
 
     settings = Settings.from_environment()
+    if not 1 <= parsed.days <= days.MOST_DAYS:
+        raise SettingsError(f"--days is {parsed.days}; it takes 1 to {days.MOST_DAYS}.")
     if not settings.duckdb_path.exists():
         raise SettingsError(
-            f"There is no warehouse at {settings.duckdb_path} yet: `ai-usage run` makes it (AI_USAGE_DUCKDB_PATH)."
+            f"There is no warehouse at {settings.duckdb_path.absolute()} yet: `ai-usage run` makes it. For that of the "
+            "demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb."
         )
     screens.status(open_warehouse(settings), _answers(), days_back=parsed.days)
     return 0
@@ -124,11 +150,19 @@ def _simulator(parsed: argparse.Namespace) -> int:
 
     settings = Settings.from_environment()
     simulator = Simulator(settings.now(), seed=parsed.seed)
-    with simulator.serve(ports=tuple(parsed.ports)) as urls:
+    try:
+        serving = simulator.serve(ports=tuple(parsed.ports))
+        urls = serving.__enter__()
+    except (OSError, OverflowError) as error:
+        raise SettingsError(f"The ports {parsed.ports} cannot be used ({error}); choose others with --ports.") from None
+    with ExitStack() as stack:
+        stack.push(serving)
         terminal = Console(soft_wrap=True, highlight=False)
         terminal.print("Simulated vendors, until Ctrl-C. In another terminal:")
         for name, value in demo.environment(simulator, urls).items():
             terminal.print(f"export {name}={value}")
+        # Never into the warehouse of a real company.
+        terminal.print(f"export AI_USAGE_DUCKDB_PATH=data/simulated-{parsed.seed}/ai_usage.duckdb")
         terminal.print("ai-usage run")
         signal.pause()
     return 0

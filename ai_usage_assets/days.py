@@ -13,8 +13,12 @@ from ai_usage_assets.errors import OperatorError
 
 ONE_DAY = timedelta(days=1)
 
-# Vendors restate: Anthropic's day is final at the latest 39 days later, Cursor's 35. Re-pulling 40 covers both.
+# Vendors restate: Anthropic's day is final at the latest 38 days later, Cursor's 35. Re-pulling 40 covers both.
 TRAILING_DAYS = 40
+
+
+# Ten years: more is a typing mistake.
+MOST_DAYS = 3660
 
 
 class DayError(OperatorError):
@@ -72,8 +76,8 @@ def choose(now: datetime, start_date: date, *, day: str = "yesterday", days: int
             last = date.fromisoformat(day)
         except ValueError:
             raise DayError(f"--day is {day!r}; it takes yesterday or a day such as 2026-01-31.") from None
-    if days < 1:
-        raise DayError(f"--days is {days}; it takes 1 or more.")
+    if not 1 <= days <= MOST_DAYS:
+        raise DayError(f"--days is {days}; it takes 1 to {MOST_DAYS}.")
     if last > latest:
         raise DayError(f"{last} is not over yet in UTC; the latest finished day is {latest}.")
     if last < start_date:

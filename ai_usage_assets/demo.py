@@ -66,6 +66,9 @@ def run(answer: Console, progress: Console) -> int:
         )
         settings = Settings.from_environment(own)
         code = launch.job(settings, DAYS, "daily").run(own)
+        if code:
+            progress.print("The run did not succeed, so there is nothing to show; its lines above say why.")
+            return code
         warehouse = open_warehouse(settings)
         screens.finance(warehouse, answer)
         equal = _compare(warehouse, simulator, answer)
@@ -75,7 +78,7 @@ def run(answer: Console, progress: Console) -> int:
         f"[bold]{settings.duckdb_path.relative_to(PROJECT_ROOT)}[/] (DuckDB), schema ai_usage, tables kpi_*; "
         "README.md says how to use your own keys."
     )
-    return code if code else int(not equal)
+    return int(not equal)
 
 
 def _compare(warehouse: Warehouse, simulator: Simulator, answer: Console) -> bool:

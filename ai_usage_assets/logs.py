@@ -112,6 +112,8 @@ class _RunHandler(logging.Handler):
             self._say(logging.ERROR, data.user_failure_data.description)
         elif data.error and data.error.cls_name == "DagsterAssetCheckFailedError":
             return  # the check has said it already
+        elif data.error and data.error.cls_name == "DagsterExecutionInterruptedError":
+            self._say(logging.ERROR, "Interrupted. What was landed stays; run it again.")
         elif data.error:
             cause = data.error.cause or data.error
             self._say(logging.ERROR, f"{event.step_key}: {cause.to_string()}")

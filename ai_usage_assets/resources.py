@@ -62,7 +62,8 @@ def _warehouse_of_run(settings: Settings) -> dg.ResourceDefinition:
         opened = open_warehouse(settings)
         opened.prepare(catalogue.tables())
         run = context.run
-        if run is None:
+        # Dagster makes the resources once more when a run is over, to show its results.
+        if run is None or opened.rows("SELECT run_id FROM ai_usage.ops_runs WHERE run_id = @id", {"id": run.run_id}):
             yield opened
             opened.release()
             return

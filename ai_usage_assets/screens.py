@@ -146,7 +146,13 @@ def _unallocated(warehouse: Warehouse, parameters: dict[str, Any], console: Cons
     )
     for row in rows[:3]:
         label = "a person" if row["person_email"] else row["label"] or "nobody named"
-        table.add_row(f"{row['vendor']} {label}", _usd(row["spend"]), str(row["first_day"]), row["next_step"])
+        table.add_row(
+            f"{str(row['vendor']).capitalize()} {label}", _usd(row["spend"]), str(row["first_day"]), row["next_step"]
+        )
+    if rest := rows[3:]:
+        table.add_row(
+            f"{len(rest)} more", _usd(_sum(row["spend"] for row in rest)), "", "see kpi_unallocated", style="dim"
+        )
     console.print(table)
 
 
@@ -155,7 +161,8 @@ def _checked(warehouse: Warehouse, console: Console) -> None:
     checks = warehouse.rows(
         "SELECT * FROM ai_usage.ops_check_results WHERE run_id = @run_id", {"run_id": run["run_id"]}
     )
-    failed = [row for row in checks if not row["passed"]]
+    failed = [row for row in checks if not row["passed"] and row["blocking"]]
+    look = [row for row in checks if not row["passed"] and not row["blocking"]]
     controls = warehouse.rows(
         """
         SELECT COUNT(*) AS n, COUNTIF(status = 'equal') AS equal, COUNTIF(status = 'differs') AS differing,
@@ -172,12 +179,17 @@ def _checked(warehouse: Warehouse, console: Console) -> None:
         """
     )[0]
     console.print("[bold]What was checked[/]")
-    console.print(_verdict(not failed, f"{len(checks) - len(failed)} of {len(checks)} checks of the run hold"))
+    console.print(
+        _verdict(
+            bool(checks) and not failed,
+            f"{len(checks) - len(failed) - len(look)} of {len(checks)} checks of the run hold",
+        )
+    )
     console.print(
         _verdict(
             not controls["differing"],
             f"{controls['n'] - controls['differing']} of {controls['n']} daily totals match the vendors' own controls, "
-            f"{controls['equal']} of them to the last digit",
+            f"{controls['equal']} of them to the last digit, the others within the vendors' own rounding",
         )
     )
     console.print(
@@ -187,8 +199,17 @@ def _checked(warehouse: Warehouse, console: Console) -> None:
             f"{held['provisional']} of them",
         )
     )
+    for row in look:
+        console.print(Text.assemble(("  ! ", "yellow"), f"worth a look: {_brief(row)}"))
     for row in failed:
         console.print(f"    {row['asset']}.{row['check_name']}: {row['message']}", style="red", markup=False)
+
+
+def _brief(row: Row) -> str:
+    """A check in a line: what it is about and the money it touches; `ai-usage status` has it all."""
+    name = row["check_name"].replace("_", " ")
+    touches = f", {_usd(row['amount_usd'])}" if row["amount_usd"] is not None else ""
+    return f"{name} ({row['asset']}{touches})"
 
 
 def status(warehouse: Warehouse, console: Console, *, days_back: int) -> None:
@@ -196,6 +217,7 @@ def status(warehouse: Warehouse, console: Console, *, days_back: int) -> None:
     rows = warehouse.rows("SELECT * FROM ai_usage.kpi_completeness ORDER BY vendor, asset, usage_date")
     if not rows:
         console.print("No run has loaded anything yet: `ai-usage run`.")
+        _runs(warehouse, console)
         return
     # Before the first run has built its calendar, the days that were tried are all that is known.
     brought_up_to = [row["as_of_date"] for row in rows if row["as_of_date"]]
@@ -245,8 +267,11 @@ def _troubles(rows: list[Row], first: date, console: Console) -> None:
     causes: dict[tuple[str, str, str], list[date]] = {}
     for row in rows:
         if row["message"] and row["usage_date"] >= first:
-            causes.setdefault((row["asset"], row["status"], row["message"]), []).append(row["usage_date"])
-    for (asset, state, message), days in causes.items():
+            # A vendor without a key says the same of each of its tables.
+            what = row["vendor"] if row["status"] == "not_configured" else row["asset"]
+            causes.setdefault((what, row["status"], row["message"]), []).append(row["usage_date"])
+    for (asset, state, message), found in causes.items():
+        days = sorted(set(found))
         span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days, {days[0]} to {days[-1]}"
         style = _STATUS_MARKS[state][1]
         console.print(
@@ -278,11 +303,19 @@ def _runs(warehouse: Warehouse, console: Console) -> None:
         "SELECT * FROM ai_usage.ops_check_results WHERE run_id = @run_id AND NOT passed ORDER BY asset, check_name",
         {"run_id": runs[0]["run_id"]},
     )
-    if not failed:
+    if runs[0]["outcome"] != "success":
+        told = (
+            "is not over, or was killed"
+            if runs[0]["outcome"] == "running"
+            else "failed; checks behind a failure were not run"
+        )
+        console.print(_verdict(False, f"The last run {told}."))
+    elif not failed:
         console.print(_verdict(True, "Every check that ran in the last run holds."))
     for row in failed:
         touches = f" (touches ${row['amount_usd']:,.2f})" if row["amount_usd"] is not None else ""
-        console.print(_verdict(False, f"{row['asset']}.{row['check_name']}{touches}: {row['message']}"))
+        text = f"{row['asset']}.{row['check_name']}{touches}: {row['message']}"
+        console.print(_verdict(False, text) if row["blocking"] else Text.assemble(("  ! ", "yellow"), text))
 
 
 def last_run(warehouse: Warehouse) -> Row:
@@ -294,7 +327,7 @@ def _table(title: str, *headings: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", caption_justify="left")
     for number, heading in enumerate(headings):
         text = number == 0 or heading in {"Team", "Cost center", "Next step", "Since", "Table", "Job"}
-        table.add_column(heading, justify="left" if text else "right", no_wrap=not text)
+        table.add_column(heading, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     return table
 
 

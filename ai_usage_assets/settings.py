@@ -20,6 +20,9 @@ from ai_usage_assets.errors import OperatorError
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 ANTHROPIC_URL = "https://api.anthropic.com"
+# No vendor sold what is counted here before, and no clock should be trusted beyond.
+_FIRST_YEAR, _LAST_YEAR = 2023, 2100
+
 # Vendor -> the variable its key is in.
 KEY_VARIABLES = {"anthropic": "ANTHROPIC_ADMIN_KEY", "cursor": "CURSOR_ADMIN_KEY"}
 
@@ -119,8 +122,11 @@ class _Reader:
 
     def url(self, name: str, default: str) -> str:
         value = self.text(name, default).rstrip("/")
-        parts = urlsplit(value)
-        if parts.username or parts.password or parts.query:
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            raise SettingsError(f"{name} cannot be read; it takes an address such as {default}.") from None
+        if "@" in value or parts.query:
             raise SettingsError(f"{name} carries credentials or a query; it takes a bare address.")
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise SettingsError(f"{name} is {value!r}; it takes an address such as {default}.")
@@ -133,9 +139,12 @@ class _Reader:
         if value is None:
             return default
         try:
-            return date.fromisoformat(value)
+            day = date.fromisoformat(value)
         except ValueError:
             raise SettingsError(f"{name} is {value!r}; it takes a day such as 2026-01-31.") from None
+        if day.year < _FIRST_YEAR:
+            raise SettingsError(f"{name} is {value!r}; nothing there is to load was before {_FIRST_YEAR}.")
+        return day
 
     def instant(self, name: str) -> datetime | None:
         value = self.optional(name)
@@ -147,6 +156,8 @@ class _Reader:
             raise SettingsError(f"{name} is {value!r}; it takes an instant such as 2026-01-31T06:00:00Z.") from None
         if instant.tzinfo is None:
             raise SettingsError(f"{name} is {value!r}; write the time zone too, such as 2026-01-31T06:00:00Z.")
+        if not _FIRST_YEAR <= instant.year < _LAST_YEAR:
+            raise SettingsError(f"{name} is {value!r}; it takes an instant from {_FIRST_YEAR} on, before {_LAST_YEAR}.")
         return instant.astimezone(UTC)
 
     def switch(self, name: str, *, default: bool) -> bool:

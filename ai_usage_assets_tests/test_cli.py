@@ -99,7 +99,7 @@ def test_a_dry_run_does_nothing(own: Own, simulator: Simulator, tmp_path: Path) 
         (("run", "--day", "2031-01-01"), "not over yet"),
         (("run", "--day", "2026-10-31"), "AI_USAGE_START_DATE"),
         (("run", "--day", "soon"), "it takes yesterday"),
-        (("run", "--days", "0"), "1 or more"),
+        (("run", "--days", "0"), "1 to 3660"),
         (("run", "--job", "weekly"), "invalid choice"),
         (("status",), "There is no warehouse"),
         (("launch",), "invalid choice"),

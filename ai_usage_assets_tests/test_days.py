@@ -36,8 +36,8 @@ def test_the_first_day_there_is_clips_the_window() -> None:
         ("2025-12-31", 1, "AI_USAGE_START_DATE"),
         ("2026-13-45", 1, "it takes yesterday or a day"),
         ("tomorrow", 1, "it takes yesterday or a day"),
-        ("yesterday", 0, "1 or more"),
-        ("yesterday", -3, "1 or more"),
+        ("yesterday", 0, "1 to 3660"),
+        ("yesterday", -3, "1 to 3660"),
     ],
 )
 def test_days_that_cannot_be_run_are_refused(day: str, days: int, says: str) -> None:

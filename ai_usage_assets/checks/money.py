@@ -441,6 +441,37 @@ def _every_day_complete(subject: Subject) -> list[Finding]:
     return findings
 
 
+# What publishes the records of each raw table. A day may be held and not built: by a table that a newer version added,
+# or after a run that was killed in between.
+_BUILT_FROM = {
+    "fct_anthropic_cost_daily": anthropic.RAW_COST.name,
+    "fct_anthropic_tokens_daily": anthropic.RAW_USAGE.name,
+    "fct_cursor_usage_daily": cursor.RAW_EVENTS.name,
+    "fct_cursor_seat_daily": cursor.RAW_DAILY_USAGE.name,
+}
+_UNBUILT = "\nUNION ALL\n".join(
+    f"""SELECT
+  '{table}' AS built, COUNT(*) AS days, MIN(entry.usage_date) AS first_day, MAX(entry.usage_date) AS last_day,
+  SUM(entry.amount_usd) AS amount_usd
+FROM ai_usage.ops_asset_days AS entry
+LEFT JOIN (SELECT DISTINCT usage_date FROM ai_usage.{table}) AS day ON day.usage_date = entry.usage_date
+WHERE entry.asset = '{raw}' AND entry.completed_at IS NOT NULL AND entry.records > 0 AND day.usage_date IS NULL"""
+    for table, raw in _BUILT_FROM.items()
+)
+
+
+def _every_held_day_built(subject: Subject) -> list[Finding]:
+    return [
+        Finding(
+            f"{row['built']} lacks {row['days']} days from {row['first_day']} to {row['last_day']} that are held: "
+            f"rebuild with --day {row['last_day']} --days {(row['last_day'] - row['first_day']).days + 1}",
+            row["amount_usd"],
+        )
+        for row in subject.rows(_UNBUILT)
+        if row["days"]
+    ]
+
+
 _SEND_RAW = "What was built before stays. Run the days again; if it stays, open the day's raw records."
 _UNIT_ADVICE = "What was built before stays. Check whether the vendor changed the unit before letting it through."
 _BUILT_ADVICE = "This is a fault of the transformation, not of the vendor: rebuild with `ai-usage run --job rebuild`."
@@ -552,5 +583,13 @@ CHECKS: tuple[Check, ...] = (
         "Every day of the run is held whole, for every vendor that is configured.",
         "Run the days again with `ai-usage run` when the cause is gone; what is held stays until then.",
         _every_day_complete,
+    ),
+    Check(
+        "kpi_completeness",
+        "every_held_day_built",
+        "Every day that is held is published, also those before the run.",
+        "What is held is safe; `ai-usage run --job rebuild` for these days publishes it.",
+        _every_held_day_built,
+        after=tuple(_BUILT_FROM),
     ),
 )
