@@ -89,7 +89,7 @@ def _run(parsed: argparse.Namespace) -> int:
             f"[yellow]![/] No vendor is configured, nothing will be pulled: set {' or '.join(KEY_VARIABLES.values())}."
         )
     if not parsed.dry_run:
-        from ai_usage_assets.resources import open_warehouse
+        from ai_usage_assets.warehouses import open_warehouse
 
         # A file that is locked or not a warehouse is told here in a line; inside Dagster it would be a page.
         warehouse = open_warehouse(settings)
@@ -130,7 +130,7 @@ def _ui(parsed: argparse.Namespace) -> int:
 
 def _status(parsed: argparse.Namespace) -> int:
     from ai_usage_assets import screens
-    from ai_usage_assets.resources import open_warehouse
+    from ai_usage_assets.warehouses import open_warehouse
 
     settings = Settings.from_environment()
     if not 1 <= parsed.days <= days.MOST_DAYS:

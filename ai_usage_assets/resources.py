@@ -21,8 +21,7 @@ from ai_usage_assets.settings import Settings
 from ai_usage_assets.vendors.anthropic import Anthropic
 from ai_usage_assets.vendors.cursor import Cursor
 from ai_usage_assets.vendors.key_mapping import MappingSheet
-from ai_usage_assets.warehouses import Warehouse
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouses import Warehouse, open_warehouse
 
 
 def resources(settings: Settings) -> dict[str, Any]:
@@ -34,11 +33,6 @@ def resources(settings: Settings) -> dict[str, Any]:
         "cursor": _cursor(settings),
         "sheet": _sheet(settings),
     }
-
-
-def open_warehouse(settings: Settings) -> Warehouse:
-    """The warehouse the settings name; nothing is opened before the first verb."""
-    return DuckDBWarehouse(settings.duckdb_path, settings.dataset)
 
 
 def _anthropic(settings: Settings) -> Anthropic | None:

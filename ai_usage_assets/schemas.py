@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import dagster as dg
-import pandera.pandas as pa
 from sqlglot import exp
 
 from ai_usage_assets.warehouses import googlesql
+
+if TYPE_CHECKING:
+    import dagster as dg
+    import pandera.pandas as pa
 
 Layer = Literal["raw", "staging", "curated", "kpi", "ops"]
 
@@ -59,8 +61,12 @@ class Table:
         """Column names in order."""
         return tuple(column.name for column in self.columns)
 
+    # Dagster and pandera take a second to import, and who only asks the warehouse needs neither.
+
     def ui_schema(self, types: Mapping[str, str] | None = None) -> dg.TableSchema:
         """What the Dagster UI shows under "Columns"."""
+        import dagster as dg
+
         return dg.TableSchema(
             columns=[
                 dg.TableColumn(
@@ -79,6 +85,8 @@ class Table:
 
     def check_schema(self, allowed: Mapping[str, Sequence[str]], key: Sequence[str] = ()) -> pa.DataFrameSchema:
         """The pandera schema: required columns are never null, listed ones hold known values, a key stands once."""
+        import pandera.pandas as pa
+
         return pa.DataFrameSchema(
             {
                 c.name: pa.Column(

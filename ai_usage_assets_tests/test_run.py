@@ -357,6 +357,9 @@ def test_a_rebuild_does_not_publish_what_a_run_would_not(company: Company) -> No
     result = company.run("2026-11-10", job="rebuild")
     assert not result.success
     assert "raw_anthropic_cost.unit_sentinel" in result.failed_checks()
+    kept = company.rows("SELECT check_name, passed FROM ai_usage.ops_check_results WHERE asset = 'raw_anthropic_cost'")
+    assert {"unit_sentinel", "control_total", "schema", "known_fields"} == {row["check_name"] for row in kept}
+    assert [row["check_name"] for row in kept if not row["passed"]][:1]
     assert company.content(raw=False)["fct_anthropic_cost_daily"] == before
 
 

@@ -6,7 +6,7 @@ published dollars would be wrong, `attention` those where a person should look. 
 `ops_check_results`. Messages carry days, ids and dollars, never e-mail addresses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +21,7 @@ from ai_usage_assets.days import DayRange
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.schemas import OPS_CHECK_RESULTS
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouses import Warehouse
+from ai_usage_assets.warehouses import Row, Warehouse
 
 __all__ = ["CHECKS", "Check", "Finding", "Subject", "asset_checks"]
 
@@ -33,61 +33,79 @@ _FINDINGS_LISTED = 100
 
 
 def asset_checks() -> list[dg.AssetChecksDefinition]:
-    """Every check as Dagster knows it."""
-    return [_definition(check) for check in CHECKS]
+    """Every check as Dagster knows it, those of an asset in one step: a step costs more than a check."""
+    by_asset: dict[str, list[Check]] = {}
+    for check in CHECKS:
+        by_asset.setdefault(check.asset, []).append(check)
+    return [_definition(asset, checks) for asset, checks in by_asset.items()]
 
 
-def _definition(check: Check) -> dg.AssetChecksDefinition:
-    severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
-
-    @dg.asset_check(
-        asset=check.asset,
-        name=check.name,
-        description=f"{check.holds} {check.advice}",
-        blocking=check.blocking,
-        additional_deps=list(check.after),
+def _definition(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
+    @dg.multi_asset_check(
+        name=f"check_{asset}",
+        specs=[
+            dg.AssetCheckSpec(
+                check.name,
+                asset=asset,
+                description=f"{check.holds} If not: {check.advice}",
+                blocking=check.blocking,
+                additional_deps=list(check.after),
+            )
+            for check in checks
+        ],
         required_resource_keys={"warehouse", "settings"},
     )
-    def run(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         settings: Settings = context.resources.settings
         warehouse: Warehouse = context.resources.warehouse
         today = settings.now().date()
         everything = DayRange(min(settings.start_date, today), today)
-        chosen = days.of_run(context.run.tags) or everything
-        # A person may have named a key after an e-mail address; names are quoted, addresses never.
-        found = check.find(Subject(warehouse, chosen, today))
-        findings = [replace(finding, line=redact(finding.line)) for finding in found]
-        passed = not findings
-        message = check.holds if passed else f"{_told(findings)} {check.advice}"
-        amounts = [finding.amount_usd for finding in findings if finding.amount_usd is not None]
-        touched = sum(amounts, Decimal(0)) if amounts else None
+        subject = Subject(warehouse, days.of_run(context.run.tags) or everything, today)
+        evaluated = [_evaluate(check, subject) for check in checks]
+        # Before Dagster is told: it ends the step at the first that must block.
         warehouse.upsert(
             OPS_CHECK_RESULTS,
             ("run_id", "asset", "check_name"),
-            [
-                {
-                    "run_id": context.run.run_id,
-                    "checked_at": datetime.now(UTC),
-                    "asset": check.asset,
-                    "check_name": check.name,
-                    "passed": passed,
-                    "severity": severity.value,
-                    "blocking": check.blocking,
-                    "amount_usd": touched,
-                    "message": message,
-                }
-            ],
+            [{**row, "run_id": context.run.run_id} for _, row in evaluated],
         )
-        metadata: dict[str, Any] = {"days": str(chosen)}
-        if touched is not None:
-            metadata["touches_usd"] = f"{touched:,.2f}"
-        if findings:
-            metadata["findings"] = dg.MetadataValue.md(
-                "\n".join(f"* {finding.line}" for finding in findings[:_FINDINGS_LISTED])
-            )
-        return dg.AssetCheckResult(passed=passed, severity=severity, description=message, metadata=metadata)
+        yield from (result for result, _ in evaluated)
 
     return run
+
+
+def _evaluate(check: Check, subject: Subject) -> tuple[dg.AssetCheckResult, Row]:
+    """What Dagster is told of a check, and what the warehouse keeps."""
+    severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
+    # A person may have named a key after an e-mail address; names are quoted, addresses never.
+    findings = [replace(finding, line=redact(finding.line)) for finding in check.find(subject)]
+    passed = not findings
+    message = check.holds if passed else f"{_told(findings)} {check.advice}"
+    amounts = [finding.amount_usd for finding in findings if finding.amount_usd is not None]
+    touched = sum(amounts, Decimal(0)) if amounts else None
+    metadata: dict[str, Any] = {"days": str(subject.chosen)}
+    if touched is not None:
+        metadata["touches_usd"] = f"{touched:,.2f}"
+    if findings:
+        lines = [f"* {finding.line}" for finding in findings[:_FINDINGS_LISTED]]
+        metadata["findings"] = dg.MetadataValue.md("\n".join(lines))
+    result = dg.AssetCheckResult(
+        asset_key=check.asset,
+        check_name=check.name,
+        passed=passed,
+        severity=severity,
+        description=message,
+        metadata=metadata,
+    )
+    return result, {
+        "checked_at": datetime.now(UTC),
+        "asset": check.asset,
+        "check_name": check.name,
+        "passed": passed,
+        "severity": severity.value,
+        "blocking": check.blocking,
+        "amount_usd": touched,
+        "message": message,
+    }
 
 
 def _told(findings: Sequence[Finding]) -> str:

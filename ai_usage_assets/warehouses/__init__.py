@@ -17,6 +17,7 @@ from ai_usage_assets.errors import OperatorError
 
 if TYPE_CHECKING:
     from ai_usage_assets.schemas import Table
+    from ai_usage_assets.settings import Settings
 
 Row = dict[str, Any]
 Parameters = Mapping[str, date | datetime | str | int]
@@ -69,3 +70,10 @@ class Warehouse(Protocol):
 
     def release(self) -> None:
         """Lets other processes in; the next verb takes the warehouse again."""
+
+
+def open_warehouse(settings: Settings) -> Warehouse:
+    """The warehouse the settings name; nothing is opened before the first verb."""
+    from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+
+    return DuckDBWarehouse(settings.duckdb_path, settings.dataset)
