@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui lint types check format lock dictionary clean
+.PHONY: help install demo test ui lint types check format lock dictionary clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,8 @@ $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@echo "Installing the tools for tests into $(VENV) ..."
 	@$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
+
+install: $(VENV)/.installed  ## everything a run needs, into .venv
 
 demo: $(VENV)/.installed  ## a simulated company, from the vendors to finance's screen
 	@$(BIN)/ai-usage demo

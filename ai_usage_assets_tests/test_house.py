@@ -18,7 +18,7 @@ MODULES = sorted((PROJECT_ROOT / "ai_usage_assets").rglob("*.py"))
 
 def test_the_dictionary_is_of_these_schemas() -> None:
     """docs/data_dictionary.md is what `make dictionary` makes today."""
-    assert (PROJECT_ROOT / "docs" / "data_dictionary.md").read_text() == dictionary.markdown()
+    assert (PROJECT_ROOT / "docs" / "data_dictionary.md").read_text() == dictionary.markdown(), "run `make dictionary`"
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
