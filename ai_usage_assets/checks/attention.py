@@ -214,27 +214,27 @@ WITH version AS (
   FROM ai_usage.fct_cost_daily
   WHERE usage_date BETWEEN DATE_SUB(@end_day, INTERVAL 29 DAY) AND @end_day AND cost_basis <> 'included'
 )
-SELECT rejected.tab, rejected.row_no, rejected.reject_reason, SUM(recent.amount_usd) AS amount_usd
+SELECT rejected.tab, rejected.row_no, rejected.reject_reason, rejected.named, SUM(recent.amount_usd) AS amount_usd
 FROM rejected
 LEFT JOIN recent
   ON rejected.named = LOWER(recent.api_key_id)
   OR rejected.named = LOWER(recent.principal_id)
   OR rejected.named = LOWER(recent.workspace_id)
   OR rejected.named = LOWER(recent.person_email)
-GROUP BY rejected.tab, rejected.row_no, rejected.reject_reason
+GROUP BY rejected.tab, rejected.row_no, rejected.reject_reason, rejected.named
 ORDER BY rejected.tab, rejected.row_no
 """
 
 
 def _rows_accepted(subject: Subject) -> list[Finding]:
-    return [
-        Finding(
-            f"tab {row['tab']} row {row['row_no']}: {row['reject_reason']}"
-            + (f" ({usd(row['amount_usd'])} in 30 days)" if row["amount_usd"] is not None else ""),
-            row["amount_usd"],
-        )
-        for row in subject.rows(_REJECTED_ROWS)
-    ]
+    findings, told = [], set()
+    for row in subject.rows(_REJECTED_ROWS):
+        money = f" ({usd(row['amount_usd'])} in 30 days)" if row["amount_usd"] is not None else ""
+        # Two rows for one key touch its money once.
+        touched = row["amount_usd"] if row["named"] not in told else None
+        told.add(row["named"])
+        findings.append(Finding(f"tab {row['tab']} row {row['row_no']}: {row['reject_reason']}{money}", touched))
+    return findings
 
 
 _UNMAPPED = """
@@ -322,6 +322,21 @@ FROM ai_usage.stg_cursor_usage_events
 WHERE usage_date BETWEEN @start_day AND @end_day AND kind_class = 'unknown'
 GROUP BY COALESCE(kind, '(none)') ORDER BY value
 """
+_ACTORS = """
+SELECT
+  JSON_VALUE(payload, '$.group.actor.type') AS value,
+  SUM(CAST(SAFE_CAST(JSON_VALUE(payload, '$.cost.amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC)) AS amount_usd,
+  MIN(usage_date) AS first_day
+FROM ai_usage.raw_anthropic_cost
+WHERE usage_date BETWEEN @start_day AND @end_day AND JSON_VALUE(payload, '$.group.actor.type') IS NOT NULL
+GROUP BY JSON_VALUE(payload, '$.group.actor.type') ORDER BY value
+"""
+_NEGATIVE = """
+SELECT usage_date AS first_day, COUNT(*) AS events, SUM(amount_usd) AS amount_usd
+FROM ai_usage.stg_cursor_usage_events
+WHERE usage_date BETWEEN @start_day AND @end_day AND amount_usd < 0
+GROUP BY usage_date ORDER BY usage_date
+"""
 _UNPRICED = """
 SELECT cost.model AS value, SUM(cost.amount_usd) AS amount_usd, MIN(cost.usage_date) AS first_day
 FROM ai_usage.fct_anthropic_cost_daily AS cost
@@ -343,6 +358,13 @@ def _unknown(query: str, what: str, known: Collection[str] = ()) -> Callable[[Su
         ]
 
     return find
+
+
+def _nothing_negative(subject: Subject) -> list[Finding]:
+    return [
+        Finding(f"{row['first_day']}: {row['events']} events of {usd(row['amount_usd'])}", abs(row["amount_usd"]))
+        for row in subject.rows(_NEGATIVE)
+    ]
 
 
 def _fields_known(table: str, known: frozenset[str]) -> Callable[[Subject], list[Finding]]:
@@ -534,6 +556,22 @@ CHECKS: tuple[Check, ...] = (
         "Every billing kind is known.",
         "An unknown kind counts as billed. " + _VALUE_ADVICE,
         _unknown(_KINDS, "kind"),
+        blocking=False,
+    ),
+    Check(
+        anthropic.RAW_COST.name,
+        "known_actors",
+        "Every type of actor is known.",
+        "An unknown actor counts as none: only its key or workspace can say who pays. " + _VALUE_ADVICE,
+        _unknown(_ACTORS, "actor type", anthropic.ACTOR_TYPES),
+        blocking=False,
+    ),
+    Check(
+        cursor.RAW_EVENTS.name,
+        "nothing_negative",
+        "No event takes money back.",
+        "It is counted as it is, and lowers the spend; ask Cursor what was credited.",
+        _nothing_negative,
         blocking=False,
     ),
     *(

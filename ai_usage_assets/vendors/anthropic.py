@@ -605,6 +605,8 @@ PRODUCTS = frozenset(
     }
 )  # fmt: skip
 
+ACTOR_TYPES = frozenset({"api_actor", "federated_actor", "service_account_actor", "user_actor"})
+
 _GROUP_FIELDS = fields(
     "starting_at ending_at",
     group="actor actor_type agent_id api_key_id claude_tag_category claude_tag_user_id context_window deployment_id "

@@ -131,10 +131,16 @@ def test_unmapped_keys_are_told_by_name_with_dollars_and_first_day(warehouse: Du
          "WHERE record_no = 1", "raw_cursor_usage_events", "known_fields", "new field 'tokenUsage.aura' in 1 of "),
         ("UPDATE raw_anthropic_cost SET payload = json_merge_patch(payload, '{\"group\": {\"mood\": null, "
          "\"tide\": \"low\"}}')", "raw_anthropic_cost", "known_fields", "new field 'group.tide' in "),
+        ("UPDATE raw_anthropic_cost SET payload = json_merge_patch(payload, '{\"group\": {\"actor\": {\"type\": "
+         "\"ghost_actor\"}}}') WHERE record_no = 1", "raw_anthropic_cost", "known_actors",
+         "actor type 'ghost_actor': $"),
+        ("UPDATE raw_cursor_usage_events SET payload = json_merge_patch(payload, '{\"chargedCents\": -250}') "
+         "WHERE record_no = 1 AND usage_date = DATE '2026-11-10'", "raw_cursor_usage_events", "nothing_negative",
+         "2026-11-10: 1 events of $-2.50"),
         ("INSERT INTO ops_restatements VALUES ('raw_anthropic_cost', 'anthropic', '2026-11-10', '2026-11-14 06:00+00', "
          "'r', 9, 8, 100, 40)", "kpi_completeness", "not_restated", "anthropic 2026-11-10: $100.00 became $40.00"),
     ],
-    ids=["product", "model", "kind", "event field", "cost field", "restated"],
+    ids=["product", "model", "kind", "event field", "cost field", "actor", "negative", "restated"],
 )  # fmt: skip
 def test_what_is_new_is_told(warehouse: DuckDBWarehouse, sql: str, asset: str, name: str, says: str) -> None:
     """An unknown product, model, kind or field, and a restated day, are told with their name and dollars."""

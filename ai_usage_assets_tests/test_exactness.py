@@ -1,0 +1,115 @@
+"""Money is exact whatever it looks like: properties, on numbers that nobody chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.vendors import NotCredible, dollars, number
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+
+DAY = date(2026, 11, 10)
+SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+# As vendors write them: texts of decimals, whole numbers, and floats with their noise.
+AMOUNTS = st.one_of(
+    st.decimals(-(10**11), 10**11, places=6).map(lambda value: f'"{value:f}"'),
+    st.integers(-(10**11), 10**11).map(str),
+    st.floats(1e-4, 1e9, allow_nan=False).map(repr),
+    st.sampled_from(['"41280.000000"', "40.16699999999999", "0.1", "1e-5", '"-0.01"', '"0"', "2.5e3"]),
+)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """An empty warehouse."""
+    made = DuckDBWarehouse(tmp_path / "w.duckdb")
+    made.prepare(catalogue.tables())
+    yield made
+    made.release()
+
+
+def empty(warehouse: DuckDBWarehouse, *tables: str) -> None:
+    for table in tables:
+        warehouse._connect().execute(f"DELETE FROM {table}")
+
+
+@SLOW
+@given(st.lists(AMOUNTS, min_size=1, max_size=40))
+@example(["0.0000005", "0.00000049", '"0.000000500000"'])
+def test_python_and_sql_make_the_same_dollars(warehouse: DuckDBWarehouse, amounts: list[str]) -> None:
+    """What is added up at the door, outside SQL, is what the typed views add up, to the last digit."""
+    empty(warehouse, "raw_cursor_usage_events")
+    warehouse.append(
+        catalogue.table("raw_cursor_usage_events"),
+        [
+            {"usage_date": DAY, "record_no": n, "fetched_at": datetime(2026, 11, 11, tzinfo=UTC),
+             "payload": f'{{"timestamp":"1794300000000","chargedCents":{amount}}}'}
+            for n, amount in enumerate(amounts)
+        ],
+    )  # fmt: skip
+    found = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_cursor_usage_events ORDER BY record_no")
+    assert [row["amount_usd"] for row in found] == [dollars(number(msgspec.Raw(a.encode()))) for a in amounts]
+
+
+@given(st.text(max_size=12))
+def test_a_number_is_what_both_engines_can_read(text: str) -> None:
+    """What the door takes is a plain ASCII decimal; everything else is refused, never guessed."""
+    try:
+        value = number(msgspec.Raw(msgspec.json.encode(text)))
+    except NotCredible:
+        return
+    assert text.isascii()
+    assert Decimal(text) == value
+    assert not set(text) - set("+-.0123456789eE")
+
+
+@SLOW
+@given(
+    st.lists(st.decimals(-100, 10**6, places=9), min_size=1, max_size=8),
+    st.lists(st.integers(1, 1000), min_size=2, max_size=7),
+)
+def test_a_split_adds_up_to_the_row(warehouse: DuckDBWarehouse, amounts: list[Decimal], weights: list[int]) -> None:
+    """However a key is shared, its parts add up to each row in dollars, list dollars, requests and tokens."""
+    empty(warehouse, "fct_anthropic_cost_daily", "fct_anthropic_tokens_daily", "dim_key_mapping")
+    shares = [(Decimal(weight) / sum(weights)).quantize(Decimal("1e-8")) for weight in weights]
+    shares[0] += 1 - sum(shares)
+    ever = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
+    warehouse.append(
+        catalogue.table("dim_key_mapping"),
+        [
+            {"row_no": n, "vendor": "anthropic", "principal_type": "api_key", "principal_id": "k", "team": str(n),
+             "cost_center": "C", "share": share, **ever}
+            for n, share in enumerate(shares)
+        ],
+    )  # fmt: skip
+    facts = [
+        {"usage_date": DAY, "fact_no": n, "identity_key": "i", "principal_type": "api_key", "api_key_id": "k",
+         "model": str(n), "requests": n * 7, "amount_usd": amount, "list_amount_usd": amount * 2,
+         "total_tokens": n * 13, "output_tokens": n}
+        for n, amount in enumerate(amounts)
+    ]  # fmt: skip
+    warehouse.append(catalogue.table("fct_anthropic_cost_daily"), facts)
+    warehouse.append(catalogue.table("fct_anthropic_tokens_daily"), facts)
+    cost = warehouse.rows(
+        "SELECT model, COUNT(*) AS parts, SUM(amount_usd) AS usd, SUM(list_amount_usd) AS list_usd, "
+        "SUM(requests) AS requests, MIN(requests) AS fewest FROM ai_usage.fct_cost_daily GROUP BY model"
+    )
+    assert {row["model"]: (row["usd"], row["list_usd"], row["requests"]) for row in cost} == {
+        fact["model"]: (fact["amount_usd"], fact["list_amount_usd"], fact["requests"]) for fact in facts
+    }
+    assert {row["parts"] for row in cost} == {len(shares)}
+    tokens = warehouse.rows(
+        "SELECT model, SUM(total_tokens) AS tokens, MIN(total_tokens) AS fewest FROM ai_usage.fct_tokens_daily "
+        "GROUP BY model"
+    )
+    assert {row["model"]: row["tokens"] for row in tokens} == {fact["model"]: fact["total_tokens"] for fact in facts}
+    assert all(row["fewest"] >= 0 for row in [*cost, *tokens])
