@@ -106,6 +106,15 @@ class Result:
 
 
 @pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """An empty warehouse."""
+    made = DuckDBWarehouse(tmp_path / "w.duckdb")
+    made.prepare(catalogue.tables())
+    yield made
+    made.release()
+
+
+@pytest.fixture
 def company(tmp_path: Path) -> Iterator[Company]:
     """A small company of its own for a test."""
     with make_company(tmp_path / "ai_usage.duckdb") as made:

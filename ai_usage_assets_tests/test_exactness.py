@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -26,15 +23,6 @@ AMOUNTS = st.one_of(
     st.floats(1e-4, 1e9, allow_nan=False).map(repr),
     st.sampled_from(['"41280.000000"', "40.16699999999999", "0.1", "1e-5", '"-0.01"', '"0"', "2.5e3"]),
 )
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """An empty warehouse."""
-    made = DuckDBWarehouse(tmp_path / "w.duckdb")
-    made.prepare(catalogue.tables())
-    yield made
-    made.release()
 
 
 def empty(warehouse: DuckDBWarehouse, *tables: str) -> None:

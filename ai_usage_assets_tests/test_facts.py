@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,15 +13,6 @@ from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
 FIRST, LAST, TODAY = date(2026, 9, 1), date(2026, 11, 10), date(2026, 11, 11)
 JANE, SAM = "jane@example.com", "sam@example.com"
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """An empty warehouse."""
-    made = DuckDBWarehouse(tmp_path / "w.duckdb")
-    made.prepare(catalogue.tables())
-    yield made
-    made.release()
 
 
 def put(warehouse: DuckDBWarehouse, table: str, day: date, *records: dict[str, Any]) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from ai_usage_assets import catalogue
 from ai_usage_assets.landing import Moment, land, log_not_pulled
 from ai_usage_assets.vendors import PulledDay, RefusedDay, anthropic
 from ai_usage_assets.vendors.cursor import PULLS
@@ -22,15 +19,6 @@ EVENTS = next(pull for pull in PULLS if pull.name == "cursor_usage_events")
 (TABLE,) = EVENTS.tables
 DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
-
-
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """An empty warehouse."""
-    made = DuckDBWarehouse(tmp_path / "w.duckdb")
-    made.prepare(catalogue.tables())
-    yield made
-    made.release()
 
 
 def event(number: int, email: str | None = "jane@example.com") -> bytes:
