@@ -11,10 +11,33 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
+
+STARTED = datetime(2026, 11, 20, 14, tzinfo=UTC)
+
+
+class FakeClock:
+    """Time that passes only while somebody waits."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def monotonic(self) -> float:
+        """Seconds since some moment."""
+        return 1000.0 + sum(self.waits)
+
+    def now(self) -> datetime:
+        """The start, and what was waited since."""
+        return STARTED + timedelta(seconds=sum(self.waits))
+
+    def sleep(self, seconds: float) -> None:
+        """Remembers the wait."""
+        assert seconds >= 0
+        self.waits.append(seconds)
 
 
 @dataclass(frozen=True)

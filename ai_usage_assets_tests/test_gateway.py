@@ -13,7 +13,7 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -33,13 +33,12 @@ from ai_usage_assets.gateway import (
     follow,
     redact,
 )
-from ai_usage_assets_tests.http_server import Reply, Script, serving
+from ai_usage_assets_tests.http_server import STARTED, FakeClock, Reply, Script, serving
 
 # Of no known form, so that only its being held by the gateway can be the reason for its removal.
 KEY = "winter-tangerine-4711"
 OTHER_KEY = "crsr_0123456789abcdef"
 PEOPLE = ("ada@acme.test", "jo.o'neil@example.com", "ada%40acme.test")
-STARTED = datetime(2026, 11, 20, 14, tzinfo=UTC)
 
 ENDPOINTS = [
     Endpoint("GET", "/things", 60, "reading"),
@@ -56,26 +55,6 @@ class Things(msgspec.Struct):
 
 
 OK = Reply(body=b'{"things":[1,2]}')
-
-
-class FakeClock:
-    """Time that passes only while somebody waits."""
-
-    def __init__(self) -> None:
-        self.waits: list[float] = []
-
-    def monotonic(self) -> float:
-        """Seconds since some moment."""
-        return 1000.0 + sum(self.waits)
-
-    def now(self) -> datetime:
-        """The start, and what was waited since."""
-        return STARTED + timedelta(seconds=sum(self.waits))
-
-    def sleep(self, seconds: float) -> None:
-        """Remembers the wait."""
-        assert seconds >= 0
-        self.waits.append(seconds)
 
 
 @contextmanager
@@ -746,3 +725,9 @@ def test_failure_while_paging_is_not_an_end() -> None:
         assert next(pages) == Things([1, 2])
         with pytest.raises(CursorExpired):
             next(pages)
+
+
+def test_bytes_that_are_no_text_are_malformed() -> None:
+    """A byte that is not UTF-8 makes the answer malformed; it would break the text column a record is landed in."""
+    with calling(Reply(body=b'{"things":[1],"name":"J\xf6rg"}')) as (gateway, _, _), pytest.raises(MalformedResponse):
+        gateway.get("/things", shape=Things)

@@ -173,3 +173,11 @@ def test_productivity_may_become_empty(warehouse: DuckDBWarehouse) -> None:
     land(warehouse, code, [PulledDay(code.tables[0], DAY, [b"{}"], pages=1)], moment())
     land(warehouse, code, [PulledDay(code.tables[0], DAY, [], pages=1)], moment(1))
     assert (entry(warehouse)["status"], entry(warehouse)["records"]) == ("complete", 0)
+
+
+def test_a_key_used_as_a_name_is_not_kept(warehouse: DuckDBWarehouse) -> None:
+    """A record is landed byte for byte, but for what looks like a whole key; ids and hints stay."""
+    kept = b'{"id":"apikey_01Rj2N8SVvo6BePZj99NhmiT","hint":"sk-ant-api03-R2D...igAA",  "n":1.50}'
+    secret = b'{"name":"sk-ant-api03-' + b"a1B2" * 12 + b'"}'
+    land(warehouse, EVENTS, [day(kept, secret)], moment())
+    assert [row["payload"] for row in held(warehouse)] == [kept.decode(), '{"name":"[secret]"}']

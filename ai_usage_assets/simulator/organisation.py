@@ -15,6 +15,8 @@ from datetime import date
 from typing import Any, Literal
 
 FOUNDED = date(2025, 10, 1)
+# Some people have keys of their own, or fates; they are told by their number.
+SMALLEST = 36
 
 # Team -> cost center. One code with zeros in front, as accounting systems have them.
 COST_CENTERS = {
@@ -224,7 +226,9 @@ def identifier(seed: int, prefix: str, *parts: object) -> str:
 
 
 def build(seed: int, people: int) -> Organisation:
-    """The company of that seed."""
+    """The company of that seed. Raises ValueError for fewer people than have something of their own."""
+    if people < SMALLEST:
+        raise ValueError(f"the company has at least {SMALLEST} people, not {people}")
     rng = random.Random(f"{seed}/organisation")
     staff = list(_staff(seed, people, rng))
     workspaces = [

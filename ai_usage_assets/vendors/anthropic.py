@@ -189,6 +189,7 @@ class _Actor(msgspec.Struct):
 
 class _Group(msgspec.Struct):
     actor: _Actor | None = None
+    workspace_id: str | None = None
 
 
 class _Grouped(msgspec.Struct):
@@ -318,7 +319,7 @@ class _DayOfQuery:
     records: list[bytes]
     amount_usd: Decimal = Decimal(0)
     list_amount_usd: Decimal = Decimal(0)
-    tokens: Decimal = Decimal(0)
+    metered_tokens: Decimal = Decimal(0)
     problem: str | None = None
 
 
@@ -395,13 +396,15 @@ def _file(window: _Window, query: _Query, record: bytes, days: DayRange) -> None
     try:
         if query.group_by == _FIVE:
             # Read again when the day is landed: whom the row names must be readable.
-            msgspec.json.decode(record, type=_Grouped)
-        if not query.has_money:
-            tokens = msgspec.json.decode(record, type=_UsageRow).usage
-            for raw in (tokens.output_tokens, tokens.uncached_input_tokens, tokens.cache_read_input_tokens):
-                number(raw)
-            found.tokens += number(tokens.total_tokens)
-        else:
+            group = msgspec.json.decode(record, type=_Grouped).group
+            if not query.has_money:
+                tokens = msgspec.json.decode(record, type=_UsageRow).usage
+                for raw in (tokens.output_tokens, tokens.uncached_input_tokens, tokens.cache_read_input_tokens):
+                    number(raw)
+                total = number(tokens.total_tokens)
+                # Usage of Claude Enterprise has no workspace, and may be paid by seats.
+                found.metered_tokens += total if group.workspace_id else 0
+        if query.has_money:
             money = msgspec.json.decode(record, type=_CostRow).cost
             if money.currency != "USD":
                 raise NotCredible("an amount is not in USD")
@@ -445,7 +448,7 @@ def _reason_to_refuse(window: _Window, day: date) -> str | None:
         if query.has_money and (problem := _unreadable(window, query, day)):
             return problem
     control = window.of(_TOTAL, day)
-    tokens = sum((window.of(query, day).tokens for query in _QUERIES), Decimal(0))
+    tokens = sum((window.of(query, day).metered_tokens for query in _QUERIES), Decimal(0))
     if tokens and not control.records:
         return (
             f"Anthropic counts {tokens:,} tokens but sends no bill for the day. What was held is kept; run the day "

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.gateway import PermanentFailure
+from ai_usage_assets.gateway import MalformedResponse, PermanentFailure
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.vendors import NotExposed, PulledDay, RefusedDay, anthropic
 from ai_usage_assets.vendors.anthropic import PULLS, Anthropic
-from ai_usage_assets_tests.http_server import Reply, serving
+from ai_usage_assets_tests.http_server import FakeClock, Reply, serving
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 DAYS = DayRange(date(2026, 11, 10), date(2026, 11, 12))
@@ -236,3 +236,69 @@ def test_only_reads_can_be_called(client: Anthropic) -> None:
     with pytest.raises(ValueError, match="not one of the endpoints"):
         client.get("invites", (), dict, {})
     assert all(endpoint.method == "GET" for endpoint in anthropic._ENDPOINTS)
+
+
+def _metered(**changed: object) -> dict[str, object]:
+    """Usage of the Console, which is paid by the token."""
+    counts = {
+        "total_tokens": 5,
+        "output_tokens": 1,
+        "uncached_input_tokens": 1,
+        "cache_read_input_tokens": 1,
+        **changed,
+    }
+    return {"starting_at": "2026-11-10T00:00:00Z", "group": {"workspace_id": "wrkspc_1"}, "usage": counts}
+
+
+def test_tokens_without_a_bill_are_not_a_free_day() -> None:
+    """Metered usage with an empty bill is refused; an Enterprise's, which seats may pay, is a day without a bill."""
+    nothing = _page([])
+    found = _scripted(nothing, nothing, nothing, nothing, _page([_metered()]))
+    assert all(isinstance(day, RefusedDay) and "sends no bill" in day.reason for day in found)
+    found = _scripted(nothing, nothing, nothing, nothing, _page([_usage()]))
+    assert all(isinstance(day, PulledDay) for day in found)
+
+
+def test_what_is_wrong_with_tokens_is_not_wrong_with_the_bill() -> None:
+    """A count that cannot be read refuses the usage of the day, and the bill lands; a count such as 12.0 is a count."""
+    bill = _page([_cost("500")])
+    found = _scripted(bill, bill, bill, bill, _page([_metered(total_tokens="many")]))
+    assert [type(day) for day in found] == [PulledDay] * 4 + [RefusedDay]
+    found = _scripted(bill, bill, bill, bill, _page([_metered(total_tokens=12.0)]))
+    assert [type(day) for day in found] == [PulledDay] * 5
+
+
+@pytest.mark.parametrize("group", [{"actor": "user_1"}, {"actor": {"email_address": 5}}, None])
+def test_a_row_that_names_nobody_readable_refuses_its_day(group: object) -> None:
+    """Whom a row is about is read again when it is landed, so what cannot be read is refused at the door."""
+    good = _page([_cost("500")])
+    found = _scripted(good, _page([{**_cost("500"), "group": group}]), good, good, _page([_usage()]))
+    assert isinstance(found[0], RefusedDay)
+
+
+def test_an_instant_without_a_zone_is_no_instant() -> None:
+    """A watermark that could be of any zone is a malformed answer, not a day of the machine's own zone."""
+    page = _page([_cost("5")], data_refreshed_at="2026-11-20T12:00:00")
+    with serving(page) as script:
+        client = Anthropic(lambda: "k" * 20, script.url, pacing=False, clock=FakeClock())
+        with pytest.raises(MalformedResponse):
+            fetch(client, "anthropic_analytics", DayRange(date(2026, 11, 10), date(2026, 11, 10)))
+
+
+@pytest.mark.parametrize(
+    ("reply", "exposed"),
+    [
+        (Reply(404, b'{"type":"error","error":{"type":"not_found_error","message":"Not found"}}'), False),
+        (Reply(404, b"<html>nginx</html>"), True),
+        (Reply(400, b'{"error":{"type":"invalid_request_error","message":"organization_type is odd"}}'), True),
+        (Reply(400, b'{"error":{"type":"invalid_request_error","message":"no","details":'
+                    b'{"error_code":"organization_type_not_supported"}}}'), False),
+    ],
+    ids=["the vendor's 404", "a proxy's 404", "words alone", "the vendor's code"],
+)  # fmt: skip
+def test_not_exposed_is_the_vendors_own_word(reply: Reply, exposed: bool) -> None:
+    """Only the vendor's own code says that something is not for this key; any other refusal is a failure."""
+    with serving(reply) as script:
+        client = Anthropic(lambda: "k" * 20, script.url, pacing=False)
+        with pytest.raises(PermanentFailure if exposed else NotExposed):
+            fetch(client, "anthropic_users", DayRange(NOW.date(), NOW.date()))

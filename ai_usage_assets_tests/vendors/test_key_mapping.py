@@ -820,3 +820,20 @@ class _NoWait:
 
     def sleep(self, seconds: float) -> None:
         self._slept += seconds
+
+
+def test_a_tab_whose_rows_are_all_wrong_is_refused() -> None:
+    """Rows that cannot be used are as lost as rows that are gone: the last good version serves, the first reason is told."""
+    rows = [mapping(principal_id=number) for number in range(1000, 1010)]
+    refused = check("key_mapping", *rows, held=10).refused
+    assert refused
+    assert refused.startswith("10 of its 10 rows cannot be used (row 2: principal_id is a number")
+    assert check("key_mapping", *rows, held=None).refused is None
+    few = [mapping(principal_id=f"apikey_{n}") for n in range(8)] + rows[:2]
+    assert check("key_mapping", *few, held=10).refused is None
+
+
+def test_one_plan_in_two_spellings_is_one_plan() -> None:
+    """Plans are matched without case, so two prices for one plan overlap however it is written."""
+    found = check("seat_prices", price(plan="Teams Standard"), price(plan="teams  standard", monthly_price_usd=45))
+    assert len(found.rejected) == 2
