@@ -823,7 +823,7 @@ class _NoWait:
 
 
 def test_a_tab_whose_rows_are_all_wrong_is_refused() -> None:
-    """Rows that cannot be used are as lost as rows that are gone: the last good version serves, the first reason is told."""
+    """Unusable rows are as lost as rows that are gone: the last good version serves, and the first reason is told."""
     rows = [mapping(principal_id=number) for number in range(1000, 1010)]
     refused = check("key_mapping", *rows, held=10).refused
     assert refused
