@@ -150,13 +150,13 @@ def _simulator(parsed: argparse.Namespace) -> int:
 
     settings = Settings.from_environment()
     simulator = Simulator(settings.now(), seed=parsed.seed)
-    try:
-        serving = simulator.serve(ports=tuple(parsed.ports))
-        urls = serving.__enter__()
-    except (OSError, OverflowError) as error:
-        raise SettingsError(f"The ports {parsed.ports} cannot be used ({error}); choose others with --ports.") from None
     with ExitStack() as stack:
-        stack.push(serving)
+        try:
+            urls = stack.enter_context(simulator.serve(ports=tuple(parsed.ports)))
+        except (OSError, OverflowError) as error:
+            raise SettingsError(
+                f"The ports {parsed.ports} cannot be used ({error}); choose others with --ports."
+            ) from None
         terminal = Console(soft_wrap=True, highlight=False)
         terminal.print("Simulated vendors, until Ctrl-C. In another terminal:")
         for name, value in demo.environment(simulator, urls).items():

@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
-from ai_usage_assets import demo
+from ai_usage_assets import catalogue, demo
+from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets.simulator import Simulator, Urls
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import NOW
 
 Own = dict[str, str]
@@ -101,7 +104,11 @@ def test_a_dry_run_does_nothing(own: Own, simulator: Simulator, tmp_path: Path) 
         (("run", "--day", "soon"), "it takes yesterday"),
         (("run", "--days", "0"), "1 to 3660"),
         (("run", "--job", "weekly"), "invalid choice"),
+        (("run", "--days", "99999999999"), "1 to 3660"),
         (("status",), "There is no warehouse"),
+        (("status", "--days", "0"), "1 to 3660"),
+        (("simulator", "--ports", "0", "0", "99999"), "--ports"),
+        (("ui", "--port", "99999"), "--port"),
         (("launch",), "invalid choice"),
         ((), "required"),
     ],
@@ -131,3 +138,28 @@ def test_without_any_key_nothing_is_spent_and_nothing_fails(tmp_path: Path) -> N
     assert run.returncode == 0, run.stderr
     for name in ("ANTHROPIC_ADMIN_KEY", "CURSOR_ADMIN_KEY", "AI_USAGE_SHEET_ID"):
         assert f"{name} is not set" in run.stderr
+
+
+def test_a_file_that_is_no_warehouse_is_told_in_a_line(own: Own, tmp_path: Path) -> None:
+    """A path that leads to something else is said at once, with the variable to look at, whatever its name."""
+    path = tmp_path / "blocks.duckdb"
+    path.write_text("not a warehouse")
+    run = ai_usage("run", "--days", "1", **{**own, "AI_USAGE_DUCKDB_PATH": str(path)})
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    assert "AI_USAGE_DUCKDB_PATH" in run.stderr.splitlines()[-1]
+
+
+def test_status_can_be_asked_before_any_run_has_ended(own: Own) -> None:
+    """A first run that was killed leaves a warehouse of which status tells the run, not a traceback."""
+    warehouse = DuckDBWarehouse(Path(own["AI_USAGE_DUCKDB_PATH"]))
+    warehouse.prepare(catalogue.tables())
+    moment = datetime(2026, 11, 20, 6, tzinfo=UTC)
+    run = {"run_id": "r" * 8, "job": "daily", "started_at": moment, "outcome": "running", "version": "1"}
+    warehouse.append(OPS_RUNS, [run])
+    entry = {"asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": date(2026, 11, 10), "is_daily": True}
+    warehouse.append(OPS_ASSET_DAYS, [{**entry, "status": "complete", "attempted_at": moment, "run_id": "r" * 8}])
+    warehouse.release()
+    told = ai_usage("status", **own)
+    assert told.returncode == 0, told.stderr
+    assert "is not over, or was killed" in told.stdout

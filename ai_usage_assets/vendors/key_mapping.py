@@ -357,7 +357,8 @@ def _reason_to_refuse(drafts: Sequence[_Draft], last_good_row_count: int) -> str
     """Why the last good version of the tab must serve on: rows are gone, or of no use any more; else None."""
     usable = sum(not draft.reasons for draft in drafts)
     lost = last_good_row_count - usable
-    if not lost or (usable and (lost < _SMALLEST_LOSS_ROWS or lost <= _LARGEST_LOSS * last_good_row_count)) or lost < 0:
+    is_small = lost < _SMALLEST_LOSS_ROWS or lost <= _LARGEST_LOSS * last_good_row_count
+    if lost <= 0 or (usable and is_small):
         return None
     rejected = [draft for draft in drafts if draft.reasons]
     if not rejected:
