@@ -37,20 +37,22 @@ class Company:
         """The warehouse of the runs; release it after use."""
         return DuckDBWarehouse(self.settings.duckdb_path, self.settings.dataset)
 
-    def run(self, first: str, last: str | None = None, *, job: str = "daily", **changed: Any) -> Result:
-        """Runs a job for days, in this process, with settings changed for this run only."""
+    def run(
+        self, first: str, last: str | None = None, *, job: str = "daily", lane: str | None = None, **changed: Any
+    ) -> Result:
+        """Runs a job for days, in this process, with settings changed for this run only.
+
+        `lane` leaves of the job only the raw tables of one vendor and their checks: a fifth of the time.
+        """
         chosen = DayRange(date.fromisoformat(first), date.fromisoformat(last or first))
         settings = replace(self.settings, fixed_now=self.simulator.now, **changed)
+        whole = build_definitions(settings).resolve_job_def(job)
         with dg.DagsterInstance.ephemeral() as instance:
-            outcome = (
-                build_definitions(settings)
-                .resolve_job_def(job)
-                .execute_in_process(
-                    run_config={"loggers": {"console": {}}},
-                    tags=days.run_tags(chosen),
-                    instance=instance,
-                    raise_on_error=False,
-                )
+            outcome = (whole if lane is None else _lane(whole, lane)).execute_in_process(
+                run_config={"loggers": {"console": {}}},
+                tags=days.run_tags(chosen),
+                instance=instance,
+                raise_on_error=False,
             )
             return Result(outcome.success, list(outcome.all_events))
 
@@ -75,6 +77,12 @@ class Company:
             }
         finally:
             warehouse.release()
+
+
+def _lane(job: dg.JobDefinition, vendor: str) -> dg.JobDefinition:
+    landed = {dg.AssetKey(table.name) for pull in catalogue.PULLS if pull.vendor == vendor for table in pull.tables}
+    checks = dg.AssetSelection.checks_for_assets(*landed).resolve_checks(job.asset_layer.asset_graph)
+    return job.get_subset(asset_selection=landed, asset_check_selection=checks)
 
 
 @dataclass
