@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test ui lint types check format lock dictionary clean
+.PHONY: help install demo test bench ui lint types check format lock dictionary clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ ui: $(VENV)/.installed  ## the Dagster UI on http://127.0.0.1:3000
 
 test: $(VENV)/.installed-dev  ## the whole test suite
 	@$(BIN)/pytest -n 2 --dist loadscope
+
+bench: $(VENV)/.installed-dev  ## how fast it is, as ratios; BENCH=events, runs or year does a part
+	@$(BIN)/python -m ai_usage_assets_tests.bench $(BENCH)
 
 check: lint types  ## lint and types
 

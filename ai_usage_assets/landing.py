@@ -11,12 +11,14 @@ records: the vendor's bad hour must not become our missing money.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ai_usage_assets.redaction import TOKEN, redact
 from ai_usage_assets.schemas import Table
@@ -24,7 +26,7 @@ from ai_usage_assets.vendors import EmailIdentity, Pull, PulledDay, RefusedDay
 from ai_usage_assets.warehouses import RawDay, Row, Warehouse
 
 # Few records have any of these, and only they are looked at closely.
-_SIGNS = (b"sk-", b"sk_", b"crsr", b"c2st", b"Y3Jzc", b"ya29.", b"AIza", b"eyJ", b"key-", b"key_")
+_SIGNS = r"sk-|sk_|crsr|c2st|Y3Jzc|ya29\.|AIza|eyJ|key-|key_"
 
 ACCEPT_LOSS_ADVICE = "If that is true, accept it once with `ai-usage run --accept-loss` (or AI_USAGE_ACCEPT_LOSS=on)."
 
@@ -51,34 +53,49 @@ def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | Refused
 
     Raises WarehouseError when the warehouse refuses; then nothing of these days has changed.
     """
-    results = list(results)
-    held = _held(warehouse, pull, [result.day for result in results])
+    waiting = deque(results)
+    held = _held(warehouse, pull, [result.day for result in waiting])
     raw_days: list[RawDay] = []
     landed: list[Landed] = []
     restated: list[Row] = []
-    for result in results:
-        before = held.get((result.table.name, result.day))
-        if isinstance(result, RefusedDay):
-            landed.append(
-                Landed(_entry(pull, result.table, result.day, before, moment, "failed", result.reason), False)
-            )
+    while waiting:
+        # Taken out, because a day's records and its column are a hundred megabytes each.
+        outcome, raw_day = _outcome(warehouse, pull, waiting.popleft(), held, moment)
+        landed.append(outcome)
+        if raw_day is None:
             continue
-        records = sorted(map(_without_secrets, result.records))
-        digest = _digest(records)
-        if before and before["content_digest"] == digest:
-            landed.append(Landed(_complete(pull, result, before, moment, digest, changed=False), False))
-            continue
-        if reason := _reason_to_keep(pull, result, before, moment):
-            landed.append(Landed(_entry(pull, result.table, result.day, before, moment, "failed", reason), False))
-            continue
-        emails = _carried_emails(warehouse, pull.emails.get(result.table.name), result, records, before)
-        raw_days.append(RawDay(result.table, result.day, moment.now, _arrow(records, emails)))
-        entry = _complete(pull, result, before, moment, digest, changed=True)
-        landed.append(Landed(entry, True))
+        raw_days.append(raw_day)
+        before = held.get((raw_day.table.name, raw_day.day))
         if before and before["completed_at"] and not pull.snapshot:
-            restated.append(_restatement(before, entry))
+            restated.append(_restatement(before, outcome.entry))
     warehouse.land(raw_days, [outcome.entry for outcome in landed], restated)
     return landed
+
+
+def _outcome(
+    warehouse: Warehouse,
+    pull: Pull,
+    result: PulledDay | RefusedDay,
+    held: dict[tuple[str, date], Row],
+    moment: Moment,
+) -> tuple[Landed, RawDay | None]:
+    """How a day ends, and what replaces it if it is replaced."""
+    before = held.get((result.table.name, result.day))
+    if isinstance(result, RefusedDay):
+        return _kept(pull, result, before, moment, result.reason), None
+    records, payload = _in_order(result.records)
+    digest = _digest(payload)
+    if before and before["content_digest"] == digest:
+        return Landed(_complete(pull, result, before, moment, digest, changed=False), False), None
+    if reason := _reason_to_keep(pull, result, before, moment):
+        return _kept(pull, result, before, moment, reason), None
+    emails = _carried_emails(warehouse, pull.emails.get(result.table.name), result, records, before)
+    entry = _complete(pull, result, before, moment, digest, changed=True)
+    return Landed(entry, True), RawDay(result.table, result.day, moment.now, _numbered(payload, emails))
+
+
+def _kept(pull: Pull, result: PulledDay | RefusedDay, before: Row | None, moment: Moment, reason: str) -> Landed:
+    return Landed(_entry(pull, result.table, result.day, before, moment, "failed", reason), False)
 
 
 def _reason_to_keep(pull: Pull, result: PulledDay, before: Row | None, moment: Moment) -> str | None:
@@ -139,28 +156,45 @@ def _held(warehouse: Warehouse, pull: Pull, days: Sequence[date]) -> dict[tuple[
     return {(row["asset"], row["usage_date"]): row for row in rows}
 
 
-def _without_secrets(record: bytes) -> bytes:
-    """The record as it came; but a key that somebody used as a name is kept nowhere."""
-    if not any(sign in record for sign in _SIGNS):
-        return record
-    return TOKEN.sub("[secret]", record.decode()).encode()
+def _in_order(records: Sequence[bytes]) -> tuple[list[bytes], pa.Array]:
+    """The records as they came, in the order of their bytes, and the same as a column.
+
+    A key that somebody used as a name is kept nowhere.
+    """
+    ordered = sorted(records)
+    payload = _column(ordered)
+    suspects = pc.indices_nonzero(pc.match_substring_regex(payload, _SIGNS)).to_pylist()
+    if not suspects:
+        return ordered, payload
+    for index in suspects:
+        ordered[index] = TOKEN.sub("[secret]", ordered[index].decode()).encode()
+    ordered.sort()
+    return ordered, _column(ordered)
 
 
-def _digest(records: Sequence[bytes]) -> str:
-    # The lengths keep two records from being mistaken for one that holds both.
-    fingerprint = hashlib.sha256()
-    for record in records:
-        fingerprint.update(len(record).to_bytes(8, "big"))
-        fingerprint.update(record)
+def _column(records: Sequence[bytes]) -> pa.Array:
+    # End to end, once: a day may be a hundred megabytes.
+    ends = np.zeros(len(records) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, records), np.int64, len(records)), out=ends[1:])
+    return pa.LargeStringArray.from_buffers(len(records), pa.py_buffer(ends), pa.py_buffer(b"".join(records)))
+
+
+def _digest(payload: pa.Array) -> str:
+    # Where each record ends keeps two records from being mistaken for one that holds both.
+    _, ends, records = payload.buffers()
+    fingerprint = hashlib.sha256(ends)
+    fingerprint.update(records)
     return fingerprint.hexdigest()
 
 
-def _arrow(records: Sequence[bytes], emails: Sequence[str | None]) -> pa.Table:
+def _numbered(payload: pa.Array, emails: Sequence[str | None]) -> pa.Table:
+    count = len(payload)
     return pa.table(
         {
-            "record_no": pa.array(range(1, len(records) + 1), pa.int64()),
-            "payload": pa.array(records, pa.binary()).cast(pa.string()),
-            "carried_email": pa.array(emails, pa.string()),
+            "record_no": pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(np.arange(1, count + 1))]),
+            "payload": payload,
+            # Told apart because pyarrow loads pandas to look at a list.
+            "carried_email": pa.array(emails, pa.string()) if any(emails) else pa.nulls(count, pa.string()),
         }
     )
 

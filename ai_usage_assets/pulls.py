@@ -93,7 +93,7 @@ def _pull(
         warehouse.release()
         rest = [day for later in ranges[number:] for day in later]
         try:
-            outcomes += land(warehouse, pull, list(pull.fetch(client, window)), moment)
+            outcomes += land(warehouse, pull, pull.fetch(client, window), moment)
         except NotExposed as reason:
             context.log.info(f"{pull.name}: not exposed: {redact(str(reason))}")
             return outcomes + log_not_pulled(warehouse, pull, rest, moment, "not_exposed", str(reason))

@@ -151,7 +151,7 @@ def _layer(path: Path) -> Layer:
 
 
 def _column(definition: exp.ColumnDef) -> Column:
-    kinds = [constraint.kind for constraint in definition.constraints]
+    kinds = [constraint.args.get("kind") for constraint in definition.constraints]
     options = [o for kind in kinds if isinstance(kind, exp.Properties) for o in kind.expressions]
     return Column(
         name=definition.name,

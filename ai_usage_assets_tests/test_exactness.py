@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ai_usage_assets import catalogue
-from ai_usage_assets.vendors import NotCredible, dollars, number
+from ai_usage_assets.vendors import NotCredible, dollars, dollars_of_all, number
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
 DAY = date(2026, 11, 10)
@@ -46,6 +46,25 @@ def test_python_and_sql_make_the_same_dollars(warehouse: DuckDBWarehouse, amount
     )  # fmt: skip
     found = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_cursor_usage_events ORDER BY record_no")
     assert [row["amount_usd"] for row in found] == [dollars(number(msgspec.Raw(a.encode()))) for a in amounts]
+
+
+@given(st.lists(AMOUNTS, min_size=1, max_size=30))
+@example(["0.0000005", "0.00000049", "-0.00000005"])
+def test_many_at_once_are_each_rounded_once(amounts: list[str]) -> None:
+    """A page added up at once is its events added up one by one, or is not added up at once at all."""
+    raws = [msgspec.Raw(amount.encode()) for amount in amounts]
+    together = dollars_of_all(raws)
+    assert together in (None, sum(dollars(number(raw)) for raw in raws))
+    assert dollars_of_all([msgspec.Raw(b"20.64862"), msgspec.Raw(b"3"), msgspec.Raw(b"-1.5")]) == Decimal("0.2214862")
+
+
+@given(st.lists(st.text('0123456789.-+eE_ \n"aN', max_size=8), min_size=1, max_size=4))
+def test_what_is_no_plain_number_is_not_added_up_at_once(texts: list[str]) -> None:
+    """Nothing that would have to be guessed, and no line break within a text, gets into a sum."""
+    raws = [msgspec.Raw(text.encode()) for text in texts]
+    together = dollars_of_all(raws)
+    if together is not None:
+        assert together == sum(dollars(number(raw)) for raw in raws)
 
 
 @given(st.text(max_size=12))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -126,6 +127,21 @@ def test_an_edited_price_reprices_history(warehouse: DuckDBWarehouse) -> None:
     assert paid() == ["1.000000000"]
     price("62", 2)
     assert paid() == ["2.000000000"]
+
+
+@pytest.mark.parametrize("total", ["1e15", '"abc"', "{}", "1e90", "-1e15", "123456789012345678901234567890"])
+def test_what_a_charge_is_made_of_cannot_spoil_it(warehouse: DuckDBWarehouse, total: str) -> None:
+    """Where the charge is there, what it was made from may be anything: it is then not known."""
+    payload = (
+        f'{{"timestamp":"1794300000000","userEmail":"{JANE}","chargedCents":5,"cursorTokenFee":{total},'
+        f'"tokenUsage":{{"totalCents":{total},"discountPercentOff":{total}}}}}'
+    )
+    warehouse.append(
+        catalogue.table("raw_cursor_usage_events"),
+        [{"usage_date": LAST, "record_no": 1, "fetched_at": datetime(2026, 11, 11, tzinfo=UTC), "payload": payload}],
+    )
+    found = warehouse.rows("SELECT amount_usd, model_usd FROM ai_usage.stg_cursor_usage_events")
+    assert found == [{"amount_usd": Decimal("0.05"), "model_usd": None}]
 
 
 @pytest.mark.parametrize(

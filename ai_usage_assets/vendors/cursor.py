@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -28,6 +29,7 @@ from ai_usage_assets.vendors import (
     PulledDay,
     RefusedDay,
     dollars,
+    dollars_of_all,
     fields,
     optional_number,
 )
@@ -79,13 +81,29 @@ class _Events(msgspec.Struct):
 _ABSENT = msgspec.Raw(b"")
 
 
-class _EventTokens(msgspec.Struct):
+class _Tokens(msgspec.Struct, gc=False):
     inputTokens: Decimal | None = None  # noqa: N815
     outputTokens: Decimal | None = None  # noqa: N815
     cacheWriteTokens: Decimal | None = None  # noqa: N815
     cacheReadTokens: Decimal | None = None  # noqa: N815
+
+
+class _PricedTokens(_Tokens, gc=False):
     totalCents: msgspec.Raw = _ABSENT  # noqa: N815
     discountPercentOff: msgspec.Raw = _ABSENT  # noqa: N815
+
+
+class _Charge(msgspec.Struct, gc=False):
+    """What an event costs; the fields it has in common with `_Event` are read for their own sake there."""
+
+    timestamp: int | str
+    tokenUsage: _PricedTokens | None = None  # noqa: N815
+    chargedCents: msgspec.Raw = _ABSENT  # noqa: N815
+    cursorTokenFee: msgspec.Raw = _ABSENT  # noqa: N815
+
+
+class _Charges(msgspec.Struct):
+    usageEvents: list[_Charge]  # noqa: N815
 
 
 class _Event(msgspec.Struct):
@@ -93,9 +111,7 @@ class _Event(msgspec.Struct):
     userEmail: str | None = None  # noqa: N815
     model: str | None = None
     conversationId: str | None = None  # noqa: N815
-    tokenUsage: _EventTokens | None = None  # noqa: N815
-    chargedCents: msgspec.Raw = _ABSENT  # noqa: N815
-    cursorTokenFee: msgspec.Raw = _ABSENT  # noqa: N815
+    tokenUsage: _Tokens | None = None  # noqa: N815
 
 
 class _DailyPagination(msgspec.Struct):
@@ -178,7 +194,7 @@ def _hint(status: int, path: str) -> str | None:
             return None
 
 
-def _milliseconds(days: DayRange) -> dict[str, object]:
+def _milliseconds(days: DayRange) -> dict[str, int]:
     """Both bounds are inclusive, so a day ends one millisecond before midnight."""
     return {
         "startDate": int(start_of(days.first).timestamp() * 1000),
@@ -191,66 +207,99 @@ def _fetch_events(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refuse
         yield _fetch_events_of(client, day)
 
 
+@dataclass
+class _Crawl:
+    """One reading of a day. Pages are not kept: a day may be a hundred megabytes."""
+
+    records: list[bytes] = field(default_factory=list)
+    counted: set[int] = field(default_factory=set)
+    pages: int = 0
+    amount_usd: Decimal = Decimal(0)
+
+
 def _fetch_events_of(client: Cursor, day: date) -> PulledDay | RefusedDay:
     """One day, crawled again when the vendor's data moved underneath: pages shift when an event arrives late."""
-    bounds = _milliseconds(DayRange(day, day))
     found = ""
     for _ in range(_CRAWLS):
-        pages = list(_event_pages(client, bounds))
-        totals = {page.totalUsageEventsCount for page in pages}
-        records = [bytes(event) for page in pages for event in page.usageEvents]
-        if totals == {len(records)}:
-            try:
-                amount_usd = sum((_amount_usd(record, bounds) for record in records), Decimal(0))
-            except (msgspec.ValidationError, NotCredible) as error:
-                return RefusedDay(
-                    RAW_EVENTS, day, f"an event has an unknown shape: {error}. Report it; what was held is kept."
-                )
-            return PulledDay(RAW_EVENTS, day, records, len(pages), expected_records=len(records), amount_usd=amount_usd)
-        found = f"{len(records)} events on the pages, {' then '.join(map(str, sorted(totals)))} counted by Cursor"
+        crawl, problem = _crawl(client, day)
+        if crawl.counted != {len(crawl.records)}:
+            counted = " then ".join(map(str, sorted(crawl.counted)))
+            found = f"{len(crawl.records)} events on the pages, {counted} counted by Cursor"
+            continue
+        if problem:
+            return RefusedDay(
+                RAW_EVENTS, day, f"an event has an unknown shape: {problem}. Report it; what was held is kept."
+            )
+        return PulledDay(
+            RAW_EVENTS,
+            day,
+            crawl.records,
+            crawl.pages,
+            expected_records=len(crawl.records),
+            amount_usd=crawl.amount_usd,
+        )
     return RefusedDay(
         RAW_EVENTS, day, f"the day kept changing while it was read ({found}). What was held is kept; run it again."
     )
 
 
-def _event_pages(client: Cursor, bounds: dict[str, object]) -> Iterator[_Events]:
+def _crawl(client: Cursor, day: date) -> tuple[_Crawl, str | None]:
+    """All pages of a day, and what is wrong with an event of it, if one is."""
+    crawl, problem = _Crawl(), None
+    bounds = _milliseconds(DayRange(day, day))
+    for page, body in _event_pages(client, bounds):
+        crawl.pages += 1
+        crawl.counted.add(page.totalUsageEventsCount)
+        crawl.records += map(bytes, page.usageEvents)
+        try:
+            crawl.amount_usd += _page_usd(msgspec.json.decode(body, type=_Charges).usageEvents, bounds)
+        except (msgspec.ValidationError, NotCredible) as error:
+            problem = str(error)
+    return crawl, problem
+
+
+def _event_pages(client: Cursor, bounds: dict[str, int]) -> Iterator[tuple[_Events, bytes]]:
     read = 0
 
-    def fetch(cursor: str | None) -> tuple[_Events, str | None]:
+    def fetch(cursor: str | None) -> tuple[tuple[_Events, bytes], str | None]:
         nonlocal read
         page_no = int(cursor or 1)
-        page, _ = client.post(
+        page, body = client.post(
             "/teams/filtered-usage-events", {**bounds, "page": page_no, "pageSize": _PAGE_SIZE}, _Events
         )
         read += len(page.usageEvents)
         # An empty page that promises more, or more events than are counted, would go on for ever; the count settles it.
         more = page.pagination.hasNextPage and page.usageEvents and read <= page.totalUsageEventsCount
-        return page, str(page_no + 1) if more else None
+        return (page, body), str(page_no + 1) if more else None
 
     return follow(fetch, vendor=NAME, endpoint="/teams/filtered-usage-events", max_pages=_MOST_PAGES)
 
 
-def _amount_usd(record: bytes, bounds: dict[str, object]) -> Decimal:
-    """What the event adds to usage valued at Cursor's rates; `sql/` must come to the same, in its own way.
+def _page_usd(events: Sequence[_Charge], bounds: dict[str, int]) -> Decimal:
+    """What the events add to usage valued at Cursor's rates; `sql/` must come to the same, in its own way."""
+    for event in events:
+        stamp = str(event.timestamp)
+        if not (len(stamp) < 16 and stamp.isascii() and stamp.isdigit()):
+            raise NotCredible("an event's timestamp is not a number of milliseconds")
+        if not bounds["startDate"] <= int(stamp) <= bounds["endDate"]:
+            raise NotCredible("an event lies outside the day that was asked for")
+    together = dollars_of_all(event.chargedCents for event in events)
+    return sum(map(_amount_usd, events), Decimal(0)) if together is None else together
 
-    `chargedCents` already holds the token fee. Where it is missing, the parts it is made of stand in.
+
+def _amount_usd(event: _Charge) -> Decimal:
+    """`chargedCents`, which already holds the token fee. Where it is missing, the parts it is made of stand in.
+
+    Where it is not, they are not read, and `sql/` takes what it cannot read of them for NULL.
     """
-    event = msgspec.json.decode(record, type=_Event)
-    stamp = str(event.timestamp)
-    if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 16):
-        raise NotCredible("an event's timestamp is not a number of milliseconds")
-    moment = int(stamp)
-    if not int(str(bounds["startDate"])) <= moment <= int(str(bounds["endDate"])):
-        raise NotCredible("an event lies outside the day that was asked for")
-    tokens = event.tokenUsage or _EventTokens()
-    # Read also where it does not count: `sql/` reads it, and must be able to.
+    charged = optional_number(event.chargedCents)
+    if charged is not None:
+        return dollars(charged)
+    tokens = event.tokenUsage or _PricedTokens()
     total, fee = optional_number(tokens.totalCents), optional_number(event.cursorTokenFee)
     discount = optional_number(tokens.discountPercentOff) or Decimal(0)
     if not 0 <= discount <= 100 or round(discount, 4) != discount:
         raise NotCredible("a discount is not a percentage with at most four decimals")
-    charged = optional_number(event.chargedCents)
-    if charged is not None:
-        return dollars(charged)
     kept = (Decimal(100) - discount) / Decimal(100)
     return dollars((total or Decimal(0)) * kept + (fee or Decimal(0)))
 
@@ -322,7 +371,7 @@ def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refuse
 
 def _same_event(record: bytes) -> tuple[Hashable, str | None]:
     event = msgspec.json.decode(record, type=_Event)
-    tokens = event.tokenUsage or _EventTokens()
+    tokens = event.tokenUsage or _Tokens()
     identity = (
         str(event.timestamp),
         event.model,

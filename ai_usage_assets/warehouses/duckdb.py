@@ -101,11 +101,12 @@ class DuckDBWarehouse:
                 )
 
     def _prepare_view(self, connection: duckdb.DuckDBPyConnection, table: Table, comment: str | None) -> None:
-        query = googlesql.to_duckdb(table.query or "")
-        digest = hashlib.sha256(query.encode()).hexdigest()[:12]
+        query = table.query or ""
+        # Of what the translation depends on: every start would else translate everything to find that nothing changed.
+        digest = hashlib.sha256((googlesql.RULES + query).encode()).hexdigest()[:12]
         wanted = f"{table.description} (definition {digest})"
         if comment != wanted:
-            connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {query}")
+            connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {googlesql.to_duckdb(query)}")
             connection.execute(f"COMMENT ON VIEW {self._name(table)} IS {_text(wanted)}")
 
     def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:

@@ -60,6 +60,27 @@ def test_an_expression_means_the_same(expression: str, expected: object) -> None
     assert type(found) is type(expected)
 
 
+RECORD = """'{"a":"x","b":{"c":41280.25},"d":[1],"e":"{}","f":null,"g":"1\\\\u00e9\\\\"","h":true}'"""
+
+
+def test_a_record_is_parsed_once_for_many_values() -> None:
+    """Three values and more are read in one go, and are what each would be alone."""
+    paths = ["$.a", "$.b.c", "$.d", "$.e", "$.f", "$.g", "$.h", "$.nothing", "$.b"]
+    values = ", ".join(f"JSON_VALUE(r, '{path}') AS v{number}" for number, path in enumerate(paths))
+    together = to_duckdb(f"SELECT {values} FROM (SELECT {RECORD} AS r)")
+    assert together.count("LIST_EXTRACT") == len(paths)
+    found = duckdb.connect().execute(together).fetchall()[0]
+    assert found == ("x", "41280.25", None, "{}", None, '1é"', "true", None, None)
+    assert list(found) == [value(f"JSON_VALUE(r, '{path}') FROM (SELECT {RECORD} AS r)") for path in paths]
+
+
+def test_what_is_grouped_by_is_what_is_selected() -> None:
+    """A grouped value stays as it was written, in the list and in the grouping."""
+    keys = ", ".join(f"JSON_VALUE(r, '$.{name}')" for name in "abcd")
+    sql = to_duckdb(f"SELECT {keys}, COUNT(*) AS n FROM (SELECT '{{}}' AS r) GROUP BY {keys}")
+    assert duckdb.connect().execute(sql).fetchall() == [(None, None, None, None, 1)]
+
+
 def test_division_by_zero_is_an_error() -> None:
     """1/0 fails, as in BigQuery; it is neither NULL nor infinity."""
     with pytest.raises(duckdb.Error, match="division by zero"):

@@ -53,17 +53,22 @@ SELECT
   JSON_VALUE(payload, '$.kind') AS kind,
   kind_class,
   CASE WHEN kind_class IN ('on_demand', 'byok', 'unknown') THEN 'billed' ELSE 'included' END AS cost_basis,
-  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.inputTokens') AS NUMERIC) AS INT64) AS uncached_input_tokens,
-  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheWriteTokens') AS NUMERIC) AS INT64) AS cache_write_tokens,
-  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheReadTokens') AS NUMERIC) AS INT64) AS cache_read_tokens,
-  SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.outputTokens') AS NUMERIC) AS INT64) AS output_tokens,
+  -- A count may come as 12.0; most do not, and are read faster so.
+  COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.inputTokens') AS INT64), SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.inputTokens') AS NUMERIC) AS INT64)) AS uncached_input_tokens,
+  COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheWriteTokens') AS INT64), SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheWriteTokens') AS NUMERIC) AS INT64)) AS cache_write_tokens,
+  COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheReadTokens') AS INT64), SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheReadTokens') AS NUMERIC) AS INT64)) AS cache_read_tokens,
+  COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.outputTokens') AS INT64), SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.outputTokens') AS NUMERIC) AS INT64)) AS output_tokens,
   COALESCE(
     CAST(CAST(JSON_VALUE(payload, '$.chargedCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC),
     CAST(
-      COALESCE(CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC), 0)
-      * CAST((100 - COALESCE(CAST(JSON_VALUE(payload, '$.tokenUsage.discountPercentOff') AS NUMERIC), 0)) * NUMERIC '0.0001' AS NUMERIC)
-      + COALESCE(CAST(JSON_VALUE(payload, '$.cursorTokenFee') AS BIGNUMERIC), 0) * NUMERIC '0.01' AS NUMERIC
+      COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC), 0)
+      * CAST((100 - COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.discountPercentOff') AS NUMERIC), 0)) * NUMERIC '0.0001' AS NUMERIC)
+      + COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.cursorTokenFee') AS BIGNUMERIC), 0) * NUMERIC '0.01' AS NUMERIC
     )
   ) AS amount_usd,
-  CAST(CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS model_usd
+  -- No bill, so only read as far as it can be meant: the door lets it in unread where the charge itself is there.
+  CASE
+    WHEN ABS(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC)) <= 1000000000000
+      THEN CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC)
+  END AS model_usd
 FROM named

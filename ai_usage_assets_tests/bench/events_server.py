@@ -1,0 +1,116 @@
+"""A loopback server of many Cursor events, in a process of its own: every page is made before the first request.
+
+Belongs here: pages that look like the vendor's, and serving them as fast as possible. Does not: measuring. Run as
+`python events_server.py EVENTS DAYS`; it prints its port, then the sum of all cents, and serves until its input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+FIRST_DAY = datetime(2026, 9, 1, tzinfo=UTC)
+PAGE_SIZE = 1000
+_MODELS = ("claude-sonnet-5-5", "claude-opus-5-5", "grok-4-7", "composer-2", "default")
+_DAY_MS = 86_400_000
+
+
+def pages(events: int, days: int, seed: int = 7) -> tuple[dict[tuple[int, int], bytes], int]:
+    """Page bodies by first millisecond of the day and page number, and the sum of the charges in 1e-5 cents."""
+    rng = random.Random(seed)
+    people = [f"person{n}@acme.test" for n in range(200)]
+    bodies: dict[tuple[int, int], bytes] = {}
+    total = 0
+    for day in range(days):
+        start = int((FIRST_DAY + timedelta(days=day)).timestamp() * 1000)
+        count = events // days
+        stamps = sorted((start + rng.randrange(_DAY_MS) for _ in range(count)), reverse=True)
+        last = -(-count // PAGE_SIZE)
+        for page in range(1, last + 1):
+            shown = []
+            for stamp in stamps[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]:
+                charged = rng.randrange(1, 3_700_000)
+                total += charged
+                shown.append(_event(rng, stamp, charged, rng.choice(people)))
+            body = {
+                "totalUsageEventsCount": count,
+                "pagination": {
+                    "numPages": last,
+                    "currentPage": page,
+                    "pageSize": PAGE_SIZE,
+                    "hasNextPage": page < last,
+                    "hasPreviousPage": page > 1,
+                },
+                "usageEvents": shown,
+                "period": {"startDate": start, "endDate": start + _DAY_MS - 1},
+            }
+            bodies[start, page] = json.dumps(body, separators=(",", ":")).encode()
+    return bodies, total
+
+
+def _event(rng: random.Random, stamp: int, charged: int, email: str) -> dict[str, object]:
+    event: dict[str, object] = {
+        "timestamp": str(stamp),
+        "userEmail": email,
+        "conversationId": f"{rng.getrandbits(128):032x}",
+        "model": rng.choice(_MODELS),
+        "kind": rng.choice(("Usage-based", "Included in Business")),
+        "maxMode": rng.random() < 0.1,
+        "requestsCosts": rng.randrange(1, 5),
+        "isTokenBasedCall": True,
+        "isChargeable": True,
+        "isHeadless": False,
+        "tokenUsage": {
+            "inputTokens": rng.randrange(90_000),
+            "outputTokens": rng.randrange(4_000),
+            "cacheWriteTokens": rng.randrange(40_000),
+            "cacheReadTokens": rng.randrange(300_000),
+            "totalCents": rng.randrange(3_000_000) / 100_000,
+        },
+        "chargedCents": charged / 100_000,
+        "cursorTokenFee": rng.randrange(500_000) / 100_000,
+    }
+    if rng.random() < 0.01:
+        # Left out now and then, as the vendor does with what does not apply.
+        del event["userEmail"]
+    return event
+
+
+def main() -> None:
+    """Serves until stdin ends, which is when whoever started it does."""
+    bodies, total = pages(int(sys.argv[1]), int(sys.argv[2]))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = 1 << 20
+        timeout = 60
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            body = bodies[asked["startDate"], asked["page"]]
+            self.send_response_only(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            self.wfile.flush()
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdout.write(f"{server.server_port} {total}\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    server.shutdown()
+
+
+if __name__ == "__main__":
+    main()
