@@ -158,6 +158,15 @@ def holding(tmp_path: Path, one_day: Path) -> Iterator[Company]:
         yield made
 
 
+@pytest.fixture(scope="module")
+def ailing(tmp_path_factory: pytest.TempPathFactory, one_day: Path) -> Iterator[Company]:
+    """The same, shared by the tests of a module that leave it whole: for many faults of the same kind."""
+    path = tmp_path_factory.mktemp("ailing") / "ai_usage.duckdb"
+    shutil.copyfile(one_day, path)
+    with make_company(path) as made:
+        yield made
+
+
 class make_company:  # noqa: N801 - used like a function
     """A company that serves until the end of the block."""
 
