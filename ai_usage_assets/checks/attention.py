@@ -322,6 +322,21 @@ FROM ai_usage.stg_cursor_usage_events
 WHERE usage_date BETWEEN @start_day AND @end_day AND kind_class = 'unknown'
 GROUP BY COALESCE(kind, '(none)') ORDER BY value
 """
+_COMPONENTS = """
+SELECT
+  COALESCE(token_type, cost_type, '(none)') AS value, SUM(amount_usd) AS amount_usd, MIN(usage_date) AS first_day
+FROM ai_usage.stg_anthropic_cost_components
+WHERE usage_date BETWEEN @start_day AND @end_day
+GROUP BY COALESCE(token_type, cost_type, '(none)') ORDER BY value
+"""
+_COUNTED = """
+SELECT usage_date, SUM(total_tokens) AS total_tokens, SUM(COALESCE(uncached_input_tokens, 0)
+  + COALESCE(cache_write_5m_tokens, 0) + COALESCE(cache_write_1h_tokens, 0) + COALESCE(cache_read_tokens, 0)
+  + COALESCE(output_tokens, 0)) AS kinds
+FROM ai_usage.stg_anthropic_usage
+WHERE usage_date BETWEEN @start_day AND @end_day
+GROUP BY usage_date ORDER BY usage_date
+"""
 _ACTORS = """
 SELECT
   JSON_VALUE(payload, '$.group.actor.type') AS value,
@@ -358,6 +373,14 @@ def _unknown(query: str, what: str, known: Collection[str] = ()) -> Callable[[Su
         ]
 
     return find
+
+
+def _kinds_add_up(subject: Subject) -> list[Finding]:
+    return [
+        Finding(f"{row['usage_date']}: {row['total_tokens']:,} tokens in all, {row['kinds']:,} by their kinds")
+        for row in subject.rows(_COUNTED)
+        if row["total_tokens"] != row["kinds"]
+    ]
 
 
 def _nothing_negative(subject: Subject) -> list[Finding]:
@@ -564,6 +587,23 @@ CHECKS: tuple[Check, ...] = (
         "Every type of actor is known.",
         "An unknown actor counts as none: only its key or workspace can say who pays. " + _VALUE_ADVICE,
         _unknown(_ACTORS, "actor type", anthropic.ACTOR_TYPES),
+        blocking=False,
+    ),
+    Check(
+        anthropic.RAW_COST_COMPONENTS.name,
+        "known_components",
+        "Every type of cost and of token is known.",
+        _VALUE_ADVICE,
+        _unknown(_COMPONENTS, "component", anthropic.COMPONENTS),
+        blocking=False,
+    ),
+    Check(
+        anthropic.RAW_USAGE.name,
+        "kinds_add_up",
+        "Input, cache writes of both durations, cache reads and output add up to all tokens.",
+        "No money depends on it, unit costs by kind do. If it stays, Anthropic counts a kind that is not read yet: "
+        "report it.",
+        _kinds_add_up,
         blocking=False,
     ),
     Check(

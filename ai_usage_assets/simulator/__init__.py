@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from ai_usage_assets.simulator.anthropic import AnthropicAPI, AnthropicSwitches
 from ai_usage_assets.simulator.cursor import CursorAPI, CursorSwitches
-from ai_usage_assets.simulator.ledger import Ledger
+from ai_usage_assets.simulator.ledger import Amendment, Ledger
 from ai_usage_assets.simulator.organisation import build
 from ai_usage_assets.simulator.server import Faults, Request, serving
 from ai_usage_assets.simulator.sheets import SheetsAPI, SheetsSwitches
@@ -97,9 +97,19 @@ class Simulator:
         self.ledger.revise(day, factor)
         self._anthropic.forget()
 
-    def remove_person(self, email: str, on: Any) -> None:
-        """The person leaves on that day: vendors strike them from directories, and Cursor from history."""
-        self.organisation.replace_person(email, left=on)
+    def amend(self, day: date, amendment: Amendment) -> None:
+        """Anthropic knows better what was used on a day, from what it said at first: later, of another, not at all."""
+        self.ledger.amendments[day] = amendment
+        self.ledger.forget()
+        self._anthropic.forget()
+
+    def remove_person(self, email: str, on: Any, *, forgotten: bool = False) -> None:
+        """The person leaves on that day: vendors strike them from directories, and Cursor from history.
+
+        With the account deleted as well, Anthropic has forgotten the address.
+        """
+        forgotten = forgotten or self.organisation.person(email).forgotten
+        self.organisation.replace_person(email, left=on, forgotten=forgotten)
         self.ledger.forget()
         self._anthropic.forget()
 

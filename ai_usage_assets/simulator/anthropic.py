@@ -8,13 +8,15 @@ out.
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import json
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from fractions import Fraction
+from typing import Any, Literal
 
 import msgspec
 
@@ -90,6 +92,15 @@ class _Refused(Exception):
         self.status, self.kind, self.message, self.code = status, kind, message, code
 
 
+# What the API says with a status.
+_WORDS = {
+    401: ("authentication_error", "invalid x-api-key"),
+    403: ("permission_error", "Your API key does not have permission to use this endpoint."),
+    404: ("not_found_error", "Not found"),
+    503: ("overloaded_error", "This data is not ready yet; try again later."),
+}
+
+
 def _bad(message: str) -> _Refused:
     return _Refused(400, "invalid_request_error", message)
 
@@ -107,8 +118,28 @@ class AnthropicSwitches:
     refreshes_while_paging: int = 0
     # The old cursor is then gone (410), instead of being answered from the new export.
     expire_cursors: bool = True
+    # How far the export is behind the clock, besides its rhythm of four hours.
+    lag: timedelta = timedelta(0)
+    # Combinations a page of analytics holds at most, whatever limit is asked for.
+    page_rows: int = 1000
+    # Each next page of analytics begins so many combinations too early (they are shown twice) or, above zero, too late
+    # (they are never shown); and for which of its two reports that is so.
+    drift: int = 0
+    drift_of: tuple[str, ...] = ("cost", "usage")
+    # How analytics leads from page to page: with an empty page before each, back to the same page, or nowhere.
+    paging: Literal["sound", "empty pages", "same cursor", "no cursor"] = "sound"
+    # Path, without the organisation's -> the status with which it is refused, in the vendor's own words.
+    refused: dict[str, int] = field(default_factory=dict)
+    # The key is revoked after so many more answers.
+    answers_left: int | None = None
+    # Prices have digits below a millionth of a cent, and each row of analytics is rounded to it by itself.
+    rounds_rows: bool = False
+    # What becomes of each row of analytics before it is shown: other types, other forms of the same amount.
+    edit_row: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     # Fields nobody has documented.
     extra_fields: bool = False
+    # What errors say besides their message: servers repeat what they should not.
+    error_says: str = ""
 
 
 class AnthropicAPI:
@@ -137,7 +168,7 @@ class AnthropicAPI:
             if self._switches.extra_fields:
                 body = {**body, "undocumented_field": {"since": "tomorrow"}}
         except _Refused as refused:
-            error: dict[str, Any] = {"type": refused.kind, "message": refused.message}
+            error: dict[str, Any] = {"type": refused.kind, "message": refused.message + self._switches.error_says}
             if refused.code:
                 error["details"] = {"error_code": refused.code}
             status, body = refused.status, {"type": "error", "error": error, "request_id": request_id}
@@ -154,9 +185,11 @@ class AnthropicAPI:
         answer = self._find(request)
         given = request.headers.get("x-api-key")
         bearer = request.headers.get("authorization")
-        if (given != self._key and bearer != f"Bearer {self._key}") or self._switches.unauthorized:
+        if (given != self._key and bearer != f"Bearer {self._key}") or self._switches.unauthorized or self._revoked():
             raise _Refused(401, "authentication_error", "invalid x-api-key")
         path = request.path.removeprefix(_ROOT)
+        if status := self._switches.refused.get(path.removeprefix("/")):
+            raise _Refused(status, *_WORDS[status])
         if path.startswith("/service_accounts"):
             raise _Refused(403, "permission_error", "Admin API keys may not list service accounts.")
         if self._switches.enterprise_key and not path.startswith(("/analytics/", "/users", "/invites", "/me")):
@@ -165,6 +198,12 @@ class AnthropicAPI:
         if request.headers.get("anthropic-version") not in ("2023-06-01", "2026-10-21"):
             raise _bad("anthropic-version: header is required")
         return answer(request)
+
+    def _revoked(self) -> bool:
+        left = self._switches.answers_left
+        if left is not None:
+            self._switches.answers_left = max(0, left - 1)
+        return left == 0
 
     def _find(self, request: Request) -> Callable[[Request], dict[str, Any]]:
         if request.method != "GET" or not request.path.startswith(f"{_ROOT}/"):
@@ -210,17 +249,20 @@ class AnthropicAPI:
         if cursor and self._switches.refreshes_while_paging:
             self._switches.refreshes_while_paging -= 1
             self._exports += 1
-        export = f"{_export_at(self._now()).isoformat()}#{self._exports}"
-        offset = 0
+        export = f"{self._export_at().isoformat()}#{self._exports}"
+        offset, turn = 0, 0
         if cursor:
-            asked, offset, of_export = _read_cursor(cursor)
+            asked, offset, of_export, turn = _read_cursor(cursor)
             if asked != query.fingerprint:
                 raise _bad("page: this cursor belongs to a request with other parameters")
             if of_export != export and self._switches.expire_cursors:
                 raise _Refused(
                     410, "invalid_request_error", "page: this cursor has expired because the data was refreshed"
                 )
-        if self._switches.empty_export or query.first >= _export_at(self._now()):
+            if of_export != export:
+                # Something new stands before the place where the old export was left: a row comes twice.
+                offset -= 1
+        if self._switches.empty_export or query.first >= self._export_at():
             return {
                 "data": [],
                 "has_more": False,
@@ -229,21 +271,44 @@ class AnthropicAPI:
                 "organization_id": self._organization_id,
             }
         combinations = self._project(query, family)
-        page = combinations[offset : offset + query.limit]
-        more = offset + query.limit < len(combinations)
+        size = min(query.limit, self._switches.page_rows)
+        if self._switches.paging == "empty pages" and turn % 2 == 0:
+            size = 0
+        page, following = combinations[offset : offset + size], offset + size
+        more = following < len(combinations)
+        if size and more and family in self._switches.drift_of:
+            # Never back to where this page began: it would not end.
+            following = max(following + self._switches.drift, offset + 1)
+        # Dropped from the page, not before it: a page may be short, or empty with more to come.
+        rows = [row for rows in page for row in rows if not (query.exclude_deleted and _is_deleted(row))]
         return {
-            # Dropped from the page, not before it: a page may be short, or empty with more to come.
-            "data": [row for rows in page for row in rows if not (query.exclude_deleted and _is_deleted(row))],
+            "data": [self._switches.edit_row(copy.deepcopy(row)) for row in rows] if self._switches.edit_row else rows,
             "has_more": more,
-            "next_page": _cursor(query.fingerprint, offset + query.limit, export) if more else None,
+            "next_page": self._next_page(_cursor(query.fingerprint, following, export, turn + 1), cursor)
+            if more
+            else None,
             # Each export reaches a little further than the one before.
-            "data_refreshed_at": _z(_export_at(self._now()) + timedelta(minutes=self._exports)),
+            "data_refreshed_at": _z(self._export_at() + timedelta(minutes=self._exports)),
             "organization_id": self._organization_id,
         }
 
+    def _next_page(self, following: str, current: str | None) -> str | None:
+        match self._switches.paging:
+            case "same cursor":
+                return current or following
+            case "no cursor":
+                return None
+            case _:
+                return following
+
+    def _export_at(self) -> datetime:
+        """What the data reaches to: every four hours, when the vendor is not behind."""
+        now = self._now() - self._switches.lag
+        return now.replace(hour=now.hour // 4 * 4, minute=0, second=0, microsecond=0)
+
     def _project(self, query: _Query, family: str) -> list[list[dict[str, Any]]]:
         """The rows of each combination, in the order asked for."""
-        name = f"{query.fingerprint}/{_export_at(self._now()).isoformat()}"
+        name = f"{query.fingerprint}/{self._export_at().isoformat()}/{self._switches.rounds_rows}"
         if name in self._projections:
             return self._projections[name]
         groups: dict[tuple[Any, ...], list[Usage]] = defaultdict(list)
@@ -263,7 +328,7 @@ class AnthropicAPI:
                 "ending_at": _z(bucket + query.bucket if query.bucket else query.end),
             }
             rows = (
-                _cost_rows(bounds, group, pieces, query.fan_out)
+                _cost_rows(bounds, group, pieces, query.fan_out, self._amount)
                 if family == "cost"
                 else [_usage_row(bounds, group, pieces)]
             )
@@ -276,8 +341,12 @@ class AnthropicAPI:
             self._projections.popitem(last=False)
         return result
 
+    def _amount(self, microcents: int) -> str:
+        # A third of a ten thousandth more: no row is a whole number of millionths any longer.
+        return _cents(round(Fraction(microcents * 30_001, 30_000)) if self._switches.rounds_rows else microcents)
+
     def _visible(self, first: datetime, end: datetime) -> Iterable[Usage]:
-        end = min(end, _export_at(self._now()))
+        end = min(end, self._export_at())
         day = first.date()
         while datetime(day.year, day.month, day.day, tzinfo=UTC) < end:
             yield from (piece for piece in self._ledger.usage(day) if first <= piece.at < end)
@@ -438,7 +507,7 @@ class AnthropicAPI:
         rows = [self._code_row(day, actor, terminal, pieces) for (actor, terminal), pieces in sorted(records.items())]
         offset = 0
         if cursor := request.one("page"):
-            asked, offset, _ = _read_cursor(cursor)
+            asked, offset, *_ = _read_cursor(cursor)
             if asked != f"claude_code/{day}":
                 raise _bad("page: this cursor belongs to a request with other parameters")
         more = offset + limit < len(rows)
@@ -531,8 +600,9 @@ class AnthropicAPI:
         return [
             self._api_key(key, classic=classic)
             for key in self._ledger.organisation.keys
-            # An unfiltered list leaves the archived ones out.
-            if (key.status == status if status else key.status != "archived")
+            # An unfiltered list leaves the archived ones out; a deleted one is in none.
+            if not key.deleted
+            and (key.status == status if status else key.status != "archived")
             and creator in (None, key.created_by)
             and workspace in (None, key.workspace_id)
         ]
@@ -765,7 +835,11 @@ def _dimension(piece: Usage, name: str) -> Any:
 
 
 def _cost_rows(
-    bounds: dict[str, str], group: dict[str, Any], pieces: Sequence[Usage], fan_out: Sequence[str]
+    bounds: dict[str, str],
+    group: dict[str, Any],
+    pieces: Sequence[Usage],
+    fan_out: Sequence[str],
+    amount: Callable[[int], str],
 ) -> list[dict[str, Any]]:
     sums: dict[tuple[str | None, str | None], list[int]] = {}
     for piece in pieces:
@@ -783,8 +857,8 @@ def _cost_rows(
             **bounds,
             "group": {**group, "cost_type": cost_type, "token_type": token_type},
             "cost": {
-                "amount": _cents(billed),
-                "list_amount": _cents(listed),
+                "amount": amount(billed),
+                "list_amount": amount(listed),
                 "currency": "USD",
                 "requests": None if fan_out else sum(piece.requests for piece in pieces),
             },
@@ -877,21 +951,17 @@ def _instant(text: str | None, name: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _cursor(fingerprint: str, offset: int, export: str) -> str:
-    content = json.dumps([fingerprint, offset, export]).encode()
+def _cursor(fingerprint: str, offset: int, export: str, turn: int = 0) -> str:
+    content = json.dumps([fingerprint, offset, export, turn]).encode()
     return "page_" + base64.urlsafe_b64encode(content).decode()
 
 
-def _read_cursor(cursor: str) -> tuple[str, int, str]:
+def _read_cursor(cursor: str) -> tuple[str, int, str, int]:
     try:
-        fingerprint, offset, export = json.loads(base64.urlsafe_b64decode(cursor.removeprefix("page_")))
+        fingerprint, offset, export, turn = json.loads(base64.urlsafe_b64decode(cursor.removeprefix("page_")))
     except (ValueError, TypeError):
         raise _bad("page: invalid cursor") from None
-    return fingerprint, offset, export
-
-
-def _export_at(now: datetime) -> datetime:
-    return now.replace(hour=now.hour // 4 * 4, minute=0, second=0, microsecond=0)
+    return fingerprint, offset, export, turn
 
 
 def _floor(moment: datetime, bucket: timedelta) -> datetime:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import calendar
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -114,14 +114,18 @@ class _Charge:
     email: str | None
 
 
+Amendment = Callable[[list[Usage]], list[Usage]]
+
+
 @dataclass
 class Ledger:
-    """All that happened. `factors` are days whose money a vendor has restated."""
+    """All that happened. `factors`: days whose money was restated; `amendments`: days that are better known now."""
 
     seed: int
     organisation: Organisation
     now: datetime
     factors: dict[date, Decimal] = field(default_factory=dict)
+    amendments: dict[date, Amendment] = field(default_factory=dict)
     _usage: dict[date, list[Usage]] = field(default_factory=dict)
     _events: dict[date, list[Event]] = field(default_factory=dict)
 
@@ -131,7 +135,7 @@ class Ledger:
         """Anthropic usage of the day, in order of time."""
         if day not in self._usage:
             made = sorted(self._make_usage(day), key=lambda piece: piece.at) if day >= FOUNDED else []
-            self._usage[day] = made
+            self._usage[day] = self.amendments.get(day, list)(made)
         return self._usage[day]
 
     def events(self, day: date) -> list[Event]:

@@ -182,6 +182,8 @@ class ApiKey:
     product: str = "messages_api"
     # Before this day the key acted as nobody, whatever the directory says today.
     bound_since: date = FOUNDED
+    # Gone from every list; what it has cost stays.
+    deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,10 @@ class Organisation:
     def replace_person(self, email: str, **changes: Any) -> None:
         """Changes one person."""
         self.people = [replace(p, **changes) if p.email == email else p for p in self.people]
+
+    def replace_key(self, name: str, **changes: Any) -> None:
+        """Changes one API key."""
+        self.keys = [replace(key, **changes) if key.name == name else key for key in self.keys]
 
 
 def identifier(seed: int, prefix: str, *parts: object) -> str:

@@ -94,6 +94,9 @@ RAW_COST_BY_ACTOR_TYPE = raw_table(
     "raw_anthropic_cost_by_actor_type", "Billed cost per type of actor, a second control (analytics/cost)."
 )
 RAW_USAGE = raw_table("raw_anthropic_usage", "Tokens and requests at the grain of the billed cost (analytics/usage).")
+RAW_USAGE_TOTAL = raw_table(
+    "raw_anthropic_usage_total", "Tokens of the day in one row, the control total (analytics/usage, ungrouped)."
+)
 RAW_COST_REPORT = raw_table(
     "raw_anthropic_cost_report", "The classic cost report's bucket of the day, an independent control (cost_report)."
 )
@@ -287,7 +290,7 @@ def _not_exposed(failure: Failure, *, of_key: bool = True) -> NotExposed | None:
     return NotExposed(f"{failure.endpoint}: {failure.detail}") if meant else None
 
 
-# --- Usage and cost analytics: five queries of one window, one watermark ------------------------------------------
+# --- Usage and cost analytics: six queries of one window, one watermark ------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -303,12 +306,14 @@ class _Query:
 
 
 _TOTAL = _Query(RAW_COST_TOTAL, "cost", ())
+_USAGE, _USAGE_TOTAL = _Query(RAW_USAGE, "usage", _FIVE), _Query(RAW_USAGE_TOTAL, "usage", ())
 _QUERIES = (
     _TOTAL,
     _Query(RAW_COST, "cost", _FIVE),
     _Query(RAW_COST_COMPONENTS, "cost", ("workspace_id", "model", "cost_type", "token_type")),
     _Query(RAW_COST_BY_ACTOR_TYPE, "cost", ("actor_type",)),
-    _Query(RAW_USAGE, "usage", _FIVE),
+    _USAGE,
+    _USAGE_TOTAL,
 )
 
 
@@ -319,13 +324,14 @@ class _DayOfQuery:
     records: list[bytes]
     amount_usd: Decimal = Decimal(0)
     list_amount_usd: Decimal = Decimal(0)
+    tokens: Decimal = Decimal(0)
     metered_tokens: Decimal = Decimal(0)
     problem: str | None = None
 
 
 @dataclass
 class _Window:
-    """What the five queries said of a window, all from one export of the vendor's data."""
+    """What the six queries said of a window, all from one export of the vendor's data."""
 
     watermark: datetime | None
     pages: dict[str, int]
@@ -336,7 +342,7 @@ class _Window:
 
 
 def _fetch_analytics(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
-    """The five queries of a window, as one: a refresh in the middle, or a 410, starts it again."""
+    """The six queries of a window, as one: a refresh in the middle, or a 410, starts it again."""
     for attempt in range(1, _RESTARTS + 1):
         try:
             window = _read_window(client, days)
@@ -394,16 +400,18 @@ def _file(window: _Window, query: _Query, record: bytes, days: DayRange) -> None
     found = window.days.setdefault((query.table.name, day), _DayOfQuery([]))
     found.records.append(record)
     try:
+        workspace_id = None
         if query.group_by == _FIVE:
             # Read again when the day is landed: whom the row names must be readable.
-            group = msgspec.json.decode(record, type=_Grouped).group
-            if not query.has_money:
-                tokens = msgspec.json.decode(record, type=_UsageRow).usage
-                for raw in (tokens.output_tokens, tokens.uncached_input_tokens, tokens.cache_read_input_tokens):
-                    number(raw)
-                total = number(tokens.total_tokens)
-                # Usage of Claude Enterprise has no workspace, and may be paid by seats.
-                found.metered_tokens += total if group.workspace_id else 0
+            workspace_id = msgspec.json.decode(record, type=_Grouped).group.workspace_id
+        if not query.has_money:
+            tokens = msgspec.json.decode(record, type=_UsageRow).usage
+            for raw in (tokens.output_tokens, tokens.uncached_input_tokens, tokens.cache_read_input_tokens):
+                number(raw)
+            total = number(tokens.total_tokens)
+            found.tokens += total
+            # Usage of Claude Enterprise has no workspace, and may be paid by seats.
+            found.metered_tokens += total if workspace_id else 0
         if query.has_money:
             money = msgspec.json.decode(record, type=_CostRow).cost
             if money.currency != "USD":
@@ -416,7 +424,7 @@ def _file(window: _Window, query: _Query, record: bytes, days: DayRange) -> None
 
 def _judge(window: _Window, day: date) -> Iterator[PulledDay | RefusedDay]:
     """The day's tables, or the reason why the day must not replace what is held."""
-    reason = _reason_to_refuse(window, day)
+    reason, own_reason = _reason_to_refuse(window, day), _reason_to_refuse_tokens(window, day)
     incomplete = None
     if window.watermark is not None and window.watermark < end_of(day):
         incomplete = (
@@ -426,7 +434,7 @@ def _judge(window: _Window, day: date) -> Iterator[PulledDay | RefusedDay]:
     for query in _QUERIES:
         found = window.of(query, day)
         # What is wrong with the tokens is not wrong with the bill.
-        own = None if query.has_money else _unreadable(window, query, day)
+        own = None if query.has_money else own_reason
         if reason or own:
             yield RefusedDay(query.table, day, reason or own or "")
         else:
@@ -467,6 +475,19 @@ def _reason_to_refuse(window: _Window, day: date) -> str | None:
                     f"the rows of {query.table.name} add up to ${ours} {what}, Anthropic's own total of the day is "
                     f"${theirs}. What was held is kept; run the day again, and report it if it stays."
                 )
+    return None
+
+
+def _reason_to_refuse_tokens(window: _Window, day: date) -> str | None:
+    for query in (_USAGE, _USAGE_TOTAL):
+        if problem := _unreadable(window, query, day):
+            return problem
+    ours, theirs = window.of(_USAGE, day).tokens, window.of(_USAGE_TOTAL, day).tokens
+    if ours != theirs:
+        return (
+            f"the rows of {RAW_USAGE.name} add up to {ours:,} tokens, Anthropic's own total of the day is {theirs:,}. "
+            "What was held is kept; run the day again, and report it if it stays."
+        )
     return None
 
 
@@ -609,6 +630,15 @@ PRODUCTS = frozenset(
 )  # fmt: skip
 
 ACTOR_TYPES = frozenset({"api_actor", "federated_actor", "service_account_actor", "user_actor"})
+
+# What money can be for: types of cost, and of the tokens among them.
+COMPONENTS = frozenset(
+    {
+        "code_execution", "session_usage", "web_search",
+        "cache_creation.ephemeral_1h_input_tokens", "cache_creation.ephemeral_5m_input_tokens",
+        "cache_read_input_tokens", "output_tokens", "uncached_input_tokens",
+    }
+)  # fmt: skip
 
 _GROUP_FIELDS = fields(
     "starting_at ending_at",

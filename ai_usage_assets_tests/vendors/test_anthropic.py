@@ -47,12 +47,12 @@ def pulled(client: Anthropic, name: str, days: DayRange = DAYS) -> list[PulledDa
     return [day for day in found if isinstance(day, PulledDay)]
 
 
-def test_five_queries_of_one_export(client: Anthropic, simulator: Simulator) -> None:
-    """Cost by five dimensions, its three controls and usage come for every day, with one watermark."""
+def test_six_queries_of_one_export(client: Anthropic, simulator: Simulator) -> None:
+    """Cost by five dimensions, its three controls, usage and its total come for every day, with one watermark."""
     found = pulled(client, "anthropic_analytics")
     assert Counter(day.table.name for day in found) == dict.fromkeys(
         ("raw_anthropic_cost_total", "raw_anthropic_cost", "raw_anthropic_cost_components",
-         "raw_anthropic_cost_by_actor_type", "raw_anthropic_usage"), 3,
+         "raw_anthropic_cost_by_actor_type", "raw_anthropic_usage", "raw_anthropic_usage_total"), 3,
     )  # fmt: skip
     assert {day.watermark for day in found} == {datetime(2026, 11, 20, 12, tzinfo=UTC)}
     truth = simulator.ledger.anthropic_cost_usd(DAYS.first, DAYS.last)
@@ -108,7 +108,7 @@ def test_a_window_that_never_holds_still_is_refused(client: Anthropic, simulator
     simulator.switches.anthropic.refreshes_while_paging = 1000
     found = fetch(client, "anthropic_analytics", DayRange(date(2026, 10, 20), date(2026, 11, 18)))
     assert all(isinstance(day, RefusedDay) and "refreshed its data" in day.reason for day in found)
-    assert len(found) == 5 * 30
+    assert len(found) == 6 * 30
 
 
 def test_an_export_without_watermark_is_no_result(client: Anthropic, simulator: Simulator) -> None:
@@ -263,9 +263,9 @@ def test_what_is_wrong_with_tokens_is_not_wrong_with_the_bill() -> None:
     """A count that cannot be read refuses the usage of the day, and the bill lands; a count such as 12.0 is a count."""
     bill = _page([_cost("500")])
     found = _scripted(bill, bill, bill, bill, _page([_metered(total_tokens="many")]))
-    assert [type(day) for day in found] == [PulledDay] * 4 + [RefusedDay]
+    assert [type(day) for day in found] == [PulledDay] * 4 + [RefusedDay] * 2
     found = _scripted(bill, bill, bill, bill, _page([_metered(total_tokens=12.0)]))
-    assert [type(day) for day in found] == [PulledDay] * 5
+    assert [type(day) for day in found] == [PulledDay] * 6
 
 
 @pytest.mark.parametrize("group", [{"actor": "user_1"}, {"actor": {"email_address": 5}}, None])

@@ -1,0 +1,583 @@
+"""Anthropic's bad days, through the real job: what lands, what stays, what is told, and that the next run heals.
+
+Belongs here: what this vendor can send or do (S1 to S21 of its contract). Does not: broken lines and servers
+(`test_transport`), or one client's answer to one page (`vendors/test_anthropic`).
+
+HELD is loaded before every test, NEXT often is not, and the vendor has restated both since, so that a fault that let a
+single row through would be seen. A fault ends with both days equal to the ledger, to the last digit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ai_usage_assets.simulator import Simulator
+from ai_usage_assets.simulator.ledger import Actor, Usage
+from ai_usage_assets_tests.conftest import HELD, NOW, Company, make_company
+from ai_usage_assets_tests.faults.conftest import (
+    ANALYTICS,
+    DAYS,
+    NEXT,
+    Fault,
+    assert_kept_then_healed,
+    assert_whole,
+    days_of,
+    held,
+    mend,
+    restate,
+    said,
+    turn,
+)
+
+Edit = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+# --- what the vendor may do, and a run takes in its stride --------------------------------------------------------
+
+
+def _amounts(form: Callable[[Decimal], Any]) -> Edit:
+    """The same amounts, written otherwise."""
+
+    def edit(row: dict[str, Any]) -> dict[str, Any]:
+        for name in ("amount", "list_amount"):
+            if "cost" in row:
+                row["cost"][name] = form(Decimal(row["cost"][name]))
+        return row
+
+    return edit
+
+
+def _counts(form: Callable[[int], Any]) -> Edit:
+    """The same counts, written otherwise."""
+
+    def edit(row: dict[str, Any]) -> dict[str, Any]:
+        for part in (row.get("usage", {}), row.get("usage", {}).get("cache_creation", {}), row.get("cost", {})):
+            for name, value in part.items():
+                if isinstance(value, int):
+                    part[name] = form(value)
+        return row
+
+    return edit
+
+
+def _in_mumbai(row: dict[str, Any]) -> dict[str, Any]:
+    """The same instants, as a clock there shows them."""
+    for name in ("starting_at", "ending_at"):
+        moment = datetime.fromisoformat(row[name]) + timedelta(hours=5, minutes=30)
+        row[name] = moment.replace(tzinfo=None).isoformat() + "+05:30"
+    return row
+
+
+HARMLESS: dict[str, dict[str, Any]] = {
+    "S1 twenty rows a page": {"page_rows": 20},
+    "S2 empty pages between full ones": {"page_rows": 20, "paging": "empty pages"},
+    "S5 a refresh that expires the cursor": {"page_rows": 20, "refreshes_while_paging": 1},
+    "S5 a refresh that leaves the cursor": {"page_rows": 20, "refreshes_while_paging": 2, "expire_cursors": False},
+    "S12 fields nobody has documented": {"extra_fields": True, "edit_row": lambda row: {**row, "carbon_grams": 1.5}},
+    "S13 amounts without zeros at the end": {"edit_row": _amounts(lambda cents: f"{cents.normalize():f}")},
+    "S13 amounts of thirty digits": {"edit_row": _amounts(lambda cents: f"{cents:.24f}")},
+    "S13 amounts as numbers": {"edit_row": _amounts(float)},
+    "S13 amounts with an exponent": {"edit_row": _amounts(lambda cents: f"{cents.scaleb(2):f}e-2")},
+    "D5 counts that become fractions": {"edit_row": _counts(float)},
+    "D5 counts that become texts": {"edit_row": _counts(str)},
+    "instants of another time zone": {"edit_row": _in_mumbai},
+}
+
+
+@pytest.mark.parametrize("switches", HARMLESS.values(), ids=HARMLESS)
+def test_what_a_run_takes_in_its_stride(ailing: Company, switches: dict[str, Any]) -> None:
+    """Odd but honest answers land whole, with nothing lost, doubled or rounded."""
+    restate(ailing)
+    turn(ailing, anthropic=switches)
+    result = ailing.run(HELD, NEXT, lane=ANALYTICS)
+    assert result.success, said(result)
+    assert_whole(ailing, *DAYS)
+    assert ailing.simulator.switches.anthropic.refreshes_while_paging == 0
+    mend(ailing)
+
+
+def test_fields_nobody_has_documented_are_told(holding: Company) -> None:
+    """S12: a field that is new is kept with its record, and named with how many records have it."""
+    turn(holding, anthropic={"edit_row": lambda row: {**row, "carbon_grams": 1.5}})
+    result = holding.run(NEXT, lane=ANALYTICS)
+    assert result.success
+    assert "new field 'carbon_grams' in " in result.failed_checks()["raw_anthropic_cost.known_fields"]
+    assert all('"carbon_grams":1.5' in row["payload"] for row in held(holding) if row["usage_date"] == DAYS[1])
+
+
+def test_a_kind_of_tokens_that_is_gone_is_told(holding: Company) -> None:
+    """Counts that are no longer sent are not taken for zero in silence: the kinds miss the total, and it is said."""
+
+    def edit(row: dict[str, Any]) -> dict[str, Any]:
+        row.get("usage", {}).pop("cache_creation", None)
+        return row
+
+    turn(holding, anthropic={"edit_row": edit})
+    result = holding.run(NEXT, lane=ANALYTICS)
+    assert result.success
+    told = result.failed_checks()["raw_anthropic_usage.kinds_add_up"]
+    tokens = sum(sum(piece.tokens) for piece in holding.simulator.ledger.usage(DAYS[1]))
+    assert f"{NEXT}: {tokens:,} tokens in all" in told
+    mend(holding)
+    assert holding.run(NEXT, lane=ANALYTICS).failed_checks() == {}
+
+
+def test_pages_are_longer_than_asked_for(holding: Company) -> None:
+    """S3: rows that the vendor does not count towards the limit are all landed."""
+    turn(holding, anthropic={"page_rows": 5})
+    assert holding.run(NEXT, lane=ANALYTICS).success
+    entry = days_of(holding, "raw_anthropic_cost_components")[NEXT]
+    assert entry["records"] > 5 * entry["pages"]
+    assert_whole(holding, DAYS[1])
+
+
+def test_rows_that_look_alike_are_all_counted(holding: Company) -> None:
+    """S4: identities that cannot be shown have equal rows; both are held, and a day read again doubles neither."""
+    twins = (
+        "SELECT MAX(n) AS most FROM (SELECT COUNT(*) AS n FROM ai_usage.stg_anthropic_cost WHERE usage_date = @day "
+        "GROUP BY principal_type, principal_id, api_key_id, workspace_id, model, product) AS found"
+    )
+    assert holding.rows(twins, day=DAYS[0]) == [{"most": 2}]
+    before = held(holding)
+    assert holding.run(HELD, lane=ANALYTICS).success
+    assert held(holding) == before
+    assert_whole(holding, DAYS[0])
+
+
+def test_rows_rounded_each_by_itself(holding: Company) -> None:
+    """Where each row is rounded, details and total part by less than a row's rounding each, and land as they are."""
+    turn(holding, anthropic={"rounds_rows": True})
+    result = holding.run(NEXT, lane=ANALYTICS)
+    assert result.success, said(result)
+    detail, total = (
+        holding.rows(
+            f"SELECT SUM(amount_usd) AS usd, COUNT(*) AS n FROM ai_usage.stg_anthropic_{name} WHERE usage_date = @day",
+            day=DAYS[1],
+        )[0]
+        for name in ("cost", "cost_total")
+    )
+    # Else this would prove nothing.
+    assert detail["usd"] != total["usd"]
+    assert abs(detail["usd"] - total["usd"]) <= detail["n"] * Decimal("1e-8")
+
+
+def test_money_given_back_and_nothing_at_all(holding: Company) -> None:
+    """S13: an adjustment below zero lowers the day, and a row of "0" is a row: both exact."""
+
+    def amendment(pieces: list[Usage]) -> list[Usage]:
+        adjusted = tuple((kind, token, -listed, -billed) for kind, token, listed, billed in pieces[0].components)
+        back = replace(pieces[0], product="adjustments", components=adjusted, tokens=(0, 0, 0, 0, 0), web_searches=0)
+        return [*pieces, back, replace(pieces[1], product="free_tier", components=())]
+
+    holding.simulator.amend(DAYS[1], amendment)
+    turn(holding, anthropic={"edit_row": _amounts(lambda cents: f"{cents.normalize():f}")})
+    result = holding.run(NEXT, lane=ANALYTICS)
+    assert result.success, said(result)
+    assert_whole(holding, DAYS[1])
+    found = holding.rows(
+        "SELECT JSON_VALUE(payload, '$.cost.amount') AS amount FROM ai_usage.raw_anthropic_cost "
+        "WHERE usage_date = @day AND JSON_VALUE(payload, '$.group.product') IN ('adjustments', 'free_tier')",
+        day=DAYS[1],
+    )
+    assert [row["amount"] == "0" for row in found].count(True) == 1
+    assert [Decimal(row["amount"]) < 0 for row in found].count(True) == 1
+
+
+# --- what the vendor may not do: nothing of it replaces what is held ----------------------------------------------
+
+
+def _money(**changed: Any) -> Edit:
+    """Rows of the bill say something else of money."""
+
+    def edit(row: dict[str, Any]) -> dict[str, Any]:
+        if "cost" in row:
+            row["cost"] |= changed
+        return row
+
+    return edit
+
+
+_KEPT = "hat was held is kept"
+
+FAULTS = {
+    "S5 data that never holds still": Fault(
+        "refreshed its data during each of 3 attempts",
+        "run the day again in an hour",
+        {"page_rows": 20, "refreshes_while_paging": 1000},
+    ),
+    "S6 an empty export": Fault("data_refreshed_at is null", "run them again later", {"empty_export": True}),
+    "S10 a key that is refused, and repeated": Fault(
+        "answered 401",
+        "Check ANTHROPIC_ADMIN_KEY",
+        {"unauthorized": True, "error_says": f": {Simulator.ANTHROPIC_KEY} of ada@acme.test"},
+    ),
+    "S10 a key without the right": Fault(
+        "answered 403", "an Enterprise key with read:analytics", {"refused": {"analytics/cost": 403}}
+    ),
+    "a key that is revoked half way": Fault("answered 401", "Check ANTHROPIC_ADMIN_KEY", {"answers_left": 2}),
+    "an organisation that is not enrolled": Fault(
+        "answered 404", "ask Anthropic", {"refused": {"analytics/usage": 404}}
+    ),
+    "S19 a cursor that leads back": Fault(
+        "leads back to one that was already read", "report it to the vendor", {"page_rows": 20, "paging": "same cursor"}
+    ),
+    "more to come without a cursor": Fault(
+        "has_more is true but next_page is missing", "run again later", {"page_rows": 20, "paging": "no cursor"}
+    ),
+    "D12 pages that overlap": Fault("Anthropic's own total of the day is $", _KEPT, {"page_rows": 20, "drift": -3}),
+    "pages with a gap": Fault("Anthropic's own total of the day is $", _KEPT, {"page_rows": 20, "drift": 3}),
+    "S13 an amount that is no number": Fault("an amount is not a number", _KEPT, {"edit_row": _money(amount="12,50")}),
+    "an amount that is null": Fault("an amount is not a number", _KEPT, {"edit_row": _money(amount=None)}),
+    "another currency": Fault("not in USD", _KEPT, {"edit_row": _money(currency="EUR")}),
+    "instants as numbers": Fault(
+        "Expected `datetime`, got `int`", _KEPT, {"edit_row": lambda row: {**row, "starting_at": 1762732800000}}
+    ),
+    "a field that is gone": Fault(
+        "missing required field `group`",
+        _KEPT,
+        {"edit_row": lambda row: {name: value for name, value in row.items() if name != "group"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_fault_keeps_what_is_held_and_the_next_run_heals(ailing: Company, fault: Fault) -> None:
+    """Neither day is touched, it is said what is wrong and what to do, and the next run brings both whole."""
+    assert_kept_then_healed(ailing, fault)
+
+
+def test_a_bad_day_costs_no_other(holding: Company) -> None:
+    """One record that cannot be read refuses its own day, whole and alone; the day beside it lands."""
+
+    def edit(row: dict[str, Any]) -> dict[str, Any]:
+        return _money(amount="?")(row) if row["starting_at"].startswith(HELD) else row
+
+    restate(holding)
+    before = [row for row in held(holding) if row["usage_date"] == DAYS[0]]
+    turn(holding, anthropic={"edit_row": edit})
+    assert holding.run(HELD, NEXT, lane=ANALYTICS).success
+    entries = days_of(holding)
+    assert (entries[HELD]["status"], entries[NEXT]["status"]) == ("failed", "complete")
+    assert "an amount is not a number. Report it; what was held is kept" in entries[HELD]["message"]
+    assert [row for row in held(holding) if row["usage_date"] == DAYS[0]] == before
+    assert_whole(holding, DAYS[1])
+    mend(holding)
+    assert holding.run(HELD, NEXT, lane=ANALYTICS).success
+    assert_whole(holding, *DAYS)
+
+
+@pytest.mark.parametrize("drift", [-3, 3])
+def test_tokens_that_miss_their_total_cost_no_bill(holding: Company, drift: int) -> None:
+    """Pages of usage that overlap or leave a gap refuse the tokens of the day; its bill lands."""
+    turn(holding, anthropic={"page_rows": 20, "drift": drift, "drift_of": ("usage",)})
+    holding.run(NEXT, lane=ANALYTICS)
+    assert days_of(holding)[NEXT]["status"] == "complete"
+    entry = days_of(holding, "raw_anthropic_usage")[NEXT]
+    assert entry["status"] == "failed"
+    assert "tokens, Anthropic's own total of the day is" in entry["message"]
+    assert not [row for row in held(holding) if row["usage_date"] == DAYS[1] and row["name"].startswith("usage")]
+    mend(holding)
+    assert holding.run(NEXT, lane=ANALYTICS).success
+    assert_whole(holding, DAYS[1])
+
+
+def test_an_older_export_replaces_nothing(holding: Company) -> None:
+    """When the vendor's data suddenly ends before the day does, the whole day of an earlier run stays."""
+    before = held(holding)
+    turn(holding, anthropic={"lag": timedelta(days=10)})
+    assert not holding.run(HELD, lane=ANALYTICS).success
+    assert held(holding) == before
+    assert "reaches less far than in an earlier pull" in days_of(holding)[HELD]["message"]
+    mend(holding)
+    assert holding.run(HELD, lane=ANALYTICS).success
+    assert_whole(holding, DAYS[0])
+
+
+def test_cents_that_become_dollars_stop_the_line(holding: Company) -> None:
+    """A bill a hundred times too high, consistent in itself, is stopped by a check that says so and how much it is."""
+
+    def edit(row: dict[str, Any]) -> dict[str, Any]:
+        return _amounts(lambda cents: str(cents * 100))(row)
+
+    turn(holding, anthropic={"edit_row": edit})
+    result = holding.run(NEXT, lane="anthropic")
+    assert not result.success
+    usd = holding.simulator.ledger.anthropic_cost_usd(DAYS[1], DAYS[1])[DAYS[1]]
+    told = result.failed_checks()["raw_anthropic_cost.unit_sentinel"]
+    assert f"{NEXT}: ${usd * 100:,.2f}, but" in told
+    assert f"the classic cost report says ${usd:,.2f}" in told
+    assert "Check whether the vendor changed the unit" in told
+    mend(holding)
+    assert holding.run(NEXT, lane="anthropic").success
+    assert_whole(holding, DAYS[1])
+
+
+# --- a right that is missing, an endpoint that is ill: the others go on -------------------------------------------
+
+# Path: the status it answers, the table it fills, how that ends, and what is said.
+ENDPOINTS = {
+    "cost_report": (403, "cost_report", "not_exposed", "does not have permission"),
+    "usage_report/claude_code": (404, "claude_code", "not_exposed", "Not found"),
+    "api_keys": (401, "api_keys", "failed", "Check ANTHROPIC_ADMIN_KEY"),
+    # S11: the endpoint that was seen to be ill for a day groups by RBAC, and is not asked at all; any may be.
+    "workspaces": (503, "workspaces", "failed", "not ready yet; try again later after 6 attempts"),
+}
+
+
+def test_endpoints_refuse_and_the_others_go_on(holding: Company) -> None:
+    """What an endpoint keeps back is told for its own table; the bill lands, and the next run has all."""
+    turn(holding, anthropic={"refused": {path: status for path, (status, *_) in ENDPOINTS.items()}})
+    result = holding.run(NEXT, lane="anthropic")
+    assert set(result.failures()) == {"anthropic_api_keys", "anthropic_workspaces"}
+    assert_whole(holding, DAYS[1])
+
+    def entries() -> dict[str, dict[str, Any]]:
+        rows = holding.rows(
+            "SELECT * FROM ai_usage.ops_asset_days WHERE vendor = 'anthropic' AND usage_date IN (@day, @today)",
+            day=DAYS[1],
+            today=holding.simulator.now.date(),
+        )
+        return {row["asset"].removeprefix("raw_anthropic_"): row for row in rows}
+
+    ended = {name: entry["status"] for name, entry in entries().items() if entry["status"] != "complete"}
+    assert ended.pop("workspace_members") == "failed"
+    assert ended == {name: status for _, name, status, _ in ENDPOINTS.values()}
+    for _, name, _, words in ENDPOINTS.values():
+        assert words in entries()[name]["message"]
+    mend(holding)
+    assert holding.run(NEXT, lane="anthropic").success
+    assert {entry["status"] for entry in entries().values()} == {"complete"}
+
+
+# --- the vendor knows better afterwards ---------------------------------------------------------------------------
+
+
+def _of_another(pieces: list[Usage]) -> list[Usage]:
+    """The usage of one actor was another's; the first has none left, and the total is the same."""
+    first, other = [piece for piece in pieces if piece.actor and piece.actor.kind == "user" and not piece.api_key_id][
+        :2
+    ]
+    return [replace(p, actor=other.actor) if p.actor == first.actor and not p.api_key_id else p for p in pieces]
+
+
+def _of_another_workspace(pieces: list[Usage]) -> list[Usage]:
+    one, other = sorted({piece.workspace_id for piece in pieces})[:2]
+    return [replace(piece, workspace_id=other) if piece.workspace_id == one else piece for piece in pieces]
+
+
+def _late(pieces: list[Usage]) -> list[Usage]:
+    return [*pieces, *(replace(piece, at=piece.at.replace(hour=23)) for piece in pieces[:5])]
+
+
+CORRECTIONS = {
+    "S7 rows vanish": lambda pieces: pieces[4:],
+    "S7 every other row vanishes": lambda pieces: pieces[::2],
+    "a row moves to another actor": _of_another,
+    "rows move to another workspace": _of_another_workspace,
+    "events arrive late": _late,
+}
+
+
+@pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
+def test_a_corrected_day_is_replaced_whole(holding: Company, correction: Callable[[list[Usage]], list[Usage]]) -> None:
+    """Rows that vanished leave no ghost, what moved is counted once where it is now, and both totals are kept."""
+    old = days_of(holding)[HELD]
+    holding.simulator.amend(DAYS[0], correction)
+    result = holding.run(HELD, lane=ANALYTICS)
+    assert result.success, said(result)
+    assert_whole(holding, DAYS[0])
+    places: dict[tuple[str | None, str | None, str | None], Decimal] = defaultdict(Decimal)
+    for piece in holding.simulator.ledger.usage(DAYS[0]):
+        actor = piece.actor.id if piece.actor and piece.actor.kind != "unknown" else None
+        places[piece.workspace_id, piece.api_key_id, actor] += Decimal(piece.billed_microcents).scaleb(-8)
+    found = holding.rows(
+        "SELECT workspace_id, api_key_id, principal_id, SUM(amount_usd) AS usd FROM ai_usage.stg_anthropic_cost "
+        "WHERE usage_date = @day GROUP BY workspace_id, api_key_id, principal_id",
+        day=DAYS[0],
+    )
+    assert {(row["workspace_id"], row["api_key_id"], row["principal_id"]): row["usd"] for row in found} == places
+    new = days_of(holding)[HELD]
+    (noted,) = holding.rows("SELECT * FROM ai_usage.ops_restatements WHERE asset = 'raw_anthropic_cost'")
+    assert (noted["old_amount_usd"], noted["old_records"]) == (old["amount_usd"], old["records"])
+    assert (noted["new_amount_usd"], noted["new_records"]) == (new["amount_usd"], new["records"])
+
+
+def test_old_days_are_restated_up_and_down(company: Company) -> None:
+    """D2: a day of last week that falls and one of last month that rises both take their new total, once."""
+    fallen, risen = NOW.date() - timedelta(days=3), NOW.date() - timedelta(days=29)
+    for _ in range(2):
+        for day in (fallen, risen):
+            assert company.run(day.isoformat(), lane=ANALYTICS).success
+            assert_whole(company, day)
+        company.simulator.revise(fallen, Decimal("0.5"))
+        company.simulator.revise(risen, Decimal("1.5"))
+    noted = company.rows("SELECT DISTINCT usage_date FROM ai_usage.ops_restatements WHERE asset = 'raw_anthropic_cost'")
+    assert {row["usage_date"] for row in noted} == {fallen, risen}
+
+
+# --- the clock and the calendar -----------------------------------------------------------------------------------
+
+
+def test_half_a_minute_past_midnight(tmp_path: Path) -> None:
+    """A run before yesterday is counted lands what there is and says that it is not whole; a later one mends it."""
+    with make_company(tmp_path / "w.duckdb", now=datetime(2026, 11, 12, 0, 0, 30, tzinfo=UTC)) as company:
+        turn(company, anthropic={"lag": timedelta(hours=5)})
+        company.run(NEXT, lane="anthropic")
+        entry = days_of(company)[NEXT]
+        assert (entry["status"], entry["completed_at"]) == ("incomplete", None)
+        assert "reaches only to 2026-11-11T16:00:00Z" in entry["message"]
+        assert "Run the day again later" in entry["message"]
+        # S15: what the classic report refuses, and any day that is not over, was never asked for.
+        asked = [request for _, request in company.simulator.requests if request.one("ending_at")]
+        assert {request.one("ending_at") for request in asked} == {"2026-11-12T00:00:00Z"}
+        # S17, S18: whole UTC days, and no other way through a list than the documented one.
+        assert {request.one("starting_at") for request in asked} == {"2026-11-11T00:00:00Z"}
+        assert not any(request.one("offset") for _, request in company.simulator.requests)
+        company.simulator.now = datetime(2026, 11, 12, 6, tzinfo=UTC)
+        mend(company)
+        assert company.run(NEXT, lane="anthropic").success
+        assert_whole(company, DAYS[1])
+
+
+@pytest.fixture
+def _new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_new_york")
+def test_a_machine_that_changes_its_clock(company: Company) -> None:
+    """On the day of 25 hours where the machine stands, the day that is asked for and landed is the vendor's, of 24."""
+    day = date(2026, 11, 1)
+    assert company.run(day.isoformat(), lane=ANALYTICS).success
+    asked = {(request.one("starting_at"), request.one("ending_at")) for _, request in company.simulator.requests}
+    assert asked == {("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z")}
+    assert_whole(company, day)
+
+
+@pytest.mark.parametrize(
+    ("now", "beyond", "first"),
+    [
+        (datetime(2026, 12, 31, 14, tzinfo=UTC), date(2025, 12, 31), date(2026, 1, 1)),
+        (datetime(2027, 2, 10, 14, tzinfo=UTC), date(2026, 2, 10), date(2026, 2, 11)),
+    ],
+    ids=["the first day there is", "365 days back"],
+)
+def test_the_edges_of_what_the_vendor_answers(tmp_path: Path, now: datetime, beyond: date, first: date) -> None:
+    """S20: a day out of reach is told as such and never asked for; the first day within reach is landed."""
+    with make_company(tmp_path / "w.duckdb", now=now) as company:
+        result = company.run(beyond.isoformat(), first.isoformat(), lane=ANALYTICS, start_date=date(2025, 12, 1))
+        assert result.success, said(result)
+        states = {day: entry["status"] for day, entry in days_of(company).items()}
+        assert states == {beyond.isoformat(): "not_exposed", first.isoformat(): "complete"}
+        assert {request.one("starting_at") for _, request in company.simulator.requests} == {f"{first}T00:00:00Z"}
+        assert_whole(company, first)
+
+
+# --- all the way to finance ---------------------------------------------------------------------------------------
+
+ATTRIBUTED = (
+    "SELECT api_key_id, workspace_id, person_email, team, cost_center, attribution_method, SUM(amount_usd) AS usd "
+    "FROM ai_usage.fct_cost_daily WHERE vendor = 'anthropic' AND usage_date = @day "
+    "GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"
+)
+
+
+def test_who_is_gone_still_has_what_they_spent(holding: Company) -> None:
+    """S14: a key archived, two deleted, a user removed, their account forgotten: all keep the money of their days."""
+    simulator, organisation = holding.simulator, holding.simulator.organisation
+    before = holding.rows(ATTRIBUTED, day=DAYS[0])
+    organisation.replace_key("shared-sandbox", status="archived")
+    for name in ("growth-experiment", "support-bot-prod"):
+        organisation.replace_key(name, deleted=True)
+    spenders = {piece.actor.id for piece in simulator.ledger.usage(DAYS[0]) if piece.actor}
+    removed, forgotten = [person.email for person in organisation.people if person.user_id in spenders][:2]
+    simulator.now += timedelta(days=1)
+    simulator.remove_person(removed, NOW.date())
+    simulator.remove_person(forgotten, NOW.date(), forgotten=True)
+    result = holding.run(HELD)
+    assert result.success, said(result)
+    shown = "\n".join(row["payload"] for row in held(holding) if row["name"] == "cost")
+    assert '"email_address":null,"name":"Deleted User","deleted":true' in shown
+    assert holding.rows(ATTRIBUTED, day=DAYS[0]) == before
+    # S16: the default workspace is NULL in the classic report and has an id elsewhere; both are one.
+    assert "raw_anthropic_cost_report.classic_agrees" not in result.failed_checks()
+    assert_whole(holding, DAYS[0])
+
+
+def _news(pieces: list[Usage]) -> list[Usage]:
+    """What the vendor may bring on any morning."""
+    user = next(piece for piece in pieces if piece.actor and piece.actor.kind == "user")
+    key = next(piece for piece in pieces if piece.api_key_id and piece.service_tier == "standard")
+    account = next(piece.actor for piece in pieces if piece.actor and piece.actor.kind == "service_account")
+    return [
+        *_of_another(pieces),
+        # S12: names nobody knows yet.
+        replace(user, product="claude_for_toasters"),
+        replace(user, model="claude-sonata-7"),
+        replace(user, components=(("data_transfer", None, 7_000_000, 6_300_000),), tokens=(0, 0, 0, 0, 0)),
+        # D13: requests that were blocked have tokens and cost nothing.
+        replace(user, components=(), tokens=(90_000, 0, 0, 0, 40)),
+        # Priority Tier, which the classic report leaves out.
+        *(replace(key, service_tier="priority") for _ in range(9)),
+        # A workload of another cloud, and a service account without a key.
+        replace(key, actor=Actor("federated", "repo:acme/site"), api_key_id=None),
+        replace(key, actor=account, api_key_id=None),
+    ]
+
+
+def holding_account(pieces: list[Usage]) -> str:
+    """A service account that the sheet knows."""
+    return next(piece.actor.id for piece in pieces if piece.actor and piece.actor.kind == "service_account")
+
+
+def test_a_morning_of_news_reaches_finance_whole(holding: Company) -> None:
+    """S7, S12, D6, D11, D13, D14: what is new, moved, blocked or unpriced is counted once, attributed, and told."""
+    one_row = "SELECT * FROM ai_usage.fct_cost_daily LIMIT 1"
+    columns = list(holding.rows(one_row)[0])
+    holding.simulator.amend(DAYS[0], _news)
+
+    def shouted(row: dict[str, Any]) -> dict[str, Any]:
+        actor = row["group"]["actor"]
+        if actor and actor.get("email_address"):
+            actor["email_address"] = actor["email_address"].upper()
+        return row
+
+    turn(holding, anthropic={"edit_row": shouted})
+    result = holding.run(HELD)
+    assert result.success, said(result)
+    assert_whole(holding, *DAYS[:1])
+    told = result.failed_checks()
+    assert "product 'claude_for_toasters': $" in told["fct_anthropic_cost_daily.known_products"]
+    assert "model 'claude-sonata-7': $" in told["fct_anthropic_cost_daily.priced_models"]
+    assert "component 'data_transfer': $0.06" in told["raw_anthropic_cost_components.known_components"]
+    assert "lacks Priority Tier" in told["raw_anthropic_cost_report.classic_agrees"]
+    ledger = holding.simulator.ledger
+    found = holding.rows(
+        "SELECT cost_center, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
+        "WHERE cost_basis = 'billed' AND usage_date = @day GROUP BY cost_center",
+        day=DAYS[0],
+    )
+    truth = ledger.spend_by_cost_center(DAYS[0], DAYS[0], nameless=holding.simulator.removed_emails)
+    assert {row["cost_center"]: row["usd"] for row in found} == truth
+    (tokens,) = holding.rows(
+        "SELECT SUM(uncached_input_tokens) AS a, SUM(cache_write_5m_tokens) AS b, SUM(cache_write_1h_tokens) AS c, "
+        "SUM(cache_read_tokens) AS d, SUM(output_tokens) AS e FROM ai_usage.fct_tokens_daily "
+        "WHERE vendor = 'anthropic' AND usage_date = @day",
+        day=DAYS[0],
+    )
+    kinds = zip(*(piece.tokens for piece in ledger.usage(DAYS[0])), strict=True)
+    assert list(tokens.values()) == [sum(kind) for kind in kinds]
+    assert list(holding.rows(one_row)[0]) == columns
