@@ -24,11 +24,13 @@ from functools import cache
 from typing import Literal, NoReturn, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import httpcore
 import httpx
 import msgspec
 
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import is_loopback
+from ai_usage_assets.transport import BoundedTransport
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -85,8 +87,12 @@ class Patience:
     total_wait_seconds: float = 600.0
     # For a 429 that does not say how long: budgets of the vendors are per minute.
     rate_limit_wait_seconds: float = 60.0
-    # A body that drips in byte by byte keeps every single read alive; this ends the attempt all the same.
+    # An answer that drips in byte by byte keeps every single read alive; this ends the attempt all the same.
     attempt_seconds: float = 120.0
+
+
+# Of a simulated vendor: as many attempts, and no wait that it does not ask for.
+_UNPACED = Patience(first_wait_seconds=0.0, rate_limit_wait_seconds=0.0)
 
 
 @dataclass(frozen=True)
@@ -162,8 +168,8 @@ class Gateway:
     """Calls one vendor: one request at a time, no faster than its budgets, as patient as `patience`.
 
     `authorize` gives the credential headers and is called at the first request. `hint(status, path)` is the vendor's
-    own advice for a status. With `pacing` off, budgets are not kept (for servers on this machine); Retry-After always
-    is. Raises ValueError for a base URL that would send credentials in the clear.
+    own advice for a status. With `pacing` off (for servers on this machine), no budget is kept and nothing is waited
+    for but a Retry-After. Raises ValueError for a base URL that would send credentials in the clear.
     """
 
     def __init__(
@@ -190,22 +196,22 @@ class Gateway:
         self._credentials: dict[str, str] | None = None
         self._routes = [(endpoint, _pattern(endpoint.path)) for endpoint in endpoints]
         self._headers = dict(headers or {})
-        self._patience = patience or Patience()
+        self._patience = patience or (Patience() if pacing else _UNPACED)
         self._clock = clock or SystemClock()
         self._hint = hint or (lambda status, path: None)
         self._lock = threading.Lock()
         self._budgets = {_budget_of(e): _Budget(e.per_minute, self._clock) for e in endpoints} if pacing else {}
+        self._transport = BoundedTransport(base_url, _trusted())
         self._client = httpx.Client(
             base_url=base_url,
-            verify=_trusted(),
+            transport=self._transport,
             timeout=httpx.Timeout(
                 min(_READ_SECONDS, self._patience.attempt_seconds),
                 connect=min(_CONNECT_SECONDS, self._patience.attempt_seconds),
             ),
             # A redirect would carry the credentials elsewhere.
             follow_redirects=False,
-            # The proxies of this machine are for other machines.
-            trust_env=not is_loopback(base_url),
+            trust_env=False,
         )
 
     def close(self) -> None:
@@ -305,11 +311,11 @@ class Gateway:
             response, body = self._send(request)
         except _TooLarge:
             return _Problem(f"the answer is larger than {_BODY_BYTES // 1024**2} MiB", transient=False)
-        except (httpx.TimeoutException, TimeoutError) as error:
+        except httpcore.TimeoutException as error:
             return _Problem(f"no complete answer in time ({type(error).__name__})", transient=True)
-        except (httpx.DecodingError, httpx.RemoteProtocolError, httpx.ReadError) as error:
+        except _BROKEN_OFF as error:
             return _Problem(f"the answer broke off or is unreadable ({type(error).__name__})", transient=True)
-        except httpx.HTTPError as error:
+        except _NO_CONNECTION as error:
             return _Problem(f"no connection ({type(error).__name__})", transient=True)
         status = response.status_code
         request_id = response.headers.get("request-id") or response.headers.get("x-request-id")
@@ -338,8 +344,7 @@ class Gateway:
         return value, Answer(body, request_id, response.headers.get("date"))
 
     def _send(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-        # Not the clock that tests may turn: this one guards against the network.
-        deadline = time.monotonic() + self._patience.attempt_seconds
+        self._transport.begin_attempt(self._patience.attempt_seconds)
         response = self._client.send(request, stream=True)
         try:
             # Counted too, because a body may be small on the way and large when it is unpacked.
@@ -351,8 +356,6 @@ class Gateway:
                 size += len(piece)
                 if size > _BODY_BYTES:
                     raise _TooLarge
-                if time.monotonic() > deadline:
-                    raise TimeoutError
             return response, b"".join(pieces)
         finally:
             response.close()
@@ -417,6 +420,8 @@ _JSON = {"content-type": "application/json"}
 
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_BROKEN_OFF = (httpx.DecodingError, httpx.RemoteProtocolError, httpcore.RemoteProtocolError, httpcore.ReadError)
+_NO_CONNECTION = (httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError)
 
 
 @dataclass

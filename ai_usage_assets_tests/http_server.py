@@ -45,13 +45,13 @@ class Reply:
     """One answer, and how it goes wrong.
 
     `cut`: the connection ends in the middle of the body; `reset`: the same, rudely; `silent`: nothing is sent at all;
-    `drip`: the body comes byte by byte, for longer than a test should wait.
+    `drip`: the body comes byte by byte, for longer than a test should wait; `drip of headers`: they do.
     """
 
     status: int = 200
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
-    goes_wrong: Literal["", "cut", "reset", "silent", "drip"] = ""
+    goes_wrong: Literal["", "cut", "reset", "silent", "drip", "drip of headers"] = ""
     delay_seconds: float = 0.0
 
 
@@ -137,8 +137,12 @@ def serving(*replies: Reply) -> Iterator[Script]:
             self.send_response_only(reply.status)
             for name, value in {"date": formatdate(usegmt=True), **reply.headers}.items():
                 self.send_header(name, value)
-            if reply.goes_wrong == "drip":
-                self.end_headers()
+            if reply.goes_wrong.startswith("drip"):
+                if reply.goes_wrong == "drip":
+                    self.end_headers()
+                else:
+                    self.flush_headers()
+                    self.wfile.write(b"x-slow: ")
                 for _ in range(250):
                     if ended.wait(0.02):
                         break

@@ -63,7 +63,7 @@ def calling(
 ) -> Iterator[tuple[Gateway, Script, FakeClock]]:
     """A gateway to a server that answers from a script."""
     clock = FakeClock()
-    options = {"pacing": False, "clock": clock, **options}
+    options = {"pacing": False, "patience": Patience(), "clock": clock, **options}
     with serving(*replies) as script:
         gateway = Gateway("acme", script.url, authorize=authorize, endpoints=ENDPOINTS, **options)
         try:
@@ -457,9 +457,9 @@ def test_nobody_listens() -> None:
     assert caught.value.attempts == 6
 
 
-@pytest.mark.parametrize("kind", ["silent", "drip"])
+@pytest.mark.parametrize("kind", ["silent", "drip", "drip of headers"])
 def test_slow_servers_do_not_hold_a_run(kind: Any) -> None:
-    """Neither silence nor a body that drips in for ever lasts longer than an attempt may."""
+    """Neither silence nor headers or a body that drip in for ever last longer than an attempt may."""
     started = time.monotonic()
     failure, script, _ = failure_of(Reply(goes_wrong=kind), patience=Patience(max_attempts=2, attempt_seconds=0.1))
     assert type(failure) is TransientFailure
