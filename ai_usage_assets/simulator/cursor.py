@@ -66,9 +66,8 @@ class CursorSwitches:
     # The Teams plan has no billing groups.
     teams_plan: bool = False
     unauthorized: bool = False
-    # Path prefix -> how every request there is refused; `retry_after` goes with it.
+    # Path prefix -> how every request there is refused.
     refuse: dict[str, Refusal] = field(default_factory=dict)
-    retry_after: str | None = None
     # After so many more requests the key is revoked.
     key_good_for: int | None = None
     # Counts requests by endpoint in fixed windows of so many seconds (the vendor's last 60); None counts nothing.
@@ -120,7 +119,7 @@ class CursorAPI:
         """One answer."""
         refusal = next((kind for path, kind in self._switches.refuse.items() if request.path.startswith(path)), None)
         if refusal:
-            return self._refusal(refusal)
+            return _refusal(refusal)
         if self._is_beyond_limit(request.path):
             answer = Response(429, _ENCODER.encode({"code": "error", "message": "Rate limit exceeded"}))
             answer.headers["retry-after"] = f"{self._switches.window_seconds:g}"
@@ -131,15 +130,6 @@ class CursorAPI:
             kind = {400: {"error": "Bad Request"}, 404: {"error": "Not Found"}}.get(refused.status, {"code": "error"})
             status, body = refused.status, {**kind, "message": refused.message}
         return Response(status, _ENCODER.encode(body))
-
-    def _refusal(self, refusal: Refusal) -> Response:
-        status, body = _REFUSALS[refusal]
-        answer = Response(status, body if isinstance(body, bytes) else _ENCODER.encode(body))
-        if isinstance(body, bytes):
-            answer.headers["content-type"] = "text/html"
-        if self._switches.retry_after is not None:
-            answer.headers["retry-after"] = self._switches.retry_after
-        return answer
 
     def _is_beyond_limit(self, path: str) -> bool:
         seconds = self._switches.window_seconds
@@ -510,6 +500,13 @@ class CursorAPI:
             "tabMostUsedExtension": ".py" if events else None,
             "clientVersion": "3.2.1" if events else None,
         }
+
+
+def _refusal(refusal: Refusal) -> Response:
+    status, body = _REFUSALS[refusal]
+    if isinstance(body, bytes):
+        return Response(status, body, {"content-type": "text/html"})
+    return Response(status, _ENCODER.encode(body))
 
 
 def _as_it_is(value: Any) -> Any:

@@ -54,9 +54,8 @@ class SheetsSwitches:
 
     # The sheet is not shared with whoever asks.
     not_shared: bool = False
-    # Statuses of the next answers, before it works again; 502 is a page for people. `retry_after` goes with them.
+    # Statuses of the next answers, before it works again; 502 is a page for people.
     failing: list[int] = field(default_factory=list)
-    retry_after: str | None = None
 
 
 class SheetsAPI:
@@ -70,21 +69,12 @@ class SheetsAPI:
     def handle(self, request: Request) -> Response:
         """One answer."""
         if self._switches.failing:
-            return self._failure(self._switches.failing.pop(0))
+            return _failure(self._switches.failing.pop(0))
         try:
             status, body = 200, self._route(request)
         except _Refused as refused:
             status, body = refused.status, _error(refused.status, refused.message)
         return Response(status, msgspec.json.encode(body))
-
-    def _failure(self, status: int) -> Response:
-        if status in _STATUS:
-            answer = Response(status, msgspec.json.encode(_error(status, _SAID[status])))
-        else:
-            answer = Response(status, _PAGE, {"content-type": "text/html; charset=UTF-8"})
-        if self._switches.retry_after is not None:
-            answer.headers["retry-after"] = self._switches.retry_after
-        return answer
 
     def _route(self, request: Request) -> dict[str, Any]:
         found = re.fullmatch(r"/v4/spreadsheets/([^/:]+)(?:/values(:batchGet|/(.+)))?", request.path)
@@ -141,6 +131,12 @@ class SheetsAPI:
         values = _without_end([_without_end(line, "") for line in cells], [])
         # An empty range has no `values` at all.
         return {**answer, "values": values} if values else answer
+
+
+def _failure(status: int) -> Response:
+    if status in _STATUS:
+        return Response(status, msgspec.json.encode(_error(status, _SAID[status])))
+    return Response(status, _PAGE, {"content-type": "text/html; charset=UTF-8"})
 
 
 def _error(status: int, message: str) -> dict[str, Any]:
