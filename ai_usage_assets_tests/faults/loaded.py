@@ -7,6 +7,7 @@ ledger says, what was told. Does not: faults, expectations.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,14 @@ class Loaded(Company):
 
     results: list[Result] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # Opening the file costs more than most questions; a run of the same process gets along with it.
+        self._open = self.warehouse
+
+    def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """The rows of a query against the warehouse."""
+        return self._open.rows(sql, parameters)
+
     def again(self, first: date = FIRST, last: date = LAST, **more: Any) -> Result:
         """Runs the days, which are the held ones unless others are named."""
         result = self.run(first.isoformat(), last.isoformat(), **{"lane": "cursor_usage_events", **more})
@@ -59,20 +68,24 @@ class Loaded(Company):
 
     def usd(self) -> dict[date, dict[str, Decimal]]:
         """Dollars held per day and cost basis."""
-        return self._by_day("SUM(amount_usd)", Decimal(0))
+        found: dict[date, dict[str, Decimal]] = {}
+        for row in self._sums():
+            sums = found.setdefault(row["usage_date"], {"billed": Decimal(0), "included": Decimal(0)})
+            sums[row["cost_basis"]] = row["usd"]
+        return found
 
     def events(self) -> dict[date, int]:
         """Events held per day."""
-        return {day: sum(found.values()) for day, found in self._by_day("COUNT(*)", 0).items()}
+        found: Counter[date] = Counter()
+        for row in self._sums():
+            found[row["usage_date"]] += row["n"]
+        return dict(found)
 
-    def _by_day(self, measure: str, nothing: Any) -> dict[date, dict[str, Any]]:
-        found: dict[date, dict[str, Any]] = {}
-        for row in self.rows(
-            f"SELECT usage_date, cost_basis, {measure} AS n FROM ai_usage.stg_cursor_usage_events "
-            "GROUP BY usage_date, cost_basis"
-        ):
-            found.setdefault(row["usage_date"], {"billed": nothing, "included": nothing})[row["cost_basis"]] = row["n"]
-        return found
+    def _sums(self) -> list[dict[str, Any]]:
+        return self.rows(
+            "SELECT usage_date, cost_basis, SUM(amount_usd) AS usd, COUNT(*) AS n "
+            "FROM ai_usage.stg_cursor_usage_events GROUP BY usage_date, cost_basis"
+        )
 
     def equals_ledger(self, first: date = FIRST, last: date = LAST) -> bool:
         """Whether these days and no others are held as they happened: each event once, dollars to the last digit."""
@@ -119,6 +132,7 @@ def copied(held: Path, folder: Path, log: Any) -> Iterator[Loaded]:
         loaded = Loaded(company.simulator, company.urls, company.settings)
         yield loaded
         said = loaded.said() + log.text
+        loaded._open.release()
     for secret in (loaded.simulator.CURSOR_KEY, loaded.simulator.ANTHROPIC_KEY, "@acme.test"):
         assert secret not in said
 
