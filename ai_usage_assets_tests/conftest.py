@@ -93,10 +93,13 @@ class Company:
 
 def _lane(job: dg.JobDefinition, names: Sequence[str]) -> dg.JobDefinition:
     pulled = {table.name: (pull.vendor, pull.name) for pull in catalogue.PULLS for table in pull.tables}
-    chosen = {
-        dg.AssetKey(table.name) for table in catalogue.tables() if {table.name, *pulled.get(table.name, ())} & {*names}
-    }
-    checks = dg.AssetSelection.checks_for_assets(*chosen).resolve_checks(job.asset_layer.asset_graph)
+    named = dg.AssetSelection.assets(
+        *(table.name for table in catalogue.tables() if {table.name, *pulled.get(table.name, ())} & {*names})
+    )
+    graph = job.asset_layer.asset_graph
+    # With what lies between them: without it nothing says which comes first.
+    chosen = (named | named.downstream() & named.upstream()).resolve(graph)
+    checks = dg.AssetSelection.checks_for_assets(*chosen).resolve_checks(graph)
     return job.get_subset(asset_selection=chosen, asset_check_selection=checks)
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +112,10 @@ class Loaded(Company):
         return "\n".join([*(repr(event) for result in self.results for event in result.events), *kept])
 
 
-def load(path: Path) -> Path:
-    """A warehouse with three days of Cursor, the sheet, and what is built from both."""
+@cache
+def load(folder: Path) -> Path:
+    """A warehouse with three days of Cursor, the sheet, and what is built from both: made once, to be copied."""
+    path = folder / "loaded.duckdb"
     with make_company(path) as company:
         company.simulator.ledger.long_conversations = True
         lane = (*BUILT, *SHEET, "dim_date", "dim_model_price")

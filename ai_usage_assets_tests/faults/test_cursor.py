@@ -36,6 +36,7 @@ PATHS = {
     SPEND: "/teams/spend",
     MEMBERS: "/teams/members",
 }
+CONTROLLED = ("cursor_usage_events", "cursor_spend", "dim_date")
 PUBLISHED = ("cursor_usage_events", "fct_cursor_usage_daily")
 DAYS = (FIRST, MIDDLE, LAST)
 
@@ -43,7 +44,7 @@ DAYS = (FIRST, MIDDLE, LAST)
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse in which three days are held."""
-    return load(tmp_path_factory.mktemp("cursor") / "ai_usage.duckdb")
+    return load(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
@@ -158,11 +159,10 @@ def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
     ("broken", "says"),
     [
         (lambda s: s.cursor.refuse.update({"/teams": "page"}), "answered 502: an HTML page instead of JSON"),
-        (lambda s: s.faults.html_200.add("cursor"), "an HTML page instead of JSON"),
+        (lambda s: s.faults.html_200.add("cursor"), "answered 200: an HTML page instead of JSON"),
         (lambda s: setattr(s.faults, "truncate_every", 1), "not the promised JSON"),
-        (lambda s: setattr(s.faults, "reset_every", 1), "the answer broke off"),
     ],
-    ids=["502", "login page", "truncated", "reset"],
+    ids=["502", "login page", "truncated"],
 )
 def test_an_answer_that_is_none_is_never_no_spend(company: Loaded, broken: Callable[[object], None], says: str) -> None:
     """What is not the promised JSON fails the days after six attempts, keeps their dollars, and is told."""
@@ -210,7 +210,6 @@ def test_equal_pages_of_equal_events_are_all_counted(company: Loaded) -> None:
     ("moving", "value", "says"),
     [
         ("endless_paging", True, "a page came twice"),
-        ("repeated_pages", 1000, "a page came twice"),
         ("miscounted_events", 1, "counted by Cursor"),
     ],
 )
@@ -329,7 +328,7 @@ def test_numbers_in_other_forms_are_the_same_numbers(company: Loaded) -> None:
         assert company.equals_ledger()
         assert ({table: _without_ids(company, table) for table in tables}, company.sorted(seats)) == before
     switches.numbers_as, switches.numeric_ids = "numbers", False
-    assert company.healed(lane=BUILT)
+    assert company.healed()
     assert company.payloads(EVENTS) == records
 
 
@@ -509,7 +508,7 @@ def test_spend_that_drifts_from_its_events_is_told(tmp_path: Path) -> None:
         switches = company.simulator.switches.cursor
         switches.strip_removed_emails = False
         switches.spend_drift_cents, switches.billing_tier = Decimal(-500), "premium"
-        result = company.run("2026-11-03", "2026-11-04", lane="cursor")
+        result = company.run("2026-11-03", "2026-11-04", lane=CONTROLLED)
         assert result.success, result.failures()
         ((check, said),) = result.failed_checks().items()
         assert check == f"{SPEND}.spend_agrees"
@@ -517,7 +516,7 @@ def test_spend_that_drifts_from_its_events_is_told(tmp_path: Path) -> None:
         assert "less than the events of its members" in said
         assert "ask Cursor" in said
         switches.spend_drift_cents = Decimal(0)
-        assert company.run("2026-11-03", "2026-11-04", lane="cursor").failed_checks() == {}
+        assert company.run("2026-11-03", "2026-11-04", lane=CONTROLLED).failed_checks() == {}
         spent = company.simulator._cursor._spent_cents(datetime(2026, 11, 3, tzinfo=UTC))
         found = company.rows("SELECT * FROM ai_usage.stg_cursor_spend WHERE overall_usd <> 0")
         assert {(row["email"], row["on_demand_usd"] * 100, row["overall_usd"] * 100) for row in found} == {
@@ -531,9 +530,9 @@ def test_half_a_minute_into_a_new_day_and_a_new_billing_cycle(tmp_path: Path) ->
     """A day read at once is whole but provisional, an event that comes later is not lost, and the spend of the new
     cycle is not held against the old."""
     with _other(tmp_path, datetime(2026, 12, 2, 23, 30, tzinfo=UTC)) as company:
-        assert company.run("2026-12-01", lane=("cursor", "dim_date")).success
+        assert company.run("2026-12-01", lane=CONTROLLED).success
         company.simulator.now = datetime(2026, 12, 3, 0, 0, 30, tzinfo=UTC)
-        result = company.run("2026-12-01", "2026-12-02", lane=("cursor", "dim_date"))
+        result = company.run("2026-12-01", "2026-12-02", lane=CONTROLLED)
         assert (result.success, result.failed_checks()) == (True, {})
         cycles = company.rows("SELECT DISTINCT snapshot_date, cycle_started_at FROM ai_usage.stg_cursor_spend")
         assert {(row["snapshot_date"], row["cycle_started_at"].date()) for row in cycles} == {
@@ -547,7 +546,7 @@ def test_half_a_minute_into_a_new_day_and_a_new_billing_cycle(tmp_path: Path) ->
         company.simulator.ledger.edit_events(
             date(2026, 12, 2), lambda events: [*events, replace(events[0], at_ms=last_ms)]
         )
-        result = company.run("2026-12-01", "2026-12-02", lane="cursor")
+        result = company.run("2026-12-01", "2026-12-02", lane=CONTROLLED)
         assert (result.success, result.failed_checks()) == (True, {})
         loaded = Loaded(company.simulator, company.urls, company.settings)
         assert loaded.equals_ledger(date(2026, 12, 1), date(2026, 12, 2))
