@@ -416,6 +416,23 @@ def _paths(value: Any, prefix: str = "") -> Iterator[str]:
             yield from _paths(inner, f"{prefix}{name}.")
 
 
+_ASTRAY = """
+SELECT usage_date, COUNT(*) AS n
+FROM ai_usage.raw_cursor_daily_usage
+WHERE usage_date BETWEEN @start_day AND @end_day
+  AND COALESCE(JSON_VALUE(payload, '$.day'), '') <> CAST(usage_date AS STRING)
+GROUP BY usage_date
+ORDER BY usage_date
+"""
+
+
+def _nothing_astray(subject: Subject) -> list[Finding]:
+    return [
+        Finding(f"{row['n']} rows that were read with {row['usage_date']} do not say of which day they are")
+        for row in subject.rows(_ASTRAY)
+    ]
+
+
 # --- what changed afterwards, and what is old ---------------------------------------------------------------------
 
 _RESTATED = """
@@ -612,6 +629,15 @@ CHECKS: tuple[Check, ...] = (
         "No event takes money back.",
         "It is counted as it is, and lowers the spend; ask Cursor what was credited.",
         _nothing_negative,
+        blocking=False,
+    ),
+    Check(
+        cursor.RAW_DAILY_USAGE.name,
+        "nothing_astray",
+        "Every row says of which day it is.",
+        "They are kept and not used: a day's activity of as many members is missing, and before the first list of "
+        "members perhaps their seats. Run the days again; if it stays, report it to Cursor.",
+        _nothing_astray,
         blocking=False,
     ),
     *(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import math
-from collections import defaultdict
+import time
+import zlib
+from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -30,12 +32,31 @@ _HOSTING = {"CLOUD", "SELF_HOSTED", "SELF_HOSTED_POOL", "SELF_HOSTED_MACHINE"}
 _CYCLE_DAY = 3
 
 
+# Requests an endpoint takes in a minute.
+_EVENTS_PER_MINUTE, _OTHERS_PER_MINUTE = 60, 20
+
+
 class _Refused(Exception):
     """A request the API does not accept."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status, self.message = status, message
+
+
+Refusal = Literal["key", "personal key", "old key", "scope", "plan", "forbidden", "sentence", "page"]
+
+# Cursor has dialects: what is refused is told in another one from endpoint to endpoint, and from year to year.
+_REFUSALS: dict[Refusal, tuple[int, dict[str, Any] | bytes]] = {
+    "key": (401, {"code": "error", "message": "Invalid Team API Key"}),
+    "personal key": (401, {"error": "Unauthorized", "message": "Invalid API key"}),
+    "old key": (401, {"statusCode": 401, "error": "Unauthorized", "message": "Invalid API key"}),
+    "scope": (401, {"code": "error", "message": "Team API key missing required scope: admin:*"}),
+    "plan": (401, {"code": "error", "message": "You must be a member of an enterprise team to access this resource"}),
+    "forbidden": (403, {"error": "Forbidden", "message": "Enterprise access required"}),
+    "sentence": (403, {"error": "This team may not use the Admin API"}),
+    "page": (502, b"<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>"),
+}
 
 
 @dataclass
@@ -45,13 +66,43 @@ class CursorSwitches:
     # The Teams plan has no billing groups.
     teams_plan: bool = False
     unauthorized: bool = False
-    # A person who was removed loses the e-mail in all of history.
+    # Path prefix -> how every request there is refused.
+    refuse: dict[str, Refusal] = field(default_factory=dict)
+    # After so many more requests the key is revoked.
+    key_good_for: int | None = None
+    # Counts requests by endpoint in fixed windows of so many seconds (the vendor's last 60); None counts nothing.
+    window_seconds: float | None = None
+    requests_per_window: int | None = None
+
+    # A person who was removed loses the e-mail in all of history, and may leave the list of members too.
     strip_removed_emails: bool = True
-    # A late event appears in a window while it is being paged through, this many times.
+    hide_removed_members: bool = False
+    # Ids of people are numbers, as they were before they began with `user_`.
+    numeric_ids: bool = False
+
+    # While a window is paged through, this many times: a late event appears, the newest event vanishes, the page before
+    # comes again.
     late_events_while_paging: int = 0
+    lost_events_while_paging: int = 0
+    repeated_pages: int = 0
+    # The first page comes for ever, and promises more.
+    endless_paging: bool = False
+    # The count is wrong by so many.
+    miscounted_events: int = 0
+    # Larger pages are not refused but cut to this size.
+    page_size_limit: int | None = None
+
     # A billing kind nobody has documented.
     unknown_kind: str | None = None
     extra_fields: bool = False
+    # Field -> it is missing from every n-th record: from all of them with 1.
+    left_out: dict[str, int] = field(default_factory=dict)
+    # Numbers of a record: as they are, all with a decimal point, or as text of thirty digits.
+    numbers_as: Literal["numbers", "floats", "text"] = "numbers"
+
+    # Cents by which every member's spend differs from their events, and the tier that is not documented.
+    spend_drift_cents: Decimal = Decimal(0)
+    billing_tier: str | None = None
 
 
 class CursorAPI:
@@ -62,19 +113,46 @@ class CursorAPI:
         self._authorization = "Basic " + base64.b64encode(f"{key}:".encode()).decode()
         self._switches = switches
         self._now = now
+        self._window, self._counted = 0, Counter[str]()
 
     def handle(self, request: Request) -> Response:
         """One answer."""
+        refusal = next((kind for path, kind in self._switches.refuse.items() if request.path.startswith(path)), None)
+        if refusal:
+            return _refusal(refusal)
+        if self._is_beyond_limit(request.path):
+            answer = Response(429, _ENCODER.encode({"code": "error", "message": "Rate limit exceeded"}))
+            answer.headers["retry-after"] = f"{self._switches.window_seconds:g}"
+            return answer
         try:
             status, body = 200, self._route(request)
         except _Refused as refused:
-            # Cursor has dialects: a refused key is told in another one than a refused request.
             kind = {400: {"error": "Bad Request"}, 404: {"error": "Not Found"}}.get(refused.status, {"code": "error"})
             status, body = refused.status, {**kind, "message": refused.message}
         return Response(status, _ENCODER.encode(body))
 
+    def _is_beyond_limit(self, path: str) -> bool:
+        seconds = self._switches.window_seconds
+        if seconds is None:
+            return False
+        window = int(time.monotonic() / seconds)
+        if window != self._window:
+            self._window, self._counted = window, Counter()
+        self._counted[path] += 1
+        usual = _EVENTS_PER_MINUTE if path == "/teams/filtered-usage-events" else _OTHERS_PER_MINUTE
+        limit = self._switches.requests_per_window
+        return self._counted[path] > (usual if limit is None else limit)
+
+    def _is_key_good(self, authorization: str | None) -> bool:
+        left = self._switches.key_good_for
+        if authorization != self._authorization or self._switches.unauthorized or left == 0:
+            return False
+        if left is not None:
+            self._switches.key_good_for = left - 1
+        return True
+
     def _route(self, request: Request) -> dict[str, Any]:
-        if request.headers.get("authorization") != self._authorization or self._switches.unauthorized:
+        if not self._is_key_good(request.headers.get("authorization")):
             raise _Refused(401, "Invalid Team API Key")
         match request.method, request.path.split("/")[1:]:
             case "GET", ["teams", "members"]:
@@ -89,7 +167,26 @@ class CursorAPI:
                 return self._groups(rest)
         raise _Refused(404, "Resource not found")
 
+    # --- records ---------------------------------------------------------------------------------------------------
+
+    def _records(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The records in the words of the version that is switched on."""
+        style = _STYLES[self._switches.numbers_as]
+        # What does not apply is left out, not null; a fault leaves out more.
+        return [
+            {
+                name: style(value)
+                for name, value in record.items()
+                if not (every := self._switches.left_out.get(name)) or number % every
+            }
+            for number, record in enumerate(records)
+        ]
+
     # --- people ----------------------------------------------------------------------------------------------------
+
+    def _id(self, person: Person) -> str | int:
+        identifier = person.cursor_user_id
+        return zlib.crc32(identifier.encode()) if self._switches.numeric_ids else identifier
 
     def _team(self) -> list[Person]:
         return [
@@ -103,18 +200,18 @@ class CursorAPI:
         return not person.is_here(self._now().date())
 
     def _members(self) -> dict[str, Any]:
-        return {
-            "teamMembers": [
-                {
-                    "id": person.cursor_user_id,
-                    "name": person.name,
-                    "email": person.email,
-                    "role": person.cursor_role,
-                    "isRemoved": self._is_removed(person),
-                }
-                for person in self._team()
-            ]
-        }
+        members: list[dict[str, Any]] = [
+            {
+                "id": self._id(person),
+                "name": person.name,
+                "email": person.email,
+                "role": person.cursor_role,
+                "isRemoved": self._is_removed(person),
+            }
+            for person in self._team()
+            if not (self._switches.hide_removed_members and self._is_removed(person))
+        ]
+        return {"teamMembers": self._records(members)}
 
     def _groups(self, rest: list[str]) -> dict[str, Any]:
         if self._switches.teams_plan:
@@ -138,7 +235,7 @@ class CursorAPI:
                 "spendCents": sum((spent[person.email][0] for person in people), Decimal(0)),
                 "currentMembers": [
                     {
-                        "userId": person.cursor_user_id,
+                        "userId": self._id(person),
                         "name": person.name,
                         "email": person.email,
                         "joinedAt": "2026-01-15T10:30:00.000Z",
@@ -187,36 +284,53 @@ class CursorAPI:
             raise _Refused(400, "Invalid date range")
         if body.get("hostingType") is not None and body["hostingType"] not in _HOSTING:
             raise _Refused(400, "Invalid hostingType")
-        page, size = _paging(body, default=100, most=1000)
+        page, size = self._paging(body, default=100, most=1000)
         events = self._visible(first, last)
         shown = [self._shown(event) for event in events]
-        for field, name in (("email", "userEmail"), ("serviceAccountId", "serviceAccountId")):
-            if field in body:
-                shown = [event for event in shown if event.get(name) == body[field]]
-        for field in ("cloudAgentId", "automationId"):
-            if field in body:
+        for asked, name in (("email", "userEmail"), ("serviceAccountId", "serviceAccountId")):
+            if asked in body:
+                shown = [event for event in shown if event.get(name) == body[asked]]
+        for asked in ("cloudAgentId", "automationId"):
+            if asked in body:
                 shown = [
                     event
                     for event in shown
-                    if event.get(field) == body[field] or (body[field] == "*" and field in event)
+                    if event.get(asked) == body[asked] or (body[asked] == "*" and asked in event)
                 ]
         if page > 1 and self._switches.late_events_while_paging and shown:
             # Somebody's laptop came back: everything behind the newest event moves by one.
             self._switches.late_events_while_paging -= 1
             shown.insert(0, shown[0])
+        if page > 1 and self._switches.lost_events_while_paging and shown:
+            self._switches.lost_events_while_paging -= 1
+            shown.pop(0)
         pages = math.ceil(len(shown) / size)
+        chosen = self._chosen_page(page)
         return {
-            "totalUsageEventsCount": len(shown),
+            "totalUsageEventsCount": len(shown) + self._switches.miscounted_events,
             "pagination": {
                 "numPages": pages,
                 "currentPage": page,
                 "pageSize": size,
-                "hasNextPage": page < pages,
+                "hasNextPage": page < pages or self._switches.endless_paging,
                 "hasPreviousPage": page > 1,
             },
-            "usageEvents": shown[(page - 1) * size : page * size],
+            "usageEvents": self._records(shown[(chosen - 1) * size : chosen * size]),
             "period": {"startDate": first, "endDate": last},
         }
+
+    def _paging(self, body: dict[str, Any], *, default: int, most: int) -> tuple[int, int]:
+        page, size = _paging(body, default=default, most=most)
+        return page, min(size, self._switches.page_size_limit or size)
+
+    def _chosen_page(self, page: int) -> int:
+        """The page that is sent when this one is asked for."""
+        if self._switches.endless_paging:
+            return 1
+        if page > 1 and self._switches.repeated_pages:
+            self._switches.repeated_pages -= 1
+            return page - 1
+        return page
 
     def _shown(self, event: Event) -> dict[str, Any]:
         kind = self._switches.unknown_kind if self._switches.unknown_kind and event.at_ms % 50 == 0 else event.kind
@@ -248,7 +362,6 @@ class CursorAPI:
         shown["cursorTokenFee"] = event.fee_cents
         if self._switches.extra_fields:
             shown["undocumentedField"] = {"since": "tomorrow"}
-        # What does not apply is left out, not null.
         return {name: value for name, value in shown.items() if value is not None}
 
     def _email_shown(self, event: Event) -> str | None:
@@ -280,31 +393,35 @@ class CursorAPI:
         return spent
 
     def _spend(self, body: dict[str, Any]) -> dict[str, Any]:
-        page, size = _paging(body, default=100, most=1000)
+        page, size = self._paging(body, default=100, most=1000)
         start, _ = self._cycle()
         spent = self._spent_cents(start)
+        drift = self._switches.spend_drift_cents
+        undocumented = {"billingTier": self._switches.billing_tier, "removedAt": None, "totalPercentUsed": 12.5}
         rows: list[dict[str, Any]] = [
             {
-                "userId": person.cursor_user_id,
+                "userId": self._id(person),
                 "name": person.name,
                 "email": person.email,
                 "role": person.cursor_role,
-                "spendCents": spent[person.email][0],
-                "overallSpendCents": spent[person.email][1],
+                "spendCents": spent[person.email][0] + drift,
+                "overallSpendCents": spent[person.email][1] + drift,
                 "fastPremiumRequests": 0,
                 "hardLimitOverrideDollars": 0,
                 "monthlyLimitDollars": None,
                 "effectivePerUserLimitDollars": 200,
+                **(undocumented if self._switches.billing_tier else {}),
             }
             for person in self._team()
         ]
         order = {"amount": "spendCents", "user": "name"}.get(body.get("sortBy", "date"), "userId")
         rows.sort(key=lambda row: row[order], reverse=body.get("sortDirection", "desc") == "desc")
+        pages, chosen = math.ceil(len(rows) / size), self._chosen_page(page)
         return {
-            "teamMemberSpend": rows[(page - 1) * size : page * size],
+            "teamMemberSpend": self._records(rows[(chosen - 1) * size : chosen * size]),
             "subscriptionCycleStart": int(start.timestamp() * 1000),
             "totalMembers": len(rows),
-            "totalPages": math.ceil(len(rows) / size),
+            "totalPages": page + 1 if self._switches.endless_paging else pages,
         }
 
     def _daily_usage(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -316,7 +433,7 @@ class CursorAPI:
         if ("page" in body) != ("pageSize" in body):
             raise _Refused(400, "page and pageSize must be given together")
         paged = "page" in body
-        page, size = _paging(body, default=1000, most=1000)
+        page, size = self._paging(body, default=1000, most=1000)
         end = min(_day_of(last), self._now().date())
         days = [_day_of(first) + timedelta(days=n) for n in range((end - _day_of(first)).days + 1)]
         # Pages count people, not rows; who joined after the range is not in it.
@@ -325,7 +442,8 @@ class CursorAPI:
             for person in self._ledger.organisation.people
             if person.cursor_role and any(person.is_here(day) for day in days)
         ]
-        chosen = people[(page - 1) * size : page * size] if paged else people
+        number = self._chosen_page(page)
+        chosen = people[(number - 1) * size : number * size] if paged else people
         by_day: dict[date, dict[str, list[Event]]] = {day: defaultdict(list) for day in days}
         if days:
             for event in self._visible(_start_ms(days[0]), _start_ms(days[-1] + timedelta(days=1)) - 1):
@@ -337,7 +455,7 @@ class CursorAPI:
             for person in chosen
             if person.is_here(day) and (paged or by_day[day][person.email])
         ]
-        answer: dict[str, Any] = {"data": rows, "period": {"startDate": first, "endDate": last}}
+        answer: dict[str, Any] = {"data": self._records(rows), "period": {"startDate": first, "endDate": last}}
         if paged:
             pages = math.ceil(len(people) / size)
             answer["pagination"] = {
@@ -345,7 +463,7 @@ class CursorAPI:
                 "pageSize": size,
                 "totalUsers": len(people),
                 "totalPages": pages,
-                "hasNextPage": page < pages,
+                "hasNextPage": page < pages or self._switches.endless_paging,
                 "hasPreviousPage": page > 1,
             }
         return answer
@@ -355,7 +473,7 @@ class CursorAPI:
         removed = self._is_removed(person) and self._switches.strip_removed_emails
         models = [event.model for event in events]
         return {
-            "userId": person.cursor_user_id,
+            "userId": self._id(person),
             "day": day.isoformat(),
             "date": _start_ms(day),
             **({} if removed else {"email": person.email}),
@@ -382,6 +500,36 @@ class CursorAPI:
             "tabMostUsedExtension": ".py" if events else None,
             "clientVersion": "3.2.1" if events else None,
         }
+
+
+def _refusal(refusal: Refusal) -> Response:
+    status, body = _REFUSALS[refusal]
+    if isinstance(body, bytes):
+        return Response(status, body, {"content-type": "text/html"})
+    return Response(status, _ENCODER.encode(body))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _as_float(value: Any) -> Any:
+    """Whole numbers too get a decimal point; the rest stays what it is."""
+    if isinstance(value, dict):
+        return {name: _as_float(inner) for name, inner in value.items()}
+    return float(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else value
+
+
+def _as_text(value: Any) -> Any:
+    """Every number as text; amounts with zeros up to the thirtieth digit."""
+    if isinstance(value, dict):
+        return {name: _as_text(inner) for name, inner in value.items()}
+    if isinstance(value, Decimal):
+        return f"{value:.{30 - len(str(abs(int(value))))}f}"
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_STYLES: dict[str, Callable[[Any], Any]] = {"numbers": _as_it_is, "floats": _as_float, "text": _as_text}
 
 
 def _body(request: Request) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Event:
     charged_cents: Decimal
     total_cents: Decimal | None
     fee_cents: Decimal | None
-    discount_percent: int | None
+    discount_percent: int | Decimal | None
     tokens: tuple[int, int, int, int] | None
     conversation_id: str | None
     robot_kind: str | None = None
@@ -119,13 +119,18 @@ Amendment = Callable[[list[Usage]], list[Usage]]
 
 @dataclass
 class Ledger:
-    """All that happened. `factors`: days whose money was restated; `amendments`: days that are better known now."""
+    """All that happened. `factors`: days whose money was restated; `amendments`: days that are better known now.
+
+    `edits`: what Cursor did to a day since. `long_conversations`: a person's goes on for a week, not for a day.
+    """
 
     seed: int
     organisation: Organisation
     now: datetime
     factors: dict[date, Decimal] = field(default_factory=dict)
     amendments: dict[date, Amendment] = field(default_factory=dict)
+    edits: dict[date, list[Callable[[list[Event]], list[Event]]]] = field(default_factory=dict)
+    long_conversations: bool = False
     _usage: dict[date, list[Usage]] = field(default_factory=dict)
     _events: dict[date, list[Event]] = field(default_factory=dict)
 
@@ -141,14 +146,26 @@ class Ledger:
     def events(self, day: date) -> list[Event]:
         """Cursor events of the day, in order of time."""
         if day not in self._events:
-            made = sorted(self._make_events(day), key=lambda event: event.at_ms) if day >= FOUNDED else []
-            self._events[day] = made
+            made = list(self._make_events(day)) if day >= FOUNDED else []
+            for edit in self.edits.get(day, ()):
+                made = edit(made)
+            self._events[day] = sorted(made, key=lambda event: event.at_ms)
         return self._events[day]
 
     def revise(self, day: date, factor: Decimal) -> None:
         """Both vendors restate the day's money by a factor."""
         self.factors[day] = self.factors.get(day, Decimal(1)) * factor
         self.forget()
+
+    def edit_events(self, day: date, edit: Callable[[list[Event]], list[Event]]) -> None:
+        """Cursor changes a day: events come late, vanish, cost something else, are somebody else's. It is the truth."""
+        self.edits.setdefault(day, []).append(edit)
+        self._events.pop(day, None)
+
+    def undo_edits(self) -> None:
+        """Takes every edit back."""
+        self.edits.clear()
+        self._events.clear()
 
     def forget(self) -> None:
         """Makes the days again when they are next asked for."""
@@ -449,10 +466,13 @@ class Ledger:
                 continue
             own = random.Random(seed)
             conversation = _uuid(own)
+            if self.long_conversations:
+                week = day.isocalendar()
+                conversation = _uuid(random.Random(f"{self.seed}/{person.email}/{week.year}-{week.week}"))
             # The pool of a seat lasts for the first part of a month.
             spent = own.random() < (day.day - 8) / 18
             for _ in range(own.randrange(2, 12)):
-                if own.random() < 0.2:
+                if own.random() < 0.2 and not self.long_conversations:
                     conversation = _uuid(own)
                 yield self._event(own, day, person.email, conversation, spent=spent)
             if own.random() < 0.08:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -16,7 +16,22 @@ import msgspec
 from ai_usage_assets.simulator.organisation import Organisation
 from ai_usage_assets.simulator.server import Request, Response
 
-_STATUS = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}
+_STATUS = {
+    400: "INVALID_ARGUMENT",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+}
+_SAID = {
+    403: "The caller does not have permission",
+    404: "Requested entity was not found.",
+    429: "Quota exceeded for quota metric 'Read requests' and limit 'Read requests per minute per user'",
+    500: "Internal error encountered.",
+}
+_PAGE = (
+    b"<!DOCTYPE html><html lang=en><title>Error 502 (Server Error)</title><p><b>502.</b> <ins>That's an error.</ins>"
+)
 # The size of every tab; more rows than that make it longer.
 _ROWS, _COLUMNS = 1000, 26
 _RANGE = re.compile(
@@ -39,6 +54,8 @@ class SheetsSwitches:
 
     # The sheet is not shared with whoever asks.
     not_shared: bool = False
+    # Statuses of the next answers, before it works again; 502 is a page for people.
+    failing: list[int] = field(default_factory=list)
 
 
 class SheetsAPI:
@@ -51,19 +68,20 @@ class SheetsAPI:
 
     def handle(self, request: Request) -> Response:
         """One answer."""
+        if self._switches.failing:
+            return _failure(self._switches.failing.pop(0))
         try:
             status, body = 200, self._route(request)
         except _Refused as refused:
-            status = refused.status
-            body = {"error": {"code": status, "message": refused.message, "status": _STATUS[status]}}
+            status, body = refused.status, _error(refused.status, refused.message)
         return Response(status, msgspec.json.encode(body))
 
     def _route(self, request: Request) -> dict[str, Any]:
         found = re.fullmatch(r"/v4/spreadsheets/([^/:]+)(?:/values(:batchGet|/(.+)))?", request.path)
         if request.method != "GET" or not found or found[1] != self._spreadsheet_id:
-            raise _Refused(404, "Requested entity was not found.")
+            raise _Refused(404, _SAID[404])
         if self._switches.not_shared:
-            raise _Refused(403, "The caller does not have permission")
+            raise _Refused(403, _SAID[403])
         if found[3]:
             return self._values(found[3], request)
         if found[2]:
@@ -113,6 +131,16 @@ class SheetsAPI:
         values = _without_end([_without_end(line, "") for line in cells], [])
         # An empty range has no `values` at all.
         return {**answer, "values": values} if values else answer
+
+
+def _failure(status: int) -> Response:
+    if status in _STATUS:
+        return Response(status, msgspec.json.encode(_error(status, _SAID[status])))
+    return Response(status, _PAGE, {"content-type": "text/html; charset=UTF-8"})
+
+
+def _error(status: int, message: str) -> dict[str, Any]:
+    return {"error": {"code": status, "message": message, "status": _STATUS[status]}}
 
 
 def _without_end(items: Sequence[Any], nothing: object) -> list[Any]:

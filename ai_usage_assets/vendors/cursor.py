@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import TypeVar
 
 import msgspec
@@ -51,6 +52,8 @@ _PAGE_SIZE = 1000
 _SPEND_PAGE_SIZE = 100
 _DAILY_USAGE_DAYS = 30
 _CRAWLS = 3
+# Of the rows of daily usage so many may lack their day; more is no slip, and none is believed.
+_MOST_ASTRAY = 0.05
 # Page numbers do not come back as a lost cursor would; half a million events a day are beyond any team.
 _MOST_PAGES = 500
 _MILLISECOND = timedelta(milliseconds=1)
@@ -116,6 +119,7 @@ class _Event(msgspec.Struct):
 
 class _DailyPagination(msgspec.Struct):
     hasNextPage: bool  # noqa: N815
+    totalUsers: int | None = None  # noqa: N815
 
 
 class _DailyUsage(msgspec.Struct):
@@ -125,6 +129,8 @@ class _DailyUsage(msgspec.Struct):
 
 class _DailyRow(msgspec.Struct):
     day: date
+    userId: str | int | None = None  # noqa: N815
+    email: str | None = None
 
 
 class _Member(msgspec.Struct):
@@ -215,20 +221,27 @@ class _Crawl:
     counted: set[int] = field(default_factory=set)
     pages: int = 0
     amount_usd: Decimal = Decimal(0)
+    digests: set[bytes] = field(default_factory=set)
+    # A page came twice, in which the count sees nothing: the one it replaced was as long.
+    is_repeated: bool = False
+    problem: str | None = None
 
 
 def _fetch_events_of(client: Cursor, day: date) -> PulledDay | RefusedDay:
     """One day, crawled again when the vendor's data moved underneath: pages shift when an event arrives late."""
     found = ""
     for _ in range(_CRAWLS):
-        crawl, problem = _crawl(client, day)
+        crawl = _crawl(client, day)
+        if crawl.is_repeated:
+            found = "a page came twice"
+            continue
         if crawl.counted != {len(crawl.records)}:
             counted = " then ".join(map(str, sorted(crawl.counted)))
             found = f"{len(crawl.records)} events on the pages, {counted} counted by Cursor"
             continue
-        if problem:
+        if crawl.problem:
             return RefusedDay(
-                RAW_EVENTS, day, f"an event has an unknown shape: {problem}. Report it; what was held is kept."
+                RAW_EVENTS, day, f"an event has an unknown shape: {crawl.problem}. Report it; what was held is kept."
             )
         return PulledDay(
             RAW_EVENTS,
@@ -243,19 +256,22 @@ def _fetch_events_of(client: Cursor, day: date) -> PulledDay | RefusedDay:
     )
 
 
-def _crawl(client: Cursor, day: date) -> tuple[_Crawl, str | None]:
-    """All pages of a day, and what is wrong with an event of it, if one is."""
-    crawl, problem = _Crawl(), None
-    bounds = _milliseconds(DayRange(day, day))
+def _crawl(client: Cursor, day: date) -> _Crawl:
+    crawl, bounds = _Crawl(), _milliseconds(DayRange(day, day))
     for page, body in _event_pages(client, bounds):
+        events = [bytes(event) for event in page.usageEvents]
+        digest = sha256(b"\n".join(events)).digest()
+        # Pages of nothing but equal events may be equal.
+        crawl.is_repeated |= digest in crawl.digests and len(set(events)) > 1
+        crawl.digests.add(digest)
         crawl.pages += 1
         crawl.counted.add(page.totalUsageEventsCount)
-        crawl.records += map(bytes, page.usageEvents)
+        crawl.records += events
         try:
             crawl.amount_usd += _page_usd(msgspec.json.decode(body, type=_Charges).usageEvents, bounds)
         except (msgspec.ValidationError, NotCredible) as error:
-            problem = str(error)
-    return crawl, problem
+            crawl.problem = str(error)
+    return crawl
 
 
 def _event_pages(client: Cursor, bounds: dict[str, int]) -> Iterator[tuple[_Events, bytes]]:
@@ -305,7 +321,35 @@ def _amount_usd(event: _Charge) -> Decimal:
 
 
 def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
-    """Paged, because only then every member of the day has a row, idle ones too."""
+    """Paged, because only then every member of the day has a row, idle ones too.
+
+    A row that does not say of which day it is lies with the last day of the window, where `sql/` leaves it aside and a
+    check tells of it: it costs one member's day, not the window.
+    """
+    for _ in range(_CRAWLS):
+        pages = list(_daily_usage_pages(client, days))
+        rows = [bytes(row) for page in pages for row in page.data]
+        # A member has one row a day. One that comes twice means that the list moved, and that another may be missing.
+        if len({page.pagination.totalUsers for page in pages}) == 1 and len(set(rows)) == len(rows):
+            break
+    else:
+        raise NotCredible("the list of members kept changing while its pages were read")
+    records: dict[date, list[bytes]] = defaultdict(list)
+    astray = []
+    for row in rows:
+        try:
+            records[msgspec.json.decode(row, type=_DailyRow).day].append(row)
+        except msgspec.ValidationError:
+            astray.append(row)
+    if len(astray) > _MOST_ASTRAY * len(rows):
+        raise NotCredible(f"{len(astray)} of {len(rows)} rows do not say of which day they are")
+    records[days.last] += astray
+    for day in days:
+        yield PulledDay(RAW_DAILY_USAGE, day, records[day], len(pages))
+
+
+def _daily_usage_pages(client: Cursor, days: DayRange) -> Iterator[_DailyUsage]:
+    seen: set[bytes] = set()
 
     def fetch(cursor: str | None) -> tuple[_DailyUsage, str | None]:
         page_no = int(cursor or 1)
@@ -316,16 +360,12 @@ def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | R
         )
         if page.pagination.hasNextPage and not page.data:
             raise NotCredible(f"page {page_no} is empty and promises more")
-        return page, str(page_no + 1) if page.pagination.hasNextPage else None
+        # The same page for ever would never end; that rows came twice is seen by who reads them.
+        is_new = seen.isdisjoint(map(bytes, page.data))
+        seen.update(map(bytes, page.data))
+        return page, str(page_no + 1) if page.pagination.hasNextPage and is_new else None
 
-    records: dict[date, list[bytes]] = defaultdict(list)
-    pages = 0
-    for page in follow(fetch, vendor=NAME, endpoint="/teams/daily-usage-data", max_pages=_MOST_PAGES):
-        pages += 1
-        for record in page.data:
-            records[msgspec.json.decode(record, type=_DailyRow).day].append(bytes(record))
-    for day in days:
-        yield PulledDay(RAW_DAILY_USAGE, day, records[day], pages)
+    return follow(fetch, vendor=NAME, endpoint="/teams/daily-usage-data", max_pages=_MOST_PAGES)
 
 
 def _fetch_members(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
@@ -340,9 +380,20 @@ def _fetch_members(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refus
 
 def _fetch_spend(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
     """Whole pages are the records: the start of the billing cycle stands beside the members."""
-    bodies: list[bytes] = []
+    for _ in range(_CRAWLS):
+        answers = list(_spend_pages(client))
+        members = [bytes(member) for page, _ in answers for member in page.teamMemberSpend]
+        if len(set(members)) == len(members):
+            break
+    else:
+        raise NotCredible("the list of members kept changing while its pages were read")
+    yield PulledDay(RAW_SPEND, days.last, [body for _, body in answers], len(answers))
 
-    def fetch(cursor: str | None) -> tuple[_Spend, str | None]:
+
+def _spend_pages(client: Cursor) -> Iterator[tuple[_Spend, bytes]]:
+    seen: set[bytes] = set()
+
+    def fetch(cursor: str | None) -> tuple[tuple[_Spend, bytes], str | None]:
         page_no = int(cursor or 1)
         # A fixed order, because amounts move while pages are turned.
         page, body = client.post(
@@ -350,12 +401,14 @@ def _fetch_spend(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refused
             {"sortBy": "user", "sortDirection": "asc", "page": page_no, "pageSize": _SPEND_PAGE_SIZE},
             _Spend,
         )
-        bodies.append(body)
-        return page, str(page_no + 1) if page_no < page.totalPages else None
+        promises_more = page_no < page.totalPages
+        if promises_more and not page.teamMemberSpend:
+            raise NotCredible(f"page {page_no} is empty and promises more")
+        is_new = seen.isdisjoint(map(bytes, page.teamMemberSpend))
+        seen.update(map(bytes, page.teamMemberSpend))
+        return (page, body), str(page_no + 1) if promises_more and is_new else None
 
-    for _ in follow(fetch, vendor=NAME, endpoint="/teams/spend", max_pages=_MOST_PAGES):
-        pass
-    yield PulledDay(RAW_SPEND, days.last, bodies, len(bodies))
+    return follow(fetch, vendor=NAME, endpoint="/teams/spend", max_pages=_MOST_PAGES)
 
 
 def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
@@ -382,6 +435,14 @@ def _same_event(record: bytes) -> tuple[Hashable, str | None]:
         tokens.cacheReadTokens,
     )
     return identity, (event.userEmail or "").strip() or None
+
+
+def _same_member(record: bytes) -> tuple[Hashable, str | None]:
+    try:
+        row = msgspec.json.decode(record, type=_DailyRow)
+    except msgspec.ValidationError:
+        return None, None
+    return row.userId, (row.email or "").strip() or None
 
 
 _EVENT_FIELDS = fields(
@@ -411,6 +472,7 @@ PULLS = (
         (RAW_DAILY_USAGE,),
         _fetch_daily_usage,
         window_days=_DAILY_USAGE_DAYS,
+        emails={RAW_DAILY_USAGE.name: EmailIdentity(_same_member, one_to_one=False)},
         fields={RAW_DAILY_USAGE.name: _DAILY_FIELDS},
     ),
     Pull("cursor_members", NAME, (RAW_MEMBERS,), _fetch_members, snapshot=True),

@@ -2,7 +2,7 @@ CREATE OR REPLACE VIEW ai_usage.stg_cursor_daily_usage (
   usage_date OPTIONS (description = "UTC day."),
   record_no OPTIONS (description = "Number of the raw record within its day."),
   user_id OPTIONS (description = "The member's id, as text."),
-  email OPTIONS (description = "E-mail, lower-cased; NULL when Cursor leaves it out."),
+  email OPTIONS (description = "E-mail, lower-cased; carried forward from an earlier pull when Cursor no longer sends it."),
   is_active OPTIONS (description = "Whether the member used Cursor that day."),
   lines_added OPTIONS (description = "Lines added, all sources."),
   lines_accepted OPTIONS (description = "Suggested lines accepted. Agents write without asking, so this undercounts them."),
@@ -14,10 +14,12 @@ SELECT
   usage_date,
   record_no,
   JSON_VALUE(payload, '$.userId') AS user_id,
-  LOWER(NULLIF(TRIM(JSON_VALUE(payload, '$.email')), '')) AS email,
+  LOWER(COALESCE(NULLIF(TRIM(JSON_VALUE(payload, '$.email')), ''), carried_email)) AS email,
   COALESCE(JSON_VALUE(payload, '$.isActive') = 'true', FALSE) AS is_active,
   SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.totalLinesAdded') AS NUMERIC) AS INT64) AS lines_added,
   SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.acceptedLinesAdded') AS NUMERIC) AS INT64) AS lines_accepted,
   COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.agentRequests') AS NUMERIC) AS INT64), 0) + COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.chatRequests') AS NUMERIC) AS INT64), 0)
   + COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.composerRequests') AS NUMERIC) AS INT64), 0) + COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.cmdkUsages') AS NUMERIC) AS INT64), 0) AS requests
 FROM ai_usage.raw_cursor_daily_usage
+-- A row that does not say of which day it is was landed with the last day of its window.
+WHERE JSON_VALUE(payload, '$.day') = CAST(usage_date AS STRING)

@@ -1,0 +1,588 @@
+"""Whatever Cursor does, in whole runs: what is held stays, what lands is the ledger's, what is wrong is told, and the
+next run heals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ai_usage_assets.simulator.cursor import Refusal
+from ai_usage_assets.simulator.ledger import Event
+from ai_usage_assets_tests.conftest import Company, make_company
+from ai_usage_assets_tests.faults.loaded import (
+    BUILT,
+    DAILY,
+    EVENTS,
+    FIRST,
+    FRESH,
+    LAST,
+    MEMBERS,
+    MIDDLE,
+    SPEND,
+    Loaded,
+    copied,
+    load,
+)
+
+PATHS = {
+    EVENTS: "/teams/filtered-usage-events",
+    DAILY: "/teams/daily-usage-data",
+    SPEND: "/teams/spend",
+    MEMBERS: "/teams/members",
+}
+CONTROLLED = ("cursor_usage_events", "cursor_spend", "dim_date")
+PUBLISHED = ("cursor_usage_events", "fct_cursor_usage_daily")
+DAYS = (FIRST, MIDDLE, LAST)
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse in which three days are held."""
+    return load(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def company(held: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Loaded]:
+    """A copy of it, and its company."""
+    with copied(held, tmp_path, caplog) as made:
+        yield made
+
+
+def asked(company: Company, path: str) -> int:
+    """Requests that were made of an endpoint."""
+    return sum(request.path == path for _, request in company.simulator.requests)
+
+
+# --- limits and refusals ---------------------------------------------------------------------------------------------
+
+
+def test_a_limit_is_waited_for(company: Loaded) -> None:
+    """Cursor's own 429 is asked again when it says, as often as it takes, and the day is whole."""
+    switches = company.simulator.switches.cursor
+    switches.window_seconds, switches.requests_per_window, switches.page_size_limit = 0.25, 1, 80
+    assert company.again(FRESH, FRESH).success
+    pages = -(-len(company.simulator.ledger.events(FRESH)) // 80)
+    assert asked(company, PATHS[EVENTS]) > pages > 3
+    assert company.equals_ledger(FIRST, FRESH)
+
+
+def test_a_limit_that_lasts_costs_the_days_behind_it(company: Loaded) -> None:
+    """A wait nobody has time for fails the days that are left, which keep what is held; those before it are read."""
+    before = company.held()
+    switches = company.simulator.switches.cursor
+    switches.window_seconds, switches.requests_per_window = 86_400, 1
+    company.again()
+    told = company.told(EVENTS)
+    assert [told[day][0] for day in DAYS] == ["complete", "failed", "failed"]
+    assert "asks to wait 86,400 s. Rate limit exceeded. Nothing was changed; run again later" in told[MIDDLE][1]
+    assert company.held() == before
+    switches.window_seconds = None
+    assert company.healed()
+
+
+def test_a_limit_that_answers_nothing_is_given_up(company: Loaded) -> None:
+    """Ten refusals in a row cost one day after six attempts; the next day has the other four, and is read."""
+    before = company.held()
+    company.simulator.switches.faults.limit_times[PATHS[EVENTS]] = 10
+    company.simulator.switches.faults.retry_after = "0"
+    company.again()
+    told = company.told(EVENTS)
+    assert [told[day][0] for day in DAYS] == ["failed", "complete", "complete"]
+    assert "answered 429: Rate limit exceeded after 6 attempts" in told[FIRST][1]
+    assert company.held() == before
+    assert company.healed()
+
+
+def test_an_endpoint_that_refuses_stops_no_other(company: Loaded) -> None:
+    """One endpoint that may not be asked fails its own table with what to do, and the others are read."""
+    before = company.held()
+    company.simulator.switches.cursor.refuse[PATHS[EVENTS]] = "forbidden"
+    result = company.again(lane="cursor")
+    (failure,) = result.failures().values()
+    assert "answered 403: Forbidden: Enterprise access required. Check CURSOR_ADMIN_KEY" in failure
+    assert "what was held is kept" in failure
+    for other in PATHS.keys() - {EVENTS}:
+        assert {status for status, _ in company.told(other).values()} == {"complete"}
+    assert company.held() == before
+
+
+def test_every_dialect_of_a_refusal_is_read(company: Loaded) -> None:
+    """However Cursor words a refusal, its own words are told; billing groups are then a matter of the plan."""
+    before = {asset: company.held(asset) for asset in PATHS}
+    dialects: dict[str, tuple[Refusal, str]] = {
+        EVENTS: ("key", "answered 401: Invalid Team API Key"),
+        DAILY: ("plan", "answered 401: You must be a member of an enterprise team to access this resource"),
+        SPEND: ("sentence", "answered 403: This team may not use the Admin API"),
+        MEMBERS: ("old key", "answered 401: Unauthorized: Invalid API key"),
+    }
+    company.simulator.switches.cursor.refuse = {PATHS[asset]: kind for asset, (kind, _) in dialects.items()}
+    company.simulator.switches.cursor.refuse["/teams/groups"] = "scope"
+    company.simulator.now += timedelta(days=1)
+    result = company.again(lane="cursor")
+    assert len(result.failures()) == len(dialects)
+    for asset, (_, words) in dialects.items():
+        assert all(words in message for status, message in company.told(asset).values() if status == "failed")
+        assert "failed" in {status for status, _ in company.told(asset).values()}
+        assert company.held(asset) == before[asset]
+    status, message = company.told("raw_cursor_groups")[company.simulator.now.date()]
+    assert (status, "missing required scope" in message) == ("not_exposed", True)
+    # The refusal of a key is the refusal of every day: it is asked for once.
+    assert asked(company, PATHS[EVENTS]) == 1
+    company.simulator.switches.cursor.refuse.clear()
+    assert company.healed(lane="cursor")
+
+
+def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
+    """Days read before the key died are new, those after it are kept and not asked for."""
+    company.simulator.revise(FIRST, Decimal("1.5"))
+    company.simulator.revise(LAST, Decimal("1.5"))
+    before = company.usd()
+    company.simulator.switches.cursor.key_good_for = 1
+    company.again()
+    told = company.told(EVENTS)
+    assert [told[day][0] for day in DAYS] == ["complete", "failed", "failed"]
+    assert "Invalid Team API Key. Check CURSOR_ADMIN_KEY" in told[LAST][1]
+    truth = company.simulator.ledger.cursor_usd(FIRST, FIRST)
+    assert company.usd() == {**before, **truth}
+    assert asked(company, PATHS[EVENTS]) == 2
+    company.simulator.switches.cursor.key_good_for = None
+    assert company.healed()
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (lambda s: s.cursor.refuse.update({"/teams": "page"}), "answered 502: an HTML page instead of JSON"),
+        (lambda s: s.faults.html_200.add("cursor"), "answered 200: an HTML page instead of JSON"),
+        (lambda s: setattr(s.faults, "truncate_every", 1), "not the promised JSON"),
+    ],
+    ids=["502", "login page", "truncated"],
+)
+def test_an_answer_that_is_none_is_never_no_spend(company: Loaded, broken: Callable[[object], None], says: str) -> None:
+    """What is not the promised JSON fails the days after six attempts, keeps their dollars, and is told."""
+    before = company.held()
+    broken(company.simulator.switches)
+    result = company.again(FIRST, MIDDLE)
+    (failure,) = result.failures().values()
+    assert says in failure
+    assert "after 6 attempts" in failure
+    assert company.held() == before
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(company: Loaded) -> None:
+    """Many answers break off, in their JSON or in their connection: all days land all the same, each event once."""
+    company.simulator.switches.faults.truncate_every = 2
+    company.simulator.switches.faults.reset_every = 3
+    company.simulator.switches.cursor.page_size_limit = 200
+    assert company.again(FIRST, FRESH).success
+    assert company.equals_ledger(FIRST, FRESH)
+
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moved", ["late_events_while_paging", "lost_events_while_paging", "repeated_pages"])
+def test_pages_that_move_once_are_read_again(company: Loaded, moved: str) -> None:
+    """An event that comes or goes between pages, and a page that comes twice, lose and double nothing."""
+    company.simulator.switches.cursor.page_size_limit = 80
+    setattr(company.simulator.switches.cursor, moved, 1)
+    assert company.again(FRESH, FRESH).success
+    assert company.equals_ledger(FIRST, FRESH)
+
+
+def test_equal_pages_of_equal_events_are_all_counted(company: Loaded) -> None:
+    """160 equal events of one millisecond make two equal pages: all count, and a page that is repeated adds none."""
+    company.simulator.ledger.edit_events(FRESH, lambda events: [_billed(events)[0]] * 160)
+    company.simulator.switches.cursor.page_size_limit = 80
+    company.simulator.switches.cursor.repeated_pages = 1
+    assert company.again(FRESH, FRESH).success
+    assert company.events()[FRESH] == 160
+    assert company.equals_ledger(FIRST, FRESH)
+
+
+@pytest.mark.parametrize(
+    ("moving", "value", "says"),
+    [
+        ("endless_paging", True, "a page came twice"),
+        ("miscounted_events", 1, "counted by Cursor"),
+    ],
+)
+def test_pages_that_never_agree_refuse_the_day(company: Loaded, moving: str, value: int, says: str) -> None:
+    """Three readings that do not agree with themselves or Cursor's count keep what is held, tell why, and end soon."""
+    before = company.held()
+    company.simulator.switches.cursor.page_size_limit = 80
+    setattr(company.simulator.switches.cursor, moving, value)
+    (failure,) = company.again(MIDDLE, MIDDLE).failures().values()
+    assert "the day kept changing while it was read" in failure
+    assert says in failure
+    assert "What was held is kept; run it again" in failure
+    assert company.held() == before
+    assert asked(company, PATHS[EVENTS]) <= 15
+    setattr(company.simulator.switches.cursor, moving, type(value)())
+    assert company.healed()
+
+
+@pytest.mark.parametrize("asset", [DAILY, SPEND])
+def test_a_member_who_comes_twice_makes_the_list_be_read_again(company: Loaded, asset: str) -> None:
+    """A page of members that is sent twice in place of the next neither doubles nor loses one."""
+    before = company.payloads(asset)
+    company.simulator.switches.cursor.page_size_limit = 20
+    company.simulator.switches.cursor.repeated_pages = 1
+    assert company.again(lane=asset.removeprefix("raw_")).success
+    (days,) = {
+        row["days"]
+        for row in company.rows(f"SELECT COUNT(*) AS days FROM ai_usage.ops_asset_days WHERE asset = '{asset}'")
+    }
+    assert days == (3 if asset == DAILY else 1)
+    if asset == DAILY:
+        assert company.payloads(asset) == before
+    (found,) = company.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT user_id) AS ids FROM ai_usage.stg_cursor_spend")
+    assert found["n"] == found["ids"] == len(company.simulator._cursor._team())
+
+
+def test_lists_of_members_that_never_end_are_left_soon(company: Loaded) -> None:
+    """The same page for ever is given up after a handful of requests, and what is held stays."""
+    before = {asset: company.held(asset) for asset in (DAILY, SPEND)}
+    company.simulator.switches.cursor.page_size_limit = 20
+    company.simulator.switches.cursor.endless_paging = True
+    result = company.again(lane=("cursor_daily_usage", "cursor_spend"))
+    assert len(result.failures()) == 2
+    for failure in result.failures().values():
+        assert "the list of members kept changing while its pages were read" in failure
+    assert {asset: company.held(asset) for asset in (DAILY, SPEND)} == before
+    assert asked(company, PATHS[DAILY]) + asked(company, PATHS[SPEND]) <= 12
+    company.simulator.switches.cursor.endless_paging = False
+    assert company.healed(lane="cursor")
+
+
+# --- what stands in the records --------------------------------------------------------------------------------------
+
+
+def _billed(events: list[Event]) -> list[Event]:
+    return [event for event in events if event.kind == "Usage-based" and event.tokens and not event.robot_kind]
+
+
+def _charged(event: Event, text: str, **more: object) -> Event:
+    return replace(event, charged_cents=Decimal(text), **more)  # type: ignore[arg-type]
+
+
+def test_odd_money_is_counted_and_told(company: Loaded) -> None:
+    """Credits, kinds nobody knows, charges without tokens, broken discounts, long decimals and new fields are landed to
+    the last digit, each told with its dollars."""
+    ledger = company.simulator.ledger
+    first, *_ = _billed(ledger.events(FIRST))
+    ledger.edit_events(FIRST, lambda events: [*events, _charged(first, "-350.25")])
+    no_tokens = {"tokens": None, "total_cents": None, "fee_cents": None, "discount_percent": None}
+    ledger.edit_events(
+        MIDDLE, lambda events: [*events, _charged(_billed(events)[0], "995", kind="Mystery", **no_tokens)]
+    )
+    long = "20.648620000000000000000000000001"
+    ledger.edit_events(
+        LAST,
+        lambda events: [
+            *events,
+            _charged(_billed(events)[0], long, discount_percent=Decimal("12.5"), total_cents=Decimal(long)),
+        ],
+    )
+    company.simulator.switches.cursor.extra_fields = True
+    result = company.again(lane=PUBLISHED)
+    assert result.success, result.failures()
+    told = result.failed_checks()
+    assert told[f"{EVENTS}.nothing_negative"].startswith("2026-11-09: 1 events of $-3.50.")
+    assert "'Mystery': $9.95, first seen 2026-11-10" in told[f"{EVENTS}.known_kinds"]
+    assert "new field 'undocumentedField'" in told[f"{EVENTS}.known_fields"]
+    assert len(told) == 4 or told.keys() == {
+        f"{EVENTS}.{name}" for name in ("nothing_negative", "known_kinds", "known_fields")
+    }
+    assert company.equals_ledger()
+    built = company.rows(
+        "SELECT usage_date, SUM(amount_usd) AS usd FROM ai_usage.fct_cursor_usage_daily GROUP BY usage_date"
+    )
+    assert {row["usage_date"]: row["usd"] for row in built} == {
+        day: sum(sums.values()) for day, sums in ledger.cursor_usd(FIRST, LAST).items()
+    }
+    ledger.undo_edits()
+    company.simulator.switches.cursor.extra_fields = False
+    assert company.healed(lane=PUBLISHED)
+
+
+def test_numbers_in_other_forms_are_the_same_numbers(company: Loaded) -> None:
+    """Decimal points, text of thirty digits and numbers for ids change no dollar, no token, no seat and no person."""
+    tables = ("fct_cursor_usage_daily", "fct_cursor_activity_daily")
+    seats = "SELECT usage_date, user_email, role, is_paid FROM ai_usage.fct_cursor_seat_daily"
+    before = {table: _without_ids(company, table) for table in tables}, company.sorted(seats)
+    records = company.payloads(EVENTS)
+    switches = company.simulator.switches.cursor
+    for style, switches.numeric_ids in (("floats", False), ("text", True)):
+        switches.numbers_as = style
+        result = company.again(lane=BUILT)
+        assert result.success, result.failures()
+        assert result.failed_checks() == {}
+        assert company.payloads(EVENTS) != records
+        assert company.equals_ledger()
+        assert ({table: _without_ids(company, table) for table in tables}, company.sorted(seats)) == before
+    switches.numbers_as, switches.numeric_ids = "numbers", False
+    assert company.healed()
+    assert company.payloads(EVENTS) == records
+
+
+def _without_ids(company: Loaded, table: str) -> list[dict[str, object]]:
+    return company.sorted(f"SELECT * EXCEPT (fact_no{', user_id' * ('activity' in table)}) FROM ai_usage.{table}")
+
+
+def test_a_field_that_is_no_longer_sent(company: Loaded) -> None:
+    """Without charged cents the parts they are made of count, the fee once; without e-mails all keep their own."""
+    billed = (
+        "SELECT usage_date, principal_id, model, SUM(amount_usd) AS usd FROM ai_usage.fct_cursor_usage_daily "
+        "WHERE cost_basis = 'billed' GROUP BY usage_date, principal_id, model"
+    )
+    before = company.sorted(billed)
+    assert before
+    company.simulator.switches.cursor.left_out = {"chargedCents": 1, "userEmail": 1}
+    result = company.again(lane=PUBLISHED)
+    assert result.success, result.failures()
+    assert company.sorted(billed) == before
+    company.simulator.switches.cursor.left_out = {}
+    assert company.healed(lane=PUBLISHED)
+
+
+def test_a_day_with_an_amount_that_cannot_be_meant_costs_only_itself(company: Loaded) -> None:
+    """A hundred billion dollars in one event refuse its day; the days beside it take their new figures."""
+    company.simulator.revise(FIRST, Decimal("1.1"))
+    company.simulator.revise(LAST, Decimal("0.9"))
+    before = company.usd()
+    company.simulator.ledger.edit_events(MIDDLE, lambda events: [*events, _charged(events[0], "10000000000001")])
+    company.again()
+    told = company.told(EVENTS)
+    assert [told[day][0] for day in DAYS] == ["complete", "failed", "complete"]
+    assert "an amount is beyond anything that can be meant. Report it; what was held is kept" in told[MIDDLE][1]
+    truth = company.simulator.ledger.cursor_usd(FIRST, LAST)
+    assert company.usd() == {**truth, MIDDLE: before[MIDDLE]}
+    company.simulator.ledger.undo_edits()
+    assert company.healed()
+
+
+def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded) -> None:
+    """Such a row is kept, used nowhere and told; the other members' days are what they were, and no day fails."""
+    activity = "SELECT usage_date, user_id, requests FROM ai_usage.fct_cursor_activity_daily"
+    lane = ("cursor_daily_usage", "fct_cursor_activity_daily")
+    before, records = company.sorted(activity), company.payloads(DAILY)
+    company.simulator.switches.cursor.left_out = {"day": 40}
+    result = company.again(lane=lane)
+    assert result.success, result.failures()
+    ((check, said),) = result.failed_checks().items()
+    assert check == f"{DAILY}.nothing_astray"
+    assert said.startswith("4 rows that were read with 2026-11-11 do not say of which day they are. They are kept")
+    found = company.sorted(activity)
+    assert len(company.payloads(DAILY)) == len(records)
+    assert len(found) == len(before) - 4
+    assert all(row in before for row in found)
+    assert {status for status, _ in company.told(DAILY).values()} == {"complete"}
+    # More than a few are no slip.
+    kept = company.held(DAILY)
+    company.simulator.switches.cursor.left_out = {"day": 3}
+    (failure,) = company.again(lane=lane).failures().values()
+    assert f"of {len(records)} rows do not say of which day they are. What was held is kept" in failure
+    assert company.held(DAILY) == kept
+    company.simulator.switches.cursor.left_out = {}
+    assert company.healed(lane=lane)
+    assert (company.sorted(activity), company.payloads(DAILY)) == (before, records)
+
+
+def test_daily_usage_of_many_days_is_asked_for_in_pieces(company: Loaded) -> None:
+    """More than the thirty days that may be asked for at once are asked for in windows, and every day lands."""
+    first = date(2026, 10, 5)
+    assert company.again(first, LAST, lane="cursor_daily_usage").success
+    bodies = [msgspec.json.decode(r.body) for _, r in company.simulator.requests if r.path == PATHS[DAILY]]
+    assert [round((body["endDate"] - body["startDate"]) / 86_400_000) for body in bodies] == [30, 8]
+    found = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.stg_cursor_daily_usage GROUP BY usage_date")
+    members = company.simulator.ledger.members_on
+    days = [first + timedelta(days=n) for n in range((LAST - first).days + 1)]
+    assert {row["usage_date"]: row["n"] for row in found} == {day: len(members(day)) for day in days}
+
+
+# --- what changes afterwards -----------------------------------------------------------------------------------------
+
+
+def test_what_cursor_changes_afterwards_is_taken_over_whole(company: Loaded) -> None:
+    """Late, lost and moved events, dearer and cheaper days replace what was held, both figures are noted, and ranges
+    that overlap change nothing twice."""
+    ledger = company.simulator.ledger
+    old = company.usd()
+    ledger.edit_events(
+        FIRST,
+        lambda events: [
+            *(replace(event, email=company.simulator.organisation.people[0].email) for event in events[:5]),
+            *events[7:],
+            events[-1],
+        ],
+    )
+    company.simulator.revise(MIDDLE, Decimal(3))
+    company.simulator.revise(LAST, Decimal("0.25"))
+    assert company.again().success
+    assert company.equals_ledger()
+    notes = "SELECT usage_date, old_records, new_records, old_amount_usd, new_amount_usd FROM ai_usage.ops_restatements"
+    noted = {row["usage_date"]: row for row in company.rows(notes)}
+    assert {day: (row["old_amount_usd"], row["new_amount_usd"]) for day, row in noted.items()} == {
+        day: (sum(old[day].values()), sum(sums.values())) for day, sums in ledger.cursor_usd(FIRST, LAST).items()
+    }
+    assert noted[FIRST]["new_records"] == noted[FIRST]["old_records"] - 1
+    before = [row for row in company.held() if row[0] <= LAST]
+    company.simulator.now += timedelta(hours=1)
+    assert company.again(MIDDLE, FRESH).success
+    assert [row for row in company.held() if row[0] <= LAST] == before
+    assert len(company.rows(notes)) == 3
+    assert company.equals_ledger(FIRST, FRESH)
+
+
+def test_a_day_that_is_suddenly_empty_is_kept_until_somebody_accepts_it(company: Loaded) -> None:
+    """An empty day that had dollars is kept and told with them, one that had none is whole; a loss can be accepted."""
+    before = company.held()
+    worth = f"${sum(company.usd()[LAST].values()):,.2f}"
+    for day in (LAST, FRESH):
+        company.simulator.ledger.edit_events(day, lambda events: [])
+    company.again(LAST, FRESH)
+    told = company.told(EVENTS)
+    assert told[LAST][0] == "failed"
+    assert f"records worth {worth} are held from an earlier one; they are kept" in told[LAST][1]
+    assert "ai-usage run --accept-loss" in told[LAST][1]
+    assert told[FRESH] == ("complete", "")
+    assert company.held() == before
+    assert company.again(LAST, FRESH, accept_loss=True).success
+    assert {status for status, _ in company.told(EVENTS).values()} == {"complete"}
+    assert company.events().keys() == {FIRST, MIDDLE}
+    company.simulator.ledger.undo_edits()
+    assert company.again(FIRST, FRESH).success
+    assert company.equals_ledger(FIRST, FRESH)
+
+
+def test_somebody_who_is_gone_from_every_list_keeps_their_history(company: Loaded) -> None:
+    """Removed, hidden among the members and without an e-mail in history: dollars, seats and activity stay theirs, also
+    of days that are read for the first time but whose conversation is known."""
+    ledger, switches = company.simulator.ledger, company.simulator.switches.cursor
+    queries = [
+        f"SELECT usage_date, user_email, {what} FROM ai_usage.{table} WHERE usage_date <= DATE '{LAST}'"
+        for table, what in (
+            ("fct_cursor_usage_daily", "amount_usd"),
+            ("fct_cursor_seat_daily", "role, is_paid"),
+            ("fct_cursor_activity_daily", "is_active, requests"),
+        )
+    ]
+    before = [company.sorted(query) for query in queries]
+    names = [{event.email for event in ledger.events(day) if not event.robot_kind} for day in (MIDDLE, FRESH)]
+    email = sorted(name for name in names[0] & names[1] if name and name not in company.simulator.removed_emails)[0]
+    company.simulator.now += timedelta(days=1)
+    company.simulator.remove_person(email, company.simulator.now.date())
+    switches.hide_removed_members = True
+    result = company.again(FIRST, FRESH, lane=BUILT)
+    assert result.success, result.failures()
+    shown = [msgspec.json.decode(record[2]) for record in company.payloads(DAILY)]
+    assert email not in {row.get("email") for row in shown}
+    assert [company.sorted(query) for query in queries] == before
+    found = company.rows(
+        "SELECT SUM(amount_usd) AS usd, SUM(requests) AS n FROM ai_usage.fct_cursor_usage_daily "
+        "WHERE usage_date = @day AND user_email = @email",
+        day=FRESH,
+        email=email,
+    )
+    theirs = [event for event in ledger.events(FRESH) if event.email == email]
+    assert (found[0]["n"], found[0]["usd"]) == (len(theirs), sum(event.charged_cents for event in theirs) / 100)
+
+
+# --- the control, and the clock --------------------------------------------------------------------------------------
+
+
+def _other(folder: Path, now: datetime) -> make_company:
+    return make_company(folder / "other.duckdb", now=now)
+
+
+def test_spend_that_drifts_from_its_events_is_told(tmp_path: Path) -> None:
+    """Cursor's own figure that lacks five dollars a member is told with the dollars; limits and tiers are no money."""
+    with _other(tmp_path, datetime(2026, 11, 5, 14, tzinfo=UTC)) as company:
+        switches = company.simulator.switches.cursor
+        switches.strip_removed_emails = False
+        switches.spend_drift_cents, switches.billing_tier = Decimal(-500), "premium"
+        result = company.run("2026-11-03", "2026-11-04", lane=CONTROLLED)
+        assert result.success, result.failures()
+        ((check, said),) = result.failed_checks().items()
+        assert check == f"{SPEND}.spend_agrees"
+        assert "Cursor says $" in said
+        assert "less than the events of its members" in said
+        assert "ask Cursor" in said
+        switches.spend_drift_cents = Decimal(0)
+        assert company.run("2026-11-03", "2026-11-04", lane=CONTROLLED).failed_checks() == {}
+        spent = company.simulator._cursor._spent_cents(datetime(2026, 11, 3, tzinfo=UTC))
+        found = company.rows("SELECT * FROM ai_usage.stg_cursor_spend WHERE overall_usd <> 0")
+        assert {(row["email"], row["on_demand_usd"] * 100, row["overall_usd"] * 100) for row in found} == {
+            (email, *both) for email, both in spent.items() if both[1] and email in {row["email"] for row in found}
+        }
+        assert len(found) > 20
+        assert {row["billing_tier"] for row in found} == {"premium"}
+
+
+def test_half_a_minute_into_a_new_day_and_a_new_billing_cycle(tmp_path: Path) -> None:
+    """A day read at once is whole but provisional, an event that comes later is not lost, and the spend of the new
+    cycle is not held against the old."""
+    with _other(tmp_path, datetime(2026, 12, 2, 23, 30, tzinfo=UTC)) as company:
+        assert company.run("2026-12-01", lane=CONTROLLED).success
+        company.simulator.now = datetime(2026, 12, 3, 0, 0, 30, tzinfo=UTC)
+        result = company.run("2026-12-01", "2026-12-02", lane=CONTROLLED)
+        assert (result.success, result.failed_checks()) == (True, {})
+        cycles = company.rows("SELECT DISTINCT snapshot_date, cycle_started_at FROM ai_usage.stg_cursor_spend")
+        assert {(row["snapshot_date"], row["cycle_started_at"].date()) for row in cycles} == {
+            (date(2026, 12, 2), date(2026, 11, 3)),
+            (date(2026, 12, 3), date(2026, 12, 3)),
+        }
+        statuses = "SELECT DISTINCT status FROM ai_usage.kpi_completeness WHERE is_money AND usage_date >= '2026-12-01'"
+        assert company.rows(statuses) == [{"status": "provisional"}]
+        company.simulator.now += timedelta(hours=6)
+        last_ms = int(datetime(2026, 12, 3, tzinfo=UTC).timestamp() * 1000) - 1
+        company.simulator.ledger.edit_events(
+            date(2026, 12, 2), lambda events: [*events, replace(events[0], at_ms=last_ms)]
+        )
+        result = company.run("2026-12-01", "2026-12-02", lane=CONTROLLED)
+        assert (result.success, result.failed_checks()) == (True, {})
+        loaded = Loaded(company.simulator, company.urls, company.settings)
+        assert loaded.equals_ledger(date(2026, 12, 1), date(2026, 12, 2))
+
+
+def test_the_first_and_last_millisecond_of_a_year(tmp_path: Path) -> None:
+    """Events on either side of midnight at the end of a year are each of their own day, once."""
+    eve, new = date(2026, 12, 31), date(2027, 1, 1)
+    with _other(tmp_path, datetime(2027, 1, 2, 6, tzinfo=UTC)) as company:
+        midnight = int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1000)
+        for day, moments in ((eve, (midnight - 86_400_000, midnight - 1)), (new, (midnight, midnight + 86_399_999))):
+            company.simulator.ledger.edit_events(
+                day, lambda events, moments=moments: [replace(events[0], at_ms=at_ms) for at_ms in moments]
+            )
+        result = company.run("2026-12-31", "2027-01-01", lane="cursor_usage_events")
+        assert (result.success, result.failed_checks()) == (True, {})
+        found = company.rows("SELECT usage_date, event_at FROM ai_usage.stg_cursor_usage_events ORDER BY event_at")
+        assert [row["usage_date"] for row in found] == [eve, eve, new, new]
+        assert all(row["event_at"].astimezone(UTC).date() == row["usage_date"] for row in found)
+
+
+def test_the_first_day_of_data_without_any_usage_of_cursor(tmp_path: Path) -> None:
+    """With one vendor silent on the very first day every view answers, nothing is an error, and nothing is compared."""
+    with _other(tmp_path, datetime(2026, 11, 10, 14, tzinfo=UTC)) as company:
+        company.simulator.ledger.edit_events(FIRST, lambda events: [])
+        result = company.run(FIRST.isoformat(), start_date=FIRST)
+        assert result.success, result.failures()
+        content = company.content()
+        assert content["fct_cursor_usage_daily"] == []
+        assert all(content[name] for name in content if name.startswith("kpi_"))
+        assert {row["previous_same_days_usd"] for row in company.rows("SELECT * FROM ai_usage.kpi_spend_monthly")} == {
+            None
+        }
+        bases = company.rows("SELECT DISTINCT vendor, cost_basis FROM ai_usage.fct_cost_daily")
+        assert ("cursor", "billed") not in {tuple(row.values()) for row in bases}
+        state = company.rows(
+            "SELECT status, records, amount_usd FROM ai_usage.kpi_completeness WHERE asset = @asset", asset=EVENTS
+        )
+        assert state == [{"status": "provisional", "records": 0, "amount_usd": Decimal(0)}]

@@ -1,0 +1,332 @@
+"""Whatever finance or Google does to the sheet, in whole runs: the rest goes on, the last good version serves, what is
+wrong is told with its dollars, and the next good read heals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ai_usage_assets_tests.conftest import Result
+from ai_usage_assets_tests.faults.loaded import FIRST, LAST, SHEET, Loaded, copied, load
+
+TABS = ("key_mapping", "people", "budgets", "seat_prices")
+SECRET = "crsr_" + "4f" * 32
+
+
+@pytest.fixture(scope="module")
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse in which three days of Cursor and the sheet are held."""
+    return load(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def company(held: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Loaded]:
+    """A copy of it, and its company."""
+    with copied(held, tmp_path, caplog) as made:
+        yield made
+
+
+def read(company: Loaded, **more: Any) -> Result:
+    """Reads the sheet again, and names keys and people anew."""
+    result = company.again(lane=SHEET, **more)
+    # Finance mends the sheet by the message: nobody is woken.
+    assert result.success, result.failures()
+    return result
+
+
+def serving(company: Loaded) -> dict[str, list[tuple[Any, ...]]]:
+    """What serves: who pays for what, who is where, what a seat costs, and every dollar with its cost center."""
+    tables = ("dim_key_mapping", "dim_person", "stg_budgets", "stg_seat_prices", "fct_cost_daily")
+    return {table: company.held(table) for table in tables}
+
+
+def by_center(company: Loaded, principal: str) -> dict[date, dict[str | None, Decimal]]:
+    """Dollars of a principal by day and cost center."""
+    found: dict[date, dict[str | None, Decimal]] = {}
+    for row in company.rows(
+        "SELECT usage_date, cost_center, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
+        "WHERE principal_id = @principal AND cost_basis <> 'seat' GROUP BY usage_date, cost_center",
+        principal=principal,
+    ):
+        found.setdefault(row["usage_date"], {})[row["cost_center"]] = row["usd"]
+    return found
+
+
+def spend(company: Loaded) -> Decimal:
+    """All dollars of all bases."""
+    (row,) = company.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily")
+    return row["usd"]
+
+
+def tab(company: Loaded, name: str) -> list[list[Any]]:
+    """A copy of a tab, to change."""
+    return [list(row) for row in company.simulator.sheet(name)]
+
+
+# --- Google ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (403, "answered 403: The caller does not have permission. Share the spreadsheet with the service account's"),
+        (404, "answered 404: Requested entity was not found. Check AI_USAGE_SHEET_ID"),
+        (429, "answered 429: Quota exceeded for quota metric 'Read requests' and limit 'Read requests per minute per"),
+        (500, "answered 500: Internal error encountered after 6 attempts. Nothing was changed; run again later"),
+        (502, "answered 502: an HTML page instead of JSON after 6 attempts. Nothing was changed; run again later"),
+    ],
+)
+def test_a_sheet_that_is_not_given_serves_on(company: Loaded, status: int, says: str) -> None:
+    """Permission lost, the file gone, the quota used up or Google broken: every tab is told as failed with what to do,
+    and its last good version serves; the next good read is whole."""
+    before, versions = serving(company), company.held("raw_mapping_sheet")
+    company.simulator.switches.sheets.failing = [status] * 6
+    told = read(company).failed_checks()
+    assert told.keys() == {"raw_mapping_sheet.tabs_accepted"}
+    said = told["raw_mapping_sheet.tabs_accepted"]
+    assert all(f"tab {name}: " in said for name in TABS)
+    assert says in said
+    assert "until then its last good version serves" in said
+    assert serving(company) == before
+    company.simulator.switches.sheets.failing = []
+    assert read(company).failed_checks() == {}
+    assert (serving(company), company.held("raw_mapping_sheet")) == (before, versions)
+
+
+def test_a_quota_that_recovers_costs_nothing(company: Loaded) -> None:
+    """Two refusals for the quota and one broken answer are waited out within the run."""
+    company.simulator.switches.sheets.failing = [429, 429, 502]
+    assert read(company).failed_checks() == {}
+
+
+# --- tabs ------------------------------------------------------------------------------------------------------------
+
+
+def _headless(rows: list[list[Any]]) -> list[list[Any]]:
+    return rows[1:]
+
+
+def _doubled(rows: list[list[Any]]) -> list[list[Any]]:
+    return [[*row, "cost_center" if number == 0 else ""] for number, row in enumerate(rows)]
+
+
+def _formula(rows: list[list[Any]]) -> list[list[Any]]:
+    return [rows[0], *(["#N/A", *row[1:]] for row in rows[1:])]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {
+                "key_mapping": _headless,
+                "people": _doubled,
+                "budgets": lambda rows: None,
+                "seat_prices": lambda rows: [],
+            },
+            {
+                "key_mapping": "its header lacks vendor, principal_type, principal_id",
+                "people": "its header has cost_center more than once. Rename or remove one of them",
+                "budgets": "there is no tab named budgets. Add it, with the columns month, cost_center and budget_usd",
+                "seat_prices": "its first row is empty. Put the header there: vendor, plan, monthly_price_usd",
+            },
+        ),
+        (
+            {
+                "key_mapping": lambda rows: rows[:7],
+                "people": _formula,
+                "budgets": lambda rows: [["stray"], *rows],
+                "seat_prices": lambda rows: rows[:1],
+            },
+            {
+                "key_mapping": "it has 6 rows, its last good version has 18: more than 30% are gone",
+                "people": "63 of its 63 rows cannot be used (row 2: person_email is a formula that failed; mend the",
+                "budgets": "its header lacks month, cost_center and budget_usd. The first row must name the columns",
+                "seat_prices": "it has no rows, its last good version has 1. If that is meant, accept it once with",
+            },
+        ),
+    ],
+    ids=["heads", "rows"],
+)
+def test_a_tab_that_cannot_be_used_serves_on(company: Loaded, changes: dict[str, Any], says: dict[str, str]) -> None:
+    """Whatever makes a tab useless as a whole, each is told alone with what to do, and nothing that serves changes."""
+    before = serving(company)
+    good = {name: company.simulator.sheet(name) for name in TABS}
+    for name, change in changes.items():
+        company.simulator.set_sheet(name, change(tab(company, name)))
+    told = read(company).failed_checks()
+    assert told.keys() == {"raw_mapping_sheet.tabs_accepted"}
+    for name, reason in says.items():
+        assert f"tab {name}: {reason}" in told["raw_mapping_sheet.tabs_accepted"]
+    assert serving(company) == before
+    for name in TABS:
+        company.simulator.set_sheet(name, good[name])
+    assert read(company).failed_checks() == {}
+    assert serving(company) == before
+
+
+def test_one_bad_tab_does_not_stop_the_others(company: Loaded) -> None:
+    """With key_mapping cleared, a person's new team in another tab holds at once, for all of history."""
+    mapped = company.held("dim_key_mapping")
+    people = tab(company, "people")
+    email = next(row[0] for row in people[1:] if by_center(company, row[0]) and row[0] != _on_loan(company))
+    moved = [[*row[:2], "Legal", "CC-9999", *row[4:]] if row[0] == email else row for row in people]
+    company.simulator.set_sheet("key_mapping", [])
+    company.simulator.set_sheet("people", moved)
+    read(company)
+    assert company.held("dim_key_mapping") == mapped
+    assert {center for centers in by_center(company, email).values() for center in centers} == {"CC-9999"}
+
+
+def _on_loan(company: Loaded) -> str:
+    """The person whom key_mapping gives to another team."""
+    return next(row[2] for row in company.simulator.sheet("key_mapping") if row[:2] == ["cursor", "user"])
+
+
+def test_an_accepted_loss_is_taken(company: Loaded) -> None:
+    """An emptied tab that is meant is taken when somebody says so: its keys have no cost center, their dollars stay."""
+    robot = _robot(company)
+    before = spend(company)
+    company.simulator.set_sheet("key_mapping", tab(company, "key_mapping")[:1])
+    assert "accept it once with `ai-usage run --accept-loss`" in next(iter(read(company).failed_checks().values()))
+    assert {center for centers in by_center(company, robot).values() for center in centers} == {"CC-1010"}
+    read(company, accept_loss=True)
+    assert {center for centers in by_center(company, robot).values() for center in centers} == {None}
+    assert spend(company) == before
+
+
+def _robot(company: Loaded) -> str:
+    """A service account of the sheet."""
+    return next(robot.id for robot in company.simulator.organisation.robots if robot.in_sheet)
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def _people_who_spend(company: Loaded) -> list[str]:
+    found = company.rows(
+        "SELECT principal_id, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
+        "WHERE principal_type = 'user' AND cost_basis = 'billed' AND attribution_method = 'vendor_actor' "
+        "AND person_email IS NOT NULL GROUP BY principal_id HAVING SUM(amount_usd) > 0 ORDER BY principal_id"
+    )
+    return [row["principal_id"] for row in found]
+
+
+def test_rows_that_are_wrong_are_left_out_with_their_dollars(company: Loaded) -> None:
+    """Each way to write a row wrongly leaves that row out, by number, reason and the dollars it names, none of which
+    moves; a pasted key is neither kept nor told; the good rows hold, and mended ones hold at the next read."""
+    before, total = serving(company), spend(company)
+    ada, ben, cem, dan, eve, fay, *_ = _people_who_spend(company)
+    good = tab(company, "key_mapping")
+    center = ["", "Legal", "CC-9999"]
+    wrong: list[tuple[list[Any], str, str | None]] = [
+        (["cursor", "user", ada, *center, 50], "usable shares together with row 21 add up to 90 %", ada),
+        (
+            ["cursor", "user", ada, "", "Sales", "CC-9998", 40],
+            "usable shares together with row 20 add up to 90 %",
+            None,
+        ),
+        (
+            ["cursor", "user", ben, *center, "", "", "2026-11-11"],
+            "overlaps in time with row 23; end one before the",
+            ben,
+        ),
+        (
+            ["cursor", "user", ben, *center, "", "2026-11-10", ""],
+            "overlaps in time with row 22; end one before the",
+            None,
+        ),
+        (["cursor", "user", cem, "", "Legal", "CC-1", ""], "overlaps in time with row 25", cem),
+        (["cursor", "user", cem, "", "Sales", "CC-2", ""], "overlaps in time with row 24", None),
+        (
+            ["cursor", "user", dan, "", "", "", ""],
+            "it names nobody: fill in person_email, or team and cost_center",
+            dan,
+        ),
+        (["cursor", "user", eve, "", "#N/A", "CC-9999", ""], "team is a formula that failed; mend the formula", eve),
+        (["cursor", "service_account", 1.23e18, *center], "principal_id is a number; format the column as plain", None),
+        (["anthropic", "api_key", 12345, *center], "principal_id is a number; format the column as plain text", None),
+        (["cursor", "user", fay, *center, "", "", "", f"key: {SECRET}"], "a cell looks like a secret: remove it", fay),
+    ]
+    company.simulator.set_sheet("key_mapping", [*good, *(row for row, _, _ in wrong)])
+    result = read(company)
+    told = result.failed_checks()
+    assert told.keys() == {"raw_mapping_sheet.rows_accepted"}
+    assert "Mend the rows in the sheet; the next run takes them" in told["raw_mapping_sheet.rows_accepted"]
+    lines = _findings(result)
+    assert len(lines) == len(wrong)
+    touched = Decimal(0)
+    for number, (line, (row, reason, email)) in enumerate(zip(lines, wrong, strict=True), len(good) + 1):
+        assert line.startswith(f"* tab key_mapping row {number}: ")
+        assert reason in line
+        if named := row[2] if "@" in str(row[2]) else None:
+            dollars = company.rows(
+                "SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
+                "WHERE cost_basis <> 'included' AND (principal_id = @email OR person_email = @email)",
+                email=named,
+            )[0]["usd"]
+            assert f"(${dollars:,.2f} in 30 days)" in line
+            touched += dollars if email else 0
+    kept = company.rows(
+        "SELECT amount_usd FROM ai_usage.ops_check_results WHERE check_name = 'rows_accepted' AND NOT passed"
+    )
+    assert [row["amount_usd"] for row in kept] == [touched]
+    assert (serving(company), spend(company)) == (before, total)
+    stored = company.rows("SELECT payload, reject_reason FROM ai_usage.raw_mapping_sheet")
+    assert SECRET not in repr(stored) + company.said()
+    mended = [["cursor", "user", email, "", "Legal", "CC-9999"] for email in (ada, ben, cem, dan, eve, fay)]
+    company.simulator.set_sheet("key_mapping", [*good, *mended])
+    assert read(company).failed_checks() == {}
+    for email in (ada, ben, cem, dan, eve, fay):
+        assert {center for centers in by_center(company, email).values() for center in centers} == {"CC-9999"}
+    assert spend(company) == total
+
+
+def _findings(result: Result) -> list[str]:
+    for event in result.events:
+        data = event.event_specific_data
+        if getattr(data, "check_name", None) == "rows_accepted" and "findings" in getattr(data, "metadata", {}):
+            return data.metadata["findings"].value.splitlines()
+    return []
+
+
+def test_a_sheet_that_is_only_untidy_is_the_same_sheet(company: Loaded) -> None:
+    """Columns in another order, more of them, spaces, capitals, blank rows and an exact repetition change no dollar."""
+    before = serving(company)["fct_cost_daily"]
+    header, *rows = tab(company, "key_mapping")
+    untidy = [["Colour", *(f" {name.replace('_', ' ').title()} " for name in reversed(header))]]
+    for row in rows:
+        untidy += [["blue", *(f" {cell} " if isinstance(cell, str) and cell else cell for cell in reversed(row))], []]
+    company.simulator.set_sheet("key_mapping", [*untidy, untidy[1]])
+    told = read(company).failed_checks()
+    assert f"tab key_mapping row {len(untidy) + 1}: exact duplicate of row 2; remove one of them" in told.pop(
+        "raw_mapping_sheet.rows_accepted"
+    )
+    assert told == {}
+    assert serving(company)["fct_cost_daily"] == before
+
+
+def test_a_change_in_mid_month_holds_from_its_day(company: Loaded) -> None:
+    """A row that is ended and one that begins, both back-dated, split a robot's dollars at their day and lose none."""
+    robot, total = _robot(company), spend(company)
+    good = tab(company, "key_mapping")
+    day = LAST.isoformat()
+    changed = [[*row[:8], day, row[9]] if row[2] == robot else row for row in good]
+    company.simulator.set_sheet(
+        "key_mapping", [*changed, ["cursor", "service_account", robot, "", "Sales", "CC-9998", 100, day, "", "moved"]]
+    )
+    before = by_center(company, robot)
+    assert read(company).failed_checks() == {}
+    found = by_center(company, robot)
+    assert {day: {*centers} for day, centers in found.items()} == {
+        FIRST: {"CC-1010"}, FIRST + timedelta(days=1): {"CC-1010"}, LAST: {"CC-9998"},
+    }  # fmt: skip
+    assert {day: sum(centers.values()) for day, centers in found.items()} == {
+        day: sum(centers.values()) for day, centers in before.items()
+    }
+    assert spend(company) == total
