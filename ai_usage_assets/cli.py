@@ -8,6 +8,7 @@ future, and a range that is empty.
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import socket
 from collections.abc import Sequence
@@ -65,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="which days are there, the last runs, failed checks")
     status.add_argument("--days", type=int, default=40, help="how many days back (default 40)")
     status.set_defaults(command=_status)
+
+    doctor = commands.add_parser("doctor", help="try every credential, endpoint, tab and permission; changes nothing")
+    doctor.set_defaults(command=_doctor)
 
     simulator = commands.add_parser("simulator", help="serve simulated Anthropic, Cursor and Sheets APIs on loopback")
     simulator.add_argument("--seed", type=int, default=7, help="which company (default 7)")
@@ -142,6 +146,18 @@ def _status(parsed: argparse.Namespace) -> int:
         )
     screens.status(open_warehouse(settings), _answers(), days_back=parsed.days)
     return 0
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import doctor
+
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        return doctor.refuse(error, _answers())
+    # What was tried again is told with what came of it.
+    logging.getLogger("ai_usage_assets").setLevel(logging.ERROR)
+    return doctor.run(settings, _answers())
 
 
 def _simulator(parsed: argparse.Namespace) -> int:
