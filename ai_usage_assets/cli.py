@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -68,6 +69,18 @@ def _parser() -> argparse.ArgumentParser:
     status.set_defaults(command=_status)
 
     doctor = commands.add_parser("doctor", help="try every credential, endpoint, tab and permission; changes nothing")
+    doctor.add_argument(
+        "--probe",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="instead, ask the vendors what is not known of their APIs, and write the answers, without people and keys",
+    )
+    doctor.add_argument(
+        "--probe-rate-limit",
+        action="store_true",
+        help="with --probe, also use up Cursor's limit of a minute (21 rapid reads)",
+    )
     doctor.set_defaults(command=_doctor)
 
     simulator = commands.add_parser("simulator", help="serve simulated Anthropic, Cursor and Sheets APIs on loopback")
@@ -157,6 +170,13 @@ def _doctor(parsed: argparse.Namespace) -> int:
         return doctor.refuse(error, _answers())
     # What was tried again is told with what came of it.
     logging.getLogger("ai_usage_assets").setLevel(logging.ERROR)
+    if parsed.probe_rate_limit and parsed.probe is None:
+        raise SettingsError("--probe-rate-limit is a part of --probe; give both.")
+    if parsed.probe is not None:
+        from ai_usage_assets import probe
+
+        file = Path(parsed.probe) if parsed.probe else None
+        return probe.run(settings, file, _answers(), rate_limit=parsed.probe_rate_limit)
     return doctor.run(settings, _answers())
 
 
