@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from ai_usage_assets import probe
-from ai_usage_assets.gateway import Look
+from ai_usage_assets.gateway import Failure, Look
 from ai_usage_assets.probe import ProbeError, scrubbed
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.vendors.anthropic import Anthropic
@@ -113,6 +113,21 @@ def test_without_a_word_the_limit_is_not_used_up(company: Company, tmp_path: Pat
     assert set(open_) == {"rate_limit", "scope", "revisions"}
     assert "--probe-rate-limit" in open_["rate_limit"]
     assert "not in one go" in open_["revisions"]
+
+
+def test_looking_takes_an_error_for_an_answer() -> None:
+    """A listed read is tried once, whatever it answers, and neither its words nor its headers carry the key."""
+    reply = Reply(503, f'{{"message":"no {KEY} here, jo@acme.test"}}'.encode(), {"x-echo": KEY, "retry-after": "1"})
+    with serving(reply) as script:
+        client = Cursor(lambda: KEY, script.url, pacing=False)
+        seen = client.look("/teams/members")
+        with pytest.raises(ValueError, match="not one of the endpoints"):
+            client.look("/teams/remove-member", {"email": "x"})
+    assert (seen.status, seen.said, seen.headers["x-echo"]) == (503, "no [secret] here, [e-mail]", "[secret]")
+    assert len(script.seen) == 1
+    with pytest.raises(Failure, match="no complete answer") as caught:
+        Cursor(lambda: KEY, "http://127.0.0.1:9", pacing=False).look("/teams/members")
+    assert KEY not in str(caught.value)
 
 
 # --- what is answered -----------------------------------------------------------------------------------------------
@@ -232,6 +247,19 @@ def test_the_file_names_nobody(whole: tuple[Company, int, str, dict[str, Any], P
     assert len(known) > 200
     assert not [one for one in known if one and one in text]
     assert "@" not in text
+    assert text.count("page=(a cursor)") == 1
+    assert text.count("email=[removed]") == 1
+
+
+def test_a_name_that_an_error_quotes_is_taken_out(company: Company, tmp_path: Path) -> None:
+    """Whom a vendor names in one answer is known in its next, whatever words stand around the name."""
+    members = b'{"teamMembers":[{"id":"user_1","name":"Zora Quill","role":"owner"}]}'
+    with serving(Reply(body=members), Reply(400, b'{"message":"Zora Quill may not"}')) as script:
+        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        _, text, _ = probed(settings, tmp_path / "a.json")
+    written = (tmp_path / "a.json").read_text()
+    assert "[removed] may not" in written
+    assert "Zora" not in written + text
 
 
 def test_scrubbing_takes_out_what_came_by() -> None:

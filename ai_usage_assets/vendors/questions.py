@@ -144,11 +144,8 @@ class Asking:
 
 
 def _shown(name: str, value: object) -> str:
-    if name == "email":
-        return "(a member)"
-    if name == "page" and not str(value).isdigit():
-        return "(a cursor)"
-    return str(value)
+    # A cursor may hold anything, in a spelling that nobody would recognise.
+    return "(a cursor)" if name == "page" and not str(value).isdigit() else str(value)
 
 
 def form(value: object) -> str:
