@@ -8,10 +8,12 @@ future, and a range that is empty.
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -65,6 +67,21 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="which days are there, the last runs, failed checks")
     status.add_argument("--days", type=int, default=40, help="how many days back (default 40)")
     status.set_defaults(command=_status)
+
+    doctor = commands.add_parser("doctor", help="try every credential, endpoint, tab and permission; changes nothing")
+    doctor.add_argument(
+        "--probe",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="instead, ask the vendors what is not known of their APIs, and write the answers, without people and keys",
+    )
+    doctor.add_argument(
+        "--probe-rate-limit",
+        action="store_true",
+        help="with --probe, also use up Cursor's limit of a minute (21 rapid reads)",
+    )
+    doctor.set_defaults(command=_doctor)
 
     simulator = commands.add_parser("simulator", help="serve simulated Anthropic, Cursor and Sheets APIs on loopback")
     simulator.add_argument("--seed", type=int, default=7, help="which company (default 7)")
@@ -142,6 +159,25 @@ def _status(parsed: argparse.Namespace) -> int:
         )
     screens.status(open_warehouse(settings), _answers(), days_back=parsed.days)
     return 0
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import doctor
+
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        return doctor.refuse(error, _answers())
+    # What was tried again is told with what came of it.
+    logging.getLogger("ai_usage_assets").setLevel(logging.ERROR)
+    if parsed.probe_rate_limit and parsed.probe is None:
+        raise SettingsError("--probe-rate-limit is a part of --probe; give both.")
+    if parsed.probe is not None:
+        from ai_usage_assets import probe
+
+        file = Path(parsed.probe) if parsed.probe else None
+        return probe.run(settings, file, _answers(), rate_limit=parsed.probe_rate_limit)
+    return doctor.run(settings, _answers())
 
 
 def _simulator(parsed: argparse.Namespace) -> int:

@@ -114,6 +114,18 @@ class Answer:
     date: str | None
 
 
+@dataclass(frozen=True)
+class Look:
+    """One answer as it came, good or bad, for whoever asks about the API itself. Only `body` is not redacted."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    # What the vendor says of an error, and how it calls it.
+    said: str
+    codes: frozenset[str]
+
+
 class Failure(Exception):
     """A request that failed. Its text says where, what, after how many attempts, and what to do next."""
 
@@ -200,6 +212,8 @@ class Gateway:
         self._clock = clock or SystemClock()
         self._hint = hint or (lambda status, path: None)
         self._lock = threading.Lock()
+        # What the vendor's clock showed in its last answer, whatever that was.
+        self.date_seen: str | None = None
         self._budgets = {_budget_of(e): _Budget(e.per_minute, self._clock) for e in endpoints} if pacing else {}
         self._transport = BoundedTransport(base_url, _trusted())
         self._client = httpx.Client(
@@ -245,17 +259,61 @@ class Gateway:
     ) -> tuple[T, Answer]:
         endpoint = self._endpoint(method, path)
         with self._lock:
-            if self._credentials is None:
-                self._credentials = self._sendable(self._authorize(), endpoint)
-            # An absent parameter list must not erase what the path may carry, so it is left out.
-            request = self._client.build_request(
-                method,
-                path,
-                params=list(params) if params else None,
-                content=content,
-                headers={"accept": "application/json", **self._headers, **headers, **self._credentials},
+            return self._patiently(endpoint, self._request(endpoint, path, params, content, headers), shape)
+
+    def look(
+        self,
+        method: Literal["GET", "POST"],
+        path: str,
+        *,
+        params: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        paced: bool = True,
+    ) -> Look:
+        """One attempt, and whatever was answered: an error is an answer here, and nothing is tried twice.
+
+        Raises Failure when nothing is answered; ValueError for a path that is not on the list.
+        """
+        endpoint = self._endpoint(method, path)
+        content = None if body is None else msgspec.json.encode(body)
+        with self._lock:
+            request = self._request(endpoint, path, params, content, {**(_JSON if content else {}), **(headers or {})})
+            if paced and (budget := self._budgets.get(_budget_of(endpoint))):
+                budget.take()
+            problem = None
+            try:
+                response, answer = self._send(request)
+            except (httpx.HTTPError, TimeoutError, _TooLarge) as error:
+                problem = _Problem(f"no complete answer ({type(error).__name__})", transient=True)
+            if problem:
+                self._give_up(endpoint, problem, 1)
+            return Look(
+                response.status_code,
+                {name: self._redact(value) for name, value in response.headers.items()},
+                answer,
+                "" if response.is_success else self._redact(_said(answer) or response.reason_phrase),
+                _codes(answer),
             )
-            return self._patiently(endpoint, request, shape)
+
+    def _request(
+        self,
+        endpoint: Endpoint,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        content: bytes | None,
+        headers: Mapping[str, str],
+    ) -> httpx.Request:
+        if self._credentials is None:
+            self._credentials = self._sendable(self._authorize(), endpoint)
+        return self._client.build_request(
+            endpoint.method,
+            path,
+            # An absent parameter list must not erase what the path may carry, so it is left out.
+            params=list(params) if params else None,
+            content=content,
+            headers={"accept": "application/json", **self._headers, **headers, **self._credentials},
+        )
 
     def _sendable(self, credentials: Mapping[str, str], endpoint: Endpoint) -> dict[str, str]:
         """The credentials, if a header can carry them; httpx would refuse them in words that hold the key."""
@@ -316,7 +374,10 @@ class Gateway:
         except _BROKEN_OFF as error:
             return _Problem(f"the answer broke off or is unreadable ({type(error).__name__})", transient=True)
         except _NO_CONNECTION as error:
-            return _Problem(f"no connection ({type(error).__name__})", transient=True)
+            # A name that is not found, a certificate nobody knows, a port that is closed: each is mended elsewhere.
+            told = isinstance(error, httpcore.ConnectError | httpcore.ProxyError) and str(error)
+            why = f": {self._redact(told)}" if told else ""
+            return _Problem(f"no connection ({type(error).__name__}{why})", transient=True)
         status = response.status_code
         request_id = response.headers.get("request-id") or response.headers.get("x-request-id")
         logger.debug("%s %s %s: %d, %d bytes", self.vendor, endpoint.method, endpoint.path, status, len(body))
@@ -346,6 +407,7 @@ class Gateway:
     def _send(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
         self._transport.begin_attempt(self._patience.attempt_seconds)
         response = self._client.send(request, stream=True)
+        self.date_seen = response.headers.get("date", self.date_seen)
         try:
             # Counted too, because a body may be small on the way and large when it is unpacked.
             if int(response.headers.get("content-length", 0)) > _BODY_BYTES:
@@ -591,6 +653,8 @@ def _advice(problem: _Problem) -> str:
             return "The list was renewed while it was read; run again."
         case status if status is not None and 300 <= status < 400:
             return "Redirects are not followed, because credentials would travel; check the base address."
+        case None if "CERTIFICATE_VERIFY_FAILED" in problem.detail:
+            return "A proxy may answer in its place: set SSL_CERT_FILE to the certificates of your company."
         case _ if problem.transient:
             return "Nothing was changed; run again later."
         case _:

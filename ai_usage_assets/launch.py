@@ -96,7 +96,10 @@ def ui(settings: Settings, port: int) -> Command:
     )
 
 
-def _home(settings: Settings) -> dict[str, str]:
+def home(settings: Settings) -> Path:
     """Where Dagster keeps the history of runs: DAGSTER_HOME, else beside the warehouse."""
-    home = settings.dagster_home or settings.duckdb_path.parent / "dagster"
-    return {"DAGSTER_HOME": str(home.absolute())}
+    return settings.dagster_home or settings.duckdb_path.parent / "dagster"
+
+
+def _home(settings: Settings) -> dict[str, str]:
+    return {"DAGSTER_HOME": str(home(settings).absolute())}

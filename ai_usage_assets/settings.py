@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.redaction import redact
+
+T = TypeVar("T")
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,7 +34,7 @@ SHEETS_URL = "https://sheets.googleapis.com"
 
 
 class SettingsError(OperatorError):
-    """A setting has a value that cannot be used; the message names the variable and what it takes."""
+    """Settings have values that cannot be used; each line of the message names a variable and what it takes."""
 
     exit_code = 2
 
@@ -62,18 +65,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """The settings of this process. Raises SettingsError naming the variable that is wrong."""
+        """The settings of this process. Raises SettingsError naming every variable that is wrong."""
         read = _Reader(os.environ if environment is None else environment)
-        warehouse = read.text("AI_USAGE_WAREHOUSE", "duckdb").lower()
-        if warehouse == "bigquery":
-            raise SettingsError(
-                "AI_USAGE_WAREHOUSE=bigquery: this version writes to the embedded DuckDB warehouse only; "
-                "unset the variable or set it to duckdb."
-            )
-        if warehouse != "duckdb":
-            raise SettingsError(f"AI_USAGE_WAREHOUSE is {warehouse!r}; it takes duckdb or bigquery.")
         settings = cls(
-            warehouse="duckdb",
+            warehouse=read.warehouse("AI_USAGE_WAREHOUSE"),
             duckdb_path=Path(read.text("AI_USAGE_DUCKDB_PATH", "data/ai_usage.duckdb")).expanduser(),
             project=read.optional("GOOGLE_CLOUD_PROJECT"),
             dataset=read.identifier("AI_USAGE_DATASET", "ai_usage"),
@@ -89,10 +84,12 @@ class Settings:
             accept_loss=read.switch("AI_USAGE_ACCEPT_LOSS", default=False),
             dagster_home=Path(home).expanduser() if (home := read.optional("DAGSTER_HOME")) else None,
         )
-        if not settings.pacing and not all(
-            is_loopback(url) for url in (settings.anthropic_url, settings.cursor_url, settings.sheets_url)
-        ):
-            raise SettingsError("AI_USAGE_PACING=off is only for simulated vendors on loopback addresses.")
+        urls = (settings.anthropic_url, settings.cursor_url, settings.sheets_url)
+        if not settings.pacing and not all(map(is_loopback, urls)):
+            read.problems.append("AI_USAGE_PACING=off is only for simulated vendors on loopback addresses.")
+        if read.problems:
+            # A value is quoted, and a key may have been pasted into the wrong variable.
+            raise SettingsError(redact("\n".join(read.problems)))
         return settings
 
 
@@ -103,10 +100,15 @@ def is_loopback(url: str) -> bool:
 
 
 class _Reader:
-    """Typed reads from one environment; an empty variable counts as unset."""
+    """Typed reads from one environment; an empty variable counts as unset, and what is wrong is noted in `problems`."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
+        self.problems: list[str] = []
+
+    def _wrong(self, problem: str, instead: T) -> T:
+        self.problems.append(problem)
+        return instead
 
     def optional(self, name: str) -> str | None:
         return self._environment.get(name, "").strip() or None
@@ -114,10 +116,21 @@ class _Reader:
     def text(self, name: str, default: str) -> str:
         return self.optional(name) or default
 
+    def warehouse(self, name: str) -> Literal["duckdb", "bigquery"]:
+        value = self.text(name, "duckdb").lower()
+        if value == "bigquery":
+            self.problems.append(
+                f"{name}=bigquery: this version writes to the embedded DuckDB warehouse only; "
+                "unset the variable or set it to duckdb."
+            )
+        elif value != "duckdb":
+            self.problems.append(f"{name} is {value!r}; it takes duckdb or bigquery.")
+        return "duckdb"
+
     def identifier(self, name: str, default: str) -> str:
         value = self.text(name, default)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,1023}", value):
-            raise SettingsError(f"{name} is {value!r}; it takes letters, digits and underscores.")
+            return self._wrong(f"{name} is {value!r}; it takes letters, digits and underscores.", default)
         return value
 
     def url(self, name: str, default: str) -> str:
@@ -125,13 +138,13 @@ class _Reader:
         try:
             parts = urlsplit(value)
         except ValueError:
-            raise SettingsError(f"{name} cannot be read; it takes an address such as {default}.") from None
+            return self._wrong(f"{name} cannot be read; it takes an address such as {default}.", default)
         if "@" in value or parts.query:
-            raise SettingsError(f"{name} carries credentials or a query; it takes a bare address.")
+            return self._wrong(f"{name} carries credentials or a query; it takes a bare address.", default)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise SettingsError(f"{name} is {value!r}; it takes an address such as {default}.")
+            return self._wrong(f"{name} is {value!r}; it takes an address such as {default}.", default)
         if parts.scheme == "http" and not is_loopback(value):
-            raise SettingsError(f"{name} is {value!r}; plain http is accepted on loopback only, use https.")
+            return self._wrong(f"{name} is {value!r}; plain http is accepted on loopback only, use https.", default)
         return value
 
     def day(self, name: str, default: date) -> date:
@@ -141,9 +154,9 @@ class _Reader:
         try:
             day = date.fromisoformat(value)
         except ValueError:
-            raise SettingsError(f"{name} is {value!r}; it takes a day such as 2026-01-31.") from None
+            return self._wrong(f"{name} is {value!r}; it takes a day such as 2026-01-31.", default)
         if day.year < _FIRST_YEAR:
-            raise SettingsError(f"{name} is {value!r}; nothing there is to load was before {_FIRST_YEAR}.")
+            return self._wrong(f"{name} is {value!r}; nothing there is to load was before {_FIRST_YEAR}.", default)
         return day
 
     def instant(self, name: str) -> datetime | None:
@@ -153,11 +166,13 @@ class _Reader:
         try:
             instant = datetime.fromisoformat(value)
         except ValueError:
-            raise SettingsError(f"{name} is {value!r}; it takes an instant such as 2026-01-31T06:00:00Z.") from None
+            return self._wrong(f"{name} is {value!r}; it takes an instant such as 2026-01-31T06:00:00Z.", None)
         if instant.tzinfo is None:
-            raise SettingsError(f"{name} is {value!r}; write the time zone too, such as 2026-01-31T06:00:00Z.")
+            return self._wrong(f"{name} is {value!r}; write the time zone too, such as 2026-01-31T06:00:00Z.", None)
         if not _FIRST_YEAR <= instant.year < _LAST_YEAR:
-            raise SettingsError(f"{name} is {value!r}; it takes an instant from {_FIRST_YEAR} on, before {_LAST_YEAR}.")
+            return self._wrong(
+                f"{name} is {value!r}; it takes an instant from {_FIRST_YEAR} on, before {_LAST_YEAR}.", None
+            )
         return instant.astimezone(UTC)
 
     def switch(self, name: str, *, default: bool) -> bool:
@@ -166,4 +181,4 @@ class _Reader:
             return True
         if value in {"0", "off", "false", "no"}:
             return False
-        raise SettingsError(f"{name} is {value!r}; it takes on or off.")
+        return self._wrong(f"{name} is {value!r}; it takes on or off.", default)

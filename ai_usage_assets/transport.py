@@ -74,6 +74,15 @@ class BoundedTransport(httpx.BaseTransport):
         self._pool.close()
 
 
+def proxy_shown(base_url: str) -> str | None:
+    """The proxy that requests to an address go through, without its credentials; None when they go directly."""
+    named = _proxy_of(base_url)
+    if named is None:
+        return None
+    proxy = urlsplit(named)
+    return f"{proxy.scheme}://{proxy.hostname}" + (f":{proxy.port}" if proxy.port else "")
+
+
 def _proxy_of(base_url: str) -> str | None:
     """The proxy that the environment names for this address; the proxies of this machine are for other machines."""
     address = urlsplit(base_url)

@@ -55,6 +55,16 @@ def test_a_wrong_value_names_its_variable(name: str, value: str, says: str) -> N
     assert "secret" not in str(caught.value)
 
 
+def test_all_wrong_values_are_told_at_once_without_a_key() -> None:
+    """Each line names one variable, and a key that was pasted into the wrong one is not quoted."""
+    wrong = {"AI_USAGE_NOW": "noon", "AI_USAGE_DATASET": "sk-ant-admin01-0123456789abcdef", "AI_USAGE_PACING": "x"}
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(wrong)
+    lines = str(caught.value).splitlines()
+    assert sorted(line.split()[0] for line in lines) == sorted(wrong)
+    assert "0123456789" not in str(caught.value)
+
+
 def test_keys_are_not_in_the_text_of_settings() -> None:
     """Printing the settings prints no key."""
     settings = Settings.from_environment({"ANTHROPIC_ADMIN_KEY": "sk-ant-admin01-x", "CURSOR_ADMIN_KEY": "crsr_x"})

@@ -1,4 +1,4 @@
-"""What a vendor's room offers the rest of the house: pulls, and what a pull brings.
+"""What a vendor's room offers the rest of the house: pulls and what a pull brings, trials and kinds of keys.
 
 Belongs here: the shapes that every vendor shares, and the one conversion of their cents into dollars. Does not: facts
 of one vendor (its own module), or what happens to the records (`landing`).
@@ -145,3 +145,31 @@ class Pull:
     emails: dict[str, EmailIdentity] = field(default_factory=dict)
     # Per table, every field its records are known to have, as paths: a new one is worth a look.
     fields: dict[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a trial found, for a person; `next_step` where it is worth a look."""
+
+    text: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The smallest request that shows whether an endpoint answers this key.
+
+    `attempt(client, day)` asks for a finished day. It may raise a gateway Failure, NotExposed or NotCredible.
+    """
+
+    endpoint: str
+    attempt: Callable[[Any, date], Told]
+
+
+@dataclass(frozen=True)
+class KeyKind:
+    """What a key that begins like this is. `refused`: the vendor will not take it."""
+
+    prefix: str
+    what: str
+    refused: bool = False

@@ -9,7 +9,7 @@ Claude Code analytics gives productivity only, and the directory gives names.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -24,6 +24,8 @@ from ai_usage_assets.gateway import (
     Endpoint,
     Failure,
     Gateway,
+    Look,
+    Patience,
     PermanentFailure,
     SystemClock,
     follow,
@@ -31,11 +33,14 @@ from ai_usage_assets.gateway import (
 from ai_usage_assets.schemas import Table, raw_table
 from ai_usage_assets.vendors import (
     EmailIdentity,
+    KeyKind,
     NotCredible,
     NotExposed,
     Pull,
     PulledDay,
     RefusedDay,
+    Told,
+    Trial,
     dollars,
     fields,
     number,
@@ -203,6 +208,10 @@ class _Identified(msgspec.Struct):
     id: str
 
 
+class _Organization(msgspec.Struct):
+    name: str
+
+
 class _Workspace(_Identified):
     name: str | None = None
     archived_at: str | None = None
@@ -221,6 +230,7 @@ class Anthropic:
         base_url: str,
         *,
         pacing: bool = True,
+        patience: Patience | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._gateway = Gateway(
@@ -229,10 +239,20 @@ class Anthropic:
             authorize=lambda: {"x-api-key": key()},
             endpoints=_ENDPOINTS,
             headers={"user-agent": "ai-usage-assets"},
+            patience=patience,
             pacing=pacing,
             clock=clock or SystemClock(),
             hint=_hint,
         )
+
+    @property
+    def date_seen(self) -> str | None:
+        """What the vendor's clock showed in its last answer."""
+        return self._gateway.date_seen
+
+    def look(self, path: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> Look:
+        """One answer as it came, an error too; `headers` are all that say which version is asked."""
+        return self._gateway.look("GET", f"{_ORGANIZATION}/{path}", params=params, headers=headers)
 
     def close(self) -> None:
         """Ends the connections."""
@@ -693,4 +713,97 @@ PULLS = (
         snapshot=True,
         may_become_empty=True,
     ),
+)
+
+
+# --- Trials -------------------------------------------------------------------------------------------------------
+
+KEYS = (
+    KeyKind("sk-ant-admin", "an Admin key of the Console"),
+    KeyKind("sk-ant-api01-", "a scoped key of Claude Enterprise"),
+    KeyKind("sk-ant-api", "a workspace's key, which may not see the organisation", refused=True),
+    KeyKind("sk-ant-oat", "a login of Claude Code, which may not see the organisation", refused=True),
+)
+KEY_WANTED = "an Admin key (Console, Settings, Admin keys), or an analytics key of Claude Enterprise."
+
+
+def _asking(path: str, ask: Callable[[Anthropic, date], Told], *, of_key: bool = True) -> Trial:
+    def attempt(client: Anthropic, day: date) -> Told:
+        try:
+            return ask(client, day)
+        except Failure as failure:
+            raise (_not_exposed(failure, of_key=of_key) or failure) from None
+
+    return Trial(path, attempt)
+
+
+def _try_me(client: Anthropic, day: date) -> Told:
+    return Told(f"the key belongs to {client.get('me', (), _Organization, _CURRENT).name}")
+
+
+def _try_analytics(report: str) -> Trial:
+    def ask(client: Anthropic, day: date) -> Told:
+        page = client.get(f"analytics/{report}", [*_day_bounds(day), ("limit", "1")], _Analytics, _ANALYTICS)
+        if page.data_refreshed_at is None:
+            return Told(f"no data for {day} yet", "Normal for an organisation that is a day old; else ask Anthropic.")
+        reaches = f"data reaches to {page.data_refreshed_at:%Y-%m-%d %H:%M} UTC"
+        late = page.data_refreshed_at < end_of(day)
+        return Told(reaches, f"{day} is not whole yet: it lags by 4 hours, at most by 24. Run later." if late else "")
+
+    return _asking(f"analytics/{report}", ask, of_key=False)
+
+
+def _try_cost_report(client: Anthropic, day: date) -> Told:
+    page = client.get("cost_report", [*_day_bounds(day)[:2], ("limit", "1")], _Report, _CLASSIC)
+    if len(page.data) != 1:
+        raise NotCredible(f"{len(page.data)} buckets came for one day")
+    return Told(f"{day} is answered")
+
+
+def _try_claude_code(client: Anthropic, day: date) -> Told:
+    params = [("starting_at", day.isoformat()), ("limit", "1")]
+    page = client.get("usage_report/claude_code", params, _Report, _CLASSIC)
+    return Told(f"{day} is answered" if page.data else f"answers; nobody used Claude Code on {day}")
+
+
+def _try_users(client: Anthropic, day: date) -> Told:
+    if not client.get("users", [("limit", "1")], _Directory, _CURRENT).data:
+        raise NotCredible("the list of users is empty")
+    return Told("answers")
+
+
+def _try_api_keys(client: Anthropic, day: date) -> Told:
+    found = client.get("api_keys", [("limit", "1")], _Directory, _CURRENT).data
+    return Told("answers" if found else "answers; there is no key")
+
+
+def _try_workspaces(client: Anthropic, day: date) -> Told:
+    params = [("limit", "20"), ("include_default", "true")]
+    page = client.get("workspaces", params, _Directory, _CURRENT)
+    workspaces = [msgspec.json.decode(record, type=_Workspace) for record in page.data]
+    # The default workspace has no list of members.
+    own = next((workspace for workspace in workspaces if workspace.name != _DEFAULT_WORKSPACE), None)
+    if own is None:
+        return Told("answers; there is only the default workspace")
+    client.get(f"workspaces/{own.id}/members", [("limit", "1")], _Directory, _CURRENT)
+    return Told("answers, members too")
+
+
+def _day_bounds(day: date) -> list[tuple[str, str]]:
+    return [
+        ("starting_at", _instant(start_of(day))),
+        ("ending_at", _instant(end_of(day))),
+        ("time_bucket_width", "1d"),
+    ]
+
+
+TRIALS = (
+    _asking("me", _try_me),
+    _try_analytics("cost"),
+    _try_analytics("usage"),
+    _asking("cost_report", _try_cost_report),
+    _asking("usage_report/claude_code", _try_claude_code),
+    _asking("users", _try_users),
+    _asking("api_keys", _try_api_keys),
+    _asking("workspaces", _try_workspaces),
 )

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import TypeVar
@@ -20,15 +20,18 @@ from typing import TypeVar
 import msgspec
 
 from ai_usage_assets.days import DayRange, end_of, start_of
-from ai_usage_assets.gateway import Clock, Endpoint, Failure, Gateway, SystemClock, follow
+from ai_usage_assets.gateway import Clock, Endpoint, Failure, Gateway, Look, Patience, SystemClock, follow
 from ai_usage_assets.schemas import raw_table
 from ai_usage_assets.vendors import (
     EmailIdentity,
+    KeyKind,
     NotCredible,
     NotExposed,
     Pull,
     PulledDay,
     RefusedDay,
+    Told,
+    Trial,
     dollars,
     dollars_of_all,
     fields,
@@ -46,6 +49,8 @@ _ENDPOINTS = [
     Endpoint("POST", "/teams/spend", 15),
     Endpoint("POST", "/teams/daily-usage-data", 15),
     Endpoint("GET", "/teams/groups", 15),
+    # Which plan it is shows here; asked by the probe only.
+    Endpoint("GET", "/analytics/team/dau", 15),
 ]
 
 _PAGE_SIZE = 1000
@@ -157,13 +162,20 @@ class Cursor:
     """The team's key, and what can be asked with it. No I/O until the first request."""
 
     def __init__(
-        self, key: Callable[[], str], base_url: str, *, pacing: bool = True, clock: Clock | None = None
+        self,
+        key: Callable[[], str],
+        base_url: str,
+        *,
+        pacing: bool = True,
+        patience: Patience | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._gateway = Gateway(
             NAME,
             base_url,
             authorize=lambda: _basic(key()),
             endpoints=_ENDPOINTS,
+            patience=patience,
             pacing=pacing,
             clock=clock or SystemClock(),
             hint=_hint,
@@ -178,10 +190,26 @@ class Cursor:
         page, answer = self._gateway.get(path, shape=shape)
         return page, answer.body
 
-    def post(self, path: str, body: dict[str, object], shape: type[_T]) -> tuple[_T, bytes]:
+    def post(self, path: str, body: Mapping[str, object], shape: type[_T]) -> tuple[_T, bytes]:
         """One page in the promised shape, and its bytes. The API reads with POST."""
         page, answer = self._gateway.post(path, body, shape=shape)
         return page, answer.body
+
+    @property
+    def date_seen(self) -> str | None:
+        """What the vendor's clock showed in its last answer."""
+        return self._gateway.date_seen
+
+    def look(
+        self,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        params: Sequence[tuple[str, str]] = (),
+        *,
+        paced: bool = True,
+    ) -> Look:
+        """One answer as it came, an error too; a body makes it a POST."""
+        return self._gateway.look("GET" if body is None else "POST", path, body=body, params=params, paced=paced)
 
 
 def _basic(key: str) -> dict[str, str]:
@@ -412,14 +440,18 @@ def _spend_pages(client: Cursor) -> Iterator[tuple[_Spend, bytes]]:
 
 
 def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+    _, body = _groups(client)
+    yield PulledDay(RAW_GROUPS, days.last, [body], 1)
+
+
+def _groups(client: Cursor) -> tuple[_Groups, bytes]:
     try:
-        _, body = client.get("/teams/groups", _Groups)
+        return client.get("/teams/groups", _Groups)
     except Failure as failure:
         # The wrong plan has been seen as 401, too; a bad key fails the members and the events.
         if failure.status in (401, 403, 404):
             raise NotExposed(f"{failure.endpoint}: {failure.detail}") from None
         raise
-    yield PulledDay(RAW_GROUPS, days.last, [body], 1)
 
 
 def _same_event(record: bytes) -> tuple[Hashable, str | None]:
@@ -478,4 +510,53 @@ PULLS = (
     Pull("cursor_members", NAME, (RAW_MEMBERS,), _fetch_members, snapshot=True),
     Pull("cursor_spend", NAME, (RAW_SPEND,), _fetch_spend, snapshot=True),
     Pull("cursor_groups", NAME, (RAW_GROUPS,), _fetch_groups, snapshot=True),
+)
+
+
+# --- Trials -------------------------------------------------------------------------------------------------------
+
+# A personal key begins like a team's; which one it is tells only the first answer.
+KEYS = (KeyKind("crsr_", "a key of Cursor"), KeyKind("key_", "an older key of Cursor"))
+KEY_WANTED = "a team key (Dashboard, Settings, Admin API keys)."
+
+
+def _try_members(client: Cursor, day: date) -> Told:
+    page, _ = client.get("/teams/members", _Members)
+    members = [msgspec.json.decode(member, type=_Member) for member in page.teamMembers]
+    if not members:
+        raise NotCredible("the list of members is empty")
+    removed = sum(bool(member.isRemoved) for member in members)
+    return Told(f"{len(members) - removed} members" + (f", {removed} removed" if removed else ""))
+
+
+def _try_events(client: Cursor, day: date) -> Told:
+    body = {**_milliseconds(DayRange(day, day)), "page": 1, "pageSize": 1}
+    page, _ = client.post("/teams/filtered-usage-events", body, _Events)
+    return Told(f"{page.totalUsageEventsCount:,} events on {day}")
+
+
+def _try_spend(client: Cursor, day: date) -> Told:
+    body: dict[str, object] = {"sortBy": "user", "sortDirection": "asc", "page": 1, "pageSize": 1}
+    page, _ = client.post("/teams/spend", body, _Spend)
+    since = datetime.fromtimestamp(page.subscriptionCycleStart / 1000, UTC)
+    return Told(f"the billing cycle began on {since:%Y-%m-%d}")
+
+
+def _try_daily_usage(client: Cursor, day: date) -> Told:
+    body = {**_milliseconds(DayRange(day, day)), "page": 1, "pageSize": 1}
+    page, _ = client.post("/teams/daily-usage-data", body, _DailyUsage)
+    return Told(f"{day} is answered" if page.data else f"answers; no member on {day}")
+
+
+def _try_groups(client: Cursor, day: date) -> Told:
+    page, _ = _groups(client)
+    return Told(f"{len(page.groups)} billing groups")
+
+
+TRIALS = (
+    Trial("/teams/members", _try_members),
+    Trial("/teams/filtered-usage-events", _try_events),
+    Trial("/teams/spend", _try_spend),
+    Trial("/teams/daily-usage-data", _try_daily_usage),
+    Trial("/teams/groups", _try_groups),
 )

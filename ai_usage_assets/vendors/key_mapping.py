@@ -23,7 +23,7 @@ import pandera.pandas as pa
 import requests
 from gspread.http_client import HTTPClient
 
-from ai_usage_assets.gateway import Clock, Endpoint, Gateway, MalformedResponse, PermanentFailure
+from ai_usage_assets.gateway import Clock, Endpoint, Gateway, MalformedResponse, Patience, PermanentFailure
 from ai_usage_assets.redaction import TOKEN
 from ai_usage_assets.secrets import SecretError
 from ai_usage_assets.settings import is_loopback
@@ -206,7 +206,15 @@ class MappingSheet:
     machine is asked without any.
     """
 
-    def __init__(self, spreadsheet_id: str, base_url: str, *, pacing: bool = True, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        spreadsheet_id: str,
+        base_url: str,
+        *,
+        pacing: bool = True,
+        patience: Patience | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         address = re.search(r"/spreadsheets/d/([^/]+)", spreadsheet_id)
         self._spreadsheet_id = address[1] if address else spreadsheet_id
         self._gateway = Gateway(
@@ -214,6 +222,7 @@ class MappingSheet:
             base_url,
             authorize=dict if is_loopback(base_url) else _ambient_credentials,
             endpoints=[Endpoint("GET", _VALUES, per_minute=60)],
+            patience=patience,
             pacing=pacing,
             clock=clock,
             hint=_hint,
@@ -273,6 +282,36 @@ class MappingSheet:
                 next_step="Run it again; the last good version of the sheet serves on.",
             )
         return [found.get("values", []) for found in ranges]
+
+
+def account() -> str:
+    """Whose credentials ask for the sheet, and where their address stands; never the address, which is an e-mail."""
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+    except GoogleAuthError:
+        return "There are no Google credentials here."
+    return account_of(credentials)
+
+
+def account_of(credentials: object) -> str:
+    """The same of given credentials."""
+    from google.auth import compute_engine, external_account, impersonated_credentials
+    from google.oauth2 import service_account
+
+    match credentials:
+        case service_account.Credentials():
+            return "It is asked by a service account: its address is client_email in the file of its key."
+        case impersonated_credentials.Credentials():
+            return "It is asked as a service account that is impersonated: share it with that one."
+        case compute_engine.Credentials():
+            return "It is asked by the service account this machine or job runs as: its settings name the address."
+        case external_account.Credentials():
+            return "It is asked by a workload identity: share it with the service account that it stands for."
+        case _:
+            return "It is asked by the person who did `gcloud auth application-default login` here."
 
 
 def _ambient_credentials() -> dict[str, str]:

@@ -50,6 +50,9 @@ class Warehouse(Protocol):
     def prepare(self, tables: Sequence[Table]) -> None:
         """Makes what is missing: tables, new columns, views whose text changed. In the order given."""
 
+    def misfits(self, tables: Sequence[Table]) -> list[str] | None:
+        """What `prepare` would refuse, without changing anything; None when nothing was ever prepared."""
+
     def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
         """Replaces whole raw days and the log entries that belong to them, and notes what was restated, together."""
 
@@ -72,8 +75,13 @@ class Warehouse(Protocol):
         """Lets other processes in; the next verb takes the warehouse again."""
 
 
-def open_warehouse(settings: Settings) -> Warehouse:
-    """The warehouse the settings name; nothing is opened before the first verb."""
+def open_warehouse(settings: Settings, *, look_only: bool = False) -> Warehouse:
+    """The warehouse the settings name; nothing is opened before the first verb.
+
+    `look_only` can read, makes nothing, and does not wait long for whoever has it.
+    """
     from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
+    if look_only:
+        return DuckDBWarehouse(settings.duckdb_path, settings.dataset, lock_wait_seconds=2, look_only=True)
     return DuckDBWarehouse(settings.duckdb_path, settings.dataset)

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RESTATEMENTS, Table
+from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RESTATEMENTS, Column, Table
 from ai_usage_assets.warehouses import Parameters, RawDay, Row, WarehouseBusy, WarehouseError, googlesql
 
 _TYPES = {
@@ -37,10 +37,17 @@ class DuckDBWarehouse:
     """One file, one writer. The connection is taken at the first verb and kept until `release`."""
 
     def __init__(
-        self, path: Path | str, dataset: str = "ai_usage", *, lock_wait_seconds: float = _LOCK_WAIT_SECONDS
+        self,
+        path: Path | str,
+        dataset: str = "ai_usage",
+        *,
+        lock_wait_seconds: float = _LOCK_WAIT_SECONDS,
+        look_only: bool = False,
     ) -> None:
         self.path = Path(path)
         self.dataset = dataset
+        # Makes nothing, neither the file nor the schema, and takes the file from no other reader.
+        self._look_only = look_only
         self._lock_wait_seconds = lock_wait_seconds
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -61,6 +68,28 @@ class DuckDBWarehouse:
                         # What was a table in an older version is made from others now.
                         connection.execute(f"DROP TABLE {self._name(table)}")
                     self._prepare_view(connection, table, known.get(table.name))
+
+    def misfits(self, tables: Sequence[Table]) -> list[str] | None:
+        with self._errors():
+            existing = self._existing_columns(self._connect())
+        if not existing:
+            return None
+        return [
+            problem
+            for table in tables
+            if not (table.is_view or table.query)
+            for column in table.columns
+            if (problem := self._misfit(table, column, existing.get(table.name, {})))
+        ]
+
+    def _misfit(self, table: Table, column: Column, existing: Mapping[str, str]) -> str | None:
+        kind, wanted = existing.get(column.name), _TYPES[column.type or ""]
+        if kind is None or _canonical(kind) == _canonical(wanted):
+            return None
+        return (
+            f"{table.name}.{column.name} is {kind} in {self.path} and should be {wanted}: the "
+            "file is of another version. Keep a copy of it, and use the version of this project that wrote it."
+        )
 
     def _existing_columns(self, connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
@@ -89,16 +118,13 @@ class DuckDBWarehouse:
             wanted = _TYPES[column.type or ""]
             if column.name not in existing:
                 connection.execute(f'ALTER TABLE {self._name(table)} ADD COLUMN "{column.name}" {wanted}')
-            elif _canonical(existing[column.name]) != _canonical(wanted):
+            elif problem := self._misfit(table, column, existing):
                 if table.query:
                     # Made from others, so it can be made again; a check tells which days are not yet.
                     connection.execute(f"DROP TABLE {self._name(table)}")
                     self._prepare_table(connection, table, None)
                     return
-                raise WarehouseError(
-                    f"{table.name}.{column.name} is {existing[column.name]} in {self.path} and should be {wanted}: the "
-                    "file is of another version. Keep a copy of it, and use the version of this project that wrote it."
-                )
+                raise WarehouseError(problem)
 
     def _prepare_view(self, connection: duckdb.DuckDBPyConnection, table: Table, comment: str | None) -> None:
         query = table.query or ""
@@ -212,15 +238,19 @@ class DuckDBWarehouse:
             connection = self._open()
             catalog = connection.execute("SELECT current_database()").fetchall()[0][0]
             schema = f'"{catalog}"."{self.dataset}"'
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-            connection.execute(f"USE {schema}")
+            if not self._look_only:
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+                connection.execute(f"USE {schema}")
+            elif connection.execute("SELECT 1 FROM duckdb_schemas() WHERE schema_name = ?", [self.dataset]).fetchall():
+                connection.execute(f"USE {schema}")
             connection.execute(googlesql.SESSION)
             self._connection = connection
         return self._connection
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._look_only:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WarehouseError(
                 f"{self.path.parent} cannot be made ({error.strerror}); set AI_USAGE_DUCKDB_PATH."
@@ -231,6 +261,7 @@ class DuckDBWarehouse:
                 # Nothing is fetched from anywhere, whatever the file turns out to be.
                 return duckdb.connect(
                     str(self.path),
+                    read_only=self._look_only,
                     config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
                 )
             except duckdb.Error as error:

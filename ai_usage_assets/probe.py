@@ -1,0 +1,172 @@
+"""`ai-usage doctor --probe`: what nobody knows of the vendors' APIs for sure, asked once with a real key.
+
+Belongs here: telling the cost before, going through the questions, and a file of answers that can be shown to anybody.
+Does not: the questions (`vendors/*_questions`). The answers are shapes, counts and differences; before anything is
+written, whatever still names a person, a key or an id is taken out, and a file that might hold a key or an address is
+not written at all.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ai_usage_assets.doctor import Finding, Outcome, show, verdict
+from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.gateway import Failure
+from ai_usage_assets.redaction import TOKEN, redact
+from ai_usage_assets.secrets import SecretError, resolve
+from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError
+from ai_usage_assets.vendors.anthropic import Anthropic
+from ai_usage_assets.vendors.anthropic_questions import AnthropicQuestions
+from ai_usage_assets.vendors.cursor import Cursor
+from ai_usage_assets.vendors.cursor_questions import CursorQuestions
+from ai_usage_assets.vendors.questions import BudgetSpent, Facts, NotAnswered, Question, Unanswered
+
+Questions = AnthropicQuestions | CursorQuestions
+
+_ADDRESS = re.compile(r"[^\s\"']@[^\s\"']")
+_ID = re.compile(r"\b([A-Za-z]{2,14}_)(?=[A-Za-z]*\d)[A-Za-z0-9]{6,}\b")
+_UUID = re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b")
+_KEY_REFUSED, _UNANSWERED = 401, 2
+_UNUSUAL = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
+
+
+class ProbeError(OperatorError):
+    """The answers cannot be kept; the message says why."""
+
+
+def run(settings: Settings, file: Path | None, console: Console, *, rate_limit: bool = False) -> int:
+    """Asks, tells and writes: 0 when every vendor that is configured answered, else 1."""
+    file = file or Path(f"ai-usage-probe-{settings.now():%Y-%m-%d}.json")
+    if file.exists():
+        raise SettingsError(f"{file} is there already and is not overwritten; give another name after --probe.")
+    if not file.absolute().parent.is_dir():
+        raise SettingsError(f"{file.absolute().parent} is not a folder; give another name after --probe.")
+    asked, keys = _questions(settings, rate_limit=rate_limit)
+    for one in asked:
+        console.print(f"{one.vendor.capitalize()} will be asked at most {one.most_requests} times. Nothing but reads.")
+    console.print("The limits are shared with whoever else uses the keys; with pauses it takes a minute or two.")
+    document: Facts = {
+        "what": "One run of `ai-usage doctor --probe`: what the vendors' APIs answer to questions about themselves. "
+        "Without keys, people and ids.",
+        "made_by": f"ai-usage {version('ai-usage-assets')}",
+        "day": f"{settings.now():%Y-%m-%d}",
+    }
+    outcomes = show((finding for one in asked for finding in _answers(one, document)), console)
+    write(file, document, keys, {text for one in asked for text in one.ask.personal})
+    failed = outcomes.count("fails")
+    told = (
+        f"{outcomes.count('works')} of {len(outcomes)} questions are answered, in {file}. Read it before you share it."
+    )
+    verdict("fails" if failed else "works", told, console)
+    return int(bool(failed))
+
+
+def _questions(settings: Settings, *, rate_limit: bool) -> tuple[list[Questions], list[str]]:
+    asked: list[Questions] = []
+    keys: list[str] = []
+    now, pacing = settings.now(), settings.pacing
+    try:
+        if settings.anthropic_key:
+            keys.append(resolve(settings.anthropic_key))
+            asked.append(AnthropicQuestions(Anthropic(lambda: keys[0], settings.anthropic_url, pacing=pacing), now))
+        if settings.cursor_key:
+            keys.append(resolve(settings.cursor_key))
+            asked.append(
+                CursorQuestions(Cursor(lambda: keys[-1], settings.cursor_url, pacing=pacing), now, burst=rate_limit)
+            )
+    except SecretError as error:
+        raise ProbeError(str(error)) from None
+    if not asked:
+        raise SettingsError(f"No vendor is configured: set {' or '.join(KEY_VARIABLES.values())}.")
+    return asked, keys
+
+
+def _answers(asked: Questions, document: Facts) -> Iterator[Finding]:
+    """Each question when it is answered; the answers go into the document."""
+    notes: list[Facts] = []
+    section: Facts = {"requests_at_most": asked.most_requests, "requests": 0, "header_names": {}, "questions": notes}
+    document[asked.vendor] = section
+    room = asked.vendor.capitalize()
+    failures = 0
+    for number, question in enumerate(asked.questions()):
+        asked.ask.noted = []
+        answer, finding = _answer(asked, question, room)
+        note = {"name": question.name, "question": question.text}
+        notes.append(note | scrubbed(answer | {"asked": asked.ask.noted}, asked.ask.personal))
+        section["requests"] = asked.ask.spent
+        section["header_names"] = dict(sorted(asked.ask.header_names.items()))
+        yield finding
+        failures = failures + 1 if finding.outcome == "fails" else 0
+        # Who is refused at the door, or hears nothing twice, need not go on knocking.
+        if failures and (number == 0 or failures == _UNANSWERED):
+            yield Finding(room, "the others", "absent", "not asked after that", "`ai-usage doctor` tells more.")
+            return
+
+
+def _answer(asked: Questions, question: Question, room: str) -> tuple[Facts, Finding]:
+    outcome: Outcome = "absent"
+    step = ""
+    try:
+        answer = question.answer()
+    except (NotAnswered, BudgetSpent) as reason:
+        told = str(reason)
+        refused = bool(asked.ask.noted) and asked.ask.noted[-1].get("status") == _KEY_REFUSED
+        outcome = "fails" if refused or isinstance(reason, Unanswered) else "absent"
+    except Failure as failure:
+        outcome, told, step = "fails", failure.detail, failure.next_step
+    except _UNUSUAL as error:
+        # Its text might quote what it stumbled over.
+        told = f"the answer has a shape that nobody expected ({type(error).__name__})"
+    else:
+        told = scrubbed(answer.told, asked.ask.personal)
+        return {"told": told, "facts": answer.facts}, Finding(room, question.name, "works", told)
+    return {"not_answered": told}, Finding(room, question.name, outcome, told, step)
+
+
+# --- what is kept -------------------------------------------------------------------------------------------------
+
+
+def scrubbed(value: Any, personal: Iterable[str]) -> Any:
+    """The same without keys, addresses, ids and anything of `personal`; names of fields too."""
+    # The longer first: one may be a part of another.
+    known = sorted(personal, key=len, reverse=True)
+
+    def scrub(found: Any) -> Any:
+        if isinstance(found, dict):
+            return {scrub(str(name)): scrub(inner) for name, inner in found.items()}
+        if isinstance(found, list | tuple):
+            return [scrub(inner) for inner in found]
+        if found is None or isinstance(found, bool | int | float):
+            return found
+        text = str(found)
+        for one in known:
+            if one in text:
+                text = re.sub(rf"(?<!\w){re.escape(one)}(?!\w)", "[removed]", text)
+        return _UUID.sub("[uuid]", _ID.sub(r"\1…", redact(text)))
+
+    return scrub(value)
+
+
+def write(file: Path, document: Facts, keys: Iterable[str], personal: Iterable[str]) -> None:
+    """Writes the document, unless something is still in it that must not leave. Raises ProbeError then."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
+    held = [key for key in keys if key and key in text]
+    addresses = [one for one in personal if "@" in one and one.casefold() in text.casefold()]
+    if held or addresses or TOKEN.search(text) or _ADDRESS.search(text):
+        raise ProbeError(
+            "The answers still hold what looks like a key or an e-mail address, so nothing was written. Please report "
+            "it, without the answers."
+        )
+    try:
+        with file.open("x", encoding="utf-8") as made:
+            made.write(text)
+    except OSError as error:
+        raise ProbeError(f"{file} cannot be written: {error.strerror}.") from None
