@@ -34,6 +34,8 @@ class Company:
     simulator: Simulator
     urls: Urls
     settings: Settings
+    instance: dg.DagsterInstance = field(repr=False)
+    # Making a job and an instance takes longer than a small run; both are kept from one run to the next.
     _jobs: dict[tuple[Any, ...], dg.JobDefinition] = field(default_factory=dict, repr=False)
 
     @property
@@ -59,17 +61,15 @@ class Company:
         settings = replace(self.settings, fixed_now=self.simulator.now, **changed)
         chosen_job = (settings, job, lane)
         if chosen_job not in self._jobs:
-            # Worth keeping: it is half the time of a small run.
             whole = build_definitions(settings).resolve_job_def(job)
             self._jobs[chosen_job] = whole if lane is None else _lane(whole, [lane] if isinstance(lane, str) else lane)
-        with dg.DagsterInstance.ephemeral() as instance:
-            outcome = self._jobs[chosen_job].execute_in_process(
-                run_config={"loggers": {"console": {}}},
-                tags=days.run_tags(chosen),
-                instance=instance,
-                raise_on_error=False,
-            )
-            return Result(outcome.success, list(outcome.all_events))
+        outcome = self._jobs[chosen_job].execute_in_process(
+            run_config={"loggers": {"console": {}}},
+            tags=days.run_tags(chosen),
+            instance=self.instance,
+            raise_on_error=False,
+        )
+        return Result(outcome.success, list(outcome.all_events))
 
     def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query against the warehouse."""
@@ -185,6 +185,7 @@ class make_company:  # noqa: N801 - used like a function
         self._simulator = Simulator(now, people=people)
         self._serving = self._simulator.serve()
         self._path = path
+        self._instance = dg.DagsterInstance.ephemeral()
 
     def __enter__(self) -> Company:
         urls = self._serving.__enter__()
@@ -200,7 +201,8 @@ class make_company:  # noqa: N801 - used like a function
             fixed_now=self._simulator.now,
             pacing=False,
         )
-        return Company(self._simulator, urls, settings)
+        return Company(self._simulator, urls, settings, self._instance)
 
     def __exit__(self, *error: object) -> None:
+        self._instance.dispose()
         self._serving.__exit__(None, None, None)

@@ -132,7 +132,7 @@ def copied(held: Path, folder: Path, log: Any) -> Iterator[Loaded]:
     shutil.copyfile(held, path)
     with make_company(path, now=NOW + timedelta(minutes=15)) as company:
         company.simulator.ledger.long_conversations = True
-        loaded = Loaded(company.simulator, company.urls, company.settings)
+        loaded = Loaded(company.simulator, company.urls, company.settings, company.instance)
         yield loaded
         said = loaded.said() + log.text
         loaded._open.release()
