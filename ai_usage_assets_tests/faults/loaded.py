@@ -17,7 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ai_usage_assets.vendors import dollars
 from ai_usage_assets_tests.conftest import NOW, Company, Result, make_company
 
 FIRST, MIDDLE, LAST = date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11)
@@ -138,8 +137,3 @@ def copied(held: Path, folder: Path, log: Any) -> Iterator[Loaded]:
         loaded._open.release()
     for secret in (loaded.simulator.CURSOR_KEY, loaded.simulator.ANTHROPIC_KEY, "@acme.test"):
         assert secret not in said
-
-
-def cents(text: str) -> Decimal:
-    """Dollars of so many cents."""
-    return dollars(Decimal(text))

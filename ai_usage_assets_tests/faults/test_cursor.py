@@ -273,8 +273,7 @@ def _charged(event: Event, text: str, **more: object) -> Event:
 
 
 def test_odd_money_is_counted_and_told(company: Loaded) -> None:
-    """Credits, kinds nobody knows, charges without tokens, broken discounts, long decimals and new fields are landed to
-    the last digit, each told with its dollars."""
+    """Credits, unknown kinds, charges without tokens, long decimals and new fields land exactly, told with dollars."""
     ledger = company.simulator.ledger
     first, *_ = _billed(ledger.events(FIRST))
     ledger.edit_events(FIRST, lambda events: [*events, _charged(first, "-350.25")])
@@ -297,9 +296,7 @@ def test_odd_money_is_counted_and_told(company: Loaded) -> None:
     assert told[f"{EVENTS}.nothing_negative"].startswith("2026-11-09: 1 events of $-3.50.")
     assert "'Mystery': $9.95, first seen 2026-11-10" in told[f"{EVENTS}.known_kinds"]
     assert "new field 'undocumentedField'" in told[f"{EVENTS}.known_fields"]
-    assert len(told) == 4 or told.keys() == {
-        f"{EVENTS}.{name}" for name in ("nothing_negative", "known_kinds", "known_fields")
-    }
+    assert len(told) == 3
     assert company.equals_ledger()
     built = company.rows(
         "SELECT usage_date, SUM(amount_usd) AS usd FROM ai_usage.fct_cursor_usage_daily GROUP BY usage_date"
@@ -411,8 +408,7 @@ def test_daily_usage_of_many_days_is_asked_for_in_pieces(company: Loaded) -> Non
 
 
 def test_what_cursor_changes_afterwards_is_taken_over_whole(company: Loaded) -> None:
-    """Late, lost and moved events, dearer and cheaper days replace what was held, both figures are noted, and ranges
-    that overlap change nothing twice."""
+    """Late, lost and moved events and restated days replace what was held, are noted, and change nothing twice."""
     ledger = company.simulator.ledger
     old = company.usd()
     ledger.edit_events(
@@ -463,8 +459,7 @@ def test_a_day_that_is_suddenly_empty_is_kept_until_somebody_accepts_it(company:
 
 
 def test_somebody_who_is_gone_from_every_list_keeps_their_history(company: Loaded) -> None:
-    """Removed, hidden among the members and without an e-mail in history: dollars, seats and activity stay theirs, also
-    of days that are read for the first time but whose conversation is known."""
+    """Removed, hidden and nameless: dollars, seats and activity stay theirs, also of days that are read since."""
     ledger, switches = company.simulator.ledger, company.simulator.switches.cursor
     queries = [
         f"SELECT usage_date, user_email, {what} FROM ai_usage.{table} WHERE usage_date <= DATE '{LAST}'"
@@ -527,8 +522,7 @@ def test_spend_that_drifts_from_its_events_is_told(tmp_path: Path) -> None:
 
 
 def test_half_a_minute_into_a_new_day_and_a_new_billing_cycle(tmp_path: Path) -> None:
-    """A day read at once is whole but provisional, an event that comes later is not lost, and the spend of the new
-    cycle is not held against the old."""
+    """A day read at once is provisional, a later event is not lost, and cycles are not held against each other."""
     with _other(tmp_path, datetime(2026, 12, 2, 23, 30, tzinfo=UTC)) as company:
         assert company.run("2026-12-01", lane=CONTROLLED).success
         company.simulator.now = datetime(2026, 12, 3, 0, 0, 30, tzinfo=UTC)
@@ -548,7 +542,7 @@ def test_half_a_minute_into_a_new_day_and_a_new_billing_cycle(tmp_path: Path) ->
         )
         result = company.run("2026-12-01", "2026-12-02", lane=CONTROLLED)
         assert (result.success, result.failed_checks()) == (True, {})
-        loaded = Loaded(company.simulator, company.urls, company.settings)
+        loaded = Loaded(company.simulator, company.urls, company.settings, company.instance)
         assert loaded.equals_ledger(date(2026, 12, 1), date(2026, 12, 2))
 
 

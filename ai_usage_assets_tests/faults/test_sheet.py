@@ -82,8 +82,7 @@ def tab(company: Loaded, name: str) -> list[list[Any]]:
     ],
 )
 def test_a_sheet_that_is_not_given_serves_on(company: Loaded, status: int, says: str) -> None:
-    """Permission lost, the file gone, the quota used up or Google broken: every tab is told as failed with what to do,
-    and its last good version serves; the next good read is whole."""
+    """Without permission, file, quota or Google each tab is told, its last good version serves, and it heals."""
     before, versions = serving(company), company.held("raw_mapping_sheet")
     company.simulator.switches.sheets.failing = [status] * 6
     told = read(company).failed_checks()
@@ -218,8 +217,7 @@ def _people_who_spend(company: Loaded) -> list[str]:
 
 
 def test_rows_that_are_wrong_are_left_out_with_their_dollars(company: Loaded) -> None:
-    """Each way to write a row wrongly leaves that row out, by number, reason and the dollars it names, none of which
-    moves; a pasted key is neither kept nor told; the good rows hold, and mended ones hold at the next read."""
+    """Each wrong row is out and told with its dollars, no dollar moves, no secret is kept, and mended ones hold."""
     before, total = serving(company), spend(company)
     ada, ben, cem, dan, eve, fay, *_ = _people_who_spend(company)
     good = tab(company, "key_mapping")
