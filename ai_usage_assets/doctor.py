@@ -43,9 +43,9 @@ _MARKS: dict[Outcome, tuple[str, str]] = {
     "fails": ("✗", "bold red"),
 }
 
-# Somebody is waiting: once more after a second, and no long waits.
+# Somebody is waiting: once more after half a second, and no long waits.
 _QUICK = Patience(
-    max_attempts=2, first_wait_seconds=1, max_wait_seconds=5, total_wait_seconds=5, attempt_seconds=20
+    max_attempts=2, first_wait_seconds=0.5, max_wait_seconds=5, total_wait_seconds=5, attempt_seconds=20
 )  # fmt: skip
 _UNANSWERED = 2
 _MOST_SKEW_SECONDS = 300

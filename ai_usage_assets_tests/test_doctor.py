@@ -25,6 +25,7 @@ from ai_usage_assets import catalogue, doctor
 from ai_usage_assets.doctor import Finding
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.transport import proxy_shown
 from ai_usage_assets.vendors import anthropic, cursor
 from ai_usage_assets.vendors.key_mapping import TABS, account_of
@@ -499,13 +500,10 @@ def test_a_file_that_cannot_be_written(settings: Settings, made: Path) -> None:
 # --- as a command ---------------------------------------------------------------------------------------------------
 
 
-def test_the_command(own: dict[str, str], simulator: object) -> None:  # noqa: F811 - fixtures
-    """The command tells everything on standard output and exits with 0, or with 1 when something fails."""
-    told = ai_usage("doctor", **own)
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.splitlines()[-1].startswith("✓")
-    assert told.stderr == ""
-    simulator.switches.sheets.not_shared = True
+def test_the_command(own: dict[str, str], simulator: Simulator) -> None:  # noqa: F811 - fixtures
+    """The command tells everything on standard output, and its exit code is what was found."""
+    simulator.switches.faults.fail_times = {"/v4": 99}
     told = ai_usage("doctor", **own)
     assert told.returncode == 1
+    assert told.stdout.splitlines()[-1].startswith("✗ 1 of ")
     assert told.stderr == ""
