@@ -28,6 +28,12 @@ _MARKS = {
 }
 
 
+def is_interrupt(failure: DagsterEvent) -> bool:
+    """Whether a step failed because somebody asked the run to end."""
+    error = failure.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
+
+
 @dg.logger({}, description="A line for each thing a person wants to know; a progress bar where there is a terminal.")
 def console(context: dg.InitLoggerContext) -> logging.Logger:
     """Chosen by run configuration: `loggers: {console: {}}` replaces Dagster's own console."""
@@ -112,7 +118,7 @@ class _RunHandler(logging.Handler):
             self._say(logging.ERROR, data.user_failure_data.description)
         elif data.error and data.error.cls_name == "DagsterAssetCheckFailedError":
             return  # the check has said it already
-        elif data.error and data.error.cls_name == "DagsterExecutionInterruptedError":
+        elif is_interrupt(event):
             self._say(logging.ERROR, "Interrupted. What was landed stays; run it again.")
         elif data.error:
             cause = data.error.cause or data.error

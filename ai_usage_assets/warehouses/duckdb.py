@@ -6,10 +6,11 @@ project, which is GoogleSQL and comes in translated by `googlesql`.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -177,6 +178,39 @@ class DuckDBWarehouse:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @contextmanager
+    def at_work(self, run_id: str) -> Iterator[None]:
+        mark = self._mark(run_id)
+        try:
+            opened = mark.open("w")
+        except OSError as error:
+            raise WarehouseError(f"{mark} cannot be written ({error.strerror}); set AI_USAGE_DUCKDB_PATH.") from None
+        with opened:
+            # The kernel takes this lock from a process that ends, however it ends, and in whatever container it ran;
+            # a number of a process would by then be another's.
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                mark.unlink(missing_ok=True)
+
+    def is_at_work(self, run_id: str) -> bool:
+        mark = self._mark(run_id)
+        try:
+            with mark.open() as opened:
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        # Left by a run that was killed.
+        with suppress(OSError):
+            mark.unlink()
+        return False
+
+    def _mark(self, run_id: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{run_id}.run")
 
     @staticmethod
     def _name(table: Table) -> str:
