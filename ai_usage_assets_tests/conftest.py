@@ -45,7 +45,7 @@ class Company:
         `lane` leaves of the job only the raw tables of one vendor and their checks: a fifth of the time.
         """
         chosen = DayRange(date.fromisoformat(first), date.fromisoformat(last or first))
-        settings = replace(self.settings, fixed_now=self.simulator.now, **changed)
+        settings = replace(self.settings, **{"fixed_now": self.simulator.now, **changed})
         whole = build_definitions(settings).resolve_job_def(job)
         with dg.DagsterInstance.ephemeral() as instance:
             outcome = (whole if lane is None else _lane(whole, lane)).execute_in_process(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -29,6 +31,11 @@ _TYPES = {
     "TIMESTAMP": "TIMESTAMPTZ",
 }
 
+# DuckDB has no class of its own for a file whose content cannot be. Whole phrases: a path may hold any word.
+_DAMAGED = re.compile(
+    "Corrupt database file|not a valid DuckDB database|Could not read enough bytes|^INTERNAL Error|^Serialization Error"
+)
+
 # A run holds the file for seconds at a time; longer than this means somebody keeps it open.
 _LOCK_WAIT_SECONDS = 60.0
 _LOCK_RETRY_SECONDS = 0.2
@@ -47,6 +54,11 @@ class DuckDBWarehouse:
 
     def prepare(self, tables: Sequence[Table]) -> None:
         with self._transaction() as connection:
+            if not os.access(self.path.parent, os.W_OK):
+                raise WarehouseError(
+                    f"{self.path.parent} cannot be written, and the warehouse keeps its log beside the file; set "
+                    "AI_USAGE_DUCKDB_PATH."
+                )
             existing = self._existing_columns(connection)
             for table in tables:
                 if not table.is_view:
@@ -238,7 +250,7 @@ class DuckDBWarehouse:
             yield
         except duckdb.Error as error:
             # DuckDB quotes the row it stumbled over; only its first line goes on, without addresses and keys.
-            raise WarehouseError(f"{self.path}: {redact(str(error).splitlines()[0])}") from None
+            raise WarehouseError(f"{self.path}: {_told(error)}") from None
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
@@ -268,16 +280,33 @@ class DuckDBWarehouse:
                 )
             except duckdb.Error as error:
                 if "Could not set lock" not in str(error):
-                    raise WarehouseError(
-                        f"{self.path} cannot be opened: {redact(str(error).splitlines()[0])}. Check that the file "
-                        "and its folder can be written (AI_USAGE_DUCKDB_PATH)."
-                    ) from None
+                    raise WarehouseError(f"{self.path} cannot be opened: {_told(error)}") from None
                 if time.monotonic() > deadline:
                     raise WarehouseBusy(
                         f"{self.path} is in use by another process (a run, or a tool that has it open); waited "
                         f"{self._lock_wait_seconds:.0f} s. Close it and run again; nothing was changed."
                     ) from None
                 time.sleep(_LOCK_RETRY_SECONDS)
+
+
+def _told(error: duckdb.Error) -> str:
+    """What DuckDB said, and what to do where a person can do something."""
+    said = redact(str(error).splitlines()[0]).rstrip(".!")
+    if _DAMAGED.search(said):
+        advice = (
+            " The file is damaged or no warehouse: put a good copy in its place; or move it away and load the days "
+            "again (`ai-usage run --days N`), or set AI_USAGE_DUCKDB_PATH."
+        )
+    elif "storage version" in said:
+        advice = " A newer DuckDB wrote it: use the version of this project that did."
+    elif isinstance(error, duckdb.IOException) or "Could not write" in said:
+        advice = (
+            " Nothing was changed. Check that the disk has room, and that the file and its folder can be written "
+            "(AI_USAGE_DUCKDB_PATH)."
+        )
+    else:
+        advice = ""
+    return f"{said}.{advice}"
 
 
 def _used(sql: str, parameters: Parameters) -> dict[str, object] | None:

@@ -81,7 +81,9 @@ class _Told(list[Any]):
 
 
 @contextmanager
-def command(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def command(
+    *arguments: str, before_start: Callable[[], None] | None = None, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     """`ai-usage` as a process that sees nothing of this one's settings; what still runs at the end is killed."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     with subprocess.Popen(
@@ -91,6 +93,7 @@ def command(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[st
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=before_start,
     ) as process:
         try:
             yield process
@@ -104,9 +107,11 @@ def ended(process: subprocess.Popen[str], timeout_seconds: float = 120) -> subpr
     return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
 
-def ai_usage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def ai_usage(
+    *arguments: str, before_start: Callable[[], None] | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """A command from its start to its end."""
-    with command(*arguments, **environment) as process:
+    with command(*arguments, before_start=before_start, **environment) as process:
         return ended(process)
 
 
