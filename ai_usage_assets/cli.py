@@ -106,11 +106,12 @@ def _run(parsed: argparse.Namespace) -> int:
             f"[yellow]![/] No vendor is configured, nothing will be pulled: set {' or '.join(KEY_VARIABLES.values())}."
         )
     if not parsed.dry_run:
+        from ai_usage_assets import catalogue
         from ai_usage_assets.warehouses import open_warehouse
 
-        # A file that is locked or not a warehouse is told here in a line; inside Dagster it would be a page.
+        # A file that is locked, of another version or not a warehouse is told here in a line; in Dagster it is a page.
         warehouse = open_warehouse(settings)
-        warehouse.rows("SELECT 1 AS one")
+        warehouse.prepare(catalogue.tables())
         warehouse.release()
         command.become()
     return 0

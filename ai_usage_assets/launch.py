@@ -23,6 +23,16 @@ from ai_usage_assets.settings import PROJECT_ROOT, Settings, SettingsError
 _MODULE = "ai_usage_assets.definitions"
 _DEPLOY = PROJECT_ROOT / "deploy" / "dagster"
 
+# What Dagster keeps in its home, as far as every run writes it.
+_HISTORY = (
+    "history",
+    "history/runs.db",
+    "history/runs",
+    "history/runs/index.db",
+    "schedules",
+    "schedules/schedules.db",
+)
+
 # Every `dagster job execute` announces that another command does the same; nobody who runs this can act on it.
 _QUIET = {"PYTHONWARNINGS": "ignore::FutureWarning"}
 
@@ -73,6 +83,23 @@ class Command:
                 shutil.copy(_DEPLOY / "dagster.yaml", home / "dagster.yaml")
         except OSError as error:
             raise SettingsError(f"{home} cannot be made ({error.strerror}); set DAGSTER_HOME.") from None
+        # Dagster would tell of these on a page.
+        for path in (home / name for name in _HISTORY):
+            written = next(found for found in (path, *path.parents) if found.exists())
+            if not os.access(written, os.W_OK):
+                raise SettingsError(
+                    f"{written} cannot be written, and Dagster keeps its history of runs there; set DAGSTER_HOME."
+                )
+            if path.is_file() and not _is_database(path):
+                raise SettingsError(
+                    f"{path} is no database. Move {home} away, a new one is made: which days are held is known to the "
+                    "warehouse alone."
+                )
+
+
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as opened:
+        return opened.read(16) in (b"", b"SQLite format 3\0")
 
 
 def job(settings: Settings, chosen: DayRange, name: str, *, accept_loss: bool = False) -> Command:

@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ai_usage_assets.errors import OperatorError
+
 _ENDED = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
 
 _MARKS = {
@@ -26,6 +28,12 @@ _MARKS = {
     logging.ERROR: "[bold red]✗[/]",
     logging.CRITICAL: "[bold red]✗[/]",
 }
+
+
+def is_interrupt(failure: DagsterEvent) -> bool:
+    """Whether a step failed because somebody asked the run to end."""
+    error = failure.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
 
 
 @dg.logger({}, description="A line for each thing a person wants to know; a progress bar where there is a terminal.")
@@ -50,6 +58,10 @@ def _real_stderr() -> TextIO:
         return os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding="utf-8", errors="replace")
     except OSError:  # a stderr that is no file has nothing to capture either
         return sys.stderr
+
+
+def _names(kind: type[Exception]) -> set[str]:
+    return {kind.__name__}.union(*map(_names, kind.__subclasses__()))
 
 
 class _RunHandler(logging.Handler):
@@ -112,10 +124,14 @@ class _RunHandler(logging.Handler):
             self._say(logging.ERROR, data.user_failure_data.description)
         elif data.error and data.error.cls_name == "DagsterAssetCheckFailedError":
             return  # the check has said it already
-        elif data.error and data.error.cls_name == "DagsterExecutionInterruptedError":
+        elif is_interrupt(event):
             self._say(logging.ERROR, "Interrupted. What was landed stays; run it again.")
         elif data.error:
             cause = data.error.cause or data.error
+            if cause.cls_name in _names(OperatorError):
+                # Its message is for a person: "module.Class: message".
+                self._say(logging.ERROR, f"{event.step_key}: {cause.message.partition(': ')[2].strip()}")
+                return
             self._say(logging.ERROR, f"{event.step_key}: {cause.to_string()}")
 
     def _end(self, level: int, message: str) -> None:

@@ -6,7 +6,7 @@ the first request: one vendor's missing secret must not stop the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -15,20 +15,21 @@ import dagster as dg
 from dagster._core.storage.dagster_run import DagsterRun
 
 from ai_usage_assets import catalogue, days
+from ai_usage_assets.logs import is_interrupt
 from ai_usage_assets.schemas import OPS_RUNS
 from ai_usage_assets.secrets import resolve
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.vendors.anthropic import Anthropic
 from ai_usage_assets.vendors.cursor import Cursor
 from ai_usage_assets.vendors.key_mapping import MappingSheet
-from ai_usage_assets.warehouses import Warehouse, open_warehouse
+from ai_usage_assets.warehouses import Row, Warehouse, open_warehouse
 
 
 def resources(settings: Settings) -> dict[str, Any]:
     """Every resource by its name."""
     return {
         "settings": settings,
-        "warehouse": _warehouse_of_run(settings),
+        "warehouse": warehouse_of_run(lambda: open_warehouse(settings)),
         "anthropic": _anthropic(settings),
         "cursor": _cursor(settings),
         "sheet": _sheet(settings),
@@ -50,10 +51,12 @@ def _sheet(settings: Settings) -> MappingSheet | None:
     return MappingSheet(sheet_id, settings.sheets_url, pacing=settings.pacing) if sheet_id else None
 
 
-def _warehouse_of_run(settings: Settings) -> dg.ResourceDefinition:
+def warehouse_of_run(opening: Callable[[], Warehouse]) -> dg.ResourceDefinition:
+    """The warehouse for the length of a run, which is noted in it."""
+
     @dg.resource(description="The warehouse, with every table and view in place before the first step runs.")
     def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
-        opened = open_warehouse(settings)
+        opened = opening()
         opened.prepare(catalogue.tables())
         run = context.run
         # Dagster makes the resources once more when a run is over, to show its results.
@@ -62,16 +65,24 @@ def _warehouse_of_run(settings: Settings) -> dg.ResourceDefinition:
             opened.release()
             return
         record = _started(run)
-        opened.upsert(OPS_RUNS, ("run_id",), [record])
-        try:
-            yield opened
-        finally:
-            failed = context.instance is None or _has_failed(context.instance, run.run_id)
-            record |= {"finished_at": datetime.now(UTC), "outcome": "failed" if failed else "success"}
-            opened.upsert(OPS_RUNS, ("run_id",), [record])
-            opened.release()
+        # Before the sign that it is at work, and before anybody else is let in: killed in between, it leaves no sign.
+        opened.upsert(OPS_RUNS, ("run_id",), [*_interrupted(opened), record])
+        with opened.at_work(run.run_id):
+            try:
+                yield opened
+            finally:
+                outcome = "failed" if context.instance is None else _outcome(context.instance, run.run_id)
+                record |= {"finished_at": datetime.now(UTC), "outcome": outcome}
+                opened.upsert(OPS_RUNS, ("run_id",), [record])
+                opened.release()
 
     return warehouse
+
+
+def _interrupted(warehouse: Warehouse) -> list[Row]:
+    """Runs that were killed, and so could not say themselves how they ended."""
+    running = warehouse.rows("SELECT * FROM ai_usage.ops_runs WHERE outcome = 'running'")
+    return [row | {"outcome": "interrupted"} for row in running if not warehouse.is_at_work(row["run_id"])]
 
 
 def _started(run: DagsterRun) -> dict[str, Any]:
@@ -89,5 +100,12 @@ def _started(run: DagsterRun) -> dict[str, Any]:
     }
 
 
-def _has_failed(instance: dg.DagsterInstance, run_id: str) -> bool:
-    return bool(instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE))
+def _outcome(instance: dg.DagsterInstance, run_id: str) -> str:
+    failures = [
+        entry.dagster_event
+        for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        if entry.dagster_event
+    ]
+    if any(map(is_interrupt, failures)):
+        return "interrupted"
+    return "failed" if failures else "success"

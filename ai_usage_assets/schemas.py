@@ -240,7 +240,12 @@ OPS_RUNS = Table(
         Column("finished_at", "TIMESTAMP", "When it ended; NULL while it runs, or if it was killed."),
         Column("first_day", "DATE", "First UTC day of the run."),
         Column("last_day", "DATE", "Last UTC day of the run."),
-        Column("outcome", "STRING", "running, success or failed.", required=True),
+        Column(
+            "outcome",
+            "STRING",
+            "running, success, failed or interrupted: ended from outside; of one that was killed the next run says so.",
+            required=True,
+        ),
         Column("version", "STRING", "Version of this project.", required=True),
     ),
 )

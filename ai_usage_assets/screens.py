@@ -281,11 +281,15 @@ def _troubles(rows: list[Row], first: date, console: Console) -> None:
 
 def _runs(warehouse: Warehouse, console: Console) -> None:
     runs = warehouse.rows("SELECT * FROM ai_usage.ops_runs ORDER BY started_at DESC LIMIT 5")
+    for run in runs:
+        # One that was killed could not say so itself, and no other run came since.
+        if run["outcome"] == "running" and not warehouse.is_at_work(run["run_id"]):
+            run["outcome"] = "interrupted"
     table = _table("Last runs", "Run", "Job", "Days", "Started (UTC)", "Took", "Outcome")
     for run in runs:
         took = f"{(run['finished_at'] - run['started_at']).total_seconds():.0f} s" if run["finished_at"] else "?"
         span = f"{run['first_day']} to {run['last_day']}" if run["first_day"] else ""
-        colour = {"success": "green", "failed": "bold red"}.get(run["outcome"], "yellow")
+        colour = {"success": "green", "failed": "bold red", "interrupted": "bold red"}.get(run["outcome"], "yellow")
         table.add_row(
             run["run_id"][:8],
             run["job"],
@@ -304,11 +308,10 @@ def _runs(warehouse: Warehouse, console: Console) -> None:
         {"run_id": runs[0]["run_id"]},
     )
     if runs[0]["outcome"] != "success":
-        told = (
-            "is not over, or was killed"
-            if runs[0]["outcome"] == "running"
-            else "failed; checks behind a failure were not run"
-        )
+        told = {
+            "running": "is not over",
+            "interrupted": "was interrupted: what it had landed is held, run it again",
+        }.get(runs[0]["outcome"], "failed; checks behind a failure were not run")
         console.print(_verdict(False, f"The last run {told}."))
     elif not failed:
         console.print(_verdict(True, "Every check that ran in the last run holds."))

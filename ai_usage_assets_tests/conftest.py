@@ -58,7 +58,7 @@ class Company:
         name one pull, tables, or several of all these.
         """
         chosen = DayRange(date.fromisoformat(first), date.fromisoformat(last or first))
-        settings = replace(self.settings, fixed_now=self.simulator.now, **changed)
+        settings = replace(self.settings, **{"fixed_now": self.simulator.now, **changed})
         chosen_job = (settings, job, lane)
         if chosen_job not in self._jobs:
             whole = build_definitions(settings).resolve_job_def(job)

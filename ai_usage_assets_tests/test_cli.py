@@ -162,4 +162,4 @@ def test_status_can_be_asked_before_any_run_has_ended(own: Own) -> None:
     warehouse.release()
     told = ai_usage("status", **own)
     assert told.returncode == 0, told.stderr
-    assert "is not over, or was killed" in told.stdout
+    assert "The last run was interrupted" in told.stdout

@@ -507,6 +507,22 @@ def _final_days_were_read_when_final(subject: Subject) -> list[Finding]:
     ]
 
 
+_FROM_THE_FUTURE = """
+SELECT COUNT(DISTINCT usage_date) AS days, MAX(DATE(attempted_at)) AS read_on
+FROM ai_usage.ops_asset_days
+WHERE DATE(attempted_at) > @today
+"""
+
+
+def _nothing_from_the_future(subject: Subject) -> list[Finding]:
+    (row,) = subject.rows(_FROM_THE_FUTURE)
+    return (
+        [Finding(f"{row['days']} days were last tried as late as {row['read_on']}, and today is {subject.today}")]
+        if row["days"]
+        else []
+    )
+
+
 _FIELD_ADVICE = (
     "The records are kept whole and the known fields are used; report it, it may be money that is not read yet."
 )
@@ -674,6 +690,15 @@ CHECKS: tuple[Check, ...] = (
         "Every day that counts as final was read after the vendor had settled it.",
         "Run these days once more: `ai-usage run --day LAST --days N`.",
         _final_days_were_read_when_final,
+        blocking=False,
+    ),
+    Check(
+        "kpi_completeness",
+        "clock",
+        "No day was tried after today.",
+        "Check the clock of this machine, and AI_USAGE_NOW. No money is touched; what is final is judged by the clock, "
+        "and the next run under the right one puts it right.",
+        _nothing_from_the_future,
         blocking=False,
     ),
 )

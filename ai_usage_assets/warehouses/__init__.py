@@ -7,6 +7,7 @@ Belongs here: the interface. Does not: anything an engine does its own way (`duc
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -73,6 +74,12 @@ class Warehouse(Protocol):
 
     def release(self) -> None:
         """Lets other processes in; the next verb takes the warehouse again."""
+
+    def at_work(self, run_id: str) -> AbstractContextManager[None]:
+        """Lets everybody know that this run is at work, until the end of the block or, however it ends, the process."""
+
+    def is_at_work(self, run_id: str) -> bool:
+        """Whether the process of that run is still there."""
 
 
 def open_warehouse(settings: Settings, *, look_only: bool = False) -> Warehouse:

@@ -6,10 +6,13 @@ project, which is GoogleSQL and comes in translated by `googlesql`.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -27,6 +30,11 @@ _TYPES = {
     "DATE": "DATE",
     "TIMESTAMP": "TIMESTAMPTZ",
 }
+
+# DuckDB has no class of its own for a file whose content cannot be. Whole phrases: a path may hold any word.
+_DAMAGED = re.compile(
+    "Corrupt database file|not a valid DuckDB database|Could not read enough bytes|^INTERNAL Error|^Serialization Error"
+)
 
 # A run holds the file for seconds at a time; longer than this means somebody keeps it open.
 _LOCK_WAIT_SECONDS = 60.0
@@ -53,6 +61,11 @@ class DuckDBWarehouse:
 
     def prepare(self, tables: Sequence[Table]) -> None:
         with self._transaction() as connection:
+            if not os.access(self.path.parent, os.W_OK):
+                raise WarehouseError(
+                    f"{self.path.parent} cannot be written, and the warehouse keeps its log beside the file; set "
+                    "AI_USAGE_DUCKDB_PATH."
+                )
             existing = self._existing_columns(connection)
             for table in tables:
                 if not table.is_view:
@@ -205,6 +218,39 @@ class DuckDBWarehouse:
             self._connection.close()
             self._connection = None
 
+    @contextmanager
+    def at_work(self, run_id: str) -> Iterator[None]:
+        mark = self._mark(run_id)
+        try:
+            opened = mark.open("w")
+        except OSError as error:
+            raise WarehouseError(f"{mark} cannot be written ({error.strerror}); set AI_USAGE_DUCKDB_PATH.") from None
+        with opened:
+            # The kernel takes this lock from a process that ends, however it ends, and in whatever container it ran;
+            # a number of a process would by then be another's.
+            fcntl.flock(opened, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                mark.unlink(missing_ok=True)
+
+    def is_at_work(self, run_id: str) -> bool:
+        mark = self._mark(run_id)
+        try:
+            with mark.open() as opened:
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        # Left by a run that was killed.
+        with suppress(OSError):
+            mark.unlink()
+        return False
+
+    def _mark(self, run_id: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{run_id}.run")
+
     @staticmethod
     def _name(table: Table) -> str:
         return f'"{table.name}"'
@@ -231,7 +277,7 @@ class DuckDBWarehouse:
             yield
         except duckdb.Error as error:
             # DuckDB quotes the row it stumbled over; only its first line goes on, without addresses and keys.
-            raise WarehouseError(f"{self.path}: {redact(str(error).splitlines()[0])}") from None
+            raise WarehouseError(f"{self.path}: {_told(error)}") from None
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
@@ -266,16 +312,33 @@ class DuckDBWarehouse:
                 )
             except duckdb.Error as error:
                 if "Could not set lock" not in str(error):
-                    raise WarehouseError(
-                        f"{self.path} cannot be opened: {redact(str(error).splitlines()[0])}. Check that the file "
-                        "and its folder can be written (AI_USAGE_DUCKDB_PATH)."
-                    ) from None
+                    raise WarehouseError(f"{self.path} cannot be opened: {_told(error)}") from None
                 if time.monotonic() > deadline:
                     raise WarehouseBusy(
                         f"{self.path} is in use by another process (a run, or a tool that has it open); waited "
                         f"{self._lock_wait_seconds:.0f} s. Close it and run again; nothing was changed."
                     ) from None
                 time.sleep(_LOCK_RETRY_SECONDS)
+
+
+def _told(error: duckdb.Error) -> str:
+    """What DuckDB said, and what to do where a person can do something."""
+    said = redact(str(error).splitlines()[0]).rstrip(".!")
+    if _DAMAGED.search(said):
+        advice = (
+            " The file is damaged or no warehouse: put a good copy in its place; or move it away and load the days "
+            "again (`ai-usage run --days N`), or set AI_USAGE_DUCKDB_PATH."
+        )
+    elif "storage version" in said:
+        advice = " A newer DuckDB wrote it: use the version of this project that did."
+    elif isinstance(error, duckdb.IOException) or "Could not write" in said:
+        advice = (
+            " Nothing was changed. Check that the disk has room, and that the file and its folder can be written "
+            "(AI_USAGE_DUCKDB_PATH)."
+        )
+    else:
+        advice = ""
+    return f"{said}.{advice}"
 
 
 def _used(sql: str, parameters: Parameters) -> dict[str, object] | None:

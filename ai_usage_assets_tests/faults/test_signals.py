@@ -1,0 +1,47 @@
+"""`ai-usage run` ended from outside: by a machine that does not ask, and by a scheduler that does."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+from ai_usage_assets import demo
+from ai_usage_assets_tests.conftest import Company
+from ai_usage_assets_tests.faults.runs import ai_usage, asked, command, ended
+
+DAY = date(2026, 11, 10)
+
+
+def test_a_command_that_was_ended_is_told_and_healed(company: Company, tmp_path: Path) -> None:
+    """Killed, or asked to end, a run is told as interrupted; the next one, in the same Dagster home, makes it whole."""
+    path = tmp_path / "w" / "ai_usage.duckdb"
+    own = {
+        **demo.environment(company.simulator, company.urls),
+        "AI_USAGE_DUCKDB_PATH": str(path),
+        "AI_USAGE_START_DATE": "2026-10-01",
+    }
+    run = ("run", "--day", DAY.isoformat(), "--days", "1")
+
+    def end(ending: signal.Signals, chosen: int) -> str:
+        with (
+            command(*run, **own) as process,
+            asked(company.simulator, lambda number: process.send_signal(ending) if number == chosen else None),
+        ):
+            done = ended(process)
+        assert done.returncode == (-signal.SIGKILL if ending == signal.SIGKILL else 1), done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr
+
+    end(signal.SIGKILL, 9)
+    told = ai_usage("status", **own)
+    assert "The last run was interrupted: what it had landed is held, run it again." in told.stdout
+    assert "Interrupted. What was landed stays; run it again." in end(signal.SIGTERM, 14)
+    done = ai_usage(*run, **own)
+    assert done.returncode == 0, done.stderr
+    healed = replace(company, settings=replace(company.settings, duckdb_path=path))
+    outcomes = healed.rows("SELECT outcome FROM ai_usage.ops_runs ORDER BY started_at")
+    assert [row["outcome"] for row in outcomes] == ["interrupted", "interrupted", "success"]
+    (held,) = healed.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_anthropic_cost_daily")
+    assert held["usd"] == company.simulator.ledger.anthropic_cost_usd(DAY, DAY)[DAY]
