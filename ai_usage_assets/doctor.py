@@ -29,9 +29,10 @@ from ai_usage_assets.redaction import redact
 from ai_usage_assets.secrets import SecretError, resolve
 from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError, is_loopback
 from ai_usage_assets.transport import proxy_shown
-from ai_usage_assets.vendors import KeyKind, NotCredible, NotExposed, Trial, anthropic, cursor
+from ai_usage_assets.vendors import NotCredible, NotExposed, Trial, anthropic, cursor
 from ai_usage_assets.vendors.anthropic import Anthropic
 from ai_usage_assets.vendors.cursor import Cursor
+from ai_usage_assets.vendors.keys import kind_of
 from ai_usage_assets.warehouses import WarehouseBusy, WarehouseError, open_warehouse
 
 Outcome = Literal["works", "absent", "look", "fails"]
@@ -99,8 +100,6 @@ class _Vendor:
     key: str | None
     url: str
     connect: Callable[[str], Anthropic | Cursor]
-    kinds: Sequence[KeyKind]
-    foreign_kinds: Sequence[KeyKind]
     wanted: str
     trials: Sequence[Trial]
 
@@ -123,8 +122,6 @@ def _vendors(settings: Settings) -> tuple[_Vendor, ...]:
             settings.anthropic_key,
             settings.anthropic_url,
             lambda key: Anthropic(lambda: key, settings.anthropic_url, pacing=settings.pacing, patience=_QUICK),
-            anthropic.KEYS,
-            cursor.KEYS,
             anthropic.KEY_WANTED,
             anthropic.TRIALS,
         ),
@@ -134,8 +131,6 @@ def _vendors(settings: Settings) -> tuple[_Vendor, ...]:
             settings.cursor_key,
             settings.cursor_url,
             lambda key: Cursor(lambda: key, settings.cursor_url, pacing=settings.pacing, patience=_QUICK),
-            cursor.KEYS,
-            anthropic.KEYS,
             cursor.KEY_WANTED,
             cursor.TRIALS,
         ),
@@ -198,16 +193,14 @@ def _vendor(vendor: _Vendor, day: date) -> Iterator[Finding]:
 
 
 def _key(vendor: _Vendor, key: str, place: str) -> Finding:
-    def kind_of(kinds: Sequence[KeyKind]) -> KeyKind | None:
-        return next((kind for kind in kinds if key.startswith(kind.prefix)), None)
-
-    if foreign := kind_of(vendor.foreign_kinds):
-        told = f"{place} holds {foreign.what}; it was not sent to {vendor.room}"
+    found = kind_of(key)
+    if found and found[0] != vendor.name:
+        told = f"{place} holds {found[1].what}; it was not sent to {vendor.room}"
         return Finding(vendor.room, "key", "fails", told, f"Needed: {vendor.wanted}")
-    kind = kind_of(vendor.kinds)
-    if kind is None:
+    if found is None:
         told = f"{place} holds something that begins like no key of {vendor.room}"
         return Finding(vendor.room, "key", "look", told, f"Needed: {vendor.wanted}")
+    kind = found[1]
     if kind.refused:
         return Finding(vendor.room, "key", "look", f"{place} holds {kind.what}", f"Needed: {vendor.wanted}")
     return Finding(vendor.room, "key", "works", f"{kind.what} ({place})")

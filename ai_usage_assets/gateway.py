@@ -284,7 +284,7 @@ class Gateway:
             problem = None
             try:
                 response, answer = self._send(request)
-            except (httpx.HTTPError, TimeoutError, _TooLarge) as error:
+            except (*_BROKEN_OFF, *_NO_CONNECTION, httpcore.TimeoutException, _TooLarge) as error:
                 problem = _Problem(f"no complete answer ({type(error).__name__})", transient=True)
             if problem:
                 self._give_up(endpoint, problem, 1)

@@ -21,12 +21,13 @@ from ai_usage_assets.doctor import Finding, Outcome, show, verdict
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.gateway import Failure
 from ai_usage_assets.redaction import TOKEN, redact
-from ai_usage_assets.secrets import SecretError, resolve
+from ai_usage_assets.secrets import SecretError
 from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError
 from ai_usage_assets.vendors.anthropic import Anthropic
 from ai_usage_assets.vendors.anthropic_questions import AnthropicQuestions
 from ai_usage_assets.vendors.cursor import Cursor
 from ai_usage_assets.vendors.cursor_questions import CursorQuestions
+from ai_usage_assets.vendors.keys import own_key
 from ai_usage_assets.vendors.questions import BudgetSpent, Facts, NotAnswered, Question, Unanswered
 
 Questions = AnthropicQuestions | CursorQuestions
@@ -75,10 +76,10 @@ def _questions(settings: Settings, *, rate_limit: bool) -> tuple[list[Questions]
     now, pacing = settings.now(), settings.pacing
     try:
         if settings.anthropic_key:
-            keys.append(resolve(settings.anthropic_key))
+            keys.append(own_key("anthropic", settings.anthropic_key))
             asked.append(AnthropicQuestions(Anthropic(lambda: keys[0], settings.anthropic_url, pacing=pacing), now))
         if settings.cursor_key:
-            keys.append(resolve(settings.cursor_key))
+            keys.append(own_key("cursor", settings.cursor_key))
             asked.append(
                 CursorQuestions(Cursor(lambda: keys[-1], settings.cursor_url, pacing=pacing), now, burst=rate_limit)
             )

@@ -17,11 +17,11 @@ from dagster._core.storage.dagster_run import DagsterRun
 from ai_usage_assets import catalogue, days
 from ai_usage_assets.logs import is_interrupt
 from ai_usage_assets.schemas import OPS_RUNS
-from ai_usage_assets.secrets import resolve
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.vendors.anthropic import Anthropic
 from ai_usage_assets.vendors.cursor import Cursor
 from ai_usage_assets.vendors.key_mapping import MappingSheet
+from ai_usage_assets.vendors.keys import own_key
 from ai_usage_assets.warehouses import Row, Warehouse, open_warehouse
 
 
@@ -38,12 +38,12 @@ def resources(settings: Settings) -> dict[str, Any]:
 
 def _anthropic(settings: Settings) -> Anthropic | None:
     key = settings.anthropic_key
-    return Anthropic(lambda: resolve(key), settings.anthropic_url, pacing=settings.pacing) if key else None
+    return Anthropic(lambda: own_key("anthropic", key), settings.anthropic_url, pacing=settings.pacing) if key else None
 
 
 def _cursor(settings: Settings) -> Cursor | None:
     key = settings.cursor_key
-    return Cursor(lambda: resolve(key), settings.cursor_url, pacing=settings.pacing) if key else None
+    return Cursor(lambda: own_key("cursor", key), settings.cursor_url, pacing=settings.pacing) if key else None
 
 
 def _sheet(settings: Settings) -> MappingSheet | None:

@@ -250,6 +250,18 @@ def test_removed_person_keeps_their_history(company: Company) -> None:
     assert carried[0]["n"] > 0
 
 
+@pytest.mark.parametrize("lane", ["anthropic", "cursor"])
+def test_a_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> None:
+    """Keys that were mixed up stay here: nothing is asked, the days fail, and it is said which variable is wrong."""
+    keys = {"anthropic_key": company.simulator.CURSOR_KEY, "cursor_key": company.simulator.ANTHROPIC_KEY}
+    result = company.run("2026-11-10", lane=lane, **keys)
+    assert not result.success
+    assert company.simulator.requests == []
+    assert all("it was not sent" in message and "_ADMIN_KEY" in message for message in result.failures().values())
+    said = repr(result.events)
+    assert not any(key in said for key in keys.values())
+
+
 def test_vendor_without_key_is_not_configured(company: Company) -> None:
     """Without a key a vendor is skipped, the run succeeds, and the day is told as not configured."""
     result = company.run("2026-11-10", cursor_key=None)
