@@ -28,9 +28,12 @@ DAYS = DayRange(RESTATED, LAST)
 
 # A step of every kind, of both vendors and the sheet, in a second instead of the whole job's five.
 NARROW = (
-    "raw_cursor_usage_events",
-    "raw_anthropic_cost_total", "raw_anthropic_cost", "raw_anthropic_cost_components",
-    "raw_anthropic_cost_by_actor_type", "raw_anthropic_usage",
+    *(
+        table.name
+        for pull in catalogue.PULLS
+        if pull.name in ("cursor_usage_events", "anthropic_analytics")
+        for table in pull.tables
+    ),
     "raw_mapping_sheet", "dim_date", "fct_cursor_usage_daily", "fct_anthropic_cost_daily",
 )  # fmt: skip
 
