@@ -200,13 +200,12 @@ def test_one_vendor_down_leaves_the_other_fresh(company: Company, down: str, fre
     assert {(row["vendor"], row["status"]) for row in states} == {(down, "failed"), (fresh, "provisional")}
 
 
-def test_a_failed_pull_keeps_what_was_held(company: Company) -> None:
+def test_a_failed_pull_keeps_what_was_held(holding: Company) -> None:
     """When a vendor fails on a later run, the dollars of the earlier one stay."""
-    assert company.run("2026-11-10").success
-    before = company.content()
-    company.simulator.switches.anthropic.unauthorized = True
-    assert not company.run("2026-11-10").success
-    assert company.content()["fct_cost_daily"] == before["fct_cost_daily"]
+    before = holding.content()
+    holding.simulator.switches.anthropic.unauthorized = True
+    assert not holding.run("2026-11-10").success
+    assert holding.content()["fct_cost_daily"] == before["fct_cost_daily"]
 
 
 def test_restated_day_is_replaced_whole(company: Company) -> None:
@@ -222,14 +221,13 @@ def test_restated_day_is_replaced_whole(company: Company) -> None:
     assert {row["usage_date"]: row["usd"] for row in found} == truth
 
 
-def test_empty_export_never_replaces_a_day(company: Company) -> None:
+def test_empty_export_never_replaces_a_day(holding: Company) -> None:
     """An export that is suddenly empty fails loudly, and keeps the day; no spend is never read from it."""
-    assert company.run("2026-11-10").success
-    before = company.content()
-    company.simulator.switches.anthropic.empty_export = True
-    result = company.run("2026-11-10")
+    before = holding.content()
+    holding.simulator.switches.anthropic.empty_export = True
+    result = holding.run("2026-11-10")
     assert not result.success
-    assert company.content()["fct_cost_daily"] == before["fct_cost_daily"]
+    assert holding.content()["fct_cost_daily"] == before["fct_cost_daily"]
 
 
 def test_removed_person_keeps_their_history(company: Company) -> None:
@@ -283,17 +281,16 @@ def test_enterprise_key_is_not_exposed_to_the_console(company: Company) -> None:
     } == {"not_exposed"}
 
 
-def test_edited_sheet_reattributes_history(company: Company) -> None:
+def test_edited_sheet_reattributes_history(holding: Company) -> None:
     """A row added to the sheet moves the spend of days long landed, without a new pull of them."""
-    assert company.run("2026-11-10").success
-    key = next(key for key in company.simulator.organisation.keys if key.name == "prod-2-test")
-    rows = company.simulator.sheet("key_mapping")
-    company.simulator.set_sheet(
+    key = next(key for key in holding.simulator.organisation.keys if key.name == "prod-2-test")
+    rows = holding.simulator.sheet("key_mapping")
+    holding.simulator.set_sheet(
         "key_mapping", [*rows, ["anthropic", "api_key", key.id, "", "Platform", "CC-1010", "", "", "", ""]]
     )
-    company.simulator.now += timedelta(days=1)
-    assert company.run("2026-11-12").success
-    found = company.rows(
+    holding.simulator.now += timedelta(days=1)
+    assert holding.run("2026-11-12").success
+    found = holding.rows(
         "SELECT DISTINCT usage_date, attribution_method AS m FROM ai_usage.fct_cost_daily "
         f"WHERE api_key_id = '{key.id}'"
     )
@@ -303,25 +300,23 @@ def test_edited_sheet_reattributes_history(company: Company) -> None:
     }
 
 
-def test_refused_tab_leaves_the_last_good_version(company: Company) -> None:
+def test_refused_tab_leaves_the_last_good_version(holding: Company) -> None:
     """A cleared tab is refused alone: its last version serves on, the run succeeds, the check tells."""
-    assert company.run("2026-11-10").success
-    before = company.rows("SELECT COUNT(*) AS n FROM ai_usage.dim_key_mapping")
-    company.simulator.set_sheet("key_mapping", [])
-    result = company.run("2026-11-10")
+    before = holding.rows("SELECT COUNT(*) AS n FROM ai_usage.dim_key_mapping")
+    holding.simulator.set_sheet("key_mapping", [])
+    result = holding.run("2026-11-10")
     assert result.success, result.failures()
-    assert company.rows("SELECT COUNT(*) AS n FROM ai_usage.dim_key_mapping") == before
+    assert holding.rows("SELECT COUNT(*) AS n FROM ai_usage.dim_key_mapping") == before
     assert "key_mapping" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
 
 
-def test_no_secret_and_no_email_in_what_a_run_says(company: Company, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_and_no_email_in_what_a_run_says(holding: Company, caplog: pytest.LogCaptureFixture) -> None:
     """Neither keys nor e-mail addresses appear in any event of a run, good or bad."""
-    assert company.run("2026-11-10").success
-    company.simulator.switches.cursor.unauthorized = True
-    result = company.run("2026-11-11")
+    holding.simulator.switches.cursor.unauthorized = True
+    result = holding.run("2026-11-11")
     said = "\n".join([*(repr(event) for event in result.events), caplog.text])
-    assert company.simulator.ANTHROPIC_KEY not in said
-    assert company.simulator.CURSOR_KEY not in said
+    assert holding.simulator.ANTHROPIC_KEY not in said
+    assert holding.simulator.CURSOR_KEY not in said
     assert "@acme.test" not in said
 
 
@@ -337,18 +332,17 @@ def test_range_of_one_run_loads_every_day(tmp_path: Path) -> None:
         assert {row["usage_date"]: row["n"] for row in found} == truth
 
 
-def test_days_out_of_the_vendors_reach(company: Company) -> None:
+def test_days_out_of_the_vendors_reach(holding: Company) -> None:
     """Days the analytics API no longer answers for are told as not exposed, or stay whole; the others load."""
-    assert company.run("2026-11-10").success
-    held = company.content()["fct_cost_daily"]
-    company.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
-    result = company.run("2026-11-09", "2026-11-11")
+    held = holding.content()["fct_cost_daily"]
+    holding.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
+    result = holding.run("2026-11-09", "2026-11-11")
     assert result.success, result.failures()
-    found = company.rows(
+    found = holding.rows(
         "SELECT usage_date, status FROM ai_usage.ops_asset_days WHERE asset = 'raw_anthropic_cost' ORDER BY usage_date"
     )
     assert [row["status"] for row in found] == ["not_exposed", "complete", "complete"]
-    kept = [row for row in company.content()["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
+    kept = [row for row in holding.content()["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
     assert [row[:-1] for row in kept] == [row[:-1] for row in held]
 
 
@@ -362,27 +356,25 @@ def _spoil_units(company: Company) -> None:
     warehouse.release()
 
 
-def test_a_rebuild_does_not_publish_what_a_run_would_not(company: Company) -> None:
+def test_a_rebuild_does_not_publish_what_a_run_would_not(holding: Company) -> None:
     """Raw records of the wrong unit stop a rebuild as they stop a run, and the facts stay as they were."""
-    assert company.run("2026-11-10").success
-    before = company.content(raw=False)["fct_anthropic_cost_daily"]
-    _spoil_units(company)
-    result = company.run("2026-11-10", job="rebuild")
+    before = holding.content(raw=False)["fct_anthropic_cost_daily"]
+    _spoil_units(holding)
+    result = holding.run("2026-11-10", job="rebuild")
     assert not result.success
     assert "raw_anthropic_cost.unit_sentinel" in result.failed_checks()
-    kept = company.rows("SELECT check_name, passed FROM ai_usage.ops_check_results WHERE asset = 'raw_anthropic_cost'")
+    kept = holding.rows("SELECT check_name, passed FROM ai_usage.ops_check_results WHERE asset = 'raw_anthropic_cost'")
     # All of them are kept, also those behind the one that stopped the step.
     assert {row["check_name"] for row in kept} == {c.name for c in CHECKS if c.asset == "raw_anthropic_cost"}
     assert "unit_sentinel" in {row["check_name"] for row in kept if not row["passed"]}
-    assert company.content(raw=False)["fct_anthropic_cost_daily"] == before
+    assert holding.content(raw=False)["fct_anthropic_cost_daily"] == before
 
 
-def test_a_sheet_that_cannot_be_read_stops_nothing(company: Company) -> None:
+def test_a_sheet_that_cannot_be_read_stops_nothing(holding: Company) -> None:
     """With Google down the day is pulled, built and attributed by the last good version, and one check says so."""
-    assert company.run("2026-11-10").success
-    before = company.content()["fct_cost_daily"]
-    company.simulator.switches.faults.down.add("sheets")
-    result = company.run("2026-11-10")
+    before = holding.content()["fct_cost_daily"]
+    holding.simulator.switches.faults.down.add("sheets")
+    result = holding.run("2026-11-10")
     assert result.success, result.failures()
     assert "503" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
-    assert company.content()["fct_cost_daily"] == before
+    assert holding.content()["fct_cost_daily"] == before
