@@ -11,11 +11,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.redaction import redact
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,6 +36,10 @@ class SettingsError(OperatorError):
     """A setting has a value that cannot be used; the message names the variable and what it takes."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        # A key may have been pasted into the wrong variable.
+        super().__init__(redact(message))
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Settings:
             raise SettingsError(f"AI_USAGE_WAREHOUSE is {warehouse!r}; it takes duckdb or bigquery.")
         settings = cls(
             warehouse="duckdb",
-            duckdb_path=Path(read.text("AI_USAGE_DUCKDB_PATH", "data/ai_usage.duckdb")).expanduser(),
+            duckdb_path=read.path("AI_USAGE_DUCKDB_PATH") or cls.duckdb_path,
             project=read.optional("GOOGLE_CLOUD_PROJECT"),
             dataset=read.identifier("AI_USAGE_DATASET", "ai_usage"),
             anthropic_key=read.optional(KEY_VARIABLES["anthropic"]),
@@ -87,7 +93,7 @@ class Settings:
             fixed_now=read.instant("AI_USAGE_NOW"),
             pacing=read.switch("AI_USAGE_PACING", default=True),
             accept_loss=read.switch("AI_USAGE_ACCEPT_LOSS", default=False),
-            dagster_home=Path(home).expanduser() if (home := read.optional("DAGSTER_HOME")) else None,
+            dagster_home=read.path("DAGSTER_HOME"),
         )
         if not settings.pacing and not all(
             is_loopback(url) for url in (settings.anthropic_url, settings.cursor_url, settings.sheets_url)
@@ -99,7 +105,10 @@ class Settings:
 def is_loopback(url: str) -> bool:
     """Whether a base URL stays on this machine."""
     host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class _Reader:
@@ -114,6 +123,13 @@ class _Reader:
     def text(self, name: str, default: str) -> str:
         return self.optional(name) or default
 
+    def path(self, name: str) -> Path | None:
+        value = self.optional(name)
+        try:
+            return Path(value).expanduser() if value else None
+        except RuntimeError:
+            raise SettingsError(f"{name} is {value!r}; nobody of that name has a home here.") from None
+
     def identifier(self, name: str, default: str) -> str:
         value = self.text(name, default)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,1023}", value):
@@ -124,11 +140,12 @@ class _Reader:
         value = self.text(name, default).rstrip("/")
         try:
             parts = urlsplit(value)
+            readable = parts.port != 0 and re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname or "")
         except ValueError:
             raise SettingsError(f"{name} cannot be read; it takes an address such as {default}.") from None
-        if "@" in value or parts.query:
+        if "@" in value or parts.query or parts.fragment:
             raise SettingsError(f"{name} carries credentials or a query; it takes a bare address.")
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in {"http", "https"} or not readable:
             raise SettingsError(f"{name} is {value!r}; it takes an address such as {default}.")
         if parts.scheme == "http" and not is_loopback(value):
             raise SettingsError(f"{name} is {value!r}; plain http is accepted on loopback only, use https.")

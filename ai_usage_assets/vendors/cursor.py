@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -121,14 +121,31 @@ class _Members(msgspec.Struct):
     teamMembers: list[msgspec.Raw]  # noqa: N815
 
 
+# Until the year 2100, as far as any clock here is trusted.
+_Milliseconds = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
+
+
+class _MemberSpend(msgspec.Struct):
+    spendCents: msgspec.Raw = _ABSENT  # noqa: N815
+    overallSpendCents: msgspec.Raw = _ABSENT  # noqa: N815
+
+
 class _Spend(msgspec.Struct):
-    teamMemberSpend: list[msgspec.Raw]  # noqa: N815
-    subscriptionCycleStart: int  # noqa: N815
+    teamMemberSpend: list[_MemberSpend]  # noqa: N815
+    subscriptionCycleStart: _Milliseconds  # noqa: N815
     totalPages: int  # noqa: N815
 
 
+class _GroupMember(msgspec.Struct):
+    spendCents: msgspec.Raw = _ABSENT  # noqa: N815
+
+
+class _Group(msgspec.Struct):
+    currentMembers: list[_GroupMember] | None = None  # noqa: N815
+
+
 class _Groups(msgspec.Struct):
-    groups: list[msgspec.Raw]
+    groups: list[_Group]
 
 
 class Cursor:
@@ -301,6 +318,10 @@ def _fetch_spend(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refused
             {"sortBy": "user", "sortDirection": "asc", "page": page_no, "pageSize": _SPEND_PAGE_SIZE},
             _Spend,
         )
+        for member in page.teamMemberSpend:
+            # `sql/` reads them, and must be able to.
+            optional_number(member.spendCents)
+            optional_number(member.overallSpendCents)
         bodies.append(body)
         return page, str(page_no + 1) if page_no < page.totalPages else None
 
@@ -311,12 +332,15 @@ def _fetch_spend(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refused
 
 def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
     try:
-        _, body = client.get("/teams/groups", _Groups)
+        page, body = client.get("/teams/groups", _Groups)
     except Failure as failure:
         # The wrong plan has been seen as 401, too; a bad key fails the members and the events.
         if failure.status in (401, 403, 404):
             raise NotExposed(f"{failure.endpoint}: {failure.detail}") from None
         raise
+    for group in page.groups:
+        for member in group.currentMembers or []:
+            optional_number(member.spendCents)
     yield PulledDay(RAW_GROUPS, days.last, [body], 1)
 
 
