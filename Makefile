@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench ui lint types check format lock dictionary clean
+.PHONY: help install demo test bench fuzz ui lint types check format lock dictionary clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ test: $(VENV)/.installed-dev  ## the whole test suite
 
 bench: $(VENV)/.installed-dev  ## how fast it is, as ratios; BENCH=events, runs or year does a part
 	@$(BIN)/python -m ai_usage_assets_tests.bench $(BENCH)
+
+# Other examples every time, twenty times as many.
+fuzz: $(VENV)/.installed-dev  ## search for what breaks it, for a quarter of an hour
+	@FUZZ_TIMES=20 $(BIN)/pytest -n 2 ai_usage_assets_tests/faults/test_fuzz_bodies.py ai_usage_assets_tests/faults/test_fuzz_cells.py
 
 check: lint types  ## lint and types
 

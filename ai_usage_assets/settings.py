@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
@@ -37,6 +38,10 @@ class SettingsError(OperatorError):
     """Settings have values that cannot be used; each line of the message names a variable and what it takes."""
 
     exit_code = 2
+
+    def __init__(self, message: str) -> None:
+        # A key may have been pasted into the wrong variable.
+        super().__init__(redact(message))
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Settings:
         read = _Reader(os.environ if environment is None else environment)
         settings = cls(
             warehouse=read.warehouse("AI_USAGE_WAREHOUSE"),
-            duckdb_path=Path(read.text("AI_USAGE_DUCKDB_PATH", "data/ai_usage.duckdb")).expanduser(),
+            duckdb_path=read.path("AI_USAGE_DUCKDB_PATH") or cls.duckdb_path,
             project=read.optional("GOOGLE_CLOUD_PROJECT"),
             dataset=read.identifier("AI_USAGE_DATASET", "ai_usage"),
             anthropic_key=read.optional(KEY_VARIABLES["anthropic"]),
@@ -82,21 +87,23 @@ class Settings:
             fixed_now=read.instant("AI_USAGE_NOW"),
             pacing=read.switch("AI_USAGE_PACING", default=True),
             accept_loss=read.switch("AI_USAGE_ACCEPT_LOSS", default=False),
-            dagster_home=Path(home).expanduser() if (home := read.optional("DAGSTER_HOME")) else None,
+            dagster_home=read.path("DAGSTER_HOME"),
         )
         urls = (settings.anthropic_url, settings.cursor_url, settings.sheets_url)
         if not settings.pacing and not all(map(is_loopback, urls)):
             read.problems.append("AI_USAGE_PACING=off is only for simulated vendors on loopback addresses.")
         if read.problems:
-            # A value is quoted, and a key may have been pasted into the wrong variable.
-            raise SettingsError(redact("\n".join(read.problems)))
+            raise SettingsError("\n".join(read.problems))
         return settings
 
 
 def is_loopback(url: str) -> bool:
     """Whether a base URL stays on this machine."""
     host = urlsplit(url).hostname or ""
-    return host in {"localhost", "::1"} or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class _Reader:
@@ -127,6 +134,13 @@ class _Reader:
             self.problems.append(f"{name} is {value!r}; it takes duckdb or bigquery.")
         return "duckdb"
 
+    def path(self, name: str) -> Path | None:
+        value = self.optional(name)
+        try:
+            return Path(value).expanduser() if value else None
+        except RuntimeError:
+            return self._wrong(f"{name} is {value!r}; nobody of that name has a home here.", None)
+
     def identifier(self, name: str, default: str) -> str:
         value = self.text(name, default)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,1023}", value):
@@ -137,11 +151,12 @@ class _Reader:
         value = self.text(name, default).rstrip("/")
         try:
             parts = urlsplit(value)
+            readable = parts.port != 0 and re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname or "")
         except ValueError:
             return self._wrong(f"{name} cannot be read; it takes an address such as {default}.", default)
-        if "@" in value or parts.query:
+        if "@" in value or parts.query or parts.fragment:
             return self._wrong(f"{name} carries credentials or a query; it takes a bare address.", default)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if parts.scheme not in {"http", "https"} or not readable:
             return self._wrong(f"{name} is {value!r}; it takes an address such as {default}.", default)
         if parts.scheme == "http" and not is_loopback(value):
             return self._wrong(f"{name} is {value!r}; plain http is accepted on loopback only, use https.", default)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -148,14 +148,31 @@ class _Members(msgspec.Struct):
     teamMembers: list[msgspec.Raw]  # noqa: N815
 
 
+# Until the year 2100, as far as any clock here is trusted.
+_Milliseconds = Annotated[int, msgspec.Meta(ge=0, lt=4_102_444_800_000)]
+
+
+class _MemberSpend(msgspec.Struct):
+    spendCents: msgspec.Raw = _ABSENT  # noqa: N815
+    overallSpendCents: msgspec.Raw = _ABSENT  # noqa: N815
+
+
 class _Spend(msgspec.Struct):
     teamMemberSpend: list[msgspec.Raw]  # noqa: N815
-    subscriptionCycleStart: int  # noqa: N815
+    subscriptionCycleStart: _Milliseconds  # noqa: N815
     totalPages: int  # noqa: N815
 
 
+class _GroupMember(msgspec.Struct):
+    spendCents: msgspec.Raw = _ABSENT  # noqa: N815
+
+
+class _Group(msgspec.Struct):
+    currentMembers: list[_GroupMember] | None = None  # noqa: N815
+
+
 class _Groups(msgspec.Struct):
-    groups: list[msgspec.Raw]
+    groups: list[_Group]
 
 
 class Cursor:
@@ -429,6 +446,11 @@ def _spend_pages(client: Cursor) -> Iterator[tuple[_Spend, bytes]]:
             {"sortBy": "user", "sortDirection": "asc", "page": page_no, "pageSize": _SPEND_PAGE_SIZE},
             _Spend,
         )
+        for record in page.teamMemberSpend:
+            # `sql/` reads them, and must be able to.
+            member = msgspec.json.decode(record, type=_MemberSpend)
+            optional_number(member.spendCents)
+            optional_number(member.overallSpendCents)
         promises_more = page_no < page.totalPages
         if promises_more and not page.teamMemberSpend:
             raise NotCredible(f"page {page_no} is empty and promises more")
@@ -446,12 +468,16 @@ def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refuse
 
 def _groups(client: Cursor) -> tuple[_Groups, bytes]:
     try:
-        return client.get("/teams/groups", _Groups)
+        page, body = client.get("/teams/groups", _Groups)
     except Failure as failure:
         # The wrong plan has been seen as 401, too; a bad key fails the members and the events.
         if failure.status in (401, 403, 404):
             raise NotExposed(f"{failure.endpoint}: {failure.detail}") from None
         raise
+    for group in page.groups:
+        for member in group.currentMembers or []:
+            optional_number(member.spendCents)
+    return page, body
 
 
 def _same_event(record: bytes) -> tuple[Hashable, str | None]:

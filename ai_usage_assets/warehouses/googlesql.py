@@ -169,12 +169,19 @@ def _extract(node: exp.Extract) -> exp.Expr:
     return node
 
 
+def _json_array(node: exp.JSONExtractArray) -> exp.Expr:
+    # What is no array is NULL in BigQuery; sqlglot's cast would fail.
+    found = exp.JSONExtract(this=node.this, expression=node.expression)
+    return exp.TryCast(this=found, to=exp.DataType.build("JSON[]", dialect="duckdb"))
+
+
 _TRANSLATIONS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.DataType: _datatype,
     exp.Literal: _literal,
     exp.SafeDivide: _safe_divide,
     exp.UnixToTime: _timestamp_millis,
     exp.Extract: _extract,
+    exp.JSONExtractArray: _json_array,
     # 0 on no rows, and BIGINT.
     exp.CountIf: lambda n: exp.Count(this=exp.If(this=n.this, true=exp.Literal.number(1))),
     exp.Div: _divide,

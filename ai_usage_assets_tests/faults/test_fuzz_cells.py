@@ -1,0 +1,154 @@
+"""Cells of the sheet and settings that nobody would write: told in words, never a crash, a key or a wrong number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.landing import Moment
+from ai_usage_assets.mapping import land_sheet
+from ai_usage_assets.resources import resources
+from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError
+from ai_usage_assets.vendors.key_mapping import TABS, SheetColumn, check_tab
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.faults.fuzz import CELLS, SECRETS, TEXTS, searching
+
+NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
+
+# What is right in a column, so that odd cells stand in rows that are otherwise used.
+RIGHT: dict[str, list[Any]] = {
+    "id": ["apikey_1", "apikey_2"],
+    "label": ["Platform", "CC-1010", None],
+    "text": ["a note", None],
+    "enum": ["anthropic", "cursor"],
+    "email": ["jane@example.com", "sam@example.com", None],
+    "date": ["2026-01-01", "2026-06-01", 46000, None],
+    "month": ["2026-01", "2026-02", 46023],
+    "percent": [100, "50%", 33.3, None],
+    "money": [100, "12.50", 0.1],
+}
+
+SHEETS = st.sampled_from(list(TABS)).flatmap(
+    lambda tab: st.tuples(
+        st.just(tab),
+        st.one_of(
+            st.lists(_row(TABS[tab].columns), max_size=12).map(lambda rows: [list(TABS[tab].names), *rows]),
+            st.lists(st.lists(CELLS, max_size=12), max_size=4),
+        ),
+    )
+)
+
+
+def _row(columns: tuple[SheetColumn, ...]) -> st.SearchStrategy[list[Any]]:
+    def right(column: SheetColumn) -> st.SearchStrategy[Any]:
+        return st.sampled_from(list(column.values) or RIGHT[column.kind])
+
+    cells = st.tuples(*(st.one_of(right(column), right(column), right(column), CELLS) for column in columns))
+    return st.builds(lambda row, cut: list(row)[: cut or None], cells, st.sampled_from([0, 0, 0, 2, 5]))
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
+    """A warehouse that takes one version of the sheet after the other."""
+    made = DuckDBWarehouse(tmp_path_factory.mktemp("cells") / "w.duckdb")
+    made.prepare(catalogue.tables())
+    yield made
+    made.release()
+
+
+def test_any_cells_are_used_or_told(warehouse: DuckDBWarehouse) -> None:
+    """Whatever stands in a tab, each row is used as it reads or kept with a reason, and no key is kept or repeated."""
+    views = [view for view in catalogue.models() if view.layer == "staging" and "raw_mapping_sheet" in view.reads]
+    landed = {"rows": 0, "rejected": 0, "refused": 0}
+
+    @searching(150)
+    @given(SHEETS)
+    def search(sheet: tuple[str, list[list[Any]]]) -> None:
+        tab, cells = sheet
+        snapshot = check_tab(tab, cells, last_good_row_count=None, today=NOW.date())
+        told = json.dumps([snapshot.refused, snapshot.warnings, [row.reject_reason for row in snapshot.rows]])
+        kept = b"".join(row.payload for row in snapshot.rows).decode()
+        for secret in SECRETS:
+            assert secret not in told
+            assert secret not in kept
+        assert "example.com" not in told
+        # Every row that holds anything of ours is there, under its number, once.
+        assert [row.row_no for row in snapshot.rows] == sorted({row.row_no for row in snapshot.rows})
+        landed["rows"] += len(snapshot.accepted)
+        landed["rejected"] += len(snapshot.rejected)
+        landed["refused"] += bool(snapshot.refused)
+        if snapshot.refused:
+            return
+        moment = Moment("r", NOW + timedelta(seconds=sum(landed.values())))
+        land_sheet(warehouse, [snapshot], moment)
+        for view in views:
+            rows = warehouse.rows(f"SELECT * FROM ai_usage.{view.name}")
+            if view.name == f"stg_{tab}":
+                assert len(rows) == len(snapshot.accepted)
+                _assert_same_numbers(rows, [json.loads(row.payload) for row in snapshot.accepted])
+        for name in ("dim_key_mapping", "dim_person"):
+            warehouse.rebuild(catalogue.table(name), {})
+
+    search()
+    assert all(landed.values()), landed
+
+
+def _assert_same_numbers(rows: list[dict[str, Any]], payloads: list[dict[str, str | None]]) -> None:
+    for name in ("budget_usd", "monthly_price_usd", "share_pct"):
+        if rows and name in rows[0] and name in payloads[0]:
+            read = sorted(Decimal(payload[name] or 100) for payload in payloads)
+            assert sorted(row[name] for row in rows) == read
+
+
+NAMES = (
+    "AI_USAGE_WAREHOUSE", "AI_USAGE_DUCKDB_PATH", "GOOGLE_CLOUD_PROJECT", "AI_USAGE_DATASET", "ANTHROPIC_ADMIN_KEY",
+    "CURSOR_ADMIN_KEY", "AI_USAGE_SHEET_ID", "ANTHROPIC_BASE_URL", "CURSOR_BASE_URL", "SHEETS_BASE_URL",
+    "AI_USAGE_START_DATE", "AI_USAGE_NOW", "AI_USAGE_PACING", "AI_USAGE_ACCEPT_LOSS", "DAGSTER_HOME",
+)  # fmt: skip
+
+ADDRESSES = st.sampled_from(
+    [
+        "http://127.0.0.1:1", "http://[::1]", "http://[::1", "https://", "https://x:99999", "https://x:port", "ftp://x",
+        "http://localhost.evil.test", "http://127.0.0.1.evil.test", "https://u:p@x", "https://x?key=1", "//x", "http:///",
+        "https://\u202ex", "https://x#y", "HTTPS://X/", "http://127.0.0.999", "~",
+        "~nobody-of-that-name/x", "/dev/null/x",
+    ]
+)  # fmt: skip
+
+
+# No environment holds a zero byte.
+VALUES = st.one_of(TEXTS, ADDRESSES).map(lambda text: text.replace("\x00", ""))
+
+
+@searching(400)
+@given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
+def test_any_settings_are_taken_or_told(environment: dict[str, str]) -> None:
+    """Whatever the variables hold, they are settings, or refused by the name of the variable and without a key."""
+    try:
+        settings = Settings.from_environment(environment)
+    except SettingsError as error:
+        said = str(error)
+        # The variable, or the two that a switch depends on.
+        assert any(name in said for name in environment), said
+        assert not any(secret in said for secret in SECRETS)
+        return
+    keys = {environment.get(name, "").strip() for name in KEY_VARIABLES.values()} & set(SECRETS)
+    shown = {value.strip() for name, value in environment.items() if name not in KEY_VARIABLES.values()}
+    assert not any(key in repr(settings) for key in keys - shown)
+    settings.now().isoformat()
+    for url in (settings.anthropic_url, settings.cursor_url, settings.sheets_url):
+        assert urlsplit(url).scheme == "https" or urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}, url
+    # What was taken can be used, as far as it can be without asking anybody.
+    made = resources(replace(settings, anthropic_key="k", cursor_key="k", sheet_id="s"))
+    for name in ("anthropic", "cursor", "sheet"):
+        made[name].close()
