@@ -8,9 +8,11 @@ future, and a range that is empty.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +27,10 @@ from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 0 = all well, 1 = the work failed, 2 = it was asked for wrongly."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without a letter shows another, and does not end the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parsed = _parser().parse_args(arguments)
     try:
         code: int = parsed.command(parsed)

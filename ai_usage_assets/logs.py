@@ -32,7 +32,10 @@ _MARKS = {
 
 def is_interrupt(failure: DagsterEvent) -> bool:
     """Whether a step failed because somebody asked the run to end."""
-    error = failure.step_failure_data.error
+    return _names_interrupt(failure.step_failure_data.error)
+
+
+def _names_interrupt(error: Any) -> bool:
     return error is not None and error.cls_name == "DagsterExecutionInterruptedError"
 
 
@@ -71,6 +74,7 @@ class _RunHandler(logging.Handler):
         super().__init__()
         self._console = terminal
         self._skipped = 0
+        self._is_interrupted = False
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -109,7 +113,10 @@ class _RunHandler(logging.Handler):
             case DagsterEventType.RUN_SUCCESS:
                 self._end(logging.INFO, "Every step ran and every blocking check held.")
             case DagsterEventType.RUN_FAILURE:
-                self._end(logging.ERROR, "The run failed: see the lines marked ✗ above, or `ai-usage status`.")
+                if self._is_interrupted or _names_interrupt(event.job_failure_data.error):
+                    self._end(logging.ERROR, "Interrupted. What was landed stays; run it again.")
+                else:
+                    self._end(logging.ERROR, "The run failed: see the lines marked ✗ above, or `ai-usage status`.")
         if event.event_type in _ENDED:
             self._progress.advance(self._task)
 
@@ -125,7 +132,7 @@ class _RunHandler(logging.Handler):
         elif data.error and data.error.cls_name == "DagsterAssetCheckFailedError":
             return  # the check has said it already
         elif is_interrupt(event):
-            self._say(logging.ERROR, "Interrupted. What was landed stays; run it again.")
+            self._is_interrupted = True
         elif data.error:
             cause = data.error.cause or data.error
             if cause.cls_name in _names(OperatorError):

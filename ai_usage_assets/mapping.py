@@ -53,7 +53,8 @@ def mapping_sheet(context: dg.AssetExecutionContext) -> None:
     except (Failure, SecretError) as failure:
         reason = redact(str(failure))
         _log(warehouse, [_entry(tab, moment, held, "failed", reason) for tab in TABS])
-        context.log.warning(f"The mapping sheet could not be read; its last good version serves on. {reason}")
+        meanwhile = "its last good version serves on" if held else "until then spend has no teams and cost centers"
+        context.log.warning(f"The mapping sheet could not be read; {meanwhile}. {reason}")
         return
     snapshots = [
         check_tab(

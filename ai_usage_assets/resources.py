@@ -24,6 +24,8 @@ from ai_usage_assets.vendors.key_mapping import MappingSheet
 from ai_usage_assets.vendors.keys import own_key
 from ai_usage_assets.warehouses import Row, Warehouse, open_warehouse
 
+_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_SKIPPED}
+
 
 def resources(settings: Settings) -> dict[str, Any]:
     """Every resource by its name."""
@@ -71,7 +73,7 @@ def warehouse_of_run(opening: Callable[[], Warehouse]) -> dg.ResourceDefinition:
             try:
                 yield opened
             finally:
-                outcome = "failed" if context.instance is None else _outcome(context.instance, run.run_id)
+                outcome = "failed" if context.instance is None else _outcome(context.instance, run)
                 record |= {"finished_at": datetime.now(UTC), "outcome": outcome}
                 opened.upsert(OPS_RUNS, ("run_id",), [record])
                 opened.release()
@@ -100,12 +102,23 @@ def _started(run: DagsterRun) -> dict[str, Any]:
     }
 
 
-def _outcome(instance: dg.DagsterInstance, run_id: str) -> str:
+def _outcome(instance: dg.DagsterInstance, run: DagsterRun) -> str:
     failures = [
         entry.dagster_event
-        for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+        for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
         if entry.dagster_event
     ]
     if any(map(is_interrupt, failures)):
         return "interrupted"
-    return "failed" if failures else "success"
+    if failures:
+        return "failed"
+    return "success" if _has_gone_through(instance, run) else "interrupted"
+
+
+def _has_gone_through(instance: dg.DagsterInstance, run: DagsterRun) -> bool:
+    """Whether every step that was planned has come to its end: between two of them, an interrupt fails none."""
+    if run.execution_plan_snapshot_id is None:
+        return True
+    planned = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
+    ended = {entry.step_key for entry in instance.all_logs(run.run_id, of_type=_ENDS)}
+    return ended >= set(planned)

@@ -6,6 +6,7 @@ address is ever shown; people go by their name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
@@ -26,8 +27,14 @@ _STATUS_MARKS = {
     "failed": ("✗", "bold red"),
     "not_loaded": ("·", "dim"),
     "not_exposed": ("–", "dim"),
-    "not_configured": ("–", "dim"),
+    "not_configured": ("○", "dim"),
 }
+
+
+_READ = {"complete", "provisional", "incomplete"}
+_BESIDE_STRIPS, _FEWEST_DAYS = 62, 7
+# Which path it was, and its number: the cause is the same without.
+_OF_ONE_REQUEST = re.compile(r"\b(?:GET|POST) /\S+ | \(request [^)]*\)")
 
 
 def finance(warehouse: Warehouse, console: Console) -> None:
@@ -223,7 +230,9 @@ def status(warehouse: Warehouse, console: Console, *, days_back: int) -> None:
     brought_up_to = [row["as_of_date"] for row in rows if row["as_of_date"]]
     last = max(brought_up_to) - timedelta(days=1) if brought_up_to else max(row["usage_date"] for row in rows)
     first = last - timedelta(days=days_back - 1)
-    console.print(_strips(rows, first, last))
+    # What one line has room for beside the names and the sums.
+    shown = last - timedelta(days=min(days_back, max(console.width - _BESIDE_STRIPS, _FEWEST_DAYS)) - 1)
+    console.print(_strips(rows, shown, last))
     console.print(
         Text.assemble(
             *(part for name, mark in _STATUS_MARKS.items() for part in (mark, f" {name.replace('_', ' ')}  "))
@@ -234,13 +243,14 @@ def status(warehouse: Warehouse, console: Console, *, days_back: int) -> None:
 
 
 def _strips(rows: list[Row], first: date, last: date) -> Table:
-    table = _table(f"Days held, {first} to {last} (UTC)", "Vendor", "Table", "Days", "Records", "USD")
-    table.columns[2].justify = "left"
-    by_asset: dict[tuple[str, str], list[Row]] = {}
+    table = _table(f"Days held, {first} to {last} (UTC)", "Table", "Days", "Records", "USD")
+    table.columns[0].no_wrap = True
+    table.columns[1].justify = "left"
+    by_asset: dict[str, list[Row]] = {}
     for row in rows:
-        by_asset.setdefault((row["vendor"], row["asset"]), []).append(row)
-    daily = {asset for (_, asset), days in by_asset.items() if any(row["status"] == "not_loaded" for row in days)}
-    for (vendor, asset), days in by_asset.items():
+        by_asset.setdefault(row["asset"], []).append(row)
+    daily = {asset for asset, days in by_asset.items() if any(row["status"] == "not_loaded" for row in days)}
+    for asset, days in by_asset.items():
         inside = {row["usage_date"]: row for row in days if first <= row["usage_date"] <= last}
         if inside and (asset in daily or len(inside) > 1):
             cells = [
@@ -250,11 +260,11 @@ def _strips(rows: list[Row], first: date, last: date) -> Table:
             strip = Text.assemble(*cells)
         else:
             newest = days[-1]
-            strip = Text.assemble(_STATUS_MARKS[newest["status"]], f" read on {newest['usage_date']}")
+            how = "read" if newest["status"] in _READ else newest["status"].replace("_", " ")
+            strip = Text.assemble(_STATUS_MARKS[newest["status"]], f" {how} on {newest['usage_date']}")
             inside = {newest["usage_date"]: newest}
         amounts = [row["amount_usd"] for row in inside.values() if row["amount_usd"] is not None]
         table.add_row(
-            vendor,
             asset.removeprefix("raw_"),
             strip,
             f"{sum(row['records'] or 0 for row in inside.values()):,}",
@@ -264,18 +274,24 @@ def _strips(rows: list[Row], first: date, last: date) -> Table:
 
 
 def _troubles(rows: list[Row], first: date, console: Console) -> None:
-    causes: dict[tuple[str, str, str], list[date]] = {}
+    causes: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if row["message"] and row["usage_date"] >= first:
-            # A vendor without a key says the same of each of its tables.
-            what = row["vendor"] if row["status"] == "not_configured" else row["asset"]
-            causes.setdefault((what, row["status"], row["message"]), []).append(row["usage_date"])
-    for (asset, state, message), found in causes.items():
-        days = sorted(set(found))
+            # A vendor that is down or refuses a key says the same of each of its tables.
+            cause = _OF_ONE_REQUEST.sub("", row["message"])
+            causes.setdefault((row["vendor"], row["status"], cause), []).append(row)
+    for (_, state, _), found in causes.items():
+        days = sorted({row["usage_date"] for row in found})
         span = f"{days[0]}" if len(days) == 1 else f"{len(days)} days, {days[0]} to {days[-1]}"
-        style = _STATUS_MARKS[state][1]
+        first_asset, *others = dict.fromkeys(row["asset"].removeprefix("raw_") for row in found)
+        more = f" and {len(others)} more" if others else ""
         console.print(
-            Text.assemble((f"{asset}", "bold"), f" {span}: ", (state.replace("_", " "), style), f": {message}")
+            Text.assemble(
+                (f"{first_asset}{more}", "bold"),
+                f" {span}: ",
+                (state.replace("_", " "), _STATUS_MARKS[state][1]),
+                f": {found[0]['message']}",
+            )
         )
 
 
@@ -288,18 +304,18 @@ def _runs(warehouse: Warehouse, console: Console) -> None:
     table = _table("Last runs", "Run", "Job", "Days", "Started (UTC)", "Took", "Outcome")
     for run in runs:
         took = f"{(run['finished_at'] - run['started_at']).total_seconds():.0f} s" if run["finished_at"] else "?"
-        span = f"{run['first_day']} to {run['last_day']}" if run["first_day"] else ""
+        span = " to ".join(dict.fromkeys(str(run[day]) for day in ("first_day", "last_day") if run[day]))
         colour = {"success": "green", "failed": "bold red", "interrupted": "bold red"}.get(run["outcome"], "yellow")
         table.add_row(
             run["run_id"][:8],
             run["job"],
             span,
-            f"{run['started_at']:%Y-%m-%d %H:%M}",
+            f"{run['started_at']:%m-%d %H:%M}",
             took,
             Text(run["outcome"], colour),
         )
     for column in table.columns:
-        column.justify = "left"
+        column.justify, column.no_wrap = "left", True
     console.print(table)
     if not runs:
         return
@@ -311,7 +327,10 @@ def _runs(warehouse: Warehouse, console: Console) -> None:
         told = {
             "running": "is not over",
             "interrupted": "was interrupted: what it had landed is held, run it again",
-        }.get(runs[0]["outcome"], "failed; checks behind a failure were not run")
+        }.get(
+            runs[0]["outcome"],
+            "failed: mend what is told above and run it again; what comes behind a failure was not checked",
+        )
         console.print(_verdict(False, f"The last run {told}."))
     elif not failed:
         console.print(_verdict(True, "Every check that ran in the last run holds."))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import time
@@ -21,6 +22,8 @@ import pyarrow as pa
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RESTATEMENTS, Column, Table
 from ai_usage_assets.warehouses import Parameters, RawDay, Row, WarehouseBusy, WarehouseError, googlesql
+
+logger = logging.getLogger(__name__)
 
 _TYPES = {
     "STRING": "VARCHAR",
@@ -39,6 +42,7 @@ _DAMAGED = re.compile(
 # A run holds the file for seconds at a time; longer than this means somebody keeps it open.
 _LOCK_WAIT_SECONDS = 60.0
 _LOCK_RETRY_SECONDS = 0.2
+_LOCK_SILENT_SECONDS = 2.0
 
 
 class DuckDBWarehouse:
@@ -301,7 +305,7 @@ class DuckDBWarehouse:
             raise WarehouseError(
                 f"{self.path.parent} cannot be made ({error.strerror}); set AI_USAGE_DUCKDB_PATH."
             ) from None
-        deadline = time.monotonic() + self._lock_wait_seconds
+        started, is_told = time.monotonic(), False
         while True:
             try:
                 # Nothing is fetched from anywhere, whatever the file turns out to be.
@@ -313,11 +317,19 @@ class DuckDBWarehouse:
             except duckdb.Error as error:
                 if "Could not set lock" not in str(error):
                     raise WarehouseError(f"{self.path} cannot be opened: {_told(error)}") from None
-                if time.monotonic() > deadline:
+                waited = time.monotonic() - started
+                if waited > self._lock_wait_seconds:
                     raise WarehouseBusy(
                         f"{self.path} is in use by another process (a run, or a tool that has it open); waited "
                         f"{self._lock_wait_seconds:.0f} s. Close it and run again; nothing was changed."
                     ) from None
+                if waited > _LOCK_SILENT_SECONDS and not is_told:
+                    is_told = True
+                    logger.warning(
+                        "%s is in use by another process; waiting up to %.0f s for it",
+                        self.path,
+                        self._lock_wait_seconds,
+                    )
                 time.sleep(_LOCK_RETRY_SECONDS)
 
 
