@@ -30,6 +30,7 @@ from ai_usage_assets.vendors import (
     dollars,
     fields,
     optional_number,
+    refuse_doubles,
 )
 
 NAME = "cursor"
@@ -247,12 +248,18 @@ def _event_pages(client: Cursor, bounds: dict[str, object]) -> Iterator[_Events]
     return follow(fetch, vendor=NAME, endpoint="/teams/filtered-usage-events", max_pages=_MOST_PAGES)
 
 
+_READ_FOR_MONEY = (
+    b'"timestamp"', b'"chargedCents"', b'"tokenUsage"', b'"totalCents"', b'"discountPercentOff"', b'"cursorTokenFee"',
+)  # fmt: skip
+
+
 def _amount_usd(record: bytes, bounds: dict[str, object]) -> Decimal:
     """What the event adds to usage valued at Cursor's rates; `sql/` must come to the same, in its own way.
 
     `chargedCents` already holds the token fee. Where it is missing, the parts it is made of stand in.
     """
     event = msgspec.json.decode(record, type=_Event)
+    refuse_doubles(record, *_READ_FOR_MONEY)
     stamp = str(event.timestamp)
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 16):
         raise NotCredible("an event's timestamp is not a number of milliseconds")
