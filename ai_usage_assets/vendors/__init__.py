@@ -6,6 +6,7 @@ of one vendor (its own module), or what happens to the records (`landing`).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,21 @@ def number(raw: msgspec.Raw) -> Decimal:
 def optional_number(raw: msgspec.Raw) -> Decimal | None:
     """The same for a field that may be null or absent (an empty Raw)."""
     return None if bytes(raw) in (b"", b"null") else number(raw)
+
+
+def refuse_doubles(record: bytes, *names: bytes) -> None:
+    """Raises NotCredible when an object of the record has a field twice: each parser may take another of them.
+
+    With `names`, as they are written, it is only looked for where one of these comes twice.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise NotCredible("a field stands twice")
+
+    if not names or any(record.count(name) > 1 for name in names):
+        # Numbers are not looked at, and Python refuses to read one that is thousands of digits long.
+        json.loads(record, object_pairs_hook=once, parse_int=str)
 
 
 def dollars(cents: Decimal) -> Decimal:

@@ -44,6 +44,7 @@ from ai_usage_assets.vendors import (
     dollars,
     fields,
     number,
+    refuse_doubles,
 )
 
 NAME = "anthropic"
@@ -433,6 +434,7 @@ def _file(window: _Window, query: _Query, record: bytes, days: DayRange) -> None
             # Usage of Claude Enterprise has no workspace, and may be paid by seats.
             found.metered_tokens += total if workspace_id else 0
         if query.has_money:
+            refuse_doubles(record, b'"cost"', b'"amount"', b'"list_amount"')
             money = msgspec.json.decode(record, type=_CostRow).cost
             if money.currency != "USD":
                 raise NotCredible("an amount is not in USD")
@@ -547,6 +549,7 @@ def _fetch_cost_report(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
             )
             continue
         try:
+            refuse_doubles(buckets[day][0])
             bucket = msgspec.json.decode(buckets[day][0], type=_ClassicBucket)
             if any(amount.currency != "USD" for amount in bucket.results):
                 raise NotCredible("an amount is not in USD")

@@ -49,6 +49,7 @@ _TEXTS = st.one_of(
 # JSON values as they are written, also those that a parser should not take.
 VALUES = st.one_of(
     _TEXTS.map(lambda text: json.dumps(text, ensure_ascii=False)),
+    st.sampled_from(SECRETS).map(json.dumps),
     st.integers(-(2**70), 2**70).map(str),
     st.integers(0, 10**7).map(str),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
