@@ -20,6 +20,8 @@ from ai_usage_assets.schemas import Table
 
 # Both vendors send cents. Dollars carry nine decimals, as NUMERIC does.
 _NINE_DECIMALS = Decimal("1e-9")
+# What both engines hold of a number before it becomes dollars; DuckDB has no room for more.
+_EIGHTEEN_DECIMALS = Decimal("1e-18")
 _EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 # A million million: cents below ten billion dollars, and more tokens than a day has.
 _LARGEST = Decimal(10) ** 12
@@ -38,14 +40,15 @@ _NUMBER = re.compile(rb'"?(-?[0-9]{1,30}(?:\.[0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2}
 
 
 def number(raw: msgspec.Raw) -> Decimal:
-    """A JSON number, or a text that holds one. Raises NotCredible for anything else."""
+    """A JSON number, or a text that holds one, rounded to 18 decimals as `sql/` does. Raises NotCredible for others."""
     found = _NUMBER.fullmatch(bytes(raw))
     if found is None:
         raise NotCredible("an amount is not a number")
     value = Decimal(found[1].decode())
     if abs(value) > _LARGEST:
         raise NotCredible("an amount is beyond anything that can be meant")
-    return value
+    held = _EXACT.quantize(value, _EIGHTEEN_DECIMALS)
+    return value if value == held else held
 
 
 def optional_number(raw: msgspec.Raw) -> Decimal | None:
@@ -54,7 +57,7 @@ def optional_number(raw: msgspec.Raw) -> Decimal | None:
 
 
 def dollars(cents: Decimal) -> Decimal:
-    """Cents as the vendor sends them, as dollars: divided once, rounded once (half away from zero), at 9 decimals.
+    """Cents as `number` reads them, as dollars: divided once, rounded once (half away from zero), at 9 decimals.
 
     Raises NotCredible for what is not a finite amount below ten billion dollars.
     """
@@ -63,7 +66,8 @@ def dollars(cents: Decimal) -> Decimal:
     return _EXACT.quantize(_EXACT.divide(cents, Decimal(100)), _NINE_DECIMALS)
 
 
-_PLAIN_LINES = re.compile(rb"(?:-?[0-9]{1,9}(?:\.[0-9]{1,30})?\n)+")
+# Small enough to be credible, and with no decimals that `number` would round.
+_PLAIN_LINES = re.compile(rb"(?:-?[0-9]{1,9}(?:\.[0-9]{1,18})?\n)+")
 _SEVEN_DECIMALS = Decimal("1e-7")
 
 
@@ -77,6 +81,11 @@ def dollars_of_all(cents: Iterable[msgspec.Raw]) -> Decimal | None:
         return None
     round_once = _EXACT.quantize
     return sum((round_once(Decimal(text), _SEVEN_DECIMALS) for text in texts), Decimal(0)).scaleb(-2)
+
+
+def dollars_of_parts(total_cents: Decimal, kept: Decimal, fee_cents: Decimal) -> Decimal:
+    """A total of which a part is kept, and a fee, as dollars: rounded once, at the end."""
+    return dollars(_EXACT.fma(total_cents, kept, fee_cents))
 
 
 def fields(*names: str, **inner: str) -> frozenset[str]:

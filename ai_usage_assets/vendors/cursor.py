@@ -34,6 +34,7 @@ from ai_usage_assets.vendors import (
     Trial,
     dollars,
     dollars_of_all,
+    dollars_of_parts,
     fields,
     optional_number,
 )
@@ -362,7 +363,7 @@ def _amount_usd(event: _Charge) -> Decimal:
     if not 0 <= discount <= 100 or round(discount, 4) != discount:
         raise NotCredible("a discount is not a percentage with at most four decimals")
     kept = (Decimal(100) - discount) / Decimal(100)
-    return dollars((total or Decimal(0)) * kept + (fee or Decimal(0)))
+    return dollars_of_parts(total or Decimal(0), kept, fee or Decimal(0))
 
 
 def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
