@@ -139,6 +139,11 @@ class _DailyRow(msgspec.Struct):
     email: str | None = None
 
 
+class _Whose(msgspec.Struct):
+    userId: str | int | None = None  # noqa: N815
+    email: str | None = None
+
+
 class _Member(msgspec.Struct):
     id: str | int
     role: str | None = None
@@ -162,6 +167,7 @@ class _Spend(msgspec.Struct):
     teamMemberSpend: list[msgspec.Raw]  # noqa: N815
     subscriptionCycleStart: _Milliseconds  # noqa: N815
     totalPages: int  # noqa: N815
+    totalMembers: int | None = None  # noqa: N815
 
 
 class _GroupMember(msgspec.Struct):
@@ -375,23 +381,50 @@ def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | R
     for _ in range(_CRAWLS):
         pages = list(_daily_usage_pages(client, days))
         rows = [bytes(row) for page in pages for row in page.data]
-        # A member has one row a day. One that comes twice means that the list moved, and that another may be missing.
-        if len({page.pagination.totalUsers for page in pages}) == 1 and len(set(rows)) == len(rows):
+        totals = {page.pagination.totalUsers for page in pages}
+        found = _why_not_whole(rows, totals, pages[0].pagination.totalUsers)
+        if found is None:
             break
     else:
-        raise NotCredible("the list of members kept changing while its pages were read")
+        raise NotCredible(f"the list of members kept changing while its pages were read ({found})")
     records: dict[date, list[bytes]] = defaultdict(list)
     astray = []
     for row in rows:
         try:
-            records[msgspec.json.decode(row, type=_DailyRow).day].append(row)
+            day = msgspec.json.decode(row, type=_DailyRow).day
         except msgspec.ValidationError:
             astray.append(row)
+            continue
+        if not days.first <= day <= days.last:
+            raise NotCredible(f"a row of daily usage is of {day}, which was not asked for")
+        records[day].append(row)
     if len(astray) > _MOST_ASTRAY * len(rows):
         raise NotCredible(f"{len(astray)} of {len(rows)} rows do not say of which day they are")
     records[days.last] += astray
     for day in days:
         yield PulledDay(RAW_DAILY_USAGE, day, records[day], len(pages))
+
+
+def _why_not_whole(rows: Sequence[bytes], said: set[_T], counted: int | None) -> str | None:
+    """Why a list of members that came in pages cannot be whole, by what each page said of it and by its own count."""
+    if len(said) != 1:
+        return "its pages do not say the same of it"
+    # A member has one row, or one a day. One that comes twice means that the list moved, and another may be missing.
+    if len(set(rows)) != len(rows):
+        return "a row came twice"
+    members = len({_whose(row) for row in rows})
+    if counted is not None and members < counted:
+        return f"{members} members on the pages, {counted} counted by Cursor"
+    return None
+
+
+def _whose(row: bytes) -> Hashable:
+    """Whom a row is of; a row that does not say it may be anybody's."""
+    try:
+        whose = msgspec.json.decode(row, type=_Whose)
+    except msgspec.ValidationError:
+        return row
+    return whose.userId or (whose.email or "").strip().lower() or row
 
 
 def _daily_usage_pages(client: Cursor, days: DayRange) -> Iterator[_DailyUsage]:
@@ -429,10 +462,14 @@ def _fetch_spend(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refused
     for _ in range(_CRAWLS):
         answers = list(_spend_pages(client))
         members = [bytes(member) for page, _ in answers for member in page.teamMemberSpend]
-        if len(set(members)) == len(members):
+        if not members:
+            raise NotCredible("the list of members is empty")
+        said = {(page.subscriptionCycleStart, page.totalPages, page.totalMembers) for page, _ in answers}
+        found = _why_not_whole(members, said, answers[0][0].totalMembers)
+        if found is None:
             break
     else:
-        raise NotCredible("the list of members kept changing while its pages were read")
+        raise NotCredible(f"the list of members kept changing while its pages were read ({found})")
     yield PulledDay(RAW_SPEND, days.last, [body for _, body in answers], len(answers))
 
 

@@ -162,6 +162,70 @@ def test_a_team_without_members_is_not_believed() -> None:
         fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_members")
 
 
+def _daily(*rows: dict[str, object], total: int | None = None, more: bool = False) -> Reply:
+    return Reply(body=msgspec.json.encode({"data": rows, "pagination": {"hasNextPage": more, "totalUsers": total}}))
+
+
+def _spend(*ids: int, total: int | None = None, pages: int = 1, cycle: int = 1_793_664_000_000) -> Reply:
+    page = {
+        "teamMemberSpend": [{"userId": number, "spendCents": 5} for number in ids],
+        "subscriptionCycleStart": cycle,
+        "totalPages": pages,
+        "totalMembers": total,
+    }
+    return Reply(body=msgspec.json.encode(page))
+
+
+def _row(user: int, day: str = "2026-11-10") -> dict[str, object]:
+    return {"day": day, "userId": user, "email": f"{user}@acme.test"}
+
+
+@pytest.mark.parametrize(
+    ("name", "replies", "reason"),
+    [
+        ("cursor_daily_usage", [_daily(_row(1), _row(2, "2026-09-01"))], "is of 2026-09-01, which was not asked for"),
+        ("cursor_daily_usage", [_daily(_row(1), total=3)], "1 members on the pages, 3 counted by Cursor"),
+        ("cursor_daily_usage", [_daily(total=3)], "0 members on the pages, 3 counted by Cursor"),
+        (
+            "cursor_daily_usage",
+            [_daily(_row(1), total=2, more=True), _daily(_row(2), total=3)] * 3,
+            "its pages do not say the same of it",
+        ),
+        ("cursor_spend", [_spend()], "the list of members is empty"),
+        ("cursor_spend", [_spend(1, 2, total=3)], "2 members on the pages, 3 counted by Cursor"),
+        ("cursor_spend", [_spend(1, pages=2), _spend(2, pages=2, cycle=1_796_256_000_000)] * 3, "do not say the same"),
+        ("cursor_spend", [_spend(1, pages=2), _spend(2, pages=1)] * 3, "do not say the same"),
+        ("cursor_spend", [_spend(1, pages=2, total=2), _spend(2, pages=2, total=1)] * 3, "do not say the same"),
+    ],
+)
+def test_a_list_of_members_that_is_not_whole_is_not_believed(name: str, replies: list[Reply], reason: str) -> None:
+    """A row of another day, fewer members than are counted, or pages that contradict each other replace nothing."""
+    with serving(*replies) as script, pytest.raises(NotCredible, match=reason):
+        fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "replies", "records"),
+    [
+        ("cursor_daily_usage", [_daily(_row(1), total=2), _daily(_row(1), _row(2), total=2)], 2),
+        # Rows that do not say whose they are may be anybody's, and more members than are counted miss nobody.
+        ("cursor_daily_usage", [_daily(*[{"day": "2026-11-10", "n": n} for n in range(3)], total=3)], 3),
+        ("cursor_daily_usage", [_daily(_row(1), _row(2), total=1)], 2),
+        ("cursor_daily_usage", [_daily(_row(1))], 1),
+        ("cursor_spend", [_spend(1, total=2), _spend(1, 2, total=2)], 1),
+        ("cursor_spend", [_spend(1, pages=2), _spend(2, pages=1), _spend(1, pages=2), _spend(2, pages=2)], 2),
+        ("cursor_spend", [_spend(1, 2, total=1)], 1),
+    ],
+)
+def test_a_list_of_members_that_moved_is_read_again(name: str, replies: list[Reply], records: int) -> None:
+    """What contradicted itself once is read again; what misses nobody is taken."""
+    with serving(*replies) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
+    assert isinstance(found, PulledDay)
+    assert len(found.records) == records
+    assert len(script.seen) == len(replies)
+
+
 def test_credentials_are_the_key_and_an_empty_password(client: Cursor, simulator: Simulator) -> None:
     """The header carries the key as the user name, colon included."""
     fetch(client, "cursor_members")
