@@ -62,6 +62,7 @@ def test_python_and_sql_make_the_same_dollars(warehouse: DuckDBWarehouse, amount
 @example([("9.374999999999999e-05", 0, "0"), ("0", 0, "-9.374999999999999e-05")])
 @example([("99999999999.123456", 999_999, "0.0000000000499999999"), ('"40.000000500000000001"', 900_000, "5e-8")])
 @example([("0.0000005", 900_000, "0.0000000999999999999999999")])
+@example([("999999999999.000000049999999999", 0, "0")])
 def test_the_parts_of_a_charge_make_the_same_dollars(
     warehouse: DuckDBWarehouse, parts: list[tuple[str, int, str]]
 ) -> None:

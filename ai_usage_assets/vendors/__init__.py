@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
@@ -86,6 +86,14 @@ def dollars_of_all(cents: Iterable[msgspec.Raw]) -> Decimal | None:
 def dollars_of_parts(total_cents: Decimal, kept: Decimal, fee_cents: Decimal) -> Decimal:
     """A total of which a part is kept, and a fee, as dollars: rounded once, at the end."""
     return dollars(_EXACT.fma(total_cents, kept, fee_cents))
+
+
+def utc(moment: datetime) -> datetime:
+    """An instant of a record in UTC. Raises NotCredible at the ends of time, where there is none."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise NotCredible("a moment is beyond anything that can be meant") from None
 
 
 def fields(*names: str, **inner: str) -> frozenset[str]:

@@ -8,6 +8,7 @@ members and daily usage tell who held a seat. Only read paths are known here, so
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -351,6 +352,12 @@ def _page_usd(events: Sequence[_Charge], bounds: dict[str, int]) -> Decimal:
             raise NotCredible("an event's timestamp is not a number of milliseconds")
         if not bounds["startDate"] <= int(stamp) <= bounds["endDate"]:
             raise NotCredible("an event lies outside the day that was asked for")
+        tokens = event.tokenUsage
+        if tokens is None:
+            continue
+        for count in (tokens.inputTokens, tokens.outputTokens, tokens.cacheWriteTokens, tokens.cacheReadTokens):
+            if count is not None and not count.is_finite():
+                raise NotCredible("a count of tokens is not a number")
     together = dollars_of_all(event.chargedCents for event in events)
     return sum(map(_amount_usd, events), Decimal(0)) if together is None else together
 
@@ -504,12 +511,15 @@ def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refuse
     yield PulledDay(RAW_GROUPS, days.last, [body], 1)
 
 
+_KEY_INVALID = re.compile(r"invalid\b.*\bkey", re.IGNORECASE)
+
+
 def _groups(client: Cursor) -> tuple[_Groups, bytes]:
     try:
         page, body = client.get("/teams/groups", _Groups)
     except Failure as failure:
-        # The wrong plan has been seen as 401, too; a bad key fails the members and the events.
-        if failure.status in (401, 403, 404):
+        # The wrong plan has been seen as 401, too.
+        if failure.status in (401, 403, 404) and not _KEY_INVALID.search(failure.detail):
             raise NotExposed(f"{failure.endpoint}: {failure.detail}") from None
         raise
     for group in page.groups:

@@ -91,7 +91,7 @@ def test_groups_are_not_exposed_on_the_teams_plan(client: Cursor, simulator: Sim
         fetch(client, "cursor_groups")
 
 
-@pytest.mark.parametrize("name", ["cursor_usage_events", "cursor_members", "cursor_spend", "cursor_daily_usage"])
+@pytest.mark.parametrize("name", BY_NAME)
 def test_a_refused_key_is_a_failure(client: Cursor, simulator: Simulator, name: str) -> None:
     """A key that is not accepted fails, with the setting to look at."""
     simulator.switches.cursor.unauthorized = True
@@ -261,6 +261,49 @@ def test_pages_that_do_not_end_are_left_soon(name: str, body: dict[str, object])
         with contextlib.suppress(NotCredible):
             assert all(isinstance(found, RefusedDay) for found in fetch(client, name))
         assert len(script.seen) <= 6
+
+
+@pytest.mark.parametrize("text", ["sNaN", "NaN", "-Infinity"])
+@pytest.mark.parametrize("field", ["inputTokens", "outputTokens", "cacheWriteTokens", "cacheReadTokens"])
+def test_tokens_that_cannot_be_counted_refuse_the_day(field: str, text: str) -> None:
+    """A count that is no number is refused at the door with its reason, whatever is held already."""
+    found = _scripted(_events({"chargedCents": 1}, {"chargedCents": 1, "tokenUsage": {field: text}}))
+    assert isinstance(found, RefusedDay)
+    assert "a count of tokens is not a number" in found.reason
+
+
+def _paged(*pages: list[int], count: int) -> list[Reply]:
+    """Pages of events, told apart by their cents; all but the last promise more."""
+    return [
+        Reply(
+            body=msgspec.json.encode(
+                {
+                    "totalUsageEventsCount": count,
+                    "pagination": {"hasNextPage": number < len(pages)},
+                    "usageEvents": [{"timestamp": "1794300000000", "chargedCents": cents} for cents in page],
+                }
+            )
+        )
+        for number, page in enumerate(pages, 1)
+    ]
+
+
+def test_equal_pages_of_equal_events_are_all_there() -> None:
+    """A page that is one event over and over may come twice, and every one of them counts."""
+    with serving(*_paged([7, 7], [7, 7], count=4)) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
+    assert isinstance(found, PulledDay)
+    assert (len(found.records), found.amount_usd) == (4, Decimal("0.28"))
+    assert len(script.seen) == 2
+
+
+def test_more_events_than_are_counted_are_not_read_on() -> None:
+    """Ever new pages end as soon as they hold more than Cursor counts, and the day is refused."""
+    pages = [[number, number + 1] for number in range(0, 60, 2)]
+    with serving(*_paged(*pages, count=3)) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
+    assert isinstance(found, RefusedDay)
+    assert len(script.seen) == 6
 
 
 @pytest.mark.parametrize("text", ['"1_000.5"', '" 12.5 "', "true", '"NaN"', '"Infinity"', '"12,5"', "[]", '"0x1F"'])
