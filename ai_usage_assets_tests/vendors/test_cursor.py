@@ -272,6 +272,32 @@ def test_tokens_that_cannot_be_counted_refuse_the_day(field: str, text: str) -> 
     assert "a count of tokens is not a number" in found.reason
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"chargedCents":1,"chargedCents":100',
+        '"chargedCents":1,"charged\\u0043ents":100',
+        '"tokenUsage":{"totalCents":1,"totalCents":100}',
+        '"tokenUsage":{"totalCents":1},"tokenUsage":{"totalCents":100}',
+        '"cursorTokenFee":1,"cursorTokenFee":100',
+    ],
+)
+def test_an_amount_that_is_there_twice_refuses_the_day(fields: str) -> None:
+    """The door and the views would each take another of the two, so neither is taken."""
+    event = f'{{"timestamp":"1794300000000",{fields}}}'
+    found = _scripted(Reply(body=_events({}).body.replace(b'{"timestamp":"1794300000000"}', event.encode())))
+    assert isinstance(found, RefusedDay)
+    assert "a field is there twice" in found.reason
+
+
+def test_a_name_that_only_looks_like_a_second_amount_is_taken() -> None:
+    """Other places where the same words stand are no second amount."""
+    other = {"chargedCents": 2, "more": {"chargedCents": 3}, "model": "\u0041 chargedCents"}
+    found = _scripted(_events(other, {"chargedCents": 1}))
+    assert isinstance(found, PulledDay)
+    assert found.amount_usd == Decimal("0.03")
+
+
 def _paged(*pages: list[int], count: int) -> list[Reply]:
     """Pages of events, told apart by their cents; all but the last promise more."""
     return [
