@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ai_usage_assets import catalogue
-from ai_usage_assets.vendors import NotCredible, dollars, dollars_of_all, number
+from ai_usage_assets.vendors import NotCredible, cursor, dollars, dollars_of_all, number
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
 DAY = date(2026, 11, 10)
@@ -21,6 +21,14 @@ AMOUNTS = st.one_of(
     st.decimals(-(10**11), 10**11, places=6).map(lambda value: f'"{value:f}"'),
     st.integers(-(10**11), 10**11).map(str),
     st.floats(1e-4, 1e9, allow_nan=False).map(repr),
+    st.floats(1e-25, 1e-2).map(repr),
+    # A hair below a half of the last digit of a dollar, or of the last that is held of a cent.
+    st.builds(
+        lambda tie, sign, nines: f'"{sign}{tie}4{"9" * nines}"',
+        st.sampled_from(["0.0000937", "0.0000002", "7.0000000", "0.000000000000000001", "40.0000000499999999"]),
+        st.sampled_from(["", "-"]),
+        st.integers(1, 30),
+    ),
     st.sampled_from(['"41280.000000"', "40.16699999999999", "0.1", "1e-5", '"-0.01"', '"0"', "2.5e3"]),
 )
 
@@ -33,6 +41,7 @@ def empty(warehouse: DuckDBWarehouse, *tables: str) -> None:
 @SLOW
 @given(st.lists(AMOUNTS, min_size=1, max_size=40))
 @example(["0.0000005", "0.00000049", '"0.000000500000"'])
+@example(["9.374999999999999e-05", "-9.374999999999999e-05", "0.00009374999999999999"])
 def test_python_and_sql_make_the_same_dollars(warehouse: DuckDBWarehouse, amounts: list[str]) -> None:
     """What is added up at the door, outside SQL, is what the typed views add up, to the last digit."""
     empty(warehouse, "raw_cursor_usage_events")
@@ -48,13 +57,44 @@ def test_python_and_sql_make_the_same_dollars(warehouse: DuckDBWarehouse, amount
     assert [row["amount_usd"] for row in found] == [dollars(number(msgspec.Raw(a.encode()))) for a in amounts]
 
 
+@SLOW
+@given(st.lists(st.tuples(AMOUNTS, st.integers(0, 10**6), AMOUNTS), min_size=1, max_size=40))
+@example([("9.374999999999999e-05", 0, "0"), ("0", 0, "-9.374999999999999e-05")])
+@example([("99999999999.123456", 999_999, "0.0000000000499999999"), ('"40.000000500000000001"', 900_000, "5e-8")])
+@example([("0.0000005", 900_000, "0.0000000999999999999999999")])
+@example([("999999999999.000000049999999999", 0, "0")])
+def test_the_parts_of_a_charge_make_the_same_dollars(
+    warehouse: DuckDBWarehouse, parts: list[tuple[str, int, str]]
+) -> None:
+    """Where the charge is missing, door and views make the same of total, discount and fee, to the last digit."""
+    empty(warehouse, "raw_cursor_usage_events")
+    payloads = [
+        f'{{"timestamp":"1794300000000","tokenUsage":{{"totalCents":{total},"discountPercentOff":{discount / 10_000}}},'
+        f'"cursorTokenFee":{fee}}}'
+        for total, discount, fee in parts
+    ]
+    warehouse.append(
+        catalogue.table("raw_cursor_usage_events"),
+        [
+            {"usage_date": DAY, "record_no": n, "fetched_at": datetime(2026, 11, 11, tzinfo=UTC), "payload": payload}
+            for n, payload in enumerate(payloads)
+        ],
+    )
+    found = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_cursor_usage_events ORDER BY record_no")
+    assert [row["amount_usd"] for row in found] == [
+        cursor._amount_usd(msgspec.json.decode(payload, type=cursor._Charge)) for payload in payloads
+    ]
+
+
 @given(st.lists(AMOUNTS, min_size=1, max_size=30))
 @example(["0.0000005", "0.00000049", "-0.00000005"])
+@example(["0.00009374999999999999", "0.000093749999999999"])
 def test_many_at_once_are_each_rounded_once(amounts: list[str]) -> None:
     """A page added up at once is its events added up one by one, or is not added up at once at all."""
     raws = [msgspec.Raw(amount.encode()) for amount in amounts]
     together = dollars_of_all(raws)
     assert together in (None, sum(dollars(number(raw)) for raw in raws))
+    assert dollars_of_all([msgspec.Raw(b"1"), msgspec.Raw(b"1000000000001")]) is None
     assert dollars_of_all([msgspec.Raw(b"20.64862"), msgspec.Raw(b"3"), msgspec.Raw(b"-1.5")]) == Decimal("0.2214862")
 
 
@@ -75,7 +115,7 @@ def test_a_number_is_what_both_engines_can_read(text: str) -> None:
     except NotCredible:
         return
     assert text.isascii()
-    assert Decimal(text) == value
+    assert abs(Decimal(text) - value) <= Decimal("5e-19")
     assert not set(text) - set("+-.0123456789eE")
 
 

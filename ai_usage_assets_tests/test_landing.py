@@ -55,6 +55,18 @@ def test_the_same_records_change_nothing(warehouse: DuckDBWarehouse) -> None:
     assert entry(warehouse)["landed_at"] == NOW
 
 
+def test_a_masked_key_takes_its_place_in_the_order(warehouse: DuckDBWarehouse) -> None:
+    """Records stand in the order of what is kept of them, so that a key that was masked before changes nothing."""
+    secret, plain = (b'{"timestamp":"1794300000000","model":"%b"}' % name for name in (b"crsr_" + b"0a" * 32, b"a"))
+    masked = b'{"timestamp":"1794300000000","model":"[secret]"}'
+    assert sorted([secret, plain]) == [plain, secret]
+    assert sorted([masked, plain]) == [masked, plain]
+    land(warehouse, EVENTS, [day(plain, secret)], moment())
+    assert [row["payload"].encode() for row in held(warehouse)] == [masked, plain]
+    (again,) = land(warehouse, EVENTS, [day(masked, plain)], moment(1))
+    assert not again.changed
+
+
 def test_equal_records_are_as_many_rows(warehouse: DuckDBWarehouse) -> None:
     """Two equal events are two rows, and a third is a change."""
     land(warehouse, EVENTS, [day(event(1), event(1))], moment())

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
@@ -21,6 +21,8 @@ from ai_usage_assets.schemas import Table
 
 # Both vendors send cents. Dollars carry nine decimals, as NUMERIC does.
 _NINE_DECIMALS = Decimal("1e-9")
+# What both engines hold of a number before it becomes dollars; DuckDB has no room for more.
+_EIGHTEEN_DECIMALS = Decimal("1e-18")
 _EXACT = Context(prec=60, rounding=ROUND_HALF_UP)
 # A million million: cents below ten billion dollars, and more tokens than a day has.
 _LARGEST = Decimal(10) ** 12
@@ -39,14 +41,15 @@ _NUMBER = re.compile(rb'"?(-?[0-9]{1,30}(?:\.[0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2}
 
 
 def number(raw: msgspec.Raw) -> Decimal:
-    """A JSON number, or a text that holds one. Raises NotCredible for anything else."""
+    """A JSON number, or a text that holds one, rounded to 18 decimals as `sql/` does. Raises NotCredible for others."""
     found = _NUMBER.fullmatch(bytes(raw))
     if found is None:
         raise NotCredible("an amount is not a number")
     value = Decimal(found[1].decode())
     if abs(value) > _LARGEST:
         raise NotCredible("an amount is beyond anything that can be meant")
-    return value
+    held = _EXACT.quantize(value, _EIGHTEEN_DECIMALS)
+    return value if value == held else held
 
 
 def optional_number(raw: msgspec.Raw) -> Decimal | None:
@@ -66,11 +69,14 @@ def refuse_doubles(record: bytes, *names: bytes) -> None:
 
     if not names or any(record.count(name) > 1 for name in names):
         # Numbers are not looked at, and Python refuses to read one that is thousands of digits long.
-        json.loads(record, object_pairs_hook=once, parse_int=str)
+        try:
+            json.loads(record, object_pairs_hook=once, parse_int=str, parse_float=str)
+        except RecursionError:
+            raise NotCredible("its fields are nested too deeply") from None
 
 
 def dollars(cents: Decimal) -> Decimal:
-    """Cents as the vendor sends them, as dollars: divided once, rounded once (half away from zero), at 9 decimals.
+    """Cents as `number` reads them, as dollars: divided once, rounded once (half away from zero), at 9 decimals.
 
     Raises NotCredible for what is not a finite amount below ten billion dollars.
     """
@@ -79,7 +85,8 @@ def dollars(cents: Decimal) -> Decimal:
     return _EXACT.quantize(_EXACT.divide(cents, Decimal(100)), _NINE_DECIMALS)
 
 
-_PLAIN_LINES = re.compile(rb"(?:-?[0-9]{1,9}(?:\.[0-9]{1,30})?\n)+")
+# Small enough to be credible, and with no decimals that `number` would round.
+_PLAIN_LINES = re.compile(rb"(?:-?[0-9]{1,9}(?:\.[0-9]{1,18})?\n)+")
 _SEVEN_DECIMALS = Decimal("1e-7")
 
 
@@ -93,6 +100,19 @@ def dollars_of_all(cents: Iterable[msgspec.Raw]) -> Decimal | None:
         return None
     round_once = _EXACT.quantize
     return sum((round_once(Decimal(text), _SEVEN_DECIMALS) for text in texts), Decimal(0)).scaleb(-2)
+
+
+def dollars_of_parts(total_cents: Decimal, kept: Decimal, fee_cents: Decimal) -> Decimal:
+    """A total of which a part is kept, and a fee, as dollars: rounded once, at the end."""
+    return dollars(_EXACT.fma(total_cents, kept, fee_cents))
+
+
+def utc(moment: datetime) -> datetime:
+    """An instant of a record in UTC. Raises NotCredible at the ends of time, where there is none."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise NotCredible("a moment is beyond anything that can be meant") from None
 
 
 def fields(*names: str, **inner: str) -> frozenset[str]:

@@ -45,6 +45,7 @@ from ai_usage_assets.vendors import (
     fields,
     number,
     refuse_doubles,
+    utc,
 )
 
 NAME = "anthropic"
@@ -403,7 +404,7 @@ def _read_window(client: Anthropic, days: DayRange) -> _Window:
         pages = 0
         for page in client.report(f"analytics/{query.report}", params, _Analytics, _ANALYTICS):
             pages += 1
-            watermarks.add(page.data_refreshed_at)
+            watermarks.add(page.data_refreshed_at and utc(page.data_refreshed_at))
             if len(watermarks) > 1:
                 raise _DataMoved
             for record in page.data:
@@ -415,7 +416,7 @@ def _read_window(client: Anthropic, days: DayRange) -> _Window:
 
 def _file(window: _Window, query: _Query, record: bytes, days: DayRange) -> None:
     """Puts a record under its day. A record that cannot be read spoils its day, not the window."""
-    day = msgspec.json.decode(record, type=_Bucket).starting_at.astimezone(UTC).date()
+    day = utc(msgspec.json.decode(record, type=_Bucket).starting_at).date()
     if not days.first <= day <= days.last:
         raise NotCredible(f"a record of {query.table.name} is of {day}, which was not asked for")
     found = window.days.setdefault((query.table.name, day), _DayOfQuery([]))
@@ -539,7 +540,7 @@ def _fetch_cost_report(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
             pages += 1
             for record in page.data:
                 bucket = msgspec.json.decode(record, type=_Bucket)
-                buckets[bucket.starting_at.astimezone(UTC).date()].append(bytes(record))
+                buckets[utc(bucket.starting_at).date()].append(bytes(record))
     except Failure as failure:
         raise (_not_exposed(failure) or failure) from None
     for day in days:
@@ -568,7 +569,7 @@ def _fetch_claude_code(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
         except Failure as failure:
             raise (_not_exposed(failure) or failure) from None
         records = [bytes(record) for page in pages for record in page.data]
-        if any(msgspec.json.decode(record, type=_ClaudeCode).date.astimezone(UTC).date() != day for record in records):
+        if any(utc(msgspec.json.decode(record, type=_ClaudeCode).date).date() != day for record in records):
             yield RefusedDay(RAW_CLAUDE_CODE, day, "a record is of another day than was asked for.")
             continue
         yield PulledDay(RAW_CLAUDE_CODE, day, records, len(pages))

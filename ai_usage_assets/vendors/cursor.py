@@ -8,6 +8,7 @@ members and daily usage tell who held a seat. Only read paths are known here, so
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -34,8 +35,10 @@ from ai_usage_assets.vendors import (
     Trial,
     dollars,
     dollars_of_all,
+    dollars_of_parts,
     fields,
     optional_number,
+    refuse_doubles,
 )
 
 NAME = "cursor"
@@ -161,6 +164,7 @@ class _Spend(msgspec.Struct):
     teamMemberSpend: list[msgspec.Raw]  # noqa: N815
     subscriptionCycleStart: _Milliseconds  # noqa: N815
     totalPages: int  # noqa: N815
+    totalMembers: int | None = None  # noqa: N815
 
 
 class _GroupMember(msgspec.Struct):
@@ -313,7 +317,7 @@ def _crawl(client: Cursor, day: date) -> _Crawl:
         crawl.counted.add(page.totalUsageEventsCount)
         crawl.records += events
         try:
-            crawl.amount_usd += _page_usd(msgspec.json.decode(body, type=_Charges).usageEvents, bounds)
+            crawl.amount_usd += _page_usd(body, bounds)
         except (msgspec.ValidationError, NotCredible) as error:
             crawl.problem = str(error)
     return crawl
@@ -336,15 +340,25 @@ def _event_pages(client: Cursor, bounds: dict[str, int]) -> Iterator[tuple[_Even
     return follow(fetch, vendor=NAME, endpoint="/teams/filtered-usage-events", max_pages=_MOST_PAGES)
 
 
-def _page_usd(events: Sequence[_Charge], bounds: dict[str, int]) -> Decimal:
+def _page_usd(body: bytes, bounds: dict[str, int]) -> Decimal:
     """What the events add to usage valued at Cursor's rates; `sql/` must come to the same, in its own way."""
+    events = msgspec.json.decode(body, type=_Charges).usageEvents
     for event in events:
         stamp = str(event.timestamp)
         if not (len(stamp) < 16 and stamp.isascii() and stamp.isdigit()):
             raise NotCredible("an event's timestamp is not a number of milliseconds")
         if not bounds["startDate"] <= int(stamp) <= bounds["endDate"]:
             raise NotCredible("an event lies outside the day that was asked for")
+        tokens = event.tokenUsage
+        if tokens is None:
+            continue
+        for count in (tokens.inputTokens, tokens.outputTokens, tokens.cacheWriteTokens, tokens.cacheReadTokens):
+            if count is not None and not count.is_finite():
+                raise NotCredible("a count of tokens is not a number")
     together = dollars_of_all(event.chargedCents for event in events)
+    # Whether every field is there once takes longer than all the rest, and where every charge is, nothing else is read.
+    if together is None or body.count(b'"chargedCents"') != len(events) or b"\\" in body:
+        refuse_doubles(body)
     return sum(map(_amount_usd, events), Decimal(0)) if together is None else together
 
 
@@ -362,7 +376,7 @@ def _amount_usd(event: _Charge) -> Decimal:
     if not 0 <= discount <= 100 or round(discount, 4) != discount:
         raise NotCredible("a discount is not a percentage with at most four decimals")
     kept = (Decimal(100) - discount) / Decimal(100)
-    return dollars((total or Decimal(0)) * kept + (fee or Decimal(0)))
+    return dollars_of_parts(total or Decimal(0), kept, fee or Decimal(0))
 
 
 def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
@@ -374,23 +388,42 @@ def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | R
     for _ in range(_CRAWLS):
         pages = list(_daily_usage_pages(client, days))
         rows = [bytes(row) for page in pages for row in page.data]
-        # A member has one row a day. One that comes twice means that the list moved, and that another may be missing.
-        if len({page.pagination.totalUsers for page in pages}) == 1 and len(set(rows)) == len(rows):
+        totals = {page.pagination.totalUsers for page in pages}
+        found = _why_not_whole(rows, totals, pages[0].pagination.totalUsers)
+        if found is None:
             break
     else:
-        raise NotCredible("the list of members kept changing while its pages were read")
+        raise NotCredible(f"the list of members kept changing while its pages were read ({found})")
     records: dict[date, list[bytes]] = defaultdict(list)
     astray = []
     for row in rows:
         try:
-            records[msgspec.json.decode(row, type=_DailyRow).day].append(row)
+            day = msgspec.json.decode(row, type=_DailyRow).day
         except msgspec.ValidationError:
             astray.append(row)
+            continue
+        records[day].append(row)
+    # The day after may be among them: whether the end is included is not documented.
+    if records and not any(day in records for day in days):
+        raise NotCredible(f"daily usage is of {min(records)} to {max(records)}, which was not asked for")
     if len(astray) > _MOST_ASTRAY * len(rows):
         raise NotCredible(f"{len(astray)} of {len(rows)} rows do not say of which day they are")
     records[days.last] += astray
     for day in days:
         yield PulledDay(RAW_DAILY_USAGE, day, records[day], len(pages))
+
+
+def _why_not_whole(rows: Sequence[bytes], said: set[_T], counted: int | None) -> str | None:
+    """Why a list of members that came in pages cannot be whole, by what each page said of it and by its own count."""
+    if len(said) != 1:
+        return "its pages do not say the same of it"
+    # A member has one row, or one a day. One that comes twice means that the list moved, and another may be missing.
+    if len(set(rows)) != len(rows):
+        return "a row came twice"
+    # Whom it counts besides is not documented (who left, who joined since), so fewer are no sign of a loss; none is.
+    if counted and not rows:
+        return f"none on the pages, {counted} counted by Cursor"
+    return None
 
 
 def _daily_usage_pages(client: Cursor, days: DayRange) -> Iterator[_DailyUsage]:
@@ -428,10 +461,14 @@ def _fetch_spend(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refused
     for _ in range(_CRAWLS):
         answers = list(_spend_pages(client))
         members = [bytes(member) for page, _ in answers for member in page.teamMemberSpend]
-        if len(set(members)) == len(members):
+        if not members:
+            raise NotCredible("the list of members is empty")
+        said = {(page.subscriptionCycleStart, page.totalPages, page.totalMembers) for page, _ in answers}
+        found = _why_not_whole(members, said, answers[0][0].totalMembers)
+        if found is None:
             break
     else:
-        raise NotCredible("the list of members kept changing while its pages were read")
+        raise NotCredible(f"the list of members kept changing while its pages were read ({found})")
     yield PulledDay(RAW_SPEND, days.last, [body for _, body in answers], len(answers))
 
 
@@ -466,12 +503,15 @@ def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[PulledDay | Refuse
     yield PulledDay(RAW_GROUPS, days.last, [body], 1)
 
 
+_KEY_INVALID = re.compile(r"invalid\b.*\bkey", re.IGNORECASE)
+
+
 def _groups(client: Cursor) -> tuple[_Groups, bytes]:
     try:
         page, body = client.get("/teams/groups", _Groups)
     except Failure as failure:
-        # The wrong plan has been seen as 401, too; a bad key fails the members and the events.
-        if failure.status in (401, 403, 404):
+        # The wrong plan has been seen as 401, too.
+        if failure.status in (401, 403, 404) and not _KEY_INVALID.search(failure.detail):
             raise NotExposed(f"{failure.endpoint}: {failure.detail}") from None
         raise
     for group in page.groups:

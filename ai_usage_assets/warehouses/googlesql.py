@@ -20,7 +20,8 @@ from sqlglot import exp
 WRITTEN_DATASET = "ai_usage"
 
 _NUMERIC = "DECIMAL(38, 9)"
-# BIGNUMERIC only ever holds vendor cents before they become dollars; 18 decimals leave room for both.
+# BIGNUMERIC only ever holds vendor cents before they become dollars; 18 decimals leave room for both. BigQuery's has
+# 38, so where the door adds up the same cents `sql/` rounds them to 18, which changes nothing here.
 _BIGNUMERIC = "DECIMAL(38, 18)"
 
 SESSION = "SET TimeZone = 'UTC'"

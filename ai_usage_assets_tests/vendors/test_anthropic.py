@@ -13,7 +13,7 @@ import pytest
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.gateway import MalformedResponse, PermanentFailure
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.vendors import NotExposed, PulledDay, RefusedDay, anthropic
+from ai_usage_assets.vendors import NotCredible, NotExposed, PulledDay, RefusedDay, anthropic
 from ai_usage_assets.vendors.anthropic import PULLS, Anthropic
 from ai_usage_assets_tests.http_server import FakeClock, Reply, serving
 
@@ -302,3 +302,26 @@ def test_not_exposed_is_the_vendors_own_word(reply: Reply, exposed: bool) -> Non
         client = Anthropic(lambda: "k" * 20, script.url, pacing=False)
         with pytest.raises(PermanentFailure if exposed else NotExposed):
             fetch(client, "anthropic_users", DayRange(NOW.date(), NOW.date()))
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("anthropic_analytics", "starting_at"),
+        ("anthropic_analytics", "data_refreshed_at"),
+        ("anthropic_cost_report", "starting_at"),
+        ("anthropic_claude_code", "date"),
+    ],
+)
+def test_a_moment_outside_all_time_is_not_credible(name: str, field: str, moment: str) -> None:
+    """An instant that has no UTC day is told like everything else that cannot be meant."""
+    page = (
+        _page([], data_refreshed_at=moment) if field == "data_refreshed_at" else _page([{**_cost("1"), field: moment}])
+    )
+    with serving(page) as script, pytest.raises(NotCredible, match="a moment is beyond"):
+        fetch(
+            Anthropic(lambda: "k" * 20, script.url, pacing=False),
+            name,
+            DayRange(date(2026, 11, 10), date(2026, 11, 10)),
+        )

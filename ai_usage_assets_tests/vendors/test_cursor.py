@@ -91,7 +91,7 @@ def test_groups_are_not_exposed_on_the_teams_plan(client: Cursor, simulator: Sim
         fetch(client, "cursor_groups")
 
 
-@pytest.mark.parametrize("name", ["cursor_usage_events", "cursor_members", "cursor_spend", "cursor_daily_usage"])
+@pytest.mark.parametrize("name", BY_NAME)
 def test_a_refused_key_is_a_failure(client: Cursor, simulator: Simulator, name: str) -> None:
     """A key that is not accepted fails, with the setting to look at."""
     simulator.switches.cursor.unauthorized = True
@@ -162,6 +162,69 @@ def test_a_team_without_members_is_not_believed() -> None:
         fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_members")
 
 
+def _daily(*rows: dict[str, object], total: int | None = None, more: bool = False) -> Reply:
+    return Reply(body=msgspec.json.encode({"data": rows, "pagination": {"hasNextPage": more, "totalUsers": total}}))
+
+
+def _spend(*ids: int, total: int | None = None, pages: int = 1, cycle: int = 1_793_664_000_000) -> Reply:
+    page = {
+        "teamMemberSpend": [{"userId": number, "spendCents": 5} for number in ids],
+        "subscriptionCycleStart": cycle,
+        "totalPages": pages,
+        "totalMembers": total,
+    }
+    return Reply(body=msgspec.json.encode(page))
+
+
+def _row(user: int, day: str = "2026-11-10") -> dict[str, object]:
+    return {"day": day, "userId": user, "email": f"{user}@acme.test"}
+
+
+@pytest.mark.parametrize(
+    ("name", "replies", "reason"),
+    [
+        ("cursor_daily_usage", [_daily(_row(2, "2026-09-01"))], "is of 2026-09-01 to 2026-09-01, which was not asked"),
+        ("cursor_daily_usage", [_daily(total=3)], "none on the pages, 3 counted by Cursor"),
+        (
+            "cursor_daily_usage",
+            [_daily(_row(1), total=2, more=True), _daily(_row(2), total=3)] * 3,
+            "its pages do not say the same of it",
+        ),
+        ("cursor_spend", [_spend()], "the list of members is empty"),
+        ("cursor_spend", [_spend(1, pages=2), _spend(2, pages=2, cycle=1_796_256_000_000)] * 3, "do not say the same"),
+        ("cursor_spend", [_spend(1, pages=2), _spend(2, pages=1)] * 3, "do not say the same"),
+        ("cursor_spend", [_spend(1, pages=2, total=2), _spend(2, pages=2, total=1)] * 3, "do not say the same"),
+    ],
+)
+def test_a_list_of_members_that_is_not_whole_is_not_believed(name: str, replies: list[Reply], reason: str) -> None:
+    """Rows of other days only, nobody though some are counted, or pages that contradict each other replace nothing."""
+    with serving(*replies) as script, pytest.raises(NotCredible, match=reason):
+        fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "replies", "records"),
+    [
+        ("cursor_daily_usage", [_daily(total=2), _daily(_row(1), _row(2), total=2)], 2),
+        # Whom Cursor counts besides is not documented, nor whether the end of the range is in it.
+        ("cursor_daily_usage", [_daily(_row(1), total=2)], 1),
+        ("cursor_daily_usage", [_daily(_row(1), _row(1, "2026-11-11"))], 1),
+        ("cursor_daily_usage", [_daily(*[{"day": "2026-11-10", "n": n} for n in range(3)], total=3)], 3),
+        ("cursor_daily_usage", [_daily(_row(1), _row(2), total=1)], 2),
+        ("cursor_daily_usage", [_daily(_row(1))], 1),
+        ("cursor_spend", [_spend(1, total=2)], 1),
+        ("cursor_spend", [_spend(1, pages=2), _spend(2, pages=1), _spend(1, pages=2), _spend(2, pages=2)], 2),
+    ],
+)
+def test_a_list_of_members_that_moved_is_read_again(name: str, replies: list[Reply], records: int) -> None:
+    """What contradicted itself once is read again; what misses nobody is taken."""
+    with serving(*replies) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
+    assert isinstance(found, PulledDay)
+    assert len(found.records) == records
+    assert len(script.seen) == len(replies)
+
+
 def test_credentials_are_the_key_and_an_empty_password(client: Cursor, simulator: Simulator) -> None:
     """The header carries the key as the user name, colon included."""
     fetch(client, "cursor_members")
@@ -197,6 +260,75 @@ def test_pages_that_do_not_end_are_left_soon(name: str, body: dict[str, object])
         with contextlib.suppress(NotCredible):
             assert all(isinstance(found, RefusedDay) for found in fetch(client, name))
         assert len(script.seen) <= 6
+
+
+@pytest.mark.parametrize("text", ["sNaN", "NaN", "-Infinity"])
+@pytest.mark.parametrize("field", ["inputTokens", "outputTokens", "cacheWriteTokens", "cacheReadTokens"])
+def test_tokens_that_cannot_be_counted_refuse_the_day(field: str, text: str) -> None:
+    """A count that is no number is refused at the door with its reason, whatever is held already."""
+    found = _scripted(_events({"chargedCents": 1}, {"chargedCents": 1, "tokenUsage": {field: text}}))
+    assert isinstance(found, RefusedDay)
+    assert "a count of tokens is not a number" in found.reason
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"chargedCents":1,"chargedCents":100',
+        '"chargedCents":1,"charged\\u0043ents":100',
+        '"tokenUsage":{"totalCents":1,"totalCents":100}',
+        '"tokenUsage":{"totalCents":1},"tokenUsage":{"totalCents":100}',
+        '"cursorTokenFee":1,"cursorTokenFee":100',
+    ],
+)
+def test_an_amount_that_is_there_twice_refuses_the_day(fields: str) -> None:
+    """The door and the views would each take another of the two, so neither is taken."""
+    event = f'{{"timestamp":"1794300000000",{fields}}}'
+    found = _scripted(Reply(body=_events({}).body.replace(b'{"timestamp":"1794300000000"}', event.encode())))
+    assert isinstance(found, RefusedDay)
+    assert "a field stands twice" in found.reason
+
+
+def test_a_name_that_only_looks_like_a_second_amount_is_taken() -> None:
+    """Other places where the same words stand are no second amount."""
+    other = {"chargedCents": 2, "more": {"chargedCents": 3}, "model": "\u0041 chargedCents"}
+    found = _scripted(_events(other, {"chargedCents": 1}))
+    assert isinstance(found, PulledDay)
+    assert found.amount_usd == Decimal("0.03")
+
+
+def _paged(*pages: list[int], count: int) -> list[Reply]:
+    """Pages of events, told apart by their cents; all but the last promise more."""
+    return [
+        Reply(
+            body=msgspec.json.encode(
+                {
+                    "totalUsageEventsCount": count,
+                    "pagination": {"hasNextPage": number < len(pages)},
+                    "usageEvents": [{"timestamp": "1794300000000", "chargedCents": cents} for cents in page],
+                }
+            )
+        )
+        for number, page in enumerate(pages, 1)
+    ]
+
+
+def test_equal_pages_of_equal_events_are_all_there() -> None:
+    """A page that is one event over and over may come twice, and every one of them counts."""
+    with serving(*_paged([7, 7], [7, 7], count=4)) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
+    assert isinstance(found, PulledDay)
+    assert (len(found.records), found.amount_usd) == (4, Decimal("0.28"))
+    assert len(script.seen) == 2
+
+
+def test_more_events_than_are_counted_are_not_read_on() -> None:
+    """Ever new pages end as soon as they hold more than Cursor counts, and the day is refused."""
+    pages = [[number, number + 1] for number in range(0, 60, 2)]
+    with serving(*_paged(*pages, count=3)) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
+    assert isinstance(found, RefusedDay)
+    assert len(script.seen) == 6
 
 
 @pytest.mark.parametrize("text", ['"1_000.5"', '" 12.5 "', "true", '"NaN"', '"Infinity"', '"12,5"', "[]", '"0x1F"'])

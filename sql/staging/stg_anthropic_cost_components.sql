@@ -17,6 +17,6 @@ SELECT
   JSON_VALUE(payload, '$.group.model') AS model,
   JSON_VALUE(payload, '$.group.cost_type') AS cost_type,
   JSON_VALUE(payload, '$.group.token_type') AS token_type,
-  CAST(CAST(JSON_VALUE(payload, '$.cost.amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS amount_usd,
-  CAST(CAST(JSON_VALUE(payload, '$.cost.list_amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS list_amount_usd
+  CAST(ROUND(CAST(JSON_VALUE(payload, '$.cost.amount') AS BIGNUMERIC), 18) * NUMERIC '0.01' AS NUMERIC) AS amount_usd,
+  CAST(ROUND(CAST(JSON_VALUE(payload, '$.cost.list_amount') AS BIGNUMERIC), 18) * NUMERIC '0.01' AS NUMERIC) AS list_amount_usd
 FROM ai_usage.raw_anthropic_cost_components

@@ -14,5 +14,5 @@ SELECT
   JSON_VALUE(line, '$.description') AS description,
   JSON_VALUE(line, '$.model') AS model,
   JSON_VALUE(line, '$.cost_type') AS cost_type,
-  CAST(CAST(JSON_VALUE(line, '$.amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS amount_usd
+  CAST(ROUND(CAST(JSON_VALUE(line, '$.amount') AS BIGNUMERIC), 18) * NUMERIC '0.01' AS NUMERIC) AS amount_usd
 FROM ai_usage.raw_anthropic_cost_report AS report, UNNEST(JSON_QUERY_ARRAY(report.payload, '$.results')) AS line

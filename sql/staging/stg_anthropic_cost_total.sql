@@ -11,6 +11,6 @@ SELECT
   usage_date,
   record_no,
   SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.cost.requests') AS NUMERIC) AS INT64) AS requests,
-  CAST(CAST(JSON_VALUE(payload, '$.cost.amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS amount_usd,
-  CAST(CAST(JSON_VALUE(payload, '$.cost.list_amount') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS list_amount_usd
+  CAST(ROUND(CAST(JSON_VALUE(payload, '$.cost.amount') AS BIGNUMERIC), 18) * NUMERIC '0.01' AS NUMERIC) AS amount_usd,
+  CAST(ROUND(CAST(JSON_VALUE(payload, '$.cost.list_amount') AS BIGNUMERIC), 18) * NUMERIC '0.01' AS NUMERIC) AS list_amount_usd
 FROM ai_usage.raw_anthropic_cost_total

@@ -59,11 +59,11 @@ SELECT
   COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheReadTokens') AS INT64), SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheReadTokens') AS NUMERIC) AS INT64)) AS cache_read_tokens,
   COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.outputTokens') AS INT64), SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.outputTokens') AS NUMERIC) AS INT64)) AS output_tokens,
   COALESCE(
-    CAST(CAST(JSON_VALUE(payload, '$.chargedCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC),
+    CAST(ROUND(CAST(JSON_VALUE(payload, '$.chargedCents') AS BIGNUMERIC), 18) * NUMERIC '0.01' AS NUMERIC),
     CAST(
-      COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC), 0)
+      COALESCE(ROUND(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC), 18), 0)
       * CAST((100 - COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.discountPercentOff') AS NUMERIC), 0)) * NUMERIC '0.0001' AS NUMERIC)
-      + COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.cursorTokenFee') AS BIGNUMERIC), 0) * NUMERIC '0.01' AS NUMERIC
+      + COALESCE(ROUND(SAFE_CAST(JSON_VALUE(payload, '$.cursorTokenFee') AS BIGNUMERIC), 18), 0) * NUMERIC '0.01' AS NUMERIC
     )
   ) AS amount_usd,
   -- No bill, so only read as far as it can be meant: the door lets it in unread where the charge itself is there.
