@@ -28,7 +28,7 @@ import httpcore
 import httpx
 import msgspec
 
-from ai_usage_assets.redaction import redact
+from ai_usage_assets.redaction import redact, revealed
 from ai_usage_assets.settings import is_loopback
 from ai_usage_assets.transport import BoundedTransport
 
@@ -293,7 +293,7 @@ class Gateway:
                 {name: self._redact(value) for name, value in response.headers.items()},
                 answer,
                 "" if response.is_success else self._redact(_said(answer) or response.reason_phrase),
-                _codes(answer),
+                self._codes(answer),
             )
 
     def _request(
@@ -385,7 +385,7 @@ class Gateway:
             return _Problem(
                 self._redact(_said(body) or response.reason_phrase),
                 status=status,
-                codes=_codes(body),
+                codes=self._codes(body),
                 request_id=request_id and self._redact(request_id),
                 transient=status in _TRANSIENT_STATUS or status >= httpx.codes.INTERNAL_SERVER_ERROR,
                 retry_after_seconds=self._retry_after_seconds(response.headers.get("retry-after")),
@@ -448,7 +448,7 @@ class Gateway:
 
     def _redact(self, text: str) -> str:
         # A page may be megabytes; only its beginning can be seen afterwards.
-        text = text[:_READ_CHARACTERS]
+        text = revealed(text[:_READ_CHARACTERS])
         if "%" in text:
             text = unquote(text)
         for value in (self._credentials or {}).values():
@@ -456,6 +456,9 @@ class Gateway:
                 text = re.sub(re.escape(secret), "[secret]", text, flags=re.IGNORECASE)
         text = redact(" ".join(text.split()))
         return text if len(text) <= _DETAIL_CHARACTERS else text[:_DETAIL_CHARACTERS] + "…"
+
+    def _codes(self, body: bytes) -> frozenset[str]:
+        return frozenset(self._redact(code) for code in _codes(body))
 
     def _give_up(self, endpoint: Endpoint, problem: _Problem, attempts: int) -> NoReturn:
         kind: type[Failure]

@@ -65,6 +65,14 @@ def test_all_wrong_values_are_told_at_once_without_a_key() -> None:
     assert "0123456789" not in str(caught.value)
 
 
+def test_several_keys_in_one_variable_are_not_quoted() -> None:
+    """A piece of a file of settings, pasted as one value, is told without any of its keys."""
+    pasted = "X=x\ncrsr_" + "ab12" * 16 + "\nsk-ant-admin01-" + "Zz9_" * 20
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({"AI_USAGE_PACING": pasted})
+    assert not [secret for secret in ("ab12", "Zz9") if secret in str(caught.value)]
+
+
 def test_keys_are_not_in_the_text_of_settings() -> None:
     """Printing the settings prints no key."""
     settings = Settings.from_environment({"ANTHROPIC_ADMIN_KEY": "sk-ant-admin01-x", "CURSOR_ADMIN_KEY": "crsr_x"})
