@@ -179,8 +179,11 @@ def _vendor(vendor: _Vendor, day: date) -> Iterator[Finding]:
     yield finding
     if finding.outcome == "fails":
         return
-    if proxy := proxy_shown(vendor.url):
-        yield Finding(vendor.room, "proxy", "works", f"requests go through {proxy}")
+    proxy = _proxy(vendor.room, vendor.url)
+    if proxy:
+        yield proxy
+        if proxy.outcome == "fails":
+            return
     if is_loopback(vendor.url):
         yield Finding(vendor.room, "address", "absent", f"{vendor.url}: simulated, not the vendor")
     client = vendor.connect(key)
@@ -190,6 +193,14 @@ def _vendor(vendor: _Vendor, day: date) -> Iterator[Finding]:
             yield _clock(vendor, client.date_seen)
     finally:
         client.close()
+
+
+def _proxy(room: str, url: str) -> Finding | None:
+    try:
+        shown = proxy_shown(url)
+    except SettingsError as error:
+        return Finding(room, "proxy", "fails", *str(error).split("; ", 1))
+    return Finding(room, "proxy", "works", f"requests go through {shown}") if shown else None
 
 
 def _key(vendor: _Vendor, key: str, place: str) -> Finding:
@@ -255,6 +266,10 @@ def _sheet(settings: Settings) -> Iterator[Finding]:
     if not settings.sheet_id:
         told = "AI_USAGE_SHEET_ID is not set: spend stays without teams and cost centers"
         yield Finding(room, "spreadsheet", "absent", told)
+        return
+    proxy = _proxy(room, settings.sheets_url)
+    if proxy and proxy.outcome == "fails":
+        yield proxy
         return
     # Pandas and pandera take a second to import.
     from ai_usage_assets.vendors.key_mapping import MappingSheet, account, check_tab
