@@ -368,7 +368,7 @@ class Gateway:
         try:
             response, body = self._send(request)
         except _TooLarge:
-            return _Problem(f"the answer is larger than {_BODY_BYTES // 1024**2} MiB", transient=False)
+            return _Problem(f"the answer is larger than {_BODY_BYTES // 1024**2} MiB, or packed twice", transient=False)
         except httpcore.TimeoutException as error:
             return _Problem(f"no complete answer in time ({type(error).__name__})", transient=True)
         except _BROKEN_OFF as error:
@@ -376,6 +376,9 @@ class Gateway:
         except _NO_CONNECTION as error:
             # A name that is not found, a certificate nobody knows, a port that is closed: each is mended elsewhere.
             told = isinstance(error, httpcore.ConnectError | httpcore.ProxyError) and str(error)
+            if told and isinstance(error, httpcore.ProxyError):
+                # Its status; whatever the proxy says beside it may repeat its password.
+                told = told[:3]
             why = f": {self._redact(told)}" if told else ""
             return _Problem(f"no connection ({type(error).__name__}{why})", transient=True)
         status = response.status_code
@@ -410,7 +413,9 @@ class Gateway:
         self.date_seen = response.headers.get("date", self.date_seen)
         try:
             # Counted too, because a body may be small on the way and large when it is unpacked.
-            if int(response.headers.get("content-length", 0)) > _BODY_BYTES:
+            # Packed twice, one piece of it could be larger than that before it is seen.
+            twice = "," in response.headers.get("content-encoding", "")
+            if twice or int(response.headers.get("content-length", 0)) > _BODY_BYTES:
                 raise _TooLarge
             pieces, size = [], 0
             for piece in response.iter_bytes():
@@ -614,6 +619,8 @@ def _said(body: bytes) -> str:
 
 def _plain(body: bytes) -> str:
     # Escaped letters would hide an address or a key from who looks for them.
+    if len(body) > _READ_CHARACTERS:
+        return body[:_READ_CHARACTERS].decode("utf-8", "replace")
     try:
         return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":"))
     except (ValueError, RecursionError):

@@ -33,9 +33,11 @@ _PIECE = re.compile(
     """,
     re.VERBOSE,
 )
-# The look-behind lets a search begin only where a word does, so a long text without an @ costs no more than its length.
+# A search begins where a word does, or at most so far before the @ as a name may be long: a long text without an @
+# costs no more than a multiple of its length, whatever is in it.
 _EMAIL = re.compile(
-    r"""(?<![^\s<>()\[\],;:|='"`])(?:"[^"\n]{1,64}"|[^\s<>()\[\],;:|='"`@＠][^\s<>()\[\],;:|="`@＠]*)"""
+    r"""(?:(?<![^\s<>()\[\],;:|='"`])(?:"[^"\n]{1,64}"|[^\s<>()\[\],;:|='"`@＠][^\s<>()\[\],;:|="`@＠]{0,255})"""
+    r"""|[^\s<>()\[\],;:|='"`@＠]{1,64})"""
     r"""(?:@|＠|%40)[^\s<>(),;:|=&'"`]+"""
 )
 

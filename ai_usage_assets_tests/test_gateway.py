@@ -6,6 +6,7 @@ Every answer comes over real HTTP from a loopback server; only time is made up.
 from __future__ import annotations
 
 import base64
+import gzip
 import logging
 import threading
 import time
@@ -241,6 +242,19 @@ def test_the_world_is_reached_through_the_proxy(proxy: Script) -> None:
     gateway.close()
     assert [seen.method for seen in proxy.seen] == ["CONNECT"]
     assert KEY not in str(proxy.seen)
+
+
+def test_a_proxy_repeats_no_password(monkeypatch: pytest.MonkeyPatch, proxy: Script) -> None:
+    """Of what a proxy says only the status is told."""
+    with serving(Reply(407)) as script:
+        monkeypatch.setenv("https_proxy", script.url.replace("//", "//jo:pw123456@"))
+        gateway = Gateway(
+            "acme", "https://api.example.com", authorize=dict, endpoints=ENDPOINTS, patience=Patience(max_attempts=1)
+        )
+        with pytest.raises(TransientFailure, match=r"ProxyError: 407\)") as caught:
+            gateway.get("/things", shape=Things)
+        gateway.close()
+    assert "pw123456" not in everything_said(caught.value)
 
 
 # --- Failing at once ------------------------------------------------------------------------------------------------
@@ -593,6 +607,13 @@ def test_no_spelling_lets_a_secret_out(body: bytes) -> None:
         assert secret not in everything_said(failure)
 
 
+def test_what_is_packed_twice_is_not_unpacked() -> None:
+    """A body that is packed twice is refused unread: a piece of it may be larger than memory."""
+    body = gzip.compress(gzip.compress(b'{"things":[]}'))
+    failure, _, _ = failure_of(Reply(body=body, headers={"content-encoding": "gzip, gzip"}))
+    assert "packed twice" in failure.detail
+
+
 def test_wrong_shape_does_not_show_what_was_in_it() -> None:
     """A record of the wrong shape is described by its fields, not by the person in it."""
     failure, _, _ = failure_of(Reply(body=b'{"things":["jo@example.com"]}'), patience=Patience(max_attempts=1))
@@ -619,6 +640,7 @@ def test_details_are_short() -> None:
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "[secret]"),
         ("of 'Jo.Doe+x@mail.example.com'.", "of '[e-mail]'."),
         ("O'Brien@example.com, jörg@example.com", "[e-mail], [e-mail]"),
+        ("a" * 300 + ".jo@example.com", "a" * 239 + "[e-mail]"),
         ("?email=jo%40example.com&page=2", "?email=[e-mail]&page=2"),
         # As JSON and Python write them: after an escape, with escapes inside, or with what nobody sees.
         (
