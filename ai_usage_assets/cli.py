@@ -113,8 +113,17 @@ def _run(parsed: argparse.Namespace) -> int:
         )
     if not parsed.dry_run:
         from ai_usage_assets import catalogue
+        from ai_usage_assets.transport import proxy_shown
         from ai_usage_assets.warehouses import open_warehouse
 
+        for used, address in (
+            (settings.anthropic_key, settings.anthropic_url),
+            (settings.cursor_key, settings.cursor_url),
+            (settings.sheet_id, settings.sheets_url),
+        ):
+            if used:
+                # A proxy that cannot be used is told here too.
+                proxy_shown(address)
         # A file that is locked, of another version or not a warehouse is told here in a line; in Dagster it is a page.
         warehouse = open_warehouse(settings)
         warehouse.prepare(catalogue.tables())

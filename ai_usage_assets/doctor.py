@@ -66,7 +66,7 @@ class Finding:
 
 def run(settings: Settings, console: Console) -> int:
     """Tries everything and tells it: 0 when nothing fails, else 1."""
-    console.print(Text(_versions(), "dim"))
+    console.print(Text(versions(), "dim"))
     outcomes = show(examine(settings), console)
     failed, look = outcomes.count("fails"), outcomes.count("look")
     if failed:
@@ -179,8 +179,11 @@ def _vendor(vendor: _Vendor, day: date) -> Iterator[Finding]:
     yield finding
     if finding.outcome == "fails":
         return
-    if proxy := proxy_shown(vendor.url):
-        yield Finding(vendor.room, "proxy", "works", f"requests go through {proxy}")
+    proxy = _proxy(vendor.room, vendor.url)
+    if proxy:
+        yield proxy
+        if proxy.outcome == "fails":
+            return
     if is_loopback(vendor.url):
         yield Finding(vendor.room, "address", "absent", f"{vendor.url}: simulated, not the vendor")
     client = vendor.connect(key)
@@ -190,6 +193,14 @@ def _vendor(vendor: _Vendor, day: date) -> Iterator[Finding]:
             yield _clock(vendor, client.date_seen)
     finally:
         client.close()
+
+
+def _proxy(room: str, url: str) -> Finding | None:
+    try:
+        shown = proxy_shown(url)
+    except SettingsError as error:
+        return Finding(room, "proxy", "fails", *str(error).split("; ", 1))
+    return Finding(room, "proxy", "works", f"requests go through {shown}") if shown else None
 
 
 def _key(vendor: _Vendor, key: str, place: str) -> Finding:
@@ -241,9 +252,9 @@ def _failed(room: str, what: str, failure: Failure) -> Finding:
 def _clock(vendor: _Vendor, date_seen: str) -> Finding:
     try:
         theirs = parsedate_to_datetime(date_seen)
-    except ValueError:
+        seconds = (datetime.now(UTC) - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))).total_seconds()
+    except (ValueError, OverflowError):
         return Finding(vendor.room, "clock", "absent", f"{vendor.room} does not say what time it has")
-    seconds = (datetime.now(UTC) - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))).total_seconds()
     if abs(seconds) <= _MOST_SKEW_SECONDS:
         return Finding(vendor.room, "clock", "works", f"this machine's and {vendor.room}'s agree")
     told = f"this machine is {abs(seconds) / 60:,.0f} min {'ahead of' if seconds > 0 else 'behind'} {vendor.room}"
@@ -255,6 +266,10 @@ def _sheet(settings: Settings) -> Iterator[Finding]:
     if not settings.sheet_id:
         told = "AI_USAGE_SHEET_ID is not set: spend stays without teams and cost centers"
         yield Finding(room, "spreadsheet", "absent", told)
+        return
+    proxy = _proxy(room, settings.sheets_url)
+    if proxy and proxy.outcome == "fails":
+        yield proxy
         return
     # Pandas and pandera take a second to import.
     from ai_usage_assets.vendors.key_mapping import MappingSheet, account, check_tab
@@ -304,6 +319,9 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
     enough = free > max(size, _LITTLE_SPACE_BYTES)
     told = f"{free / 1024**3:,.1f} GiB free"
     yield Finding(room, "space", "works" if enough else "look", told, "" if enough else "Make room before it is full.")
+    if path.is_dir():
+        yield Finding(room, "file", "fails", f"{path} is a folder", "Name a file in AI_USAGE_DUCKDB_PATH.")
+        return
     if not path.exists():
         yield Finding(room, "file", "absent", f"{path.name} is not there yet: the first run makes it")
         return
@@ -363,6 +381,8 @@ def _dagster_home(settings: Settings) -> Finding:
 def _folder(room: str, what: str, folder: Path, variable: str) -> Finding:
     try:
         existing = _existing(folder)
+        if not existing.is_dir():
+            return Finding(room, what, "fails", f"{existing} is a file, not a folder", f"Name another in {variable}.")
         # On Linux such a file has not even a name.
         with tempfile.TemporaryFile(dir=existing):
             pass
@@ -384,7 +404,8 @@ def _existing(folder: Path) -> Path:
 # --- what is shown ------------------------------------------------------------------------------------------------
 
 
-def _versions() -> str:
+def versions() -> str:
+    """What answers may depend on: this program, what it stands on, and the machine's kind."""
     parts = [f"ai-usage {version('ai-usage-assets')}", f"Python {platform.python_version()}"]
     return ", ".join([*parts, *(f"{name} {version(name)}" for name in ("dagster", "duckdb")), platform.system()])
 

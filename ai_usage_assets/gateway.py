@@ -28,7 +28,7 @@ import httpcore
 import httpx
 import msgspec
 
-from ai_usage_assets.redaction import redact
+from ai_usage_assets.redaction import redact, revealed
 from ai_usage_assets.settings import is_loopback
 from ai_usage_assets.transport import BoundedTransport
 
@@ -293,7 +293,7 @@ class Gateway:
                 {name: self._redact(value) for name, value in response.headers.items()},
                 answer,
                 "" if response.is_success else self._redact(_said(answer) or response.reason_phrase),
-                _codes(answer),
+                self._codes(answer),
             )
 
     def _request(
@@ -368,7 +368,7 @@ class Gateway:
         try:
             response, body = self._send(request)
         except _TooLarge:
-            return _Problem(f"the answer is larger than {_BODY_BYTES // 1024**2} MiB", transient=False)
+            return _Problem(f"the answer is larger than {_BODY_BYTES // 1024**2} MiB, or packed twice", transient=False)
         except httpcore.TimeoutException as error:
             return _Problem(f"no complete answer in time ({type(error).__name__})", transient=True)
         except _BROKEN_OFF as error:
@@ -376,6 +376,9 @@ class Gateway:
         except _NO_CONNECTION as error:
             # A name that is not found, a certificate nobody knows, a port that is closed: each is mended elsewhere.
             told = isinstance(error, httpcore.ConnectError | httpcore.ProxyError) and str(error)
+            if told and isinstance(error, httpcore.ProxyError):
+                # Its status; whatever the proxy says beside it may repeat its password.
+                told = told[:3]
             why = f": {self._redact(told)}" if told else ""
             return _Problem(f"no connection ({type(error).__name__}{why})", transient=True)
         status = response.status_code
@@ -385,7 +388,7 @@ class Gateway:
             return _Problem(
                 self._redact(_said(body) or response.reason_phrase),
                 status=status,
-                codes=_codes(body),
+                codes=self._codes(body),
                 request_id=request_id and self._redact(request_id),
                 transient=status in _TRANSIENT_STATUS or status >= httpx.codes.INTERNAL_SERVER_ERROR,
                 retry_after_seconds=self._retry_after_seconds(response.headers.get("retry-after")),
@@ -410,7 +413,9 @@ class Gateway:
         self.date_seen = response.headers.get("date", self.date_seen)
         try:
             # Counted too, because a body may be small on the way and large when it is unpacked.
-            if int(response.headers.get("content-length", 0)) > _BODY_BYTES:
+            # Packed twice, one piece of it could be larger than that before it is seen.
+            twice = "," in response.headers.get("content-encoding", "")
+            if twice or int(response.headers.get("content-length", 0)) > _BODY_BYTES:
                 raise _TooLarge
             pieces, size = [], 0
             for piece in response.iter_bytes():
@@ -448,7 +453,7 @@ class Gateway:
 
     def _redact(self, text: str) -> str:
         # A page may be megabytes; only its beginning can be seen afterwards.
-        text = text[:_READ_CHARACTERS]
+        text = revealed(text[:_READ_CHARACTERS])
         if "%" in text:
             text = unquote(text)
         for value in (self._credentials or {}).values():
@@ -456,6 +461,9 @@ class Gateway:
                 text = re.sub(re.escape(secret), "[secret]", text, flags=re.IGNORECASE)
         text = redact(" ".join(text.split()))
         return text if len(text) <= _DETAIL_CHARACTERS else text[:_DETAIL_CHARACTERS] + "…"
+
+    def _codes(self, body: bytes) -> frozenset[str]:
+        return frozenset(self._redact(code) for code in _codes(body))
 
     def _give_up(self, endpoint: Endpoint, problem: _Problem, attempts: int) -> NoReturn:
         kind: type[Failure]
@@ -611,6 +619,8 @@ def _said(body: bytes) -> str:
 
 def _plain(body: bytes) -> str:
     # Escaped letters would hide an address or a key from who looks for them.
+    if len(body) > _READ_CHARACTERS:
+        return body[:_READ_CHARACTERS].decode("utf-8", "replace")
     try:
         return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":"))
     except (ValueError, RecursionError):

@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ai_usage_assets.redaction import TOKEN, redact
+from ai_usage_assets.redaction import HIDING, redact, without_tokens
 from ai_usage_assets.schemas import Table
 from ai_usage_assets.vendors import EmailIdentity, Pull, PulledDay, RefusedDay
 from ai_usage_assets.warehouses import RawDay, Row, Warehouse
 
 # Few records have any of these, and only they are looked at closely.
-_SIGNS = r"sk-|sk_|crsr|c2st|Y3Jzc|ya29\.|AIza|eyJ|key-|key_"
+_SIGNS = rf"sk-|sk_|crsr|c2st|Y3Jzc|ya29\.|AIza|eyJ|key-|key_|{HIDING}"
 
 ACCEPT_LOSS_ADVICE = "If that is true, accept it once with `ai-usage run --accept-loss` (or AI_USAGE_ACCEPT_LOSS=on)."
 
@@ -167,7 +167,7 @@ def _in_order(records: Sequence[bytes]) -> tuple[list[bytes], pa.Array]:
     if not suspects:
         return ordered, payload
     for index in suspects:
-        ordered[index] = TOKEN.sub("[secret]", ordered[index].decode()).encode()
+        ordered[index] = without_tokens(ordered[index].decode()).encode()
     ordered.sort()
     return ordered, _column(ordered)
 

@@ -11,18 +11,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from ai_usage_assets.doctor import Finding, Outcome, show, verdict
+from ai_usage_assets.doctor import Finding, Outcome, show, verdict, versions
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.gateway import Failure
 from ai_usage_assets.redaction import TOKEN, redact
 from ai_usage_assets.secrets import SecretError
-from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError
+from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError, is_loopback
 from ai_usage_assets.vendors.anthropic import Anthropic
 from ai_usage_assets.vendors.anthropic_questions import AnthropicQuestions
 from ai_usage_assets.vendors.cursor import Cursor
@@ -57,11 +57,18 @@ def run(settings: Settings, file: Path | None, console: Console, *, rate_limit: 
     document: Facts = {
         "what": "One run of `ai-usage doctor --probe`: what the vendors' APIs answer to questions about themselves. "
         "Without keys, people and ids.",
-        "made_by": f"ai-usage {version('ai-usage-assets')}",
+        "made_by": versions(),
         "day": f"{settings.now():%Y-%m-%d}",
     }
     outcomes = show((finding for one in asked for finding in _answers(one, document)), console)
-    write(file, document, keys, {text for one in asked for text in one.ask.personal})
+    if "works" not in outcomes:
+        verdict("fails", f"No question is answered, so {file} is not written.", console)
+        return 1
+    personal = {text for one in asked for text in one.ask.personal}
+    for vendor, address in (("anthropic", settings.anthropic_url), ("cursor", settings.cursor_url)):
+        if vendor in document:
+            document[vendor] = _finished(document[vendor], address, personal)
+    write(file, document, keys, personal)
     failed = outcomes.count("fails")
     told = (
         f"{outcomes.count('works')} of {len(outcomes)} questions are answered, in {file}. Read it before you share it."
@@ -129,6 +136,7 @@ def _answer(asked: Questions, question: Question, room: str) -> tuple[Facts, Fin
     else:
         told = scrubbed(answer.told, asked.ask.personal)
         return {"told": told, "facts": answer.facts}, Finding(room, question.name, "works", told)
+    told = scrubbed(told, asked.ask.personal)
     return {"not_answered": told}, Finding(room, question.name, outcome, told, step)
 
 
@@ -138,7 +146,14 @@ def _answer(asked: Questions, question: Question, room: str) -> tuple[Facts, Fin
 def scrubbed(value: Any, personal: Iterable[str]) -> Any:
     """The same without keys, addresses, ids and anything of `personal`; names of fields too."""
     # The longer first: one may be a part of another.
-    known = sorted(personal, key=len, reverse=True)
+    known = [(one.casefold(), _whole(one)) for one in sorted(personal, key=len, reverse=True)]
+
+    def without(text: str, *, addresses: bool) -> str:
+        folded = text.casefold()
+        for one, whole in known:
+            if ("@" in one) is addresses and one in folded:
+                text = whole.sub("[removed]", text)
+        return text
 
     def scrub(found: Any) -> Any:
         if isinstance(found, dict):
@@ -147,13 +162,26 @@ def scrubbed(value: Any, personal: Iterable[str]) -> Any:
             return [scrub(inner) for inner in found]
         if found is None or isinstance(found, bool | int | float):
             return found
-        text = str(found)
-        for one in known:
-            if one in text:
-                text = re.sub(rf"(?<!\w){re.escape(one)}(?!\w)", "[removed]", text)
-        return _UUID.sub("[uuid]", _ID.sub(r"\1…", redact(text)))
+        # Whole addresses before the names that are a part of them.
+        text = redact(without(str(found), addresses=True))
+        return _UUID.sub("[uuid]", _ID.sub(r"\1…", without(text, addresses=False)))
 
     return scrub(value)
+
+
+def _whole(one: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(one)}(?!\w)", re.IGNORECASE)
+
+
+def _finished(section: Facts, address: str, personal: Iterable[str]) -> Facts:
+    """A vendor's answers with all that is known in the end: a name may be quoted before it is learnt."""
+    ours = ("name", "question")
+    notes = [
+        {name: note[name] for name in ours} | scrubbed({k: v for k, v in note.items() if k not in ours}, personal)
+        for note in section["questions"]
+    ]
+    simulated = {"simulated": True} if is_loopback(address) else {}
+    return simulated | section | {"header_names": scrubbed(section["header_names"], personal), "questions": notes}
 
 
 def write(file: Path, document: Facts, keys: Iterable[str], personal: Iterable[str]) -> None:
@@ -166,8 +194,20 @@ def write(file: Path, document: Facts, keys: Iterable[str], personal: Iterable[s
             "The answers still hold what looks like a key or an e-mail address, so nothing was written. Please report "
             "it, without the answers."
         )
+    # A character that cannot be written must not leave half a file behind.
+    written = text.encode(errors="backslashreplace")
     try:
-        with file.open("x", encoding="utf-8") as made:
-            made.write(text)
+        with file.open("xb") as made, _removed_unless_whole(file):
+            made.write(written)
+            made.flush()
     except OSError as error:
         raise ProbeError(f"{file} cannot be written: {error.strerror}.") from None
+
+
+@contextmanager
+def _removed_unless_whole(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise

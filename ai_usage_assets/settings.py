@@ -137,9 +137,12 @@ class _Reader:
     def path(self, name: str) -> Path | None:
         value = self.optional(name)
         try:
-            return Path(value).expanduser() if value else None
+            path = Path(value).expanduser() if value else None
         except RuntimeError:
             return self._wrong(f"{name} is {value!r}; nobody of that name has a home here.", None)
+        if value and "\0" in value:
+            return self._wrong(f"{name} is {value!r}; no path holds a NUL.", None)
+        return path
 
     def identifier(self, name: str, default: str) -> str:
         value = self.text(name, default)
@@ -151,7 +154,15 @@ class _Reader:
         value = self.text(name, default).rstrip("/")
         try:
             parts = urlsplit(value)
-            readable = parts.port != 0 and re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname or "")
+            host = parts.hostname or ""
+            readable = (
+                parts.port != 0
+                and re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", host)
+                # A label of a name holds 63 letters at most.
+                and max(map(len, host.split("."))) < 64
+                # urlsplit leaves out what it does not like.
+                and re.fullmatch(r"[!-~]+", value)
+            )
         except ValueError:
             return self._wrong(f"{name} cannot be read; it takes an address such as {default}.", default)
         if "@" in value or parts.query or parts.fragment:

@@ -22,7 +22,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
-from ai_usage_assets.settings import is_loopback
+from ai_usage_assets.settings import SettingsError, is_loopback
 
 _IDLE_SECONDS = 5.0
 
@@ -30,7 +30,7 @@ _IDLE_SECONDS = 5.0
 class BoundedTransport(httpx.BaseTransport):
     """httpx's way to one host; whoever sends says first how long the attempt may take.
 
-    Its failures are httpcore's. Raises ValueError for a proxy of a kind that cannot be used.
+    Its failures are httpcore's. Raises SettingsError for a proxy that cannot be used.
     """
 
     def __init__(self, base_url: str, trusted: ssl.SSLContext) -> None:
@@ -40,13 +40,10 @@ class BoundedTransport(httpx.BaseTransport):
             "keepalive_expiry": _IDLE_SECONDS,
             "network_backend": self._network,
         }
-        named = _proxy_of(base_url)
-        if named is None:
+        proxy = _proxy_of(base_url)
+        if proxy is None:
             self._pool = httpcore.ConnectionPool(**options)
             return
-        proxy = httpx.Proxy(named)
-        if proxy.url.scheme not in ("http", "https"):
-            raise ValueError(f"the proxy {proxy.url} is of a kind that cannot be used; name one of http:// or https://")
         self._pool = httpcore.HTTPProxy(proxy_url=str(proxy.url), proxy_auth=proxy.raw_auth, **options)
 
     def begin_attempt(self, seconds: float) -> None:
@@ -75,22 +72,38 @@ class BoundedTransport(httpx.BaseTransport):
 
 
 def proxy_shown(base_url: str) -> str | None:
-    """The proxy that requests to an address go through, without its credentials; None when they go directly."""
-    named = _proxy_of(base_url)
-    if named is None:
+    """The proxy that requests to an address go through, without its credentials; None when they go directly.
+
+    Raises SettingsError for one that cannot be used.
+    """
+    proxy = _proxy_of(base_url)
+    if proxy is None:
         return None
-    proxy = urlsplit(named)
-    return f"{proxy.scheme}://{proxy.hostname}" + (f":{proxy.port}" if proxy.port else "")
+    return f"{proxy.url.scheme}://{proxy.url.host}" + (f":{proxy.url.port}" if proxy.url.port else "")
 
 
-def _proxy_of(base_url: str) -> str | None:
+def _proxy_of(base_url: str) -> httpx.Proxy | None:
     """The proxy that the environment names for this address; the proxies of this machine are for other machines."""
     address = urlsplit(base_url)
     if is_loopback(base_url) or proxy_bypass(address.hostname or ""):
         return None
     proxies = getproxies()
-    named = proxies.get(address.scheme) or proxies.get("all")
-    return named if not named or "://" in named else f"http://{named}"
+    kind = address.scheme if proxies.get(address.scheme) else "all"
+    named = proxies.get(kind)
+    if not named:
+        return None
+    try:
+        proxy = httpx.Proxy(named if "://" in named else f"http://{named}")
+        usable = proxy.url.scheme in ("http", "https") and proxy.url.host
+    except (ValueError, httpx.InvalidURL):
+        usable = False
+    if usable:
+        return proxy
+    # Not quoted: it may hold a password.
+    raise SettingsError(
+        f"{kind.upper()}_PROXY names a proxy that cannot be used for {address.hostname}; it takes an address such as "
+        "http://proxy.example.com:3128 (http or https), without a space before it."
+    )
 
 
 class _Body(httpx.SyncByteStream):

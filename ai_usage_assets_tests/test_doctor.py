@@ -29,6 +29,7 @@ from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.transport import proxy_shown
 from ai_usage_assets.vendors import anthropic, cursor
 from ai_usage_assets.vendors.key_mapping import TABS, account_of
+from ai_usage_assets.warehouses import WarehouseError
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import Company
 from ai_usage_assets_tests.http_server import Reply, serving
@@ -288,6 +289,65 @@ def test_the_proxy_is_named_without_its_credentials(monkeypatch: pytest.MonkeyPa
     assert proxy_shown("http://127.0.0.1:8701") is None
     monkeypatch.setenv("no_proxy", "api.anthropic.com")
     assert proxy_shown("https://api.anthropic.com") is None
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["socks5://us:pw123456@127.0.0.1:1", "http://us:pw123456@proxy:notaport", " http://us:pw123456@127.0.0.1:1", "://"],
+)
+def test_a_proxy_that_cannot_be_used_is_one_line(tmp_path: Path, named: str) -> None:
+    """A run and the doctor name the variable and not the password, and whoever needs no proxy is tried all the same."""
+    members = Reply(body=b'{"teamMembers":[]}')
+    with serving(members) as script:
+        environment = {
+            "HTTPS_PROXY": named,
+            "ANTHROPIC_ADMIN_KEY": "sk-ant-admin01-" + "x" * 30,
+            "CURSOR_ADMIN_KEY": TEAM_KEY,
+            "CURSOR_BASE_URL": script.url,
+            "AI_USAGE_DUCKDB_PATH": str(tmp_path / "w.duckdb"),
+            "DAGSTER_HOME": str(tmp_path),
+        }
+        run = ai_usage("run", **environment)
+        doctor_told = ai_usage("doctor", **environment)
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].count("HTTPS_PROXY names a proxy that cannot be used for api.anthropic.com") == 1
+    assert "HTTPS_PROXY names a proxy" in doctor_told.stdout
+    assert doctor_told.returncode == 1
+    assert script.seen
+    for told in (run, doctor_told):
+        assert "Traceback" not in told.stderr
+        assert "pw123456" not in told.stdout + told.stderr
+
+
+@pytest.mark.parametrize(
+    "date_seen", ["Fri, 20 Nov 2026 14:00:00 +9999999999", "999929929999999999999 Nov 2026 14:00:00 GMT", "soon"]
+)
+def test_a_clock_that_cannot_be_read_is_no_end(tmp_path: Path, date_seen: str) -> None:
+    """A date that no calendar has is told as none."""
+    with serving(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": date_seen})) as script:
+        settings = Settings(duckdb_path=tmp_path / "w.duckdb", cursor_key=TEAM_KEY, cursor_url=script.url, pacing=False)
+        finding = found(settings)["Cursor", "clock"]
+    assert finding.outcome == "absent"
+
+
+def test_a_cycle_that_began_in_no_year_is_no_end(tmp_path: Path) -> None:
+    """Microseconds where milliseconds belong fail the endpoint that says so, and the rest is tried."""
+    body = b'{"teamMemberSpend":[],"subscriptionCycleStart":1763000000000000,"totalPages":1,"teamMembers":[]}'
+    with serving(Reply(body=body)) as script:
+        settings = Settings(duckdb_path=tmp_path / "w.duckdb", cursor_key=TEAM_KEY, cursor_url=script.url, pacing=False)
+        assert "fails" in outcomes(settings, "Cursor").values()
+
+
+@pytest.mark.parametrize("what", ["folder", "file"])
+def test_a_folder_and_a_file_in_each_others_place_are_told(tmp_path: Path, what: str) -> None:
+    """A warehouse that is a folder, or whose folder is a file, is told as that by a run and by the doctor."""
+    (tmp_path / "file").touch()
+    path = tmp_path if what == "folder" else tmp_path / "file" / "w.duckdb"
+    says = "is a folder" if what == "folder" else "is a file, not a folder"
+    told = [finding.told for finding in found(Settings(duckdb_path=path)).values() if finding.outcome == "fails"]
+    assert any(says in line for line in told)
+    with pytest.raises(WarehouseError, match=says):
+        DuckDBWarehouse(path).prepare([])
 
 
 @pytest.mark.parametrize(("minutes", "outcome"), [(0, "works"), (-47, "look"), (90, "look")])

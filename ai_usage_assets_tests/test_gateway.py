@@ -6,6 +6,7 @@ Every answer comes over real HTTP from a loopback server; only time is made up.
 from __future__ import annotations
 
 import base64
+import gzip
 import logging
 import threading
 import time
@@ -241,6 +242,19 @@ def test_the_world_is_reached_through_the_proxy(proxy: Script) -> None:
     gateway.close()
     assert [seen.method for seen in proxy.seen] == ["CONNECT"]
     assert KEY not in str(proxy.seen)
+
+
+def test_a_proxy_repeats_no_password(monkeypatch: pytest.MonkeyPatch, proxy: Script) -> None:
+    """Of what a proxy says only the status is told."""
+    with serving(Reply(407)) as script:
+        monkeypatch.setenv("https_proxy", script.url.replace("//", "//jo:pw123456@"))
+        gateway = Gateway(
+            "acme", "https://api.example.com", authorize=dict, endpoints=ENDPOINTS, patience=Patience(max_attempts=1)
+        )
+        with pytest.raises(TransientFailure, match=r"ProxyError: 407\)") as caught:
+            gateway.get("/things", shape=Things)
+        gateway.close()
+    assert "pw123456" not in everything_said(caught.value)
 
 
 # --- Failing at once ------------------------------------------------------------------------------------------------
@@ -576,6 +590,30 @@ def test_secrets_and_people_stay_inside(status: int, caplog: pytest.LogCaptureFi
     assert "[e-mail]" in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"type":"%(key)s","message":"no","details":{"error_code":"%(key)s"}}}',
+        b'{"x":{"y":"a\\n%(key)s"}}',
+        b'{"error":{"message":"a\\\\n%(key)s"}}',
+        b'{"x":{"y":"{\\"to\\":\\"jane\\\\u0040example.com\\"} \\\\u0073%(rest)s"}}',
+    ],
+)
+def test_no_spelling_lets_a_secret_out(body: bytes) -> None:
+    """A key as the type of an error, after an escape, or spelled with escapes in nested JSON stays inside."""
+    key = b"sk-ant-admin01-" + b"Q7z_" * 8
+    failure, _, _ = failure_of(Reply(400, body % {b"key": key, b"rest": key[1:]}), patience=Patience(max_attempts=1))
+    for secret in ("admin01", "Q7z_", "jane", "example.com"):
+        assert secret not in everything_said(failure)
+
+
+def test_what_is_packed_twice_is_not_unpacked() -> None:
+    """A body that is packed twice is refused unread: a piece of it may be larger than memory."""
+    body = gzip.compress(gzip.compress(b'{"things":[]}'))
+    failure, _, _ = failure_of(Reply(body=body, headers={"content-encoding": "gzip, gzip"}))
+    assert "packed twice" in failure.detail
+
+
 def test_wrong_shape_does_not_show_what_was_in_it() -> None:
     """A record of the wrong shape is described by its fields, not by the person in it."""
     failure, _, _ = failure_of(Reply(body=b'{"things":["jo@example.com"]}'), patience=Patience(max_attempts=1))
@@ -602,7 +640,17 @@ def test_details_are_short() -> None:
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "[secret]"),
         ("of 'Jo.Doe+x@mail.example.com'.", "of '[e-mail]'."),
         ("O'Brien@example.com, jörg@example.com", "[e-mail], [e-mail]"),
+        ("a" * 300 + ".jo@example.com", "a" * 239 + "[e-mail]"),
         ("?email=jo%40example.com&page=2", "?email=[e-mail]&page=2"),
+        # As JSON and Python write them: after an escape, with escapes inside, or with what nobody sees.
+        (
+            r"Leaked:\nsk-ant-admin01-Ab_9-xyz, \u201ccrsr_0123456789abcdef0123\u201d",
+            r"Leaked:\n[secret], \u201c[secret]\u201d",
+        ),
+        (r"X=x\x01key_0123456789abcdef0123\tBearer abcDEF123456", r"X=x\x01[secret]\t[secret]"),
+        (r"\u0073k\u002dant-admin01-Ab_9\u002dxyz, crsr\\u005f0123456789abcdef0123", "[secret], [secret]"),
+        (r"sk-ant-\u200badmin01-" + "\u200bAb_9-\ufeffxyz", "[secret]"),
+        (r'{"said":"{\"to\":\"jane\\\\u0040corp.com\"}"}', r'{"said":"{\"to\":\"[e-mail]"}"}'),
         # What only resembles them is what messages are made of.
         ("apikey_01AbCdEfGhIjKlMnOpQr", "apikey_01AbCdEfGhIjKlMnOpQr"),
         ("stg_key_mapping_rejects, key_principal", "stg_key_mapping_rejects, key_principal"),

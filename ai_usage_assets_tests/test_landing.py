@@ -193,3 +193,28 @@ def test_a_key_used_as_a_name_is_not_kept(warehouse: DuckDBWarehouse) -> None:
     secret = b'{"name":"sk-ant-api03-' + b"a1B2" * 12 + b'"}'
     land(warehouse, EVENTS, [day(kept, secret)], moment())
     assert [row["payload"] for row in held(warehouse)] == [kept.decode(), '{"name":"[secret]"}']
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        (rb"Leaked:\n%s", r"Leaked:\n[secret]"),
+        (rb"\u201c%s\u201d", r"\u201c[secret]\u201d"),
+        (rb"\u00e9%s", r"\u00e9[secret]"),
+        (rb"\u0022of\u0020\u0073%.37s", r"\"of [secret]"),
+        (rb"sk\u002dant-\u200b%.37s\u002dtail", "[secret]"),
+        ("s\u200bk-ant\u2060-%.37s".encode(), "[secret]"),
+    ],
+)
+def test_a_key_is_found_however_it_is_written(warehouse: DuckDBWarehouse, written: bytes, kept: str) -> None:
+    """Escapes before a key or in it and unseen characters hide no key; other strings stay as they are written."""
+    rest = b"k-ant-api03-" if b"u0073" in written else b"" if b"ant" in written else b"sk-ant-api03-"
+    other = b'"of":"R\\u0026D","who":"\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb",  "n":1.50'
+    secret = b'{"name":"' + written % (rest + b"a1B2" * 12) + b'",' + other + b"}"
+    harmless = b'{"name":"",' + other + b"}"
+    land(warehouse, EVENTS, [day(harmless, secret)], moment())
+    assert {row["payload"] for row in held(warehouse)} == {
+        harmless.decode(),
+        f'{{"name":"{kept}",{other.decode()}}}',
+    }
+    assert not land(warehouse, EVENTS, [day(harmless, secret)], moment(1))[0].changed

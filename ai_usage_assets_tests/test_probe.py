@@ -262,6 +262,28 @@ def test_a_name_that_an_error_quotes_is_taken_out(company: Company, tmp_path: Pa
     assert "Zora" not in written + text
 
 
+def test_what_is_learnt_last_is_taken_out_everywhere(company: Company, tmp_path: Path) -> None:
+    """A name or a number that only the last answer tells is gone from the first, in any case of letters."""
+    early = Reply(400, b'{"message":"MAX MUSTERMANN (member 48213377) may not"}')
+    members = Reply(body=b'{"teamMembers":[{"id":"user_1","name":"Zora Quill","role":"owner"}]}')
+    late = Reply(body=b'{"data":[{"userId":48213377,"name":"Max Mustermann"}],"teamMembers":[],"usageEvents":[]}')
+    with serving(members, early, late) as script:
+        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        probed(settings, tmp_path / "a.json")
+    written = (tmp_path / "a.json").read_text()
+    assert "[removed] (member [removed]) may not" in written
+    assert not [one for one in ("mustermann", "48213377") if one in written.casefold()]
+
+
+def test_what_is_not_answered_is_told_without_names(company: Company, tmp_path: Path) -> None:
+    """On the terminal too, a reason quotes nobody who is known."""
+    members = Reply(body=b'{"teamMembers":[{"id":"user_1","name":"Zora Quill","role":"owner"}]}')
+    with serving(members, Reply(500, b'{"message":"spend of zora quill is down"}')) as script:
+        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        _, text, _ = probed(settings, tmp_path / "a.json")
+    assert "spend of [removed] is down" in text
+
+
 def test_scrubbing_takes_out_what_came_by() -> None:
     """Keys, addresses, ids and every name that an answer held go, as values and as names of fields; the rest stays."""
     dirty = {
@@ -339,6 +361,57 @@ def test_an_answer_of_another_shape_is_no_end(company: Company, tmp_path: Path) 
     assert members["not_answered"].startswith("the answer has a shape that nobody expected")
     assert len(document["cursor"]["questions"]) == 17
     assert "acme" not in text + (tmp_path / "a.json").read_text()
+
+
+_ANSWER = Reply(
+    body=b'{"teamMembers":[{"id":1,"role":"m"}],"totalUsageEventsCount":1,"pagination":{"hasNextPage":false},'
+    b'"usageEvents":[{"timestamp":"1763000000000","chargedCents":1,"kind":"x"}],"teamMemberSpend":[],'
+    b'"subscriptionCycleStart":1763000000000,"totalPages":1,"data":[],"groups":[]}'
+)
+
+
+def test_one_connection_that_breaks_costs_one_answer(company: Company, tmp_path: Path) -> None:
+    """A reset in the middle is told, the other answers are written; that they are simulated is said."""
+    with serving(*[_ANSWER] * 5, replace(_ANSWER, goes_wrong="reset"), _ANSWER) as script:
+        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        code, _, document = probed(settings, tmp_path / "a.json")
+    questions = document["cursor"]["questions"]
+    assert code == 1
+    assert [question["not_answered"] for question in questions if "no complete" in question.get("not_answered", "")]
+    assert len(questions) == 17
+    assert document["cursor"]["simulated"] is True
+    assert "Python" in document["made_by"]
+
+
+def test_who_hears_nothing_twice_stops_asking(company: Company, tmp_path: Path) -> None:
+    """Two connections that break one after the other end the questions to that vendor; the other is asked wholly."""
+    with serving(_ANSWER, _ANSWER, Reply(goes_wrong="reset")) as script:
+        code, text, document = probed(replace(company.settings, cursor_url=script.url), tmp_path / "a.json")
+    assert code == 1
+    assert len(script.seen) == document["cursor"]["requests"] == 4
+    assert document["anthropic"]["requests"] == 20
+    assert "not asked after that" in text
+
+
+@pytest.mark.parametrize("wrong", ["closed", "cut", "reset", "refused"])
+def test_without_any_answer_there_is_no_file(company: Company, tmp_path: Path, wrong: str) -> None:
+    """Where nothing is answered the verdict says so, and the name stays free for the next probe."""
+    reply = Reply(401) if wrong == "refused" else Reply(body=b'{"teamMembers":[]}', goes_wrong=wrong)  # type: ignore[arg-type]
+    file, text = tmp_path / "a.json", StringIO()
+    with serving(reply) as script:
+        url = "http://127.0.0.1:9" if wrong == "closed" else script.url
+        settings = replace(company.settings, anthropic_key=None, cursor_url=url)
+        assert probe.run(settings, file, Console(file=text, width=200)) == 1
+    assert "✗ No question is answered" in text.getvalue()
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_a_character_is_written_as_it_came(company: Company, tmp_path: Path) -> None:
+    """A surrogate without its other half, which no file can hold, does not cost the answers."""
+    with serving(Reply(body=rb'{"teamMembers":[{"id":"user_1","role":"a\ud83d"}]}')) as script:
+        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        _, _, document = probed(settings, tmp_path / "a.json")
+    assert facts(document, "cursor")["members"]["roles"] == {"a\ud83d": 1}
 
 
 def test_nothing_is_overwritten(company: Company, tmp_path: Path) -> None:

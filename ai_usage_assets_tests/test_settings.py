@@ -43,6 +43,12 @@ def test_the_clock_can_be_held() -> None:
         ("ANTHROPIC_BASE_URL", "http://api.anthropic.com", "loopback"),
         ("CURSOR_BASE_URL", "https://user:secret@api.cursor.com", "credentials"),
         ("SHEETS_BASE_URL", "sheets", "address"),
+        ("CURSOR_BASE_URL", "https://h:port", "address"),
+        ("CURSOR_BASE_URL", "https://h/\nx", "address"),
+        ("CURSOR_BASE_URL", "http://127.999.1.1", "loopback"),
+        ("CURSOR_BASE_URL", "https://" + "a" * 64 + ".com", "address"),
+        ("CURSOR_BASE_URL", "https://" + "a" * 300, "address"),
+        ("AI_USAGE_DUCKDB_PATH", "a\0b", "NUL"),
         ("AI_USAGE_PACING", "off", "loopback"),
         ("AI_USAGE_ACCEPT_LOSS", "perhaps", "on or off"),
     ],
@@ -63,6 +69,14 @@ def test_all_wrong_values_are_told_at_once_without_a_key() -> None:
     lines = str(caught.value).splitlines()
     assert sorted(line.split()[0] for line in lines) == sorted(wrong)
     assert "0123456789" not in str(caught.value)
+
+
+def test_several_keys_in_one_variable_are_not_quoted() -> None:
+    """A piece of a file of settings, pasted as one value, is told without any of its keys."""
+    pasted = "X=x\ncrsr_" + "ab12" * 16 + "\nsk-ant-admin01-" + "Zz9_" * 20
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment({"AI_USAGE_PACING": pasted})
+    assert not [secret for secret in ("ab12", "Zz9") if secret in str(caught.value)]
 
 
 def test_keys_are_not_in_the_text_of_settings() -> None:

@@ -135,8 +135,10 @@ class Asking:
     def _remember(self, value: Any) -> None:
         if isinstance(value, dict):
             for name, inner in value.items():
-                if isinstance(inner, str) and len(inner) > 2 and _PERSONAL_FIELD.search(name):
-                    self.personal.add(inner)
+                # A short number might be any.
+                shortest = {str: 3, int: 5}.get(type(inner))
+                if shortest and len(str(inner)) >= shortest and _PERSONAL_FIELD.search(name):
+                    self.personal.add(str(inner))
                 self._remember(inner)
         elif isinstance(value, list):
             for inner in value:

@@ -301,10 +301,16 @@ class DuckDBWarehouse:
         try:
             if not self._look_only:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise WarehouseError(
+                f"{self.path.parent} is a file, not a folder; name another in AI_USAGE_DUCKDB_PATH."
+            ) from None
         except OSError as error:
             raise WarehouseError(
                 f"{self.path.parent} cannot be made ({error.strerror}); set AI_USAGE_DUCKDB_PATH."
             ) from None
+        if self.path.is_dir():
+            raise WarehouseError(f"{self.path} is a folder; name a file in AI_USAGE_DUCKDB_PATH.")
         started, is_told = time.monotonic(), False
         while True:
             try:

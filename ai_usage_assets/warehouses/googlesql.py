@@ -8,6 +8,7 @@ difference that was measured, and each has a test.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.metadata import version
@@ -95,6 +96,9 @@ def _refuse(node: exp.Expr) -> None:
         raise UnsupportedSQL(f"{node.sql('bigquery')}: the engines number weeks differently; use ISOWEEK")
 
 
+_PLAIN_PATH = re.compile(r"'\$(?:\.[A-Za-z_][A-Za-z0-9_]*)+'")
+
+
 def _read_json_once(select: exp.Select) -> None:
     """DuckDB parses a record again for each JSON_VALUE; for a list of paths it does it once, and shares the list."""
     # What is grouped by must stay word for word what is selected.
@@ -103,7 +107,8 @@ def _read_json_once(select: exp.Select) -> None:
     by_record: dict[str, list[exp.JSONExtractScalar]] = {}
     for expression in select.expressions:
         for node in expression.find_all(exp.JSONExtractScalar):
-            if node.parent_select is select:
+            # Another path, or none, stays as it is written: in a list DuckDB would read it differently.
+            if node.parent_select is select and _PLAIN_PATH.fullmatch(node.expression.sql("duckdb")):
                 by_record.setdefault(node.this.sql(), []).append(node)
     for nodes in by_record.values():
         paths = sorted({node.expression.sql("duckdb") for node in nodes})

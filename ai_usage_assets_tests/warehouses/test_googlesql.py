@@ -77,6 +77,21 @@ def test_a_record_is_parsed_once_for_many_values() -> None:
     assert list(found) == [value(f"JSON_VALUE(r, '{path}') FROM (SELECT {RECORD} AS r)") for path in paths]
 
 
+@pytest.mark.parametrize(
+    ("odd", "is_"),
+    [("@path", "x"), ("'$.\"a.b\"'", "dot"), ("'$.d[0]'", "1"), ("CONCAT('$.', 'a')", "x")],
+)
+def test_a_path_that_is_not_plain_is_read_alone(odd: str, is_: str) -> None:
+    """A parameter, an expression, a subscript or a quoted name is what it is alone, whatever is read beside it."""
+    record = """(SELECT '{"a":"x","b":2,"c":3,"a.b":"dot","d":[1]}' AS r)"""
+    sql = to_duckdb(
+        f"SELECT JSON_VALUE(r, {odd}), JSON_VALUE(r, '$.a'), JSON_VALUE(r, '$.b'), JSON_VALUE(r, '$.c') FROM {record}"
+    )
+    assert sql.count("LIST_EXTRACT") == 3
+    found = duckdb.connect().execute(sql, {"path": "$.a"} if odd == "@path" else None).fetchall()
+    assert found == [(is_, "x", "2", "3")]
+
+
 def test_what_is_grouped_by_is_what_is_selected() -> None:
     """A grouped value stays as it was written, in the list and in the grouping."""
     keys = ", ".join(f"JSON_VALUE(r, '$.{name}')" for name in "abcd")
