@@ -279,6 +279,7 @@ def test_tokens_that_cannot_be_counted_refuse_the_day(field: str, text: str) -> 
         '"tokenUsage":{"totalCents":1,"totalCents":100}',
         '"tokenUsage":{"totalCents":1},"tokenUsage":{"totalCents":100}',
         '"cursorTokenFee":1,"cursorTokenFee":100',
+        '"chargedCents":null,"cursorTokenFee":1,"cursorTokenFee":100',
     ],
 )
 def test_an_amount_that_is_there_twice_refuses_the_day(fields: str) -> None:
