@@ -75,13 +75,15 @@ class Pages:
         return Response(200, json.dumps(told).encode())
 
     def anthropic(self, request: Request) -> Response:
-        """The five queries; those with one row a day have one."""
+        """The six queries; those with one row a day have one."""
         number = int(request.one("page") or 1)
         if len(request.many("group_by")) == 5:
             rows, more = self._page(ROWS, number)
         else:
             total = {"amount": "30.000012", "list_amount": "72.0", "currency": "USD"}
-            rows, more = [{"starting_at": "2026-11-10T00:00:00Z", "group": {}, "cost": total}], False
+            counts = {"total_tokens": sum(range(len(ROWS))), "output_tokens": 0, "uncached_input_tokens": 0,
+                      "cache_read_input_tokens": 0}  # fmt: skip
+            rows, more = [{"starting_at": "2026-11-10T00:00:00Z", "group": {}, "cost": total, "usage": counts}], False
         told = {"data": rows, "has_more": more, "next_page": str(number + 1) if more else None,
                 "data_refreshed_at": "2026-11-12T00:00:00Z"}  # fmt: skip
         return Response(200, json.dumps(told).encode())

@@ -28,7 +28,7 @@ __all__ = ["CHECKS", "Check", "Finding", "Subject", "asset_checks"]
 CHECKS: tuple[Check, ...] = (*money.CHECKS, *attention.CHECKS)
 
 # A message is read by a person; the metadata has the rest.
-_FINDINGS_NAMED = 3
+_FINDINGS_NAMED = 5
 _FINDINGS_LISTED = 100
 
 

@@ -356,8 +356,10 @@ def _page_usd(body: bytes, bounds: dict[str, int]) -> Decimal:
             if count is not None and not count.is_finite():
                 raise NotCredible("a count of tokens is not a number")
     together = dollars_of_all(event.chargedCents for event in events)
-    # Whether every field is there once takes longer than all the rest, and where every charge is, nothing else is read.
-    if together is None or body.count(b'"chargedCents"') != len(events) or b"\\" in body:
+    # Whether every field is there once takes longer than all the rest; where each is written as often as there are
+    # events, and the charge is all that is read, it is.
+    written = {body.count(name) for name in (b'"timestamp"', b'"chargedCents"')}
+    if together is None or written != {len(events)} or b"\\" in body:
         refuse_doubles(body)
     return sum(map(_amount_usd, events), Decimal(0)) if together is None else together
 
