@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
+from ai_usage_assets import screens
 from ai_usage_assets.checks import CHECKS
+from ai_usage_assets.resources import _outcome
 from ai_usage_assets_tests.conftest import NOW, Company, make_company
 
 FIRST, LAST = "2026-11-08", "2026-11-11"
@@ -378,3 +382,26 @@ def test_a_sheet_that_cannot_be_read_stops_nothing(holding: Company) -> None:
     assert result.success, result.failures()
     assert "503" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
     assert holding.content()["fct_cost_daily"] == before
+
+
+def test_a_run_that_was_ended_between_two_steps_is_no_success(company: Company) -> None:
+    """Where no step has failed, every step must have come to its end before a run counts as one that went well."""
+    assert company.run("2026-11-10", lane="cursor_members").success
+    (job,) = company._jobs.values()
+    (run,) = company.instance.get_runs()
+    assert _outcome(company.instance, run) == "success"
+    begun = company.instance.create_run_for_job(job, tags=run.tags)
+    assert _outcome(company.instance, begun) == "interrupted"
+
+
+def test_one_cause_is_told_once_and_fits_a_narrow_terminal(company: Company) -> None:
+    """A refused key is one paragraph of the status, not one a table, and no table is wider than the screen."""
+    company.simulator.switches.cursor.unauthorized = True
+    assert not company.run("2026-11-10", lane="cursor").success
+    shown = io.StringIO()
+    screens.status(company.warehouse, Console(file=shown, width=80), days_back=40)
+    assert " ".join(shown.getvalue().split()).count("Invalid Team API Key") == 1
+    assert "and 4 more" in shown.getvalue()
+    tables = [line for line in shown.getvalue().splitlines() if line.startswith("│")]
+    assert any(line.startswith("│ cursor_usage_events ") for line in tables)
+    assert all(len(line) <= 80 for line in tables)

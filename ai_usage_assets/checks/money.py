@@ -490,8 +490,6 @@ def _built_checks() -> Iterable[Check]:
             )
 
 
-_MONEY = ("amount_usd",)
-
 CHECKS: tuple[Check, ...] = (
     Check(
         anthropic.RAW_COST.name,
