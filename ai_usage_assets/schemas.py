@@ -50,11 +50,8 @@ class Table:
     partition_by: str | None = None
     cluster_by: tuple[str, ...] = ()
     query: str | None = None
-
-    @cached_property
-    def reads(self) -> tuple[str, ...]:
-        """The tables its query reads: the lineage, never listed a second time."""
-        return googlesql.tables_read(googlesql.parse(self.query)) if self.query else ()
+    # The tables its query reads: the lineage, never listed a second time.
+    reads: tuple[str, ...] = ()
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:
@@ -106,16 +103,21 @@ class SchemaError(ValueError):
 
 def read_sql(root: Path) -> list[Table]:
     """Every table and view under `sql/`, unordered. Raises SchemaError or UnsupportedSQL naming the file."""
-    return [_read_file(path) for path in sorted(root.glob("*/*.sql"))]
+    return [read_file(path) for path in sorted(root.glob("*/*.sql"))]
 
 
-def _read_file(path: Path) -> Table:
+def read_file(path: Path) -> Table:
+    """The table or view that one file makes. Raises as `read_sql` does."""
+    text = path.read_text()
     try:
-        tree = googlesql.parse(path.read_text())
+        tree = googlesql.parse(text)
     except googlesql.UnsupportedSQL as error:
         raise SchemaError(f"{path.name}: {error}") from None
     if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema) or tree.expression is None:
         raise SchemaError(f"{path.name}: must be CREATE TABLE or VIEW with its columns named, AS SELECT ...")
+    _, separator, query = text.partition("\nAS\n")
+    if not separator:
+        raise SchemaError(f"{path.name}: AS stands on a line of its own between the columns and the query")
     target = tree.this.this
     if target.name != path.stem or target.db != googlesql.WRITTEN_DATASET:
         raise SchemaError(f"{path.name}: must create {googlesql.WRITTEN_DATASET}.{path.stem}, not {target.sql()}")
@@ -138,7 +140,8 @@ def _read_file(path: Path) -> Table:
         is_view=tree.kind == "VIEW",
         partition_by=partition[0].this.name if partition else None,
         cluster_by=tuple(c.name for p in cluster for c in p.expressions),
-        query=tree.expression.sql("bigquery", pretty=True),
+        query=query.strip().removesuffix(";").rstrip(),
+        reads=googlesql.tables_read(tree.expression),
     )
 
 

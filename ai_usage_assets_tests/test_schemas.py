@@ -46,6 +46,7 @@ def test_a_file_tells_its_table(tmp_path: Path) -> None:
         ("SELECT usage_date, usd", "SELECT usd, usage_date", "declares columns"),
         ("FROM ai_usage.fct_y", "FROM (ai_usage.fct_y", "not GoogleSQL"),
         ('OPTIONS (description = "X.")\n', "", "the table itself"),
+        ("\nAS\nSELECT", " AS\nSELECT", "AS stands on a line of its own"),
     ],
 )
 def test_a_file_that_does_not_describe_itself_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:

@@ -87,19 +87,24 @@ def dollars(cents: Decimal) -> Decimal:
 
 # Small enough to be credible, and with no decimals that `number` would round.
 _PLAIN_LINES = re.compile(rb"(?:-?[0-9]{1,9}(?:\.[0-9]{1,18})?\n)+")
+# Nothing to round: seven decimals of a cent are nine of a dollar.
+_SHORT_LINES = re.compile(rb"(?:-?[0-9]{1,9}(?:\.[0-9]{1,7})?\n)+")
 _SEVEN_DECIMALS = Decimal("1e-7")
 
 
 def dollars_of_all(cents: Iterable[msgspec.Raw]) -> Decimal | None:
-    """`dollars(number(...))` of each, summed, in a third of the time.
+    """`dollars(number(...))` of each, summed, in a quarter of the time.
 
     None where one of them is not an ordinary JSON number: then they must be looked at one by one.
     """
     lines = [b"%b\n" % amount for amount in cents]
     if not _PLAIN_LINES.fullmatch(joined := b"".join(lines)) or len(texts := joined.decode().split()) != len(lines):
         return None
-    round_once = _EXACT.quantize
-    return sum((round_once(Decimal(text), _SEVEN_DECIMALS) for text in texts), Decimal(0)).scaleb(-2)
+    amounts: Iterable[Decimal] = map(Decimal, texts)
+    if not _SHORT_LINES.fullmatch(joined):
+        round_once = _EXACT.quantize
+        amounts = (round_once(amount, _SEVEN_DECIMALS) for amount in amounts)
+    return sum(amounts, Decimal(0)).scaleb(-2)
 
 
 def dollars_of_parts(total_cents: Decimal, kept: Decimal, fee_cents: Decimal) -> Decimal:

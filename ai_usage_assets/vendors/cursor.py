@@ -117,6 +117,25 @@ class _Charges(msgspec.Struct):
     usageEvents: list[_Charge]  # noqa: N815
 
 
+class _PlainTokens(msgspec.Struct, gc=False):
+    inputTokens: int | None = None  # noqa: N815
+    outputTokens: int | None = None  # noqa: N815
+    cacheWriteTokens: int | None = None  # noqa: N815
+    cacheReadTokens: int | None = None  # noqa: N815
+
+
+class _PlainCharge(msgspec.Struct, gc=False):
+    """A charge as nearly all are written, which is read in half the time."""
+
+    timestamp: str
+    chargedCents: msgspec.Raw  # noqa: N815
+    tokenUsage: _PlainTokens | None = None  # noqa: N815
+
+
+class _PlainCharges(msgspec.Struct):
+    usageEvents: list[_PlainCharge]  # noqa: N815
+
+
 class _Event(msgspec.Struct):
     timestamp: int | str
     userEmail: str | None = None  # noqa: N815
@@ -342,6 +361,10 @@ def _event_pages(client: Cursor, bounds: dict[str, int]) -> Iterator[tuple[_Even
 
 def _page_usd(body: bytes, bounds: dict[str, int]) -> Decimal:
     """What the events add to usage valued at Cursor's rates; `sql/` must come to the same, in its own way."""
+    plain = _plain_page_usd(body, bounds)
+    if plain is not None:
+        return plain
+    refuse_doubles(body)
     events = msgspec.json.decode(body, type=_Charges).usageEvents
     for event in events:
         stamp = str(event.timestamp)
@@ -355,13 +378,28 @@ def _page_usd(body: bytes, bounds: dict[str, int]) -> Decimal:
         for count in (tokens.inputTokens, tokens.outputTokens, tokens.cacheWriteTokens, tokens.cacheReadTokens):
             if count is not None and not count.is_finite():
                 raise NotCredible("a count of tokens is not a number")
-    together = dollars_of_all(event.chargedCents for event in events)
+    return sum(map(_amount_usd, events), Decimal(0))
+
+
+def _plain_page_usd(body: bytes, bounds: dict[str, int]) -> Decimal | None:
+    """The same in a fifth of the time; None where anything on the page is out of the ordinary."""
+    try:
+        events = msgspec.json.decode(body, type=_PlainCharges).usageEvents
+    except msgspec.ValidationError:
+        return None
     # Whether every field is there once takes longer than all the rest; where each is written as often as there are
     # events, and the charge is all that is read, it is.
-    written = {body.count(name) for name in (b'"timestamp"', b'"chargedCents"')}
-    if together is None or written != {len(events)} or b"\\" in body:
-        refuse_doubles(body)
-    return sum(map(_amount_usd, events), Decimal(0)) if together is None else together
+    if {body.count(name) for name in (b'"timestamp"', b'"chargedCents"')} != {len(events)} or b"\\" in body:
+        return None
+    # Texts of one length are in the order of their numbers.
+    stamps = [event.timestamp for event in events]
+    first, last = str(bounds["startDate"]), str(bounds["endDate"])
+    digits = "".join(stamps)
+    if {*map(len, (first, last, *stamps))} != {len(first)} or not (digits.isascii() and digits.isdigit()):
+        return None
+    if not first <= min(stamps) <= max(stamps) <= last:
+        return None
+    return dollars_of_all(event.chargedCents for event in events)
 
 
 def _amount_usd(event: _Charge) -> Decimal:

@@ -12,14 +12,12 @@ from pathlib import Path
 from ai_usage_assets import catalogue
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.landing import Moment, land
-from ai_usage_assets.schemas import OPS_TABLES, Table, read_sql
+from ai_usage_assets.schemas import OPS_TABLES, read_file
 from ai_usage_assets.vendors import cursor
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.bench.events_server import FIRST_DAY
 
-
-def _typed() -> list[Table]:
-    return [table for table in read_sql(catalogue.SQL_ROOT) if table.name == "stg_cursor_usage_events"]
+_TYPED = catalogue.SQL_ROOT / "staging" / "stg_cursor_usage_events.sql"
 
 
 def main() -> None:
@@ -28,7 +26,7 @@ def main() -> None:
     pull = next(pull for pull in cursor.PULLS if pull.name == "cursor_usage_events")
     warehouse = DuckDBWarehouse(folder / "ours.duckdb")
     # Of the warehouse only what is measured, as with the floor.
-    warehouse.prepare([*OPS_TABLES, *pull.tables, *_typed()])
+    warehouse.prepare([*OPS_TABLES, *pull.tables, read_file(_TYPED)])
     client = cursor.Cursor(lambda: "crsr_benchmark", url, pacing=False)
     first = FIRST_DAY.date()
     for number in range(days):
