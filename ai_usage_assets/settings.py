@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from ipaddress import ip_address
@@ -20,12 +20,17 @@ from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.redaction import redact
 
 T = TypeVar("T")
+C = TypeVar("C", bound=str)
+N = TypeVar("N", int, None)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 ANTHROPIC_URL = "https://api.anthropic.com"
 # No vendor sold what is counted here before, and no clock should be trusted beyond.
 _FIRST_YEAR, _LAST_YEAR = 2023, 2100
+
+# A day is asked for again this long; what was landed of it must still be there then.
+MOST_DAYS_RESTATED = 60
 
 # Vendor -> the variable its key is in.
 KEY_VARIABLES = {"anthropic": "ANTHROPIC_ADMIN_KEY", "cursor": "CURSOR_ADMIN_KEY"}
@@ -42,6 +47,17 @@ class SettingsError(OperatorError):
     def __init__(self, message: str) -> None:
         # A key may have been pasted into the wrong variable.
         super().__init__(redact(message))
+
+
+@dataclass(frozen=True)
+class CloudRun:
+    """Which execution, which of its tasks and which image this process is; elsewhere, the only task of none."""
+
+    execution: str | None = None
+    task_index: int = 0
+    task_count: int = 1
+    task_attempt: int = 0
+    image: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,13 @@ class Settings:
     pacing: bool = True
     accept_loss: bool = False
     dagster_home: Path | None = None
+    logs: Literal["console", "json"] = "console"
+    # Servers on this machine that stand in for Google's.
+    bigquery_url: str | None = None
+    secrets_url: str | None = None
+    # Days after which BigQuery forgets raw partitions; None for never.
+    raw_expiry_days: int | None = None
+    cloud_run: CloudRun = field(default_factory=CloudRun)
 
     def now(self) -> datetime:
         """The instant this run believes in (aware, UTC): AI_USAGE_NOW, else the clock."""
@@ -73,7 +96,7 @@ class Settings:
         """The settings of this process. Raises SettingsError naming every variable that is wrong."""
         read = _Reader(os.environ if environment is None else environment)
         settings = cls(
-            warehouse=read.warehouse("AI_USAGE_WAREHOUSE"),
+            warehouse=read.choice("AI_USAGE_WAREHOUSE", ("duckdb", "bigquery"), "duckdb"),
             duckdb_path=read.path("AI_USAGE_DUCKDB_PATH") or cls.duckdb_path,
             project=read.optional("GOOGLE_CLOUD_PROJECT"),
             dataset=read.identifier("AI_USAGE_DATASET", "ai_usage"),
@@ -88,7 +111,25 @@ class Settings:
             pacing=read.switch("AI_USAGE_PACING", default=True),
             accept_loss=read.switch("AI_USAGE_ACCEPT_LOSS", default=False),
             dagster_home=read.path("DAGSTER_HOME"),
+            # Cloud Logging reads what a job prints; a person elsewhere does.
+            logs=read.choice(
+                "AI_USAGE_LOGS", ("console", "json"), "json" if read.optional("CLOUD_RUN_JOB") else "console"
+            ),
+            bigquery_url=read.stand_in("BIGQUERY_EMULATOR_HOST"),
+            secrets_url=read.stand_in("SECRET_MANAGER_EMULATOR_HOST"),
+            raw_expiry_days=read.count("AI_USAGE_RAW_EXPIRY_DAYS", None, at_least=MOST_DAYS_RESTATED),
+            cloud_run=CloudRun(
+                execution=read.optional("CLOUD_RUN_EXECUTION"),
+                task_index=read.count("CLOUD_RUN_TASK_INDEX", 0),
+                task_count=read.count("CLOUD_RUN_TASK_COUNT", 1, at_least=1),
+                task_attempt=read.count("CLOUD_RUN_TASK_ATTEMPT", 0),
+                image=read.optional("AI_USAGE_IMAGE"),
+            ),
         )
+        if settings.warehouse == "bigquery" and not settings.project:
+            read.problems.append(
+                "GOOGLE_CLOUD_PROJECT is not set; AI_USAGE_WAREHOUSE=bigquery needs the project to write to."
+            )
         urls = (settings.anthropic_url, settings.cursor_url, settings.sheets_url)
         if not settings.pacing and not all(map(is_loopback, urls)):
             read.problems.append("AI_USAGE_PACING=off is only for simulated vendors on loopback addresses.")
@@ -123,16 +164,30 @@ class _Reader:
     def text(self, name: str, default: str) -> str:
         return self.optional(name) or default
 
-    def warehouse(self, name: str) -> Literal["duckdb", "bigquery"]:
-        value = self.text(name, "duckdb").lower()
-        if value == "bigquery":
-            self.problems.append(
-                f"{name}=bigquery: this version writes to the embedded DuckDB warehouse only; "
-                "unset the variable or set it to duckdb."
-            )
-        elif value != "duckdb":
-            self.problems.append(f"{name} is {value!r}; it takes duckdb or bigquery.")
-        return "duckdb"
+    def choice(self, name: str, choices: Sequence[C], default: C) -> C:
+        value = self.text(name, default).lower()
+        for choice in choices:
+            if value == choice:
+                return choice
+        return self._wrong(f"{name} is {value!r}; it takes {' or '.join(choices)}.", default)
+
+    def count(self, name: str, default: N, *, at_least: int = 0) -> int | N:
+        value = self.optional(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < at_least:
+            return self._wrong(f"{name} is {value!r}; it takes a whole number, {at_least} or more.", default)
+        return int(value)
+
+    def stand_in(self, name: str) -> str | None:
+        """An address of a server on this machine, to which no credentials are sent."""
+        value = self.optional(name)
+        if value is None:
+            return None
+        url = self.url(name, "http://127.0.0.1:9050") if "://" in value else f"http://{value}"
+        if not is_loopback(url):
+            return self._wrong(f"{name} is {value!r}; only a server on this machine may stand in for Google's.", None)
+        return url
 
     def path(self, name: str) -> Path | None:
         value = self.optional(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets.secrets import resolve
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import CloudRun, Settings, SettingsError
 
 
 def test_nothing_set_gives_the_documented_defaults() -> None:
@@ -25,6 +25,26 @@ def test_an_empty_variable_counts_as_unset() -> None:
     assert Settings.from_environment({"ANTHROPIC_ADMIN_KEY": " ", "AI_USAGE_NOW": ""}) == Settings.from_environment({})
 
 
+def test_a_cloud_run_job_is_known_by_its_variables() -> None:
+    """Inside a job logs are JSON, and which task of which execution this is can be told; elsewhere it is the only."""
+    inside = Settings.from_environment(
+        {
+            "CLOUD_RUN_JOB": "daily",
+            "CLOUD_RUN_EXECUTION": "daily-x",
+            "CLOUD_RUN_TASK_INDEX": "2",
+            "CLOUD_RUN_TASK_COUNT": "5",
+        }
+    )
+    assert (inside.logs, inside.cloud_run) == ("json", CloudRun("daily-x", 2, 5))
+    assert (Settings.from_environment({}).logs, Settings.from_environment({}).cloud_run) == ("console", CloudRun())
+
+
+def test_what_stands_in_for_google_may_be_named_without_a_scheme() -> None:
+    """Google's own tools write host and port, its client an address; both are taken."""
+    for value in ("127.0.0.1:9050", "http://127.0.0.1:9050"):
+        assert Settings.from_environment({"BIGQUERY_EMULATOR_HOST": value}).bigquery_url == "http://127.0.0.1:9050"
+
+
 def test_the_clock_can_be_held() -> None:
     """AI_USAGE_NOW makes a run believe in that instant, in UTC."""
     settings = Settings.from_environment({"AI_USAGE_NOW": "2026-11-20T08:00:00+02:00"})
@@ -35,7 +55,12 @@ def test_the_clock_can_be_held() -> None:
     ("name", "value", "says"),
     [
         ("AI_USAGE_WAREHOUSE", "postgres", "duckdb or bigquery"),
-        ("AI_USAGE_WAREHOUSE", "bigquery", "DuckDB"),
+        ("AI_USAGE_WAREHOUSE", "bigquery", "GOOGLE_CLOUD_PROJECT is not set"),
+        ("AI_USAGE_LOGS", "xml", "console or json"),
+        ("BIGQUERY_EMULATOR_HOST", "https://bigquery.example.com", "on this machine"),
+        ("SECRET_MANAGER_EMULATOR_HOST", "10.0.0.1:80", "on this machine"),
+        ("AI_USAGE_RAW_EXPIRY_DAYS", "7", "60 or more"),
+        ("CLOUD_RUN_TASK_COUNT", "none", "a whole number"),
         ("AI_USAGE_DATASET", 'x"; DROP', "letters, digits"),
         ("AI_USAGE_START_DATE", "01/02/2026", "2026-01-31"),
         ("AI_USAGE_NOW", "yesterday", "2026-01-31T06:00:00Z"),

@@ -87,6 +87,8 @@ def open_warehouse(settings: Settings, *, look_only: bool = False) -> Warehouse:
 
     `look_only` can read, makes nothing, and does not wait long for whoever has it.
     """
+    if settings.warehouse == "bigquery":
+        raise WarehouseError("AI_USAGE_WAREHOUSE=bigquery is not there yet; unset the variable or set it to duckdb.")
     from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
     if look_only:
