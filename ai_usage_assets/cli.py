@@ -89,6 +89,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(command=_doctor)
 
+    sql = commands.add_parser("sql", help="the statements under sql/")
+    check = sql.add_subparsers(required=True, metavar="command").add_parser("check", help="whether they can be run")
+    check.add_argument(
+        "--real",
+        action="store_true",
+        help="ask the configured BigQuery project, by dry runs that change and cost nothing",
+    )
+    check.set_defaults(command=_sql_check)
+
     simulator = commands.add_parser("simulator", help="serve simulated Anthropic, Cursor and Sheets APIs on loopback")
     simulator.add_argument("--seed", type=int, default=7, help="which company (default 7)")
     simulator.add_argument("--ports", type=int, nargs=3, default=(8701, 8702, 8703), metavar="PORT")
@@ -105,7 +114,7 @@ def _run(parsed: argparse.Namespace) -> int:
     command = launch.job(settings, chosen, parsed.job, accept_loss=parsed.accept_loss)
     terminal = Console(stderr=True, soft_wrap=True, highlight=False)
     count = f"{len(chosen)} day{'s' * (len(chosen) != 1)}"
-    terminal.print(f"{parsed.job}: {chosen} (UTC), {count}, into {settings.duckdb_path.absolute()}")
+    terminal.print(f"{parsed.job}: {chosen} (UTC), {count}, into {settings.place}")
     terminal.print(f"[dim]$ {escape(str(command))}[/]")
     if parsed.job == "daily" and not (settings.anthropic_key or settings.cursor_key):
         terminal.print(
@@ -168,9 +177,9 @@ def _status(parsed: argparse.Namespace) -> int:
     settings = Settings.from_environment()
     if not 1 <= parsed.days <= days.MOST_DAYS:
         raise SettingsError(f"--days is {parsed.days}; it takes 1 to {days.MOST_DAYS}.")
-    if not settings.duckdb_path.exists():
+    if settings.warehouse == "duckdb" and not settings.duckdb_path.exists():
         raise SettingsError(
-            f"There is no warehouse at {settings.duckdb_path.absolute()} yet: `ai-usage run` makes it. For that of the "
+            f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it. For that of the "
             "demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb."
         )
     screens.status(open_warehouse(settings), _answers(), days_back=parsed.days)
@@ -194,6 +203,15 @@ def _doctor(parsed: argparse.Namespace) -> int:
         file = Path(parsed.probe) if parsed.probe else None
         return probe.run(settings, file, _answers(), rate_limit=parsed.probe_rate_limit)
     return doctor.run(settings, _answers())
+
+
+def _sql_check(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import sql_check
+
+    settings = Settings.from_environment()
+    if parsed.real and settings.warehouse != "bigquery":
+        raise SettingsError("--real asks BigQuery: set AI_USAGE_WAREHOUSE=bigquery and GOOGLE_CLOUD_PROJECT.")
+    return sql_check.real(settings, _answers()) if parsed.real else sql_check.offline(_answers())
 
 
 def _simulator(parsed: argparse.Namespace) -> int:

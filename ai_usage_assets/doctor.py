@@ -307,6 +307,28 @@ def _sheet(settings: Settings) -> Iterator[Finding]:
 
 
 def _warehouse(settings: Settings) -> Iterator[Finding]:
+    if settings.warehouse == "bigquery":
+        yield from _bigquery(settings)
+    else:
+        yield from _duckdb(settings)
+
+
+def _bigquery(settings: Settings) -> Iterator[Finding]:
+    from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
+
+    room = "Warehouse"
+    yield from _held(settings, room, "dataset", settings.place)
+    try:
+        # Checked for its rights and its meaning, and not done.
+        BigQueryWarehouse.of(settings).estimate("DELETE FROM ai_usage.ops_runs WHERE run_id = @run_id", {"run_id": ""})
+    except WarehouseError as error:
+        if "Not found" not in str(error):
+            yield Finding(room, "rights", "fails", *_sentences(str(error)))
+    else:
+        yield Finding(room, "rights", "works", "this account may start jobs and change rows")
+
+
+def _duckdb(settings: Settings) -> Iterator[Finding]:
     room, path = "Warehouse", settings.duckdb_path.absolute()
     yield _folder(room, "folder", path.parent, "AI_USAGE_DUCKDB_PATH")
     try:
@@ -331,19 +353,20 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         yield Finding(room, "file", "fails", f"{path.name} cannot be written: {error.strerror}", _CHANGE_PATH)
         return
-    yield from _held(settings, room, f"{path.name}, {size / 1024**2:,.0f} MiB")
+    yield from _held(settings, room, "file", f"{path.name}, {size / 1024**2:,.0f} MiB")
 
 
 _CHANGE_PATH = "Give this account the right to write there, or set AI_USAGE_DUCKDB_PATH."
 
 
-def _held(settings: Settings, room: str, file: str) -> Iterator[Finding]:
+def _held(settings: Settings, room: str, what: str, shown: str) -> Iterator[Finding]:
     from ai_usage_assets import catalogue
 
     warehouse = open_warehouse(settings, look_only=True)
     try:
         misfits = warehouse.misfits(catalogue.tables())
-        yield Finding(room, "file", "works", f"{file}: opens, and can be written")
+        told = "opens, and can be written" if what == "file" else "can be asked"
+        yield Finding(room, what, "works", f"{shown}: {told}")
         if misfits is None:
             yield Finding(room, "tables", "absent", f"none in {settings.dataset} yet: the first run makes them")
             return
@@ -366,10 +389,10 @@ def _held(settings: Settings, room: str, file: str) -> Iterator[Finding]:
             step = "" if outcome == "works" else "`ai-usage status` says why, if it is over."
             yield Finding(room, "last run", outcome, f"{run['outcome']}, {run['started_at']:%Y-%m-%d %H:%M} UTC", step)
     except WarehouseBusy:
-        told = f"{file}: in use by another process, a run or a tool that has it open"
-        yield Finding(room, "file", "fails", told, "Wait for it, or close it; a run would wait a minute and give up.")
+        told = f"{shown}: in use by another process, a run or a tool that has it open"
+        yield Finding(room, what, "fails", told, "Wait for it, or close it; a run would wait a minute and give up.")
     except WarehouseError as error:
-        yield Finding(room, "file", "fails", *_sentences(str(error)))
+        yield Finding(room, what, "fails", *_sentences(str(error)))
     finally:
         warehouse.release()
 

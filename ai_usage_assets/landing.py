@@ -55,12 +55,13 @@ def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | Refused
     """
     waiting = deque(results)
     held = _held(warehouse, pull, [result.day for result in waiting])
+    astray = _astray(warehouse, pull, held)
     raw_days: list[RawDay] = []
     landed: list[Landed] = []
     restated: list[Row] = []
     while waiting:
         # Taken out, because a day's records and its column are a hundred megabytes each.
-        outcome, raw_day = _outcome(warehouse, pull, waiting.popleft(), held, moment)
+        outcome, raw_day = _outcome(warehouse, pull, waiting.popleft(), held, astray, moment)
         landed.append(outcome)
         if raw_day is None:
             continue
@@ -77,15 +78,17 @@ def _outcome(
     pull: Pull,
     result: PulledDay | RefusedDay,
     held: dict[tuple[str, date], Row],
+    astray: set[tuple[str, date]],
     moment: Moment,
 ) -> tuple[Landed, RawDay | None]:
     """How a day ends, and what replaces it if it is replaced."""
-    before = held.get((result.table.name, result.day))
+    key = (result.table.name, result.day)
+    before = held.get(key)
     if isinstance(result, RefusedDay):
         return _kept(pull, result, before, moment, result.reason), None
     records, payload = _in_order(result.records)
     digest = _digest(payload)
-    if before and before["content_digest"] == digest:
+    if before and before["content_digest"] == digest and key not in astray:
         return Landed(_complete(pull, result, before, moment, digest, changed=False), False), None
     if reason := _reason_to_keep(pull, result, before, moment):
         return _kept(pull, result, before, moment, reason), None
@@ -154,6 +157,30 @@ def _held(warehouse: Warehouse, pull: Pull, days: Sequence[date]) -> dict[tuple[
         {"start_day": min(days), "end_day": max(days)},
     )
     return {(row["asset"], row["usage_date"]): row for row in rows}
+
+
+def _astray(warehouse: Warehouse, pull: Pull, held: dict[tuple[str, date], Row]) -> set[tuple[str, date]]:
+    """Days of which the table does not hold what the log says was landed, and when.
+
+    Where a day and its log entry are not written together, a run may have ended, or another overtaken it, in between.
+    """
+    astray = set()
+    for table in pull.tables:
+        entries = {day: entry for (name, day), entry in held.items() if name == table.name and entry["landed_at"]}
+        if not entries:
+            continue
+        rows = warehouse.rows(
+            f"SELECT {table.partition_by} AS day, COUNT(*) AS records, MIN(fetched_at) AS first_at, "
+            f"MAX(fetched_at) AS last_at FROM ai_usage.{table.name} "
+            f"WHERE {table.partition_by} BETWEEN @start_day AND @end_day GROUP BY {table.partition_by}",
+            {"start_day": min(entries), "end_day": max(entries)},
+        )
+        found = {row["day"]: (row["records"], row["first_at"], row["last_at"]) for row in rows}
+        for day, entry in entries.items():
+            landed = (entry["records"], entry["landed_at"], entry["landed_at"])
+            if found.get(day, (0, *landed[1:])) != landed:
+                astray.add((table.name, day))
+    return astray
 
 
 def _in_order(records: Sequence[bytes]) -> tuple[list[bytes], pa.Array]:

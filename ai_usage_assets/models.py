@@ -8,7 +8,6 @@ what a reader finds in them.
 from datetime import date
 
 import dagster as dg
-import pyarrow as pa
 
 from ai_usage_assets import catalogue
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, Table
@@ -57,7 +56,7 @@ def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
         settings: Settings = context.resources.settings
         if table.is_view:
             metadata = {
-                "dagster/column_schema": table.ui_schema(_types(warehouse, table)),
+                "dagster/column_schema": table.ui_schema(warehouse.types(table)),
                 **_figures(warehouse, table),
             }
             context.add_asset_metadata(metadata)
@@ -86,24 +85,6 @@ def _figures(warehouse: Warehouse, table: Table) -> dict[str, object]:
     return {
         "dagster/row_count": row["n"],
         **({dollars: f"{row['usd']:,.2f}"} if dollars and row["usd"] is not None else {}),
-    }
-
-
-_ARROW_TYPES = {
-    pa.string(): "STRING",
-    pa.int64(): "INT64",
-    pa.decimal128(38, 9): "NUMERIC",
-    pa.bool_(): "BOOL",
-    pa.date32(): "DATE",
-}
-
-
-def _types(warehouse: Warehouse, table: Table) -> dict[str, str]:
-    """What a view's columns turned out to be."""
-    empty = warehouse.query(f"SELECT * FROM ai_usage.{table.name} LIMIT 0")
-    return {
-        column.name: "TIMESTAMP" if pa.types.is_timestamp(column.type) else _ARROW_TYPES[column.type]
-        for column in empty.schema
     }
 
 

@@ -91,6 +91,13 @@ class Settings:
         """The instant this run believes in (aware, UTC): AI_USAGE_NOW, else the clock."""
         return self.fixed_now or datetime.now(UTC)
 
+    @property
+    def place(self) -> str:
+        """Where the warehouse is, for a person."""
+        if self.warehouse == "bigquery":
+            return f"BigQuery {self.project}.{self.dataset}"
+        return str(self.duckdb_path.absolute())
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """The settings of this process. Raises SettingsError naming every variable that is wrong."""

@@ -109,6 +109,7 @@ WITH held AS (
   JOIN held ON held.usage_date BETWEEN DATE(day.cycle_started_at) AND day.snapshot_date
   GROUP BY day.snapshot_date, day.cycle_started_at
   HAVING COUNTIF(held.usage_date < day.snapshot_date) = DATE_DIFF(day.snapshot_date, DATE(day.cycle_started_at), DAY)
+    AND DATE(day.cycle_started_at) >= DATE_SUB(@start_day, INTERVAL 62 DAY)
 ), chosen AS (
   SELECT snapshot_date, is_day_held
   FROM whole
@@ -116,7 +117,8 @@ WITH held AS (
 ), event AS (
   SELECT usage_date, event_at, user_email, amount_usd, kind_class = 'on_demand' AS is_on_demand
   FROM ai_usage.stg_cursor_usage_events
-  WHERE service_account_id IS NULL
+  -- A billing cycle is a month, and began before the first snapshot that is looked at.
+  WHERE usage_date BETWEEN DATE_SUB(@start_day, INTERVAL 62 DAY) AND @today AND service_account_id IS NULL
 ), spent AS (
   SELECT
     snapshot.snapshot_date,

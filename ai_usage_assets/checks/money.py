@@ -26,13 +26,16 @@ WITH detail AS (
   FROM ai_usage.stg_anthropic_cost WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
 ), part AS (
   SELECT 'the day total' AS control, usage_date, amount_usd FROM ai_usage.stg_anthropic_cost_total
+  WHERE usage_date BETWEEN @start_day AND @end_day
   UNION ALL
   SELECT 'the cost components', usage_date, amount_usd FROM ai_usage.stg_anthropic_cost_components
+  WHERE usage_date BETWEEN @start_day AND @end_day
   UNION ALL
   SELECT 'the actor types', usage_date, amount_usd FROM ai_usage.stg_anthropic_cost_by_actor_type
+  WHERE usage_date BETWEEN @start_day AND @end_day
 ), summed AS (
   SELECT control, usage_date, SUM(amount_usd) AS amount_usd, COUNT(*) AS records
-  FROM part WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY control, usage_date
+  FROM part GROUP BY control, usage_date
 ), expected AS (
   -- Each day that has anything must have all three.
   SELECT day.usage_date, name.control

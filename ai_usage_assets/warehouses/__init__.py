@@ -66,6 +66,9 @@ class Warehouse(Protocol):
     def rebuild(self, table: Table, parameters: Parameters) -> None:
         """Fills a table from its query: only the days @start_day to @end_day if it has days, else all of it."""
 
+    def types(self, table: Table) -> dict[str, str]:
+        """What the columns of a table or view turned out to be, in GoogleSQL."""
+
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         """The rows of a GoogleSQL SELECT."""
 
@@ -88,7 +91,10 @@ def open_warehouse(settings: Settings, *, look_only: bool = False) -> Warehouse:
     `look_only` can read, makes nothing, and does not wait long for whoever has it.
     """
     if settings.warehouse == "bigquery":
-        raise WarehouseError("AI_USAGE_WAREHOUSE=bigquery is not there yet; unset the variable or set it to duckdb.")
+        # Imported late: a laptop with the embedded warehouse should not pay for the client.
+        from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
+
+        return BigQueryWarehouse.of(settings)
     from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
     if look_only:

@@ -34,6 +34,14 @@ _TYPES = {
     "TIMESTAMP": "TIMESTAMPTZ",
 }
 
+_ARROW_TYPES = {
+    pa.string(): "STRING",
+    pa.int64(): "INT64",
+    pa.decimal128(38, 9): "NUMERIC",
+    pa.bool_(): "BOOL",
+    pa.date32(): "DATE",
+}
+
 # DuckDB has no class of its own for a file whose content cannot be. Whole phrases: a path may hold any word.
 _DAMAGED = re.compile(
     "Corrupt database file|not a valid DuckDB database|Could not read enough bytes|^INTERNAL Error|^Serialization Error"
@@ -210,6 +218,13 @@ class DuckDBWarehouse:
             else:
                 connection.execute(f"DELETE FROM {self._name(table)}")
             connection.execute(f"INSERT INTO {self._name(table)} ({columns}) {query}", _used(query, parameters))
+
+    def types(self, table: Table) -> dict[str, str]:
+        empty = self.query(f"SELECT * FROM {googlesql.WRITTEN_DATASET}.{table.name} LIMIT 0")
+        return {
+            column.name: "TIMESTAMP" if pa.types.is_timestamp(column.type) else _ARROW_TYPES[column.type]
+            for column in empty.schema
+        }
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         translated = googlesql.to_duckdb(sql)

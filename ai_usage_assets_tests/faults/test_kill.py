@@ -267,7 +267,7 @@ def test_readers_beside_a_transaction_see_whole_days(scene: Scene) -> None:
     def look(statement: Statement, connection: Any) -> None:
         if statement.verb in ("land", "rebuild") and statement.text.lstrip().startswith(("DELETE", "INSERT")):
             with connection.cursor() as other:
-                told.append((statement, content(other, "ai_usage.ai_usage.")))
+                told.append((statement, content(other, "warehouse.ai_usage.")))
 
     opened = Seen(path, lambda statement, connection: None, look)
     settings = replace(scene.company.settings, duckdb_path=path, fixed_now=scene.company.simulator.now)

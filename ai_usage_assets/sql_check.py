@@ -1,0 +1,73 @@
+"""`ai-usage sql check`: whether every statement under `sql/` can be run, and what it would read.
+
+Belongs here: going through the statements and telling a person. Does not: what is held (checks of a run), or how an
+engine is asked.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table as Screen
+
+from ai_usage_assets import catalogue, days
+from ai_usage_assets.models import parameters
+from ai_usage_assets.schemas import Table
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.warehouses import WarehouseError
+from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
+from ai_usage_assets.warehouses.googlesql import UnsupportedSQL, to_duckdb
+
+# What BigQuery bills for a query of a table at the least, however small the table is.
+_LEAST_BYTES = 10 * 1024**2
+
+
+def offline(console: Console) -> int:
+    """Whether every file keeps to the project's GoogleSQL, which both engines understand alike."""
+    wrong = []
+    for table in catalogue.models():
+        try:
+            to_duckdb(table.query or "")
+        except UnsupportedSQL as error:
+            wrong.append(f"{table.name}: {error}")
+    for line in wrong:
+        console.print(f"[bold red]✗[/] {line}", highlight=False)
+    count = len(catalogue.models())
+    console.print(f"{count - len(wrong)} of {count} files keep to the subset. `--real` asks BigQuery.", highlight=False)
+    return int(bool(wrong))
+
+
+def real(settings: Settings, console: Console) -> int:
+    """A dry run of each statement as a run of yesterday would send it: 0 when BigQuery takes all of them."""
+    warehouse = BigQueryWarehouse.of(settings)
+    yesterday = days.last_finished(settings.now())
+    chosen = parameters(settings, yesterday, yesterday)
+    screen = Screen(title=f"Dry runs in {warehouse}, for {yesterday}", title_justify="left")
+    screen.add_column("Statement")
+    screen.add_column("Reads", justify="right")
+    screen.add_column("", overflow="fold")
+    total = failed = 0
+    for table in catalogue.models():
+        try:
+            size = warehouse.estimate(_read(table), chosen)
+        except WarehouseError as error:
+            failed += 1
+            screen.add_row(table.name, "", f"[bold red]✗[/] {error}")
+            continue
+        total += size
+        screen.add_row(table.name, f"{size / 1024**2:,.1f} MiB", "")
+    console.print(screen)
+    billed = len(catalogue.models()) * _LEAST_BYTES
+    console.print(
+        f"{len(catalogue.models()) - failed} of {len(catalogue.models())} are taken. They would read "
+        f"{total / 1024**2:,.1f} MiB; 10 MiB a query are billed at the least, {billed / 1024**2:,.0f} MiB in all.",
+        highlight=False,
+    )
+    return int(bool(failed))
+
+
+def _read(table: Table) -> str:
+    """What the statement reads, without what it writes."""
+    if not table.is_view:
+        return table.query or ""
+    by_day = next((name for name in ("usage_date", "snapshot_date") if name in table.column_names), None)
+    return f"SELECT * FROM ai_usage.{table.name}" + (f" WHERE {by_day} = @end_day" if by_day else "")
