@@ -55,6 +55,27 @@ def test_the_same_records_change_nothing(warehouse: DuckDBWarehouse) -> None:
     assert entry(warehouse)["landed_at"] == NOW
 
 
+@pytest.mark.parametrize(
+    "astray",
+    [
+        f"DELETE FROM ai_usage.{TABLE.name}",
+        f"DELETE FROM ai_usage.{TABLE.name} WHERE record_no = 2",
+        f"UPDATE ai_usage.{TABLE.name} SET fetched_at = TIMESTAMPTZ '2026-11-20 05:00:00Z'",
+    ],
+    ids=["gone", "in part", "of another run"],
+)
+def test_a_day_that_is_not_what_its_log_says_is_landed_again(warehouse: DuckDBWarehouse, astray: str) -> None:
+    """Where a run ended between a day and its log, or another overtook it, the next pull mends it."""
+    land(warehouse, EVENTS, [day(event(1), event(2))], moment())
+    before = held(warehouse)
+    warehouse._connect().execute(astray.replace("ai_usage.", ""))
+    (again,) = land(warehouse, EVENTS, [day(event(1), event(2))], moment(1))
+    assert again.changed
+    later = NOW + timedelta(hours=1)
+    assert held(warehouse) == [row | {"fetched_at": later} for row in before]
+    assert entry(warehouse)["landed_at"] == later
+
+
 def test_a_masked_key_takes_its_place_in_the_order(warehouse: DuckDBWarehouse) -> None:
     """Records stand in the order of what is kept of them, so that a key that was masked before changes nothing."""
     secret, plain = (b'{"timestamp":"1794300000000","model":"%b"}' % name for name in (b"crsr_" + b"0a" * 32, b"a"))

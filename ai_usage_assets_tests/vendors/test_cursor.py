@@ -138,11 +138,19 @@ def test_charged_cents_are_the_ledger(event: dict[str, object], cents: str) -> N
         _events({"chargedCents": "much"}),
         _events({"chargedCents": 1e15}),
         _events({"timestamp": "1795210812331"}),
+        # All that is needed to be read as an ordinary page, but for its day.
+        *(
+            _events({"timestamp": stamp, "chargedCents": 1})
+            for stamp in ("1795210812331", "1784300000000", "17943000000a0")
+        ),
         _events({"timestamp": "noon"}),
         _events({"chargedCents": 1}, count=2),
         _events(count=7),
     ],
-    ids=["no amount", "absurd amount", "another day", "no time", "fewer than counted", "none though counted"],
+    ids=[
+        *("no amount", "absurd amount", "another day", "a later day", "an earlier day", "a letter in it", "no time"),
+        *("fewer than counted", "none though counted"),
+    ],
 )
 def test_a_day_that_is_not_credible_is_refused(say: Reply) -> None:
     """Events that cannot be meant, or are not all there, refuse the day; they are never taken for less spend."""
