@@ -44,9 +44,8 @@ def server(shared: FakeBigQuery) -> FakeBigQuery:
 @pytest.fixture
 def client(server: FakeBigQuery) -> Iterator[bigquery.Client]:
     """Google's own client, with the dataset made."""
-    made = bigquery.Client(
-        "acme-project", AnonymousCredentials(), client_options={"api_endpoint": server.url}, location="US"
-    )
+    anonymous: Any = AnonymousCredentials  # its author has no types
+    made: Any = bigquery.Client("acme-project", anonymous(), client_options={"api_endpoint": server.url}, location="US")
     made.create_dataset(DATASET)
     yield made
     made.close()
@@ -83,7 +82,7 @@ def load(client: bigquery.Client) -> Load:
         file = io.BytesIO()
         pq.write_table(rows, file)
         size = file.tell()
-        job_id = given.pop("job_id", None)
+        job_id, retries = given.pop("job_id", None), given.pop("retries", 0)
         configuration = bigquery.LoadJobConfig(
             source_format="PARQUET",
             write_disposition="WRITE_TRUNCATE" if "$" in table else "WRITE_APPEND",
@@ -91,7 +90,7 @@ def load(client: bigquery.Client) -> Load:
         )
         return client.load_table_from_file(
             file, f"{DATASET}.{table}", size=size if multipart else None, rewind=True, job_id=job_id,
-            job_config=configuration, num_retries=0,
+            job_config=configuration, num_retries=retries,
         )  # fmt: skip
 
     return loads

@@ -18,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 
 from ai_usage_assets.warehouses import googlesql
-from ai_usage_assets_tests.fake_bigquery import analyser
+from ai_usage_assets_tests.fake_bigquery import analyser, partition_filters
 from ai_usage_assets_tests.fake_bigquery.analyser import Known, Statement
 from ai_usage_assets_tests.fake_bigquery.errors import (
     ApiError,
@@ -27,6 +27,7 @@ from ai_usage_assets_tests.fake_bigquery.errors import (
     invalid_query,
     not_found,
 )
+from ai_usage_assets_tests.fake_bigquery.partition_filters import Relation
 from ai_usage_assets_tests.fake_bigquery.tables import Catalogue, Table
 from ai_usage_assets_tests.fake_bigquery.values import Field, Parameter, Type
 from ai_usage_assets_tests.fake_bigquery.writers import Transaction, Writers
@@ -171,6 +172,7 @@ class Runner:
             self._cursor.execute("COMMIT" if committed else "ROLLBACK")
         finally:
             for table in self._changed:
+                self._catalogue.expire(table)
                 table.version += 1
             self._writers.end(transaction, committed=committed)
 
@@ -250,10 +252,17 @@ class Runner:
         kind = read.statement.type
         if kind == "CREATE_VIEW":
             return self._create_view(read)
+        self._check_filters(read)
         if self._query.is_dry:
             return Outcome(kind, read.statement.fields if kind == "SELECT" else None, bytes=size)
         if kind in _CHANGES:
             return self._change(read, size)
+        names = [column.name.lower() for column in read.statement.fields]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise invalid_query(
+                f"Duplicate column names in the result are not supported. Found duplicate(s): {', '.join(twice)}"
+            )
         rows = self._run(self._translated(read.text))
         assert isinstance(rows, pa.Table)
         return Outcome("SELECT", read.statement.fields, rows, bytes=size)
@@ -274,6 +283,27 @@ class Runner:
                 named = [self._table(node) for node in _parsed(table.query).find_all(exp.Table)]
                 waiting.extend(one for one in named if one is not None)
         return [table for table in found.values() if not table.is_view]
+
+    def _check_filters(self, read: _Read) -> None:
+        """Tables that require a filter on their days get one, through whatever views."""
+        with self._catalogue.lock:
+            everything = [t for d in self._catalogue.datasets.values() for t in d.tables.values()]
+        if self._query.unfiltered or not any(table.requires_filter for table in everything):
+            return
+        known = {
+            f"{table.dataset}.{table.name}": Relation(
+                tuple(column.name for column in table.fields),
+                table.partition_column if table.requires_filter else None,
+                table.query,
+            )
+            for table in everything
+        }
+        found = partition_filters.unfiltered(read.text, known, self._query.default_dataset)
+        if found:
+            raise invalid_query(
+                f"Cannot query over table '{self._catalogue.project}.{found[0].table}' without a filter over column(s) "
+                f"'{found[0].column}' that can be used for partition elimination"
+            )
 
     def _create_view(self, read: _Read) -> Outcome:
         view = read.statement.view
@@ -313,6 +343,7 @@ class Runner:
         else:
             with self._writers.alone(target):
                 affected = self._run(statement)
+                self._catalogue.expire(target)
         target.version += 1
         return Outcome(read.statement.type, affected=affected, bytes=size)
 

@@ -5,6 +5,7 @@ Belongs here: a job's life and its resources. Does not: what it does (`execution
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -12,11 +13,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ai_usage_assets_tests.fake_bigquery.errors import ApiError, duplicate, not_found
+from ai_usage_assets_tests.fake_bigquery.errors import (
+    ApiError,
+    beyond_this_server,
+    duplicate,
+    invalid,
+    not_found,
+)
 from ai_usage_assets_tests.fake_bigquery.execution import LEAST_BYTES, Outcome
 from ai_usage_assets_tests.fake_bigquery.faults import Faults, JobKind
 from ai_usage_assets_tests.fake_bigquery.tables import check_labels
 from ai_usage_assets_tests.fake_bigquery.values import encode, schema_resource
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 
 
 @dataclass
@@ -44,15 +53,17 @@ class Job:
         try:
             if self.state == "DONE":
                 return
+            self.state = "RUNNING"
             if self.polls > 0:
                 self.polls -= 1
                 return
-            self.state = "RUNNING"
             try:
                 if self.error is None:
                     self.outcome = self.work()
             except ApiError as error:
                 self.error = error
+            except Exception as error:  # noqa: BLE001 - a fault of this server is no success of the job
+                self.error = beyond_this_server(repr(error))
             finally:
                 self.state = "DONE"
         finally:
@@ -170,6 +181,8 @@ class Jobs:
             lambda: work(job),
             input_bytes=size,
         )
+        if not _ID.fullmatch(job.id):
+            raise invalid(f'Invalid job ID "{job.id}". Job IDs must be alphanumeric (plus underscores and dashes).')
         check_labels(job.configuration.get("labels") or {})
         if job.configuration.get("dryRun"):
             job.outcome, job.state = work(job), "DONE"

@@ -93,6 +93,7 @@ def load(catalogue: Catalogue, writers: Writers, configuration: dict[str, Any], 
             # What a load says of descriptions is for a table it makes.
             described = {field.name: field for field in table.fields}
             table.fields = in_order(table, tuple(described.get(field.name, field) for field in wanted))
+            catalogue.expire(table)
             table.version += 1
     return int(rows.num_rows)
 

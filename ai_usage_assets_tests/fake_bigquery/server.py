@@ -1,10 +1,13 @@
 """The HTTP side: BigQuery's REST API, as far as the project calls it, on loopback.
 
-Belongs here: routes, uploads, connections. Does not: what any of it means. It has no project's data but what a test
-puts there, and ends with the block that opened it.
+Belongs here: routes, uploads, connections. Does not: what any of it means. What it was not taught it refuses with 501.
 
     with FakeBigQuery() as server:
         client = bigquery.Client("acme-project", AnonymousCredentials(), client_options={"api_endpoint": server.url})
+
+It proves that the real client is called rightly, that every statement is GoogleSQL to Google's own analyser, and what
+is left behind when something breaks. It does not prove rights (IAM), quotas, cost (bytes are those of whole tables),
+how far BigQuery's own optimiser carries a filter, nor values: DuckDB computes them, by the project's own translation.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -86,10 +90,12 @@ class FakeBigQuery:
 
     def __init__(self, project: str = "acme-project", *, page_rows: int = _PAGE_ROWS) -> None:
         self.project = project
+        # By which days expire; a test may set another.
+        self.today = datetime.now(UTC).date()
         self.page_rows = page_rows
         self.faults = Faults()
         self.requests: list[Seen] = []
-        self.catalogue = Catalogue(project)
+        self.catalogue = Catalogue(project, lambda: self.today)
         self.jobs = Jobs(project, self.faults)
         self._writers = Writers()
         self._uploads: dict[str, _Upload] = {}
@@ -110,12 +116,13 @@ class FakeBigQuery:
 
     def reset(self) -> None:
         """As new, at the same address: for one server that several tests share."""
+        self.today = datetime.now(UTC).date()
         self.faults.clear()
         self.requests.clear()
         self.jobs.clear()
         self._uploads.clear()
         self.catalogue.close()
-        self.catalogue = Catalogue(self.project)
+        self.catalogue = Catalogue(self.project, lambda: self.today)
         self._writers = Writers()
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
@@ -398,7 +405,7 @@ class _Handler(BaseHTTPRequestHandler):
         kind = _kind(request)
         if kind in ("job", "results"):
             request.job_id = request.path.rsplit("/", 1)[1]
-        elif kind == "query":
+        elif kind == "query" and request.body:
             request.job_id = _job_id(json.loads(request.body))
         fault = fake.faults.of_request(kind)
         if fault is not None and fault.dropped == "before":
@@ -421,6 +428,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self.server.fake.answer(request)
         except ApiError as error:
             return _Answer(error.status, error.body())
+        except Exception as error:  # noqa: BLE001 - the client would try for ten minutes to get another answer
+            told = beyond_this_server(repr(error))
+            return _Answer(told.status, told.body())
 
     def _note(self, request: _Request, kind: RequestKind, status: int) -> None:
         self.server.fake.requests.append(

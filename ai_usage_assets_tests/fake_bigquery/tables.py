@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 import duckdb
@@ -117,8 +118,9 @@ class Dataset:
 class Catalogue:
     """Everything there is. `lock` is held while it is read or changed."""
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, today: Callable[[], date]) -> None:
         self.project = project
+        self._today = today
         self.lock = threading.RLock()
         self.datasets: dict[str, Dataset] = {}
         self._duckdb = duckdb.connect(
@@ -290,6 +292,7 @@ class Catalogue:
                 table.expiration_ms = int(partitioning.get("expirationMs") or 0) or None
             if "requirePartitionFilter" in given:
                 table.requires_filter = _requires_filter(given)
+            self.expire(table)
             table.version += 1
 
     def _change_schema(self, table: Table, wanted: tuple[Field, ...]) -> None:
@@ -308,6 +311,15 @@ class Catalogue:
                 if was.is_required and not now.is_required:
                     cursor.execute(f"ALTER TABLE {table.in_duckdb} ALTER {quoted(now.name)} DROP NOT NULL")
             table.fields = in_order(table, wanted)
+
+    def expire(self, table: Table) -> None:
+        """Days that are too old are gone, however lately they were loaded."""
+        if table.expiration_ms is not None:
+            kept_from = self._today() - timedelta(milliseconds=table.expiration_ms)
+            with self.cursor() as cursor:
+                cursor.execute(
+                    f"DELETE FROM {table.in_duckdb} WHERE {quoted(table.partition_column or '')} < ?", [kept_from]
+                )
 
     def size(self, table: Table) -> tuple[int, int]:
         """Rows and bytes, as BigQuery counts them: fixed a type, text by its length, nothing for NULL."""

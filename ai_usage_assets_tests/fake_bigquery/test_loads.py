@@ -131,3 +131,19 @@ def test_a_load_into_what_is_not_there_is_not_found(load: Load, client: bigquery
     configuration = bigquery.LoadJobConfig(source_format="PARQUET", schema=SCHEMA)
     with pytest.raises(exceptions.NotFound, match="Not found: Dataset acme-project:nosuch"):
         client.load_table_from_file(io.BytesIO(b""), "acme-project.nosuch.t", job_config=configuration)
+
+
+def test_a_day_that_is_too_old_expires_at_once(
+    load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery
+) -> None:
+    """By its day, not by when it was loaded; also when the table is told later how long to keep."""
+    server.today = date(2026, 11, 20)
+    load(rows_of(DAY, "old"), "days$20261110").result()
+    # A load changes the etag, too.
+    days = client.get_table(days.reference)
+    days.time_partitioning = bigquery.TimePartitioning(field="usage_date", expiration_ms=9 * 86_400_000)
+    client.update_table(days, ["time_partitioning"])
+    assert names(server) == []
+    load(rows_of(NEXT, "new"), "days$20261111").result()
+    assert load(rows_of(DAY, "old"), "days$20261110").result().state == "DONE"
+    assert names(server) == ["new"]

@@ -165,6 +165,7 @@ REFUSED = [
         "Query column 1 has type STRING which cannot be inserted",
     ),
     ("SELECT 1/0 AS y", "division by zero"),
+    ("SELECT 1 AS n, 2 AS N", "Duplicate column names in the result are not supported"),
     ("COMMIT TRANSACTION", "Transaction control statements"),
     ("BEGIN TRANSACTION; CREATE VIEW ai_usage.v AS SELECT 1 AS n; COMMIT TRANSACTION", "not supported in a multi"),
 ]
@@ -193,8 +194,9 @@ def test_a_query_job_has_its_id_once_and_keeps_its_labels(client: bigquery.Clien
     """A second job of that id is 409; the first can be found again with labels and rows."""
     configuration = bigquery.QueryJobConfig(labels={"app": "ai-usage"})
     client.query("SELECT 1 AS n", job_id="query-1", job_config=configuration, job_retry=None).result()
+    connection: Any = client._connection
     with pytest.raises(exceptions.Conflict, match=r"Already Exists: Job acme-project:US\.query-1"):
-        client._connection.api_request(
+        connection.api_request(
             method="POST",
             path="/projects/acme-project/jobs",
             data={
