@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -65,16 +66,23 @@ def _engine() -> _Engine:
     return _Engine(wasm_path=get_wasm_path())
 
 
-def _call(name: str, request: Any, answer: type[Any]) -> Any:
-    try:
-        return _engine().call_grpc_func(f"ZetaSqlLocalService_{name}", request, answer)
-    except ServerError as error:
-        raise Refused(str(error)) from None
+# One memory, which only one caller at a time can use.
+_LOCK = threading.Lock()
+
+
+def call(name: str, request: Any, answer: type[Any]) -> Any:
+    """One call of the engine's service. Raises Refused with Google's words."""
+    with _LOCK:
+        try:
+            return _engine().call_grpc_func(f"ZetaSqlLocalService_{name}", request, answer)
+        except ServerError as error:
+            raise Refused(str(error)) from None
 
 
 @functools.cache
-def _language() -> Any:
-    language = _call(
+def language_options() -> Any:
+    """GoogleSQL as BigQuery speaks it."""
+    language = call(
         "GetLanguageOptions", service.LanguageOptionsRequest(maximum_features=True), options_pb2.LanguageOptionsProto
     )
     language.product_mode = public_options.PRODUCT_EXTERNAL
@@ -94,10 +102,10 @@ class Reference:
     def __init__(self, parameters: Mapping[str, date]) -> None:
         self._parameters = parameters
         self._catalog = simple_catalog_pb2.SimpleCatalogProto(name="root")
-        self._catalog.builtin_function_options.language_options.CopyFrom(_language())
+        self._catalog.builtin_function_options.language_options.CopyFrom(language_options())
         self._dataset = self._catalog.catalog.add(name=DATASET)
         self._options = options_pb2.AnalyzerOptionsProto(default_timezone="UTC")
-        self._options.language_options.CopyFrom(_language())
+        self._options.language_options.CopyFrom(language_options())
         for name in parameters:
             self._options.query_parameters.add(name=name).type.type_kind = type_pb2.TYPE_DATE
         self._content: dict[str, Any] = {}
@@ -124,7 +132,7 @@ class Reference:
     def analyse(self, sql: str) -> dict[str, str]:
         """The columns and types a CREATE statement ends with. Raises Refused with Google's words."""
         request = service.AnalyzeRequest(simple_catalog=self._catalog, options=self._options, sql_statement=sql)
-        statement = _call("Analyze", request, service.AnalyzeResponse).resolved_statement
+        statement = call("Analyze", request, service.AnalyzeResponse).resolved_statement
         node = getattr(statement, statement.WhichOneof("node"))
         while node.DESCRIPTOR.oneofs and node.WhichOneof("node"):
             node = getattr(node, node.WhichOneof("node"))
@@ -139,11 +147,11 @@ class Reference:
         for name, content in self._content.items():
             if re.search(rf"\b{name}\b", plain):
                 request.table_content[name].CopyFrom(content)
-        prepared = _call("PrepareQuery", request, service.PrepareQueryResponse).prepared
+        prepared = call("PrepareQuery", request, service.PrepareQueryResponse).prepared
         evaluate = service.EvaluateQueryRequest(prepared_query_id=prepared.prepared_query_id)
         for name, value in self._parameters.items():
             evaluate.params.add(name=name, value=_encode(value, "DATE"))
-        content = _call("EvaluateQuery", evaluate, service.EvaluateQueryResponse).content
+        content = call("EvaluateQuery", evaluate, service.EvaluateQueryResponse).content
         columns = {column.name: _NAMES[column.type.type_kind] for column in prepared.columns}
         return columns, [
             [_decode(cell, kind) for cell, kind in zip(row.cell, columns.values(), strict=True)]
