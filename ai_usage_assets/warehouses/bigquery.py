@@ -76,6 +76,8 @@ _LONGEST_RUN = timedelta(hours=12)
 # Reasons of a failed job that is worth another try, and words of one that lost a race.
 _PASSING = {"backendError", "internalError", "rateLimitExceeded", "jobRateLimitExceeded", "jobBackendError"}
 _RACE = re.compile(r"due to concurrent update|Could not serialize access|concurrent update", re.IGNORECASE)
+# What the client puts before the words of an answer.
+_REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: ")
 _NO_ANSWER = (
     requests.exceptions.ConnectionError,
     requests.exceptions.Timeout,
@@ -251,7 +253,7 @@ class BigQueryWarehouse:
         described = {column.name: column.description for column in table.columns}
         known = {field.name for field in found.schema}
         schema = [
-            bigquery.SchemaField(f.name, f.field_type, f.mode, described.get(f.name, f.description))
+            bigquery.SchemaField(f.name, f.field_type, f.mode, description=described.get(f.name, f.description))
             for f in found.schema
         ] + [_field(c, required=False) for c in table.columns if c.name not in known]
         changed = []
@@ -307,10 +309,10 @@ class BigQueryWarehouse:
     # --- rows ---------------------------------------------------------------------------------------------------
 
     def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
-        runs = {(row["asset"], row["usage_date"]): row for row in asset_days}
+        entries = {(row["asset"], row["usage_date"]): row for row in asset_days}
         with self._errors():
             with ThreadPoolExecutor(_AT_ONCE) as pool:
-                landing = [pool.submit(self._land, day, runs.get((day.table.name, day.day), {})) for day in days]
+                landing = [pool.submit(self._land, day, entries.get((day.table.name, day.day), {})) for day in days]
                 # Each is waited for before one that failed is told: what is under way is not left behind.
                 pool.shutdown()
             for landed in landing:
@@ -349,11 +351,13 @@ class BigQueryWarehouse:
                 job_id=job_id,
                 job_config=config,
                 timeout=asking["timeout"],
+                # Whether it is sent again is decided where it is known what became of it.
+                num_retries=0,
             )
 
         # The same content of the same day in the same run is the same job, however often it is asked for.
-        told = (str(self), table.name, day.day, entry.get("content_digest"), entry.get("run_id"), day.fetched_at)
-        self._job(start, "land", hashlib.sha256(repr(told).encode()).hexdigest()[:32])
+        told = (str(self), table.name, day.day, hashlib.sha256(body.getbuffer()).hexdigest(), entry.get("run_id"))
+        self._job(start, "land", _fingerprint(repr(told)))
 
     def append(self, table: Table, rows: Sequence[Row]) -> None:
         with self._errors():
@@ -472,7 +476,9 @@ class BigQueryWarehouse:
         self, sql: str, parameters: Parameters, more: Sequence[bigquery.ArrayQueryParameter] = ()
     ) -> bigquery.QueryJob:
         config = bigquery.QueryJobConfig(query_parameters=[*_scalars(sql, parameters), *more], labels=_LABELS)
-        job: bigquery.QueryJob = self._job(partial(self._client.query, self._sql(sql), job_config=config), "query")
+        job: bigquery.QueryJob = self._job(
+            partial(self._client.query, self._sql(sql), job_config=config, job_retry=None), "query"
+        )
         return job
 
     def _job(self, start: Callable[..., Any], kind: str, name: str | None = None) -> Any:
@@ -523,14 +529,14 @@ class BigQueryWarehouse:
 
     def _told(self, error: Exception) -> str:
         """What BigQuery said, and what to do where a person can do something."""
-        said = redact(str(getattr(error, "message", None) or error).splitlines()[0]).rstrip(". ")
+        said = redact(_REQUEST.sub("", str(getattr(error, "message", None) or error).splitlines()[0])).rstrip(". ")
         match error:
             case GoogleAuthError():
                 advice = (
                     "Without Google credentials nothing can be asked: on a laptop `gcloud auth application-default "
                     "login`; in Cloud Run give the job a service account."
                 )
-            case api.Forbidden() if "quota" in said.lower() or "ratelimit" in said.lower().replace(" ", ""):
+            case api.Forbidden() if _reasons(error) & {"quotaExceeded", "rateLimitExceeded"}:
                 advice = "Nothing was lost; run it again when the quota allows (Console, IAM, Quotas)."
             case api.Forbidden():
                 advice = (
@@ -560,11 +566,16 @@ def _is_filtered(table: Table) -> bool:
     return table.layer == "raw" and table.partition_by == "usage_date" and table != RAW_MAPPING_SHEET
 
 
+def _reasons(error: Exception) -> set[str]:
+    """What BigQuery calls the error, in its own machine-readable words."""
+    found = getattr(error, "errors", None) or []
+    return {str(one.get("reason")) for one in found if isinstance(one, Mapping)}
+
+
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, _NO_ANSWER):
         return True
-    reasons = {str(found.get("reason")) for found in getattr(error, "errors", None) or [] if isinstance(found, Mapping)}
-    return bool(reasons & _PASSING or _RACE.search(str(error)))
+    return bool(_reasons(error) & _PASSING or _RACE.search(str(error)))
 
 
 def _types(found: bigquery.Table) -> dict[str, str]:
@@ -574,7 +585,7 @@ def _types(found: bigquery.Table) -> dict[str, str]:
 def _field(column: Column, *, required: bool | None = None) -> bigquery.SchemaField:
     is_required = column.required if required is None else required
     mode = "REQUIRED" if is_required else "NULLABLE"
-    return bigquery.SchemaField(column.name, column.type or "", mode, column.description)
+    return bigquery.SchemaField(column.name, column.type or "", mode, description=column.description)
 
 
 def _scalars(sql: str, parameters: Parameters) -> list[bigquery.ScalarQueryParameter]:

@@ -221,12 +221,7 @@ class Catalogue:
         table.requires_filter = _requires_filter(given)
         if table.requires_filter and not partitioning:
             raise invalid("require_partition_filter can only be set for partitioned tables.")
-        table.clustering = tuple((given.get("clustering") or {}).get("fields") or ())
-        for column in table.clustering:
-            if column not in kinds:
-                raise invalid(f"The field specified for clustering cannot be found in the schema: {column}.")
-        if len(table.clustering) > 4:
-            raise invalid("A table can be clustered by at most 4 fields.")
+        table.clustering = _clustering(given, set(kinds))
         table.labels = check_labels(given.get("labels") or {})
 
     def put_view(
@@ -292,6 +287,8 @@ class Catalogue:
                 table.expiration_ms = int(partitioning.get("expirationMs") or 0) or None
             if "requirePartitionFilter" in given:
                 table.requires_filter = _requires_filter(given)
+            if "clustering" in given:
+                table.clustering = _clustering(given, {f.name for f in table.fields})
             self.expire(table)
             table.version += 1
 
@@ -412,7 +409,27 @@ def quoted(name: str) -> str:
 
 
 _DATASET_KEYS = {"datasetReference", "location", "description", "labels", "friendlyName"}
-_PATCHED = {"labels", "description", "schema", "timePartitioning", "requirePartitionFilter", "tableReference"}
+
+
+def _clustering(given: Mapping[str, Any], columns: set[str]) -> tuple[str, ...]:
+    wanted = tuple((given.get("clustering") or {}).get("fields") or ())
+    for column in wanted:
+        if column not in columns:
+            raise invalid(f"The field specified for clustering cannot be found in the schema: {column}.")
+    if len(wanted) > 4:
+        raise invalid("A table can be clustered by at most 4 fields.")
+    return wanted
+
+
+_PATCHED = {
+    "labels",
+    "description",
+    "schema",
+    "timePartitioning",
+    "clustering",
+    "requirePartitionFilter",
+    "tableReference",
+}
 
 
 def _now_ms() -> str:
