@@ -133,6 +133,13 @@ class FakeBigQuery:
         found: list[dict[str, Any]] = done.rows.to_pylist()
         return found
 
+    def empty(self, dataset: str, name: str) -> None:
+        """Takes every row of a table away."""
+        table = self.catalogue.datasets[dataset].tables[name]
+        with self.catalogue.lock, self.catalogue.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {table.in_duckdb}")
+        table.version += 1
+
     # Routes
 
     def answer(self, request: _Request) -> _Answer:
