@@ -243,7 +243,7 @@ class _Walk:
             return None
         # A bare column beside aggregates can only be a key of the groups.
         group = select.args.get("group")
-        if group is not None and any(group.args.get(kind) for kind in ("rollup", "cube", "grouping_sets")):
+        if group is not None and group.find(exp.Rollup, exp.Cube, exp.GroupingSets):
             return None
         for part in (*select.expressions, select.args.get("qualify")):
             for window in _own(part, exp.Window) if part is not None else ():
