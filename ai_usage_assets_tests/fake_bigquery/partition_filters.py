@@ -241,14 +241,9 @@ class _Walk:
         found = _column(behind, sources)
         if found is None:
             return None
+        # A bare column beside aggregates can only be a key of the groups.
         group = select.args.get("group")
-        if group is not None:
-            if any(group.args.get(kind) for kind in ("rollup", "cube", "grouping_sets")):
-                return None
-            keys = [_column(_key(key, select), sources) for key in group.expressions]
-            if not group.args.get("all") and found not in keys:
-                return None
-        elif any(_own(shown, exp.AggFunc) for shown in select.expressions):
+        if group is not None and group.find(exp.Rollup, exp.Cube, exp.GroupingSets):
             return None
         for part in (*select.expressions, select.args.get("qualify")):
             for window in _own(part, exp.Window) if part is not None else ():
@@ -275,26 +270,13 @@ def _queries(expressions: Iterable[exp.Expr | None]) -> Iterator[exp.Expr]:
 
 
 def _own(expression: exp.Expr, kind: type[exp.Expr]) -> list[exp.Expr]:
-    """Nodes of a kind in an expression, not in queries inside it; an aggregate over a window is none."""
+    """Nodes of a kind in an expression, not in queries inside it."""
     if isinstance(expression, exp.Query):
         return []
     found = [expression] if isinstance(expression, kind) else []
-    if kind is exp.AggFunc and isinstance(expression, exp.Window):
-        return found
     for inner in expression.iter_expressions():
         found += _own(inner, kind)
     return found
-
-
-def _key(key: exp.Expr, select: exp.Select) -> exp.Expr:
-    """What is grouped by, when it is a number or the name of a result's column."""
-    if isinstance(key, exp.Literal) and not key.is_string:
-        return select.expressions[int(key.name) - 1].unalias()  # type: ignore[no-any-return]
-    if isinstance(key, exp.Column) and not key.table:
-        for shown in select.expressions:
-            if isinstance(shown, exp.Alias) and shown.alias.lower() == key.name.lower():
-                return shown.this  # type: ignore[no-any-return]
-    return key
 
 
 def _column(node: exp.Expr, sources: list[_Source]) -> tuple[_Source, str] | None:

@@ -12,8 +12,10 @@ from google.api_core import exceptions
 from google.cloud import bigquery
 
 from ai_usage_assets_tests.fake_bigquery.conftest import DATASET, DAY, SCHEMA, Load, rows_of, run
+from ai_usage_assets_tests.fake_bigquery.errors import ApiError
 from ai_usage_assets_tests.fake_bigquery.faults import RequestKind
 from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery
+from ai_usage_assets_tests.fake_bigquery.writers import Writers
 
 
 def names(server: FakeBigQuery) -> list[str]:
@@ -234,3 +236,21 @@ def test_a_server_ends_with_its_block() -> None:
         socket.create_connection(("127.0.0.1", port)).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_transaction_is_aborted_by_what_was_changed_since_it_began(
+    client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery
+) -> None:
+    """Though the other change is over, it had not seen it; a table that nobody changed it may still change."""
+    writers = Writers()
+    table = server.catalogue.table("ai_usage", "days")
+    late, other = writers.begin(), writers.begin()
+    writers.take(table, other)
+    writers.end(other, committed=False)
+    writers.take(table, late)
+    writers.end(late, committed=False)
+    late = writers.begin()
+    with writers.alone(table):
+        pass
+    with pytest.raises(ApiError, match="Transaction is aborted due to concurrent update"):
+        writers.take(table, late)

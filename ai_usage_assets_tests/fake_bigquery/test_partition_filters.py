@@ -59,6 +59,7 @@ WHOLE = [
     ("SELECT * FROM a.vv", "a.days via a.v"),
     ("SELECT * FROM (SELECT usage_date FROM a.days LIMIT 3) WHERE usage_date = @x", "a.days"),
     ("SELECT * FROM (SELECT MAX(usage_date) AS d FROM a.days) WHERE d = @x", "a.days"),
+    ("SELECT * FROM (SELECT usage_date FROM a.days GROUP BY ROLLUP(usage_date)) WHERE usage_date = @x", "a.days"),
     ("SELECT * FROM (SELECT name, MAX(usage_date) AS d FROM a.days GROUP BY name) WHERE d = @x", "a.days"),
     (
         "SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY name ORDER BY usage_date) AS n FROM a.days)"
