@@ -311,6 +311,7 @@ _KEYS = {
     "dim_anthropic_user": ("user_id",),
     "dim_date": ("usage_date",),
     "dim_model_price": ("model", "prompt_tier", "effective_from"),
+    "fct_anthropic_control_daily": ("usage_date", "control"),
 }
 
 

@@ -21,25 +21,13 @@ WITH reported AS (
   WHERE cost_basis <> 'seat'
   GROUP BY vendor, usage_date
 ), record AS (
-  SELECT usage_date, COUNT(*) AS records
-  FROM ai_usage.stg_anthropic_cost
-  GROUP BY usage_date
+  SELECT usage_date, records
+  FROM ai_usage.fct_anthropic_control_daily
+  WHERE control = 'detail'
 ), control AS (
-  SELECT 'anthropic' AS vendor, usage_date, 'day_total' AS control, SUM(amount_usd) AS control_usd, COUNT(*) AS records
-  FROM ai_usage.stg_anthropic_cost_total
-  GROUP BY usage_date
-  UNION ALL
-  SELECT 'anthropic', usage_date, 'cost_components', SUM(amount_usd), COUNT(*)
-  FROM ai_usage.stg_anthropic_cost_components
-  GROUP BY usage_date
-  UNION ALL
-  SELECT 'anthropic', usage_date, 'actor_types', SUM(amount_usd), COUNT(*)
-  FROM ai_usage.stg_anthropic_cost_by_actor_type
-  GROUP BY usage_date
-  UNION ALL
-  SELECT 'anthropic', usage_date, 'classic_cost_report', SUM(amount_usd), 0
-  FROM ai_usage.stg_anthropic_cost_report
-  GROUP BY usage_date
+  SELECT 'anthropic' AS vendor, usage_date, control, control_usd, records
+  FROM ai_usage.fct_anthropic_control_daily
+  WHERE control <> 'detail'
   UNION ALL
   SELECT vendor, usage_date, 'landed_records', SUM(amount_usd), 0
   FROM ai_usage.ops_asset_days
