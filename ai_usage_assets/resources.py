@@ -40,12 +40,18 @@ def resources(settings: Settings) -> dict[str, Any]:
 
 def _anthropic(settings: Settings) -> Anthropic | None:
     key = settings.anthropic_key
-    return Anthropic(lambda: own_key("anthropic", key), settings.anthropic_url, pacing=settings.pacing) if key else None
+    if not key:
+        return None
+    return Anthropic(
+        lambda: own_key("anthropic", key, settings.secrets_url), settings.anthropic_url, pacing=settings.pacing
+    )
 
 
 def _cursor(settings: Settings) -> Cursor | None:
     key = settings.cursor_key
-    return Cursor(lambda: own_key("cursor", key), settings.cursor_url, pacing=settings.pacing) if key else None
+    if not key:
+        return None
+    return Cursor(lambda: own_key("cursor", key, settings.secrets_url), settings.cursor_url, pacing=settings.pacing)
 
 
 def _sheet(settings: Settings) -> MappingSheet | None:
