@@ -1,7 +1,8 @@
 """From the name of a secret to its value, at the moment it is needed.
 
 Belongs here: Secret Manager, which versions this process has read, and what a person does when one cannot be read.
-Does not: who needs which secret. A value is never logged, kept on disk or put into an exception; only the secret's name is.
+Does not: who needs which secret. A value is never logged, kept on disk or put into an exception; only the secret's
+name is.
 """
 
 from __future__ import annotations
@@ -156,8 +157,8 @@ class _Secret:
         if self.version == "latest":
             return (
                 f"{what} does not exist, or has no version. Make it, if `gcloud secrets describe {self.name} "
-                f"{self._at}` finds none: `gcloud secrets create {self.name} {self._at} --replication-policy=automatic`. "
-                f"Then store the key: {self._add}."
+                f"{self._at}` finds none: `gcloud secrets create {self.name} {self._at} "
+                f"--replication-policy=automatic`. Then store the key: {self._add}."
             )
         return (
             f"{what} has no version {self.version}, or does not exist. Its versions are listed by `gcloud secrets "
