@@ -15,7 +15,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import DagsterRun
 
 from ai_usage_assets import catalogue, days
-from ai_usage_assets.logs import is_interrupt
+from ai_usage_assets.logs.story import is_interrupt
 from ai_usage_assets.schemas import OPS_RUNS
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.vendors.anthropic import Anthropic
