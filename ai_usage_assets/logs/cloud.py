@@ -94,38 +94,46 @@ def entry(
 
 
 def _written(found: Mapping[str, object]) -> str:
-    line = ""
+    plain, line = _plain(found), ""
     for length in _LENGTHS:
-        line = json.dumps(_plain(found, length), ensure_ascii=False, allow_nan=False)
+        line = json.dumps(_cut(plain, length), ensure_ascii=False, allow_nan=False)
         if len(line.encode()) <= _MOST_BYTES:
             break
     return line
 
 
-def _plain(value: object, length: int, depth: int = 0) -> Any:
+def _plain(value: object, depth: int = 0) -> Any:
     """What JSON can hold, with every text as it may be shown."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping) and depth < _MOST_DEPTH:
-        return {_text(name, length): _plain(held, length, depth + 1) for name, held in value.items()}
+        return {_text(name): _plain(held, depth + 1) for name, held in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes) and depth < _MOST_DEPTH:
-        return [_plain(held, length, depth + 1) for held in value]
-    return _text(value, length)
+        return [_plain(held, depth + 1) for held in value]
+    return _text(value)
 
 
-def _text(value: object, length: int) -> str:
+def _text(value: object) -> str:
     try:
         text = value if isinstance(value, str) else str(value)
     except Exception as error:  # noqa: BLE001 - what cannot be told must not end a run
         text = f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
     # Half a pair of surrogates is no character; whoever reads the line may refuse it.
-    text = redact(text.encode("utf-8", "replace").decode())
-    if len(text) <= length:
-        return text
-    head, tail = text[: length * 2 // 3], text[-length // 3 :]
-    return f"{head}\n[... {len(text) - len(head) - len(tail):,} characters ...]\n{tail}"
+    return redact(text.encode("utf-8", "replace").decode())
+
+
+def _cut(plain: Any, length: int) -> Any:
+    """The same without the middle of long texts."""
+    if isinstance(plain, dict):
+        return {name: _cut(held, length) for name, held in plain.items()}
+    if isinstance(plain, list):
+        return [_cut(held, length) for held in plain]
+    if not isinstance(plain, str) or len(plain) <= length:
+        return plain
+    head, tail = plain[: length * 2 // 3], plain[-length // 3 :]
+    return f"{head}\n[... {len(plain) - len(head) - len(tail):,} characters ...]\n{tail}"
 
 
 @lru_cache(maxsize=1)
