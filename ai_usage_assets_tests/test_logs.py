@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets import demo
+from ai_usage_assets import demo, launch
 from ai_usage_assets.logs import cloud
 from ai_usage_assets.logs.cloud import entry
 from ai_usage_assets.settings import PROJECT_ROOT, LogSettings
@@ -296,7 +297,8 @@ def dagster(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     home = tmp_path / "dagster"
     home.mkdir()
     (home / "dagster.yaml").write_text((PROJECT_ROOT / "deploy" / "dagster" / "dagster.yaml").read_text())
-    return python("", "-m", "ai_usage_assets.logs.process", "job", "execute", *arguments, DAGSTER_HOME=str(home))
+    environment = {**launch._QUIET, **launch._MUTE, "DAGSTER_HOME": str(home)}
+    return python("", "-m", "ai_usage_assets.logs.process", "job", "execute", *arguments, **environment)
 
 
 def test_a_crash_in_a_step_is_one_entry_with_its_stack(tmp_path: Path) -> None:
@@ -450,8 +452,6 @@ def test_a_run_that_is_asked_to_end_says_so_in_entries(company: Company, tmp_pat
 
 def replaced(company: Company, tmp_path: Path) -> Company:
     """The company, with the warehouse the process wrote."""
-    from dataclasses import replace
-
     path = tmp_path / "w" / "ai_usage.duckdb"
     return replace(company, settings=replace(company.settings, duckdb_path=path))
 
