@@ -226,7 +226,8 @@ def test_whatever_a_process_says_is_an_entry() -> None:
         assert any(part in message for message in told), part
     # A child that writes entries is not wrapped in another.
     assert (told["an entry"]["severity"], told["an entry"]["a"]) == ("ERROR", 1)
-    assert any("UserWarning: a warning" in message and told[message]["severity"] == "WARNING" for message in told)
+    (warned,) = (one for one in found if "UserWarning: a warning" in one["message"])
+    assert (warned["severity"], warned["logger"]) == ("WARNING", "py.warnings")
     assert told["said to [e-mail]"]["logger"] == "google.auth"
     assert told["said to [e-mail]"]["logging.googleapis.com/sourceLocation"]["file"] == "<string>"
     assert "KeyError: 'deep'" in told["caught"]["stack_trace"]
