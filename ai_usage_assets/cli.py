@@ -16,13 +16,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from ai_usage_assets import days, launch
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError
+from ai_usage_assets.logs import cloud
+from ai_usage_assets.settings import KEY_VARIABLES, LogSettings, Settings, SettingsError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,19 +33,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal without a letter shows another, and does not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    parsed = _parser().parse_args(arguments)
+    if LogSettings.from_environment().logs == "json":
+        cloud.install()
     try:
+        parsed = _parser().parse_args(arguments)
         code: int = parsed.command(parsed)
     except OperatorError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]ai-usage:[/] {escape(str(error))}", highlight=False)
+        _say(f"ai-usage: {error}", logging.ERROR, event="refused")
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     return code
 
 
+def _say(message: str, level: int = logging.INFO, *, style: str = "", event: str | None = None) -> None:
+    """A line beside the work, which is not its result."""
+    voice = cloud.voice()
+    if voice:
+        voice.say(level, message, event=event)
+        return
+    styled = "bold red" if level >= logging.ERROR else "yellow" if level >= logging.WARNING else style
+    mark, space, rest = message.partition(" ") if level >= logging.WARNING else ("", "", message)
+    terminal = Console(stderr=True, soft_wrap=True, highlight=False)
+    terminal.print(Text.assemble((mark, styled), space, (rest, style)))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what was asked for wrongly to whoever listens."""
+
+    def error(self, message: str) -> NoReturn:
+        if cloud.voice():
+            raise SettingsError(f"{message} (see `{self.prog} --help`)")
+        super().error(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ai-usage", description="Who spends what on AI tools, and is it right?")
+    parser = _Parser(prog="ai-usage", description="Who spends what on AI tools, and is it right?")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     run = commands.add_parser("run", help="pull, land, build and check finished UTC days")
@@ -112,14 +137,12 @@ def _run(parsed: argparse.Namespace) -> int:
     settings = Settings.from_environment()
     chosen = days.choose(settings.now(), settings.start_date, day=parsed.day, days=parsed.days)
     command = launch.job(settings, chosen, parsed.job, accept_loss=parsed.accept_loss)
-    terminal = Console(stderr=True, soft_wrap=True, highlight=False)
     count = f"{len(chosen)} day{'s' * (len(chosen) != 1)}"
-    terminal.print(f"{parsed.job}: {chosen} (UTC), {count}, into {settings.place}")
-    terminal.print(f"[dim]$ {escape(str(command))}[/]")
+    _say(f"{parsed.job}: {chosen} (UTC), {count}, into {settings.place}")
+    _say(f"$ {command}", style="dim")
     if parsed.job == "daily" and not (settings.anthropic_key or settings.cursor_key):
-        terminal.print(
-            f"[yellow]![/] No vendor is configured, nothing will be pulled: set {' or '.join(KEY_VARIABLES.values())}."
-        )
+        told = f"No vendor is configured, nothing will be pulled: set {' or '.join(KEY_VARIABLES.values())}."
+        _say(f"! {told}", logging.WARNING)
     if not parsed.dry_run:
         from ai_usage_assets import catalogue
         from ai_usage_assets.transport import proxy_shown

@@ -11,7 +11,7 @@ import dagster as dg
 
 from ai_usage_assets import catalogue
 from ai_usage_assets.checks import asset_checks
-from ai_usage_assets.logs import console
+from ai_usage_assets.logs.run import run_logger
 from ai_usage_assets.mapping import mapping_sheet
 from ai_usage_assets.models import model_assets
 from ai_usage_assets.pulls import pull_assets
@@ -49,7 +49,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             ),
         ],
         resources=resources(settings),
-        loggers={"console": console},
+        loggers={"console": run_logger(settings.logs)},
         # One process: the embedded warehouse has one writer, and steps are short (12 steps: 2 s instead of 26 s).
         executor=dg.in_process_executor,
     )

@@ -26,7 +26,7 @@ from rich.text import Text
 from ai_usage_assets import days, launch
 from ai_usage_assets.gateway import Failure, Patience, TransientFailure
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.secrets import SecretError, resolve
+from ai_usage_assets.secrets import SecretError, resolve, version_of
 from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError, is_loopback
 from ai_usage_assets.transport import proxy_shown
 from ai_usage_assets.vendors import NotCredible, NotExposed, Trial, anthropic, cursor
@@ -108,7 +108,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Everything that can be tried, one after the other; nothing is changed anywhere."""
     yield from _settings(settings)
     for vendor in _vendors(settings):
-        yield from _vendor(vendor, days.last_finished(settings.now()))
+        yield from _vendor(vendor, days.last_finished(settings.now()), settings.secrets_url)
     yield from _sheet(settings)
     yield from _warehouse(settings)
     yield _dagster_home(settings)
@@ -164,17 +164,19 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _vendor(vendor: _Vendor, day: date) -> Iterator[Finding]:
+def _vendor(vendor: _Vendor, day: date, secrets_url: str | None) -> Iterator[Finding]:
     variable = KEY_VARIABLES[vendor.name]
     if not vendor.key:
         yield Finding(vendor.room, "key", "absent", f"{variable} is not set, so {vendor.room} is not pulled")
         return
     try:
-        key = resolve(vendor.key)
+        key = resolve(vendor.key, secrets_url, total_seconds=_QUICK.attempt_seconds)
     except SecretError as error:
         yield Finding(vendor.room, "key", "fails", *_sentences(str(error)))
         return
-    place = variable if key == vendor.key else f"Secret Manager, {vendor.key}"
+    version = version_of(vendor.key)
+    secret = vendor.key.partition("/versions/")[0]
+    place = f"Secret Manager, {secret}, version {version}" if version else variable
     finding = _key(vendor, key, place)
     yield finding
     if finding.outcome == "fails":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ai_usage_assets.days import DayRange, run_tags
+from ai_usage_assets.logs import cloud
 from ai_usage_assets.settings import PROJECT_ROOT, Settings, SettingsError
 
 _MODULE = "ai_usage_assets.definitions"
@@ -36,6 +37,9 @@ _HISTORY = (
 # Every `dagster job execute` announces that another command does the same; nobody who runs this can act on it.
 _QUIET = {"PYTHONWARNINGS": "ignore::FutureWarning"}
 
+# gRPC tells of its forks and its connections on stderr, past every logger.
+_MUTE = {"GRPC_VERBOSITY": "ERROR"}
+
 
 @dataclass(frozen=True)
 class Command:
@@ -43,6 +47,8 @@ class Command:
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
+    # What runs them: Dagster, or what makes lines for Cloud Logging of all that Dagster says.
+    module: str = "dagster"
 
     def __str__(self) -> str:
         """As it can be copied into a shell."""
@@ -53,6 +59,8 @@ class Command:
         """Replaces this process, so that a scheduler's signals reach Dagster and its exit code is ours."""
         self._make_home()
         sys.stderr.flush()
+        # The outputs are handed on as they were found.
+        cloud.release()
         os.execve(sys.executable, self._line, {**os.environ, **self.environment})  # noqa: S606 - own arguments
 
     def run(self, environment: Mapping[str, str]) -> int:
@@ -73,7 +81,7 @@ class Command:
 
     @property
     def _line(self) -> list[str]:
-        return [sys.executable, "-m", "dagster", *self.arguments]
+        return [sys.executable, "-m", self.module, *self.arguments]
 
     def _make_home(self) -> None:
         home = Path(self.environment["DAGSTER_HOME"])
@@ -109,9 +117,11 @@ def job(settings: Settings, chosen: DayRange, name: str, *, accept_loss: bool = 
         # Without it a run from the command line does not show up on the job's page in the UI.
         ".dagster/repository": f"__repository__@{_MODULE}",
     }
+    as_json = settings.logs == "json"
     return Command(
         ("job", "execute", "-m", _MODULE, "-j", name, "--tags", json.dumps(tags), "-c", str(_DEPLOY / "run.yaml")),
-        _home(settings) | _QUIET | ({"AI_USAGE_ACCEPT_LOSS": "on"} if accept_loss else {}),
+        _home(settings) | _QUIET | (_MUTE if as_json else {}) | ({"AI_USAGE_ACCEPT_LOSS": "on"} if accept_loss else {}),
+        module="ai_usage_assets.logs.process" if as_json else "dagster",
     )
 
 

@@ -54,7 +54,9 @@ def mapping_sheet(context: dg.AssetExecutionContext) -> None:
         reason = redact(str(failure))
         _log(warehouse, [_entry(tab, moment, held, "failed", reason) for tab in TABS])
         meanwhile = "its last good version serves on" if held else "until then spend has no teams and cost centers"
-        context.log.warning(f"The mapping sheet could not be read; {meanwhile}. {reason}")
+        context.log.warning(
+            f"The mapping sheet could not be read; {meanwhile}. {reason}", extra={"event": "source_fetch_failed"}
+        )
         return
     snapshots = [
         check_tab(

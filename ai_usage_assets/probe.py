@@ -83,10 +83,10 @@ def _questions(settings: Settings, *, rate_limit: bool) -> tuple[list[Questions]
     now, pacing = settings.now(), settings.pacing
     try:
         if settings.anthropic_key:
-            keys.append(own_key("anthropic", settings.anthropic_key))
+            keys.append(own_key("anthropic", settings.anthropic_key, settings.secrets_url))
             asked.append(AnthropicQuestions(Anthropic(lambda: keys[0], settings.anthropic_url, pacing=pacing), now))
         if settings.cursor_key:
-            keys.append(own_key("cursor", settings.cursor_key))
+            keys.append(own_key("cursor", settings.cursor_key, settings.secrets_url))
             asked.append(
                 CursorQuestions(Cursor(lambda: keys[-1], settings.cursor_url, pacing=pacing), now, burst=rate_limit)
             )

@@ -129,7 +129,11 @@ def _report(
             allow_retries=False,
         )
     for entry in failed:
-        context.log.error(f"{entry['asset']} {entry['usage_date']} failed: {entry['message']}")
+        labels = {"asset": entry["asset"], "day": str(entry["usage_date"])}
+        context.log.error(
+            f"{entry['asset']} {entry['usage_date']} failed: {entry['message']}",
+            extra={"event": "source_fetch_failed", "labels": labels},
+        )
     for table in pull.tables:
         own = [outcome for outcome in outcomes if outcome.entry["asset"] == table.name]
         for outcome in own:
@@ -138,7 +142,7 @@ def _report(
                 asset_key=dg.AssetKey(table.name),
                 partition_key=None if pull.snapshot else outcome.entry["usage_date"].isoformat(),
             )
-        context.log.info(f"{table.name}: {_summary(own)}")
+        context.log.info(f"{table.name}: {_summary(own)}", extra={"labels": {"asset": table.name}})
         yield dg.MaterializeResult(asset_key=table.name, metadata={"days": dg.MetadataValue.md(_day_by_day(own))})
 
 

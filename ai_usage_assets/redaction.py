@@ -49,7 +49,11 @@ _UNSEEN = (
     r"|\\+(?:xad|u(?i:00AD|200[B-F]|202[A-E]|206[0-9]|FEFF))"
 )
 HIDING = f"{_ESCAPED}|{_UNSEEN}"
-_HIDING = re.compile(re.sub(r"\\x\{([0-9A-F]+)\}", lambda found: chr(int(found[1], 16)), HIDING))
+_HIDING = re.compile(
+    re.sub(r"\\x\{([0-9A-F]+)\}", lambda found: chr(int(found[1], 16)), HIDING)
+    # A run of backslashes is looked at from its begin only; RE2 needs no such help, and knows none.
+    .replace(r"\\+", r"(?<!\\)\\+")
+)
 
 
 def revealed(text: str) -> str:

@@ -15,7 +15,7 @@ import dagster as dg
 from dagster._core.storage.dagster_run import DagsterRun
 
 from ai_usage_assets import catalogue, days
-from ai_usage_assets.logs import is_interrupt
+from ai_usage_assets.logs.story import is_interrupt
 from ai_usage_assets.schemas import OPS_RUNS
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.vendors.anthropic import Anthropic
@@ -40,12 +40,18 @@ def resources(settings: Settings) -> dict[str, Any]:
 
 def _anthropic(settings: Settings) -> Anthropic | None:
     key = settings.anthropic_key
-    return Anthropic(lambda: own_key("anthropic", key), settings.anthropic_url, pacing=settings.pacing) if key else None
+    if not key:
+        return None
+    return Anthropic(
+        lambda: own_key("anthropic", key, settings.secrets_url), settings.anthropic_url, pacing=settings.pacing
+    )
 
 
 def _cursor(settings: Settings) -> Cursor | None:
     key = settings.cursor_key
-    return Cursor(lambda: own_key("cursor", key), settings.cursor_url, pacing=settings.pacing) if key else None
+    if not key:
+        return None
+    return Cursor(lambda: own_key("cursor", key, settings.secrets_url), settings.cursor_url, pacing=settings.pacing)
 
 
 def _sheet(settings: Settings) -> MappingSheet | None:

@@ -1,38 +1,241 @@
 """From the name of a secret to its value, at the moment it is needed.
 
-Belongs here: Secret Manager. Does not: who needs which secret. A value is never logged, kept on disk or put into an
-exception; only the secret's name is.
+Belongs here: Secret Manager, which versions this process has read, and what a person does when one cannot be read.
+Does not: who needs which secret. A value is never logged, kept on disk or put into an exception; only the secret's
+name is.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-_SECRET_NAME = re.compile(r"projects/[^/]+/secrets/[^/]+(/versions/[^/]+)?")
+if TYPE_CHECKING:
+    from google.cloud.secretmanager import SecretManagerServiceClient
+
+_SECRET_NAME = re.compile(r"projects/([a-zA-Z0-9.:-]+)/secrets/([A-Za-z0-9_-]+)(?:/versions/([A-Za-z0-9_-]+))?")
+
+# An attempt that is not answered is made again, until together they took so long.
+_ATTEMPT_SECONDS = 10.0
+_TOTAL_SECONDS = 30.0
+
+_versions: dict[str, str] = {}
 
 
 class SecretError(RuntimeError):
     """A secret cannot be read; the message names it, never its value, and says what to do."""
 
 
-def resolve(setting: str) -> str:
+def versions_used() -> dict[str, str]:
+    """Which version of each secret this process has read, by its name (`projects/P/secrets/S`), as the server said."""
+    return dict(_versions)
+
+
+def resolve(setting: str, server: str | None = None, *, total_seconds: float = _TOTAL_SECONDS) -> str:
     """The secret a setting stands for: itself, or what Secret Manager holds under that name.
 
-    Takes a key, or `projects/P/secrets/S[/versions/V]` (latest by default). Raises SecretError.
+    Takes a key, or `projects/P/secrets/S[/versions/V]` (latest by default). `server` is one on this machine that stands
+    in for Google's; it gets no credentials. Raises SecretError.
     """
-    if not _SECRET_NAME.fullmatch(setting):
+    if not setting.startswith("projects/"):
         return setting
-    # Imported late: a laptop without secrets in the cloud should not pay for the client.
-    from google.api_core.exceptions import GoogleAPIError
-    from google.auth.exceptions import GoogleAuthError
+    found = _SECRET_NAME.fullmatch(setting)
+    if not found:
+        raise SecretError(
+            "What begins with projects/ is the name of a secret, but not a whole one. It takes projects/P/secrets/S or "
+            "projects/P/secrets/S/versions/V."
+        )
+    return _Secret(found[1], found[2], found[3] or "latest").value(server, total_seconds)
+
+
+def version_of(setting: str) -> str | None:
+    """Which version was read for a setting that names a secret; None for a key, or when it was not read yet."""
+    return _versions.get(setting.partition("/versions/")[0])
+
+
+@dataclass(frozen=True)
+class _Secret:
+    """One version of one secret."""
+
+    project: str
+    name: str
+    version: str
+
+    def value(self, server: str | None, total_seconds: float) -> str:
+        # Imported late: a laptop without secrets in the cloud should not pay for the client.
+        from google.api_core.exceptions import GoogleAPIError
+        from google.auth.exceptions import GoogleAuthError
+
+        try:
+            with _client(server) as client:
+                answer = client.access_secret_version(
+                    name=f"{self.path}/versions/{self.version}", **_patience(total_seconds)
+                )
+        except (GoogleAPIError, GoogleAuthError) as error:
+            raise SecretError(self._told(error, total_seconds)) from None
+        version = answer.name.rpartition("/versions/")[2]
+        value = self._read(answer.payload, version)
+        _versions[self.path] = version
+        return value
+
+    @property
+    def path(self) -> str:
+        return f"projects/{self.project}/secrets/{self.name}"
+
+    def _read(self, payload: Any, version: str) -> str:
+        import google_crc32c
+
+        if payload.data_crc32c and google_crc32c.value(payload.data) != payload.data_crc32c:
+            raise SecretError(
+                f"The secret {self.path} (version {version}) came damaged: its checksum differs. Run it again; if that "
+                f"happens twice, store it anew: {self._add}."
+            )
+        try:
+            value: str = payload.data.decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            # Raised after the block: the error above holds the bytes.
+            value = "\0"
+        if not value:
+            raise SecretError(f"The secret {self.path} (version {version}) is empty. Store the key in it: {self._add}.")
+        if not value.isprintable() or " " in value:
+            raise SecretError(
+                f"The secret {self.path} (version {version}) holds no key: it is not one word of text. Store the key "
+                f"alone in it: {self._add}."
+            )
+        return value
+
+    @property
+    def _at(self) -> str:
+        return f"--project={self.project}"
+
+    @property
+    def _add(self) -> str:
+        return f"`gcloud secrets versions add {self.name} {self._at} --data-file=-` (paste the key, then Ctrl-D)"
+
+    def _told(self, error: Exception, total_seconds: float) -> str:
+        from google.api_core import exceptions as api
+        from google.auth.exceptions import GoogleAuthError, TransportError
+
+        if isinstance(error, api.RetryError):
+            # What was wrong each time; else only that it took too long.
+            error = error.cause if isinstance(error.cause, Exception) else error
+        what = f"The secret {self.path}"
+        if (isinstance(error, GoogleAuthError) and not isinstance(error, TransportError)) or _lacks_credentials(error):
+            return (
+                f"{what} was not asked for: there are no credentials of Google here, or they are no longer good. Log "
+                "in with `gcloud auth application-default login`; in Cloud Run, give the job a service account."
+            )
+        match error:
+            case api.NotFound():
+                return self._not_found(what)
+            case api.FailedPrecondition():
+                return self._not_enabled(what, str(error.message))
+            case api.Forbidden():
+                return self._forbidden(what, error.reason)
+            case api.InvalidArgument():
+                return (
+                    f"{what} has no version {self.version!r}: a version is a number or latest. They are listed by "
+                    f"`gcloud secrets versions list {self.name} {self._at}`."
+                )
+            case api.ResourceExhausted():
+                return (
+                    f"{what} could not be read: the project has used up its requests to Secret Manager. Run it again "
+                    f"in a minute; the limits are shown by `gcloud alpha services quota list --consumer=projects/"
+                    f"{self.project} --service=secretmanager.googleapis.com`."
+                )
+        answered = isinstance(error, api.GoogleAPICallError) and not isinstance(error, _silences())
+        went = "refused" if answered else f"did not answer within {total_seconds:.0f} s"
+        return (
+            f"{what} could not be read: Secret Manager {went} ({type(error).__name__}). Look at the network of "
+            f"this machine, then run it again; `gcloud secrets versions "
+            f"describe {self.version} --secret={self.name} {self._at}` asks the same server."
+        )
+
+    def _not_found(self, what: str) -> str:
+        if self.version == "latest":
+            return (
+                f"{what} does not exist, or has no version. Make it, if `gcloud secrets describe {self.name} "
+                f"{self._at}` finds none: `gcloud secrets create {self.name} {self._at} "
+                f"--replication-policy=automatic`. Then store the key: {self._add}."
+            )
+        return (
+            f"{what} has no version {self.version}, or does not exist. Its versions are listed by `gcloud secrets "
+            f"versions list {self.name} {self._at}`."
+        )
+
+    def _not_enabled(self, what: str, message: str) -> str:
+        # The server names the version that latest stands for.
+        found = re.search(r"/versions/([0-9]+)", message)
+        version = found[1] if found else self.version
+        if "DESTROYED" in message:
+            return f"{what} has lost its version {version}, which was destroyed. Store the key anew: {self._add}."
+        return (
+            f"{what} has version {version} disabled. Enable it: `gcloud secrets versions enable {version} "
+            f"--secret={self.name} {self._at}`; or store another key: {self._add}."
+        )
+
+    def _forbidden(self, what: str, reason: str | None) -> str:
+        match reason:
+            case "SERVICE_DISABLED":
+                return (
+                    f"{what} could not be read: the API of Secret Manager is off in this project. Turn it on: `gcloud "
+                    f"services enable secretmanager.googleapis.com {self._at}`, and run it again some minutes later."
+                )
+            case "BILLING_DISABLED":
+                return (
+                    f"{what} could not be read: the project has no billing account. Link one: `gcloud billing projects "
+                    f"link {self.project} --billing-account=BILLING_ACCOUNT_ID`."
+                )
+        return (
+            f"{what} may not be read by this account, or does not exist. Let it: `gcloud secrets "
+            f"add-iam-policy-binding {self.name} {self._at} --role=roles/secretmanager.secretAccessor "
+            "--member=serviceAccount:ACCOUNT`, with the account the job runs as (user:YOU for a person)."
+        )
+
+
+def _client(server: str | None) -> SecretManagerServiceClient:
     from google.cloud import secretmanager
 
-    name = setting if "/versions/" in setting else f"{setting}/versions/latest"
-    try:
-        answer = secretmanager.SecretManagerServiceClient().access_secret_version(name=name)
-    except (GoogleAPIError, GoogleAuthError) as error:
-        raise SecretError(
-            f"The secret {name} could not be read ({type(error).__name__}). Check that it exists, is enabled, and "
-            "that this account has roles/secretmanager.secretAccessor on it."
-        ) from None
-    return str(answer.payload.data.decode()).strip()
+    if server is None:
+        return secretmanager.SecretManagerServiceClient()
+    import grpc
+    from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
+        SecretManagerServiceGrpcTransport,
+    )
+
+    # A proxy would not find a server on this machine.
+    channel = grpc.insecure_channel(urlsplit(server).netloc, options=[("grpc.enable_http_proxy", 0)])
+    return secretmanager.SecretManagerServiceClient(transport=SecretManagerServiceGrpcTransport(channel=channel))
+
+
+def _patience(total_seconds: float) -> dict[str, Any]:
+    """How long is waited: for an attempt, and for all."""
+    from google.api_core import exceptions as api
+    from google.api_core.retry import Retry
+    from google.api_core.timeout import ConstantTimeout
+
+    def is_passing(error: Exception) -> bool:
+        return isinstance(error, (*_silences(), api.ResourceExhausted)) and not _lacks_credentials(error)
+
+    return {
+        "retry": Retry(predicate=is_passing, initial=0.5, maximum=5, multiplier=2, timeout=total_seconds),
+        "timeout": ConstantTimeout(min(_ATTEMPT_SECONDS, total_seconds)),  # type: ignore[no-untyped-call]
+    }
+
+
+def _silences() -> tuple[type[Exception], ...]:
+    """Errors of a server that did not come to answering."""
+    from google.api_core import exceptions as api
+
+    return (api.ServiceUnavailable, api.DeadlineExceeded, api.InternalServerError)
+
+
+def _lacks_credentials(error: Exception) -> bool:
+    """Whether it is said that who asks is not known: by the server, or by gRPC, as if the server were down."""
+    from google.api_core.exceptions import ServiceUnavailable, Unauthenticated
+
+    if isinstance(error, ServiceUnavailable):
+        return "metadata from plugin failed" in str(error)
+    return isinstance(error, Unauthenticated)

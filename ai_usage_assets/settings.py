@@ -61,6 +61,33 @@ class CloudRun:
 
 
 @dataclass(frozen=True)
+class LogSettings:
+    """Who reads what is said, and what each line says of where it comes from.
+
+    Wrong settings are told in a line too, so these are read by themselves and are never wrong.
+    """
+
+    logs: Literal["console", "json"] = "console"
+    service: str = "ai-usage"
+    # Of the request this process works for, as Cloud Logging names it.
+    trace: str | None = None
+    span: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> LogSettings:
+        """The settings of this process, as far as they can be used."""
+        read = _Reader(os.environ if environment is None else environment)
+        project = read.optional("GOOGLE_CLOUD_PROJECT")
+        parent = re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}", read.text("TRACEPARENT", ""))
+        return cls(
+            logs=read.logs(),
+            service=read.text("CLOUD_RUN_JOB", cls.service),
+            trace=f"projects/{project}/traces/{parent[1]}" if project and parent else None,
+            span=parent[2] if project and parent else None,
+        )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything a person can set, typed. Keys are held as given: a value or a Secret Manager name."""
 
@@ -118,10 +145,7 @@ class Settings:
             pacing=read.switch("AI_USAGE_PACING", default=True),
             accept_loss=read.switch("AI_USAGE_ACCEPT_LOSS", default=False),
             dagster_home=read.path("DAGSTER_HOME"),
-            # Cloud Logging reads what a job prints; a person elsewhere does.
-            logs=read.choice(
-                "AI_USAGE_LOGS", ("console", "json"), "json" if read.optional("CLOUD_RUN_JOB") else "console"
-            ),
+            logs=read.logs(),
             bigquery_url=read.stand_in("BIGQUERY_EMULATOR_HOST"),
             secrets_url=read.stand_in("SECRET_MANAGER_EMULATOR_HOST"),
             raw_expiry_days=read.count("AI_USAGE_RAW_EXPIRY_DAYS", None, at_least=MOST_DAYS_RESTATED),
@@ -177,6 +201,11 @@ class _Reader:
             if value == choice:
                 return choice
         return self._wrong(f"{name} is {value!r}; it takes {' or '.join(choices)}.", default)
+
+    def logs(self) -> Literal["console", "json"]:
+        """Cloud Logging reads what a job prints; a person elsewhere does."""
+        in_the_cloud = self.optional("CLOUD_RUN_JOB") is not None
+        return self.choice("AI_USAGE_LOGS", ("console", "json"), "json" if in_the_cloud else "console")
 
     def count(self, name: str, default: N, *, at_least: int = 0) -> int | N:
         value = self.optional(name)

@@ -20,9 +20,9 @@ def kind_of(key: str) -> tuple[str, KeyKind] | None:
     )
 
 
-def own_key(vendor: str, setting: str) -> str:
-    """The key a setting stands for. Raises SecretError, for a key of another vendor too."""
-    key = resolve(setting)
+def own_key(vendor: str, setting: str, secrets_url: str | None = None) -> str:
+    """The key a setting stands for (`secrets.resolve`). Raises SecretError, for a key of another vendor too."""
+    key = resolve(setting, secrets_url)
     found = kind_of(key)
     if found and found[0] != vendor:
         raise SecretError(

@@ -9,7 +9,7 @@ import os
 
 import dagster as dg
 
-from ai_usage_assets.logs import console
+from ai_usage_assets.logs.run import run_logger
 
 _PARTITIONS = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_date="2027-01-02", timezone="UTC")
 STEPS = int(os.environ["BENCH_STEPS"])
@@ -31,6 +31,6 @@ def _empty(number: int) -> dg.AssetsDefinition:
 defs = dg.Definitions(
     assets=[_empty(number) for number in range(STEPS)],
     jobs=[dg.define_asset_job("daily", dg.AssetSelection.all())],
-    loggers={"console": console},
+    loggers={"console": run_logger("console")},
     executor=dg.in_process_executor,
 )

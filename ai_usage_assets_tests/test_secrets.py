@@ -1,0 +1,192 @@
+"""From a secret's name to its value: the unmodified client of Secret Manager over real gRPC, on loopback."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import pytest
+
+from ai_usage_assets import secrets
+from ai_usage_assets.secrets import SecretError, resolve, versions_used
+from ai_usage_assets_tests.conftest import HELD, Company
+from ai_usage_assets_tests.fake_secrets import FakeSecrets, Refusal, Version
+from ai_usage_assets_tests.test_doctor import found
+
+KEY = "projects/acme-ai/secrets/anthropic-admin-key"
+EMPTY = "projects/acme-ai/secrets/without-versions"
+VALUE = "sk-ant-admin01-" + "x" * 40
+UNAVAILABLE = Refusal(grpc.StatusCode.UNAVAILABLE, "The service is currently unavailable.")
+ADD = "`gcloud secrets versions add anthropic-admin-key --project=acme-ai --data-file=-`"
+
+
+@pytest.fixture
+def held() -> FakeSecrets:
+    """A secret of which the second version is the latest."""
+    return FakeSecrets({KEY: ["sk-ant-admin01-old", VALUE], EMPTY: []})
+
+
+@pytest.fixture
+def server(held: FakeSecrets) -> Iterator[str]:
+    """Where it is served."""
+    with held.serve() as address:
+        yield f"http://{address}"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_read_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "_versions", {})
+
+
+def refused(setting: str, server: str | None, total_seconds: float = 5) -> str:
+    """What is said of a secret that cannot be read; not its value, nor a byte of it in what caused it."""
+    with pytest.raises(SecretError) as caught:
+        resolve(setting, server, total_seconds=total_seconds)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert versions_used() == {}
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "version"),
+    [
+        (KEY, VALUE, "2"),
+        (f"{KEY}/versions/latest", VALUE, "2"),
+        (f"{KEY}/versions/1", "sk-ant-admin01-old", "1"),
+    ],
+)
+def test_a_named_secret_is_its_value_and_its_version_is_known(
+    server: str, held: FakeSecrets, setting: str, value: str, version: str
+) -> None:
+    """The latest version unless one is pinned, asked for once and without credentials; which one it was is kept."""
+    assert versions_used() == {}
+    assert resolve(setting, server) == value
+    assert versions_used() == {KEY: version}
+    assert len(held.asked) == 1
+    assert held.credentials == []
+
+
+@pytest.mark.parametrize("stored", [f"{VALUE}\n", f"\ufeff{VALUE}\r\n", f"  {VALUE} "])
+def test_what_an_editor_adds_to_a_key_is_left_out(server: str, held: FakeSecrets, stored: str) -> None:
+    """Line ends, spaces around it and a byte order mark are not part of a key."""
+    held.secrets = {KEY: [stored]}
+    assert resolve(KEY, server) == VALUE
+
+
+@pytest.mark.parametrize(
+    ("setting", "versions", "says", "command"),
+    [
+        (KEY, [], "does not exist, or has no version", "`gcloud secrets create anthropic-admin-key --project=acme-ai "),
+        (EMPTY, [], "has no version", "`gcloud secrets versions add without-versions --project=acme-ai --data-file=-`"),
+        (f"{KEY}/versions/9", [VALUE], "no version 9", "versions list anthropic-admin-key --project=acme-ai`"),
+        (f"{KEY}/versions/newest", [VALUE], "no version 'newest'", "versions list anthropic-admin-key --project="),
+        (KEY, [VALUE, Version(VALUE.encode(), "DISABLED")], "has version 2 disabled",
+         "`gcloud secrets versions enable 2 --secret=anthropic-admin-key --project=acme-ai`"),
+        (KEY, [Version(b"", "DESTROYED")], "was destroyed", ADD),
+        (KEY, [Version(VALUE.encode(), damaged=True)], "checksum", ADD),
+        (KEY, [b"sk-ant-\xff\xfe"], "not one word of text", ADD),
+        (KEY, [f"KEY={VALUE}\nOTHER=1"], "not one word of text", ADD),
+        (KEY, [""], "is empty", ADD),
+        (KEY, [" \n"], "is empty", ADD),
+        (f"{KEY}/versions/", [VALUE], "not a whole one", "projects/P/secrets/S/versions/V"),
+        ("projects/p/locations/eu/secrets/s", [VALUE], "not a whole one", "projects/P/secrets/S"),
+    ],
+)  # fmt: skip
+def test_a_secret_that_cannot_be_used_says_the_command(
+    server: str, held: FakeSecrets, setting: str, versions: list[Version], says: str, command: str
+) -> None:
+    """What is wrong is told, and the command that mends it, whole; of the value not a letter."""
+    held.secrets = {KEY: versions}
+    told = refused(setting, server)
+    assert says in told
+    assert command in told
+    assert "sk-ant" not in told
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "says", "command"),
+    [
+        ("PERMISSION_DENIED", "IAM_PERMISSION_DENIED", "may not be read by this account",
+         "`gcloud secrets add-iam-policy-binding anthropic-admin-key --project=acme-ai "
+         "--role=roles/secretmanager.secretAccessor "),
+        ("PERMISSION_DENIED", "SERVICE_DISABLED", "is off",
+         "`gcloud services enable secretmanager.googleapis.com --project=acme-ai`"),
+        ("PERMISSION_DENIED", "BILLING_DISABLED", "no billing account", "`gcloud billing projects link acme-ai "),
+        ("UNAUTHENTICATED", "ACCESS_TOKEN_EXPIRED", "no longer good", "`gcloud auth application-default login`"),
+        # How gRPC tells of credentials that could not be renewed.
+        ("UNAVAILABLE", "Getting metadata from plugin failed with error: expired", "no longer good",
+         "`gcloud auth application-default login`"),
+        ("OUT_OF_RANGE", "", "Secret Manager refused (OutOfRange)", "`gcloud secrets versions describe latest "),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_the_command_and_is_not_repeated(
+    server: str, held: FakeSecrets, code: str, reason: str, says: str, command: str
+) -> None:
+    """Who may not read is told why and what to do at once; the same question is not asked again."""
+    held.refusals = [Refusal(grpc.StatusCode[code], reason, reason if code == "PERMISSION_DENIED" else "")]
+    held.refuses_on = True
+    told = refused(KEY, server)
+    assert says in told
+    assert command in told
+    assert len(held.asked) == 1
+
+
+def test_a_service_that_is_briefly_away_is_asked_again(server: str, held: FakeSecrets) -> None:
+    """What passes is waited for."""
+    held.refusals = [UNAVAILABLE]
+    assert resolve(KEY, server) == VALUE
+    assert len(held.asked) == 2
+
+
+@pytest.mark.parametrize("fault", ["away", "silent", "over its quota", "not there"])
+def test_waiting_ends(server: str, held: FakeSecrets, fault: str) -> None:
+    """A service that stays away, says nothing, or a network without it is given up, and it says what to look at."""
+    held.silent = fault == "silent"
+    if fault in ("away", "over its quota"):
+        code = grpc.StatusCode.RESOURCE_EXHAUSTED if fault == "over its quota" else grpc.StatusCode.UNAVAILABLE
+        held.refusals, held.refuses_on = [Refusal(code, "Not now.")], True
+    told = refused(KEY, "http://127.0.0.1:1" if fault == "not there" else server, total_seconds=1)
+    assert ("used up its requests" if fault == "over its quota" else "did not answer within 1 s") in told
+    assert "`gcloud " in told
+    assert "anthropic-admin-key" in told
+
+
+def test_without_credentials_it_says_how_to_log_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine that has no credentials of Google is told so, before anything is sent."""
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    told = refused(KEY, None)
+    assert "`gcloud auth application-default login`" in told
+
+
+def test_one_vendors_secret_does_not_stop_the_other(company: Company) -> None:
+    """Keys are read when they are needed: a missing one fails its own vendor, with the command, and no other."""
+    cursor = "projects/acme-ai/secrets/cursor-admin-key"
+    held = FakeSecrets({cursor: [company.simulator.CURSOR_KEY]})
+    with held.serve() as address:
+        named = {"anthropic_key": KEY, "cursor_key": cursor, "secrets_url": f"http://{address}"}
+        result = company.run(HELD, lane=("anthropic_organization", "cursor_members"), **named)
+    assert [*result.failures()] == ["anthropic_organization"]
+    assert "`gcloud secrets create anthropic-admin-key --project=acme-ai" in result.failures()["anthropic_organization"]
+    assert company.rows("SELECT COUNT(*) AS n FROM ai_usage.raw_cursor_members")[0]["n"] > 0
+    assert versions_used() == {cursor: "1"}
+
+
+def test_doctor_says_which_version_a_key_came_from(company: Company) -> None:
+    """The secret and the version that was read stand beside the key; of one that is disabled, what to do."""
+    key = re.sub("anthropic", "cursor", KEY)
+    held = FakeSecrets(
+        {KEY: ["old", company.simulator.ANTHROPIC_KEY], key: [Version(b"crsr_" + b"x" * 64, "DISABLED")]}
+    )
+    with held.serve() as address:
+        settings = replace(company.settings, anthropic_key=KEY, cursor_key=key, secrets_url=f"http://{address}")
+        findings = found(settings)
+    assert findings["Anthropic", "key"].outcome == "works"
+    assert f"(Secret Manager, {KEY}, version 2)" in findings["Anthropic", "key"].told
+    assert findings["Cursor", "key"].outcome == "fails"
+    assert "`gcloud secrets versions enable 1 --secret=cursor-admin-key" in findings["Cursor", "key"].next_step
