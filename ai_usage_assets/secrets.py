@@ -15,6 +15,11 @@ class SecretError(RuntimeError):
     """A secret cannot be read; the message names it, never its value, and says what to do."""
 
 
+def versions_used() -> dict[str, str]:
+    """Which version of each secret this process has read, by the secret's name."""
+    return {}
+
+
 def resolve(setting: str) -> str:
     """The secret a setting stands for: itself, or what Secret Manager holds under that name.
 

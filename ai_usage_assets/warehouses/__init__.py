@@ -94,3 +94,10 @@ def open_warehouse(settings: Settings, *, look_only: bool = False) -> Warehouse:
     if look_only:
         return DuckDBWarehouse(settings.duckdb_path, settings.dataset, lock_wait_seconds=2, look_only=True)
     return DuckDBWarehouse(settings.duckdb_path, settings.dataset)
+
+
+def place(settings: Settings) -> str:
+    """Where the warehouse of the settings is, for a person."""
+    if settings.warehouse == "bigquery":
+        return f"{settings.project}.{settings.dataset} in BigQuery"
+    return str(settings.duckdb_path.absolute())
