@@ -183,14 +183,15 @@ def _one_after_another(parts: Sequence[days.DayRange], commands: Sequence[launch
     for number, (part, command) in enumerate(zip(parts, commands, strict=True), 1):
         _say(f"backfill: run {number} of {len(parts)}, {part}")
         ended = command.run()
+        if ended.was_asked:
+            told = f"The backfill was interrupted in {part}; what had landed is held."
+            for what, days_of_runs in (("Failed", failed), ("Not begun", list(map(str, parts[number:])))):
+                told += f" {what}: {'; '.join(days_of_runs)}." if days_of_runs else ""
+            raise WorkFailed(f"{told} Run it again.")
         if ended.code:
             failed.append(str(part))
-        if ended.was_asked:
-            left = [str(part) for part in parts[number:]]
-            told = f" Not begun: {'; '.join(left)}." if left else ""
-            raise _WorkFailed(f"The backfill was interrupted in {part}; what had landed is held.{told} Run it again.")
     if failed:
-        raise _WorkFailed(
+        raise WorkFailed(
             f"{len(failed)} of {len(parts)} runs of the backfill failed: {'; '.join(failed)}. The lines of each say "
             "why; mend that, and ask for these days again."
         )
@@ -198,7 +199,7 @@ def _one_after_another(parts: Sequence[days.DayRange], commands: Sequence[launch
     return 0
 
 
-class _WorkFailed(OperatorError):
+class WorkFailed(OperatorError):
     """A command has done its work, and it did not go well."""
 
 
@@ -221,7 +222,7 @@ def _freshness(parsed: argparse.Namespace) -> int:
         if last
         else f"there has never been one in {place(settings)}"
     )
-    raise _WorkFailed(
+    raise WorkFailed(
         f"No daily run of the last {parsed.hours} hours brought the latest day; {told}. `ai-usage status` says how the "
         "last ones ended, `ai-usage doctor` what is wrong now; then `ai-usage run`."
     )
