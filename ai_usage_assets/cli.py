@@ -362,7 +362,9 @@ def _simulator(parsed: argparse.Namespace) -> int:
         for name, value in demo.environment(simulator, urls).items():
             terminal.print(f"export {name}={value}")
         # Never into the warehouse of a real company.
-        terminal.print(f"export AI_USAGE_DUCKDB_PATH=data/simulated-{parsed.seed}/ai_usage.duckdb")
+        terminal.print(
+            f"export AI_USAGE_WAREHOUSE=duckdb AI_USAGE_DUCKDB_PATH=data/simulated-{parsed.seed}/ai_usage.duckdb"
+        )
         terminal.print("ai-usage run")
         signal.pause()
     return 0

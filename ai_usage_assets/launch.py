@@ -146,8 +146,8 @@ def _reach(url: str) -> None:
     """Raises a line for a database that does not answer."""
     if find_spec("dagster_postgres") is None:
         raise SettingsError(
-            "DAGSTER_PG_URL is set, and dagster-postgres is not installed: "
-            "`pip install 'ai-usage-assets[postgres]'`, or unset it."
+            "DAGSTER_PG_URL is set, and dagster-postgres is not installed: install the extra `postgres`, or unset the "
+            "variable."
         )
     import psycopg2
 

@@ -238,7 +238,7 @@ class Container:
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """The same, from its start to its end."""
         with self.start(*arguments, **settings) as running:
-            return running.ended(120)
+            return running.ended(300)
 
 
 @dataclass
