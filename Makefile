@@ -60,8 +60,8 @@ dictionary: $(VENV)/.installed  ## docs/data_dictionary.md from the schemas
 # One lock for every supported Python, hashes included, without the address of any package index.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: $(VENV)/.installed-dev  ## requirements*.lock from pyproject.toml
-	@$(LOCK) --extra build pyproject.toml -o requirements.lock
-	@$(LOCK) --extra build --extra dev pyproject.toml -o requirements-dev.lock
+	@$(LOCK) --extra build --extra postgres pyproject.toml -o requirements.lock
+	@$(LOCK) --extra build --extra postgres --extra dev pyproject.toml -o requirements-dev.lock
 
 clean:  ## remove .venv and the demo's data
 	@rm -rf $(VENV) data/demo

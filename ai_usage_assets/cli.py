@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -26,6 +27,9 @@ from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs import cloud
 from ai_usage_assets.settings import KEY_VARIABLES, LogSettings, Settings, SettingsError
 
+if TYPE_CHECKING:
+    from ai_usage_assets.warehouses import Row
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 0 = all well, 1 = the work failed, 2 = it was asked for wrongly."""
@@ -33,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal without a letter shows another, and does not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if arguments is None and os.getpid() == 1:
+        return launch.as_child().code
     if LogSettings.from_environment().logs == "json":
         cloud.install()
     try:
@@ -85,8 +91,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--job", choices=("daily", "rebuild"), default="daily", help="rebuild asks no vendor")
     run.add_argument("--accept-loss", action="store_true", help="let an empty day or a shrunken tab replace a full one")
+    run.add_argument("--if-missing", action="store_true", help="do nothing when a good run has brought these days")
     run.add_argument("--dry-run", action="store_true", help="only say which days and which command")
     run.set_defaults(command=_run)
+
+    backfill = commands.add_parser("backfill", help="load days of the past; as one of several tasks, its part of them")
+    backfill.add_argument("--from", dest="first", required=True, metavar="DAY", help="first day, YYYY-MM-DD, in UTC")
+    backfill.add_argument("--to", dest="last", required=True, metavar="DAY", help="last day, or yesterday")
+    backfill.add_argument(
+        "--days-per-run",
+        type=int,
+        default=days.TRAILING_DAYS,
+        metavar="N",
+        help="more days than these are loaded by several runs in turn, which bounds the memory "
+        f"(default {days.TRAILING_DAYS}, as a run of every day)",
+    )
+    backfill.add_argument("--dry-run", action="store_true", help="only say which days and which commands")
+    backfill.set_defaults(command=_backfill)
+
+    freshness = commands.add_parser("freshness", help="whether a daily run went well lately; exit code 1 if none did")
+    freshness.add_argument("--hours", type=int, default=26, help="how lately (default 26)")
+    freshness.set_defaults(command=_freshness)
 
     demo = commands.add_parser("demo", help="two months of a simulated company, in a warehouse of its own")
     demo.set_defaults(command=_demo)
@@ -136,32 +161,147 @@ def _parser() -> argparse.ArgumentParser:
 def _run(parsed: argparse.Namespace) -> int:
     settings = Settings.from_environment()
     chosen = days.choose(settings.now(), settings.start_date, day=parsed.day, days=parsed.days)
+    if parsed.if_missing and _is_there(settings, chosen, parsed.job):
+        return 0
     command = launch.job(settings, chosen, parsed.job, accept_loss=parsed.accept_loss)
-    count = f"{len(chosen)} day{'s' * (len(chosen) != 1)}"
-    _say(f"{parsed.job}: {chosen} (UTC), {count}, into {settings.place}")
-    _say(f"$ {command}", style="dim")
-    if parsed.job == "daily" and not (settings.anthropic_key or settings.cursor_key):
-        told = f"No vendor is configured, nothing will be pulled: set {' or '.join(KEY_VARIABLES.values())}."
-        _say(f"! {told}", logging.WARNING)
+    _announce(settings, parsed.job, chosen, [command])
     if not parsed.dry_run:
-        from ai_usage_assets import catalogue
-        from ai_usage_assets.transport import proxy_shown
-        from ai_usage_assets.warehouses import open_warehouse
-
-        for used, address in (
-            (settings.anthropic_key, settings.anthropic_url),
-            (settings.cursor_key, settings.cursor_url),
-            (settings.sheet_id, settings.sheets_url),
-        ):
-            if used:
-                # A proxy that cannot be used is told here too.
-                proxy_shown(address)
-        # A file that is locked, of another version or not a warehouse is told here in a line; in Dagster it is a page.
-        warehouse = open_warehouse(settings)
-        warehouse.prepare(catalogue.tables())
-        warehouse.release()
+        _prepare(settings)
         command.become()
     return 0
+
+
+def _is_there(settings: Settings, chosen: days.DayRange, job: str) -> bool:
+    from ai_usage_assets import record
+    from ai_usage_assets.warehouses import open_warehouse
+
+    warehouse = open_warehouse(settings, look_only=True)
+    found = record.covering(warehouse, job, chosen)
+    warehouse.release()
+    if found:
+        _say(f"{job}: {chosen} is there, by run {found['run_id'][:8]}, which ended {_moment(found)}. Nothing to do.")
+    return found is not None
+
+
+def _backfill(parsed: argparse.Namespace) -> int:
+    settings = Settings.from_environment()
+    asked = days.between(settings.now(), settings.start_date, parsed.first, parsed.last)
+    if not 1 <= parsed.days_per_run <= days.MOST_DAYS:
+        raise SettingsError(f"--days-per-run is {parsed.days_per_run}; it takes 1 to {days.MOST_DAYS}.")
+    index, count = settings.cloud_run.task_index, settings.cloud_run.task_count
+    if index >= count:
+        raise SettingsError(
+            f"CLOUD_RUN_TASK_INDEX is {index}; of {count} tasks (CLOUD_RUN_TASK_COUNT) it is below that."
+        )
+    if count > 1:
+        _say(f"backfill: task {index + 1} of {count} for {asked} (UTC)")
+    chosen = days.block(asked, index, count)
+    if chosen is None:
+        _say("There are more tasks than days, and no day is left for this one.")
+        return 0
+    parts = days.windows(chosen, parsed.days_per_run)
+    commands = [launch.job(settings, part, "daily") for part in parts]
+    _announce(settings, "backfill", chosen, commands)
+    if parsed.dry_run:
+        return 0
+    _prepare(settings)
+    if len(commands) == 1:
+        commands[0].become()
+    return _one_after_another(parts, commands)
+
+
+def _one_after_another(parts: Sequence[days.DayRange], commands: Sequence[launch.Command]) -> int:
+    """Each in a process of its own. What fails does not stop the rest: a bad day of the past is no reason for a gap."""
+    failed: list[str] = []
+    for number, (part, command) in enumerate(zip(parts, commands, strict=True), 1):
+        _say(f"backfill: run {number} of {len(parts)}, {part}")
+        ended = command.run()
+        if ended.was_asked:
+            told = f"The backfill was interrupted in {part}; what had landed is held."
+            for what, days_of_runs in (("Failed", failed), ("Not begun", list(map(str, parts[number:])))):
+                told += f" {what}: {'; '.join(days_of_runs)}." if days_of_runs else ""
+            raise WorkFailed(f"{told} Run it again.")
+        if ended.code:
+            failed.append(str(part))
+    if failed:
+        raise WorkFailed(
+            f"{len(failed)} of {len(parts)} runs of the backfill failed: {'; '.join(failed)}. The lines of each say "
+            "why; mend that, and ask for these days again."
+        )
+    _say(f"backfill: all {len(parts)} runs went well.")
+    return 0
+
+
+class WorkFailed(OperatorError):
+    """A command has done its work, and it did not go well."""
+
+
+def _freshness(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import record
+    from ai_usage_assets.warehouses import open_warehouse
+
+    settings = Settings.from_environment()
+    if not 1 <= parsed.hours <= _MOST_HOURS:
+        raise SettingsError(f"--hours is {parsed.hours}; it takes 1 to {_MOST_HOURS}.")
+    warehouse = open_warehouse(settings, look_only=True)
+    found = record.fresh(warehouse, settings.now(), parsed.hours)
+    last = found or record.last_success(warehouse)
+    warehouse.release()
+    if found:
+        _say(
+            f"fresh: run {found['run_id'][:8]} brought {_span(found)} and ended well, {_moment(found)}.", event="fresh"
+        )
+        return 0
+    told = (
+        f"the last good one ended {_moment(last)}, for {_span(last)}"
+        if last
+        else f"there has never been one in {settings.place}"
+    )
+    raise WorkFailed(
+        f"No daily run of the last {parsed.hours} hours brought the latest day; {told}. `ai-usage status` says how the "
+        "last ones ended, `ai-usage doctor` what is wrong now; then `ai-usage run`."
+    )
+
+
+# A year.
+_MOST_HOURS = 24 * 366
+
+
+def _moment(run: Row) -> str:
+    return f"{run['finished_at']:%Y-%m-%d %H:%M} UTC"
+
+
+def _span(run: Row) -> str:
+    return str(days.DayRange(run["first_day"], run["last_day"]))
+
+
+def _announce(settings: Settings, name: str, chosen: days.DayRange, commands: Sequence[launch.Command]) -> None:
+    _say(f"{name}: {chosen} (UTC), {len(chosen)} day{'s' * (len(chosen) != 1)}, into {settings.place}")
+    for command in commands:
+        _say(f"$ {command}", style="dim")
+    if name != "rebuild" and not (settings.anthropic_key or settings.cursor_key):
+        told = f"No vendor is configured, nothing will be pulled: set {' or '.join(KEY_VARIABLES.values())}."
+        _say(f"! {told}", logging.WARNING)
+
+
+def _prepare(settings: Settings) -> None:
+    """Says now, and in a line, what Dagster would say on a page."""
+    from ai_usage_assets import catalogue
+    from ai_usage_assets.transport import proxy_shown
+    from ai_usage_assets.warehouses import open_warehouse
+
+    for used, address in (
+        (settings.anthropic_key, settings.anthropic_url),
+        (settings.cursor_key, settings.cursor_url),
+        (settings.sheet_id, settings.sheets_url),
+    ):
+        if used:
+            # A proxy that cannot be used is told here too.
+            proxy_shown(address)
+    # So is a warehouse that is locked, of another version, or none.
+    warehouse = open_warehouse(settings)
+    warehouse.prepare(catalogue.tables())
+    warehouse.release()
 
 
 def _answers() -> Console:
@@ -190,22 +330,24 @@ def _ui(parsed: argparse.Namespace) -> int:
         launch.ui(settings, parsed.port).become()
     Console(stderr=True).print("No key is set, so the UI opens on the simulated company of `ai-usage demo`.")
     with demo.company() as (_, environment):
-        return launch.ui(Settings.from_environment(environment), parsed.port).run(environment)
+        return launch.ui(Settings.from_environment(environment), parsed.port).run(environment).code
 
 
 def _status(parsed: argparse.Namespace) -> int:
     from ai_usage_assets import screens
+    from ai_usage_assets.schemas import OPS_RUNS
     from ai_usage_assets.warehouses import open_warehouse
 
     settings = Settings.from_environment()
     if not 1 <= parsed.days <= days.MOST_DAYS:
         raise SettingsError(f"--days is {parsed.days}; it takes 1 to {days.MOST_DAYS}.")
-    if settings.warehouse == "duckdb" and not settings.duckdb_path.exists():
-        raise SettingsError(
-            f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it. For that of the "
-            "demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb."
-        )
-    screens.status(open_warehouse(settings), _answers(), days_back=parsed.days)
+    in_a_file = settings.warehouse == "duckdb"
+    warehouse = open_warehouse(settings)
+    # Only to look, no file is made.
+    if (in_a_file and not settings.duckdb_path.exists()) or warehouse.misfits([OPS_RUNS]) is None:
+        demo = " For that of the demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb." if in_a_file else ""
+        raise SettingsError(f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it.{demo}")
+    screens.status(warehouse, _answers(), days_back=parsed.days)
     return 0
 
 
@@ -255,7 +397,9 @@ def _simulator(parsed: argparse.Namespace) -> int:
         for name, value in demo.environment(simulator, urls).items():
             terminal.print(f"export {name}={value}")
         # Never into the warehouse of a real company.
-        terminal.print(f"export AI_USAGE_DUCKDB_PATH=data/simulated-{parsed.seed}/ai_usage.duckdb")
+        terminal.print(
+            f"export AI_USAGE_WAREHOUSE=duckdb AI_USAGE_DUCKDB_PATH=data/simulated-{parsed.seed}/ai_usage.duckdb"
+        )
         terminal.print("ai-usage run")
         signal.pause()
     return 0

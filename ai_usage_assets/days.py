@@ -5,7 +5,7 @@ Belongs here: arithmetic on days, and how a Dagster run is told its days. Does n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -69,13 +69,7 @@ def choose(now: datetime, start_date: date, *, day: str = "yesterday", days: int
     Raises DayError for a day that is not finished, lies before `start_date`, or cannot be read.
     """
     latest = last_finished(now)
-    if day == "yesterday":
-        last = latest
-    else:
-        try:
-            last = date.fromisoformat(day)
-        except ValueError:
-            raise DayError(f"--day is {day!r}; it takes yesterday or a day such as 2026-01-31.") from None
+    last = _read("--day", day, latest)
     if not 1 <= days <= MOST_DAYS:
         raise DayError(f"--days is {days}; it takes 1 to {MOST_DAYS}.")
     if last > latest:
@@ -85,7 +79,43 @@ def choose(now: datetime, start_date: date, *, day: str = "yesterday", days: int
     return DayRange(max(start_date, last - timedelta(days=days - 1)), last)
 
 
-def windows(days: Sequence[date], size: int) -> list[DayRange]:
+def between(now: datetime, start_date: date, first: str, last: str) -> DayRange:
+    """The days of a backfill, both ends included and both as they were asked for: nothing is clipped in silence.
+
+    Raises DayError for a day that is not finished, lies before `start_date`, or cannot be read.
+    """
+    latest = last_finished(now)
+    chosen = DayRange(_read("--from", first, latest), _read("--to", last, latest))
+    if chosen.last > latest:
+        raise DayError(f"{chosen.last} is not over yet in UTC; the latest finished day is {latest}.")
+    if chosen.first < start_date:
+        raise DayError(f"{chosen.first} is before the first day there is, {start_date} (AI_USAGE_START_DATE).")
+    if len(chosen) > MOST_DAYS:
+        raise DayError(f"{chosen} is {len(chosen)} days; at most {MOST_DAYS} can be asked for at once.")
+    return chosen
+
+
+def _read(option: str, text: str, latest: date) -> date:
+    if text == "yesterday":
+        return latest
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise DayError(f"{option} is {text!r}; it takes yesterday or a day such as 2026-01-31.") from None
+
+
+def block(days: DayRange, index: int, count: int) -> DayRange | None:
+    """The part of the days that is for one of `count` tasks: contiguous, none longer than another by more than a day.
+
+    None where there are more tasks than days. A block and not every n-th day, because a vendor is asked for ranges.
+    """
+    start, end = len(days) * index // count, len(days) * (index + 1) // count
+    if start == end:
+        return None
+    return DayRange(days.first + timedelta(days=start), days.first + timedelta(days=end - 1))
+
+
+def windows(days: Iterable[date], size: int) -> list[DayRange]:
     """The days as contiguous ranges of at most `size` days, oldest first; duplicates count once."""
     found: list[DayRange] = []
     for day in sorted(set(days)):

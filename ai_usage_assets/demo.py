@@ -51,6 +51,9 @@ def company() -> Iterator[tuple[Simulator, Mapping[str, str]]]:
             "AI_USAGE_DUCKDB_PATH": str(FOLDER / "ai_usage.duckdb"),
             "AI_USAGE_START_DATE": DAYS.first.isoformat(),
             "DAGSTER_HOME": str(FOLDER / "dagster"),
+            # Whatever this shell is set up for: a simulated company is never among a real one's dollars or runs.
+            "AI_USAGE_WAREHOUSE": "duckdb",
+            "DAGSTER_PG_URL": "",
         }
         yield simulator, {**os.environ, **own}
 
@@ -64,7 +67,7 @@ def run(answer: Console, progress: Console) -> int:
             style="bold",
         )
         settings = Settings.from_environment(own)
-        code = launch.job(settings, DAYS, "daily").run(own)
+        code = launch.job(settings, DAYS, "daily").run(own).code
         if code:
             progress.print("The run did not succeed, so there is nothing to show; its lines above say why.")
             return code

@@ -89,11 +89,11 @@ def _outcome(
     records, payload = _in_order(result.records)
     digest = _digest(payload)
     if before and before["content_digest"] == digest and key not in astray:
-        return Landed(_complete(pull, result, before, moment, digest, changed=False), False), None
+        return Landed(_complete(pull, result, before, moment, payload, digest, changed=False), False), None
     if reason := _reason_to_keep(pull, result, before, moment):
         return _kept(pull, result, before, moment, reason), None
     emails = _carried_emails(warehouse, pull.emails.get(result.table.name), result, records, before)
-    entry = _complete(pull, result, before, moment, digest, changed=True)
+    entry = _complete(pull, result, before, moment, payload, digest, changed=True)
     return Landed(entry, True), RawDay(result.table, result.day, moment.now, _numbered(payload, emails))
 
 
@@ -214,6 +214,11 @@ def _digest(payload: pa.Array) -> str:
     return fingerprint.hexdigest()
 
 
+def _size(payload: pa.Array) -> int:
+    _, _, records = payload.buffers()
+    return records.size if records else 0
+
+
 def _numbered(payload: pa.Array, emails: Sequence[str | None]) -> pa.Table:
     count = len(payload)
     return pa.table(
@@ -233,6 +238,7 @@ def _entry(
     return {
         **{name: kept.get(name) for name in ("completed_at", "landed_at", "records", "expected_records")},
         **{name: kept.get(name) for name in ("amount_usd", "pages", "watermark", "content_digest")},
+        **{name: kept.get(name) for name in ("bytes", "landed_run_id")},
         "asset": table.name,
         "vendor": pull.vendor,
         "usage_date": day,
@@ -244,7 +250,9 @@ def _entry(
     }
 
 
-def _complete(pull: Pull, result: PulledDay, before: Row | None, moment: Moment, digest: str, *, changed: bool) -> Row:
+def _complete(
+    pull: Pull, result: PulledDay, before: Row | None, moment: Moment, payload: pa.Array, digest: str, *, changed: bool
+) -> Row:
     status = "incomplete" if result.incomplete else "complete"
     entry = _entry(pull, result.table, result.day, before, moment, status, result.incomplete)
     entry |= {
@@ -254,9 +262,10 @@ def _complete(pull: Pull, result: PulledDay, before: Row | None, moment: Moment,
         "pages": result.pages,
         "watermark": result.watermark,
         "content_digest": digest,
+        "bytes": _size(payload),
     }
     if changed:
-        entry["landed_at"] = moment.now
+        entry |= {"landed_at": moment.now, "landed_run_id": moment.run_id}
     if not result.incomplete:
         entry["completed_at"] = moment.now
     return entry

@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from types import FrameType
+from typing import NamedTuple, NoReturn
 
 from ai_usage_assets.days import DayRange, run_tags
+from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs import cloud
+from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import PROJECT_ROOT, Settings, SettingsError
 
 _MODULE = "ai_usage_assets.definitions"
@@ -41,12 +44,52 @@ _QUIET = {"PYTHONWARNINGS": "ignore::FutureWarning"}
 _MUTE = {"GRPC_VERBOSITY": "ERROR"}
 
 
+class Ended(NamedTuple):
+    """How a process came to its end: its exit code, and whether this one had been asked to end."""
+
+    code: int
+    was_asked: bool
+
+
+def as_child() -> Ended:
+    """This very command once more, in a process beneath this one, which only passes signals on.
+
+    The kernel keeps from the first process of a container every signal for which it has no handler, and neither a
+    Python that starts nor a Dagster that loads has one: a job that is asked to end would be killed ten seconds later.
+    """
+    return _attend([sys.executable, *sys.orig_argv[1:]], os.environ)
+
+
+def _attend(line: list[str], environment: Mapping[str, str], ends_by: signal.Signals | None = None) -> Ended:
+    """Runs it to its end; whatever asks this process to end asks that one, by the same signal or by `ends_by`."""
+    process: subprocess.Popen[bytes] | None = None
+    asked: list[int] = []
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        if process is not None:
+            process.send_signal(ends_by or number)
+
+    # A shell starts what runs in the background deaf to interrupts, and Dagster stops its servers by interrupts.
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, pass_on)
+    process = subprocess.Popen(line, env=dict(environment))  # noqa: S603 - own arguments
+    for number in tuple(asked):
+        # Asked before there was anybody to pass it on to.
+        process.send_signal(ends_by or number)
+    code = process.wait()
+    # As a shell tells that a signal ended it.
+    return Ended(128 - code if code < 0 else code, bool(asked))
+
+
 @dataclass(frozen=True)
 class Command:
     """A Dagster command and what its environment holds on top of the present one."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
+    # Where Dagster keeps the history of runs, if not in files.
+    postgres: str | None = field(default=None, repr=False)
     # What runs them: Dagster, or what makes lines for Cloud Logging of all that Dagster says.
     module: str = "dagster"
 
@@ -63,21 +106,14 @@ class Command:
         cloud.release()
         os.execve(sys.executable, self._line, {**os.environ, **self.environment})  # noqa: S606 - own arguments
 
-    def run(self, environment: Mapping[str, str]) -> int:
-        """Runs it to its end with `environment` in place of the present one, and gives its exit code.
+    def run(self, environment: Mapping[str, str] | None = None) -> Ended:
+        """Runs it to its end, perhaps with `environment` in place of the present one.
 
         Whatever ends this process ends it too, in Dagster's own order: its servers are not left behind.
         """
         self._make_home()
-        # A shell starts what runs in the background deaf to interrupts, and Dagster stops its servers by interrupts.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        process = subprocess.Popen(self._line, env={**environment, **self.environment})  # noqa: S603 - own arguments
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            return process.wait()
+        ends_by = signal.SIGINT if self.arguments[0] == "dev" else None
+        return _attend(self._line, {**(environment or os.environ), **self.environment}, ends_by)
 
     @property
     def _line(self) -> list[str]:
@@ -88,10 +124,14 @@ class Command:
         try:
             home.mkdir(parents=True, exist_ok=True)
             if not (home / "dagster.yaml").exists():
-                shutil.copy(_DEPLOY / "dagster.yaml", home / "dagster.yaml")
+                parts = [_DEPLOY / "dagster.yaml", *([_DEPLOY / "postgres.yaml"] if self.postgres else [])]
+                (home / "dagster.yaml").write_text("\n".join(part.read_text() for part in parts))
         except OSError as error:
             raise SettingsError(f"{home} cannot be made ({error.strerror}); set DAGSTER_HOME.") from None
         # Dagster would tell of these on a page.
+        if self.postgres:
+            _reach(self.postgres)
+            return
         for path in (home / name for name in _HISTORY):
             written = next(found for found in (path, *path.parents) if found.exists())
             if not os.access(written, os.W_OK):
@@ -110,6 +150,29 @@ def _is_database(path: Path) -> bool:
         return opened.read(16) in (b"", b"SQLite format 3\0")
 
 
+def _reach(url: str) -> None:
+    """Raises a line for a database that does not answer."""
+    if find_spec("dagster_postgres") is None:
+        raise SettingsError(
+            "DAGSTER_PG_URL is set, and dagster-postgres is not installed: install the extra `postgres`, or unset the "
+            "variable."
+        )
+    import psycopg2
+
+    try:
+        psycopg2.connect(url.replace("+psycopg2", "", 1), connect_timeout=10).close()
+    except psycopg2.Error as error:
+        said = redact(str(error).strip().splitlines()[0].rstrip("."))
+        raise HistoryError(
+            f"The database of DAGSTER_PG_URL cannot be used: {said}. Mend it, or unset the variable: the run then "
+            "keeps its history in files, and which days are held is known to the warehouse alone."
+        ) from None
+
+
+class HistoryError(OperatorError):
+    """Dagster's history of runs cannot be kept; the message says where, and what to do."""
+
+
 def job(settings: Settings, chosen: DayRange, name: str, *, accept_loss: bool = False) -> Command:
     """The command that runs a job for these days."""
     tags = {
@@ -121,6 +184,7 @@ def job(settings: Settings, chosen: DayRange, name: str, *, accept_loss: bool = 
     return Command(
         ("job", "execute", "-m", _MODULE, "-j", name, "--tags", json.dumps(tags), "-c", str(_DEPLOY / "run.yaml")),
         _home(settings) | _QUIET | (_MUTE if as_json else {}) | ({"AI_USAGE_ACCEPT_LOSS": "on"} if accept_loss else {}),
+        settings.dagster_postgres,
         module="ai_usage_assets.logs.process" if as_json else "dagster",
     )
 
@@ -130,12 +194,17 @@ def ui(settings: Settings, port: int) -> Command:
     return Command(
         ("dev", "-m", _MODULE, "-h", "127.0.0.1", "-p", str(port)),
         _home(settings) | _QUIET,
+        settings.dagster_postgres,
     )
 
 
 def home(settings: Settings) -> Path:
-    """Where Dagster keeps the history of runs: DAGSTER_HOME, else beside the warehouse."""
-    return settings.dagster_home or settings.duckdb_path.parent / "dagster"
+    """Where Dagster keeps the history of runs: DAGSTER_HOME, else beside the warehouse.
+
+    With a database for it a folder inside, so that neither kind of history meets the configuration of the other.
+    """
+    chosen = settings.dagster_home or settings.duckdb_path.parent / "dagster"
+    return chosen / "postgres" if settings.dagster_postgres else chosen
 
 
 def _home(settings: Settings) -> dict[str, str]:

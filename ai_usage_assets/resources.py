@@ -7,23 +7,22 @@ the first request: one vendor's missing secret must not stop the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import dagster as dg
 from dagster._core.storage.dagster_run import DagsterRun
 
-from ai_usage_assets import catalogue, days
+from ai_usage_assets import catalogue, record
 from ai_usage_assets.logs.story import is_interrupt
 from ai_usage_assets.schemas import OPS_RUNS
-from ai_usage_assets.settings import Settings
+from ai_usage_assets.settings import CloudRun, Settings
 from ai_usage_assets.vendors.anthropic import Anthropic
 from ai_usage_assets.vendors.cursor import Cursor
 from ai_usage_assets.vendors.key_mapping import MappingSheet
 from ai_usage_assets.vendors.keys import own_key
-from ai_usage_assets.warehouses import Row, Warehouse, open_warehouse
+from ai_usage_assets.warehouses import Warehouse, open_warehouse
 
+_NOT_IN_CLOUD_RUN = CloudRun()
 _ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_SKIPPED}
 
 
@@ -31,7 +30,7 @@ def resources(settings: Settings) -> dict[str, Any]:
     """Every resource by its name."""
     return {
         "settings": settings,
-        "warehouse": warehouse_of_run(lambda: open_warehouse(settings)),
+        "warehouse": warehouse_of_run(lambda: open_warehouse(settings), settings.cloud_run),
         "anthropic": _anthropic(settings),
         "cursor": _cursor(settings),
         "sheet": _sheet(settings),
@@ -59,7 +58,9 @@ def _sheet(settings: Settings) -> MappingSheet | None:
     return MappingSheet(sheet_id, settings.sheets_url, pacing=settings.pacing) if sheet_id else None
 
 
-def warehouse_of_run(opening: Callable[[], Warehouse]) -> dg.ResourceDefinition:
+def warehouse_of_run(
+    opening: Callable[[], Warehouse], cloud_run: CloudRun = _NOT_IN_CLOUD_RUN
+) -> dg.ResourceDefinition:
     """The warehouse for the length of a run, which is noted in it."""
 
     @dg.resource(description="The warehouse, with every table and view in place before the first step runs.")
@@ -72,40 +73,18 @@ def warehouse_of_run(opening: Callable[[], Warehouse]) -> dg.ResourceDefinition:
             yield opened
             opened.release()
             return
-        record = _started(run)
+        row = record.started(run, cloud_run)
         # Before the sign that it is at work, and before anybody else is let in: killed in between, it leaves no sign.
-        opened.upsert(OPS_RUNS, ("run_id",), [*_interrupted(opened), record])
+        opened.upsert(OPS_RUNS, ("run_id",), [*record.interrupted(opened), row])
         with opened.at_work(run.run_id):
             try:
                 yield opened
             finally:
                 outcome = "failed" if context.instance is None else _outcome(context.instance, run)
-                record |= {"finished_at": datetime.now(UTC), "outcome": outcome}
-                opened.upsert(OPS_RUNS, ("run_id",), [record])
+                opened.upsert(OPS_RUNS, ("run_id",), [record.ended(opened, row, outcome)])
                 opened.release()
 
     return warehouse
-
-
-def _interrupted(warehouse: Warehouse) -> list[Row]:
-    """Runs that were killed, and so could not say themselves how they ended."""
-    running = warehouse.rows("SELECT * FROM ai_usage.ops_runs WHERE outcome = 'running'")
-    return [row | {"outcome": "interrupted"} for row in running if not warehouse.is_at_work(row["run_id"])]
-
-
-def _started(run: DagsterRun) -> dict[str, Any]:
-    chosen = days.of_run(run.tags)
-    return {
-        "run_id": run.run_id,
-        "job": run.job_name,
-        # How long a run takes is told by the real clock, also when the run believes in another day.
-        "started_at": datetime.now(UTC),
-        "finished_at": None,
-        "first_day": chosen.first if chosen else None,
-        "last_day": chosen.last if chosen else None,
-        "outcome": "running",
-        "version": version("ai-usage-assets"),
-    }
 
 
 def _outcome(instance: dg.DagsterInstance, run: DagsterRun) -> str:

@@ -250,6 +250,25 @@ OPS_RUNS = Table(
             required=True,
         ),
         Column("version", "STRING", "Version of this project.", required=True),
+        Column("execution", "STRING", "Execution of the Cloud Run job; NULL elsewhere, as are the three after it."),
+        Column("task_index", "INT64", "Which of the execution's tasks this was, from 0."),
+        Column("task_count", "INT64", "How many tasks the execution has."),
+        Column("attempt", "INT64", "How often the task had been tried before."),
+        Column("image", "STRING", "Container image; NULL outside a container."),
+        Column(
+            "secret_versions",
+            "STRING",
+            "JSON object: which version of each secret was read from Secret Manager, by its name. NULL for none.",
+        ),
+        Column("days", "INT64", "UTC days the run was for."),
+        Column("seconds", "NUMERIC", "From its beginning to its end."),
+        Column(
+            "landed_records",
+            "INT64",
+            "Vendors' records in the days of raw tables that the run replaced; a day that came as it was held is none.",
+        ),
+        Column("landed_bytes", "INT64", "Bytes of these records, as the vendors sent them."),
+        Column("landed_usd", "NUMERIC", "Dollars of the bill among them: Anthropic's cost and Cursor's events."),
     ),
 )
 
@@ -281,6 +300,8 @@ OPS_ASSET_DAYS = Table(
         Column("pages", "INT64", "Pages of the pull that brought them."),
         Column("watermark", "TIMESTAMP", "How far the vendor said its data reaches."),
         Column("content_digest", "STRING", "SHA-256 of the records held."),
+        Column("bytes", "INT64", "Bytes of the records held; NULL for a tab of the sheet."),
+        Column("landed_run_id", "STRING", "Run that brought the content held; NULL for a tab of the sheet."),
         Column("run_id", "STRING", "Run that made the last attempt.", required=True),
     ),
 )

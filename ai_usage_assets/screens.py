@@ -6,6 +6,7 @@ address is ever shown; people go by their name.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -32,6 +33,7 @@ _STATUS_MARKS = {
 
 
 _READ = {"complete", "provisional", "incomplete"}
+_SECONDS_SHOWN = 600
 _BESIDE_STRIPS, _FEWEST_DAYS = 62, 7
 # Which path it was, and its number: the cause is the same without.
 _OF_ONE_REQUEST = re.compile(r"\b(?:GET|POST) /\S+ | \(request [^)]*\)")
@@ -301,24 +303,23 @@ def _runs(warehouse: Warehouse, console: Console) -> None:
         # One that was killed could not say so itself, and no other run came since.
         if run["outcome"] == "running" and not warehouse.is_at_work(run["run_id"]):
             run["outcome"] = "interrupted"
-    table = _table("Last runs", "Run", "Job", "Days", "Started (UTC)", "Took", "Outcome")
+    table = _table("Last runs", "Job", "Days", "Began, UTC", "Took", "Landed", "Outcome")
     for run in runs:
-        took = f"{(run['finished_at'] - run['started_at']).total_seconds():.0f} s" if run["finished_at"] else "?"
-        span = " to ".join(dict.fromkeys(str(run[day]) for day in ("first_day", "last_day") if run[day]))
         colour = {"success": "green", "failed": "bold red", "interrupted": "bold red"}.get(run["outcome"], "yellow")
         table.add_row(
-            run["run_id"][:8],
             run["job"],
-            span,
+            _span(run),
             f"{run['started_at']:%m-%d %H:%M}",
-            took,
+            _took(run),
+            _usd(run.get("landed_usd")),
             Text(run["outcome"], colour),
         )
     for column in table.columns:
-        column.justify, column.no_wrap = "left", True
+        column.justify, column.no_wrap = "left", column.header != "Days"
     console.print(table)
     if not runs:
         return
+    console.print(_about(runs[0]), style="dim", highlight=False)
     failed = warehouse.rows(
         "SELECT * FROM ai_usage.ops_check_results WHERE run_id = @run_id AND NOT passed ORDER BY asset, check_name",
         {"run_id": runs[0]["run_id"]},
@@ -338,6 +339,35 @@ def _runs(warehouse: Warehouse, console: Console) -> None:
         touches = f" (touches ${row['amount_usd']:,.2f})" if row["amount_usd"] is not None else ""
         text = f"{row['asset']}.{row['check_name']}{touches}: {row['message']}"
         console.print(_verdict(False, text) if row["blocking"] else Text.assemble(("  ! ", "yellow"), text))
+
+
+def _span(run: Row) -> str:
+    first, last = run["first_day"], run["last_day"]
+    if not first or first == last:
+        return str(first or "")
+    return f"{first} to {last:%m-%d}" if first.year == last.year else f"{first} to {last}"
+
+
+def _took(run: Row) -> str:
+    if not run["finished_at"]:
+        return "?"
+    seconds = round((run["finished_at"] - run["started_at"]).total_seconds())
+    return f"{seconds} s" if seconds < _SECONDS_SHOWN else f"{seconds / 60:.0f} min"
+
+
+def _about(run: Row) -> str:
+    """Which run it was, and of what; of a row that an older version wrote, what it knows."""
+    parts = [f"Run {run['run_id'][:8]}, version {run['version']}"]
+    if run.get("landed_records") is not None:
+        parts.append(f"landed {run['landed_records']:,} records, {run['landed_bytes'] / 1e6:,.1f} MB")
+    if run.get("execution"):
+        parts.append(f"{run['execution']}, task {run['task_index'] + 1} of {run['task_count']}")
+        parts.append(f"attempt {run['attempt'] + 1}")
+    if run.get("image"):
+        parts.append(run["image"])
+    for name, read in json.loads(run.get("secret_versions") or "{}").items():
+        parts.append(f"{name.rpartition('/')[2]} version {read}")
+    return ", ".join(parts) + "."
 
 
 def last_run(warehouse: Warehouse) -> Row:

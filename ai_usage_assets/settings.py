@@ -106,6 +106,8 @@ class Settings:
     pacing: bool = True
     accept_loss: bool = False
     dagster_home: Path | None = None
+    # The database that keeps Dagster's history of runs, if it is shared; its address holds a password.
+    dagster_postgres: str | None = field(default=None, repr=False)
     logs: Literal["console", "json"] = "console"
     # Servers on this machine that stand in for Google's.
     bigquery_url: str | None = None
@@ -145,6 +147,7 @@ class Settings:
             pacing=read.switch("AI_USAGE_PACING", default=True),
             accept_loss=read.switch("AI_USAGE_ACCEPT_LOSS", default=False),
             dagster_home=read.path("DAGSTER_HOME"),
+            dagster_postgres=read.postgres("DAGSTER_PG_URL"),
             logs=read.logs(),
             bigquery_url=read.stand_in("BIGQUERY_EMULATOR_HOST"),
             secrets_url=read.stand_in("SECRET_MANAGER_EMULATOR_HOST"),
@@ -224,6 +227,13 @@ class _Reader:
         if not is_loopback(url):
             return self._wrong(f"{name} is {value!r}; only a server on this machine may stand in for Google's.", None)
         return url
+
+    def postgres(self, name: str) -> str | None:
+        """An address of a PostgreSQL database, with the driver in it: without, SQLAlchemy looks for another one."""
+        value = self.optional(name)
+        if value is None or value.startswith("postgresql+psycopg2://"):
+            return value
+        return self._wrong(f"{name} takes an address that begins with postgresql+psycopg2://.", None)
 
     def path(self, name: str) -> Path | None:
         value = self.optional(name)

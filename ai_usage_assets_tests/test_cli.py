@@ -13,6 +13,7 @@ import pytest
 
 from ai_usage_assets import catalogue, demo
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS
+from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import NOW
@@ -163,3 +164,14 @@ def test_status_can_be_asked_before_any_run_has_ended(own: Own) -> None:
     told = ai_usage("status", **own)
     assert told.returncode == 0, told.stderr
     assert "The last run was interrupted" in told.stdout
+
+
+def test_a_simulated_company_is_never_among_real_dollars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a shell is set up for, the demo goes into its own file, and its runs into a history of their own."""
+    monkeypatch.setenv("AI_USAGE_WAREHOUSE", "bigquery")
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "real")
+    monkeypatch.setenv("DAGSTER_PG_URL", "postgresql+psycopg2:///real")
+    with demo.company() as (_, environment):
+        settings = Settings.from_environment(environment)
+    assert (settings.warehouse, settings.dagster_postgres) == ("duckdb", None)
+    assert settings.duckdb_path.parts[-2:] == ("demo", "ai_usage.duckdb")

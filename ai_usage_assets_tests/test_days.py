@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from ai_usage_assets.days import DayError, DayRange, choose, last_finished, of_run, run_tags, windows
+from ai_usage_assets.days import DayError, DayRange, between, block, choose, last_finished, of_run, run_tags, windows
 
 NOW = datetime(2026, 11, 20, 0, 30, tzinfo=UTC)
 START = date(2026, 1, 1)
@@ -66,3 +66,37 @@ def test_a_run_is_told_its_days_and_tells_them_back(last: str) -> None:
     days = DayRange(date(2026, 2, 1), date.fromisoformat(last))
     assert of_run(run_tags(days)) == days
     assert of_run({}) is None
+
+
+@pytest.mark.parametrize(("length", "count"), [(1, 1), (90, 1), (90, 7), (10, 10), (3, 5), (40, 3), (366, 10)])
+def test_the_blocks_of_tasks_are_all_days_once_and_in_order(length: int, count: int) -> None:
+    """Tasks share the days without a gap, a day twice or a task with two days more than another."""
+    asked = DayRange(START, START + timedelta(days=length - 1))
+    blocks = [block(asked, index, count) for index in range(count)]
+    assert [day for found in blocks if found for day in found] == list(asked)
+    sizes = [len(found) if found else 0 for found in blocks]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_the_days_of_a_backfill_are_those_asked_for() -> None:
+    """Both ends are included, and yesterday may be the last."""
+    assert between(NOW, START, "2026-02-01", "2026-03-31") == DayRange(date(2026, 2, 1), date(2026, 3, 31))
+    assert between(NOW, START, "2026-11-01", "yesterday").last == date(2026, 11, 19)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "says"),
+    [
+        ("2026-11-01", "2026-11-20", "not over yet"),
+        ("2025-12-31", "2026-01-02", "AI_USAGE_START_DATE"),
+        ("2026-03-02", "2026-03-01", "before it begins"),
+        ("01.02.2026", "2026-03-01", "--from is '01.02.2026'"),
+        ("2026-03-01", "2026-02-30", "--to is '2026-02-30'"),
+    ],
+)
+def test_a_backfill_that_cannot_be_run_is_refused(first: str, last: str, says: str) -> None:
+    """Nothing is clipped in silence: days that cannot be loaded are refused with what may be asked instead."""
+    with pytest.raises(DayError, match=says):
+        between(NOW, START, first, last)
+    with pytest.raises(DayError, match="3660"):
+        between(NOW, date(2000, 1, 1), "2000-01-01", "yesterday")

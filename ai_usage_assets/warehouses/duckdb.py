@@ -99,6 +99,8 @@ class DuckDBWarehouse:
                     self._prepare_view(connection, table, known.get(table.name))
 
     def misfits(self, tables: Sequence[Table]) -> list[str] | None:
+        if self._look_only and not self.path.exists():
+            return None
         with self._errors():
             existing = self._existing_columns(self._connect())
         if not existing:

@@ -41,7 +41,7 @@ NARROW = (
 Content = dict[tuple[str, Any], tuple[int, int]]
 
 # What is of one run only, and no part of what is held.
-_OF_THE_RUN = {"run_id", "checked_at"}
+_OF_THE_RUN = {"run_id", "landed_run_id", "checked_at"}
 
 
 def content(connection: Any, prefix: str) -> Content:
