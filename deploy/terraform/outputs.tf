@@ -1,16 +1,6 @@
-output "registry" {
-  description = "Where the image is pushed to."
-  value       = local.registry
-}
-
 output "pipeline_service_account" {
   description = "Share the mapping spreadsheet with this address, as a viewer."
   value       = google_service_account.pipeline.email
-}
-
-output "secrets" {
-  description = "Secrets that each need a version."
-  value       = sort(concat(keys(google_secret_manager_secret.pipeline), keys(google_secret_manager_secret.metabase)))
 }
 
 output "dataset" {

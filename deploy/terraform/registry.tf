@@ -46,6 +46,5 @@ resource "google_artifact_registry_repository" "docker_hub" {
 }
 
 locals {
-  registry   = "us-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.images.repository_id}"
   docker_hub = "us-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.docker_hub.repository_id}"
 }
