@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ai_usage_assets import cli
 from ai_usage_assets.settings import PROJECT_ROOT, Settings
 from ai_usage_assets_tests.deploy import google_schema, offline_terraform
 from ai_usage_assets_tests.http_server import Reply, serving
@@ -320,6 +321,23 @@ def test_settings_take_what_the_jobs_are_given(with_every_option: State) -> None
         settings = Settings.from_environment(given)
         assert (settings.warehouse, settings.project, settings.dataset) == ("bigquery", "test-project", "ai_usage")
         assert (settings.logs, settings.raw_expiry_days) == ("json", 400)
+
+
+def test_the_program_takes_what_jobs_and_page_say(with_every_option: State) -> None:
+    """Each job's arguments, and those that the page gives to `--args`, are a command of `ai-usage`."""
+    of_jobs = [
+        job["template"][0]["template"][0]["containers"][0]["args"]
+        for job in _of(with_every_option, "google_cloud_run_v2_job")
+    ]
+    # Started without days, it should not guess them.
+    of_jobs.remove(["backfill"])
+    with pytest.raises(SystemExit):
+        cli._parser().parse_args(["backfill"])
+    of_the_page = re.findall(r"--args=([^\s`]+)", PAGE.read_text())
+    assert len(of_jobs) == 3
+    assert len(of_the_page) > 3
+    for arguments in [*of_jobs, *(written.split(",") for written in of_the_page)]:
+        cli._parser().parse_args(arguments)
 
 
 def test_the_schema_is_of_these_resources() -> None:
