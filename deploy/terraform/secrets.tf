@@ -1,0 +1,64 @@
+# Containers only. Values are added by hand, so that none is ever in Terraform's state; see ../README.md.
+
+locals {
+  # What names a secret in the jobs' environment -> the secret.
+  vendor_secrets = {
+    for variable, vendor in { ANTHROPIC_ADMIN_KEY = "anthropic", CURSOR_ADMIN_KEY = "cursor" } :
+    variable => "${vendor}-admin-key" if contains(var.vendors, vendor)
+  }
+  dagster_secret = "dagster-postgres-url"
+}
+
+resource "google_secret_manager_secret" "pipeline" {
+  for_each = toset(concat(values(local.vendor_secrets), var.dagster_postgres ? [local.dagster_secret] : []))
+
+  secret_id = each.key
+  labels    = local.labels
+  # A version destroyed by mistake can be had back for a week.
+  version_destroy_ttl = "604800s"
+  deletion_protection = true
+  depends_on          = [google_project_service.api]
+
+  replication {
+    auto {}
+  }
+}
+
+resource "google_secret_manager_secret" "metabase" {
+  for_each = toset(["metabase-db-password", "metabase-encryption-key"])
+
+  secret_id           = each.key
+  labels              = local.labels
+  version_destroy_ttl = "604800s"
+  deletion_protection = true
+  depends_on          = [google_project_service.api]
+
+  replication {
+    auto {}
+  }
+}
+
+# Every read of a secret is logged, by whom and when.
+resource "google_project_iam_audit_config" "secrets" {
+  project    = var.project_id
+  service    = "secretmanager.googleapis.com"
+  depends_on = [google_project_service.api]
+
+  audit_log_config {
+    log_type = "ADMIN_READ"
+  }
+  audit_log_config {
+    log_type = "DATA_READ"
+  }
+  audit_log_config {
+    log_type = "DATA_WRITE"
+  }
+}
+
+resource "google_logging_project_bucket_config" "default" {
+  project        = var.project_id
+  location       = "global"
+  bucket_id      = "_Default"
+  retention_days = 90
+  depends_on     = [google_project_service.api]
+}

@@ -1,0 +1,31 @@
+# What Google would answer, as far as the configuration uses it.
+
+override_resource {
+  target = google_service_account.pipeline
+  values = {
+    email  = "ai-usage-pipeline@test-project.iam.gserviceaccount.com"
+    member = "serviceAccount:ai-usage-pipeline@test-project.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
+  target = google_service_account.scheduler
+  values = {
+    email  = "ai-usage-scheduler@test-project.iam.gserviceaccount.com"
+    member = "serviceAccount:ai-usage-scheduler@test-project.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
+  target = google_service_account.metabase
+  values = {
+    email  = "ai-usage-metabase@test-project.iam.gserviceaccount.com"
+    member = "serviceAccount:ai-usage-metabase@test-project.iam.gserviceaccount.com"
+  }
+}
+
+mock_data "google_project" {
+  defaults = {
+    number = "123456789012"
+  }
+}
