@@ -2,28 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalogue, demo
 from ai_usage_assets_tests.conftest import Company, Result, make_company
 from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery, Seen
+from ai_usage_assets_tests.faults.runs import ai_usage, command, ended
+from ai_usage_assets_tests.test_logs import IN_THE_CLOUD, assert_nothing_secret, entries, held_keys
 
 FIRST, LAST = "2026-11-10", "2026-11-11"
+RUN = ("run", "--day", LAST, "--days", "2")
+# Of some thirty.
+LOADS_BEFORE_THE_END = 12
 # What is true of the run, not of the days.
-OF_THE_RUN = {"run_id", "attempted_at", "completed_at"}
+OF_THE_RUN = {"run_id", "landed_run_id"}
 
 
+@dataclass
 class Production(Company):
-    """A company whose warehouse is BigQuery."""
+    """A company whose warehouse is BigQuery, whose keys are in Secret Manager, whose job runs as in Cloud Run."""
 
-    server: FakeBigQuery
+    server: FakeBigQuery | None = None
+    secrets: str = ""
+    said: list[subprocess.CompletedProcess[str]] = field(default_factory=list)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What Terraform sets."""
+        return {
+            **demo.environment(self.simulator, self.urls),
+            **IN_THE_CLOUD,
+            "AI_USAGE_START_DATE": self.settings.start_date.isoformat(),
+            "AI_USAGE_WAREHOUSE": "bigquery",
+            "GOOGLE_CLOUD_PROJECT": self.server.project,
+            "BIGQUERY_EMULATOR_HOST": self.server.url,
+            "ANTHROPIC_ADMIN_KEY": "projects/acme-ai/secrets/anthropic-admin-key/versions/latest",
+            "CURSOR_ADMIN_KEY": "projects/acme-ai/secrets/cursor-admin-key/versions/latest",
+            "SECRET_MANAGER_EMULATOR_HOST": self.secrets,
+            "CLOUD_RUN_EXECUTION": "ai-usage-daily-abcde",
+            "AI_USAGE_IMAGE": "us-docker.pkg.dev/acme/ai-usage/pipeline@sha256:0",
+        }
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command as the container starts it."""
+        done = ai_usage(*arguments, **self.variables)
+        self.said.append(done)
+        return done
 
     def here(self, **changed: Any) -> Result:
-        """Runs both days."""
+        """Runs both days in this process."""
         return self.run(
             FIRST, LAST, warehouse="bigquery", project=self.server.project, bigquery_url=self.server.url, **changed
         )
@@ -47,13 +82,52 @@ def rows_of(ask: Any, table: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
-    """Two days, pulled once into each warehouse."""
-    with FakeBigQuery() as server, make_company(tmp_path_factory.mktemp("production") / "w.duckdb") as company:
-        made = Production(company.simulator, company.urls, company.settings, company.instance)
-        made.server = server
-        for result in (made.run(FIRST, LAST), made.here()):
-            assert result.success, result.failures()
+    """Two days, pulled once into a file, and by a job that is ended in its midst and started again into BigQuery."""
+    folder = tmp_path_factory.mktemp("production")
+    with (
+        FakeBigQuery() as server,
+        make_company(folder / "w.duckdb") as company,
+        held_keys(company).serve() as secrets,
+    ):
+        made = Production(company.simulator, company.urls, company.settings, company.instance, {}, server, secrets)
+        result = made.run(FIRST, LAST)
+        assert result.success, result.failures()
+        with command(*RUN, **made.variables) as process:
+            _wait_for(lambda: len(made.loads()) >= LOADS_BEFORE_THE_END, process)
+            process.send_signal(signal.SIGTERM)
+            made.said.append(ended(process))
+        made.command(*RUN)
         yield made
+
+
+def _wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    while not happened() and process.poll() is None:
+        time.sleep(0.01)
+
+
+def test_a_job_that_is_ended_says_so_and_the_next_makes_it_whole(production: Production) -> None:
+    """SIGTERM ends the run as interrupted with what was landed held; the second start ends well."""
+    first, second = production.said[:2]
+    assert (first.returncode, second.returncode) == (1, 0), second.stdout[-2000:]
+    assert [entries(done)[-1]["outcome"] for done in (first, second)] == ["interrupted", "success"]
+    rows = production.server.rows("SELECT * FROM ai_usage.ops_runs ORDER BY started_at")
+    assert [row["outcome"] for row in rows] == ["interrupted", "success"]
+    (_, row) = rows
+    assert (row["execution"], row["task_count"], row["image"]) == (
+        "ai-usage-daily-abcde", 1, "us-docker.pkg.dev/acme/ai-usage/pipeline@sha256:0",
+    )  # fmt: skip
+    assert json.loads(row["secret_versions"]) == {
+        "projects/acme-ai/secrets/anthropic-admin-key": "2",
+        "projects/acme-ai/secrets/cursor-admin-key": "1",
+    }
+    assert 0 < rows[0]["landed_records"] < rows[0]["landed_records"] + row["landed_records"]
+
+
+def test_what_a_job_says_is_entries_and_nothing_secret(production: Production) -> None:
+    """All that was said on stdout is an entry, nothing is on stderr, and no key and no address is in any of it."""
+    for done in production.said[:2]:
+        assert entries(done)
+        assert_nothing_secret(production, done.stdout + done.stderr)
 
 
 @pytest.mark.parametrize("table", [table.name for table in COMPARED])
@@ -73,7 +147,7 @@ def test_a_second_run_loads_nothing(production: Production) -> None:
     assert production.held() == before
 
 
-def test_nothing_is_asked_of_a_vendor_by_a_rebuild(production: Production, tmp_path: Path) -> None:
+def test_nothing_is_asked_of_a_vendor_by_a_rebuild(production: Production) -> None:
     """Everything after the raw days is made again from them, although no vendor answers."""
     before = production.held()
     for name in ("fct_anthropic_cost_daily", "fct_cursor_usage_daily", "dim_person"):
@@ -81,3 +155,12 @@ def test_nothing_is_asked_of_a_vendor_by_a_rebuild(production: Production, tmp_p
     result = production.here(job="rebuild", anthropic_url="http://127.0.0.1:9", cursor_url="http://127.0.0.1:9")
     assert result.success, result.failures()
     assert production.held() == before
+
+
+def test_the_standby_finds_that_nothing_is_missing(production: Production) -> None:
+    """The copy in the second region ends at once after a good run, and what watches over both is content."""
+    asked = len(production.simulator.requests)
+    standby = production.command(*RUN, "--if-missing")
+    assert (standby.returncode, "Nothing to do" in standby.stdout) == (0, True)
+    assert len(production.simulator.requests) == asked
+    assert production.command("freshness", "--hours", "26").returncode == 1

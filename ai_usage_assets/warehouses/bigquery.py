@@ -76,8 +76,8 @@ _LONGEST_RUN = timedelta(hours=12)
 # Reasons of a failed job that is worth another try, and words of one that lost a race.
 _PASSING = {"backendError", "internalError", "rateLimitExceeded", "jobRateLimitExceeded", "jobBackendError"}
 _RACE = re.compile(r"due to concurrent update|Could not serialize access|concurrent update", re.IGNORECASE)
-# What the client puts before the words of an answer.
-_REQUEST = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: ")
+# What the client puts before and after the words of an answer.
+_AROUND = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: |; (?:reason|message|location): .*$")
 _NO_ANSWER = (
     requests.exceptions.ConnectionError,
     requests.exceptions.Timeout,
@@ -529,7 +529,7 @@ class BigQueryWarehouse:
 
     def _told(self, error: Exception) -> str:
         """What BigQuery said, and what to do where a person can do something."""
-        said = redact(_REQUEST.sub("", str(getattr(error, "message", None) or error).splitlines()[0])).rstrip(". ")
+        said = redact(_AROUND.sub("", str(getattr(error, "message", None) or error).splitlines()[0])).rstrip(". ")
         match error:
             case GoogleAuthError():
                 advice = (
