@@ -15,11 +15,14 @@ import pytest
 from google.api_core.exceptions import NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
+from rich.console import Console
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalogue, doctor, sql_check
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS, OPS_TABLES, Column, Table
+from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses import RawDay, WarehouseError
 from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
+from ai_usage_assets_tests.fake_bigquery.partition_filters import relations, unfiltered
 from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery
 from ai_usage_assets_tests.warehouses.test_duckdb import DAY, NEXT, NOW, RAW, entry, records
 
@@ -449,3 +452,67 @@ def test_an_estimate_does_nothing(warehouse: BigQueryWarehouse, server: FakeBigQ
     assert len(held(server)) == 1
     with pytest.raises(WarehouseError, match="nosuch"):
         warehouse.estimate("SELECT nosuch FROM ai_usage.ops_runs")
+
+
+# --- what is read -------------------------------------------------------------------------------------------------
+
+KNOWN = relations(catalogue.tables())
+# A version of the sheet is a few hundred rows, and every version ever read may be the one in force.
+SHEET = "raw_mapping_sheet"
+
+
+@pytest.mark.parametrize("table", [t for t in catalogue.models() if not t.is_view], ids=lambda table: table.name)
+def test_what_a_run_makes_reads_only_its_days(table: Table) -> None:
+    """No statement that fills a table reads all partitions of a raw or fact table."""
+    read = {found.table for found in unfiltered(table.query or "", KNOWN)}
+    assert read <= {f"ai_usage.{SHEET}"}
+
+
+@pytest.mark.parametrize(
+    "view", [t for t in catalogue.models() if t.is_view and t.layer != "staging"], ids=lambda table: table.name
+)
+def test_no_view_of_finance_reads_all_raw_days(view: Table) -> None:
+    """Who opens a view may read all days of facts, which are small, and never all raw records."""
+    read = {found.table.removeprefix("ai_usage.") for found in unfiltered(f"SELECT * FROM ai_usage.{view.name}", KNOWN)}
+    assert {name for name in read if name.startswith("raw_")} <= {SHEET}
+
+
+# --- what a person is told ----------------------------------------------------------------------------------------
+
+
+def production(server: FakeBigQuery) -> Settings:
+    return Settings(warehouse="bigquery", project=PROJECT, bigquery_url=server.url, fixed_now=NOW)
+
+
+def test_the_doctor_examines_the_dataset(server: FakeBigQuery) -> None:
+    """Before the first run, after it, and without access: each is told with what to do, and nothing is changed."""
+
+    def told() -> list[tuple[str, str]]:
+        return [(found.what, found.outcome) for found in doctor._warehouse(production(server))]
+
+    assert told() == [("dataset", "works"), ("tables", "absent")]
+    opened(server).prepare(catalogue.tables())
+    server.requests.clear()
+    assert told() == [
+        *(("dataset", "works"), ("tables", "works"), ("days", "absent"), ("rights", "works")),
+    ]
+    assert {seen.method for seen in server.requests if seen.kind != "query"} == {"GET"}
+    server.faults.deny("ai_usage")
+    assert [outcome for _, outcome in told()] == ["fails", "fails"]
+
+
+def test_every_statement_is_tried_without_being_done(server: FakeBigQuery, capsys: pytest.CaptureFixture[str]) -> None:
+    """`sql check --real` tells the bytes of each statement, and which one BigQuery refuses; it changes nothing."""
+    warehouse = opened(server)
+    warehouse.prepare(catalogue.tables())
+    warehouse.land([day("a" * 1000)], [entry(DAY)])
+    before = len(server.requests)
+    assert sql_check.real(production(server), Console(width=100)) == 0
+    shown = capsys.readouterr().out
+    assert f"{len(catalogue.models())} of {len(catalogue.models())} are taken" in shown
+    assert all(table.name in shown for table in catalogue.models())
+    assert {seen.kind for seen in server.requests[before:]} == {"query"}
+    warehouse._client.delete_table(f"ai_usage.{STAGED.name}")
+    assert sql_check.real(production(server), Console(width=100)) == 1
+    count = len(catalogue.models())
+    assert f"{count - 2} of {count} are taken" in capsys.readouterr().out
