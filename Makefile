@@ -33,7 +33,7 @@ ui: $(VENV)/.installed  ## the Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/ai-usage ui
 
 test: $(VENV)/.installed-dev  ## the whole test suite
-	@$(BIN)/pytest -n 2 --dist loadscope
+	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 bench: $(VENV)/.installed-dev  ## how fast it is, as ratios; BENCH=events, runs or year does a part
 	@$(BIN)/python -m ai_usage_assets_tests.bench $(BENCH)

@@ -148,10 +148,20 @@ class BigQueryWarehouse:
             self._make_dataset()
             existing = self._existing()
             for table in tables:
-                if table.is_view:
-                    self._prepare_view(table, existing.get(table.name))
-                else:
-                    self._prepare_table(table, existing.get(table.name))
+                self._prepare_one(table, existing.get(table.name))
+
+    def _prepare_one(self, table: Table, found: bigquery.Table | None) -> None:
+        prepare = self._prepare_view if table.is_view else self._prepare_table
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                prepare(table, found)
+            except api.PreconditionFailed:
+                # Another container has just changed the same table, most likely to the same.
+                if attempt == _ATTEMPTS:
+                    raise
+                found = self._client.get_table(f"{self.dataset}.{table.name}", **self._asking)
+            else:
+                return
 
     def misfits(self, tables: Sequence[Table]) -> list[str] | None:
         with self._errors():

@@ -401,6 +401,18 @@ def test_a_changed_type_is_refused_in_words(warehouse: BigQueryWarehouse, server
     assert warehouse.types(texts) == {"usage_date": "DATE", "records": "NUMERIC"}
 
 
+def test_two_containers_may_start_at_once(server: FakeBigQuery) -> None:
+    """Both make and describe the same tables and views, and neither stumbles over what the other has just done."""
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(opened(server).prepare, TABLES) for _ in range(3)]:
+            done.result(timeout=60)
+    again = replace(RAW, description="Another.")
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(opened(server).prepare, [again]) for _ in range(3)]:
+            done.result(timeout=60)
+    assert opened(server)._client.get_table(f"ai_usage.{RAW.name}").description == "Another."
+
+
 def test_nothing_is_there_before_the_first_run(server: FakeBigQuery) -> None:
     """Who only looks finds that nothing was ever prepared, and makes nothing."""
     assert opened(server).misfits(TABLES) is None
