@@ -319,12 +319,18 @@ def _bigquery(settings: Settings) -> Iterator[Finding]:
     from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
 
     room = "Warehouse"
-    yield from _held(settings, room, "dataset", settings.place)
+    held = list(_held(settings, room, "dataset", settings.place))
+    yield from held
+    if any(finding.outcome == "fails" for finding in held):
+        return
     try:
         # Checked for its rights and its meaning, and not done.
-        BigQueryWarehouse.of(settings).estimate("DELETE FROM ai_usage.ops_runs WHERE run_id = @run_id", {"run_id": ""})
+        warehouse = BigQueryWarehouse.of(settings, retry_seconds=10)
+        warehouse.estimate("DELETE FROM ai_usage.ops_runs WHERE run_id = @run_id", {"run_id": ""})
     except WarehouseError as error:
-        if "Not found" not in str(error):
+        if "Not found" in str(error):
+            yield Finding(room, "rights", "absent", "to change rows: known when there is a table to try it on")
+        else:
             yield Finding(room, "rights", "fails", *_sentences(str(error)))
     else:
         yield Finding(room, "rights", "works", "this account may start jobs and change rows")

@@ -67,7 +67,8 @@ def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | Refused
             continue
         raw_days.append(raw_day)
         before = held.get((raw_day.table.name, raw_day.day))
-        if before and before["completed_at"] and not pull.snapshot:
+        is_other = before is not None and before["content_digest"] != outcome.entry["content_digest"]
+        if before and before["completed_at"] and is_other and not pull.snapshot:
             restated.append(_restatement(before, outcome.entry))
     warehouse.land(raw_days, [outcome.entry for outcome in landed], restated)
     return landed

@@ -41,6 +41,8 @@ def real(settings: Settings, console: Console) -> int:
     warehouse = BigQueryWarehouse.of(settings)
     yesterday = days.last_finished(settings.now())
     chosen = parameters(settings, yesterday, yesterday)
+    # What fails for all statements is told once.
+    warehouse.misfits([])
     screen = Screen(title=f"Dry runs in {warehouse}, for {yesterday}", title_justify="left")
     screen.add_column("Statement")
     screen.add_column("Reads", justify="right")
@@ -56,9 +58,10 @@ def real(settings: Settings, console: Console) -> int:
         total += size
         screen.add_row(table.name, f"{size / 1024**2:,.1f} MiB", "")
     console.print(screen)
-    billed = len(catalogue.models()) * _LEAST_BYTES
+    taken = len(catalogue.models()) - failed
+    billed = taken * _LEAST_BYTES
     console.print(
-        f"{len(catalogue.models()) - failed} of {len(catalogue.models())} are taken. They would read "
+        f"{taken} of {len(catalogue.models())} are taken. They would read "
         f"{total / 1024**2:,.1f} MiB; 10 MiB a query are billed at the least, {billed / 1024**2:,.0f} MiB in all.",
         highlight=False,
     )

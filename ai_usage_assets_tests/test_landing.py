@@ -71,6 +71,7 @@ def test_a_day_that_is_not_what_its_log_says_is_landed_again(warehouse: DuckDBWa
     warehouse._connect().execute(astray.replace("ai_usage.", ""))
     (again,) = land(warehouse, EVENTS, [day(event(1), event(2))], moment(1))
     assert again.changed
+    assert warehouse.rows("SELECT * FROM ai_usage.ops_restatements") == []
     later = NOW + timedelta(hours=1)
     assert held(warehouse) == [row | {"fetched_at": later} for row in before]
     assert entry(warehouse)["landed_at"] == later

@@ -357,6 +357,20 @@ def test_a_failed_check_is_told_with_its_dollars(holding: Company, capfd: pytest
     assert Decimal(coverage["amount_usd"]) == round(view["amount_usd"], 2)
 
 
+def test_outputs_may_be_files(tmp_path: Path) -> None:
+    """What is refused is one entry with its exit code, also where stdout and stderr are files."""
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        done = subprocess.run(
+            [sys.executable, "-c", "from ai_usage_assets import cli; raise SystemExit(cli.main(['run', '--days', '0']))"],
+            env={**kept, **IN_THE_CLOUD}, stdout=out, stderr=err, timeout=60, check=False, cwd=PROJECT_ROOT,
+        )  # fmt: skip
+    assert done.returncode == 2
+    (line,) = (tmp_path / "out").read_text().splitlines()
+    assert json.loads(line)["event"] == "refused"
+    assert (tmp_path / "err").read_text() == ""
+
+
 # --- the whole job --------------------------------------------------------------------------------------------------
 
 

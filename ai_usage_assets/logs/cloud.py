@@ -221,14 +221,15 @@ class _Everything:
         self._kept = [_copy(1), _copy(2)]
         self.voice = Voice(self._kept[0], LogSettings.from_environment())
         self._ends: dict[int, int] = {}
+        for stream in (sys.stdout, sys.stderr):
+            # Before a pipe is under it: a stream that was opened on a file asks where it stands.
+            with suppress(AttributeError):
+                stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
         for number, level in ((1, logging.INFO), (2, logging.WARNING)):
             reading, writing = os.pipe()
             os.dup2(writing, number)
             os.close(writing)
             self._ends[reading] = level
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(AttributeError):
-                stream.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
         self._reader = threading.Thread(target=self._read, name="logs", daemon=True)
         self._reader.start()
 

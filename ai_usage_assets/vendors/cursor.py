@@ -381,6 +381,10 @@ def _page_usd(body: bytes, bounds: dict[str, int]) -> Decimal:
     return sum(map(_amount_usd, events), Decimal(0))
 
 
+# By which an event finds its person: twice in one, each parser might take another.
+_ATTRIBUTING = (b'"userEmail"', b'"serviceAccountId"', b'"conversationId"', b'"model"', b'"kind"')
+
+
 def _plain_page_usd(body: bytes, bounds: dict[str, int]) -> Decimal | None:
     """The same in a fifth of the time; None where anything on the page is out of the ordinary."""
     try:
@@ -390,6 +394,8 @@ def _plain_page_usd(body: bytes, bounds: dict[str, int]) -> Decimal | None:
     # Whether every field is there once takes longer than all the rest; where each is written as often as there are
     # events, and the charge is all that is read, it is.
     if {body.count(name) for name in (b'"timestamp"', b'"chargedCents"')} != {len(events)} or b"\\" in body:
+        return None
+    if any(body.count(name) > len(events) for name in _ATTRIBUTING) or body.count(b'"usageEvents"') != 1:
         return None
     # Texts of one length are in the order of their numbers.
     stamps = [event.timestamp for event in events]

@@ -94,7 +94,7 @@ def open_warehouse(settings: Settings, *, look_only: bool = False) -> Warehouse:
         # Imported late: a laptop with the embedded warehouse should not pay for the client.
         from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
 
-        return BigQueryWarehouse.of(settings)
+        return BigQueryWarehouse.of(settings, **({"retry_seconds": 10} if look_only else {}))
     from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
     if look_only:

@@ -21,7 +21,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -33,7 +33,7 @@ from dagster_gcp import BigQueryResource
 from google.api_core import exceptions as api
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
@@ -71,7 +71,7 @@ _ATTEMPTS = 6
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
 _AT_ONCE = 8
 # Longer than any task of the job may take: until then a run that has not said how it ended may still be at work.
-_LONGEST_RUN = timedelta(hours=12)
+_LONGEST_RUN = timedelta(hours=25)
 
 # Reasons of a failed job that is worth another try, and words of one that lost a race.
 _PASSING = {"backendError", "internalError", "rateLimitExceeded", "jobRateLimitExceeded", "jobBackendError"}
@@ -84,7 +84,8 @@ _NO_ANSWER = (
     requests.exceptions.ChunkedEncodingError,
     api.ServerError,
     api.TooManyRequests,
-    api.RetryError,
+    # The token could not be fetched this time.
+    TransportError,
 )
 
 
@@ -118,6 +119,7 @@ class BigQueryWarehouse:
         *,
         stand_in: str | None = None,
         raw_expiry_days: int | None = None,
+        retry_seconds: float = _RETRY_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.project = project
@@ -126,16 +128,19 @@ class BigQueryWarehouse:
         self._raw_expiry_days = raw_expiry_days
         self._sleep = sleep
         self._opened: bigquery.Client | None = None
-        self._retry = DEFAULT_RETRY.with_timeout(_RETRY_SECONDS)
+        # Columns that an older table gained, and cannot demand.
+        self._nullable: dict[str, set[str]] = {}
+        self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
 
     @classmethod
-    def of(cls, settings: Settings) -> BigQueryWarehouse:
+    def of(cls, settings: Settings, *, retry_seconds: float = _RETRY_SECONDS) -> BigQueryWarehouse:
         """The one the settings name."""
         return cls(
             settings.project or "",
             settings.dataset,
             stand_in=settings.bigquery_url,
             raw_expiry_days=settings.raw_expiry_days,
+            retry_seconds=retry_seconds,
         )
 
     def __str__(self) -> str:
@@ -262,20 +267,29 @@ class BigQueryWarehouse:
         """New columns, descriptions, labels and layout; no row is touched, nothing is asked where nothing differs."""
         described = {column.name: column.description for column in table.columns}
         known = {field.name for field in found.schema}
+        # With all that somebody else may have put on a column, such as who may read it.
         schema = [
-            bigquery.SchemaField(f.name, f.field_type, f.mode, description=described.get(f.name, f.description))
+            bigquery.SchemaField.from_api_repr(
+                f.to_api_repr() | ({"description": described[f.name]} if f.name in described else {})
+            )
             for f in found.schema
         ] + [_field(c, required=False) for c in table.columns if c.name not in known]
+        self._nullable[table.name] = {field.name for field in schema if field.mode != "REQUIRED"}
         changed = []
         if [f.to_api_repr() for f in schema] != [f.to_api_repr() for f in found.schema]:
             found.schema = schema
             changed.append("schema")
         if found.time_partitioning and found.time_partitioning.expiration_ms != self._expiry_ms(table):
-            found.time_partitioning = wanted.time_partitioning
+            # Set to None, and not left out: what a request does not name stays as it is.
+            found.time_partitioning.expiration_ms = self._expiry_ms(table)
             changed.append("time_partitioning")
         if bool(found.require_partition_filter) != _is_filtered(table):
             found.require_partition_filter = _is_filtered(table)
             changed.append("require_partition_filter")
+        if found.expires is not None:
+            # By a default of the dataset; a table of the project does not end.
+            found.expires = None
+            changed.append("expires")
         for name in ("description", "clustering_fields"):
             if getattr(found, name) != getattr(wanted, name):
                 setattr(found, name, getattr(wanted, name))
@@ -340,12 +354,13 @@ class BigQueryWarehouse:
             **{name: day.records[name] for name in day.records.column_names},
             "fetched_at": pa.repeat(pa.scalar(day.fetched_at, _ARROW["TIMESTAMP"]), count),
         }
-        schema = pa.schema([pa.field(c.name, _ARROW[c.type or ""], not c.required) for c in table.columns])
+        required = {c.name for c in table.columns if c.required} - self._nullable.get(table.name, set())
+        schema = pa.schema([pa.field(c.name, _ARROW[c.type or ""], c.name not in required) for c in table.columns])
         body = io.BytesIO()
         pq.write_table(pa.table([columns[name] for name in schema.names], schema=schema), body, compression="zstd")
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET,
-            schema=[_field(column) for column in table.columns],
+            schema=[_field(column, required=column.name in required) for column in table.columns],
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
             schema_update_options=[bigquery.SchemaUpdateOption.ALLOW_FIELD_ADDITION],
@@ -496,16 +511,27 @@ class BigQueryWarehouse:
 
         Raises what the client raises when a job fails for good.
         """
-        name = name or uuid.uuid4().hex
+        name, failed = name or uuid.uuid4().hex, 0
         for attempt in range(1, _ATTEMPTS + 1):
-            # What failed cannot be started again under its id.
-            job_id = f"ai-usage-{kind}-{name}" + (f"-{attempt}" if attempt > 1 else "")
+            # Only what is known to have failed gets another id: a start that was not heard yet may still be.
+            job_id = f"ai-usage-{kind}-{name}" + (f"-{failed + 1}" if failed else "")
+            job = None
             try:
                 job = self._started(start, job_id)
                 job.result(retry=self._retry, timeout=_JOB_SECONDS)
-            except (api.GoogleAPICallError, requests.exceptions.RequestException) as error:
-                if attempt == _ATTEMPTS or not _may_pass(error):
+            except TimeoutError:
+                if job is not None:
+                    with suppress(api.GoogleAPICallError, requests.exceptions.RequestException):
+                        job.cancel(**self._asking)
+                raise WarehouseError(
+                    f"{self}: the job {job_id} did not end in {_JOB_SECONDS / 60:.0f} minutes and was asked to stop. "
+                    "Nothing was lost; run it again."
+                ) from None
+            except (api.GoogleAPICallError, requests.exceptions.RequestException, TransportError) as error:
+                may_pass = _may_pass(error) or (job is None and isinstance(error, api.Conflict))
+                if attempt == _ATTEMPTS or not may_pass:
                     raise
+                failed += job is not None
                 logger.info("%s: tried again (%s)", job_id, type(error).__name__)
             else:
                 return job
@@ -539,15 +565,19 @@ class BigQueryWarehouse:
 
     def _told(self, error: Exception) -> str:
         """What BigQuery said, and what to do where a person can do something."""
-        said = redact(_AROUND.sub("", str(getattr(error, "message", None) or error).splitlines()[0])).rstrip(". ")
+        said = redact(
+            _AROUND.sub("", (str(getattr(error, "message", None) or error) or type(error).__name__).splitlines()[0])
+        ).rstrip(". ")
         match error:
-            case GoogleAuthError():
+            case GoogleAuthError() if not isinstance(error, TransportError):
                 advice = (
                     "Without Google credentials nothing can be asked: on a laptop `gcloud auth application-default "
                     "login`; in Cloud Run give the job a service account."
                 )
             case api.Forbidden() if _reasons(error) & {"quotaExceeded", "rateLimitExceeded"}:
                 advice = "Nothing was lost; run it again when the quota allows (Console, IAM, Quotas)."
+            case api.Forbidden() if _reasons(error) & {"billingNotEnabled", "accessNotConfigured"}:
+                advice = f"Turn billing and the BigQuery API on for the project {self.project}."
             case api.Forbidden():
                 advice = (
                     f"Grant this account roles/bigquery.dataEditor on the dataset {self.dataset} and "
@@ -559,7 +589,13 @@ class BigQueryWarehouse:
                 )
             case api.NotFound():
                 advice = "Check GOOGLE_CLOUD_PROJECT and AI_USAGE_DATASET; the next run makes missing tables."
-            case requests.exceptions.RequestException() | api.ServerError() | api.RetryError() | api.TooManyRequests():
+            case (
+                TransportError()
+                | requests.exceptions.RequestException()
+                | api.ServerError()
+                | api.RetryError()
+                | api.TooManyRequests()
+            ):
                 advice = "BigQuery did not answer for minutes. Nothing was lost; run it again."
             case _ if _RACE.search(said):
                 advice = "Another run changes the same days. Nothing was lost; run it again when it is over."

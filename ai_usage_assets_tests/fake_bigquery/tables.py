@@ -284,7 +284,9 @@ class Catalogue:
                 partitioning = given["timePartitioning"] or {}
                 if partitioning.get("field") != table.partition_column:
                     raise invalid("Cannot change partitioning spec for a partitioned table.")
-                table.expiration_ms = int(partitioning.get("expirationMs") or 0) or None
+                # What is not named stays.
+                if "expirationMs" in partitioning:
+                    table.expiration_ms = int(partitioning["expirationMs"] or 0) or None
             if "requirePartitionFilter" in given:
                 table.requires_filter = _requires_filter(given)
             if "clustering" in given:
