@@ -361,8 +361,9 @@ def test_outputs_may_be_files(tmp_path: Path) -> None:
     """What is refused is one entry with its exit code, also where stdout and stderr are files."""
     with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        code = "from ai_usage_assets import cli; raise SystemExit(cli.main(['run', '--days', '0']))"
         done = subprocess.run(
-            [sys.executable, "-c", "from ai_usage_assets import cli; raise SystemExit(cli.main(['run', '--days', '0']))"],
+            [sys.executable, "-c", code],
             env={**kept, **IN_THE_CLOUD}, stdout=out, stderr=err, timeout=60, check=False, cwd=PROJECT_ROOT,
         )  # fmt: skip
     assert done.returncode == 2

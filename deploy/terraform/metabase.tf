@@ -107,7 +107,7 @@ resource "google_compute_instance" "metabase" {
   }
 
   lifecycle {
-    # A newer COS is taken by choice: `terraform apply -replace=google_compute_instance.metabase`.
+    # A newer COS is taken by choice: deploy/README.md says how the VM is made again.
     ignore_changes = [boot_disk[0].initialize_params[0].image]
   }
 }
