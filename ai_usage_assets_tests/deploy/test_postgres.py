@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from importlib.util import find_spec
 from pathlib import Path
 
 import dagster as dg
@@ -41,8 +40,6 @@ def url() -> Iterator[str]:
     programs = _programs()
     if programs is None:
         pytest.skip("there is no PostgreSQL server on this machine")
-    if find_spec("dagster_postgres") is None:
-        pytest.skip("dagster-postgres is not installed")
     user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     # Not below pytest's folder: the name of a socket holds a hundred letters, and nobody else may enter there.
     with tempfile.TemporaryDirectory(prefix="pg") as name:
