@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -57,6 +58,12 @@ def _say(message: str, level: int = logging.INFO, *, style: str = "", event: str
     voice = cloud.voice()
     if voice:
         voice.say(level, message, event=event)
+        return
+    if level >= logging.WARNING and "\n" in message:
+        # Each line stands alone, wherever it is read.
+        mark, _, rest = message.partition(" ")
+        for line in rest.splitlines():
+            _say(f"{mark} {line}", level)
         return
     styled = "bold red" if level >= logging.ERROR else "yellow" if level >= logging.WARNING else style
     mark, space, rest = message.partition(" ") if level >= logging.WARNING else ("", "", message)
@@ -109,8 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     backfill.add_argument("--dry-run", action="store_true", help="only say which days and which commands")
     backfill.set_defaults(command=_backfill)
 
-    freshness = commands.add_parser("freshness", help="whether a daily run went well lately; exit code 1 if none did")
-    freshness.add_argument("--hours", type=int, default=26, help="how lately (default 26)")
+    freshness = commands.add_parser(
+        "freshness", help="whether a good daily run brought the latest day; exit code 1 if not"
+    )
+    freshness.add_argument(
+        "--hours", type=int, default=26, help="how long after its end, midnight UTC, a day may take (default 26)"
+    )
     freshness.set_defaults(command=_freshness)
 
     demo = commands.add_parser("demo", help="two months of a simulated company, in a warehouse of its own")
@@ -191,7 +202,7 @@ def _backfill(parsed: argparse.Namespace) -> int:
     index, count = settings.cloud_run.task_index, settings.cloud_run.task_count
     if index >= count:
         raise SettingsError(
-            f"CLOUD_RUN_TASK_INDEX is {index}; of {count} tasks (CLOUD_RUN_TASK_COUNT) it is below that."
+            f"CLOUD_RUN_TASK_INDEX is {index} and CLOUD_RUN_TASK_COUNT {count}: tasks count from 0, to {count - 1}."
         )
     if count > 1:
         _say(f"backfill: task {index + 1} of {count} for {asked} (UTC)")
@@ -201,7 +212,8 @@ def _backfill(parsed: argparse.Namespace) -> int:
         return 0
     parts = days.windows(chosen, parsed.days_per_run)
     commands = [launch.job(settings, part, "daily") for part in parts]
-    _announce(settings, "backfill", chosen, commands)
+    # Of many runs each says its days when it begins.
+    _announce(settings, "backfill", chosen, commands if parsed.dry_run or len(commands) == 1 else [])
     if parsed.dry_run:
         return 0
     _prepare(settings)
@@ -246,6 +258,7 @@ def _freshness(parsed: argparse.Namespace) -> int:
     warehouse = open_warehouse(settings, look_only=True)
     found = record.fresh(warehouse, settings.now(), parsed.hours)
     last = found or record.last_success(warehouse)
+    are_known = record.is_kept(warehouse)
     warehouse.release()
     if found:
         _say(
@@ -257,9 +270,12 @@ def _freshness(parsed: argparse.Namespace) -> int:
         if last
         else f"there has never been one in {settings.place}"
     )
+    advice = "`ai-usage doctor` says what is wrong now; then `ai-usage run`."
+    if are_known:
+        advice = f"`ai-usage status` says how the last ones ended, {advice}"
+    due = days.last_finished(settings.now() - timedelta(hours=parsed.hours))
     raise WorkFailed(
-        f"No daily run of the last {parsed.hours} hours brought the latest day; {told}. `ai-usage status` says how the "
-        "last ones ended, `ai-usage doctor` what is wrong now; then `ai-usage run`."
+        f"No good daily run has brought {due}, which ended more than {parsed.hours} hours ago; {told}. {advice}"
     )
 
 
@@ -334,8 +350,7 @@ def _ui(parsed: argparse.Namespace) -> int:
 
 
 def _status(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import screens
-    from ai_usage_assets.schemas import OPS_RUNS
+    from ai_usage_assets import record, screens
     from ai_usage_assets.warehouses import open_warehouse
 
     settings = Settings.from_environment()
@@ -344,7 +359,7 @@ def _status(parsed: argparse.Namespace) -> int:
     in_a_file = settings.warehouse == "duckdb"
     warehouse = open_warehouse(settings)
     # Only to look, no file is made.
-    if (in_a_file and not settings.duckdb_path.exists()) or warehouse.misfits([OPS_RUNS]) is None:
+    if (in_a_file and not settings.duckdb_path.exists()) or not record.is_kept(warehouse):
         demo = " For that of the demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb." if in_a_file else ""
         raise SettingsError(f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it.{demo}")
     screens.status(warehouse, _answers(), days_back=parsed.days)

@@ -91,7 +91,7 @@ def _outcome(
     digest = _digest(payload)
     if before and before["content_digest"] == digest and key not in astray:
         return Landed(_complete(pull, result, before, moment, payload, digest, changed=False), False), None
-    if reason := _reason_to_keep(pull, result, before, moment):
+    if reason := _reason_to_keep(pull, result, before, moment, is_astray=key in astray):
         return _kept(pull, result, before, moment, reason), None
     emails = _carried_emails(warehouse, pull.emails.get(result.table.name), result, records, before)
     entry = _complete(pull, result, before, moment, payload, digest, changed=True)
@@ -102,20 +102,28 @@ def _kept(pull: Pull, result: PulledDay | RefusedDay, before: Row | None, moment
     return Landed(_entry(pull, result.table, result.day, before, moment, "failed", reason), False)
 
 
-def _reason_to_keep(pull: Pull, result: PulledDay, before: Row | None, moment: Moment) -> str | None:
+def _reason_to_keep(
+    pull: Pull, result: PulledDay, before: Row | None, moment: Moment, *, is_astray: bool
+) -> str | None:
     """Why a pull that ended well must not replace what is held; None when it may."""
     if before is None or moment.accept_loss:
         return None
+    kept = (
+        "and the table holds others than these, because a run ended before it could note what it had landed. Both are "
+        "left as they are"
+        if is_astray
+        else "which are kept"
+    )
     if not result.records and before["records"] and not pull.may_become_empty:
         return (
-            f"the pull came back empty, but {before['records']} records{_worth(before)} are held from an earlier one; "
-            f"they are kept. {ACCEPT_LOSS_ADVICE}"
+            f"the pull came back empty, but an earlier one brought {before['records']} records{_worth(before)}, "
+            f"{kept}. {ACCEPT_LOSS_ADVICE}"
         )
     older = result.watermark and before["watermark"] and result.watermark < before["watermark"]
     if before["completed_at"] and (result.incomplete or older):
         return (
-            f"the vendor's data reaches less far than in an earlier pull, whose {before['records']} records"
-            f"{_worth(before)} are kept; run the day again later."
+            f"the vendor's data reaches less far than in an earlier pull, which brought {before['records']} records"
+            f"{_worth(before)}, {kept}; run the day again later."
         )
     return None
 

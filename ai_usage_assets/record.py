@@ -102,13 +102,12 @@ def covering(warehouse: Warehouse, job: str, chosen: DayRange) -> Row | None:
 
 
 def fresh(warehouse: Warehouse, now: datetime, hours: int) -> Row | None:
-    """The newest good daily run of the last hours that brought what was yesterday's then; a backfill does not."""
-    since = now - timedelta(hours=hours)
-    return _newest(
-        warehouse,
-        "job = 'daily' AND last_day >= @last AND finished_at >= @since",
-        {"last": last_finished(since), "since": since},
-    )
+    """The newest good daily run that brought the latest of the days that ended so many hours ago.
+
+    When a run ended does not matter: one of yesterday afternoon does not bring yesterday.
+    """
+    due = last_finished(now - timedelta(hours=hours))
+    return _newest(warehouse, "job = 'daily' AND last_day >= @due", {"due": due})
 
 
 def last_success(warehouse: Warehouse) -> Row | None:
@@ -116,8 +115,13 @@ def last_success(warehouse: Warehouse) -> Row | None:
     return _newest(warehouse, "job = 'daily'", {})
 
 
+def is_kept(warehouse: Warehouse) -> bool:
+    """Whether there is a record of runs at all; the first run makes it."""
+    return warehouse.misfits([OPS_RUNS]) is not None
+
+
 def _newest(warehouse: Warehouse, condition: str, parameters: Row) -> Row | None:
-    if warehouse.misfits([OPS_RUNS]) is None:
+    if not is_kept(warehouse):
         return None
     rows = warehouse.rows(
         "SELECT run_id, finished_at, first_day, last_day FROM ai_usage.ops_runs "

@@ -7,7 +7,6 @@ engine is asked.
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table as Screen
 
 from ai_usage_assets import catalogue, days
 from ai_usage_assets.models import parameters
@@ -24,11 +23,12 @@ _LEAST_BYTES = 10 * 1024**2
 def offline(console: Console) -> int:
     """Whether every file keeps to the project's GoogleSQL, which both engines understand alike."""
     wrong = []
-    for table in catalogue.models():
-        try:
-            to_duckdb(table.query or "")
-        except UnsupportedSQL as error:
-            wrong.append(f"{table.name}: {error}")
+    with console.status("Reading every file under sql/ ..."):
+        for table in catalogue.models():
+            try:
+                to_duckdb(table.query or "")
+            except UnsupportedSQL as error:
+                wrong.append(f"{table.name}: {error}")
     for line in wrong:
         console.print(f"[bold red]✗[/] {line}", highlight=False)
     count = len(catalogue.models())
@@ -43,21 +43,17 @@ def real(settings: Settings, console: Console) -> int:
     chosen = parameters(settings, yesterday, yesterday)
     # What fails for all statements is told once.
     warehouse.misfits([])
-    screen = Screen(title=f"Dry runs in {warehouse}, for {yesterday}", title_justify="left")
-    screen.add_column("Statement")
-    screen.add_column("Reads", justify="right")
-    screen.add_column("", overflow="fold")
+    console.print(f"Dry runs in {warehouse}, for {yesterday}:", highlight=False)
     total = failed = 0
     for table in catalogue.models():
         try:
             size = warehouse.estimate(_read(table), chosen)
         except WarehouseError as error:
             failed += 1
-            screen.add_row(table.name, "", f"[bold red]✗[/] {error}")
+            console.print(f"[bold red]✗[/] {table.name}: {error}", highlight=False)
             continue
         total += size
-        screen.add_row(table.name, f"{size / 1024**2:,.1f} MiB", "")
-    console.print(screen)
+        console.print(f"{table.name:<36} {size / 1024**2:>12,.1f} MiB", highlight=False)
     taken = len(catalogue.models()) - failed
     billed = taken * _LEAST_BYTES
     console.print(

@@ -77,6 +77,18 @@ def test_a_day_that_is_not_what_its_log_says_is_landed_again(warehouse: DuckDBWa
     assert entry(warehouse)["landed_at"] == later
 
 
+def test_what_a_log_claims_and_the_table_lacks_is_not_called_held(warehouse: DuckDBWarehouse) -> None:
+    """An empty pull over a day that is not what its log says changes nothing, and says that the two disagree."""
+    land(warehouse, EVENTS, [day(event(1), event(2))], moment())
+    warehouse._connect().execute(f"DELETE FROM {TABLE.name} WHERE record_no = 2")
+    before = held(warehouse)
+    (refused,) = land(warehouse, EVENTS, [day()], moment(1))
+    assert held(warehouse) == before
+    assert "an earlier one brought 2 records worth $1.00, and the table holds others than these" in refused.entry["message"]
+    (mended,) = land(warehouse, EVENTS, [day(event(1), event(2))], moment(2))
+    assert (mended.changed, len(held(warehouse))) == (True, 2)
+
+
 def test_a_masked_key_takes_its_place_in_the_order(warehouse: DuckDBWarehouse) -> None:
     """Records stand in the order of what is kept of them, so that a key that was masked before changes nothing."""
     secret, plain = (b'{"timestamp":"1794300000000","model":"%b"}' % name for name in (b"crsr_" + b"0a" * 32, b"a"))

@@ -169,10 +169,9 @@ def _hold(path: Path, *runs: dict[str, Any]) -> None:
     ("changed", "code"),
     [
         ({}, 0),
-        ({"finished_at": NOW - timedelta(hours=26)}, 0),
-        # The run of yesterday morning, and none today: the day after its last is missing.
+        # The run of yesterday, and none today: the day after its last ended 14 hours ago.
         ({"finished_at": NOW - timedelta(hours=25), "last_day": YESTERDAY - timedelta(days=1)}, 0),
-        ({"finished_at": NOW - timedelta(hours=26, seconds=1)}, 1),
+        ({"finished_at": NOW - timedelta(hours=49), "last_day": YESTERDAY - timedelta(days=2)}, 1),
         ({"outcome": "failed"}, 1),
         ({"outcome": "interrupted"}, 1),
         ({"outcome": "running", "finished_at": None}, 1),
@@ -182,11 +181,20 @@ def _hold(path: Path, *runs: dict[str, Any]) -> None:
     ],
 )
 def test_freshness_is_a_good_run_with_the_latest_day(ask: Ask, path: Path, changed: dict[str, Any], code: int) -> None:
-    """Only a good daily run of the last 26 hours, for what was yesterday then, is fresh; else it is said what to do."""
+    """Only a good daily run that brought the latest day of 26 hours ago is fresh; else it is said what to do."""
     _hold(path, run_row(**changed))
     ended, told = ask("freshness")
     assert ended == code, told
     assert ("fresh: run 01234567 brought 2026-10-11 to" if code == 0 else "`ai-usage status`") in told
+
+
+def test_a_run_of_yesterday_afternoon_does_not_hide_that_none_was_this_morning(ask: Ask, path: Path) -> None:
+    """At 14:00 UTC, fourteen hours after its end, yesterday must be there, whenever the last good run was."""
+    _hold(path, run_row(finished_at=NOW - timedelta(hours=16), last_day=YESTERDAY - timedelta(days=1)))
+    assert ask("freshness")[0] == 0
+    code, told = ask("freshness", "--hours", "14")
+    assert code == 1
+    assert "No good daily run has brought 2026-11-19, which ended more than 14 hours ago" in told
 
 
 def test_freshness_tells_when_the_last_good_run_was(ask: Ask, path: Path) -> None:

@@ -52,7 +52,7 @@ class Warehouse(Protocol):
         """Makes what is missing: tables, new columns, views whose text changed. In the order given."""
 
     def misfits(self, tables: Sequence[Table]) -> list[str] | None:
-        """What `prepare` would refuse, without changing anything; None when nothing was ever prepared."""
+        """What `prepare` would refuse, without changing anything; None when none of them is there."""
 
     def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
         """Replaces whole raw days and the log entries that belong to them, and notes what was restated, together."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import logging
 import random
@@ -68,8 +69,12 @@ _JOB_SECONDS = 1800.0
 _REQUEST_SECONDS = 60.0
 _RETRY_SECONDS = 120.0
 _ATTEMPTS = 6
+# Conflicts are of whole tables, so another run's last statement may have to end first: a quarter of an hour of tries.
+_ATTEMPTS_OF_A_RACE = 40
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
 _AT_ONCE = 8
+# Rows travel as parameters, of which a request takes 10 MB; an entry of the log of days is a kilobyte.
+_ROWS_A_REQUEST = 2000
 # Longer than any task of the job may take: until then a run that has not said how it ended may still be at work.
 _LONGEST_RUN = timedelta(hours=25)
 
@@ -175,7 +180,7 @@ class BigQueryWarehouse:
             except api.NotFound:
                 return None
             existing = self._existing()
-        if not existing:
+        if not any(table.name in existing for table in tables):
             return None
         return [
             problem
@@ -341,7 +346,10 @@ class BigQueryWarehouse:
                 pool.shutdown()
             for landed in landing:
                 landed.result()
-            self._write([(OPS_ASSET_DAYS, ("asset", "usage_date"), asset_days), (OPS_RESTATEMENTS, (), restated)])
+            for some in _batches(asset_days):
+                days_of = {(row["asset"], row["usage_date"]) for row in some}
+                theirs = [row for row in restated if (row["asset"], row["usage_date"]) in days_of]
+                self._write([(OPS_ASSET_DAYS, ("asset", "usage_date"), some), (OPS_RESTATEMENTS, (), theirs)])
 
     def _land(self, day: RawDay, entry: Row) -> None:
         table, partition = day.table, day.table.partition_by or ""
@@ -386,14 +394,16 @@ class BigQueryWarehouse:
 
     def append(self, table: Table, rows: Sequence[Row]) -> None:
         with self._errors():
-            self._write([(table, (), rows)])
+            for some in _batches(rows):
+                self._write([(table, (), some)])
 
     def upsert(self, table: Table, key: Sequence[str], rows: Sequence[Row]) -> None:
         with self._errors():
-            self._write([(table, key, rows)])
+            for some in _batches(rows):
+                self._write([(table, key, some)])
 
     def _write(self, changes: Sequence[tuple[Table, Sequence[str], Sequence[Row]]]) -> None:
-        """Writes to several tables together."""
+        """Writes to several tables together, in one request."""
         statements, parameters = [], []
         for table, key, rows in changes:
             if rows:
@@ -512,7 +522,7 @@ class BigQueryWarehouse:
         Raises what the client raises when a job fails for good.
         """
         name, failed = name or uuid.uuid4().hex, 0
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in itertools.count(1):
             # Only what is known to have failed gets another id: a start that was not heard yet may still be.
             job_id = f"ai-usage-{kind}-{name}" + (f"-{failed + 1}" if failed else "")
             job = None
@@ -529,7 +539,7 @@ class BigQueryWarehouse:
                 ) from None
             except (api.GoogleAPICallError, requests.exceptions.RequestException, TransportError) as error:
                 may_pass = _may_pass(error) or (job is None and isinstance(error, api.Conflict))
-                if attempt == _ATTEMPTS or not may_pass:
+                if attempt >= (_ATTEMPTS_OF_A_RACE if _RACE.search(str(error)) else _ATTEMPTS) or not may_pass:
                     raise
                 failed += job is not None
                 logger.info("%s: tried again (%s)", job_id, type(error).__name__)
@@ -565,14 +575,18 @@ class BigQueryWarehouse:
 
     def _told(self, error: Exception) -> str:
         """What BigQuery said, and what to do where a person can do something."""
-        said = redact(
-            _AROUND.sub("", (str(getattr(error, "message", None) or error) or type(error).__name__).splitlines()[0])
-        ).rstrip(". ")
+        is_unknown = isinstance(error, GoogleAuthError) and not isinstance(error, TransportError)
+        said = (
+            "there are no credentials of Google here, or they are no longer good"
+            if is_unknown
+            else redact(
+                _AROUND.sub("", (str(getattr(error, "message", None) or error) or type(error).__name__).splitlines()[0])
+            ).rstrip(". ")
+        )
         match error:
-            case GoogleAuthError() if not isinstance(error, TransportError):
+            case _ if is_unknown:
                 advice = (
-                    "Without Google credentials nothing can be asked: on a laptop `gcloud auth application-default "
-                    "login`; in Cloud Run give the job a service account."
+                    "Log in with `gcloud auth application-default login`; in Cloud Run, give the job a service account."
                 )
             case api.Forbidden() if _reasons(error) & {"quotaExceeded", "rateLimitExceeded"}:
                 advice = "Nothing was lost; run it again when the quota allows (Console, IAM, Quotas)."
@@ -653,6 +667,10 @@ def _type_of(value: object) -> str:
             return "INT64"
         case _:
             return "STRING"
+
+
+def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    return (rows[first : first + _ROWS_A_REQUEST] for first in range(0, len(rows), _ROWS_A_REQUEST))
 
 
 def _rows_parameter(name: str, table: Table, rows: Sequence[Row]) -> bigquery.ArrayQueryParameter:

@@ -103,7 +103,7 @@ class DuckDBWarehouse:
             return None
         with self._errors():
             existing = self._existing_columns(self._connect())
-        if not existing:
+        if not any(table.name in existing for table in tables):
             return None
         return [
             problem

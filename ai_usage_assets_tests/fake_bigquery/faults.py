@@ -25,6 +25,7 @@ _STATUS_OF_REASON = {
     "jobRateLimitExceeded": 400,
     "quotaExceeded": 403,
     "accessDenied": 403,
+    "invalidQuery": 400,
 }
 _HELD_SECONDS = 30.0
 

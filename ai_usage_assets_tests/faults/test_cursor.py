@@ -446,7 +446,7 @@ def test_a_day_that_is_suddenly_empty_is_kept_until_somebody_accepts_it(company:
     company.again(LAST, FRESH)
     told = company.told(EVENTS)
     assert told[LAST][0] == "failed"
-    assert f"records worth {worth} are held from an earlier one; they are kept" in told[LAST][1]
+    assert f"records worth {worth}, which are kept" in told[LAST][1]
     assert "ai-usage run --accept-loss" in told[LAST][1]
     assert told[FRESH] == ("complete", "")
     assert company.held() == before

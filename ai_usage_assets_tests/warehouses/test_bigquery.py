@@ -264,6 +264,33 @@ def test_a_transaction_that_loses_its_race_is_tried_again(warehouse: BigQueryWar
     assert server.rows("SELECT records FROM ai_usage.fct_x ORDER BY usage_date") == [{"records": 2}, {"records": 1}]
 
 
+def test_a_race_is_lost_for_long_before_it_is_given_up(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """What other runs hold up is tried for as long as their last statement may take, what fails else six times."""
+    warehouse.land([day("a")], [entry(DAY)])
+    lost = "Transaction is aborted due to concurrent update against table acme-project:ai_usage.fct_x."
+    server.faults.fail_job("invalidQuery", message=lost, on="query", times=30)
+    warehouse.rebuild(FACT, DAYS)
+    assert server.rows("SELECT records FROM ai_usage.fct_x") == [{"records": 1}]
+    server.faults.fail_job("backendError", on="query", times=30)
+    with pytest.raises(WarehouseError):
+        warehouse.rebuild(FACT, DAYS)
+    assert server.faults.unused() == 24
+
+
+def test_many_rows_travel_in_several_requests(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """A log of many days is written in parts that a request can hold, each entry with what it restates."""
+    days = [DAY + timedelta(days=n) for n in range(2001)]
+    restated = [
+        {"asset": RAW.name, "vendor": "x", "usage_date": of, "run_id": "r", "restated_at": NOW} for of in days[-2:]
+    ]
+    warehouse.land([], [entry(of) for of in days], restated)
+    assert [seen.kind for seen in server.requests if seen.kind == "query"] == ["query"] * 2
+    counted = [
+        server.rows(f"SELECT COUNT(*) AS n FROM ai_usage.ops_{name}")[0]["n"] for name in ("asset_days", "restatements")
+    ]
+    assert counted == [2001, 2]
+
+
 def test_two_containers_land_the_same_days_at_once(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """Whoever comes last, each day has the records of one of them, whole, and one log entry."""
     ours, theirs = ["a", "b", "c"], ["a", "b"]

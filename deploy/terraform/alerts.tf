@@ -121,7 +121,7 @@ resource "google_monitoring_alert_policy" "stale_record" {
   documentation {
     mime_type = "text/markdown"
     content   = <<-EOT
-      At 08:00 `ops_runs` held no success since 08:00 yesterday, or could not be read. The log of ai-usage-freshness says
+      At 08:00 `ops_runs` held no good run that had brought the UTC day before, or could not be read. The log of ai-usage-freshness says
       which: ${local.logs_of}. When the cause is gone:
       `gcloud run jobs execute ai-usage-daily --region=${var.region} --project=${var.project_id} --wait`. ${local.readme}
     EOT

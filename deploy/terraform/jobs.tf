@@ -14,10 +14,10 @@ locals {
       name = "ai-usage-backfill", region = var.region
       args = ["backfill"], timeout_seconds = 86400
     }
-    # Not 26 hours: at 08:00 yesterday's success is 26 hours old, less what the run took, and would hide a missed day.
+    # At 08:00, which is 15:00 or 16:00 UTC, the UTC day before must be there.
     freshness = {
       name = "ai-usage-freshness", region = var.region
-      args = ["freshness", "--hours", "24"], timeout_seconds = 300
+      args = ["freshness", "--hours", "14"], timeout_seconds = 300
     }
   }
 

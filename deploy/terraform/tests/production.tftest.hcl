@@ -55,7 +55,7 @@ run "as_it_comes" {
       daily     = ["us-central1", "ai-usage-daily", "run"]
       standby   = ["us-east4", "ai-usage-daily", "run --if-missing"]
       backfill  = ["us-central1", "ai-usage-backfill", "backfill"]
-      freshness = ["us-central1", "ai-usage-freshness", "freshness --hours 24"]
+      freshness = ["us-central1", "ai-usage-freshness", "freshness --hours 14"]
     }
     error_message = "Four jobs; the standby is the daily one, in another region, and only if missing."
   }
