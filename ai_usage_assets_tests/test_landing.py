@@ -84,7 +84,10 @@ def test_what_a_log_claims_and_the_table_lacks_is_not_called_held(warehouse: Duc
     before = held(warehouse)
     (refused,) = land(warehouse, EVENTS, [day()], moment(1))
     assert held(warehouse) == before
-    assert "an earlier one brought 2 records worth $1.00, and the table holds others than these" in refused.entry["message"]
+    assert (
+        "an earlier one brought 2 records worth $1.00, and the table holds others than these"
+        in refused.entry["message"]
+    )
     (mended,) = land(warehouse, EVENTS, [day(event(1), event(2))], moment(2))
     assert (mended.changed, len(held(warehouse))) == (True, 2)
 
