@@ -13,29 +13,17 @@ import pytest
 from ai_usage_assets import catalogue
 from ai_usage_assets.schemas import OPS_ASSET_DAYS
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import OPEN, charge, entry, key_mapping, opened, rows
 
 TODAY = date(2026, 11, 11)
 PLATFORM, MOBILE, NOBODY = "apikey_platform", "apikey_mobile", "apikey_nobody"
 JANE = "jane@example.com"
-OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
-
-
-def charge(day: str, usd: str, *, key: str | None = None, user: str | None = None, model: str = "m1") -> dict[str, Any]:
-    """A row of Anthropic's bill."""
-    kind = "user" if user else "api_key"
-    return {
-        "usage_date": date.fromisoformat(day), "fact_no": 1, "identity_key": f"{kind}|{key}|{user}", "model": model,
-        "principal_type": kind, "principal_id": user or key, "user_email": user, "api_key_id": key, "requests": 4,
-        "amount_usd": Decimal(usd), "list_amount_usd": Decimal(usd),
-    }  # fmt: skip
 
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """October and the first ten days of November, as of 11 November."""
-    made = DuckDBWarehouse(tmp_path / "w.duckdb")
-    made.prepare(catalogue.tables())
-    made.rebuild(catalogue.table("dim_date"), {"first_day": date(2026, 10, 1), "today": TODAY})
+    made = opened(tmp_path / "w.duckdb", date(2026, 10, 1), TODAY)
     charges = [
         charge("2026-10-05", "10", key=PLATFORM),
         charge("2026-10-10", "1", key=PLATFORM),
@@ -56,11 +44,10 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     made.append(
         catalogue.table("dim_key_mapping"),
         [
-            {"row_no": n, "vendor": "anthropic", "principal_type": "api_key", "principal_id": key, "team": team,
-             "cost_center": center, "share": Decimal(1), **OPEN}
+            key_mapping("anthropic", "api_key", key, team, center, n)
             for n, (key, team, center) in enumerate([(PLATFORM, "Platform", "CC-1"), (MOBILE, "Mobile", "CC-2")])
         ],
-    )  # fmt: skip
+    )
     made.append(
         catalogue.table("dim_person"),
         [{"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-1", **OPEN}],
@@ -71,22 +58,9 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     made.release()
 
 
-def entry(day: date, **changed: Any) -> dict[str, Any]:
-    """How the pull of a day of the bill ended: well, on the morning after."""
-    morning = datetime(day.year, day.month, day.day, 6, tzinfo=UTC) + timedelta(days=1)
-    return {
-        "asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": day, "is_daily": True, "run_id": "r",
-        "attempted_at": morning, "completed_at": morning, "status": "complete", **changed,
-    }  # fmt: skip
-
-
 def again(warehouse: DuckDBWarehouse, *entries: dict[str, Any]) -> None:
     """Other endings of the same days."""
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), entries)
-
-
-def rows(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in warehouse.rows(sql)]
 
 
 def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None:
