@@ -1,0 +1,443 @@
+"""What the report says in numbers: every query of it, into plain values.
+
+Belongs here: asking finance's views for one month, and why a number is missing. Does not: arithmetic of its own beyond
+adding up rows of one basis and dividing them, drawing (`charts`), or the page (`page`). Text from the warehouse was
+written by others; it leaves here without keys, and without e-mail addresses unless they are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from ai_usage_assets.days import ONE_DAY
+from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.redaction import TOKEN, redact, revealed
+from ai_usage_assets.warehouses import Row, Warehouse
+
+VENDORS = {"anthropic": "Anthropic", "cursor": "Cursor"}
+MONTHS_SHOWN = 13
+
+
+class NoSuchMonth(OperatorError):
+    """The month that was asked for is not in the warehouse."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One of the numbers at the top; without a number, why there is none. `notes` say what it is and as of when."""
+
+    name: str
+    value: Decimal | None
+    unit: Literal["usd", "ratio"]
+    notes: tuple[str, ...] = ()
+    absent: str = ""
+    is_provisional: bool = False
+
+
+@dataclass(frozen=True)
+class Month:
+    """The month a report is of: its days that are over, among those there are."""
+
+    first: date
+    first_held: date
+    through: date
+    last: date
+    as_of: date
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no day of it is to come."""
+        return self.through == self.last
+
+    @property
+    def span(self) -> str:
+        """Its days that are over, for a person."""
+        return span(self.first_held, self.through)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows. Lists of rows are empty where there is nothing to show."""
+
+    month: Month | None
+    made_at: datetime
+    with_people: bool
+    headlines: tuple[Headline, ...] = ()
+    vendors: tuple[Row, ...] = ()
+    not_configured: tuple[str, ...] = ()
+    days: tuple[Row, ...] = ()
+    months: tuple[Row, ...] = ()
+    teams: tuple[Row, ...] = ()
+    people: tuple[Row, ...] = ()
+    models: tuple[Row, ...] = ()
+    unallocated: tuple[Row, ...] = ()
+    held: tuple[Row, ...] = ()
+    gaps: tuple[Row, ...] = ()
+    controls: tuple[Row, ...] = ()
+    checks: tuple[Row, ...] = ()
+    run: Row | None = None
+
+
+def of_month(
+    warehouse: Warehouse, made_at: datetime, month: date | None = None, *, with_people: bool = False
+) -> Report:
+    """The report of a month; by default of the month of the last day that is over.
+
+    Raises NoSuchMonth when the warehouse has no finished day of it.
+    """
+    months = _months(warehouse)
+    if month is not None and month not in months:
+        held = f"it has {min(months):%Y-%m} to {max(months):%Y-%m}" if months else "it has none yet"
+        raise NoSuchMonth(f"The warehouse has no finished day of {month:%Y-%m}; {held}.")
+    if not months:
+        return Report(None, made_at, with_people)
+    return _Reading(warehouse, months, months[month or max(months)], with_people).report(made_at)
+
+
+def _months(warehouse: Warehouse) -> dict[date, Month]:
+    rows = warehouse.rows(
+        """
+        SELECT
+          month, MIN(usage_date) AS first_held, MAX(usage_date) AS through, MAX(days_in_month) AS days,
+          MAX(as_of_date) AS as_of
+        FROM ai_usage.dim_date WHERE is_over GROUP BY month
+        """
+    )
+    return {
+        row["month"]: Month(
+            row["month"],
+            row["first_held"],
+            row["through"],
+            row["month"] + timedelta(days=int(row["days"]) - 1),
+            row["as_of"],
+        )
+        for row in rows
+    }
+
+
+class _Reading:
+    """The queries of one report."""
+
+    def __init__(self, warehouse: Warehouse, months: dict[date, Month], month: Month, with_people: bool) -> None:
+        self._warehouse = warehouse
+        self._months = months
+        self._month = month
+        self._with_people = with_people
+        self._previous = (month.first - ONE_DAY).replace(day=1)
+
+    def rows(self, sql: str) -> tuple[Row, ...]:
+        """The rows of a query; @month is the month, @previous the one before, @through its last day that is over."""
+        found = self._warehouse.rows(
+            sql,
+            {"month": self._month.first, "previous": self._previous, "through": self._month.through},
+        )
+        return tuple({name: self._shown(value) for name, value in row.items()} for row in found)
+
+    def _shown(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        # A name may hold anything; line ends and what cannot be printed say nothing to a reader.
+        text = " ".join("".join(c if c.isprintable() else " " for c in value).split())
+        return TOKEN.sub("[secret]", revealed(text)) if self._with_people else redact(text)
+
+    def report(self, made_at: datetime) -> Report:
+        """Everything."""
+        vendors, days, held = self._vendors(), self._days(), self._held()
+        people, unallocated = self._people(), self._unallocated()
+        spend = self._spend(vendors, days, held)
+        return Report(
+            month=self._month,
+            made_at=made_at,
+            with_people=self._with_people,
+            headlines=(
+                spend,
+                self._month_before(),
+                self._per_user(spend, people),
+                self._unallocated_share(spend, unallocated),
+            ),
+            vendors=vendors,
+            not_configured=tuple(sorted({row["vendor"] for row in held if row["status"] == "not_configured"})),
+            days=days,
+            months=self._by_month(),
+            teams=self._teams(),
+            people=people if self._with_people else (),
+            models=self._models(),
+            unallocated=unallocated,
+            held=held,
+            gaps=self._gaps(),
+            controls=self._controls(),
+            checks=self._checks(),
+            run=self._run(),
+        )
+
+    def _vendors(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT
+              vendor, SUM(billed_usd) AS billed_usd, SUM(seat_usd) AS seat_usd, SUM(spend_usd) AS spend_usd,
+              SUM(included_usd) AS included_usd,
+              CASE WHEN COUNTIF(previous_same_days_usd IS NULL) = 0 THEN SUM(previous_same_days_usd) END AS before_usd,
+              CAST(MAX(missing_days) AS INT64) AS missing_days, LOGICAL_OR(is_provisional) AS is_provisional
+            FROM ai_usage.kpi_spend_monthly WHERE month = @month GROUP BY vendor ORDER BY spend_usd DESC, vendor
+            """
+        )
+
+    def _days(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT
+              usage_date, vendor, SUM(billed_usd) AS billed_usd, SUM(seat_usd) AS seat_usd,
+              SUM(spend_usd) AS spend_usd, LOGICAL_OR(is_provisional) AS is_provisional
+            FROM ai_usage.kpi_spend_daily WHERE usage_date BETWEEN @month AND @through
+            GROUP BY usage_date, vendor ORDER BY usage_date, vendor
+            """
+        )
+
+    def _by_month(self) -> tuple[Row, ...]:
+        """The last months up to this one, each vendor's spend in each."""
+        rows = self.rows(
+            """
+            SELECT
+              month, vendor, SUM(spend_usd) AS spend_usd, MAX(through_date) AS through,
+              CAST(MAX(missing_days) AS INT64) AS missing_days, LOGICAL_OR(is_provisional) AS is_provisional
+            FROM ai_usage.kpi_spend_monthly WHERE month <= @month GROUP BY month, vendor ORDER BY month, vendor
+            """
+        )
+        shown = sorted({row["month"] for row in rows})[-MONTHS_SHOWN:]
+        return tuple(row for row in rows if row["month"] in shown)
+
+    def _teams(self) -> tuple[Row, ...]:
+        return self.rows(
+            f"""
+            SELECT
+              team, {_by_vendor("spend_usd")}, SUM(spend_usd) AS spend_usd,
+              CASE WHEN COUNTIF(previous_same_days_usd IS NULL) = 0 THEN SUM(previous_same_days_usd) END AS before_usd
+            FROM ai_usage.kpi_spend_monthly WHERE month = @month GROUP BY team ORDER BY spend_usd DESC, team
+            """
+        )
+
+    def _people(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT
+              person_email, MAX(name) AS name, SUM(anthropic_usd) AS anthropic, SUM(cursor_usd) AS cursor_usd,
+              SUM(spend_usd) AS spend_usd, CAST(MAX(active_days) AS INT64) AS active_days
+            FROM ai_usage.kpi_spend_by_person WHERE month = @month AND person_email IS NOT NULL
+            GROUP BY person_email ORDER BY spend_usd DESC, person_email
+            """
+        )
+
+    def _models(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT vendor, cost_basis, model, amount_usd, requests, total_tokens, usd_per_million_tokens
+            FROM ai_usage.kpi_unit_cost WHERE month = @month ORDER BY cost_basis, amount_usd DESC, vendor, model
+            """
+        )
+
+    def _unallocated(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT
+              vendor, principal_type, principal_id, api_key_id, api_key_name, workspace_id, workspace_name,
+              person_email, attribution_method, next_step, spend_usd, share_of_spend, first_day
+            FROM ai_usage.kpi_unallocated WHERE month = @month ORDER BY spend_usd DESC, first_day, api_key_id
+            """
+        )
+
+    def _held(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT vendor, status, COUNT(*) AS days, COUNTIF(completed_at IS NOT NULL) AS held
+            FROM ai_usage.kpi_completeness WHERE is_money AND usage_date BETWEEN @month AND @through
+            GROUP BY vendor, status ORDER BY vendor, status
+            """
+        )
+
+    def _gaps(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT vendor, usage_date, status, message
+            FROM ai_usage.kpi_completeness
+            WHERE is_money AND usage_date BETWEEN @month AND @through AND completed_at IS NULL
+              AND status <> 'not_configured'
+            ORDER BY usage_date, vendor
+            """
+        )
+
+    def _controls(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT
+              vendor, control, COUNT(*) AS days, COUNTIF(status = 'equal') AS equal,
+              COUNTIF(status = 'within_tolerance') AS near, COUNTIF(status = 'differs') AS differing,
+              SUM(CASE WHEN status = 'differs' THEN ABS(difference_usd) END) AS differing_usd
+            FROM ai_usage.kpi_reconciliation WHERE usage_date BETWEEN @month AND @through
+            GROUP BY vendor, control ORDER BY vendor, control
+            """
+        )
+
+    def _checks(self) -> tuple[Row, ...]:
+        """The checks of the newest run that checked anything; those that failed first."""
+        return self.rows(
+            """
+            SELECT asset, check_name, passed, blocking, message, amount_usd, checked_at
+            FROM ai_usage.ops_check_results
+            WHERE run_id IN (
+              SELECT run_id FROM ai_usage.ops_check_results
+              QUALIFY ROW_NUMBER() OVER (ORDER BY checked_at DESC, run_id) = 1
+            )
+            ORDER BY passed, blocking DESC, asset, check_name
+            """
+        )
+
+    def _run(self) -> Row | None:
+        rows = self.rows(
+            "SELECT job, started_at, finished_at, outcome, version, first_day, last_day FROM ai_usage.ops_runs "
+            "ORDER BY started_at DESC LIMIT 1"
+        )
+        return rows[0] if rows else None
+
+    def _spend(self, vendors: Sequence[Row], days: Sequence[Row], held: Sequence[Row]) -> Headline:
+        month = self._month
+        name = f"Spend in {month.first:%B %Y}" + ("" if month.is_over else ", so far")
+        if not vendors and not any(row["held"] for row in held):
+            return Headline(name, None, "usd", absent=f"no day of {month.span} is held of any vendor")
+        total = sum_of(row["spend_usd"] for row in vendors) or Decimal(0)
+        billed, seat = sum_of(row["billed_usd"] for row in vendors), sum_of(row["seat_usd"] for row in vendors)
+        notes = [f"{month.span}: {usd(billed)} billed, {usd(seat) if seat is not None else 'none for'} seats"]
+        if vendors and all(row["before_usd"] is not None for row in vendors):
+            before = sum_of(row["before_usd"] for row in vendors) or Decimal(0)
+            compared = "all of the month before" if month.is_over else "the same days of the month before"
+            notes.append(f"{change(total, before)} {compared} ({usd(before)})")
+        else:
+            notes.append(f"not compared with {self._previous:%B}, of which not all these days are held")
+        open_usd = sum_of(row["spend_usd"] for row in days if row["is_provisional"])
+        notes.append(
+            "final: the vendors change none of it any more"
+            if open_usd is None
+            else f"provisional: the vendors may still change the days that make up {usd(open_usd)} of it"
+        )
+        notes += _missing(vendors)
+        return Headline(name, total, "usd", tuple(notes), is_provisional=open_usd is not None)
+
+    def _month_before(self) -> Headline:
+        name = f"Spend in {self._previous:%B %Y}"
+        before = self._months.get(self._previous)
+        if before is None:
+            return Headline(
+                name,
+                None,
+                "usd",
+                absent=f"the warehouse begins with {day(min(self._months.values(), key=_first).first_held)}",
+            )
+        vendors = self.rows(
+            """
+            SELECT
+              vendor, SUM(spend_usd) AS spend_usd, CAST(MAX(missing_days) AS INT64) AS missing_days,
+              LOGICAL_OR(is_provisional) AS is_provisional
+            FROM ai_usage.kpi_spend_monthly WHERE month = @previous GROUP BY vendor
+            """
+        )
+        if not vendors:
+            return Headline(name, None, "usd", absent="no spend is held of it")
+        is_open = any(row["is_provisional"] for row in vendors)
+        notes = [before.span if before.first_held == before.first else f"only {before.span}: there is none before"]
+        notes.append("provisional: the vendors may still change it" if is_open else "final")
+        notes += _missing(vendors)
+        return Headline(name, sum_of(row["spend_usd"] for row in vendors), "usd", tuple(notes), is_provisional=is_open)
+
+    def _per_user(self, spend: Headline, people: Sequence[Row]) -> Headline:
+        name = "Cost per active user"
+        active = sum(bool(row["active_days"]) for row in people)
+        if spend.value is None or not active:
+            return Headline(
+                name, None, "usd", absent=f"nobody is known to have used a tool in {self._month.first:%B %Y}"
+            )
+        notes = (
+            f"all spend of {self._month.span} over the {active:,} people who used a tool in it",
+            "spend that names no person is in it too",
+        )
+        return Headline(name, spend.value / active, "usd", notes, is_provisional=spend.is_provisional)
+
+    def _unallocated_share(self, spend: Headline, unallocated: Sequence[Row]) -> Headline:
+        name = "Without a cost center"
+        if not spend.value:
+            return Headline(name, None, "ratio", absent="there is no spend to have a share of")
+        without = sum_of(row["spend_usd"] for row in unallocated) or Decimal(0)
+        notes = (f"{usd(without)} of the spend of {self._month.span}",)
+        return Headline(name, without / spend.value, "ratio", notes, is_provisional=spend.is_provisional)
+
+
+def _first(month: Month) -> date:
+    return month.first
+
+
+def _by_vendor(column: str) -> str:
+    """A column for each vendor."""
+    return ", ".join(f"SUM(CASE WHEN vendor = '{vendor}' THEN {column} END) AS {vendor}_usd" for vendor in VENDORS)
+
+
+def _missing(vendors: Iterable[Row]) -> list[str]:
+    return [
+        f"{row['missing_days']} day{'s' * (row['missing_days'] != 1)} of {VENDORS[row['vendor']]} missing, so it is too low"
+        for row in vendors
+        if row["missing_days"]
+    ]
+
+
+def sum_of(values: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum of what is known; None when nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known, Decimal(0)) if known else None
+
+
+def usd(amount: Decimal | None) -> str:
+    """Dollars for a person, to the cent; what is less than half a cent is not called nothing."""
+    if amount is None:
+        return "–"
+    cents = amount.quantize(Decimal("0.01"))
+    if not cents and amount:
+        return "under $0.01" if amount > 0 else "over −$0.01"
+    return f"{'−' if cents < 0 else ''}${abs(cents):,.2f}"
+
+
+def percent(ratio: Decimal | None) -> str:
+    """A ratio for a person."""
+    if ratio is None:
+        return "–"
+    if ratio and abs(ratio) < Decimal("0.0005"):
+        return "under 0.1 %"
+    return f"{ratio * 100:,.1f} %".replace("-", "−")
+
+
+def change(now: Decimal, before: Decimal) -> str:
+    """How one amount stands to an earlier one, to be followed by the name of that."""
+    if not before:
+        return "there was none in" if now else "none, as in"
+    ratio = (now - before) / before
+    if abs(ratio) < Decimal("0.0005"):
+        return "as much as in"
+    return f"{percent(abs(ratio))} {'more' if ratio > 0 else 'less'} than in"
+
+
+def day(value: date) -> str:
+    """A day for a person, without leading zero."""
+    return f"{value.day} {value:%B %Y}"
+
+
+def span(first: date, last: date) -> str:
+    """Days for a person: `1 to 22 November 2026`."""
+    if first == last:
+        return day(first)
+    return (
+        f"{first.day} to {day(last)}"
+        if (first.year, first.month) == (last.year, last.month)
+        else f"{day(first)} to {day(last)}"
+    )
