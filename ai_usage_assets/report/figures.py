@@ -7,8 +7,8 @@ written by others; it leaves here without keys, and without e-mail addresses unl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -73,10 +73,17 @@ class Report:
     not_configured: tuple[str, ...] = ()
     days: tuple[Row, ...] = ()
     months: tuple[Row, ...] = ()
+    monthly_budgets: Mapping[date, Decimal] = field(default_factory=dict)
     teams: tuple[Row, ...] = ()
     people: tuple[Row, ...] = ()
     models: tuple[Row, ...] = ()
+    budgets: tuple[Row, ...] = ()
+    forecast: Row | None = None
     unallocated: tuple[Row, ...] = ()
+    seats: Row | None = None
+    reclaim: tuple[Row, ...] = ()
+    near_limit: tuple[Row, ...] = ()
+    restatements: tuple[Row, ...] = ()
     held: tuple[Row, ...] = ()
     gaps: tuple[Row, ...] = ()
     controls: tuple[Row, ...] = ()
@@ -151,6 +158,7 @@ class _Reading:
         vendors, days, held = self._vendors(), self._days(), self._held()
         people, unallocated = self._people(), self._unallocated()
         spend = self._spend(vendors, days, held)
+        budgets, forecast = self._budgets(), self._forecast()
         return Report(
             month=self._month,
             made_at=made_at,
@@ -158,6 +166,8 @@ class _Reading:
             headlines=(
                 spend,
                 self._month_before(),
+                self._expected(forecast),
+                self._budget_used(budgets),
                 self._per_user(spend, people),
                 self._unallocated_share(spend, unallocated),
             ),
@@ -165,10 +175,17 @@ class _Reading:
             not_configured=tuple(sorted({row["vendor"] for row in held if row["status"] == "not_configured"})),
             days=days,
             months=self._by_month(),
+            monthly_budgets=self._monthly_budgets(),
             teams=self._teams(),
             people=people if self._with_people else (),
             models=self._models(),
+            budgets=budgets,
+            forecast=forecast,
             unallocated=unallocated,
+            seats=self._seats(),
+            reclaim=self._reclaim(),
+            near_limit=self._near_limit(),
+            restatements=self._restatements(),
             held=held,
             gaps=self._gaps(),
             controls=self._controls(),
@@ -212,6 +229,14 @@ class _Reading:
         shown = sorted({row["month"] for row in rows})[-MONTHS_SHOWN:]
         return tuple(row for row in rows if row["month"] in shown)
 
+    def _monthly_budgets(self) -> dict[date, Decimal]:
+        """The sum of the budgets of each month that has any."""
+        rows = self.rows(
+            "SELECT month, SUM(budget_usd) AS budget_usd FROM ai_usage.kpi_budget_vs_actual WHERE month <= @month "
+            "GROUP BY month"
+        )
+        return {row["month"]: row["budget_usd"] for row in rows if row["budget_usd"] is not None}
+
     def _teams(self) -> tuple[Row, ...]:
         return self.rows(
             f"""
@@ -250,6 +275,62 @@ class _Reading:
             FROM ai_usage.kpi_unallocated WHERE month = @month ORDER BY spend_usd DESC, first_day, api_key_id
             """
         )
+
+    def _budgets(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT
+              cost_center, budget_status, budget_note, budget_usd, spend_usd, variance_usd, used_ratio, pace_ratio,
+              business_days, elapsed_business_days, projected_usd, projected_variance_usd, is_provisional
+            FROM ai_usage.kpi_budget_vs_actual WHERE month = @month
+            ORDER BY budget_usd IS NULL, variance_usd DESC, spend_usd DESC, cost_center
+            """
+        )
+
+    def _forecast(self) -> Row | None:
+        return self._only(
+            "SELECT forecast_usd, low_usd, high_usd, missing_days FROM ai_usage.kpi_forecast_total WHERE month = @month"
+        )
+
+    def _seats(self) -> Row | None:
+        return self._only("SELECT * FROM ai_usage.kpi_seat_summary WHERE month = @month AND vendor = 'cursor'")
+
+    def _reclaim(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT user_email, name, team, cost_center, plan, monthly_price_usd, last_active_date, status, first_held_date
+            FROM ai_usage.kpi_seat_utilisation WHERE month = @month AND is_reclaimable
+            ORDER BY monthly_price_usd DESC, team, last_active_date, user_id
+            """
+        )
+
+    def _near_limit(self) -> tuple[Row, ...]:
+        return self.rows(
+            """
+            SELECT user_email, name, team, limit_usd, limit_spent_usd, limit_used_ratio, limit_as_of_date
+            FROM ai_usage.kpi_seat_utilisation WHERE month = @month AND is_near_limit
+            ORDER BY limit_used_ratio DESC, user_id
+            """
+        )
+
+    def _restatements(self) -> tuple[Row, ...]:
+        """Days of the month that changed, and days of other months whose change was seen in it."""
+        return self.rows(
+            """
+            SELECT
+              usage_date, vendor, cost_basis, old_amount_usd, new_amount_usd, delta_usd, restated_at, days_later,
+              was_settled
+            FROM ai_usage.kpi_restatements
+            WHERE dimension = 'total'
+              AND (usage_date BETWEEN @month AND @through OR DATE(restated_at) BETWEEN @month AND @through)
+            ORDER BY ABS(delta_usd) DESC, usage_date, vendor, restated_at
+            """
+        )
+
+    def _only(self, sql: str) -> Row | None:
+        """The row of a query that has one at most."""
+        found = self.rows(sql)
+        return found[0] if found else None
 
     def _held(self) -> tuple[Row, ...]:
         return self.rows(
@@ -298,11 +379,10 @@ class _Reading:
         )
 
     def _run(self) -> Row | None:
-        rows = self.rows(
+        return self._only(
             "SELECT job, started_at, finished_at, outcome, version, first_day, last_day FROM ai_usage.ops_runs "
             "ORDER BY started_at DESC LIMIT 1"
         )
-        return rows[0] if rows else None
 
     def _spend(self, vendors: Sequence[Row], days: Sequence[Row], held: Sequence[Row]) -> Headline:
         month = self._month
@@ -353,6 +433,44 @@ class _Reading:
         notes += _missing(vendors)
         return Headline(name, sum_of(row["spend_usd"] for row in vendors), "usd", tuple(notes), is_provisional=is_open)
 
+    def _expected(self, forecast: Row | None) -> Headline:
+        month = self._month
+        name = f"Expected for all of {month.first:%B %Y}"
+        if month.is_over:
+            return Headline(name, None, "usd", absent="the month is over: the spend is all there will be")
+        if forecast is None or forecast["forecast_usd"] is None:
+            return Headline(name, None, "usd", absent="too few days are held to expect anything by")
+        low, high = forecast["low_usd"], forecast["high_usd"]
+        between = (
+            "without a low and a high: it takes three months before this one"
+            if low is None or high is None
+            else f"between {usd(low)} and {usd(high)}, by how far it was off in the months before"
+        )
+        notes = [between, f"by the days up to {day(month.through)}, the same weekdays, and the seats held then"]
+        if forecast["missing_days"]:
+            notes.append(f"{days_of(forecast['missing_days'])} that are missing are estimated")
+        return Headline(name, forecast["forecast_usd"], "usd", tuple(notes), is_provisional=True)
+
+    def _budget_used(self, budgets: Sequence[Row]) -> Headline:
+        month, name = self._month, "Budget used"
+        with_budget = [row for row in budgets if row["budget_usd"] is not None]
+        budget = sum_of(row["budget_usd"] for row in with_budget)
+        if budget is None:
+            unused = " that can be used" if any(row["budget_note"] for row in budgets) else ""
+            return Headline(name, None, "ratio", absent=f"no budget{unused} in the sheet for {month.first:%B %Y}")
+        spent = sum_of(row["spend_usd"] for row in with_budget) or Decimal(0)
+        if not budget:
+            return Headline(name, None, "ratio", absent=f"the budget for {month.first:%B %Y} is $0.00")
+        notes = [f"{usd(spent)} of {usd(budget)}"]
+        if not month.is_over:
+            passed, all_of_them = with_budget[0]["elapsed_business_days"], with_budget[0]["business_days"]
+            notes.append(f"{passed} of {all_of_them} business days have passed")
+        other = sum_of(row["spend_usd"] for row in budgets if row["budget_usd"] is None)
+        if other:
+            notes.append(f"{usd(other)} more was spent where there is no budget, and is not in it")
+        is_open = any(row["is_provisional"] for row in with_budget)
+        return Headline(name, spent / budget, "ratio", tuple(notes), is_provisional=is_open)
+
     def _per_user(self, spend: Headline, people: Sequence[Row]) -> Headline:
         name = "Cost per active user"
         active = sum(bool(row["active_days"]) for row in people)
@@ -384,9 +502,14 @@ def _by_vendor(column: str) -> str:
     return ", ".join(f"SUM(CASE WHEN vendor = '{vendor}' THEN {column} END) AS {vendor}_usd" for vendor in VENDORS)
 
 
+def days_of(count: int) -> str:
+    """A number of days for a person."""
+    return f"{count} day{'s' * (count != 1)}"
+
+
 def _missing(vendors: Iterable[Row]) -> list[str]:
     return [
-        f"{row['missing_days']} day{'s' * (row['missing_days'] != 1)} of {VENDORS[row['vendor']]} missing, so it is too low"
+        f"{days_of(row['missing_days'])} of {VENDORS[row['vendor']]} missing, so it is too low"
         for row in vendors
         if row["missing_days"]
     ]
