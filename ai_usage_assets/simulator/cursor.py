@@ -409,7 +409,7 @@ class CursorAPI:
                 "fastPremiumRequests": 0,
                 "hardLimitOverrideDollars": 0,
                 "monthlyLimitDollars": None,
-                "effectivePerUserLimitDollars": 200,
+                "effectivePerUserLimitDollars": person.cursor_limit_usd,
                 **(undocumented if self._switches.billing_tier else {}),
             }
             for person in self._team()

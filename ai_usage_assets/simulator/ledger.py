@@ -1,7 +1,7 @@
 """What the company used, event by event, and the truth that follows from it.
 
 Belongs here: events of a day, made from the seed and the day alone, and sums over them. Does not: how a vendor shows
-them. Money is whole millionths of a cent, so that every grouping of the events adds up to the same total. The sums
+them, or what is special about a day (`almanac`). Money is whole millionths of a cent, so that every grouping of the events adds up to the same total. The sums
 are made here in plain Python, straight from the events and the contract's text: they are the judge of what the
 pipeline says.
 """
@@ -11,23 +11,17 @@ from __future__ import annotations
 import calendar
 import random
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from ai_usage_assets.simulator import almanac
 from ai_usage_assets.simulator.organisation import FOUNDED, ApiKey, Organisation, Person
 
 MICROCENTS_PER_USD = 10**8
 
-# Cents a token, in thousandths of a millionth of a cent: input, 5-minute write, 1-hour write, cache read, output.
-_PRICES = {
-    "claude-opus-5-5": (400_000, 500_000, 800_000, 20_000, 2_000_000),
-    "claude-sonnet-5-5": (200_000, 250_000, 400_000, 10_000, 1_000_000),
-    "claude-haiku-5-5": (10_000, 12_500, 20_000, 1_000, 50_000),
-    "claude-haiku-4-5": (100_000, 125_000, 200_000, 10_000, 500_000),
-}
 TOKEN_TYPES = (
     "uncached_input_tokens",
     "cache_creation.ephemeral_5m_input_tokens",
@@ -101,6 +95,26 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Spike:
+    """What was planted on a day: `usd` billed on top of the ordinary for `who`, by the name the vendor has for them.
+
+    `dimension` is where it stands out most: a person (e-mail), a key (id), a team, or a model. What it costs is also in
+    the figures of `model`, of `team` and `email`, and of `api_key_id` where these are one.
+    """
+
+    day: date
+    what: str
+    vendor: str
+    dimension: Literal["person", "key", "team", "model"]
+    who: str
+    model: str
+    usd: Decimal
+    email: str | None = None
+    api_key_id: str | None = None
+    team: str | None = None
+
+
+@dataclass(frozen=True)
 class _Charge:
     """Money as the contract attributes it."""
 
@@ -122,15 +136,19 @@ class Ledger:
     """All that happened. `factors`: days whose money was restated; `amendments`: days that are better known now.
 
     `edits`: what Cursor did to a day since. `long_conversations`: a person's goes on for a week, not for a day.
+    `plants`: what is out of the ordinary; `spikes` says what it came to.
     """
 
     seed: int
     organisation: Organisation
     now: datetime
-    factors: dict[date, Decimal] = field(default_factory=dict)
+    factors: dict[date, Decimal] = field(
+        default_factory=lambda: {day: factor for day, (factor, _) in almanac.RESTATEMENTS.items()}
+    )
     amendments: dict[date, Amendment] = field(default_factory=dict)
     edits: dict[date, list[Callable[[list[Event]], list[Event]]]] = field(default_factory=dict)
     long_conversations: bool = False
+    plants: Sequence[almanac.Plant] = almanac.PLANTS
     _usage: dict[date, list[Usage]] = field(default_factory=dict)
     _events: dict[date, list[Event]] = field(default_factory=dict)
 
@@ -139,14 +157,15 @@ class Ledger:
     def usage(self, day: date) -> list[Usage]:
         """Anthropic usage of the day, in order of time."""
         if day not in self._usage:
-            made = sorted(self._make_usage(day), key=lambda piece: piece.at) if day >= FOUNDED else []
+            ordinary = self._make_usage(day) if day >= FOUNDED else ()
+            made = sorted((*ordinary, *self._planted_usage(day)), key=lambda piece: piece.at)
             self._usage[day] = self.amendments.get(day, list)(made)
         return self._usage[day]
 
     def events(self, day: date) -> list[Event]:
         """Cursor events of the day, in order of time."""
         if day not in self._events:
-            made = list(self._make_events(day)) if day >= FOUNDED else []
+            made = [*(self._make_events(day) if day >= FOUNDED else ()), *self._planted_events(day)]
             for edit in self.edits.get(day, ()):
                 made = edit(made)
             self._events[day] = sorted(made, key=lambda event: event.at_ms)
@@ -182,6 +201,15 @@ class Ledger:
         """Tokens of all kinds per day."""
         return {day: sum(sum(piece.tokens) for piece in self.usage(day)) for day in _days(first, last)}
 
+    @property
+    def spikes(self) -> list[Spike]:
+        """What was planted, day by day: what a search for anomalies should find, and what it should say."""
+        return [
+            self._spike(plant, day)
+            for plant in self.plants
+            for day in _days(plant.first, plant.first + timedelta(days=plant.days - 1))
+        ]
+
     def cursor_usd(self, first: date, last: date) -> dict[date, dict[str, Decimal]]:
         """Dollars per day and cost basis: billed, and included (with free and not charged)."""
         result = {}
@@ -198,11 +226,13 @@ class Ledger:
 
     def seat_usd(self, first: date, last: date) -> dict[date, Decimal]:
         """Seat fees per day: each member of that day, with the role members have now."""
-        price = Decimal(str(self.organisation.tabs["seat_prices"][1][2]))
+        header, *rows = self.organisation.tabs["seat_prices"]
+        prices = [dict(zip(header, map(str, row), strict=False)) for row in rows]
         result = {}
         for day in _days(first, last):
             days_in_month = calendar.monthrange(day.year, day.month)[1]
-            fee = (price / days_in_month).quantize(Decimal("1e-9"))
+            price = next(Decimal(row["monthly_price_usd"]) for row in prices if _holds(row, day))
+            fee = (price / days_in_month).quantize(Decimal("1e-9"), rounding="ROUND_HALF_UP")
             paid = [person for person in self.members_on(day) if person.cursor_role != "free-owner"]
             result[day] = fee * len(paid)
         return result
@@ -323,8 +353,8 @@ class Ledger:
 
     def _make_usage(self, day: date) -> Iterator[Usage]:
         rng = random.Random(f"{self.seed}/anthropic/{day}")
-        weekend = day.weekday() >= 5
-        trend = 1 + (day - FOUNDED).days / 900
+        weekend = almanac.is_quiet(day)
+        trend = (1 + (day - FOUNDED).days / 900) * almanac.level(day)
         default, production, claude_code, *_ = (w.id for w in self.organisation.workspaces)
         for key in self.organisation.keys:
             if key.usd_per_day and (key.until is None or day < key.until):
@@ -368,6 +398,80 @@ class Ledger:
         support = self.organisation.keys[1]
         yield self._code_execution(rng, day, support)
 
+    # --- what is planted -------------------------------------------------------------------------------------------
+
+    def _planted_usage(self, day: date) -> Iterable[Usage]:
+        return [piece for plant in self._plants_on(day, "anthropic") for piece in self._pieces_of(plant, day)]
+
+    def _planted_events(self, day: date) -> Iterable[Event]:
+        return [event for plant in self._plants_on(day, "cursor") for event in self._events_of(plant, day)]
+
+    def _plants_on(self, day: date, vendor: str) -> list[almanac.Plant]:
+        return [p for p in self.plants if p.vendor == vendor and 0 <= (day - p.first).days < p.days]
+
+    def _pieces_of(self, plant: almanac.Plant, day: date) -> Iterator[Usage]:
+        rng = random.Random(f"{self.seed}/{plant.what}/{day}")
+        claude_code = self.organisation.workspaces[2].id
+        if plant.dimension == "key":
+            key = self._planted_key(plant)
+            for _ in range(4):
+                yield self._piece(
+                    rng, day, self._actor_of(key, day), key.id, key.workspace_id, key.product, plant.model,
+                    plant.usd / 4, tier="batch" if key.product == "message_batches_api" else "standard",
+                )  # fmt: skip
+            return
+        concerned = self._concerned(plant, day)
+        own_keys = {key.principal: key.id for key in self.organisation.keys if key.product == "claude_code"}
+        for person in concerned:
+            actor, key_id = Actor("user", person.user_id), own_keys.get(person.user_id)
+            usd = plant.usd / len(concerned)
+            yield self._piece(rng, day, actor, key_id, claude_code, "claude_code", plant.model, usd)
+
+    def _events_of(self, plant: almanac.Plant, day: date) -> Iterator[Event]:
+        """On-demand events of one person, twenty times as large as others, until they come to about the dollars."""
+        rng = random.Random(f"{self.seed}/{plant.what}/{day}")
+        for person in self._concerned(plant, day):
+            left, conversation = Decimal(plant.usd) * 100, _uuid(rng)
+            while left > 0:
+                event = self._event(rng, day, person.email, conversation, spent=True, model=plant.model, size=20)
+                if cost_basis(event.kind) == "billed":
+                    left -= event.charged_cents
+                    yield event
+
+    def _concerned(self, plant: almanac.Plant, day: date) -> list[Person]:
+        """The people whose usage it is."""
+        if plant.dimension == "person":
+            person = self.organisation.people[int(plant.who)]
+            return [person] if person.is_here(day) else []
+        return [
+            person
+            for person in self.organisation.people
+            if person.appetite and person.is_here(day) and plant.who in (plant.model, person.team_on(day))
+        ]
+
+    def _planted_key(self, plant: almanac.Plant) -> ApiKey:
+        return next(key for key in self.organisation.keys if key.name == plant.who)
+
+    def _spike(self, plant: almanac.Plant, day: date) -> Spike:
+        if plant.vendor == "cursor":
+            events = list(self._events_of(plant, day))
+            usd, model = sum((_dollars(event.charged_cents) for event in events), Decimal(0)), events[0].model
+        else:
+            pieces = list(self._pieces_of(plant, day))
+            usd, model = _usd(sum(piece.billed_microcents for piece in pieces)), str(pieces[0].model)
+        email = api_key_id = team = None
+        match plant.dimension:
+            case "person":
+                person = self.organisation.people[int(plant.who)]
+                who, email, team = person.email, person.email, person.team_on(day)
+            case "key":
+                who = api_key_id = self._planted_key(plant).id
+            case "team":
+                who = team = str(plant.who)
+            case "model":
+                who = model
+        return Spike(day, plant.what, plant.vendor, plant.dimension, who, model, usd, email, api_key_id, team)
+
     def _actor_of(self, key: ApiKey, day: date) -> Actor:
         if key.principal is None or day < key.bound_since:
             return Actor("api_key", key.id)
@@ -395,7 +499,9 @@ class Ledger:
             rng.uniform(3, 9),
             rng.uniform(0.1, 0.35),
         )
-        prices = _PRICES[model]
+        # One of the weights is the dice too: another draw would make every day another.
+        model = almanac.model_on(model, day, weights[0] - 0.5)
+        prices = almanac.prices(model, day)
         percent = _BATCH_PERCENT if tier == "batch" else 100
         per_unit = sum(weight * price for weight, price in zip(weights, prices, strict=True)) * percent / 100
         units = usd * MICROCENTS_PER_USD * 1000 / per_unit
@@ -455,12 +561,14 @@ class Ledger:
 
     def _make_events(self, day: date) -> Iterator[Event]:
         rng = random.Random(f"{self.seed}/cursor/{day}")
-        weekend = day.weekday() >= 5
+        weekend = almanac.is_quiet(day)
+        level = almanac.level(day) * almanac.adoption(day)
         for person in self.organisation.people:
             busy, seed = rng.random(), rng.random()
             if (
                 person.cursor_role in (None, "free-owner")
                 or not person.is_here(day)
+                or (person.cursor_until is not None and day >= person.cursor_until)
                 or busy > (0.15 if weekend else 0.8)
             ):
                 continue
@@ -471,7 +579,7 @@ class Ledger:
                 conversation = _uuid(random.Random(f"{self.seed}/{person.email}/{week.year}-{week.week}"))
             # The pool of a seat lasts for the first part of a month.
             spent = own.random() < (day.day - 8) / 18
-            for _ in range(own.randrange(2, 12)):
+            for _ in range(max(1, round(own.randrange(2, 12) * level))):
                 if own.random() < 0.2 and not self.long_conversations:
                     conversation = _uuid(own)
                 yield self._event(own, day, person.email, conversation, spent=spent)
@@ -481,7 +589,7 @@ class Ledger:
                 yield twin
                 yield twin
         for robot in self.organisation.robots:
-            for _ in range(int(robot.events_per_day * (0.6 if weekend else 1.0) * rng.uniform(0.6, 1.4))):
+            for _ in range(int(robot.events_per_day * level * (0.6 if weekend else 1.0) * rng.uniform(0.6, 1.4))):
                 event = self._event(rng, day, robot.email, _uuid(rng), spent=True)
                 yield Event(
                     event.at_ms, robot.email, event.kind, event.model, event.charged_cents, event.total_cents,
@@ -489,19 +597,32 @@ class Ledger:
                     robot.kind, robot.id, robot.name,
                 )  # fmt: skip
 
-    def _event(self, rng: random.Random, day: date, email: str | None, conversation: str, *, spent: bool) -> Event:
+    def _event(
+        self,
+        rng: random.Random,
+        day: date,
+        email: str | None,
+        conversation: str,
+        *,
+        spent: bool,
+        model: str | None = None,
+        size: int = 1,
+    ) -> Event:
         at_ms = int(_moment(rng, day).timestamp() * 1000) + rng.randrange(1000)
-        model = rng.choices(
-            ("claude-sonnet-5-5", "claude-opus-5-5", "grok-4-7", "composer-2", "default"), (5, 2, 3, 4, 4)
-        )[0]
+        model = (
+            model
+            or rng.choices(
+                ("claude-sonnet-5-5", "claude-opus-5-5", "grok-4-7", "composer-2", "default"), (5, 2, 3, 4, 4)
+            )[0]
+        )
         fate = rng.random()
         if fate < 0.03:
             return Event(at_ms, email, "Errored, Not Charged", model, Decimal(0), None, None, None, None, conversation)
         tokens = (
-            rng.randrange(50, 90_000),
-            rng.randrange(40, 4_000),
-            rng.randrange(0, 40_000),
-            rng.randrange(0, 300_000),
+            rng.randrange(50, 90_000) * size,
+            rng.randrange(40, 4_000) * size,
+            rng.randrange(0, 40_000) * size,
+            rng.randrange(0, 300_000) * size,
         )
         total = Decimal(tokens[0] * 20 + tokens[1] * 100 + tokens[2] * 25 + tokens[3]).scaleb(-5)
         factor = self.factors.get(day, Decimal(1))
@@ -509,6 +630,7 @@ class Ledger:
         fee = Decimal(sum(tokens) * 25).scaleb(-6).quantize(Decimal("1e-5")) if model.startswith("claude") else None
         discount = 10 if model == "claude-opus-5-5" and fate > 0.9 else None
         charged = total * (100 - (discount or 0)) / 100 + (fee or 0)
+        model = almanac.model_on(model, day, tokens[0] / (90_000 * size))
         if fate < 0.04:
             kind, charged = "Free", Decimal(0)
         elif spent:

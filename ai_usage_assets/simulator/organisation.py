@@ -11,7 +11,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal
 
 FOUNDED = date(2025, 10, 1)
@@ -145,6 +145,10 @@ class Person:
     cursor_user_id: str
     # Anthropic forgets the address of a deleted account.
     forgotten: bool = False
+    # The seat is held on without being used from this day; FOUNDED for one that never was.
+    cursor_until: date | None = None
+    # What Cursor lets them spend on demand in a cycle.
+    cursor_limit_usd: int = 200
 
     def team_on(self, day: date) -> str:
         """The team of that day."""
@@ -297,10 +301,14 @@ def _staff(seed: int, count: int, rng: random.Random) -> Iterator[Person]:
             cursor_role=role,
             cursor_user_id=identifier(seed, "user_", "cursor", email),
         )
+        if number >= SMALLEST:
+            # A company that grows: one more every two weeks.
+            joined = FOUNDED + timedelta(days=(number - SMALLEST) * 13 % 312)
+            person = replace(person, joined=joined, stays=(Stay(team, joined),))
         yield replace(person, **_FATES.get(number, {}))
 
 
-# What happens to some: movers, joiners, leavers, and the administrators of Cursor.
+# What happens to some: movers, joiners, leavers, the administrators of Cursor, and who holds a seat for nothing.
 _FATES: dict[int, dict[str, Any]] = {
     0: {"cursor_role": "owner"},
     4: {"cursor_role": "free-owner", "appetite": 0.2},
@@ -336,6 +344,10 @@ _FATES: dict[int, dict[str, Any]] = {
         "forgotten": True,
         "cursor_role": None,
     },
+    6: {"cursor_role": "member", "cursor_until": date(2026, 11, 2)},
+    17: {"cursor_role": "member", "cursor_until": FOUNDED},
+    21: {"cursor_role": "member", "cursor_until": date(2026, 9, 18)},
+    27: {"cursor_role": "member", "cursor_until": FOUNDED},
 }
 
 
@@ -456,6 +468,7 @@ def _tabs(organisation: Organisation, seed: int) -> dict[str, list[list[Any]]]:
         "budgets": budgets,
         "seat_prices": [
             ["vendor", "plan", "monthly_price_usd", "effective_from", "effective_to"],
-            ["cursor", "Teams Standard", 40, "", ""],
+            ["cursor", "Teams Standard", 32, "", "2026-07-01"],
+            ["cursor", "Teams Standard", 40, "2026-07-01", ""],
         ],
     }
