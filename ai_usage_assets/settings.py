@@ -114,6 +114,8 @@ class Settings:
     secrets_url: str | None = None
     # Days after which BigQuery forgets raw partitions; None for never.
     raw_expiry_days: int | None = None
+    # The file each run writes its report to; None for none.
+    report: Path | None = None
     cloud_run: CloudRun = field(default_factory=CloudRun)
 
     def now(self) -> datetime:
@@ -152,6 +154,7 @@ class Settings:
             bigquery_url=read.stand_in("BIGQUERY_EMULATOR_HOST"),
             secrets_url=read.stand_in("SECRET_MANAGER_EMULATOR_HOST"),
             raw_expiry_days=read.count("AI_USAGE_RAW_EXPIRY_DAYS", None, at_least=MOST_DAYS_RESTATED),
+            report=read.path("AI_USAGE_REPORT"),
             cloud_run=CloudRun(
                 execution=read.optional("CLOUD_RUN_EXECUTION"),
                 task_index=read.count("CLOUD_RUN_TASK_INDEX", 0),

@@ -20,6 +20,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from ai_usage_assets.report.figures import usd
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -33,7 +35,7 @@ _VARIABLES = {_INK: "--ink", _SOFT: "--soft", _GRID: "--grid", _ALARM: "--alarm"
 # Of a phone that is 390 wide, what is left beside the margins; at 72 dots an inch a point is a pixel.
 _WIDE, _NARROW = 980, 340
 _LONGEST_NAME = {True: 18, False: 34}
-_STYLE: Mapping[str, Any] = {
+_STYLE: Any = {
     # Letters stay letters: they can be searched, read aloud, and look like the page's.
     "svg.fonttype": "none",
     # The same numbers make the same file.
@@ -91,10 +93,10 @@ def columns(
         told = tip_labels or labels
         bottoms = _stack(drawing, places, series, told)
         known = [level for level in levels if level is not None]
-        for place, level in zip(places, levels, strict=False):
-            if level is not None:
-                (line,) = axes.plot([place - 0.5, place + 0.5], [float(level)] * 2, color=_INK, lw=1.6, ls=(0, (4, 2)))
-                drawing.tip(line, f"{told[place]}: {level_name.lower()} ${level:,.2f}")
+        for first, last, level in _runs(levels):
+            (line,) = axes.plot([first - 0.5, last + 0.5], [float(level)] * 2, color=_INK, lw=1.6, ls=(0, (4, 2)))
+            told_of = told[first] if first == last else f"{told[first]} to {told[last]}"
+            drawing.tip(line, f"{told_of}: {level_name.lower()} {usd(level)}")
         top = max([*(high for _, high in bottoms.values()), *map(float, known), 0.0])
         low = min([*(low for low, _ in bottoms.values()), 0.0])
         axes.set_ylim(low * 1.08, top * 1.08 or 1)
@@ -152,29 +154,29 @@ def climb(
     def draw(drawing: _Drawing) -> None:
         axes = drawing.axes
         total, points = Decimal(0), [(0, Decimal(0))]
-        for day, usd in enumerate(spent, 1):
-            total += usd or 0
+        for day, amount in enumerate(spent, 1):
+            total += amount or 0
             points.append((day, total))
-        over = [float(usd) for _, usd in points]
+        over = [float(amount) for _, amount in points]
         axes.fill_between([day for day, _ in points], over, color=_SERIES[0], alpha=0.15, lw=0)
         axes.plot([day for day, _ in points], over, color=_SERIES[0], lw=2.4, label="Spent so far")
-        for day, usd in points[1:]:
-            (mark,) = axes.plot([day], [float(usd)], "o", ms=9, alpha=0, color=_SERIES[0])
-            drawing.tip(mark, f"{label}, 1 to {day}: ${usd:,.2f}")
+        for day, amount in points[1:]:
+            (mark,) = axes.plot([day], [float(amount)], "o", ms=9, alpha=0, color=_SERIES[0])
+            drawing.tip(mark, f"{label}, 1 to {day}: {usd(amount)}")
         tops = [max(over)]
         if budget is not None:
             line = axes.axhline(float(budget), color=_INK, lw=1.6, ls=(0, (4, 2)), label="Budget of the month")
-            drawing.tip(line, f"Budget of the month: ${budget:,.2f}")
+            drawing.tip(line, f"Budget of the month: {usd(budget)}")
             tops.append(float(budget))
         if forecast is not None:
             ends = [len(spent), days]
             axes.plot(ends, [float(total), float(forecast)], color=_SERIES[0], lw=1.8, ls=":", label="Expected")
             if low is not None and high is not None:
                 (bar,) = axes.plot([days, days], [float(low), float(high)], color=_SERIES[0], lw=7, alpha=0.35)
-                drawing.tip(bar, f"Low ${low:,.2f}, high ${high:,.2f}")
+                drawing.tip(bar, f"Low {usd(low)}, high {usd(high)}")
                 tops.append(float(high))
             (mark,) = axes.plot([days], [float(forecast)], "o", ms=7, color=_SERIES[0])
-            drawing.tip(mark, f"Expected at the end of the month: ${forecast:,.2f}")
+            drawing.tip(mark, f"Expected at the end of the month: {usd(forecast)}")
             tops.append(float(forecast))
         axes.set_xlim(0, days + 0.4)
         axes.set_ylim(min(0.0, *over) * 1.08, max(tops) * 1.08 or 1)
@@ -195,22 +197,35 @@ def _stack(
     lying: bool = False,
 ) -> dict[int, tuple[float, float]]:
     """Draws the parts of each place, those below zero downwards; returns how far each place reaches."""
-    ends = {place: (0.0, 0.0) for place in places}
+    ends = dict.fromkeys(places, (0.0, 0.0))
     for number, (name, amounts) in enumerate(series.items()):
         colour = _SERIES[number % len(_SERIES)]
-        for place, usd in zip(places, amounts, strict=True):
-            if not usd:
+        for place, amount in zip(places, amounts, strict=True):
+            if not amount:
                 continue
             low, high = ends[place]
-            size = float(usd)
+            size = float(amount)
             start = high if size > 0 else low
             if lying:
                 (mark,) = drawing.axes.barh([place], [size], left=[start], height=0.72, color=colour)
             else:
                 (mark,) = drawing.axes.bar([place], [size], bottom=[start], width=0.78, color=colour)
-            drawing.tip(mark, f"{told[place]}, {name}: ${usd:,.2f}")
+            drawing.tip(mark, f"{told[place]}, {name}: {usd(amount)}")
             ends[place] = (low, high + size) if size > 0 else (low + size, high)
     return ends
+
+
+def _runs(levels: Sequence[Decimal | None]) -> list[tuple[int, int, Decimal]]:
+    """Where each level begins and ends; what is not known is left out."""
+    found: list[tuple[int, int, Decimal]] = []
+    for place, level in enumerate(levels):
+        if level is None:
+            continue
+        if found and found[-1][1:] == (place - 1, level):
+            found[-1] = (found[-1][0], place, level)
+        else:
+            found.append((place, place, level))
+    return found
 
 
 def _legend(drawing: _Drawing, names: Sequence[str], level_name: str) -> None:
@@ -242,9 +257,9 @@ def _dollars(axis: Any) -> None:
     axis.set_tick_params(length=0)
 
 
-def compact(usd: Decimal) -> str:
+def compact(amount: Decimal) -> str:
     """Dollars for an axis: $950, $1.2k, $3M."""
-    size, sign = abs(usd), "−" if usd < 0 else ""
+    size, sign = abs(amount), "−" if amount < 0 else ""
     for unit, name in ((Decimal(1_000_000), "M"), (Decimal(1_000), "k")):
         if size >= unit:
             return f"{sign}${(size / unit).quantize(Decimal('0.01')).normalize():f}{name}"
@@ -263,7 +278,7 @@ def _picture(name: str, described: str, draw: Any, *, height: int) -> Markup:
 
     made = []
     for is_narrow in (False, True):
-        with matplotlib.rc_context(dict(_STYLE)), _without_words():
+        with matplotlib.rc_context(_STYLE), _without_words():
             width = _NARROW if is_narrow else _WIDE
             figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
             drawing = _Drawing(figure, figure.subplots(), is_narrow)

@@ -83,6 +83,7 @@ class Report:
     seats: Row | None = None
     reclaim: tuple[Row, ...] = ()
     near_limit: tuple[Row, ...] = ()
+    anomalies: tuple[Row, ...] = ()
     restatements: tuple[Row, ...] = ()
     held: tuple[Row, ...] = ()
     gaps: tuple[Row, ...] = ()
@@ -137,12 +138,13 @@ class _Reading:
         self._month = month
         self._with_people = with_people
         self._previous = (month.first - ONE_DAY).replace(day=1)
+        self._oldest = sorted(each for each in months if each <= month.first)[-MONTHS_SHOWN:][0]
 
     def rows(self, sql: str) -> tuple[Row, ...]:
-        """The rows of a query; @month is the month, @previous the one before, @through its last day that is over."""
+        """The rows of a query; @through is the last day of @month that is over, @oldest the first month shown."""
         found = self._warehouse.rows(
             sql,
-            {"month": self._month.first, "previous": self._previous, "through": self._month.through},
+            {"month": self._month.first, "through": self._month.through, "oldest": self._oldest},
         )
         return tuple({name: self._shown(value) for name, value in row.items()} for row in found)
 
@@ -155,17 +157,20 @@ class _Reading:
 
     def report(self, made_at: datetime) -> Report:
         """Everything."""
-        vendors, days, held = self._vendors(), self._days(), self._held()
+        spent, days, held = self._spent(), self._days(), self._held()
+        vendors = added(spent, "vendor", month=self._month.first)
         people, unallocated = self._people(), self._unallocated()
+        every_budget, forecast = self._budgets(), self._forecast()
+        budgets = tuple(row for row in every_budget if row["month"] == self._month.first)
+        holders = self._holders()
         spend = self._spend(vendors, days, held)
-        budgets, forecast = self._budgets(), self._forecast()
         return Report(
             month=self._month,
             made_at=made_at,
             with_people=self._with_people,
             headlines=(
                 spend,
-                self._month_before(),
+                self._month_before(added(spent, "vendor", month=self._previous)),
                 self._expected(forecast),
                 self._budget_used(budgets),
                 self._per_user(spend, people),
@@ -174,17 +179,20 @@ class _Reading:
             vendors=vendors,
             not_configured=tuple(sorted({row["vendor"] for row in held if row["status"] == "not_configured"})),
             days=days,
-            months=self._by_month(),
-            monthly_budgets=self._monthly_budgets(),
-            teams=self._teams(),
+            months=added(spent, "month", "vendor"),
+            monthly_budgets={
+                row["month"]: row["budget_usd"] for row in added(every_budget, "month") if row["budget_usd"] is not None
+            },
+            teams=_side_by_side(spent, self._month.first),
             people=people if self._with_people else (),
             models=self._models(),
             budgets=budgets,
             forecast=forecast,
             unallocated=unallocated,
             seats=self._seats(),
-            reclaim=self._reclaim(),
-            near_limit=self._near_limit(),
+            reclaim=tuple(row for row in holders if row["is_reclaimable"]),
+            near_limit=tuple(row for row in holders if row["is_near_limit"]),
+            anomalies=self._anomalies(),
             restatements=self._restatements(),
             held=held,
             gaps=self._gaps(),
@@ -193,15 +201,17 @@ class _Reading:
             run=self._run(),
         )
 
-    def _vendors(self) -> tuple[Row, ...]:
+    def _spent(self) -> tuple[Row, ...]:
+        """Each vendor's and team's spend in each of the last months, up to this one."""
         return self.rows(
             """
             SELECT
-              vendor, SUM(billed_usd) AS billed_usd, SUM(seat_usd) AS seat_usd, SUM(spend_usd) AS spend_usd,
-              SUM(included_usd) AS included_usd,
+              month, vendor, team, MAX(through_date) AS through, SUM(billed_usd) AS billed_usd,
+              SUM(seat_usd) AS seat_usd, SUM(spend_usd) AS spend_usd, SUM(included_usd) AS included_usd,
               CASE WHEN COUNTIF(previous_same_days_usd IS NULL) = 0 THEN SUM(previous_same_days_usd) END AS before_usd,
               CAST(MAX(missing_days) AS INT64) AS missing_days, LOGICAL_OR(is_provisional) AS is_provisional
-            FROM ai_usage.kpi_spend_monthly WHERE month = @month GROUP BY vendor ORDER BY spend_usd DESC, vendor
+            FROM ai_usage.kpi_spend_monthly WHERE month BETWEEN @oldest AND @month
+            GROUP BY month, vendor, team ORDER BY month, vendor, team
             """
         )
 
@@ -213,37 +223,6 @@ class _Reading:
               SUM(spend_usd) AS spend_usd, LOGICAL_OR(is_provisional) AS is_provisional
             FROM ai_usage.kpi_spend_daily WHERE usage_date BETWEEN @month AND @through
             GROUP BY usage_date, vendor ORDER BY usage_date, vendor
-            """
-        )
-
-    def _by_month(self) -> tuple[Row, ...]:
-        """The last months up to this one, each vendor's spend in each."""
-        rows = self.rows(
-            """
-            SELECT
-              month, vendor, SUM(spend_usd) AS spend_usd, MAX(through_date) AS through,
-              CAST(MAX(missing_days) AS INT64) AS missing_days, LOGICAL_OR(is_provisional) AS is_provisional
-            FROM ai_usage.kpi_spend_monthly WHERE month <= @month GROUP BY month, vendor ORDER BY month, vendor
-            """
-        )
-        shown = sorted({row["month"] for row in rows})[-MONTHS_SHOWN:]
-        return tuple(row for row in rows if row["month"] in shown)
-
-    def _monthly_budgets(self) -> dict[date, Decimal]:
-        """The sum of the budgets of each month that has any."""
-        rows = self.rows(
-            "SELECT month, SUM(budget_usd) AS budget_usd FROM ai_usage.kpi_budget_vs_actual WHERE month <= @month "
-            "GROUP BY month"
-        )
-        return {row["month"]: row["budget_usd"] for row in rows if row["budget_usd"] is not None}
-
-    def _teams(self) -> tuple[Row, ...]:
-        return self.rows(
-            f"""
-            SELECT
-              team, {_by_vendor("spend_usd")}, SUM(spend_usd) AS spend_usd,
-              CASE WHEN COUNTIF(previous_same_days_usd IS NULL) = 0 THEN SUM(previous_same_days_usd) END AS before_usd
-            FROM ai_usage.kpi_spend_monthly WHERE month = @month GROUP BY team ORDER BY spend_usd DESC, team
             """
         )
 
@@ -280,10 +259,10 @@ class _Reading:
         return self.rows(
             """
             SELECT
-              cost_center, budget_status, budget_note, budget_usd, spend_usd, variance_usd, used_ratio, pace_ratio,
-              business_days, elapsed_business_days, projected_usd, projected_variance_usd, is_provisional
-            FROM ai_usage.kpi_budget_vs_actual WHERE month = @month
-            ORDER BY budget_usd IS NULL, variance_usd DESC, spend_usd DESC, cost_center
+              month, cost_center, budget_status, budget_note, budget_usd, spend_usd, variance_usd, used_ratio,
+              pace_ratio, business_days, elapsed_business_days, projected_usd, projected_variance_usd, is_provisional
+            FROM ai_usage.kpi_budget_vs_actual WHERE month BETWEEN @oldest AND @month
+            ORDER BY month, budget_usd IS NULL, variance_usd DESC, spend_usd DESC, cost_center
             """
         )
 
@@ -295,21 +274,28 @@ class _Reading:
     def _seats(self) -> Row | None:
         return self._only("SELECT * FROM ai_usage.kpi_seat_summary WHERE month = @month AND vendor = 'cursor'")
 
-    def _reclaim(self) -> tuple[Row, ...]:
+    def _holders(self) -> tuple[Row, ...]:
+        """Who holds a seat that can be given back, or is near their limit."""
         return self.rows(
             """
-            SELECT user_email, name, team, cost_center, plan, monthly_price_usd, last_active_date, status, first_held_date
-            FROM ai_usage.kpi_seat_utilisation WHERE month = @month AND is_reclaimable
-            ORDER BY monthly_price_usd DESC, team, last_active_date, user_id
+            SELECT
+              user_email, name, team, cost_center, plan, monthly_price_usd, last_active_date, first_held_date,
+              is_reclaimable, is_near_limit, limit_usd, limit_spent_usd, limit_used_ratio, limit_as_of_date
+            FROM ai_usage.kpi_seat_utilisation WHERE month = @month AND (is_reclaimable OR is_near_limit)
+            ORDER BY monthly_price_usd DESC, limit_used_ratio DESC, team, last_active_date, user_id
             """
         )
 
-    def _near_limit(self) -> tuple[Row, ...]:
+    def _anomalies(self) -> tuple[Row, ...]:
+        """Each spike once, by what says it most closely."""
         return self.rows(
             """
-            SELECT user_email, name, team, limit_usd, limit_spent_usd, limit_used_ratio, limit_as_of_date
-            FROM ai_usage.kpi_seat_utilisation WHERE month = @month AND is_near_limit
-            ORDER BY limit_used_ratio DESC, user_id
+            SELECT
+              usage_date, vendor, cost_basis, dimension, dimension_value, dimension_name, person_email, team, top_model,
+              amount_usd, expected_usd, excess_usd, baseline, is_provisional
+            FROM ai_usage.kpi_anomaly
+            WHERE event_rank = 1 AND usage_date BETWEEN @month AND @through
+            ORDER BY excess_usd DESC, usage_date, vendor, dimension, dimension_value
             """
         )
 
@@ -407,7 +393,7 @@ class _Reading:
         notes += _missing(vendors)
         return Headline(name, total, "usd", tuple(notes), is_provisional=open_usd is not None)
 
-    def _month_before(self) -> Headline:
+    def _month_before(self, vendors: Sequence[Row]) -> Headline:
         name = f"Spend in {self._previous:%B %Y}"
         before = self._months.get(self._previous)
         if before is None:
@@ -415,16 +401,8 @@ class _Reading:
                 name,
                 None,
                 "usd",
-                absent=f"the warehouse begins with {day(min(self._months.values(), key=_first).first_held)}",
+                absent=f"the warehouse begins with {day(self._months[min(self._months)].first_held)}",
             )
-        vendors = self.rows(
-            """
-            SELECT
-              vendor, SUM(spend_usd) AS spend_usd, CAST(MAX(missing_days) AS INT64) AS missing_days,
-              LOGICAL_OR(is_provisional) AS is_provisional
-            FROM ai_usage.kpi_spend_monthly WHERE month = @previous GROUP BY vendor
-            """
-        )
         if not vendors:
             return Headline(name, None, "usd", absent="no spend is held of it")
         is_open = any(row["is_provisional"] for row in vendors)
@@ -493,13 +471,37 @@ class _Reading:
         return Headline(name, without / spend.value, "ratio", notes, is_provisional=spend.is_provisional)
 
 
-def _first(month: Month) -> date:
-    return month.first
+def added(rows: Iterable[Row], *by: str, **only: Any) -> tuple[Row, ...]:
+    """Rows added up by some of their columns, in the order in which these are first met; `only` chooses among them.
+
+    What is known adds up; a comparison that one part lacks, the whole lacks too.
+    """
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if all(row[name] == value for name, value in only.items()):
+            groups.setdefault(tuple(row[name] for name in by), []).append(row)
+    return tuple({**dict(zip(by, key, strict=True)), **_whole(parts)} for key, parts in groups.items())
 
 
-def _by_vendor(column: str) -> str:
-    """A column for each vendor."""
-    return ", ".join(f"SUM(CASE WHEN vendor = '{vendor}' THEN {column} END) AS {vendor}_usd" for vendor in VENDORS)
+def _whole(parts: Sequence[Row]) -> Row:
+    whole: Row = {name: sum_of(row[name] for row in parts) for name in _SUMS if name in parts[0]}
+    if "before_usd" in whole and any(row["before_usd"] is None for row in parts):
+        whole["before_usd"] = None
+    whole["is_provisional"] = any(row["is_provisional"] for row in parts)
+    return whole | {name: max(row[name] for row in parts) for name in ("through", "missing_days") if name in parts[0]}
+
+
+_SUMS = ("billed_usd", "seat_usd", "spend_usd", "included_usd", "before_usd", "budget_usd")
+
+
+def _side_by_side(spent: Sequence[Row], month: date) -> tuple[Row, ...]:
+    """The teams of a month, who spent most first, with a column for each vendor."""
+    by_vendor = {(row["team"], row["vendor"]): row["spend_usd"] for row in added(spent, "team", "vendor", month=month)}
+    teams = [
+        {**row, **{f"{vendor}_usd": by_vendor.get((row["team"], vendor)) for vendor in VENDORS}}
+        for row in added(spent, "team", month=month)
+    ]
+    return tuple(sorted(teams, key=lambda row: (-row["spend_usd"], row["team"] or "")))
 
 
 def days_of(count: int) -> str:

@@ -1,8 +1,8 @@
 """The report in words: what each number is called, why one is missing, and the page around it.
 
 Belongs here: sections, tables and sentences made of the figures, as one HTML file that asks nothing of anybody, or as a
-few lines of Markdown. Does not: queries (`figures`), pictures (`charts`). Names come from the vendors and the sheet, so the
-template escapes everything that is not a picture.
+few lines of Markdown. Does not: queries (`figures`), pictures (`charts`). Names come from the vendors and the sheet,
+so the template escapes everything that is not a picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from ai_usage_assets.report.figures import (
     Headline,
     Month,
     Report,
-    change,
     day,
     days_of,
     percent,
@@ -39,6 +38,7 @@ _BARS = 15
 # Rows a table shows before it is folded.
 _UNFOLDED = 12
 _LISTED = 50
+_WITHOUT_CENTS = 10_000
 
 _BUDGET_WORDS = {
     "budgeted": "",
@@ -112,7 +112,7 @@ def html(report: Report) -> str:
     return environment.get_template("page.html.j2").render(
         report=report,
         month=report.month,
-        title=f"AI tools, {report.month.first:%B %Y}" if report.month else "AI tools",
+        title=f"Spend on AI tools, {report.month.first:%B %Y}" if report.month else "Spend on AI tools",
         as_of=_as_of(report),
         sections=[section for section in sections if section],
     )
@@ -143,7 +143,9 @@ def shown(headline: Headline) -> str:
         return "–"
     if headline.unit == "ratio":
         return percent(headline.value)
-    return usd(headline.value).rpartition(".")[0] if abs(headline.value) >= 10_000 else usd(headline.value)
+    if abs(headline.value) >= _WITHOUT_CENTS:
+        return usd(headline.value.quantize(Decimal(1))).removesuffix(".00")
+    return usd(headline.value)
 
 
 def _as_of(report: Report) -> str:
@@ -151,7 +153,8 @@ def _as_of(report: Report) -> str:
         return "No day has been loaded yet, so there is nothing to report. `ai-usage run` loads the first."
     month = report.month
     until = "the whole month" if month.is_over else f"the days that are over, {month.span}"
-    return f"{month.first:%B %Y}: {until} (UTC days). As of {day(month.as_of)}, when the figures were last brought up to date."
+    at = f"As of {day(month.as_of)}, when the figures were last brought up to date."
+    return f"{month.first:%B %Y}: {until} (UTC days). {at}"
 
 
 def _trend(report: Report, month: Month) -> Section:
@@ -165,8 +168,8 @@ def _trend(report: Report, month: Month) -> Section:
     daily = {VENDORS[name]: [_cell(by_day, (each, name), "spend_usd") for each in days] for name in names}
     totals = [sum_of(_cell(by_day, (each, name), "spend_usd") for name in names) for each in days]
     sentences = [
-        f"The budget is the sum of all cost centers' budgets in the sheet for {month.first:%B}, {usd(budget)}; spread evenly "
-        f"it is {usd(budget / length)} a day."
+        f"The budget is the sum of all cost centers' budgets in the sheet for {month.first:%B}, {usd(budget)}; spread "
+        f"evenly it is {usd(budget / length)} a day."
         if budget is not None
         else f"There is no budget line: no budget in the sheet for {month.first:%B %Y}."
     ]
@@ -237,14 +240,13 @@ def _months(report: Report, month: Month) -> Section | None:
     for each, budget in zip(shown_months, budgets, strict=True):
         its = [found[each, name] for name in names if (each, name) in found]
         total = sum_of(row["spend_usd"] for row in its)
-        missing = max(row["missing_days"] for row in its)
-        through = max(row["through"] for row in its)
-        remark = "to date" if each == month.first and not month.is_over else ""
+        missing, through = max(row["missing_days"] for row in its), max(row["through"] for row in its)
+        remark = f"to {through.day} {through:%B}" if each == month.first and not month.is_over else ""
         if missing:
             remark = f"{remark + ', ' if remark else ''}{days_of(missing)} missing"
         rows.append(
             (
-                f"{each:%B %Y}" + (f", to {day(through)}" if remark.startswith("to date") else ""),
+                f"{each:%B %Y}",
                 *(usd(_cell(found, (each, name), "spend_usd")) for name in names),
                 usd(total),
                 usd(budget) if budget is not None else "none in the sheet",
@@ -301,8 +303,8 @@ def _vendors(report: Report, month: Month) -> Section:
         _open(any(row["is_provisional"] for row in report.vendors), sums["spend_usd"]),
     )
     sentences += [
-        "Spend is what is billed on top of seats, and the seats' fees spread over the days of the month. Included usage is "
-        "what a seat already covers, at the vendor's rates: it is shown, and never part of the spend."
+        "Spend is what is billed on top of seats, and the seats' fees spread over the days of the month. Included "
+        "usage is what a seat already covers, at the vendor's rates: it is shown, and never part of the spend."
     ]
     heading = _columns("Vendor", "Billed*", "Seats*", "Spend*", f"{compared}*", "Change*", "Included*", "Is it final?")
     return Section(
@@ -332,21 +334,22 @@ def _budgets(report: Report, month: Month) -> Section:
             percent(row["pace_ratio"]),
             usd(row["projected_usd"]),
             _over(row["projected_variance_usd"]),
-            row["budget_note"] or _BUDGET_WORDS.get(row["budget_status"], row["budget_status"]),
+            row["budget_note"] or _BUDGET_WORDS[row["budget_status"]],
         )
         for row in report.budgets
     )
     first = report.budgets[0]
     sentences = [
-        "Pace is the spend as a share of the part of the budget whose business days have passed: over 100 % is ahead."
+        "Pace is the spend as a share of the part of the budget whose business days have passed: over 100 % is ahead "
+        "of it."
     ]
     if not month.is_over:
         sentences.insert(
             0, f"{first['elapsed_business_days']} of the month's {first['business_days']} business days have passed."
         )
     heading = _columns(
-        "Cost center", "Budget*", "Spend*", "Used*", "Over (or −under)*", "Pace*", "Expected at the end*", "Expected to be",
-        "Remark",
+        "Cost center", "Budget*", "Spend*", "Used*", "Over (or −under)*", "Pace*", "Expected at the end*",
+        "Expected to be", "Remark",
     )  # fmt: skip
     return Section(
         "budgets",
@@ -446,8 +449,8 @@ def _models(report: Report, month: Month) -> Section:
         "models",
         title,
         (
-            "Billed dollars are owed; those that are included in seats are usage that a seat covers, at the vendor's rates. "
-            "The two are never added. Seats have no model.",
+            "Billed dollars are owed; those that are included in seats are usage that a seat covers, at the vendor's "
+            "rates. The two are never added. Seats have no model.",
         ),
         pictures,
         (Table(f"Usage by model, {month.span} (USD)", heading, rows, folded=len(rows) > _UNFOLDED),),
@@ -512,7 +515,7 @@ def _seats(report: Report, month: Month) -> Section:
     sentences = [
         f"{seats['paid_seats']} paid Cursor seats: {seats['active_seats']} active (used in the month or the 30 days to "
         f"{day(month.through)}), {seats['idle_seats']} idle, {seats['never_used_seats']} never used{unknown}.",
-        f"Their fees to date are {usd(seats['seat_usd'])}, of which {usd(seats['idle_usd'])} for idle and never used ones."
+        f"Their fees to date are {usd(seats['seat_usd'])}, of which {usd(seats['idle_usd'])} for idle and unused ones."
         if seats["seat_usd"] is not None
         else "What they cost is not known: no price in the sheet's seat_prices.",
     ]
@@ -571,10 +574,62 @@ def _seats(report: Report, month: Month) -> Section:
     return Section("seats", title, tuple(sentences), (), tuple(tables))
 
 
+def _anomalies(report: Report, month: Month) -> Section:
+    title = "Days that stand out"
+    rule = (
+        "A spike is at least $25.00 and twice what is usual for the same weekday in the eight weeks before, far "
+        "outside what varies anyway; what is too young for that is held against its peers."
+    )
+    if not report.anomalies:
+        spent = sum_of(row["spend_usd"] for row in report.vendors)
+        told = f"No spike in {month.span}." if spent else f"No spend is held for {month.span}, so no spike either."
+        return Section("anomalies", title, (told, rule))
+    rows = tuple(
+        (
+            day(row["usage_date"]),
+            _who(row, report.with_people),
+            VENDORS[row["vendor"]],
+            _BASIS_WORDS[row["cost_basis"]],
+            usd(row["amount_usd"]),
+            usd(row["expected_usd"]),
+            usd(row["excess_usd"]),
+            row["top_model"] or "–",
+            row["team"] or "–",
+            _open(row["is_provisional"], row["amount_usd"]),
+        )
+        for row in report.anomalies[:_LISTED]
+    )
+    count = len(report.anomalies)
+    sentences = [f"{count} spike{'s' * (count != 1)} in {month.span}. {rule}"]
+    for basis in ("billed", "included"):
+        excess = sum_of(row["excess_usd"] for row in report.anomalies if row["cost_basis"] == basis)
+        if excess is not None:
+            what = "was billed" if basis == "billed" else "of usage was included in seats"
+            sentences.append(f"{usd(excess)} more {what} than expected.")
+    if count > _LISTED:
+        sentences.append(f"The {_LISTED} largest are listed.")
+    heading = _columns(
+        "Day", "Who or what", "Vendor", "Basis", "Dollars*", "Expected*", "More than expected*", "Most of it on",
+        "Team", "Is it final?",
+    )  # fmt: skip
+    table = Table(f"Days that stand out, {month.span} (USD)", heading, rows, folded=len(rows) > _UNFOLDED)
+    return Section("anomalies", title, tuple(sentences), (), (table,))
+
+
+def _who(row: Row, with_people: bool) -> str:
+    """What a spike is of."""
+    kind = row["dimension"]
+    name = row["dimension_name"] or row["dimension_value"] or "nobody named"
+    if kind == "person" and not with_people:
+        return "A person"
+    words = {"api_key": "API key", "robot": "Robot", "person": "Person", "team": "Team", "model": "Model"}
+    return f"{words.get(kind, kind)} {name}"
+
+
 def _restatements(report: Report, month: Month) -> Section:
     title = "Figures the vendors changed"
     if not report.restatements:
-        told = f"No vendor has changed the dollars of a day of {month.span}, or of an earlier day within it, since it was held."
+        told = f"No vendor has changed the dollars of a day of {month.span}, or of an earlier day in that time."
         return Section("restatements", title, (told,))
     rows = tuple(
         (
@@ -592,8 +647,8 @@ def _restatements(report: Report, month: Month) -> Section:
     more = len(report.restatements) - len(rows)
     billed = [row["delta_usd"] for row in report.restatements if row["cost_basis"] == "billed"]
     sentences = [
-        f"{len(report.restatements):,} times a day's dollars changed after it was held: days of {month.first:%B %Y}, and other "
-        "days whose change was seen in that month."
+        f"{len(report.restatements):,} times a day's dollars changed after it was held: days of {month.first:%B %Y}, "
+        "and other days whose change was seen in that month."
     ]
     if billed:
         sentences.append(f"Together they changed what is billed by {usd(sum_of(billed))}.")
@@ -635,7 +690,7 @@ def _quality(report: Report, month: Month) -> Section:
         rows_of_controls = tuple(
             (
                 VENDORS[row["vendor"]],
-                _CONTROL_WORDS.get(row["control"], row["control"]),
+                _CONTROL_WORDS[row["control"]],
                 f"{row['equal']:,}",
                 f"{row['near']:,}",
                 f"{row['differing']:,}",
@@ -761,6 +816,7 @@ _SECTIONS: tuple[Callable[[Report, Month], Section | None], ...] = (
     _models,
     _unallocated,
     _seats,
+    _anomalies,
     _restatements,
     _quality,
 )
