@@ -75,6 +75,8 @@ WITH facet AS (
     dimension,
     dimension_value,
     usage_date,
+    -- Only a person's doing, and people have moods.
+    dimension IN ('api_key', 'robot', 'person') AND COUNTIF(person_email IS NULL) = 0 AS is_personal,
     SUM(amount_usd) AS amount_usd,
     LOGICAL_OR(is_provisional) AS is_provisional
   FROM seen
@@ -97,10 +99,15 @@ WITH facet AS (
   FROM known
   WHERE amount_usd > 0 AND first_date <= DATE_SUB(usage_date, INTERVAL 7 DAY)
 ), peer_day AS (
-  -- The smallest that nine in ten do not exceed.
-  SELECT vendor, cost_basis, dimension, usage_date, MIN(amount_usd) AS peers_usd
+  -- The smallest that nine in ten do not exceed: of all, and of all but one, for the one that exceeds them.
+  SELECT
+    vendor,
+    cost_basis,
+    dimension,
+    usage_date,
+    MIN(CASE WHEN peer_no * 10 >= peers * 9 THEN amount_usd END) AS peers_usd,
+    MIN(CASE WHEN peer_no < peers AND peer_no * 10 >= (peers - 1) * 9 THEN amount_usd END) AS others_usd
   FROM peer
-  WHERE peer_no * 10 >= peers * 9
   GROUP BY vendor, cost_basis, dimension, usage_date
 ), candidate AS (
   -- Less than the floor is no spike, so it needs no baseline; the vendor's whole day is what others are held against.
@@ -223,22 +230,35 @@ WITH facet AS (
     ) * NUMERIC '0.5', 9) AS NUMERIC) AS mad_usd
   FROM distance
   GROUP BY candidate_no
-), based AS (
+), weighed AS (
   SELECT
-    suspect.*,
+    suspect.vendor,
+    suspect.cost_basis,
+    suspect.dimension,
+    suspect.dimension_value,
+    suspect.usage_date,
+    suspect.candidate_no,
+    suspect.is_personal,
+    suspect.amount_usd,
+    suspect.is_provisional,
     COALESCE(history.days_of_history, 0) AS days_of_history,
     COALESCE(history.typical_usd, 0) AS typical_usd,
-    COALESCE(peer_day.peers_usd, 0) AS peers_usd,
+    COALESCE(
+      CASE
+        WHEN suspect.first_date <= DATE_SUB(suspect.usage_date, INTERVAL 7 DAY) THEN peer_day.others_usd
+        ELSE peer_day.peers_usd
+      END, 0
+    ) AS peers_usd,
     CASE
       WHEN COALESCE(history.days_of_history, 0) < 7 OR history.active_days < 5 THEN 'peers'
       WHEN suspect.has_weekdays THEN 'same_weekday'
       ELSE 'all_days'
     END AS baseline,
     CASE
-      WHEN COALESCE(history.days_of_history, 0) < 7 OR history.active_days < 5 THEN COALESCE(peer_day.peers_usd, 0)
+      WHEN COALESCE(history.days_of_history, 0) < 7 OR history.active_days < 5 THEN NULL
       WHEN suspect.has_weekdays THEN suspect.median_usd
       ELSE history.median_usd
-    END AS expected_usd,
+    END AS median_of_own_usd,
     GREATEST(
       CAST(ROUND(COALESCE(spread.mad_usd, 0) * NUMERIC '1.4826', 9) AS NUMERIC),
       CAST(ROUND(COALESCE(history.typical_usd, 0) * NUMERIC '0.2', 9) AS NUMERIC),
@@ -252,6 +272,12 @@ WITH facet AS (
     AND peer_day.cost_basis = suspect.cost_basis
     AND peer_day.dimension = suspect.dimension
     AND peer_day.usage_date = suspect.usage_date
+), based AS (
+  SELECT
+    *,
+    COALESCE(median_of_own_usd, peers_usd) AS expected_usd,
+    GREATEST(COALESCE(median_of_own_usd, 0), typical_usd) AS usual_usd
+  FROM weighed
 ), spike AS (
   SELECT
     based.*,
@@ -269,10 +295,13 @@ WITH facet AS (
       WHEN 'peers'
         THEN based.amount_usd >= based.expected_usd + 100 AND based.amount_usd >= based.expected_usd * 3
       ELSE based.amount_usd >= based.expected_usd + 25
-        AND based.amount_usd >= based.expected_usd * 2
-        AND based.amount_usd >= based.typical_usd * 2
-        AND based.amount_usd - GREATEST(based.expected_usd, based.typical_usd) >= based.spread_usd * 8
-        AND (based.baseline = 'same_weekday' OR based.amount_usd > based.peers_usd)
+        AND based.amount_usd >= based.usual_usd * 2
+        AND based.amount_usd - based.usual_usd >= based.spread_usd * CASE WHEN based.is_personal THEN 8 ELSE 6 END
+        AND (
+          based.baseline = 'same_weekday'
+          OR based.dimension IN ('team', 'model')
+          OR based.amount_usd > based.peers_usd
+        )
     END
     AND (
       (based.baseline <> 'peers' AND based.dimension NOT IN ('team', 'model'))
@@ -362,29 +391,53 @@ WITH facet AS (
   FROM shared
   WHERE part_no = 1
   GROUP BY candidate_no
+), broad AS (
+  -- A team or model that spent more through many, none of whom is half of it.
+  SELECT spike.vendor, spike.cost_basis, spike.usage_date, spike.dimension, spike.dimension_value
+  FROM spike
+  JOIN explained ON explained.candidate_no = spike.candidate_no
+  WHERE explained.source IS NULL
 ), named AS (
   SELECT
     spike.*,
-    CONCAT(
-      CAST(spike.usage_date AS STRING), '|', spike.vendor, '|', spike.cost_basis, '|',
-      COALESCE(explained.source, CONCAT(spike.dimension, ' ', spike.dimension_value))
-    ) AS event,
     explained.person_email,
     explained.team,
     explained.api_key_id,
     explained.top_model,
-    explained.top_model_share_of_excess
+    explained.top_model_share_of_excess,
+    -- Of what is broad, everything in it is a part.
+    COALESCE(
+      CONCAT('model ', of_model.dimension_value),
+      CONCAT('team ', of_team.dimension_value),
+      explained.source,
+      CONCAT(spike.dimension, ' ', spike.dimension_value)
+    ) AS whose
   FROM spike
   JOIN explained ON explained.candidate_no = spike.candidate_no
+  LEFT JOIN broad AS of_model
+    ON of_model.dimension = 'model'
+    AND of_model.dimension_value = explained.top_model
+    AND of_model.vendor = spike.vendor
+    AND of_model.cost_basis = spike.cost_basis
+    AND of_model.usage_date = spike.usage_date
+  LEFT JOIN broad AS of_team
+    ON of_team.dimension = 'team'
+    AND of_team.dimension_value = explained.team
+    AND of_team.vendor = spike.vendor
+    AND of_team.cost_basis = spike.cost_basis
+    AND of_team.usage_date = spike.usage_date
 )
 SELECT
   named.usage_date,
   named.vendor,
   named.cost_basis,
-  named.event,
+  CONCAT(
+    CAST(named.usage_date AS STRING), '|', named.vendor, '|', named.cost_basis, '|', named.whose
+  ) AS event,
   ROW_NUMBER() OVER (
-    PARTITION BY named.event
+    PARTITION BY named.usage_date, named.vendor, named.cost_basis, named.whose
     ORDER BY
+      named.whose = CONCAT(named.dimension, ' ', named.dimension_value) DESC,
       CASE named.dimension WHEN 'api_key' THEN 1 WHEN 'robot' THEN 2 WHEN 'person' THEN 3 WHEN 'team' THEN 4 ELSE 5 END,
       named.excess_usd DESC,
       named.dimension_value
@@ -403,7 +456,7 @@ SELECT
   CASE
     WHEN named.baseline <> 'peers'
       THEN CAST(ROUND(SAFE_DIVIDE(
-        named.amount_usd - GREATEST(named.expected_usd, named.typical_usd), named.spread_usd
+        named.amount_usd - named.usual_usd, named.spread_usd
       ), 2) AS NUMERIC)
   END AS score,
   named.baseline,
