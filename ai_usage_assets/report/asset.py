@@ -4,8 +4,6 @@ Belongs here: making it when everything else of the run has ended, and attaching
 Whatever goes wrong with it is told and fails nothing: the figures are published by then.
 """
 
-from __future__ import annotations
-
 import dagster as dg
 
 from ai_usage_assets.redaction import redact
