@@ -29,7 +29,7 @@ def report(context: dg.AssetExecutionContext) -> None:
     warehouse: Warehouse = context.resources.warehouse
     metadata: dict[str, dg.MetadataValue | str] = {}
     try:
-        made = figures.of_month(warehouse, settings.now())
+        made = figures.of_month(warehouse, settings.now(), only_headlines=settings.report is None)
         metadata["summary"] = dg.MetadataValue.md(page.markdown(made))
         if settings.report:
             page.write(made, settings.report)

@@ -105,7 +105,8 @@ def of_month(
         raise NoSuchMonth(f"The warehouse has no finished day of {month:%Y-%m}; {held}.")
     if not months:
         return Report(None, made_at, with_people)
-    return _Reading(warehouse, months, months[month or max(months)], with_people).report(made_at)
+    reading = _Reading(warehouse, months, months[month or max(months)], with_people)
+    return reading.report(made_at, only_headlines=only_headlines)
 
 
 def _months(warehouse: Warehouse) -> dict[date, Month]:
@@ -155,27 +156,30 @@ class _Reading:
         text = " ".join("".join(c if c.isprintable() else " " for c in value).split())
         return TOKEN.sub("[secret]", revealed(text)) if self._with_people else redact(text)
 
-    def report(self, made_at: datetime) -> Report:
-        """Everything."""
+    def report(self, made_at: datetime, *, only_headlines: bool) -> Report:
+        """Everything, or what the headlines need: a run of every day does not pay for more."""
         spent, days, held = self._spent(), self._days(), self._held()
         vendors = added(spent, "vendor", month=self._month.first)
         people, unallocated = self._people(), self._unallocated()
         every_budget, forecast = self._budgets(), self._forecast()
         budgets = tuple(row for row in every_budget if row["month"] == self._month.first)
-        holders = self._holders()
         spend = self._spend(vendors, days, held)
+        headlines = (
+            spend,
+            self._month_before(added(spent, "vendor", month=self._previous)),
+            self._expected(forecast),
+            self._budget_used(budgets),
+            self._per_user(spend, people),
+            self._unallocated_share(spend, unallocated),
+        )
+        if only_headlines:
+            return Report(self._month, made_at, self._with_people, headlines)
+        holders = self._holders()
         return Report(
             month=self._month,
             made_at=made_at,
             with_people=self._with_people,
-            headlines=(
-                spend,
-                self._month_before(added(spent, "vendor", month=self._previous)),
-                self._expected(forecast),
-                self._budget_used(budgets),
-                self._per_user(spend, people),
-                self._unallocated_share(spend, unallocated),
-            ),
+            headlines=headlines,
             vendors=vendors,
             not_configured=tuple(sorted({row["vendor"] for row in held if row["status"] == "not_configured"})),
             days=days,
