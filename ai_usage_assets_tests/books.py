@@ -28,7 +28,7 @@ def opened(path: Path, first_day: date, today: date) -> DuckDBWarehouse:
 def fill(warehouse: DuckDBWarehouse, table: str, rows: Sequence[dict[str, Any]]) -> None:
     """Adds rows to a table, numbered within it where the table numbers its rows."""
     target = catalogue.table(table)
-    numbered = [{"fact_no": number, **row} for number, row in enumerate(rows, 1)]
+    numbered = [{**row, "fact_no": number} for number, row in enumerate(rows, 1)]
     warehouse.append(target, numbered if "fact_no" in target.column_names else list(rows))
 
 

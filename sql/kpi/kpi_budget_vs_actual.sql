@@ -1,0 +1,153 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_budget_vs_actual (
+  month OPTIONS (description = "First day of the month."),
+  cost_center OPTIONS (description = "Cost center; NULL = unallocated, which never has a budget."),
+  budget_status OPTIONS (description = "budgeted, unspent (a budget, and no spend yet), missing (spend, and no row of the sheet), or a row of the sheet that is not used: duplicate (several budgets for one month), negative, rejected (it cannot be read); unallocated for spend without a cost center."),
+  budget_note OPTIONS (description = "The first row of the sheet that is not used, why, and what to do; NULL when all are."),
+  budget_usd OPTIONS (description = "Budget of the whole month in dollars; NULL without a usable one, never guessed."),
+  spend_usd OPTIONS (description = "Billed and seat dollars of the month, to date while it runs; NULL when there are none."),
+  billed_usd OPTIONS (description = "Dollars owed on top of seats; NULL when there are none."),
+  seat_usd OPTIONS (description = "Seat fees; NULL when there are none, or no price is known."),
+  variance_usd OPTIONS (description = "Spend less the budget of the whole month: above 0 = over budget; NULL without a budget, or while no day of the month is held."),
+  used_ratio OPTIONS (description = "Spend as a share of the budget: 0.80 = 80 % used; NULL as the variance, and for a budget of 0."),
+  business_days OPTIONS (description = "Mondays to Fridays of the month, as far as the calendar reaches back; NULL for a month that has not begun."),
+  elapsed_business_days OPTIONS (description = "Those up to the through date."),
+  pace_ratio OPTIONS (description = "Spend as a share of the part of the budget whose business days have passed: above 1 = ahead of the budget; NULL without a budget or before the first business day."),
+  projected_usd OPTIONS (description = "Dollars at the month's end as kpi_forecast expects them, all of it; NULL for any month but the running one, and when nothing says."),
+  projected_low_usd OPTIONS (description = "Low of the projection; NULL with fewer than 3 past months to judge by."),
+  projected_high_usd OPTIONS (description = "High of the projection; NULL with fewer than 3 past months to judge by."),
+  projected_variance_usd OPTIONS (description = "Projection less the budget: above 0 = the budget will not do."),
+  through_date OPTIONS (description = "Last finished day of the month that is held whole, for any vendor; NULL when none is."),
+  missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for any vendor: the spend lacks them. NULL for a month that has not begun."),
+  is_provisional OPTIONS (description = "Whether a vendor may still restate a day of the month."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+)
+OPTIONS (description = "Budget against spend (billed and seat) by cost center and month: what is left, whether the month is ahead of its budget for the business days that have passed, and where it will end. A budget that is missing, given twice, negative or unreadable is told apart and never guessed. The sheet's rows that are not used are in stg_budget_rejects.")
+AS
+WITH spent AS (
+  SELECT
+    DATE_TRUNC(usage_date, MONTH) AS month,
+    cost_center,
+    SUM(amount_usd) AS spend_usd,
+    SUM(CASE WHEN cost_basis = 'billed' THEN amount_usd END) AS billed_usd,
+    SUM(CASE WHEN cost_basis = 'seat' THEN amount_usd END) AS seat_usd,
+    LOGICAL_OR(is_provisional) AS is_provisional
+  FROM ai_usage.fct_cost_daily
+  WHERE cost_basis IN ('billed', 'seat') AND amount_usd IS NOT NULL
+  GROUP BY DATE_TRUNC(usage_date, MONTH), cost_center
+), reject AS (
+  SELECT month, cost_center, problem, CONCAT('row ', CAST(row_no AS STRING), ': ', reject_reason) AS budget_note
+  FROM ai_usage.stg_budget_rejects
+  WHERE month IS NOT NULL AND cost_center IS NOT NULL
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY month, cost_center ORDER BY row_no) = 1
+), money_day AS (
+  SELECT
+    entry.usage_date,
+    -- A day whose last pull failed is still held from an earlier one.
+    LOGICAL_OR(entry.completed_at IS NOT NULL) AS is_any_held,
+    LOGICAL_OR(entry.completed_at IS NULL) AS is_any_missing,
+    LOGICAL_OR(day.as_of_date < CASE entry.vendor
+      WHEN 'anthropic' THEN day.anthropic_settles_on
+      ELSE day.cursor_settles_on
+    END) AS is_provisional
+  FROM ai_usage.kpi_completeness AS entry
+  JOIN ai_usage.dim_date AS day ON day.usage_date = entry.usage_date AND day.is_over
+  -- A vendor that nobody has asked for lacks nothing.
+  JOIN (
+    SELECT vendor
+    FROM ai_usage.kpi_completeness
+    WHERE is_money AND status NOT IN ('not_configured', 'not_loaded')
+    GROUP BY vendor
+  ) AS asked ON asked.vendor = entry.vendor
+  WHERE entry.is_money
+  GROUP BY entry.usage_date
+), reach AS (
+  SELECT
+    DATE_TRUNC(usage_date, MONTH) AS month,
+    MAX(CASE WHEN is_any_held THEN usage_date END) AS through_date,
+    COUNTIF(is_any_missing) AS missing_days,
+    LOGICAL_OR(is_provisional) AS is_provisional
+  FROM money_day
+  GROUP BY DATE_TRUNC(usage_date, MONTH)
+), calendar AS (
+  SELECT
+    day.month,
+    MAX(reach.through_date) AS through_date,
+    COALESCE(MAX(reach.missing_days), 0) AS missing_days,
+    COALESCE(LOGICAL_OR(reach.is_provisional), TRUE) AS is_provisional,
+    COUNTIF(day.is_business_day) AS business_days,
+    COUNTIF(day.is_business_day AND day.usage_date <= reach.through_date) AS elapsed_business_days
+  FROM ai_usage.dim_date AS day
+  LEFT JOIN reach ON reach.month = day.month
+  GROUP BY day.month
+), cell AS (
+  SELECT month, cost_center
+  FROM spent
+  UNION DISTINCT
+  SELECT month, cost_center
+  FROM ai_usage.stg_budgets
+  UNION DISTINCT
+  SELECT month, cost_center
+  FROM reject
+), line AS (
+  SELECT
+    cell.month,
+    cell.cost_center,
+    CASE
+      WHEN cell.cost_center IS NULL THEN 'unallocated'
+      WHEN budget.budget_usd IS NOT NULL AND spent.month IS NULL THEN 'unspent'
+      WHEN budget.budget_usd IS NOT NULL THEN 'budgeted'
+      WHEN reject.problem IN ('duplicate', 'negative') THEN reject.problem
+      WHEN reject.problem IS NOT NULL THEN 'rejected'
+      ELSE 'missing'
+    END AS budget_status,
+    reject.budget_note,
+    budget.budget_usd,
+    spent.spend_usd,
+    -- On days that are held, who did not spend has spent nothing.
+    CASE WHEN calendar.through_date IS NOT NULL THEN COALESCE(spent.spend_usd, 0) END AS counted_usd,
+    spent.billed_usd,
+    spent.seat_usd,
+    calendar.business_days,
+    calendar.elapsed_business_days,
+    calendar.through_date,
+    calendar.missing_days,
+    COALESCE(spent.is_provisional, calendar.is_provisional, TRUE) AS is_provisional
+  FROM cell
+  LEFT JOIN spent
+    ON spent.month = cell.month AND COALESCE(spent.cost_center, '') = COALESCE(cell.cost_center, '')
+  LEFT JOIN ai_usage.stg_budgets AS budget
+    ON budget.month = cell.month AND budget.cost_center = cell.cost_center
+  LEFT JOIN reject ON reject.month = cell.month AND reject.cost_center = cell.cost_center
+  LEFT JOIN calendar ON calendar.month = cell.month
+)
+SELECT
+  line.month,
+  line.cost_center,
+  line.budget_status,
+  line.budget_note,
+  line.budget_usd,
+  line.spend_usd,
+  line.billed_usd,
+  line.seat_usd,
+  line.counted_usd - line.budget_usd AS variance_usd,
+  CAST(ROUND(SAFE_DIVIDE(line.counted_usd, line.budget_usd), 6) AS NUMERIC) AS used_ratio,
+  line.business_days,
+  line.elapsed_business_days,
+  CAST(ROUND(SAFE_DIVIDE(
+    line.counted_usd * line.business_days, line.budget_usd * line.elapsed_business_days
+  ), 6) AS NUMERIC) AS pace_ratio,
+  ahead.forecast_usd AS projected_usd,
+  ahead.low_usd AS projected_low_usd,
+  ahead.high_usd AS projected_high_usd,
+  ahead.forecast_usd - line.budget_usd AS projected_variance_usd,
+  line.through_date,
+  line.missing_days,
+  line.is_provisional,
+  today.as_of_date
+FROM line
+CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
+LEFT JOIN ai_usage.kpi_forecast_origin AS ahead
+  ON ahead.is_live
+  AND ahead.scope = 'cost_center'
+  AND ahead.month = line.month
+  AND COALESCE(ahead.cost_center, '') = COALESCE(line.cost_center, '')
