@@ -340,4 +340,24 @@ OPS_RESTATEMENTS = Table(
     ),
 )
 
-OPS_TABLES = (OPS_RUNS, OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS)
+OPS_RESTATEMENT_PARTS = Table(
+    name="ops_restatement_parts",
+    layer="ops",
+    description="What a restated day of the bill was made of: its total, and every model, key, workspace and principal "
+    "whose dollars changed. The changes of one dimension add up to that of the total. A day restated before this was "
+    "kept, or that was not what its log says, has none.",
+    columns=(
+        Column("asset", "STRING", "Raw table.", required=True),
+        Column("vendor", "STRING", "anthropic or cursor.", required=True),
+        Column("usage_date", "DATE", "UTC day that changed.", required=True),
+        Column("restated_at", "TIMESTAMP", "When the new content was pulled.", required=True),
+        Column("run_id", "STRING", "Run that pulled it.", required=True),
+        Column("cost_basis", "STRING", "billed or included.", required=True),
+        Column("dimension", "STRING", "total, model, api_key, workspace or principal.", required=True),
+        Column("dimension_value", "STRING", "Which one, by the vendor's id or name; NULL for the total, and for none."),
+        Column("old_amount_usd", "NUMERIC", "Dollars before; NULL when it was not there."),
+        Column("new_amount_usd", "NUMERIC", "Dollars now; NULL when it is no longer there."),
+    ),
+)
+
+OPS_TABLES = (OPS_RUNS, OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RESTATEMENT_PARTS)

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,13 +38,24 @@ from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
+from ai_usage_assets import restatements
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RESTATEMENTS, OPS_RUNS, RAW_MAPPING_SHEET, Column, Table
+from ai_usage_assets.schemas import (
+    OPS_ASSET_DAYS,
+    OPS_RESTATEMENT_PARTS,
+    OPS_RESTATEMENTS,
+    OPS_RUNS,
+    RAW_MAPPING_SHEET,
+    Column,
+    Table,
+)
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses import Parameters, RawDay, Row, WarehouseError
 from ai_usage_assets.warehouses.googlesql import WRITTEN_DATASET
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Where the data lies is a matter of compliance, not of taste.
 LOCATION = "US"
@@ -340,16 +351,27 @@ class BigQueryWarehouse:
     def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
         entries = {(row["asset"], row["usage_date"]): row for row in asset_days}
         with self._errors():
+            before = restatements.look(restated, self.rows)
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 landing = [pool.submit(self._land, day, entries.get((day.table.name, day.day), {})) for day in days]
                 # Each is waited for before one that failed is told: what is under way is not left behind.
                 pool.shutdown()
             for landed in landing:
                 landed.result()
-            for some in _batches(asset_days):
-                days_of = {(row["asset"], row["usage_date"]) for row in some}
-                theirs = [row for row in restated if (row["asset"], row["usage_date"]) in days_of]
-                self._write([(OPS_ASSET_DAYS, ("asset", "usage_date"), some), (OPS_RESTATEMENTS, (), theirs)])
+            parts = restatements.parts(restated, before, restatements.look(restated, self.rows))
+            of_day: dict[Any, tuple[list[Row], ...]] = {key: ([row], [], []) for key, row in entries.items()}
+            for number, noted in enumerate((restated, parts), 1):
+                for row in noted:
+                    of_day[row["asset"], row["usage_date"]][number].append(row)
+            for some in _batches(list(of_day.values()), size=lambda rows: sum(map(len, rows))):
+                log, notes, theirs = ([row for rows in some for row in rows[n]] for n in range(3))
+                self._write(
+                    [
+                        (OPS_ASSET_DAYS, ("asset", "usage_date"), log),
+                        (OPS_RESTATEMENTS, (), notes),
+                        (OPS_RESTATEMENT_PARTS, (), theirs),
+                    ]
+                )
 
     def _land(self, day: RawDay, entry: Row) -> None:
         table, partition = day.table, day.table.partition_by or ""
@@ -669,8 +691,16 @@ def _type_of(value: object) -> str:
             return "STRING"
 
 
-def _batches(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    return (rows[first : first + _ROWS_A_REQUEST] for first in range(0, len(rows), _ROWS_A_REQUEST))
+def _batches(rows: Sequence[T], size: Callable[[T], int] = lambda row: 1) -> Iterator[Sequence[T]]:
+    """As many together as a request can hold; what is too large for any goes alone."""
+    first = held = 0
+    for number, row in enumerate(rows):
+        if held and held + size(row) > _ROWS_A_REQUEST:
+            yield rows[first:number]
+            first, held = number, 0
+        held += size(row)
+    if rows:
+        yield rows[first:]
 
 
 def _rows_parameter(name: str, table: Table, rows: Sequence[Row]) -> bigquery.ArrayQueryParameter:

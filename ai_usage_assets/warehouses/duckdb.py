@@ -19,8 +19,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from ai_usage_assets import restatements
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RESTATEMENTS, Column, Table
+from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS, Column, Table
 from ai_usage_assets.warehouses import Parameters, RawDay, Row, WarehouseBusy, WarehouseError, googlesql
 
 logger = logging.getLogger(__name__)
@@ -168,6 +169,7 @@ class DuckDBWarehouse:
 
     def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
         with self._transaction() as connection:
+            before = restatements.look(restated, self.rows)
             for day in days:
                 name, partition = self._name(day.table), day.table.partition_by
                 connection.execute(f"DELETE FROM {name} WHERE {partition} = ?", [day.day])
@@ -180,6 +182,8 @@ class DuckDBWarehouse:
                 connection.unregister("landing")
             self._upsert(connection, OPS_ASSET_DAYS, ("asset", "usage_date"), asset_days)
             self._insert(connection, OPS_RESTATEMENTS, restated)
+            parts = restatements.parts(restated, before, restatements.look(restated, self.rows))
+            self._insert(connection, OPS_RESTATEMENT_PARTS, parts)
 
     def append(self, table: Table, rows: Sequence[Row]) -> None:
         with self._transaction() as connection:

@@ -291,6 +291,41 @@ def test_many_rows_travel_in_several_requests(warehouse: BigQueryWarehouse, serv
     assert counted == [2001, 2]
 
 
+def _event(cents: int, model: str = "m1") -> str:
+    return f'{{"timestamp": "1794300000000", "kind": "Usage-based", "model": "{model}", "chargedCents": {cents}}}'
+
+
+def test_a_restated_day_keeps_what_changed(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """The old version is looked at before it is replaced, the new one after, and the difference goes with the log."""
+    warehouse.land([day(_event(100), _event(50, "m2"))], [entry(DAY)])
+    changed = _restated() | {"old_amount_usd": Decimal("1.5"), "new_amount_usd": Decimal("3.5")}
+    warehouse.land([day(_event(300), _event(50, "m2"))], [entry(DAY)], [changed])
+    found = server.rows(
+        "SELECT cost_basis, dimension, dimension_value, old_amount_usd, new_amount_usd, run_id "
+        "FROM ai_usage.ops_restatement_parts ORDER BY dimension"
+    )
+    assert [tuple(row.values()) for row in found] == [
+        ("billed", "model", "m1", Decimal(1), Decimal(3), "r"),
+        ("billed", "principal", None, Decimal("1.5"), Decimal("3.5"), "r"),
+        ("billed", "total", None, Decimal("1.5"), Decimal("3.5"), "r"),
+    ]
+
+
+def test_a_day_and_what_changed_in_it_travel_together(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """However many parts days have, a request holds whole days only, so that none is told in part."""
+    days = [DAY, NEXT]
+    many = [[_event(cents + n, f"m{n}") for n in range(1001)] for cents in (1, 2)]
+    usd = [Decimal(sum(range(first, first + 1001))) / 100 for first in (1, 2)]
+    warehouse.land([day(*many[0], of=of) for of in days], [entry(of) for of in days])
+    server.requests.clear()
+    restated = [_restated() | {"usage_date": of, "old_amount_usd": usd[0], "new_amount_usd": usd[1]} for of in days]
+    warehouse.land([day(*many[1], of=of) for of in days], [entry(of) for of in days], restated)
+    # Two looks, and one request for each day.
+    assert [seen.kind for seen in server.requests if seen.kind == "query"] == ["query"] * 4
+    found = server.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.ops_restatement_parts GROUP BY usage_date")
+    assert {row["usage_date"]: row["n"] for row in found} == dict.fromkeys(days, 1003)
+
+
 def test_two_containers_land_the_same_days_at_once(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """Whoever comes last, each day has the records of one of them, whole, and one log entry."""
     ours, theirs = ["a", "b", "c"], ["a", "b"]

@@ -1,0 +1,255 @@
+"""What changed after a day was held whole: kept by landing, told by kpi_restatements."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.landing import Moment, land
+from ai_usage_assets.schemas import OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
+from ai_usage_assets.vendors import PulledDay, dollars
+from ai_usage_assets.warehouses import WarehouseError
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import opened, rows
+
+FIRST, TODAY = date(2026, 9, 1), date(2026, 11, 11)
+DAY = date(2026, 11, 2)
+PULLS = {table.name: (pull, table) for pull in catalogue.PULLS for table in pull.tables}
+COST, EVENTS = "raw_anthropic_cost", "raw_cursor_usage_events"
+SHOWN = "dimension, dimension_value, old_amount_usd, new_amount_usd, delta_usd"
+
+
+def cost(cents: str, key: str | None = "apikey_a", model: str | None = "opus", user: str | None = None) -> bytes:
+    """A record of Anthropic's bill."""
+    actor = {"type": "user_actor", "user_id": user} if user else {"type": "api_actor", "api_key_id": key}
+    group = {"actor": actor, "api_key_id": key, "workspace_id": "wrkspc_1", "model": model}
+    return msgspec.json.encode({"group": group, "cost": {"amount": cents, "list_amount": cents, "currency": "USD"}})
+
+
+def event(cents: str, email: str = "jane@example.com", kind: str = "Usage-based", model: str = "m1") -> bytes:
+    """A Cursor event."""
+    shown = {"timestamp": "1793620800000", "userEmail": email, "kind": kind, "model": model}
+    return msgspec.json.encode({**shown, "chargedCents": msgspec.Raw(cents.encode())})
+
+
+def bring(warehouse: DuckDBWarehouse, asset: str, on: date, *records: bytes, day: date = DAY) -> None:
+    """A pull of the day, whole, at six in the morning of `on`."""
+    pull, table = PULLS[asset]
+    shown = [json.loads(record, parse_float=Decimal) for record in records]
+    cents = [Decimal(of["cost"]["amount"] if asset == COST else of["chargedCents"]) for of in shown]
+    usd = sum(map(dollars, cents), Decimal(0))
+    at = datetime(on.year, on.month, on.day, 6, tzinfo=UTC)
+    pulled = PulledDay(table, day, records, pages=1, expected_records=len(records), amount_usd=usd)
+    land(warehouse, pull, [pulled], Moment(f"run of {on}", at))
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Any:
+    """September to the tenth of November, nothing pulled yet."""
+    made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    yield made
+    made.release()
+
+
+def told(warehouse: DuckDBWarehouse, columns: str = SHOWN, where: str = "TRUE") -> list[tuple[Any, ...]]:
+    order = "vendor, cost_basis, restated_at, dimension, dimension_value NULLS FIRST"
+    return rows(warehouse, f"SELECT {columns} FROM ai_usage.kpi_restatements WHERE {where} ORDER BY {order}")
+
+
+def test_a_restated_day_says_from_what_to_what_and_which_key_and_model(warehouse: DuckDBWarehouse) -> None:
+    """Six dollars became nine: key a lost one, key b came with four; what did not change is not told."""
+    bring(warehouse, COST, date(2026, 11, 3), cost("300"), cost("200", model="haiku"), cost("100", key="apikey_c"))
+    bring(warehouse, COST, date(2026, 11, 5), cost("300"), cost("100", model="haiku"), cost("100", key="apikey_c"),
+          cost("400", key="apikey_b"))  # fmt: skip
+    assert told(warehouse) == [
+        ("api_key", "apikey_a", Decimal(5), Decimal(4), Decimal(-1)),
+        ("api_key", "apikey_b", None, Decimal(4), Decimal(4)),
+        ("model", "haiku", Decimal(2), Decimal(1), Decimal(-1)),
+        ("model", "opus", Decimal(4), Decimal(8), Decimal(4)),
+        ("principal", "apikey_a", Decimal(5), Decimal(4), Decimal(-1)),
+        ("principal", "apikey_b", None, Decimal(4), Decimal(4)),
+        ("total", None, Decimal(6), Decimal(9), Decimal(3)),
+        ("workspace", "wrkspc_1", Decimal(6), Decimal(9), Decimal(3)),
+    ]
+    when = "cost_basis, restated_at, days_later, delta_ratio, was_settled, is_latest, is_provisional, as_of_date"
+    seen = datetime(2026, 11, 5, 6, tzinfo=UTC)
+    assert told(warehouse, when, "dimension = 'total'") == [
+        ("billed", seen, 3, Decimal("0.5"), False, True, True, TODAY)
+    ]
+
+
+def test_billed_and_included_are_told_apart(warehouse: DuckDBWarehouse) -> None:
+    """An event that was included and is charged now takes from the one and adds to the other."""
+    bring(warehouse, EVENTS, date(2026, 11, 3), event("100"), event("250", kind="Included in Pro"))
+    bring(warehouse, EVENTS, date(2026, 11, 4), event("100"), event("250"))
+    assert told(warehouse, f"cost_basis, {SHOWN}", "dimension IN ('total', 'principal')") == [
+        ("billed", "principal", "jane@example.com", Decimal(1), Decimal("3.5"), Decimal("2.5")),
+        ("billed", "total", None, Decimal(1), Decimal("3.5"), Decimal("2.5")),
+        ("included", "principal", "jane@example.com", Decimal("2.5"), None, Decimal("-2.5")),
+        ("included", "total", None, Decimal("2.5"), None, Decimal("-2.5")),
+    ]
+
+
+def test_each_time_is_told_and_the_last_one_marked(warehouse: DuckDBWarehouse) -> None:
+    """A day that changed twice has both, and what came after the vendor had settled it says so."""
+    day = date(2026, 9, 20)
+    bring(warehouse, COST, date(2026, 9, 21), cost("100"), day=day)
+    bring(warehouse, COST, date(2026, 9, 22), cost("200"), day=day)
+    bring(warehouse, COST, date(2026, 11, 9), cost("500"), day=day)
+    found = told(warehouse, "old_amount_usd, new_amount_usd, days_later, was_settled, is_latest, is_provisional",
+                 "dimension = 'total'")  # fmt: skip
+    assert found == [
+        (Decimal(1), Decimal(2), 2, False, False, False),
+        (Decimal(2), Decimal(5), 50, True, True, False),
+    ]
+
+
+def test_money_that_moved_is_told_although_the_total_stayed(warehouse: DuckDBWarehouse) -> None:
+    """One key's dollar is now another's; a change of anything but dollars is no restatement of the bill."""
+    bring(warehouse, COST, date(2026, 11, 3), cost("100"))
+    bring(warehouse, COST, date(2026, 11, 4), cost("100", key="apikey_b"))
+    assert told(warehouse, SHOWN, "dimension IN ('total', 'api_key')") == [
+        ("api_key", "apikey_a", Decimal(1), None, Decimal(-1)),
+        ("api_key", "apikey_b", None, Decimal(1), Decimal(1)),
+        ("total", None, Decimal(1), Decimal(1), Decimal(0)),
+    ]
+    before = len(told(warehouse))
+    bring(warehouse, COST, date(2026, 11, 5), cost("60", key="apikey_b"), cost("40", key="apikey_b"))
+    assert len(rows(warehouse, "SELECT * FROM ai_usage.ops_restatements")) == 2
+    assert len(told(warehouse)) == before
+
+
+def test_a_first_load_and_the_same_again_are_no_restatement(warehouse: DuckDBWarehouse) -> None:
+    """Nothing is told on the first day, nor of a pull that brings what is held, nor of an empty organisation."""
+    assert told(warehouse) == []
+    bring(warehouse, COST, date(2026, 11, 3), cost("100"), cost("50"))
+    bring(warehouse, COST, date(2026, 11, 4), cost("50"), cost("100"))
+    assert told(warehouse) == []
+
+
+def test_what_was_noted_without_parts_has_its_total(warehouse: DuckDBWarehouse) -> None:
+    """Restatements of an older version are told as a total; Cursor's two bases were one sum then."""
+    noted = {"usage_date": DAY, "restated_at": datetime(2026, 11, 4, tzinfo=UTC), "run_id": "r",
+             "old_amount_usd": Decimal(1), "new_amount_usd": Decimal(3)}  # fmt: skip
+    warehouse.append(
+        OPS_RESTATEMENTS,
+        [
+            {"asset": COST, "vendor": "anthropic", **noted},
+            {"asset": EVENTS, "vendor": "cursor", **noted},
+            {"asset": EVENTS, "vendor": "cursor", **noted, "usage_date": FIRST, "new_amount_usd": Decimal(1)},
+            {"asset": "raw_anthropic_usage", "vendor": "anthropic", **noted},
+        ],
+    )
+    assert told(warehouse, f"vendor, cost_basis, {SHOWN}") == [
+        ("anthropic", "billed", "total", None, Decimal(1), Decimal(3), Decimal(2)),
+        ("cursor", None, "total", None, Decimal(1), Decimal(3), Decimal(2)),
+    ]
+
+
+def test_parts_that_would_not_add_up_are_not_kept(warehouse: DuckDBWarehouse) -> None:
+    """Where the table did not hold what its log says, only the total is known."""
+    bring(warehouse, COST, date(2026, 11, 3), cost("100"), cost("50", key="apikey_b"))
+    warehouse._connect().execute("DELETE FROM raw_anthropic_cost WHERE record_no = 1")
+    bring(warehouse, COST, date(2026, 11, 4), cost("300"))
+    assert told(warehouse) == [("total", None, Decimal("1.5"), Decimal(3), Decimal("1.5"))]
+
+
+def test_names_are_told_beside_ids(warehouse: DuckDBWarehouse) -> None:
+    """A key has its name, an Anthropic user the e-mail."""
+    seen = {"last_seen_on": DAY}
+    warehouse.append(catalogue.table("dim_api_key"), [{"api_key_id": "apikey_a", "name": "ci", **seen}])
+    warehouse.append(
+        catalogue.table("dim_anthropic_user"),
+        [{"user_id": "user_1", "email": "jane@example.com", "is_member": True, **seen}],
+    )
+    bring(warehouse, COST, date(2026, 11, 3), cost("100"), cost("100", key=None, user="user_1"))
+    bring(warehouse, COST, date(2026, 11, 4), cost("200"), cost("300", key=None, user="user_1"))
+    found = told(warehouse, "dimension_value, dimension_name", "dimension IN ('api_key', 'principal')")
+    assert found == [
+        (None, None), ("apikey_a", "ci"), ("apikey_a", None), ("user_1", "jane@example.com"),
+    ]  # fmt: skip
+
+
+def test_a_landing_that_fails_notes_nothing(warehouse: DuckDBWarehouse) -> None:
+    """The day, its log, the note and the parts are one transaction: all of it or nothing."""
+    bring(warehouse, COST, date(2026, 11, 3), cost("100"))
+    warehouse._connect().execute("ALTER TABLE ops_restatement_parts DROP COLUMN new_amount_usd")
+    before = rows(warehouse, "SELECT payload FROM ai_usage.raw_anthropic_cost")
+    with pytest.raises(WarehouseError):
+        bring(warehouse, COST, date(2026, 11, 4), cost("300"))
+    assert rows(warehouse, "SELECT payload FROM ai_usage.raw_anthropic_cost") == before
+    assert rows(warehouse, "SELECT * FROM ai_usage.ops_restatements") == []
+
+
+def test_an_older_warehouse_gains_the_parts_and_keeps_its_notes(tmp_path: Path) -> None:
+    """A file without the table of parts gets it; the restatements it has noted stay and are told."""
+    made = opened(tmp_path / "old.duckdb", FIRST, TODAY)
+    made._connect().execute("DROP VIEW kpi_restatements")
+    made._connect().execute("DROP TABLE ops_restatement_parts")
+    made.append(
+        OPS_RESTATEMENTS,
+        [{"asset": COST, "vendor": "anthropic", "usage_date": DAY, "restated_at": datetime(2026, 11, 4, tzinfo=UTC),
+          "run_id": "r", "old_amount_usd": Decimal(1), "new_amount_usd": Decimal(3)}],
+    )  # fmt: skip
+    made.prepare(catalogue.tables())
+    assert [row[-1] for row in told(made)] == [Decimal(2)]
+    made.release()
+
+
+CENTS = st.decimals(-1000, 100_000, places=11).map(str)
+COSTS = st.lists(
+    st.builds(cost, CENTS, st.sampled_from([None, "k1", "k2"]), st.sampled_from([None, "m1", "m2"])), max_size=5
+)
+CHARGES = st.lists(
+    st.builds(event, CENTS, st.sampled_from(["a@x.test", "b@x.test"]), st.sampled_from(["Usage-based", "Free"])),
+    max_size=5,
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.one_of(
+        st.tuples(st.just(COST), st.lists(COSTS.filter(bool), min_size=2, max_size=3)),
+        st.tuples(st.just(EVENTS), st.lists(CHARGES.filter(bool), min_size=2, max_size=3)),
+    )
+)
+def test_the_parts_of_every_dimension_add_up_to_the_change(
+    shared: DuckDBWarehouse, brought: tuple[str, list[list[bytes]]]
+) -> None:
+    """Whatever a day was and became, each dimension's changes add up to the total's, and that to the day's own."""
+    asset, versions = brought
+    tables = (asset, "ops_asset_days", OPS_RESTATEMENTS.name, OPS_RESTATEMENT_PARTS.name)
+    for table in tables:
+        shared._connect().execute(f"DELETE FROM {table}")
+    for number, records in enumerate(versions):
+        bring(shared, asset, date(2026, 11, 3) + timedelta(days=number), *records)
+    sums: dict[Any, Decimal] = defaultdict(Decimal)
+    for at, basis, dimension, delta in told(shared, "restated_at, cost_basis, dimension, delta_usd"):
+        sums[at, basis, dimension] += delta
+    for (at, basis, dimension), delta in sums.items():
+        assert sums[at, basis, "total"] == delta, dimension
+    totals: dict[Any, Decimal] = defaultdict(Decimal)
+    for (at, _, dimension), delta in sums.items():
+        totals[at] += delta if dimension == "total" else 0
+    noted = rows(shared, "SELECT restated_at, new_amount_usd - old_amount_usd FROM ai_usage.ops_restatements")
+    assert {at: delta for at, delta in noted if delta} == {at: delta for at, delta in totals.items() if delta}
+
+
+@pytest.fixture(scope="module")
+def shared() -> Any:
+    """One warehouse for all examples, emptied by each."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = opened(Path(folder) / "w.duckdb", FIRST, TODAY)
+        yield made
+        made.release()

@@ -1,0 +1,469 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_anomaly (
+  usage_date OPTIONS (description = "UTC day of the spike."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  cost_basis OPTIONS (description = "billed = owed on top of seats; included = usage a seat or pool covers, which costs nothing more yet. Never add the two."),
+  event OPTIONS (description = "What one spike is called in every dimension it is seen in: day, vendor, basis, and whom most of it comes from."),
+  event_rank OPTIONS (description = "1 for the row that says it most closely: the API key or robot, else the person, the team, the model. Read these alone to count spikes or add up their dollars."),
+  dimension OPTIONS (description = "api_key, robot (a service account, automation, cloud agent or federated workload), person, team or model."),
+  dimension_value OPTIONS (description = "Which one: id, e-mail or name."),
+  dimension_name OPTIONS (description = "Name of an API key; NULL for others."),
+  person_email OPTIONS (description = "Person behind most of the excess; NULL when nobody is named, or it is spread over many."),
+  team OPTIONS (description = "Team behind most of the excess; NULL in the same cases."),
+  api_key_id OPTIONS (description = "Anthropic API key behind most of the excess; NULL in the same cases, and where no key was used."),
+  top_model OPTIONS (description = "Model that contributed most of the excess."),
+  top_model_share_of_excess OPTIONS (description = "Its share of what all models together spent more than usual, 1 = all of it."),
+  amount_usd OPTIONS (description = "Dollars of the day."),
+  expected_usd OPTIONS (description = "Dollars to be expected, see baseline."),
+  excess_usd OPTIONS (description = "Dollars beyond the expected."),
+  score OPTIONS (description = "The excess in units of the usual spread: 1.4826 times the median distance of a day with spend from the typical one, at least a fifth of it and 2 dollars. NULL for baseline peers."),
+  baseline OPTIONS (description = "What the expected is: same_weekday = median of the same weekday in the eight weeks before (at least four of them); all_days = median of all days in these weeks, for what is younger; peers = what nine in ten of the others stayed under on the day, for what has too little history of its own."),
+  days_of_history OPTIONS (description = "Days of the eight weeks before on which it existed and the vendor's bill is held, those without spend included; 56 at most."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate the day."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+)
+OPTIONS (description = "Days on which an API key, robot, person, team or model spent far more than it does. A spike is at least 25 dollars beyond the median of the same weekday in the eight weeks before, at least twice the expected and twice a typical day with spend, and a score of at least 6. A day without spend counts as zero where the vendor's bill of that day is held and the thing existed. What has no history (fewer than 7 days, or fewer than 5 with spend) is not judged by its own: a first week is no spike, but 100 dollars more than, and three times, what nine in ten of its peers stayed under that day is. What is young must stand out among its peers too. A team, a model or a new thing only counts if the vendor's whole day is up by at least half as much, so that money which merely moved (a new model, a rotated key, a person who changed teams) is quiet. In the first week of a vendor nothing is told. Seats have no spikes; drops are not told, since holidays are most of them.")
+AS
+WITH facet AS (
+  SELECT 'api_key' AS dimension UNION ALL SELECT 'robot' UNION ALL SELECT 'person' UNION ALL SELECT 'team'
+  UNION ALL SELECT 'model' UNION ALL SELECT 'vendor'
+), held AS (
+  SELECT DISTINCT vendor, usage_date
+  FROM ai_usage.ops_asset_days
+  WHERE asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AND completed_at IS NOT NULL
+), cost AS (
+  SELECT
+    usage_date,
+    vendor,
+    cost_basis,
+    person_email,
+    team,
+    api_key_id,
+    CASE
+      WHEN principal_type IN ('service_account', 'automation', 'cloud_agent', 'federated') THEN principal_id
+    END AS robot_id,
+    COALESCE(model, 'no model') AS model,
+    -- One spike has one source, whatever it is looked at by.
+    COALESCE(person_email, api_key_id, principal_id, 'nobody') AS source,
+    SUM(amount_usd) AS amount_usd,
+    LOGICAL_OR(is_provisional) AS is_provisional
+  FROM ai_usage.fct_cost_daily
+  WHERE cost_basis <> 'seat'
+  GROUP BY
+    usage_date, vendor, cost_basis, person_email, team, api_key_id,
+    CASE
+      WHEN principal_type IN ('service_account', 'automation', 'cloud_agent', 'federated') THEN principal_id
+    END,
+    COALESCE(model, 'no model'), COALESCE(person_email, api_key_id, principal_id, 'nobody')
+), seen AS (
+  SELECT
+    cost.*,
+    facet.dimension,
+    CASE facet.dimension
+      WHEN 'api_key' THEN api_key_id
+      WHEN 'robot' THEN robot_id
+      WHEN 'person' THEN person_email
+      WHEN 'team' THEN team
+      WHEN 'model' THEN model
+      ELSE vendor
+    END AS dimension_value
+  FROM cost
+  CROSS JOIN facet
+), series AS (
+  SELECT
+    vendor,
+    cost_basis,
+    dimension,
+    dimension_value,
+    usage_date,
+    -- Only a person's doing, and people have moods.
+    dimension IN ('api_key', 'robot', 'person') AND COUNTIF(person_email IS NULL) = 0 AS is_personal,
+    SUM(amount_usd) AS amount_usd,
+    LOGICAL_OR(is_provisional) AS is_provisional
+  FROM seen
+  WHERE dimension_value IS NOT NULL
+  GROUP BY vendor, cost_basis, dimension, dimension_value, usage_date
+), known AS (
+  SELECT
+    *,
+    MIN(usage_date) OVER (PARTITION BY vendor, cost_basis, dimension, dimension_value) AS first_date
+  FROM series
+), peer AS (
+  SELECT
+    vendor,
+    cost_basis,
+    dimension,
+    usage_date,
+    amount_usd,
+    ROW_NUMBER() OVER (PARTITION BY vendor, cost_basis, dimension, usage_date ORDER BY amount_usd) AS peer_no,
+    COUNT(*) OVER (PARTITION BY vendor, cost_basis, dimension, usage_date) AS peers
+  FROM known
+  WHERE amount_usd > 0 AND first_date <= DATE_SUB(usage_date, INTERVAL 7 DAY)
+), peer_day AS (
+  -- The smallest that nine in ten do not exceed: of all, and of all but one, for the one that exceeds them.
+  SELECT
+    vendor,
+    cost_basis,
+    dimension,
+    usage_date,
+    MIN(CASE WHEN peer_no * 10 >= peers * 9 THEN amount_usd END) AS peers_usd,
+    MIN(CASE WHEN peer_no < peers AND peer_no * 10 >= (peers - 1) * 9 THEN amount_usd END) AS others_usd
+  FROM peer
+  GROUP BY vendor, cost_basis, dimension, usage_date
+), candidate AS (
+  -- Less than the floor is no spike, so it needs no baseline; the vendor's whole day is what others are held against.
+  SELECT
+    *,
+    ROW_NUMBER() OVER (ORDER BY vendor, cost_basis, dimension, dimension_value, usage_date) AS candidate_no
+  FROM known
+  WHERE amount_usd >= 25 OR dimension = 'vendor'
+), before AS (
+  SELECT
+    day.vendor,
+    day.usage_date,
+    earlier.usage_date AS earlier_date,
+    MOD(DATE_DIFF(day.usage_date, earlier.usage_date, DAY), 7) = 0 AS is_same_weekday
+  FROM (SELECT DISTINCT vendor, usage_date FROM known) AS day
+  JOIN held AS earlier
+    ON earlier.vendor = day.vendor
+    AND earlier.usage_date >= DATE_SUB(day.usage_date, INTERVAL 56 DAY)
+    AND earlier.usage_date < day.usage_date
+), same_weekday AS (
+  SELECT
+    candidate.candidate_no,
+    COALESCE(series.amount_usd, 0) AS amount_usd,
+    ROW_NUMBER() OVER (PARTITION BY candidate.candidate_no ORDER BY COALESCE(series.amount_usd, 0)) AS sample_no,
+    COUNT(*) OVER (PARTITION BY candidate.candidate_no) AS samples
+  FROM candidate
+  JOIN before
+    ON before.vendor = candidate.vendor
+    AND before.usage_date = candidate.usage_date
+    AND before.is_same_weekday
+    AND before.earlier_date >= candidate.first_date
+  LEFT JOIN series
+    ON series.vendor = candidate.vendor
+    AND series.cost_basis = candidate.cost_basis
+    AND series.dimension = candidate.dimension
+    AND series.dimension_value = candidate.dimension_value
+    AND series.usage_date = before.earlier_date
+), weekday_median AS (
+  SELECT
+    candidate_no,
+    MAX(samples) AS samples,
+    CAST(ROUND((
+      MIN(CASE WHEN sample_no * 2 BETWEEN samples AND samples + 2 THEN amount_usd END)
+      + MAX(CASE WHEN sample_no * 2 BETWEEN samples AND samples + 2 THEN amount_usd END)
+    ) * NUMERIC '0.5', 9) AS NUMERIC) AS median_usd
+  FROM same_weekday
+  GROUP BY candidate_no
+), suspect AS (
+  -- Most days are as expected, and need not be looked at again.
+  SELECT
+    candidate.*,
+    COALESCE(weekday_median.samples, 0) >= 4 AS has_weekdays,
+    weekday_median.median_usd
+  FROM candidate
+  LEFT JOIN weekday_median ON weekday_median.candidate_no = candidate.candidate_no
+  WHERE candidate.dimension = 'vendor'
+    OR COALESCE(weekday_median.samples, 0) < 4
+    OR (candidate.amount_usd >= weekday_median.median_usd + 25 AND candidate.amount_usd >= weekday_median.median_usd * 2)
+), day_before AS (
+  SELECT
+    suspect.candidate_no,
+    before.is_same_weekday,
+    before.earlier_date,
+    COALESCE(series.amount_usd, 0) AS amount_usd,
+    COALESCE(series.amount_usd, 0) > 0 AS is_active
+  FROM suspect
+  JOIN before
+    ON before.vendor = suspect.vendor
+    AND before.usage_date = suspect.usage_date
+    AND before.earlier_date >= suspect.first_date
+  LEFT JOIN series
+    ON series.vendor = suspect.vendor
+    AND series.cost_basis = suspect.cost_basis
+    AND series.dimension = suspect.dimension
+    AND series.dimension_value = suspect.dimension_value
+    AND series.usage_date = before.earlier_date
+), counted AS (
+  SELECT
+    candidate_no,
+    is_active,
+    amount_usd,
+    ROW_NUMBER() OVER (PARTITION BY candidate_no ORDER BY amount_usd) AS sample_no,
+    COUNT(*) OVER (PARTITION BY candidate_no) AS samples,
+    ROW_NUMBER() OVER (PARTITION BY candidate_no, is_active ORDER BY amount_usd) AS active_no,
+    COUNT(*) OVER (PARTITION BY candidate_no, is_active) AS actives
+  FROM day_before
+), history AS (
+  SELECT
+    candidate_no,
+    MAX(samples) AS days_of_history,
+    COUNTIF(is_active) AS active_days,
+    CAST(ROUND((
+      MIN(CASE WHEN sample_no * 2 BETWEEN samples AND samples + 2 THEN amount_usd END)
+      + MAX(CASE WHEN sample_no * 2 BETWEEN samples AND samples + 2 THEN amount_usd END)
+    ) * NUMERIC '0.5', 9) AS NUMERIC) AS median_usd,
+    CAST(ROUND((
+      MIN(CASE WHEN is_active AND active_no * 2 BETWEEN actives AND actives + 2 THEN amount_usd END)
+      + MAX(CASE WHEN is_active AND active_no * 2 BETWEEN actives AND actives + 2 THEN amount_usd END)
+    ) * NUMERIC '0.5', 9) AS NUMERIC) AS typical_usd
+  FROM counted
+  GROUP BY candidate_no
+), distance AS (
+  SELECT
+    candidate_no,
+    distance_usd,
+    ROW_NUMBER() OVER (PARTITION BY candidate_no ORDER BY distance_usd) AS sample_no,
+    COUNT(*) OVER (PARTITION BY candidate_no) AS samples
+  FROM (
+    SELECT day_before.candidate_no, ABS(day_before.amount_usd - history.typical_usd) AS distance_usd
+    FROM day_before
+    JOIN history ON history.candidate_no = day_before.candidate_no
+    WHERE day_before.is_active
+  ) AS apart
+), spread AS (
+  SELECT
+    candidate_no,
+    CAST(ROUND((
+      MIN(CASE WHEN sample_no * 2 BETWEEN samples AND samples + 2 THEN distance_usd END)
+      + MAX(CASE WHEN sample_no * 2 BETWEEN samples AND samples + 2 THEN distance_usd END)
+    ) * NUMERIC '0.5', 9) AS NUMERIC) AS mad_usd
+  FROM distance
+  GROUP BY candidate_no
+), weighed AS (
+  SELECT
+    suspect.vendor,
+    suspect.cost_basis,
+    suspect.dimension,
+    suspect.dimension_value,
+    suspect.usage_date,
+    suspect.candidate_no,
+    suspect.is_personal,
+    suspect.amount_usd,
+    suspect.is_provisional,
+    COALESCE(history.days_of_history, 0) AS days_of_history,
+    COALESCE(history.typical_usd, 0) AS typical_usd,
+    COALESCE(
+      CASE
+        WHEN suspect.first_date <= DATE_SUB(suspect.usage_date, INTERVAL 7 DAY) THEN peer_day.others_usd
+        ELSE peer_day.peers_usd
+      END, 0
+    ) AS peers_usd,
+    CASE
+      WHEN COALESCE(history.days_of_history, 0) < 7 OR history.active_days < 5 THEN 'peers'
+      WHEN suspect.has_weekdays THEN 'same_weekday'
+      ELSE 'all_days'
+    END AS baseline,
+    CASE
+      WHEN COALESCE(history.days_of_history, 0) < 7 OR history.active_days < 5 THEN NULL
+      WHEN suspect.has_weekdays THEN suspect.median_usd
+      ELSE history.median_usd
+    END AS median_of_own_usd,
+    GREATEST(
+      CAST(ROUND(COALESCE(spread.mad_usd, 0) * NUMERIC '1.4826', 9) AS NUMERIC),
+      CAST(ROUND(COALESCE(history.typical_usd, 0) * NUMERIC '0.2', 9) AS NUMERIC),
+      NUMERIC '2'
+    ) AS spread_usd
+  FROM suspect
+  LEFT JOIN history ON history.candidate_no = suspect.candidate_no
+  LEFT JOIN spread ON spread.candidate_no = suspect.candidate_no
+  LEFT JOIN peer_day
+    ON peer_day.vendor = suspect.vendor
+    AND peer_day.cost_basis = suspect.cost_basis
+    AND peer_day.dimension = suspect.dimension
+    AND peer_day.usage_date = suspect.usage_date
+), based AS (
+  SELECT
+    *,
+    COALESCE(median_of_own_usd, peers_usd) AS expected_usd,
+    GREATEST(COALESCE(median_of_own_usd, 0), typical_usd) AS usual_usd
+  FROM weighed
+), spike AS (
+  SELECT
+    based.*,
+    based.amount_usd - based.expected_usd AS excess_usd
+  FROM based
+  JOIN based AS whole
+    ON whole.dimension = 'vendor'
+    AND whole.vendor = based.vendor
+    AND whole.cost_basis = based.cost_basis
+    AND whole.usage_date = based.usage_date
+  WHERE based.dimension <> 'vendor'
+    -- A vendor that is new has nothing to be compared with.
+    AND whole.baseline <> 'peers'
+    AND CASE based.baseline
+      WHEN 'peers'
+        THEN based.amount_usd >= based.expected_usd + 100 AND based.amount_usd >= based.expected_usd * 3
+      ELSE based.amount_usd >= based.expected_usd + 25
+        AND based.amount_usd >= based.usual_usd * 2
+        AND based.amount_usd - based.usual_usd >= based.spread_usd * CASE WHEN based.is_personal THEN 8 ELSE 6 END
+        AND (
+          based.baseline = 'same_weekday'
+          OR based.dimension IN ('team', 'model')
+          OR based.amount_usd > based.peers_usd
+        )
+    END
+    AND (
+      (based.baseline <> 'peers' AND based.dimension NOT IN ('team', 'model'))
+      OR (whole.amount_usd - whole.expected_usd) * 2 >= based.amount_usd - based.expected_usd
+    )
+), change AS (
+  -- What each source and model spent on the day, and on the days of the baseline.
+  SELECT
+    spike.candidate_no, seen.source, seen.person_email, seen.team, seen.api_key_id, seen.model,
+    seen.amount_usd AS day_usd, NUMERIC '0' AS before_usd
+  FROM spike
+  JOIN seen
+    ON seen.vendor = spike.vendor
+    AND seen.cost_basis = spike.cost_basis
+    AND seen.dimension = spike.dimension
+    AND seen.dimension_value = spike.dimension_value
+    AND seen.usage_date = spike.usage_date
+  UNION ALL
+  SELECT
+    spike.candidate_no, seen.source, seen.person_email, seen.team, seen.api_key_id, seen.model, NUMERIC '0',
+    seen.amount_usd
+  FROM spike
+  JOIN day_before
+    ON day_before.candidate_no = spike.candidate_no
+    AND (spike.baseline = 'all_days' OR (spike.baseline = 'same_weekday' AND day_before.is_same_weekday))
+  JOIN seen
+    ON seen.vendor = spike.vendor
+    AND seen.cost_basis = spike.cost_basis
+    AND seen.dimension = spike.dimension
+    AND seen.dimension_value = spike.dimension_value
+    AND seen.usage_date = day_before.earlier_date
+), baseline_days AS (
+  SELECT
+    spike.candidate_no,
+    COUNTIF(spike.baseline = 'all_days' OR (spike.baseline = 'same_weekday' AND day_before.is_same_weekday)) AS days
+  FROM spike
+  LEFT JOIN day_before ON day_before.candidate_no = spike.candidate_no
+  GROUP BY spike.candidate_no
+), part_of AS (
+  SELECT 'source' AS part UNION ALL SELECT 'person' UNION ALL SELECT 'team' UNION ALL SELECT 'api_key'
+  UNION ALL SELECT 'model'
+), by_part AS (
+  SELECT
+    change.candidate_no,
+    part_of.part,
+    CASE part_of.part
+      WHEN 'source' THEN change.source
+      WHEN 'person' THEN change.person_email
+      WHEN 'team' THEN change.team
+      WHEN 'api_key' THEN change.api_key_id
+      ELSE change.model
+    END AS part_value,
+    SUM(change.day_usd) - COALESCE(
+      CAST(ROUND(SAFE_DIVIDE(SUM(change.before_usd), MAX(baseline_days.days)), 6) AS NUMERIC), 0
+    ) AS more_usd
+  FROM change
+  JOIN baseline_days ON baseline_days.candidate_no = change.candidate_no
+  CROSS JOIN part_of
+  GROUP BY
+    change.candidate_no, part_of.part,
+    CASE part_of.part
+      WHEN 'source' THEN change.source
+      WHEN 'person' THEN change.person_email
+      WHEN 'team' THEN change.team
+      WHEN 'api_key' THEN change.api_key_id
+      ELSE change.model
+    END
+), shared AS (
+  SELECT
+    candidate_no,
+    part,
+    part_value,
+    CAST(ROUND(SAFE_DIVIDE(
+      more_usd, SUM(GREATEST(more_usd, 0)) OVER (PARTITION BY candidate_no, part)
+    ), 6) AS NUMERIC) AS share_of_excess,
+    ROW_NUMBER() OVER (PARTITION BY candidate_no, part ORDER BY more_usd DESC, part_value NULLS LAST) AS part_no
+  FROM by_part
+), explained AS (
+  SELECT
+    candidate_no,
+    MAX(CASE WHEN part = 'source' AND share_of_excess >= 0.5 THEN part_value END) AS source,
+    MAX(CASE WHEN part = 'person' AND share_of_excess >= 0.5 THEN part_value END) AS person_email,
+    MAX(CASE WHEN part = 'team' AND share_of_excess >= 0.5 THEN part_value END) AS team,
+    MAX(CASE WHEN part = 'api_key' AND share_of_excess >= 0.5 THEN part_value END) AS api_key_id,
+    MAX(CASE WHEN part = 'model' THEN part_value END) AS top_model,
+    MAX(CASE WHEN part = 'model' THEN share_of_excess END) AS top_model_share_of_excess
+  FROM shared
+  WHERE part_no = 1
+  GROUP BY candidate_no
+), broad AS (
+  -- A team or model that spent more through many, none of whom is half of it.
+  SELECT spike.vendor, spike.cost_basis, spike.usage_date, spike.dimension, spike.dimension_value
+  FROM spike
+  JOIN explained ON explained.candidate_no = spike.candidate_no
+  WHERE explained.source IS NULL
+), named AS (
+  SELECT
+    spike.*,
+    explained.person_email,
+    explained.team,
+    explained.api_key_id,
+    explained.top_model,
+    explained.top_model_share_of_excess,
+    -- Of what is broad, everything in it is a part.
+    COALESCE(
+      CONCAT('model ', of_model.dimension_value),
+      CONCAT('team ', of_team.dimension_value),
+      explained.source,
+      CONCAT(spike.dimension, ' ', spike.dimension_value)
+    ) AS whose
+  FROM spike
+  JOIN explained ON explained.candidate_no = spike.candidate_no
+  LEFT JOIN broad AS of_model
+    ON of_model.dimension = 'model'
+    AND of_model.dimension_value = explained.top_model
+    AND of_model.vendor = spike.vendor
+    AND of_model.cost_basis = spike.cost_basis
+    AND of_model.usage_date = spike.usage_date
+  LEFT JOIN broad AS of_team
+    ON of_team.dimension = 'team'
+    AND of_team.dimension_value = explained.team
+    AND of_team.vendor = spike.vendor
+    AND of_team.cost_basis = spike.cost_basis
+    AND of_team.usage_date = spike.usage_date
+)
+SELECT
+  named.usage_date,
+  named.vendor,
+  named.cost_basis,
+  CONCAT(
+    CAST(named.usage_date AS STRING), '|', named.vendor, '|', named.cost_basis, '|', named.whose
+  ) AS event,
+  ROW_NUMBER() OVER (
+    PARTITION BY named.usage_date, named.vendor, named.cost_basis, named.whose
+    ORDER BY
+      named.whose = CONCAT(named.dimension, ' ', named.dimension_value) DESC,
+      CASE named.dimension WHEN 'api_key' THEN 1 WHEN 'robot' THEN 2 WHEN 'person' THEN 3 WHEN 'team' THEN 4 ELSE 5 END,
+      named.excess_usd DESC,
+      named.dimension_value
+  ) AS event_rank,
+  named.dimension,
+  named.dimension_value,
+  api_key.name AS dimension_name,
+  named.person_email,
+  named.team,
+  named.api_key_id,
+  named.top_model,
+  named.top_model_share_of_excess,
+  named.amount_usd,
+  named.expected_usd,
+  named.excess_usd,
+  CASE
+    WHEN named.baseline <> 'peers'
+      THEN CAST(ROUND(SAFE_DIVIDE(
+        named.amount_usd - named.usual_usd, named.spread_usd
+      ), 2) AS NUMERIC)
+  END AS score,
+  named.baseline,
+  named.days_of_history,
+  named.is_provisional,
+  day.as_of_date
+FROM named
+LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = named.usage_date
+LEFT JOIN ai_usage.dim_api_key AS api_key
+  ON named.dimension = 'api_key' AND api_key.api_key_id = named.dimension_value

@@ -1,0 +1,88 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_restatements (
+  usage_date OPTIONS (description = "UTC day that was restated."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  cost_basis OPTIONS (description = "billed = owed on top of seats; included = usage a seat or pool covers; never add the two. NULL where only the sum of both is known."),
+  dimension OPTIONS (description = "total = the whole day; model, api_key, workspace, principal = what the same change was made of. Read one dimension at a time: each adds up to the change of the total."),
+  dimension_value OPTIONS (description = "Which one, by the vendor's id or name (of a Cursor user the e-mail); NULL for the total, and for what has none."),
+  dimension_name OPTIONS (description = "Name of the key or workspace, e-mail of an Anthropic user; NULL where it has none."),
+  old_amount_usd OPTIONS (description = "Dollars before; NULL when it was not there."),
+  new_amount_usd OPTIONS (description = "Dollars after; NULL when it is no longer there."),
+  delta_usd OPTIONS (description = "After less before: what the restatement added to the bill, negative when it took away."),
+  delta_ratio OPTIONS (description = "The same as a share of the dollars before: 0.10 = 10 % more; NULL when there were none."),
+  restated_at OPTIONS (description = "When the new figure was seen: the pull that brought it."),
+  days_later OPTIONS (description = "Days from the usage day to the one on which the new figure was seen; 1 or 2 is a day that was still being counted."),
+  was_settled OPTIONS (description = "Whether the vendor's own term for changes had passed: the change came after the figure counted as final."),
+  is_latest OPTIONS (description = "Whether the day has not been restated again since."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate the day."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+)
+OPTIONS (description = "Every day of the bill whose dollars changed between two pulls, after it was held whole: from what, to what, when it was seen, and which models, keys, workspaces and principals changed. A row of dimension `total` per day, cost basis and time; money that only moved from one key to another has a total that did not change. For restatements noted before parts were kept, only the total is known. Seats are not a vendor's figure and have none.")
+AS
+WITH noted AS (
+  SELECT
+    usage_date, vendor, asset, restated_at, cost_basis, dimension, dimension_value, old_amount_usd, new_amount_usd
+  FROM ai_usage.ops_restatement_parts
+  UNION ALL
+  SELECT
+    restated.usage_date,
+    restated.vendor,
+    restated.asset,
+    restated.restated_at,
+    -- Anthropic has one basis only.
+    CASE WHEN restated.vendor = 'anthropic' THEN 'billed' END,
+    'total',
+    CAST(NULL AS STRING),
+    restated.old_amount_usd,
+    restated.new_amount_usd
+  FROM ai_usage.ops_restatements AS restated
+  LEFT JOIN (
+    SELECT DISTINCT asset, usage_date, restated_at, run_id
+    FROM ai_usage.ops_restatement_parts
+  ) AS explained
+    ON explained.asset = restated.asset
+    AND explained.usage_date = restated.usage_date
+    AND explained.restated_at = restated.restated_at
+    AND explained.run_id = restated.run_id
+  WHERE restated.asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events')
+    AND explained.asset IS NULL
+    AND restated.old_amount_usd <> restated.new_amount_usd
+), newest AS (
+  SELECT *, MAX(restated_at) OVER (PARTITION BY asset, usage_date) AS last_restated_at
+  FROM noted
+)
+SELECT
+  newest.usage_date,
+  newest.vendor,
+  newest.cost_basis,
+  newest.dimension,
+  newest.dimension_value,
+  CASE newest.dimension
+    WHEN 'api_key' THEN api_key.name
+    WHEN 'workspace' THEN workspace.name
+    WHEN 'principal' THEN actor.email
+  END AS dimension_name,
+  newest.old_amount_usd,
+  newest.new_amount_usd,
+  COALESCE(newest.new_amount_usd, 0) - COALESCE(newest.old_amount_usd, 0) AS delta_usd,
+  CAST(ROUND(SAFE_DIVIDE(
+    COALESCE(newest.new_amount_usd, 0) - newest.old_amount_usd, newest.old_amount_usd
+  ), 6) AS NUMERIC) AS delta_ratio,
+  newest.restated_at,
+  DATE_DIFF(DATE(newest.restated_at), newest.usage_date, DAY) AS days_later,
+  DATE(newest.restated_at) >= CASE newest.vendor
+    WHEN 'anthropic' THEN day.anthropic_settles_on
+    ELSE day.cursor_settles_on
+  END AS was_settled,
+  newest.restated_at = newest.last_restated_at AS is_latest,
+  COALESCE(
+    day.as_of_date < CASE newest.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END, TRUE
+  ) AS is_provisional,
+  day.as_of_date
+FROM newest
+LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = newest.usage_date
+LEFT JOIN ai_usage.dim_api_key AS api_key
+  ON newest.dimension = 'api_key' AND api_key.api_key_id = newest.dimension_value
+LEFT JOIN ai_usage.dim_workspace AS workspace
+  ON newest.dimension = 'workspace' AND workspace.workspace_id = newest.dimension_value
+LEFT JOIN ai_usage.dim_anthropic_user AS actor
+  ON newest.dimension = 'principal' AND newest.vendor = 'anthropic' AND actor.user_id = newest.dimension_value
