@@ -281,7 +281,16 @@ def test_a_vendor_that_stopped_answering_leaves_no_guess(tmp_path: Path) -> None
     with book(tmp_path, daily(date(2026, 7, 1), date(2026, 8, 1), lambda _: 2), first=date(2026, 7, 1)) as warehouse:
         lost = [entry(day, status="failed", completed_at=None) for day in days(date(2026, 10, 1), TODAY)]
         warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), lost)
-        assert [row[3:] for row in rows(warehouse, FORECAST)] == [(None, None, None, None, 0, 10)]
+        # The other vendor is well: 2 dollars a day.
+        usage = {"identity_key": "c", "cost_basis": "billed", "principal_type": "none", "requests": 1}
+        held = [*days(date(2026, 10, 1), TODAY)]
+        fill(warehouse, "fct_cursor_usage_daily", [{**usage, "usage_date": d, "amount_usd": Decimal(2)} for d in held])
+        cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events"}
+        warehouse.append(OPS_ASSET_DAYS, [entry(day, **cursor) for day in held])
+        assert [(row[0], *row[5:]) for row in rows(warehouse, FORECAST)] == [
+            ("anthropic", None, None, 0, 10),
+            ("cursor", Decimal(60), "same_weekday", 28, 0),
+        ]
         assert rows(warehouse, "SELECT forecast_usd FROM ai_usage.kpi_forecast_total") == [(None,)]
     with book(
         tmp_path,
