@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ai_usage_assets import catalogue
@@ -19,16 +21,28 @@ OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
 
 def opened(path: Path, first_day: date, today: date) -> DuckDBWarehouse:
     """A warehouse with every table and view and nothing in them, whose calendar ends with the month of `today`."""
+    path.write_bytes(_empty())
     made = DuckDBWarehouse(path)
-    made.prepare(catalogue.tables())
     made.rebuild(catalogue.table("dim_date"), {"first_day": first_day, "today": today})
     return made
+
+
+@cache
+def _empty() -> bytes:
+    """A file with every table and view: made once, copied in no time."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "empty.duckdb")
+        made = DuckDBWarehouse(path)
+        made.prepare(catalogue.tables())
+        made.release()
+        return path.read_bytes()
 
 
 def fill(warehouse: DuckDBWarehouse, table: str, rows: Sequence[dict[str, Any]]) -> None:
     """Adds rows to a table, numbered within it where the table numbers its rows."""
     target = catalogue.table(table)
-    numbered = [{**row, "fact_no": number} for number, row in enumerate(rows, 1)]
+    (held,) = warehouse.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table}")
+    numbered = [{**row, "fact_no": number} for number, row in enumerate(rows, held["n"] + 1)]
     warehouse.append(target, numbered if "fact_no" in target.column_names else list(rows))
 
 

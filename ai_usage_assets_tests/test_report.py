@@ -273,7 +273,7 @@ def test_nobody_is_named_unless_wanted(books: DuckDBWarehouse, text: str) -> Non
 
 
 def test_the_summary_of_a_run_has_the_headlines(books: DuckDBWarehouse, report: figures.Report) -> None:
-    """Attached to a run are the numbers at the top, each with what it is, and the same when they are asked for alone."""
+    """Attached to a run are the numbers at the top, each with what it is; asked for alone they are the same."""
     assert figures.of_month(books, MADE_AT, only_headlines=True).headlines == report.headlines
     told = page.markdown(report)
     assert "* Spend in November 2026, so far: **$52.00** (1 to 10 November 2026" in told

@@ -93,9 +93,14 @@ class Report:
 
 
 def of_month(
-    warehouse: Warehouse, made_at: datetime, month: date | None = None, *, with_people: bool = False
+    warehouse: Warehouse,
+    made_at: datetime,
+    month: date | None = None,
+    *,
+    with_people: bool = False,
+    only_headlines: bool = False,
 ) -> Report:
-    """The report of a month; by default of the month of the last day that is over.
+    """The report of a month, or its headlines alone; by default of the month of the last day that is over.
 
     Raises NoSuchMonth when the warehouse has no finished day of it.
     """

@@ -131,6 +131,13 @@ def year() -> None:
     terminal.print(table)
 
 
+def finance() -> None:
+    """How good finance's views are on a year, and how long they take."""
+    from ai_usage_assets_tests.bench.finance import measure
+
+    measure(terminal)
+
+
 _AI_USAGE = [str(Path(sys.executable).with_name("ai-usage"))]
 
 
@@ -173,7 +180,7 @@ def _row(table: Table, label: str, results: Sequence[Took], base: Sequence[Took]
     )
 
 
-_ALL = {"events": events, "runs": runs, "year": year}
+_ALL = {"events": events, "runs": runs, "year": year, "finance": finance}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or _ALL:

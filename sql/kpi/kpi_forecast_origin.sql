@@ -162,7 +162,7 @@ WITH origin AS (
     open_day.cost_center,
     SUM(CAST(ROUND(
       SAFE_DIVIDE(COALESCE(seat.amount_usd, 0) * seat.days_in_own_month, open_day.days_in_month)
-        * COALESCE(repriced.price_ratio, NUMERIC '1'), 6
+        * COALESCE(repriced.price_ratio, NUMERIC '1'), 9
     ) AS NUMERIC)) AS expected_usd
   FROM cell AS open_day
   JOIN latest ON latest.origin_date = open_day.origin_date AND latest.vendor = open_day.vendor

@@ -1,0 +1,164 @@
+"""Budgets against spend, on a company small enough to add up by hand and a sheet that is read as it is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ai_usage_assets.landing import Moment
+from ai_usage_assets.mapping import land_sheet
+from ai_usage_assets.schemas import OPS_ASSET_DAYS
+from ai_usage_assets.vendors.key_mapping import check_tab
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import charge, entry, fill, key_mapping, opened, rows
+
+TODAY = date(2026, 11, 11)
+CENTERS = ("CC-1", "CC-2", "CC-3", "CC-4", "CC-5", "CC-6", "CC-0")
+OCTOBER, NOVEMBER, DECEMBER = date(2026, 10, 1), date(2026, 11, 1), date(2026, 12, 1)
+
+
+def type_budgets(warehouse: DuckDBWarehouse, *typed: tuple[Any, ...]) -> None:
+    """The tab as finance typed it, from row 2 on."""
+    header = ("month", "cost_center", "budget_usd")
+    snapshot = check_tab("budgets", [header, *typed], last_good_row_count=None, today=TODAY)
+    assert snapshot.refused is None
+    land_sheet(warehouse, [snapshot], Moment("r", datetime(2026, 11, 11, 6, tzinfo=UTC)))
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """October and the first ten days of November, seven of which are business days, as of 11 November."""
+    made = opened(tmp_path / "w.duckdb", OCTOBER, TODAY)
+    charges = [charge("2026-10-05", "111", key="CC-1"), charge("2026-11-03", "100", key="CC-1")]
+    charges += [charge("2026-11-10", "20", key=center) for center in CENTERS]
+    charges += [charge("2026-11-09", "3", key="nobody")]
+    fill(made, "fct_anthropic_cost_daily", charges)
+    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)])
+    made.append(OPS_ASSET_DAYS, [entry(OCTOBER + timedelta(n)) for n in range(41)])
+    yield made
+    made.release()
+
+
+def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
+    """What is used, and whether it is ahead of the business days that have passed."""
+    type_budgets(warehouse, ("2026-10", "CC-1", 100), ("2026-11", "CC-1", "300.00"), ("2026-11", "CC-0", 0))
+    found = rows(
+        warehouse,
+        "SELECT month, cost_center, budget_status, budget_usd, spend_usd, variance_usd, used_ratio, business_days, "
+        "elapsed_business_days, pace_ratio, through_date, missing_days FROM ai_usage.kpi_budget_vs_actual "
+        "WHERE cost_center IN ('CC-1', 'CC-0') ORDER BY month, cost_center DESC",
+    )
+    # 120 of 300 dollars in 7 of 21 business days: 120 / (300 / 3) = 1.2.
+    through, over = date(2026, 11, 10), date(2026, 10, 31)
+    assert found == [
+        (OCTOBER, "CC-1", "budgeted", 100, 111, 11, Decimal("1.11"), 22, 22, Decimal("1.11"), over, 0),
+        (NOVEMBER, "CC-1", "budgeted", 300, 120, -180, Decimal("0.4"), 21, 7, Decimal("1.2"), through, 0),
+        (NOVEMBER, "CC-0", "budgeted", 0, 20, 20, None, 21, 7, None, through, 0),
+    ]
+
+
+def test_what_is_wrong_with_a_budget_is_told_apart_and_never_guessed(warehouse: DuckDBWarehouse) -> None:
+    """Missing, given twice, negative and unreadable budgets each say so; a repeated row does no harm."""
+    type_budgets(
+        warehouse,
+        ("2026-11", "CC-3", 100), ("2026-11", "CC-3", 200), ("2026-11", "CC-4", -5), ("2026-11", "CC-5", "1,000"),
+        ("2026-11", "CC-6", 50), ("2026-11", "CC-6", 50), ("2026-11", "CC-7", 70), ("2026-12", "CC-1", 90),
+        ("2026-11", "CC-8", -1), ("2026-11", "CC-8", -2), ("soon", "CC-1", 1), ("2026-11", "", 2),
+    )  # fmt: skip
+    found = rows(
+        warehouse,
+        "SELECT month, cost_center, budget_status, budget_note, budget_usd, spend_usd, variance_usd "
+        "FROM ai_usage.kpi_budget_vs_actual WHERE month > DATE '2026-10-01' ORDER BY month, cost_center NULLS LAST",
+    )
+    twice = "row 2: says the same thing twice, with row 3; keep one"
+    number = "row 5: budget_usd is not an amount; write 1234.50, without separators or a currency sign"
+    assert found == [
+        (NOVEMBER, "CC-0", "missing", None, None, 20, None),
+        (NOVEMBER, "CC-1", "missing", None, None, 120, None),
+        (NOVEMBER, "CC-2", "missing", None, None, 20, None),
+        (NOVEMBER, "CC-3", "duplicate", twice, None, 20, None),
+        (NOVEMBER, "CC-4", "negative", "row 4: budget_usd must not be negative", None, 20, None),
+        (NOVEMBER, "CC-5", "rejected", number, None, 20, None),
+        (NOVEMBER, "CC-6", "budgeted", "row 7: exact duplicate of row 6; remove one of them", 50, 20, -30),
+        (NOVEMBER, "CC-7", "unspent", None, 70, None, -70),
+        (NOVEMBER, "CC-8", "negative", "row 10: budget_usd must not be negative", None, None, None),
+        (NOVEMBER, None, "unallocated", None, None, 3, None),
+        # A month that has not begun is not yet under its budget.
+        (DECEMBER, "CC-1", "unspent", None, 90, None, None),
+    ]
+    rejected = rows(warehouse, "SELECT row_no, month, problem FROM ai_usage.stg_budget_rejects ORDER BY row_no")
+    assert rejected == [
+        (2, NOVEMBER, "duplicate"), (3, NOVEMBER, "duplicate"), (4, NOVEMBER, "negative"),
+        (5, NOVEMBER, "unreadable"), (7, NOVEMBER, "duplicate"), (10, NOVEMBER, "negative"),
+        (11, NOVEMBER, "negative"), (12, None, "unreadable"), (13, NOVEMBER, "unreadable"),
+    ]  # fmt: skip
+
+
+def test_billed_and_seat_are_shown_apart_and_included_usage_never(warehouse: DuckDBWarehouse) -> None:
+    """Spend is billed and seat; what a seat covers is no part of it."""
+    identity = {"usage_date": date(2026, 11, 4), "identity_key": "jane", "user_email": "jane@example.com"}
+    usage = {**identity, "model": "m", "principal_type": "user", "principal_id": "jane@example.com", "requests": 1}
+    fill(
+        warehouse,
+        "fct_cursor_usage_daily",
+        [
+            {**usage, "cost_basis": basis, "amount_usd": Decimal(usd)}
+            for basis, usd in (("billed", 5), ("included", 99))
+        ],
+    )
+    fill(warehouse, "fct_cursor_seat_daily", [{**identity, "user_id": "jane", "source": "snapshot", "is_paid": True}])
+    price = '{"vendor":"cursor","plan":"Teams","monthly_price_usd":"60"}'
+    sheet = {"snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": "x", "read_at": datetime.now(UTC)}
+    fill(warehouse, "raw_mapping_sheet", [{**sheet, "row_no": 2, "payload": price}])
+    found = "SELECT spend_usd, billed_usd, seat_usd FROM ai_usage.kpi_budget_vs_actual WHERE cost_center IS NULL"
+    assert rows(warehouse, found) == [(10, 8, 2)]
+    assert rows(warehouse, found.replace("IS NULL", "= 'CC-2'")) == [(20, 20, None)]
+
+
+def test_the_projection_is_the_forecast_and_only_of_the_running_month(warehouse: DuckDBWarehouse) -> None:
+    """A cost center is projected to the sum of its forecast, and held against its budget; a past month is not."""
+    type_budgets(warehouse, ("2026-10", "CC-1", 100), ("2026-11", "CC-1", 130))
+    projected = "SELECT cost_center, projected_usd FROM ai_usage.kpi_budget_vs_actual WHERE projected_usd IS NOT NULL"
+    expected = "SELECT cost_center, SUM(forecast_usd) FROM ai_usage.kpi_forecast GROUP BY cost_center"
+    assert sorted(rows(warehouse, projected), key=str) == sorted(rows(warehouse, expected), key=str)
+    found = rows(
+        warehouse,
+        "SELECT projected_usd > 130, projected_usd - 130 = projected_variance_usd FROM ai_usage.kpi_budget_vs_actual "
+        "WHERE cost_center = 'CC-1' ORDER BY month",
+    )
+    assert found == [(None, None), (True, True)]
+
+
+def test_days_that_are_missing_are_told_and_days_not_held_do_not_pass(warehouse: DuckDBWarehouse) -> None:
+    """The pace is that of the days held; a vendor that was never asked lacks nothing, one that failed does."""
+    type_budgets(warehouse, ("2026-11", "CC-2", 70))
+    asked = "SELECT elapsed_business_days, through_date, missing_days, pace_ratio FROM ai_usage.kpi_budget_vs_actual "
+    asked += "WHERE month = DATE '2026-11-01' AND cost_center = 'CC-2'"
+    cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "completed_at": None}
+    none = [entry(NOVEMBER + timedelta(n), **cursor, status="not_configured") for n in range(10)]
+    late = [entry(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 10)]
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), none + late)
+    # 20 / (70 * 6 / 21) = 1.
+    assert rows(warehouse, asked) == [(6, date(2026, 11, 9), 2, Decimal(1))]
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [{**none[4], "status": "failed"}])
+    # Of October nobody has asked for Cursor's days; in November they are ten.
+    assert rows(warehouse, asked)[0][2] == 10
+
+
+def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
+    """Without spend and budgets there is no row; a budget before the first day is held shows no variance."""
+    made = opened(tmp_path / "w.duckdb", TODAY, TODAY)
+    assert rows(made, "SELECT * FROM ai_usage.kpi_budget_vs_actual") == []
+    type_budgets(made, ("2026-11", "CC-1", 70))
+    found = rows(
+        made,
+        "SELECT budget_status, spend_usd, variance_usd, used_ratio, elapsed_business_days, pace_ratio, through_date, "
+        "projected_usd FROM ai_usage.kpi_budget_vs_actual",
+    )
+    assert found == [("unspent", None, None, None, 0, None, None, None)]
+    made.release()

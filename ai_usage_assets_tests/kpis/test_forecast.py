@@ -1,0 +1,314 @@
+"""Where a month will end, and how good the forecast has been, on books small enough to reckon by hand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.schemas import OPS_ASSET_DAYS
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import charge, entry, fill, key_mapping, opened, rows
+
+# A Wednesday; the month began on a Sunday.
+TODAY = date(2026, 11, 11)
+PLATFORM, MOBILE, NOBODY = "apikey_platform", "apikey_mobile", "apikey_nobody"
+CENTERS = {PLATFORM: "CC-1", MOBILE: "CC-2"}
+VIEWS = ("kpi_forecast", "kpi_forecast_total", "kpi_forecast_backtest", "kpi_forecast_origin")
+
+
+def days(first: date, end: date) -> Iterator[date]:
+    """Days from the first up to before the end."""
+    return (first + timedelta(n) for n in range((end - first).days))
+
+
+@contextmanager
+def book(
+    path: Path, charges: Iterable[dict[str, Any]], *, first: date = date(2026, 10, 1), today: date = TODAY
+) -> Iterator[DuckDBWarehouse]:
+    """A company whose Anthropic bill is held for every day from the first up to today."""
+    made = opened(path / f"{today}.duckdb", first, today)
+    fill(made, "fct_anthropic_cost_daily", [row for row in charges if row["usage_date"] < today])
+    mappings = [
+        key_mapping("anthropic", "api_key", key, "T", center, n) for n, (key, center) in enumerate(CENTERS.items())
+    ]
+    fill(made, "dim_key_mapping", mappings)
+    made.append(OPS_ASSET_DAYS, [entry(day) for day in days(first, today)])
+    yield made
+    made.release()
+
+
+def daily(first: date, end: date, usd: Callable[[date], object], key: str = PLATFORM) -> list[dict[str, Any]]:
+    """A charge on each day that has one."""
+    return [charge(str(day), str(usd(day)), key=key) for day in days(first, end) if usd(day)]
+
+
+def workdays(day: date) -> int:
+    """On Mondays to Fridays 4 dollars in the week before TODAY, and one less in each week before that."""
+    return 0 if day.weekday() >= 5 else 4 - (TODAY - day).days // 7 + ((TODAY - day).days % 7 == 0)
+
+
+STEPS = daily(TODAY - timedelta(28), TODAY, workdays)
+FORECAST = """
+SELECT
+  vendor, cost_center, cost_basis, spent_to_date_usd, expected_rest_usd, forecast_usd, method, days_used, missing_days
+FROM ai_usage.kpi_forecast ORDER BY vendor, cost_center, cost_basis
+"""
+
+
+def test_each_day_to_come_is_the_mean_of_its_weekday(tmp_path: Path) -> None:
+    """Newer weeks count more, weekends without spend stay without, and nothing says how far off it may be yet."""
+    with book(tmp_path, STEPS) as warehouse:
+        # A working day is (4*4 + 3*3 + 2*2 + 1*1) / 10 = 3. Left are 14: 11-13, 16-20, 23-27 and 30 November.
+        # Spent: 2 and 3 November 3 each, 4, 5, 6, 9 and 10 November 4 each.
+        assert rows(warehouse, FORECAST) == [
+            ("anthropic", "CC-1", "billed", Decimal(26), Decimal(42), Decimal(68), "same_weekday", 28, 0)
+        ]
+        (row,) = warehouse.rows("SELECT * FROM ai_usage.kpi_forecast")
+        assert (row["month"], row["as_of_date"], row["is_provisional"]) == (date(2026, 11, 1), TODAY, True)
+        assert (row["low_usd"], row["high_usd"]) == (None, None)
+
+
+def test_a_day_that_is_not_held_whole_is_estimated_and_told(tmp_path: Path) -> None:
+    """It is neither a zero nor the part of it that is held, and it says nothing about its weekday."""
+    with book(tmp_path, STEPS) as warehouse:
+        lost = entry(date(2026, 11, 5), status="incomplete", completed_at=None)
+        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
+        # A Thursday is now (3*3 + 2*2 + 1*1) / 6 = 2.333333, and four of them are open: 5, 12, 19 and 26 November.
+        # The other 11 working days are 3 each.
+        rest = 4 * Decimal("2.333333") + 33
+        assert rows(warehouse, FORECAST) == [
+            ("anthropic", "CC-1", "billed", Decimal(22), rest, 22 + rest, "same_weekday", 27, 1)
+        ]
+        # Failed again after it had been held, it still counts.
+        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [entry(date(2026, 11, 5), status="failed")])
+        assert rows(warehouse, FORECAST)[0][3:6] == (Decimal(26), Decimal(42), Decimal(68))
+
+
+def test_who_began_last_week_is_judged_by_the_days_since(tmp_path: Path) -> None:
+    """Days before the first spend are no zeros; with one day of each weekday the mean of all days is used."""
+    charges = [charge(f"2026-11-{day}", usd, key=MOBILE) for day, usd in (("06", "10"), ("09", "5"), ("10", "15"))]
+    with book(tmp_path, charges) as warehouse:
+        # 30 dollars in the five days from the 6th to the 10th: 6 a day, for the 20 days left.
+        assert rows(warehouse, FORECAST) == [
+            ("anthropic", "CC-2", "billed", Decimal(30), Decimal(120), Decimal(150), "mean_of_days", 5, 0)
+        ]
+
+
+def test_the_first_morning_of_a_month_has_a_forecast(tmp_path: Path) -> None:
+    """Without a finished day nothing is known to be spent, and the whole month is expected."""
+    today = date(2026, 11, 1)
+    with book(tmp_path, daily(date(2026, 10, 4), today, lambda _: 2), today=today) as warehouse:
+        found = rows(warehouse, FORECAST)
+        assert [row[3:] for row in found] == [(None, Decimal(60), Decimal(60), "same_weekday", 28, 0)]
+
+
+def test_the_last_morning_of_a_long_month_counts_its_first_days(tmp_path: Path) -> None:
+    """Four weeks back do not reach the first of the month; what it cost counts all the same."""
+    today = date(2026, 10, 31)
+    with book(tmp_path, daily(date(2026, 10, 1), today, lambda _: 2), today=today) as warehouse:
+        assert [row[3:6] for row in rows(warehouse, FORECAST)] == [(Decimal(60), Decimal(2), Decimal(62))]
+
+
+def test_seats_cost_what_is_held_at_the_prices_of_the_sheet(tmp_path: Path) -> None:
+    """The seats of the latest day go on, at a price that the sheet already has for later; unheld days are estimated."""
+    with book(tmp_path, []) as warehouse:
+        fill(
+            warehouse,
+            "fct_cursor_seat_daily",
+            [
+                {"usage_date": day, "identity_key": person, "user_id": person, "user_email": f"{person}@example.com",
+                 "source": "snapshot", "is_paid": person != "free"}
+                for day in days(date(2026, 11, 5), TODAY) for person in ("jane", "free", "sam")
+                if person != "sam" or day < date(2026, 11, 7)
+            ],
+        )  # fmt: skip
+        sheet = {"snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": "x", "read_at": datetime.now(UTC)}
+        fill(
+            warehouse,
+            "raw_mapping_sheet",
+            [
+                {**sheet, "row_no": 2, "payload":
+                 '{"vendor":"cursor","plan":"Teams","monthly_price_usd":"60","effective_to":"2026-11-21"}'},
+                {**sheet, "row_no": 3, "payload":
+                 '{"vendor":"cursor","plan":"teams","monthly_price_usd":"90","effective_from":"2026-11-21"}'},
+            ],
+        )  # fmt: skip
+        # Spent: two seats for two days, one for four, 2 dollars each. Jane's seat goes on: the 4 days that are not held
+        # and 11 to 20 November at 2, 21 to 30 November at 3. Sam gave theirs back.
+        assert rows(warehouse, FORECAST) == [
+            ("cursor", None, "seat", Decimal(16), Decimal(28 + 30), Decimal(74), "held_seats", 1, 4)
+        ]
+        warehouse.rebuild(catalogue.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 1)})
+        # On the first of December nothing of it is held, and a seat of 90 dollars costs 90, in 31 days as in 30.
+        # (Twenty days without seats are what nobody has loaded yet.)
+        assert [round(row[5], 2) for row in rows(warehouse, FORECAST)] == [Decimal(90)]
+
+
+def test_seats_without_a_price_are_not_free(tmp_path: Path) -> None:
+    """A seat whose price nobody knows has no forecast rather than one of zero."""
+    with book(tmp_path, []) as warehouse:
+        seat = {"identity_key": "jane", "user_id": "jane", "source": "snapshot", "is_paid": True}
+        fill(
+            warehouse, "fct_cursor_seat_daily", [{"usage_date": day, **seat} for day in days(date(2026, 11, 5), TODAY)]
+        )
+        assert rows(warehouse, FORECAST) == []
+
+
+# One dollar a day in July and August, two from September on.
+DOUBLED = daily(date(2026, 7, 1), TODAY, lambda day: 1 if day < date(2026, 9, 1) else 2)
+BACKTEST = """
+SELECT forecast_usd, actual_usd, error_usd, error_ratio, naive_usd, naive_error_ratio, is_better
+FROM ai_usage.kpi_forecast_backtest WHERE scope = 'total' AND origin_date = @day
+"""
+
+
+def test_what_would_have_been_said_and_what_came(tmp_path: Path) -> None:
+    """A month is forecast from the days before alone; where a straight line was nearer, it says so."""
+    with book(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
+        # On Saturday 5 September four days were known, Tuesday to Friday: such a day is (4*2 + 3 + 2 + 1) / 10 = 1.4,
+        # any other 1. Left are 14 of the former and 12 of the latter: 8 + 19.6 + 12 = 39.6 of 60.
+        (found,) = warehouse.rows(BACKTEST, {"day": date(2026, 9, 5)})
+        assert found == {
+            "forecast_usd": Decimal("39.6"), "actual_usd": Decimal(60), "error_usd": Decimal("-20.4"),
+            "error_ratio": Decimal("-0.34"), "naive_usd": Decimal(60), "naive_error_ratio": Decimal(0),
+            "is_better": False,
+        }  # fmt: skip
+        (found,) = warehouse.rows(BACKTEST, {"day": date(2026, 8, 20)})
+        assert (found["forecast_usd"], found["error_usd"], found["is_better"]) == (Decimal(31), Decimal(0), True)
+
+
+def test_low_and_high_are_the_widest_misses_of_three_months_at_least(tmp_path: Path) -> None:
+    """Before there are three past months there is neither; then the rest may miss by as much as it ever did."""
+    with book(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
+        found = rows(
+            warehouse,
+            "SELECT month, low_usd, high_usd FROM ai_usage.kpi_forecast_backtest "
+            "WHERE scope = 'line' AND origin_day = 10 ORDER BY month",
+        )
+        # On 10 September the rest was expected at 6 * 1.7 + 15 * 1.4 = 31.2 and came to 42, 1.346154 times as much; in
+        # July and August it was met. October: 18 dollars to date and 44 expected.
+        assert found == [
+            (date(2026, 7, 1), None, None),
+            (date(2026, 8, 1), None, None),
+            (date(2026, 9, 1), None, None),
+            (date(2026, 10, 1), Decimal(62), 18 + 44 * Decimal("1.346154")),
+        ]
+        assert rows(warehouse, "SELECT forecast_usd, low_usd, high_usd FROM ai_usage.kpi_forecast_total") == [
+            (Decimal(60), Decimal(60), 20 + 40 * Decimal("1.346154"))
+        ]
+
+
+def test_a_month_with_a_hole_has_no_actual(tmp_path: Path) -> None:
+    """What is not held whole cannot judge a forecast, nor bound the next."""
+    with book(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
+        lost = entry(date(2026, 8, 28), status="failed", completed_at=None)
+        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
+        (found,) = warehouse.rows(BACKTEST, {"day": date(2026, 8, 5)})
+        assert (found["forecast_usd"], found["actual_usd"], found["error_ratio"], found["is_better"]) == (
+            31,
+            *3 * (None,),
+        )
+        # October has July and September before it now, which are too few.
+        bounds = "SELECT low_usd FROM ai_usage.kpi_forecast_backtest WHERE scope = 'total' AND origin_date = @day"
+        assert warehouse.rows(bounds, {"day": date(2026, 10, 10)}) == [{"low_usd": None}]
+
+
+def erratic(seed: int) -> list[dict[str, Any]]:
+    """Spend of three keys, one of them of nobody and one that begins late, different on every day."""
+    rng = random.Random(seed)
+    return [
+        charge(str(day), f"{rng.uniform(0.1, 90):.9f}", key=key)
+        for key, first in ((PLATFORM, date(2026, 7, 1)), (NOBODY, date(2026, 7, 1)), (MOBILE, date(2026, 9, 17)))
+        for day in days(first, TODAY)
+        if rng.random() < 0.7
+    ]
+
+
+@pytest.mark.parametrize("day", [date(2026, 10, 10), date(2026, 9, 20)])
+def test_what_is_tested_is_what_was_said(tmp_path: Path, day: date) -> None:
+    """The back-test of a day says to the last digit what the forecast said on that day, whatever came later."""
+    said = "cost_center, forecast_usd, low_usd, high_usd"
+    charges = erratic(1)
+    with book(tmp_path, charges, first=date(2026, 7, 1)) as warehouse:
+        tested = warehouse.rows(
+            f"SELECT {said} FROM ai_usage.kpi_forecast_backtest "
+            "WHERE scope = 'line' AND origin_date = @day ORDER BY cost_center",
+            {"day": day},
+        )
+    with book(tmp_path, charges, first=date(2026, 7, 1), today=day) as warehouse:
+        live = warehouse.rows(f"SELECT {said} FROM ai_usage.kpi_forecast ORDER BY cost_center")
+    assert tested == live
+    assert {row["cost_center"] for row in live} == {None, "CC-1", "CC-2"}
+
+
+def test_the_parts_of_every_forecast_add_up(tmp_path: Path) -> None:
+    """Lines add up to cost centers and to the total on every origin day, and what is spent to date to the bill."""
+    with book(tmp_path, erratic(2), first=date(2026, 7, 1)) as warehouse:
+        sums = {
+            scope: rows(
+                warehouse,
+                "SELECT origin_date, SUM(spent_to_date_usd), SUM(forecast_usd), SUM(actual_usd), SUM(naive_usd) "
+                f"FROM ai_usage.kpi_forecast_origin WHERE scope = '{scope}' GROUP BY origin_date ORDER BY origin_date",
+            )
+            for scope in ("line", "cost_center", "total")
+        }
+        assert sums["line"] == sums["cost_center"] == sums["total"]
+        assert len(sums["total"]) == 4 * 3 + 1
+        bill = rows(
+            warehouse, "SELECT SUM(spend_usd) FROM ai_usage.kpi_spend_daily WHERE usage_date >= DATE '2026-11-01'"
+        )
+        assert bill == rows(warehouse, "SELECT spent_to_date_usd FROM ai_usage.kpi_forecast_total")
+
+
+@pytest.mark.parametrize("today", [TODAY, date(2026, 10, 1)], ids=["later", "the first day"])
+def test_an_empty_company_has_no_forecast(tmp_path: Path, today: date) -> None:
+    """Where nothing was ever spent there is nothing to say."""
+    with book(tmp_path, [], today=today) as warehouse:
+        for view in VIEWS:
+            assert rows(warehouse, f"SELECT * FROM ai_usage.{view}") == [], view
+
+
+def test_a_vendor_that_stopped_answering_leaves_no_guess(tmp_path: Path) -> None:
+    """With none of the last four weeks held, a line has no forecast, and neither has a total it is part of."""
+    with book(tmp_path, daily(date(2026, 7, 1), date(2026, 8, 1), lambda _: 2), first=date(2026, 7, 1)) as warehouse:
+        lost = [entry(day, status="failed", completed_at=None) for day in days(date(2026, 10, 1), TODAY)]
+        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), lost)
+        # The other vendor is well: 2 dollars a day.
+        usage = {"identity_key": "c", "cost_basis": "billed", "principal_type": "none", "requests": 1}
+        held = [*days(date(2026, 10, 1), TODAY)]
+        fill(warehouse, "fct_cursor_usage_daily", [{**usage, "usage_date": d, "amount_usd": Decimal(2)} for d in held])
+        cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events"}
+        warehouse.append(OPS_ASSET_DAYS, [entry(day, **cursor) for day in held])
+        assert [(row[0], *row[5:]) for row in rows(warehouse, FORECAST)] == [
+            ("anthropic", None, None, 0, 10),
+            ("cursor", Decimal(60), "same_weekday", 28, 0),
+        ]
+        assert rows(warehouse, "SELECT forecast_usd FROM ai_usage.kpi_forecast_total") == [(None,)]
+    with book(
+        tmp_path,
+        daily(date(2026, 8, 1), date(2026, 9, 1), lambda _: 2),
+        first=date(2026, 8, 1),
+        today=date(2026, 11, 12),
+    ) as warehouse:
+        # Held, and nothing spent for a month: no line.
+        assert rows(warehouse, FORECAST) == []
+
+
+def test_it_beats_a_straight_line_on_the_simulated_year(year: DuckDBWarehouse) -> None:
+    """On every origin day its mean absolute error is below a straight line's, in total and by cost center."""
+    found = rows(
+        year,
+        "SELECT scope, origin_day, COUNT(DISTINCT month), "
+        "SUM(ABS(error_ratio)) < SUM(ABS(naive_error_ratio)) AS is_better FROM ai_usage.kpi_forecast_backtest "
+        "WHERE scope IN ('total', 'cost_center') AND error_ratio IS NOT NULL AND naive_error_ratio IS NOT NULL "
+        "GROUP BY scope, origin_day ORDER BY scope, origin_day",
+    )
+    assert found == [(scope, day, 13, True) for scope in ("cost_center", "total") for day in (5, 10, 20)]
