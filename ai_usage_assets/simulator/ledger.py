@@ -1,9 +1,9 @@
 """What the company used, event by event, and the truth that follows from it.
 
 Belongs here: events of a day, made from the seed and the day alone, and sums over them. Does not: how a vendor shows
-them, or what is special about a day (`almanac`). Money is whole millionths of a cent, so that every grouping of the events adds up to the same total. The sums
-are made here in plain Python, straight from the events and the contract's text: they are the judge of what the
-pipeline says.
+them, or what is special about a day (`almanac`). Money is whole millionths of a cent, so that every grouping of the
+events adds up to the same total. The sums are made here in plain Python, straight from the events and the contract's
+text: they are the judge of what the pipeline says.
 """
 
 from __future__ import annotations
