@@ -35,7 +35,7 @@ ui: $(VENV)/.installed  ## the Dagster UI on http://127.0.0.1:3000
 test: $(VENV)/.installed-dev  ## the whole test suite
 	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-bench: $(VENV)/.installed-dev  ## how fast it is, as ratios; BENCH=events, runs or year does a part
+bench: $(VENV)/.installed-dev  ## how fast it is, as ratios; BENCH=events, runs, year or anomalies does a part
 	@$(BIN)/python -m ai_usage_assets_tests.bench $(BENCH)
 
 # Other examples every time, twenty times as many.

@@ -131,6 +131,13 @@ def year() -> None:
     terminal.print(table)
 
 
+def anomalies() -> None:
+    """How much of what was planted in a year kpi_anomaly finds."""
+    from ai_usage_assets_tests.bench.anomalies import table
+
+    terminal.print(table())
+
+
 _AI_USAGE = [str(Path(sys.executable).with_name("ai-usage"))]
 
 
@@ -173,7 +180,7 @@ def _row(table: Table, label: str, results: Sequence[Took], base: Sequence[Took]
     )
 
 
-_ALL = {"events": events, "runs": runs, "year": year}
+_ALL = {"events": events, "runs": runs, "year": year, "anomalies": anomalies}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or _ALL:
