@@ -59,6 +59,62 @@ def charge(day: str, usd: str, *, key: str | None = None, user: str | None = Non
     }  # fmt: skip
 
 
+def tokens(day: str, *, key: str = "k1", model: str | None = "m1", **counts: int | None) -> dict[str, Any]:
+    """A row of Anthropic's token counts, which add up; a class that is not named was not used."""
+    kinds = ("uncached_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_read_tokens")
+    held = {**dict.fromkeys((*kinds, "output_tokens"), 0), **counts}
+    return {
+        "usage_date": date.fromisoformat(day), "identity_key": f"api_key|{key}|None", "model": model,
+        "principal_type": "api_key", "principal_id": key, "api_key_id": key, **held,
+        "total_tokens": sum(count or 0 for count in held.values()),
+    }  # fmt: skip
+
+
+def cursor_usage(
+    day: str, email: str | None, usd: str, *, basis: str = "billed", model: str | None = "m1", **more: Any
+) -> dict[str, Any]:
+    """Events of a day at Cursor, a person's unless an account or an automation is named."""
+    ids = {name: more.get(name) for name in ("automation_id", "service_account_id", "cloud_agent_id")}
+    kind = next((name.removesuffix("_id") for name, value in ids.items() if value), "user" if email else "none")
+    return {
+        "usage_date": date.fromisoformat(day), "identity_key": f"cursor|{kind}|{email}", "cost_basis": basis,
+        "model": model, "principal_type": kind, "principal_id": email, "user_email": email, "requests": 1,
+        "amount_usd": Decimal(usd), **more,
+    }  # fmt: skip
+
+
+def cursor_activity(day: date, email: str | None, *, is_active: bool = True, **more: Any) -> dict[str, Any]:
+    """What Cursor says a member did on a day."""
+    return {
+        "usage_date": day, "identity_key": f"cursor||||{email}", "user_email": email, "is_active": is_active, **more,
+    }  # fmt: skip
+
+
+def seat(day: date, email: str | None, *, role: str = "member", is_paid: bool = True, **more: Any) -> dict[str, Any]:
+    """A day of a seat at Cursor."""
+    return {
+        "usage_date": day, "identity_key": f"seat|{email}|", "user_id": f"user_{email}", "user_email": email,
+        "role": role, "source": "snapshot", "is_paid": is_paid, **more,
+    }  # fmt: skip
+
+
+def seat_price(usd: str, *, row_no: int = 2) -> dict[str, Any]:
+    """A row of the sheet that gives every Cursor seat a price per month."""
+    read = datetime(2026, 1, 1, tzinfo=UTC)
+    return {
+        "snapshot_date": read.date(), "tab": "seat_prices", "snapshot_id": "x", "read_at": read, "row_no": row_no,
+        "payload": f'{{"vendor":"cursor","plan":"Teams","monthly_price_usd":"{usd}"}}',
+    }  # fmt: skip
+
+
+def claude_code(day: date, email: str, **counts: int) -> dict[str, Any]:
+    """What a developer did with Claude Code on a day."""
+    return {
+        "usage_date": day, "identity_key": f"claude_code|user|{email}|", "principal_type": "user", "user_email": email,
+        "sessions": 1, **counts,
+    }  # fmt: skip
+
+
 def key_mapping(vendor: str, kind: str, principal: str, team: str, cost_center: str, row_no: int = 0) -> dict[str, Any]:
     """A row of the sheet that gives all of a principal to a team."""
     return {
@@ -81,6 +137,11 @@ def type_tab(warehouse: DuckDBWarehouse, today: date, tab: str, *typed: tuple[An
     snapshot = check_tab(tab, [TABS[tab].names, *typed], last_good_row_count=None, today=today)
     assert snapshot.refused is None
     land_sheet(warehouse, [snapshot], Moment("r", datetime(today.year, today.month, today.day, 6, tzinfo=UTC)))
+
+
+def days(first: date, last: date) -> list[date]:
+    """Every day from the first to the last."""
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 def rows(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:

@@ -450,6 +450,7 @@ def _every_day_complete(subject: Subject) -> list[Finding]:
 _BUILT_FROM = {
     "fct_anthropic_cost_daily": anthropic.RAW_COST.name,
     "fct_anthropic_tokens_daily": anthropic.RAW_USAGE.name,
+    "fct_anthropic_component_daily": anthropic.RAW_COST_COMPONENTS.name,
     "fct_cursor_usage_daily": cursor.RAW_EVENTS.name,
     "fct_cursor_seat_daily": cursor.RAW_DAILY_USAGE.name,
 }
@@ -561,6 +562,15 @@ CHECKS: tuple[Check, ...] = (
         "The table adds up to its raw records, day by day.",
         _BUILT_ADVICE,
         _equals_raw("fct_anthropic_tokens_daily", "stg_anthropic_usage", ("total_tokens", "requests")),
+    ),
+    Check(
+        "fct_anthropic_component_daily",
+        "equals_raw",
+        "The table adds up to its raw records, day by day, to the last digit.",
+        _BUILT_ADVICE,
+        _equals_raw(
+            "fct_anthropic_component_daily", "stg_anthropic_cost_components", ("amount_usd", "list_amount_usd")
+        ),
     ),
     Check(
         "fct_cursor_usage_daily",

@@ -237,7 +237,8 @@ def test_a_held_day_that_is_not_published_is_found(warehouse: DuckDBWarehouse) -
     spoil(warehouse, "UPDATE ops_asset_days SET usage_date = DATE '2026-08-01' WHERE usage_date = DATE '2026-11-10'")
     found = find(warehouse, "kpi_completeness", "every_held_day_built")
     assert [finding.line.partition(" ")[0] for finding in found] == [
-        "fct_anthropic_cost_daily", "fct_anthropic_tokens_daily", "fct_cursor_usage_daily", "fct_cursor_seat_daily",
+        "fct_anthropic_cost_daily", "fct_anthropic_tokens_daily", "fct_anthropic_component_daily",
+        "fct_cursor_usage_daily", "fct_cursor_seat_daily",
     ]  # fmt: skip
     assert all("--day 2026-08-01 --days 1" in finding.line for finding in found)
     assert found[0].amount_usd

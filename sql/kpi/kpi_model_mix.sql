@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_model_mix (
-  month OPTIONS (description = "First day of the month."),
+  month OPTIONS (description = "First day of the month; the running month is to date."),
   vendor OPTIONS (description = "anthropic or cursor."),
   cost_basis OPTIONS (description = "billed or included; seats have no model."),
   model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to none."),
@@ -7,10 +7,106 @@ CREATE OR REPLACE VIEW ai_usage.kpi_model_mix (
   requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
   total_tokens OPTIONS (description = "Tokens, all kinds."),
   share_of_amount OPTIONS (description = "Share of the dollars of the vendor, month and cost basis."),
-  share_of_tokens OPTIONS (description = "Share of the tokens of the vendor, month and cost basis.")
+  share_of_tokens OPTIONS (description = "Share of the tokens of the vendor, month and cost basis."),
+  previous_amount_usd OPTIONS (description = "Dollars of the same days of the month before (all of it when this month is over); NULL, as all that follows, unless all of these days are held."),
+  previous_total_tokens OPTIONS (description = "Tokens of the same days of the month before."),
+  change_usd OPTIONS (description = "Dollars less those of the same days of the month before. Equals price, volume and mix effect together, to the last digit."),
+  price_effect_usd OPTIONS (description = "Of the change, what comes from other dollars per token of this model (list prices, discounts, and another blend of input, output and cache): (price - price before) x tokens."),
+  volume_effect_usd OPTIONS (description = "Of the change, what comes from more or fewer tokens in all, every model growing alike: dollars before x growth of all tokens. Cost that has tokens in neither month changes by volume alone."),
+  mix_effect_usd OPTIONS (description = "Of the change, what comes from this model's tokens growing faster or slower than all tokens: (tokens - tokens before x (1 + growth of all tokens)) x price before. A new model's dollars are all mix; a vanished one loses by volume and mix what it had."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of either month."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
-OPTIONS (description = "Which models the money and the tokens go to, as shares of the vendor's month and cost basis.")
+OPTIONS (description = "Which models the money and the tokens go to, as shares of the vendor's month and cost basis, and why that changed against the same days of the month before. With a = dollars, t = tokens and p = a / t of a model, T = tokens of all models of the vendor and cost basis, 0 = before, 1 = now: volume = a0 x (T1 / T0 - 1), mix = p0 x t1 - a0 x T1 / T0, price = a1 - p0 x t1; the three add up to a1 - a0. When there were no tokens at all before, all is volume. A model that vanished keeps its row.")
 AS
+WITH daily AS (
+  SELECT usage_date, 'anthropic' AS vendor, 'billed' AS cost_basis, model, amount_usd, requests, CAST(NULL AS INT64) AS total_tokens
+  FROM ai_usage.fct_anthropic_cost_daily
+  UNION ALL
+  SELECT usage_date, 'anthropic', 'billed', model, CAST(NULL AS NUMERIC), CAST(NULL AS INT64), total_tokens
+  FROM ai_usage.fct_anthropic_tokens_daily
+  UNION ALL
+  SELECT
+    usage_date, 'cursor', cost_basis, model, amount_usd, requests,
+    CASE
+      WHEN COALESCE(uncached_input_tokens, cache_write_tokens, cache_read_tokens, output_tokens) IS NOT NULL
+        THEN COALESCE(uncached_input_tokens, 0) + COALESCE(cache_write_tokens, 0) + COALESCE(cache_read_tokens, 0)
+          + COALESCE(output_tokens, 0)
+    END
+  FROM ai_usage.fct_cursor_usage_daily
+), model_day AS (
+  SELECT
+    daily.usage_date,
+    DATE_TRUNC(daily.usage_date, MONTH) AS month,
+    daily.vendor,
+    daily.cost_basis,
+    COALESCE(daily.model, 'no model') AS model,
+    SUM(daily.amount_usd) AS amount_usd,
+    CAST(SUM(daily.requests) AS INT64) AS requests,
+    CAST(SUM(daily.total_tokens) AS INT64) AS total_tokens,
+    LOGICAL_OR(day.as_of_date < CASE daily.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END) AS is_provisional,
+    MAX(day.as_of_date) AS as_of_date
+  FROM daily
+  LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = daily.usage_date
+  GROUP BY daily.usage_date, daily.vendor, daily.cost_basis, COALESCE(daily.model, 'no model')
+), held AS (
+  SELECT month, vendor, through_date, is_month_over
+  FROM ai_usage.kpi_month_held
+  WHERE are_previous_days_held
+), line AS (
+  -- A day counts once for its own month and once as the month before of the next.
+  SELECT
+    month, vendor, cost_basis, model, amount_usd, requests, total_tokens, CAST(NULL AS NUMERIC) AS previous_usd,
+    CAST(NULL AS INT64) AS previous_tokens, is_provisional, as_of_date
+  FROM model_day
+  UNION ALL
+  SELECT
+    held.month, day.vendor, day.cost_basis, day.model, CAST(NULL AS NUMERIC), CAST(NULL AS INT64), CAST(NULL AS INT64),
+    day.amount_usd, day.total_tokens, day.is_provisional, day.as_of_date
+  FROM model_day AS day
+  JOIN held ON held.vendor = day.vendor AND held.month = DATE_ADD(day.month, INTERVAL 1 MONTH)
+  WHERE held.is_month_over OR EXTRACT(DAY FROM day.usage_date) <= EXTRACT(DAY FROM held.through_date)
+), monthly AS (
+  SELECT
+    line.month,
+    line.vendor,
+    line.cost_basis,
+    line.model,
+    COALESCE(SUM(line.amount_usd), 0) AS amount_usd,
+    CAST(SUM(line.requests) AS INT64) AS requests,
+    CAST(SUM(line.total_tokens) AS INT64) AS total_tokens,
+    CASE WHEN MAX(held.month) IS NOT NULL THEN COALESCE(SUM(line.previous_usd), 0) END AS previous_amount_usd,
+    CAST(SUM(line.previous_tokens) AS INT64) AS previous_total_tokens,
+    LOGICAL_OR(line.is_provisional) AS is_provisional,
+    MAX(line.as_of_date) AS as_of_date
+  FROM line
+  LEFT JOIN held ON held.vendor = line.vendor AND held.month = line.month
+  GROUP BY line.month, line.vendor, line.cost_basis, line.model
+), totalled AS (
+  SELECT
+    *,
+    COALESCE(total_tokens, 0) AS t1,
+    COALESCE(previous_total_tokens, 0) AS t0,
+    COALESCE(SUM(total_tokens) OVER (PARTITION BY month, vendor, cost_basis), 0) AS all_t1,
+    COALESCE(SUM(previous_total_tokens) OVER (PARTITION BY month, vendor, cost_basis), 0) AS all_t0
+  FROM monthly
+), effect AS (
+  SELECT
+    *,
+    CASE
+      WHEN previous_amount_usd IS NULL THEN CAST(NULL AS NUMERIC)
+      WHEN (t0 = 0 AND t1 = 0) OR all_t0 = 0 THEN amount_usd - previous_amount_usd
+      WHEN t0 = 0 THEN NUMERIC '0'
+      ELSE CAST(ROUND(SAFE_DIVIDE(previous_amount_usd * (all_t1 - all_t0), all_t0), 9) AS NUMERIC)
+    END AS volume_effect_usd,
+    CASE
+      WHEN previous_amount_usd IS NULL THEN CAST(NULL AS NUMERIC)
+      -- Only what has tokens in both months has two prices.
+      WHEN t0 > 0 AND t1 > 0 THEN amount_usd - CAST(ROUND(SAFE_DIVIDE(previous_amount_usd * t1, t0), 9) AS NUMERIC)
+      ELSE NUMERIC '0'
+    END AS price_effect_usd
+  FROM totalled
+)
 SELECT
   month,
   vendor,
@@ -24,5 +120,14 @@ SELECT
   ), 6) AS NUMERIC) AS share_of_amount,
   CAST(ROUND(SAFE_DIVIDE(
     total_tokens, SUM(total_tokens) OVER (PARTITION BY month, vendor, cost_basis)
-  ), 6) AS NUMERIC) AS share_of_tokens
-FROM ai_usage.kpi_unit_cost
+  ), 6) AS NUMERIC) AS share_of_tokens,
+  previous_amount_usd,
+  previous_total_tokens,
+  amount_usd - previous_amount_usd AS change_usd,
+  price_effect_usd,
+  volume_effect_usd,
+  -- What the other two leave, so that the three add up to the last digit.
+  amount_usd - previous_amount_usd - price_effect_usd - volume_effect_usd AS mix_effect_usd,
+  COALESCE(is_provisional, TRUE) AS is_provisional,
+  as_of_date
+FROM effect

@@ -17,16 +17,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_spend_monthly (
 )
 OPTIONS (description = "Spend per month, vendor, team and cost center, with the month before: whole, and for the same days (like for like). A team that stopped spending keeps its row.")
 AS
-WITH calendar AS (
-  SELECT
-    month,
-    MAX(usage_date) AS through_date,
-    MAX(EXTRACT(DAY FROM usage_date)) AS through_day,
-    MAX(EXTRACT(DAY FROM usage_date)) = MAX(days_in_month) AS is_month_over
-  FROM ai_usage.dim_date
-  WHERE is_over
-  GROUP BY month
-), daily AS (
+WITH daily AS (
   SELECT
     DATE_TRUNC(usage_date, MONTH) AS month,
     EXTRACT(DAY FROM usage_date) AS day_of_month,
@@ -39,35 +30,6 @@ WITH calendar AS (
     included_usd,
     is_provisional
   FROM ai_usage.kpi_spend_daily
-), money_day AS (
-  SELECT
-    vendor,
-    DATE_TRUNC(usage_date, MONTH) AS month,
-    EXTRACT(DAY FROM usage_date) AS day_of_month,
-    -- A day whose last pull failed is still held from an earlier one.
-    completed_at IS NOT NULL AS is_held
-  FROM ai_usage.kpi_completeness
-  WHERE is_money
-), gap AS (
-  SELECT vendor, month, COUNT(*) AS missing_days
-  FROM money_day
-  WHERE NOT is_held
-  GROUP BY vendor, month
-), comparable AS (
-  -- Months of a vendor whose month before is held, all of it or the days that are compared; a day that nobody knows of is
-  -- not held.
-  SELECT
-    money_day.vendor,
-    calendar.month,
-    COUNTIF(money_day.is_held) = MAX(EXTRACT(DAY FROM LAST_DAY(money_day.month, MONTH))) AS is_month_held,
-    COUNTIF(money_day.is_held AND (calendar.is_month_over OR money_day.day_of_month <= calendar.through_day))
-      = MAX(CASE
-        WHEN calendar.is_month_over THEN EXTRACT(DAY FROM LAST_DAY(money_day.month, MONTH))
-        ELSE LEAST(calendar.through_day, EXTRACT(DAY FROM LAST_DAY(money_day.month, MONTH)))
-      END) AS are_days_held
-  FROM money_day
-  JOIN calendar ON calendar.month = DATE_ADD(money_day.month, INTERVAL 1 MONTH)
-  GROUP BY money_day.vendor, calendar.month
 ), line AS (
   -- A day counts once for its own month and once as the month before of the next.
   SELECT
@@ -87,18 +49,17 @@ WITH calendar AS (
     line.vendor,
     line.team,
     line.cost_center,
-    MAX(calendar.through_date) AS through_date,
     SUM(line.billed_usd) AS billed_usd,
     SUM(line.seat_usd) AS seat_usd,
     COALESCE(SUM(line.spend_usd), 0) AS spend_usd,
     SUM(line.included_usd) AS included_usd,
     SUM(line.previous_usd) AS previous_usd,
     SUM(CASE
-      WHEN calendar.is_month_over OR line.previous_day <= calendar.through_day THEN line.previous_usd
+      WHEN held.is_month_over OR line.previous_day <= EXTRACT(DAY FROM held.through_date) THEN line.previous_usd
     END) AS previous_same_days_usd,
     LOGICAL_OR(line.is_provisional) AS is_provisional
   FROM line
-  LEFT JOIN calendar ON calendar.month = line.month
+  LEFT JOIN ai_usage.kpi_month_held AS held ON held.vendor = line.vendor AND held.month = line.month
   GROUP BY line.month, line.vendor, line.team, line.cost_center
 )
 SELECT
@@ -106,23 +67,22 @@ SELECT
   monthly.vendor,
   monthly.team,
   monthly.cost_center,
-  monthly.through_date,
+  held.through_date,
   monthly.billed_usd,
   monthly.seat_usd,
   monthly.spend_usd,
   monthly.included_usd,
-  CASE WHEN comparable.is_month_held THEN COALESCE(monthly.previous_usd, 0) END AS previous_month_usd,
-  CASE WHEN comparable.are_days_held THEN COALESCE(monthly.previous_same_days_usd, 0) END AS previous_same_days_usd,
+  CASE WHEN held.is_previous_month_held THEN COALESCE(monthly.previous_usd, 0) END AS previous_month_usd,
+  CASE WHEN held.are_previous_days_held THEN COALESCE(monthly.previous_same_days_usd, 0) END AS previous_same_days_usd,
   CASE
-    WHEN comparable.are_days_held THEN monthly.spend_usd - COALESCE(monthly.previous_same_days_usd, 0)
+    WHEN held.are_previous_days_held THEN monthly.spend_usd - COALESCE(monthly.previous_same_days_usd, 0)
   END AS change_usd,
   CASE
-    WHEN comparable.are_days_held THEN CAST(ROUND(SAFE_DIVIDE(
+    WHEN held.are_previous_days_held THEN CAST(ROUND(SAFE_DIVIDE(
       monthly.spend_usd - monthly.previous_same_days_usd, monthly.previous_same_days_usd
     ), 4) AS NUMERIC)
   END AS change_ratio,
-  COALESCE(gap.missing_days, 0) AS missing_days,
+  COALESCE(held.missing_days, 0) AS missing_days,
   monthly.is_provisional
 FROM monthly
-LEFT JOIN comparable ON comparable.vendor = monthly.vendor AND comparable.month = monthly.month
-LEFT JOIN gap ON gap.vendor = monthly.vendor AND gap.month = monthly.month
+LEFT JOIN ai_usage.kpi_month_held AS held ON held.vendor = monthly.vendor AND held.month = monthly.month

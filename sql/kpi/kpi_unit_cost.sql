@@ -10,9 +10,11 @@ CREATE OR REPLACE VIEW ai_usage.kpi_unit_cost (
   people OPTIONS (description = "People who used it."),
   usd_per_million_tokens OPTIONS (description = "Dollars per million tokens, all kinds together."),
   usd_per_request OPTIONS (description = "Dollars per request."),
-  usd_per_person OPTIONS (description = "Dollars per person who used it.")
+  usd_per_person OPTIONS (description = "Dollars per person who used it."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of it."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
-OPTIONS (description = "What a unit costs per month, vendor, cost basis and model: per million tokens, per request, per person. Only rows with both money and units have a unit cost.")
+OPTIONS (description = "What a unit costs per month, vendor, cost basis and model: per million tokens, per request, per person. Only rows with both money and units have a unit cost. By class of token: kpi_token_cost.")
 AS
 WITH cost AS (
   SELECT
@@ -23,7 +25,8 @@ WITH cost AS (
     SUM(amount_usd) AS amount_usd,
     SUM(list_amount_usd) AS list_amount_usd,
     CAST(SUM(requests) AS INT64) AS requests,
-    COUNT(DISTINCT person_email) AS people
+    COUNT(DISTINCT person_email) AS people,
+    LOGICAL_OR(is_provisional) AS is_provisional
   FROM ai_usage.fct_cost_daily
   WHERE cost_basis <> 'seat'
   GROUP BY DATE_TRUNC(usage_date, MONTH), vendor, cost_basis, COALESCE(model, 'no model')
@@ -49,8 +52,11 @@ SELECT
   cost.people,
   CAST(ROUND(SAFE_DIVIDE(cost.amount_usd * 1000000, token.total_tokens), 6) AS NUMERIC) AS usd_per_million_tokens,
   CAST(ROUND(SAFE_DIVIDE(cost.amount_usd, cost.requests), 6) AS NUMERIC) AS usd_per_request,
-  CAST(ROUND(SAFE_DIVIDE(cost.amount_usd, cost.people), 6) AS NUMERIC) AS usd_per_person
+  CAST(ROUND(SAFE_DIVIDE(cost.amount_usd, cost.people), 6) AS NUMERIC) AS usd_per_person,
+  cost.is_provisional,
+  as_of.as_of_date
 FROM cost
+CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS as_of
 LEFT JOIN token
   ON token.month = cost.month
   AND token.vendor = cost.vendor

@@ -5,7 +5,8 @@ CREATE OR REPLACE VIEW ai_usage.stg_cursor_spend (
   email OPTIONS (description = "E-mail, lower-cased."),
   billing_tier OPTIONS (description = "Seat tier, where Cursor says it."),
   on_demand_usd OPTIONS (description = "On-demand spend of the cycle so far, in dollars."),
-  overall_usd OPTIONS (description = "On-demand and included usage of the cycle so far, in dollars.")
+  overall_usd OPTIONS (description = "On-demand and included usage of the cycle so far, in dollars."),
+  limit_usd OPTIONS (description = "On-demand dollars the member may spend in a cycle: the limit that takes effect, else the member's own, else the override; NULL when none is set.")
 )
 OPTIONS (description = "Cursor's own spend per member in the billing cycle of the snapshot, typed.")
 AS
@@ -16,5 +17,11 @@ SELECT
   LOWER(NULLIF(TRIM(JSON_VALUE(member, '$.email')), '')) AS email,
   JSON_VALUE(member, '$.billingTier') AS billing_tier,
   CAST(SAFE_CAST(JSON_VALUE(member, '$.spendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS on_demand_usd,
-  CAST(SAFE_CAST(JSON_VALUE(member, '$.overallSpendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS overall_usd
+  CAST(SAFE_CAST(JSON_VALUE(member, '$.overallSpendCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC) AS overall_usd,
+  -- Dollars, not cents; an override of 0 means none.
+  COALESCE(
+    SAFE_CAST(JSON_VALUE(member, '$.effectivePerUserLimitDollars') AS NUMERIC),
+    SAFE_CAST(JSON_VALUE(member, '$.monthlyLimitDollars') AS NUMERIC),
+    NULLIF(SAFE_CAST(JSON_VALUE(member, '$.hardLimitOverrideDollars') AS NUMERIC), 0)
+  ) AS limit_usd
 FROM ai_usage.raw_cursor_spend AS page, UNNEST(JSON_QUERY_ARRAY(page.payload, '$.teamMemberSpend')) AS member

@@ -1,0 +1,301 @@
+"""Seats: what they cost, who uses them, which can be given back, on a company small enough to add up by hand."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import (
+    OPEN,
+    charge,
+    cursor_activity,
+    cursor_usage,
+    days,
+    entry,
+    fill,
+    key_mapping,
+    opened,
+    rows,
+    seat,
+    seat_price,
+)  # fmt: skip
+
+FIRST, TODAY = date(2026, 10, 1), date(2026, 12, 6)
+NOVEMBER, DECEMBER = date(2026, 11, 1), date(2026, 12, 1)
+LAST = date(2026, 12, 5)
+ANA, BEN, CY, DEE, EVE, FAY = (f"{name}@example.com" for name in ("ana", "ben", "cy", "dee", "eve", "fay"))
+
+
+def activity_entry(day: date) -> dict[str, Any]:
+    """The pull of a day of Cursor's daily usage ended well."""
+    return entry(day, asset="raw_cursor_daily_usage", vendor="cursor")
+
+
+def events_entry(day: date) -> dict[str, Any]:
+    """The pull of a day of Cursor's events ended well."""
+    return entry(day, asset="raw_cursor_usage_events", vendor="cursor")
+
+
+def spend_snapshot(day: date, *members: dict[str, Any]) -> dict[str, Any]:
+    """What Cursor says each member has spent of the limit."""
+    page = {"subscriptionCycleStart": 1793664000000, "teamMemberSpend": list(members)}
+    return {
+        "snapshot_date": day, "record_no": 1, "payload": msgspec.json.encode(page).decode(),
+        "fetched_at": datetime(2026, 12, 1, tzinfo=UTC),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """October, November and five days of December; a seat costs 30 dollars a month, one a day in November.
+
+    Ana works, Ben stopped on 10 October, Cy got a seat on 21 November and never used it, Dee is a free owner, Eve's
+    seat ended on 10 November, and Fay is only seen in events.
+    """
+    path = tmp_path_factory.mktemp("seats") / "w.duckdb"
+    made = opened(path, FIRST, TODAY)
+    every = days(FIRST, LAST)
+    end, start = date(2026, 11, 10), date(2026, 11, 21)
+    fill(made, "fct_cursor_seat_daily", [
+        *(seat(day, email, source="daily_usage" if day < date(2026, 10, 15) else "snapshot")
+          for day in every for email in (ANA, BEN, FAY)),
+        *(seat(day, DEE, role="free-owner", is_paid=False) for day in every),
+        *(seat(day, CY) for day in every if day >= start),
+        # The list keeps who was removed.
+        *(seat(day, EVE, is_paid=day <= end) for day in every),
+    ])  # fmt: skip
+    fill(made, "fct_cursor_activity_daily", [
+        *(cursor_activity(day, ANA) for day in every),
+        *(cursor_activity(day, BEN, is_active=day == date(2026, 10, 10)) for day in every),
+        # A row without its e-mail is the member's of that id.
+        cursor_activity(date(2026, 10, 20), None, user_id=f"user_{EVE}"),
+    ])  # fmt: skip
+    fill(made, "fct_cursor_usage_daily", [
+        cursor_usage("2026-11-03", ANA, "45", basis="included"),
+        cursor_usage("2026-11-04", ANA, "12.5"),
+        cursor_usage("2026-11-05", ANA, "99", service_account_id="sa"),
+        # A robot's money is Ben's, its work is not.
+        cursor_usage("2026-11-06", BEN, "3", automation_id="auto"),
+        cursor_usage("2026-10-31", FAY, "0.5", basis="included"),
+        cursor_usage("2026-12-03", FAY, "0.5", basis="included"),
+    ])  # fmt: skip
+    fill(made, "raw_cursor_spend", [
+        spend_snapshot(date(2026, 11, 15), {"email": ANA, "spendCents": 4900, "effectivePerUserLimitDollars": 50}),
+        spend_snapshot(
+            date(2026, 11, 29),
+            {"email": ANA, "spendCents": 4500, "effectivePerUserLimitDollars": 50, "monthlyLimitDollars": 70},
+            {"email": BEN, "spendCents": 10000, "monthlyLimitDollars": 200, "effectivePerUserLimitDollars": None},
+            {"email": CY, "spendCents": 10000, "hardLimitOverrideDollars": 0},
+            {"email": EVE, "spendCents": 6400, "hardLimitOverrideDollars": 80, "effectivePerUserLimitDollars": "oops"},
+            {"email": FAY, "spendCents": 1, "effectivePerUserLimitDollars": 0},
+        ),
+    ])  # fmt: skip
+    fill(made, "raw_mapping_sheet", [seat_price("30")])
+    fill(made, "dim_person", [
+        {"person_email": ANA, "name": "Ana", "team": "Old", "cost_center": "CC-0", **OPEN, "effective_to": start},
+        {"person_email": ANA, "name": "Ana", "team": "New", "cost_center": "CC-1", **OPEN, "effective_from": start},
+    ])  # fmt: skip
+    fill(made, "dim_key_mapping", [{**key_mapping("cursor", "user", BEN, "Tools", "CC-2"), "person_email": ANA}])
+    fill(made, "ops_asset_days", [make(day) for day in every for make in (activity_entry, events_entry)])
+    made.release()
+    return path
+
+
+@pytest.fixture
+def warehouse(company: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """A copy of the company for each test."""
+    made = DuckDBWarehouse(shutil.copyfile(company, tmp_path / "w.duckdb"))
+    yield made
+    made.release()
+
+
+def seats(warehouse: DuckDBWarehouse, columns: str, month: date = NOVEMBER) -> list[tuple[Any, ...]]:
+    """Columns of every seat of a month, by e-mail without its domain."""
+    return [
+        (email.partition("@")[0], *row)
+        for email, *row in rows(
+            warehouse,
+            f"SELECT user_email, {columns} FROM ai_usage.kpi_seat_utilisation WHERE month = DATE '{month}' "
+            "ORDER BY user_email",
+        )
+    ]
+
+
+def test_who_uses_their_seat(warehouse: DuckDBWarehouse) -> None:
+    """Used, idle, never used; days of use, the last of them, and the windows of 7 and 30 days."""
+    columns = "status, active_days, last_active_date, is_active_7d, is_active_30d"
+    ben, eve, fay = date(2026, 10, 10), date(2026, 10, 20), date(2026, 10, 31)
+    assert seats(warehouse, columns) == [
+        ("ana", "active", 30, date(2026, 11, 30), True, True),
+        # The automation that runs in Ben's name does not make him active.
+        ("ben", "idle", 0, ben, False, False),
+        ("cy", "never_used", 0, None, False, False),
+        ("dee", "never_used", 0, None, False, False),
+        ("eve", "idle", 0, eve, False, False),
+        ("fay", "idle", 0, fay, False, False),
+    ]
+    # On 5 December the 30 days begin on 6 November, and Fay's event of the third is enough.
+    assert seats(warehouse, columns, DECEMBER) == [
+        ("ana", "active", 5, LAST, True, True),
+        ("ben", "idle", 0, ben, False, False),
+        ("cy", "never_used", 0, None, False, False),
+        ("dee", "never_used", 0, None, False, False),
+        ("fay", "active", 1, date(2026, 12, 3), True, True),
+    ]
+
+
+def test_a_running_month_looks_back_thirty_days(warehouse: DuckDBWarehouse) -> None:
+    """Who was active thirty days ago is not idle because the month is young; a day longer ago is."""
+    fill(warehouse, "fct_cursor_usage_daily", [
+        cursor_usage("2026-11-06", CY, "0", model="m2"), cursor_usage("2026-11-05", BEN, "0", model="m2"),
+    ])  # fmt: skip
+    found = {name: row for name, *row in seats(warehouse, "status, active_days, is_active_30d", DECEMBER)}
+    assert found["cy"] == ["active", 0, True]
+    assert found["ben"] == ["idle", 0, False]
+
+
+def test_what_seats_cost_and_what_is_idle(warehouse: DuckDBWarehouse) -> None:
+    """A day of November costs a dollar; the fee of a seat nobody uses is idle, a free owner has none."""
+    assert seats(warehouse, "held_days, seat_usd, idle_usd, is_paid, is_reclaimable, last_held_date") == [
+        ("ana", 30, Decimal(30), Decimal(0), True, False, date(2026, 11, 30)),
+        ("ben", 30, Decimal(30), Decimal(30), True, True, date(2026, 11, 30)),
+        # Held for ten days only: too early to take it away.
+        ("cy", 10, Decimal(10), Decimal(10), True, False, date(2026, 11, 30)),
+        ("dee", 30, None, None, False, False, date(2026, 11, 30)),
+        ("eve", 10, Decimal(10), Decimal(10), True, False, date(2026, 11, 10)),
+        ("fay", 30, Decimal(30), Decimal(30), True, True, date(2026, 11, 30)),
+    ]
+
+
+def test_a_hole_in_what_is_known_takes_no_seat_away(warehouse: DuckDBWarehouse) -> None:
+    """With one of the thirty days not held nobody is on the reclaim list, and the row says why."""
+    warehouse._connect().execute(
+        "DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage' AND usage_date = DATE '2026-11-17'"
+    )
+    found = {name: row for name, *row in seats(warehouse, "status, is_reclaimable, unknown_days_30d")}
+    assert found["ben"] == ["idle", False, 1]
+
+
+def test_what_is_not_exposed_is_unknown(warehouse: DuckDBWarehouse) -> None:
+    """Where the vendor's daily usage is not held nobody is called idle; an event still shows who is active."""
+    warehouse._connect().execute("DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage'")
+    warehouse._connect().execute("DELETE FROM fct_cursor_activity_daily")
+    found = seats(warehouse, "status, active_days, is_active_30d, idle_usd, is_reclaimable, unknown_days_30d")
+    assert {row[0]: row[1:] for row in found if row[0] in ("ana", "ben")} == {
+        "ana": ("active", 2, True, Decimal(0), False, 30),
+        "ben": ("unknown", None, None, None, False, 30),
+    }
+    (summary,) = rows(warehouse, "SELECT active_seats, unknown_seats, utilisation_ratio, idle_usd "
+                                 "FROM ai_usage.kpi_seat_summary WHERE month = DATE '2026-11-01'")  # fmt: skip
+    assert summary == (1, 4, Decimal(1), Decimal(0))
+
+
+def test_leverage_and_overage(warehouse: DuckDBWarehouse) -> None:
+    """Included usage against the fee, and what was billed on top; a service account's money is nobody's here."""
+    found = seats(warehouse, "included_usage_usd, leverage_ratio, overage_usd")
+    assert found[:2] == [
+        ("ana", Decimal(45), Decimal("1.5"), Decimal("12.5")),
+        ("ben", Decimal(0), Decimal(0), Decimal(3)),
+    ]
+    warehouse._connect().execute("DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_usage_events'")
+    assert seats(warehouse, "included_usage_usd, leverage_ratio, overage_usd")[1] == ("ben", None, None, Decimal(3))
+
+
+def test_who_is_near_their_limit(warehouse: DuckDBWarehouse) -> None:
+    """The last snapshot of the month; the limit in effect, else the member's own, else an override; none is NULL."""
+    newest = date(2026, 11, 29)
+    assert seats(warehouse, "limit_usd, limit_spent_usd, limit_used_ratio, is_near_limit, limit_as_of_date") == [
+        ("ana", Decimal(50), Decimal(45), Decimal("0.9"), True, newest),
+        ("ben", Decimal(200), Decimal(100), Decimal("0.5"), False, newest),
+        ("cy", None, None, None, None, None),
+        ("dee", None, None, None, None, None),
+        ("eve", Decimal(80), Decimal(64), Decimal("0.8"), True, newest),
+        # A limit of nothing cannot be used in part.
+        ("fay", Decimal(0), Decimal("0.01"), None, None, newest),
+    ]
+
+
+def test_without_a_known_limit_nobody_is_counted(warehouse: DuckDBWarehouse) -> None:
+    """A month without a spend snapshot does not say that nobody is near their limit."""
+    found = rows(warehouse, "SELECT month, near_limit_seats FROM ai_usage.kpi_seat_summary ORDER BY month")
+    assert found == [(FIRST, None), (NOVEMBER, 2), (DECEMBER, None)]
+
+
+def test_whose_seat_it_is(warehouse: DuckDBWarehouse) -> None:
+    """Team and cost center are those of the last day; the sheet may let another person pay."""
+    assert seats(warehouse, "person_email, name, team, cost_center")[:3] == [
+        ("ana", ANA, "Ana", "New", "CC-1"),
+        ("ben", ANA, "Ana", "Tools", "CC-2"),
+        ("cy", CY, None, None, None),
+    ]
+
+
+def test_days_before_the_first_snapshot_are_told(warehouse: DuckDBWarehouse) -> None:
+    """Days that only the vendor's usage rows tell of are counted apart."""
+    found = seats(warehouse, "held_days, inferred_days, first_held_date", date(2026, 10, 1))
+    assert found[0] == ("ana", 31, 14, FIRST)
+    assert seats(warehouse, "inferred_days, first_held_date")[2] == ("cy", 0, date(2026, 11, 21))
+
+
+def test_an_unknown_price_is_not_zero(warehouse: DuckDBWarehouse) -> None:
+    """Without a price the fee, what is idle and the leverage are NULL, and the days are counted."""
+    warehouse._connect().execute("DELETE FROM raw_mapping_sheet")
+    found = seats(warehouse, "seat_usd, unpriced_days, idle_usd, leverage_ratio, monthly_price_usd")
+    assert found[0] == ("ana", None, 30, None, None, None)
+    assert found[1] == ("ben", None, 30, None, None, None)
+    (summary,) = rows(warehouse, "SELECT seat_usd, idle_usd, idle_ratio, reclaimable_seats, reclaimable_usd "
+                                 "FROM ai_usage.kpi_seat_summary WHERE month = DATE '2026-11-01'")  # fmt: skip
+    assert summary == (None, None, None, 2, None)
+
+
+def test_the_month_in_one_row(warehouse: DuckDBWarehouse) -> None:
+    """Five paid seats, one used: 30 + 30 + 10 + 10 + 30 = 110 dollars, all but Ana's idle, two seats to give back."""
+    (found,) = rows(
+        warehouse,
+        "SELECT paid_seats, open_seats, active_seats, idle_seats, never_used_seats, unknown_seats, utilisation_ratio, "
+        "seat_usd, idle_usd, idle_ratio, reclaimable_seats, reclaimable_usd, included_usage_usd, leverage_ratio, "
+        "overage_usd, near_limit_seats, inferred_days, is_provisional, as_of_date FROM ai_usage.kpi_seat_summary "
+        "WHERE month = DATE '2026-11-01'",
+    )
+    assert found == (
+        5, 4, 1, 3, 1, 0, Decimal("0.2"),
+        Decimal(110), Decimal(80), Decimal("0.727273"), 2, Decimal(60), Decimal(45), Decimal("0.409091"),
+        Decimal("15.5"), 2, 0, True, TODAY,
+    )  # fmt: skip
+
+
+def test_fees_add_up_to_the_spend(warehouse: DuckDBWarehouse) -> None:
+    """The fees of all holders are the seat fees of the month, to the last digit."""
+    by_seat = rows(warehouse, "SELECT month, SUM(seat_usd) FROM ai_usage.kpi_seat_utilisation GROUP BY month")
+    spent = rows(warehouse, "SELECT month, SUM(seat_usd) FROM ai_usage.kpi_spend_monthly GROUP BY month")
+    assert sorted(by_seat) == sorted(spent)
+    assert len(spent) == 3
+
+
+def test_the_first_day(tmp_path: Path) -> None:
+    """On the first day a seat without activity is never used, which takes nothing away."""
+    made = opened(tmp_path / "w.duckdb", FIRST, date(2026, 10, 2))
+    fill(made, "fct_cursor_seat_daily", [seat(FIRST, ANA), seat(FIRST, BEN)])
+    fill(made, "fct_cursor_activity_daily", [cursor_activity(FIRST, ANA), cursor_activity(FIRST, BEN, is_active=False)])
+    fill(made, "ops_asset_days", [activity_entry(FIRST)])
+    found = seats(made, "status, held_days, is_reclaimable, unknown_days_30d, through_date", FIRST)
+    assert found == [("ana", "active", 1, False, 29, FIRST), ("ben", "never_used", 1, False, 29, FIRST)]
+    made.release()
+
+
+def test_without_cursor_there_is_nothing(tmp_path: Path) -> None:
+    """A company that has only Anthropic has no seats, and no error."""
+    made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-03", "5", key="k")])
+    fill(made, "ops_asset_days", [entry(day) for day in days(FIRST, LAST)])
+    for view in ("kpi_seat_utilisation", "kpi_seat_summary"):
+        assert rows(made, f"SELECT month FROM ai_usage.{view}") == []
+    made.release()

@@ -1,0 +1,401 @@
+"""What a unit costs: by class of token, with caches and discounts, why the bill changed, and what was made for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import (
+    OPEN,
+    charge,
+    claude_code,
+    cursor_activity,
+    cursor_usage,
+    days,
+    entry,
+    fill,
+    key_mapping,
+    opened,
+    rows,
+    seat,
+    seat_price,
+    tokens,
+)  # fmt: skip
+
+FIRST, TODAY = date(2026, 10, 1), date(2026, 11, 11)
+VIEWS = ("kpi_token_cost", "kpi_cache_savings", "kpi_discount", "kpi_model_mix", "kpi_unit_cost", "kpi_productivity")
+SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-5-5"
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """October and ten days of November, in which nothing happened; prices are known."""
+    path = tmp_path_factory.mktemp("units") / "w.duckdb"
+    made = opened(path, FIRST, TODAY)
+    made.rebuild(catalogue.table("dim_model_price"), {})
+    made.release()
+    return path
+
+
+@pytest.fixture
+def warehouse(blank: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """An empty company of its own for each test."""
+    made = DuckDBWarehouse(shutil.copyfile(blank, tmp_path / "w.duckdb"))
+    yield made
+    made.release()
+
+
+def held(warehouse: DuckDBWarehouse, *vendors: str) -> None:
+    """All days of the vendors' money are held."""
+    names = {"anthropic": "raw_anthropic_cost", "cursor": "raw_cursor_usage_events"}
+    fill(warehouse, "ops_asset_days", [
+        entry(day, asset=names[vendor], vendor=vendor) for vendor in vendors for day in days(FIRST, date(2026, 11, 10))
+    ])  # fmt: skip
+
+
+def component(day: str, model: str | None, token_class: str, usd: str, list_usd: str | None = None) -> dict[str, Any]:
+    """What Anthropic billed for one class of token."""
+    return {
+        "usage_date": date.fromisoformat(day), "model": model, "token_class": token_class, "amount_usd": Decimal(usd),
+        "list_amount_usd": Decimal(list_usd or usd),
+    }  # fmt: skip
+
+
+# --- by class of token --------------------------------------------------------------------------------------------
+
+
+def test_a_million_tokens_of_each_class(warehouse: DuckDBWarehouse) -> None:
+    """Each class has its tokens, what was billed for it and its list price; code execution has no tokens."""
+    fill(warehouse, "fct_anthropic_tokens_daily", [tokens(
+        "2026-11-03", model=SONNET, uncached_input_tokens=2_000_000, cache_write_5m_tokens=400_000,
+        cache_write_1h_tokens=500_000, cache_read_tokens=30_000_000, output_tokens=1_000_000,
+    )])  # fmt: skip
+    # A fifth off the list price of 2 dollars in, 2.50 and 4 to write, 0.10 to read, 10 out.
+    fill(warehouse, "fct_anthropic_component_daily", [
+        component("2026-11-03", SONNET, name, usd, list_usd)
+        for name, usd, list_usd in (("uncached_input", "3.2", "4"), ("cache_write_5m", "0.8", "1"),
+                                    ("cache_write_1h", "1.6", "2"), ("cache_read", "2.4", "3"), ("output", "8", "10"))
+    ] + [component("2026-11-03", None, "code_execution", "0.05")])  # fmt: skip
+    found = rows(
+        warehouse,
+        "SELECT model, token_class, tokens, amount_usd, list_amount_usd, usd_per_million, list_usd_per_million, "
+        "priced_usd, unpriced_tokens, price_status FROM ai_usage.kpi_token_cost ORDER BY model, token_class",
+    )
+    numbers = [
+        ("cache_read", 30_000_000, "2.4", "3", "0.08", "0.1", "3"),
+        ("cache_write_1h", 500_000, "1.6", "2", "3.2", "4", "2"),
+        ("cache_write_5m", 400_000, "0.8", "1", "2", "2.5", "1"),
+        ("output", 1_000_000, "8", "10", "8", "10", "10"),
+        ("uncached_input", 2_000_000, "3.2", "4", "1.6", "2", "4"),
+    ]
+    assert found == [
+        *((SONNET, name, count, *map(Decimal, usd), 0, "listed") for name, count, *usd in numbers),
+        ("no model", "code_execution", None, Decimal("0.05"), Decimal("0.05"), None, None, None, None, None),
+    ]
+
+
+def test_prices_are_those_of_the_day(warehouse: DuckDBWarehouse) -> None:
+    """Sonnet's cache reads became cheaper on 7 October: three million at 0.20 and one at 0.10 is 0.70 for four."""
+    fill(warehouse, "fct_anthropic_tokens_daily", [
+        tokens("2026-10-06", model=f"{SONNET}-20260901", cache_read_tokens=3_000_000),
+        tokens("2026-10-07", model=f"{SONNET}-20260901", cache_read_tokens=1_000_000),
+    ])  # fmt: skip
+    found = rows(warehouse, "SELECT tokens, priced_usd, list_usd_per_million FROM ai_usage.kpi_token_cost")
+    assert found == [(4_000_000, Decimal("0.7"), Decimal("0.175"))]
+
+
+@pytest.mark.parametrize(
+    ("model", "status"),
+    [("claude-zeta-9", "unknown_model"), (HAIKU, "depends_on_prompt"), (None, "unknown_model")],
+)
+def test_a_model_without_a_price_is_counted_and_not_priced(
+    warehouse: DuckDBWarehouse, model: str | None, status: str
+) -> None:
+    """Its tokens stand apart as unpriced, in the classes and in what caches save; its dollars are unknown, not zero."""
+    fill(warehouse, "fct_anthropic_tokens_daily", [
+        tokens("2026-11-03", model=model, cache_read_tokens=5, cache_write_1h_tokens=2, output_tokens=1)
+    ])  # fmt: skip
+    found = rows(
+        warehouse, "SELECT token_class, unpriced_tokens, priced_usd, list_usd_per_million, price_status "
+                   "FROM ai_usage.kpi_token_cost ORDER BY token_class",
+    )  # fmt: skip
+    assert found == [
+        ("cache_read", 5, None, None, status), ("cache_write_1h", 2, None, None, status),
+        ("output", 1, None, None, status),
+    ]  # fmt: skip
+    saved = rows(warehouse, "SELECT unpriced_tokens, saved_usd, uncached_usd, price_status "
+                            "FROM ai_usage.kpi_cache_savings")  # fmt: skip
+    assert saved == [(7, None, None, status)]
+
+
+def test_cursor_counts_tokens_and_prices_none(warehouse: DuckDBWarehouse) -> None:
+    """Cursor charges an event as a whole: tokens by class and basis, no dollars by class."""
+    fill(warehouse, "fct_cursor_usage_daily", [
+        cursor_usage("2026-11-03", "a@x", "1", uncached_input_tokens=10, cache_write_tokens=20, cache_read_tokens=30,
+                     output_tokens=0),
+        cursor_usage("2026-11-03", "a@x", "1", basis="included", uncached_input_tokens=7),
+    ])  # fmt: skip
+    found = rows(warehouse, "SELECT cost_basis, token_class, tokens, amount_usd, unpriced_tokens, price_status "
+                            "FROM ai_usage.kpi_token_cost ORDER BY cost_basis, token_class")  # fmt: skip
+    assert found == [
+        ("billed", "cache_read", 30, None, 30, "not_published"),
+        ("billed", "cache_write", 20, None, 20, "not_published"),
+        ("billed", "uncached_input", 10, None, 10, "not_published"),
+        ("included", "uncached_input", 7, None, 7, "not_published"),
+    ]
+    saved = rows(warehouse, "SELECT cache_hit_ratio, saved_usd, unpriced_tokens, price_status "
+                            "FROM ai_usage.kpi_cache_savings")  # fmt: skip
+    assert saved == [(Decimal("0.447761"), None, 50, "not_published")]
+
+
+# --- what caches save ---------------------------------------------------------------------------------------------
+
+
+def test_what_caches_save(warehouse: DuckDBWarehouse) -> None:
+    """Ten million reads save 1.90 each on Sonnet; writes cost 0.50 and 2 more than plain input.
+
+    Saved: 10 x (2 - 0.10) - 2 x (2.50 - 2) - 1 x (4 - 2) = 16 dollars; plain input would have been 13 x 2 = 26.
+    """
+    fill(warehouse, "fct_anthropic_tokens_daily", [tokens(
+        "2026-11-03", key="k1", model=SONNET, uncached_input_tokens=7_000_000, cache_write_5m_tokens=2_000_000,
+        cache_write_1h_tokens=1_000_000, cache_read_tokens=10_000_000, output_tokens=5,
+    )])  # fmt: skip
+    fill(warehouse, "dim_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
+    (found,) = rows(
+        warehouse,
+        "SELECT team, cache_write_tokens, cache_hit_ratio, uncached_usd, cached_usd, saved_usd, saved_ratio, "
+        "unpriced_tokens, is_provisional FROM ai_usage.kpi_cache_savings",
+    )
+    assert found == (
+        "Platform", 3_000_000, Decimal("0.5"), Decimal(26), Decimal(10), Decimal(16), Decimal("0.615385"), 0, True,
+    )  # fmt: skip
+
+
+def test_writes_that_nobody_reads_lose_money(warehouse: DuckDBWarehouse) -> None:
+    """A million tokens written for an hour cost two dollars more than plain input; a row without input is none."""
+    fill(warehouse, "fct_anthropic_tokens_daily", [
+        tokens("2026-11-03", model=SONNET, cache_write_1h_tokens=1_000_000)
+    ])  # fmt: skip
+    fill(warehouse, "fct_anthropic_tokens_daily", [tokens("2026-11-04", model=None, output_tokens=3)])
+    found = rows(warehouse, "SELECT saved_usd, saved_ratio, cache_hit_ratio FROM ai_usage.kpi_cache_savings")
+    assert found == [(Decimal(-2), Decimal(-1), Decimal(0))]
+
+
+# --- discount -----------------------------------------------------------------------------------------------------
+
+
+def test_effective_discount(warehouse: DuckDBWarehouse) -> None:
+    """List less billed over the list, per model; Cursor publishes no list price, so it has no discount, not zero."""
+    fill(warehouse, "fct_anthropic_cost_daily", [
+        {**charge("2026-11-03", "8", key="k"), "list_amount_usd": Decimal(10)},
+        {**charge("2026-11-04", "10", key="k"), "list_amount_usd": Decimal(14)},
+        {**charge("2026-11-04", "0", key="k", model="free"), "list_amount_usd": Decimal(0)},
+    ])  # fmt: skip
+    fill(warehouse, "fct_cursor_usage_daily", [
+        cursor_usage("2026-11-03", "a@x", "5"), cursor_usage("2026-11-03", "a@x", "7", basis="included"),
+    ])  # fmt: skip
+    found = rows(warehouse, "SELECT vendor, model, list_usd, billed_usd, discount_usd, discount_ratio "
+                            "FROM ai_usage.kpi_discount ORDER BY vendor, model")  # fmt: skip
+    assert found == [
+        ("anthropic", "free", Decimal(0), Decimal(0), Decimal(0), None),
+        ("anthropic", "m1", Decimal(24), Decimal(18), Decimal(6), Decimal("0.25")),
+        ("cursor", "m1", None, Decimal(5), None, None),
+    ]
+
+
+# --- price, volume and mix ----------------------------------------------------------------------------------------
+
+EFFECTS = "model, previous_amount_usd, amount_usd, price_effect_usd, volume_effect_usd, mix_effect_usd, change_usd"
+
+
+def used(model: str | None, day: str, usd: str, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A charge and its tokens."""
+    return {**charge(day, usd, key="k"), "model": model}, tokens(day, key="k", model=model, output_tokens=count)
+
+
+def book(warehouse: DuckDBWarehouse, *usages: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Writes charges and their tokens."""
+    fill(warehouse, "fct_anthropic_cost_daily", [cost for cost, _ in usages])
+    fill(warehouse, "fct_anthropic_tokens_daily", [count for _, count in usages if count["total_tokens"]])
+
+
+def mix(warehouse: DuckDBWarehouse, month: str = "2026-11-01") -> dict[str, list[Any]]:
+    """The effects of a month by model."""
+    found = rows(warehouse, f"SELECT {EFFECTS} FROM ai_usage.kpi_model_mix WHERE month = DATE '{month}'")
+    return {model: effects for model, *effects in found}
+
+
+def test_price_volume_and_mix(warehouse: DuckDBWarehouse) -> None:
+    """Tokens doubled from 100 to 200, one model got dearer, one came, one went, and code execution has no tokens.
+
+    a: 60 tokens for 60 (1 each), now 140 for 280 (2 each). Price 140 x 1 = 140, volume 60 x 1 = 60, mix
+    (140 - 60 x 2) x 1 = 20. old: 40 tokens for 20, now none: volume 20 x 1 = 20, mix -(40 x 2) x 0.5 = -40.
+    new: nothing, now 60 tokens for 6: all mix.
+    """
+    held(warehouse, "anthropic")
+    book(
+        warehouse,
+        used("a", "2026-10-05", "60", 60), used("a", "2026-11-05", "280", 140),
+        used("old", "2026-10-10", "20", 40), used("new", "2026-11-06", "6", 60),
+        used(None, "2026-10-05", "1", 0), used(None, "2026-11-05", "4", 0),
+        # After the tenth, with which November is not compared yet.
+        used("a", "2026-10-11", "1000", 1000), used("late", "2026-10-11", "1000", 1000),
+    )  # fmt: skip
+    assert mix(warehouse) == {
+        "a": [60, 280, 140, 60, 20, 220],
+        "old": [20, 0, 0, 20, -40, -20],
+        "new": [0, 6, 0, 0, 6, 6],
+        "no model": [1, 4, 0, 3, 0, 3],
+    }
+
+
+def test_a_month_that_cannot_be_compared_has_no_effects(warehouse: DuckDBWarehouse) -> None:
+    """Where a day of the month before is not held the effects are NULL, not as if nothing had been spent."""
+    held(warehouse, "anthropic")
+    book(warehouse, used("a", "2026-10-05", "60", 60), used("a", "2026-11-05", "280", 140))
+    assert mix(warehouse, "2026-10-01") == {"a": [None, 60, None, None, None, None]}
+    warehouse._connect().execute("UPDATE ops_asset_days SET completed_at = NULL WHERE usage_date = DATE '2026-10-07'")
+    assert mix(warehouse) == {"a": [None, 280, None, None, None, None]}
+
+
+def test_a_vendor_that_begins_is_all_volume(warehouse: DuckDBWarehouse) -> None:
+    """With no tokens at all in the month before, there was no mix that could change."""
+    held(warehouse, "anthropic", "cursor")
+    book(warehouse, used("a", "2026-11-05", "280", 140))
+    fill(warehouse, "fct_cursor_usage_daily", [cursor_usage("2026-10-05", "a@x", "3", output_tokens=5)])
+    assert mix(warehouse)["a"] == [0, 280, 0, 280, 0, 280]
+    # And a vendor that ends.
+    assert rows(warehouse, "SELECT volume_effect_usd FROM ai_usage.kpi_model_mix WHERE vendor = 'cursor' "
+                           "AND month = DATE '2026-11-01'") == [(Decimal(-3),)]  # fmt: skip
+
+
+AMOUNT = st.decimals(0, 10**6, places=9)
+COUNT = st.integers(0, 10**12)
+MODEL = st.fixed_dictionaries({"before": st.tuples(AMOUNT, COUNT), "now": st.tuples(AMOUNT, COUNT)})
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(MODEL, min_size=1, max_size=6))
+def test_the_three_effects_add_up_to_the_change(warehouse: DuckDBWarehouse, models: list[dict[str, Any]]) -> None:
+    """Whatever models come, go, cost nothing or have no tokens: to the last digit."""
+    for table in ("fct_anthropic_cost_daily", "fct_anthropic_tokens_daily"):
+        warehouse._connect().execute(f"DELETE FROM {table}")
+    if not rows(warehouse, "SELECT usage_date FROM ai_usage.ops_asset_days"):
+        held(warehouse, "anthropic")
+    book(warehouse, *(
+        used(f"m{number}", day, f"{model[when][0]:f}", model[when][1])
+        for number, model in enumerate(models) for when, day in (("before", "2026-10-05"), ("now", "2026-11-05"))
+    ))  # fmt: skip
+    for model, (before, now, price, volume, mixed, change) in mix(warehouse).items():
+        assert (before, now) == (models[int(model[1:])]["before"][0], models[int(model[1:])]["now"][0])
+        assert price + volume + mixed == change == now - before
+
+
+def test_mix_and_unit_cost_have_the_same_dollars(warehouse: DuckDBWarehouse) -> None:
+    """Both views hold every dollar that has a model or none, per basis, also where a shared key is split."""
+    fill(warehouse, "dim_key_mapping", [
+        {**key_mapping("anthropic", "api_key", "k", team, "CC", n), "share": Decimal(share)}
+        for n, (team, share) in enumerate((("A", "0.3"), ("B", "0.7")))
+    ])  # fmt: skip
+    book(warehouse, used("a", "2026-11-05", "0.000000001", 7), used(None, "2026-11-05", "3", 0))
+    fill(warehouse, "fct_cursor_usage_daily", [
+        cursor_usage("2026-11-03", "a@x", "5", output_tokens=3),
+        cursor_usage("2026-11-03", "a@x", "7", basis="included"),
+    ])  # fmt: skip
+    columns = "vendor, cost_basis, model, amount_usd, total_tokens, requests"
+    both = [sorted(rows(warehouse, f"SELECT {columns} FROM ai_usage.{view}"), key=repr)
+            for view in ("kpi_unit_cost", "kpi_model_mix")]  # fmt: skip
+    assert both[0] == both[1]
+    assert len(both[0]) == 4
+
+
+# --- what was made ------------------------------------------------------------------------------------------------
+
+
+def test_dollars_of_a_cohort_over_what_it_made(warehouse: DuckDBWarehouse) -> None:
+    """All dollars of a team over all it made, per vendor; four people are too few; what is not counted is NULL.
+
+    Platform at Anthropic: 5 people x 2 dollars of Claude Code over 20 commits and 4 pull requests; its API traffic is
+    no part of it. At Cursor: 5 seats at a dollar and 1 billed over 12 accepted lines.
+    """
+    platform, mobile = ([f"{team}{n}@example.com" for n in range(size)] for team, size in (("p", 5), ("m", 4)))
+    fill(warehouse, "dim_person", [
+        {"person_email": email, "name": None, "team": team, "cost_center": "CC", **OPEN}
+        for team, people in (("Platform", platform), ("Mobile", mobile)) for email in people
+    ])  # fmt: skip
+    day = date(2026, 11, 3)
+    fill(warehouse, "fct_anthropic_cost_daily", [
+        *({**charge("2026-11-03", "2", user=email), "product": "claude_code"} for email in (*platform, *mobile)),
+        {**charge("2026-11-03", "500", user=platform[0]), "product": "messages_api"},
+    ])  # fmt: skip
+    fill(warehouse, "fct_anthropic_activity_daily", [
+        *(claude_code(day, email, commits=4, pull_requests=1 if email != platform[0] else 0) for email in platform),
+        *(claude_code(day, email, commits=100, pull_requests=9) for email in mobile),
+    ])  # fmt: skip
+    fill(warehouse, "raw_mapping_sheet", [seat_price("30")])
+    fill(warehouse, "fct_cursor_seat_daily", [seat(day, email) for email in platform])
+    fill(warehouse, "fct_cursor_usage_daily", [
+        cursor_usage("2026-11-03", platform[0], "1"), cursor_usage("2026-11-03", platform[0], "70", basis="included"),
+    ])  # fmt: skip
+    fill(warehouse, "fct_cursor_activity_daily", [
+        cursor_activity(day, email, lines_accepted=count)
+        for email, count in zip(platform, (12, 0, 0, 0, 0), strict=True)
+    ])  # fmt: skip
+    found = rows(
+        warehouse,
+        "SELECT vendor, team, people, spend_usd, commits, pull_requests, lines_accepted, usd_per_commit, "
+        "usd_per_pull_request, usd_per_accepted_line, withheld_reason FROM ai_usage.kpi_productivity "
+        "ORDER BY vendor, team",
+    )
+    assert found == [
+        ("anthropic", "Mobile", 4, Decimal(8), None, None, None, None, None, None, "small_cohort"),
+        ("anthropic", "Platform", 5, Decimal(10), 20, 4, None, Decimal("0.5"), Decimal("2.5"), None, None),
+        ("cursor", "Platform", 5, Decimal(6), None, None, 12, None, None, Decimal("0.5"), None),
+    ]
+
+
+def test_money_without_activity_says_so(warehouse: DuckDBWarehouse) -> None:
+    """A team whose activity is not loaded has dollars and no ratios, and idle people make no cohort."""
+    fill(warehouse, "fct_anthropic_cost_daily", [{**charge("2026-11-03", "2", key="k"), "product": "claude_code"}])
+    fill(warehouse, "fct_cursor_activity_daily", [
+        cursor_activity(date(2026, 11, 3), f"p{n}@example.com", is_active=False, lines_accepted=1) for n in range(9)
+    ])  # fmt: skip
+    found = rows(warehouse, "SELECT vendor, people, spend_usd, lines_accepted, usd_per_commit, withheld_reason "
+                            "FROM ai_usage.kpi_productivity ORDER BY vendor")  # fmt: skip
+    assert found == [
+        ("anthropic", 0, Decimal(2), None, None, "no_activity"),
+        ("cursor", 0, None, None, None, "small_cohort"),
+    ]
+
+
+def test_nobody_is_named(warehouse: DuckDBWarehouse) -> None:
+    """What was made is never told of a person: no column of the view can hold one."""
+    assert not {"person_email", "user_email", "name"} & set(catalogue.table("kpi_productivity").column_names)
+
+
+# --- every view ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_an_empty_company(warehouse: DuckDBWarehouse, view: str) -> None:
+    """Where nothing happened a view is empty, and no error."""
+    assert rows(warehouse, f"SELECT * FROM ai_usage.{view}") == []
+
+
+def test_the_first_day_of_one_vendor(warehouse: DuckDBWarehouse) -> None:
+    """With one day of one vendor each view speaks of that vendor, provisionally, and as of today."""
+    fill(warehouse, "fct_anthropic_cost_daily", [{**charge("2026-11-10", "2", key="k"), "product": "claude_code"}])
+    fill(warehouse, "fct_anthropic_tokens_daily", [tokens("2026-11-10", key="k", uncached_input_tokens=5)])
+    for view in VIEWS:
+        found = rows(warehouse, f"SELECT vendor, month, is_provisional, as_of_date FROM ai_usage.{view}")
+        assert found == [("anthropic", date(2026, 11, 1), True, TODAY)], view

@@ -1,0 +1,91 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_cache_savings (
+  month OPTIONS (description = "First day of the month; the running month is to date."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  team OPTIONS (description = "Team on the day; NULL when nobody is named."),
+  model OPTIONS (description = "Model as the vendor names it; `no model` when it names none."),
+  uncached_input_tokens OPTIONS (description = "Input tokens that came from no cache."),
+  cache_write_tokens OPTIONS (description = "Input tokens written to caches."),
+  cache_read_tokens OPTIONS (description = "Input tokens read from caches."),
+  cache_hit_ratio OPTIONS (description = "Tokens read from caches as a share of all input tokens (read, written and uncached): 0.80 = 80 %."),
+  uncached_usd OPTIONS (description = "What the cached tokens with a list price (read and written) would have cost as plain input, in dollars at list price; NULL when none has one."),
+  cached_usd OPTIONS (description = "What the same tokens cost as cache reads and writes, in dollars at list price."),
+  saved_usd OPTIONS (description = "uncached_usd less cached_usd: read tokens x (input price - read price) - written tokens x (write price - input price), at the list price of each day. Negative when writes cost more than reads saved. An estimate at list price, before any discount; not a line of the bill."),
+  saved_ratio OPTIONS (description = "saved_usd as a share of uncached_usd."),
+  unpriced_tokens OPTIONS (description = "Cached tokens without a list price: saved_usd does not speak of them."),
+  price_status OPTIONS (description = "listed; unknown_model: dim_model_price does not know it; depends_on_prompt: the price depends on each prompt's length; not_published: Cursor publishes none; mixed: more than one in the month."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of it."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+)
+OPTIONS (description = "What prompt caching saves per month, vendor, team and model, from tokens and the dated list prices of dim_model_price. Where no list price is known the tokens are counted as unpriced and saved_usd is NULL, never zero. Cursor says how many tokens came from caches, not what they would have cost.")
+AS
+WITH daily AS (
+  SELECT
+    usage_date,
+    vendor,
+    team,
+    model,
+    SUM(uncached_input_tokens) AS uncached_input_tokens,
+    SUM(cache_write_5m_tokens) AS cache_write_5m_tokens,
+    SUM(cache_write_1h_tokens) AS cache_write_1h_tokens,
+    SUM(cache_write_tokens) AS cache_write_tokens,
+    SUM(cache_read_tokens) AS cache_read_tokens
+  FROM ai_usage.fct_tokens_daily
+  GROUP BY usage_date, vendor, team, model
+), priced AS (
+  SELECT
+    daily.*,
+    -- Not all writes together: of a shared row its parts may round by a token, and prices go by lifetime.
+    COALESCE(daily.cache_write_5m_tokens + daily.cache_write_1h_tokens, daily.cache_write_tokens, 0)
+    + COALESCE(daily.cache_read_tokens, 0) AS cached_tokens,
+    CASE WHEN daily.vendor = 'cursor' THEN 'not_published' ELSE COALESCE(price.price_status, 'unknown_model') END AS price_status,
+    price.input_usd,
+    CAST((
+      COALESCE(daily.cache_write_5m_tokens, 0) * price.cache_write_5m_usd
+      + COALESCE(daily.cache_write_1h_tokens, 0) * price.cache_write_1h_usd
+      + COALESCE(daily.cache_read_tokens, 0) * price.cache_read_usd
+    ) * NUMERIC '0.000001' AS NUMERIC) AS cached_usd
+  FROM daily
+  LEFT JOIN ai_usage.dim_model_price_day AS price
+    ON daily.vendor = 'anthropic' AND price.usage_date = daily.usage_date AND price.model = daily.model
+), monthly AS (
+  SELECT
+    DATE_TRUNC(priced.usage_date, MONTH) AS month,
+    priced.vendor,
+    priced.team,
+    COALESCE(priced.model, 'no model') AS model,
+    CAST(SUM(priced.uncached_input_tokens) AS INT64) AS uncached_input_tokens,
+    CAST(SUM(priced.cache_write_tokens) AS INT64) AS cache_write_tokens,
+    CAST(SUM(priced.cache_read_tokens) AS INT64) AS cache_read_tokens,
+    SUM(CAST(priced.cached_tokens * priced.input_usd * NUMERIC '0.000001' AS NUMERIC)) AS uncached_usd,
+    SUM(priced.cached_usd) AS cached_usd,
+    CAST(SUM(CASE WHEN priced.price_status = 'listed' THEN 0 ELSE priced.cached_tokens END) AS INT64) AS unpriced_tokens,
+    CASE WHEN MIN(priced.price_status) = MAX(priced.price_status) THEN MIN(priced.price_status) ELSE 'mixed' END AS price_status,
+    LOGICAL_OR(day.as_of_date < CASE priced.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END) AS is_provisional,
+    MAX(day.as_of_date) AS as_of_date
+  FROM priced
+  LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = priced.usage_date
+  GROUP BY DATE_TRUNC(priced.usage_date, MONTH), priced.vendor, priced.team, COALESCE(priced.model, 'no model')
+)
+SELECT
+  month,
+  vendor,
+  team,
+  model,
+  uncached_input_tokens,
+  cache_write_tokens,
+  cache_read_tokens,
+  CAST(ROUND(SAFE_DIVIDE(
+    cache_read_tokens,
+    COALESCE(cache_read_tokens, 0) + COALESCE(cache_write_tokens, 0) + COALESCE(uncached_input_tokens, 0)
+  ), 6) AS NUMERIC) AS cache_hit_ratio,
+  uncached_usd,
+  cached_usd,
+  uncached_usd - cached_usd AS saved_usd,
+  CAST(ROUND(SAFE_DIVIDE(uncached_usd - cached_usd, uncached_usd), 6) AS NUMERIC) AS saved_ratio,
+  unpriced_tokens,
+  price_status,
+  COALESCE(is_provisional, TRUE) AS is_provisional,
+  as_of_date
+FROM monthly
+-- A month of code execution or of errors has no input that a cache could have helped.
+WHERE uncached_input_tokens > 0 OR cache_write_tokens > 0 OR cache_read_tokens > 0

@@ -1,0 +1,46 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_discount (
+  month OPTIONS (description = "First day of the month; the running month is to date."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  cost_basis OPTIONS (description = "billed: what is owed on top of seats. Included usage and seats have no discount here."),
+  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to none."),
+  list_usd OPTIONS (description = "Dollars at the vendor's list price, before discount; NULL for Cursor, which publishes none."),
+  billed_usd OPTIONS (description = "Dollars billed, after discount and before credits."),
+  discount_usd OPTIONS (description = "List less billed; negative is a surcharge. NULL when there is no list price."),
+  discount_ratio OPTIONS (description = "Effective discount as a share of the list price: 0.10 = 10 % off. NULL when there is no list price."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of it."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+)
+OPTIONS (description = "The effective discount per month, vendor and model: what the vendor billed against its own list price of the same usage. It does not come from dim_model_price.")
+AS
+WITH line AS (
+  SELECT usage_date, 'anthropic' AS vendor, model, amount_usd, list_amount_usd
+  FROM ai_usage.fct_anthropic_cost_daily
+  UNION ALL
+  SELECT usage_date, 'cursor', model, amount_usd, CAST(NULL AS NUMERIC)
+  FROM ai_usage.fct_cursor_usage_daily
+  WHERE cost_basis = 'billed'
+), monthly AS (
+  SELECT
+    DATE_TRUNC(line.usage_date, MONTH) AS month,
+    line.vendor,
+    COALESCE(line.model, 'no model') AS model,
+    SUM(line.list_amount_usd) AS list_usd,
+    SUM(line.amount_usd) AS billed_usd,
+    LOGICAL_OR(day.as_of_date < CASE line.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END) AS is_provisional,
+    MAX(day.as_of_date) AS as_of_date
+  FROM line
+  LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = line.usage_date
+  GROUP BY DATE_TRUNC(line.usage_date, MONTH), line.vendor, COALESCE(line.model, 'no model')
+)
+SELECT
+  month,
+  vendor,
+  'billed' AS cost_basis,
+  model,
+  list_usd,
+  billed_usd,
+  list_usd - billed_usd AS discount_usd,
+  CAST(ROUND(SAFE_DIVIDE(list_usd - billed_usd, list_usd), 6) AS NUMERIC) AS discount_ratio,
+  COALESCE(is_provisional, TRUE) AS is_provisional,
+  as_of_date
+FROM monthly

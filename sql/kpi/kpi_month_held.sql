@@ -1,0 +1,60 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_month_held (
+  month OPTIONS (description = "First day of the month."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  through_date OPTIONS (description = "Last finished day of the month: a running month is month to date."),
+  is_month_over OPTIONS (description = "Whether all days of the month are finished."),
+  missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for the vendor."),
+  is_previous_month_held OPTIONS (description = "Whether the money of every day of the month before is held."),
+  are_previous_days_held OPTIONS (description = "Whether that of the days to compare with is held: those up to the same day of the month before, all of it when this month is over.")
+)
+OPTIONS (description = "For each month and vendor: how far it has come, what of its money is missing, and whether the month before may be compared with it. The one rule behind every comparison with the month before.")
+AS
+WITH calendar AS (
+  SELECT
+    month,
+    MAX(usage_date) AS through_date,
+    MAX(EXTRACT(DAY FROM usage_date)) AS through_day,
+    MAX(EXTRACT(DAY FROM usage_date)) = MAX(days_in_month) AS is_month_over
+  FROM ai_usage.dim_date
+  WHERE is_over
+  GROUP BY month
+), money_day AS (
+  SELECT
+    vendor,
+    DATE_TRUNC(usage_date, MONTH) AS month,
+    EXTRACT(DAY FROM usage_date) AS day_of_month,
+    -- A day whose last pull failed is still held from an earlier one.
+    completed_at IS NOT NULL AS is_held
+  FROM ai_usage.kpi_completeness
+  WHERE is_money
+), gap AS (
+  SELECT vendor, month, COUNTIF(NOT is_held) AS missing_days
+  FROM money_day
+  GROUP BY vendor, month
+), comparable AS (
+  -- A day that nobody knows of is not held.
+  SELECT
+    money_day.vendor,
+    calendar.month,
+    COUNTIF(money_day.is_held) = MAX(EXTRACT(DAY FROM LAST_DAY(money_day.month, MONTH))) AS is_month_held,
+    COUNTIF(money_day.is_held AND (calendar.is_month_over OR money_day.day_of_month <= calendar.through_day))
+      = MAX(CASE
+        WHEN calendar.is_month_over THEN EXTRACT(DAY FROM LAST_DAY(money_day.month, MONTH))
+        ELSE LEAST(calendar.through_day, EXTRACT(DAY FROM LAST_DAY(money_day.month, MONTH)))
+      END) AS are_days_held
+  FROM money_day
+  JOIN calendar ON calendar.month = DATE_ADD(money_day.month, INTERVAL 1 MONTH)
+  GROUP BY money_day.vendor, calendar.month
+)
+SELECT
+  calendar.month,
+  vendor.vendor,
+  calendar.through_date,
+  calendar.is_month_over,
+  COALESCE(gap.missing_days, 0) AS missing_days,
+  COALESCE(comparable.is_month_held, FALSE) AS is_previous_month_held,
+  COALESCE(comparable.are_days_held, FALSE) AS are_previous_days_held
+FROM calendar
+CROSS JOIN (SELECT 'anthropic' AS vendor UNION ALL SELECT 'cursor') AS vendor
+LEFT JOIN gap ON gap.vendor = vendor.vendor AND gap.month = calendar.month
+LEFT JOIN comparable ON comparable.vendor = vendor.vendor AND comparable.month = calendar.month

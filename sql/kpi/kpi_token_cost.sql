@@ -1,0 +1,141 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_token_cost (
+  month OPTIONS (description = "First day of the month; the running month is to date."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  cost_basis OPTIONS (description = "billed or included, as in fct_cost_daily."),
+  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to none."),
+  token_class OPTIONS (description = "uncached_input, cache_write_5m, cache_write_1h, cache_read, output; cache_write for Cursor, which does not say for how long; for cost that is not tokens its kind (web_search, code_execution, ..)."),
+  tokens OPTIONS (description = "Tokens of the class; NULL for cost that is not tokens."),
+  amount_usd OPTIONS (description = "Billed dollars for these tokens, after discount; NULL for Cursor, which charges an event as a whole."),
+  list_amount_usd OPTIONS (description = "The vendor's own list price of them in dollars, before discount; NULL for Cursor."),
+  usd_per_million OPTIONS (description = "Billed dollars per million tokens of the class."),
+  list_usd_per_million OPTIONS (description = "List price per million tokens from dim_model_price, over the days of the month weighted by tokens; NULL when none is known."),
+  priced_usd OPTIONS (description = "Tokens with a list price times that of their day, in dollars: what standard service should cost. An estimate beside the bill, never part of it; batch and priority service differ."),
+  unpriced_tokens OPTIONS (description = "Tokens without a list price: counted here, never priced at zero."),
+  price_status OPTIONS (description = "listed; unknown_model: dim_model_price does not know it; depends_on_prompt: the price depends on each prompt's length; not_published: Cursor publishes none; mixed: more than one in the month; NULL for cost that is not tokens."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of it."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+)
+OPTIONS (description = "What a million tokens of each class costs per month and model: what Anthropic billed for the class, its own list price, and the published list price of dim_model_price. amount_usd adds up to Anthropic's bill (within its rounding of rows); kpi_unit_cost has all classes together, Cursor too.")
+AS
+WITH anthropic AS (
+  SELECT
+    usage_date,
+    model,
+    SUM(uncached_input_tokens) AS uncached_input_tokens,
+    SUM(cache_write_5m_tokens) AS cache_write_5m_tokens,
+    SUM(cache_write_1h_tokens) AS cache_write_1h_tokens,
+    SUM(cache_read_tokens) AS cache_read_tokens,
+    SUM(output_tokens) AS output_tokens
+  FROM ai_usage.fct_anthropic_tokens_daily
+  GROUP BY usage_date, model
+), token_class AS (
+  SELECT 'uncached_input' AS token_class UNION ALL SELECT 'cache_write_5m' UNION ALL SELECT 'cache_write_1h'
+  UNION ALL SELECT 'cache_read' UNION ALL SELECT 'output'
+), anthropic_class AS (
+  SELECT
+    anthropic.usage_date,
+    anthropic.model,
+    token_class.token_class,
+    CASE token_class.token_class
+      WHEN 'uncached_input' THEN anthropic.uncached_input_tokens
+      WHEN 'cache_write_5m' THEN anthropic.cache_write_5m_tokens
+      WHEN 'cache_write_1h' THEN anthropic.cache_write_1h_tokens
+      WHEN 'cache_read' THEN anthropic.cache_read_tokens
+      ELSE anthropic.output_tokens
+    END AS tokens,
+    COALESCE(price.price_status, 'unknown_model') AS price_status,
+    CASE token_class.token_class
+      WHEN 'uncached_input' THEN price.input_usd
+      WHEN 'cache_write_5m' THEN price.cache_write_5m_usd
+      WHEN 'cache_write_1h' THEN price.cache_write_1h_usd
+      WHEN 'cache_read' THEN price.cache_read_usd
+      ELSE price.output_usd
+    END AS rate_usd
+  FROM anthropic
+  CROSS JOIN token_class
+  LEFT JOIN ai_usage.dim_model_price_day AS price
+    ON price.usage_date = anthropic.usage_date AND price.model = anthropic.model
+), cursor_model AS (
+  SELECT
+    usage_date,
+    cost_basis,
+    model,
+    SUM(uncached_input_tokens) AS uncached_input_tokens,
+    SUM(cache_write_tokens) AS cache_write_tokens,
+    SUM(cache_read_tokens) AS cache_read_tokens,
+    SUM(output_tokens) AS output_tokens
+  FROM ai_usage.fct_cursor_usage_daily
+  GROUP BY usage_date, cost_basis, model
+), line AS (
+  SELECT
+    usage_date, 'anthropic' AS vendor, 'billed' AS cost_basis, model, token_class, tokens, price_status,
+    CAST(tokens * rate_usd * NUMERIC '0.000001' AS NUMERIC) AS priced_usd,
+    CASE WHEN rate_usd IS NULL THEN tokens END AS unpriced_tokens,
+    CAST(NULL AS NUMERIC) AS amount_usd, CAST(NULL AS NUMERIC) AS list_amount_usd
+  FROM anthropic_class
+  WHERE tokens > 0
+  UNION ALL
+  SELECT
+    usage_date, 'anthropic', 'billed', model, token_class, CAST(NULL AS INT64), CAST(NULL AS STRING), CAST(NULL AS NUMERIC),
+    CAST(NULL AS INT64), amount_usd, list_amount_usd
+  FROM ai_usage.fct_anthropic_component_daily
+  UNION ALL
+  SELECT
+    usage_date, 'cursor', cost_basis, model, 'uncached_input', uncached_input_tokens, 'not_published',
+    CAST(NULL AS NUMERIC), uncached_input_tokens, CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC)
+  FROM cursor_model
+  WHERE uncached_input_tokens > 0
+  UNION ALL
+  SELECT
+    usage_date, 'cursor', cost_basis, model, 'cache_write', cache_write_tokens, 'not_published', CAST(NULL AS NUMERIC),
+    cache_write_tokens, CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC)
+  FROM cursor_model
+  WHERE cache_write_tokens > 0
+  UNION ALL
+  SELECT
+    usage_date, 'cursor', cost_basis, model, 'cache_read', cache_read_tokens, 'not_published', CAST(NULL AS NUMERIC),
+    cache_read_tokens, CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC)
+  FROM cursor_model
+  WHERE cache_read_tokens > 0
+  UNION ALL
+  SELECT
+    usage_date, 'cursor', cost_basis, model, 'output', output_tokens, 'not_published', CAST(NULL AS NUMERIC),
+    output_tokens, CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC)
+  FROM cursor_model
+  WHERE output_tokens > 0
+), monthly AS (
+  SELECT
+    DATE_TRUNC(line.usage_date, MONTH) AS month,
+    line.vendor,
+    line.cost_basis,
+    COALESCE(line.model, 'no model') AS model,
+    line.token_class,
+    CAST(SUM(line.tokens) AS INT64) AS tokens,
+    SUM(line.amount_usd) AS amount_usd,
+    SUM(line.list_amount_usd) AS list_amount_usd,
+    SUM(line.priced_usd) AS priced_usd,
+    CAST(SUM(line.unpriced_tokens) AS INT64) AS unpriced_tokens,
+    CASE WHEN MIN(line.price_status) = MAX(line.price_status) THEN MIN(line.price_status) ELSE 'mixed' END AS price_status,
+    LOGICAL_OR(day.as_of_date < CASE line.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END) AS is_provisional,
+    MAX(day.as_of_date) AS as_of_date
+  FROM line
+  LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = line.usage_date
+  GROUP BY DATE_TRUNC(line.usage_date, MONTH), line.vendor, line.cost_basis, COALESCE(line.model, 'no model'), line.token_class
+)
+SELECT
+  month,
+  vendor,
+  cost_basis,
+  model,
+  token_class,
+  tokens,
+  amount_usd,
+  list_amount_usd,
+  CAST(ROUND(SAFE_DIVIDE(amount_usd * 1000000, tokens), 6) AS NUMERIC) AS usd_per_million,
+  CAST(ROUND(SAFE_DIVIDE(priced_usd * 1000000, tokens - COALESCE(unpriced_tokens, 0)), 6) AS NUMERIC) AS list_usd_per_million,
+  priced_usd,
+  CASE WHEN tokens IS NOT NULL THEN COALESCE(unpriced_tokens, 0) END AS unpriced_tokens,
+  CASE WHEN tokens IS NOT NULL THEN price_status END AS price_status,
+  COALESCE(is_provisional, TRUE) AS is_provisional,
+  as_of_date
+FROM monthly
