@@ -29,7 +29,7 @@ from ai_usage_assets.logs import cloud
 from ai_usage_assets.settings import KEY_VARIABLES, LogSettings, Settings, SettingsError
 
 if TYPE_CHECKING:
-    from ai_usage_assets.warehouses import Row
+    from ai_usage_assets.warehouses import Row, Warehouse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,6 +153,14 @@ def _parser() -> argparse.ArgumentParser:
         help="with --probe, also use up Cursor's limit of a minute (21 rapid reads)",
     )
     doctor.set_defaults(command=_doctor)
+
+    report = commands.add_parser("report", help="one HTML page for a person: what is spent, against what, by whom")
+    report.add_argument("--month", help="which month, YYYY-MM (default: that of the last day that is over)")
+    report.add_argument(
+        "--out", default="report.html", metavar="FILE", help="where it is written (default report.html)"
+    )
+    report.add_argument("--with-people", action="store_true", help="with names and e-mail addresses")
+    report.set_defaults(command=_report)
 
     sql = commands.add_parser("sql", help="the statements under sql/")
     check = sql.add_subparsers(required=True, metavar="command").add_parser("check", help="whether they can be run")
@@ -354,19 +362,44 @@ def _ui(parsed: argparse.Namespace) -> int:
 
 
 def _status(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import record, screens
+    from ai_usage_assets import screens
     from ai_usage_assets.warehouses import open_warehouse
 
     settings = Settings.from_environment()
     if not 1 <= parsed.days <= days.MOST_DAYS:
         raise SettingsError(f"--days is {parsed.days}; it takes 1 to {days.MOST_DAYS}.")
-    in_a_file = settings.warehouse == "duckdb"
     warehouse = open_warehouse(settings)
-    # Only to look, no file is made.
+    _must_be_there(settings, warehouse)
+    screens.status(warehouse, _answers(), days_back=parsed.days)
+    return 0
+
+
+def _must_be_there(settings: Settings, warehouse: Warehouse) -> None:
+    """Only to look, no file is made."""
+    from ai_usage_assets import record
+
+    in_a_file = settings.warehouse == "duckdb"
     if (in_a_file and not settings.duckdb_path.exists()) or not record.is_kept(warehouse):
         demo = " For that of the demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb." if in_a_file else ""
         raise SettingsError(f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it.{demo}")
-    screens.status(warehouse, _answers(), days_back=parsed.days)
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.report import figures, page
+    from ai_usage_assets.warehouses import open_warehouse
+
+    settings = Settings.from_environment()
+    month = None if parsed.month is None else days.month(parsed.month)
+    warehouse = open_warehouse(settings)
+    _must_be_there(settings, warehouse)
+    made = figures.of_month(warehouse, settings.now(), month, with_people=parsed.with_people)
+    warehouse.release()
+    file = Path(parsed.out)
+    try:
+        page.write(made, file)
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be written ({error.strerror}); name another with --out.") from None
+    _say(f"report: written for a browser, {file.absolute().as_uri()}")
     return 0
 
 

@@ -104,6 +104,14 @@ def _read(option: str, text: str, latest: date) -> date:
         raise DayError(f"{option} is {text!r}; it takes yesterday or a day such as 2026-01-31.") from None
 
 
+def month(text: str) -> date:
+    """The first day of a month that is written as YYYY-MM. Raises DayError for anything else."""
+    try:
+        return date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise DayError(f"--month is {text!r}; it takes a month such as 2026-01.") from None
+
+
 def block(days: DayRange, index: int, count: int) -> DayRange | None:
     """The part of the days that is for one of `count` tasks: contiguous, none longer than another by more than a day.
 

@@ -15,6 +15,7 @@ from ai_usage_assets.logs.run import run_logger
 from ai_usage_assets.mapping import mapping_sheet
 from ai_usage_assets.models import model_assets
 from ai_usage_assets.pulls import pull_assets
+from ai_usage_assets.report.asset import report
 from ai_usage_assets.resources import resources
 from ai_usage_assets.settings import Settings
 
@@ -32,7 +33,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
     landed = dg.AssetSelection.assets(*(table.name for table in catalogue.raw()))
     return dg.Definitions(
-        assets=[*pull_assets(partitions), mapping_sheet, *model_assets(partitions)],
+        assets=[*pull_assets(partitions), mapping_sheet, *model_assets(partitions), report],
         asset_checks=asset_checks(),
         jobs=[
             dg.define_asset_job(

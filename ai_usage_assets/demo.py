@@ -50,6 +50,7 @@ def company() -> Iterator[tuple[Simulator, Mapping[str, str]]]:
             **environment(simulator, urls),
             "AI_USAGE_DUCKDB_PATH": str(FOLDER / "ai_usage.duckdb"),
             "AI_USAGE_START_DATE": DAYS.first.isoformat(),
+            "AI_USAGE_REPORT": str(FOLDER / "report.html"),
             "DAGSTER_HOME": str(FOLDER / "dagster"),
             # Whatever this shell is set up for: a simulated company is never among a real one's dollars or runs.
             "AI_USAGE_WAREHOUSE": "duckdb",
@@ -75,6 +76,9 @@ def run(answer: Console, progress: Console) -> int:
         screens.finance(warehouse, answer)
         equal = _compare(warehouse, simulator, answer)
         warehouse.release()
+    written = FOLDER / "report.html"
+    if written.exists():
+        answer.print(f"\nThe report that the run wrote, for a browser: [bold]{written.as_uri()}[/]", soft_wrap=True)
     answer.print(
         "\nWhere to look next: [bold]make ui[/] shows how every number is made; the figures are in "
         f"[bold]{settings.duckdb_path.relative_to(PROJECT_ROOT)}[/] (DuckDB), schema ai_usage, tables kpi_*; "

@@ -118,6 +118,8 @@ class Settings:
     digest: bool = True
     digest_webhook: str | None = field(default=None, repr=False)
     digest_people: bool = False
+    # The file each run writes its report to; None for none.
+    report: Path | None = None
     cloud_run: CloudRun = field(default_factory=CloudRun)
 
     def now(self) -> datetime:
@@ -159,6 +161,7 @@ class Settings:
             digest=read.switch("AI_USAGE_DIGEST", default=True),
             digest_webhook=read.secret_address("AI_USAGE_DIGEST_WEBHOOK"),
             digest_people=read.switch("AI_USAGE_DIGEST_PEOPLE", default=False),
+            report=read.path("AI_USAGE_REPORT"),
             cloud_run=CloudRun(
                 execution=read.optional("CLOUD_RUN_EXECUTION"),
                 task_index=read.count("CLOUD_RUN_TASK_INDEX", 0),

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import dagster as dg
 import msgspec
 import pytest
 from rich.console import Console
@@ -57,6 +58,15 @@ def test_attribution_equals_the_contracts_rules_in_plain_python(loaded: Company)
         "GROUP BY cost_center"
     )
     assert {row["cost_center"]: row["usd"] for row in found} == truth
+
+
+def test_the_report_is_the_last_step(loaded: Company) -> None:
+    """Nothing comes after the report, so that it knows of every check; and it tells of what was loaded."""
+    (run,) = loaded.instance.get_runs()
+    begun = [entry.step_key for entry in loaded.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_START)]
+    assert begun[-1] == "report"
+    (made,) = loaded.instance.fetch_materializations(dg.AssetKey("report"), limit=5).records
+    assert "8 to 11 November 2026" in str(made.asset_materialization.metadata["summary"].value)
 
 
 def test_every_attribution_method_is_met(loaded: Company) -> None:

@@ -1,0 +1,473 @@
+"""The page finance opens: its figures are the books', it asks nothing of anybody, it says why a number is missing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import msgspec
+import pytest
+
+from ai_usage_assets import catalogue, cli
+from ai_usage_assets.days import DayError, month
+from ai_usage_assets.definitions import build_definitions
+from ai_usage_assets.report import charts, figures, page
+from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RUNS
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import (
+    OPEN,
+    charge,
+    cursor_usage,
+    days,
+    entry,
+    fill,
+    key_mapping,
+    opened,
+    seat,
+    seat_price,
+)
+
+FIRST, TODAY, THROUGH = date(2026, 10, 1), date(2026, 11, 11), date(2026, 11, 10)
+NOVEMBER = date(2026, 11, 1)
+MADE_AT = datetime(2026, 11, 11, 6, tzinfo=UTC)
+JANE = "jane@example.com"
+SCRIPT = "<script>alert('x')</script> & $a$"
+VOID = {"meta", "br", "link", "img"}
+
+
+def budget(usd: str, cost_center: str = "CC-1", row_no: int = 2) -> dict[str, Any]:
+    """A row of the sheet's budgets for November."""
+    read = datetime(2026, 1, 1, tzinfo=UTC)
+    payload = {"month": "2026-11", "cost_center": cost_center, "budget_usd": usd}
+    return {
+        "snapshot_date": read.date(), "tab": "budgets", "snapshot_id": "y", "read_at": read, "row_no": row_no,
+        "payload": msgspec.json.encode(payload).decode(),
+    }  # fmt: skip
+
+
+def held(first: date, last: date, *vendors: str) -> list[dict[str, Any]]:
+    """The log of days whose bill came well."""
+    assets = {"anthropic": "raw_anthropic_cost", "cursor": "raw_cursor_usage_events"}
+    return [entry(day, asset=assets[vendor], vendor=vendor) for vendor in vendors for day in days(first, last)]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the books are."""
+    return tmp_path_factory.mktemp("report") / "w.duckdb"
+
+
+@pytest.fixture(scope="module")
+def books(file: Path) -> Iterator[DuckDBWarehouse]:
+    """October and ten days of November. Of November: 30 dollars of a team with an odd name, 6 of Jane and 4 of nobody
+    at Anthropic; at Cursor 2 billed to Jane, 5 included, and her seat for ten days of 30 dollars a month.
+    """
+    made = opened(file, FIRST, TODAY)
+    fill(made, "fct_anthropic_cost_daily", [
+        charge("2026-10-05", "20", key="k_odd"), charge("2026-10-20", "80", key="k_odd"),
+        charge("2026-11-02", "30", key="k_odd"), charge("2026-11-03", "6", user=JANE, model="m2"),
+        charge("2026-11-09", "4", key="k_nobody"),
+    ])  # fmt: skip
+    fill(made, "fct_cursor_usage_daily", [
+        cursor_usage("2026-11-04", JANE, "2"), cursor_usage("2026-11-04", JANE, "5", basis="included"),
+    ])  # fmt: skip
+    fill(made, "fct_cursor_seat_daily", [seat(day, JANE) for day in days(NOVEMBER, THROUGH)])
+    fill(made, "raw_mapping_sheet", [seat_price("30"), budget("100")])
+    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", "k_odd", SCRIPT, "CC-1")])
+    fill(made, "dim_api_key", [{"api_key_id": "k_nobody", "name": f"{SCRIPT} of {JANE}", "last_seen_on": TODAY}])
+    person = {"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-2", **OPEN}
+    fill(made, "dim_person", [person])
+    made.append(OPS_ASSET_DAYS, held(FIRST, THROUGH, "anthropic", "cursor"))
+    at = {"run_id": "r1", "checked_at": MADE_AT, "asset": "kpi_completeness", "amount_usd": None}
+    made.append(OPS_CHECK_RESULTS, [
+        {**at, "check_name": "good_one", "passed": True, "severity": "ERROR", "blocking": True, "message": "Fine."},
+        {**at, "check_name": "bad_one", "passed": False, "severity": "WARN", "blocking": False, "message": SCRIPT},
+        {**at, "run_id": "r0", "checked_at": MADE_AT - timedelta(days=1), "check_name": "of_yesterday", "passed": False,
+         "severity": "WARN", "blocking": False, "message": "Old."},
+    ])  # fmt: skip
+    made.append(OPS_RESTATEMENTS, [
+        {"asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": date(2026, 11, 2), "run_id": "r1",
+         "restated_at": MADE_AT, "old_records": 1, "new_records": 1, "old_amount_usd": Decimal(31),
+         "new_amount_usd": Decimal(30)},
+    ])  # fmt: skip
+    made.append(OPS_RUNS, [
+        {"run_id": "r1", "job": "daily", "started_at": MADE_AT, "first_day": FIRST, "last_day": THROUGH,
+         "outcome": "success", "version": "1"},
+    ])  # fmt: skip
+    yield made
+    made.release()
+
+
+@pytest.fixture(scope="module")
+def report(books: DuckDBWarehouse) -> figures.Report:
+    """The report of November, without people."""
+    return figures.of_month(books, MADE_AT)
+
+
+@pytest.fixture(scope="module")
+def text(report: figures.Report) -> str:
+    """Its page."""
+    return page.html(report)
+
+
+class Page(HTMLParser):
+    """What a browser would find: tags that close, names, addresses, and the text of each part."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in {"href", "src", "action", "srcset", "data"} or name.startswith("on"):
+                self.addresses.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def headlines(report: figures.Report) -> dict[str, Decimal | str]:
+    """What the cards say: the number, or why there is none."""
+    return {line.name: line.absent if line.value is None else line.value for line in report.headlines}
+
+
+def test_headlines_are_those_of_the_books(report: figures.Report) -> None:
+    """Spend is billed and seats: 30 + 6 + 4 + 2 and ten days of a dollar; one person was active; 30 of 100 are used."""
+    assert headlines(report) == {
+        "Spend in November 2026, so far": Decimal(52),
+        "Spend in October 2026": Decimal(100),
+        "Expected for all of November 2026": headlines(report)["Expected for all of November 2026"],
+        "Budget used": Decimal("0.3"),
+        "Cost per active user": Decimal(52),
+        "Without a cost center": Decimal(4) / Decimal(52),
+    }
+    spend, _, _, used, *_ = report.headlines
+    assert "1 to 10 November 2026: $42.00 billed, $10.00 seats" in spend.notes
+    # Of October's 1 to 10 there are 20 dollars.
+    assert "160.0 % more than in the same days of the month before ($20.00)" in spend.notes
+    assert "$22.00 more was spent where there is no budget, and is not in it" in used.notes
+    assert all(line.is_provisional for line in report.headlines if line.value is not None)
+
+
+def test_what_is_expected_is_the_forecasts(books: DuckDBWarehouse, report: figures.Report) -> None:
+    """The expected dollars are those of kpi_forecast_total, never less than is spent."""
+    (row,) = books.rows("SELECT forecast_usd FROM ai_usage.kpi_forecast_total")
+    expected = headlines(report)["Expected for all of November 2026"]
+    assert expected == row["forecast_usd"]
+    assert isinstance(expected, Decimal)
+    assert expected > 52
+
+
+def test_each_part_adds_up_to_the_whole(report: figures.Report) -> None:
+    """Vendors, days, teams and people come to the same spend; the months to both of theirs."""
+    whole = Decimal(52)
+    assert figures.sum_of(row["spend_usd"] for row in report.vendors) == whole
+    assert figures.sum_of(row["spend_usd"] for row in report.days) == whole
+    assert figures.sum_of(row["spend_usd"] for row in report.teams) == whole
+    assert figures.sum_of(row["spend_usd"] for row in report.months) == whole + 100
+    # Billed and included stand apart.
+    assert figures.sum_of(row["amount_usd"] for row in report.models if row["cost_basis"] == "billed") == 42
+    assert figures.sum_of(row["amount_usd"] for row in report.models if row["cost_basis"] == "included") == 5
+    assert {row["team"]: (row["anthropic_usd"], row["cursor_usd"]) for row in report.teams} == {
+        SCRIPT: (Decimal(30), None),
+        "Platform": (Decimal(6), Decimal(12)),
+        None: (Decimal(4), None),
+    }
+
+
+def test_it_says_what_was_checked_and_changed(report: figures.Report, text: str) -> None:
+    """Of checks those of the newest run count; a restated day says from what to what."""
+    assert {row["check_name"] for row in report.checks} == {"good_one", "bad_one"}
+    assert "1 of 2 checks of the last run hold" in text
+    (changed,) = report.restatements
+    assert (changed["old_amount_usd"], changed["new_amount_usd"], changed["delta_usd"]) == (31, 30, -1)
+    assert "−$1.00" in text
+
+
+def test_a_month_that_is_over_is_a_month(books: DuckDBWarehouse) -> None:
+    """October is whole: nothing is expected of it, and what was before it is said to be absent."""
+    october = figures.of_month(books, MADE_AT, date(2026, 10, 1))
+    assert headlines(october) == {
+        "Spend in October 2026": Decimal(100),
+        "Spend in September 2026": "the warehouse begins with 1 October 2026",
+        "Expected for all of October 2026": "the month is over: the spend is all there will be",
+        "Budget used": "no budget in the sheet for October 2026",
+        "Cost per active user": "nobody is known to have used a tool in October 2026",
+        "Without a cost center": Decimal(0),
+    }
+    assert "Every dollar has a cost center." in page.html(october)
+
+
+def test_the_page_asks_nothing_of_anybody(text: str) -> None:
+    """It is well-formed and small, has no script and no address, and every name in it is there once."""
+    found = Page(text)
+    assert not found.open
+    assert "script" not in found.tags
+    assert found.tags.count("svg") == 10
+    assert all(address.startswith("#") for address in found.addresses), found.addresses
+    assert {address.removeprefix("#") for address in found.addresses} <= set(found.ids)
+    assert len(found.ids) == len(set(found.ids))
+    assert not re.search(r"https?:|//|url\((?!#)|@import", text)
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(found.ids)
+    assert len(text.encode()) < 500_000
+
+
+def test_names_are_text(text: str) -> None:
+    """A team called like a script is shown as it is called, in tables and in pictures, and runs nothing."""
+    found = Page(text)
+    assert sum(SCRIPT in words for words in found.words) > 3
+    assert "<script" not in text
+
+
+def test_colours_and_font_are_the_pages(text: str) -> None:
+    """No picture brings a colour or a font of its own, so that it is light or dark with the page."""
+    for picture in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        assert not re.search(r"#[0-9a-f]{6}|font-family", picture)
+        assert "var(--series-1)" in picture
+        assert re.search(r'role="img" aria-label="[A-Z][^"]+\."', picture)
+
+
+def test_marks_say_their_numbers(text: str) -> None:
+    """Pointing at a column, a bar or a line tells the exact dollars, as the table beside it does."""
+    titles = re.findall(r"<title>(.*?)</title>", text)
+    for told in ("2 November, Anthropic: $30.00", "Platform, Cursor: $12.00", "Budget of the month: $100.00"):
+        # Once in the wide picture and once in the narrow one.
+        assert titles.count(told) == 2
+    assert "<td>Mon 2 November 2026</td>" in text.replace(' class="short"', "")
+
+
+def test_nobody_is_named_unless_wanted(books: DuckDBWarehouse, text: str) -> None:
+    """Without being asked, the page has neither an e-mail address nor a person's name; asked, it has both."""
+    assert "@" not in re.sub(r"@media", "", text)
+    assert not re.search(r"\bJane\b", text)
+    named = page.html(figures.of_month(books, MADE_AT, with_people=True))
+    assert JANE in named
+    assert '<td class="short">Jane</td>' in named
+
+
+def test_the_summary_of_a_run_has_the_headlines(books: DuckDBWarehouse, report: figures.Report) -> None:
+    """Attached to a run are the numbers at the top, each with what it is; asked for alone they are the same."""
+    assert figures.of_month(books, MADE_AT, only_headlines=True).headlines == report.headlines
+    told = page.markdown(report)
+    assert "* Spend in November 2026, so far: **$52.00** (1 to 10 November 2026" in told
+    assert told.count("\n* ") == len(report.headlines)
+    assert JANE not in told
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse without anything but a calendar; to be copied."""
+    path = tmp_path_factory.mktemp("blank") / "w.duckdb"
+    opened(path, FIRST, TODAY).release()
+    return path
+
+
+@pytest.fixture
+def made(blank: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """One of its own for a test."""
+    path = tmp_path / "w.duckdb"
+    shutil.copyfile(blank, path)
+    warehouse = DuckDBWarehouse(path)
+    yield warehouse
+    warehouse.release()
+
+
+def on(warehouse: DuckDBWarehouse, today: date) -> None:
+    """Moves the calendar to a day."""
+    warehouse.rebuild(catalogue.table("dim_date"), {"first_day": FIRST, "today": today})
+
+
+def test_before_the_first_day_there_is_nothing_to_report(made: DuckDBWarehouse) -> None:
+    """A warehouse without a finished day has a page that says what to do."""
+    on(made, FIRST)
+    text = page.html(figures.of_month(made, MADE_AT))
+    assert not Page(text).open
+    assert "No day has been loaded yet" in text
+    with pytest.raises(figures.NoSuchMonth, match="it has none yet"):
+        figures.of_month(made, MADE_AT, NOVEMBER)
+
+
+def test_an_empty_company_has_reasons_and_no_noughts(made: DuckDBWarehouse) -> None:
+    """Where nothing is held, every headline says why there is no number, every part says so in words."""
+    empty = figures.of_month(made, MADE_AT)
+    assert [line.name for line in empty.headlines if line.value is not None] == []
+    assert all(line.absent for line in empty.headlines)
+    text = page.html(empty)
+    assert not Page(text).open
+    assert "$0.00" not in text
+    assert "no budget in the sheet for November 2026" in text
+    assert "There are no seats to show" in text
+
+
+def test_nothing_spent_is_not_nothing_held(made: DuckDBWarehouse) -> None:
+    """Days that are held and cost nothing are 0 dollars, and say so."""
+    made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
+    found = figures.of_month(made, MADE_AT)
+    assert headlines(found)["Spend in November 2026, so far"] == 0
+    assert not Page(page.html(found)).open
+
+
+def test_one_vendor_alone_is_told_of_the_other(made: DuckDBWarehouse) -> None:
+    """Without a key for Cursor the page says that it is not in the figures, and shows one series."""
+    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    absent = {"status": "not_configured", "completed_at": None, "message": "No key."}
+    made.append(OPS_ASSET_DAYS, [
+        *held(NOVEMBER, THROUGH, "anthropic"),
+        *({**row, **absent} for row in held(NOVEMBER, THROUGH, "cursor")),
+    ])  # fmt: skip
+    found = figures.of_month(made, MADE_AT)
+    text = page.html(found)
+    assert "Cursor is not in these figures: no key is set for it." in text
+    assert "There are no seats to show: no key is set for Cursor." in text
+    assert "var(--series-2)" not in text.partition("<main>")[2]
+    assert "not compared with October, of which not all these days are held" in found.headlines[0].notes
+
+
+def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse) -> None:
+    """A day of which the bill did not come has a dash, a reason, and makes the headline say that it is too low."""
+    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
+    lost = entry(date(2026, 11, 5), status="failed", completed_at=None, message="503 from the vendor.")
+    made.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
+    found = figures.of_month(made, MADE_AT)
+    assert "1 day of Anthropic missing, so it is too low" in found.headlines[0].notes
+    text = page.html(found)
+    assert "503 from the vendor." in text
+    row = re.search(r"<tr><td[^>]*>Thu 5 November 2026</td>(.*?)</tr>", text)
+    assert row
+    assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "not held"]
+
+
+def test_the_first_day_of_a_month_reports_the_month_before(made: DuckDBWarehouse) -> None:
+    """On 1 November October is whole; on the 2nd there is one day of November."""
+    on(made, NOVEMBER)
+    fill(made, "fct_anthropic_cost_daily", [charge("2026-10-31", "3", key="k"), charge("2026-11-01", "1", key="k")])
+    made.append(OPS_ASSET_DAYS, held(FIRST, date(2026, 10, 31), "anthropic"))
+    found = figures.of_month(made, MADE_AT)
+    assert found.month
+    assert (found.month.first, found.month.is_over) == (FIRST, True)
+    made.append(OPS_ASSET_DAYS, held(NOVEMBER, NOVEMBER, "anthropic"))
+    on(made, date(2026, 11, 2))
+    found = figures.of_month(made, MADE_AT)
+    assert headlines(found)["Spend in November 2026, so far"] == 1
+    assert "1 November 2026 (UTC days)" in page.html(found)
+
+
+def test_sixty_teams_are_all_in_the_table(made: DuckDBWarehouse) -> None:
+    """A picture shows the largest and one bar of all others; the table has every one, and both the whole sum."""
+    keys = [f"k{n:02}" for n in range(60)]
+    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", str(n + 1), key=key) for n, key in enumerate(keys)])
+    fill(made, "dim_key_mapping", [
+        key_mapping("anthropic", "api_key", key, f"Team {key}", "CC", n) for n, key in enumerate(keys)
+    ])  # fmt: skip
+    made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
+    found = figures.of_month(made, MADE_AT)
+    text = page.html(found)
+    assert len(found.teams) == 60
+    assert all(f"Team {key}</td>" in text for key in keys)
+    # 1 to 45 are not among the fifteen largest.
+    assert f"45 others, Anthropic: ${45 * 46 // 2:,.2f}" in text
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("0", "$0.00"),
+        ("0.004", "under $0.01"),
+        ("-0.004", "over −$0.01"),
+        ("1234567.891", "$1,234,567.89"),
+        ("-5", "−$5.00"),
+    ],
+)
+def test_dollars_are_told_to_the_cent(amount: str, shown: str) -> None:
+    """Dollars have separators and cents, and what is there is never called nothing."""
+    assert figures.usd(Decimal(amount)) == shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"), [("0", "$0"), ("2500", "$2.5k"), ("3000000", "$3M"), ("0.5", "$0.5"), ("-1200", "−$1.2k")]
+)
+def test_an_axis_is_short(amount: str, shown: str) -> None:
+    """An axis says thousands and millions in a letter."""
+    assert charts.compact(Decimal(amount)) == shown
+
+
+def test_a_credit_is_drawn_downwards() -> None:
+    """A day on which a vendor gave money back has a column below the line, and its number."""
+    drawn = charts.columns("c", "A chart.", ["1", "2"], {"Anthropic": [Decimal(5), Decimal(-3)]})
+    assert "2, Anthropic: −$3.00" in drawn
+
+
+@pytest.mark.parametrize("text", ["2026-13", "november", "2026-11-01", ""])
+def test_a_month_is_written_as_one(text: str) -> None:
+    """Anything but a year and a month is refused with an example."""
+    with pytest.raises(DayError, match="such as 2026-01"):
+        month(text)
+
+
+def test_the_command_writes_the_page(
+    books: DuckDBWarehouse,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`ai-usage report` writes where it is told, says where, and refuses a month that is not there."""
+    books.release()
+    monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(file))
+    monkeypatch.setenv("AI_USAGE_NOW", MADE_AT.isoformat())
+    made = tmp_path / "made" / "here.html"
+    assert cli.main(["report", "--out", str(made), "--month", "2026-10"]) == 0
+    assert "Spend on AI tools, October 2026" in made.read_text()
+    assert made.stat().st_mode & 0o777 == 0o644
+    assert [each.name for each in made.parent.iterdir()] == ["here.html"]
+    assert made.as_uri() in capsys.readouterr().err.replace("\n", "")
+    assert cli.main(["report", "--out", str(made), "--month", "2025-01"]) == 2
+    assert "2026-10 to 2026-11" in capsys.readouterr().err
+    assert cli.main(["report", "--out", str(made / "under-a-file.html")]) == 2
+    monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(tmp_path / "none.duckdb"))
+    assert cli.main(["report", "--out", str(made)]) == 2
+    assert not (tmp_path / "none.duckdb").exists()
+
+
+def test_a_run_writes_it_and_is_never_failed_by_it(books: DuckDBWarehouse, file: Path, tmp_path: Path) -> None:
+    """The step attaches the summary and the file; where that cannot be written it says so, and the run goes well."""
+    books.release()
+    made = tmp_path / "report.html"
+    for path, expected in ((made, {"summary", "page"}), (made / "x.html", {"summary", "problem"}), (None, {"summary"})):
+        settings = Settings(duckdb_path=file, fixed_now=MADE_AT, start_date=FIRST, report=path)
+        job = build_definitions(settings).resolve_job_def("rebuild").get_subset(asset_selection={dg.AssetKey("report")})
+        result = job.execute_in_process(
+            instance=dg.DagsterInstance.ephemeral(), run_config={"loggers": {"console": {}}}
+        )
+        assert result.success
+        (event,) = result.get_asset_materialization_events()
+        assert set(event.materialization.metadata) == expected
+    assert made.read_text().startswith("<!doctype html>")
