@@ -722,8 +722,8 @@ CHECKS: tuple[Check, ...] = (
         "kpi_completeness",
         "not_restated",
         "No vendor has restated the money of a day that had come to rest.",
-        "What is published is the new figure. Tell finance if the month is closed; kpi_restatements has both, and which "
-        "keys and models they differ in.",
+        "What is published is the new figure. Tell finance if the month is closed; kpi_restatements has both, and "
+        "which keys and models they differ in.",
         _not_restated,
         blocking=False,
     ),
