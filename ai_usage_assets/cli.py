@@ -135,6 +135,10 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--days", type=int, default=40, help="how many days back (default 40)")
     status.set_defaults(command=_status)
 
+    digest = commands.add_parser("digest", help="what was spent yesterday and this month, and where to look")
+    digest.add_argument("--send", action="store_true", help="to the chat of AI_USAGE_DIGEST_WEBHOOK, too")
+    digest.set_defaults(command=_digest)
+
     doctor = commands.add_parser("doctor", help="try every credential, endpoint, tab and permission; changes nothing")
     doctor.add_argument(
         "--probe",
@@ -396,6 +400,31 @@ def _report(parsed: argparse.Namespace) -> int:
     except OSError as error:
         raise SettingsError(f"{file} cannot be written ({error.strerror}); name another with --out.") from None
     _say(f"report: written for a browser, {file.absolute().as_uri()}")
+    return 0
+
+
+def _digest(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import digest, record
+    from ai_usage_assets.secrets import SecretError
+    from ai_usage_assets.warehouses import open_warehouse
+
+    settings = Settings.from_environment()
+    if parsed.send and not settings.digest_webhook:
+        raise SettingsError(
+            "--send needs AI_USAGE_DIGEST_WEBHOOK: the address of a chat's webhook, or a secret's name."
+        )
+    warehouse = open_warehouse(settings, look_only=True)
+    if not record.is_kept(warehouse):
+        raise SettingsError(f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it.")
+    made = digest.made(warehouse, days.last_finished(settings.now()), with_people=settings.digest_people)
+    warehouse.release()
+    _answers().print(str(made), highlight=False, markup=False, soft_wrap=True)
+    if parsed.send:
+        try:
+            digest.send(made, settings)
+        except SecretError as error:
+            raise WorkFailed(str(error)) from None
+        _say("Sent.")
     return 0
 
 

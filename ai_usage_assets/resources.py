@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.dagster_run import DagsterRun
 
-from ai_usage_assets import catalogue, record
+from ai_usage_assets import catalogue, digest, record
 from ai_usage_assets.logs.story import is_interrupt
 from ai_usage_assets.schemas import OPS_RUNS
 from ai_usage_assets.settings import CloudRun, Settings
@@ -20,9 +20,11 @@ from ai_usage_assets.vendors.anthropic import Anthropic
 from ai_usage_assets.vendors.cursor import Cursor
 from ai_usage_assets.vendors.key_mapping import MappingSheet
 from ai_usage_assets.vendors.keys import own_key
-from ai_usage_assets.warehouses import Warehouse, open_warehouse
+from ai_usage_assets.warehouses import Row, Warehouse, open_warehouse
 
 _NOT_IN_CLOUD_RUN = CloudRun()
+# What is done with the warehouse and a run's row when it is over, and whom to tell of it.
+Afterwards = Callable[[Warehouse, Row, Callable[..., None]], None]
 _ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_SKIPPED}
 
 
@@ -30,7 +32,11 @@ def resources(settings: Settings) -> dict[str, Any]:
     """Every resource by its name."""
     return {
         "settings": settings,
-        "warehouse": warehouse_of_run(lambda: open_warehouse(settings), settings.cloud_run),
+        "warehouse": warehouse_of_run(
+            lambda: open_warehouse(settings),
+            settings.cloud_run,
+            lambda warehouse, row, log: digest.after_run(warehouse, settings, row, log),
+        ),
         "anthropic": _anthropic(settings),
         "cursor": _cursor(settings),
         "sheet": _sheet(settings),
@@ -59,9 +65,9 @@ def _sheet(settings: Settings) -> MappingSheet | None:
 
 
 def warehouse_of_run(
-    opening: Callable[[], Warehouse], cloud_run: CloudRun = _NOT_IN_CLOUD_RUN
+    opening: Callable[[], Warehouse], cloud_run: CloudRun = _NOT_IN_CLOUD_RUN, afterwards: Afterwards | None = None
 ) -> dg.ResourceDefinition:
-    """The warehouse for the length of a run, which is noted in it."""
+    """The warehouse for the length of a run, which is noted in it; `afterwards` gets the finished row."""
 
     @dg.resource(description="The warehouse, with every table and view in place before the first step runs.")
     def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
@@ -81,7 +87,10 @@ def warehouse_of_run(
                 yield opened
             finally:
                 outcome = "failed" if context.instance is None else _outcome(context.instance, run)
-                opened.upsert(OPS_RUNS, ("run_id",), [record.ended(opened, row, outcome)])
+                row = record.ended(opened, row, outcome)
+                opened.upsert(OPS_RUNS, ("run_id",), [row])
+                if afterwards and context.log:
+                    afterwards(opened, row, context.log.log)
                 opened.release()
 
     return warehouse

@@ -114,6 +114,10 @@ class Settings:
     secrets_url: str | None = None
     # Days after which BigQuery forgets raw partitions; None for never.
     raw_expiry_days: int | None = None
+    # After a daily run: whether its digest is told, the chat it is sent to as well, and whether people are named in it.
+    digest: bool = True
+    digest_webhook: str | None = field(default=None, repr=False)
+    digest_people: bool = False
     # The file each run writes its report to; None for none.
     report: Path | None = None
     cloud_run: CloudRun = field(default_factory=CloudRun)
@@ -154,6 +158,9 @@ class Settings:
             bigquery_url=read.stand_in("BIGQUERY_EMULATOR_HOST"),
             secrets_url=read.stand_in("SECRET_MANAGER_EMULATOR_HOST"),
             raw_expiry_days=read.count("AI_USAGE_RAW_EXPIRY_DAYS", None, at_least=MOST_DAYS_RESTATED),
+            digest=read.switch("AI_USAGE_DIGEST", default=True),
+            digest_webhook=read.secret_address("AI_USAGE_DIGEST_WEBHOOK"),
+            digest_people=read.switch("AI_USAGE_DIGEST_PEOPLE", default=False),
             report=read.path("AI_USAGE_REPORT"),
             cloud_run=CloudRun(
                 execution=read.optional("CLOUD_RUN_EXECUTION"),
@@ -182,6 +189,18 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_safe_address(address: str) -> bool:
+    """Whether what is sent there travels over https, or stays on this machine."""
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not host or not address.isascii() or not address.isprintable() or " " in address:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(address))
 
 
 class _Reader:
@@ -237,6 +256,13 @@ class _Reader:
         if value is None or value.startswith("postgresql+psycopg2://"):
             return value
         return self._wrong(f"{name} takes an address that begins with postgresql+psycopg2://.", None)
+
+    def secret_address(self, name: str) -> str | None:
+        """An address that is a secret itself, or the name of one; it is never quoted."""
+        value = self.optional(name)
+        if value is None or value.startswith("projects/") or is_safe_address(value):
+            return value
+        return self._wrong(f"{name} takes an address of https, or the name of a secret (projects/P/secrets/S).", None)
 
     def path(self, name: str) -> Path | None:
         value = self.optional(name)

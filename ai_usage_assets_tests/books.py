@@ -14,6 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ai_usage_assets import catalogue
+from ai_usage_assets.landing import Moment
+from ai_usage_assets.mapping import land_sheet
+from ai_usage_assets.vendors.key_mapping import TABS, check_tab
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
 OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
@@ -127,6 +130,13 @@ def entry(day: date, **changed: Any) -> dict[str, Any]:
         "asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": day, "is_daily": True, "run_id": "r",
         "attempted_at": morning, "completed_at": morning, "status": "complete", **changed,
     }  # fmt: skip
+
+
+def type_tab(warehouse: DuckDBWarehouse, today: date, tab: str, *typed: tuple[Any, ...]) -> None:
+    """A tab as finance typed it, from row 2 on, read that morning."""
+    snapshot = check_tab(tab, [TABS[tab].names, *typed], last_good_row_count=None, today=today)
+    assert snapshot.refused is None
+    land_sheet(warehouse, [snapshot], Moment("r", datetime(today.year, today.month, today.day, 6, tzinfo=UTC)))
 
 
 def days(first: date, last: date) -> list[date]:

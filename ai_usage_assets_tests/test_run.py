@@ -118,8 +118,22 @@ def test_finance_views_answer(loaded: Company) -> None:
         total = loaded.rows(f"SELECT SUM(spend_usd) AS usd FROM ai_usage.kpi_spend_{view}")[0]["usd"]
         fact = loaded.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE cost_basis <> 'included'")
         assert total == fact[0]["usd"], view
-    for view in ("kpi_unit_cost", "kpi_model_mix", "kpi_unallocated", "kpi_reconciliation", "kpi_completeness"):
+    for view in (
+        *("kpi_unit_cost", "kpi_model_mix", "kpi_unallocated", "kpi_reconciliation", "kpi_completeness"),
+        *("kpi_token_cost", "kpi_cache_savings", "kpi_discount", "kpi_seat_utilisation", "kpi_productivity"),
+    ):
         assert loaded.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{view}")[0]["n"], view
+
+
+def test_classes_of_tokens_add_up_to_the_bill(loaded: Company) -> None:
+    """What Anthropic billed by class of token is its bill, within its own rounding of rows; each class has a price."""
+    (found,) = loaded.rows(
+        "SELECT SUM(amount_usd) AS usd, COUNTIF(tokens > 0 AND usd_per_million IS NULL) AS unpriced "
+        "FROM ai_usage.kpi_token_cost WHERE vendor = 'anthropic'"
+    )
+    (bill,) = loaded.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_anthropic_cost_daily")
+    assert abs(found["usd"] - bill["usd"]) < Decimal("0.0001")
+    assert found["unpriced"] == 0
 
 
 def test_unallocated_is_what_has_no_cost_center(loaded: Company) -> None:

@@ -1,4 +1,4 @@
-"""The simulated company's year in a warehouse, without servers and without the job: for what must be measured on a year.
+"""The simulated company's year in a warehouse, without servers and without the job, for what is measured on a year.
 
 Belongs here: writing what daily runs would have left, straight from the ledger and, where the ledger does not say it,
 from what the simulated vendors answer. Does not: expectations. `test_year.py` holds it against a run of the job.

@@ -17,6 +17,7 @@ from ai_usage_assets import catalogue
 from ai_usage_assets.checks.base import Check, Finding, Subject, usd
 from ai_usage_assets.schemas import RAW_MAPPING_SHEET
 from ai_usage_assets.vendors import anthropic, cursor
+from ai_usage_assets.warehouses import Row
 
 # Below both of these a difference between two of a vendor's own figures is not worth anybody's morning.
 _TOLERATED_USD, _TOLERATED_SHARE = Decimal("0.50"), Decimal("0.005")
@@ -26,6 +27,8 @@ _COVERAGE = Decimal("0.98")
 _STALE_DAYS = 2
 # A day that is younger than this is still being counted; that it moves is no news.
 _MOVING_DAYS = 2
+# A spike is told on the mornings on which it is among so many newest days of a run.
+_SPIKE_DAYS = 3
 
 
 def _worth_a_look(difference: Decimal, reference: Decimal) -> bool:
@@ -527,6 +530,40 @@ def _nothing_from_the_future(subject: Subject) -> list[Finding]:
     )
 
 
+# Of one spike, the row that says it most closely. What is included costs nothing yet, and is no reason for a warning.
+_SPIKES = f"""
+SELECT
+  usage_date, vendor, dimension, dimension_value, dimension_name, team, top_model, amount_usd, expected_usd, excess_usd
+FROM ai_usage.kpi_anomaly
+WHERE usage_date BETWEEN DATE_SUB(@end_day, INTERVAL {_SPIKE_DAYS - 1} DAY) AND @end_day
+  AND usage_date >= @start_day
+  AND cost_basis = 'billed'
+  AND event_rank = 1
+ORDER BY usage_date DESC, excess_usd DESC, dimension_value
+"""
+
+
+def _no_spikes(subject: Subject) -> list[Finding]:
+    return [
+        Finding(
+            f"{row['usage_date']} {row['vendor']} {_whose(row)}: {usd(row['amount_usd'])}, "
+            f"expected {usd(row['expected_usd'])}, mostly {row['top_model']}",
+            row["excess_usd"],
+        )
+        for row in subject.rows(_SPIKES)
+    ]
+
+
+def _whose(row: Row) -> str:
+    match row["dimension"]:
+        case "person":
+            return f"a person of team {row['team']}" if row["team"] else "a person without a team"
+        case "api_key":
+            return f"key {row['dimension_name'] or row['dimension_value']}"
+        case dimension:
+            return f"{dimension} {row['dimension_value']}"
+
+
 _FIELD_ADVICE = (
     "The records are kept whole and the known fields are used; report it, it may be money that is not read yet."
 )
@@ -673,10 +710,20 @@ CHECKS: tuple[Check, ...] = (
         for table, fields in pull.fields.items()
     ),
     Check(
+        "kpi_anomaly",
+        "no_spikes",
+        f"Nobody and nothing spent far more than usual on the newest {_SPIKE_DAYS} days.",
+        "It is what the vendor bills. kpi_anomaly says who and which model for the day; ask them whether it was meant, "
+        "and if it was not, stop the key or set a limit at the vendor.",
+        _no_spikes,
+        blocking=False,
+    ),
+    Check(
         "kpi_completeness",
         "not_restated",
         "No vendor has restated the money of a day that had come to rest.",
-        "What is published is the new figure. Tell finance if the month is closed; ops_restatements keeps both.",
+        "What is published is the new figure. Tell finance if the month is closed; kpi_restatements has both, and the "
+        "keys and models they differ in.",
         _not_restated,
         blocking=False,
     ),

@@ -408,8 +408,8 @@ class CursorAPI:
                 "overallSpendCents": spent[person.email][1] + drift,
                 "fastPremiumRequests": 0,
                 "hardLimitOverrideDollars": 0,
-                "monthlyLimitDollars": None,
-                "effectivePerUserLimitDollars": person.cursor_limit_usd,
+                "monthlyLimitDollars": person.cursor_limit_usd,
+                "effectivePerUserLimitDollars": person.cursor_limit_usd or 200,
                 **(undocumented if self._switches.billing_tier else {}),
             }
             for person in self._team()

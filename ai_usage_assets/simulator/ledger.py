@@ -1,9 +1,9 @@
 """What the company used, event by event, and the truth that follows from it.
 
 Belongs here: events of a day, made from the seed and the day alone, and sums over them. Does not: how a vendor shows
-them, or what is special about a day (`almanac`). Money is whole millionths of a cent, so that every grouping of the events adds up to the same total. The sums
-are made here in plain Python, straight from the events and the contract's text: they are the judge of what the
-pipeline says.
+them, or what is special about a day (`almanac`). Money is whole millionths of a cent, so that every grouping of the
+events adds up to the same total. The sums are made here in plain Python, straight from the events and the contract's
+text: they are the judge of what the pipeline says.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import calendar
 import random
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -226,8 +226,7 @@ class Ledger:
 
     def seat_usd(self, first: date, last: date) -> dict[date, Decimal]:
         """Seat fees per day: each member of that day, with the role members have now."""
-        header, *rows = self.organisation.tabs["seat_prices"]
-        prices = [dict(zip(header, map(str, row), strict=False)) for row in rows]
+        prices = _named(self.organisation.tabs["seat_prices"])
         result = {}
         for day in _days(first, last):
             days_in_month = calendar.monthrange(day.year, day.month)[1]
@@ -249,12 +248,15 @@ class Ledger:
         `nameless`: people whose e-mail Cursor had already taken out of its history when it was first asked.
         """
         totals: dict[str | None, Decimal] = defaultdict(Decimal)
-        for charge in self._charges(first, last, nameless):
-            for center, usd in self._attribute(charge):
+        books = _Books.open(self.organisation)
+        for charge in self._charges(first, last, nameless, books.emails):
+            for center, usd in books.attribute(charge):
                 totals[center] += usd
         return dict(totals)
 
-    def _charges(self, first: date, last: date, nameless: Collection[str]) -> Iterator[_Charge]:
+    def _charges(
+        self, first: date, last: date, nameless: Collection[str], emails: Mapping[str, str]
+    ) -> Iterator[_Charge]:
         """Money at the grain at which it is split: one row a day, identity, model and product."""
         grouped: dict[tuple[Any, ...], int] = defaultdict(int)
         for day in _days(first, last):
@@ -264,7 +266,7 @@ class Ledger:
                 key = (day, kind, actor_id, piece.api_key_id, piece.workspace_id, piece.model, piece.product)
                 grouped[key] += piece.billed_microcents
         for (day, kind, actor_id, api_key_id, workspace_id, _, _), microcents in grouped.items():
-            email = self._email_of(str(actor_id)) if kind == "user" else None
+            email = emails.get(str(actor_id)) if kind == "user" else None
             yield _Charge(day, "anthropic", _usd(microcents), kind, actor_id, api_key_id, workspace_id, email)
         for day in _days(first, last):
             sums: dict[tuple[Any, ...], Decimal] = defaultdict(Decimal)
@@ -275,79 +277,6 @@ class Ledger:
             for (robot_kind, robot_id, email, _), usd in sums.items():
                 kind = str(robot_kind) if robot_kind else "user" if email else "none"
                 yield _Charge(day, "cursor", usd, kind, robot_id or email, None, None, email)
-
-    def _attribute(self, charge: _Charge) -> list[tuple[str | None, Decimal]]:
-        for kind, principal in self._mapping_order(charge):
-            if isinstance(principal, _Somebody):
-                return [(self._center_of(principal.email, charge.day), charge.usd)]
-            rows = self._rows(charge.vendor, kind, principal, charge.day)
-            if rows:
-                return self._split(rows, charge)
-        return [(None, charge.usd)]
-
-    def _mapping_order(self, charge: _Charge) -> Iterator[tuple[str, str | _Somebody | None]]:
-        """Contract section 2, in its order: what to look up in the sheet, or whom to take as they are."""
-        if charge.vendor == "cursor":
-            for kind in ("automation", "service_account", "cloud_agent"):
-                if charge.actor_kind == kind:
-                    yield kind, charge.actor_id
-            if charge.actor_kind != "service_account" and charge.email:
-                yield "user", charge.email
-                yield "", _Somebody(charge.email)
-            return
-        key = next((key for key in self.organisation.keys if key.id == charge.api_key_id), None)
-        yield "api_key", charge.api_key_id
-        if charge.actor_kind == "service_account":
-            yield "service_account", charge.actor_id
-        if charge.actor_kind == "user":
-            if charge.email:
-                yield "user", charge.email
-            yield "", _Somebody(charge.email)
-        nobody = charge.actor_kind not in ("user", "service_account")
-        if nobody and key and (email := self._email_of(key.principal)):
-            yield "", _Somebody(email)
-        yield "workspace", charge.workspace_id
-        if nobody and key and (email := self._email_of(key.created_by)):
-            yield "", _Somebody(email)
-
-    def _rows(self, vendor: str, kind: str, principal: str | None, day: date) -> list[dict[str, str]]:
-        header, *rows = self.organisation.tabs["key_mapping"]
-        named = [dict(zip(header, (str(cell) for cell in row), strict=False)) for row in rows]
-        return [
-            row
-            for row in named
-            if (row["vendor"], row["principal_type"], row["principal_id"]) == (vendor, kind, principal)
-            and _holds(row, day)
-        ]
-
-    def _split(self, rows: list[dict[str, str]], charge: _Charge) -> list[tuple[str | None, Decimal]]:
-        parts: list[tuple[str | None, Decimal]] = []
-        largest, taken = 0, Decimal(0)
-        shares = [Decimal(row["share_pct"] or "100") for row in rows]
-        for number, (row, share) in enumerate(zip(rows, shares, strict=True)):
-            usd = (charge.usd * share / 100).quantize(Decimal("1e-9"), rounding="ROUND_HALF_UP")
-            person = row["person_email"] or (charge.email if row["principal_type"] == "user" else "")
-            center = row["cost_center"] or (self._center_of(person, charge.day) if person else None)
-            parts.append((center, usd))
-            taken += usd
-            if share > shares[largest]:
-                largest = number
-        center, usd = parts[largest]
-        parts[largest] = (center, usd + charge.usd - taken)
-        return parts
-
-    def _center_of(self, email: str | None, day: date) -> str | None:
-        header, *rows = self.organisation.tabs["people"]
-        for row in rows:
-            named = dict(zip(header, (str(cell) for cell in row), strict=False))
-            if named["person_email"] == email and _holds(named, day):
-                return named["cost_center"] or None
-        return None
-
-    def _email_of(self, user_id: str | None) -> str | None:
-        """The address a person had last under that id; None for a deleted account that was never seen with one."""
-        person = next((p for p in self.organisation.people if p.user_id == user_id), None)
-        return person.email if person and not person.forgotten else None
 
     # --- making it up ----------------------------------------------------------------------------------------------
 
@@ -582,7 +511,7 @@ class Ledger:
             for _ in range(max(1, round(own.randrange(2, 12) * level))):
                 if own.random() < 0.2 and not self.long_conversations:
                     conversation = _uuid(own)
-                yield self._event(own, day, person.email, conversation, spent=spent)
+                yield self._event(own, day, person.email, conversation, spent=spent, size=person.cursor_size)
             if own.random() < 0.08:
                 twin = self._event(own, day, person.email, conversation, spent=spent)
                 # Two equal events in one millisecond are two events.
@@ -647,10 +576,93 @@ class _Somebody:
     email: str | None
 
 
+@dataclass(frozen=True)
+class _Books:
+    """The sheet as it is now, looked up by principal and by person, and the contract's rules over it."""
+
+    mapping: dict[tuple[str, str, str], list[dict[str, str]]]
+    people: dict[str, list[dict[str, str]]]
+    keys: dict[str, ApiKey]
+    emails: dict[str, str]
+
+    @classmethod
+    def open(cls, organisation: Organisation) -> _Books:
+        """The books of a company."""
+        mapping: dict[tuple[str, str, str], list[dict[str, str]]] = defaultdict(list)
+        for row in _named(organisation.tabs["key_mapping"]):
+            mapping[(row["vendor"], row["principal_type"], row["principal_id"])].append(row)
+        people: dict[str, list[dict[str, str]]] = defaultdict(list)
+        for row in _named(organisation.tabs["people"]):
+            people[row["person_email"]].append(row)
+        # A deleted account that was never seen with an address has none.
+        emails = {p.user_id: p.email for p in organisation.people if not p.forgotten}
+        return cls(mapping, people, {key.id: key for key in organisation.keys}, emails)
+
+    def attribute(self, charge: _Charge) -> list[tuple[str | None, Decimal]]:
+        """The cost centers of a charge and what is for each; None for no cost center."""
+        for kind, principal in self._mapping_order(charge):
+            if isinstance(principal, _Somebody):
+                return [(self._center_of(principal.email, charge.day), charge.usd)]
+            rows = [r for r in self.mapping.get((charge.vendor, kind, principal or ""), ()) if _holds(r, charge.day)]
+            if rows:
+                return self._split(rows, charge)
+        return [(None, charge.usd)]
+
+    def _mapping_order(self, charge: _Charge) -> Iterator[tuple[str, str | _Somebody | None]]:
+        """Contract section 2, in its order: what to look up in the sheet, or whom to take as they are."""
+        if charge.vendor == "cursor":
+            for kind in ("automation", "service_account", "cloud_agent"):
+                if charge.actor_kind == kind:
+                    yield kind, charge.actor_id
+            if charge.actor_kind != "service_account" and charge.email:
+                yield "user", charge.email
+                yield "", _Somebody(charge.email)
+            return
+        key = self.keys.get(charge.api_key_id or "")
+        yield "api_key", charge.api_key_id
+        if charge.actor_kind == "service_account":
+            yield "service_account", charge.actor_id
+        if charge.actor_kind == "user":
+            if charge.email:
+                yield "user", charge.email
+            yield "", _Somebody(charge.email)
+        nobody = charge.actor_kind not in ("user", "service_account")
+        if nobody and key and (email := self.emails.get(key.principal or "")):
+            yield "", _Somebody(email)
+        yield "workspace", charge.workspace_id
+        if nobody and key and (email := self.emails.get(key.created_by or "")):
+            yield "", _Somebody(email)
+
+    def _split(self, rows: list[dict[str, str]], charge: _Charge) -> list[tuple[str | None, Decimal]]:
+        parts: list[tuple[str | None, Decimal]] = []
+        largest, taken = 0, Decimal(0)
+        shares = [Decimal(row["share_pct"] or "100") for row in rows]
+        for number, (row, share) in enumerate(zip(rows, shares, strict=True)):
+            usd = (charge.usd * share / 100).quantize(Decimal("1e-9"), rounding="ROUND_HALF_UP")
+            person = row["person_email"] or (charge.email if row["principal_type"] == "user" else "")
+            center = row["cost_center"] or (self._center_of(person, charge.day) if person else None)
+            parts.append((center, usd))
+            taken += usd
+            if share > shares[largest]:
+                largest = number
+        center, usd = parts[largest]
+        parts[largest] = (center, usd + charge.usd - taken)
+        return parts
+
+    def _center_of(self, email: str | None, day: date) -> str | None:
+        found = next((row for row in self.people.get(email or "", ()) if _holds(row, day)), None)
+        return (found["cost_center"] or None) if found else None
+
+
 def cost_basis(kind: str) -> Literal["billed", "included"]:
     """What a Cursor kind means for money."""
     name = kind.upper().removeprefix("USAGE_EVENT_KIND_")
     return "included" if name.startswith(("INCLUDED", "FREE", "ERRORED", "ABORTED")) else "billed"
+
+
+def _named(tab: list[list[Any]]) -> list[dict[str, str]]:
+    header, *rows = tab
+    return [dict(zip(header, map(str, row), strict=False)) for row in rows]
 
 
 def _holds(row: dict[str, str], day: date) -> bool:

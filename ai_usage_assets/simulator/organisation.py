@@ -29,6 +29,17 @@ COST_CENTERS = {
     "Research": "CC-4010",
 }
 
+# Dollars a month that were planned for the services of a team and for each of its people.
+_PLAN = {
+    "Platform": (420, 170),
+    "Payments": (1250, 150),
+    "Mobile": (370, 160),
+    "Data Science": (1200, 150),
+    "Customer Support": (2150, 40),
+    "Marketing": (600, 50),
+    "Research": (2000, 180),
+}
+
 _FIRST_NAMES = [
     "Ada",
     "Ben",
@@ -147,8 +158,9 @@ class Person:
     forgotten: bool = False
     # The seat is held on without being used from this day; FOUNDED for one that never was.
     cursor_until: date | None = None
-    # What Cursor lets them spend on demand in a cycle.
-    cursor_limit_usd: int = 200
+    # How large their requests are beside others', and a limit of their own for what they spend on demand in a cycle.
+    cursor_size: int = 1
+    cursor_limit_usd: int | None = None
 
     def team_on(self, day: date) -> str:
         """The team of that day."""
@@ -269,7 +281,7 @@ def build(seed: int, people: int) -> Organisation:
         service_accounts,
         robots,
     )
-    organisation.tabs = _tabs(organisation, seed)
+    organisation.tabs = _tabs(organisation)
     return organisation
 
 
@@ -308,7 +320,8 @@ def _staff(seed: int, count: int, rng: random.Random) -> Iterator[Person]:
         yield replace(person, **_FATES.get(number, {}))
 
 
-# What happens to some: movers, joiners, leavers, the administrators of Cursor, and who holds a seat for nothing.
+# What happens to some: movers, joiners, leavers, the administrators of Cursor, who holds a seat for
+# nothing, and who nears a limit.
 _FATES: dict[int, dict[str, Any]] = {
     0: {"cursor_role": "owner"},
     4: {"cursor_role": "free-owner", "appetite": 0.2},
@@ -344,8 +357,10 @@ _FATES: dict[int, dict[str, Any]] = {
         "forgotten": True,
         "cursor_role": None,
     },
+    2: {"cursor_role": "member", "cursor_size": 3, "cursor_limit_usd": 20},
     6: {"cursor_role": "member", "cursor_until": date(2026, 11, 2)},
     17: {"cursor_role": "member", "cursor_until": FOUNDED},
+    20: {"cursor_role": "member", "cursor_size": 3, "cursor_limit_usd": 25},
     21: {"cursor_role": "member", "cursor_until": date(2026, 9, 18)},
     27: {"cursor_role": "member", "cursor_until": FOUNDED},
 }
@@ -406,7 +421,21 @@ def _keys(seed: int, staff: list[Person], workspaces: list[Workspace], accounts:
         yield key(f"notebook-{person.email.partition('@')[0]}", research, person.user_id, 4, models=(sonnet,))
 
 
-def _tabs(organisation: Organisation, seed: int) -> dict[str, list[list[Any]]]:
+def _budgets(organisation: Organisation) -> Iterator[list[Any]]:
+    """What finance planned at the beginning, for who was there, with growth; Research never got any of that."""
+    for number in range(15):
+        year, month = FOUNDED.year + (FOUNDED.month + number - 1) // 12, (FOUNDED.month + number - 1) % 12 + 1
+        first = date(year, month, 1)
+        growth = 1 + number * 0.035
+        for team, (services, a_head) in _PLAN.items():
+            heads = sum(person.is_here(first) and person.team_on(first) == team for person in organisation.people)
+            usd = (services + a_head * heads) * (1 if team == "Research" else growth)
+            # Somebody forgot one.
+            if (team, first) != ("Mobile", date(2026, 10, 1)):
+                yield [f"{year}-{month:02}", COST_CENTERS[team], round(usd / 50) * 50]
+
+
+def _tabs(organisation: Organisation) -> dict[str, list[list[Any]]]:
     keys = {key.name: key for key in organisation.keys}
     workspace = {workspace.name: workspace.id for workspace in organisation.workspaces}
 
@@ -458,17 +487,13 @@ def _tabs(organisation: Organisation, seed: int) -> dict[str, list[list[Any]]]:
             until = person.stays[number + 1].since.isoformat() if number + 1 < len(person.stays) else ""
             since = stay.since.isoformat() if number or person.joined != FOUNDED else ""
             people.append([person.email, person.name, stay.team, COST_CENTERS[stay.team], since, until])
-    budgets: list[list[Any]] = [["month", "cost_center", "budget_usd"]]
-    rng = random.Random(f"{seed}/budgets")
-    for month in ("2026-09", "2026-10", "2026-11", "2026-12"):
-        budgets += [[month, center, rng.randrange(14, 60) * 100] for center in COST_CENTERS.values()]
     return {
         "key_mapping": mapping,
         "people": people,
-        "budgets": budgets,
+        "budgets": [["month", "cost_center", "budget_usd"], *_budgets(organisation)],
         "seat_prices": [
             ["vendor", "plan", "monthly_price_usd", "effective_from", "effective_to"],
-            ["cursor", "Teams Standard", 32, "", "2026-07-01"],
             ["cursor", "Teams Standard", 40, "2026-07-01", ""],
+            ["cursor", "Teams Standard", 32, "", "2026-07-01"],
         ],
     }

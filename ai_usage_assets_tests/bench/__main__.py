@@ -133,9 +133,11 @@ def year() -> None:
 
 def finance() -> None:
     """How good finance's views are on a year, and how long they take."""
+    from ai_usage_assets_tests.bench import anomalies
     from ai_usage_assets_tests.bench.finance import measure
 
     measure(terminal)
+    terminal.print(anomalies.table())
 
 
 _AI_USAGE = [str(Path(sys.executable).with_name("ai-usage"))]

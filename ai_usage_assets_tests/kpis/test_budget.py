@@ -6,28 +6,16 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ai_usage_assets.landing import Moment
-from ai_usage_assets.mapping import land_sheet
 from ai_usage_assets.schemas import OPS_ASSET_DAYS
-from ai_usage_assets.vendors.key_mapping import check_tab
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import charge, entry, fill, key_mapping, opened, rows
+from ai_usage_assets_tests.books import charge, entry, fill, key_mapping, opened, rows, type_tab
 
 TODAY = date(2026, 11, 11)
 CENTERS = ("CC-1", "CC-2", "CC-3", "CC-4", "CC-5", "CC-6", "CC-0")
 OCTOBER, NOVEMBER, DECEMBER = date(2026, 10, 1), date(2026, 11, 1), date(2026, 12, 1)
-
-
-def type_budgets(warehouse: DuckDBWarehouse, *typed: tuple[Any, ...]) -> None:
-    """The tab as finance typed it, from row 2 on."""
-    header = ("month", "cost_center", "budget_usd")
-    snapshot = check_tab("budgets", [header, *typed], last_good_row_count=None, today=TODAY)
-    assert snapshot.refused is None
-    land_sheet(warehouse, [snapshot], Moment("r", datetime(2026, 11, 11, 6, tzinfo=UTC)))
 
 
 @pytest.fixture
@@ -46,7 +34,9 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
     """What is used, and whether it is ahead of the business days that have passed."""
-    type_budgets(warehouse, ("2026-10", "CC-1", 100), ("2026-11", "CC-1", "300.00"), ("2026-11", "CC-0", 0))
+    type_tab(
+        warehouse, TODAY, "budgets", ("2026-10", "CC-1", 100), ("2026-11", "CC-1", "300.00"), ("2026-11", "CC-0", 0)
+    )
     found = rows(
         warehouse,
         "SELECT month, cost_center, budget_status, budget_usd, spend_usd, variance_usd, used_ratio, business_days, "
@@ -64,8 +54,8 @@ def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
 
 def test_what_is_wrong_with_a_budget_is_told_apart_and_never_guessed(warehouse: DuckDBWarehouse) -> None:
     """Missing, given twice, negative and unreadable budgets each say so; a repeated row does no harm."""
-    type_budgets(
-        warehouse,
+    type_tab(
+        warehouse, TODAY, "budgets",
         ("2026-11", "CC-3", 100), ("2026-11", "CC-3", 200), ("2026-11", "CC-4", -5), ("2026-11", "CC-5", "1,000"),
         ("2026-11", "CC-6", 50), ("2026-11", "CC-6", 50), ("2026-11", "CC-7", 70), ("2026-12", "CC-1", 90),
         ("2026-11", "CC-8", -1), ("2026-11", "CC-8", -2), ("soon", "CC-1", 1), ("2026-11", "", 2),
@@ -122,7 +112,7 @@ def test_billed_and_seat_are_shown_apart_and_included_usage_never(warehouse: Duc
 
 def test_the_projection_is_the_forecast_and_only_of_the_running_month(warehouse: DuckDBWarehouse) -> None:
     """A cost center is projected to the sum of its forecast, and held against its budget; a past month is not."""
-    type_budgets(warehouse, ("2026-10", "CC-1", 100), ("2026-11", "CC-1", 130))
+    type_tab(warehouse, TODAY, "budgets", ("2026-10", "CC-1", 100), ("2026-11", "CC-1", 130))
     projected = "SELECT cost_center, projected_usd FROM ai_usage.kpi_budget_vs_actual WHERE projected_usd IS NOT NULL"
     expected = "SELECT cost_center, SUM(forecast_usd) FROM ai_usage.kpi_forecast GROUP BY cost_center"
     assert sorted(rows(warehouse, projected), key=str) == sorted(rows(warehouse, expected), key=str)
@@ -136,7 +126,7 @@ def test_the_projection_is_the_forecast_and_only_of_the_running_month(warehouse:
 
 def test_days_that_are_missing_are_told_and_days_not_held_do_not_pass(warehouse: DuckDBWarehouse) -> None:
     """The pace is that of the days held; a vendor that was never asked lacks nothing, one that failed does."""
-    type_budgets(warehouse, ("2026-11", "CC-2", 70))
+    type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 70))
     asked = "SELECT elapsed_business_days, through_date, missing_days, pace_ratio FROM ai_usage.kpi_budget_vs_actual "
     asked += "WHERE month = DATE '2026-11-01' AND cost_center = 'CC-2'"
     cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "completed_at": None}
@@ -154,7 +144,7 @@ def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     """Without spend and budgets there is no row; a budget before the first day is held shows no variance."""
     made = opened(tmp_path / "w.duckdb", TODAY, TODAY)
     assert rows(made, "SELECT * FROM ai_usage.kpi_budget_vs_actual") == []
-    type_budgets(made, ("2026-11", "CC-1", 70))
+    type_tab(made, TODAY, "budgets", ("2026-11", "CC-1", 70))
     found = rows(
         made,
         "SELECT budget_status, spend_usd, variance_usd, used_ratio, elapsed_business_days, pace_ratio, through_date, "

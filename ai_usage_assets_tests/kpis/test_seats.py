@@ -223,6 +223,12 @@ def test_who_is_near_their_limit(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
+def test_without_a_known_limit_nobody_is_counted(warehouse: DuckDBWarehouse) -> None:
+    """A month without a spend snapshot does not say that nobody is near their limit."""
+    found = rows(warehouse, "SELECT month, near_limit_seats FROM ai_usage.kpi_seat_summary ORDER BY month")
+    assert found == [(FIRST, None), (NOVEMBER, 2), (DECEMBER, None)]
+
+
 def test_whose_seat_it_is(warehouse: DuckDBWarehouse) -> None:
     """Team and cost center are those of the last day; the sheet may let another person pay."""
     assert seats(warehouse, "person_email, name, team, cost_center")[:3] == [

@@ -182,10 +182,11 @@ def test_what_caches_save(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_writes_that_nobody_reads_lose_money(warehouse: DuckDBWarehouse) -> None:
-    """A million tokens written for an hour and never read cost two dollars more than no cache: savings are negative."""
+    """A million tokens written for an hour cost two dollars more than plain input; a row without input is none."""
     fill(warehouse, "fct_anthropic_tokens_daily", [
         tokens("2026-11-03", model=SONNET, cache_write_1h_tokens=1_000_000)
     ])  # fmt: skip
+    fill(warehouse, "fct_anthropic_tokens_daily", [tokens("2026-11-04", model=None, output_tokens=3)])
     found = rows(warehouse, "SELECT saved_usd, saved_ratio, cache_hit_ratio FROM ai_usage.kpi_cache_savings")
     assert found == [(Decimal(-2), Decimal(-1), Decimal(0))]
 
@@ -394,7 +395,7 @@ def test_an_empty_company(warehouse: DuckDBWarehouse, view: str) -> None:
 def test_the_first_day_of_one_vendor(warehouse: DuckDBWarehouse) -> None:
     """With one day of one vendor each view speaks of that vendor, provisionally, and as of today."""
     fill(warehouse, "fct_anthropic_cost_daily", [{**charge("2026-11-10", "2", key="k"), "product": "claude_code"}])
-    fill(warehouse, "fct_anthropic_tokens_daily", [tokens("2026-11-10", key="k", output_tokens=5)])
+    fill(warehouse, "fct_anthropic_tokens_daily", [tokens("2026-11-10", key="k", uncached_input_tokens=5)])
     for view in VIEWS:
         found = rows(warehouse, f"SELECT vendor, month, is_provisional, as_of_date FROM ai_usage.{view}")
         assert found == [("anthropic", date(2026, 11, 1), True, TODAY)], view

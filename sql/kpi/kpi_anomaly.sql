@@ -15,13 +15,13 @@ CREATE OR REPLACE VIEW ai_usage.kpi_anomaly (
   amount_usd OPTIONS (description = "Dollars of the day."),
   expected_usd OPTIONS (description = "Dollars to be expected, see baseline."),
   excess_usd OPTIONS (description = "Dollars beyond the expected."),
-  score OPTIONS (description = "The excess in units of the usual spread: 1.4826 times the median distance of a day with spend from the typical one, at least a fifth of it and 2 dollars. NULL for baseline peers."),
+  score OPTIONS (description = "Dollars beyond the expected and beyond a typical day with spend (the median of those in the eight weeks before; for a working day, of working days), in units of the usual spread: 1.4826 times the median distance of such days from the typical one, at least a fifth of it, at least 2 dollars. NULL for baseline peers."),
   baseline OPTIONS (description = "What the expected is: same_weekday = median of the same weekday in the eight weeks before (at least four of them); all_days = median of all days in these weeks, for what is younger; peers = what nine in ten of the others stayed under on the day, for what has too little history of its own."),
   days_of_history OPTIONS (description = "Days of the eight weeks before on which it existed and the vendor's bill is held, those without spend included; 56 at most."),
   is_provisional OPTIONS (description = "Whether the vendor may still restate the day."),
   as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
-OPTIONS (description = "Days on which an API key, robot, person, team or model spent far more than it does. A spike is at least 25 dollars beyond the median of the same weekday in the eight weeks before, at least twice the expected and twice a typical day with spend, and a score of at least 6. A day without spend counts as zero where the vendor's bill of that day is held and the thing existed. What has no history (fewer than 7 days, or fewer than 5 with spend) is not judged by its own: a first week is no spike, but 100 dollars more than, and three times, what nine in ten of its peers stayed under that day is. What is young must stand out among its peers too. A team, a model or a new thing only counts if the vendor's whole day is up by at least half as much, so that money which merely moved (a new model, a rotated key, a person who changed teams) is quiet. In the first week of a vendor nothing is told. Seats have no spikes; drops are not told, since holidays are most of them.")
+OPTIONS (description = "Days on which an API key, robot, person, team or model spent far more than it does. A spike is at least 25 dollars beyond the median of the same weekday in the eight weeks before, at least twice a typical day with spend, and has a score of at least 6, or 8 where all of it is one person's doing, since people have moods. A day without spend counts as zero where the vendor's bill of that day is held and the thing existed. What has no history (fewer than 7 days, or fewer than 5 with spend in the eight weeks) is not judged by its own: a first week is no spike, but 100 dollars more than, and three times, what nine in ten of its peers stayed under that day is. In its first four weeks a key, robot or person must stand out among its peers too, and a team or model be 100 dollars beyond the expected: it is still being taken up. A team, a model or a new thing only counts if the vendor's whole day is up by at least half as much, so that money which merely moved (a new model, a rotated key, a person who changed teams) is quiet. In the first week of a vendor nothing is told. Seats have no spikes; drops are not told, since holidays are most of them.")
 AS
 WITH facet AS (
   SELECT 'api_key' AS dimension UNION ALL SELECT 'robot' UNION ALL SELECT 'person' UNION ALL SELECT 'team'
@@ -121,12 +121,16 @@ WITH facet AS (
     day.vendor,
     day.usage_date,
     earlier.usage_date AS earlier_date,
-    MOD(DATE_DIFF(day.usage_date, earlier.usage_date, DAY), 7) = 0 AS is_same_weekday
+    MOD(DATE_DIFF(day.usage_date, earlier.usage_date, DAY), 7) = 0 AS is_same_weekday,
+    -- Quiet weekends would make every working day look restless; a weekend is held against all days.
+    COALESCE(earlier_kind.is_business_day OR NOT kind.is_business_day, TRUE) AS is_of_its_kind
   FROM (SELECT DISTINCT vendor, usage_date FROM known) AS day
   JOIN held AS earlier
     ON earlier.vendor = day.vendor
     AND earlier.usage_date >= DATE_SUB(day.usage_date, INTERVAL 56 DAY)
     AND earlier.usage_date < day.usage_date
+  LEFT JOIN ai_usage.dim_date AS kind ON kind.usage_date = day.usage_date
+  LEFT JOIN ai_usage.dim_date AS earlier_kind ON earlier_kind.usage_date = earlier.usage_date
 ), same_weekday AS (
   SELECT
     candidate.candidate_no,
@@ -172,7 +176,7 @@ WITH facet AS (
     before.is_same_weekday,
     before.earlier_date,
     COALESCE(series.amount_usd, 0) AS amount_usd,
-    COALESCE(series.amount_usd, 0) > 0 AS is_active
+    COALESCE(series.amount_usd, 0) > 0 AND before.is_of_its_kind AS is_active
   FROM suspect
   JOIN before
     ON before.vendor = suspect.vendor
@@ -299,8 +303,9 @@ WITH facet AS (
         AND based.amount_usd - based.usual_usd >= based.spread_usd * CASE WHEN based.is_personal THEN 8 ELSE 6 END
         AND (
           based.baseline = 'same_weekday'
-          OR based.dimension IN ('team', 'model')
-          OR based.amount_usd > based.peers_usd
+          -- What is taken up by many grows for weeks.
+          OR (based.dimension IN ('team', 'model') AND based.amount_usd >= based.expected_usd + 100)
+          OR (based.dimension NOT IN ('team', 'model') AND based.amount_usd > based.peers_usd)
         )
     END
     AND (

@@ -87,4 +87,5 @@ SELECT
   COALESCE(is_provisional, TRUE) AS is_provisional,
   as_of_date
 FROM monthly
-WHERE uncached_input_tokens IS NOT NULL OR cache_write_tokens IS NOT NULL OR cache_read_tokens IS NOT NULL
+-- A month of code execution or of errors has no input that a cache could have helped.
+WHERE uncached_input_tokens > 0 OR cache_write_tokens > 0 OR cache_read_tokens > 0

@@ -18,7 +18,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_seat_summary (
   included_usage_usd OPTIONS (description = "Usage of all holders that seats or the pool cover, in dollars at vendor rates. Never part of the spend."),
   leverage_ratio OPTIONS (description = "included_usage_usd / seat_usd; NULL when either is unknown."),
   overage_usd OPTIONS (description = "Dollars billed for holders' usage on top of the seats."),
-  near_limit_seats OPTIONS (description = "Holders who had spent 80 % of their on-demand limit or more in the month's last spend snapshot."),
+  near_limit_seats OPTIONS (description = "Holders who had spent 80 % of their on-demand limit or more in the month's last spend snapshot; NULL when no limit is known."),
   inferred_days OPTIONS (description = "Seat-days before the first members snapshot, told by the vendor's daily usage rows; seats that the vendor has since dropped cannot be seen there."),
   is_provisional OPTIONS (description = "Whether the vendor may still restate a day of the month."),
   as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
@@ -49,7 +49,7 @@ SELECT
   SUM(included_usage_usd) AS included_usage_usd,
   CAST(ROUND(SAFE_DIVIDE(SUM(included_usage_usd), SUM(seat_usd)), 6) AS NUMERIC) AS leverage_ratio,
   SUM(overage_usd) AS overage_usd,
-  COUNTIF(is_near_limit) AS near_limit_seats,
+  CASE WHEN COUNTIF(is_near_limit IS NOT NULL) > 0 THEN COUNTIF(is_near_limit) END AS near_limit_seats,
   CAST(SUM(inferred_days) AS INT64) AS inferred_days,
   LOGICAL_OR(is_provisional) AS is_provisional,
   MAX(as_of_date) AS as_of_date

@@ -1,0 +1,265 @@
+"""The morning's digest: what was spent yesterday and this month, and where somebody should look.
+
+Belongs here: reading a few figures from finance's views and putting them into short lines, for the log of a run and for
+a chat. Does not: figures of its own, or how a message travels (`webhook`). People are named only if that is switched
+on; a key, a team and a model always are.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from ai_usage_assets import webhook
+from ai_usage_assets.days import last_finished
+from ai_usage_assets.redaction import redact
+from ai_usage_assets.secrets import SecretError, resolve
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.warehouses import Row, Warehouse
+
+# Each kind of news has so many lines; the warehouse and the report have the rest.
+_NAMED = 5
+_DAYS_OF_ANOMALIES = 3
+# A chat that is not reached must not hold up the end of a run.
+_SECRET_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What is told of one day: its lines, the first of which is a headline."""
+
+    day: date
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+def after_run(warehouse: Warehouse, settings: Settings, run: Row, log: Callable[..., None]) -> None:
+    """Tells of a daily run for the latest day, in its log and to the chat that is set. Raises nothing.
+
+    `log` takes a level and a message, and `extra` as Python's own loggers do.
+    """
+    day = last_finished(settings.now())
+    is_of_today = run["job"] == "daily" and run["last_day"] == day and run["outcome"] != "interrupted"
+    if not settings.digest or not is_of_today:
+        return
+    try:
+        digest = made(warehouse, day, with_people=settings.digest_people, run=run)
+    except Exception as error:  # noqa: BLE001 - news must not fail what they are about
+        log(logging.WARNING, f"The digest could not be made ({type(error).__name__}: {redact(str(error))}).")
+        return
+    # A log is not the warehouse: addresses stay out of it.
+    log(logging.INFO, redact(str(digest)), extra={"event": "digest"})
+    if settings.digest_webhook:
+        try:
+            send(digest, settings)
+        except Exception as error:  # noqa: BLE001
+            told = (
+                redact(str(error)) if isinstance(error, (webhook.WebhookError, SecretError)) else type(error).__name__
+            )
+            log(logging.WARNING, f"The digest was not sent: {told}", extra={"event": "digest_not_sent"})
+
+
+def send(digest: Digest, settings: Settings) -> None:
+    """Sends it to AI_USAGE_DIGEST_WEBHOOK. Raises WebhookError, SecretError or SettingsError."""
+    address = resolve(settings.digest_webhook or "", settings.secrets_url, total_seconds=_SECRET_SECONDS)
+    # What these characters mean in a chat.
+    text = str(digest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    webhook.post(address, text)
+
+
+def made(warehouse: Warehouse, day: date, *, with_people: bool = False, run: Row | None = None) -> Digest:
+    """The digest of a day, from what the warehouse holds. Raises WarehouseError.
+
+    Of `run`, how it ended is told; without one, the newest daily run's checks are.
+    """
+    teller = _Teller(warehouse, day, with_people)
+    lines = (
+        teller.headline(run),
+        *teller.yesterday(),
+        *teller.month(),
+        *teller.unallocated(),
+        *teller.anomalies(),
+        *teller.checks(run),
+        *teller.stale(),
+    )
+    # A key may be named after somebody.
+    return Digest(day, lines if with_people else tuple(map(redact, lines)))
+
+
+class _Teller:
+    def __init__(self, warehouse: Warehouse, day: date, with_people: bool) -> None:
+        self._warehouse = warehouse
+        self._day = day
+        self._month = day.replace(day=1)
+        self._with_people = with_people
+
+    def _rows(self, sql: str, **more: object) -> list[Row]:
+        return self._warehouse.rows(sql, {"day": self._day, "month": self._month, **more})  # type: ignore[dict-item]
+
+    def headline(self, run: Row | None) -> str:
+        ended = "" if run is None or run["outcome"] == "success" else f" The run {run['outcome']}."
+        return f"AI tools, {self._day} (UTC).{ended}"
+
+    def yesterday(self) -> Iterator[str]:
+        rows = self._rows(
+            """
+            SELECT vendor, SUM(billed_usd) AS billed, SUM(seat_usd) AS seat, SUM(spend_usd) AS spend
+            FROM ai_usage.kpi_spend_daily WHERE usage_date = @day GROUP BY vendor ORDER BY vendor
+            """
+        )
+        if not rows:
+            yield f"• On {self._day}: no spend is held."
+            return
+        total = sum((row["spend"] for row in rows), Decimal(0))
+        parts = [
+            f"{_vendor(row['vendor'])} {_usd(row['spend'])}"
+            + (f" (of it {_usd(row['seat'])} for seats)" if row["seat"] else "")
+            for row in rows
+        ]
+        yield f"• On {self._day}: {_usd(total)} – {', '.join(parts)}. Vendors may still restate it."
+
+    def month(self) -> Iterator[str]:
+        rows = self._rows(
+            """
+            SELECT cost_center, budget_usd, spend_usd, projected_usd, used_ratio
+            FROM ai_usage.kpi_budget_vs_actual WHERE month = @month ORDER BY used_ratio DESC, cost_center
+            """
+        )
+        spent = _sum(row["spend_usd"] for row in rows)
+        if spent is None:
+            return
+        budgeted = [row for row in rows if row["budget_usd"]]
+        told = f"• {self._month:%B} to date: {_usd(spent)}"
+        if budgeted:
+            budget = sum((row["budget_usd"] for row in budgeted), Decimal(0))
+            used = _sum(row["spend_usd"] for row in budgeted) or Decimal(0)
+            told += f"; {_share(used / budget)} of the budgets ({_usd(budget)}) are used"
+        else:
+            told += "; there are no budgets for it"
+        yield f"{told}.{self._forecast()}"
+        over = [row for row in budgeted if row["used_ratio"] and row["used_ratio"] > 1]
+        if over:
+            yield "• Over budget: " + _listed(
+                f"{row['cost_center']} {_usd(row['spend_usd'])} of {_usd(row['budget_usd'])}" for row in over
+            )
+        going = [
+            row
+            for row in rows
+            if row["budget_usd"]
+            and row["projected_usd"]
+            and row["projected_usd"] > row["budget_usd"]
+            and row not in over
+        ]
+        if going:
+            yield "• On course to go over: " + _listed(
+                f"{row['cost_center']} {_usd(row['projected_usd'])} of {_usd(row['budget_usd'])}" for row in going
+            )
+
+    def _forecast(self) -> str:
+        rows = self._rows(
+            "SELECT forecast_usd, low_usd, high_usd FROM ai_usage.kpi_forecast_total WHERE month = @month"
+        )
+        if not rows or rows[0]["forecast_usd"] is None:
+            return ""
+        row = rows[0]
+        span = "" if row["low_usd"] is None else f" ({_usd(row['low_usd'])} to {_usd(row['high_usd'])})"
+        return f" At its end about {_usd(row['forecast_usd'])}{span}."
+
+    def unallocated(self) -> Iterator[str]:
+        (row,) = self._rows(
+            """
+            SELECT SUM(spend_usd) AS spend, SUM(CASE WHEN cost_center IS NULL THEN spend_usd END) AS unallocated
+            FROM ai_usage.kpi_spend_monthly WHERE month = @month
+            """
+        )
+        if row["spend"] and row["unallocated"]:
+            part = f"{_usd(row['unallocated'])}, {_share(row['unallocated'] / row['spend'])}"
+            yield f"• Without a cost center this month: {part} (kpi_unallocated says what to map)."
+
+    def anomalies(self) -> Iterator[str]:
+        rows = self._rows(
+            """
+            SELECT usage_date, vendor, cost_basis, dimension, dimension_value, dimension_name, person_email, team,
+              top_model, amount_usd, expected_usd
+            FROM ai_usage.kpi_anomaly
+            WHERE event_rank = 1 AND usage_date BETWEEN @first AND @day
+            ORDER BY usage_date DESC, cost_basis, excess_usd DESC
+            """,
+            first=self._day - timedelta(days=_DAYS_OF_ANOMALIES - 1),
+        )
+        if rows:
+            yield f"• Unusual: {_listed(self._anomaly(row) for row in rows)}"
+
+    def _anomaly(self, row: Row) -> str:
+        who = self._who(row)
+        instead = f"{_usd(row['amount_usd'])} instead of {_usd(row['expected_usd'])}"
+        included = ", which seats cover" if row["cost_basis"] == "included" else ""
+        return f"{row['usage_date']} {_vendor(row['vendor'])}, {who}: {instead}{included}, mostly {row['top_model']}"
+
+    def _who(self, row: Row) -> str:
+        if row["dimension"] == "person":
+            named = row["dimension_value"] if self._with_people else "a person"
+            return f"{named} of {row['team']}" if row["team"] else str(named)
+        return f"{row['dimension'].replace('_', ' ')} {row['dimension_name'] or row['dimension_value']}"
+
+    def checks(self, run: Row | None) -> Iterator[str]:
+        newest = "SELECT run_id FROM ai_usage.ops_runs WHERE job = 'daily' ORDER BY started_at DESC LIMIT 1"
+        rows = self._rows(
+            f"""
+            SELECT asset, check_name, severity, amount_usd FROM ai_usage.ops_check_results
+            WHERE NOT passed AND run_id = {"@run_id" if run else f"({newest})"}
+            ORDER BY severity, amount_usd DESC, asset, check_name
+            """,
+            **({"run_id": run["run_id"]} if run else {}),
+        )
+        for severity, what in (("ERROR", "Failed checks, which stop the line"), ("WARN", "Asking for a look")):
+            found = [row for row in rows if row["severity"] == severity]
+            if found:
+                yield f"• {what}: " + _listed(
+                    f"{row['check_name']}" + (f" ({_usd(row['amount_usd'])})" if row["amount_usd"] else "")
+                    for row in found
+                )
+
+    def stale(self) -> Iterator[str]:
+        rows = self._rows(
+            """
+            SELECT vendor, MAX(CASE WHEN completed_at IS NOT NULL THEN usage_date END) AS last_day,
+              COUNT(CASE WHEN completed_at IS NULL AND usage_date <= @day THEN 1 END) AS missing
+            FROM ai_usage.kpi_completeness WHERE is_money AND status <> 'not_configured' GROUP BY vendor ORDER BY vendor
+            """
+        )
+        behind = [row for row in rows if row["last_day"] is None or row["last_day"] < self._day]
+        if behind:
+            yield "• Stale: " + _listed(
+                f"{_vendor(row['vendor'])} is held "
+                + (f"to {row['last_day']} only" if row["last_day"] else "for no day yet")
+                for row in behind
+            )
+
+
+def _vendor(name: str) -> str:
+    return name.capitalize()
+
+
+def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
+    known = [value for value in values if value is not None]
+    return sum(known, Decimal(0)) if known else None
+
+
+def _usd(amount: Decimal) -> str:
+    return f"${amount:,.2f}"
+
+
+def _share(ratio: Decimal) -> str:
+    return f"{ratio * 100:.1f} %"
+
+
+def _listed(parts: Iterable[str]) -> str:
+    found = list(parts)
+    more = len(found) - _NAMED
+    return "; ".join(found[:_NAMED]) + (f"; and {more} more." if more > 0 else ".")

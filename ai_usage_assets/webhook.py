@@ -1,0 +1,69 @@
+"""A message to a chat: one POST of `{"text": ...}`, as Slack, Mattermost and Google Chat take it.
+
+Belongs here: sending it within a bounded time, and saying what went wrong. Does not: what is told (`digest`). The
+address of a webhook is a secret: whoever has it may post. It is never quoted; only its host is.
+"""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.settings import is_safe_address
+from ai_usage_assets.transport import BoundedTransport
+
+# Two attempts, so that the end of a run never waits for more than ten seconds.
+_ATTEMPTS = 2
+_ATTEMPT_SECONDS = 5.0
+_LONGEST_ANSWER_SHOWN = 200
+
+
+class WebhookError(OperatorError):
+    """A message was not taken; the message names the host and says what to do."""
+
+
+def post(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_SECONDS) -> None:
+    """Sends a text. Raises WebhookError when it was not taken, and SettingsError for a proxy that cannot be used."""
+    if not is_safe_address(address):
+        raise WebhookError("The address of the webhook is not one of https. Copy it again from where it was made.")
+    host = urlsplit(address).hostname
+    transport = BoundedTransport(address, httpx.create_ssl_context())
+    body = json.dumps({"text": text}).encode()
+    request = httpx.Request("POST", address, headers={"content-type": "application/json"}, content=body)
+    told = ""
+    try:
+        for _ in range(_ATTEMPTS):
+            transport.begin_attempt(attempt_seconds)
+            try:
+                answer = transport.handle_request(request)
+                said = answer.read().decode(errors="replace").strip()[:_LONGEST_ANSWER_SHOWN]
+            except (
+                httpcore.NetworkError,
+                httpcore.TimeoutException,
+                httpcore.ProtocolError,
+                httpcore.ProxyError,
+            ) as error:
+                told = f"did not answer ({type(error).__name__}). Look at the network, and whether {host} is up"
+                continue
+            if answer.is_success:
+                return
+            told = f"answered {answer.status_code} ({said!r}). {_advice(answer.status_code)}"
+            if answer.status_code < 500:
+                break
+    finally:
+        transport.close()
+    raise WebhookError(f"The webhook at {host} {told}.")
+
+
+def _advice(status: int) -> str:
+    if status in (401, 403, 404, 410):
+        return "It was removed, or its channel was: make another and put its address into AI_USAGE_DIGEST_WEBHOOK"
+    if status == 429:
+        return "Too many messages were sent there; the next run tries again"
+    if status >= 500:
+        return "The next run tries again"
+    return "It may want another form of message; it is sent as JSON with one field, text"

@@ -1,0 +1,236 @@
+"""Spikes: what is told on small books, and how much of what was planted in a year is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ai_usage_assets.checks import CHECKS, Finding, Subject
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.schemas import OPS_ASSET_DAYS
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.bench.anomalies import measure
+from ai_usage_assets_tests.books import OPEN, charge, entry, fill, key_mapping, opened
+from ai_usage_assets_tests.year import YEAR, simulator
+
+FIRST, TODAY = date(2026, 8, 3), date(2026, 11, 11)
+LAST = TODAY - timedelta(days=1)
+HELD = [FIRST + timedelta(days=n) for n in range((TODAY - FIRST).days)]
+# A Tuesday with fourteen weeks before it.
+DAY = date(2026, 11, 10)
+BOT, JANE, SAM = "apikey_bot", "jane@example.com", "sam@example.com"
+
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """Fourteen weeks held; a bot of team Platform that spends 10 dollars a day, 2 on weekends; nobody else."""
+    made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", BOT, "Platform", "CC-1")])
+    people = [(JANE, "Mobile"), (SAM, "Mobile")]
+    fill(made, "dim_person", [{"person_email": who, "name": who[:3], "team": team, **OPEN} for who, team in people])
+    made.append(OPS_ASSET_DAYS, [entry(day) for day in HELD])
+    yield made
+    made.release()
+
+
+def usual(first: date = FIRST, last: date = LAST, skip: tuple[date, ...] = (), **who: str) -> list[Row]:
+    """10 dollars on every working day, 2 on a weekend."""
+    days = [day for day in HELD if first <= day <= last and day not in skip]
+    return [charge(day.isoformat(), "2" if day.weekday() >= 5 else "10", **who) for day in days]
+
+
+def spikes(warehouse: DuckDBWarehouse, *money: Row, rest: tuple[Row, ...] | None = None) -> list[Row]:
+    """What is told when the bot spends as usual and these charges come on top."""
+    charges = [*(usual(key=BOT) if rest is None else rest), *money]
+    fill(warehouse, "fct_anthropic_cost_daily", [{**row, "fact_no": number} for number, row in enumerate(charges, 1)])
+    return warehouse.rows("SELECT * FROM ai_usage.kpi_anomaly ORDER BY usage_date, event, event_rank")
+
+
+def of_keys(told: list[Row]) -> list[Row]:
+    """Without the team and the model, which a small company's key may move as well."""
+    return [row for row in told if row["dimension"] == "api_key"]
+
+
+def test_a_spike_says_who_how_much_and_which_model(warehouse: DuckDBWarehouse) -> None:
+    """Of 100 dollars 10 were expected; the usual spread is nothing, so 2 dollars are taken: a score of 90 / 2."""
+    found = spikes(warehouse, charge("2026-11-10", "90", key=BOT, model="big"))
+    assert [(row["dimension"], row["dimension_value"], row["event_rank"]) for row in found] == [
+        ("api_key", BOT, 1),
+        ("team", "Platform", 2),
+    ]
+    first = found[0] | {"fact": None}
+    assert {row["event"] for row in found} == {f"2026-11-10|anthropic|billed|{BOT}"}
+    shown = ("usage_date", "amount_usd", "expected_usd", "excess_usd", "score", "baseline", "days_of_history")
+    assert tuple(first[name] for name in shown) == (DAY, 100, 10, 90, 45, "same_weekday", 56)
+    shown = ("person_email", "team", "api_key_id", "top_model", "top_model_share_of_excess", "as_of_date")
+    assert tuple(first[name] for name in shown) == (None, "Platform", BOT, "big", 1, TODAY)
+    assert first["is_provisional"]
+
+
+@pytest.mark.parametrize(
+    ("usd", "told"),
+    [("24.99", False), ("25", True)],
+    ids=["a cent below the floor", "at the floor"],
+)
+def test_the_floor_in_dollars(warehouse: DuckDBWarehouse, usd: str, told: bool) -> None:
+    """What exceeds the expected by less than 25 dollars is nobody's morning."""
+    assert bool(spikes(warehouse, charge("2026-11-10", usd, key=BOT))) is told
+
+
+def test_a_saturday_is_held_against_saturdays(warehouse: DuckDBWarehouse) -> None:
+    """Two dollars are expected of a Saturday, not the ten of a working day."""
+    found = spikes(warehouse, charge("2026-11-07", "40", key=BOT))
+    assert found[0]["usage_date"].weekday() == 5
+    assert (found[0]["expected_usd"], found[0]["excess_usd"]) == (Decimal(2), Decimal(40))
+
+
+def test_earlier_spikes_do_not_hide_the_next(warehouse: DuckDBWarehouse) -> None:
+    """Three spikes on Tuesdays of the eight weeks before leave the expected as it was."""
+    money = [charge(f"{DAY - timedelta(weeks=n)}", "90", key=BOT) for n in range(4)]
+    found = of_keys(spikes(warehouse, *money))
+    assert [(row["usage_date"], row["expected_usd"]) for row in found] == [
+        (DAY - timedelta(weeks=n), Decimal(10)) for n in (3, 2, 1, 0)
+    ]
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held and empty", "never pulled"])
+def test_a_day_without_spend_is_zero_only_where_the_bill_is_held(warehouse: DuckDBWarehouse, held: bool) -> None:
+    """Five of eight Tuesdays empty make zero the expected; if they were never pulled, the three others count: ten."""
+    empty = tuple(DAY - timedelta(weeks=n) for n in range(1, 6))
+    if not held:
+        warehouse._connect().execute(
+            f"DELETE FROM ops_asset_days WHERE usage_date IN ({', '.join(f'DATE {str(day)!r}' for day in empty)})"
+        )
+    found = spikes(warehouse, charge("2026-11-10", "90", key=BOT), rest=tuple(usual(key=BOT, skip=empty)))
+    expected, baseline, days = (Decimal(0), "same_weekday", 56) if held else (Decimal(10), "all_days", 51)
+    assert found[0]["expected_usd"] == expected
+    assert (found[0]["baseline"], found[0]["days_of_history"]) == (baseline, days)
+
+
+def test_a_young_thing_has_all_its_days_for_a_baseline(warehouse: DuckDBWarehouse) -> None:
+    """A key of two weeks is held against them, and has to stand out among its peers: the bot's ten dollars."""
+    young = usual(first=DAY - timedelta(days=14), key="apikey_young")
+    (found,) = of_keys(spikes(warehouse, *young, charge("2026-11-10", "90", key="apikey_young")))
+    assert (found["expected_usd"], found["days_of_history"], found["baseline"]) == (Decimal(10), 14, "all_days")
+
+
+@pytest.mark.parametrize(("usd", "told"), [("60", False), ("109", False), ("500", True)])
+def test_a_first_week_is_no_spike_but_500_dollars_on_the_first_day_are(
+    warehouse: DuckDBWarehouse, usd: str, told: bool
+) -> None:
+    """Something new is held against its peers (the bot's ten dollars): 100 more and three times that is told."""
+    found = of_keys(spikes(warehouse, charge("2026-11-10", usd, key="apikey_new")))
+    expected = ("peers", Decimal(10), Decimal(490), None, 0)
+    shown = ("baseline", "expected_usd", "excess_usd", "score", "days_of_history")
+    assert [(row["dimension_value"], *(row[name] for name in shown)) for row in found] == (
+        [("apikey_new", *expected)] if told else []
+    )
+
+
+def test_a_new_thing_is_not_its_own_peer(warehouse: DuckDBWarehouse) -> None:
+    """A key seen once, weeks ago, has no history either, and is not what it is compared with."""
+    money = [charge("2026-09-01", "1", key="apikey_rare"), charge("2026-11-10", "500", key="apikey_rare")]
+    (found,) = of_keys(spikes(warehouse, *money))
+    assert (found["baseline"], found["expected_usd"]) == ("peers", Decimal(10))
+
+
+def test_the_first_week_of_a_vendor_tells_nothing(tmp_path: Path) -> None:
+    """On the first days of a warehouse everything is new, and nothing is known to be unusual."""
+    made = opened(tmp_path / "w.duckdb", DAY - timedelta(days=3), TODAY)
+    made.append(OPS_ASSET_DAYS, [entry(DAY - timedelta(days=n)) for n in range(4)])
+    assert spikes(made, rest=()) == []
+    assert spikes(made, charge("2026-11-07", "900", key=BOT), charge("2026-11-10", "2000", key=BOT), rest=()) == []
+    made.release()
+
+
+@pytest.mark.parametrize("model", ["m1", "m2"], ids=["a rotated key", "and a new model"])
+def test_money_that_moved_is_no_spike(warehouse: DuckDBWarehouse, model: str) -> None:
+    """A key that takes over what another has spent every day adds nothing to the vendor's day, nor does its model."""
+    big = [charge(day.isoformat(), "300", key="apikey_old") for day in HELD if day < DAY]
+    assert spikes(warehouse, *big, charge("2026-11-10", "300", key="apikey_next", model=model)) == []
+
+
+def test_one_spike_is_one_event_in_every_dimension(warehouse: DuckDBWarehouse) -> None:
+    """Jane's agent shows as her, her team and the model; the person is named first, and is whose it is."""
+    money = [*usual(user=JANE), *usual(user=SAM), charge("2026-11-10", "400", user=JANE)]
+    found = spikes(warehouse, *money)
+    assert [(row["event_rank"], row["dimension"]) for row in found] == [(1, "person"), (2, "team"), (3, "model")]
+    assert {row["event"] for row in found} == {f"2026-11-10|anthropic|billed|{JANE}"}
+    assert {row["person_email"] for row in found} == {JANE}
+
+
+def test_a_spike_through_many_is_one_event(warehouse: DuckDBWarehouse) -> None:
+    """Three people spend ten times as much on one day: one event, named after what they have in common."""
+    fill(warehouse, "dim_person", [{"person_email": "kim@example.com", "name": "kim", "team": "Mobile", **OPEN}])
+    people = (JANE, SAM, "kim@example.com")
+    money = [row for who in people for row in (*usual(user=who), charge("2026-11-10", "90", user=who))]
+    # Of one model that all use, so that the model is what is named.
+    found = spikes(warehouse, *money)
+    assert {row["event"] for row in found} == {"2026-11-10|anthropic|billed|model m1"}
+    assert [row["dimension"] for row in found] == ["model", "person", "person", "person", "team"]
+
+
+def test_included_usage_is_apart(warehouse: DuckDBWarehouse) -> None:
+    """Cursor's included usage has spikes of its own, and billed money none for them."""
+    cursor = {"asset": "raw_cursor_usage_events", "vendor": "cursor"}
+    warehouse.append(OPS_ASSET_DAYS, [entry(day, **cursor) for day in HELD])
+    included = [
+        {"usage_date": day, "identity_key": "c", "cost_basis": "included", "model": "m", "principal_type": "user",
+         "principal_id": JANE, "user_email": JANE, "requests": 1, "amount_usd": Decimal(200 if day == DAY else 5)}
+        for day in HELD
+    ]  # fmt: skip
+    fill(warehouse, "fct_cursor_usage_daily", included)
+    found = warehouse.rows("SELECT DISTINCT vendor, cost_basis FROM ai_usage.kpi_anomaly")
+    assert found == [{"vendor": "cursor", "cost_basis": "included"}]
+    assert told(warehouse) == []
+
+
+def told(warehouse: DuckDBWarehouse, first: date = FIRST, last: date = LAST) -> list[Finding]:
+    """What the check says after a run of these days."""
+    (check,) = (check for check in CHECKS if check.name == "no_spikes")
+    return list(check.find(Subject(warehouse, DayRange(first, last), last + timedelta(days=1))))
+
+
+def test_the_check_tells_a_spike_once_and_for_three_mornings(warehouse: DuckDBWarehouse) -> None:
+    """One finding an event, with the dollars beyond the expected; never an e-mail; silent on the fourth morning."""
+    day = date(2026, 11, 6)
+    spikes(warehouse, *usual(user=JANE), charge(str(day), "90", key=BOT), charge(str(day), "290", user=JANE))
+    found = told(warehouse, last=day)
+    assert [(finding.line, finding.amount_usd) for finding in found] == [
+        ("2026-11-06 anthropic a person of team Mobile: $300.00, expected $10.00, mostly m1", Decimal(290)),
+        ("2026-11-06 anthropic key apikey_bot: $100.00, expected $10.00, mostly m1", Decimal(90)),
+    ]
+    assert [len(told(warehouse, last=day + timedelta(days=n))) for n in range(4)] == [2, 2, 2, 0]
+    assert told(warehouse, first=date(2026, 11, 7)) == []
+
+
+def test_an_empty_company_has_no_spikes(tmp_path: Path) -> None:
+    """Nothing held, nothing told, and the check is quiet."""
+    made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    assert made.rows("SELECT * FROM ai_usage.kpi_anomaly") == []
+    assert told(made) == []
+    made.release()
+
+
+def test_what_was_planted_in_a_year_is_found_and_nothing_else(year: DuckDBWarehouse) -> None:
+    """Of the planted days at least nine in ten are told, and of what is told at least nine in ten was planted.
+
+    All of them are, and nothing else; one day in ten is left for a company that is made anew.
+    """
+    spikes = simulator().ledger.spikes
+    found = measure(year, spikes)
+    assert found.planted >= 20
+    assert found.recall >= 0.9, found.missed
+    assert found.precision >= 0.9, found.false
+    # A person's, and a team's of three days.
+    for spike in (spikes[0], next(spike for spike in spikes if spike.dimension == "team")):
+        lines = [finding.line for finding in told(year, YEAR.first, spike.day)]
+        assert len(lines) == 1
+        assert "@" not in lines[0]

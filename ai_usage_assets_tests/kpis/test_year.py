@@ -1,0 +1,175 @@
+"""The simulated year in a warehouse is the ledger's year, and what a run of the job would have left of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.simulator import almanac
+from ai_usage_assets.simulator.ledger import Ledger
+from ai_usage_assets.simulator.organisation import SMALLEST
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import rows
+from ai_usage_assets_tests.conftest import make_company
+from ai_usage_assets_tests.year import NOW, YEAR, simulated_year, simulator
+
+
+@pytest.fixture(scope="module")
+def ledger() -> Ledger:
+    """What the year should say."""
+    return simulator().ledger
+
+
+@pytest.mark.parametrize("day", [date(2026, 1, 14), date(2026, 10, 8)], ids=["restated", "with a spike"])
+def test_the_year_is_the_ledgers(year: DuckDBWarehouse, ledger: Ledger, day: date) -> None:
+    """A day's total of every basis and cost center is the ledger's."""
+    found: dict[str, dict[str | None, Decimal]] = defaultdict(dict)
+    for basis, center, usd in rows(
+        year,
+        "SELECT cost_basis, cost_center, SUM(amount_usd) FROM ai_usage.fct_cost_daily "
+        f"WHERE usage_date = DATE '{day}' GROUP BY cost_basis, cost_center",
+    ):
+        found[basis][center] = usd
+    assert found["billed"] == ledger.spend_by_cost_center(day, day)
+    assert sum(found["included"].values()) == ledger.cursor_usd(day, day)[day]["included"]
+    assert sum(found["seat"].values()) == ledger.seat_usd(day, day)[day]
+
+
+def test_the_year_is_whole(year: DuckDBWarehouse, ledger: Ledger) -> None:
+    """Every day is held and complete or provisional, and all its money adds up to the ledger's."""
+    first, last = YEAR.first, YEAR.last
+    cursor = ledger.cursor_usd(first, last).values()
+    totals = rows(
+        year, "SELECT vendor, cost_basis, SUM(amount_usd) FROM ai_usage.fct_cost_daily GROUP BY vendor, cost_basis"
+    )
+    assert {(vendor, basis): usd for vendor, basis, usd in totals} == {
+        ("anthropic", "billed"): sum(ledger.anthropic_cost_usd(first, last).values()),
+        ("cursor", "billed"): sum(day["billed"] for day in cursor),
+        ("cursor", "included"): sum(day["included"] for day in cursor),
+        ("cursor", "seat"): sum(ledger.seat_usd(first, last).values()),
+    }
+    held = rows(
+        year,
+        "SELECT status, MIN(usage_date), MAX(usage_date), COUNT(DISTINCT usage_date) FROM ai_usage.kpi_completeness "
+        f"WHERE vendor <> 'sheet' AND usage_date <= DATE '{last}' GROUP BY status",
+    )
+    assert {row[0] for row in held} == {"complete", "provisional"}
+    assert (min(row[1] for row in held), max(row[2] for row in held)) == (first, last)
+
+
+def test_the_year_is_what_a_run_leaves(tmp_path: Path) -> None:
+    """Two days, pulled by the job over HTTP, are row for row the same money, tokens and activity."""
+    days = DayRange(date(2026, 11, 17), date(2026, 11, 18))
+    short = simulated_year(tmp_path / "short.duckdb", days=days)
+    with make_company(tmp_path / "run.duckdb", people=SMALLEST, now=NOW) as company:
+        result = company.run(str(days.first), str(days.last), start_date=days.first)
+        assert result.success, result.failures()
+        for table in ("fct_cost_daily", "fct_tokens_daily", "fct_activity_daily"):
+            ours = sorted(rows(short, f"SELECT * FROM ai_usage.{table}"), key=repr)
+            assert ours == sorted(
+                (tuple(row.values()) for row in company.rows(f"SELECT * FROM ai_usage.{table}")), key=repr
+            )
+            assert ours
+    short.release()
+
+
+def test_what_is_planted_is_there_and_nothing_else(ledger: Ledger) -> None:
+    """A spike is exactly what its day costs more than in a year without any, and it is seen where it says."""
+    plain = simulator(plants=()).ledger
+    planted: dict[date, Decimal] = defaultdict(Decimal)
+    for spike in ledger.spikes:
+        planted[spike.day] += spike.usd
+    assert len({plant.dimension for plant in ledger.plants}) == 4
+    for day in (*planted, date(2026, 9, 8), YEAR.last):
+        with_it, without = (
+            book.anthropic_cost_usd(day, day)[day] + book.cursor_usd(day, day)[day]["billed"]
+            for book in (ledger, plain)
+        )
+        assert with_it - without == planted.get(day, 0), day
+
+
+def test_the_last_weeks_are_ordinary(ledger: Ledger) -> None:
+    """Where runs are expected to be well nothing is planted; the demo's first days have two spikes."""
+    days = [spike.day for spike in ledger.spikes]
+    assert max(days) <= date(2026, 10, 10)
+    assert len({spike.what for spike in ledger.spikes if spike.day >= date(2026, 10, 1)}) == 2
+
+
+def test_the_year_has_seasons_and_grows(year: DuckDBWarehouse) -> None:
+    """Weekends, the end of the year and the summer are quiet, and the last autumn costs more than the first."""
+    spend = dict(
+        rows(
+            year,
+            "SELECT usage_date, SUM(amount_usd) FROM ai_usage.fct_cost_daily "
+            "WHERE vendor = 'anthropic' GROUP BY usage_date",
+        )
+    )
+    spikes = {spike.day for spike in simulator().ledger.spikes}
+
+    def usual(first: date, last: date, *, weekend: bool = False) -> Decimal:
+        days = [day for day in DayRange(first, last) if (day.weekday() >= 5) is weekend and day not in spikes]
+        return sum((spend[day] for day in days), Decimal(0)) / len(days)
+
+    november = usual(date(2025, 11, 1), date(2025, 11, 30))
+    assert usual(date(2025, 11, 1), date(2025, 11, 30), weekend=True) < november * Decimal("0.7")
+    assert usual(date(2025, 12, 24), date(2025, 12, 31)) < november * Decimal("0.7")
+    assert usual(date(2026, 7, 20), date(2026, 8, 20)) < usual(date(2026, 6, 1), date(2026, 6, 30)) * Decimal("0.85")
+    assert usual(date(2026, 11, 1), date(2026, 11, 22)) > november * Decimal("1.2")
+
+
+def test_finance_has_something_to_see(year: DuckDBWarehouse) -> None:
+    """Two seat prices, restated days, a month without a budget, one overrun for months, and seats nobody uses."""
+    assert rows(year, "SELECT COUNT(DISTINCT monthly_price_usd) FROM ai_usage.dim_seat_day WHERE is_paid") == [(2,)]
+    restated = rows(year, "SELECT DISTINCT usage_date FROM ai_usage.ops_restatements "
+                          "WHERE old_amount_usd <> new_amount_usd")  # fmt: skip
+    assert {day for (day,) in restated} == set(almanac.RESTATEMENTS)
+    months = rows(
+        year,
+        "WITH spend AS (SELECT DATE_TRUNC(usage_date, MONTH) AS month, cost_center, SUM(amount_usd) AS usd "
+        "FROM ai_usage.fct_cost_daily WHERE cost_basis <> 'included' AND cost_center IS NOT NULL "
+        "GROUP BY month, cost_center) SELECT spend.cost_center, spend.month, spend.usd > budget.budget_usd "
+        "FROM spend LEFT JOIN ai_usage.stg_budgets AS budget "
+        "ON budget.month = spend.month AND budget.cost_center = spend.cost_center",
+    )
+    assert [row[:2] for row in months if row[2] is None] == [("CC-1030", date(2026, 10, 1))]
+    over = [month for center, month, beyond in months if center == "CC-4010" and beyond]
+    assert {date(2026, 9, 1), date(2026, 10, 1)} <= set(over)
+    unused = rows(
+        year,
+        "SELECT COUNT(*) FROM (SELECT user_email FROM ai_usage.dim_seat_day WHERE is_paid AND usage_date = "
+        f"DATE '{YEAR.last}' EXCEPT DISTINCT SELECT user_email FROM ai_usage.fct_cursor_activity_daily WHERE is_active "
+        f"AND usage_date > DATE '{YEAR.last - timedelta(days=30)}')",
+    )
+    assert unused == [(3,)]
+
+
+def test_list_prices_are_those_of_their_day(year: DuckDBWarehouse) -> None:
+    """What a model's tokens cost at list is what the table of prices says for the day, before and after a change."""
+    found = rows(
+        year,
+        "SELECT COUNT(*) FROM ai_usage.fct_anthropic_tokens_daily AS token "
+        "LEFT JOIN ai_usage.dim_model_price AS price ON price.model = token.model "
+        "AND token.usage_date >= price.effective_from AND token.usage_date < price.effective_to "
+        "WHERE token.model IS NOT NULL AND price.model IS NULL",
+    )
+    assert found == [(0,)]
+    dearer = rows(
+        year,
+        "SELECT MAX(ABS(money.list_amount_usd - CAST(ROUND((token.uncached_input_tokens * price.input_usd "
+        "+ token.cache_write_5m_tokens * price.cache_write_5m_usd + token.cache_write_1h_tokens * "
+        "price.cache_write_1h_usd + token.cache_read_tokens * price.cache_read_usd + token.output_tokens * "
+        "price.output_usd) * NUMERIC '0.000001' + token.web_search_requests * NUMERIC '0.01', 9) AS NUMERIC))) "
+        "FROM ai_usage.fct_anthropic_tokens_daily AS token JOIN ai_usage.fct_anthropic_cost_daily AS money "
+        "ON money.usage_date = token.usage_date AND money.fact_no = token.fact_no "
+        "JOIN ai_usage.dim_model_price AS price ON price.model = token.model AND price.prompt_tier <> 'over 100000' "
+        "AND token.usage_date >= price.effective_from AND token.usage_date < price.effective_to "
+        "WHERE token.product <> 'message_batches_api' AND token.usage_date BETWEEN DATE '2026-10-06' AND "
+        "DATE '2026-10-07'",
+    )
+    # A component is cut to a millionth of a cent.
+    assert dearer[0][0] < Decimal("0.000001")

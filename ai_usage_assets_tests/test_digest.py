@@ -1,0 +1,176 @@
+"""The morning's digest: finance's figures in a few lines, after a run and on request."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ai_usage_assets import cli, digest
+from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_CHECK_RESULTS
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import charge, entry, fill, key_mapping, opened, type_tab
+from ai_usage_assets_tests.http_server import Reply, serving
+
+TODAY, DAY = date(2026, 11, 11), date(2026, 11, 10)
+NOW = datetime(2026, 11, 11, 14, tzinfo=UTC)
+SECRET = "T0PSECRETPATH"
+RUN = {"run_id": "r1", "job": "daily", "last_day": DAY, "outcome": "success"}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the books are."""
+    return tmp_path / "w.duckdb"
+
+
+@pytest.fixture
+def warehouse(path: Path) -> Iterator[DuckDBWarehouse]:
+    """Sixty quiet days of ten dollars for a key and one for a person, who then spends three hundred."""
+    made = opened(path, date(2026, 9, 1), TODAY)
+    days = [DAY - timedelta(days=n) for n in range(60)]
+    charges = [charge(day.isoformat(), "10", key="k1") for day in days]
+    charges += [charge(day.isoformat(), "1", user="ada@example.com") for day in days[1:]]
+    charges += [charge(DAY.isoformat(), "300", user="ada@example.com", model="m2")]
+    fill(made, "fct_anthropic_cost_daily", charges)
+    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
+    made.append(OPS_ASSET_DAYS, [entry(day) for day in days])
+    type_tab(made, TODAY, "budgets", ("2026-11", "CC-1", "90"))
+    yield made
+    made.release()
+
+
+def check(**changed: Any) -> dict[str, Any]:
+    """A check of the run that asks for a look."""
+    return {
+        "run_id": "r1", "checked_at": NOW, "asset": "kpi_unallocated", "check_name": "coverage", "passed": False,
+        "severity": "WARN", "blocking": False, "amount_usd": Decimal(309), "message": "", **changed,
+    }  # fmt: skip
+
+
+def settings(path: Path, **more: str) -> Settings:
+    """The settings of a run on that morning."""
+    return Settings.from_environment({"AI_USAGE_DUCKDB_PATH": str(path), "AI_USAGE_NOW": NOW.isoformat(), **more})
+
+
+def test_what_is_told(warehouse: DuckDBWarehouse) -> None:
+    """Yesterday, the month against its budgets, what has no cost center, what is unusual and which checks failed."""
+    warehouse.append(
+        OPS_CHECK_RESULTS,
+        [check(), check(check_name="control_total", severity="ERROR", amount_usd=Decimal("0.01")), check(run_id="r0")],
+    )
+    # The key: 10 days of $10. The person: 9 days of $1, then $300.
+    assert str(digest.made(warehouse, DAY, run=RUN)).splitlines() == [
+        "AI tools, 2026-11-10 (UTC).",
+        "• On 2026-11-10: $310.00 – Anthropic $310.00. Vendors may still restate it.",
+        # Of the budget the key has used 100 of 90; its 20 days to come cost 10 each; the person's as 0.25 x 300 + ...
+        "• November to date: $409.00; 111.1 % of the budgets ($90.00) are used."
+        + digest._Teller(warehouse, DAY, False)._forecast(),
+        "• Over budget: CC-1 $100.00 of $90.00.",
+        "• Without a cost center this month: $309.00, 75.6 % (kpi_unallocated says what to map).",
+        "• Unusual: 2026-11-10 Anthropic, a person: $300.00 instead of $1.00, mostly m2.",
+        "• Failed checks, which stop the line: control_total ($0.01).",
+        "• Asking for a look: coverage ($309.00).",
+    ]
+
+
+def test_people_are_named_only_when_that_is_switched_on(warehouse: DuckDBWarehouse) -> None:
+    """No address is in the digest unless it was asked for."""
+    assert "@" not in str(digest.made(warehouse, DAY))
+    assert "Anthropic, ada@example.com: $300.00" in str(digest.made(warehouse, DAY, with_people=True))
+
+
+def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
+    """A vendor that is asked and whose newest day is not held says to which day it is."""
+    late = [entry(DAY - timedelta(days=n), vendor="cursor", asset="raw_cursor_usage_events") for n in (2, 3)]
+    warehouse.append(OPS_ASSET_DAYS, late)
+    assert "• Stale: Cursor is held to 2026-11-08 only." in digest.made(warehouse, DAY).lines
+
+
+def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
+    """With nothing held nothing is claimed."""
+    made = opened(tmp_path / "w.duckdb", TODAY, TODAY)
+    assert digest.made(made, DAY).lines == ("AI tools, 2026-11-10 (UTC).", "• On 2026-11-10: no spend is held.")
+
+
+# --- after a run ------------------------------------------------------------------------------------------------------
+
+
+def told_after(warehouse: DuckDBWarehouse, chosen: Settings, **changed: Any) -> list[tuple[int, str]]:
+    """What the log of a run has of it."""
+    told: list[tuple[int, str]] = []
+    digest.after_run(warehouse, chosen, RUN | changed, lambda level, message, extra=None: told.append((level, message)))
+    return told
+
+
+def test_a_chat_gets_what_the_log_gets(warehouse: DuckDBWarehouse, path: Path) -> None:
+    """A daily run for the latest day tells its log and the chat the same, with the chat's own signs written out."""
+    fill(warehouse, "dim_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", "R&D <1>", "CC-2")])
+    fill(warehouse, "fct_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
+    with serving(Reply(body=b"ok")) as chat:
+        told = told_after(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=f"{chat.url}/{SECRET}"))
+    ((level, message),) = told
+    (seen,) = chat.seen
+    assert (level, message.splitlines()[0]) == (logging.INFO, "AI tools, 2026-11-10 (UTC).")
+    text = json.loads(seen.body)["text"]
+    assert text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == message
+    assert "R&amp;D &lt;1&gt;: $400.00" in text
+    assert "@" not in text
+
+
+@pytest.mark.parametrize("changed", [{"job": "rebuild"}, {"last_day": date(2026, 3, 1)}, {"outcome": "interrupted"}])
+def test_other_runs_tell_nobody(warehouse: DuckDBWarehouse, path: Path, changed: dict[str, Any]) -> None:
+    """A rebuild, a backfill of old days and a run that was asked to end send no digest, nor does one it is off for."""
+    assert told_after(warehouse, settings(path), **changed) == []
+    assert told_after(warehouse, settings(path, AI_USAGE_DIGEST="off")) == []
+
+
+@pytest.mark.parametrize(
+    ("webhook", "says"),
+    [
+        ("http://127.0.0.1:9/" + SECRET, "The webhook at 127.0.0.1 did not answer"),
+        ("projects/nonsense", "the name of a secret, but not a whole one"),
+    ],
+)
+def test_a_chat_that_cannot_be_reached_fails_nothing(
+    warehouse: DuckDBWarehouse, path: Path, webhook: str, says: str
+) -> None:
+    """The run's log has the digest, and a warning that it was not sent, without the address."""
+    (_, _), (level, message) = told_after(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=webhook))
+    assert level == logging.WARNING
+    assert says in message
+    assert SECRET not in message
+
+
+def test_a_digest_that_cannot_be_made_fails_nothing(path: Path) -> None:
+    """Over a warehouse that has no views a run ends as it does, with a warning."""
+    ((level, message),) = told_after(DuckDBWarehouse(path), settings(path))
+    assert (level, message.startswith("The digest could not be made")) == (logging.WARNING, True)
+
+
+# --- on request -------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_and_sends(
+    warehouse: DuckDBWarehouse, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`ai-usage digest` prints it; with --send a chat gets it, and a chat that refuses makes the exit code 1."""
+    warehouse.release()
+    monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(path))
+    monkeypatch.setenv("AI_USAGE_NOW", NOW.isoformat())
+    assert cli.main(["digest"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("AI tools, 2026-11-10 (UTC).\n• On 2026-11-10: $310.00")
+    assert cli.main(["digest", "--send"]) == 2
+    with serving(Reply(body=b"ok"), Reply(404, b"no_service")) as chat:
+        monkeypatch.setenv("AI_USAGE_DIGEST_WEBHOOK", f"{chat.url}/{SECRET}")
+        assert [cli.main(["digest", "--send"]) for _ in range(2)] == [0, 1]
+    assert "It was removed" in (said := capsys.readouterr().err)
+    assert SECRET not in said
