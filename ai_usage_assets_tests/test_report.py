@@ -362,7 +362,11 @@ def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse) -> No
     assert "503 from the vendor." in text
     row = re.search(r"<tr><td[^>]*>Thu 5 November 2026</td>(.*?)</tr>", text)
     assert row
-    assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "not held"]
+    assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "Anthropic is missing"]
+    # The 4th is held, and cost nothing.
+    row = re.search(r"<tr><td[^>]*>Wed 4 November 2026</td>(.*?)</tr>", text)
+    assert row
+    assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "nothing spent"]
 
 
 def test_the_first_day_of_a_month_reports_the_month_before(made: DuckDBWarehouse) -> None:

@@ -129,8 +129,9 @@ def markdown(report: Report) -> str:
 
 def write(report: Report, file: Path) -> None:
     """Writes the page, whole or not at all."""
-    text = html(report)
+    # First, because drawing takes seconds.
     file.parent.mkdir(parents=True, exist_ok=True)
+    text = html(report)
     with NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=".", suffix=".html", delete=False) as made:
         made.write(text)
     Path(made.name).chmod(0o644)
@@ -173,8 +174,14 @@ def _trend(report: Report, month: Month) -> Section:
         if budget is not None
         else f"There is no budget line: no budget in the sheet for {month.first:%B %Y}."
     ]
-    if any(total is None for total in totals):
-        sentences.append("A day without a column has no spend that is held; the data quality section says why.")
+    lost: dict[date, list[str]] = {}
+    for row in report.gaps:
+        lost.setdefault(row["usage_date"], []).append(f"{VENDORS[row['vendor']]} is missing")
+    if lost:
+        sentences.append(
+            f"A vendor's bill is missing for {days_of(len(lost))} of {month.span}: the table names them, and the last "
+            "part of this page says why."
+        )
     expected = report.forecast if report.forecast and not month.is_over else {}
     total = sum_of(totals) or Decimal(0)
     climb = charts.climb(
@@ -203,7 +210,10 @@ def _trend(report: Report, month: Month) -> Section:
             f"{each:%a} {day(each)}",
             *(usd(_cell(by_day, (each, name), "spend_usd")) for name in names),
             usd(total_of_day),
-            _open(any(by_day[each, name]["is_provisional"] for name in names if (each, name) in by_day), total_of_day),
+            "; ".join(
+                [*lost.get(each, []), *_finality([by_day[each, name] for name in names if (each, name) in by_day])]
+            )
+            or "nothing spent",
         )
         for each, total_of_day in zip(days, totals, strict=True)
     )
@@ -790,6 +800,10 @@ def _open(is_provisional: bool, amount: Decimal | None) -> str:
     if amount is None:
         return "not held"
     return "may still change" if is_provisional else "final"
+
+
+def _finality(rows: Sequence[Row]) -> list[str]:
+    return ["may still change" if any(row["is_provisional"] for row in rows) else "final"] if rows else []
 
 
 def _changed(now: Decimal | None, before: Decimal | None) -> str:
