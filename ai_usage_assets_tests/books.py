@@ -13,14 +13,14 @@ from typing import Any
 
 from ai_usage_assets import catalogue
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.conftest import empty
 
 OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
 
 
 def opened(path: Path, first_day: date, today: date) -> DuckDBWarehouse:
     """A warehouse with every table and view and nothing in them, whose calendar ends with the month of `today`."""
-    made = DuckDBWarehouse(path)
-    made.prepare(catalogue.tables())
+    made = DuckDBWarehouse(empty(path))
     made.rebuild(catalogue.table("dim_date"), {"first_day": first_day, "today": today})
     return made
 
