@@ -26,8 +26,8 @@ from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
-# The day that `holding` begins with.
-HELD = "2026-11-10"
+# The day that `holding` begins with, and the one after it.
+HELD, NEXT = "2026-11-10", "2026-11-11"
 
 
 @dataclass
@@ -193,6 +193,18 @@ def one_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert result.success, result.failures()
 
     return made_once(tmp_path_factory, "one_day.duckdb", make)
+
+
+@pytest.fixture(scope="session")
+def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse that holds HELD and NEXT, brought by one run; to be copied, not to be used."""
+
+    def make(path: Path) -> None:
+        with make_company(path) as company:
+            result = company.run(HELD, NEXT)
+            assert result.success, result.failures()
+
+    return made_once(tmp_path_factory, "two_days.duckdb", make)
 
 
 @pytest.fixture
