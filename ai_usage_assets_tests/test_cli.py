@@ -116,17 +116,6 @@ def test_a_wrong_setting_exits_two_and_names_it(own: Own) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_without_any_key_nothing_is_spent_and_nothing_fails(tmp_path: Path) -> None:
-    """A run without any vendor succeeds, and says of each that it is not configured."""
-    run = ai_usage(
-        "run", "--day", "2026-11-18", "--days", "1",
-        AI_USAGE_NOW=NOW.isoformat(), AI_USAGE_DUCKDB_PATH=str(tmp_path / "ai_usage.duckdb"),
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr
-    for name in ("ANTHROPIC_ADMIN_KEY", "CURSOR_ADMIN_KEY", "AI_USAGE_SHEET_ID"):
-        assert f"{name} is not set" in run.stderr
-
-
 def test_a_file_that_is_no_warehouse_is_told_in_a_line(own: Own, tmp_path: Path) -> None:
     """A path that leads to something else is said at once, with the variable to look at, whatever its name."""
     path = tmp_path / "blocks.duckdb"

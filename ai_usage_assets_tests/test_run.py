@@ -283,6 +283,18 @@ def test_vendor_without_key_is_not_configured(company: Company) -> None:
     assert [row["status"] for row in states] == ["not_configured"]
 
 
+def test_without_any_key_nothing_is_spent_and_nothing_fails(
+    company: Company, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A run without any vendor succeeds, and says of each that it is not configured."""
+    result = company.run(HELD, anthropic_key=None, cursor_key=None, sheet_id=None)
+    assert result.success, result.failures()
+    assert company.simulator.requests == []
+    printed = capfd.readouterr().err
+    for name in ("ANTHROPIC_ADMIN_KEY", "CURSOR_ADMIN_KEY", "AI_USAGE_SHEET_ID"):
+        assert f"{name} is not set" in printed
+
+
 def test_enterprise_key_is_not_exposed_to_the_console(company: Company) -> None:
     """An Enterprise key gets the bill, and `not exposed` for what only a Console organisation has."""
     company.simulator.switches.anthropic.enterprise_key = True
