@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from ai_usage_assets.logs import cloud
 from ai_usage_assets.settings import KEY_VARIABLES, LogSettings, Settings, SettingsError
 
 if TYPE_CHECKING:
-    from ai_usage_assets.warehouses import Row
+    from ai_usage_assets.warehouses import Row, Warehouse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -134,6 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="which days are there, the last runs, failed checks")
     status.add_argument("--days", type=int, default=40, help="how many days back (default 40)")
     status.set_defaults(command=_status)
+
+    close = commands.add_parser("close", help="freeze a settled month's journal; without a month, say which can be")
+    close.add_argument("--month", metavar="MONTH", help="YYYY-MM, in UTC; a month that is closed stays as it is")
+    close.add_argument("--dry-run", action="store_true", help="only say what would be frozen")
+    close.add_argument("--csv", type=Path, metavar="FILE", help="also write the closed month's journal for a ledger")
+    close.set_defaults(command=_close)
 
     doctor = commands.add_parser("doctor", help="try every credential, endpoint, tab and permission; changes nothing")
     doctor.add_argument(
@@ -350,20 +356,82 @@ def _ui(parsed: argparse.Namespace) -> int:
 
 
 def _status(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import record, screens
-    from ai_usage_assets.warehouses import open_warehouse
+    from ai_usage_assets import screens
 
     settings = Settings.from_environment()
     if not 1 <= parsed.days <= days.MOST_DAYS:
         raise SettingsError(f"--days is {parsed.days}; it takes 1 to {days.MOST_DAYS}.")
+    screens.status(_existing_warehouse(settings), _answers(), days_back=parsed.days)
+    return 0
+
+
+def _existing_warehouse(settings: Settings) -> Warehouse:
+    from ai_usage_assets import record
+    from ai_usage_assets.warehouses import open_warehouse
+
     in_a_file = settings.warehouse == "duckdb"
     warehouse = open_warehouse(settings)
     # Only to look, no file is made.
     if (in_a_file and not settings.duckdb_path.exists()) or not record.is_kept(warehouse):
         demo = " For that of the demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb." if in_a_file else ""
         raise SettingsError(f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it.{demo}")
-    screens.status(warehouse, _answers(), days_back=parsed.days)
+    return warehouse
+
+
+def _close(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import catalogue, close, screens
+
+    settings = Settings.from_environment()
+    if parsed.csv and (not parsed.month or parsed.dry_run):
+        raise SettingsError("--csv writes the journal of a closed month: give --month, and no --dry-run.")
+    if parsed.csv and (parsed.csv.is_dir() or not parsed.csv.absolute().parent.is_dir()):
+        raise SettingsError(f"--csv is {str(parsed.csv)!r}; it takes a file in a folder that is there.")
+    month = days.month(settings.now(), settings.start_date, parsed.month) if parsed.month else None
+    warehouse = _existing_warehouse(settings)
+    # A warehouse that an older version has filled has no journal yet.
+    warehouse.prepare(catalogue.tables())
+    try:
+        if month is None:
+            screens.months(close.states(warehouse, settings.start_date, settings.now()), _answers())
+            return 0
+        return _close_month(warehouse, month, settings, parsed)
+    finally:
+        warehouse.release()
+
+
+def _close_month(warehouse: Warehouse, month: days.DayRange, settings: Settings, parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import close, screens
+
+    first, now = month.first.replace(day=1), settings.now()
+    made, held = None, close.closed(warehouse, first)
+    if held is None:
+        if found := close.hindrances(warehouse, month, now.date()):
+            reasons = "\n".join(map(str, found))
+            raise close.CloseRefused(f"{parsed.month} cannot be closed, and nothing was frozen:\n{reasons}")
+        made = close.draft(warehouse, first, now)
+        for note in close.notes(warehouse, month):
+            _say(f"! {note}", logging.WARNING)
+        if parsed.dry_run:
+            _show(lambda: screens.journal(made.close, made.lines, _answers()))
+            _say(f"{parsed.month} can be closed; this was a dry run, and nothing was frozen.")
+            return 0
+        held = close.freeze(warehouse, made)
+    lines = close.journal(warehouse, held)
+    _show(lambda: screens.journal(held, lines, _answers()))
+    if made and held == made.close:
+        _say(f"{parsed.month} is closed. What changes from now on is corrected in the next month.")
+    else:
+        _say(f"{parsed.month} is closed since {held['closed_at']:%Y-%m-%d %H:%M} UTC. Nothing was changed.")
+    if parsed.csv:
+        close.write_csv(parsed.csv, held, lines)
+        _say(f"{len(lines)} lines are in {parsed.csv}.")
     return 0
+
+
+def _show(table: Callable[[], None]) -> None:
+    """What is for a person; whoever reads entries can read the warehouse."""
+    if not cloud.voice():
+        table()
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
