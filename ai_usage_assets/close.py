@@ -163,7 +163,7 @@ WITH entry AS (
   SELECT vendor, usage_date, status, completed_at, message
   FROM ai_usage.ops_asset_days
   WHERE asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events')
-), vendor AS (
+), used AS (
   SELECT DISTINCT vendor
   FROM entry
   WHERE completed_at IS NOT NULL OR status NOT IN ('not_configured', 'not_exposed')
@@ -174,19 +174,19 @@ WITH entry AS (
   GROUP BY usage_date, vendor
 )
 SELECT
-  vendor.vendor,
+  used.vendor,
   day.usage_date,
-  CASE vendor.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END AS settles_on,
+  CASE used.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END AS settles_on,
   entry.status,
   entry.completed_at,
   entry.message,
   spent.amount_usd
 FROM ai_usage.dim_date AS day
-CROSS JOIN vendor
-LEFT JOIN entry ON entry.vendor = vendor.vendor AND entry.usage_date = day.usage_date
-LEFT JOIN spent ON spent.vendor = vendor.vendor AND spent.usage_date = day.usage_date
+CROSS JOIN used
+LEFT JOIN entry ON entry.vendor = used.vendor AND entry.usage_date = day.usage_date
+LEFT JOIN spent ON spent.vendor = used.vendor AND spent.usage_date = day.usage_date
 WHERE day.usage_date BETWEEN @first_day AND @last_day
-ORDER BY vendor.vendor, day.usage_date
+ORDER BY used.vendor, day.usage_date
 """
 
 
@@ -365,7 +365,10 @@ def states(warehouse: Warehouse, start_date: date, now: datetime) -> list[State]
 
 
 def draft(warehouse: Warehouse, month: date, now: datetime) -> Draft:
-    """The journal of an open month as it is now. Raises CloseRefused when it does not add up to the vendors' totals."""
+    """The journal of an open month as it is now.
+
+    Raises CloseRefused for one that is closed, and when it does not add up to the vendors' totals.
+    """
     live = warehouse.rows(
         "SELECT * FROM ai_usage.kpi_chargeback WHERE posting_month = @month AND status = 'open'", {"month": month}
     )
@@ -373,7 +376,9 @@ def draft(warehouse: Warehouse, month: date, now: datetime) -> Draft:
     charges = sum((line["amount_usd"] for line in lines if line["line_type"] == "charge"), _NOTHING)
     corrections = sum((line["amount_usd"] for line in lines if line["line_type"] == "correction"), _NOTHING)
     totals = _totals(warehouse, month)
-    _add_up(month, lines, totals)
+    if found := closed(warehouse, month):
+        raise CloseRefused(f"{month:%Y-%m} is closed since {found['closed_at']:%Y-%m-%d %H:%M:%S} UTC.")
+    add_up(month, lines, totals)
     mapping_snapshot = live[0]["mapping_snapshot"] if live else None
     (calendar,) = warehouse.rows("SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date")
     frozen = [str(month), mapping_snapshot, *totals, *lines]
@@ -407,7 +412,7 @@ def _order(line: Row) -> tuple[Any, ...]:
 
 def _numbered(live: Sequence[Row]) -> list[Row]:
     """Journal lines, without the close they belong to."""
-    cents = _in_cents(live)
+    cents = in_cents(live)
     lines = []
     for number, (line, ledger_usd) in enumerate(zip(live, cents, strict=True), 1):
         posting_month, used = line["posting_month"], f"{line['usage_month']:%Y-%m}"
@@ -430,7 +435,7 @@ def _numbered(live: Sequence[Row]) -> list[Row]:
     return lines
 
 
-def _in_cents(lines: Sequence[Row]) -> list[Decimal]:
+def in_cents(lines: Sequence[Row]) -> list[Decimal]:
     """Each amount in whole cents, so that those of one vendor, basis and usage month add up to their sum in cents.
 
     All are rounded down; what is then missing of the sum, a cent each, goes to those that lost most.
@@ -487,7 +492,8 @@ def _totals(warehouse: Warehouse, month: date) -> list[Row]:
     return amounts
 
 
-def _add_up(month: date, lines: Sequence[Row], totals: Sequence[Row]) -> None:
+def add_up(month: date, lines: Sequence[Row], totals: Sequence[Row]) -> None:
+    """Raises CloseRefused when the charges among the lines are not the vendors' totals, to the last digit."""
     wrong = {(total["vendor"], total["cost_basis"]): total["amount_usd"] for total in totals}
     for line in lines:
         if line["line_type"] == "charge":

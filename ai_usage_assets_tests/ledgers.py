@@ -84,8 +84,8 @@ def hold(warehouse: Warehouse, month: date, **changed: Any) -> None:
 
 
 def shut(warehouse: Warehouse, month: date, now: datetime = NOW) -> Row:
-    """Closes a month without asking whether it may be."""
-    return close.freeze(warehouse, close.draft(warehouse, month, now))
+    """Closes a month, if it is not, without asking whether it may be."""
+    return close.closed(warehouse, month) or close.freeze(warehouse, close.draft(warehouse, month, now))
 
 
 def whole(month: date) -> DayRange:

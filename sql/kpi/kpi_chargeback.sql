@@ -88,12 +88,12 @@ WITH books AS (
     LOGICAL_OR(is_provisional) AS is_provisional
   FROM difference
   GROUP BY usage_month, cost_center, team, vendor, cost_basis, product
-  HAVING SUM(amount_usd) <> 0
 ), due AS (
   SELECT
     *,
     SUM(amount_usd) OVER (PARTITION BY usage_month, vendor, cost_basis) AS total_usd
   FROM line
+  WHERE amount_usd <> 0
 )
 SELECT
   CASE WHEN due.usage_month <= books.closed_through THEN books.open_month ELSE due.usage_month END AS posting_month,
