@@ -405,7 +405,7 @@ def own(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
 def test_the_command_closes_once_and_exports(
     own: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As a process it freezes the month and writes a file; a second time it changes nothing, and writes the same file."""
+    """As a process it freezes the month and writes a file; a second time nothing changes, and the file is the same."""
     file = tmp_path / "journal.csv"
     done = ai_usage("close", "--month", "2026-08", "--csv", str(file), **own)
     assert done.returncode == 0, done.stderr
