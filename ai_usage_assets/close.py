@@ -1,7 +1,7 @@
 """The month close: a settled month's journal is frozen, once; what it turns out to be later is corrected, not changed.
 
-Belongs here: whether a month can be closed, its journal lines, writing them down, and the file a ledger imports. Does
-not: what a month cost or who pays for it (`kpi_chargeback`, which also makes the corrections), or how it is shown
+Belongs here: whether a month can be closed, its journal lines, writing them down, and the file a ledger imports.
+Does not: what a month cost or who pays for it (`kpi_chargeback`, which also makes the corrections), or how it is shown
 (`screens`).
 
 A close is its row in `ops_month_closes`. Lines and totals are written before it, under a fingerprint of everything that
