@@ -177,6 +177,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.set_defaults(command=_sql_check)
 
+    focus = commands.add_parser("focus", help="charges in the columns of FOCUS, for FinOps tools")
+    export = focus.add_subparsers(required=True, metavar="command").add_parser("export", help="a month as files")
+    export.add_argument("--month", required=True, metavar="YYYY-MM", help="calendar month, in UTC")
+    export.add_argument("--format", choices=("parquet", "csv", "both"), default="both", help="which files")
+    export.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder (default this one)")
+    export.add_argument(
+        "--focus-version", choices=("1.2", "1.3", "1.4"), default="1.2", help="whose columns (default 1.2)"
+    )
+    export.add_argument("--with-people", action="store_true", help="with the e-mail of each person, as x_Person")
+    export.set_defaults(command=_focus_export)
+
     simulator = commands.add_parser("simulator", help="serve simulated Anthropic, Cursor and Sheets APIs on loopback")
     simulator.add_argument("--seed", type=int, default=7, help="which company (default 7)")
     simulator.add_argument("--ports", type=int, nargs=3, default=(8701, 8702, 8703), metavar="PORT")
@@ -483,6 +494,24 @@ def _show(table: Callable[[], None]) -> None:
     """What is for a person; whoever reads entries can read the warehouse."""
     if not cloud.voice():
         table()
+
+
+def _focus_export(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import focus
+
+    settings = Settings.from_environment()
+    month = focus.month_of(parsed.month)
+    warehouse = _existing_warehouse(settings, look_only=True)
+    done = focus.export(
+        warehouse, month, parsed.out, parsed.format, version=parsed.focus_version, with_people=parsed.with_people
+    )
+    warehouse.release()
+    terminal = Console(soft_wrap=True, highlight=False, markup=False)
+    for line in focus.lines(done, parsed.focus_version, month):
+        terminal.print(line)
+    for line in focus.warnings(done):
+        _say(f"! {line}", logging.WARNING)
+    return 0
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
