@@ -248,7 +248,7 @@ def test_a_seat_is_moved_within_a_team_and_a_month(empty: DuckDBWarehouse) -> No
 
 
 def test_a_closed_month_stays_as_it_was_closed(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """What is restated after the close leaves the closed month's sum, and is a Correction in the month that carries it."""
+    """What is restated after the close is taken out of the closed month, and is a Correction in the open one."""
     shut(warehouse, MONTH, datetime(2027, 1, 20, tzinfo=UTC))
     put(warehouse, "fct_anthropic_cost_daily", {**bills()[0], "amount_usd": Decimal(9)})
     december = date(2026, 12, 1)
