@@ -63,7 +63,7 @@ CREATE OR REPLACE VIEW ai_usage.focus_cost_and_usage (
   SkuPriceDetails OPTIONS (description = "NULL, as SkuPriceId."),
   SkuPriceId OPTIONS (description = "NULL: a row holds tokens of several prices."),
   SubAccountId OPTIONS (description = "Anthropic workspace; NULL for its default workspace and for Cursor."),
-  SubAccountName OPTIONS (description = "Name of the workspace."),
+  SubAccountName OPTIONS (description = "Name of the workspace; its id where the directory does not list it."),
   SubAccountType OPTIONS (description = "Workspace; NULL without one."),
   Tags OPTIONS (description = "JSON object with team and cost_center, each where it is known; NULL for neither. Control characters are spaces."),
   x_AsOfDate OPTIONS (description = "UTC day on which the warehouse was last brought up to date."),
@@ -369,7 +369,7 @@ SELECT
   CAST(NULL AS STRING) AS SkuPriceDetails,
   CAST(NULL AS STRING) AS SkuPriceId,
   charge.workspace_id AS SubAccountId,
-  workspace.name AS SubAccountName,
+  COALESCE(workspace.name, charge.workspace_id) AS SubAccountName,
   CASE WHEN charge.workspace_id IS NOT NULL THEN 'Workspace' END AS SubAccountType,
   CASE
     WHEN charge.team IS NOT NULL AND charge.cost_center IS NOT NULL
