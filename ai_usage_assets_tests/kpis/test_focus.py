@@ -215,15 +215,13 @@ def test_a_seat_without_a_price_is_no_charge(empty: DuckDBWarehouse) -> None:
 
 
 def test_usage_without_value_takes_the_fee_by_requests(empty: DuckDBWarehouse) -> None:
-    """A seat that covers only free usage is not idle: requests weigh where dollars cannot."""
+    """A seat that covers only free usage is not idle: requests weigh where dollars cannot, and no digit is lost."""
     fill(empty, "raw_mapping_sheet", [price("30")])
     fill(empty, "fct_cursor_seat_daily", [seat("2026-11-04", JANE)])
-    events = [event(f"2026-11-0{day}", "0", user=JANE, requests=n) for day, n in ((4, 3), (5, 1))]
-    fill(empty, "fct_cursor_usage_daily", events)
-    found = rows(
-        empty, "SELECT EffectiveCost FROM ai_usage.focus_cost_and_usage WHERE x_CostBasis = 'included' "
-               "ORDER BY EffectiveCost LIMIT 9")  # fmt: skip
-    assert found == [(Decimal("0.25"),), (Decimal("0.75"),)]
+    fill(empty, "fct_cursor_usage_daily", [event(f"2026-11-0{day}", "0", user=JANE) for day in (4, 5, 6)])
+    found = rows(empty, "SELECT EffectiveCost FROM ai_usage.focus_cost_and_usage WHERE x_CostBasis = 'included'")
+    third = Decimal("0.333333333")
+    assert sorted(found) == [(third,), (third,), (Decimal("0.333333334"),)]
 
 
 def test_a_seat_is_moved_within_a_team_and_a_month(empty: DuckDBWarehouse) -> None:
