@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -139,6 +139,12 @@ def _parser() -> argparse.ArgumentParser:
     digest.add_argument("--send", action="store_true", help="to the chat of AI_USAGE_DIGEST_WEBHOOK, too")
     digest.set_defaults(command=_digest)
 
+    close = commands.add_parser("close", help="freeze a settled month's journal; without a month, say which can be")
+    close.add_argument("--month", metavar="MONTH", help="YYYY-MM, in UTC; a month that is closed stays as it is")
+    close.add_argument("--dry-run", action="store_true", help="only say what would be frozen")
+    close.add_argument("--csv", type=Path, metavar="FILE", help="also write the closed month's journal for a ledger")
+    close.set_defaults(command=_close)
+
     doctor = commands.add_parser("doctor", help="try every credential, endpoint, tab and permission; changes nothing")
     doctor.add_argument(
         "--probe",
@@ -170,6 +176,17 @@ def _parser() -> argparse.ArgumentParser:
         help="ask the configured BigQuery project, by dry runs that change and cost nothing",
     )
     check.set_defaults(command=_sql_check)
+
+    focus = commands.add_parser("focus", help="charges in the columns of FOCUS, for FinOps tools")
+    export = focus.add_subparsers(required=True, metavar="command").add_parser("export", help="a month as files")
+    export.add_argument("--month", required=True, metavar="YYYY-MM", help="calendar month, in UTC")
+    export.add_argument("--format", choices=("parquet", "csv", "both"), default="both", help="which files")
+    export.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder (default this one)")
+    export.add_argument(
+        "--focus-version", choices=("1.2", "1.3", "1.4"), default="1.2", help="whose columns (default 1.2)"
+    )
+    export.add_argument("--with-people", action="store_true", help="with the e-mail of each person, as x_Person")
+    export.set_defaults(command=_focus_export)
 
     simulator = commands.add_parser("simulator", help="serve simulated Anthropic, Cursor and Sheets APIs on loopback")
     simulator.add_argument("--seed", type=int, default=7, help="which company (default 7)")
@@ -363,35 +380,33 @@ def _ui(parsed: argparse.Namespace) -> int:
 
 def _status(parsed: argparse.Namespace) -> int:
     from ai_usage_assets import screens
-    from ai_usage_assets.warehouses import open_warehouse
 
     settings = Settings.from_environment()
     if not 1 <= parsed.days <= days.MOST_DAYS:
         raise SettingsError(f"--days is {parsed.days}; it takes 1 to {days.MOST_DAYS}.")
-    warehouse = open_warehouse(settings)
-    _must_be_there(settings, warehouse)
-    screens.status(warehouse, _answers(), days_back=parsed.days)
+    screens.status(_existing_warehouse(settings), _answers(), days_back=parsed.days)
     return 0
 
 
-def _must_be_there(settings: Settings, warehouse: Warehouse) -> None:
-    """Only to look, no file is made."""
+def _existing_warehouse(settings: Settings, *, look_only: bool = False) -> Warehouse:
+    """The warehouse, of which only what is there is asked: no file is made."""
     from ai_usage_assets import record
+    from ai_usage_assets.warehouses import open_warehouse
 
     in_a_file = settings.warehouse == "duckdb"
+    warehouse = open_warehouse(settings, look_only=look_only)
     if (in_a_file and not settings.duckdb_path.exists()) or not record.is_kept(warehouse):
         demo = " For that of the demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb." if in_a_file else ""
         raise SettingsError(f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it.{demo}")
+    return warehouse
 
 
 def _report(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.report import figures, page
-    from ai_usage_assets.warehouses import open_warehouse
 
     settings = Settings.from_environment()
     month = None if parsed.month is None else days.month(parsed.month)
-    warehouse = open_warehouse(settings)
-    _must_be_there(settings, warehouse)
+    warehouse = _existing_warehouse(settings)
     made = figures.of_month(warehouse, settings.now(), month, with_people=parsed.with_people)
     warehouse.release()
     file = Path(parsed.out)
@@ -404,18 +419,15 @@ def _report(parsed: argparse.Namespace) -> int:
 
 
 def _digest(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import digest, record
+    from ai_usage_assets import digest
     from ai_usage_assets.secrets import SecretError
-    from ai_usage_assets.warehouses import open_warehouse
 
     settings = Settings.from_environment()
     if parsed.send and not settings.digest_webhook:
         raise SettingsError(
             "--send needs AI_USAGE_DIGEST_WEBHOOK: the address of a chat's webhook, or a secret's name."
         )
-    warehouse = open_warehouse(settings, look_only=True)
-    if not record.is_kept(warehouse):
-        raise SettingsError(f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it.")
+    warehouse = _existing_warehouse(settings, look_only=True)
     made = digest.made(warehouse, days.last_finished(settings.now()), with_people=settings.digest_people)
     warehouse.release()
     _answers().print(str(made), highlight=False, markup=False, soft_wrap=True)
@@ -425,6 +437,80 @@ def _digest(parsed: argparse.Namespace) -> int:
         except SecretError as error:
             raise WorkFailed(str(error)) from None
         _say("Sent.")
+    return 0
+
+
+def _close(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import catalogue, close, screens
+
+    settings = Settings.from_environment()
+    if parsed.csv and (not parsed.month or parsed.dry_run):
+        raise SettingsError("--csv writes the journal of a closed month: give --month, and no --dry-run.")
+    if parsed.csv and (parsed.csv.is_dir() or not parsed.csv.absolute().parent.is_dir()):
+        raise SettingsError(f"--csv is {str(parsed.csv)!r}; it takes a file in a folder that is there.")
+    month = days.finished_month(settings.now(), settings.start_date, parsed.month) if parsed.month else None
+    warehouse = _existing_warehouse(settings)
+    # A warehouse that an older version has filled has no journal yet.
+    warehouse.prepare(catalogue.tables())
+    try:
+        if month is None:
+            screens.months(close.states(warehouse, settings.start_date, settings.now()), _answers())
+            return 0
+        return _close_month(warehouse, month, settings, parsed)
+    finally:
+        warehouse.release()
+
+
+def _close_month(warehouse: Warehouse, month: days.DayRange, settings: Settings, parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import close, screens
+
+    first, now = month.first.replace(day=1), settings.now()
+    made, held = None, close.closed(warehouse, first)
+    if held is None:
+        if found := close.hindrances(warehouse, month, now.date()):
+            reasons = "\n".join(map(str, found))
+            raise close.CloseRefused(f"{parsed.month} cannot be closed, and nothing was frozen:\n{reasons}")
+        made = close.draft(warehouse, first, now)
+        for note in close.notes(warehouse, month):
+            _say(f"! {note}", logging.WARNING)
+        if parsed.dry_run:
+            _show(lambda: screens.journal(made.close, made.lines, _answers()))
+            _say(f"{parsed.month} can be closed; this was a dry run, and nothing was frozen.")
+            return 0
+        held = close.freeze(warehouse, made)
+    lines = close.journal(warehouse, held)
+    _show(lambda: screens.journal(held, lines, _answers()))
+    if made and held == made.close:
+        _say(f"{parsed.month} is closed. What changes from now on is corrected in the next month.")
+    else:
+        _say(f"{parsed.month} is closed since {held['closed_at']:%Y-%m-%d %H:%M} UTC. Nothing was changed.")
+    if parsed.csv:
+        close.write_csv(parsed.csv, held, lines)
+        _say(f"{len(lines)} lines are in {parsed.csv}.")
+    return 0
+
+
+def _show(table: Callable[[], None]) -> None:
+    """What is for a person; whoever reads entries can read the warehouse."""
+    if not cloud.voice():
+        table()
+
+
+def _focus_export(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import focus
+
+    settings = Settings.from_environment()
+    month = focus.month_of(parsed.month)
+    warehouse = _existing_warehouse(settings, look_only=True)
+    done = focus.export(
+        warehouse, month, parsed.out, parsed.format, version=parsed.focus_version, with_people=parsed.with_people
+    )
+    warehouse.release()
+    terminal = Console(soft_wrap=True, highlight=False, markup=False)
+    for line in focus.lines(done, parsed.focus_version, month):
+        terminal.print(line)
+    for line in focus.warnings(done):
+        _say(f"! {line}", logging.WARNING)
     return 0
 
 

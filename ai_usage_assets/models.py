@@ -10,7 +10,7 @@ from datetime import date
 import dagster as dg
 
 from ai_usage_assets import catalogue
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, Table
+from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_TABLES, Table
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses import Parameters, Warehouse
 
@@ -98,10 +98,12 @@ def _group(table: Table) -> str:
 
 
 def _upstream(table: Table) -> list[str]:
-    """The assets a table is made from; the log of landed days is written by everything that lands."""
-    log = OPS_ASSET_DAYS.name
-    landed = [raw.name for raw in catalogue.raw()] if log in table.reads else []
-    return sorted({name for name in table.reads if name != log} | set(landed))
+    """The assets a table is made from; the log of landed days is written by everything that lands.
+
+    What else is remembered is no asset: no run makes it.
+    """
+    landed = [raw.name for raw in catalogue.raw()] if OPS_ASSET_DAYS.name in table.reads else []
+    return sorted({*table.reads} - {remembered.name for remembered in OPS_TABLES} | set(landed))
 
 
 def _count_by_day(table: Table) -> str:

@@ -146,13 +146,13 @@ def _answer(asked: Questions, question: Question, room: str) -> tuple[Facts, Fin
 def scrubbed(value: Any, personal: Iterable[str]) -> Any:
     """The same without keys, addresses, ids and anything of `personal`; names of fields too."""
     # The longer first: one may be a part of another.
-    known = [(one.casefold(), _whole(one)) for one in sorted(personal, key=len, reverse=True)]
+    known = [(one.casefold(), one) for one in sorted(personal, key=len, reverse=True)]
 
     def without(text: str, *, addresses: bool) -> str:
         folded = text.casefold()
-        for one, whole in known:
+        for one, written in known:
             if ("@" in one) is addresses and one in folded:
-                text = whole.sub("[removed]", text)
+                text = _whole(written).sub("[removed]", text)
         return text
 
     def scrub(found: Any) -> Any:

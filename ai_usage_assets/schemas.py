@@ -360,4 +360,95 @@ OPS_RESTATEMENT_PARTS = Table(
     ),
 )
 
-OPS_TABLES = (OPS_RUNS, OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RESTATEMENT_PARTS)
+OPS_MONTH_CLOSES = Table(
+    name="ops_month_closes",
+    layer="ops",
+    description="One row per closed month, written once and last: lines and totals without it are of an attempt that "
+    "did not end, and count for nothing.",
+    columns=(
+        Column("month", "DATE", "First day of the month that is closed.", required=True),
+        Column("close_id", "STRING", "Fingerprint of everything that was frozen.", required=True),
+        Column("closed_at", "TIMESTAMP", "When it was closed.", required=True),
+        Column("as_of_date", "DATE", "UTC day on which the warehouse had last been brought up to date.", required=True),
+        Column(
+            "mapping_snapshot",
+            "STRING",
+            "Which versions of the sheet's tabs said who pays: the first characters of their snapshot_id in "
+            "raw_mapping_sheet. NULL where there was no line.",
+        ),
+        Column("charges_usd", "NUMERIC", "Dollars of the month's own spend.", required=True),
+        Column("corrections_usd", "NUMERIC", "Dollars by which earlier months were corrected.", required=True),
+        Column("lines", "INT64", "Journal lines.", required=True),
+        Column("version", "STRING", "Version of this project that closed it.", required=True),
+    ),
+)
+
+OPS_CLOSE_TOTALS = Table(
+    name="ops_close_totals",
+    layer="ops",
+    description="What the journal of a closed month came from: the vendors' totals before attribution, to which its "
+    "charges add up to the last digit.",
+    columns=(
+        Column("close_id", "STRING", "Close it belongs to.", required=True),
+        Column("month", "DATE", "First day of the month.", required=True),
+        Column("vendor", "STRING", "anthropic or cursor.", required=True),
+        Column("cost_basis", "STRING", "billed or seat.", required=True),
+        Column("amount_usd", "NUMERIC", "Dollars.", required=True),
+        Column(
+            "content_digest",
+            "STRING",
+            "SHA-256 over the days of the raw tables it comes from, and the digest of the records of each; NULL where "
+            "none is held.",
+        ),
+    ),
+)
+
+OPS_JOURNAL_LINES = Table(
+    name="ops_journal_lines",
+    layer="ops",
+    description="The journal of closed months, ready for a ledger; never changed. Only lines whose close_id stands in "
+    "ops_month_closes count: kpi_chargeback shows those.",
+    columns=(
+        Column("close_id", "STRING", "Close it belongs to.", required=True),
+        Column("line_id", "STRING", "Number of the line: AI, the posting month, and a count from 1.", required=True),
+        Column("posting_month", "DATE", "First day of the month it is posted in.", required=True),
+        Column("posting_date", "DATE", "Last day of that month.", required=True),
+        Column("usage_month", "DATE", "First day of the month in which the money was spent.", required=True),
+        Column(
+            "line_type", "STRING", "charge (the month's own spend) or correction (of a closed month).", required=True
+        ),
+        Column("reason", "STRING", "Why a correction is due, as in kpi_chargeback; NULL for a charge."),
+        Column("vendor", "STRING", "anthropic or cursor.", required=True),
+        Column("cost_basis", "STRING", "billed or seat; included usage is no spend, and has no line.", required=True),
+        Column("product", "STRING", "Product surface; cursor for usage events, seat for seats."),
+        Column("team", "STRING", "Team; NULL when nobody is named."),
+        Column("cost_center", "STRING", "Cost center; NULL = unallocated."),
+        Column(
+            "account_key",
+            "STRING",
+            "Vendor and cost basis in one: what a ledger's account is chosen by.",
+            required=True,
+        ),
+        Column("currency", "STRING", "USD.", required=True),
+        Column("amount_usd", "NUMERIC", "Dollars, exact; negative where money is given back.", required=True),
+        Column(
+            "ledger_usd",
+            "NUMERIC",
+            "The same rounded to two decimals: the lines of one vendor, cost basis and usage month add up to their "
+            "exact sum, rounded once.",
+            required=True,
+        ),
+        Column("description", "STRING", "What it is, in words.", required=True),
+    ),
+)
+
+OPS_TABLES = (
+    OPS_RUNS,
+    OPS_ASSET_DAYS,
+    OPS_CHECK_RESULTS,
+    OPS_RESTATEMENTS,
+    OPS_RESTATEMENT_PARTS,
+    OPS_MONTH_CLOSES,
+    OPS_CLOSE_TOTALS,
+    OPS_JOURNAL_LINES,
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ai_usage_assets.close import State
 from ai_usage_assets.warehouses import Row, Warehouse
 
 _TOP = 7
@@ -339,6 +340,42 @@ def _runs(warehouse: Warehouse, console: Console) -> None:
         touches = f" (touches ${row['amount_usd']:,.2f})" if row["amount_usd"] is not None else ""
         text = f"{row['asset']}.{row['check_name']}{touches}: {row['message']}"
         console.print(_verdict(False, text) if row["blocking"] else Text.assemble(("  ! ", "yellow"), text))
+
+
+def journal(close: Row, lines: Sequence[Row], console: Console) -> None:
+    """The journal of a month, by cost center; a line of a screen may be several of a ledger."""
+    by_center: dict[tuple[str, str], list[Row]] = {}
+    for line in lines:
+        by_center.setdefault((line["cost_center"] or "(none)", line["line_type"]), []).append(line)
+    table = _table(f"Journal of {close['month']:%B %Y}", "Cost center", "What", "Lines", "USD")
+    for (center, kind), found in sorted(by_center.items()):
+        amount = sum((line["amount_usd"] for line in found), Decimal(0))
+        table.add_row(center, kind, f"{len(found):,}", f"{amount:,.2f}")
+    table.add_section()
+    for kind, name in (("charges", "charges_usd"), ("corrections", "corrections_usd")):
+        table.add_row("total", kind, "", f"{close[name]:,.2f}", style="bold")
+    table.columns[1].justify = "left"
+    console.print(table)
+    if close["mapping_snapshot"]:
+        console.print(f"Who pays is said by {close['mapping_snapshot']}.", style="dim", highlight=False)
+
+
+def months(states: Sequence[State], console: Console) -> None:
+    """Which months are closed, which is due, and what it waits for."""
+    if not states:
+        console.print("No spend is held yet.")
+        return
+    table = _table("The books", "Month", "State", "Lines", "USD", "Closed, UTC")
+    for state in states:
+        word = (
+            Text("closed", "green") if state.close else Text("open" if state.waits_for else "can be closed", "yellow")
+        )
+        closed_at = f"{state.close['closed_at']:%Y-%m-%d %H:%M}" if state.close else ""
+        table.add_row(f"{state.month:%Y-%m}", word, f"{state.lines:,}", f"{state.amount_usd:,.2f}", closed_at)
+    console.print(table)
+    for state in states:
+        for reason in state.waits_for:
+            console.print(Text.assemble((f"{state.month:%Y-%m} ", "bold"), reason))
 
 
 def _span(run: Row) -> str:

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ai_usage_assets import catalogue
@@ -18,27 +16,16 @@ from ai_usage_assets.landing import Moment
 from ai_usage_assets.mapping import land_sheet
 from ai_usage_assets.vendors.key_mapping import TABS, check_tab
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.conftest import empty
 
 OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
 
 
 def opened(path: Path, first_day: date, today: date) -> DuckDBWarehouse:
     """A warehouse with every table and view and nothing in them, whose calendar ends with the month of `today`."""
-    path.write_bytes(_empty())
-    made = DuckDBWarehouse(path)
+    made = DuckDBWarehouse(empty(path))
     made.rebuild(catalogue.table("dim_date"), {"first_day": first_day, "today": today})
     return made
-
-
-@cache
-def _empty() -> bytes:
-    """A file with every table and view: made once, copied in no time."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "empty.duckdb")
-        made = DuckDBWarehouse(path)
-        made.prepare(catalogue.tables())
-        made.release()
-        return path.read_bytes()
 
 
 def fill(warehouse: DuckDBWarehouse, table: str, rows: Sequence[dict[str, Any]]) -> None:

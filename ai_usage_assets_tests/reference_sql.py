@@ -7,12 +7,16 @@ optimised, and the first use on a machine compiles the engine for half a minute 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import functools
+import os
 import re
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import wasmtime
@@ -63,7 +67,10 @@ def _engine() -> _Engine:
         return made
 
     wasm_client.Config = config
-    return _Engine(wasm_path=get_wasm_path())
+    # Compiling takes every processor: of several workers one does it, and the others find the result.
+    with Path(tempfile.gettempdir(), f"zetasql-{os.getuid()}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _Engine(wasm_path=get_wasm_path())
 
 
 # One memory, which only one caller at a time can use.

@@ -12,6 +12,7 @@ import pytest
 
 from ai_usage_assets import catalogue
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.conftest import empty
 
 DAY = date(2026, 11, 10)
 EVER = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
@@ -22,8 +23,7 @@ PEOPLE = {JANE: ("Platform", "CC-1"), SAM: ("Mobile", "CC-2"), KIM: (None, None)
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """Three people, three keys, and whom the directory knows by their ids."""
-    made = DuckDBWarehouse(tmp_path / "w.duckdb")
-    made.prepare(catalogue.tables())
+    made = DuckDBWarehouse(empty(tmp_path / "w.duckdb"))
     put(made, "dim_person", *({"person_email": e, "team": t, "cost_center": c, **EVER} for e, (t, c) in PEOPLE.items()))
     put(
         made, "dim_anthropic_user",

@@ -21,7 +21,7 @@ import google.oauth2.service_account
 import pytest
 from rich.console import Console
 
-from ai_usage_assets import catalogue, doctor
+from ai_usage_assets import doctor
 from ai_usage_assets.doctor import Finding
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets.settings import Settings
@@ -31,7 +31,7 @@ from ai_usage_assets.vendors import anthropic, cursor
 from ai_usage_assets.vendors.key_mapping import TABS, account_of
 from ai_usage_assets.warehouses import WarehouseError
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import Company
+from ai_usage_assets_tests.conftest import Company, empty
 from ai_usage_assets_tests.http_server import Reply, serving
 from ai_usage_assets_tests.test_cli import ai_usage, own, simulator, urls  # noqa: F401 - fixtures
 
@@ -430,8 +430,8 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def made(settings: Settings) -> Path:
     """The file as a run of two days leaves it."""
-    warehouse = DuckDBWarehouse(settings.duckdb_path)
-    warehouse.prepare(catalogue.tables())
+    settings.duckdb_path.parent.mkdir()
+    warehouse = DuckDBWarehouse(empty(settings.duckdb_path))
     entry = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "is_daily": True, "status": "complete"}
     at = {"attempted_at": MORNING, "completed_at": MORNING, "run_id": "r"}
     warehouse.append(OPS_ASSET_DAYS, [{**entry, **at, "usage_date": date(2026, 11, day)} for day in (17, 18)])

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,7 +22,7 @@ from ai_usage_assets.logs.cloud import entry
 from ai_usage_assets.settings import PROJECT_ROOT, LogSettings
 from ai_usage_assets_tests.conftest import HELD, Company
 from ai_usage_assets_tests.fake_secrets import FakeSecrets
-from ai_usage_assets_tests.faults.runs import ai_usage, asked, command, ended
+from ai_usage_assets_tests.faults.runs import ai_usage
 
 KEY = "sk-ant-admin01-" + "Zz9_" * 20
 LABELS = "logging.googleapis.com/labels"
@@ -444,26 +443,6 @@ def test_a_run_with_a_vendor_down_is_told_in_entries(company: Company, tmp_path:
         "run_id": "", "job": "daily", "day": HELD, "step": "anthropic_analytics", "vendor": "anthropic",
         "asset": "raw_anthropic_cost",
     }  # fmt: skip
-
-
-def test_a_run_that_is_asked_to_end_says_so_in_entries(company: Company, tmp_path: Path) -> None:
-    """SIGTERM ends the run with 1 and an entry that says it was interrupted; it is noted as such."""
-    with (
-        held_keys(company).serve() as secrets,
-        command(*RUN, **own(company, tmp_path, secrets)) as process,
-        asked(company.simulator, lambda number: process.send_signal(signal.SIGTERM) if number == 14 else None),
-    ):
-        done = ended(process)
-    assert done.returncode == 1
-    found = entries(done)
-    assert_nothing_secret(company, done.stdout)
-    (end,) = of_event(found, "run_finished")
-    assert found[-1] == end
-    assert (end["outcome"], end["severity"]) == ("interrupted", "ERROR")
-    assert "run it again" in end["message"]
-    assert not [one for one in found if "stack_trace" in one]
-    rows = replaced(company, tmp_path).rows("SELECT outcome FROM ai_usage.ops_runs")
-    assert rows == [{"outcome": "interrupted"}]
 
 
 def replaced(company: Company, tmp_path: Path) -> Company:

@@ -19,6 +19,7 @@ from ai_usage_assets.simulator.server import Faults, Request, Response, serving
 from ai_usage_assets.vendors.anthropic import Anthropic
 from ai_usage_assets.vendors.cursor import Cursor
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.conftest import empty
 from ai_usage_assets_tests.faults.fuzz import searching
 
 DAY = date(2026, 11, 10)
@@ -93,8 +94,7 @@ class Pages:
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dict[str, Any], DuckDBWarehouse]]:
     """Both vendors on loopback, a client of each, and a warehouse."""
     pages = Pages()
-    warehouse = DuckDBWarehouse(tmp_path_factory.mktemp("paging") / "w.duckdb")
-    warehouse.prepare(catalogue.tables())
+    warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("paging") / "w.duckdb"))
     with (
         serving("cursor", pages.cursor, Faults(), 0, lambda request: None) as cursor,
         serving("anthropic", pages.anthropic, Faults(), 0, lambda request: None) as anthropic,

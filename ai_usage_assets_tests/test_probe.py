@@ -397,13 +397,14 @@ def test_who_hears_nothing_twice_stops_asking(company: Company, tmp_path: Path) 
 def test_without_any_answer_there_is_no_file(company: Company, tmp_path: Path, wrong: str) -> None:
     """Where nothing is answered the verdict says so, and the name stays free for the next probe."""
     reply = Reply(401) if wrong == "refused" else Reply(body=b'{"teamMembers":[]}', goes_wrong=wrong)  # type: ignore[arg-type]
-    file, text = tmp_path / "a.json", StringIO()
+    folder, text = tmp_path / "answers", StringIO()
+    folder.mkdir()
     with serving(reply) as script:
         url = "http://127.0.0.1:9" if wrong == "closed" else script.url
         settings = replace(company.settings, anthropic_key=None, cursor_url=url)
-        assert probe.run(settings, file, Console(file=text, width=200)) == 1
+        assert probe.run(settings, folder / "a.json", Console(file=text, width=200)) == 1
     assert "✗ No question is answered" in text.getvalue()
-    assert not list(tmp_path.iterdir())
+    assert not list(folder.iterdir())
 
 
 def test_half_a_character_is_written_as_it_came(company: Company, tmp_path: Path) -> None:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ai_usage_assets import catalogue, demo
-from ai_usage_assets_tests.conftest import Company, Result, make_company
+from ai_usage_assets_tests.conftest import HELD, NEXT, Company, Result, make_company
 from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery, Seen
 from ai_usage_assets_tests.faults.runs import ai_usage, command, ended
-from ai_usage_assets_tests.test_logs import IN_THE_CLOUD, assert_nothing_secret, entries, held_keys
+from ai_usage_assets_tests.test_logs import IN_THE_CLOUD, assert_nothing_secret, entries, held_keys, of_event
 
-FIRST, LAST = "2026-11-10", "2026-11-11"
-RUN = ("run", "--day", LAST, "--days", "2")
+RUN = ("run", "--day", NEXT, "--days", "2")
 # Of some thirty; the first dozen come before the first entry of the log.
 LOADS_BEFORE_THE_END = 18
 # What is true of the run, not of the days.
@@ -60,7 +61,7 @@ class Production(Company):
     def here(self, **changed: Any) -> Result:
         """Runs both days in this process."""
         return self.run(
-            FIRST, LAST, warehouse="bigquery", project=self.server.project, bigquery_url=self.server.url, **changed
+            HELD, NEXT, warehouse="bigquery", project=self.server.project, bigquery_url=self.server.url, **changed
         )
 
     def held(self) -> dict[str, list[tuple[Any, ...]]]:
@@ -81,17 +82,15 @@ def rows_of(ask: Any, table: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+def production(tmp_path_factory: pytest.TempPathFactory, two_days: Path) -> Iterator[Production]:
     """Two days, pulled once into a file, and by a job that is ended in its midst and started again into BigQuery."""
-    folder = tmp_path_factory.mktemp("production")
+    path = shutil.copyfile(two_days, tmp_path_factory.mktemp("production") / "w.duckdb")
     with (
         FakeBigQuery() as server,
-        make_company(folder / "w.duckdb") as company,
+        make_company(path) as company,
         held_keys(company).serve() as secrets,
     ):
         made = Production(company.simulator, company.urls, company.settings, company.instance, {}, server, secrets)
-        result = made.run(FIRST, LAST)
-        assert result.success, result.failures()
         with command(*RUN, **made.variables) as process:
             _wait_for(lambda: len(made.loads()) >= LOADS_BEFORE_THE_END, process)
             process.send_signal(signal.SIGTERM)
@@ -110,6 +109,10 @@ def test_a_job_that_is_ended_says_so_and_the_next_makes_it_whole(production: Pro
     first, second = production.said[:2]
     assert (first.returncode, second.returncode) == (1, 0), second.stdout[-2000:]
     assert [entries(done)[-1]["outcome"] for done in (first, second)] == ["interrupted", "success"]
+    (end,) = of_event(entries(first), "run_finished")
+    assert (end, end["severity"]) == (entries(first)[-1], "ERROR")
+    assert "run it again" in end["message"]
+    assert not [one for one in entries(first) if "stack_trace" in one]
     rows = production.server.rows("SELECT * FROM ai_usage.ops_runs ORDER BY started_at")
     assert [row["outcome"] for row in rows] == ["interrupted", "success"]
     (_, row) = rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,22 +16,22 @@ from rich.console import Console
 from ai_usage_assets import screens
 from ai_usage_assets.checks import CHECKS
 from ai_usage_assets.resources import _outcome
-from ai_usage_assets_tests.conftest import NOW, Company, make_company
+from ai_usage_assets_tests.conftest import HELD, NEXT, NOW, Company, make_company
 
-FIRST, LAST = "2026-11-08", "2026-11-11"
+# From one vendor's bill to what finance reads of it.
+BILL = ("anthropic", "fct_cost_daily")
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory):
-    """A company whose four days were loaded once; tests of this fixture only read."""
-    with make_company(tmp_path_factory.mktemp("loaded") / "ai_usage.duckdb") as company:
-        result = company.run(FIRST, LAST)
-        assert result.success, result.failures()
+def loaded(tmp_path_factory: pytest.TempPathFactory, two_days: Path):
+    """A company whose two days were loaded by one run; tests of this fixture only read."""
+    path = tmp_path_factory.mktemp("loaded") / "ai_usage.duckdb"
+    with make_company(shutil.copyfile(two_days, path)) as company:
         yield company
 
 
 def _days() -> tuple[date, date]:
-    return date.fromisoformat(FIRST), date.fromisoformat(LAST)
+    return date.fromisoformat(HELD), date.fromisoformat(NEXT)
 
 
 def test_dollars_equal_the_ledger(loaded: Company) -> None:
@@ -161,25 +162,21 @@ def test_days_that_were_not_asked_for_are_not_loaded(loaded: Company) -> None:
     """A finished day that no run has asked for is told as such, and is neither failed nor zero."""
     found = loaded.rows("SELECT usage_date, status FROM ai_usage.kpi_completeness WHERE asset = 'raw_anthropic_cost'")
     status = {row["usage_date"]: row["status"] for row in found}
-    assert status[date(2026, 11, 7)] == "not_loaded"
-    assert status[date(2026, 11, 8)] == "provisional"
+    assert status[date(2026, 11, 9)] == "not_loaded"
+    assert status[date(2026, 11, 10)] == "provisional"
     assert max(status) == NOW.date() - timedelta(days=1)
 
 
-def test_running_again_changes_no_row(company: Company) -> None:
-    """The same days twice leave every table as it was, when each row was fetched included."""
-    assert company.run("2026-11-10", "2026-11-11").success
+def test_running_again_changes_no_row_and_a_rebuild_neither(holding: Company) -> None:
+    """The same day twice leaves every table as it was, when each row was fetched included.
+
+    And everything after raw comes back the same with no vendor reachable.
+    """
+    company = holding
     before = company.content()
     company.simulator.now += timedelta(seconds=1)
-    assert company.run("2026-11-10", "2026-11-11").success
-    after = company.content()
-    assert after == before
-
-
-def test_rebuilding_asks_no_vendor_and_gives_the_same(company: Company) -> None:
-    """Everything after raw comes back the same with no vendor reachable."""
-    assert company.run("2026-11-10", "2026-11-11").success
-    before = company.content()
+    assert company.run(HELD).success
+    assert company.content() == before
     warehouse = company.warehouse
     for name in (
         "fct_anthropic_cost_daily",
@@ -193,7 +190,7 @@ def test_rebuilding_asks_no_vendor_and_gives_the_same(company: Company) -> None:
     assert company.content() != before
     company.simulator.requests.clear()
     company.simulator.switches.faults.down |= {"anthropic", "cursor", "sheets"}
-    result = company.run("2026-11-10", "2026-11-11", job="rebuild")
+    result = company.run(HELD, job="rebuild")
     assert result.success, result.failures()
     assert company.content() == before
     assert company.simulator.requests == []
@@ -209,11 +206,25 @@ def _emptied(name: str):
 
 
 @pytest.mark.parametrize(("down", "fresh"), [("anthropic", "cursor"), ("cursor", "anthropic")])
-def test_one_vendor_down_leaves_the_other_fresh(company: Company, down: str, fresh: str) -> None:
-    """With one vendor refusing, the other's day is there, the run fails, and it is said which and why."""
+def test_one_vendor_down_leaves_the_other_fresh(
+    company: Company, down: str, fresh: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With one vendor refusing, the other's day is there, the run fails, and it is said which, why and what to do.
+
+    Neither keys nor e-mail addresses appear in any event of the run, of what was good and of what was not.
+    """
     getattr(company.simulator.switches, down).unauthorized = True
-    result = company.run("2026-11-10")
+    result = company.run(HELD)
     assert not result.success
+    printed = capfd.readouterr().err
+    said = "\n".join([*(repr(event) for event in result.events), caplog.text, printed])
+    assert company.simulator.ANTHROPIC_KEY not in said
+    assert company.simulator.CURSOR_KEY not in said
+    assert "@acme.test" not in said
+    marked = {line.split()[1].rstrip(":") for line in printed.splitlines() if line.startswith("✗")}
+    assert marked >= {"cursor_usage_events" if down == "cursor" else "anthropic_analytics"}
+    assert f"{down.upper()}_ADMIN_KEY" in printed
+    assert f"raw_{'cursor_usage_events' if fresh == 'cursor' else 'anthropic_cost'}: 1 day" in printed
     assert all(step.startswith((down, f"raw_{down}")) for step in result.failures())
     assert "401" in next(iter(result.failures().values()))
     found = {
@@ -226,26 +237,26 @@ def test_one_vendor_down_leaves_the_other_fresh(company: Company, down: str, fre
         day=date(2026, 11, 10),
     )
     assert {(row["vendor"], row["status"]) for row in states} == {(down, "failed"), (fresh, "provisional")}
+    assert {"✗", "failed"} <= {*_shown(company, width=200).split()}
 
 
 def test_a_failed_pull_keeps_what_was_held(holding: Company) -> None:
     """When a vendor fails on a later run, the dollars of the earlier one stay."""
     before = holding.content()
     holding.simulator.switches.anthropic.unauthorized = True
-    assert not holding.run("2026-11-10").success
+    assert not holding.run(HELD, lane=BILL).success
     assert holding.content()["fct_cost_daily"] == before["fct_cost_daily"]
 
 
-def test_restated_day_is_replaced_whole(company: Company) -> None:
+def test_restated_day_is_replaced_whole(holding: Company) -> None:
     """A day the vendors restate takes its new total, and no ghost of the old one."""
-    assert company.run("2026-11-10", "2026-11-11").success
-    company.simulator.revise(date(2026, 11, 10), Decimal("0.5"))
-    assert company.run("2026-11-10", "2026-11-11").success
-    found = company.rows(
+    holding.simulator.revise(date(2026, 11, 10), Decimal("0.5"))
+    assert holding.run(HELD, NEXT, lane=BILL).success
+    found = holding.rows(
         "SELECT usage_date, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
         "WHERE vendor = 'anthropic' GROUP BY usage_date"
     )
-    truth = company.simulator.ledger.anthropic_cost_usd(date(2026, 11, 10), date(2026, 11, 11))
+    truth = holding.simulator.ledger.anthropic_cost_usd(*_days())
     assert {row["usage_date"]: row["usd"] for row in found} == truth
 
 
@@ -253,14 +264,14 @@ def test_empty_export_never_replaces_a_day(holding: Company) -> None:
     """An export that is suddenly empty fails loudly, and keeps the day; no spend is never read from it."""
     before = holding.content()
     holding.simulator.switches.anthropic.empty_export = True
-    result = holding.run("2026-11-10")
+    result = holding.run(HELD, lane=BILL)
     assert not result.success
     assert holding.content()["fct_cost_daily"] == before["fct_cost_daily"]
 
 
-def test_removed_person_keeps_their_history(company: Company) -> None:
+def test_removed_person_keeps_their_history(holding: Company) -> None:
     """After Cursor strips a person's e-mail from history, a re-pull carries it forward and attribution stays."""
-    assert company.run("2026-11-10", "2026-11-11").success
+    company = holding
     truth = company.rows(
         "SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email"
     )
@@ -268,7 +279,7 @@ def test_removed_person_keeps_their_history(company: Company) -> None:
     email = next(event.email for event in events if event.email and not event.robot_kind)
     company.simulator.now += timedelta(days=1)
     company.simulator.remove_person(email, date(2026, 11, 21))
-    result = company.run("2026-11-10", "2026-11-11")
+    result = company.run(HELD)
     assert result.success, result.failures()
     now = company.rows("SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email")
     assert {row["person_email"]: row["usd"] for row in now} == {row["person_email"]: row["usd"] for row in truth}
@@ -280,7 +291,7 @@ def test_removed_person_keeps_their_history(company: Company) -> None:
 def test_a_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> None:
     """Keys that were mixed up stay here: nothing is asked, the days fail, and it is said which variable is wrong."""
     keys = {"anthropic_key": company.simulator.CURSOR_KEY, "cursor_key": company.simulator.ANTHROPIC_KEY}
-    result = company.run("2026-11-10", lane=lane, **keys)
+    result = company.run(HELD, lane=lane, **keys)
     assert not result.success
     assert company.simulator.requests == []
     assert all("it was not sent" in message and "_ADMIN_KEY" in message for message in result.failures().values())
@@ -290,16 +301,28 @@ def test_a_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> Non
 
 def test_vendor_without_key_is_not_configured(company: Company) -> None:
     """Without a key a vendor is skipped, the run succeeds, and the day is told as not configured."""
-    result = company.run("2026-11-10", cursor_key=None)
+    result = company.run(HELD, cursor_key=None)
     assert result.success, result.failures()
     states = company.rows("SELECT DISTINCT status FROM ai_usage.ops_asset_days WHERE vendor = 'cursor'")
     assert [row["status"] for row in states] == ["not_configured"]
 
 
+def test_without_any_key_nothing_is_spent_and_nothing_fails(
+    company: Company, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A run without any vendor succeeds, and says of each that it is not configured."""
+    result = company.run(HELD, anthropic_key=None, cursor_key=None, sheet_id=None)
+    assert result.success, result.failures()
+    assert company.simulator.requests == []
+    printed = capfd.readouterr().err
+    for name in ("ANTHROPIC_ADMIN_KEY", "CURSOR_ADMIN_KEY", "AI_USAGE_SHEET_ID"):
+        assert f"{name} is not set" in printed
+
+
 def test_enterprise_key_is_not_exposed_to_the_console(company: Company) -> None:
     """An Enterprise key gets the bill, and `not exposed` for what only a Console organisation has."""
     company.simulator.switches.anthropic.enterprise_key = True
-    result = company.run("2026-11-10")
+    result = company.run(HELD, lane=BILL)
     assert result.success, result.failures()
     states = company.rows("SELECT asset, status FROM ai_usage.ops_asset_days WHERE vendor = 'anthropic'")
     status = {row["asset"]: row["status"] for row in states}
@@ -317,7 +340,7 @@ def test_edited_sheet_reattributes_history(holding: Company) -> None:
         "key_mapping", [*rows, ["anthropic", "api_key", key.id, "", "Platform", "CC-1010", "", "", "", ""]]
     )
     holding.simulator.now += timedelta(days=1)
-    assert holding.run("2026-11-12").success
+    assert holding.run("2026-11-12", lane=("raw_mapping_sheet", *BILL)).success
     found = holding.rows(
         "SELECT DISTINCT usage_date, attribution_method AS m FROM ai_usage.fct_cost_daily "
         f"WHERE api_key_id = '{key.id}'"
@@ -332,39 +355,26 @@ def test_refused_tab_leaves_the_last_good_version(holding: Company) -> None:
     """A cleared tab is refused alone: its last version serves on, the run succeeds, the check tells."""
     before = holding.rows("SELECT COUNT(*) AS n FROM ai_usage.dim_key_mapping")
     holding.simulator.set_sheet("key_mapping", [])
-    result = holding.run("2026-11-10")
+    result = holding.run(HELD, lane=("raw_mapping_sheet", "dim_key_mapping"))
     assert result.success, result.failures()
     assert holding.rows("SELECT COUNT(*) AS n FROM ai_usage.dim_key_mapping") == before
     assert "key_mapping" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
 
 
-def test_no_secret_and_no_email_in_what_a_run_says(holding: Company, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither keys nor e-mail addresses appear in any event of a run, good or bad."""
-    holding.simulator.switches.cursor.unauthorized = True
-    result = holding.run("2026-11-11")
-    said = "\n".join([*(repr(event) for event in result.events), caplog.text])
-    assert holding.simulator.ANTHROPIC_KEY not in said
-    assert holding.simulator.CURSOR_KEY not in said
-    assert "@acme.test" not in said
-
-
-def test_range_of_one_run_loads_every_day(tmp_path: Path) -> None:
-    """Each day of a range has its own records and its own materialisation."""
-    with make_company(tmp_path / "w.duckdb") as company:
-        result = company.run("2026-11-01", "2026-11-03")
-        assert result.success, result.failures()
-        found = company.rows(
-            "SELECT usage_date, COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events GROUP BY usage_date"
-        )
-        truth = company.simulator.ledger.cursor_events(date(2026, 11, 1), date(2026, 11, 3))
-        assert {row["usage_date"]: row["n"] for row in found} == truth
+def test_range_of_one_run_loads_every_day(company: Company) -> None:
+    """Each day of a range has its own records."""
+    result = company.run("2026-11-01", "2026-11-03", lane="cursor_usage_events")
+    assert result.success, result.failures()
+    found = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events GROUP BY usage_date")
+    truth = company.simulator.ledger.cursor_events(date(2026, 11, 1), date(2026, 11, 3))
+    assert {row["usage_date"]: row["n"] for row in found} == truth
 
 
 def test_days_out_of_the_vendors_reach(holding: Company) -> None:
     """Days the analytics API no longer answers for are told as not exposed, or stay whole; the others load."""
     held = holding.content()["fct_cost_daily"]
     holding.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
-    result = holding.run("2026-11-09", "2026-11-11")
+    result = holding.run("2026-11-09", NEXT, lane=BILL)
     assert result.success, result.failures()
     found = holding.rows(
         "SELECT usage_date, status FROM ai_usage.ops_asset_days WHERE asset = 'raw_anthropic_cost' ORDER BY usage_date"
@@ -388,7 +398,7 @@ def test_a_rebuild_does_not_publish_what_a_run_would_not(holding: Company) -> No
     """Raw records of the wrong unit stop a rebuild as they stop a run, and the facts stay as they were."""
     before = holding.content(raw=False)["fct_anthropic_cost_daily"]
     _spoil_units(holding)
-    result = holding.run("2026-11-10", job="rebuild")
+    result = holding.run(HELD, job="rebuild")
     assert not result.success
     assert "raw_anthropic_cost.unit_sentinel" in result.failed_checks()
     kept = holding.rows("SELECT check_name, passed FROM ai_usage.ops_check_results WHERE asset = 'raw_anthropic_cost'")
@@ -402,7 +412,7 @@ def test_a_sheet_that_cannot_be_read_stops_nothing(holding: Company) -> None:
     """With Google down the day is pulled, built and attributed by the last good version, and one check says so."""
     before = holding.content()["fct_cost_daily"]
     holding.simulator.switches.faults.down.add("sheets")
-    result = holding.run("2026-11-10")
+    result = holding.run(HELD, lane=("raw_mapping_sheet", *BILL))
     assert result.success, result.failures()
     assert "503" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
     assert holding.content()["fct_cost_daily"] == before
@@ -410,7 +420,7 @@ def test_a_sheet_that_cannot_be_read_stops_nothing(holding: Company) -> None:
 
 def test_a_run_that_was_ended_between_two_steps_is_no_success(company: Company) -> None:
     """Where no step has failed, every step must have come to its end before a run counts as one that went well."""
-    assert company.run("2026-11-10", lane="cursor_members").success
+    assert company.run(HELD, lane="cursor_members").success
     (job,) = company._jobs.values()
     (run,) = company.instance.get_runs()
     assert _outcome(company.instance, run) == "success"
@@ -418,14 +428,20 @@ def test_a_run_that_was_ended_between_two_steps_is_no_success(company: Company) 
     assert _outcome(company.instance, begun) == "interrupted"
 
 
+def _shown(company: Company, width: int) -> str:
+    """What `status` shows."""
+    shown = io.StringIO()
+    screens.status(company.warehouse, Console(file=shown, width=width), days_back=40)
+    return shown.getvalue()
+
+
 def test_one_cause_is_told_once_and_fits_a_narrow_terminal(company: Company) -> None:
     """A refused key is one paragraph of the status, not one a table, and no table is wider than the screen."""
     company.simulator.switches.cursor.unauthorized = True
-    assert not company.run("2026-11-10", lane="cursor").success
-    shown = io.StringIO()
-    screens.status(company.warehouse, Console(file=shown, width=80), days_back=40)
-    assert " ".join(shown.getvalue().split()).count("Invalid Team API Key") == 1
-    assert "and 4 more" in shown.getvalue()
-    tables = [line for line in shown.getvalue().splitlines() if line.startswith("│")]
+    assert not company.run(HELD, lane="cursor").success
+    shown = _shown(company, width=80)
+    assert " ".join(shown.split()).count("Invalid Team API Key") == 1
+    assert "and 4 more" in shown
+    tables = [line for line in shown.splitlines() if line.startswith("│")]
     assert any(line.startswith("│ cursor_usage_events ") for line in tables)
     assert all(len(line) <= 80 for line in tables)

@@ -63,6 +63,9 @@ class Warehouse(Protocol):
     def upsert(self, table: Table, key: Sequence[str], rows: Sequence[Row]) -> None:
         """Replaces the rows that have the same key, or adds them."""
 
+    def add_once(self, table: Table, key: Sequence[str], row: Row) -> None:
+        """Adds a row unless one with the same key is there; of two that come at once, one is added."""
+
     def rebuild(self, table: Table, parameters: Parameters) -> None:
         """Fills a table from its query: only the days @start_day to @end_day if it has days, else all of it."""
 

@@ -424,6 +424,36 @@ class BigQueryWarehouse:
             for some in _batches(rows):
                 self._write([(table, key, some)])
 
+    def add_once(self, table: Table, key: Sequence[str], row: Row) -> None:
+        columns = ", ".join(table.column_names)
+        values = ", ".join(f"entry.{column}" for column in table.column_names)
+        target = f"{WRITTEN_DATASET}.{table.name}"
+        same = " AND ".join(f"held.{column} = entry.{column}" for column in key)
+        with self._errors():
+            # Statements that only add do not get into each other's way, so two at once would both add; but an id is had
+            # by one job only. Who saw the table as it was before the other's row waits for that job, and finds it done.
+            seen = self._client.get_table(f"{self.dataset}.{table.name}", **self._asking).modified
+            told = (str(self), table.name, seen, [row[column] for column in key])
+            self._query(
+                f"INSERT INTO {target} ({columns})\nSELECT {values} FROM UNNEST(@row) AS entry\n"
+                f"WHERE NOT EXISTS (SELECT 1 FROM {target} AS held WHERE {same})",
+                {},
+                [_rows_parameter("row", table, [row])],
+                name=self._not_failed(_fingerprint(repr(told))),
+            )
+
+    def _not_failed(self, name: str) -> str:
+        """The first name made from this one under which no query has failed: it would be found failed for months."""
+        for attempt in itertools.count(1):
+            tried = name if attempt == 1 else f"{name}-again-{attempt}"
+            try:
+                job = self._client.get_job(_job_id("query", tried), location=LOCATION, **self._asking)
+            except api.NotFound:
+                return tried
+            if job.error_result is None:
+                return tried
+        raise AssertionError("unreachable")
+
     def _write(self, changes: Sequence[tuple[Table, Sequence[str], Sequence[Row]]]) -> None:
         """Writes to several tables together, in one request."""
         statements, parameters = [], []
@@ -530,11 +560,16 @@ class BigQueryWarehouse:
         return {"retry": self._retry, "timeout": _REQUEST_SECONDS}
 
     def _query(
-        self, sql: str, parameters: Parameters, more: Sequence[bigquery.ArrayQueryParameter] = ()
+        self,
+        sql: str,
+        parameters: Parameters,
+        more: Sequence[bigquery.ArrayQueryParameter] = (),
+        *,
+        name: str | None = None,
     ) -> bigquery.QueryJob:
         config = bigquery.QueryJobConfig(query_parameters=[*_scalars(sql, parameters), *more], labels=_LABELS)
         job: bigquery.QueryJob = self._job(
-            partial(self._client.query, self._sql(sql), job_config=config, job_retry=None), "query"
+            partial(self._client.query, self._sql(sql), job_config=config, job_retry=None), "query", name
         )
         return job
 
@@ -546,7 +581,7 @@ class BigQueryWarehouse:
         name, failed = name or uuid.uuid4().hex, 0
         for attempt in itertools.count(1):
             # Only what is known to have failed gets another id: a start that was not heard yet may still be.
-            job_id = f"ai-usage-{kind}-{name}" + (f"-{failed + 1}" if failed else "")
+            job_id = _job_id(kind, name) + (f"-{failed + 1}" if failed else "")
             job = None
             try:
                 job = self._started(start, job_id)
@@ -714,6 +749,10 @@ def _rows_parameter(name: str, table: Table, rows: Sequence[Row]) -> bigquery.Ar
             for row in rows
         ],
     )
+
+
+def _job_id(kind: str, name: str) -> str:
+    return f"ai-usage-{kind}-{name}"
 
 
 def _fingerprint(text: str) -> str:

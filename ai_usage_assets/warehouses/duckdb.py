@@ -212,6 +212,14 @@ class DuckDBWarehouse:
                 [[row.get(name) for name in table.column_names] for row in rows],
             )
 
+    def add_once(self, table: Table, key: Sequence[str], row: Row) -> None:
+        # The file has one writer, so nothing comes in between.
+        with self._transaction() as connection:
+            same = " AND ".join(f'"{column}" = ?' for column in key)
+            held = f"SELECT 1 FROM {self._name(table)} WHERE {same}"
+            if not connection.execute(held, [row[column] for column in key]).fetchall():
+                self._insert(connection, table, [row])
+
     def rebuild(self, table: Table, parameters: Parameters) -> None:
         query = googlesql.to_duckdb(table.query or "")
         columns = ", ".join(f'"{name}"' for name in table.column_names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from ai_usage_assets.checks import CHECKS, Finding, Subject
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import make_company
+from ai_usage_assets_tests.conftest import made_once, make_company
 
 FIRST, LAST, TODAY = date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 12)
 
@@ -19,19 +20,19 @@ FIRST, LAST, TODAY = date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 12)
 @pytest.fixture(scope="session")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a warehouse with two good days."""
-    path = tmp_path_factory.mktemp("checks") / "good.duckdb"
-    with make_company(path, now=datetime(2026, 11, 12, 14, tzinfo=UTC)) as company:
-        result = company.run(FIRST.isoformat(), LAST.isoformat())
-        assert result.success, result.failures()
-    return path
+
+    def make(path: Path) -> None:
+        with make_company(path, now=datetime(2026, 11, 12, 14, tzinfo=UTC)) as company:
+            result = company.run(FIRST.isoformat(), LAST.isoformat())
+            assert result.success, result.failures()
+
+    return made_once(tmp_path_factory, "good.duckdb", make)
 
 
 @pytest.fixture
 def warehouse(good: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of it, to spoil."""
-    path = tmp_path / "spoilt.duckdb"
-    path.write_bytes(good.read_bytes())
-    made = DuckDBWarehouse(path)
+    made = DuckDBWarehouse(shutil.copyfile(good, tmp_path / "spoilt.duckdb"))
     yield made
     made.release()
 

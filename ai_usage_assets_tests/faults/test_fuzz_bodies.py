@@ -26,7 +26,7 @@ from ai_usage_assets.vendors import NotCredible, NotExposed, Pull, PulledDay, Re
 from ai_usage_assets.vendors.anthropic import Anthropic
 from ai_usage_assets.vendors.cursor import Cursor
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import NOW
+from ai_usage_assets_tests.conftest import NOW, empty
 from ai_usage_assets_tests.faults.fuzz import CHANGES, SECRETS, Change, changed, searching
 from ai_usage_assets_tests.http_server import FakeClock
 
@@ -85,8 +85,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A small company; every pull has been asked once, so that all answers are known."""
     simulator = Simulator(NOW, people=36)
     vendors = {"anthropic": Vendor(simulator._anthropic), "cursor": Vendor(simulator._cursor)}
-    warehouse = DuckDBWarehouse(tmp_path_factory.mktemp("fuzz") / "w.duckdb")
-    warehouse.prepare(catalogue.tables())
+    warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("fuzz") / "w.duckdb"))
     days = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}
     warehouse.rebuild(catalogue.table("dim_date"), days)
     with (

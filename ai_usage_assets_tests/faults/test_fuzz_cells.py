@@ -21,6 +21,7 @@ from ai_usage_assets.resources import resources
 from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError
 from ai_usage_assets.vendors.key_mapping import TABS, SheetColumn, check_tab
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.conftest import empty
 from ai_usage_assets_tests.faults.fuzz import CELLS, SECRETS, TEXTS, searching
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
@@ -60,8 +61,7 @@ def _row(columns: tuple[SheetColumn, ...]) -> st.SearchStrategy[list[Any]]:
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
     """A warehouse that takes one version of the sheet after the other."""
-    made = DuckDBWarehouse(tmp_path_factory.mktemp("cells") / "w.duckdb")
-    made.prepare(catalogue.tables())
+    made = DuckDBWarehouse(empty(tmp_path_factory.mktemp("cells") / "w.duckdb"))
     yield made
     made.release()
 

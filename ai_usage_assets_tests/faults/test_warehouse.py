@@ -26,7 +26,7 @@ from ai_usage_assets.landing import Moment, land, log_not_pulled
 from ai_usage_assets.vendors import PulledDay, cursor
 from ai_usage_assets.warehouses import WarehouseError
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import Company, make_company
+from ai_usage_assets_tests.conftest import Company, empty, make_company
 from ai_usage_assets_tests.faults.runs import Order, Prepared, ai_usage, asked, daily_job, execute
 
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -192,8 +192,7 @@ def _unwritable_home(path: Path) -> None:
 def test_what_cannot_be_used_is_told_in_a_line(tmp_path: Path, happened: Callable[[Path], None], says: str) -> None:
     """`ai-usage run` says of a file, folder or home it cannot use what is wrong and what to do, and touches none."""
     path = tmp_path / "ai_usage.duckdb"
-    warehouse = DuckDBWarehouse(path)
-    warehouse.prepare(catalogue.tables())
+    warehouse = DuckDBWarehouse(empty(path))
     land(warehouse, EVENTS, [pulled(event(1), event(2))], Moment("r1", NOW))
     warehouse.release()
     happened(path)

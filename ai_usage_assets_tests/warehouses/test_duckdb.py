@@ -17,6 +17,7 @@ from ai_usage_assets import catalogue
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS, Column, Table
 from ai_usage_assets.warehouses import RawDay, WarehouseBusy, WarehouseError
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.conftest import empty
 
 DAY, NEXT = date(2026, 11, 10), date(2026, 11, 11)
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -26,8 +27,7 @@ RAW = catalogue.table("raw_cursor_usage_events")
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A warehouse with every table and view, in a file named like its schema."""
-    made = DuckDBWarehouse(tmp_path / "ai_usage.duckdb")
-    made.prepare(catalogue.tables())
+    made = DuckDBWarehouse(empty(tmp_path / "ai_usage.duckdb"))
     yield made
     made.release()
 

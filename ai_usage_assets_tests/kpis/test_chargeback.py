@@ -1,0 +1,257 @@
+"""The journal by cost center: live while a month is open, frozen when it is closed, and always the facts in sum."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.days import next_month
+from ai_usage_assets.schemas import RAW_MAPPING_SHEET
+from ai_usage_assets.warehouses import Warehouse
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import opened
+from ai_usage_assets_tests.ledgers import (
+    AUGUST,
+    FIRST_DAY,
+    NOVEMBER,
+    OCTOBER,
+    READ_AT,
+    SEPTEMBER,
+    TODAY,
+    billed,
+    event,
+    mapped,
+    posted,
+    price,
+    put,
+    seat,
+    shut,
+)
+
+JANE = "jane@example.com"
+D = Decimal
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with every table and view and a calendar; to be copied."""
+    path = tmp_path_factory.mktemp("empty") / "w.duckdb"
+    opened(path, FIRST_DAY, TODAY).release()
+    return path
+
+
+@pytest.fixture
+def warehouse(empty: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """An empty company of its own for a test."""
+    made = DuckDBWarehouse(shutil.copyfile(empty, tmp_path / "w.duckdb"))
+    yield made
+    made.release()
+
+
+@pytest.fixture
+def books(warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
+    """Two keys and a person, in September and October.
+
+    September: $10 of key a, two thirds to CC-1 and one third to CC-2; $7 of key b, which nobody has; $3 of Jane's on
+    demand and $99 that her seat covers; one day of her seat of $60, 60 / 30 = $2. October: $5 of key a.
+    """
+    put(
+        warehouse, "fct_anthropic_cost_daily",
+        billed(1, "2026-09-05", "10", "a"), billed(2, "2026-09-06", "7", "b"), billed(3, "2026-10-05", "5", "a"),
+    )  # fmt: skip
+    put(
+        warehouse, "fct_cursor_usage_daily",
+        event(1, "2026-09-07", "3", JANE), event(2, "2026-09-07", "99", JANE, "included"),
+    )  # fmt: skip
+    put(warehouse, "fct_cursor_seat_daily", seat(1, "2026-09-08", JANE))
+    put(
+        warehouse, "dim_key_mapping",
+        mapped(1, "a", "CC-1", "0.666666667"), mapped(2, "a", "CC-2", "0.333333333"),
+        mapped(3, JANE, "CC-3", kind="user"),
+    )  # fmt: skip
+    warehouse.append(RAW_MAPPING_SHEET, [price("60")])
+    return warehouse
+
+
+def test_an_open_month_is_live(books: DuckDBWarehouse) -> None:
+    """Every dollar of spend has a line, also without a cost center; what a seat covers has none."""
+    found = posted(books, "posting_month", "vendor", "cost_basis", "cost_center", "line_type", "status", "line_id")
+    assert found == [
+        (SEPTEMBER, "anthropic", "billed", "CC-1", "charge", "open", None, D("6.666666670")),
+        (SEPTEMBER, "anthropic", "billed", "CC-2", "charge", "open", None, D("3.333333330")),
+        (SEPTEMBER, "anthropic", "billed", None, "charge", "open", None, D(7)),
+        (SEPTEMBER, "cursor", "billed", "CC-3", "charge", "open", None, D(3)),
+        (SEPTEMBER, "cursor", "seat", "CC-3", "charge", "open", None, D(2)),
+        (OCTOBER, "anthropic", "billed", "CC-1", "charge", "open", None, D("3.333333335")),
+        (OCTOBER, "anthropic", "billed", "CC-2", "charge", "open", None, D("1.666666665")),
+    ]
+    (told,) = books.rows(
+        "SELECT DISTINCT mapping_snapshot, as_of_date FROM ai_usage.kpi_chargeback WHERE vendor = 'cursor'"
+    )
+    assert told == {"mapping_snapshot": "key_mapping none, people none, seat_prices           60", "as_of_date": TODAY}
+    provisional = books.rows("SELECT DISTINCT usage_month, is_provisional FROM ai_usage.kpi_chargeback")
+    assert {row["usage_month"]: row["is_provisional"] for row in provisional} == {SEPTEMBER: False, OCTOBER: False}
+
+
+def test_nothing_is_posted_where_nothing_is_spent(warehouse: DuckDBWarehouse) -> None:
+    """An empty organisation has no line, neither open nor after its months were closed."""
+    assert posted(warehouse, "line_id") == []
+    closed = shut(warehouse, AUGUST)
+    assert (closed["lines"], closed["charges_usd"], closed["mapping_snapshot"]) == (0, 0, None)
+    shut(warehouse, SEPTEMBER)
+    assert posted(warehouse, "line_id") == []
+
+
+def test_one_vendor_on_its_first_day(warehouse: DuckDBWarehouse) -> None:
+    """A day of this morning is a provisional line of the running month."""
+    put(warehouse, "fct_anthropic_cost_daily", billed(1, "2026-11-19", "4", "a"))
+    found = posted(warehouse, "posting_month", "is_provisional", "closed_at", "reason")
+    assert found == [(NOVEMBER, True, None, None, D(4))]
+
+
+def test_a_restated_day_of_a_closed_month_is_a_correction_of_the_open_one(books: DuckDBWarehouse) -> None:
+    """The vendor takes back $3 of key a: two thirds of it are CC-1's, one third CC-2's; September stays as it was."""
+    closed = shut(books, SEPTEMBER)
+    frozen = books.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id")
+    assert [row["line_id"] for row in frozen] == [f"AI-2026-09-0000{n}" for n in range(1, 6)]
+    assert {row["closed_at"] for row in frozen} == {closed["closed_at"]}
+    put(books, "fct_anthropic_cost_daily", billed(1, "2026-09-05", "7", "a"))
+    assert books.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id") == frozen
+    columns = ("usage_month", "cost_center", "line_type", "reason")
+    assert posted(books, *columns, where=f"posting_month = DATE '{OCTOBER}'") == [
+        (SEPTEMBER, "CC-1", "correction", "restated", D("-2.000000001")),
+        (SEPTEMBER, "CC-2", "correction", "restated", D("-0.999999999")),
+        (OCTOBER, "CC-1", "charge", None, D("3.333333335")),
+        (OCTOBER, "CC-2", "charge", None, D("1.666666665")),
+    ]
+
+
+def test_a_back_dated_edit_of_the_sheet_moves_money_between_cost_centers(books: DuckDBWarehouse) -> None:
+    """Key b is given to CC-1 after the close: a correction of +$7 and one of -$7, of which the vendor knows nothing."""
+    shut(books, SEPTEMBER)
+    put(books, "dim_key_mapping", mapped(4, "b", "CC-1"))
+    found = posted(books, "posting_month", "cost_center", "team", "reason", where="line_type = 'correction'")
+    assert found == [
+        (OCTOBER, "CC-1", "Team CC-1", "reallocated", D(7)),
+        (OCTOBER, None, None, "reallocated", D(-7)),
+    ]
+
+
+def test_an_edited_seat_price_corrects_every_closed_month(books: DuckDBWarehouse) -> None:
+    """A seat of $75 instead of $60: $2.50 a day of September, $0.50 more than was posted."""
+    shut(books, SEPTEMBER)
+    books.append(RAW_MAPPING_SHEET, [price("75", READ_AT + timedelta(days=1))])
+    found = posted(books, "cost_basis", "cost_center", "reason", where="line_type = 'correction'")
+    assert found == [("seat", "CC-3", "restated", D("0.5"))]
+
+
+def test_corrections_are_frozen_with_their_month(books: DuckDBWarehouse) -> None:
+    """Closed with October, a correction is posted for good; what changes next is held against all that was posted."""
+    shut(books, SEPTEMBER)
+    put(books, "fct_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
+    closed = shut(books, OCTOBER)
+    assert (closed["charges_usd"], closed["corrections_usd"]) == (5, 2)
+    assert posted(books, "line_id", where="status = 'open'") == []
+    put(books, "fct_anthropic_cost_daily", billed(2, "2026-09-06", "8", "b"))
+    assert posted(books, "posting_month", "usage_month", "status", where="line_type = 'correction'") == [
+        (OCTOBER, SEPTEMBER, "closed", D(2)),
+        (NOVEMBER, SEPTEMBER, "open", D(-1)),
+    ]
+
+
+def test_spend_of_before_the_books_is_a_correction(books: DuckDBWarehouse) -> None:
+    """A month that had brought nothing when the books were begun is corrected in the open month, not lost."""
+    shut(books, SEPTEMBER)
+    put(books, "fct_anthropic_cost_daily", billed(1, "2026-08-31", "1", "b"))
+    found = posted(books, "posting_month", "line_type", where=f"usage_month = DATE '{AUGUST}'")
+    assert found == [(OCTOBER, "correction", D(1))]
+
+
+CENTERS = st.sampled_from(["CC-1", "CC-2", None])
+AMOUNTS = st.decimals(D(-5), D(500), places=9)
+DAYS = st.dates(AUGUST, date(2026, 10, 31)).map(str)
+CHANGES = st.one_of(
+    st.tuples(st.just("bill"), st.integers(1, 4), DAYS, AMOUNTS, st.sampled_from("ab")),
+    st.tuples(st.just("event"), st.integers(1, 2), DAYS, AMOUNTS, st.sampled_from(["billed", "included"])),
+    st.tuples(st.just("sheet"), st.sampled_from("ab"), CENTERS, st.sampled_from(["1", "0.333333333", "0.7"])),
+    st.tuples(st.just("price"), st.integers(1, 99)),
+)
+SPENT = (
+    "SELECT DATE_TRUNC(usage_date, MONTH) AS usage_month, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
+    "WHERE cost_basis <> 'included' GROUP BY usage_month"
+)
+ALL_LINES = """
+SELECT status, posting_month, usage_month, line_type, vendor, cost_basis, product, team, cost_center, reason, amount_usd
+FROM ai_usage.kpi_chargeback
+"""
+# Charges of a month as the journal has them, and as the vendors had when it was closed.
+CHARGED = """
+SELECT posting_month AS month, vendor, cost_basis, SUM(amount_usd) AS usd FROM ai_usage.kpi_chargeback
+WHERE status = 'closed' AND line_type = 'charge' GROUP BY posting_month, vendor, cost_basis
+"""
+TOTALS = """
+SELECT total.month, vendor, cost_basis, amount_usd AS usd FROM ai_usage.ops_close_totals AS total
+JOIN ai_usage.ops_month_closes AS closing ON closing.close_id = total.close_id
+"""
+
+
+def change(warehouse: Warehouse, step: int, what: tuple[Any, ...]) -> None:
+    """One thing that happens to the books."""
+    match what:
+        case ("bill", number, day, usd, key):
+            put(warehouse, "fct_anthropic_cost_daily", billed(number, day, str(usd), key))
+        case ("event", number, day, usd, basis):
+            put(warehouse, "fct_cursor_usage_daily", event(number, day, str(usd), JANE, basis))
+        case ("sheet", key, center, share):
+            rest = str(1 - D(share))
+            first = 10 * ord(key)
+            put(warehouse, "dim_key_mapping", mapped(first, key, center, share), mapped(first + 1, key, "CC-9", rest))
+        case ("price", usd):
+            warehouse.append(RAW_MAPPING_SHEET, [price(str(usd), READ_AT + timedelta(seconds=step))])
+
+
+def sums(warehouse: Warehouse, sql: str) -> dict[tuple[Any, ...], Decimal]:
+    """What is not nothing, by everything but its dollars."""
+    rows = [tuple(row.values()) for row in warehouse.rows(sql)]
+    return {row[:-1]: row[-1] for row in rows if row[-1]}
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(happened=st.lists(st.lists(CHANGES, max_size=4), min_size=2, max_size=3))
+def test_whatever_happens_the_journal_is_the_facts_and_what_is_closed_stays(
+    empty: Path, tmp_path: Path, happened: list[list[tuple[Any, ...]]]
+) -> None:
+    """With months closed amid any changes, a usage month's lines add up to its spend, and closed lines are as ever."""
+    warehouse = DuckDBWarehouse(shutil.copyfile(empty, tmp_path / "w.duckdb"))
+    try:
+        put(warehouse, "fct_cursor_seat_daily", seat(1, "2026-08-08", JANE), seat(1, "2026-09-30", JANE))
+        month, frozen = AUGUST, []
+        for number, changes in enumerate(happened):
+            for step, what in enumerate(changes, 10 * number):
+                change(warehouse, step, what)
+            lines = sorted(map(tuple, (line.values() for line in warehouse.rows(ALL_LINES))), key=repr)
+            total: dict[tuple[Any, ...], Decimal] = {}
+            for _, _, used, *_, usd in lines:
+                total[used,] = total.get((used,), D(0)) + usd
+            assert {used: usd for used, usd in total.items() if usd} == sums(warehouse, SPENT)
+            assert [line for line in lines if line[0] == "closed"] == frozen
+            frozen = sorted((("closed", *line[1:]) for line in lines if line[1] <= month), key=repr)
+            shut(warehouse, month)
+            month = next_month(month)
+        assert sums(warehouse, CHARGED) == sums(warehouse, TOTALS)
+    finally:
+        warehouse.release()
+
+
+def test_the_journal_is_an_asset_behind_the_facts() -> None:
+    """What the view reads of the books is no asset that a run would make."""
+    assert {"ops_journal_lines", "ops_month_closes"} <= set(catalogue.table("kpi_chargeback").reads)

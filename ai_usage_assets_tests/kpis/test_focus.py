@@ -1,0 +1,505 @@
+"""FOCUS: every charge once, seats moved to what they cover, files that other tools accept."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from focus_data_toolkit import lint_focus_1_4_structure
+from focus_data_toolkit.schema.detection import detect_focus_schema
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ai_usage_assets import catalogue, cli, focus
+from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS, Column, Table
+from ai_usage_assets.settings import SettingsError
+from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import OPEN, charge, entry, fill, key_mapping, opened, rows
+from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery
+from ai_usage_assets_tests.ledgers import put, shut
+
+FIRST, TODAY, MONTH = date(2026, 10, 1), date(2026, 12, 20), date(2026, 11, 1)
+PLATFORM, NOBODY = "apikey_platform", "apikey_nobody"
+JANE, SAM, ANN = "jane@example.com", "sam@example.com", "ann@example.com"
+FEE = Decimal("1.333333333")
+
+
+def event(
+    day: str, usd: str, *, user: str | None = None, automation: str | None = None, basis: str = "included",
+    model: str = "c1", requests: int = 2,
+) -> dict[str, Any]:  # fmt: skip
+    """A row of Cursor's usage."""
+    return {
+        "usage_date": date.fromisoformat(day), "identity_key": f"cursor|{user}|{automation}", "cost_basis": basis,
+        "model": model, "principal_type": "user" if user else "automation", "principal_id": user or automation,
+        "user_email": user, "automation_id": automation, "requests": requests, "amount_usd": Decimal(usd),
+        "output_tokens": 500,
+    }  # fmt: skip
+
+
+def seat(day: str, user: str) -> dict[str, Any]:
+    """A day of a paid seat."""
+    return {
+        "usage_date": date.fromisoformat(day), "identity_key": f"seat|{user}", "user_id": f"id of {user}",
+        "user_email": user, "source": "snapshot", "is_paid": True,
+    }  # fmt: skip
+
+
+def price(usd: str) -> dict[str, Any]:
+    """What the sheet says a seat costs."""
+    return {
+        "snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": "x", "read_at": datetime(2026, 12, 1, tzinfo=UTC),
+        "row_no": 2, "payload": f'{{"vendor":"cursor","plan":"Teams","monthly_price_usd":"{usd}"}}',
+    }  # fmt: skip
+
+
+def person(email: str, team: str, cost_center: str, **changed: Any) -> dict[str, Any]:
+    """A row of the people tab."""
+    return {"person_email": email, "name": email[:3], "team": team, "cost_center": cost_center, **OPEN, **changed}
+
+
+# Jane's seat of three days covers 3 + 1 dollars of usage, Sam's covers none, and no seat covers an automation.
+EVENTS = (
+    event("2026-11-05", "3", user=JANE),
+    event("2026-11-06", "1", user=JANE),
+    event("2026-11-06", "7.5", user=JANE, basis="billed"),
+    event("2026-11-06", "2", automation="aut_1"),
+)
+SEATS = tuple(seat(f"2026-11-0{day}", user) for day in (4, 5, 6) for user in (JANE, SAM))
+PEOPLE = (person(JANE, "Platform", "CC-1"), person(SAM, 'Mobile "M"\\\n', "CC-2"))
+
+
+def bills() -> list[dict[str, Any]]:
+    """Three charges: one with tokens and a discount, one with requests only, one that the vendor counts nothing of."""
+    rows = [
+        {**charge("2026-11-03", "15", key=PLATFORM), "list_amount_usd": Decimal(20), "product": "messages_api"},
+        charge("2026-11-10", "5", user=ANN, model="m2"),
+        {**charge("2026-11-10", "0.000000001", key=NOBODY), "model": None, "requests": None},
+    ]
+    return [{**row, "fact_no": number} for number, row in enumerate(rows, 1)]
+
+
+def keep(made: Any) -> None:
+    """The books of November, in any warehouse."""
+    fill(made, "fct_anthropic_cost_daily", bills())
+    tokens = {"total_tokens": 2_000_000, "output_tokens": 1, "amount_usd": None, "list_amount_usd": None}
+    never_charged = {**charge("2026-11-11", "1", key=PLATFORM), **tokens}
+    fill(
+        made,
+        "fct_anthropic_tokens_daily",
+        [
+            {name: value for name, value in row.items() if not name.endswith("_usd")}
+            for row in ({**bills()[0], **tokens}, never_charged)
+        ],
+    )
+    fill(made, "fct_cursor_usage_daily", EVENTS)
+    fill(made, "fct_cursor_seat_daily", SEATS)
+    fill(made, "raw_mapping_sheet", [price("40")])
+    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", PLATFORM, "Platform", "CC-1")])
+    fill(made, "dim_person", PEOPLE)
+    organisation = {"snapshot_date": TODAY, "record_no": 1, "fetched_at": datetime(2026, 12, 20, tzinfo=UTC)}
+    named = f'{{"id":"org_1","name":"{ANN}\'s Organization"}}'
+    fill(made, "raw_anthropic_organization", [{**organisation, "payload": named}])
+    fill(made, "dim_api_key", [{"api_key_id": PLATFORM, "name": f"{JANE} laptop", "last_seen_on": TODAY}])
+    days = [MONTH + timedelta(days=n) for n in range(30)]
+    made.append(OPS_ASSET_DAYS, [entry(day) for day in days])
+
+
+@pytest.fixture(scope="module")
+def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
+    """Tables and views take longer to make than all that is asked of them."""
+    made = opened(tmp_path_factory.mktemp("focus") / "w.duckdb", FIRST, TODAY)
+    yield made
+    made.release()
+
+
+@pytest.fixture
+def empty(opened_once: DuckDBWarehouse) -> DuckDBWarehouse:
+    """October to December, as of 20 December, and nothing in it."""
+    clear(opened_once, *(table.name for table in catalogue.tables() if not table.is_view and table.name != "dim_date"))
+    return opened_once
+
+
+def clear(made: DuckDBWarehouse, *tables: str) -> None:
+    """Empties tables."""
+    made._connect().execute("".join(f"DELETE FROM {table};" for table in tables))
+
+
+@pytest.fixture
+def warehouse(empty: DuckDBWarehouse) -> DuckDBWarehouse:
+    """The books of November."""
+    keep(empty)
+    return empty
+
+
+def exported(warehouse: Any, folder: Path, version: str = "1.2", **given: Any) -> list[dict[str, str]]:
+    """The rows of the CSV file, as text."""
+    done = focus.export(warehouse, MONTH, folder, "csv", version=version, **given)
+    with done.paths[0].open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_each_charge_becomes(warehouse: DuckDBWarehouse) -> None:
+    """Usage, purchase, covered usage and idle seats have their category, their costs and their units."""
+    found = rows(
+        warehouse,
+        "SELECT CAST(ChargePeriodStart AS DATE), ChargeCategory, ChargeFrequency, x_CostBasis, BilledCost, "
+        "EffectiveCost, ListCost, ContractedCost, PricingQuantity, PricingUnit, ConsumedQuantity, ConsumedUnit, x_Team "
+        "FROM ai_usage.focus_cost_and_usage",
+    )
+    usage, zero, tiny = ("Usage", "Usage-Based"), Decimal(0), Decimal("0.000000001")
+    mobile = 'Mobile "M"\\\n'
+
+    def day(number: int) -> date:
+        return date(2026, 11, number)
+
+    def tokens(count: int) -> tuple[Any, ...]:
+        return (Decimal(count), "Tokens", Decimal(count), "Tokens")
+
+    expected: list[tuple[Any, ...]] = [
+        (day(3), *usage, "billed", 15, 15, 20, 15, *tokens(2_000_000), "Platform"),
+        (day(10), *usage, "billed", 5, 5, 5, 5, 4, "Requests", 4, "Requests", None),
+        (day(10), *usage, "billed", tiny, tiny, tiny, tiny, 1, "Charges", 1, "Charges", None),
+        # Three days' fee are 3.999999999: a quarter of it is 1.000000000 rounded, the larger takes the rest.
+        (day(5), *usage, "included", 0, Decimal("2.999999999"), 3, 3, *tokens(500), "Platform"),
+        (day(6), *usage, "included", 0, 1, 1, 1, *tokens(500), "Platform"),
+        (day(6), *usage, "included", 0, 0, 2, 2, *tokens(500), None),
+        (day(6), *usage, "billed", *[Decimal("7.5")] * 4, *tokens(500), "Platform"),
+    ]  # fmt: skip
+    for number in (4, 5, 6):
+        bought = (day(number), "Purchase", "Recurring", "seat", FEE, zero, FEE, FEE, 1, "Seat-Days", None, None)
+        expected += [(*bought, "Platform"), (*bought, mobile)]
+        expected.append((day(number), "Usage", "Recurring", "seat", 0, FEE, 0, 0, *tokens(0), mobile))
+    assert Counter(found) == Counter(expected)
+
+
+@pytest.mark.parametrize("vendor", ["anthropic", "cursor"])
+def test_one_vendor_alone(empty: DuckDBWarehouse, vendor: str, tmp_path: Path) -> None:
+    """A company with one vendor has that vendor's charges, and its files."""
+    if vendor == "anthropic":
+        fill(empty, "fct_anthropic_cost_daily", bills())
+    else:
+        fill(empty, "fct_cursor_usage_daily", EVENTS)
+    found = exported(empty, tmp_path)
+    assert {row["ProviderName"] for row in found} == {vendor.title()}
+    assert len(found) == (3 if vendor == "anthropic" else 4)
+
+
+def test_nothing_at_all(empty: DuckDBWarehouse, tmp_path: Path) -> None:
+    """An empty company has no charges, and the export says so instead of writing an empty file."""
+    assert rows(empty, "SELECT 1 AS x FROM ai_usage.focus_cost_and_usage") == []
+    with pytest.raises(SettingsError, match=r"no charges of 2026-11; there are none at all yet"):
+        exported(empty, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_seat_without_a_price_is_no_charge(empty: DuckDBWarehouse) -> None:
+    """Where no price is known nothing is invented: no purchase, and what the seat covers has no effective cost."""
+    fill(empty, "fct_cursor_usage_daily", EVENTS[:1])
+    fill(empty, "fct_cursor_seat_daily", SEATS)
+    found = rows(empty, "SELECT ChargeCategory, BilledCost, EffectiveCost FROM ai_usage.focus_cost_and_usage")
+    assert found == [("Usage", Decimal(0), Decimal(0))]
+
+
+def test_usage_without_value_takes_the_fee_by_requests(empty: DuckDBWarehouse) -> None:
+    """A seat that covers only free usage is not idle: requests weigh where dollars cannot, and no digit is lost."""
+    fill(empty, "raw_mapping_sheet", [price("30")])
+    fill(empty, "fct_cursor_seat_daily", [seat("2026-11-04", JANE)])
+    fill(empty, "fct_cursor_usage_daily", [event(f"2026-11-0{day}", "0", user=JANE) for day in (4, 5, 6)])
+    found = rows(empty, "SELECT EffectiveCost FROM ai_usage.focus_cost_and_usage WHERE x_CostBasis = 'included'")
+    third = Decimal("0.333333333")
+    assert sorted(found) == [(third,), (third,), (Decimal("0.333333334"),)]
+
+
+def test_a_seat_is_moved_within_a_team_and_a_month(empty: DuckDBWarehouse) -> None:
+    """Who changes team in the month leaves each team with its own part of the fee."""
+    moved = date(2026, 11, 5)
+    fill(
+        empty, "dim_person",
+        [person(JANE, "A", "CC-1", effective_to=moved), person(JANE, "B", "CC-2", effective_from=moved)],
+    )  # fmt: skip
+    fill(empty, "raw_mapping_sheet", [price("30")])
+    fill(empty, "fct_cursor_seat_daily", [seat(day, JANE) for day in ("2026-10-31", "2026-11-04", "2026-11-05")])
+    fill(empty, "fct_cursor_usage_daily", [event("2026-11-05", "9", user=JANE)])
+    found = rows(
+        empty,
+        "SELECT CAST(ChargePeriodStart AS DATE), x_Team, ChargeDescription LIKE '%no usage%', SUM(EffectiveCost) "
+        "FROM ai_usage.focus_cost_and_usage WHERE ChargeCategory = 'Usage' GROUP BY 1, 2, 3",
+    )
+    october = Decimal("0.967741935")  # 30 dollars over 31 days
+    assert Counter(found) == Counter(
+        [(date(2026, 10, 31), "A", True, october), (date(2026, 11, 4), "A", True, 1), (moved, "B", False, 1)]
+    )
+
+
+def test_a_closed_month_stays_as_it_was_closed(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """What is restated after the close is taken out of the closed month, and is a Correction in the open one."""
+    shut(warehouse, MONTH, datetime(2027, 1, 20, tzinfo=UTC))
+    put(warehouse, "fct_anthropic_cost_daily", {**bills()[0], "amount_usd": Decimal(9)})
+    december = date(2026, 12, 1)
+    found = rows(
+        warehouse,
+        "SELECT CAST(BillingPeriodStart AS DATE), ChargeCategory, ChargeClass, CAST(ChargePeriodStart AS DATE), "
+        "CAST(ChargePeriodEnd AS DATE), BilledCost, EffectiveCost, ListCost, ContractedCost, x_Team "
+        "FROM ai_usage.focus_cost_and_usage WHERE ChargeCategory = 'Adjustment'",
+    )
+    # The vendor takes 6 of the 15 dollars back.
+    period = (MONTH, december)
+    assert Counter(found) == Counter(
+        [
+            (MONTH, "Adjustment", None, *period, *[Decimal(6)] * 4, "Platform"),
+            (december, "Adjustment", "Correction", *period, *[Decimal(-6)] * 4, "Platform"),
+        ]
+    )
+    by_month = "SELECT CAST(BillingPeriodStart AS DATE), SUM(BilledCost) FROM ai_usage.focus_cost_and_usage GROUP BY 1"
+    journal = "SELECT posting_month, SUM(amount_usd) FROM ai_usage.kpi_chargeback GROUP BY 1"
+    assert dict(rows(warehouse, by_month)) == dict(rows(warehouse, journal))
+    assert dict(rows(warehouse, by_month))[MONTH] == Decimal("27.500000001") + 6 * FEE
+    for version in ("1.2", "1.4"):
+        done = focus.export(warehouse, december, tmp_path, "csv", version=version)
+        assert (done.rows, done.billed_usd) == (1, Decimal(-6))
+    with done.paths[0].open(newline="") as file:
+        report = lint_focus_1_4_structure("Cost and Usage", list(csv.DictReader(file)))
+    assert report.ok, report.messages()
+
+
+USERS = st.sampled_from([JANE, SAM, ANN])
+DAYS = st.sampled_from(["2026-10-31", "2026-11-01", "2026-11-30"])
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.decimals(0, 10**6, places=2),
+    st.sets(st.tuples(DAYS, USERS), max_size=9),
+    st.dictionaries(
+        st.tuples(DAYS, USERS, st.sampled_from(["c1", "c2"]), st.sampled_from(["included", "billed"])),
+        st.tuples(st.decimals(0, 10**5, places=9), st.integers(0, 10**6)),
+        max_size=12,
+    ),
+    st.decimals(1, 99, places=4),
+)
+def test_costs_add_up_whatever_the_books_say(
+    empty: DuckDBWarehouse,
+    monthly: Decimal,
+    seats: set[tuple[str, str]],
+    events: dict[tuple[str, str, str, str], tuple[Decimal, int]],
+    percent: Decimal,
+) -> None:
+    """Billed is each day's spend; effective is billed in each month, person, team and cost center, exactly."""
+    clear(empty, "fct_cursor_usage_daily", "fct_cursor_seat_daily", "raw_mapping_sheet", "dim_key_mapping")
+    # Jane's cost is shared by two teams.
+    shares = enumerate((percent / 100, 1 - percent / 100))
+    fill(
+        empty, "dim_key_mapping",
+        [{**key_mapping("cursor", "user", JANE, f"T{n}", f"CC-{n}", n), "share": share} for n, share in shares],
+    )  # fmt: skip
+    fill(empty, "raw_mapping_sheet", [price(str(monthly))])
+    fill(empty, "fct_cursor_seat_daily", [seat(*one) for one in sorted(seats)])
+    fill(
+        empty, "fct_cursor_usage_daily",
+        [
+            event(day, str(usd), user=user, model=model, basis=basis, requests=requests)
+            for (day, user, model, basis), (usd, requests) in sorted(events.items())
+        ],
+    )  # fmt: skip
+    unequal = rows(
+        empty,
+        "SELECT BillingPeriodStart, x_Person, x_Team, x_CostCenter, SUM(BilledCost), SUM(EffectiveCost) "
+        "FROM ai_usage.focus_cost_and_usage GROUP BY 1, 2, 3, 4 HAVING SUM(BilledCost) <> SUM(EffectiveCost)",
+    )
+    assert unequal == []
+    by_day = "SELECT CAST(ChargePeriodStart AS DATE), SUM(BilledCost) FROM ai_usage.focus_cost_and_usage GROUP BY 1"
+    spend = "SELECT usage_date, SUM(spend_usd) FROM ai_usage.kpi_spend_daily GROUP BY 1"
+    assert Counter(rows(empty, by_day)) == Counter(rows(empty, spend))
+
+
+# --- What the specification asks of a file. ---
+
+MANDATORY = """
+    BilledCost BillingAccountId BillingAccountName BillingCurrency BillingPeriodEnd BillingPeriodStart ChargeCategory
+    ChargeClass ChargeDescription ChargePeriodEnd ChargePeriodStart ContractedCost EffectiveCost InvoiceIssuerName
+    ListCost PricingQuantity PricingUnit ProviderName PublisherName ServiceCategory ServiceName
+""".split()  # noqa: SIM905 - words, not a list of texts
+NEVER_NULL = {
+    *MANDATORY, "ChargeFrequency", "ServiceSubcategory", "BillingAccountType", "PricingCategory", "PricingCurrency",
+    "PricingCurrencyEffectiveCost", "SkuId", "SkuMeter",
+} - {"BillingAccountName", "ChargeClass"}  # fmt: skip
+ALLOWED = {
+    "ChargeCategory": {"Usage", "Purchase", "Tax", "Credit", "Adjustment"},
+    "ChargeClass": {"", "Correction"},
+    "ChargeFrequency": {"One-Time", "Recurring", "Usage-Based"},
+    "PricingCategory": {"Standard", "Dynamic", "Committed", "Other"},
+    "CommitmentDiscountCategory": {"", "Spend", "Usage"},
+    "CommitmentDiscountStatus": {"", "Used", "Unused"},
+    "CapacityReservationStatus": {"", "Used", "Unused"},
+    "BillingCurrency": {"USD"},
+    "ServiceCategory": {"AI and Machine Learning"},
+    "ServiceSubcategory": {"Generative AI"},
+}
+DECIMALS = [name for name in catalogue.table(focus.VIEW).column_names if re.search("(Cost|Price|Quantity)$", name)]
+INSTANTS = [name for name in catalogue.table(focus.VIEW).column_names if re.search("Period(Start|End)$", name)]
+
+
+def test_a_file_of_version_1_2_is_as_the_specification_asks(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """Mandatory columns, nulls, allowed values, formats, and which columns go with which, row by row."""
+    found = exported(warehouse, tmp_path)
+    assert len(found) == 16
+    assert set(MANDATORY) <= set(found[0])
+    own = [name for name in found[0] if name.startswith("x_")]
+    assert list(found[0])[-len(own) :] == own
+    for row in found:
+        assert not [name for name in NEVER_NULL if not row[name].strip()]
+        assert not [name for name, allowed in ALLOWED.items() if row[name] not in allowed]
+        assert all(re.fullmatch(r"-?\d+(\.\d+)?|", row[name]) for name in DECIMALS if name in row)
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row[name]) for name in INSTANTS)
+        assert row["BillingPeriodStart"] <= row["ChargePeriodStart"] < row["ChargePeriodEnd"] <= row["BillingPeriodEnd"]
+        is_purchase = row["ChargeCategory"] == "Purchase"
+        assert not is_purchase or (row["ChargeFrequency"] != "Usage-Based" and row["EffectiveCost"] == "0")
+        assert (row["ConsumedQuantity"] == "") == (row["ConsumedUnit"] == "") == is_purchase
+        for one, other in (
+            ("ResourceType", "ResourceId"),
+            ("SubAccountType", "SubAccountId"),
+            ("SkuPriceDetails", "SkuPriceId"),
+        ):
+            assert (row[one] == "") == (row[other] == "")
+        tags = json.loads(row["Tags"] or "{}")
+        assert {name: re.sub("[\x00-\x1f]", " ", value) for name, value in
+                (("team", row["x_Team"]), ("cost_center", row["x_CostCenter"])) if value} == tags  # fmt: skip
+
+
+@pytest.mark.parametrize("version", focus.VERSIONS)
+def test_a_version_has_its_own_columns(version: str) -> None:
+    """The columns of a file are those of the version it says it has, in another's list of them too."""
+    names = [name for name in focus.columns(version) if not name.startswith("x_")]
+    judged = detect_focus_schema(names, dataset="Cost and Usage", version=version)
+    assert not judged.missing_columns, judged
+    assert not judged.unknown_columns, judged
+    assert len(names) == {"1.2": 57, "1.3": 65, "1.4": 65}[version]
+
+
+def test_another_tools_lint_of_version_1_4_finds_nothing(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """The structural and semantic lint of focus-data-toolkit passes, and would not for a wrong file."""
+    found = exported(warehouse, tmp_path, "1.4")
+    report = lint_focus_1_4_structure("Cost and Usage", found)
+    assert report.ok, report.messages()
+    found[0] |= {"BilledCost": "5e-06", "ChargeCategory": "Seat"}
+    wrong = lint_focus_1_4_structure("Cost and Usage", found).violations
+    assert {"BilledCost", "ChargeCategory"} <= {violation.column for violation in wrong}
+
+
+# --- The files. ---
+
+
+def test_both_files_say_the_same_exactly(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """Parquet has exact decimals and instants, the text has no exponents, and a second export is the same."""
+    done = focus.export(warehouse, MONTH, tmp_path, version="1.3")
+    parquet, text = done.paths
+    held = pq.read_table(parquet)
+    assert held.schema.field("BilledCost").type == pa.decimal128(38, 9)
+    assert held.schema.field("ListUnitPrice").type == pa.decimal128(38, 9)
+    assert held.schema.field("ChargePeriodStart").type == pa.timestamp("us", "UTC")
+    assert held.schema.field("InvoiceId").type == pa.string()
+    with text.open(newline="") as file:
+        read = list(csv.DictReader(file))
+    assert "0.000000001" in {row["BilledCost"] for row in read}
+    written = [
+        {name: "" if value is None else focus.text(value) for name, value in row.items()} for row in held.to_pylist()
+    ]
+    assert read == written
+    assert done.rows == len(read) == 16
+    # 15 + 5 + 0.000000001 + 7.5, and six days of a seat.
+    assert done.billed_usd == done.effective_usd == Decimal("27.500000001") + 6 * FEE
+    before = [path.read_bytes() for path in done.paths]
+    assert [path.read_bytes() for path in focus.export(warehouse, MONTH, tmp_path, version="1.3").paths] == before
+
+
+def test_people_are_only_named_when_asked_for(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """No address is in a file, not in a key's name either, unless it is asked for."""
+    exported(warehouse, tmp_path / "without")
+    named = exported(warehouse, tmp_path / "with", with_people=True)
+    assert "@" not in (tmp_path / "without" / "focus-1.2-2026-11.csv").read_text()
+    assert {row["x_Person"] for row in named} == {"", JANE, SAM, ANN}
+    assert f"{JANE} laptop" in {row["ResourceName"] for row in named}
+
+
+def test_files_are_whole_or_not_there(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """Where the second file cannot be written the first keeps what it held, and nothing is left beside them."""
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text("before")
+
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(focus.ExportError, match=r"b.csv cannot be written: No space left"):
+        focus.write_all({first: lambda path: path.write_text("after") and None, second: fail})
+    assert first.read_text() == "before"
+    assert sorted(path.name for path in tmp_path.glob("*.csv*")) == ["a.csv"]
+    (tmp_path / "file").touch()
+    with pytest.raises(focus.ExportError, match="cannot be written"):
+        exported(warehouse, tmp_path / "file")
+
+
+def test_the_command(warehouse: DuckDBWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says rows, dollars, files and what is not final; another month, or none, it refuses."""
+    moment = datetime(2026, 12, 20, tzinfo=UTC)
+    warehouse.append(
+        OPS_RUNS, [{"run_id": "r", "job": "daily", "started_at": moment, "outcome": "success", "version": "1"}]
+    )
+    warehouse.upsert(
+        OPS_ASSET_DAYS, ("asset", "usage_date"), [entry(date(2026, 11, 9), status="failed", completed_at=None)]
+    )
+    warehouse.release()
+    monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(warehouse.path))
+    monkeypatch.delenv("AI_USAGE_WAREHOUSE", raising=False)
+
+    def told(month: str) -> tuple[int, str, str]:
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as beside:
+            code = cli.main(["focus", "export", "--month", month, "--out", str(tmp_path / "out")])
+        return code, out.getvalue(), beside.getvalue()
+
+    code, out, beside = told("2026-11")
+    assert code == 0, beside
+    total = "35.499999999"
+    assert out.splitlines()[0] == (
+        f"FOCUS 1.2, 2026-11: 16 rows, {total} USD billed, {total} USD effective, as of 2026-12-20."
+    )
+    assert out.splitlines()[1:] == [str(tmp_path / "out" / f"focus-1.2-2026-11.{kind}") for kind in ("parquet", "csv")]
+    assert "1 day of the month's bill is not held" in beside
+    # Cursor's days settle after 35 days, on 9 December and later; Anthropic's of November after 30.
+    assert "rows may still be restated" not in beside
+    for month, says in (("2026-10", "no charges of 2026-10; there are 2026-11 to 2026-11"), ("2026-13", "YYYY-MM")):
+        code, _, beside = told(month)
+        assert (code, says in beside) == (2, True)
+
+
+def test_bigquery_gives_the_same_bytes(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """What BigQuery's client answers becomes the same files, byte for byte, as what DuckDB answers."""
+    with FakeBigQuery() as server:
+        other = BigQueryWarehouse("acme-project", stand_in=server.url, sleep=lambda seconds: None)
+        # That both engines evaluate the views alike is proven where all views are.
+        held = [_as_table(warehouse, name) for name in (focus.VIEW, "kpi_completeness")]
+        other.prepare(held)
+        for table in held:
+            other.append(table, warehouse.rows(f"SELECT * FROM ai_usage.{table.name}"))
+        theirs = focus.export(other, MONTH, tmp_path / "bigquery", version="1.2")
+    ours = focus.export(warehouse, MONTH, tmp_path / "duckdb", version="1.2")
+    assert [path.read_bytes() for path in theirs.paths] == [path.read_bytes() for path in ours.paths]
+
+
+def _as_table(warehouse: DuckDBWarehouse, name: str) -> Table:
+    types = warehouse.types(catalogue.table(name))
+    return Table(name, "ops", "A copy.", tuple(Column(column, kind, "A copy.") for column, kind in types.items()))

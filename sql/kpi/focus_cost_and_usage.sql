@@ -1,0 +1,393 @@
+CREATE OR REPLACE VIEW ai_usage.focus_cost_and_usage (
+  AllocatedMethodDetails OPTIONS (description = "NULL: no vendor splits cost by a method of its own."),
+  AllocatedMethodId OPTIONS (description = "NULL, as AllocatedMethodDetails."),
+  AllocatedResourceId OPTIONS (description = "NULL, as AllocatedMethodDetails."),
+  AllocatedResourceName OPTIONS (description = "NULL, as AllocatedMethodDetails."),
+  AllocatedTags OPTIONS (description = "NULL, as AllocatedMethodDetails."),
+  AvailabilityZone OPTIONS (description = "NULL: the vendors name none."),
+  BilledCost OPTIONS (description = "US dollars owed for the row: the vendor's amount, or the day's fee of a seat. 0 for usage that a seat covers and for an idle seat."),
+  BillingAccountId OPTIONS (description = "Anthropic's organisation id, `anthropic` before a run has read it; `cursor`, whose team has no published id."),
+  BillingAccountName OPTIONS (description = "Its name; NULL where none is known."),
+  BillingAccountType OPTIONS (description = "Organization (Anthropic) or Team (Cursor)."),
+  BillingCurrency OPTIONS (description = "USD."),
+  BillingPeriodEnd OPTIONS (description = "First instant, UTC, after the calendar month."),
+  BillingPeriodStart OPTIONS (description = "First instant, UTC, of the calendar month the row is counted in. A vendor's own billing cycle may begin on another day."),
+  CapacityReservationId OPTIONS (description = "NULL: there are none."),
+  CapacityReservationStatus OPTIONS (description = "NULL: there are none."),
+  ChargeCategory OPTIONS (description = "Usage; Purchase for the fee of a seat; Adjustment for what a closed month has since turned out to be."),
+  ChargeClass OPTIONS (description = "Correction for the part of an earlier, closed month that is posted in this one; else NULL."),
+  ChargeDescription OPTIONS (description = "What the row is, in words; names no person."),
+  ChargeFrequency OPTIONS (description = "Usage-Based; Recurring for a seat, used or idle; One-Time for an adjustment."),
+  ChargePeriodEnd OPTIONS (description = "First instant, UTC, after the day; for an adjustment after the month it corrects."),
+  ChargePeriodStart OPTIONS (description = "First instant, UTC, of the day; for an adjustment of the month it corrects."),
+  CommitmentDiscountCategory OPTIONS (description = "NULL: a seat is a recurring purchase, no commitment for a discount."),
+  CommitmentDiscountId OPTIONS (description = "NULL, as CommitmentDiscountCategory."),
+  CommitmentDiscountName OPTIONS (description = "NULL, as CommitmentDiscountCategory."),
+  CommitmentDiscountQuantity OPTIONS (description = "NULL, as CommitmentDiscountCategory."),
+  CommitmentDiscountStatus OPTIONS (description = "NULL, as CommitmentDiscountCategory."),
+  CommitmentDiscountType OPTIONS (description = "NULL, as CommitmentDiscountCategory."),
+  CommitmentDiscountUnit OPTIONS (description = "NULL, as CommitmentDiscountCategory."),
+  CommitmentProgramEligibilityDetails OPTIONS (description = "NULL, as CommitmentDiscountCategory."),
+  ConsumedQuantity OPTIONS (description = "How much was used, in ConsumedUnit; 0 for an idle seat, NULL for a purchase and an adjustment."),
+  ConsumedUnit OPTIONS (description = "Tokens (all kinds together); Requests where there are no tokens; Charges where the vendor counts neither."),
+  ContractApplied OPTIONS (description = "NULL: the vendors' APIs name no contract."),
+  ContractedCost OPTIONS (description = "US dollars at the prices agreed with the vendor: the amount itself, for usage that a seat covers its value at the vendor's rates, which is also in the seat. Add up without the rows of cost basis included, or without those of seats."),
+  ContractedUnitPrice OPTIONS (description = "NULL: a row holds tokens of several prices, and its amount is the vendor's, not a product."),
+  EffectiveCost OPTIONS (description = "US dollars with the fee of a seat moved to the usage it covers in the month, in proportion to its value, or to the idle seat where it covers none. Adds up to BilledCost in every month, person, team and cost center."),
+  HostProviderName OPTIONS (description = "NULL: the vendors do not say on whose machines they run."),
+  InvoiceDetailId OPTIONS (description = "NULL: the vendors' APIs name no invoice."),
+  InvoiceId OPTIONS (description = "NULL, as InvoiceDetailId."),
+  InvoiceIssuerName OPTIONS (description = "Anthropic or Cursor; a reseller is not known."),
+  ListCost OPTIONS (description = "US dollars before discount; for Cursor the amount itself, since it publishes no list price. To be added up as ContractedCost."),
+  ListUnitPrice OPTIONS (description = "NULL, as ContractedUnitPrice."),
+  PricingCategory OPTIONS (description = "Standard; Other for what a seat covers and for an idle seat; NULL for an adjustment."),
+  PricingCurrency OPTIONS (description = "USD."),
+  PricingCurrencyContractedUnitPrice OPTIONS (description = "NULL, as ContractedUnitPrice."),
+  PricingCurrencyEffectiveCost OPTIONS (description = "US dollars, as EffectiveCost."),
+  PricingCurrencyListUnitPrice OPTIONS (description = "NULL, as ContractedUnitPrice."),
+  PricingQuantity OPTIONS (description = "How much was priced, in PricingUnit: as consumed; 1 for the day of a seat, a part of it where a seat is split; NULL for an adjustment."),
+  PricingUnit OPTIONS (description = "As ConsumedUnit; Seat-Days for the fee of a seat."),
+  ProviderName OPTIONS (description = "Anthropic or Cursor. Not in FOCUS 1.4."),
+  PublisherName OPTIONS (description = "Anthropic or Cursor. Not in FOCUS 1.4."),
+  RegionId OPTIONS (description = "NULL: cost is not broken down by region."),
+  RegionName OPTIONS (description = "NULL: cost is not broken down by region."),
+  ResourceId OPTIONS (description = "API key, service account, automation or cloud agent; NULL where a user is charged."),
+  ResourceName OPTIONS (description = "Name of the API key; NULL for others."),
+  ResourceType OPTIONS (description = "API Key, Service Account, Federated Identity, Automation or Cloud Agent; NULL without a resource."),
+  ServiceCategory OPTIONS (description = "AI and Machine Learning."),
+  ServiceName OPTIONS (description = "Claude or Cursor."),
+  ServiceProviderName OPTIONS (description = "Anthropic or Cursor. New in FOCUS 1.3."),
+  ServiceSubcategory OPTIONS (description = "Generative AI."),
+  SkuId OPTIONS (description = "Vendor, product and model; our own, the vendors publish none. NULL for an adjustment."),
+  SkuMeter OPTIONS (description = "Model Usage or Seat; NULL for an adjustment."),
+  SkuPriceDetails OPTIONS (description = "NULL, as SkuPriceId."),
+  SkuPriceId OPTIONS (description = "NULL: a row holds tokens of several prices."),
+  SubAccountId OPTIONS (description = "Anthropic workspace; NULL for its default workspace and for Cursor."),
+  SubAccountName OPTIONS (description = "Name of the workspace; its id where the directory does not list it."),
+  SubAccountType OPTIONS (description = "Workspace; NULL without one."),
+  Tags OPTIONS (description = "JSON object with team and cost_center, each where it is known; NULL for neither. Control characters are spaces."),
+  x_AsOfDate OPTIONS (description = "UTC day on which the warehouse was last brought up to date."),
+  x_AttributionMethod OPTIONS (description = "The rule that found person, team and cost center; NULL for an adjustment."),
+  x_CostBasis OPTIONS (description = "billed, included (usage that a seat or pool covers, BilledCost 0) or seat."),
+  x_CostCenter OPTIONS (description = "Cost center on that day; NULL = unallocated."),
+  x_IsProvisional OPTIONS (description = "Whether the vendor may still restate the row; for a seat and what it covers, any day of the month."),
+  x_Model OPTIONS (description = "Model; NULL for cost that belongs to none."),
+  x_Person OPTIONS (description = "E-mail of the person; NULL when nobody is named. The export leaves it out unless it is asked for."),
+  x_Product OPTIONS (description = "Product surface; cursor for usage events, seat for seats."),
+  x_Team OPTIONS (description = "Team on that day; NULL when nobody is named.")
+)
+OPTIONS (description = "Every charge in the columns of FOCUS (FinOps Open Cost and Usage Specification) 1.2 to 1.4, for tools that read several vendors' bills alike: vendor usage as Usage, a seat's fee as a recurring Purchase, what a seat covers as Usage with BilledCost 0 and its share of the fee as EffectiveCost, and the fee of a seat that covers nothing in the month as Usage of an idle seat. The sum of BilledCost of a month and vendor is its spend (billed + seat), of a closed month what was posted in its journal: later differences are taken out of it and stand as corrections in the month that carries them. A seat without a known price has no row.")
+AS
+WITH stacked AS (
+  -- Money and tokens of one identity become one row; tokens that were never charged become none.
+  SELECT
+    usage_date, vendor, cost_basis, product, model, principal_type, principal_id, api_key_id, workspace_id, person_email,
+    team, cost_center, attribution_method, requests, CAST(NULL AS INT64) AS tokens, amount_usd, list_amount_usd,
+    is_provisional
+  FROM ai_usage.fct_cost_daily
+  WHERE amount_usd IS NOT NULL
+  UNION ALL
+  SELECT
+    usage_date, vendor, cost_basis, product, model, principal_type, principal_id, api_key_id, workspace_id, person_email,
+    team, cost_center, attribution_method, CAST(NULL AS INT64), total_tokens, CAST(NULL AS NUMERIC),
+    CAST(NULL AS NUMERIC), CAST(NULL AS BOOL)
+  FROM ai_usage.fct_tokens_daily
+), line AS (
+  SELECT
+    usage_date,
+    DATE_TRUNC(usage_date, MONTH) AS month,
+    vendor,
+    cost_basis,
+    product,
+    model,
+    principal_type,
+    principal_id,
+    api_key_id,
+    workspace_id,
+    person_email,
+    team,
+    cost_center,
+    attribution_method,
+    -- Whose seat it is, or whose seat covers it.
+    CASE WHEN principal_type = 'user' THEN principal_id ELSE person_email END AS holder,
+    CAST(SUM(requests) AS INT64) AS requests,
+    CAST(SUM(tokens) AS INT64) AS tokens,
+    SUM(amount_usd) AS amount_usd,
+    SUM(list_amount_usd) AS list_amount_usd,
+    LOGICAL_OR(is_provisional) AS is_provisional
+  FROM stacked
+  GROUP BY
+    usage_date, vendor, cost_basis, product, model, principal_type, principal_id, api_key_id, workspace_id, person_email,
+    team, cost_center, attribution_method
+  HAVING COUNT(stacked.amount_usd) > 0
+), valued AS (
+  -- In hundredths of a cent, so that a share can be had in whole numbers: exact in every engine.
+  SELECT
+    *,
+    CASE
+      WHEN cost_basis = 'included' AND holder IS NOT NULL
+        THEN GREATEST(CAST(FLOOR(amount_usd * NUMERIC '10000') AS INT64), 0)
+    END AS own_value,
+    CASE WHEN cost_basis = 'included' AND holder IS NOT NULL THEN COALESCE(requests, 0) END AS own_requests
+  FROM line
+), seated AS (
+  -- A seat and what it covers meet within a month, person, team and cost center, so that each of these adds up.
+  SELECT
+    *,
+    CASE WHEN SUM(own_value) OVER seat > 0 THEN own_value ELSE own_requests END AS weight,
+    CASE
+      WHEN SUM(own_value) OVER seat > 0 THEN SUM(own_value) OVER seat
+      ELSE SUM(own_requests) OVER seat
+    END AS total_weight,
+    SUM(CASE WHEN cost_basis = 'seat' THEN amount_usd END) OVER seat AS fee_usd,
+    LOGICAL_OR(is_provisional) OVER seat AS is_seat_provisional
+  FROM valued
+  WINDOW seat AS (PARTITION BY month, vendor, holder, person_email, team, cost_center)
+), shared AS (
+  SELECT
+    *,
+    CAST(ROUND(
+      fee_usd * CAST(
+        CAST(DIV(weight * 1000000000, NULLIF(total_weight, 0)) AS NUMERIC) * NUMERIC '0.000000001' AS NUMERIC
+      ), 9
+    ) AS NUMERIC) AS fee_part_usd,
+    ROW_NUMBER() OVER (
+      PARTITION BY month, vendor, holder, person_email, team, cost_center, cost_basis
+      ORDER BY
+        weight DESC, usage_date, product NULLS FIRST, model NULLS FIRST, principal_type, principal_id NULLS FIRST,
+        attribution_method
+    ) AS part_no,
+    CAST(ROUND(SAFE_DIVIDE(
+      amount_usd, SUM(amount_usd) OVER (PARTITION BY usage_date, vendor, cost_basis, principal_id)
+    ), 6) AS NUMERIC) AS share_of_seat
+  FROM seated
+), exact AS (
+  -- The shares of a fee add up to the fee: the largest takes what rounding left over.
+  SELECT
+    *,
+    CASE
+      WHEN cost_basis <> 'included' THEN NUMERIC '0'
+      WHEN part_no = 1 THEN COALESCE(fee_usd - (SUM(fee_part_usd) OVER seat - fee_part_usd), 0)
+      ELSE COALESCE(fee_part_usd, 0)
+    END AS covered_usd
+  FROM shared
+  WINDOW seat AS (PARTITION BY month, vendor, holder, person_email, team, cost_center)
+), entry AS (
+  SELECT
+    exact.month,
+    exact.usage_date AS period_start,
+    DATE_ADD(exact.usage_date, INTERVAL 1 DAY) AS period_end,
+    CASE WHEN side.is_idle THEN 'idle' ELSE exact.cost_basis END AS kind,
+    exact.vendor,
+    exact.cost_basis,
+    exact.product,
+    exact.model,
+    exact.principal_type,
+    exact.principal_id,
+    exact.api_key_id,
+    exact.workspace_id,
+    exact.person_email,
+    exact.team,
+    exact.cost_center,
+    exact.attribution_method,
+    exact.requests,
+    exact.tokens,
+    exact.amount_usd,
+    exact.list_amount_usd,
+    exact.covered_usd,
+    exact.share_of_seat,
+    CASE WHEN exact.cost_basis = 'billed' THEN exact.is_provisional ELSE exact.is_seat_provisional END AS is_provisional
+  FROM exact
+  CROSS JOIN (SELECT FALSE AS is_idle UNION ALL SELECT TRUE) AS side
+  WHERE NOT side.is_idle OR (exact.cost_basis = 'seat' AND COALESCE(exact.total_weight, 0) = 0)
+  UNION ALL
+  -- The charges above are those of today. What a closed month has since turned out to be is taken out of it, so that it
+  -- stays as it was closed, and stands as a correction in the month that carries it.
+  SELECT
+    CASE WHEN side.is_correction THEN journal.posting_month ELSE journal.usage_month END,
+    journal.usage_month,
+    DATE_ADD(journal.usage_month, INTERVAL 1 MONTH),
+    CASE WHEN side.is_correction THEN 'correction' ELSE 'carried' END,
+    journal.vendor,
+    journal.cost_basis,
+    journal.product,
+    CAST(NULL AS STRING),
+    CAST(NULL AS STRING),
+    CAST(NULL AS STRING),
+    CAST(NULL AS STRING),
+    CAST(NULL AS STRING),
+    CAST(NULL AS STRING),
+    journal.team,
+    journal.cost_center,
+    CAST(NULL AS STRING),
+    CAST(NULL AS INT64),
+    CAST(NULL AS INT64),
+    CASE WHEN side.is_correction THEN journal.amount_usd ELSE -journal.amount_usd END,
+    CASE WHEN side.is_correction THEN journal.amount_usd ELSE -journal.amount_usd END,
+    CAST(NULL AS NUMERIC),
+    CAST(NULL AS NUMERIC),
+    journal.is_provisional
+  FROM ai_usage.kpi_chargeback AS journal
+  CROSS JOIN (SELECT TRUE AS is_correction UNION ALL SELECT FALSE) AS side
+  WHERE journal.line_type = 'correction'
+), organization AS (
+  SELECT 'anthropic' AS vendor, organization_id, name
+  FROM ai_usage.stg_anthropic_organization
+  QUALIFY ROW_NUMBER() OVER (ORDER BY snapshot_date DESC, organization_id) = 1
+), charge AS (
+  SELECT
+    entry.*,
+    CASE kind WHEN 'included' THEN NUMERIC '0' WHEN 'idle' THEN NUMERIC '0' ELSE amount_usd END AS billed_usd,
+    CASE kind WHEN 'included' THEN covered_usd WHEN 'seat' THEN NUMERIC '0' ELSE amount_usd END AS effective_usd,
+    CASE kind WHEN 'idle' THEN NUMERIC '0' ELSE amount_usd END AS contracted_usd,
+    CASE kind WHEN 'idle' THEN NUMERIC '0' ELSE list_amount_usd END AS list_usd,
+    CASE
+      WHEN kind IN ('correction', 'carried') THEN NULL
+      WHEN kind = 'seat' THEN COALESCE(share_of_seat, NUMERIC '1')
+      WHEN kind = 'idle' THEN NUMERIC '0'
+      WHEN tokens > 0 THEN CAST(tokens AS NUMERIC)
+      WHEN requests > 0 THEN CAST(requests AS NUMERIC)
+      ELSE NUMERIC '1'
+    END AS quantity,
+    CASE
+      WHEN kind IN ('correction', 'carried') THEN NULL
+      WHEN kind = 'seat' THEN 'Seat-Days'
+      WHEN kind = 'idle' OR tokens > 0 THEN 'Tokens'
+      WHEN requests > 0 THEN 'Requests'
+      ELSE 'Charges'
+    END AS unit,
+    CASE vendor WHEN 'anthropic' THEN 'Anthropic' ELSE 'Cursor' END AS provider,
+    -- What may not stand in JSON as it is.
+    REPLACE(REPLACE(REGEXP_REPLACE(team, r'[\x00-\x1f]', ' '), '\\', '\\\\'), '"', '\\"') AS team_json,
+    REPLACE(REPLACE(REGEXP_REPLACE(cost_center, r'[\x00-\x1f]', ' '), '\\', '\\\\'), '"', '\\"') AS cost_center_json
+  FROM entry
+)
+SELECT
+  CAST(NULL AS STRING) AS AllocatedMethodDetails,
+  CAST(NULL AS STRING) AS AllocatedMethodId,
+  CAST(NULL AS STRING) AS AllocatedResourceId,
+  CAST(NULL AS STRING) AS AllocatedResourceName,
+  CAST(NULL AS STRING) AS AllocatedTags,
+  CAST(NULL AS STRING) AS AvailabilityZone,
+  charge.billed_usd AS BilledCost,
+  CASE charge.vendor WHEN 'anthropic' THEN COALESCE(organization.organization_id, 'anthropic') ELSE charge.vendor END AS BillingAccountId,
+  CASE charge.vendor WHEN 'anthropic' THEN organization.name ELSE 'Cursor team' END AS BillingAccountName,
+  CASE charge.vendor WHEN 'anthropic' THEN 'Organization' ELSE 'Team' END AS BillingAccountType,
+  'USD' AS BillingCurrency,
+  CAST(DATE_ADD(charge.month, INTERVAL 1 MONTH) AS TIMESTAMP) AS BillingPeriodEnd,
+  CAST(charge.month AS TIMESTAMP) AS BillingPeriodStart,
+  CAST(NULL AS STRING) AS CapacityReservationId,
+  CAST(NULL AS STRING) AS CapacityReservationStatus,
+  CASE charge.kind
+    WHEN 'seat' THEN 'Purchase'
+    WHEN 'correction' THEN 'Adjustment'
+    WHEN 'carried' THEN 'Adjustment'
+    ELSE 'Usage'
+  END AS ChargeCategory,
+  CASE charge.kind WHEN 'correction' THEN 'Correction' END AS ChargeClass,
+  CASE charge.kind
+    WHEN 'seat' THEN CONCAT(charge.provider, ': seat, one day')
+    WHEN 'idle' THEN CONCAT(charge.provider, ': seat that covers no usage in the month, one day')
+    WHEN 'correction' THEN CONCAT(charge.provider, ': correction of a closed month, ', charge.cost_basis)
+    WHEN 'carried' THEN CONCAT(charge.provider, ': corrected after the close, carried in a later month, ', charge.cost_basis)
+    WHEN 'included' THEN CONCAT(charge.provider, ': usage covered by a seat or pool, ', COALESCE(charge.model, 'no model'))
+    ELSE CONCAT(
+      charge.provider, ': usage, ', COALESCE(charge.product, 'no product'), ', ', COALESCE(charge.model, 'no model')
+    )
+  END AS ChargeDescription,
+  CASE charge.kind
+    WHEN 'seat' THEN 'Recurring'
+    WHEN 'idle' THEN 'Recurring'
+    WHEN 'correction' THEN 'One-Time'
+    WHEN 'carried' THEN 'One-Time'
+    ELSE 'Usage-Based'
+  END AS ChargeFrequency,
+  CAST(charge.period_end AS TIMESTAMP) AS ChargePeriodEnd,
+  CAST(charge.period_start AS TIMESTAMP) AS ChargePeriodStart,
+  CAST(NULL AS STRING) AS CommitmentDiscountCategory,
+  CAST(NULL AS STRING) AS CommitmentDiscountId,
+  CAST(NULL AS STRING) AS CommitmentDiscountName,
+  CAST(NULL AS NUMERIC) AS CommitmentDiscountQuantity,
+  CAST(NULL AS STRING) AS CommitmentDiscountStatus,
+  CAST(NULL AS STRING) AS CommitmentDiscountType,
+  CAST(NULL AS STRING) AS CommitmentDiscountUnit,
+  CAST(NULL AS STRING) AS CommitmentProgramEligibilityDetails,
+  CASE WHEN charge.kind <> 'seat' THEN charge.quantity END AS ConsumedQuantity,
+  CASE WHEN charge.kind <> 'seat' THEN charge.unit END AS ConsumedUnit,
+  CAST(NULL AS STRING) AS ContractApplied,
+  charge.contracted_usd AS ContractedCost,
+  CAST(NULL AS NUMERIC) AS ContractedUnitPrice,
+  charge.effective_usd AS EffectiveCost,
+  CAST(NULL AS STRING) AS HostProviderName,
+  CAST(NULL AS STRING) AS InvoiceDetailId,
+  CAST(NULL AS STRING) AS InvoiceId,
+  charge.provider AS InvoiceIssuerName,
+  charge.list_usd AS ListCost,
+  CAST(NULL AS NUMERIC) AS ListUnitPrice,
+  CASE
+    WHEN charge.kind IN ('correction', 'carried') THEN NULL
+    WHEN charge.kind IN ('included', 'idle') THEN 'Other'
+    ELSE 'Standard'
+  END AS PricingCategory,
+  'USD' AS PricingCurrency,
+  CAST(NULL AS NUMERIC) AS PricingCurrencyContractedUnitPrice,
+  charge.effective_usd AS PricingCurrencyEffectiveCost,
+  CAST(NULL AS NUMERIC) AS PricingCurrencyListUnitPrice,
+  charge.quantity AS PricingQuantity,
+  charge.unit AS PricingUnit,
+  charge.provider AS ProviderName,
+  charge.provider AS PublisherName,
+  CAST(NULL AS STRING) AS RegionId,
+  CAST(NULL AS STRING) AS RegionName,
+  CASE
+    WHEN charge.api_key_id IS NOT NULL THEN charge.api_key_id
+    WHEN charge.principal_type IN ('service_account', 'federated', 'automation', 'cloud_agent') THEN charge.principal_id
+  END AS ResourceId,
+  api_key.name AS ResourceName,
+  CASE
+    WHEN charge.api_key_id IS NOT NULL THEN 'API Key'
+    WHEN charge.principal_id IS NULL THEN NULL
+    WHEN charge.principal_type = 'service_account' THEN 'Service Account'
+    WHEN charge.principal_type = 'federated' THEN 'Federated Identity'
+    WHEN charge.principal_type = 'automation' THEN 'Automation'
+    WHEN charge.principal_type = 'cloud_agent' THEN 'Cloud Agent'
+  END AS ResourceType,
+  'AI and Machine Learning' AS ServiceCategory,
+  CASE charge.vendor WHEN 'anthropic' THEN 'Claude' ELSE 'Cursor' END AS ServiceName,
+  charge.provider AS ServiceProviderName,
+  'Generative AI' AS ServiceSubcategory,
+  CASE
+    WHEN charge.kind IN ('correction', 'carried') THEN NULL
+    WHEN charge.cost_basis = 'seat' THEN CONCAT(charge.vendor, '/seat')
+    ELSE CONCAT(charge.vendor, '/', COALESCE(charge.product, 'no product'), '/', COALESCE(charge.model, 'no model'))
+  END AS SkuId,
+  CASE
+    WHEN charge.kind IN ('correction', 'carried') THEN NULL
+    WHEN charge.cost_basis = 'seat' THEN 'Seat'
+    ELSE 'Model Usage'
+  END AS SkuMeter,
+  CAST(NULL AS STRING) AS SkuPriceDetails,
+  CAST(NULL AS STRING) AS SkuPriceId,
+  charge.workspace_id AS SubAccountId,
+  COALESCE(workspace.name, charge.workspace_id) AS SubAccountName,
+  CASE WHEN charge.workspace_id IS NOT NULL THEN 'Workspace' END AS SubAccountType,
+  CASE
+    WHEN charge.team IS NOT NULL AND charge.cost_center IS NOT NULL
+      THEN CONCAT('{"team":"', charge.team_json, '","cost_center":"', charge.cost_center_json, '"}')
+    WHEN charge.team IS NOT NULL THEN CONCAT('{"team":"', charge.team_json, '"}')
+    WHEN charge.cost_center IS NOT NULL THEN CONCAT('{"cost_center":"', charge.cost_center_json, '"}')
+  END AS Tags,
+  day.as_of_date AS x_AsOfDate,
+  charge.attribution_method AS x_AttributionMethod,
+  charge.cost_basis AS x_CostBasis,
+  charge.cost_center AS x_CostCenter,
+  charge.is_provisional AS x_IsProvisional,
+  charge.model AS x_Model,
+  charge.person_email AS x_Person,
+  charge.product AS x_Product,
+  charge.team AS x_Team
+FROM charge
+LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = charge.period_start
+LEFT JOIN ai_usage.dim_api_key AS api_key ON api_key.api_key_id = charge.api_key_id
+LEFT JOIN ai_usage.dim_workspace AS workspace ON workspace.workspace_id = charge.workspace_id
+LEFT JOIN organization ON organization.vendor = charge.vendor

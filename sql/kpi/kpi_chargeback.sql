@@ -1,0 +1,139 @@
+CREATE OR REPLACE VIEW ai_usage.kpi_chargeback (
+  posting_month OPTIONS (description = "First day of the month in whose journal the line stands, or will stand when that month is closed."),
+  usage_month OPTIONS (description = "First day of the month in which the money was spent; before posting_month for a correction."),
+  cost_center OPTIONS (description = "Cost center; NULL = unallocated."),
+  team OPTIONS (description = "Team; NULL when nobody is named."),
+  vendor OPTIONS (description = "anthropic or cursor."),
+  cost_basis OPTIONS (description = "billed = owed on top of seats; seat = seat fees. Included usage is no spend and has no line."),
+  product OPTIONS (description = "Product surface; cursor for usage events, seat for seats."),
+  line_type OPTIONS (description = "charge (spend of the posting month itself) or correction (what a closed month has since turned out to be, less what was posted for it)."),
+  line_id OPTIONS (description = "Number of the line in the journal; NULL while its month is open, because it may still change."),
+  amount_usd OPTIONS (description = "Dollars, exact; negative where money is given back. A line of nothing is left out."),
+  status OPTIONS (description = "closed (frozen: the line never changes) or open (live: as the facts are today)."),
+  closed_at OPTIONS (description = "When the posting month was closed; NULL while it is open."),
+  mapping_snapshot OPTIONS (description = "Which versions of the sheet's tabs say who pays: the first characters of their snapshot_id in raw_mapping_sheet, none for a tab that was never read. That of the close, or while open that of today."),
+  reason OPTIONS (description = "Why there is a correction: restated (the total of the vendor, cost basis and usage month is another than was posted: a vendor restated days, days came late, or a seat's price was edited) or reallocated (the total is as posted, the sheet gives it to others). NULL for a charge."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate the line's usage; FALSE for a closed line."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date, before the close for a closed line.")
+)
+OPTIONS (description = "The journal by cost center: what to post in each month. A closed month's lines are frozen; an open month's are live. What a closed month turns out to be later (a vendor restates it, the sheet is edited backwards) never changes its lines: the difference stands as corrections in the first open month. So all lines of a usage month, charges and corrections together, always add up to its spend of today, to the last digit. `ai-usage close` closes a month.")
+AS
+WITH books AS (
+  SELECT MAX(month) AS closed_through, DATE_ADD(MAX(month), INTERVAL 1 MONTH) AS open_month
+  FROM ai_usage.ops_month_closes
+), version AS (
+  SELECT
+    tab,
+    snapshot_id,
+    read_at,
+    MAX(read_at) OVER (PARTITION BY tab) AS last_read_at
+  FROM ai_usage.raw_mapping_sheet
+), today AS (
+  SELECT
+    (SELECT MAX(as_of_date) FROM ai_usage.dim_date) AS as_of_date,
+    CONCAT(
+      'key_mapping ', COALESCE(MAX(CASE WHEN tab = 'key_mapping' THEN SUBSTR(snapshot_id, 1, 12) END), 'none'),
+      ', people ', COALESCE(MAX(CASE WHEN tab = 'people' THEN SUBSTR(snapshot_id, 1, 12) END), 'none'),
+      ', seat_prices ', COALESCE(MAX(CASE WHEN tab = 'seat_prices' THEN SUBSTR(snapshot_id, 1, 12) END), 'none')
+    ) AS mapping_snapshot
+  FROM version
+  WHERE read_at = last_read_at
+), posted AS (
+  SELECT
+    line.posting_month,
+    line.usage_month,
+    line.cost_center,
+    line.team,
+    line.vendor,
+    line.cost_basis,
+    line.product,
+    line.line_type,
+    line.line_id,
+    line.amount_usd,
+    line.reason,
+    closing.closed_at,
+    closing.mapping_snapshot,
+    closing.as_of_date
+  FROM ai_usage.ops_journal_lines AS line
+  JOIN ai_usage.ops_month_closes AS closing ON closing.close_id = line.close_id AND closing.month = line.posting_month
+), spent AS (
+  SELECT
+    DATE_TRUNC(usage_date, MONTH) AS usage_month,
+    cost_center,
+    team,
+    vendor,
+    cost_basis,
+    product,
+    SUM(amount_usd) AS amount_usd,
+    LOGICAL_OR(is_provisional) AS is_provisional
+  FROM ai_usage.fct_cost_daily
+  WHERE cost_basis <> 'included'
+  GROUP BY DATE_TRUNC(usage_date, MONTH), cost_center, team, vendor, cost_basis, product
+), difference AS (
+  -- What was posted of a closed month is taken from what it is today; an open month is what it is today.
+  SELECT usage_month, cost_center, team, vendor, cost_basis, product, amount_usd, is_provisional
+  FROM spent
+  UNION ALL
+  SELECT usage_month, cost_center, team, vendor, cost_basis, product, -amount_usd, FALSE
+  FROM posted
+), line AS (
+  SELECT
+    usage_month,
+    cost_center,
+    team,
+    vendor,
+    cost_basis,
+    product,
+    SUM(amount_usd) AS amount_usd,
+    LOGICAL_OR(is_provisional) AS is_provisional
+  FROM difference
+  GROUP BY usage_month, cost_center, team, vendor, cost_basis, product
+), due AS (
+  SELECT
+    *,
+    SUM(amount_usd) OVER (PARTITION BY usage_month, vendor, cost_basis) AS total_usd
+  FROM line
+  WHERE amount_usd <> 0
+)
+SELECT
+  CASE WHEN due.usage_month <= books.closed_through THEN books.open_month ELSE due.usage_month END AS posting_month,
+  due.usage_month,
+  due.cost_center,
+  due.team,
+  due.vendor,
+  due.cost_basis,
+  due.product,
+  CASE WHEN due.usage_month <= books.closed_through THEN 'correction' ELSE 'charge' END AS line_type,
+  CAST(NULL AS STRING) AS line_id,
+  due.amount_usd,
+  'open' AS status,
+  CAST(NULL AS TIMESTAMP) AS closed_at,
+  today.mapping_snapshot,
+  CASE
+    WHEN due.usage_month <= books.closed_through AND due.total_usd = 0 THEN 'reallocated'
+    WHEN due.usage_month <= books.closed_through THEN 'restated'
+  END AS reason,
+  due.is_provisional,
+  today.as_of_date
+FROM due
+CROSS JOIN books
+CROSS JOIN today
+UNION ALL
+SELECT
+  posting_month,
+  usage_month,
+  cost_center,
+  team,
+  vendor,
+  cost_basis,
+  product,
+  line_type,
+  line_id,
+  amount_usd,
+  'closed',
+  closed_at,
+  mapping_snapshot,
+  reason,
+  FALSE,
+  as_of_date
+FROM posted
