@@ -120,8 +120,8 @@ def entry(day: date, **changed: Any) -> dict[str, Any]:
 
 
 def type_tab(warehouse: DuckDBWarehouse, today: date, tab: str, *typed: tuple[Any, ...]) -> None:
-    """A tab as finance typed it, from row 2 on, read that morning."""
-    snapshot = check_tab(tab, [TABS[tab].names, *typed], last_good_row_count=None, today=today)
+    """A tab as finance typed it, from row 2 on, read that morning; the last column is a remark of their own."""
+    snapshot = check_tab(tab, [(*TABS[tab].names, "remark"), *typed], last_good_row_count=None, today=today)
     assert snapshot.refused is None
     land_sheet(warehouse, [snapshot], Moment("r", datetime(today.year, today.month, today.day, 6, tzinfo=UTC)))
 

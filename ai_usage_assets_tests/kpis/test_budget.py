@@ -59,6 +59,7 @@ def test_what_is_wrong_with_a_budget_is_told_apart_and_never_guessed(warehouse: 
         ("2026-11", "CC-3", 100), ("2026-11", "CC-3", 200), ("2026-11", "CC-4", -5), ("2026-11", "CC-5", "1,000"),
         ("2026-11", "CC-6", 50), ("2026-11", "CC-6", 50), ("2026-11", "CC-7", 70), ("2026-12", "CC-1", 90),
         ("2026-11", "CC-8", -1), ("2026-11", "CC-8", -2), ("soon", "CC-1", 1), ("2026-11", "", 2),
+        ("2026-11", "CC-9", 5, "sk-ant-api03-" + "a1B2" * 12), ("2026-11", "CC-9", -5),
     )  # fmt: skip
     found = rows(
         warehouse,
@@ -67,6 +68,8 @@ def test_what_is_wrong_with_a_budget_is_told_apart_and_never_guessed(warehouse: 
     )
     twice = "row 2: says the same thing twice, with row 3; keep one"
     number = "row 5: budget_usd is not an amount; write 1234.50, without separators or a currency sign"
+    secret = "row 14: a cell looks like a secret: remove it from the sheet, revoke the key, and put the key's id there "
+    secret += "instead"
     assert found == [
         (NOVEMBER, "CC-0", "missing", None, None, 20, None),
         (NOVEMBER, "CC-1", "missing", None, None, 120, None),
@@ -77,6 +80,7 @@ def test_what_is_wrong_with_a_budget_is_told_apart_and_never_guessed(warehouse: 
         (NOVEMBER, "CC-6", "budgeted", "row 7: exact duplicate of row 6; remove one of them", 50, 20, -30),
         (NOVEMBER, "CC-7", "unspent", None, 70, None, -70),
         (NOVEMBER, "CC-8", "negative", "row 10: budget_usd must not be negative", None, None, None),
+        (NOVEMBER, "CC-9", "rejected", secret, None, None, None),
         (NOVEMBER, None, "unallocated", None, None, 3, None),
         # A month that has not begun is not yet under its budget.
         (DECEMBER, "CC-1", "unspent", None, 90, None, None),
@@ -86,6 +90,7 @@ def test_what_is_wrong_with_a_budget_is_told_apart_and_never_guessed(warehouse: 
         (2, NOVEMBER, "duplicate"), (3, NOVEMBER, "duplicate"), (4, NOVEMBER, "negative"),
         (5, NOVEMBER, "unreadable"), (7, NOVEMBER, "duplicate"), (10, NOVEMBER, "negative"),
         (11, NOVEMBER, "negative"), (12, None, "unreadable"), (13, NOVEMBER, "unreadable"),
+        (14, NOVEMBER, "other"), (15, NOVEMBER, "negative"),
     ]  # fmt: skip
 
 

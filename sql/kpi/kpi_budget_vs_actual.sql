@@ -130,12 +130,12 @@ SELECT
   line.billed_usd,
   line.seat_usd,
   line.counted_usd - line.budget_usd AS variance_usd,
-  CAST(ROUND(SAFE_DIVIDE(line.counted_usd, line.budget_usd), 6) AS NUMERIC) AS used_ratio,
+  CAST(ROUND(CAST(SAFE_DIVIDE(line.counted_usd, line.budget_usd) AS NUMERIC), 6) AS NUMERIC) AS used_ratio,
   line.business_days,
   line.elapsed_business_days,
-  CAST(ROUND(SAFE_DIVIDE(
+  CAST(ROUND(CAST(SAFE_DIVIDE(
     line.counted_usd * line.business_days, line.budget_usd * line.elapsed_business_days
-  ), 6) AS NUMERIC) AS pace_ratio,
+  ) AS NUMERIC), 6) AS NUMERIC) AS pace_ratio,
   ahead.forecast_usd AS projected_usd,
   ahead.low_usd AS projected_low_usd,
   ahead.high_usd AS projected_high_usd,

@@ -36,10 +36,10 @@ SELECT
   high_usd,
   actual_usd,
   forecast_usd - actual_usd AS error_usd,
-  CAST(ROUND(SAFE_DIVIDE(forecast_usd - actual_usd, actual_usd), 6) AS NUMERIC) AS error_ratio,
+  CAST(ROUND(CAST(SAFE_DIVIDE(forecast_usd - actual_usd, actual_usd) AS NUMERIC), 6) AS NUMERIC) AS error_ratio,
   ROUND(actual_usd, 2) BETWEEN ROUND(low_usd, 2) AND ROUND(high_usd, 2) AS is_within,
   naive_usd,
-  CAST(ROUND(SAFE_DIVIDE(naive_usd - actual_usd, actual_usd), 6) AS NUMERIC) AS naive_error_ratio,
+  CAST(ROUND(CAST(SAFE_DIVIDE(naive_usd - actual_usd, actual_usd) AS NUMERIC), 6) AS NUMERIC) AS naive_error_ratio,
   ABS(forecast_usd - actual_usd) <= ABS(naive_usd - actual_usd) AS is_better,
   is_provisional,
   as_of_date

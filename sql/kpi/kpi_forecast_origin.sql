@@ -90,10 +90,10 @@ WITH origin AS (
     origin_day.origin_date,
     origin_day.vendor,
     origin_day.usage_date,
-    CAST(ROUND(SAFE_DIVIDE(
+    CAST(ROUND(CAST(SAFE_DIVIDE(
       SUM(seat_price.seats * price.monthly_price_usd),
       SUM(seat_price.seats * seat_price.monthly_price_usd)
-    ), 9) AS NUMERIC) AS price_ratio
+    ) AS NUMERIC), 6) AS NUMERIC) AS price_ratio
   FROM origin_day
   JOIN latest ON latest.origin_date = origin_day.origin_date AND latest.vendor = origin_day.vendor
   JOIN seat_price ON seat_price.usage_date = latest.usage_date
@@ -147,23 +147,24 @@ WITH origin AS (
 ), billed_rest AS (
   SELECT
     *,
-    CAST(ROUND(CASE
+    -- A decimal before it is rounded: what lies halfway then goes the same way in every engine.
+    CAST(ROUND(CAST(CASE
       WHEN samples >= 2 THEN SAFE_DIVIDE(weighted_usd, weights)
       ELSE SAFE_DIVIDE(
         SUM(weighted_usd) OVER (PARTITION BY origin_date, vendor, cost_center, cost_basis),
         SUM(weights) OVER (PARTITION BY origin_date, vendor, cost_center, cost_basis)
       )
-    END, 6) AS NUMERIC) AS usd_per_day
+    END AS NUMERIC), 6) AS NUMERIC) AS usd_per_day
   FROM by_weekday
 ), seat_rest AS (
   SELECT
     open_day.origin_date,
     open_day.vendor,
     open_day.cost_center,
-    SUM(CAST(ROUND(
-      SAFE_DIVIDE(COALESCE(seat.amount_usd, 0) * seat.days_in_own_month, open_day.days_in_month)
-        * COALESCE(repriced.price_ratio, NUMERIC '1'), 9
-    ) AS NUMERIC)) AS expected_usd
+    SUM(CAST(ROUND(CAST(SAFE_DIVIDE(
+      COALESCE(seat.amount_usd, 0) * COALESCE(repriced.price_ratio, NUMERIC '1') * seat.days_in_own_month,
+      open_day.days_in_month
+    ) AS NUMERIC), 6) AS NUMERIC)) AS expected_usd
   FROM cell AS open_day
   JOIN latest ON latest.origin_date = open_day.origin_date AND latest.vendor = open_day.vendor
   JOIN cell AS seat
@@ -263,7 +264,7 @@ WITH origin AS (
     SUM(spent_to_date_usd) AS spent_to_date_usd,
     -- Who began to spend later could not be known of; whose days are not held should have been.
     CASE WHEN COUNTIF(is_begun AND expected_rest_usd IS NULL) = 0 THEN SUM(expected_rest_usd) END AS expected_rest_usd,
-    SUM(CAST(ROUND(SAFE_DIVIDE(spent_to_date_usd * days_in_month, known_days), 6) AS NUMERIC)) AS naive_usd,
+    SUM(CAST(ROUND(CAST(SAFE_DIVIDE(spent_to_date_usd * days_in_month, known_days) AS NUMERIC), 6) AS NUMERIC)) AS naive_usd,
     CASE WHEN COUNTIF(actual_usd IS NULL) = 0 THEN SUM(actual_usd) END AS actual_usd,
     CASE WHEN COUNT(DISTINCT method) = 1 THEN MAX(method) ELSE 'mixed' END AS method,
     CAST(MAX(days_used) AS INT64) AS days_used,
@@ -281,7 +282,7 @@ WITH origin AS (
     COALESCE(cost_basis, '') AS cost_basis,
     origin_day,
     month,
-    CAST(ROUND(SAFE_DIVIDE(actual_usd - COALESCE(spent_to_date_usd, 0), expected_rest_usd), 6) AS NUMERIC) AS rest_ratio
+    CAST(ROUND(CAST(SAFE_DIVIDE(actual_usd - COALESCE(spent_to_date_usd, 0), expected_rest_usd) AS NUMERIC), 6) AS NUMERIC) AS rest_ratio
   FROM forecast
   WHERE NOT is_live AND expected_rest_usd > 0 AND actual_usd IS NOT NULL
 ), bound AS (
@@ -317,12 +318,12 @@ SELECT
   forecast.spent_to_date_usd,
   forecast.expected_rest_usd,
   COALESCE(forecast.spent_to_date_usd, 0) + forecast.expected_rest_usd AS forecast_usd,
-  CAST(ROUND(
-    COALESCE(forecast.spent_to_date_usd, 0) + forecast.expected_rest_usd * bound.low_ratio, 6
-  ) AS NUMERIC) AS low_usd,
-  CAST(ROUND(
-    COALESCE(forecast.spent_to_date_usd, 0) + forecast.expected_rest_usd * bound.high_ratio, 6
-  ) AS NUMERIC) AS high_usd,
+  CAST(ROUND(CAST(
+    COALESCE(forecast.spent_to_date_usd, 0) + forecast.expected_rest_usd * bound.low_ratio AS NUMERIC
+  ), 6) AS NUMERIC) AS low_usd,
+  CAST(ROUND(CAST(
+    COALESCE(forecast.spent_to_date_usd, 0) + forecast.expected_rest_usd * bound.high_ratio AS NUMERIC
+  ), 6) AS NUMERIC) AS high_usd,
   forecast.naive_usd,
   forecast.actual_usd,
   CASE WHEN forecast.expected_rest_usd IS NOT NULL THEN forecast.method END AS method,
