@@ -162,10 +162,8 @@ def test_cursor_counts_tokens_and_prices_none(warehouse: DuckDBWarehouse) -> Non
 
 
 def test_what_caches_save(warehouse: DuckDBWarehouse) -> None:
-    """Ten million reads save 1.90 each on Sonnet; writes cost 0.50 and 2 more than plain input.
-
-    Saved: 10 x (2 - 0.10) - 2 x (2.50 - 2) - 1 x (4 - 2) = 16 dollars; plain input would have been 13 x 2 = 26.
-    """
+    """Ten million reads save 1.90 each on Sonnet; writes cost 0.50 and 2 more than plain input."""
+    # Saved: 10 x (2 - 0.10) - 2 x (2.50 - 2) - 1 x (4 - 2) = 16 dollars; plain input would have been 13 x 2 = 26.
     fill(warehouse, "fct_anthropic_tokens_daily", [tokens(
         "2026-11-03", key="k1", model=SONNET, uncached_input_tokens=7_000_000, cache_write_5m_tokens=2_000_000,
         cache_write_1h_tokens=1_000_000, cache_read_tokens=10_000_000, output_tokens=5,
