@@ -168,10 +168,8 @@ def test_days_that_were_not_asked_for_are_not_loaded(loaded: Company) -> None:
 
 
 def test_running_again_changes_no_row_and_a_rebuild_neither(holding: Company) -> None:
-    """The same day twice leaves every table as it was, when each row was fetched included.
-
-    And everything after raw comes back the same with no vendor reachable.
-    """
+    """The same day twice leaves every table as it was, when each row was fetched included."""
+    # And everything after raw comes back the same with no vendor reachable.
     company = holding
     before = company.content()
     company.simulator.now += timedelta(seconds=1)
@@ -209,10 +207,8 @@ def _emptied(name: str):
 def test_one_vendor_down_leaves_the_other_fresh(
     company: Company, down: str, fresh: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With one vendor refusing, the other's day is there, the run fails, and it is said which, why and what to do.
-
-    Neither keys nor e-mail addresses appear in any event of the run, of what was good and of what was not.
-    """
+    """With one vendor refusing, the other's day is there, the run fails, and it is said which, why and what to do."""
+    # Neither keys nor e-mail addresses appear in any event of the run, of what was good and of what was not.
     getattr(company.simulator.switches, down).unauthorized = True
     result = company.run(HELD)
     assert not result.success

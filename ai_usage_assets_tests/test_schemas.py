@@ -74,7 +74,13 @@ def test_names_are_unique_and_say_their_layer() -> None:
     """Every table is there once, and its name begins as the contract says."""
     names = [table.name for table in catalogue.tables()]
     assert len(names) == len(set(names))
-    prefixes = {"raw": ("raw_",), "staging": ("stg_",), "curated": ("dim_", "fct_"), "kpi": ("kpi_",), "ops": ("ops_",)}
+    prefixes = {
+        "raw": ("raw_",),
+        "staging": ("stg_",),
+        "curated": ("dim_", "fct_"),
+        "kpi": ("kpi_", "focus_"),
+        "ops": ("ops_",),
+    }
     for table in catalogue.tables():
         assert table.name.startswith(prefixes[table.layer]), table.name
 

@@ -234,12 +234,10 @@ def mix(warehouse: DuckDBWarehouse, month: str = "2026-11-01") -> dict[str, list
 
 
 def test_price_volume_and_mix(warehouse: DuckDBWarehouse) -> None:
-    """Tokens doubled from 100 to 200, one model got dearer, one came, one went, and code execution has no tokens.
-
-    a: 60 tokens for 60 (1 each), now 140 for 280 (2 each). Price 140 x 1 = 140, volume 60 x 1 = 60, mix
-    (140 - 60 x 2) x 1 = 20. old: 40 tokens for 20, now none: volume 20 x 1 = 20, mix -(40 x 2) x 0.5 = -40.
-    new: nothing, now 60 tokens for 6: all mix.
-    """
+    """Tokens doubled from 100 to 200, one model got dearer, one came, one went, and code execution has no tokens."""
+    # a: 60 tokens for 60 (1 each), now 140 for 280 (2 each). Price 140 x 1 = 140, volume 60 x 1 = 60, mix (140 - 60 x
+    # 2) x 1 = 20. old: 40 tokens for 20, now none: volume 20 x 1 = 20, mix -(40 x 2) x 0.5 = -40. new: nothing, now
+    # 60 tokens for 6: all mix.
     held(warehouse, "anthropic")
     book(
         warehouse,
@@ -321,11 +319,9 @@ def test_mix_and_unit_cost_have_the_same_dollars(warehouse: DuckDBWarehouse) -> 
 
 
 def test_dollars_of_a_cohort_over_what_it_made(warehouse: DuckDBWarehouse) -> None:
-    """All dollars of a team over all it made, per vendor; four people are too few; what is not counted is NULL.
-
-    Platform at Anthropic: 5 people x 2 dollars of Claude Code over 20 commits and 4 pull requests; its API traffic is
-    no part of it. At Cursor: 5 seats at a dollar and 1 billed over 12 accepted lines.
-    """
+    """All dollars of a team over all it made, per vendor; four people are too few; what is not counted is NULL."""
+    # Platform at Anthropic: 5 people x 2 dollars of Claude Code over 20 commits and 4 pull requests; its API traffic
+    # is no part of it. At Cursor: 5 seats at a dollar and 1 billed over 12 accepted lines.
     platform, mobile = ([f"{team}{n}@example.com" for n in range(size)] for team, size in (("p", 5), ("m", 4)))
     fill(warehouse, "dim_person", [
         {"person_email": email, "name": None, "team": team, "cost_center": "CC", **OPEN}
