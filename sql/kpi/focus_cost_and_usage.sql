@@ -157,9 +157,9 @@ WITH stacked AS (
         weight DESC, usage_date, product NULLS FIRST, model NULLS FIRST, principal_type, principal_id NULLS FIRST,
         attribution_method
     ) AS part_no,
-    CAST(ROUND(SAFE_DIVIDE(
+    CAST(ROUND(CAST(SAFE_DIVIDE(
       amount_usd, SUM(amount_usd) OVER (PARTITION BY usage_date, vendor, cost_basis, principal_id)
-    ), 6) AS NUMERIC) AS share_of_seat
+    ) AS NUMERIC), 6) AS NUMERIC) AS share_of_seat
   FROM seated
 ), exact AS (
   -- The shares of a fee add up to the fee: the largest takes what rounding left over.

@@ -360,7 +360,7 @@ WITH facet AS (
       ELSE change.model
     END AS part_value,
     SUM(change.day_usd) - COALESCE(
-      CAST(ROUND(SAFE_DIVIDE(SUM(change.before_usd), MAX(baseline_days.days)), 6) AS NUMERIC), 0
+      CAST(ROUND(CAST(SAFE_DIVIDE(SUM(change.before_usd), MAX(baseline_days.days)) AS NUMERIC), 6) AS NUMERIC), 0
     ) AS more_usd
   FROM change
   JOIN baseline_days ON baseline_days.candidate_no = change.candidate_no
@@ -379,9 +379,9 @@ WITH facet AS (
     candidate_no,
     part,
     part_value,
-    CAST(ROUND(SAFE_DIVIDE(
+    CAST(ROUND(CAST(SAFE_DIVIDE(
       more_usd, SUM(GREATEST(more_usd, 0)) OVER (PARTITION BY candidate_no, part)
-    ), 6) AS NUMERIC) AS share_of_excess,
+    ) AS NUMERIC), 6) AS NUMERIC) AS share_of_excess,
     ROW_NUMBER() OVER (PARTITION BY candidate_no, part ORDER BY more_usd DESC, part_value NULLS LAST) AS part_no
   FROM by_part
 ), explained AS (
@@ -460,9 +460,9 @@ SELECT
   named.excess_usd,
   CASE
     WHEN named.baseline <> 'peers'
-      THEN CAST(ROUND(SAFE_DIVIDE(
+      THEN CAST(ROUND(CAST(SAFE_DIVIDE(
         named.amount_usd - named.usual_usd, named.spread_usd
-      ), 2) AS NUMERIC)
+      ) AS NUMERIC), 2) AS NUMERIC)
   END AS score,
   named.baseline,
   named.days_of_history,

@@ -74,14 +74,14 @@ SELECT
   uncached_input_tokens,
   cache_write_tokens,
   cache_read_tokens,
-  CAST(ROUND(SAFE_DIVIDE(
+  CAST(ROUND(CAST(SAFE_DIVIDE(
     cache_read_tokens,
     COALESCE(cache_read_tokens, 0) + COALESCE(cache_write_tokens, 0) + COALESCE(uncached_input_tokens, 0)
-  ), 6) AS NUMERIC) AS cache_hit_ratio,
+  ) AS NUMERIC), 6) AS NUMERIC) AS cache_hit_ratio,
   uncached_usd,
   cached_usd,
   uncached_usd - cached_usd AS saved_usd,
-  CAST(ROUND(SAFE_DIVIDE(uncached_usd - cached_usd, uncached_usd), 6) AS NUMERIC) AS saved_ratio,
+  CAST(ROUND(CAST(SAFE_DIVIDE(uncached_usd - cached_usd, uncached_usd) AS NUMERIC), 6) AS NUMERIC) AS saved_ratio,
   unpriced_tokens,
   price_status,
   COALESCE(is_provisional, TRUE) AS is_provisional,

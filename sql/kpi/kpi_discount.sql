@@ -40,7 +40,7 @@ SELECT
   list_usd,
   billed_usd,
   list_usd - billed_usd AS discount_usd,
-  CAST(ROUND(SAFE_DIVIDE(list_usd - billed_usd, list_usd), 6) AS NUMERIC) AS discount_ratio,
+  CAST(ROUND(CAST(SAFE_DIVIDE(list_usd - billed_usd, list_usd) AS NUMERIC), 6) AS NUMERIC) AS discount_ratio,
   COALESCE(is_provisional, TRUE) AS is_provisional,
   as_of_date
 FROM monthly

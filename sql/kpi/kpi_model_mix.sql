@@ -97,12 +97,12 @@ WITH daily AS (
       WHEN previous_amount_usd IS NULL THEN CAST(NULL AS NUMERIC)
       WHEN (t0 = 0 AND t1 = 0) OR all_t0 = 0 THEN amount_usd - previous_amount_usd
       WHEN t0 = 0 THEN NUMERIC '0'
-      ELSE CAST(ROUND(SAFE_DIVIDE(previous_amount_usd * (all_t1 - all_t0), all_t0), 9) AS NUMERIC)
+      ELSE CAST(ROUND(CAST(SAFE_DIVIDE(previous_amount_usd * (all_t1 - all_t0), all_t0) AS NUMERIC), 9) AS NUMERIC)
     END AS volume_effect_usd,
     CASE
       WHEN previous_amount_usd IS NULL THEN CAST(NULL AS NUMERIC)
       -- Only what has tokens in both months has two prices.
-      WHEN t0 > 0 AND t1 > 0 THEN amount_usd - CAST(ROUND(SAFE_DIVIDE(previous_amount_usd * t1, t0), 9) AS NUMERIC)
+      WHEN t0 > 0 AND t1 > 0 THEN amount_usd - CAST(ROUND(CAST(SAFE_DIVIDE(previous_amount_usd * t1, t0) AS NUMERIC), 9) AS NUMERIC)
       ELSE NUMERIC '0'
     END AS price_effect_usd
   FROM totalled
@@ -115,12 +115,12 @@ SELECT
   amount_usd,
   requests,
   total_tokens,
-  CAST(ROUND(SAFE_DIVIDE(
+  CAST(ROUND(CAST(SAFE_DIVIDE(
     amount_usd, SUM(amount_usd) OVER (PARTITION BY month, vendor, cost_basis)
-  ), 6) AS NUMERIC) AS share_of_amount,
-  CAST(ROUND(SAFE_DIVIDE(
+  ) AS NUMERIC), 6) AS NUMERIC) AS share_of_amount,
+  CAST(ROUND(CAST(SAFE_DIVIDE(
     total_tokens, SUM(total_tokens) OVER (PARTITION BY month, vendor, cost_basis)
-  ), 6) AS NUMERIC) AS share_of_tokens,
+  ) AS NUMERIC), 6) AS NUMERIC) AS share_of_tokens,
   previous_amount_usd,
   previous_total_tokens,
   amount_usd - previous_amount_usd AS change_usd,

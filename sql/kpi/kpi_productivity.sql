@@ -73,9 +73,9 @@ SELECT
   joined.commits,
   joined.pull_requests,
   joined.lines_accepted,
-  CAST(ROUND(SAFE_DIVIDE(joined.spend_usd, joined.commits), 6) AS NUMERIC) AS usd_per_commit,
-  CAST(ROUND(SAFE_DIVIDE(joined.spend_usd, joined.pull_requests), 6) AS NUMERIC) AS usd_per_pull_request,
-  CAST(ROUND(SAFE_DIVIDE(joined.spend_usd, joined.lines_accepted), 6) AS NUMERIC) AS usd_per_accepted_line,
+  CAST(ROUND(CAST(SAFE_DIVIDE(joined.spend_usd, joined.commits) AS NUMERIC), 6) AS NUMERIC) AS usd_per_commit,
+  CAST(ROUND(CAST(SAFE_DIVIDE(joined.spend_usd, joined.pull_requests) AS NUMERIC), 6) AS NUMERIC) AS usd_per_pull_request,
+  CAST(ROUND(CAST(SAFE_DIVIDE(joined.spend_usd, joined.lines_accepted) AS NUMERIC), 6) AS NUMERIC) AS usd_per_accepted_line,
   joined.withheld_reason,
   COALESCE(joined.is_provisional, TRUE) AS is_provisional,
   as_of.as_of_date

@@ -64,9 +64,9 @@ SELECT
   newest.old_amount_usd,
   newest.new_amount_usd,
   COALESCE(newest.new_amount_usd, 0) - COALESCE(newest.old_amount_usd, 0) AS delta_usd,
-  CAST(ROUND(SAFE_DIVIDE(
+  CAST(ROUND(CAST(SAFE_DIVIDE(
     COALESCE(newest.new_amount_usd, 0) - newest.old_amount_usd, newest.old_amount_usd
-  ), 6) AS NUMERIC) AS delta_ratio,
+  ) AS NUMERIC), 6) AS NUMERIC) AS delta_ratio,
   newest.restated_at,
   DATE_DIFF(DATE(newest.restated_at), newest.usage_date, DAY) AS days_later,
   DATE(newest.restated_at) >= CASE newest.vendor

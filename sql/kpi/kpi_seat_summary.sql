@@ -35,9 +35,9 @@ SELECT
   COUNTIF(is_paid AND status = 'idle') AS idle_seats,
   COUNTIF(is_paid AND status = 'never_used') AS never_used_seats,
   COUNTIF(is_paid AND status = 'unknown') AS unknown_seats,
-  CAST(ROUND(SAFE_DIVIDE(
+  CAST(ROUND(CAST(SAFE_DIVIDE(
     COUNTIF(is_paid AND status = 'active'), COUNTIF(is_paid AND status <> 'unknown')
-  ), 6) AS NUMERIC) AS utilisation_ratio,
+  ) AS NUMERIC), 6) AS NUMERIC) AS utilisation_ratio,
   COUNTIF(is_reclaimable) AS reclaimable_seats,
   CASE
     WHEN COUNTIF(is_reclaimable) = 0 THEN NUMERIC '0' ELSE SUM(CASE WHEN is_reclaimable THEN monthly_price_usd END)
@@ -45,9 +45,9 @@ SELECT
   SUM(seat_usd) AS seat_usd,
   CAST(SUM(unpriced_days) AS INT64) AS unpriced_days,
   SUM(idle_usd) AS idle_usd,
-  CAST(ROUND(SAFE_DIVIDE(SUM(idle_usd), SUM(seat_usd)), 6) AS NUMERIC) AS idle_ratio,
+  CAST(ROUND(CAST(SAFE_DIVIDE(SUM(idle_usd), SUM(seat_usd)) AS NUMERIC), 6) AS NUMERIC) AS idle_ratio,
   SUM(included_usage_usd) AS included_usage_usd,
-  CAST(ROUND(SAFE_DIVIDE(SUM(included_usage_usd), SUM(seat_usd)), 6) AS NUMERIC) AS leverage_ratio,
+  CAST(ROUND(CAST(SAFE_DIVIDE(SUM(included_usage_usd), SUM(seat_usd)) AS NUMERIC), 6) AS NUMERIC) AS leverage_ratio,
   SUM(overage_usd) AS overage_usd,
   CASE WHEN COUNTIF(is_near_limit IS NOT NULL) > 0 THEN COUNTIF(is_near_limit) END AS near_limit_seats,
   CAST(SUM(inferred_days) AS INT64) AS inferred_days,

@@ -55,7 +55,7 @@ SELECT
   spent.requests,
   spent.active_days,
   ranked.person_rank,
-  CAST(ROUND(SAFE_DIVIDE(spent.spend_usd, SUM(spent.spend_usd) OVER (PARTITION BY spent.month)), 6) AS NUMERIC) AS share_of_spend
+  CAST(ROUND(CAST(SAFE_DIVIDE(spent.spend_usd, SUM(spent.spend_usd) OVER (PARTITION BY spent.month)) AS NUMERIC), 6) AS NUMERIC) AS share_of_spend
 FROM spent
 LEFT JOIN known ON known.person_email = spent.person_email
 LEFT JOIN ranked ON ranked.month = spent.month AND ranked.person_email = spent.person_email

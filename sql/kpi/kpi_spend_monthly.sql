@@ -78,9 +78,9 @@ SELECT
     WHEN held.are_previous_days_held THEN monthly.spend_usd - COALESCE(monthly.previous_same_days_usd, 0)
   END AS change_usd,
   CASE
-    WHEN held.are_previous_days_held THEN CAST(ROUND(SAFE_DIVIDE(
+    WHEN held.are_previous_days_held THEN CAST(ROUND(CAST(SAFE_DIVIDE(
       monthly.spend_usd - monthly.previous_same_days_usd, monthly.previous_same_days_usd
-    ), 4) AS NUMERIC)
+    ) AS NUMERIC), 4) AS NUMERIC)
   END AS change_ratio,
   COALESCE(held.missing_days, 0) AS missing_days,
   monthly.is_provisional

@@ -63,7 +63,7 @@ SELECT
   spent.person_email,
   spent.attribution_method,
   spent.spend_usd,
-  CAST(ROUND(SAFE_DIVIDE(spent.spend_usd, total.spend_usd), 6) AS NUMERIC) AS share_of_spend,
+  CAST(ROUND(CAST(SAFE_DIVIDE(spent.spend_usd, total.spend_usd) AS NUMERIC), 6) AS NUMERIC) AS share_of_spend,
   MIN(spent.first_day_of_month) OVER (
     PARTITION BY
       spent.vendor, spent.principal_type, spent.principal_id, spent.api_key_id, spent.workspace_id, spent.person_email,

@@ -50,9 +50,9 @@ SELECT
   cost.requests,
   token.total_tokens,
   cost.people,
-  CAST(ROUND(SAFE_DIVIDE(cost.amount_usd * 1000000, token.total_tokens), 6) AS NUMERIC) AS usd_per_million_tokens,
-  CAST(ROUND(SAFE_DIVIDE(cost.amount_usd, cost.requests), 6) AS NUMERIC) AS usd_per_request,
-  CAST(ROUND(SAFE_DIVIDE(cost.amount_usd, cost.people), 6) AS NUMERIC) AS usd_per_person,
+  CAST(ROUND(CAST(SAFE_DIVIDE(cost.amount_usd * 1000000, token.total_tokens) AS NUMERIC), 6) AS NUMERIC) AS usd_per_million_tokens,
+  CAST(ROUND(CAST(SAFE_DIVIDE(cost.amount_usd, cost.requests) AS NUMERIC), 6) AS NUMERIC) AS usd_per_request,
+  CAST(ROUND(CAST(SAFE_DIVIDE(cost.amount_usd, cost.people) AS NUMERIC), 6) AS NUMERIC) AS usd_per_person,
   cost.is_provisional,
   as_of.as_of_date
 FROM cost
