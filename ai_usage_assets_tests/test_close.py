@@ -26,7 +26,7 @@ from ai_usage_assets.schemas import (
     RAW_MAPPING_SHEET,
     Table,
 )
-from ai_usage_assets.warehouses import Row, Warehouse
+from ai_usage_assets.warehouses import Row, Warehouse, WarehouseError
 from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.books import entry, opened
@@ -507,3 +507,20 @@ def test_of_several_containers_one_closes() -> None:
         containers[0].query("DELETE FROM ai_usage.ops_month_closes WHERE TRUE")
         containers[0].add_once(OPS_MONTH_CLOSES, ("month",), {**row, "close_id": "5"})
         assert [found["close_id"] for found in server.rows("SELECT * FROM ai_usage.ops_month_closes")] == ["5"]
+
+
+def test_a_close_that_bigquery_refused_is_not_found_again() -> None:
+    """While the table is as it was, the id of the job follows from it and the month, and from how often that failed."""
+    with FakeBigQuery() as server:
+        container = BigQueryWarehouse("acme-project", stand_in=server.url, sleep=lambda seconds: None)
+        container.prepare([OPS_MONTH_CLOSES])
+        server.requests.clear()
+        row = {"month": AUGUST, "close_id": "1", "closed_at": NOW, "as_of_date": TODAY, "charges_usd": D(1)}
+        row |= {"corrections_usd": D(0), "lines": 1, "version": "1"}
+        server.faults.fail_job("quotaExceeded", on="query")
+        with pytest.raises(WarehouseError):
+            container.add_once(OPS_MONTH_CLOSES, ("month",), row)
+        container.add_once(OPS_MONTH_CLOSES, ("month",), row)
+        first, second = [seen.job_id for seen in server.requests if seen.kind == "query"]
+        assert second == f"{first}-again-2"
+        assert len(server.rows("SELECT * FROM ai_usage.ops_month_closes")) == 1
