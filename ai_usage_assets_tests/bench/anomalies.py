@@ -1,6 +1,6 @@
 """How well kpi_anomaly finds what was planted in the simulated year, and how often it cries for nothing.
 
-Belongs here: matching what is told with what was planted. Does not: planting. `make bench BENCH=anomalies` prints it; a
+Belongs here: matching what is told with what was planted. Does not: planting. `make bench BENCH=finance` prints it; a
 test holds it to a floor.
 """
 

@@ -16,6 +16,7 @@ from ai_usage_assets.schemas import OPS_ASSET_DAYS
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.bench.anomalies import measure
 from ai_usage_assets_tests.books import OPEN, charge, entry, fill, key_mapping, opened
+from ai_usage_assets_tests.kpis.engines import agree
 from ai_usage_assets_tests.year import YEAR, simulator
 
 FIRST, TODAY = date(2026, 8, 3), date(2026, 11, 11)
@@ -134,11 +135,12 @@ def test_a_first_week_is_no_spike_but_500_dollars_on_the_first_day_are(
     )
 
 
-def test_a_new_thing_is_not_its_own_peer(warehouse: DuckDBWarehouse) -> None:
+@pytest.mark.parametrize(("rest", "expected"), [({"key": BOT}, 10), ({"user": JANE}, 0)], ids=["a peer", "none"])
+def test_a_new_thing_is_not_its_own_peer(warehouse: DuckDBWarehouse, rest: dict[str, str], expected: int) -> None:
     """A key seen once, weeks ago, has no history either, and is not what it is compared with."""
     money = [charge("2026-09-01", "1", key="apikey_rare"), charge("2026-11-10", "500", key="apikey_rare")]
-    (found,) = of_keys(spikes(warehouse, *money))
-    assert (found["baseline"], found["expected_usd"]) == ("peers", Decimal(10))
+    (found,) = of_keys(spikes(warehouse, *money, rest=tuple(usual(**rest))))
+    assert (found["baseline"], found["expected_usd"]) == ("peers", Decimal(expected))
 
 
 def test_the_first_week_of_a_vendor_tells_nothing(tmp_path: Path) -> None:
@@ -164,6 +166,23 @@ def test_one_spike_is_one_event_in_every_dimension(warehouse: DuckDBWarehouse) -
     assert [(row["event_rank"], row["dimension"]) for row in found] == [(1, "person"), (2, "team"), (3, "model")]
     assert {row["event"] for row in found} == {f"2026-11-10|anthropic|billed|{JANE}"}
     assert {row["person_email"] for row in found} == {JANE}
+
+
+def test_both_engines_find_the_same_spikes(warehouse: DuckDBWarehouse) -> None:
+    """Google's engine tells the same rows: weekdays, all days and peers as baselines, medians of odd and even many."""
+    days = [DAY - timedelta(days=n) for n in range(13)]
+    spikes(
+        warehouse,
+        *(charge(str(day), f"{n}.37", key="apikey_young") for n, day in enumerate(days, 1)),
+        *(
+            charge("2026-11-10", usd, key=key)
+            for usd, key in (("90", BOT), ("333", "apikey_young"), ("1100", "apikey_x"))
+        ),
+        charge("2026-11-03", "50", key=BOT, model="m2"),
+    )
+    assert agree(warehouse, "kpi_anomaly") >= 5
+    found = warehouse.rows("SELECT DISTINCT baseline FROM ai_usage.kpi_anomaly")
+    assert len(found) == 3
 
 
 def test_a_spike_through_many_is_one_event(warehouse: DuckDBWarehouse) -> None:

@@ -22,6 +22,7 @@ from ai_usage_assets.vendors import PulledDay, dollars
 from ai_usage_assets.warehouses import WarehouseError
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.books import opened, rows
+from ai_usage_assets_tests.kpis.engines import agree
 
 FIRST, TODAY = date(2026, 9, 1), date(2026, 11, 11)
 DAY = date(2026, 11, 2)
@@ -179,6 +180,15 @@ def test_names_are_told_beside_ids(warehouse: DuckDBWarehouse) -> None:
     assert found == [
         (None, None), ("apikey_a", "ci"), ("apikey_a", None), ("user_1", "jane@example.com"),
     ]  # fmt: skip
+
+
+def test_both_engines_tell_the_same(warehouse: DuckDBWarehouse) -> None:
+    """Google's engine makes the same rows of what was kept."""
+    bring(warehouse, COST, date(2026, 11, 3), cost("300"), cost("200", model="haiku"))
+    bring(warehouse, COST, date(2026, 11, 5), cost("301"), cost("400", key="apikey_b"))
+    bring(warehouse, EVENTS, date(2026, 11, 3), event("100"), event("250", kind="Included in Pro"))
+    bring(warehouse, EVENTS, date(2026, 11, 6), event("100.0000001"), event("250"))
+    assert agree(warehouse, "kpi_restatements") > 10
 
 
 def test_a_landing_that_fails_notes_nothing(warehouse: DuckDBWarehouse) -> None:

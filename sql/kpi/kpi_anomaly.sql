@@ -462,7 +462,7 @@ SELECT
     WHEN named.baseline <> 'peers'
       THEN CAST(ROUND(CAST(SAFE_DIVIDE(
         named.amount_usd - named.usual_usd, named.spread_usd
-      ) AS NUMERIC), 2) AS NUMERIC)
+      ) AS NUMERIC), 6) AS NUMERIC)
   END AS score,
   named.baseline,
   named.days_of_history,

@@ -1,0 +1,39 @@
+"""A view of finance's on a test's own books, evaluated by Google's engine too: `test_sql` has two ordinary days only.
+
+Belongs here: asking both engines the same. Does not: books, expectations.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from ai_usage_assets import catalogue
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.reference_sql import Reference
+
+
+def agree(warehouse: DuckDBWarehouse, name: str) -> int:
+    """How many rows both engines make of a view, from what DuckDB has in what it reads.
+
+    Raises AssertionError with the rows that only one of them makes.
+    """
+    view = catalogue.table(name)
+    reference = Reference({})
+    for read in view.reads:
+        table = catalogue.table(read)
+        held = [list(row.values()) for row in warehouse.rows(f"SELECT * FROM ai_usage.{read}")]
+        types = warehouse.types(table) if table.is_view else {c.name: str(c.type) for c in table.columns}
+        reference.declare(read, types, held)
+    _, found = reference.query(view.query or "")
+    ours = [list(row.values()) for row in warehouse.rows(f"SELECT * FROM ai_usage.{name}")]
+    if differing := set(_canonical(ours)) ^ set(_canonical(found)):
+        raise AssertionError(f"{name} differs: {sorted(differing)}")
+    return len(found)
+
+
+def _canonical(rows: list[list[Any]]) -> list[tuple[str, ...]]:
+    return sorted(
+        tuple(format(value.normalize(), "f") if isinstance(value, Decimal) else str(value) for value in row)
+        for row in rows
+    )
