@@ -146,7 +146,7 @@ def _formula(rows: list[list[Any]]) -> list[list[Any]]:
                 "key_mapping": "it has 6 rows, its last good version has 18: more than 30% are gone",
                 "people": "63 of its 63 rows cannot be used (row 2: person_email is a formula that failed; mend the",
                 "budgets": "its header lacks month, cost_center and budget_usd. The first row must name the columns",
-                "seat_prices": "it has no rows, its last good version has 1. If that is meant, accept it once with",
+                "seat_prices": "it has no rows, its last good version has 2. If that is meant, accept it once with",
             },
         ),
     ],
