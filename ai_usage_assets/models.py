@@ -55,11 +55,8 @@ def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
         warehouse: Warehouse = context.resources.warehouse
         settings: Settings = context.resources.settings
         if table.is_view:
-            metadata = {
-                "dagster/column_schema": table.ui_schema(warehouse.types(table)),
-                **_figures(warehouse, table),
-            }
-            context.add_asset_metadata(metadata)
+            # Only what it is made of: to count its rows each morning would be to read everything for nobody.
+            context.add_asset_metadata({"dagster/column_schema": table.ui_schema(warehouse.types(table))})
             return
         if not daily:
             warehouse.rebuild(table, parameters(settings))
@@ -73,19 +70,6 @@ def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
         _report_days(context, table, warehouse.rows(_count_by_day(table), chosen), days)
 
     return run
-
-
-def _figures(warehouse: Warehouse, table: Table) -> dict[str, object]:
-    """What a reader would find in a view of finance's, in two numbers."""
-    if table.layer != "kpi":
-        return {}
-    dollars = next((name for name in ("spend_usd", "amount_usd") if name in table.column_names), None)
-    total = f"SUM({dollars})" if dollars else "CAST(NULL AS NUMERIC)"
-    (row,) = warehouse.rows(f"SELECT COUNT(*) AS n, {total} AS usd FROM ai_usage.{table.name}")
-    return {
-        "dagster/row_count": row["n"],
-        **({dollars: f"{row['usd']:,.2f}"} if dollars and row["usd"] is not None else {}),
-    }
 
 
 def _group(table: Table) -> str:

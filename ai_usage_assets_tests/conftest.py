@@ -99,9 +99,8 @@ class Company:
 
 def _lane(job: dg.JobDefinition, names: Sequence[str]) -> dg.JobDefinition:
     pulled = {table.name: (pull.vendor, pull.name) for pull in catalogue.PULLS for table in pull.tables}
-    named = dg.AssetSelection.assets(
-        *(table.name for table in catalogue.tables() if {table.name, *pulled.get(table.name, ())} & {*names})
-    )
+    chosen_tables = [t.name for t in catalogue.tables() if {t.name, *pulled.get(t.name, ())} & {*names}]
+    named = dg.AssetSelection.assets(*chosen_tables, *({"report"} & {*names}))
     graph = job.asset_layer.asset_graph
     # With what lies between them: without it nothing says which comes first.
     chosen = (named | named.downstream() & named.upstream()).resolve(graph)

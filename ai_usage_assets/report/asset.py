@@ -6,6 +6,7 @@ Whatever goes wrong with it is told and fails nothing: the figures are published
 
 import dagster as dg
 
+from ai_usage_assets import days
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.report import figures, page
 from ai_usage_assets.settings import Settings
@@ -15,7 +16,8 @@ from ai_usage_assets.warehouses import Warehouse
 @dg.asset(
     name="report",
     description="What finance opens: the headline numbers of the month, in words, and the whole page where "
-    "AI_USAGE_REPORT names a file. Made last in every run, also when a check has stopped the line, which it then says.",
+    "AI_USAGE_REPORT names a file. Made last in every run for the latest day, also when a check has stopped the line, "
+    "which it then says.",
     group_name="report",
     kinds={"html"},
     owners=["team:finance", "team:platform"],
@@ -28,6 +30,10 @@ def report(context: dg.AssetExecutionContext) -> None:
     settings: Settings = context.resources.settings
     warehouse: Warehouse = context.resources.warehouse
     metadata: dict[str, dg.MetadataValue | str] = {}
+    chosen = days.of_run(context.run.tags)
+    if chosen and chosen.last < days.last_finished(settings.now()):
+        context.add_asset_metadata({"summary": "Runs of earlier days make none; `ai-usage report` does."})
+        return
     try:
         made = figures.of_month(warehouse, settings.now(), only_headlines=settings.report is None)
         metadata["summary"] = dg.MetadataValue.md(page.markdown(made))
