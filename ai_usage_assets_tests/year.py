@@ -25,7 +25,7 @@ from ai_usage_assets.mapping import land_sheet
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RESTATEMENTS, Table
 from ai_usage_assets.simulator import Simulator, Switches, almanac
 from ai_usage_assets.simulator.cursor import CursorSwitches
-from ai_usage_assets.simulator.ledger import Ledger, Usage, cost_basis
+from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Ledger, Usage, cost_basis
 from ai_usage_assets.simulator.organisation import SMALLEST
 from ai_usage_assets.simulator.server import Request
 from ai_usage_assets.vendors import dollars
@@ -60,20 +60,25 @@ def simulator(people: int = SMALLEST, **changed: Any) -> Simulator:
     return made
 
 
-def simulated_year(path: Path, people: int = SMALLEST, days: DayRange = YEAR, **changed: Any) -> DuckDBWarehouse:
+def simulated_year(path: Path, people: int = SMALLEST, **changed: Any) -> DuckDBWarehouse:
     """A warehouse at `path` that holds the year, as if every day had been run on its morning after; a few seconds.
 
     The same ledger is `simulator(people, **changed).ledger`; what was planted in it is `.spikes`.
     """
-    company = simulator(people, **changed)
-    warehouse = opened(path, days.first, NOW.date())
+    return filled(path, simulator(people, **changed), YEAR)
+
+
+def filled(path: Path, company: Simulator, days: DayRange) -> DuckDBWarehouse:
+    """A warehouse at `path` that holds these days of a company, as its vendors tell them now."""
+    today = company.now.date()
+    warehouse = opened(path, days.first, today)
     _land_sheet(warehouse, company)
     # What DuckDB is told row by row takes a minute for a year; a column at once, a second.
     warehouse.release()
     with duckdb.connect(str(path)) as connection:
         for table, rows in _tables(company, days):
             _load(connection, table, rows)
-    bounds = {"first_day": days.first, "today": NOW.date(), "start_day": days.first, "end_day": days.last}
+    bounds = {"first_day": days.first, "today": today, "start_day": days.first, "end_day": days.last}
     for table in catalogue.models():
         if table.layer == "curated" and not table.is_view and not table.partition_by:
             warehouse.rebuild(table, bounds)
@@ -100,21 +105,22 @@ def _tables(company: Simulator, days: DayRange) -> Iterator[tuple[Table, list[Ro
     facts = {
         "fct_anthropic_cost_daily": money,
         "fct_anthropic_tokens_daily": tokens,
+        "fct_anthropic_component_daily": _component_rows(ledger, days),
         "fct_anthropic_control_daily": _control_rows(ledger, days),
         "fct_anthropic_activity_daily": _claude_code_rows(company, days),
-        "fct_cursor_usage_daily": _cursor_rows(ledger, days),
+        "fct_cursor_usage_daily": _cursor_rows(company, days),
         "fct_cursor_activity_daily": _daily_usage_rows(company, days),
         "fct_cursor_seat_daily": _seat_rows(ledger, days),
     }
     for name, rows in facts.items():
         yield catalogue.table(name), rows
     for name, records in _directories(company).items():
-        envelope = {"snapshot_date": NOW.date(), "fetched_at": NOW}
+        envelope = {"snapshot_date": company.now.date(), "fetched_at": company.now}
         yield (
             catalogue.table(name),
             [{**envelope, "record_no": n, "payload": record.decode()} for n, record in enumerate(records, 1)],
         )
-    yield OPS_ASSET_DAYS, list(_asset_days(ledger, days))
+    yield OPS_ASSET_DAYS, list(_asset_days(company, days))
     yield OPS_RESTATEMENTS, list(_restatements(company, days))
 
 
@@ -163,6 +169,30 @@ def _anthropic_rows(ledger: Ledger, days: DayRange) -> tuple[list[Row], list[Row
     return money, tokens
 
 
+def _component_rows(ledger: Ledger, days: DayRange) -> list[Row]:
+    found = []
+    for day in days:
+        sums: dict[tuple[str, str | None, str], list[int]] = defaultdict(lambda: [0, 0])
+        for piece in ledger.usage(day):
+            for cost_type, token_type, listed, billed in piece.components:
+                total = sums[(piece.workspace_id, piece.model, _CLASSES.get(token_type or "", cost_type))]
+                total[0] += billed
+                total[1] += listed
+        found += [
+            {
+                "usage_date": day, "workspace_id": workspace_id, "model": model, "token_class": token_class,
+                "amount_usd": _usd(billed), "list_amount_usd": _usd(listed),
+            }
+            for (workspace_id, model, token_class), (billed, listed) in sums.items()
+        ]  # fmt: skip
+    return found
+
+
+_CLASSES = dict(
+    zip(TOKEN_TYPES, ("uncached_input", "cache_write_5m", "cache_write_1h", "cache_read", "output"), strict=True)
+)
+
+
 def _control_rows(ledger: Ledger, days: DayRange) -> list[Row]:
     controls = ("detail", "day_total", "cost_components", "actor_types", "classic_cost_report")
     return [
@@ -172,12 +202,14 @@ def _control_rows(ledger: Ledger, days: DayRange) -> list[Row]:
     ]
 
 
-def _cursor_rows(ledger: Ledger, days: DayRange) -> list[Row]:
+def _cursor_rows(company: Simulator, days: DayRange) -> list[Row]:
+    nameless = company.removed_emails if company.switches.cursor.strip_removed_emails else ()
     found = []
     for day in days:
         grouped: dict[tuple[Any, ...], list[Any]] = {}
-        for event in ledger.events(day):
-            group = (cost_basis(event.kind), event.model, event.robot_kind, event.robot_id, event.email)
+        for event in company.ledger.events(day):
+            email = None if event.email in nameless and not event.robot_kind else event.email
+            group = (cost_basis(event.kind), event.model, event.robot_kind, event.robot_id, email)
             # Requests, dollars, and tokens as the vendor orders them: input, output, written, read.
             sums = grouped.setdefault(group, [0, Decimal(0), None, None, None, None])
             sums[0] += 1
@@ -228,7 +260,8 @@ def _seat_rows(ledger: Ledger, days: DayRange) -> list[Row]:
     ]
 
 
-def _asset_days(ledger: Ledger, days: DayRange) -> Iterator[Row]:
+def _asset_days(company: Simulator, days: DayRange) -> Iterator[Row]:
+    ledger = company.ledger
     usd = {
         "raw_anthropic_cost": ledger.anthropic_cost_usd(days.first, days.last),
         "raw_cursor_usage_events": {
@@ -237,9 +270,9 @@ def _asset_days(ledger: Ledger, days: DayRange) -> Iterator[Row]:
     }
     for pull in catalogue.PULLS:
         for table in pull.tables:
-            for day in [NOW.date()] if pull.snapshot else days:
+            for day in [company.now.date()] if pull.snapshot else days:
                 # Every run pulls the trailing days again.
-                last = min(_morning(day + timedelta(days=TRAILING_DAYS)), NOW)
+                last = min(_morning(day + timedelta(days=TRAILING_DAYS)), company.now)
                 restated = almanac.RESTATEMENTS.get(day) if table.name in usd else None
                 yield {
                     "asset": table.name,
@@ -258,7 +291,7 @@ def _asset_days(ledger: Ledger, days: DayRange) -> Iterator[Row]:
 def _restatements(company: Simulator, days: DayRange) -> Iterator[Row]:
     """The days whose money is another now than when they were first pulled."""
     ledger = company.ledger
-    first_said = Ledger(ledger.seed, ledger.organisation, NOW, factors={}, plants=ledger.plants)
+    first_said = Ledger(ledger.seed, ledger.organisation, company.now, factors={}, plants=ledger.plants)
     for day, (_, on) in almanac.RESTATEMENTS.items():
         if day not in days:
             continue
@@ -319,8 +352,8 @@ def _daily_usage_rows(company: Simulator, days: DayRange) -> list[Row]:
             found.append(
                 {
                     "usage_date": date.fromisoformat(record["day"]),
-                    "identity_key": _key("cursor", None, None, None, record["email"]),
-                    "user_email": record["email"], "user_id": record["userId"], "is_active": record["isActive"],
+                    "identity_key": _key("cursor", None, None, None, record.get("email")),
+                    "user_email": record.get("email"), "user_id": record["userId"], "is_active": record["isActive"],
                     "requests": sum(record[name] for name in asked),
                     "lines_added": record["totalLinesAdded"], "lines_accepted": record["acceptedLinesAdded"],
                 }
@@ -367,9 +400,9 @@ def _answer(response: Any) -> dict[str, Any]:
 
 
 def _land_sheet(warehouse: DuckDBWarehouse, company: Simulator) -> None:
-    tabs = [check_tab(tab, company.sheet(tab), last_good_row_count=None, today=NOW.date()) for tab in TABS]
+    tabs = [check_tab(tab, company.sheet(tab), last_good_row_count=None, today=company.now.date()) for tab in TABS]
     assert all(tab.refused is None and not tab.rejected for tab in tabs), tabs
-    land_sheet(warehouse, tabs, Moment(f"run of {NOW.date()}", NOW))
+    land_sheet(warehouse, tabs, Moment(f"run of {company.now.date()}", company.now))
 
 
 # --- small things -------------------------------------------------------------------------------------------------
