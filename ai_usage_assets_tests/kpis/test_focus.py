@@ -113,6 +113,7 @@ def keep(made: Any) -> None:
     organisation = {"snapshot_date": TODAY, "record_no": 1, "fetched_at": datetime(2026, 12, 20, tzinfo=UTC)}
     named = f'{{"id":"org_1","name":"{ANN}\'s Organization"}}'
     fill(made, "raw_anthropic_organization", [{**organisation, "payload": named}])
+    made.rebuild(catalogue.table("dim_anthropic_organization"), {"first_day": MONTH, "today": TODAY})
     fill(made, "dim_api_key", [{"api_key_id": PLATFORM, "name": f"{JANE} laptop", "last_seen_on": TODAY}])
     days = [MONTH + timedelta(days=n) for n in range(30)]
     made.append(OPS_ASSET_DAYS, [entry(day) for day in days])

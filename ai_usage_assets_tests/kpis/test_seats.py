@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ai_usage_assets import catalogue
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.books import (
     OPEN,
@@ -98,6 +99,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"email": FAY, "spendCents": 1, "effectivePerUserLimitDollars": 0},
         ),
     ])  # fmt: skip
+    made.rebuild(catalogue.table("fct_cursor_limit_monthly"), {"first_day": FIRST, "today": TODAY})
     fill(made, "raw_mapping_sheet", [seat_price("30")])
     fill(made, "dim_person", [
         {"person_email": ANA, "name": "Ana", "team": "Old", "cost_center": "CC-0", **OPEN, "effective_to": start},

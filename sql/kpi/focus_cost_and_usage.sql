@@ -232,8 +232,7 @@ WITH stacked AS (
   WHERE journal.line_type = 'correction'
 ), organization AS (
   SELECT 'anthropic' AS vendor, organization_id, name
-  FROM ai_usage.stg_anthropic_organization
-  QUALIFY ROW_NUMBER() OVER (ORDER BY snapshot_date DESC, organization_id) = 1
+  FROM ai_usage.dim_anthropic_organization
 ), charge AS (
   SELECT
     entry.*,

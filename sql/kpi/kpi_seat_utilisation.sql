@@ -152,19 +152,9 @@ WITH calendar AS (
   FROM ai_usage.fct_cursor_usage_daily
   WHERE user_email IS NOT NULL AND service_account_id IS NULL
   GROUP BY DATE_TRUNC(usage_date, MONTH), user_email
-), limit_day AS (
-  SELECT MAX(snapshot_date) AS snapshot_date
-  FROM ai_usage.stg_cursor_spend
-  GROUP BY DATE_TRUNC(snapshot_date, MONTH)
 ), spend_limit AS (
-  SELECT
-    spend.snapshot_date,
-    COALESCE(spend.email, spend.user_id) AS holder,
-    MAX(spend.limit_usd) AS limit_usd,
-    SUM(spend.on_demand_usd) AS on_demand_usd
-  FROM ai_usage.stg_cursor_spend AS spend
-  JOIN limit_day ON limit_day.snapshot_date = spend.snapshot_date
-  GROUP BY spend.snapshot_date, COALESCE(spend.email, spend.user_id)
+  SELECT snapshot_date, holder, limit_usd, on_demand_usd
+  FROM ai_usage.fct_cursor_limit_monthly
 ), known_name AS (
   SELECT person_email, name
   FROM ai_usage.dim_person
