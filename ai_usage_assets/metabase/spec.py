@@ -1,0 +1,260 @@
+"""The dashboards that are wanted, read from `deploy/metabase`, and what is wrong with them as written.
+
+Belongs here: the form of the files, and everything that can be held against itself without a warehouse or a Metabase.
+Does not: Metabase's own form of the same (`bodies`), rows.
+
+    deploy/metabase/filters.yaml              what can be filtered by, on any dashboard
+    deploy/metabase/filters/month.sql         the values a filter offers
+    deploy/metabase/dashboards/overview.yaml  one dashboard: tabs of rows of cards
+    deploy/metabase/dashboards/overview/      the SQL of its cards, one file each
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.metabase.queries import QueryError, variables
+from ai_usage_assets.settings import PROJECT_ROOT
+
+ROOT = PROJECT_ROOT / "deploy" / "metabase"
+# Metabase's grid.
+COLUMNS = 24
+
+Display = Literal[
+    "area", "bar", "combo", "line", "pie", "progress", "row", "scalar", "smartscalar", "table", "waterfall"
+]
+# How a number is read: dollars, dollars and cents, dollars of a small thing, a share, a count, a plain number.
+Form = Literal["usd", "cents", "unit_usd", "percent", "count", "number"]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class SpecError(OperatorError):
+    """Dashboards that cannot be made as they are written; each line says in which file, what, and what is expected."""
+
+    exit_code = 2
+
+
+class _Strict(BaseModel):
+    # A misspelt key is an error: Metabase itself would drop it without a word.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Filter(_Strict):
+    """What people choose at the top of a dashboard; its values come from `filters/<key>.sql`, in their only column."""
+
+    name: Text
+    multiple: bool = True
+    sql: Text
+
+
+class Column(_Strict):
+    """How a column of a card is shown."""
+
+    title: Text | None = None
+    form: Form | None = None
+    # In the cells of a table, a bar as long as the number is large.
+    mini_bar: bool = False
+
+
+class Click(_Strict):
+    """What a click on a card does: sets a filter of this dashboard, or opens another with filters set."""
+
+    # Filter -> column of the card whose value it takes.
+    filters: dict[str, Text] = Field(min_length=1)
+    dashboard: Text | None = None
+
+
+class Card(_Strict):
+    """A question: SQL, and how its rows are drawn."""
+
+    name: Text
+    # What the number is, in which unit, of which days: shown to the reader beside the title.
+    description: Text
+    display: Display
+    columns: dict[str, Column] = {}
+    # Metabase's visualization_settings beside the columns' forms.
+    settings: dict[str, Any] = {}
+    click: Click | None = None
+    sql: Text
+
+    @cached_property
+    def variables(self) -> list[str]:
+        """The filters it takes."""
+        return variables(self.sql)
+
+
+class Placed(_Strict):
+    """A card's place in a row."""
+
+    card: Text
+    width: int = Field(ge=1, le=COLUMNS)
+
+
+class CardRow(_Strict):
+    """Cards side by side."""
+
+    height: int = Field(ge=2, le=30)
+    cards: list[Placed] = Field(min_length=1)
+
+
+class TextRow(_Strict):
+    """Words over the whole width: a heading, or Markdown."""
+
+    heading: Text | None = None
+    text: Text | None = None
+    height: int = Field(default=1, ge=1, le=10)
+
+
+class Tab(_Strict):
+    """A page of a dashboard."""
+
+    name: Text
+    rows: list[CardRow | TextRow] = Field(min_length=1)
+
+    def cards(self) -> Iterator[str]:
+        """The keys of its cards, in reading order."""
+        for row in self.rows:
+            if isinstance(row, CardRow):
+                yield from (placed.card for placed in row.cards)
+
+
+class Dashboard(_Strict):
+    """One reader's question, answered on tabs."""
+
+    key: Text
+    name: Text
+    reader: Text
+    question: Text
+    filters: list[str] = []
+    tabs: list[Tab] = Field(min_length=1)
+    cards: dict[str, Card]
+
+
+class Spec(_Strict):
+    """Everything that is wanted of a Metabase."""
+
+    filters: dict[str, Filter]
+    dashboards: list[Dashboard]
+
+
+def read(root: Path = ROOT) -> Spec:
+    """The dashboards of a folder. Raises SpecError with a line for everything that is wrong."""
+    wrong: list[str] = []
+    filters: dict[str, Filter] = {}
+    for key, given in (_document(root / "filters.yaml", wrong) or {}).items():
+        if made := _made(
+            Filter, _with_sql(given, root / "filters" / f"{key}.sql", wrong), f"filters.yaml: {key}", wrong
+        ):
+            filters[key] = made
+    dashboards = []
+    for path in sorted((root / "dashboards").glob("*.yaml")):
+        given = _document(path, wrong)
+        if given is None:
+            continue
+        folder = path.with_suffix("")
+        cards = given.get("cards")
+        if isinstance(cards, dict):
+            given["cards"] = {key: _with_sql(card, folder / f"{key}.sql", wrong) for key, card in cards.items()}
+            unused = {file.stem for file in folder.glob("*.sql")} - cards.keys()
+            wrong += [f"{path.name}: {folder.name}/{name}.sql belongs to no card" for name in sorted(unused)]
+        if made := _made(Dashboard, {**given, "key": path.stem}, path.name, wrong):
+            dashboards.append(made)
+    spec = Spec(filters=filters, dashboards=dashboards)
+    wrong += contradictions(spec)
+    if wrong:
+        raise SpecError("\n".join(wrong))
+    return spec
+
+
+def contradictions(spec: Spec) -> list[str]:
+    """What the dashboards say that cannot all be true: names met twice, filters without effect, rows too wide."""
+    wrong = [f"filters: {key}.sql must not have variables" for key, one in spec.filters.items() if _variables(one.sql)]
+    names = Counter(card.name for dashboard in spec.dashboards for card in dashboard.cards.values())
+    names.update(dashboard.name for dashboard in spec.dashboards)
+    wrong += [f"the name {name!r} is given {count} times" for name, count in names.items() if count > 1]
+    by_key = {dashboard.key: dashboard for dashboard in spec.dashboards}
+    for dashboard in spec.dashboards:
+        wrong += [f"{dashboard.key}.yaml: {line}" for line in _of_dashboard(dashboard, spec.filters, by_key)]
+    return wrong
+
+
+def _of_dashboard(dashboard: Dashboard, filters: dict[str, Filter], by_key: dict[str, Dashboard]) -> Iterator[str]:
+    shown = [key for tab in dashboard.tabs for key in tab.cards()]
+    yield from (f"card {key} is on no tab" for key in dashboard.cards.keys() - set(shown))
+    yield from (f"card {key} is shown and not described" for key in set(shown) - dashboard.cards.keys())
+    yield from (f"card {key} is shown {count} times" for key, count in Counter(shown).items() if count > 1)
+    yield from (f"there is no filter {key} in filters.yaml" for key in set(dashboard.filters) - filters.keys())
+    for key, count in Counter(tab.name for tab in dashboard.tabs).items():
+        if count > 1:
+            yield f"tab {key} is there {count} times"
+    for tab in dashboard.tabs:
+        for row in tab.rows:
+            if isinstance(row, CardRow) and (width := sum(placed.width for placed in row.cards)) > COLUMNS:
+                keys = ", ".join(placed.card for placed in row.cards)
+                yield f"tab {tab.name}: the row {keys} is {width} columns wide, of {COLUMNS}: cards would overlap"
+            elif isinstance(row, TextRow) and (row.heading is None) == (row.text is None):
+                yield f"tab {tab.name}: a row of words has either a heading or a text"
+    taken: set[str] = set()
+    target: Dashboard | None
+    for key, card in dashboard.cards.items():
+        try:
+            taken |= set(card.variables)
+        except QueryError as error:
+            yield f"card {key}: {error}"
+            continue
+        for name in set(card.variables) - set(dashboard.filters):
+            yield f"card {key}: {{{{{name}}}}} is no filter of this dashboard: nobody can set it"
+        if card.click:
+            target = by_key.get(card.click.dashboard) if card.click.dashboard else dashboard
+            if target is None:
+                yield f"card {key}: a click opens {card.click.dashboard}, which is no dashboard"
+            else:
+                for name in card.click.filters.keys() - set(target.filters):
+                    yield f"card {key}: a click sets {name}, which is no filter of {target.key}"
+    yield from (f"filter {name} changes no card" for name in dashboard.filters if name in filters and name not in taken)
+
+
+def _variables(sql: str) -> list[str]:
+    try:
+        return variables(sql)
+    except QueryError as error:
+        return [str(error)]
+
+
+def _document(path: Path, wrong: list[str]) -> dict[str, Any] | None:
+    try:
+        found = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        wrong.append(f"{path.name}: {' '.join(str(error).split())}")
+        return None
+    if not isinstance(found, dict):
+        wrong.append(f"{path.name}: keys and values are expected")
+        return None
+    return found
+
+
+def _with_sql(given: Any, path: Path, wrong: list[str]) -> Any:
+    try:
+        return {**given, "sql": path.read_text("utf-8").strip()} if isinstance(given, dict) else given
+    except (OSError, UnicodeDecodeError) as error:
+        wrong.append(f"{path.parent.name}/{path.name}: {' '.join(str(error).split())}")
+        # Said once; the rest of it is read all the same.
+        return {**given, "sql": "SELECT 1"}
+
+
+def _made(model: Any, given: Any, where: str, wrong: list[str]) -> Any:
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        for one in error.errors(include_url=False, include_input=False):
+            place = ".".join(str(part) for part in one["loc"] if part not in ("CardRow", "TextRow"))
+            wrong.append(f"{where}: {place}: {one['msg']}")
+        return None
