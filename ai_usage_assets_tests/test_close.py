@@ -451,7 +451,8 @@ def test_the_command_says_why_and_what(
 
 def journal_of(warehouse: Warehouse) -> list[Row]:
     return warehouse.rows(
-        "SELECT * FROM ai_usage.kpi_chargeback ORDER BY posting_month, line_id, usage_month, cost_center, vendor, product, cost_basis, line_type, reason"
+        "SELECT * FROM ai_usage.kpi_chargeback ORDER BY posting_month, line_id, usage_month, "
+        "cost_center, vendor, product, cost_basis, line_type, reason"
     )
 
 

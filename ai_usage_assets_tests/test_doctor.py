@@ -24,7 +24,7 @@ from rich.console import Console
 from ai_usage_assets import doctor
 from ai_usage_assets.doctor import Finding
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS
-from ai_usage_assets.settings import Settings
+from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.transport import proxy_shown
 from ai_usage_assets.vendors import anthropic, cursor
@@ -295,12 +295,22 @@ def test_the_proxy_is_named_without_its_credentials(monkeypatch: pytest.MonkeyPa
     "named",
     ["socks5://us:pw123456@127.0.0.1:1", "http://us:pw123456@proxy:notaport", " http://us:pw123456@127.0.0.1:1", "://"],
 )
-def test_a_proxy_that_cannot_be_used_is_one_line(tmp_path: Path, named: str) -> None:
+def test_a_proxy_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    """Its variable and what it takes are named, its password is not."""
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", named)
+    with pytest.raises(SettingsError, match="HTTPS_PROXY names a proxy that cannot be used") as told:
+        proxy_shown("https://api.anthropic.com")
+    assert "pw123456" not in str(told.value)
+
+
+def test_a_proxy_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     """A run and the doctor name the variable and not the password, and whoever needs no proxy is tried all the same."""
     members = Reply(body=b'{"teamMembers":[]}')
     with serving(members) as script:
         environment = {
-            "HTTPS_PROXY": named,
+            "HTTPS_PROXY": "socks5://us:pw123456@127.0.0.1:1",
             "ANTHROPIC_ADMIN_KEY": "sk-ant-admin01-" + "x" * 30,
             "CURSOR_ADMIN_KEY": TEAM_KEY,
             "CURSOR_BASE_URL": script.url,
