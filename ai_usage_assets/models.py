@@ -62,7 +62,7 @@ def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
             warehouse.rebuild(table, parameters(settings))
             count = warehouse.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table.name}")[0]["n"]
             context.add_asset_metadata({"dagster/row_count": count})
-            context.log.info(f"{table.name}: {count:,} rows")
+            context.log.info(f"{table.name}: {count:,} row{'s' * (count != 1)}")
             return
         days = [date.fromisoformat(key) for key in context.partition_keys]
         chosen = parameters(settings, days[0], days[-1])
@@ -109,4 +109,4 @@ def _report_days(
             metadata["amount_usd"] = f"{row['amount_usd']:,.2f}"
         context.add_asset_metadata(metadata, partition_key=day.isoformat())
     total = sum(int(str(row["n"])) for row in counts)
-    context.log.info(f"{table.name}: {len(days)} day{'s' * (len(days) != 1)}, {total:,} rows")
+    context.log.info(f"{table.name}: {len(days)} day{'s' * (len(days) != 1)}, {total:,} row{'s' * (total != 1)}")
