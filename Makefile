@@ -56,7 +56,7 @@ format: $(VENV)/.installed-dev  ## put the code into shape
 	@$(BIN)/ruff format .
 
 dictionary: $(VENV)/.installed  ## docs/data_dictionary.md from the schemas
-	@$(BIN)/python -m ai_usage_assets.dictionary > docs/data_dictionary.md
+	@$(BIN)/python -m ai_usage_assets.commands.dictionary > docs/data_dictionary.md
 
 # One lock for every supported Python, hashes included, without the address of any package index.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.console import Console
 from rich.text import Text
 
-from ai_usage_assets import days, launch
+from ai_usage_assets import days
+from ai_usage_assets.commands import launch
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs import cloud
 from ai_usage_assets.settings import KEY_VARIABLES, LogSettings, Settings, SettingsError
@@ -356,13 +357,13 @@ def _answers() -> Console:
 
 
 def _demo(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import demo
+    from ai_usage_assets.commands import demo
 
     return demo.run(_answers(), Console(stderr=True))
 
 
 def _ui(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import demo
+    from ai_usage_assets.commands import demo
 
     settings = Settings.from_environment()
     with socket.socket() as probe:
@@ -379,7 +380,7 @@ def _ui(parsed: argparse.Namespace) -> int:
 
 
 def _status(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import screens
+    from ai_usage_assets.commands import screens
 
     settings = Settings.from_environment()
     if not 1 <= parsed.days <= days.MOST_DAYS:
@@ -402,7 +403,7 @@ def _existing_warehouse(settings: Settings, *, look_only: bool = False) -> Wareh
 
 
 def _report(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets.report import figures, page
+    from ai_usage_assets.finance.report import figures, page
 
     settings = Settings.from_environment()
     month = None if parsed.month is None else days.month(parsed.month)
@@ -419,7 +420,7 @@ def _report(parsed: argparse.Namespace) -> int:
 
 
 def _digest(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import digest
+    from ai_usage_assets.finance import digest
     from ai_usage_assets.secrets import SecretError
 
     settings = Settings.from_environment()
@@ -441,7 +442,9 @@ def _digest(parsed: argparse.Namespace) -> int:
 
 
 def _close(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import catalogue, close, screens
+    from ai_usage_assets import catalogue
+    from ai_usage_assets.commands import screens
+    from ai_usage_assets.finance import close
 
     settings = Settings.from_environment()
     if parsed.csv and (not parsed.month or parsed.dry_run):
@@ -462,7 +465,8 @@ def _close(parsed: argparse.Namespace) -> int:
 
 
 def _close_month(warehouse: Warehouse, month: days.DayRange, settings: Settings, parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import close, screens
+    from ai_usage_assets.commands import screens
+    from ai_usage_assets.finance import close
 
     first, now = month.first.replace(day=1), settings.now()
     made, held = None, close.closed(warehouse, first)
@@ -497,7 +501,7 @@ def _show(table: Callable[[], None]) -> None:
 
 
 def _focus_export(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import focus
+    from ai_usage_assets.finance import focus
 
     settings = Settings.from_environment()
     month = focus.month_of(parsed.month)
@@ -515,7 +519,7 @@ def _focus_export(parsed: argparse.Namespace) -> int:
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import doctor
+    from ai_usage_assets.commands import doctor
 
     try:
         settings = Settings.from_environment()
@@ -526,7 +530,7 @@ def _doctor(parsed: argparse.Namespace) -> int:
     if parsed.probe_rate_limit and parsed.probe is None:
         raise SettingsError("--probe-rate-limit is a part of --probe; give both.")
     if parsed.probe is not None:
-        from ai_usage_assets import probe
+        from ai_usage_assets.commands import probe
 
         file = Path(parsed.probe) if parsed.probe else None
         return probe.run(settings, file, _answers(), rate_limit=parsed.probe_rate_limit)
@@ -534,7 +538,7 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 
 def _sql_check(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import sql_check
+    from ai_usage_assets.commands import sql_check
 
     settings = Settings.from_environment()
     if parsed.real and settings.warehouse != "bigquery":
@@ -543,7 +547,7 @@ def _sql_check(parsed: argparse.Namespace) -> int:
 
 
 def _simulator(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import demo
+    from ai_usage_assets.commands import demo
     from ai_usage_assets.simulator import Simulator
 
     settings = Settings.from_environment()

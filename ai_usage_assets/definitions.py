@@ -11,11 +11,11 @@ import dagster as dg
 
 from ai_usage_assets import catalogue
 from ai_usage_assets.checks import asset_checks
+from ai_usage_assets.finance.report.asset import report
 from ai_usage_assets.logs.run import run_logger
 from ai_usage_assets.mapping import mapping_sheet
 from ai_usage_assets.models import model_assets
 from ai_usage_assets.pulls import pull_assets
-from ai_usage_assets.report.asset import report
 from ai_usage_assets.resources import resources
 from ai_usage_assets.settings import Settings
 

@@ -12,7 +12,8 @@ from typing import Any
 import dagster as dg
 from dagster._core.storage.dagster_run import DagsterRun
 
-from ai_usage_assets import catalogue, digest, record
+from ai_usage_assets import catalogue, record
+from ai_usage_assets.finance import digest
 from ai_usage_assets.logs.story import is_interrupt
 from ai_usage_assets.schemas import OPS_RUNS
 from ai_usage_assets.settings import CloudRun, Settings

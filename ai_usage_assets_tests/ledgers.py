@@ -10,8 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ai_usage_assets import catalogue, close
+from ai_usage_assets import catalogue
 from ai_usage_assets.days import DayRange, next_month
+from ai_usage_assets.finance import close
 from ai_usage_assets.schemas import OPS_ASSET_DAYS
 from ai_usage_assets.warehouses import Row, Warehouse
 from ai_usage_assets_tests.books import OPEN, charge, entry

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ai_usage_assets import dictionary
+from ai_usage_assets.commands import dictionary
 from ai_usage_assets.settings import PROJECT_ROOT
 
 TESTS = sorted((PROJECT_ROOT / "ai_usage_assets_tests").rglob("test_*.py"))

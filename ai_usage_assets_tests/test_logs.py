@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets import demo, launch
+from ai_usage_assets.commands import demo, launch
 from ai_usage_assets.logs import cloud
 from ai_usage_assets.logs.cloud import entry
 from ai_usage_assets.settings import PROJECT_ROOT, LogSettings

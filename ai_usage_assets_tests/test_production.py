@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets import catalogue, demo
+from ai_usage_assets import catalogue
+from ai_usage_assets.commands import demo
 from ai_usage_assets_tests.conftest import HELD, NEXT, Company, Result, make_company
 from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery, Seen
 from ai_usage_assets_tests.faults.runs import ai_usage, command, ended

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ai_usage_assets import catalogue, cli, screens
+from ai_usage_assets import catalogue, cli
+from ai_usage_assets.commands import screens
+from ai_usage_assets.commands.launch import Command
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.launch import Command
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS, Table
 from ai_usage_assets.settings import CloudRun
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse

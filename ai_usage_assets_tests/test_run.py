@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from ai_usage_assets import screens
 from ai_usage_assets.checks import CHECKS
+from ai_usage_assets.commands import screens
 from ai_usage_assets.resources import _outcome
 from ai_usage_assets_tests.conftest import HELD, NEXT, NOW, Company, make_company
 

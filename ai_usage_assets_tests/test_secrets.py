@@ -12,9 +12,9 @@ import pytest
 
 from ai_usage_assets import secrets
 from ai_usage_assets.secrets import SecretError, resolve, versions_used
+from ai_usage_assets_tests.commands.test_doctor import found
 from ai_usage_assets_tests.conftest import HELD, Company
 from ai_usage_assets_tests.fake_secrets import FakeSecrets, Refusal, Version
-from ai_usage_assets_tests.test_doctor import found
 
 KEY = "projects/acme-ai/secrets/anthropic-admin-key"
 EMPTY = "projects/acme-ai/secrets/without-versions"

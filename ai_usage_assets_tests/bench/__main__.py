@@ -151,7 +151,7 @@ def _steps() -> int:
 
 
 def _empty_job() -> list[str]:
-    from ai_usage_assets import launch
+    from ai_usage_assets.commands import launch
     from ai_usage_assets.days import DayRange
     from ai_usage_assets.settings import Settings
     from ai_usage_assets_tests.bench.company_server import NOW

@@ -10,7 +10,7 @@ import json
 import sys
 from datetime import UTC, date, datetime, timedelta
 
-from ai_usage_assets import demo
+from ai_usage_assets.commands import demo
 from ai_usage_assets.simulator import Simulator
 
 # Anthropic answers for the last 364 days, and from 2026 on.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets import demo
+from ai_usage_assets.commands import demo
 from ai_usage_assets.settings import PROJECT_ROOT
 from ai_usage_assets_tests.conftest import Company, make_company
 from ai_usage_assets_tests.deploy import container

@@ -15,7 +15,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ai_usage_assets import cli, launch
+from ai_usage_assets import cli
+from ai_usage_assets.commands import launch
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.settings import Settings
 from ai_usage_assets_tests.conftest import HELD, NOW, Company

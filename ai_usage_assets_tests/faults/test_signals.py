@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from ai_usage_assets import demo
+from ai_usage_assets.commands import demo
 from ai_usage_assets_tests.conftest import Company
 from ai_usage_assets_tests.faults.runs import ai_usage, asked, command, ended
 

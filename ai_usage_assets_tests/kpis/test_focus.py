@@ -22,7 +22,8 @@ from focus_data_toolkit.schema.detection import detect_focus_schema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ai_usage_assets import catalogue, cli, focus
+from ai_usage_assets import catalogue, cli
+from ai_usage_assets.finance import focus
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS, Column, Table
 from ai_usage_assets.settings import SettingsError
 from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse

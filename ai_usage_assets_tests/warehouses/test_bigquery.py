@@ -18,7 +18,8 @@ from google.cloud import bigquery
 from google.cloud.bigquery import SchemaField
 from rich.console import Console
 
-from ai_usage_assets import catalogue, doctor, sql_check
+from ai_usage_assets import catalogue
+from ai_usage_assets.commands import doctor, sql_check
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS, OPS_TABLES, Column, Table
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses import RawDay, WarehouseError

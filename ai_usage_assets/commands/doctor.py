@@ -23,7 +23,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ai_usage_assets import days, launch
+from ai_usage_assets import days
+from ai_usage_assets.commands import launch
 from ai_usage_assets.gateway import Failure, Patience, TransientFailure
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.secrets import SecretError, resolve, version_of

@@ -21,8 +21,8 @@ import google.oauth2.service_account
 import pytest
 from rich.console import Console
 
-from ai_usage_assets import doctor
-from ai_usage_assets.doctor import Finding
+from ai_usage_assets.commands import doctor
+from ai_usage_assets.commands.doctor import Finding
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.simulator import Simulator
@@ -31,9 +31,9 @@ from ai_usage_assets.vendors import anthropic, cursor
 from ai_usage_assets.vendors.key_mapping import TABS, account_of
 from ai_usage_assets.warehouses import WarehouseError
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.commands.test_cli import ai_usage, own, simulator, urls  # noqa: F401 - fixtures
 from ai_usage_assets_tests.conftest import Company, empty
 from ai_usage_assets_tests.http_server import Reply, serving
-from ai_usage_assets_tests.test_cli import ai_usage, own, simulator, urls  # noqa: F401 - fixtures
 
 MORNING = datetime(2026, 11, 20, 6, tzinfo=UTC)
 

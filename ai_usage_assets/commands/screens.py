@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ai_usage_assets.close import State
+from ai_usage_assets.finance.close import State
 from ai_usage_assets.warehouses import Row, Warehouse
 
 _TOP = 7

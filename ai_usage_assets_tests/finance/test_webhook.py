@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ai_usage_assets.webhook import WebhookError, post
+from ai_usage_assets.finance.webhook import WebhookError, post
 from ai_usage_assets_tests.http_server import Reply, serving
 
 SECRET = "T0PSECRETPATH"

@@ -18,7 +18,7 @@ import pytest
 from ai_usage_assets import catalogue, cli
 from ai_usage_assets.days import DayError, month
 from ai_usage_assets.definitions import build_definitions
-from ai_usage_assets.report import charts, figures, page
+from ai_usage_assets.finance.report import charts, figures, page
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RUNS
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse

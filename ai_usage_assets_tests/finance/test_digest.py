@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets import cli, digest
+from ai_usage_assets import cli
+from ai_usage_assets.finance import digest
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_CHECK_RESULTS
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets import catalogue, demo
+from ai_usage_assets import catalogue
+from ai_usage_assets.commands import demo
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator, Urls

@@ -18,8 +18,8 @@ from tempfile import NamedTemporaryFile
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ai_usage_assets.report import charts
-from ai_usage_assets.report.figures import (
+from ai_usage_assets.finance.report import charts
+from ai_usage_assets.finance.report.figures import (
     VENDORS,
     Headline,
     Month,

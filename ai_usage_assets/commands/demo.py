@@ -15,7 +15,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.table import Table
 
-from ai_usage_assets import launch, screens
+from ai_usage_assets.commands import launch, screens
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.settings import PROJECT_ROOT, Settings
 from ai_usage_assets.simulator import Simulator, Urls

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ai_usage_assets import webhook
 from ai_usage_assets.days import last_finished
+from ai_usage_assets.finance import webhook
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.secrets import SecretError, resolve
 from ai_usage_assets.settings import Settings

@@ -7,8 +7,8 @@ Whatever goes wrong with it is told and fails nothing: the figures are published
 import dagster as dg
 
 from ai_usage_assets import days
+from ai_usage_assets.finance.report import figures, page
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.report import figures, page
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses import Warehouse
 

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_usage_assets import catalogue, cli, close
+from ai_usage_assets import catalogue, cli
 from ai_usage_assets.days import DayRange
+from ai_usage_assets.finance import close
 from ai_usage_assets.schemas import (
     OPS_ASSET_DAYS,
     OPS_CHECK_RESULTS,
@@ -30,6 +31,7 @@ from ai_usage_assets.warehouses import Row, Warehouse, WarehouseError
 from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.books import entry, opened
+from ai_usage_assets_tests.commands.test_cli import ai_usage
 from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery
 from ai_usage_assets_tests.ledgers import (
     AUGUST,
@@ -50,7 +52,6 @@ from ai_usage_assets_tests.ledgers import (
     shut,
     whole,
 )
-from ai_usage_assets_tests.test_cli import ai_usage
 
 D = Decimal
 JANE = "jane@example.com"

@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ai_usage_assets.doctor import Finding, Outcome, show, verdict, versions
+from ai_usage_assets.commands.doctor import Finding, Outcome, show, verdict, versions
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.gateway import Failure
 from ai_usage_assets.redaction import TOKEN, redact

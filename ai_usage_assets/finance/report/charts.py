@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-from ai_usage_assets.report.figures import usd
+from ai_usage_assets.finance.report.figures import usd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
