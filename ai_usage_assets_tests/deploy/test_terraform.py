@@ -22,7 +22,8 @@ from ai_usage_assets_tests.http_server import Reply, serving
 BASH = shutil.which("bash") or "bash"
 PAGE = PROJECT_ROOT / "deploy" / "README.md"
 
-PIPELINE, SCHEDULER, METABASE = "ai-usage-pipeline", "ai-usage-scheduler", "ai-usage-metabase"
+PIPELINE, SCHEDULER = "ai-usage-pipeline", "ai-usage-scheduler"
+METABASE, READER = "ai-usage-metabase", "ai-usage-reader"
 
 # Every right there is: who, what they may, on what. Nothing else is given to anybody.
 RIGHTS = {
@@ -33,12 +34,12 @@ RIGHTS = {
     (SCHEDULER, "roles/run.invoker", "job ai-usage-daily in us-central1"),
     (SCHEDULER, "roles/run.invoker", "job ai-usage-daily in us-east4"),
     (SCHEDULER, "roles/run.invoker", "job ai-usage-freshness in us-central1"),
-    (METABASE, "roles/bigquery.jobUser", "the project"),
     (METABASE, "roles/logging.logWriter", "the project"),
     (METABASE, "roles/monitoring.metricWriter", "the project"),
-    (METABASE, "READER", "dataset ai_usage"),
     (METABASE, "roles/secretmanager.secretAccessor", "secret metabase-db-password"),
     (METABASE, "roles/secretmanager.secretAccessor", "secret metabase-encryption-key"),
+    (READER, "roles/bigquery.jobUser", "the project"),
+    (READER, "READER", "dataset ai_usage"),
     (METABASE, "roles/artifactregistry.reader", "repository docker-hub"),
     ("projectOwners", "OWNER", "dataset ai_usage"),
     ("group:finance@example.com", "roles/iap.tunnelResourceAccessor", "port 3000 of VM ai-usage-metabase"),
@@ -230,10 +231,10 @@ def test_rights_are_those_of_the_table(as_it_comes: State, with_every_option: St
     assert _rights(with_every_option) == RIGHTS_WITH_POSTGRES
 
 
-def test_there_are_three_accounts(with_every_option: State) -> None:
-    """The jobs, the scheduler and Metabase have an account each, and nothing else has one."""
+def test_there_are_four_accounts(with_every_option: State) -> None:
+    """The jobs, the scheduler, Metabase's VM and its key have an account each, and nothing else has one."""
     accounts = {values["account_id"] for values in _of(with_every_option, "google_service_account")}
-    assert accounts == {PIPELINE, SCHEDULER, METABASE}
+    assert accounts == {PIPELINE, SCHEDULER, METABASE, READER}
 
 
 def test_each_acts_in_its_own_name(with_every_option: State) -> None:
@@ -402,6 +403,24 @@ def test_only_a_blank_disk_is_formatted(
     assert (tmp_path / "mounted").exists() is is_mounted
 
 
+def test_metabase_is_the_same_on_a_laptop(as_it_comes: State) -> None:
+    """The compose file has the VM's images and settings, opens its port to this machine only, and holds no secret."""
+    folder = PROJECT_ROOT / "deploy" / "metabase"
+    services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
+    boot = _boot(as_it_comes)
+    files = {file["path"]: file["content"] for file in boot["write_files"]}
+    settings = folder / services["metabase"]["env_file"]
+    assert files["/etc/metabase/settings.env"].strip() == settings.read_text().strip()
+    units = "".join(files.values())
+    for service in services.values():
+        assert f"/{service['image']}\n" in units.replace("/library/", "/")
+    assert services["metabase"]["ports"] == ["127.0.0.1:3000:3000"]
+    assert "ports" not in services["postgres"]
+    given = services["metabase"]["environment"]
+    assert set(given) == {"MB_ENCRYPTION_SECRET_KEY"}
+    assert given["MB_ENCRYPTION_SECRET_KEY"].startswith("${MB_ENCRYPTION_SECRET_KEY:?")
+
+
 def test_the_vm_boots_what_it_is_given(as_it_comes: State) -> None:
     """The cloud-init file is YAML, its scripts are shell, and each unit that is started or wanted is written."""
     boot = _boot(as_it_comes)
@@ -469,7 +488,8 @@ def test_the_page_names_what_is_there(as_it_comes: State, with_every_option: Sta
     for name, where in re.findall(r"scheduler jobs run (\S+)\s--location=([a-z0-9$A-Z-]+)", page):
         assert (name, where.replace("$REGION", "us-central1")) in named
     secrets = {secret["secret_id"] for secret in _of(with_every_option, "google_secret_manager_secret")}
-    assert set(re.findall(r"versions add (\S+)", page)) == secrets
+    # The key of Metabase's API is put there by the program.
+    assert set(re.findall(r"versions add (\S+)", page)) == secrets - {"metabase-api-key"}
     (machine,) = _of(with_every_option, "google_compute_instance")
     assert set(re.findall(r"instances reset (\S+)|compute ssh (\S+)", page)) == {
         (machine["name"], ""),

@@ -15,7 +15,15 @@ resource "google_service_account" "scheduler" {
 
 resource "google_service_account" "metabase" {
   account_id   = "ai-usage-metabase"
-  display_name = "AI usage: Metabase and its VM"
+  display_name = "AI usage: the VM of Metabase"
+  depends_on   = [google_project_service.api]
+}
+
+# Metabase asks BigQuery with a key, the only one of this project: it knows no other way. So it is of an account that may
+# do nothing else.
+resource "google_service_account" "reader" {
+  account_id   = "ai-usage-reader"
+  display_name = "AI usage: reads the figures for Metabase"
   depends_on   = [google_project_service.api]
 }
 
@@ -23,7 +31,7 @@ resource "google_service_account" "metabase" {
 resource "google_project_iam_member" "bigquery_job_user" {
   for_each = {
     pipeline = google_service_account.pipeline.member
-    metabase = google_service_account.metabase.member
+    reader   = google_service_account.reader.member
   }
 
   project = var.project_id

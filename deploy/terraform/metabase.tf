@@ -1,5 +1,5 @@
-# Metabase, and the PostgreSQL it keeps its questions in, on one small machine. What Metabase shows is configured
-# elsewhere.
+# Metabase, and the PostgreSQL it keeps its questions in, on one small machine. What Metabase shows is
+# in ../metabase.
 
 locals {
   zone = "${var.region}-a"
@@ -98,6 +98,7 @@ resource "google_compute_instance" "metabase" {
     google-monitoring-enabled = "true"
     user-data = templatefile("${path.module}/metabase/cloud-init.yaml", {
       project        = var.project_id
+      settings       = file("${path.module}/metabase/settings.env")
       secrets        = join(" ", sort(keys(google_secret_manager_secret.metabase)))
       registry       = split("/", local.docker_hub)[0]
       postgres_image = "${local.docker_hub}/library/postgres:16.10"

@@ -38,6 +38,21 @@ resource "google_secret_manager_secret" "metabase" {
   }
 }
 
+# What `ai-usage metabase apply` needs, at the hands of whoever may read the project's secrets; the VM may not.
+resource "google_secret_manager_secret" "dashboards" {
+  for_each = toset(["metabase-api-key", "metabase-bigquery-key"])
+
+  secret_id           = each.key
+  labels              = local.labels
+  version_destroy_ttl = "604800s"
+  deletion_protection = true
+  depends_on          = [google_project_service.api]
+
+  replication {
+    auto {}
+  }
+}
+
 # Every read of a secret is logged, by whom and when.
 resource "google_project_iam_audit_config" "secrets" {
   project    = var.project_id

@@ -22,6 +22,6 @@ resource "google_bigquery_dataset" "ai_usage" {
   }
   access {
     role          = "READER"
-    user_by_email = google_service_account.metabase.email
+    user_by_email = google_service_account.reader.email
   }
 }

@@ -24,6 +24,14 @@ override_resource {
   }
 }
 
+override_resource {
+  target = google_service_account.reader
+  values = {
+    email  = "ai-usage-reader@test-project.iam.gserviceaccount.com"
+    member = "serviceAccount:ai-usage-reader@test-project.iam.gserviceaccount.com"
+  }
+}
+
 mock_data "google_project" {
   defaults = {
     number = "123456789012"
