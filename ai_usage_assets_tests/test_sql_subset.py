@@ -41,8 +41,8 @@ SHARED: frozenset[type[exp.Expr]] = frozenset(
         exp.DateDiff, exp.DateSub, exp.DateTrunc, exp.Exists, exp.Extract, exp.Floor, exp.GenerateDateArray,
         exp.Greatest, exp.If, exp.JSONExtractArray, exp.JSONExtractScalar, exp.LastDay, exp.Least, exp.Length,
         exp.LogicalOr, exp.Lower, exp.Max, exp.Min, exp.Nullif, exp.Or, exp.Rank, exp.RegexpReplace, exp.Replace,
-        exp.Round, exp.RowNumber, exp.SafeDivide, exp.StartsWith, exp.Substring, exp.Sum, exp.Trim, exp.TryCast,
-        exp.UnixToTime, exp.Unnest, exp.Upper,
+        exp.Round, exp.RowNumber, exp.SafeDivide, exp.StartsWith, exp.Substring, exp.Sum, exp.Timestamp, exp.Trim,
+        exp.TryCast, exp.UnixToTime, exp.Unnest, exp.Upper,
     }
 )  # fmt: skip
 

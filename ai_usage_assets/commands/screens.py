@@ -455,6 +455,6 @@ def _share(part: Decimal, whole: Decimal) -> str:
 
 
 def _change(change: Decimal | None, before: Decimal | None) -> str:
-    if change is None or before is None:
+    if change is None or before is None or before < 0:
         return "–"
     return f"{change / before:+.1%}" if before else "new"

@@ -229,7 +229,7 @@ class _Teller:
         rows = self._rows(
             """
             SELECT vendor, MAX(CASE WHEN completed_at IS NOT NULL THEN usage_date END) AS last_day,
-              COUNT(CASE WHEN completed_at IS NULL AND usage_date <= @day THEN 1 END) AS missing
+              COUNT(CASE WHEN completed_at IS NULL AND usage_date BETWEEN @month AND @day THEN 1 END) AS missing
             FROM ai_usage.kpi_completeness WHERE is_money AND status <> 'not_configured' GROUP BY vendor ORDER BY vendor
             """
         )
@@ -239,6 +239,11 @@ class _Teller:
                 f"{_vendor(row['vendor'])} is held "
                 + (f"to {row['last_day']} only" if row["last_day"] else "for no day yet")
                 for row in behind
+            )
+        short = [row for row in rows if row["missing"] and row["last_day"]]
+        if short:
+            yield f"• Missing, so {self._month:%B} is too low: " + _listed(
+                f"{row['missing']} day{'s' * (row['missing'] != 1)} of {_vendor(row['vendor'])}" for row in short
             )
 
 

@@ -169,6 +169,22 @@ def _timestamp_millis(node: exp.UnixToTime) -> exp.Expr:
     return _call("timezone", exp.Literal.string("UTC"), _call("make_timestamp_ms", node.this))
 
 
+def _date(node: exp.Date) -> exp.Expr:
+    # Of an instant its UTC day, whatever the time zone of who reads a view; DuckDB would take the reader's.
+    if node.args.get("zone") or node.expressions:
+        raise UnsupportedSQL(f"{node.sql('bigquery')}: only DATE of an instant is in the subset, which is its UTC day")
+    return _cast(_call("timezone", exp.Literal.string("UTC"), node.this), "DATE")
+
+
+def _timestamp(node: exp.Timestamp) -> exp.Expr:
+    # The same the other way round: midnight in UTC.
+    if node.args.get("zone"):
+        raise UnsupportedSQL(
+            f"{node.sql('bigquery')}: only TIMESTAMP of a date is in the subset, which is its UTC midnight"
+        )
+    return _call("timezone", exp.Literal.string("UTC"), _cast(node.this, "TIMESTAMP"))
+
+
 def _extract(node: exp.Extract) -> exp.Expr:
     if node.this.name.upper() == "ISOWEEK":
         return exp.Extract(this=exp.var("WEEK"), expression=node.expression)
@@ -186,6 +202,8 @@ _TRANSLATIONS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Literal: _literal,
     exp.SafeDivide: _safe_divide,
     exp.UnixToTime: _timestamp_millis,
+    exp.Date: _date,
+    exp.Timestamp: _timestamp,
     exp.Extract: _extract,
     exp.JSONExtractArray: _json_array,
     # 0 on no rows, and BIGINT.

@@ -95,6 +95,15 @@ def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
     assert "• Stale: Cursor is held to 2026-11-08 only." in digest.made(warehouse, DAY).lines
 
 
+def test_days_of_the_month_that_are_missing_are_told(warehouse: DuckDBWarehouse) -> None:
+    """A hole behind the newest day makes the month too low, which its figures do not show."""
+    assert not [line for line in digest.made(warehouse, DAY).lines if "Missing" in line]
+    lost = [entry(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 4)]
+    earlier = entry(date(2026, 10, 30), status="failed", completed_at=None)
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [*lost, earlier])
+    assert "• Missing, so November is too low: 2 days of Anthropic." in digest.made(warehouse, DAY).lines
+
+
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     """With nothing held nothing is claimed."""
     made = opened(tmp_path / "w.duckdb", TODAY, TODAY)

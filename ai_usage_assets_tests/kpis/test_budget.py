@@ -129,6 +129,33 @@ def test_the_projection_is_the_forecast_and_only_of_the_running_month(warehouse:
     assert found == [(None, None), (True, True)]
 
 
+def test_projections_add_up_on_the_first_morning_of_a_month(tmp_path: Path) -> None:
+    """Who is expected to spend has a row, with or without a budget or a cost center."""
+    warehouse = opened(tmp_path / "w.duckdb", OCTOBER, NOVEMBER)
+    october = [OCTOBER + timedelta(n) for n in range(31)]
+    charges = [
+        charge(str(day), usd, key=key) for day in october for key, usd in (("CC-1", "5"), ("CC-2", "3"), ("x", "2"))
+    ]
+    fill(warehouse, "fct_anthropic_cost_daily", charges)
+    fill(
+        warehouse, "dim_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)]
+    )
+    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in october])
+    type_tab(warehouse, NOVEMBER, "budgets", ("2026-11", "CC-1", 100))
+    found = rows(
+        warehouse,
+        "SELECT cost_center, budget_status, spend_usd, projected_usd FROM ai_usage.kpi_budget_vs_actual "
+        "WHERE month = DATE '2026-11-01' ORDER BY cost_center NULLS LAST",
+    )
+    assert found == [
+        ("CC-1", "unspent", None, 150),
+        ("CC-2", "missing", None, 90),
+        (None, "unallocated", None, 60),
+    ]
+    assert rows(warehouse, "SELECT forecast_usd FROM ai_usage.kpi_forecast_total") == [(300,)]
+    warehouse.release()
+
+
 def test_days_that_are_missing_are_told_and_days_not_held_do_not_pass(warehouse: DuckDBWarehouse) -> None:
     """The pace is that of the days held; a vendor that was never asked lacks nothing, one that failed does."""
     type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 70))

@@ -206,6 +206,20 @@ def test_low_and_high_are_the_widest_misses_of_three_months_at_least(tmp_path: P
         ]
 
 
+def test_a_forecast_lies_between_its_low_and_its_high(tmp_path: Path) -> None:
+    """To the last digit; and where credits outweigh the rest, whose share of a rest nobody knows, there is neither."""
+    with book(tmp_path, daily(date(2026, 7, 1), TODAY, lambda _: "3.333333333"), first=date(2026, 7, 1)) as warehouse:
+        outside = "FROM ai_usage.kpi_forecast_origin WHERE NOT forecast_usd BETWEEN low_usd AND high_usd"
+        assert rows(warehouse, f"SELECT origin_date, low_usd, forecast_usd, high_usd {outside}") == []
+        (total,) = warehouse.rows("SELECT forecast_usd, low_usd, high_usd FROM ai_usage.kpi_forecast_total")
+        assert total["low_usd"] == total["forecast_usd"] == total["high_usd"]
+    given_back = daily(date(2026, 7, 1), TODAY, lambda day: 100 if day < date(2026, 10, 5) else -100)
+    (tmp_path / "back").mkdir()
+    with book(tmp_path / "back", given_back, first=date(2026, 7, 1)) as warehouse:
+        total = "SELECT forecast_usd, low_usd, high_usd FROM ai_usage.kpi_forecast_total"
+        assert rows(warehouse, total) == [(Decimal(-3000), None, None)]
+
+
 def test_a_month_with_a_hole_has_no_actual(tmp_path: Path) -> None:
     """What is not held whole cannot judge a forecast, nor bound the next."""
     with book(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:

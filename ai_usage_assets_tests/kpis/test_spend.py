@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ai_usage_assets import catalogue
+from ai_usage_assets.report.figures import change
 from ai_usage_assets.schemas import OPS_ASSET_DAYS
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.books import OPEN, charge, entry, key_mapping, opened, rows
@@ -76,6 +77,21 @@ def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None
         ("Platform", through, Decimal(20), Decimal(111), Decimal(11), Decimal(9), Decimal("0.8182")),
         (None, through, Decimal("0.000000001"), Decimal(0), Decimal(0), Decimal("0.000000001"), None),
     ]
+
+
+def test_less_than_nothing_has_no_share(warehouse: DuckDBWarehouse) -> None:
+    """Held against a month that gave money back, a change is dollars, and no ratio whose sign says the contrary."""
+    credit = {**charge("2026-10-06", "-107", key=MOBILE), "fact_no": 20}
+    more = {**charge("2026-11-06", "-300", key=MOBILE), "fact_no": 21}
+    warehouse.append(catalogue.table("fct_anthropic_cost_daily"), [credit, more])
+    found = rows(
+        warehouse,
+        "SELECT spend_usd, previous_same_days_usd, change_usd, change_ratio FROM ai_usage.kpi_spend_monthly "
+        "WHERE month = DATE '2026-11-01' AND team = 'Mobile'",
+    )
+    assert found == [(-300, -100, -200, None)]
+    assert change(Decimal(-300), Decimal(-100)) == "$200.00 less than in"
+    assert change(Decimal(50), Decimal(-100)) == "$150.00 more than in"
 
 
 def test_a_finished_month_is_held_against_all_of_the_one_before(warehouse: DuckDBWarehouse) -> None:

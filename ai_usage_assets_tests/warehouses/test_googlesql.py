@@ -63,6 +63,17 @@ def test_an_expression_means_the_same(expression: str, expected: object) -> None
     assert type(found) is type(expected)
 
 
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Pacific/Kiritimati"])
+def test_a_day_is_a_utc_day_wherever_a_view_is_read(zone: str) -> None:
+    """Days of instants, and midnights of days, do not follow the time zone of the client that opened the file."""
+    connection = duckdb.connect()
+    connection.execute(f"SET TimeZone = '{zone}'")
+    instants = "SELECT TIMESTAMP '2026-11-20 01:00:00+00' AS a, TIMESTAMP '2026-11-20 23:00:00+00' AS b"
+    same = "TIMESTAMP(DATE '2026-11-20') = TIMESTAMP '2026-11-20 00:00:00+00'"
+    found = connection.execute(to_duckdb(f"SELECT DATE(a), DATE(b), {same} FROM ({instants})")).fetchall()
+    assert found == [(date(2026, 11, 20), date(2026, 11, 20), True)]
+
+
 RECORD = """'{"a":"x","b":{"c":41280.25},"d":[1],"e":"{}","f":null,"g":"1\\\\u00e9\\\\"","h":true}'"""
 
 

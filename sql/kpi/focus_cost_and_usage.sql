@@ -273,8 +273,8 @@ SELECT
   CASE charge.vendor WHEN 'anthropic' THEN organization.name ELSE 'Cursor team' END AS BillingAccountName,
   CASE charge.vendor WHEN 'anthropic' THEN 'Organization' ELSE 'Team' END AS BillingAccountType,
   'USD' AS BillingCurrency,
-  CAST(DATE_ADD(charge.month, INTERVAL 1 MONTH) AS TIMESTAMP) AS BillingPeriodEnd,
-  CAST(charge.month AS TIMESTAMP) AS BillingPeriodStart,
+  TIMESTAMP(DATE_ADD(charge.month, INTERVAL 1 MONTH)) AS BillingPeriodEnd,
+  TIMESTAMP(charge.month) AS BillingPeriodStart,
   CAST(NULL AS STRING) AS CapacityReservationId,
   CAST(NULL AS STRING) AS CapacityReservationStatus,
   CASE charge.kind
@@ -301,8 +301,8 @@ SELECT
     WHEN 'carried' THEN 'One-Time'
     ELSE 'Usage-Based'
   END AS ChargeFrequency,
-  CAST(charge.period_end AS TIMESTAMP) AS ChargePeriodEnd,
-  CAST(charge.period_start AS TIMESTAMP) AS ChargePeriodStart,
+  TIMESTAMP(charge.period_end) AS ChargePeriodEnd,
+  TIMESTAMP(charge.period_start) AS ChargePeriodStart,
   CAST(NULL AS STRING) AS CommitmentDiscountCategory,
   CAST(NULL AS STRING) AS CommitmentDiscountId,
   CAST(NULL AS STRING) AS CommitmentDiscountName,

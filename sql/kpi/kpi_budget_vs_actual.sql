@@ -1,7 +1,7 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_budget_vs_actual (
   month OPTIONS (description = "First day of the month."),
   cost_center OPTIONS (description = "Cost center; NULL = unallocated, which never has a budget."),
-  budget_status OPTIONS (description = "budgeted, unspent (a budget, and no spend yet), missing (spend, and no row of the sheet), or a row of the sheet that is not used: duplicate (several budgets for one month), negative, rejected (it cannot be read); unallocated for spend without a cost center."),
+  budget_status OPTIONS (description = "budgeted, unspent (a budget, and no spend yet), missing (spend, or a projection of it, and no row of the sheet), or a row of the sheet that is not used: duplicate (several budgets for one month), negative, rejected (it cannot be read); unallocated for spend without a cost center."),
   budget_note OPTIONS (description = "The first row of the sheet that is not used, why, and what to do; NULL when all are."),
   budget_usd OPTIONS (description = "Budget of the whole month in dollars; NULL without a usable one, never guessed."),
   spend_usd OPTIONS (description = "Billed and seat dollars of the month, to date while it runs; NULL when there are none."),
@@ -88,6 +88,11 @@ WITH spent AS (
   UNION DISTINCT
   SELECT month, cost_center
   FROM reject
+  UNION DISTINCT
+  -- Who spent last month, and has neither spent this month nor a budget yet: projections add up to kpi_forecast_total.
+  SELECT month, cost_center
+  FROM ai_usage.kpi_forecast_origin
+  WHERE is_live AND scope = 'cost_center'
 ), line AS (
   SELECT
     cell.month,

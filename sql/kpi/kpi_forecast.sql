@@ -6,7 +6,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_forecast (
   spent_to_date_usd OPTIONS (description = "Dollars of the month's finished days that are held whole; NULL when none is."),
   expected_rest_usd OPTIONS (description = "Dollars expected of every other day of the month: those to come, and those that are missing; NULL when nothing says."),
   forecast_usd OPTIONS (description = "Dollars at the month's end: both together."),
-  low_usd OPTIONS (description = "Dollars at the month's end if the rest falls as far short as it did at worst at this time of the month in the 12 months before; NULL with fewer than 3 such months."),
+  low_usd OPTIONS (description = "Dollars at the month's end if the rest falls as far short as it did at worst at this time of the month in the 12 months before; NULL with fewer than 3 such months, and when credits outweigh what is expected."),
   high_usd OPTIONS (description = "The same for the rest exceeding it by the most. Lows and highs of several rows do not add up to those of their sum: see kpi_forecast_total."),
   method OPTIONS (description = "same_weekday (mean of each weekday in the last four weeks), mean_of_days (a weekday has fewer than two days to go by), held_seats (the seats of the latest day); NULL without a forecast."),
   days_used OPTIONS (description = "Days the expectation goes by."),

@@ -10,7 +10,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_forecast_origin (
   spent_to_date_usd OPTIONS (description = "Dollars of the month's days before the origin that are held whole; NULL when none is."),
   expected_rest_usd OPTIONS (description = "Dollars expected of every other day of the month, those that are not held whole among them; NULL when nothing says."),
   forecast_usd OPTIONS (description = "Both: dollars at the month's end."),
-  low_usd OPTIONS (description = "Dollars at the month's end if the rest falls as far short of what is expected as it did at worst on the same origin day of the 12 months before; NULL with fewer than 3 such months."),
+  low_usd OPTIONS (description = "Dollars at the month's end if the rest falls as far short of what is expected as it did at worst on the same origin day of the 12 months before; NULL with fewer than 3 such months, and when credits outweigh what is expected."),
   high_usd OPTIONS (description = "The same for the rest exceeding it by the most."),
   naive_usd OPTIONS (description = "Straight line, for comparison: dollars to date over their days, times the days of the month."),
   actual_usd OPTIONS (description = "Dollars the month came to; NULL unless it is over and all of its days are held whole."),
@@ -318,12 +318,17 @@ SELECT
   forecast.spent_to_date_usd,
   forecast.expected_rest_usd,
   COALESCE(forecast.spent_to_date_usd, 0) + forecast.expected_rest_usd AS forecast_usd,
-  CAST(ROUND(CAST(
-    COALESCE(forecast.spent_to_date_usd, 0) + forecast.expected_rest_usd * bound.low_ratio AS NUMERIC
-  ), 6) AS NUMERIC) AS low_usd,
-  CAST(ROUND(CAST(
-    COALESCE(forecast.spent_to_date_usd, 0) + forecast.expected_rest_usd * bound.high_ratio AS NUMERIC
-  ), 6) AS NUMERIC) AS high_usd,
+  -- A share of the rest, rounded by itself, so that what is spent stays exact and the forecast lies between.
+  CASE
+    WHEN forecast.expected_rest_usd >= 0 AND bound.low_ratio IS NOT NULL THEN COALESCE(forecast.spent_to_date_usd, 0) + LEAST(
+      CAST(ROUND(CAST(forecast.expected_rest_usd * bound.low_ratio AS NUMERIC), 6) AS NUMERIC), forecast.expected_rest_usd
+    )
+  END AS low_usd,
+  CASE
+    WHEN forecast.expected_rest_usd >= 0 AND bound.high_ratio IS NOT NULL THEN COALESCE(forecast.spent_to_date_usd, 0) + GREATEST(
+      CAST(ROUND(CAST(forecast.expected_rest_usd * bound.high_ratio AS NUMERIC), 6) AS NUMERIC), forecast.expected_rest_usd
+    )
+  END AS high_usd,
   forecast.naive_usd,
   forecast.actual_usd,
   CASE WHEN forecast.expected_rest_usd IS NOT NULL THEN forecast.method END AS method,

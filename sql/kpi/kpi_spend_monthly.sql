@@ -11,7 +11,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_spend_monthly (
   previous_month_usd OPTIONS (description = "Spend of the whole month before; NULL unless all of its days are held."),
   previous_same_days_usd OPTIONS (description = "Spend of the month before up to the same day of the month, of all of it when this month is over; NULL unless all of these days are held."),
   change_usd OPTIONS (description = "Spend less that of the same days of the month before; NULL when these are not all held."),
-  change_ratio OPTIONS (description = "The same as a share of it: 0.10 = 10 % more; NULL when there was none."),
+  change_ratio OPTIONS (description = "The same as a share of it: 0.10 = 10 % more; NULL when there was none, or less than none."),
   missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for the vendor."),
   is_provisional OPTIONS (description = "Whether the vendor may still restate a day of the month.")
 )
@@ -78,7 +78,8 @@ SELECT
     WHEN held.are_previous_days_held THEN monthly.spend_usd - COALESCE(monthly.previous_same_days_usd, 0)
   END AS change_usd,
   CASE
-    WHEN held.are_previous_days_held THEN CAST(ROUND(CAST(SAFE_DIVIDE(
+    -- Of less than nothing there is no share: more and less would change places.
+    WHEN held.are_previous_days_held AND monthly.previous_same_days_usd > 0 THEN CAST(ROUND(CAST(SAFE_DIVIDE(
       monthly.spend_usd - monthly.previous_same_days_usd, monthly.previous_same_days_usd
     ) AS NUMERIC), 4) AS NUMERIC)
   END AS change_ratio,

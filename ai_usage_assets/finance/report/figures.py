@@ -555,6 +555,11 @@ def change(now: Decimal, before: Decimal) -> str:
     """How one amount stands to an earlier one, to be followed by the name of that."""
     if not before:
         return "there was none in" if now else "none, as in"
+    if before < 0:
+        # Of less than nothing there is no share.
+        if now == before:
+            return "as much as in"
+        return f"{usd(abs(now - before))} {'less' if now < before else 'more'} than in"
     ratio = (now - before) / before
     if abs(ratio) < Decimal("0.0005"):
         return "as much as in"

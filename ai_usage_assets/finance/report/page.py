@@ -807,7 +807,7 @@ def _finality(rows: Sequence[Row]) -> list[str]:
 
 
 def _changed(now: Decimal | None, before: Decimal | None) -> str:
-    if now is None or before is None:
+    if now is None or before is None or before < 0:
         return "–"
     if not before:
         return "new" if now else "–"
