@@ -1,0 +1,156 @@
+"""Brings a Metabase to what is wanted, or only says what that would change.
+
+Belongs here: the order, what is written and what is left, that what was written can be read. Does not: how (`objects`),
+whose doing a difference is (`plan`). Planning is the same walk without writing, so a plan is what would be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from ai_usage_assets.metabase import bodies, forms
+from ai_usage_assets.metabase.objects import MemoryCard, Site, Thing, stages
+from ai_usage_assets.metabase.plan import Change, Written, differences, digest, verdict
+from ai_usage_assets.metabase.server import MetabaseError
+from ai_usage_assets.metabase.spec import Spec
+
+_BY_HAND = "made by hand among what is managed"
+
+
+class NotAsWritten(MetabaseError):
+    """What was written reads back otherwise; the message names the object and where."""
+
+
+def plan(site: Site, spec: Spec) -> list[Change]:
+    """What is not as it is wanted; nothing is changed. Raises MetabaseError."""
+    found: list[Change] = []
+    _Walk(site, spec, found.append, writes=False, restores=False).go()
+    return found
+
+
+def apply(site: Site, spec: Spec, tell: Callable[[Change], None], *, restore: bool = False) -> None:
+    """Makes everything as it is wanted, telling each change when it is done, and what is left as it was edited by hand.
+
+    With `restore`, edits by hand are overwritten. Raises MetabaseError; what was done until then is remembered.
+    """
+    _Walk(site, spec, tell, writes=True, restores=restore).go()
+
+
+class _Walk:
+    """Once through everything that is managed."""
+
+    def __init__(self, site: Site, spec: Spec, tell: Callable[[Change], None], *, writes: bool, restores: bool) -> None:
+        self._site = site
+        self._stages = stages(spec)
+        self._tell = tell
+        self._writes = writes
+        self._restores = restores
+        self._made: set[str] = set()
+        self._memory = MemoryCard()
+
+    def go(self) -> None:
+        self._memory.recall(self._site)
+        try:
+            for stage in self._stages:
+                # All of a stage are there before one is written: dashboards link to each other.
+                there = [thing for thing in stage if self._is_there(thing)]
+                for thing in there:
+                    self._settle(thing)
+            self._archive()
+        except BaseException:
+            if self._writes:
+                # The next run shall know what was ours; why this one ended is told by the first error.
+                with suppress(MetabaseError):
+                    self._remember()
+            raise
+        self._remember()
+
+    def _is_there(self, thing: Thing) -> bool:
+        number = thing.find(self._site)
+        if number is None:
+            if self._writes:
+                number = thing.make(self._site)
+                self._made.add(thing.key)
+            else:
+                self._tell(Change("+", thing.key, thing.name))
+        if number is not None:
+            self._site.known[thing.key] = number
+        return number is not None
+
+    def _settle(self, thing: Thing) -> None:
+        site = self._site
+        wanted, live = thing.wanted(site), thing.read(site)
+        last = site.memory.get(thing.key)
+        change = None
+        if thing.key in self._made:
+            change = Change("+", thing.key, thing.name)
+        elif sign := verdict(wanted, live, last, is_unwritten=thing.is_unwritten(live, last)):
+            change = Change(sign, thing.key, thing.name, differences(wanted, live))
+        if change and (not self._writes or (change.sign == "!" and not self._restores)):
+            self._tell(change)
+            return
+        if change:
+            if change.sign != "+" or not self._is_as_wanted(thing, wanted, live):
+                thing.write(site)
+                wanted, live = thing.wanted(site), thing.read(site)
+            if not self._is_as_wanted(thing, wanted, live):
+                raise NotAsWritten(
+                    f"{thing.key} ({thing.name}) was written, and reads back otherwise: "
+                    f"{differences(wanted, live, is_whole=thing.is_exact)}. This version of Metabase may not know the "
+                    "key; nothing after it was written."
+                )
+            self._tell(replace(change, done=True))
+        site.memory[thing.key] = Written(site.known[thing.key], digest(wanted), digest(live))
+
+    @staticmethod
+    def _is_as_wanted(thing: Thing, wanted: forms.Form, live: forms.Form) -> bool:
+        return not differences(wanted, live, is_whole=thing.is_exact)
+
+    def _archive(self) -> None:
+        """What is among the managed and not wanted: ours goes; what somebody made there, only when asked."""
+        site = self._site
+        wanted = {(thing.path, site.known[thing.key]) for stage in self._stages for thing in stage}
+        wanted.add((self._memory.path, self._memory.find(site) or 0))
+        ours = {(_path(key), one.id): key for key, one in site.memory.items()}
+        for item in [*site.items("collection"), *site.items("collection behind")]:
+            path = "/api/dashboard" if item["model"] == "dashboard" else "/api/card"
+            if (path, item["id"]) in wanted:
+                continue
+            key = ours.get((path, item["id"]))
+            shown = key or f"{item['model']} {item['id']}"
+            change = Change("-" if key else "!", shown, item["name"], "" if key else _BY_HAND)
+            if self._writes and (key or self._restores):
+                self._put_away(f"{path}/{item['id']}", key)
+                change = replace(change, done=True)
+            self._tell(change)
+
+    def _put_away(self, path: str, key: str | None) -> None:
+        self._site.server.put(path, bodies.Archived(archived=True))
+        raw = self._site.server.get(path)
+        if not raw.get("archived"):
+            raise NotAsWritten(f"{path} was archived, and reads back as if it were not.")
+        if key:
+            # It may be wanted again.
+            form = forms.dashboard(raw) if path.startswith("/api/dashboard") else forms.card(raw)
+            self._site.memory[key] = replace(self._site.memory[key], found=digest(form))
+
+    def _remember(self) -> None:
+        """Last: what was written, and what was found to be as it is wanted."""
+        card = self._memory
+        if not self._site.known["collection behind"]:
+            return
+        if self._is_there(card):
+            wanted, live = card.wanted(self._site), card.read(self._site)
+            if wanted == live:
+                return
+            change = Change("~", card.key, card.name, differences(wanted, live))
+            if self._writes:
+                card.write(self._site)
+                change = replace(change, done=True)
+            self._tell(change)
+
+
+def _path(key: str) -> str:
+    return "/api/dashboard" if key.startswith("dashboard ") else "/api/card"
