@@ -16,6 +16,8 @@ from ai_usage_assets.metabase.plan import Change, Written, differences, digest, 
 from ai_usage_assets.metabase.server import MetabaseError
 from ai_usage_assets.metabase.spec import Spec
 
+# In place of the digest of what is wanted: whatever is wanted, it is to be written.
+_NOT_YET = ""
 _BY_HAND = "made by hand among what is managed"
 
 
@@ -44,7 +46,8 @@ class _Walk:
     def __init__(self, site: Site, spec: Spec, tell: Callable[[Change], None], *, writes: bool, restores: bool) -> None:
         self._site = site
         self._stages = stages(spec)
-        self._tell = tell
+        self._listener = tell
+        self._has_told = False
         self._writes = writes
         self._restores = restores
         self._made: set[str] = set()
@@ -66,6 +69,10 @@ class _Walk:
                     self._remember()
             raise
         self._remember()
+
+    def _tell(self, change: Change) -> None:
+        self._has_told = True
+        self._listener(change)
 
     def _is_there(self, thing: Thing) -> bool:
         number = thing.find(self._site)
@@ -95,14 +102,18 @@ class _Walk:
             if change.sign != "+" or not self._is_as_wanted(thing, wanted, live):
                 thing.write(site)
                 wanted, live = thing.wanted(site), thing.read(site)
-            if not self._is_as_wanted(thing, wanted, live):
-                raise NotAsWritten(
-                    f"{thing.key} ({thing.name}) was written, and reads back otherwise: "
-                    f"{differences(wanted, live, is_whole=thing.is_exact)}. This version of Metabase may not know the "
-                    "key; nothing after it was written."
-                )
+            site.memory[thing.key] = Written(site.known[thing.key], _NOT_YET, digest(live))
+            self._confirm(thing, wanted, live)
             self._tell(replace(change, done=True))
         site.memory[thing.key] = Written(site.known[thing.key], digest(wanted), digest(live))
+
+    def _confirm(self, thing: Thing, wanted: forms.Form, live: forms.Form) -> None:
+        if not self._is_as_wanted(thing, wanted, live):
+            raise NotAsWritten(
+                f"{thing.key} ({thing.name}) was written, and reads back otherwise: "
+                f"{differences(wanted, live, is_whole=thing.is_exact)}. This version of Metabase may not know the key; "
+                "nothing after it was written."
+            )
 
     @staticmethod
     def _is_as_wanted(thing: Thing, wanted: forms.Form, live: forms.Form) -> bool:
@@ -132,24 +143,26 @@ class _Walk:
         if not raw.get("archived"):
             raise NotAsWritten(f"{path} was archived, and reads back as if it were not.")
         if key:
-            # It may be wanted again.
+            # It may be wanted again, and is ours then.
             form = forms.dashboard(raw) if path.startswith("/api/dashboard") else forms.card(raw)
-            self._site.memory[key] = replace(self._site.memory[key], found=digest(form))
+            self._site.memory[key] = replace(self._site.memory[key], wanted=_NOT_YET, found=digest(form))
 
     def _remember(self) -> None:
-        """Last: what was written, and what was found to be as it is wanted."""
-        card = self._memory
-        if not self._site.known["collection behind"]:
+        """Last: what was written, and what was found to be as it is wanted; told only where it is all there is."""
+        site, card = self._site, self._memory
+        number = card.find(site)
+        site.known[card.key] = number or 0
+        if number and self._is_as_wanted(card, card.wanted(site), card.read(site)):
             return
-        if self._is_there(card):
-            wanted, live = card.wanted(self._site), card.read(self._site)
-            if wanted == live:
-                return
-            change = Change("~", card.key, card.name, differences(wanted, live))
-            if self._writes:
-                card.write(self._site)
-                change = replace(change, done=True)
-            self._tell(change)
+        if not self._has_told:
+            self._tell(Change("~" if number else "+", card.key, card.name, done=self._writes))
+        if not self._writes:
+            return
+        if number:
+            card.write(site)
+        elif site.known["collection behind"]:
+            site.known[card.key] = card.make(site)
+        self._confirm(card, card.wanted(site), card.read(site))
 
 
 def _path(key: str) -> str:

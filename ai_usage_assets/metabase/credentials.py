@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def log_in(server: Server, settings: Settings, say: Callable[[str], None]) -> No
     key = _made(server)
     _store(wanted.api_key, key, settings.secrets_url)
     say(f"The key {KEY_NAME!r} of Metabase's API was made and stored in {_place(wanted.api_key)}.")
-    server.delete("/api/session")
+    # Left open, it would end by itself.
+    with suppress(MetabaseError):
+        server.delete("/api/session")
     server.use_key(key)
 
 

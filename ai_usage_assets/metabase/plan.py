@@ -87,7 +87,7 @@ def verdict(wanted: Form, live: Form, last: Written | None, *, is_unwritten: boo
         return None
     if last and last.found == digest(live):
         return None if last.wanted == digest(wanted) else "~"
-    return "~" if is_unwritten else "!"
+    return "+" if is_unwritten else "!"
 
 
 def differences(wanted: Form, live: Form, *, is_whole: bool = True) -> str:
