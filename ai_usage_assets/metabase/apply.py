@@ -12,12 +12,10 @@ from dataclasses import replace
 
 from ai_usage_assets.metabase import bodies, forms
 from ai_usage_assets.metabase.objects import MemoryCard, Site, Thing, stages
-from ai_usage_assets.metabase.plan import Change, Written, differences, digest, verdict
+from ai_usage_assets.metabase.plan import NOT_YET, Change, Written, differences, digest, verdict
 from ai_usage_assets.metabase.server import MetabaseError
 from ai_usage_assets.metabase.spec import Spec
 
-# In place of the digest of what is wanted: whatever is wanted, it is to be written.
-_NOT_YET = ""
 _BY_HAND = "made by hand among what is managed"
 
 
@@ -80,6 +78,8 @@ class _Walk:
             if self._writes:
                 number = thing.make(self._site)
                 self._made.add(thing.key)
+                # Ours, even if this ends before it is looked at.
+                self._site.memory[thing.key] = Written(number, NOT_YET, NOT_YET)
             else:
                 self._tell(Change("+", thing.key, thing.name))
         if number is not None:
@@ -102,7 +102,7 @@ class _Walk:
             if change.sign != "+" or not self._is_as_wanted(thing, wanted, live):
                 thing.write(site)
                 wanted, live = thing.wanted(site), thing.read(site)
-            site.memory[thing.key] = Written(site.known[thing.key], _NOT_YET, digest(live))
+            site.memory[thing.key] = Written(site.known[thing.key], NOT_YET, digest(live))
             self._confirm(thing, wanted, live)
             self._tell(replace(change, done=True))
         site.memory[thing.key] = Written(site.known[thing.key], digest(wanted), digest(live))
@@ -145,7 +145,7 @@ class _Walk:
         if key:
             # It may be wanted again, and is ours then.
             form = forms.dashboard(raw) if path.startswith("/api/dashboard") else forms.card(raw)
-            self._site.memory[key] = replace(self._site.memory[key], wanted=_NOT_YET, found=digest(form))
+            self._site.memory[key] = replace(self._site.memory[key], wanted=NOT_YET, found=digest(form))
 
     def _remember(self) -> None:
         """Last: what was written, and what was found to be as it is wanted; told only where it is all there is."""

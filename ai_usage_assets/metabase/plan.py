@@ -20,6 +20,8 @@ from ai_usage_assets.metabase.forms import Form
 
 # New; changed here; edited by hand there; no longer wanted.
 Sign = Literal["+", "~", "!", "-"]
+# In place of a digest: of what was not yet as it is wanted, or not looked at.
+NOT_YET = ""
 _MOST_SHOWN = 4
 _LONGEST_SHOWN = 40
 
@@ -87,7 +89,7 @@ def verdict(wanted: Form, live: Form, last: Written | None, *, is_unwritten: boo
         return None
     if last and last.found == digest(live):
         return None if last.wanted == digest(wanted) else "~"
-    return "+" if is_unwritten else "!"
+    return "+" if is_unwritten or (last and last.found == NOT_YET) else "!"
 
 
 def differences(wanted: Form, live: Form, *, is_whole: bool = True) -> str:
