@@ -496,6 +496,9 @@ class FakeMetabase:
         tabs = {}
         if "tabs" in body:
             made = [self._part(held["tabs"], tab, _TAB, seen) for tab in body["tabs"]]
+            # With a tab its cards are deleted.
+            gone = {tab["id"] for tab in held["tabs"]} - {tab["id"] for tab in made}
+            held["dashcards"] = [card for card in held["dashcards"] if card["dashboard_tab_id"] not in gone]
             tabs = {given["id"]: tab["id"] for given, tab in zip(body["tabs"], made, strict=True)}
             body["tabs"] = made
         if "dashcards" in body:
@@ -515,15 +518,11 @@ class FakeMetabase:
         return card
 
     def _part(self, held: list[Row], given: Row, keys: set[str], seen: Seen) -> Row:
-        """A part of a list that is given whole: a negative id makes one, what is not in the list is gone."""
+        """A part of a list that is given whole: an id that is not there makes one, what is not in the list is gone."""
         self.dropped += [f"{seen.method} {seen.path} {key}" for key in given.keys() - keys]
         taken = {key: value for key, value in given.items() if key in keys}
-        if taken["id"] < 0:
-            return {**taken, "id": self.number()}
-        there = [each for each in held if each["id"] == taken["id"]]
-        if not there:
-            raise _Refused(404, "Not found.")
-        return {**there[0], **taken}
+        there = next((each for each in held if each["id"] == taken["id"]), None)
+        return {**there, **taken} if there else {**taken, "id": self.number()}
 
     # Groups of people, and what they may
 

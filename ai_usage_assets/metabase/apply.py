@@ -30,6 +30,11 @@ def plan(site: Site, spec: Spec) -> list[Change]:
     return found
 
 
+def plan_of_nothing(spec: Spec) -> list[Change]:
+    """The plan for a Metabase in which there is nothing, and nobody to ask it."""
+    return [Change("+", thing.key, thing.name) for stage in stages(spec) for thing in stage]
+
+
 def apply(site: Site, spec: Spec, tell: Callable[[Change], None], *, restore: bool = False) -> None:
     """Makes everything as it is wanted, telling each change when it is done, and what is left as it was edited by hand.
 

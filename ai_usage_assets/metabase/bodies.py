@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid5
@@ -512,8 +512,9 @@ def dashboard(
 
     A dashboard of one tab has none: Metabase would show a lonely one.
     """
-    there = _Ids.of(live or {})
-    tabs = [DashboardTab(id=there.tab(tab.name), name=tab.name) for tab in wanted.tabs] if len(wanted.tabs) > 1 else []
+    there = _Ids(live or {})
+    names = [tab.name for tab in wanted.tabs] if len(wanted.tabs) > 1 else []
+    tabs = [DashboardTab(id=number, name=name) for name, number in there.tabs(names).items()]
     tab_ids = {tab.name: tab.id for tab in tabs}
     dashcards = [
         _dashcard(place, wanted, known, there, tab_ids.get(place.tab)) for tab in wanted.tabs for place in places(tab)
@@ -534,25 +535,24 @@ def dashboard(
 class _Ids:
     """Ids that are there, and negative ones for what is new."""
 
-    def __init__(self, tabs: dict[str, int], cards: dict[Any, list[int]]) -> None:
-        self._tabs = tabs
-        self._cards = cards
+    def __init__(self, live: Mapping[str, Any]) -> None:
+        self._tabs = {tab["name"]: tab["id"] for tab in live.get("tabs") or []}
+        self._cards: dict[Any, list[int]] = {}
+        for each in live.get("dashcards") or []:
+            key = each.get("card_id") or (each.get("visualization_settings") or {}).get("text")
+            self._cards.setdefault(key, []).append(each["id"])
         self._new = 0
 
-    @classmethod
-    def of(cls, live: Mapping[str, Any]) -> _Ids:
-        names = {tab["id"]: tab["name"] for tab in live.get("tabs") or []}
-        cards: dict[Any, list[int]] = {}
-        for each in live.get("dashcards") or []:
-            text = (each.get("visualization_settings") or {}).get("text")
-            key = each.get("card_id") or (names.get(each.get("dashboard_tab_id")), text)
-            cards.setdefault(key, []).append(each["id"])
-        return cls({name: number for number, name in names.items()}, cards)
+    def tabs(self, names: Sequence[str]) -> dict[str, int]:
+        """Each name's id; a new name takes one that is no longer wanted, for with a tab its cards would be deleted."""
+        left = [number for name, number in self._tabs.items() if name not in names]
+        ids = {}
+        for name in names:
+            ids[name] = self._tabs[name] if name in self._tabs else left.pop(0) if left else self._next()
+        return ids
 
-    def tab(self, name: str) -> int:
-        return self._tabs[name] if name in self._tabs else self._next()
-
-    def card(self, key: Any) -> int:
+    def card(self, key: int | str) -> int:
+        """The id of what shows a card, or says a text."""
         return self._cards[key].pop(0) if self._cards.get(key) else self._next()
 
     def _next(self) -> int:
@@ -570,9 +570,8 @@ def _dashcard(place: Place, wanted: Dashboard, known: Known, there: _Ids, tab: i
             ParameterMapping(parameter_id=name, card_id=card_id, target=["variable", ["template-tag", name]])
             for name in shown.variables
         ]
-    words = (place.tab if tab is not None else None, place.words.get("text"))
     return Dashcard(
-        id=there.card(card_id or words),
+        id=there.card(card_id or place.words.get("text", "")),
         card_id=card_id,
         dashboard_tab_id=tab,
         row=place.row,

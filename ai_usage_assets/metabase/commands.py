@@ -49,11 +49,11 @@ def add(commands: Any) -> None:
 
 
 def _plan(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets.metabase import apply
+    from ai_usage_assets.metabase import apply, credentials
 
     spec = _spec(parsed)
-    with _site(parsed, _line()) as site:
-        changes = apply.plan(site, spec)
+    with _site(parsed) as (site, settings), credentials.looking(site.server, settings) as is_set_up:
+        changes = apply.plan(site, spec) if is_set_up else apply.plan_of_nothing(spec)
     for change in changes:
         _line()(str(change))
     _line()(_summary(changes))
@@ -61,7 +61,7 @@ def _plan(parsed: argparse.Namespace) -> int:
 
 
 def _apply(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets.metabase import apply
+    from ai_usage_assets.metabase import apply, credentials
 
     spec = _spec(parsed)
     changes: list[Change] = []
@@ -70,7 +70,8 @@ def _apply(parsed: argparse.Namespace) -> int:
         changes.append(change)
         _line()(f"{change}{'' if change.done else ': left as it is'}")
 
-    with _site(parsed, _line()) as site:
+    with _site(parsed) as (site, settings):
+        credentials.log_in(site.server, settings, _line())
         apply.apply(site, spec, tell, restore=parsed.restore)
     left = [change for change in changes if not change.done]
     if left:
@@ -95,8 +96,8 @@ def _spec(parsed: argparse.Namespace) -> Any:
 
 
 @contextmanager
-def _site(parsed: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Site]:
-    """The Metabase of the settings, logged in to."""
+def _site(parsed: argparse.Namespace) -> Iterator[tuple[Site, Settings]]:
+    """The Metabase of the settings, as soon as it is ready."""
     from ai_usage_assets.metabase import credentials
     from ai_usage_assets.metabase.objects import Site
     from ai_usage_assets.metabase.server import Server
@@ -113,8 +114,7 @@ def _site(parsed: argparse.Namespace, say: Callable[[str], None]) -> Iterator[Si
         if account:
             server.hide(account)
         server.wait_until_healthy(parsed.wait)
-        credentials.log_in(server, settings, say)
-        yield Site(server, settings.project, settings.dataset, account)
+        yield Site(server, settings.project, settings.dataset, account), settings
     finally:
         server.close()
 

@@ -8,8 +8,8 @@ up. Does not: asking (`server`). A credential is a value, the name of a secret (
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,31 @@ def log_in(server: Server, settings: Settings, say: Callable[[str], None]) -> No
     key = _made(server)
     _store(wanted.api_key, key, settings.secrets_url)
     say(f"The key {KEY_NAME!r} of Metabase's API was made and stored in {_place(wanted.api_key)}.")
-    # Left open, it would end by itself.
-    with suppress(MetabaseError):
-        server.delete("/api/session")
+    _log_out(server)
     server.use_key(key)
+
+
+@contextmanager
+def looking(server: Server, settings: Settings) -> Iterator[bool]:
+    """Within the block the server knows who asks, and nothing was made for it; false where nobody has set it up yet.
+
+    Raises CredentialError or MetabaseError.
+    """
+    key = _stored(settings.metabase.api_key, settings.secrets_url)
+    if key:
+        server.use_key(key)
+        if _is_admin(server):
+            yield True
+            return
+    if not server.get("/api/session/properties").get("has-user-setup"):
+        yield False
+        return
+    email, password = _admin(server, settings.metabase, settings.secrets_url)
+    server.use_session(_id(server.post("/api/session", Login(username=email, password=password))))
+    try:
+        yield True
+    finally:
+        _log_out(server)
 
 
 def service_account(settings: Settings) -> str | None:
@@ -79,7 +100,14 @@ def _is_admin(server: Server) -> bool:
     return True
 
 
-def _session(server: Server, wanted: MetabaseSettings, secrets: str | None, say: Callable[[str], None]) -> str:
+def _log_out(server: Server) -> None:
+    # Left open, a session would end by itself.
+    with suppress(MetabaseError):
+        server.delete("/api/session")
+
+
+def _admin(server: Server, wanted: MetabaseSettings, secrets: str | None) -> tuple[str, str]:
+    """The administrator's e-mail and password."""
     if not wanted.admin_email or not wanted.admin_password:
         raise CredentialError(
             f"There is no key of Metabase's API in {_place(wanted.api_key)}. Set AI_USAGE_METABASE_ADMIN_EMAIL and "
@@ -89,6 +117,11 @@ def _session(server: Server, wanted: MetabaseSettings, secrets: str | None, say:
     email = _value("AI_USAGE_METABASE_ADMIN_EMAIL", wanted.admin_email, secrets)
     password = _value("AI_USAGE_METABASE_ADMIN_PASSWORD", wanted.admin_password, secrets)
     server.hide(password)
+    return email, password
+
+
+def _session(server: Server, wanted: MetabaseSettings, secrets: str | None, say: Callable[[str], None]) -> str:
+    email, password = _admin(server, wanted, secrets)
     properties = server.get("/api/session/properties")
     if not properties.get("has-user-setup"):
         token = properties.get("setup-token")

@@ -122,7 +122,8 @@ class Server:
         try:
             found: dict[str, Any] = self.get(path)
         except Refused as error:
-            if error.status == 404:
+            # 400: this version takes no id of this kind.
+            if error.status in (400, 404):
                 return None
             raise
         return found
@@ -228,6 +229,8 @@ def _trusted(url: str) -> ssl.SSLContext:
 
 
 def _advice(status: int) -> str:
+    if 300 <= status < 400:
+        return ". It leads elsewhere: put the address it leads to into AI_USAGE_METABASE_URL."
     if status == 401:
         return ". Metabase does not know who asks: its key was removed, or the session has ended."
     if status == 403:

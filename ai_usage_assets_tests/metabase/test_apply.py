@@ -244,6 +244,19 @@ def test_what_changes_here_changes_there_and_ids_stay(metabase: FakeMetabase) ->
     assert planned(metabase, changed()) == []
 
 
+def test_a_tab_that_is_called_otherwise_keeps_its_cards(metabase: FakeMetabase) -> None:
+    """Its id goes to the new name, and ids of what is on it stay."""
+    applied(metabase)
+    before = copy.deepcopy(metabase.dashboard("AI spend overview"))
+    renamed = wanted()
+    renamed["dashboards"][0]["tabs"][0]["name"] = "Today"
+    applied(metabase, renamed)
+    after = metabase.dashboard("AI spend overview")
+    assert [tab["name"] for tab in after["tabs"]] == ["Today", "Teams"]
+    assert [card["id"] for card in after["dashcards"]] == [card["id"] for card in before["dashcards"]]
+    assert planned(metabase, renamed) == []
+
+
 def test_a_new_name_is_not_another_object(metabase: FakeMetabase) -> None:
     """A card and a dashboard that are called otherwise in the files are renamed, and keep their ids."""
     applied(metabase)

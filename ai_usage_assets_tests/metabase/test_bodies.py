@@ -106,7 +106,7 @@ def test_ids_of_cards_are_of_letters_and_digits_and_stay() -> None:
 
 
 def test_the_fake_drops_what_it_does_not_know() -> None:
-    """As the newest Metabase: with 200, and the key is gone; a list of dashcards is whole: what is left out is deleted."""
+    """As the newest Metabase does, with 200; a list of dashcards is whole, and what is left out of it is deleted."""
     with a_metabase() as metabase, httpx.Client(base_url=metabase.url, headers={"x-api-key": KEY}) as client:
         made = client.post("/api/dashboard", json={"name": "n", "colection_id": 1}).json()
         assert "colection_id" not in made

@@ -87,6 +87,23 @@ def test_a_metabase_that_has_an_administrator_is_logged_in_to(tmp_path: Path) ->
         assert "POST /api/setup" not in metabase.writes()
 
 
+def test_a_plan_makes_no_key(tmp_path: Path) -> None:
+    """Who plans without a stored key logs in for it and out again; a fresh Metabase is asked nothing more."""
+    given = MetabaseSettings(admin_email=EMAIL, admin_password=PASSWORD, api_key=f"file:{tmp_path / 'key'}")
+    with a_metabase() as metabase:
+        metabase.users = {EMAIL: PASSWORD}
+        server = Server(metabase.url)
+        with credentials.looking(server, Settings(metabase=given)) as is_set_up:
+            assert is_set_up
+            assert server.get("/api/user/current")["is_superuser"]
+        assert metabase.writes() == ["POST /api/session", "DELETE /api/session"]
+        metabase.users = {}
+        with credentials.looking(server, Settings(metabase=given)) as is_set_up:
+            assert not is_set_up
+        server.close()
+    assert not (tmp_path / "key").exists()
+
+
 def test_a_key_that_was_removed_is_replaced(tmp_path: Path) -> None:
     """It is said that it is no longer taken, and another is made and stored in its place."""
     kept = tmp_path / "key"
@@ -213,7 +230,9 @@ def test_one_command_from_a_fresh_metabase_to_its_dashboards(
             "AI_USAGE_METABASE_SERVICE_ACCOUNT": f"file:{account}",
         }.items():
             monkeypatch.setenv(name, value)
-        codes = [main(["metabase", each, *verb]) for each in ("plan", "apply", "plan")]
+        codes = [main(["metabase", "plan", *verb])]
+        assert (metabase.writes(), metabase.users) == ([], {})
+        codes += [main(["metabase", each, *verb]) for each in ("apply", "plan")]
         metabase.card("Spend")["display"] = "table"
         codes += [main(["metabase", *each, *verb]) for each in (["plan"], ["apply"], ["apply", "--restore"], ["plan"])]
         # A connection that fails quotes what it was sent.
