@@ -423,6 +423,17 @@ def test_without_its_memory_differences_are_nobodys(metabase: FakeMetabase) -> N
     assert keys(planned(metabase, changed()), "~") == ["card overview.total", "dashboard overview"]
 
 
+def test_a_card_is_known_without_its_memory(metabase: FakeMetabase) -> None:
+    """Its id is made of its key, so a new name makes no twin even when nothing is remembered."""
+    applied(metabase)
+    del metabase.cards[metabase.card(bodies.MEMORY)["id"]]
+    renamed = wanted()
+    renamed["dashboards"][0]["cards"]["total"]["name"] = "Spend, all"
+    applied(metabase, renamed, restore=True)
+    assert len(metabase.cards) == 5
+    assert planned(metabase, renamed) == []
+
+
 def test_the_memory_is_a_statement_of_bigquery(metabase: FakeMetabase) -> None:
     """The card that remembers can be run, and says of each object its id and two digests."""
     applied(metabase)

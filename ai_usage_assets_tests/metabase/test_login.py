@@ -187,6 +187,27 @@ def test_nothing_secret_travels_in_the_clear(url: str) -> None:
         Server(url)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'no: pass "horse" of mine',
+        json.dumps({"errors": {"password": 'pass "horse" of mine'}}).encode(),
+        json.dumps({"message": f"cannot read {ACCOUNT}"}).encode(),
+        json.dumps({"message": json.dumps({"was": ACCOUNT})}).encode(),
+    ],
+)
+def test_a_refusal_is_quoted_without_what_is_secret(said: bytes) -> None:
+    """However it is written: as it is, in JSON, and in JSON within JSON."""
+    with serving(Reply(400, said)) as other:
+        server = Server(other.url)
+        server.hide('pass "horse" of mine', ACCOUNT)
+        with pytest.raises(MetabaseError, match=r"refused GET /api/x \(400\).*\[secret\]") as refused:
+            server.get("/api/x")
+        server.close()
+    assert "horse" not in str(refused.value)
+    assert PRIVATE not in str(refused.value)
+
+
 def test_what_is_no_metabase_is_told() -> None:
     """A page in place of JSON is not taken for an answer."""
     with serving(Reply(body=b"<html>")) as other:
