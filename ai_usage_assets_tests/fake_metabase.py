@@ -199,7 +199,8 @@ class FakeMetabase:
     may_query: dict[str, Row] = field(default_factory=lambda: {"1": {}, "2": {}})
     may_see: dict[str, Row] = field(default_factory=lambda: {"1": {"root": "write"}, "2": {"root": "write"}})
     revision: int = 7
-    _last: int = 100
+    # Ids are given kind by kind, so one number means many things.
+    _last: dict[str, int] = field(default_factory=lambda: {"collection": 1, "group": 2})
 
     @contextmanager
     def serve(self) -> Iterator[FakeMetabase]:
@@ -212,10 +213,10 @@ class FakeMetabase:
         """What was asked that changes something, as method and path."""
         return [f"{each.method} {each.path}" for each in self.seen if each.method != "GET"]
 
-    def number(self) -> int:
-        """An id that nothing has."""
-        self._last += 1
-        return self._last
+    def number(self, kind: str) -> int:
+        """An id that nothing of its kind has."""
+        self._last[kind] = self._last.get(kind, 0) + 1
+        return self._last[kind]
 
     def card(self, name: str) -> Row:
         """The card of that name."""
@@ -315,7 +316,7 @@ class FakeMetabase:
         return self._session()
 
     def _session(self) -> Row:
-        session = f"00000000-0000-4000-8000-{self.number():012d}"
+        session = f"00000000-0000-4000-8000-{self.number('session'):012d}"
         self.sessions.add(session)
         return {"id": session}
 
@@ -332,13 +333,13 @@ class FakeMetabase:
         body = self._body(seen, "/api/api-key")
         if any(each["name"] == body["name"] for each in self.keys.values()):
             raise _Refused(400, {"errors": {"name": "An API key with that name exists."}})
-        number = self.number()
+        number = self.number("key")
         self.keys[number] = {"id": number, "name": body["name"], "group": {"id": body["group_id"]}}
         return self.renew_key(seen, str(number))
 
     def renew_key(self, seen: Seen, number: str) -> Any:
         held = self.keys[int(number)]
-        value = f"mb_{self.number():044d}"
+        value = f"mb_{self.number('value'):044d}"
         held |= {"unmasked_key": value, "masked_key": f"{value[:7]}{'*' * 40}"}
         return held
 
@@ -350,7 +351,7 @@ class FakeMetabase:
     def make_database(self, seen: Seen) -> Any:
         body = self._body(seen, "/api/database")
         self._connect(body["details"])
-        number = self.number()
+        number = self.number("database")
         self.databases[number] = {"id": number, "auto_run_queries": True, "initial_sync_status": "complete", **body}
         for group, may in self.may_query.items():
             can = "query-builder-and-native" if group in ("1", "2") else "no"
@@ -392,7 +393,7 @@ class FakeMetabase:
 
     def make_collection(self, seen: Seen) -> Any:
         body = self._body(seen, "/api/collection")
-        number = self.number()
+        number = self.number("collection")
         parent = body.get("parent_id")
         self.collections[number] = {"id": number, "archived": False, "parent_id": None, **body}
         for may in self.may_see.values():
@@ -432,7 +433,7 @@ class FakeMetabase:
         given = body.pop("entity_id", None) if self.keeps_entity_ids else None
         if given and any(each["entity_id"] == given for each in self.cards.values()):
             raise _Refused(500, {"message": "duplicate key value violates unique constraint"})
-        number = self.number()
+        number = self.number("card")
         entity = given or f"made-by-the-server-{number:02d}"[:21].ljust(21, "x")
         self.cards[number] = {"id": number, "entity_id": entity, "archived": False, **self._of_card(body)}
         return self._question(self.cards[number])
@@ -471,7 +472,7 @@ class FakeMetabase:
 
     def make_dashboard(self, seen: Seen) -> Any:
         body = self._body(seen, "/api/dashboard")
-        number = self.number()
+        number = self.number("dashboard")
         self.dashboards[number] = {
             "id": number,
             "archived": False,
@@ -522,7 +523,7 @@ class FakeMetabase:
         self.dropped += [f"{seen.method} {seen.path} {key}" for key in given.keys() - keys]
         taken = {key: value for key, value in given.items() if key in keys}
         there = next((each for each in held if each["id"] == taken["id"]), None)
-        return {**there, **taken} if there else {**taken, "id": self.number()}
+        return {**there, **taken} if there else {**taken, "id": self.number("part")}
 
     # Groups of people, and what they may
 
@@ -537,7 +538,7 @@ class FakeMetabase:
 
     def add_group(self, name: str) -> Row:
         """A group that may nothing yet."""
-        number = self.number()
+        number = self.number("group")
         self.groups[number] = name
         self.may_see[str(number)] = {}
         self.may_query[str(number)] = {

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ai_usage_assets.metabase import bodies, forms
-from ai_usage_assets.metabase.objects import MemoryCard, Site, Thing, stages
+from ai_usage_assets.metabase.objects import CardThing, DashboardThing, MemoryCard, Site, Thing, stages
 from ai_usage_assets.metabase.plan import NOT_YET, Change, Written, differences, digest, verdict
 from ai_usage_assets.metabase.server import MetabaseError
 from ai_usage_assets.metabase.spec import Spec
@@ -129,9 +129,10 @@ class _Walk:
         site = self._site
         wanted = {(thing.path, site.known[thing.key]) for stage in self._stages for thing in stage}
         wanted.add((self._memory.path, self._memory.find(site) or 0))
-        ours = {(_path(key), one.id): key for key, one in site.memory.items()}
+        # Every kind counts its ids by itself.
+        ours = {(path, one.id): key for key, one in site.memory.items() if (path := _path(key))}
         for item in [*site.items("collection"), *site.items("collection behind")]:
-            path = "/api/dashboard" if item["model"] == "dashboard" else "/api/card"
+            path = DashboardThing.path if item["model"] == "dashboard" else CardThing.path
             if (path, item["id"]) in wanted:
                 continue
             key = ours.get((path, item["id"]))
@@ -149,7 +150,7 @@ class _Walk:
             raise NotAsWritten(f"{path} was archived, and reads back as if it were not.")
         if key:
             # It may be wanted again, and is ours then.
-            form = forms.dashboard(raw) if path.startswith("/api/dashboard") else forms.card(raw)
+            form = forms.dashboard(raw) if path.startswith(DashboardThing.path) else forms.card(raw)
             self._site.memory[key] = replace(self._site.memory[key], wanted=NOT_YET, found=digest(form))
 
     def _remember(self) -> None:
@@ -170,5 +171,7 @@ class _Walk:
         self._confirm(card, card.wanted(site), card.read(site))
 
 
-def _path(key: str) -> str:
-    return "/api/dashboard" if key.startswith("dashboard ") else "/api/card"
+def _path(key: str) -> str | None:
+    """Where a card or a dashboard of that key is; None for what is neither."""
+    kind = key.partition(" ")[0]
+    return {"card": CardThing.path, "filter": CardThing.path, "dashboard": DashboardThing.path}.get(kind)

@@ -92,6 +92,8 @@ def _query(raw: Mapping[str, Any]) -> Form:
 
 def _parameter(raw: Mapping[str, Any]) -> Form:
     form = {key: raw[key] for key in _PARAMETER_KEYS if raw.get(key) not in (None, [], False)}
+    if "target" in form:
+        form["target"] = _target(raw)
     # Without the word, people may choose several.
     form["isMultiSelect"] = raw.get("isMultiSelect") is not False
     source = raw.get("values_source_config") or {}
@@ -102,9 +104,14 @@ def _parameter(raw: Mapping[str, Any]) -> Form:
     return form
 
 
+def _target(raw: Mapping[str, Any]) -> list[Any]:
+    """Which variable is meant, without options that Metabase may add."""
+    return list(raw["target"][:2])
+
+
 def _dashcard(raw: Mapping[str, Any], tabs: Mapping[int, str]) -> Form:
     mappings = [
-        {"filter": each["parameter_id"], "card": each.get("card_id"), "target": list(each["target"][:2])}
+        {"filter": each["parameter_id"], "card": each.get("card_id"), "target": _target(each)}
         for each in raw.get("parameter_mappings") or []
     ]
     form = {

@@ -140,8 +140,8 @@ def test_a_card_has_its_query_and_the_forms_of_its_columns(metabase: FakeMetabas
 
 def test_finance_reads_and_nobody_queries(metabase: FakeMetabase) -> None:
     """Of what is managed, the group of finance reads all and other groups nothing, and no group writes queries."""
-    metabase.add_group("Sales")
-    metabase.may_see[str(metabase.number() - 1)] = {"root": "read"}
+    sales = metabase.add_group("Sales")["id"]
+    metabase.may_see[str(sales)] = {"root": "read"}
     applied(metabase)
     finance = next(str(number) for number, name in metabase.groups.items() if name == "AI finance")
     managed = {str(each) for each in metabase.collections}
@@ -191,7 +191,7 @@ def set_a_default(metabase: FakeMetabase) -> None:
     [
         (of_card({"name": "Mine"}), '! card overview.spend: Spend by team (name "Mine" -> "Spend by team")'),
         (of_card({"archived": True}), "! card overview.spend: Spend by team (archived true -> false)"),
-        (of_card({"collection_id": 1}), "! card overview.spend: Spend by team (collection_id 1 -> 102)"),
+        (of_card({"collection_id": 1}), "! card overview.spend: Spend by team (collection_id 1 -> 2)"),
         (move_a_card, "! dashboard overview: AI spend overview (cards[1].col 3 -> 0)"),
         (remove_a_card, "! dashboard overview: AI spend overview (cards 2 of them -> 3 of them)"),
         (set_a_default, "! dashboard people: People (parameters[0].default was added)"),
@@ -307,6 +307,8 @@ def test_what_others_made_is_not_touched(metabase: FakeMetabase) -> None:
 
 def test_what_somebody_made_among_the_managed_goes_only_when_asked(metabase: FakeMetabase) -> None:
     """A card that is in the managed collection and in no file is told, and archived by --restore."""
+    # The database gets the number that her card has.
+    metabase._last["database"] = 899
     applied(metabase)
     hers = {**metabase.card("Spend"), "id": 900, "name": "Hers", "entity_id": "x" * 21}
     metabase.cards[900] = hers
@@ -358,7 +360,7 @@ def test_a_metabase_that_stays_broken_is_told(metabase: FakeMetabase) -> None:
 
 def test_an_interrupted_application_is_finished_by_the_next(metabase: FakeMetabase) -> None:
     """What was made until then is ours, so the next one needs not be asked to overwrite it."""
-    metabase.faults += [Fault("error", "PUT", f"/{number}", times=4) for number in range(108, 109)]
+    metabase.faults += [Fault("error", "PUT", "/api/dashboard/1", times=4)]
     with pytest.raises(MetabaseError):
         applied(metabase)
     assert metabase.dashboard("AI spend overview")["dashcards"] == []
@@ -409,7 +411,7 @@ def test_two_of_one_name_are_not_guessed_between(metabase: FakeMetabase) -> None
     applied(metabase)
     metabase.dashboards[900] = {**metabase.dashboard("People"), "id": 900}
     del metabase.cards[metabase.card(bodies.MEMORY)["id"]]
-    with pytest.raises(MetabaseError, match=r"There are 2 of the name 'People' \(ids 109, 900\)"):
+    with pytest.raises(MetabaseError, match=r"There are 2 of the name 'People' \(ids 2, 900\)"):
         planned(metabase)
 
 
