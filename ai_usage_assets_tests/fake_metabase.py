@@ -177,6 +177,8 @@ class FakeMetabase:
     keeps_entity_ids: bool = True
     # Requests that are answered with 503 while it starts.
     starting: int = 0
+    # Whether BigQuery knows no service account.
+    refuses_keys: bool = False
     # A key that this version does not know, although the closed sets do.
     forgets: str = ""
     # What it puts into visualization_settings by itself.
@@ -370,13 +372,11 @@ class FakeMetabase:
         held |= body
         return self._masked(held)
 
-    @staticmethod
-    def _connect(details: Row) -> None:
-        try:
-            json.loads(details["service-account-json"])
-        except ValueError:
-            # Metabase quotes what it was sent.
-            raise _Refused(400, {"errors": {"service-account-json": details["service-account-json"]}}) from None
+    def _connect(self, details: Row) -> None:
+        if self.refuses_keys:
+            # Metabase may quote what it was sent.
+            told = {"message": f"Invalid service account: {details['service-account-json']}"}
+            raise _Refused(400, {"errors": told, "specific-errors": {}})
 
     @staticmethod
     def _masked(held: Row) -> Row:

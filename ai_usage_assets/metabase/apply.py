@@ -168,6 +168,8 @@ class _Walk:
             card.write(site)
         elif site.known["collection behind"]:
             site.known[card.key] = card.make(site)
+        else:
+            return
         self._confirm(card, card.wanted(site), card.read(site))
 
 

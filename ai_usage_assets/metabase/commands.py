@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ai_usage_assets.metabase.objects import Site
     from ai_usage_assets.metabase.plan import Change
+    from ai_usage_assets.metabase.spec import Spec
     from ai_usage_assets.settings import Settings
 
 # Not all is as it is wanted; neither 1 (something failed) nor 2 (asked for wrongly).
@@ -89,7 +90,7 @@ def _summary(changes: list[Change]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count) + "."
 
 
-def _spec(parsed: argparse.Namespace) -> Any:
+def _spec(parsed: argparse.Namespace) -> Spec:
     from ai_usage_assets.metabase import spec
 
     return spec.read(parsed.folder or spec.ROOT)

@@ -7,6 +7,7 @@ up. Does not: asking (`server`). A credential is a value, the name of a secret (
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -85,7 +86,17 @@ def service_account(settings: Settings) -> str | None:
     given = settings.metabase.service_account
     if given is None:
         return None
-    return _value("AI_USAGE_METABASE_SERVICE_ACCOUNT", given, settings.secrets_url)
+    text = _value("AI_USAGE_METABASE_SERVICE_ACCOUNT", given, settings.secrets_url)
+    try:
+        key = json.loads(text)
+    except ValueError:
+        key = None
+    if not isinstance(key, dict) or not {"client_email", "private_key"} <= key.keys():
+        raise CredentialError(
+            "AI_USAGE_METABASE_SERVICE_ACCOUNT is not the JSON key of a service account, with client_email and "
+            "private_key; `gcloud iam service-accounts keys create` makes one."
+        )
+    return text
 
 
 def _is_admin(server: Server) -> bool:

@@ -86,6 +86,8 @@ def test_a_filter_offers_one_column(sql: str) -> None:
     assert bodies.value_column("month", Filter(name="Month", sql="SELECT DISTINCT month FROM t")) == "month"
     with pytest.raises(SpecError, match=r"filters/month\.sql must select one named column"):
         bodies.value_column("month", Filter(name="Month", sql=sql))
+    with pytest.raises(SpecError, match=r"filters/month\.sql cannot be read"):
+        bodies.value_column("month", Filter(name="Month", sql="SELECT FROM (WHERE"))
 
 
 def test_what_is_written_goes_over_what_follows_from_the_columns() -> None:

@@ -257,15 +257,19 @@ def test_one_command_from_a_fresh_metabase_to_its_dashboards(
         metabase.card("Spend")["display"] = "table"
         codes += [main(["metabase", *each, *verb]) for each in (["plan"], ["apply"], ["apply", "--restore"], ["plan"])]
         # A connection that fails quotes what it was sent.
+        metabase.refuses_keys = True
+        account.write_text(ACCOUNT.replace("metabase@", "other@"))
+        codes.append(main(["metabase", "apply", *verb]))
         account.write_text(ACCOUNT[:-1])
         codes.append(main(["metabase", "apply", *verb]))
         (key,) = metabase.keys.values()
         secrets = [PRIVATE, PASSWORD, key["unmasked_key"], str(metabase.setup_token)]
-    assert codes == [3, 0, 0, 3, 3, 0, 0, 1]
+    assert codes == [3, 0, 0, 3, 3, 0, 0, 1, 1]
     told = capsys.readouterr()
     assert '! card overview.total: Spend (display "table" -> "scalar")' in told.out
     assert "Nothing to do" in told.out
-    assert "refused PUT /api/database/" in told.err
+    assert 'refused PUT /api/database/1 (400): {"message": "Invalid service account: [secret]"}' in told.err
+    assert "AI_USAGE_METABASE_SERVICE_ACCOUNT is not the JSON key of a service account" in told.err
     urls = json.dumps([(each.path, each.query) for each in metabase.seen])
     for secret in secrets:
         assert secret not in told.out + told.err + urls
