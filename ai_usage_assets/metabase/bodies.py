@@ -497,7 +497,7 @@ def places(tab: Tab) -> Iterator[Place]:
 
 def dashboard_description(wanted: Dashboard) -> str:
     """The question it answers, and whose it is."""
-    return f"{wanted.question} For {wanted.reader}."
+    return f"{wanted.question} For: {wanted.reader}."
 
 
 def new_dashboard(wanted: Dashboard, known: Known) -> NewDashboard:
