@@ -428,10 +428,12 @@ class CollectionAccess(Access):
         return {each: may for each, may in found.items() if may != "none"}
 
     def changed(self, groups: Mapping[str, Any], site: Site) -> dict[str, dict[str, Any]]:
-        keys = [str(site.known[key]) for key in _FOLDERS.values()]
+        """Only groups that may something else than they shall: some are Metabase's own and better left alone."""
+        keys, wanted = [str(site.known[key]) for key in _FOLDERS.values()], self.wanted(site)
         return {
-            str(number): dict.fromkeys(keys, "read" if name == bodies.GROUP else "none")
+            str(number): dict.fromkeys(keys, "read" if name in wanted else "none")
             for name, number in site.groups().items()
+            if self.may(groups.get(str(number), {}), site) != wanted.get(name, {})
         }
 
 
