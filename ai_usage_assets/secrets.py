@@ -8,8 +8,10 @@ name is.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -23,9 +25,16 @@ _TOTAL_SECONDS = 30.0
 
 _versions: dict[str, str] = {}
 
+# What has lines of its own, such as the JSON key of a service account.
+_LINES = "\n\r\t "
+
 
 class SecretError(RuntimeError):
     """A secret cannot be read; the message names it, never its value, and says what to do."""
+
+
+class SecretMissing(SecretError):
+    """There is no such secret yet, or it has no version."""
 
 
 def versions_used() -> dict[str, str]:
@@ -33,21 +42,33 @@ def versions_used() -> dict[str, str]:
     return dict(_versions)
 
 
-def resolve(setting: str, server: str | None = None, *, total_seconds: float = _TOTAL_SECONDS) -> str:
+def resolve(
+    setting: str, server: str | None = None, *, total_seconds: float = _TOTAL_SECONDS, is_text: bool = False
+) -> str:
     """The secret a setting stands for: itself, or what Secret Manager holds under that name.
 
-    Takes a key, or `projects/P/secrets/S[/versions/V]` (latest by default). `server` is one on this machine that stands
-    in for Google's; it gets no credentials. Raises SecretError.
+    Takes a key, or `projects/P/secrets/S[/versions/V]` (latest by default); with `is_text`, one that may have spaces
+    and lines. `server` is one on this machine that stands in for Google's; it gets no credentials. Raises SecretError,
+    of which SecretMissing when there is none.
     """
     if not setting.startswith("projects/"):
         return setting
+    return _named(setting).value(server, total_seconds, is_text=is_text)
+
+
+def store(setting: str, value: str, server: str | None = None) -> str:
+    """Adds a value to the secret of that name, as its latest version, whose number is given. Raises SecretError."""
+    return _named(setting).add(value, server, _TOTAL_SECONDS)
+
+
+def _named(setting: str) -> _Secret:
     found = _SECRET_NAME.fullmatch(setting)
     if not found:
         raise SecretError(
             "What begins with projects/ is the name of a secret, but not a whole one. It takes projects/P/secrets/S or "
             "projects/P/secrets/S/versions/V."
         )
-    return _Secret(found[1], found[2], found[3] or "latest").value(server, total_seconds)
+    return _Secret(found[1], found[2], found[3] or "latest")
 
 
 def version_of(setting: str) -> str | None:
@@ -63,28 +84,44 @@ class _Secret:
     name: str
     version: str
 
-    def value(self, server: str | None, total_seconds: float) -> str:
+    def value(self, server: str | None, total_seconds: float, *, is_text: bool) -> str:
+        with self._telling(total_seconds, "read"), _client(server) as client:
+            answer = client.access_secret_version(
+                name=f"{self.path}/versions/{self.version}", **_patience(total_seconds)
+            )
+        version = answer.name.rpartition("/versions/")[2]
+        value = self._read(answer.payload, version, _LINES if is_text else "")
+        _versions[self.path] = version
+        return value
+
+    def add(self, value: str, server: str | None, total_seconds: float) -> str:
+        import google_crc32c
+        from google.cloud.secretmanager import SecretPayload
+
+        payload = SecretPayload(data=value.encode(), data_crc32c=google_crc32c.value(value.encode()))
+        with self._telling(total_seconds, "written"), _client(server) as client:
+            answer = client.add_secret_version(parent=self.path, payload=payload, **_patience(total_seconds))
+        version: str = answer.name.rpartition("/versions/")[2]
+        return version
+
+    @contextmanager
+    def _telling(self, total_seconds: float, done: Literal["read", "written"]) -> Iterator[None]:
         # Imported late: a laptop without secrets in the cloud should not pay for the client.
-        from google.api_core.exceptions import GoogleAPIError
+        from google.api_core.exceptions import GoogleAPIError, NotFound
         from google.auth.exceptions import GoogleAuthError
 
         try:
-            with _client(server) as client:
-                answer = client.access_secret_version(
-                    name=f"{self.path}/versions/{self.version}", **_patience(total_seconds)
-                )
+            yield
+        except NotFound:
+            raise SecretMissing(self._not_found(f"The secret {self.path}")) from None
         except (GoogleAPIError, GoogleAuthError) as error:
-            raise SecretError(self._told(error, total_seconds)) from None
-        version = answer.name.rpartition("/versions/")[2]
-        value = self._read(answer.payload, version)
-        _versions[self.path] = version
-        return value
+            raise SecretError(self._told(error, total_seconds, done)) from None
 
     @property
     def path(self) -> str:
         return f"projects/{self.project}/secrets/{self.name}"
 
-    def _read(self, payload: Any, version: str) -> str:
+    def _read(self, payload: Any, version: str, allowed: str) -> str:
         import google_crc32c
 
         if payload.data_crc32c and google_crc32c.value(payload.data) != payload.data_crc32c:
@@ -99,7 +136,7 @@ class _Secret:
             value = "\0"
         if not value:
             raise SecretError(f"The secret {self.path} (version {version}) is empty. Store the key in it: {self._add}.")
-        if not value.isprintable() or " " in value:
+        if any(not each.isprintable() or each == " " for each in value if each not in allowed):
             raise SecretError(
                 f"The secret {self.path} (version {version}) holds no key: it is not one word of text. Store the key "
                 f"alone in it: {self._add}."
@@ -114,7 +151,7 @@ class _Secret:
     def _add(self) -> str:
         return f"`gcloud secrets versions add {self.name} {self._at} --data-file=-` (paste the key, then Ctrl-D)"
 
-    def _told(self, error: Exception, total_seconds: float) -> str:
+    def _told(self, error: Exception, total_seconds: float, done: str) -> str:
         from google.api_core import exceptions as api
         from google.auth.exceptions import GoogleAuthError, TransportError
 
@@ -128,12 +165,10 @@ class _Secret:
                 "in with `gcloud auth application-default login`; in Cloud Run, give the job a service account."
             )
         match error:
-            case api.NotFound():
-                return self._not_found(what)
             case api.FailedPrecondition():
                 return self._not_enabled(what, str(error.message))
             case api.Forbidden():
-                return self._forbidden(what, error.reason)
+                return self._forbidden(what, error.reason, done)
             case api.InvalidArgument():
                 return (
                     f"{what} has no version {self.version!r}: a version is a number or latest. They are listed by "
@@ -141,14 +176,14 @@ class _Secret:
                 )
             case api.ResourceExhausted():
                 return (
-                    f"{what} could not be read: the project has used up its requests to Secret Manager. Run it again "
+                    f"{what} could not be {done}: the project has used up its requests to Secret Manager. Run it again "
                     f"in a minute; the limits are shown by `gcloud alpha services quota list --consumer=projects/"
                     f"{self.project} --service=secretmanager.googleapis.com`."
                 )
         answered = isinstance(error, api.GoogleAPICallError) and not isinstance(error, _silences())
         went = "refused" if answered else f"did not answer within {total_seconds:.0f} s"
         return (
-            f"{what} could not be read: Secret Manager {went} ({type(error).__name__}). Look at the network of "
+            f"{what} could not be {done}: Secret Manager {went} ({type(error).__name__}). Look at the network of "
             f"this machine, then run it again; `gcloud secrets versions "
             f"describe {self.version} --secret={self.name} {self._at}` asks the same server."
         )
@@ -176,21 +211,23 @@ class _Secret:
             f"--secret={self.name} {self._at}`; or store another key: {self._add}."
         )
 
-    def _forbidden(self, what: str, reason: str | None) -> str:
+    def _forbidden(self, what: str, reason: str | None, done: str) -> str:
         match reason:
             case "SERVICE_DISABLED":
                 return (
-                    f"{what} could not be read: the API of Secret Manager is off in this project. Turn it on: `gcloud "
-                    f"services enable secretmanager.googleapis.com {self._at}`, and run it again some minutes later."
+                    f"{what} could not be {done}: the API of Secret Manager is off in this project. Turn it on: "
+                    f"`gcloud services enable secretmanager.googleapis.com {self._at}`, and run it again some minutes "
+                    "later."
                 )
             case "BILLING_DISABLED":
                 return (
-                    f"{what} could not be read: the project has no billing account. Link one: `gcloud billing projects "
-                    f"link {self.project} --billing-account=BILLING_ACCOUNT_ID`."
+                    f"{what} could not be {done}: the project has no billing account. Link one: `gcloud billing "
+                    f"projects link {self.project} --billing-account=BILLING_ACCOUNT_ID`."
                 )
+        role = "secretAccessor" if done == "read" else "secretVersionAdder"
         return (
-            f"{what} may not be read by this account, or does not exist. Let it: `gcloud secrets "
-            f"add-iam-policy-binding {self.name} {self._at} --role=roles/secretmanager.secretAccessor "
+            f"{what} may not be {done} by this account, or does not exist. Let it: `gcloud secrets "
+            f"add-iam-policy-binding {self.name} {self._at} --role=roles/secretmanager.{role} "
             "--member=serviceAccount:ACCOUNT`, with the account the job runs as (user:YOU for a person)."
         )
 

@@ -37,6 +37,9 @@ KEY_VARIABLES = {"anthropic": "ANTHROPIC_ADMIN_KEY", "cursor": "CURSOR_ADMIN_KEY
 
 CURSOR_URL = "https://api.cursor.com"
 SHEETS_URL = "https://sheets.googleapis.com"
+# Where a tunnel to Metabase ends.
+METABASE_URL = "http://localhost:3000"
+METABASE_KEY = "file:data/metabase.key"
 
 
 class SettingsError(OperatorError):
@@ -88,6 +91,21 @@ class LogSettings:
 
 
 @dataclass(frozen=True)
+class MetabaseSettings:
+    """Where Metabase is and who asks it. What is secret is held as given: a value, a Secret Manager name, a file."""
+
+    url: str = METABASE_URL
+    # The key of its API; where it is kept, unless it is the key itself, the one made at first is stored too.
+    api_key: str = field(default=METABASE_KEY, repr=False)
+    admin_email: str | None = field(default=None, repr=False)
+    admin_password: str | None = field(default=None, repr=False)
+    # Only needed where the server was given one beforehand; else it says its own.
+    setup_token: str | None = field(default=None, repr=False)
+    # The JSON key with which Metabase asks BigQuery.
+    service_account: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything a person can set, typed. Keys are held as given: a value or a Secret Manager name."""
 
@@ -121,6 +139,7 @@ class Settings:
     # The file each run writes its report to; None for none.
     report: Path | None = None
     cloud_run: CloudRun = field(default_factory=CloudRun)
+    metabase: MetabaseSettings = field(default_factory=MetabaseSettings)
 
     def now(self) -> datetime:
         """The instant this run believes in (aware, UTC): AI_USAGE_NOW, else the clock."""
@@ -168,6 +187,14 @@ class Settings:
                 task_count=read.count("CLOUD_RUN_TASK_COUNT", 1, at_least=1),
                 task_attempt=read.count("CLOUD_RUN_TASK_ATTEMPT", 0),
                 image=read.optional("AI_USAGE_IMAGE"),
+            ),
+            metabase=MetabaseSettings(
+                url=read.url("AI_USAGE_METABASE_URL", METABASE_URL),
+                api_key=read.text("AI_USAGE_METABASE_API_KEY", METABASE_KEY),
+                admin_email=read.optional("AI_USAGE_METABASE_ADMIN_EMAIL"),
+                admin_password=read.optional("AI_USAGE_METABASE_ADMIN_PASSWORD"),
+                setup_token=read.optional("AI_USAGE_METABASE_SETUP_TOKEN"),
+                service_account=read.optional("AI_USAGE_METABASE_SERVICE_ACCOUNT"),
             ),
         )
         if settings.warehouse == "bigquery" and not settings.project:

@@ -1,7 +1,7 @@
 """A Secret Manager on loopback that speaks real gRPC, for the unmodified client.
 
-Belongs here: what the service answers to `AccessSecretVersion`, errors with their details included. Does not:
-expectations, or verbs the product does not use.
+Belongs here: what the service answers to `AccessSecretVersion` and `AddSecretVersion`, errors with their details
+included. Does not: expectations, or verbs the product does not use.
 
     with FakeSecrets({"projects/p/secrets/cursor-admin-key": ["crsr_..."]}).serve() as address:
         ... SECRET_MANAGER_EMULATOR_HOST=address
@@ -10,7 +10,7 @@ expectations, or verbs the product does not use.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +18,13 @@ from typing import Literal
 
 import google_crc32c
 import grpc
-from google.cloud.secretmanager_v1 import AccessSecretVersionRequest, AccessSecretVersionResponse, SecretPayload
+from google.cloud.secretmanager_v1 import (
+    AccessSecretVersionRequest,
+    AccessSecretVersionResponse,
+    AddSecretVersionRequest,
+    SecretPayload,
+    SecretVersion,
+)
 from google.protobuf.any_pb2 import Any
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
@@ -56,7 +62,7 @@ class FakeSecrets:
     `silent`, nobody is answered.
     """
 
-    secrets: Mapping[str, Sequence[str | bytes | Version]]
+    secrets: dict[str, Sequence[str | bytes | Version]]
     refusals: list[Refusal] = field(default_factory=list)
     refuses_on: bool = False
     silent: bool = False
@@ -74,9 +80,13 @@ class FakeSecrets:
             request_deserializer=AccessSecretVersionRequest.deserialize,
             response_serializer=AccessSecretVersionResponse.serialize,
         )
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(_SERVICE, {"AccessSecretVersion": method}),)
+        adding = grpc.unary_unary_rpc_method_handler(
+            self._add,
+            request_deserializer=AddSecretVersionRequest.deserialize,
+            response_serializer=SecretVersion.serialize,
         )
+        methods = {"AccessSecretVersion": method, "AddSecretVersion": adding}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, methods),))
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         try:
@@ -125,6 +135,16 @@ class FakeSecrets:
         checksum = google_crc32c.value(version.data)
         data = version.data[:-1] + b"?" if version.damaged else version.data
         return AccessSecretVersionResponse(name=name, payload=SecretPayload(data=data, data_crc32c=checksum))
+
+    def _add(self, request: AddSecretVersionRequest, context: grpc.ServicerContext) -> SecretVersion:
+        self.asked.append(f"{request.parent}:addVersion")
+        if self.refusals:
+            _refuse(context, self.refusals[0] if self.refuses_on else self.refusals.pop(0))
+        if request.parent not in self.secrets:
+            _refuse(context, Refusal(grpc.StatusCode.NOT_FOUND, f"Secret [{request.parent}] not found."))
+        held = [*self.secrets[request.parent], request.payload.data]
+        self.secrets[request.parent] = held
+        return SecretVersion(name=f"{request.parent}/versions/{len(held)}")
 
 
 def _refuse(context: grpc.ServicerContext, refusal: Refusal) -> None:

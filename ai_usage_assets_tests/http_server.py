@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -82,6 +82,12 @@ class Script:
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
 
+    def next(self, seen: Seen, answer: Callable[[Seen], Reply]) -> Reply:
+        """What a request is answered with; one is looked at after the other."""
+        with self._lock:
+            self.seen.append(seen)
+            return answer(seen)
+
     def end(self) -> None:
         """It is about to be answered."""
         with self._lock:
@@ -91,6 +97,14 @@ class Script:
 @contextmanager
 def serving(*replies: Reply) -> Iterator[Script]:
     """Serves the replies in their order, the last one again and again, until the end of the block."""
+    left = iter(replies)
+    with answering(lambda _: next(left, replies[-1])) as script:
+        yield script
+
+
+@contextmanager
+def answering(answer: Callable[[Seen], Reply]) -> Iterator[Script]:
+    """Serves what each request is answered with, until the end of the block."""
     script = Script()
     ended = threading.Event()
 
@@ -106,6 +120,12 @@ def serving(*replies: Reply) -> Iterator[Script]:
         def do_POST(self) -> None:
             self._serve()
 
+        def do_PUT(self) -> None:
+            self._serve()
+
+        def do_DELETE(self) -> None:
+            self._serve()
+
         def do_CONNECT(self) -> None:
             self._serve()
 
@@ -114,16 +134,14 @@ def serving(*replies: Reply) -> Iterator[Script]:
 
         def _serve(self) -> None:
             parts = urlsplit(self.path)
-            script.seen.append(
-                Seen(
-                    self.command,
-                    parts.path,
-                    parse_qsl(parts.query, keep_blank_values=True),
-                    {name.lower(): value for name, value in self.headers.items()},
-                    self.rfile.read(int(self.headers.get("content-length") or 0)),
-                )
+            seen = Seen(
+                self.command,
+                parts.path,
+                parse_qsl(parts.query, keep_blank_values=True),
+                {name.lower(): value for name, value in self.headers.items()},
+                self.rfile.read(int(self.headers.get("content-length") or 0)),
             )
-            reply = replies[min(len(script.seen), len(replies)) - 1]
+            reply = script.next(seen, answer)
             script.begin()
             ended.wait(reply.delay_seconds)
             script.end()

@@ -1,0 +1,179 @@
+"""Brings a Metabase to what is wanted, or only says what that would change.
+
+Belongs here: the order, what is written and what is left, that what was written can be read. Does not: how (`objects`),
+whose doing a difference is (`plan`). Planning is the same walk without writing, so a plan is what would be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from ai_usage_assets.metabase import bodies, forms
+from ai_usage_assets.metabase.objects import CardThing, DashboardThing, MemoryCard, Site, Thing, stages
+from ai_usage_assets.metabase.plan import NOT_YET, Change, Written, differences, digest, verdict
+from ai_usage_assets.metabase.server import MetabaseError
+from ai_usage_assets.metabase.spec import Spec
+
+_BY_HAND = "made by hand among what is managed"
+
+
+class NotAsWritten(MetabaseError):
+    """What was written reads back otherwise; the message names the object and where."""
+
+
+def plan(site: Site, spec: Spec) -> list[Change]:
+    """What is not as it is wanted; nothing is changed. Raises MetabaseError."""
+    found: list[Change] = []
+    _Walk(site, spec, found.append, writes=False, restores=False).go()
+    return found
+
+
+def plan_of_nothing(spec: Spec) -> list[Change]:
+    """The plan for a Metabase in which there is nothing, and nobody to ask it."""
+    return [Change("+", thing.key, thing.name) for stage in stages(spec) for thing in stage]
+
+
+def apply(site: Site, spec: Spec, tell: Callable[[Change], None], *, restore: bool = False) -> None:
+    """Makes everything as it is wanted, telling each change when it is done, and what is left as it was edited by hand.
+
+    With `restore`, edits by hand are overwritten. Raises MetabaseError; what was done until then is remembered.
+    """
+    _Walk(site, spec, tell, writes=True, restores=restore).go()
+
+
+class _Walk:
+    """Once through everything that is managed."""
+
+    def __init__(self, site: Site, spec: Spec, tell: Callable[[Change], None], *, writes: bool, restores: bool) -> None:
+        self._site = site
+        self._stages = stages(spec)
+        self._listener = tell
+        self._has_told = False
+        self._writes = writes
+        self._restores = restores
+        self._made: set[str] = set()
+        self._memory = MemoryCard()
+
+    def go(self) -> None:
+        self._memory.recall(self._site)
+        try:
+            for stage in self._stages:
+                # All of a stage are there before one is written: dashboards link to each other.
+                there = [thing for thing in stage if self._is_there(thing)]
+                for thing in there:
+                    self._settle(thing)
+            self._archive()
+        except BaseException:
+            if self._writes:
+                # The next run shall know what was ours; why this one ended is told by the first error.
+                with suppress(MetabaseError):
+                    self._remember()
+            raise
+        self._remember()
+
+    def _tell(self, change: Change) -> None:
+        self._has_told = True
+        self._listener(change)
+
+    def _is_there(self, thing: Thing) -> bool:
+        number = thing.find(self._site)
+        if number is None:
+            if self._writes:
+                number = thing.make(self._site)
+                self._made.add(thing.key)
+                # Ours, even if this ends before it is looked at.
+                self._site.memory[thing.key] = Written(number, NOT_YET, NOT_YET)
+            else:
+                self._tell(Change("+", thing.key, thing.name))
+        if number is not None:
+            self._site.known[thing.key] = number
+        return number is not None
+
+    def _settle(self, thing: Thing) -> None:
+        site = self._site
+        wanted, live = thing.wanted(site), thing.read(site)
+        last = site.memory.get(thing.key)
+        change = None
+        if thing.key in self._made:
+            change = Change("+", thing.key, thing.name)
+        elif sign := verdict(wanted, live, last, is_unwritten=thing.is_unwritten(live, last)):
+            change = Change(sign, thing.key, thing.name, differences(wanted, live))
+        if change and (not self._writes or (change.sign == "!" and not self._restores)):
+            self._tell(change)
+            return
+        if change:
+            if change.sign != "+" or not self._is_as_wanted(thing, wanted, live):
+                thing.write(site)
+                wanted, live = thing.wanted(site), thing.read(site)
+            site.memory[thing.key] = Written(site.known[thing.key], NOT_YET, digest(live))
+            self._confirm(thing, wanted, live)
+            self._tell(replace(change, done=True))
+        site.memory[thing.key] = Written(site.known[thing.key], digest(wanted), digest(live))
+
+    def _confirm(self, thing: Thing, wanted: forms.Form, live: forms.Form) -> None:
+        if not self._is_as_wanted(thing, wanted, live):
+            raise NotAsWritten(
+                f"{thing.key} ({thing.name}) was written, and reads back otherwise: "
+                f"{differences(wanted, live, is_whole=thing.is_exact)}. This version of Metabase may not know the key; "
+                "nothing after it was written."
+            )
+
+    @staticmethod
+    def _is_as_wanted(thing: Thing, wanted: forms.Form, live: forms.Form) -> bool:
+        return not differences(wanted, live, is_whole=thing.is_exact)
+
+    def _archive(self) -> None:
+        """What is among the managed and not wanted: ours goes; what somebody made there, only when asked."""
+        site = self._site
+        wanted = {(thing.path, site.known[thing.key]) for stage in self._stages for thing in stage}
+        wanted.add((self._memory.path, self._memory.find(site) or 0))
+        # Every kind counts its ids by itself.
+        ours = {(path, one.id): key for key, one in site.memory.items() if (path := _path(key))}
+        for item in [*site.items("collection"), *site.items("collection behind")]:
+            path = DashboardThing.path if item["model"] == "dashboard" else CardThing.path
+            if (path, item["id"]) in wanted:
+                continue
+            key = ours.get((path, item["id"]))
+            shown = key or f"{item['model']} {item['id']}"
+            change = Change("-" if key else "!", shown, item["name"], "" if key else _BY_HAND)
+            if self._writes and (key or self._restores):
+                self._put_away(f"{path}/{item['id']}", key)
+                change = replace(change, done=True)
+            self._tell(change)
+
+    def _put_away(self, path: str, key: str | None) -> None:
+        self._site.server.put(path, bodies.Archived(archived=True))
+        raw = self._site.server.get(path)
+        if not raw.get("archived"):
+            raise NotAsWritten(f"{path} was archived, and reads back as if it were not.")
+        if key:
+            # It may be wanted again, and is ours then.
+            form = forms.dashboard(raw) if path.startswith(DashboardThing.path) else forms.card(raw)
+            self._site.memory[key] = replace(self._site.memory[key], wanted=NOT_YET, found=digest(form))
+
+    def _remember(self) -> None:
+        """Last: what was written, and what was found to be as it is wanted; told only where it is all there is."""
+        site, card = self._site, self._memory
+        number = card.find(site)
+        site.known[card.key] = number or 0
+        if number and self._is_as_wanted(card, card.wanted(site), card.read(site)):
+            return
+        if not self._has_told:
+            self._tell(Change("~" if number else "+", card.key, card.name, done=self._writes))
+        if not self._writes:
+            return
+        if number:
+            card.write(site)
+        elif site.known["collection behind"]:
+            site.known[card.key] = card.make(site)
+        else:
+            return
+        self._confirm(card, card.wanted(site), card.read(site))
+
+
+def _path(key: str) -> str | None:
+    """Where a card or a dashboard of that key is; None for what is neither."""
+    kind = key.partition(" ")[0]
+    return {"card": CardThing.path, "filter": CardThing.path, "dashboard": DashboardThing.path}.get(kind)

@@ -1,0 +1,128 @@
+"""`ai-usage metabase ...`: arguments, and what is printed.
+
+Belongs here: the commands' words and exit codes. Does not: work.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ai_usage_assets.metabase.objects import Site
+    from ai_usage_assets.metabase.plan import Change
+    from ai_usage_assets.metabase.spec import Spec
+    from ai_usage_assets.settings import Settings
+
+# Not all is as it is wanted; neither 1 (something failed) nor 2 (asked for wrongly).
+DIFFERS = 3
+_WAIT_SECONDS = 300
+
+
+def add(commands: Any) -> None:
+    """Adds the commands to the parser's."""
+    metabase = commands.add_parser("metabase", help="finance's dashboards in Metabase, as code")
+    verbs = metabase.add_subparsers(required=True, metavar="command")
+    plan = verbs.add_parser(
+        "plan", help=f"what apply would do, and what was edited by hand; exit code {DIFFERS} if anything"
+    )
+    apply = verbs.add_parser(
+        "apply", help=f"make it so; exit code {DIFFERS} if something edited by hand was left as it is"
+    )
+    apply.add_argument("--restore", action="store_true", help="also what was edited by hand")
+    for verb, command in ((plan, _plan), (apply, _apply)):
+        verb.add_argument(
+            "--from", dest="folder", type=Path, metavar="DIR", help="other dashboards than deploy/metabase"
+        )
+        verb.add_argument(
+            "--wait",
+            type=int,
+            default=_WAIT_SECONDS,
+            metavar="SECONDS",
+            help=f"how long a Metabase that is starting is waited for (default {_WAIT_SECONDS})",
+        )
+        verb.set_defaults(command=command)
+
+
+def _plan(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.metabase import apply, credentials
+
+    spec = _spec(parsed)
+    with _site(parsed) as (site, settings), credentials.looking(site.server, settings) as is_set_up:
+        changes = apply.plan(site, spec) if is_set_up else apply.plan_of_nothing(spec)
+    for change in changes:
+        _line()(str(change))
+    _line()(_summary(changes))
+    return DIFFERS if changes else 0
+
+
+def _apply(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.metabase import apply, credentials
+
+    spec = _spec(parsed)
+    changes: list[Change] = []
+
+    def tell(change: Change) -> None:
+        changes.append(change)
+        _line()(f"{change}{'' if change.done else ': left as it is'}")
+
+    with _site(parsed) as (site, settings):
+        credentials.log_in(site.server, settings, _line())
+        apply.apply(site, spec, tell, restore=parsed.restore)
+    left = [change for change in changes if not change.done]
+    if left:
+        _line()(f"{len(left)} edited by hand, and left; `ai-usage metabase apply --restore` overwrites them.")
+        return DIFFERS
+    _line()("Metabase is as it is wanted." if changes else "Nothing to do: Metabase is as it is wanted.")
+    return 0
+
+
+def _summary(changes: list[Change]) -> str:
+    if not changes:
+        return "Nothing to do: Metabase is as it is wanted."
+    words = {"+": "new", "~": "to change", "!": "edited by hand (apply --restore overwrites)", "-": "to archive"}
+    counts = {word: sum(change.sign == sign for change in changes) for sign, word in words.items()}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) + "."
+
+
+def _spec(parsed: argparse.Namespace) -> Spec:
+    from ai_usage_assets.metabase import spec
+
+    return spec.read(parsed.folder or spec.ROOT)
+
+
+@contextmanager
+def _site(parsed: argparse.Namespace) -> Iterator[tuple[Site, Settings]]:
+    """The Metabase of the settings, as soon as it is ready."""
+    from ai_usage_assets.metabase import credentials
+    from ai_usage_assets.metabase.objects import Site
+    from ai_usage_assets.metabase.server import Server
+    from ai_usage_assets.settings import Settings, SettingsError
+
+    settings: Settings = Settings.from_environment()
+    if not settings.project:
+        raise SettingsError("GOOGLE_CLOUD_PROJECT is not set: Metabase shows the dataset of that project.")
+    if parsed.wait < 0:
+        raise SettingsError(f"--wait is {parsed.wait}; it takes seconds.")
+    server = Server(settings.metabase.url)
+    try:
+        account = credentials.service_account(settings)
+        if account:
+            server.hide(account)
+        server.wait_until_healthy(parsed.wait)
+        yield Site(server, settings.project, settings.dataset, account), settings
+    finally:
+        server.close()
+
+
+def _line() -> Callable[[str], None]:
+    """One line of the answer at a time, as it is."""
+    from rich.console import Console
+
+    terminal = Console(soft_wrap=True, highlight=False, markup=False)
+    return lambda text: terminal.print(text)

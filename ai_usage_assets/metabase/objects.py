@@ -1,0 +1,483 @@
+"""What there is in a Metabase, kind by kind: how each is found, read, made and written.
+
+Belongs here: paths of the API, and what identifies an object. Does not: when which is written (`apply`), or whether
+(`plan`). An object is the one whose id is remembered; a card also the one with the id that is made of its key; else
+the one of its name, of which there may be only one in its place.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from ai_usage_assets.metabase import bodies, forms
+from ai_usage_assets.metabase.bodies import Known
+from ai_usage_assets.metabase.credentials import CredentialError
+from ai_usage_assets.metabase.forms import Form
+from ai_usage_assets.metabase.plan import Memory, Written, digest
+from ai_usage_assets.metabase.server import MetabaseError, Refused, Server
+from ai_usage_assets.metabase.spec import Dashboard, Filter, Spec
+
+ADMINISTRATORS = 2
+# Somebody else may be changing permissions too.
+_STALE_ATTEMPTS = 5
+_CREDENTIAL = "service account"
+_FOLDERS = {bodies.COLLECTION: "collection", bodies.BEHIND: "collection behind"}
+
+
+@dataclass
+class Site:
+    """A Metabase, what is known and remembered of it, and the warehouse it shall show."""
+
+    server: Server
+    project: str
+    dataset: str
+    # The JSON key with which Metabase asks BigQuery.
+    service_account: str | None = field(default=None, repr=False)
+    known: Known = field(default_factory=Known)
+    memory: Memory = field(default_factory=Memory)
+
+    def groups(self) -> dict[str, int]:
+        """The groups of people by name, but for the one that may do everything."""
+        listed = self.server.get("/api/permissions/group")
+        return {each["name"]: each["id"] for each in listed if each["id"] != ADMINISTRATORS}
+
+    def items(self, collection: str) -> list[dict[str, Any]]:
+        """The cards and dashboards of a collection, each with `id`, `model` and `name`."""
+        if not self.known[collection]:
+            return []
+        query = urlencode([("models", each) for each in ("card", "dataset", "metric", "dashboard")])
+        found: list[dict[str, Any]] = self.server.get(f"/api/collection/{self.known[collection]}/items?{query}")["data"]
+        return found
+
+
+class Thing(ABC):
+    """One object that is wanted."""
+
+    # Below which path of the API it is.
+    path: str
+    # Whether it is there whether or not anybody has written it: then at first it is Metabase's own.
+    is_always_there = False
+    # Whether more in what is there than was sent is as bad as less.
+    is_exact = False
+
+    def __init__(self, key: str, name: str) -> None:
+        self.key = key
+        self.name = name
+
+    def find(self, site: Site) -> int | None:
+        """The id of what is there."""
+        last = site.memory.get(self.key)
+        if last and site.server.find(f"{self.path}/{last.id}"):
+            return last.id
+        return self.named(site)
+
+    def named(self, site: Site) -> int | None:
+        """The id of the one of its name. Raises MetabaseError when there are several."""
+        ids = [each["id"] for each in self.candidates(site) if each["name"] == self.name]
+        if len(ids) > 1:
+            raise MetabaseError(
+                f"There are {len(ids)} of the name {self.name!r} (ids {', '.join(map(str, ids))}): rename all but the "
+                "one that is meant."
+            )
+        return ids[0] if ids else None
+
+    @abstractmethod
+    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+        """Where it is looked for by name: objects with `id` and `name`."""
+
+    def read(self, site: Site) -> Form:
+        """What is there."""
+        return self.form(site.server.get(f"{self.path}/{site.known[self.key]}"))
+
+    @abstractmethod
+    def form(self, raw: Mapping[str, Any]) -> Form:
+        """What the API says of it, or what it is told, as it is compared."""
+
+    @abstractmethod
+    def wanted(self, site: Site) -> Form:
+        """What shall be there."""
+
+    @abstractmethod
+    def make(self, site: Site) -> int:
+        """Makes it, and gives its id."""
+
+    @abstractmethod
+    def write(self, site: Site) -> None:
+        """Makes what is there as it is wanted."""
+
+    def is_unwritten(self, live: Form, last: Written | None) -> bool:
+        """Whether what is there is nobody's work."""
+        return self.is_always_there and last is None
+
+    def created(self, site: Site, path: str, body: bodies.Body) -> int:
+        """The id of what is made by a POST, or was by one whose answer was lost."""
+
+        def look() -> dict[str, int] | None:
+            found = self.find(site)
+            return None if found is None else {"id": found}
+
+        made: int = site.server.make(path, body, look)["id"]
+        return made
+
+
+class Database(Thing):
+    """The connection to the warehouse."""
+
+    path = "/api/database"
+
+    def __init__(self) -> None:
+        super().__init__("database", bodies.DATABASE)
+
+    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+        listed = site.server.get(self.path)
+        found: list[Mapping[str, Any]] = listed["data"] if isinstance(listed, dict) else listed
+        return found
+
+    def form(self, raw: Mapping[str, Any]) -> Form:
+        return forms.database(raw)
+
+    def read(self, site: Site) -> Form:
+        """The key itself is never shown; of the one that was sent last a digest is remembered."""
+        last = site.memory.get(_CREDENTIAL)
+        return {**super().read(site), _CREDENTIAL: last.found if last else None}
+
+    def wanted(self, site: Site) -> Form:
+        given = site.service_account
+        last = site.memory.get(_CREDENTIAL)
+        credential = digest({_CREDENTIAL: given}) if given else last.found if last else None
+        return {**self.form(self._update(site).sent()), _CREDENTIAL: credential}
+
+    def make(self, site: Site) -> int:
+        if not site.service_account:
+            raise CredentialError(
+                "AI_USAGE_METABASE_SERVICE_ACCOUNT is not set: the JSON key of a service account that may read the "
+                "dataset, the name of a secret that holds one, or file:PATH. Metabase knows no other way to BigQuery."
+            )
+        update = self._update(site)
+        body = bodies.NewDatabase(
+            name=update.name,
+            engine=update.engine,
+            details=update.details,
+            is_full_sync=False,
+            is_on_demand=False,
+            connection_source="admin",
+            auto_run_queries=True,
+        )
+        number = self.created(site, self.path, body)
+        self._remember(site)
+        return number
+
+    def write(self, site: Site) -> None:
+        site.server.put(f"{self.path}/{site.known[self.key]}", self._update(site))
+        self._remember(site)
+
+    def _update(self, site: Site) -> bodies.DatabaseUpdate:
+        return bodies.DatabaseUpdate(
+            name=self.name,
+            engine="bigquery-cloud-sdk",
+            details=bodies.details(site.project, site.dataset, site.service_account),
+            auto_run_queries=True,
+        )
+
+    def _remember(self, site: Site) -> None:
+        if site.service_account:
+            sent = digest({_CREDENTIAL: site.service_account})
+            site.memory[_CREDENTIAL] = Written(0, sent, sent)
+
+
+class Collection(Thing):
+    """A folder of what is managed; all others are nobody's business here."""
+
+    path = "/api/collection"
+
+    def __init__(self, key: str, name: str, description: str, parent: str | None) -> None:
+        super().__init__(key, name)
+        self._description = description
+        self._parent = parent
+
+    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+        parent = site.known[self._parent] if self._parent else None
+        if parent == 0:
+            return []
+        listed = site.server.get(self.path)
+        folders = [each for each in listed if isinstance(each["id"], int) and not each.get("personal_owner_id")]
+        return [each for each in folders if self.form(each)["parent"] == parent]
+
+    def form(self, raw: Mapping[str, Any]) -> Form:
+        return forms.collection(raw)
+
+    def wanted(self, site: Site) -> Form:
+        return self.form(self._body(site).sent())
+
+    def make(self, site: Site) -> int:
+        body = self._body(site)
+        new = bodies.NewCollection(name=body.name, description=body.description, parent_id=body.parent_id)
+        return self.created(site, self.path, new)
+
+    def write(self, site: Site) -> None:
+        site.server.put(f"{self.path}/{site.known[self.key]}", self._body(site))
+
+    def _body(self, site: Site) -> bodies.CollectionUpdate:
+        parent = site.known[self._parent] if self._parent else None
+        return bodies.CollectionUpdate(name=self.name, description=self._description, parent_id=parent, archived=False)
+
+
+class CardThing(Thing):
+    """A question; its id of 21 characters is made of its key, so a new name does not make another card of it."""
+
+    path = "/api/card"
+
+    def __init__(self, key: str, name: str, collection: str) -> None:
+        super().__init__(key, name)
+        self._collection = collection
+
+    @abstractmethod
+    def body(self, site: Site) -> bodies.CardUpdate:
+        """What is wanted of it."""
+
+    def find(self, site: Site) -> int | None:
+        found = site.server.find(f"{self.path}/{bodies.entity_id(self.key)}")
+        return found["id"] if found else super().find(site)
+
+    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+        return [each for each in site.items(self._collection) if each["model"] != "dashboard"]
+
+    def form(self, raw: Mapping[str, Any]) -> Form:
+        return forms.card(raw)
+
+    def wanted(self, site: Site) -> Form:
+        return self.form(self.body(site).sent())
+
+    def make(self, site: Site) -> int:
+        given = {key: value for key, value in self.body(site).sent().items() if key != "archived"}
+        return self.created(site, self.path, bodies.NewCard(**given, entity_id=bodies.entity_id(self.key)))
+
+    def write(self, site: Site) -> None:
+        site.server.put(f"{self.path}/{site.known[self.key]}", self.body(site))
+
+
+class DashboardCard(CardThing):
+    """A card of a dashboard."""
+
+    def __init__(self, dashboard: Dashboard, key: str, filters: Mapping[str, Filter]) -> None:
+        self._card = dashboard.cards[key]
+        self._filters = filters
+        super().__init__(bodies.card_key(dashboard.key, key), self._card.name, "collection")
+
+    def body(self, site: Site) -> bodies.CardUpdate:
+        return bodies.card(self.key, self._card, self._filters, site.known)
+
+
+class FilterCard(CardThing):
+    """The values that a filter offers."""
+
+    def __init__(self, key: str, wanted: Filter) -> None:
+        self._filter = key, wanted
+        super().__init__(f"filter {key}", bodies.filter_name(key, wanted), "collection behind")
+
+    def body(self, site: Site) -> bodies.CardUpdate:
+        return bodies.filter_card(*self._filter, site.known)
+
+
+class MemoryCard(CardThing):
+    """What was last written."""
+
+    def __init__(self) -> None:
+        super().__init__("memory", bodies.MEMORY, "collection behind")
+
+    def body(self, site: Site) -> bodies.CardUpdate:
+        told = "Digests of what ai-usage last wrote here, by which it tells an edit by hand from one of its own."
+        return bodies.helper_card(self.key, self.name, told, site.memory.sql(), site.known)
+
+    def recall(self, site: Site) -> None:
+        """Takes what is remembered from where it is."""
+        found = site.server.find(f"{self.path}/{bodies.entity_id(self.key)}")
+        if found:
+            site.memory = Memory.of(self.form(found)["query"]["sql"] or "")
+
+
+class DashboardThing(Thing):
+    """A dashboard; its cards must be there before it is written."""
+
+    path = "/api/dashboard"
+
+    def __init__(self, wanted: Dashboard, filters: Mapping[str, Filter]) -> None:
+        super().__init__(f"dashboard {wanted.key}", wanted.name)
+        self._wanted = wanted
+        self._filters = filters
+
+    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+        return [each for each in site.items("collection") if each["model"] == "dashboard"]
+
+    def form(self, raw: Mapping[str, Any]) -> Form:
+        return forms.dashboard(raw)
+
+    def wanted(self, site: Site) -> Form:
+        return self.form(bodies.dashboard(self._wanted, self._filters, site.known).sent())
+
+    def make(self, site: Site) -> int:
+        """Without its cards, which are written afterwards."""
+        return self.created(site, self.path, bodies.new_dashboard(self._wanted, site.known))
+
+    def write(self, site: Site) -> None:
+        path = f"{self.path}/{site.known[self.key]}"
+        live = site.server.get(path)
+        site.server.put(path, bodies.dashboard(self._wanted, self._filters, site.known, live))
+
+    def is_unwritten(self, live: Form, last: Written | None) -> bool:
+        """As the first half of making it leaves it, where the second was interrupted."""
+        return not live["cards"] and not live["archived"] and last is None
+
+
+class Group(Thing):
+    """The people who read."""
+
+    path = "/api/permissions/group"
+
+    def __init__(self) -> None:
+        super().__init__("group", bodies.GROUP)
+
+    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = site.server.get(self.path)
+        return found
+
+    def form(self, raw: Mapping[str, Any]) -> Form:
+        return forms.group(raw)
+
+    def wanted(self, site: Site) -> Form:
+        return self.form(self._body().sent())
+
+    def make(self, site: Site) -> int:
+        return self.created(site, self.path, self._body())
+
+    def write(self, site: Site) -> None:
+        site.server.put(f"{self.path}/{site.known[self.key]}", self._body())
+
+    def _body(self) -> bodies.NewGroup:
+        return bodies.NewGroup(name=self.name)
+
+
+class Access(Thing):
+    """What each group of people may; Metabase gives a graph of all, which has a revision."""
+
+    is_always_there = True
+    is_exact = True
+    # Without which there is nothing to give access to.
+    of: tuple[str, ...]
+
+    def find(self, site: Site) -> int | None:
+        return 1 if all(site.known[key] for key in self.of) else None
+
+    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+        return []
+
+    def form(self, raw: Mapping[str, Any]) -> Form:
+        return dict(raw)
+
+    def read(self, site: Site) -> Form:
+        """Only groups that may something are told: another group is no difference."""
+        graph = site.server.get(self.path)["groups"]
+        told = {name: self.may(graph.get(str(number), {}), site) for name, number in site.groups().items()}
+        return {name: may for name, may in told.items() if may}
+
+    def make(self, site: Site) -> int:
+        self.write(site)
+        return 1
+
+    def write(self, site: Site) -> None:
+        """Reads, changes and writes; again, when somebody else was quicker."""
+        for attempt in range(1, _STALE_ATTEMPTS + 1):
+            graph = site.server.get(self.path)
+            changed = self.changed(graph["groups"], site)
+            try:
+                site.server.put(self.path, bodies.Graph(revision=graph["revision"], groups=changed))
+            except Refused as error:
+                if error.status != 409 or attempt == _STALE_ATTEMPTS:
+                    raise
+            else:
+                return
+
+    @abstractmethod
+    def may(self, granted: Mapping[str, Any], site: Site) -> Any:
+        """What a group may, of what is managed."""
+
+    @abstractmethod
+    def changed(self, groups: Mapping[str, Any], site: Site) -> dict[str, dict[str, Any]]:
+        """The graph, or the part of it that is written."""
+
+
+class CollectionAccess(Access):
+    """Finance reads what is managed; nobody else does, but for administrators."""
+
+    path = "/api/collection/graph"
+    of = (*_FOLDERS.values(), "group")
+
+    def __init__(self) -> None:
+        super().__init__("access to the collections", bodies.COLLECTION)
+
+    def wanted(self, site: Site) -> Form:
+        return {bodies.GROUP: dict.fromkeys((bodies.COLLECTION, bodies.BEHIND), "read")}
+
+    def may(self, granted: Mapping[str, Any], site: Site) -> Any:
+        # Metabase says no "none", or says it.
+        found = {each: granted.get(str(site.known[key]), "none") for each, key in _FOLDERS.items()}
+        return {each: may for each, may in found.items() if may != "none"}
+
+    def changed(self, groups: Mapping[str, Any], site: Site) -> dict[str, dict[str, Any]]:
+        """Only groups that may something else than they shall: some are Metabase's own and better left alone."""
+        keys, wanted = [str(site.known[key]) for key in _FOLDERS.values()], self.wanted(site)
+        return {
+            str(number): dict.fromkeys(keys, "read" if name in wanted else "none")
+            for name, number in site.groups().items()
+            if self.may(groups.get(str(number), {}), site) != wanted.get(name, {})
+        }
+
+
+class DatabaseAccess(Access):
+    """Nobody but administrators writes queries: what a dashboard asks is asked for its reader."""
+
+    path = "/api/permissions/graph"
+    of = ("database",)
+
+    def __init__(self) -> None:
+        super().__init__("access to the database", bodies.DATABASE)
+
+    def wanted(self, site: Site) -> Form:
+        return {}
+
+    def may(self, granted: Mapping[str, Any], site: Site) -> Any:
+        allowed = granted.get(str(site.known["database"]), {}).get("create-queries", "no")
+        return None if allowed == "no" else allowed
+
+    def changed(self, groups: Mapping[str, Any], site: Site) -> dict[str, dict[str, Any]]:
+        """All of it, as it was but for one word for each group: that a part is enough is documented nowhere."""
+        ours, administrators = str(site.known["database"]), str(ADMINISTRATORS)
+        return {
+            group: {
+                database: {**may, "create-queries": "no"} if database == ours and group != administrators else may
+                for database, may in granted.items()
+            }
+            for group, granted in groups.items()
+        }
+
+
+def stages(spec: Spec) -> list[list[Thing]]:
+    """Everything that is wanted, but for the memory of it, in the order in which it can be made."""
+    folder = Collection("collection", bodies.COLLECTION, "Made by ai-usage: edits by hand are overwritten.", None)
+    behind = Collection(
+        "collection behind", bodies.BEHIND, "What the filters offer, and what was last written.", "collection"
+    )
+    return [
+        [Database()],
+        [folder],
+        [behind],
+        [FilterCard(key, wanted) for key, wanted in spec.filters.items()],
+        [DashboardCard(each, key, spec.filters) for each in spec.dashboards for key in each.cards],
+        [DashboardThing(each, spec.filters) for each in spec.dashboards],
+        [Group()],
+        [CollectionAccess(), DatabaseAccess()],
+    ]

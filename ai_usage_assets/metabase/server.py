@@ -1,0 +1,238 @@
+"""The one client of Metabase's API: what is tried again, what never is, and what goes wrong, in words.
+
+Belongs here: bounded requests, logging in, refusals without secrets. Does not: what is sent (`bodies`), where
+credentials come from (`credentials`). A GET and a PUT may be made again; a POST makes something each time, so after an
+answer that was lost it is first looked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.metabase.bodies import Body
+from ai_usage_assets.redaction import redact
+from ai_usage_assets.settings import is_safe_address
+from ai_usage_assets.transport import BoundedTransport
+
+_ATTEMPTS = 4
+_FIRST_WAIT_SECONDS = 1.0
+# Making a connection to a database, Metabase tries it before it answers.
+_ATTEMPT_SECONDS = 90.0
+_HEALTH_SECONDS = 3.0
+_LONGEST_ANSWER_SHOWN = 300
+_HIDDEN = "[secret]"
+_LOST = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError)
+
+
+class MetabaseError(OperatorError):
+    """Metabase did not do what it was asked; the message says what it was, and what to do."""
+
+
+class Refused(MetabaseError):
+    """It answered, and not with success."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Lost(MetabaseError):
+    """No answer came, or none that says whether it was done."""
+
+
+class Clock(Protocol):
+    """Time, as the module `time` has it."""
+
+    def monotonic(self) -> float:
+        """Seconds since some moment."""
+
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+
+
+class Server:
+    """One Metabase. Raises MetabaseError for an address over which nothing secret may travel."""
+
+    def __init__(self, url: str, *, clock: Clock = time, attempt_seconds: float = _ATTEMPT_SECONDS) -> None:
+        if not is_safe_address(url):
+            raise MetabaseError(
+                "The address of Metabase must be one of https, or of this machine (a tunnel ends there)."
+            )
+        self.url = url.rstrip("/")
+        self.host = urlsplit(url).netloc
+        self._clock = clock
+        self._attempt_seconds = attempt_seconds
+        self._transport = BoundedTransport(url, _trusted(url))
+        self._credentials: dict[str, str] = {}
+        self._secrets: set[str] = set()
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._transport.close()
+
+    def hide(self, *secrets: str) -> None:
+        """None of these, nor a line of one, is ever part of a message."""
+        for secret in secrets:
+            # A key has lines, which JSON within JSON writes with more than one backslash.
+            self._secrets |= {secret, *(part for part in re.split(r"\\+n|\s|\"", secret) if len(part) > 15)}
+
+    def use_key(self, key: str) -> None:
+        """Asks with a key of the API from now on."""
+        self.hide(key)
+        self._credentials = {"x-api-key": key}
+
+    def use_session(self, session: str) -> None:
+        """Asks as who logged in from now on."""
+        self.hide(session)
+        self._credentials = {"x-metabase-session": session}
+
+    def wait_until_healthy(self, seconds: float) -> None:
+        """Waits so long for a server that is starting. Raises MetabaseError."""
+        end = self._clock.monotonic() + seconds
+        while True:
+            try:
+                told = f"answered {self._once('GET', '/api/health', None, _HEALTH_SECONDS).status_code}"
+                if told == "answered 200":
+                    return
+            except Lost as error:
+                told = str(error)
+            if self._clock.monotonic() >= end:
+                raise MetabaseError(
+                    f"Metabase at {self.host} was not ready within {seconds:.0f} s: the last time it {told}. Is the "
+                    "tunnel open, and is Metabase started? AI_USAGE_METABASE_URL says where it is looked for."
+                )
+            self._clock.sleep(2.0)
+
+    def get(self, path: str) -> Any:
+        """What is there. Raises MetabaseError."""
+        return self._patiently("GET", path, None)
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        """An object, or None where there is none. Raises MetabaseError."""
+        try:
+            found: dict[str, Any] = self.get(path)
+        except Refused as error:
+            # 400: this version takes no id of this kind.
+            if error.status in (400, 404):
+                return None
+            raise
+        return found
+
+    def put(self, path: str, body: Body | None = None) -> Any:
+        """Replaces something. Raises MetabaseError, of which Refused with status 409 where it changed meanwhile."""
+        return self._patiently("PUT", path, body)
+
+    def delete(self, path: str) -> None:
+        """Ends something. Raises MetabaseError."""
+        self._patiently("DELETE", path, None)
+
+    def post(self, path: str, body: Body) -> Any:
+        """Asks once. Raises MetabaseError, of which Lost when it is not known whether it was done."""
+        return self._read("POST", path, self._once("POST", path, body, self._attempt_seconds))
+
+    def make(self, path: str, body: Body, look: Callable[[], Mapping[str, Any] | None]) -> Mapping[str, Any]:
+        """Makes something once: when no answer came, it is made again only if `look` does not find it.
+
+        Raises MetabaseError.
+        """
+        for wait in self._waits():
+            try:
+                made: Mapping[str, Any] = self.post(path, body)
+            except Lost:
+                if wait is None:
+                    raise
+                self._clock.sleep(wait)
+                found = look()
+                if found:
+                    return found
+            else:
+                return made
+        raise AssertionError
+
+    def _patiently(self, method: str, path: str, body: Body | None) -> Any:
+        for wait in self._waits():
+            try:
+                return self._read(method, path, self._once(method, path, body, self._attempt_seconds))
+            except Lost:
+                if wait is None:
+                    raise
+                self._clock.sleep(wait)
+        raise AssertionError
+
+    @staticmethod
+    def _waits() -> list[float | None]:
+        return [*(_FIRST_WAIT_SECONDS * 2**number for number in range(_ATTEMPTS - 1)), None]
+
+    def _once(self, method: str, path: str, body: Body | None, seconds: float) -> httpx.Response:
+        content = None if body is None else json.dumps(body.sent()).encode()
+        headers = {"accept": "application/json", "content-type": "application/json", **self._credentials}
+        request = httpx.Request(method, self.url + path, headers=headers, content=content)
+        self._transport.begin_attempt(seconds)
+        try:
+            answer = self._transport.handle_request(request)
+            try:
+                answer.read()
+            finally:
+                answer.close()
+        except _LOST as error:
+            raise Lost(
+                f"Metabase at {self.host} did not answer {method} {path} ({type(error).__name__}). Look at the tunnel "
+                "and the network, then run it again."
+            ) from None
+        return answer
+
+    def _read(self, method: str, path: str, answer: httpx.Response) -> Any:
+        status = answer.status_code
+        if answer.is_success:
+            if not answer.content:
+                return None
+            try:
+                return answer.json()
+            except ValueError:
+                raise MetabaseError(
+                    f"Metabase at {self.host} answered {method} {path} with something that is no JSON: is it Metabase "
+                    "that is there? AI_USAGE_METABASE_URL says where it is looked for."
+                ) from None
+        told = f"Metabase at {self.host} refused {method} {path} ({status}): {self._said(answer)}"
+        if status >= 500:
+            raise Lost(told)
+        raise Refused(f"{told}{_advice(status)}", status)
+
+    def _said(self, answer: httpx.Response) -> str:
+        """What a refusal says, without what is secret."""
+        text = answer.text
+        try:
+            given = answer.json()
+        except ValueError:
+            given = None
+        if isinstance(given, dict):
+            errors = given.get("errors") or given.get("message") or given.get("error") or given
+            text = errors if isinstance(errors, str) else json.dumps(errors, ensure_ascii=False)
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, _HIDDEN).replace(json.dumps(secret)[1:-1], _HIDDEN)
+        return " ".join(redact(text).split())[:_LONGEST_ANSWER_SHOWN]
+
+
+def _trusted(url: str) -> ssl.SSLContext:
+    """Whom to trust; where there is no TLS, nobody, for reading the list takes longer than asking this machine."""
+    return httpx.create_ssl_context() if url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _advice(status: int) -> str:
+    if 300 <= status < 400:
+        return ". It leads elsewhere: put the address it leads to into AI_USAGE_METABASE_URL."
+    if status == 401:
+        return ". Metabase does not know who asks: its key was removed, or the session has ended."
+    if status == 403:
+        return ". Who asks may not do that: the key must be one of the group Administrators."
+    return ""

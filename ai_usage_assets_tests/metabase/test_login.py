@@ -1,0 +1,282 @@
+"""The way to a key of Metabase's API, from a fresh server on, and what is said on the way: nothing that is secret."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ai_usage_assets.cli import main
+from ai_usage_assets.metabase import credentials
+from ai_usage_assets.metabase.credentials import CredentialError
+from ai_usage_assets.metabase.server import MetabaseError, Server
+from ai_usage_assets.settings import MetabaseSettings, Settings, SettingsError
+from ai_usage_assets_tests.fake_metabase import FakeMetabase, Fault
+from ai_usage_assets_tests.fake_secrets import FakeSecrets
+from ai_usage_assets_tests.http_server import FakeClock, Reply, serving
+from ai_usage_assets_tests.metabase.instance import ACCOUNT, KEY, PRIVATE, a_metabase, wanted
+
+EMAIL, PASSWORD = "ada@example.com", "correct horse battery"
+SECRET = "projects/p/secrets/metabase-api-key"
+
+
+def logged_in(metabase: FakeMetabase, secrets: str | None = None, **given: Any) -> list[str]:
+    """What is said on the way to a key."""
+    wanted_ = MetabaseSettings(**{"admin_email": EMAIL, "admin_password": PASSWORD, **given})
+    said: list[str] = []
+    server = Server(metabase.url, clock=FakeClock(), attempt_seconds=5)
+    try:
+        credentials.log_in(server, Settings(metabase=wanted_, secrets_url=secrets and f"http://{secrets}"), said.append)
+        assert server.get("/api/user/current")["is_superuser"]
+    finally:
+        server.close()
+    return said
+
+
+@contextmanager
+def fresh(**options: Any) -> Iterator[FakeMetabase]:
+    """A Metabase that nobody has set up."""
+    with FakeMetabase(**options).serve() as metabase:
+        yield metabase
+
+
+def test_a_fresh_metabase_gets_an_administrator_and_a_key(tmp_path: Path) -> None:
+    """It is set up, a key is made and stored for nobody else to read, and the next time the key is enough."""
+    kept = tmp_path / "in" / "key"
+    with fresh() as metabase:
+        said = logged_in(metabase, api_key=f"file:{kept}")
+        assert metabase.users == {EMAIL: PASSWORD}
+        assert said[-1] == f"The key 'ai-usage' of Metabase's API was made and stored in the file {kept} (mode 0600)."
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+        # The session is not left open.
+        assert metabase.sessions == set()
+        done = len(metabase.writes())
+        assert logged_in(metabase, api_key=f"file:{kept}", admin_password=None) == []
+        assert len(metabase.writes()) == done
+
+
+def test_a_setup_token_that_was_given_beforehand_is_used(tmp_path: Path) -> None:
+    """The token of the settings is the one that is sent."""
+    with fresh(setup_token="of the settings") as metabase:
+        logged_in(metabase, api_key=f"file:{tmp_path / 'key'}", setup_token="of the settings")
+    with fresh() as metabase, pytest.raises(MetabaseError, match="Token does not match"):
+        logged_in(metabase, api_key=f"file:{tmp_path / 'other'}", setup_token="another")
+
+
+@pytest.mark.parametrize("path", ["/api/setup", "/api/api-key", "/regenerate"])
+def test_an_answer_that_is_lost_on_the_way_ends_in_one_key(tmp_path: Path, path: str) -> None:
+    """Who was set up logs in; a key that was made, and whose value nobody heard, gets another one."""
+    with fresh(faults=[Fault("lost", "POST", path), Fault("lost", "PUT", path)]) as metabase:
+        logged_in(metabase, api_key=f"file:{tmp_path / 'key'}")
+        assert (len(metabase.users), len(metabase.keys)) == (1, 1)
+
+
+def test_a_metabase_that_has_an_administrator_is_logged_in_to(tmp_path: Path) -> None:
+    """Nothing is set up, and the key that has the name already gets another value."""
+    with a_metabase() as metabase:
+        metabase.users = {EMAIL: PASSWORD}
+        logged_in(metabase, api_key=f"file:{tmp_path / 'key'}")
+        (key,) = metabase.keys.values()
+        assert (tmp_path / "key").read_text().strip() == key["unmasked_key"] != KEY
+        assert "POST /api/setup" not in metabase.writes()
+
+
+def test_a_plan_makes_no_key(tmp_path: Path) -> None:
+    """Who plans without a stored key logs in for it and out again; a fresh Metabase is asked nothing more."""
+    given = MetabaseSettings(admin_email=EMAIL, admin_password=PASSWORD, api_key=f"file:{tmp_path / 'key'}")
+    with a_metabase() as metabase:
+        metabase.users = {EMAIL: PASSWORD}
+        server = Server(metabase.url)
+        with credentials.looking(server, Settings(metabase=given)) as is_set_up:
+            assert is_set_up
+            assert server.get("/api/user/current")["is_superuser"]
+        assert metabase.writes() == ["POST /api/session", "DELETE /api/session"]
+        metabase.users = {}
+        with credentials.looking(server, Settings(metabase=given)) as is_set_up:
+            assert not is_set_up
+        server.close()
+    assert not (tmp_path / "key").exists()
+
+
+def test_a_key_that_was_removed_is_replaced(tmp_path: Path) -> None:
+    """It is said that it is no longer taken, and another is made and stored in its place."""
+    kept = tmp_path / "key"
+    kept.write_text("mb_removed")
+    with a_metabase() as metabase:
+        metabase.users = {EMAIL: PASSWORD}
+        first, _ = logged_in(metabase, api_key=f"file:{kept}")
+        assert "is a key that Metabase no longer takes; another is made" in first
+        assert kept.read_text() != "mb_removed"
+        with pytest.raises(CredentialError, match=r"Metabase no longer takes\. Make one") as refused:
+            logged_in(metabase, api_key="mb_removed")
+        assert "mb_removed" not in str(refused.value)
+
+
+def test_a_key_is_kept_in_secret_manager() -> None:
+    """A secret without a version is a bootstrap; the key becomes its first version and is read the next time."""
+    held = FakeSecrets({SECRET: [], "projects/p/secrets/password": [PASSWORD]})
+    with held.serve() as secrets, fresh() as metabase:
+        said = logged_in(metabase, secrets, api_key=SECRET, admin_password="projects/p/secrets/password")
+        assert said[-1].endswith(f"stored in the secret {SECRET}.")
+        (key,) = metabase.keys.values()
+        assert held.secrets[SECRET] == [key["unmasked_key"].encode()]
+        assert logged_in(metabase, secrets, api_key=SECRET) == []
+
+
+def test_a_key_that_cannot_be_stored_is_told_and_not_shown(tmp_path: Path) -> None:
+    """The next run replaces the key that nobody has."""
+    (tmp_path / "file").touch()
+    with fresh() as metabase:
+        with pytest.raises(CredentialError, match="could not be stored") as refused:
+            logged_in(metabase, api_key=f"file:{tmp_path / 'file' / 'key'}")
+        (key,) = metabase.keys.values()
+        assert key["unmasked_key"] not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"admin_password": None}, "Set AI_USAGE_METABASE_ADMIN_EMAIL and AI_USAGE_METABASE_ADMIN_PASSWORD"),
+        ({"admin_password": "wrong wrong wrong"}, r"refused POST /api/session \(401\).*did not match stored password"),
+        ({"admin_password": "file:/nowhere/password"}, "AI_USAGE_METABASE_ADMIN_PASSWORD: /nowhere/password cannot be"),
+        ({"api_key": f"{SECRET}/versions/1"}, "AI_USAGE_METABASE_API_KEY"),
+    ],
+)
+def test_who_cannot_log_in_is_told_why(tmp_path: Path, given: dict[str, Any], told: str) -> None:
+    """The setting is named, and a wrong password is tried once: Metabase counts."""
+    held = FakeSecrets({SECRET: []})
+    with a_metabase() as metabase, held.serve() as secrets:
+        with pytest.raises((CredentialError, MetabaseError), match=told):
+            logged_in(metabase, secrets, **{"api_key": f"file:{tmp_path / 'key'}", **given})
+        assert metabase.failed_logins <= 1
+
+
+def test_a_key_of_another_group_is_told(tmp_path: Path) -> None:
+    """A key that may not do everything is not used to do half of it."""
+    with a_metabase() as metabase:
+        metabase.keys[3]["group"] = {"id": 1}
+        with pytest.raises(CredentialError, match="not one of Metabase's group Administrators"):
+            logged_in(metabase, api_key=KEY)
+
+
+def test_a_metabase_that_is_starting_is_waited_for() -> None:
+    """For so many seconds, and then it is told what was seen last."""
+    clock = FakeClock()
+    with fresh(starting=5) as metabase:
+        server = Server(metabase.url, clock=clock)
+        server.wait_until_healthy(60)
+        assert clock.waits == [2.0] * 5
+        metabase.starting = 1000
+        with pytest.raises(MetabaseError, match="was not ready within 20 s: the last time it answered 503"):
+            server.wait_until_healthy(20)
+        server.close()
+
+
+@pytest.mark.parametrize("url", ["http://metabase.example.com", "http://10.0.0.2:3000", "ftp://localhost"])
+def test_nothing_secret_travels_in_the_clear(url: str) -> None:
+    """Plain http is for this machine, where a tunnel ends."""
+    with pytest.raises(SettingsError, match="AI_USAGE_METABASE_URL"):
+        Settings.from_environment({"AI_USAGE_METABASE_URL": url})
+    with pytest.raises(MetabaseError, match="must be one of https"):
+        Server(url)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'no: pass "horse" of mine',
+        json.dumps({"errors": {"password": 'pass "horse" of mine'}}).encode(),
+        json.dumps({"message": f"cannot read {ACCOUNT}"}).encode(),
+        json.dumps({"message": json.dumps({"was": ACCOUNT})}).encode(),
+    ],
+)
+def test_a_refusal_is_quoted_without_what_is_secret(said: bytes) -> None:
+    """However it is written: as it is, in JSON, and in JSON within JSON."""
+    with serving(Reply(400, said)) as other:
+        server = Server(other.url)
+        server.hide('pass "horse" of mine', ACCOUNT)
+        with pytest.raises(MetabaseError, match=r"refused GET /api/x \(400\).*\[secret\]") as refused:
+            server.get("/api/x")
+        server.close()
+    assert "horse" not in str(refused.value)
+    assert PRIVATE not in str(refused.value)
+
+
+def test_what_is_no_metabase_is_told() -> None:
+    """A page in place of JSON is not taken for an answer."""
+    with serving(Reply(body=b"<html>")) as other:
+        server = Server(other.url, clock=FakeClock())
+        with pytest.raises(MetabaseError, match="with something that is no JSON"):
+            server.get("/api/collection")
+        server.close()
+
+
+def folder(path: Path) -> Path:
+    """The wanted things as files."""
+    given = wanted()
+    (path / "dashboards").mkdir(parents=True)
+    (path / "filters").mkdir()
+    for key, one in given["filters"].items():
+        (path / "filters" / f"{key}.sql").write_text(one.pop("sql"))
+    (path / "filters.yaml").write_text(yaml.safe_dump(given["filters"]))
+    for dashboard in given["dashboards"]:
+        key = dashboard.pop("key")
+        (path / "dashboards" / key).mkdir()
+        for name, card in dashboard["cards"].items():
+            (path / "dashboards" / key / f"{name}.sql").write_text(card.pop("sql"))
+        (path / "dashboards" / f"{key}.yaml").write_text(yaml.safe_dump(dashboard))
+    return path
+
+
+def test_one_command_from_a_fresh_metabase_to_its_dashboards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Plan is 3, apply 0, plan 0 then; an edit by hand is 3 for both; nothing secret is said or in a URL."""
+    verb = ["--from", str(folder(tmp_path / "deploy"))]
+    account = tmp_path / "account.json"
+    account.write_text(ACCOUNT)
+    with fresh() as metabase:
+        for name, value in {
+            "GOOGLE_CLOUD_PROJECT": "p",
+            "AI_USAGE_METABASE_URL": metabase.url,
+            "AI_USAGE_METABASE_API_KEY": f"file:{tmp_path / 'key'}",
+            "AI_USAGE_METABASE_ADMIN_EMAIL": EMAIL,
+            "AI_USAGE_METABASE_ADMIN_PASSWORD": PASSWORD,
+            "AI_USAGE_METABASE_SERVICE_ACCOUNT": f"file:{account}",
+        }.items():
+            monkeypatch.setenv(name, value)
+        codes = [main(["metabase", "plan", *verb])]
+        assert (metabase.writes(), metabase.users) == ([], {})
+        codes += [main(["metabase", each, *verb]) for each in ("apply", "plan")]
+        metabase.card("Spend")["display"] = "table"
+        codes += [main(["metabase", *each, *verb]) for each in (["plan"], ["apply"], ["apply", "--restore"], ["plan"])]
+        # A connection that fails quotes what it was sent.
+        metabase.refuses_keys = True
+        account.write_text(ACCOUNT.replace("metabase@", "other@"))
+        codes.append(main(["metabase", "apply", *verb]))
+        account.write_text(ACCOUNT[:-1])
+        codes.append(main(["metabase", "apply", *verb]))
+        (key,) = metabase.keys.values()
+        secrets = [PRIVATE, PASSWORD, key["unmasked_key"], str(metabase.setup_token)]
+    assert codes == [3, 0, 0, 3, 3, 0, 0, 1, 1]
+    told = capsys.readouterr()
+    assert '! card overview.total: Spend (display "table" -> "scalar")' in told.out
+    assert "Nothing to do" in told.out
+    assert 'refused PUT /api/database/1 (400): {"message": "Invalid service account: [secret]"}' in told.err
+    assert "AI_USAGE_METABASE_SERVICE_ACCOUNT is not the JSON key of a service account" in told.err
+    urls = json.dumps([(each.path, each.query) for each in metabase.seen])
+    for secret in secrets:
+        assert secret not in told.out + told.err + urls
+
+
+def test_a_plan_needs_a_project(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a dataset of BigQuery there is nothing to show."""
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    assert main(["metabase", "plan", "--from", "/nowhere"]) == 2
+    assert "filters.yaml" in capsys.readouterr().err
