@@ -1,0 +1,4 @@
+SELECT COUNTIF(status = 'differs') AS differing
+FROM ai_usage.kpi_reconciliation
+WHERE DATE_TRUNC(usage_date, MONTH) = COALESCE([[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over))
+  [[AND vendor IN ({{vendor}})]]
