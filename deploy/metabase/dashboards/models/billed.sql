@@ -4,7 +4,9 @@ WITH chosen AS (
 SELECT
   mix.month,
   SUM(mix.amount_usd) AS billed_usd,
-  SUM(mix.previous_amount_usd) AS same_days_before_usd
+  CASE
+    WHEN COUNTIF(mix.previous_amount_usd IS NULL) = 0 THEN SUM(mix.previous_amount_usd)
+  END AS same_days_before_usd
 FROM ai_usage.kpi_model_mix AS mix
 JOIN chosen ON mix.month BETWEEN DATE_SUB(chosen.month, INTERVAL 12 MONTH) AND chosen.month
 WHERE mix.cost_basis = 'billed' [[AND vendor IN ({{vendor}})]]

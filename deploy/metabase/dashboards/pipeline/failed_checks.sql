@@ -1,4 +1,5 @@
-SELECT COUNTIF(NOT passed) AS failed_checks
+-- Blank when no run has checked anything.
+SELECT CASE WHEN COUNT(*) > 0 THEN COUNTIF(NOT passed) END AS failed_checks
 FROM ai_usage.ops_check_results
 WHERE run_id IN (
   SELECT run_id FROM ai_usage.ops_check_results
