@@ -26,6 +26,7 @@ from rich.text import Text
 from ai_usage_assets import days, launch
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs import cloud
+from ai_usage_assets.metabase import commands as metabase
 from ai_usage_assets.settings import KEY_VARIABLES, LogSettings, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -187,6 +188,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--with-people", action="store_true", help="with the e-mail of each person, as x_Person")
     export.set_defaults(command=_focus_export)
+
+    metabase.add_to(commands, _say, _existing_warehouse)
 
     simulator = commands.add_parser("simulator", help="serve simulated Anthropic, Cursor and Sheets APIs on loopback")
     simulator.add_argument("--seed", type=int, default=7, help="which company (default 7)")

@@ -2,7 +2,7 @@ WITH chosen AS (
   SELECT COALESCE([[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)) AS month
 )
 SELECT
-  spike.usage_date, spike.vendor, spike.cost_basis, spike.dimension,
+  spike.usage_date, spike.vendor, spike.cost_basis, REPLACE(spike.dimension, '_', ' ') AS kind,
   COALESCE(spike.dimension_name, spike.dimension_value) AS whose,
   spike.team, spike.top_model, spike.amount_usd, spike.expected_usd, spike.excess_usd,
   CASE WHEN spike.is_provisional THEN 'may still change' ELSE 'final' END AS finality

@@ -1,6 +1,6 @@
 SELECT
   vendor, asset,
-  CASE WHEN LOGICAL_OR(is_money) THEN 'yes' ELSE 'no' END AS is_money,
+  CASE WHEN LOGICAL_OR(is_money) THEN 'yes' ELSE 'no' END AS bill,
   COUNTIF(status = 'complete') AS final_days,
   COUNTIF(status = 'provisional') AS provisional_days,
   COUNTIF(status IN ('incomplete', 'failed', 'not_loaded')) AS missing_days,
