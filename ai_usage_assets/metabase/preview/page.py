@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,21 +163,20 @@ def _markdown(text: str) -> Markup:
 
 def _block(name: str, card: Card, found: pa.Table, width: int, height: int) -> Block:
     rows: list[Row] = found.to_pylist()
-    part: dict[str, Any]
+    block = partial(Block, width, height, card.name, card.description)
     match card.display:
         case "table":
-            part = {"table": _table(card, found, rows, height)}
-        case "scalar" | "smartscalar" | "progress":
-            part = {
-                "number": {"scalar": _scalar, "smartscalar": _trend, "progress": _progress}[card.display](card, rows)
-            }
-        case _:
-            inside = (WIDTH - 2 * _MARGIN + _GAP) * width // COLUMNS - _GAP - 2 * _PADDING
-            size = (inside, _pixels(height) - 2 * _PADDING - _TITLE)
-            part = {
-                "picture": charts.chart(name, card, rows, size) if rows else Markup('<p class="none">No results</p>')
-            }
-    return Block(width, height, card.name, card.description, **part)
+            return block(table=_table(card, found, rows, height))
+        case "scalar":
+            return block(number=_scalar(card, rows))
+        case "smartscalar":
+            return block(number=_trend(card, rows))
+        case "progress":
+            return block(number=_progress(card, rows))
+    if not rows:
+        return block(picture=Markup('<p class="none">No results</p>'))
+    inside = (WIDTH - 2 * _MARGIN + _GAP) * width // COLUMNS - _GAP - 2 * _PADDING
+    return block(picture=charts.chart(name, card, rows, (inside, _pixels(height) - 2 * _PADDING - _TITLE)))
 
 
 def _scalar(card: Card, rows: list[Row]) -> Number:

@@ -3,6 +3,8 @@ SELECT
   usd_per_person,
   CASE WHEN is_provisional THEN 'may still change' ELSE 'final' END AS finality
 FROM ai_usage.kpi_unit_cost
-WHERE month = COALESCE([[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over))
+WHERE month = COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  )
   [[AND vendor IN ({{vendor}})]]
 ORDER BY cost_basis, amount_usd DESC, vendor, model

@@ -4,7 +4,9 @@ WITH total AS (
     SUM(volume_effect_usd) AS volume_effect_usd, SUM(mix_effect_usd) AS mix_effect_usd,
     SUM(price_effect_usd) AS price_effect_usd, SUM(change_usd) AS change_usd
   FROM ai_usage.kpi_model_mix
-  WHERE month = COALESCE([[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over))
+  WHERE month = COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  )
     AND cost_basis = 'billed' [[AND vendor IN ({{vendor}})]]
   HAVING COUNTIF(previous_amount_usd IS NULL) = 0
 ), effect AS (

@@ -11,6 +11,8 @@ SELECT
   END AS budget_status,
   CASE WHEN is_provisional THEN 'may still change' ELSE 'final' END AS finality
 FROM ai_usage.kpi_budget_vs_actual
-WHERE month = COALESCE([[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over))
+WHERE month = COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  )
   [[AND COALESCE(cost_center, 'Unallocated') IN ({{cost_center}})]]
 ORDER BY spend_usd IS NULL, spend_usd DESC, cost_center

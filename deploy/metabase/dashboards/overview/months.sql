@@ -1,5 +1,7 @@
 WITH chosen AS (
-  SELECT COALESCE([[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)) AS month
+  SELECT COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  ) AS month
 ), spent AS (
   SELECT
     month,

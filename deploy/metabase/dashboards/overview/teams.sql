@@ -6,7 +6,9 @@ WITH team AS (
     SUM(CASE WHEN vendor = 'cursor' THEN spend_usd END) AS cursor_usd,
     SUM(spend_usd) AS spend_usd
   FROM ai_usage.kpi_spend_monthly
-  WHERE month = COALESCE([[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over))
+  WHERE month = COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  )
     [[AND vendor IN ({{vendor}})]] [[AND COALESCE(cost_center, 'Unallocated') IN ({{cost_center}})]]
   GROUP BY CASE WHEN cost_center IS NULL THEN 'Unallocated' ELSE COALESCE(team, 'No team') END
 ), placed AS (

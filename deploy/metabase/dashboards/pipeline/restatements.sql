@@ -1,5 +1,7 @@
 WITH chosen AS (
-  SELECT COALESCE([[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)) AS month
+  SELECT COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  ) AS month
 )
 SELECT
   restated.usage_date, restated.vendor, COALESCE(restated.cost_basis, 'billed and included') AS cost_basis,

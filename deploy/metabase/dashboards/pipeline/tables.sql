@@ -7,7 +7,9 @@ SELECT
   COUNTIF(status IN ('not_exposed', 'not_configured')) AS unavailable_days,
   MAX(completed_at) AS last_read_at
 FROM ai_usage.kpi_completeness
-WHERE DATE_TRUNC(usage_date, MONTH) = COALESCE([[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over))
+WHERE DATE_TRUNC(usage_date, MONTH) = COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  )
   [[AND vendor IN ({{vendor}})]]
 GROUP BY vendor, asset
 ORDER BY LOGICAL_OR(is_money) DESC, vendor, asset

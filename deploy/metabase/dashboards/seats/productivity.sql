@@ -7,5 +7,7 @@ SELECT
   END AS withheld_reason,
   CASE WHEN is_provisional THEN 'may still change' ELSE 'final' END AS finality
 FROM ai_usage.kpi_productivity
-WHERE month = COALESCE([[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over))
+WHERE month = COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  )
 ORDER BY vendor, spend_usd DESC, team
