@@ -15,6 +15,7 @@ COPY pyproject.toml setup.cfg README.md ./
 COPY ai_usage_assets ai_usage_assets
 COPY sql sql
 COPY deploy/dagster deploy/dagster
+COPY deploy/metabase deploy/metabase
 # Where it lies, because sql/ lies beside it. Then away with what only building and looking need: the builder, the UI, tests
 # of libraries, and descriptions of Google's APIs, of which none is called by this way.
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --no-build-isolation --editable . \

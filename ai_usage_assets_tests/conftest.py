@@ -215,6 +215,19 @@ def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "two_days.duckdb", make)
 
 
+@pytest.fixture(scope="session")
+def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
+    """Thirteen months of the simulated company; to be read, not to be changed."""
+    # Here, because it is made with what stands above.
+    from ai_usage_assets_tests.year import simulated_year
+
+    made = made_once(tmp_path_factory, "year.duckdb", lambda path: simulated_year(path).release())
+    # DuckDB lets one process at a time have a file, and there may be several workers.
+    warehouse = DuckDBWarehouse(shutil.copyfile(made, tmp_path_factory.mktemp("year") / "year.duckdb"))
+    yield warehouse
+    warehouse.release()
+
+
 @pytest.fixture
 def holding(tmp_path: Path, one_day: Path) -> Iterator[Company]:
     """A company of its own for a test, whose warehouse holds HELD already."""

@@ -104,17 +104,18 @@ def language_options() -> Any:
 
 
 class Reference:
-    """Tables by name, as Google's engine sees them. `parameters` are the values of the query parameters."""
+    """Tables by name, as Google's engine sees them. `parameters` are the query's, days and texts."""
 
-    def __init__(self, parameters: Mapping[str, date]) -> None:
+    def __init__(self, parameters: Mapping[str, date | str]) -> None:
         self._parameters = parameters
         self._catalog = simple_catalog_pb2.SimpleCatalogProto(name="root")
         self._catalog.builtin_function_options.language_options.CopyFrom(language_options())
         self._dataset = self._catalog.catalog.add(name=DATASET)
         self._options = options_pb2.AnalyzerOptionsProto(default_timezone="UTC")
         self._options.language_options.CopyFrom(language_options())
-        for name in parameters:
-            self._options.query_parameters.add(name=name).type.type_kind = type_pb2.TYPE_DATE
+        for name, value in parameters.items():
+            kind = getattr(type_pb2, f"TYPE_{_kind(value)}")
+            self._options.query_parameters.add(name=name).type.type_kind = kind
         self._content: dict[str, Any] = {}
 
     def declare(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]] = ()) -> None:
@@ -137,7 +138,7 @@ class Reference:
         self._content[name] = content
 
     def analyse(self, sql: str) -> dict[str, str]:
-        """The columns and types a CREATE statement ends with. Raises Refused with Google's words."""
+        """The columns and types a CREATE statement or a query ends with. Raises Refused with Google's words."""
         request = service.AnalyzeRequest(simple_catalog=self._catalog, options=self._options, sql_statement=sql)
         statement = call("Analyze", request, service.AnalyzeResponse).resolved_statement
         node = getattr(statement, statement.WhichOneof("node"))
@@ -157,13 +158,17 @@ class Reference:
         prepared = call("PrepareQuery", request, service.PrepareQueryResponse).prepared
         evaluate = service.EvaluateQueryRequest(prepared_query_id=prepared.prepared_query_id)
         for name, value in self._parameters.items():
-            evaluate.params.add(name=name, value=_encode(value, "DATE"))
+            evaluate.params.add(name=name, value=_encode(value, _kind(value)))
         content = call("EvaluateQuery", evaluate, service.EvaluateQueryResponse).content
         columns = {column.name: _NAMES[column.type.type_kind] for column in prepared.columns}
         return columns, [
             [_decode(cell, kind) for cell, kind in zip(row.cell, columns.values(), strict=True)]
             for row in content.table_data.row
         ]
+
+
+def _kind(parameter: date | str) -> str:
+    return "STRING" if isinstance(parameter, str) else "DATE"
 
 
 def _encode(value: Any, kind: str) -> Any:

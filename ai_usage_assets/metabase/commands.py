@@ -6,26 +6,30 @@ Belongs here: the commands' words and exit codes. Does not: work.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ai_usage_assets.settings import Settings, SettingsError
 
+if TYPE_CHECKING:
     from ai_usage_assets.metabase.objects import Site
     from ai_usage_assets.metabase.plan import Change
     from ai_usage_assets.metabase.spec import Spec
-    from ai_usage_assets.settings import Settings
+    from ai_usage_assets.warehouses import Warehouse
+
+Say = Callable[[str], None]
+Open = Callable[[Settings], "Warehouse"]
 
 # Not all is as it is wanted; neither 1 (something failed) nor 2 (asked for wrongly).
 DIFFERS = 3
 _WAIT_SECONDS = 300
 
 
-def add(commands: Any) -> None:
-    """Adds the commands to the parser's."""
+def add_to(commands: Any, say: Say, open_warehouse: Open) -> None:
+    """Adds the verbs to a parser's commands; `say` is a line for the person, `open_warehouse` one that is there."""
     metabase = commands.add_parser("metabase", help="finance's dashboards in Metabase, as code")
     verbs = metabase.add_subparsers(required=True, metavar="command")
     plan = verbs.add_parser(
@@ -47,6 +51,7 @@ def add(commands: Any) -> None:
             help=f"how long a Metabase that is starting is waited for (default {_WAIT_SECONDS})",
         )
         verb.set_defaults(command=command)
+    _add_preview(verbs, say, open_warehouse)
 
 
 def _plan(parsed: argparse.Namespace) -> int:
@@ -102,9 +107,8 @@ def _site(parsed: argparse.Namespace) -> Iterator[tuple[Site, Settings]]:
     from ai_usage_assets.metabase import credentials
     from ai_usage_assets.metabase.objects import Site
     from ai_usage_assets.metabase.server import Server
-    from ai_usage_assets.settings import Settings, SettingsError
 
-    settings: Settings = Settings.from_environment()
+    settings = Settings.from_environment()
     if not settings.project:
         raise SettingsError("GOOGLE_CLOUD_PROJECT is not set: Metabase shows the dataset of that project.")
     if parsed.wait < 0:
@@ -126,3 +130,56 @@ def _line() -> Callable[[str], None]:
 
     terminal = Console(soft_wrap=True, highlight=False, markup=False)
     return lambda text: terminal.print(text)
+
+
+def _add_preview(verbs: Any, say: Say, open_warehouse: Open) -> None:
+    preview = verbs.add_parser(
+        "preview", help="each dashboard with the warehouse's figures as an HTML page; needs no Metabase"
+    )
+    preview.add_argument("--dashboard", metavar="KEY", help="only this one, by the name of its file")
+    preview.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="as chosen at the top of a dashboard, such as month=2026-10 or vendor=cursor; may be repeated",
+    )
+    preview.add_argument(
+        "--out",
+        type=Path,
+        default=Path("metabase-preview"),
+        metavar="FOLDER",
+        help="where pages are written (default metabase-preview); people's addresses are in them, as on the dashboards",
+    )
+    preview.add_argument("--png", action="store_true", help="a picture beside each page, if there is a Chromium")
+    preview.set_defaults(command=partial(_preview, say=say, open_warehouse=open_warehouse))
+
+
+def _preview(parsed: argparse.Namespace, *, say: Say, open_warehouse: Open) -> int:
+    from ai_usage_assets.metabase import spec
+    from ai_usage_assets.metabase.preview import answers, browser, page
+
+    wanted = spec.read()
+    values = answers.chosen(wanted, parsed.filter)
+    dashboards = [each for each in wanted.dashboards if parsed.dashboard in (None, each.key)]
+    if not dashboards:
+        keys = ", ".join(each.key for each in wanted.dashboards)
+        raise SettingsError(f"--dashboard is {parsed.dashboard!r}; it takes one of {keys}.")
+    photographer = browser.found() if parsed.png else None
+    if parsed.png and photographer is None:
+        say("preview: no Chromium is on this machine, so there are pages and no pictures.")
+    warehouse = open_warehouse(Settings.from_environment())
+    try:
+        parsed.out.mkdir(parents=True, exist_ok=True)
+        for each in dashboards:
+            file = parsed.out / f"{each.key}.html"
+            found = answers.of_dashboard(warehouse, each, values)
+            file.write_text(page.html(wanted, each, values, found), "utf-8")
+            if photographer:
+                browser.photograph(photographer, file, file.with_suffix(".png"), (page.WIDTH, page.height(each)))
+            say(f"preview: {each.name}, {file.absolute().as_uri()}")
+    except OSError as error:
+        raise SettingsError(f"{parsed.out} cannot be written ({error.strerror}); name another with --out.") from None
+    finally:
+        warehouse.release()
+    return 0

@@ -45,16 +45,21 @@ def test_everything_that_is_copied_is_there() -> None:
 
 
 def test_what_a_run_needs_is_in_the_image_and_nothing_else() -> None:
-    """Every module, query and configuration of Dagster is copied; tests, Terraform, data and settings are not."""
+    """Every module, query, dashboard and configuration of Dagster is copied; tests, Terraform and data are not."""
     inside = container.image_files()
-    for folder, pattern in (("ai_usage_assets", "*.py"), ("sql", "*.sql"), ("deploy/dagster", "*.yaml")):
+    folders = (
+        ("ai_usage_assets", "*.py"), ("sql", "*.sql"), ("deploy/dagster", "*.yaml"), ("deploy/metabase", "*.sql"),
+    )  # fmt: skip
+    for folder, pattern in folders:
         wanted = {path.relative_to(PROJECT_ROOT).as_posix() for path in (PROJECT_ROOT / folder).rglob(pattern)}
         assert wanted <= set(inside)
         assert wanted
     assert {path.partition("/")[0] for path in inside} == {
         "ai_usage_assets", "sql", "deploy", "pyproject.toml", "setup.cfg", "README.md", "requirements.lock",
     }  # fmt: skip
-    assert all(path.startswith("deploy/dagster/") for path in inside if path.startswith("deploy/"))
+    assert all(
+        path.startswith(("deploy/dagster/", "deploy/metabase/")) for path in inside if path.startswith("deploy/")
+    )
     assert not [path for path in inside if re.search(r"\.(pyc|duckdb|tf|tfvars|env)$|egg-info", path)]
 
 

@@ -15,7 +15,7 @@ import dagster as dg
 import msgspec
 import pytest
 
-from ai_usage_assets import catalogue, cli
+from ai_usage_assets import catalogue, cli, pictures
 from ai_usage_assets.days import DayError, month
 from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.finance.report import charts, figures, page
@@ -420,7 +420,7 @@ def test_dollars_are_told_to_the_cent(amount: str, shown: str) -> None:
 )
 def test_an_axis_is_short(amount: str, shown: str) -> None:
     """An axis says thousands and millions in a letter."""
-    assert charts.compact(Decimal(amount)) == shown
+    assert pictures.compact(Decimal(amount)) == shown
 
 
 def test_a_credit_is_drawn_downwards() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ai_usage_assets import catalogue
-from ai_usage_assets.report.figures import change
+from ai_usage_assets.finance.report.figures import change
 from ai_usage_assets.schemas import OPS_ASSET_DAYS
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.books import OPEN, charge, entry, key_mapping, opened, rows

@@ -1,0 +1,51 @@
+"""The rows of a dashboard's cards, from the configured warehouse.
+
+Belongs here: asking as Metabase would, and refusing what it would draw blank. Does not: drawing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from ai_usage_assets.metabase.queries import filled
+from ai_usage_assets.metabase.shape import faults
+from ai_usage_assets.metabase.spec import Card, Dashboard, Spec, SpecError
+from ai_usage_assets.warehouses import Warehouse, WarehouseError
+
+Values = Mapping[str, Sequence[str]]
+
+
+def chosen(spec: Spec, given: Sequence[str]) -> dict[str, list[str]]:
+    """`KEY=VALUE`s as values of filters. Raises SpecError for what no dashboard can be filtered by."""
+    values: dict[str, list[str]] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not equals or not value or key not in spec.filters:
+            raise SpecError(f"--filter is {one!r}; it takes KEY=VALUE, KEY one of {', '.join(spec.filters)}.")
+        values.setdefault(key, []).append(value)
+        if len(values[key]) > 1 and not spec.filters[key].multiple:
+            raise SpecError(f"--filter {key} is given twice, and takes one value.")
+    return values
+
+
+def asked(warehouse: Warehouse, card: Card, values: Values) -> pa.Table:
+    """A card's rows; values of filters that it does not have change nothing."""
+    return warehouse.query(*filled(card.sql, values))
+
+
+def of_dashboard(warehouse: Warehouse, dashboard: Dashboard, values: Values) -> dict[str, pa.Table]:
+    """The rows of every card. Raises SpecError naming each card that cannot be asked or drawn, and why."""
+    found: dict[str, pa.Table] = {}
+    wrong: list[str] = []
+    for key, card in dashboard.cards.items():
+        try:
+            found[key] = asked(warehouse, card, values)
+        except WarehouseError as error:
+            wrong.append(f"{dashboard.key}.yaml: card {key}: {error}")
+            continue
+        wrong += [f"{dashboard.key}.yaml: card {key}: {fault}" for fault in faults(card, found[key])]
+    if wrong:
+        raise SpecError("\n".join(wrong))
+    return found

@@ -1,0 +1,150 @@
+"""A card's chart, drawn of its rows by its settings.
+
+Belongs here: bars, columns, lines, and lines over columns. Does not: what all pictures have in common (`pictures`), or
+cards without axes (`page`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from markupsafe import Markup
+
+from ai_usage_assets.metabase.preview.values import is_money, shown
+from ai_usage_assets.metabase.spec import Card, Form
+from ai_usage_assets.pictures import DASHED, Drawing, legend, lying_names, numbers, picture, stack
+from ai_usage_assets.warehouses import Row
+
+# Metabase's own order of colours begins so; the dashboards name theirs.
+_COLOURS = ("#509EE3", "#88BF4D", "#A989C5", "#EF8C8C", "#F9D45C")
+_LONGEST_NAME = 24
+
+
+class _Chart:
+    """What a card's settings say, of its rows."""
+
+    def __init__(self, card: Card, rows: Sequence[Row]) -> None:
+        settings = card.settings
+        dimension, *second = settings["graph.dimensions"]
+        metrics: list[str] = settings["graph.metrics"]
+        self.display = card.display
+        self.form: Form | None = card.columns[metrics[0]].form
+        self.places = list(dict.fromkeys(row[dimension] for row in rows))
+        self.labels = _labels(self.places)
+        self.shows_values = bool(settings.get("graph.show_values"))
+        self.is_stacked = settings.get("stackable.stack_type") == "stacked"
+        self._settings: Mapping[str, Any] = settings.get("series_settings", {})
+        self._titles = {name: column.title or name for name, column in card.columns.items()}
+        place = {value: number for number, value in enumerate(self.places)}
+        self.series: dict[str, list[Decimal | None]] = {}
+        for row in rows:
+            for metric in metrics:
+                name = str(row[second[0]]) if second else metric
+                amounts = self.series.setdefault(name, [None] * len(self.places))
+                amounts[place[row[dimension]]] = None if row[metric] is None else Decimal(row[metric])
+
+    def title(self, name: str) -> str:
+        return str(self._settings.get(name, {}).get("title") or self._titles.get(name, name))
+
+    def colour(self, name: str) -> str:
+        own = self._settings.get(name, {}).get("color")
+        return str(own or _COLOURS[list(self.series).index(name) % len(_COLOURS)])
+
+    def is_line(self, name: str) -> bool:
+        return str(self._settings.get(name, {}).get("display", self.display)) in ("line", "area")
+
+    def is_dashed(self, name: str) -> bool:
+        return bool(self._settings.get(name, {}).get("line.style") == "dashed")
+
+    def told(self, place: int, name: str, amount: Decimal) -> str:
+        return f"{self.labels[place]}, {self.title(name)}: {shown(amount, self.form)}"
+
+
+def chart(name: str, card: Card, rows: Sequence[Row], size: tuple[int, int]) -> Markup:
+    """The chart in a size of (width, height) pixels; `name` is its own on the page."""
+    made = _Chart(card, rows)
+    described = f"{card.display} chart: {card.name}. {card.description}"
+    return picture(
+        name, described, lambda drawing: (_lying if card.display == "row" else _standing)(drawing, made), {"": size}
+    )
+
+
+def _lying(drawing: Drawing, chart: _Chart) -> None:
+    axes = drawing.axes
+    low, high = _stacked(drawing, chart, list(chart.series), lying=True)
+    lying_names(drawing, chart.labels, _LONGEST_NAME)
+    axes.set_xlim(low * 1.05, high * 1.05 or 1)
+    axes.locator_params(axis="x", nbins=5)
+    numbers(axes.xaxis, "$" if is_money(chart.form) else "")
+    _legend(drawing, chart)
+
+
+def _standing(drawing: Drawing, chart: _Chart) -> None:
+    axes = drawing.axes
+    lines = [name for name in chart.series if chart.is_line(name)]
+    low, high = _stacked(drawing, chart, [name for name in chart.series if name not in lines])
+    for name in lines:
+        known = [(place, amount) for place, amount in enumerate(chart.series[name]) if amount is not None]
+        if not known:
+            continue
+        style = DASHED if chart.is_dashed(name) else "-"
+        over = [float(amount) for _, amount in known]
+        axes.plot([place for place, _ in known], over, color=chart.colour(name), lw=2, ls=style)
+        for place, amount in known:
+            (mark,) = axes.plot([place], [float(amount)], "o", ms=6, color=chart.colour(name), alpha=0.01)
+            drawing.tip(mark, chart.told(place, name, amount))
+        low, high = min([low, *over]), max([high, *over])
+    axes.set_ylim(low * 1.1, high * 1.1 or 1)
+    axes.set_xlim(-0.6, max(len(chart.labels), 2) - 0.4)
+    width = drawing.figure.get_size_inches()[0] * 72
+    step = -(-len(chart.labels) * max(map(len, chart.labels), default=1) * 9 // int(width)) or 1
+    shown_places = range(0, len(chart.labels), step)
+    axes.set_xticks(list(shown_places), [chart.labels[place] for place in shown_places])
+    axes.grid(visible=False, axis="x")
+    axes.locator_params(axis="y", nbins=6)
+    numbers(axes.yaxis, "$" if is_money(chart.form) else "")
+    _legend(drawing, chart)
+
+
+def _stacked(drawing: Drawing, chart: _Chart, names: Sequence[str], *, lying: bool = False) -> tuple[float, float]:
+    """Columns or bars, and their values where the card wants these written."""
+    amounts = {name: chart.series[name] for name in names}
+    reach = stack(
+        drawing,
+        range(len(chart.places)),
+        amounts,
+        chart.told,
+        colours=[chart.colour(name) for name in names] or _COLOURS,
+        lying=lying,
+    )
+    if chart.shows_values and not lying:
+        for place, amount in enumerate(amounts[names[0]]):
+            if amount is not None:
+                above = amount >= 0
+                drawing.axes.annotate(
+                    shown(amount, chart.form), (place, float(amount)), (0, 3 if above else -3),
+                    textcoords="offset points", ha="center", va="bottom" if above else "top",
+                )  # fmt: skip
+    return reach
+
+
+def _legend(drawing: Drawing, chart: _Chart) -> None:
+    bars = [name for name in chart.series if not chart.is_dashed(name)]
+    dashed = [name for name in chart.series if chart.is_dashed(name)]
+    if len(chart.series) > 1:
+        legend(
+            drawing,
+            [chart.title(name) for name in bars],
+            chart.title(dashed[0]) if dashed else "",
+            colours=[chart.colour(name) for name in bars],
+        )
+
+
+def _labels(places: Sequence[Any]) -> list[str]:
+    if places and all(isinstance(place, date) for place in places):
+        are_months = all(place.day == 1 for place in places)
+        return [f"{place:%b %Y}" if are_months else f"{place:%b} {place.day}" for place in places]
+    return [shown(place) or "(empty)" for place in places]

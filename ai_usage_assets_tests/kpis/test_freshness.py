@@ -1,0 +1,45 @@
+"""How current the figures are: kpi_freshness, of the log of days."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+from ai_usage_assets.schemas import OPS_ASSET_DAYS
+from ai_usage_assets_tests.books import days, entry, opened, rows
+
+FIRST, TODAY = date(2026, 10, 1), date(2026, 11, 11)
+CURSOR = {"asset": "raw_cursor_usage_events", "vendor": "cursor"}
+
+
+def test_a_gap_ends_what_is_complete_and_begins_what_is_not_final(tmp_path: Path) -> None:
+    """A vendor is complete up to the day before its first gap, and final up to the first day that may still change."""
+    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    through = TODAY - timedelta(days=1)
+    final = {"completed_at": entry(TODAY)["completed_at"]}
+    # Anthropic whole, its first days read when they were final; of Cursor the 5th failed and nothing is held of it.
+    warehouse.append(OPS_ASSET_DAYS, [entry(day, **final) for day in days(FIRST, through)])
+    lost = {"status": "failed", "completed_at": None}
+    for day in days(FIRST, through):
+        warehouse.append(OPS_ASSET_DAYS, [entry(day, **CURSOR, **(lost if day.day == 5 else final))])
+    found = rows(
+        warehouse,
+        "SELECT vendor, as_of_date, through_date, complete_through_date, missing_days, provisional_from_date "
+        "FROM ai_usage.kpi_freshness ORDER BY vendor",
+    )
+    warehouse.release()
+    assert found == [
+        # The 8th of the next month, or 30 days later.
+        ("anthropic", TODAY, through, through, 0, date(2026, 10, 14)),
+        ("cursor", TODAY, through, date(2026, 10, 4), 2, date(2026, 10, 5)),
+    ]
+
+
+def test_a_vendor_whose_first_day_is_missing_is_complete_up_to_nowhere(tmp_path: Path) -> None:
+    """With nothing before the gap there is no day up to which the bill is held; without a log there is no row."""
+    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    assert rows(warehouse, "SELECT * FROM ai_usage.kpi_freshness") == []
+    warehouse.append(OPS_ASSET_DAYS, [entry(FIRST, status="failed", completed_at=None), entry(date(2026, 10, 2))])
+    (found,) = rows(warehouse, "SELECT complete_through_date, missing_days, last_read_at FROM ai_usage.kpi_freshness")
+    warehouse.release()
+    assert found == (None, len(days(FIRST, TODAY)) - 2, entry(date(2026, 10, 2))["completed_at"])

@@ -1,0 +1,428 @@
+"""The dashboards' files against the warehouse: every card answers, as Metabase would ask it, with what it says.
+
+The cards are asked of finance's views as tables; that the views are right is proven where they are (`kpis`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from ai_usage_assets.metabase import spec
+from ai_usage_assets.metabase.preview.answers import Values, asked, of_dashboard
+from ai_usage_assets.metabase.queries import filled
+from ai_usage_assets.metabase.shape import faults
+from ai_usage_assets.metabase.spec import Card, Dashboard, SpecError
+from ai_usage_assets.warehouses import googlesql
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.metabase.lived_in import CLOSED_THROUGH, DIFFERING_DAY
+from ai_usage_assets_tests.reference_sql import Reference
+from ai_usage_assets_tests.test_sql_subset import problems
+from ai_usage_assets_tests.year import YEAR
+
+D = Decimal
+SPEC = spec.read()
+KEYS = [dashboard.key for dashboard in SPEC.dashboards]
+CARDS = [(dashboard.key, key) for dashboard in SPEC.dashboards for key in dashboard.cards]
+NOVEMBER, OCTOBER = date(2026, 11, 1), date(2026, 10, 1)
+
+# Of each filter, what people choose: one value, and several where it takes several.
+CHOICES: dict[str, list[list[str]]] = {
+    "month": [["2025-11"], ["2026-09"], ["2026-10"]],
+    "vendor": [["cursor"], ["anthropic"], ["anthropic", "cursor"]],
+    "cost_center": [["CC-1010"], ["Unallocated"], ["CC-4010", "Unallocated"]],
+    "person": [["rosa.weber@acme.test"], ["rosa.weber@acme.test", "carla.vogel@acme.test"]],
+}
+
+
+def dashboard(key: str) -> Dashboard:
+    """One of the dashboards."""
+    return next(each for each in SPEC.dashboards if each.key == key)
+
+
+def variants(card: Card) -> list[dict[str, list[str]]]:
+    """Filters empty, each alone with each choice, and all of them with several values."""
+    alone = [{name: choice} for name in card.variables for choice in CHOICES[name]]
+    return [{}, *alone, {name: CHOICES[name][-1] for name in card.variables}]
+
+
+Ask = Callable[[Card, Values], pa.Table]
+
+
+@pytest.fixture(scope="module")
+def ask(books: DuckDBWarehouse) -> Ask:
+    """A card's rows, asked once for each statement."""
+
+    @cache
+    def query(sql: str, parameters: tuple[tuple[str, str], ...]) -> pa.Table:
+        return books.query(sql, dict(parameters))
+
+    def of(card: Card, values: Values) -> pa.Table:
+        sql, parameters = filled(card.sql, values)
+        return query(sql, tuple(parameters.items()))
+
+    return of
+
+
+@pytest.mark.parametrize(("key", "name"), CARDS)
+def test_a_card_answers_whatever_is_chosen(ask: Ask, key: str, name: str) -> None:
+    """With filters empty, set and multiple a card has the columns that it names, and rows it can be drawn of."""
+    card = dashboard(key).cards[name]
+    usual = ask(card, {})
+    assert usual.num_rows, "there is nothing to see of it in the whole year"
+    for values in variants(card):
+        found = ask(card, values)
+        assert faults(card, found) == [], values
+        assert found.schema == usual.schema, values
+
+
+@pytest.mark.parametrize(("key", "name"), [(key, name) for key, name in CARDS if dashboard(key).cards[name].variables])
+def test_every_filter_of_a_card_changes_it(ask: Ask, key: str, name: str) -> None:
+    """Where a card takes a filter, choosing something changes what it shows, if not of this month, then of another."""
+    card = dashboard(key).cards[name]
+    for variable in card.variables:
+        months = ({}, {"month": ["2026-10"]}) if variable != "month" else ({},)
+        assert any(
+            ask(card, {**month, variable: choice}) != ask(card, month)
+            for month in months
+            for choice in CHOICES[variable]
+        ), variable
+
+
+def test_every_filter_is_on_the_first_tab() -> None:
+    """A filter that no card of a tab takes is not shown there, so the first tab takes each but that of people."""
+    for each in SPEC.dashboards:
+        first = {name for key in each.tabs[0].cards() for name in each.cards[key].variables}
+        assert set(each.filters) - {"person"} <= first, each.key
+
+
+@pytest.mark.parametrize("key", SPEC.filters)
+def test_a_filter_offers_values(books: DuckDBWarehouse, key: str) -> None:
+    """A filter's SQL has one column of texts, each once, and what the tests choose is among them."""
+    found = books.query(SPEC.filters[key].sql)
+    (column,) = found.columns
+    values = column.to_pylist()
+    assert pa.types.is_string(column.type)
+    assert None not in values
+    assert len(set(values)) == len(values) > 1
+    assert {value for choice in CHOICES[key] for value in choice} <= set(values)
+    assert SPEC.filters[key].multiple == (key != "month")
+
+
+def test_a_click_sets_a_filter_to_a_value_that_it_offers(ask: Ask, books: DuckDBWarehouse) -> None:
+    """What is taken from the row that is clicked is one of the filter's values."""
+    clicked = [card for each in SPEC.dashboards for card in each.cards.values() if card.click]
+    assert len(clicked) > 2
+    for card in clicked:
+        assert card.click
+        for key, column in card.click.filters.items():
+            offered = books.query(SPEC.filters[key].sql).column(0).to_pylist()
+            assert set(ask(card, {}).column(column).to_pylist()) <= set(offered), card.name
+
+
+# --- the statements -----------------------------------------------------------------------------------------------
+
+
+def statements() -> dict[str, dict[str, str]]:
+    """Every statement that Metabase may send with its parameters, in each shape once: without clauses, and with all."""
+    found = [filled(each.sql, {}) for each in SPEC.filters.values()]
+    for key, name in CARDS:
+        card = dashboard(key).cards[name]
+        found += [filled(card.sql, {}), filled(card.sql, {each: CHOICES[each][-1] for each in card.variables})]
+    return dict(found)
+
+
+def test_statements_keep_to_what_both_engines_share() -> None:
+    """No card uses a word, a function or an order that the engines do not share."""
+    found = {sql: problems(sql, published=False) for sql in statements()}
+    assert {sql: told for sql, told in found.items() if told} == {}
+
+
+def test_google_accepts_every_statement(books: DuckDBWarehouse) -> None:
+    """To Google's analyser every card is GoogleSQL on the declared tables and views, with the columns it has here."""
+    reference = Reference({name: value for parameters in statements().values() for name, value in parameters.items()})
+    for table in sorted({name for sql in statements() for name in googlesql.tables_read(googlesql.parse(sql))}):
+        reference.declare(table, columns(books.query(f"SELECT * FROM ai_usage.{table} LIMIT 0")))
+    for sql, parameters in statements().items():
+        assert reference.analyse(sql) == columns(books.query(sql, parameters)), sql
+
+
+def columns(found: pa.Table) -> dict[str, str]:
+    """Columns and their types in GoogleSQL."""
+    return {column.name: google_type(column.type) for column in found.schema}
+
+
+def google_type(kind: pa.DataType) -> str:
+    """What a column is called in GoogleSQL."""
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP"
+    names = {pa.string(): "STRING", pa.int64(): "INT64", pa.bool_(): "BOOL", pa.date32(): "DATE"}
+    return names.get(kind, "NUMERIC")
+
+
+# --- the numbers --------------------------------------------------------------------------------------------------
+
+Line = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def lines(books: DuckDBWarehouse) -> list[Line]:
+    """Every fact of money of October and November, as it is."""
+    return books.rows("SELECT * FROM ai_usage.fct_cost_daily WHERE usage_date >= @first", {"first": OCTOBER})
+
+
+def spent(lines: list[Line], month: date, last_day: int = 31, **only: Any) -> Decimal:
+    """Billed and seat dollars of the first days of a month, of the lines that are as `only` says."""
+    return sum(
+        (
+            line["amount_usd"]
+            for line in lines
+            if (line["usage_date"].replace(day=1), line["cost_basis"] != "included") == (month, True)
+            and line["usage_date"].day <= last_day
+            and line["amount_usd"] is not None
+            and all(line[name] == value for name, value in only.items())
+        ),
+        D(0),
+    )
+
+
+def one(ask: Ask, key: str, name: str, **values: list[str]) -> Line:
+    """The last row of a card: the one that a number shows."""
+    return dict(ask(dashboard(key).cards[name], values).to_pylist()[-1])
+
+
+def test_spend_is_the_sum_of_the_facts(ask: Ask, lines: list[Line]) -> None:
+    """The month, the same days before it, its vendors, days, teams and chargeback are the facts, to the last digit."""
+    through = YEAR.last.day
+    assert one(ask, "overview", "spend") == {
+        "month": NOVEMBER, "spend_usd": spent(lines, NOVEMBER), "same_days_before_usd": spent(lines, OCTOBER, through),
+    }  # fmt: skip
+    whole = one(ask, "overview", "spend", month=["2026-10"], vendor=["cursor"], cost_center=["CC-1010", "Unallocated"])
+    parts = [spent(lines, OCTOBER, vendor="cursor", cost_center=name) for name in ("CC-1010", None)]
+    assert whole["spend_usd"] == sum(parts)
+    by_vendor = {f"{name}_usd": spent(lines, NOVEMBER, vendor=name) for name in ("anthropic", "cursor")}
+    month = one(ask, "overview", "months")
+    assert {name: month[name] for name in by_vendor} == by_vendor
+    days = ask(dashboard("overview").cards["days"], {}).to_pylist()
+    assert {row["usage_date"].day: (row["anthropic_usd"], row["cursor_usd"]) for row in days} == {
+        day: tuple(
+            spent(lines, NOVEMBER, usage_date=NOVEMBER.replace(day=day), vendor=vendor)
+            for vendor in ("anthropic", "cursor")
+        )
+        for day in range(1, through + 1)
+    }
+    bars = ask(dashboard("overview").cards["teams"], {}).to_pylist()
+    dollars = {row["team"]: (row["anthropic_usd"] or 0) + (row["cursor_usd"] or 0) for row in bars}
+    assert dollars.pop("Unallocated") == spent(lines, NOVEMBER, cost_center=None)
+    assert dollars == {team: spent(lines, NOVEMBER, team=team) for team in dollars}
+    assert sum(dollars.values()) == spent(lines, NOVEMBER) - spent(lines, NOVEMBER, cost_center=None)
+    assert one(ask, "chargeback", "posted") == {"amount_usd": spent(lines, NOVEMBER)}
+    assert one(ask, "chargeback", "unallocated_sum") == {"amount_usd": spent(lines, NOVEMBER, cost_center=None)}
+
+
+def test_corrections_are_what_was_posted_too_little(ask: Ask, lines: list[Line]) -> None:
+    """The first open month carries what closed months have since turned out to be, beside its own charges."""
+    assert CLOSED_THROUGH.month == OCTOBER.month - 1
+    assert one(ask, "chargeback", "charges", month=["2026-10"]) == {"amount_usd": spent(lines, OCTOBER)}
+    assert one(ask, "chargeback", "corrections_sum", month=["2026-10"]) == {"amount_usd": D(25)}
+    assert one(ask, "chargeback", "state")["state"] == "Open: may still change"
+    assert one(ask, "chargeback", "state", month=["2026-09"])["state"] == "Closed on 2026-10-11"
+    rows = ask(dashboard("chargeback").cards["corrections"], {}).to_pylist()
+    told = {(row["spent_in"], row["cost_center"], row["reason"]): row["amount_usd"] for row in rows}
+    assert told == {
+        ("2026-08", "CC-1010", "reallocated"): -40,
+        ("2026-08", "CC-1020", "reallocated"): 40,
+        ("2026-09", "CC-4010", "restated"): 25,
+    }
+
+
+def test_the_budget_is_the_sheets(ask: Ask, lines: list[Line], books: DuckDBWarehouse) -> None:
+    """Used is what the cost centers with a budget have spent; the goal is the sum of their budgets."""
+    budgets = books.rows(
+        "SELECT cost_center, budget_usd FROM ai_usage.stg_budgets WHERE month = @month", {"month": NOVEMBER}
+    )
+    assert one(ask, "overview", "budget_used") == {
+        "spend_usd": sum(spent(lines, NOVEMBER, cost_center=row["cost_center"]) for row in budgets),
+        "budget_usd": sum(row["budget_usd"] for row in budgets),
+    }
+
+
+def test_cost_per_user_is_of_who_used_a_tool(ask: Ask, lines: list[Line]) -> None:
+    """All dollars of the month, over the people with usage in it: a seat alone is no usage."""
+    people = {
+        line["person_email"]
+        for line in lines
+        if line["usage_date"] >= NOVEMBER and line["cost_basis"] != "seat" and line["person_email"]
+    }
+    shown = one(ask, "overview", "per_user")["usd_per_user"]
+    assert abs(shown - spent(lines, NOVEMBER) / len(people)) < D("0.000001")
+    assert one(ask, "seats", "active_people")["people"] == len(people)
+
+
+def test_the_forecast_adds_up(ask: Ask, books: DuckDBWarehouse) -> None:
+    """The cost centers' forecasts come to the company's, and a month that is over has none."""
+    (total,) = books.rows("SELECT forecast_usd FROM ai_usage.kpi_forecast_total")
+    assert one(ask, "overview", "forecast") == total
+    parts = ask(dashboard("overview").cards["forecast_lines"], {}).column("forecast_usd").to_pylist()
+    assert sum(part for part in parts if part is not None) == total["forecast_usd"]
+    assert one(ask, "overview", "forecast", month=["2026-10"]) == {"forecast_usd": None}
+
+
+def test_models_are_what_is_billed(ask: Ask, lines: list[Line], books: DuckDBWarehouse) -> None:
+    """Billed dollars by model, per million tokens, and off the list price are those of the facts."""
+    billed: dict[str, Decimal] = defaultdict(D)
+    for line in lines:
+        if line["usage_date"] >= NOVEMBER and line["cost_basis"] == "billed":
+            billed[line["model"] or "no model"] += line["amount_usd"]
+    shown = ask(dashboard("models").cards["spend"], {}).to_pylist()
+    assert {row["model"]: row["billed_usd"] for row in shown} == billed
+    assert one(ask, "models", "billed")["billed_usd"] == sum(billed.values())
+    tokens: dict[str, int] = defaultdict(int)
+    for row in books.rows(
+        "SELECT model, total_tokens FROM ai_usage.fct_tokens_daily "
+        "WHERE usage_date >= @first AND cost_basis = 'billed'",
+        {"first": NOVEMBER},
+    ):
+        tokens[row["model"] or "no model"] += row["total_tokens"] or 0
+    with_tokens = [model for model in billed if tokens[model]]
+    per_million = sum(billed[model] for model in with_tokens) * 1_000_000 / sum(tokens[model] for model in with_tokens)
+    assert abs(one(ask, "models", "per_million")["usd_per_million_tokens"] - per_million) < D("0.000001")
+    discounts = [
+        line["list_amount_usd"] - line["amount_usd"]
+        for line in lines
+        if line["vendor"] == "anthropic" and line["usage_date"] >= NOVEMBER
+    ]
+    assert one(ask, "models", "discount") == {"discount_usd": sum(discounts)}
+    *parts, change = ask(dashboard("models").cards["why"], {}).column("amount_usd").to_pylist()
+    assert sum(parts) == change
+
+
+def test_seats_are_the_snapshots(ask: Ask, books: DuckDBWarehouse) -> None:
+    """Paid seats are those of each holder's last day; their fees by use come to the facts'."""
+    seats = books.rows(
+        "SELECT usage_date, user_id, is_paid FROM ai_usage.fct_cursor_seat_daily WHERE usage_date >= @first",
+        {"first": NOVEMBER},
+    )
+    paid = {seat["user_id"] for seat in seats if seat["is_paid"]}
+    assert one(ask, "seats", "paid") == {"paid_seats": len(paid)}
+    month = one(ask, "seats", "months")
+    assert sum(value for name, value in month.items() if name != "month") == len(paid)
+    (fees,) = books.rows(
+        "SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE cost_basis = 'seat' AND usage_date >= @first",
+        {"first": NOVEMBER},
+    )
+    bars = ask(dashboard("seats").cards["cost_centers"], {}).to_pylist()
+    assert sum(value for row in bars for value in list(row.values())[1:] if value is not None) == fees["usd"]
+    idle = sum(row["idle_usd"] or 0 for row in bars)
+    assert one(ask, "seats", "idle") == {"idle_usd": idle}
+    assert one(ask, "seats", "reclaimable") == {
+        "reclaimable_seats": ask(dashboard("seats").cards["reclaim"], {}).num_rows
+    }
+
+
+def test_the_pipelines_numbers_are_the_logs(ask: Ask, books: DuckDBWarehouse) -> None:
+    """What is missing, differs, asks for a look and was restated is what the log and the controls hold."""
+    assert one(ask, "pipeline", "held") == {"held_days": 2 * YEAR.last.day, "days": 2 * YEAR.last.day}
+    assert one(ask, "pipeline", "failed_checks") == {"failed_checks": 2}
+    assert one(ask, "pipeline", "differing") == {"differing": 1}
+    (difference,) = ask(dashboard("pipeline").cards["differences"], {}).to_pylist()
+    assert (difference["usage_date"], difference["difference_usd"]) == (DIFFERING_DAY, D(-5))
+    october = books.rows(
+        "SELECT old_amount_usd, new_amount_usd FROM ai_usage.ops_restatements WHERE vendor = 'anthropic' "
+        "AND usage_date BETWEEN @first AND @last",
+        {"first": OCTOBER, "last": date(2026, 10, 31)},
+    )
+    assert one(ask, "pipeline", "restated_usd", month=["2026-10"]) == {
+        "delta_usd": sum(row["new_amount_usd"] - row["old_amount_usd"] for row in october)
+    }
+    for row in ask(dashboard("overview").cards["as_of"], {}).to_pylist():
+        (day,) = books.rows(
+            "SELECT MIN(usage_date) AS first FROM ai_usage.dim_date WHERE as_of_date < CASE @vendor "
+            "WHEN 'anthropic' THEN anthropic_settles_on ELSE cursor_settles_on END",
+            {"vendor": row["vendor"]},
+        )
+        assert (row["complete_through_date"], row["provisional_from_date"]) == (YEAR.last, day["first"])
+
+
+# --- mistakes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """The dashboards' files, to be spoilt."""
+    return Path(shutil.copytree(spec.ROOT, tmp_path / "metabase"))
+
+
+def spoil(root: Path, file: str, old: str, new: str) -> None:
+    """Plants a mistake in a file, once."""
+    text = (root / "dashboards" / file).read_text()
+    assert old in text
+    (root / "dashboards" / file).write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("overview.yaml", "display: smartscalar", "displayed: smartscalar", "cards.spend.displayed: Extra inputs"),
+        ("overview.yaml", "height: 7", "hight: 7", "hight: Extra inputs"),
+        ("overview.yaml", "{card: teams, width: 10}", "{card: teams, width: 11}", "25 columns wide"),
+        ("overview.yaml", "filters: [month, vendor, cost_center]", "filters: [month, vendor]", "is no filter of"),
+        ("seats.yaml", "filters: [month, ", "filters: [vendor, month, ", "filter vendor changes no card"),
+        ("overview.yaml", "dashboard: chargeback", "dashboard: charge", "which is no dashboard"),
+        ("overview.yaml", "name: Spend by team", "name: Spend of the month", "is given 2 times"),
+        ("overview/spend.sql", "[[AND vendor", "[AND vendor", "do not belong to each other"),
+    ],
+)
+def test_a_mistake_in_the_files_is_told(copied: Path, file: str, old: str, new: str, says: str) -> None:
+    """A misspelt key, a row too wide, a filter without effect or without a dashboard: each is refused by name."""
+    spoil(copied, file, old, new)
+    with pytest.raises(SpecError, match=says):
+        spec.read(copied)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("overview/spend.sql", "AS spend_usd", "AS spent_usd", "card spend: columns names spend_usd, which the SQL"),
+        ("overview/spend.sql", "spend.spend_usd", "spend.spendings", "card spend: "),
+        ("overview.yaml", "scalar.field: forecast_usd", "scalar.field: forecast", "scalar.field names forecast"),
+        ("overview.yaml", "scalar.field: forecast_usd", "scalar.feild: forecast_usd", "scalar.feild is no setting"),
+        ("overview.yaml", "graph.metrics: [anthropic_usd", "graph.metrics: [openai_usd", "graph.metrics names openai_"),
+        ("overview.yaml", "column: same_days_before_usd", "column: before", "scalar.comparisons names before"),
+        ("overview.yaml", "columns: [used_ratio", "columns: [use_ratio", "table.column_formatting names use_ratio"),
+        ("overview.yaml", "month: month}", "month: months}", "click names months"),
+        ("overview.yaml", "{title: Budget, form: usd}", "{title: Budget}", "budget_usd is a number and has no form"),
+        ("overview/months.sql", "SELECT spent.month", "SELECT 1 AS one, spent.month", "one is returned and not desc"),
+        ("overview/forecast.sql", "SELECT SUM(forecast_usd)", "SELECT (forecast_usd)", "a scalar shows one row"),
+        ("overview/spend.sql", "SELECT\n  spend.month", "SELECT\n  CAST(spend.month AS STRING) AS month", "of dates"),
+        ("overview.yaml", "progress.goal: budget_usd", "progress.goal: budget", "progress.goal names budget"),
+        ("overview.yaml", "anthropic_usd: {display: bar", "antropic_usd: {display: bar", "series_settings names antr"),
+    ],
+)
+def test_a_mistake_that_rows_show_is_told(
+    books: DuckDBWarehouse, copied: Path, file: str, old: str, new: str, says: str
+) -> None:
+    """A renamed column, a setting that Metabase does not know, rows that cannot be drawn: each is refused by name."""
+    spoil(copied, file, old, new)
+    spoilt = next(each for each in spec.read(copied).dashboards if each.key == "overview")
+    # Only what the mistake is in, and what comes to the same.
+    cards = {key: card for key, card in spoilt.cards.items() if card != dashboard("overview").cards[key]}
+    with pytest.raises(SpecError, match=says):
+        of_dashboard(books, spoilt.model_copy(update={"cards": cards}), {})
+
+
+def test_a_filter_that_changes_nothing_would_be_seen(books: DuckDBWarehouse) -> None:
+    """A card that names a filter where it cannot matter shows the same rows whatever is chosen."""
+    card = dashboard("overview").cards["days"]
+    useless = card.model_copy(update={"sql": card.sql.replace("[[AND vendor IN", "[[AND 'cursor' IN")})
+    usual, chosen = (asked(books, useless, values) for values in ({}, {"vendor": ["anthropic", "cursor"]}))
+    assert chosen == usual

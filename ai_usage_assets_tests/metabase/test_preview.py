@@ -1,0 +1,143 @@
+"""The preview: one page a dashboard, with the warehouse's figures in it."""
+
+from __future__ import annotations
+
+import struct
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ai_usage_assets import cli
+from ai_usage_assets.metabase import spec
+from ai_usage_assets.metabase.preview import answers, browser, page
+from ai_usage_assets.metabase.preview.values import shown
+from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+
+OCTOBER = {"month": ["2026-10"]}
+
+
+class Read(HTMLParser):
+    """What a page says: its words, in order, and whatever could ask anybody for anything."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.words.append(" ".join(data.split()))
+
+
+@pytest.fixture
+def asking(books: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> DuckDBWarehouse:
+    """The warehouse, as the configured one."""
+    books.release()
+    monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(books.path))
+    return books
+
+
+def test_the_page_has_what_the_cards_answer(
+    asking: DuckDBWarehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command writes a page that asks nothing of anybody, whose numbers, cells and marks are the cards' rows."""
+    command = ["metabase", "preview", "--dashboard", "overview", "--filter", "month=2026-10", "--out", str(tmp_path)]
+    assert cli.main(command) == 0
+    (file,) = tmp_path.iterdir()
+    assert file.as_uri() in capsys.readouterr().err.replace("\n", "")
+    text = file.read_text()
+    read = Read(text)
+    assert "script" not in read.tags
+    assert all(address.startswith("#") for address in read.addresses)
+    assert "preview – not Metabase" in read.words
+    (overview,) = (each for each in spec.read().dashboards if each.key == "overview")
+    found = answers.of_dashboard(asking, overview, OCTOBER)
+    assert {card.name for card in overview.cards.values()} <= set(read.words)
+    assert {tab.name for tab in overview.tabs} <= set(read.words)
+    spend = found["spend"].to_pylist()[-1]
+    assert spend["month"] == date(2026, 10, 1)
+    assert f"${round(spend['spend_usd']):,}" in read.words
+    assert f"${found['per_user'].to_pylist()[0]['usd_per_user']:,.2f}" in read.words
+    for row in found["budgets"].to_pylist():
+        at = [n for n, word in enumerate(read.words) if word == row["cost_center"]]
+        assert any(f"${round(row['spend_usd']):,}" in read.words[n : n + 5] for n in at), row
+    # A mark of a chart says its number when it is pointed at.
+    for row in found["days"].to_pylist():
+        day = f"{row['usage_date']:%b} {row['usage_date'].day}"
+        assert f"{day}, Anthropic: ${round(row['anthropic_usd']):,}" in read.words
+    # A forecast is of the running month alone.
+    assert "No results" in read.words
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--filter", "team=Research"], "KEY one of month, vendor, cost_center, person"),
+        (["--filter", "month"], "it takes KEY=VALUE"),
+        (["--filter", "month=2026-10", "--filter", "month=2026-09"], "--filter month is given twice"),
+        (["--dashboard", "spend"], "it takes one of chargeback, models, overview, pipeline, seats"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], says: str
+) -> None:
+    """A filter or a dashboard that is not there is named with those that are, and nothing is written."""
+    assert cli.main(["metabase", "preview", "--out", str(tmp_path / "made"), *given]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "made").exists()
+
+
+def test_without_a_browser_there_are_pages(
+    asking: DuckDBWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked for pictures where there is no Chromium, the command says so and writes its pages."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli.main(["metabase", "preview", "--dashboard", "pipeline", "--png", "--out", str(tmp_path / "made")]) == 0
+    assert "no Chromium is on this machine" in " ".join(capsys.readouterr().err.split())
+    assert [file.name for file in (tmp_path / "made").iterdir()] == ["pipeline.html"]
+
+
+@pytest.mark.skipif(browser.found() is None, reason="there is no Chromium on this machine")
+def test_a_real_browser_takes_the_picture(tmp_path: Path) -> None:
+    """A Chromium writes a PNG of the size that was asked for, and what goes wrong is told."""
+    file, picture = tmp_path / "page.html", tmp_path / "page.png"
+    file.write_text("<!doctype html><p>Hello")
+    found = browser.found()
+    assert found
+    browser.photograph(found, file, picture, (page.WIDTH, 600))
+    assert struct.unpack(">II", picture.read_bytes()[16:24]) == (page.WIDTH, 600)
+    with pytest.raises(browser.BrowserError, match="took no picture"):
+        browser.photograph("/bin/false", file, tmp_path / "none.png", (10, 10))
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (Decimal("1234.5"), "usd", "$1,235"),
+        (Decimal("-1234.567"), "cents", "-$1,234.57"),
+        (Decimal("0.71724"), "unit_usd", "$0.7172"),
+        (Decimal("0.96346"), "percent", "96.3%"),
+        (71_400_151, "count", "71,400,151"),
+        (Decimal("1.350000000"), "number", "1.35"),
+        (Decimal("-0.2"), "usd", "$0"),
+        (20, "number", "20"),
+        (None, "usd", ""),
+        (date(2026, 11, 1), None, "November 1, 2026"),
+        (datetime(2026, 11, 1, 13, 5, tzinfo=UTC), None, "November 1, 2026, 1:05 PM"),
+        ("two\nlines", None, "two lines"),
+        ("sk-ant-admin01-" + "x" * 30, None, "[secret]"),
+    ],
+)
+def test_a_value_is_written_by_its_form(value: Any, form: Any, text: str) -> None:
+    """Dollars, shares, counts and days are written as Metabase does, and what looks like a key is not written."""
+    assert shown(value, form) == text

@@ -1,0 +1,10 @@
+SELECT person_email, SUM(anthropic_usd) AS anthropic_usd, SUM(cursor_usd) AS cursor_usd
+FROM ai_usage.kpi_spend_by_person
+WHERE month = COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  )
+  [[AND COALESCE(cost_center, 'Unallocated') IN ({{cost_center}})]] [[AND person_email IN ({{person}})]]
+  AND person_email IS NOT NULL
+GROUP BY person_email
+ORDER BY SUM(spend_usd) DESC, person_email
+LIMIT 15

@@ -1,0 +1,7 @@
+-- There is a forecast of the running month alone: of another it is blank.
+SELECT SUM(forecast_usd) AS forecast_usd
+FROM ai_usage.kpi_forecast
+WHERE month = COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  )
+  [[AND vendor IN ({{vendor}})]] [[AND COALESCE(cost_center, 'Unallocated') IN ({{cost_center}})]]

@@ -1,0 +1,5 @@
+SELECT SUM(idle_usd) AS idle_usd
+FROM ai_usage.kpi_seat_summary
+WHERE month = COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  )

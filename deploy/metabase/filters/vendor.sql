@@ -1,0 +1,3 @@
+SELECT vendor
+FROM ai_usage.kpi_freshness
+ORDER BY vendor
