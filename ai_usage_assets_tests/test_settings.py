@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from ai_usage_assets.secrets import resolve
-from ai_usage_assets.settings import CloudRun, Settings, SettingsError
+from ai_usage_assets.settings import PROJECT_ROOT, CloudRun, LogSettings, Settings, SettingsError
 
 
 def test_nothing_set_gives_the_documented_defaults() -> None:
@@ -114,3 +115,21 @@ def test_keys_are_not_in_the_text_of_settings() -> None:
 def test_a_key_given_as_such_is_itself() -> None:
     """Only a Secret Manager name is looked up; a key stands for itself."""
     assert resolve("sk-ant-admin01-x") == "sk-ant-admin01-x"
+
+
+def test_the_page_of_settings_names_every_variable() -> None:
+    """docs/settings.md has each variable that is read, once, and no other."""
+    asked: set[str] = set()
+
+    class Asked(dict[str, str]):
+        def get(self, name: str, default: str = "") -> str:
+            asked.add(name)
+            return default
+
+    Settings.from_environment(Asked())
+    LogSettings.from_environment(Asked())
+    page = (PROJECT_ROOT / "docs" / "settings.md").read_text()
+    # The first cell of a row, and what the platform sets.
+    lists = [*re.findall(r"^\| (`.*?) \|", page, re.MULTILINE), page.rpartition("## Set by the platform")[2]]
+    named = re.findall(r"`([A-Z_]+)`", " ".join(lists))
+    assert sorted(named) == sorted(asked)

@@ -79,10 +79,13 @@ def run(answer: Console, progress: Console) -> int:
     written = FOLDER / "report.html"
     if written.exists():
         answer.print(f"\nThe report that the run wrote, for a browser: [bold]{written.as_uri()}[/]", soft_wrap=True)
+    file = settings.duckdb_path.relative_to(PROJECT_ROOT)
     answer.print(
-        "\nWhere to look next: [bold]make ui[/] shows how every number is made; the figures are in "
-        f"[bold]{settings.duckdb_path.relative_to(PROJECT_ROOT)}[/] (DuckDB), schema ai_usage, tables kpi_*; "
-        "README.md says how to use your own keys."
+        "\nWhere to look next: [bold]make ui[/] shows how every number is made, README.md how to use your own keys.\n"
+        "Finance's other commands, on these figures and on their morning:\n\n"
+        f"  export AI_USAGE_DUCKDB_PATH={file} AI_USAGE_START_DATE={DAYS.first} AI_USAGE_NOW={NOW:%Y-%m-%dT%H:%MZ}\n"
+        "  .venv/bin/ai-usage digest\n  .venv/bin/ai-usage close\n  .venv/bin/ai-usage metabase preview",
+        soft_wrap=True,
     )
     return int(not equal)
 
