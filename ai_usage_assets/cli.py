@@ -494,7 +494,7 @@ def _close_month(warehouse: Warehouse, month: days.DayRange, settings: Settings,
         _say(f"{parsed.month} is closed since {held['closed_at']:%Y-%m-%d %H:%M} UTC. Nothing was changed.")
     if parsed.csv:
         close.write_csv(parsed.csv, held, lines)
-        _say(f"{len(lines)} lines are in {parsed.csv}.")
+        _say(f"{len(lines):,} {'line is' if len(lines) == 1 else 'lines are'} in {parsed.csv}.")
     return 0
 
 

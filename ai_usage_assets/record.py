@@ -59,6 +59,12 @@ def ended(warehouse: Warehouse, row: Row, outcome: str) -> Row:
     }
 
 
+def outcome(warehouse: Warehouse, row: Row) -> str:
+    """How a run ended: of one that was killed, `interrupted`, though only the next run writes that down."""
+    killed = row["outcome"] == "running" and not warehouse.is_at_work(row["run_id"])
+    return "interrupted" if killed else str(row["outcome"])
+
+
 def interrupted(warehouse: Warehouse) -> list[Row]:
     """The rows of runs that were killed, and so could not say themselves how they ended."""
     running = warehouse.rows("SELECT * FROM ai_usage.ops_runs WHERE outcome = 'running'")

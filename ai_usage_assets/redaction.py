@@ -84,3 +84,11 @@ def redact(text: str) -> str:
     for pattern in (TOKEN, _PIECE):
         text = pattern.sub("[secret]", text)
     return _EMAIL.sub("[e-mail]", text)
+
+
+def on_one_line(text: str, *, with_people: bool) -> str:
+    """What others have named, for a reader: one line of what can be printed, without keys, and without e-mail
+    addresses unless people are wanted.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in revealed(text)).split())
+    return TOKEN.sub("[secret]", line) if with_people else redact(line)

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ai_usage_assets import record
 from ai_usage_assets.finance.close import State
 from ai_usage_assets.warehouses import Row, Warehouse
 
@@ -301,9 +302,7 @@ def _troubles(rows: list[Row], first: date, console: Console) -> None:
 def _runs(warehouse: Warehouse, console: Console) -> None:
     runs = warehouse.rows("SELECT * FROM ai_usage.ops_runs ORDER BY started_at DESC LIMIT 5")
     for run in runs:
-        # One that was killed could not say so itself, and no other run came since.
-        if run["outcome"] == "running" and not warehouse.is_at_work(run["run_id"]):
-            run["outcome"] = "interrupted"
+        run["outcome"] = record.outcome(warehouse, run)
     table = _table("Last runs", "Job", "Days", "Began, UTC", "Took", "Landed", "Outcome")
     for run in runs:
         colour = {"success": "green", "failed": "bold red", "interrupted": "bold red"}.get(run["outcome"], "yellow")
@@ -350,10 +349,10 @@ def journal(close: Row, lines: Sequence[Row], console: Console) -> None:
     table = _table(f"Journal of {close['month']:%B %Y}", "Cost center", "What", "Lines", "USD")
     for (center, kind), found in sorted(by_center.items()):
         amount = sum((line["amount_usd"] for line in found), Decimal(0))
-        table.add_row(center, kind, f"{len(found):,}", f"{amount:,.2f}")
+        table.add_row(center, kind, f"{len(found):,}", f"{amount:z,.2f}")
     table.add_section()
     for kind, name in (("charges", "charges_usd"), ("corrections", "corrections_usd")):
-        table.add_row("total", kind, "", f"{close[name]:,.2f}", style="bold")
+        table.add_row("total", kind, "", f"{close[name]:z,.2f}", style="bold")
     table.columns[1].justify = "left"
     console.print(table)
     if close["mapping_snapshot"]:
@@ -371,7 +370,7 @@ def months(states: Sequence[State], console: Console) -> None:
             Text("closed", "green") if state.close else Text("open" if state.waits_for else "can be closed", "yellow")
         )
         closed_at = f"{state.close['closed_at']:%Y-%m-%d %H:%M}" if state.close else ""
-        table.add_row(f"{state.month:%Y-%m}", word, f"{state.lines:,}", f"{state.amount_usd:,.2f}", closed_at)
+        table.add_row(f"{state.month:%Y-%m}", word, f"{state.lines:,}", f"{state.amount_usd:z,.2f}", closed_at)
     console.print(table)
     for state in states:
         for reason in state.waits_for:
@@ -447,7 +446,7 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
 
 
 def _usd(amount: Decimal | None) -> str:
-    return "–" if amount is None else f"${amount:,.0f}"
+    return "–" if amount is None else f"{'−' if round(amount) < 0 else ''}${abs(amount):,.0f}"
 
 
 def _share(part: Decimal, whole: Decimal) -> str:

@@ -8,14 +8,26 @@ on; a key, a team and a model always are.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
 
-from ai_usage_assets.days import last_finished
+from ai_usage_assets import record
+from ai_usage_assets.days import ONE_DAY, last_finished, next_month
 from ai_usage_assets.finance import webhook
-from ai_usage_assets.redaction import redact
+from ai_usage_assets.finance.report.figures import (
+    VENDORS,
+    between,
+    budgeted,
+    count_of,
+    days_of,
+    percent,
+    posted,
+    sum_of,
+    usd,
+)
+from ai_usage_assets.redaction import on_one_line, redact
 from ai_usage_assets.secrets import SecretError, resolve
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses import Row, Warehouse
@@ -25,6 +37,12 @@ _NAMED = 5
 _DAYS_OF_ANOMALIES = 3
 # A chat that is not reached must not hold up the end of a run.
 _SECRET_SECONDS = 10.0
+# Of a key, a person, a team, a cost center or a model.
+_LONGEST_NAME = 80
+# Mattermost takes 16,383 characters, Slack 40,000.
+_LONGEST_MESSAGE = 16_000
+# Outside of an e-mail address a chat takes what follows for somebody to be called.
+_CALL = re.compile(r"(?<![A-Za-z0-9])@")
 
 
 @dataclass(frozen=True)
@@ -67,9 +85,19 @@ def after_run(warehouse: Warehouse, settings: Settings, run: Row, log: Callable[
 def send(digest: Digest, settings: Settings) -> None:
     """Sends it to AI_USAGE_DIGEST_WEBHOOK. Raises WebhookError, SecretError or SettingsError."""
     address = resolve(settings.digest_webhook or "", settings.secrets_url, total_seconds=_SECRET_SECONDS)
-    # What these characters mean in a chat.
-    text = str(digest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    webhook.post(address, text)
+    webhook.post(address, for_a_chat(digest.lines))
+
+
+def for_a_chat(lines: Sequence[str]) -> str:
+    """The lines as a chat takes them: its own signs written out, and without the longest where all are too long."""
+    written = [line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in lines]
+    kept = [*written]
+    while sum(map(len, kept)) + len(kept) > _LONGEST_MESSAGE:
+        kept.remove(max(kept, key=len))
+    left_out = len(written) - len(kept)
+    if left_out:
+        kept.append(f"• {count_of(left_out, 'line')} too long for a chat: `ai-usage digest` has all.")
+    return "\n".join(kept)
 
 
 def made(warehouse: Warehouse, day: date, *, with_people: bool = False, run: Row | None = None) -> Digest:
@@ -87,8 +115,7 @@ def made(warehouse: Warehouse, day: date, *, with_people: bool = False, run: Row
         *teller.checks(run),
         *teller.stale(),
     )
-    # A key may be named after somebody.
-    return Digest(day, lines if with_people else tuple(map(redact, lines)))
+    return Digest(day, lines)
 
 
 class _Teller:
@@ -99,11 +126,30 @@ class _Teller:
         self._with_people = with_people
 
     def _rows(self, sql: str, **more: object) -> list[Row]:
-        return self._warehouse.rows(sql, {"day": self._day, "month": self._month, **more})  # type: ignore[dict-item]
+        rows = self._warehouse.rows(sql, {"day": self._day, "month": self._month, **more})  # type: ignore[dict-item]
+        return [{name: self._told(value) for name, value in row.items()} for row in rows]
+
+    def _told(self, value: object) -> object:
+        """A value; of a name that others chose, what makes no line of its own and calls nobody."""
+        if not isinstance(value, str):
+            return value
+        # A key may be named after somebody.
+        name = _CALL.sub("＠", on_one_line(value, with_people=self._with_people))
+        return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
     def headline(self, run: Row | None) -> str:
-        ended = "" if run is None or run["outcome"] == "success" else f" The run {run['outcome']}."
-        return f"AI tools, {self._day} (UTC).{ended}"
+        return f"AI tools, {self._day} (UTC).{self._ended(run)}"
+
+    def _ended(self, run: Row | None) -> str:
+        """How the run ended if it did not end well; without one, how the last did."""
+        if run is not None:
+            return "" if run["outcome"] == "success" else f" The run {run['outcome']}."
+        rows = self._rows(f"SELECT run_id, started_at, outcome FROM ai_usage.ops_runs {_NEWEST}")
+        outcome = record.outcome(self._warehouse, rows[0]) if rows else "success"
+        if outcome == "success":
+            return ""
+        ended = {"running": "is still at work", "interrupted": "was interrupted"}.get(outcome, outcome)
+        return f" The last run, of {rows[0]['started_at']:%Y-%m-%d %H:%M} UTC, {ended}."
 
     def yesterday(self) -> Iterator[str]:
         rows = self._rows(
@@ -115,50 +161,63 @@ class _Teller:
         if not rows:
             yield f"• On {self._day}: no spend is held."
             return
-        total = sum((row["spend"] for row in rows), Decimal(0))
+        total = sum_of(row["spend"] for row in rows)
         parts = [
-            f"{_vendor(row['vendor'])} {_usd(row['spend'])}"
-            + (f" (of it {_usd(row['seat'])} for seats)" if row["seat"] else "")
+            f"{VENDORS[row['vendor']]} {usd(row['spend'])}"
+            + (f" (of it {usd(row['seat'])} for seats)" if row["seat"] else "")
             for row in rows
         ]
-        yield f"• On {self._day}: {_usd(total)} – {', '.join(parts)}. Vendors may still restate it."
+        yield f"• On {self._day}: {usd(total)} – {', '.join(parts)}. Vendors may still restate it."
 
     def month(self) -> Iterator[str]:
         rows = self._rows(
             """
-            SELECT cost_center, budget_usd, spend_usd, projected_usd, used_ratio
-            FROM ai_usage.kpi_budget_vs_actual WHERE month = @month ORDER BY used_ratio DESC, cost_center
+            SELECT cost_center, budget_usd, spend_usd, variance_usd, projected_usd, through_date
+            FROM ai_usage.kpi_budget_vs_actual WHERE month = @month ORDER BY variance_usd DESC, cost_center
             """
         )
-        spent = _sum(row["spend_usd"] for row in rows)
+        spent = sum_of(row["spend_usd"] for row in rows)
         if spent is None:
             return
-        budgeted = [row for row in rows if row["budget_usd"]]
-        told = f"• {self._month:%B} to date: {_usd(spent)}"
-        if budgeted:
-            budget = sum((row["budget_usd"] for row in budgeted), Decimal(0))
-            used = _sum(row["spend_usd"] for row in budgeted) or Decimal(0)
-            told += f"; {_share(used / budget)} of the budgets ({_usd(budget)}) are used"
-        else:
-            told += "; there are no budgets for it"
-        yield f"{told}.{self._forecast()}"
-        over = [row for row in budgeted if row["used_ratio"] and row["used_ratio"] > 1]
+        yield f"• {self._span(rows[0]['through_date'])}: {usd(spent)}{self._posted()}.{self._forecast()}"
+        yield f"• {self._budgets(rows)}"
+        over = [row for row in rows if row["variance_usd"] is not None and row["variance_usd"] > 0]
         if over:
             yield "• Over budget: " + _listed(
-                f"{row['cost_center']} {_usd(row['spend_usd'])} of {_usd(row['budget_usd'])}" for row in over
+                f"{row['cost_center']} {usd(row['spend_usd'])} of {usd(row['budget_usd'])}" for row in over
             )
         going = [
             row
             for row in rows
-            if row["budget_usd"]
-            and row["projected_usd"]
+            if row["budget_usd"] is not None
+            and row["projected_usd"] is not None
             and row["projected_usd"] > row["budget_usd"]
             and row not in over
         ]
         if going:
             yield "• On course to go over: " + _listed(
-                f"{row['cost_center']} {_usd(row['projected_usd'])} of {_usd(row['budget_usd'])}" for row in going
+                f"{row['cost_center']} {usd(row['projected_usd'])} of {usd(row['budget_usd'])}" for row in going
             )
+
+    def _span(self, through: date | None) -> str:
+        """Which days of the month are told of."""
+        last = min(through or self._day, self._day)
+        if last + ONE_DAY == next_month(self._month):
+            return f"{self._month:%B}, all of it"
+        return f"{self._month:%B} to {last.day} {last:%B}"
+
+    def _posted(self) -> str:
+        told = posted(self._rows)
+        return f" ({told})" if told else ""
+
+    def _budgets(self, rows: Sequence[Row]) -> str:
+        found = budgeted(rows)
+        if found is None:
+            return f"There are no budgets for {self._month:%B}."
+        used = "" if found.used_ratio is None else f", {percent(found.used_ratio)}"
+        told = f"Cost centers with a budget: {usd(found.spend_usd)} of {usd(found.budget_usd)}{used}"
+        told += f"; {found.beside}." if found.beside else "."
+        return told + (f" Budgets are incomplete: {found.incomplete}." if found.incomplete else "")
 
     def _forecast(self) -> str:
         rows = self._rows(
@@ -167,8 +226,8 @@ class _Teller:
         if not rows or rows[0]["forecast_usd"] is None:
             return ""
         row = rows[0]
-        span = "" if row["low_usd"] is None else f" ({_usd(row['low_usd'])} to {_usd(row['high_usd'])})"
-        return f" At its end about {_usd(row['forecast_usd'])}{span}."
+        span = "" if row["low_usd"] is None else f", {between(row['low_usd'], row['high_usd'])}"
+        return f" At its end about {usd(row['forecast_usd'])}{span}."
 
     def unallocated(self) -> Iterator[str]:
         (row,) = self._rows(
@@ -178,8 +237,8 @@ class _Teller:
             """
         )
         if row["spend"] and row["unallocated"]:
-            part = f"{_usd(row['unallocated'])}, {_share(row['unallocated'] / row['spend'])}"
-            yield f"• Without a cost center this month: {part} (kpi_unallocated says what to map)."
+            part = f"{usd(row['unallocated'])}, {percent(row['unallocated'] / row['spend'])}"
+            yield f"• Without a cost center in {self._month:%B}: {part} (kpi_unallocated says what to map)."
 
     def anomalies(self) -> Iterator[str]:
         rows = self._rows(
@@ -197,9 +256,10 @@ class _Teller:
 
     def _anomaly(self, row: Row) -> str:
         who = self._who(row)
-        instead = f"{_usd(row['amount_usd'])} instead of {_usd(row['expected_usd'])}"
+        mostly = "" if row["dimension"] == "model" or not row["top_model"] else f", mostly {row['top_model']}"
+        instead = f"{usd(row['amount_usd'])} instead of {usd(row['expected_usd'])}"
         included = ", which seats cover" if row["cost_basis"] == "included" else ""
-        return f"{row['usage_date']} {_vendor(row['vendor'])}, {who}: {instead}{included}, mostly {row['top_model']}"
+        return f"{row['usage_date']} {VENDORS[row['vendor']]}, {who}: {instead}{included}{mostly}"
 
     def _who(self, row: Row) -> str:
         if row["dimension"] == "person":
@@ -208,7 +268,7 @@ class _Teller:
         return f"{row['dimension'].replace('_', ' ')} {row['dimension_name'] or row['dimension_value']}"
 
     def checks(self, run: Row | None) -> Iterator[str]:
-        newest = "SELECT run_id FROM ai_usage.ops_runs WHERE job = 'daily' ORDER BY started_at DESC LIMIT 1"
+        newest = f"SELECT run_id FROM ai_usage.ops_runs {_NEWEST}"
         rows = self._rows(
             f"""
             SELECT asset, check_name, severity, amount_usd FROM ai_usage.ops_check_results
@@ -221,7 +281,7 @@ class _Teller:
             found = [row for row in rows if row["severity"] == severity]
             if found:
                 yield f"• {what}: " + _listed(
-                    f"{row['check_name']}" + (f" ({_usd(row['amount_usd'])})" if row["amount_usd"] else "")
+                    f"{row['check_name']}" + (f" ({usd(row['amount_usd'])})" if row["amount_usd"] else "")
                     for row in found
                 )
 
@@ -236,32 +296,19 @@ class _Teller:
         behind = [row for row in rows if row["last_day"] is None or row["last_day"] < self._day]
         if behind:
             yield "• Stale: " + _listed(
-                f"{_vendor(row['vendor'])} is held "
+                f"{VENDORS[row['vendor']]} is held "
                 + (f"to {row['last_day']} only" if row["last_day"] else "for no day yet")
                 for row in behind
             )
         short = [row for row in rows if row["missing"] and row["last_day"]]
         if short:
             yield f"• Missing, so {self._month:%B} is too low: " + _listed(
-                f"{row['missing']} day{'s' * (row['missing'] != 1)} of {_vendor(row['vendor'])}" for row in short
+                f"{days_of(row['missing'])} of {VENDORS[row['vendor']]}" for row in short
             )
 
 
-def _vendor(name: str) -> str:
-    return name.capitalize()
-
-
-def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if known else None
-
-
-def _usd(amount: Decimal) -> str:
-    return f"${amount:,.2f}"
-
-
-def _share(ratio: Decimal) -> str:
-    return f"{ratio * 100:.1f} %"
+# Of the daily runs.
+_NEWEST = "WHERE job = 'daily' ORDER BY started_at DESC LIMIT 1"
 
 
 def _listed(parts: Iterable[str]) -> str:

@@ -7,6 +7,8 @@ address of a webhook is a secret: whoever has it may post. It is never quoted; o
 from __future__ import annotations
 
 import json
+import re
+from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
 import httpcore
@@ -20,6 +22,15 @@ from ai_usage_assets.transport import BoundedTransport
 _ATTEMPTS = 2
 _ATTEMPT_SECONDS = 5.0
 _LONGEST_ANSWER_SHOWN = 200
+_LONGEST_ANSWER_READ = 1_000
+# Of an address, what could be the secret in it.
+_TELLING = re.compile(r"[A-Za-z0-9_~-]{8,}")
+_BROKEN_OFF = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+)
 
 
 class WebhookError(OperatorError):
@@ -40,23 +51,38 @@ def post(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_SECONDS) 
             transport.begin_attempt(attempt_seconds)
             try:
                 answer = transport.handle_request(request)
-                said = answer.read().decode(errors="replace").strip()[:_LONGEST_ANSWER_SHOWN]
-            except (
-                httpcore.NetworkError,
-                httpcore.TimeoutException,
-                httpcore.ProtocolError,
-                httpcore.ProxyError,
-            ) as error:
+            except _BROKEN_OFF as error:
                 told = f"did not answer ({type(error).__name__}). Look at the network, and whether {host} is up"
                 continue
             if answer.is_success:
+                # Whatever comes after it, the message was taken, and must not be sent twice.
                 return
+            said = _without(address, _beginning(answer))[:_LONGEST_ANSWER_SHOWN]
             told = f"answered {answer.status_code} ({said!r}). {_advice(answer.status_code)}"
             if answer.status_code < 500:
                 break
     finally:
         transport.close()
     raise WebhookError(f"The webhook at {host} {told}.")
+
+
+def _beginning(answer: httpx.Response) -> str:
+    """What a refusal says first: it may never end, and what breaks off is told as far as it came."""
+    said = b""
+    with closing(answer), suppress(*_BROKEN_OFF):
+        for piece in answer.iter_raw():
+            said += piece
+            if len(said) >= _LONGEST_ANSWER_READ:
+                break
+    return said[:_LONGEST_ANSWER_READ].decode(errors="replace").strip()
+
+
+def _without(address: str, said: str) -> str:
+    """The answer without the parts of the address that it repeats."""
+    parts = urlsplit(address)
+    for telling in _TELLING.findall(f"{parts.path} {parts.query}"):
+        said = said.replace(telling, "…")
+    return said
 
 
 def _advice(status: int) -> str:

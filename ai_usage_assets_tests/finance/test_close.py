@@ -411,6 +411,7 @@ def test_the_command_closes_once_and_exports(
     done = ai_usage("close", "--month", "2026-08", "--csv", str(file), **own)
     assert done.returncode == 0, done.stderr
     assert "2026-08 is closed. What changes from now on is corrected in the next month." in done.stderr
+    assert "1 line is in " in done.stderr
     assert "CC-1" in done.stdout
     assert JANE not in done.stdout + done.stderr
     exported = file.read_bytes()

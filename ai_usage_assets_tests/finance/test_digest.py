@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 
 from ai_usage_assets import cli
-from ai_usage_assets.finance import digest
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_CHECK_RESULTS
+from ai_usage_assets.finance import close, digest
+from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.books import charge, entry, fill, key_mapping, opened, type_tab
@@ -72,10 +73,10 @@ def test_what_is_told(warehouse: DuckDBWarehouse) -> None:
         "AI tools, 2026-11-10 (UTC).",
         "• On 2026-11-10: $310.00 – Anthropic $310.00. Vendors may still restate it.",
         # Of the budget the key has used 100 of 90; its 20 days to come cost 10 each; the person's as 0.25 x 300 + ...
-        "• November to date: $409.00; 111.1 % of the budgets ($90.00) are used."
-        + digest._Teller(warehouse, DAY, False)._forecast(),
+        "• November to 10 November: $409.00." + digest._Teller(warehouse, DAY, False)._forecast(),
+        "• Cost centers with a budget: $100.00 of $90.00, 111.1 %; $309.00 more was spent where there is no budget.",
         "• Over budget: CC-1 $100.00 of $90.00.",
-        "• Without a cost center this month: $309.00, 75.6 % (kpi_unallocated says what to map).",
+        "• Without a cost center in November: $309.00, 75.6 % (kpi_unallocated says what to map).",
         "• Unusual: 2026-11-10 Anthropic, a person: $300.00 instead of $1.00, mostly m2.",
         "• Failed checks, which stop the line: control_total ($0.01).",
         "• Asking for a look: coverage ($309.00).",
@@ -108,6 +109,92 @@ def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     """With nothing held nothing is claimed."""
     made = opened(tmp_path / "w.duckdb", TODAY, TODAY)
     assert digest.made(made, DAY).lines == ("AI tools, 2026-11-10 (UTC).", "• On 2026-11-10: no spend is held.")
+
+
+def test_a_budget_of_nothing_is_overrun_by_any_spend(warehouse: DuckDBWarehouse) -> None:
+    """A cost center that shall spend nothing and does is over budget; of nothing there is no share."""
+    type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", "0"), ("2026-11", "CC-9", "0"))
+    lines = digest.made(warehouse, DAY).lines
+    assert "• Over budget: CC-1 $100.00 of $0.00." in lines
+    beside = "$309.00 more was spent where there is no budget"
+    assert f"• Cost centers with a budget: $100.00 of $0.00; {beside}." in lines
+
+
+def test_budgets_that_are_incomplete_say_so(warehouse: DuckDBWarehouse) -> None:
+    """What a cost center without a budget spent stands beside the budgets, and is counted against none."""
+    type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-9", "50"))
+    told = "$0.00 of $50.00, 0.0 %; $409.00 more was spent where there is no budget."
+    assert (
+        f"• Cost centers with a budget: {told} Budgets are incomplete: 1 cost center that spent has none."
+        in digest.made(warehouse, DAY).lines
+    )
+
+
+def test_a_name_makes_no_line_and_calls_nobody(warehouse: DuckDBWarehouse) -> None:
+    """A name with line ends, somebody to call and no end is a short part of its own line, with people and without."""
+    forged = "prod\n• Failed checks: none\u2028@channel (@all) .@here " + "x" * 50_000
+    fill(warehouse, "dim_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", forged, "CC-2")])
+    fill(warehouse, "fct_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
+    plain = digest.made(warehouse, DAY).lines
+    for made in (plain, digest.made(warehouse, DAY, with_people=True).lines):
+        text = "\n".join(made)
+        assert "team prod • Failed checks: none ＠channel (＠all) " in text
+        assert not [line for line in text.splitlines() if "Failed" in line and not line.startswith("• Unusual")]
+        assert not re.search(r"(?<![a-z])@", text)
+        assert "x…: $400.00" in text
+        assert len(text) < 1_500
+    assert "@" not in "".join(plain)
+
+
+def test_a_chat_gets_no_more_than_it_takes() -> None:
+    """Of lines that are too long together the longest are left out, which is said, and the short ones stay."""
+    text = digest.for_a_chat(["A headline.", "&" * 3_000, "• Failed checks: <a>.", "x" * 9_000])
+    assert len(text) < 16_383
+    assert text.splitlines()[0::2] == ["A headline.", "x" * 9_000]
+    assert text.splitlines()[1] == "• Failed checks: &lt;a&gt;."
+    assert text.splitlines()[3] == "• 1 line too long for a chat: `ai-usage digest` has all."
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"), [("failed", "failed"), ("running", "was interrupted"), ("success", None), (None, None)]
+)
+def test_without_a_run_the_headline_tells_how_the_last_ended(
+    warehouse: DuckDBWarehouse, outcome: str | None, says: str | None
+) -> None:
+    """Asked for later, the digest still says that the last run failed or was killed."""
+    if outcome:
+        row = {"run_id": "r1", "job": "daily", "started_at": NOW, "outcome": outcome, "version": "1"}
+        warehouse.append(OPS_RUNS, [row])
+    ended = f" The last run, of 2026-11-11 14:00 UTC, {says}." if says else ""
+    assert digest.made(warehouse, DAY).lines[0] == f"AI tools, 2026-11-10 (UTC).{ended}"
+
+
+def test_money_given_back_is_told_as_in_the_report(warehouse: DuckDBWarehouse) -> None:
+    """A day that is below nothing has its sign before the dollars."""
+    fill(warehouse, "fct_anthropic_cost_daily", [charge(DAY.isoformat(), "-321", key="k1")])
+    assert "• On 2026-11-10: −$11.00 – Anthropic −$11.00." in str(digest.made(warehouse, DAY))
+
+
+def test_a_month_that_is_over_and_closed(warehouse: DuckDBWarehouse) -> None:
+    """On the 1st all of the month before is told, and of a closed one what was posted and what changed since."""
+    october = date(2026, 10, 31)
+    assert "• October, all of it: $341.00." in digest.made(warehouse, october).lines
+    close.freeze(warehouse, close.draft(warehouse, date(2026, 10, 1), NOW))
+    assert "• October, all of it: $341.00 (closed on 11 November 2026: as posted $341.00)." in str(
+        digest.made(warehouse, october)
+    )
+    fill(warehouse, "fct_anthropic_cost_daily", [charge("2026-10-20", "-5.5", key="k1")])
+    told = "closed on 11 November 2026: as posted $341.00; −$5.50 is carried as corrections"
+    assert f"• October, all of it: $335.50 ({told})." in digest.made(warehouse, october).lines
+
+
+def test_a_model_is_not_mostly_itself(warehouse: DuckDBWarehouse) -> None:
+    """Of a model that stands out, what most of it was spent on is said once."""
+    many = [charge(DAY.isoformat(), "30", key=f"n{number}", model="m1") for number in range(20)]
+    fill(warehouse, "fct_anthropic_cost_daily", many)
+    (line,) = [line for line in digest.made(warehouse, DAY).lines if line.startswith("• Unusual")]
+    assert "model m1: $610.00 instead of $11.00" in line
+    assert "model m1: $610.00 instead of $11.00, mostly" not in line
 
 
 # --- after a run ------------------------------------------------------------------------------------------------------

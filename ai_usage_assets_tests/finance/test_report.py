@@ -18,6 +18,7 @@ import pytest
 from ai_usage_assets import catalogue, cli, pictures
 from ai_usage_assets.days import DayError, month
 from ai_usage_assets.definitions import build_definitions
+from ai_usage_assets.finance import close
 from ai_usage_assets.finance.report import charts, figures, page
 from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RUNS
 from ai_usage_assets.settings import Settings
@@ -230,7 +231,7 @@ def test_the_page_asks_nothing_of_anybody(text: str) -> None:
     found = Page(text)
     assert not found.open
     assert "script" not in found.tags
-    assert found.tags.count("svg") == 10
+    assert found.tags.count("svg") == 12
     assert all(address.startswith("#") for address in found.addresses), found.addresses
     assert {address.removeprefix("#") for address in found.addresses} <= set(found.ids)
     assert len(found.ids) == len(set(found.ids))
@@ -281,6 +282,64 @@ def test_the_summary_of_a_run_has_the_headlines(books: DuckDBWarehouse, report: 
     assert JANE not in told
 
 
+def cells(text: str, first: str) -> list[str]:
+    """The cells of the row that begins with a cell."""
+    row = re.search(rf"<tr><td[^>]*>{re.escape(first)}</td>(.*?)</tr>", text)
+    assert row, first
+    return re.findall(r">([^<]+)</td>", row[1])
+
+
+def test_only_spend_with_a_budget_is_held_against_budgets(text: str) -> None:
+    """Card, sentence, table and pictures tell of the same dollars; what was spent without a budget stands beside."""
+    assert "Cost centers with a budget have spent $30.00 of $100.00, 30.0 %." in text
+    assert "$22.00 more was spent where there is no budget, and is not held against it." in text
+    assert "The budgets are incomplete: 1 cost center that spent has none." in text
+    assert cells(text, "October 2026")[3:-1] == ["none in the sheet", "–", "–", "–"]
+    assert cells(text, "November 2026")[2:-1] == ["$52.00", "$100.00*", "$30.00", "30.0 %", "$22.00"]
+    assert text.count("<title>November 2026, Spend with a budget: $30.00</title>") == 2
+    assert text.count("<title>November, 1 to 10, with a budget: $30.00</title>") == 2
+    assert "Nov*" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([(None, "9")], None),
+        ([("0", "9")], (None, "", "")),
+        ([("10", "9"), ("10", None), (None, None)], (Decimal("0.45"), "", "")),
+        (
+            [("10", "9"), (None, "-5"), (None, "2")],
+            (Decimal("0.9"), "$3.00 more was given back than spent", "2 cost centers that spent have none"),
+        ),
+    ],
+)
+def test_one_definition_of_what_is_within_budget(
+    rows: list[tuple[str | None, str | None]], told: tuple[Decimal | None, str, str] | None
+) -> None:
+    """Of budgets of nothing there is no share, and credits without a budget are no spend."""
+    found = figures.budgeted(
+        {
+            "cost_center": f"CC-{number}",
+            "budget_usd": None if budget_usd is None else Decimal(budget_usd),
+            "spend_usd": None if spend is None else Decimal(spend),
+        }
+        for number, (budget_usd, spend) in enumerate(rows)
+    )
+    assert (found and (found.used_ratio, found.beside.partition(" where")[0], found.incomplete)) == told
+
+
+def test_words_fit_their_numbers(books: DuckDBWarehouse, text: str) -> None:
+    """One is not many, a span of one amount is that amount, and dollars of seat holders are called so."""
+    assert "over the 1 person who used a tool in it" in text
+    assert "1 paid Cursor seat:" in text
+    assert "$2.00 was billed on top of them for usage by seat holders." in text
+    assert '<th scope="col" class="n">Expected to be</th>' in text
+    named = page.html(figures.of_month(books, MADE_AT, with_people=True))
+    assert "Spend by person, 1 to 10 November 2026 (billed and seats, USD): 1 row</summary>" in named
+    assert figures.between(Decimal("9.801"), Decimal("9.799")) == "exactly $9.80"
+    assert figures.between(Decimal(9), Decimal(10)) == "between $9.00 and $10.00"
+
+
 @pytest.fixture(scope="module")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse without anything but a calendar; to be copied."""
@@ -324,6 +383,7 @@ def test_an_empty_company_has_reasons_and_no_noughts(made: DuckDBWarehouse) -> N
     assert "$0.00" not in text
     assert "no budget in the sheet for November 2026" in text
     assert "There are no seats to show" in text
+    assert 'class="alarm"' not in text
 
 
 def test_nothing_spent_is_not_nothing_held(made: DuckDBWarehouse) -> None:
@@ -398,6 +458,79 @@ def test_sixty_teams_are_all_in_the_table(made: DuckDBWarehouse) -> None:
     assert all(f"Team {key}</td>" in text for key in keys)
     # 1 to 45 are not among the fifteen largest.
     assert f"45 others, Anthropic: ${45 * 46 // 2:,.2f}" in text
+
+
+def test_figures_that_are_wrong_are_told_at_the_top(made: DuckDBWarehouse) -> None:
+    """A failed run, a failed check and a total that differs stand above the numbers, and lead to what is wrong."""
+    made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
+    # What came was nothing, by the log of days.
+    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    at = {"run_id": "r1", "checked_at": MADE_AT, "asset": "fct_cost_daily", "passed": False, "message": "Mend it."}
+    made.append(OPS_CHECK_RESULTS, [
+        {**at, "check_name": "control_total", "severity": "ERROR", "blocking": True},
+        {**at, "check_name": "coverage", "severity": "WARN", "blocking": False},
+    ])  # fmt: skip
+    run = {"run_id": "r1", "job": "daily", "started_at": MADE_AT, "outcome": "failed", "version": "1"}
+    made.append(OPS_RUNS, [run])
+    bad = figures.of_month(made, MADE_AT)
+    top, cards, _ = page.html(bad).partition('<div class="cards">')
+    _, alarm, banner = top.partition('<div class="alarm" role="alert">')
+    assert cards
+    assert alarm
+    assert re.findall("<li>(.*)</li>", banner) == [
+        "The last run (daily, 11 November 2026) failed. What it was to bring may be missing.",
+        "1 check that must hold failed: control total (fct_cost_daily).",
+        "1 day of Anthropic differs from the records as they came, added up by themselves, by $30.00 together.",
+    ]
+    assert '<a href="#quality">' in banner
+    in_a_run = page.markdown(figures.of_month(made, MADE_AT, only_headlines=True))
+    assert "**1 check that must hold failed: control total (fct_cost_daily).**" in in_a_run
+
+
+def test_a_run_that_was_killed_is_told_as_one(made: DuckDBWarehouse) -> None:
+    """A run that can no longer say how it ended did not end well."""
+    run = {"run_id": "r1", "job": "daily", "started_at": MADE_AT, "outcome": "running", "version": "1"}
+    made.append(OPS_RUNS, [run])
+    assert "The last run (daily, 11 November 2026) was interrupted." in page.html(figures.of_month(made, MADE_AT))
+
+
+def test_a_closed_month_says_what_was_posted(made: DuckDBWarehouse) -> None:
+    """The report of a closed month shows today's figures, what was posted, and what is carried as corrections."""
+    fill(made, "fct_anthropic_cost_daily", [charge("2026-10-05", "20", key="k1"), charge("2026-10-06", "5", key="k2")])
+    made.append(OPS_ASSET_DAYS, held(FIRST, THROUGH, "anthropic"))
+    close.freeze(made, close.draft(made, FIRST, MADE_AT))
+
+    def told() -> tuple[Decimal | None, str]:
+        spend = figures.of_month(made, MADE_AT, FIRST, only_headlines=True).headlines[0]
+        return spend.value, spend.notes[-1]
+
+    posted = "closed on 11 November 2026: as posted $25.00"
+    assert told() == (Decimal(25), posted)
+    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
+    assert told() == (Decimal(25), f"{posted}; $20.00 of it has gone to others since")
+    fill(made, "fct_anthropic_cost_daily", [charge("2026-10-07", "3", key="k1")])
+    assert told() == (Decimal(28), f"{posted}; $3.00 is carried as corrections")
+
+
+def test_a_long_name_is_shortened_and_still_there(made: DuckDBWarehouse) -> None:
+    """A name that would fill pages is cut in tables, and whole where a reader points at it."""
+    name = "prod" * 1_000
+    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    fill(made, "dim_api_key", [{"api_key_id": "k", "name": name, "last_seen_on": TODAY}])
+    text = page.html(figures.of_month(made, MADE_AT))
+    shortened = f"API key {name}"[:59] + "…"
+    assert f'<td title="API key {name}">{shortened}</td>' in text
+
+
+def test_a_user_without_a_name_is_one_row(made: DuckDBWarehouse) -> None:
+    """What one user spent without a cost center is one line, in however many workspaces: the same is to be done."""
+    nameless = {"principal_type": "user", "principal_id": "user_x", "api_key_id": None, "user_email": None}
+    fill(made, "fct_anthropic_cost_daily", [
+        {**charge("2026-11-02", usd), **nameless, "workspace_id": workspace, "identity_key": workspace}
+        for usd, workspace in (("3", "w1"), ("4", "w2"))
+    ])  # fmt: skip
+    (row,) = figures.of_month(made, MADE_AT).unallocated
+    assert (row["principal_id"], row["spend_usd"], row["share_of_spend"]) == ("user_x", 7, 1)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import pytest
 
@@ -29,9 +30,10 @@ def test_a_message_arrives_as_it_is() -> None:
         (Reply(429, b"rate_limited"), 1, "the next run tries again"),
         (Reply(400, b"invalid_payload"), 1, "another form of message"),
         (Reply(503, b"later"), 2, "answered 503 ('later'). The next run tries again"),
-        (Reply(goes_wrong="reset", body=b"x" * 9), 2, "did not answer (ReadError)"),
+        (Reply(503, goes_wrong="cut", body=b"x" * 9), 2, "answered 503 ('xxxx')"),
         (Reply(goes_wrong="silent"), 2, "did not answer (ReadTimeout)"),
-        (Reply(goes_wrong="drip", body=b"x" * 99), 2, "did not answer (ReadTimeout)"),
+        (Reply(500, goes_wrong="drip", body=b"x" * 99), 2, "answered 500 ('')"),
+        (Reply(404, f"No /services/{SECRET} here".encode()), 1, "answered 404 ('No /…/… here')"),
         (Reply(goes_wrong="drip of headers"), 2, "did not answer (ReadTimeout)"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
@@ -45,6 +47,21 @@ def test_what_is_not_taken_is_told_without_the_address(reply: Reply, asked: int,
     assert says in str(told.value)
     assert SECRET not in str(told.value)
     assert told.value.__cause__ is None
+
+
+@pytest.mark.parametrize("goes_wrong", ["drip", "cut"])
+def test_what_was_taken_is_not_sent_again(goes_wrong: Literal["drip", "cut"]) -> None:
+    """After a status of success nothing is waited for: an answer that is slow or breaks off is no reason to repeat."""
+    with serving(Reply(goes_wrong=goes_wrong, body=b"x" * 99)) as chat:
+        post(chat.url, "text", attempt_seconds=0.3)
+        assert len(chat.seen) == 1
+
+
+def test_a_refusal_without_end_is_read_in_part() -> None:
+    """Of an answer that never ends only its beginning is read, whatever it says about its length."""
+    endless = Reply(400, b"x" * 2_000, headers={"content-length": str(10**12)})
+    with serving(endless) as chat, pytest.raises(WebhookError, match=r"answered 400 \('x{200}'\)"):
+        post(chat.url, "text", attempt_seconds=60)
 
 
 def test_a_second_attempt_may_succeed() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from itertools import accumulate
 
 from markupsafe import Markup
 
@@ -101,48 +102,62 @@ def climb(
     spent: Sequence[Decimal | None],
     *,
     budget: Decimal | None,
+    budgeted: Sequence[Decimal | None],
     forecast: Decimal | None,
     low: Decimal | None,
     high: Decimal | None,
     label: str,
 ) -> Markup:
-    """What a month has added up to, day by day, where it is expected to end, and the budget above it."""
+    """What a month has added up to, day by day, where it is expected to end, and the budget above it.
+
+    `budgeted` is the part of the spend that is held against the budget; empty when that is all of it.
+    """
 
     def draw(drawing: Drawing) -> None:
         axes = drawing.axes
-        total, points = Decimal(0), [(0, Decimal(0))]
-        for day, amount in enumerate(spent, 1):
-            total += amount or 0
-            points.append((day, total))
+        points = _added_up(spent)
+        total = points[-1][1]
         over = [float(amount) for _, amount in points]
         axes.fill_between([day for day, _ in points], over, color=SERIES[0], alpha=0.15, lw=0)
         axes.plot([day for day, _ in points], over, color=SERIES[0], lw=2.4, label="Spent so far")
         for day, amount in points[1:]:
             (mark,) = axes.plot([day], [float(amount)], "o", ms=9, alpha=0, color=SERIES[0])
             drawing.tip(mark, f"{label}, 1 to {day}: {usd(amount)}")
-        tops = [max(over)]
+        reached = [*over]
+        if budgeted:
+            steps = _added_up(budgeted)
+            part = [float(amount) for _, amount in steps]
+            (mark,) = axes.plot([day for day, _ in steps], part, color=SERIES[2], lw=2, label="Of it, with a budget")
+            drawing.tip(mark, f"{label}, 1 to {steps[-1][0]}, with a budget: {usd(steps[-1][1])}")
+            reached += part
         if budget is not None:
             line = axes.axhline(float(budget), color=INK, lw=1.6, ls=DASHED, label="Budget of the month")
             drawing.tip(line, f"Budget of the month: {usd(budget)}")
-            tops.append(float(budget))
+            reached.append(float(budget))
         if forecast is not None:
             ends = [len(spent), days]
             axes.plot(ends, [float(total), float(forecast)], color=SERIES[0], lw=1.8, ls=":", label="Expected")
             if low is not None and high is not None:
                 (bar,) = axes.plot([days, days], [float(low), float(high)], color=SERIES[0], lw=7, alpha=0.35)
                 drawing.tip(bar, f"Low {usd(low)}, high {usd(high)}")
-                tops.append(float(high))
+                reached.append(float(high))
             (mark,) = axes.plot([days], [float(forecast)], "o", ms=7, color=SERIES[0])
             drawing.tip(mark, f"Expected at the end of the month: {usd(forecast)}")
-            tops.append(float(forecast))
+            reached.append(float(forecast))
         axes.set_xlim(0, days + 0.4)
-        axes.set_ylim(min(0.0, *over) * 1.08, max(tops) * 1.08 or 1)
+        axes.set_ylim(min(0.0, *reached) * 1.08, max(reached) * 1.08 or 1)
         axes.set_xticks([1, *range(5, days - 1, 5), days])
         axes.grid(visible=False, axis="x")
         numbers(axes.yaxis)
         axes.legend(**legend_place(_LEGEND_COLUMNS[drawing.kind]))
 
     return _picture(name, described, draw, height=260)
+
+
+def _added_up(amounts: Sequence[Decimal | None]) -> list[tuple[int, Decimal]]:
+    """What each day, counted from 1, brings the sum to; day 0 is nothing."""
+    sums = accumulate((amount or Decimal(0) for amount in amounts), initial=Decimal(0))
+    return list(enumerate(sums))
 
 
 def _runs(levels: Sequence[Decimal | None]) -> list[tuple[int, int, Decimal]]:

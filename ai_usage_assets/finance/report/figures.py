@@ -7,15 +7,16 @@ written by others; it leaves here without keys, and without e-mail addresses unl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
+from ai_usage_assets import record
 from ai_usage_assets.days import ONE_DAY
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.redaction import TOKEN, redact, revealed
+from ai_usage_assets.redaction import on_one_line
 from ai_usage_assets.warehouses import Row, Warehouse
 
 VENDORS = {"anthropic": "Anthropic", "cursor": "Cursor"}
@@ -62,6 +63,76 @@ class Month:
 
 
 @dataclass(frozen=True)
+class Budgeted:
+    """A month's budgets, and what the cost centers that have one spent; what the others spent is held against none.
+
+    `lacking` counts cost centers that spent and have no budget that can be used.
+    """
+
+    budget_usd: Decimal
+    spend_usd: Decimal
+    other_usd: Decimal
+    lacking: int
+
+    @property
+    def used_ratio(self) -> Decimal | None:
+        """The spend as a share of the budgets; None when these are nothing."""
+        return self.spend_usd / self.budget_usd if self.budget_usd else None
+
+    @property
+    def beside(self) -> str:
+        """What was spent without a budget, for a person; nothing when nothing was."""
+        if not self.other_usd:
+            return ""
+        more = "spent" if self.other_usd > 0 else "given back than spent"
+        return f"{usd(abs(self.other_usd))} more was {more} where there is no budget"
+
+    @property
+    def incomplete(self) -> str:
+        """How many cost centers lack one, for a person; nothing when none does."""
+        if not self.lacking:
+            return ""
+        return f"{count_of(self.lacking, 'cost center')} that spent {'has' if self.lacking == 1 else 'have'} none"
+
+
+def budgeted(rows: Iterable[Row]) -> Budgeted | None:
+    """Of a month's rows of kpi_budget_vs_actual; None when no cost center has a budget."""
+    having: list[Row] = []
+    lacking: list[Row] = []
+    for row in rows:
+        (lacking if row["budget_usd"] is None else having).append(row)
+    budget = sum_of(row["budget_usd"] for row in having)
+    if budget is None:
+        return None
+    return Budgeted(
+        budget,
+        sum_of(row["spend_usd"] for row in having) or Decimal(0),
+        sum_of(row["spend_usd"] for row in lacking) or Decimal(0),
+        sum(bool(row["cost_center"] and row["spend_usd"]) for row in lacking),
+    )
+
+
+def posted(rows: Callable[[str], Sequence[Row]]) -> str:
+    """How a closed month stands in the books and what it has turned out to be since; nothing of an open one.
+
+    `rows` asks the warehouse, where @month is the month.
+    """
+    closes = rows("SELECT closed_at, charges_usd FROM ai_usage.ops_month_closes WHERE month = @month")
+    if not closes:
+        return ""
+    told = f"closed on {day(closes[0]['closed_at'].date())}: as posted {usd(closes[0]['charges_usd'])}"
+    (since,) = rows(
+        """
+        SELECT SUM(amount_usd) AS amount_usd, SUM(CASE WHEN amount_usd > 0 THEN amount_usd END) AS moved_usd
+        FROM ai_usage.kpi_chargeback WHERE usage_month = @month AND line_type = 'correction'
+        """
+    )
+    if since["amount_usd"]:
+        return f"{told}; {usd(since['amount_usd'])} is carried as corrections"
+    return f"{told}; {usd(since['moved_usd'])} of it has gone to others since" if since["moved_usd"] else told
+
+
+@dataclass(frozen=True)
 class Report:
     """All that the page shows. Lists of rows are empty where there is nothing to show."""
 
@@ -73,7 +144,7 @@ class Report:
     not_configured: tuple[str, ...] = ()
     days: tuple[Row, ...] = ()
     months: tuple[Row, ...] = ()
-    monthly_budgets: Mapping[date, Decimal] = field(default_factory=dict)
+    monthly_budgets: Mapping[date, Budgeted] = field(default_factory=dict)
     teams: tuple[Row, ...] = ()
     people: tuple[Row, ...] = ()
     models: tuple[Row, ...] = ()
@@ -155,11 +226,7 @@ class _Reading:
         return tuple({name: self._shown(value) for name, value in row.items()} for row in found)
 
     def _shown(self, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        # A name may hold anything; line ends and what cannot be printed say nothing to a reader.
-        text = " ".join("".join(c if c.isprintable() else " " for c in value).split())
-        return TOKEN.sub("[secret]", revealed(text)) if self._with_people else redact(text)
+        return on_one_line(value, with_people=self._with_people) if isinstance(value, str) else value
 
     def report(self, made_at: datetime, *, only_headlines: bool) -> Report:
         """Everything, or what the headlines need: a run of every day does not pay for more."""
@@ -168,6 +235,7 @@ class _Reading:
         people, unallocated = self._people(), self._unallocated()
         every_budget, forecast = self._budgets(), self._forecast()
         budgets = tuple(row for row in every_budget if row["month"] == self._month.first)
+        checks, run = self._checks(), self._run()
         spend = self._spend(vendors, days, held)
         headlines = (
             spend,
@@ -178,7 +246,7 @@ class _Reading:
             self._unallocated_share(spend, unallocated),
         )
         if only_headlines:
-            return Report(self._month, made_at, self._with_people, headlines)
+            return Report(self._month, made_at, self._with_people, headlines, checks=checks, run=run)
         holders = self._holders()
         return Report(
             month=self._month,
@@ -190,7 +258,9 @@ class _Reading:
             days=days,
             months=added(spent, "month", "vendor"),
             monthly_budgets={
-                row["month"]: row["budget_usd"] for row in added(every_budget, "month") if row["budget_usd"] is not None
+                month: found
+                for month in {row["month"] for row in every_budget}
+                if (found := budgeted(row for row in every_budget if row["month"] == month))
             },
             teams=_side_by_side(spent, self._month.first),
             people=people if self._with_people else (),
@@ -206,8 +276,8 @@ class _Reading:
             held=held,
             gaps=self._gaps(),
             controls=self._controls(),
-            checks=self._checks(),
-            run=self._run(),
+            checks=checks,
+            run=run,
         )
 
     def _spent(self) -> tuple[Row, ...]:
@@ -228,10 +298,14 @@ class _Reading:
         return self.rows(
             """
             SELECT
-              usage_date, vendor, SUM(billed_usd) AS billed_usd, SUM(seat_usd) AS seat_usd,
-              SUM(spend_usd) AS spend_usd, LOGICAL_OR(is_provisional) AS is_provisional
-            FROM ai_usage.kpi_spend_daily WHERE usage_date BETWEEN @month AND @through
-            GROUP BY usage_date, vendor ORDER BY usage_date, vendor
+              spent.usage_date, spent.vendor, SUM(spent.spend_usd) AS spend_usd,
+              SUM(CASE WHEN budget.budget_usd IS NOT NULL THEN spent.spend_usd END) AS budgeted_usd,
+              LOGICAL_OR(spent.is_provisional) AS is_provisional
+            FROM ai_usage.kpi_spend_daily AS spent
+            LEFT JOIN ai_usage.stg_budgets AS budget
+              ON budget.month = @month AND budget.cost_center = spent.cost_center
+            WHERE spent.usage_date BETWEEN @month AND @through
+            GROUP BY spent.usage_date, spent.vendor ORDER BY spent.usage_date, spent.vendor
             """
         )
 
@@ -255,12 +329,16 @@ class _Reading:
         )
 
     def _unallocated(self) -> tuple[Row, ...]:
+        """By whom, and by workspace only where nobody is named: what is to be done is the same in all of them."""
         return self.rows(
             """
             SELECT
-              vendor, principal_type, principal_id, api_key_id, api_key_name, workspace_id, workspace_name,
-              person_email, attribution_method, next_step, spend_usd, share_of_spend, first_day
-            FROM ai_usage.kpi_unallocated WHERE month = @month ORDER BY spend_usd DESC, first_day, api_key_id
+              vendor, principal_type, principal_id, api_key_id, api_key_name, MAX(workspace_id) AS workspace_id,
+              MAX(workspace_name) AS workspace_name, person_email, next_step, SUM(spend_usd) AS spend_usd,
+              SUM(share_of_spend) AS share_of_spend, MIN(first_day) AS first_day
+            FROM ai_usage.kpi_unallocated WHERE month = @month
+            GROUP BY vendor, principal_type, principal_id, api_key_id, api_key_name, person_email, next_step
+            ORDER BY spend_usd DESC, first_day, api_key_id
             """
         )
 
@@ -374,10 +452,11 @@ class _Reading:
         )
 
     def _run(self) -> Row | None:
-        return self._only(
-            "SELECT job, started_at, finished_at, outcome, version, first_day, last_day FROM ai_usage.ops_runs "
+        run = self._only(
+            "SELECT run_id, job, started_at, outcome, first_day, last_day FROM ai_usage.ops_runs "
             "ORDER BY started_at DESC LIMIT 1"
         )
+        return run and {**run, "outcome": record.outcome(self._warehouse, run)}
 
     def _spend(self, vendors: Sequence[Row], days: Sequence[Row], held: Sequence[Row]) -> Headline:
         month = self._month
@@ -400,6 +479,8 @@ class _Reading:
             else f"provisional: the vendors may still change the days that make up {usd(open_usd)} of it"
         )
         notes += _missing(vendors)
+        if told := posted(self.rows):
+            notes.append(told)
         return Headline(name, total, "usd", tuple(notes), is_provisional=open_usd is not None)
 
     def _month_before(self, vendors: Sequence[Row]) -> Headline:
@@ -428,35 +509,36 @@ class _Reading:
         if forecast is None or forecast["forecast_usd"] is None:
             return Headline(name, None, "usd", absent="too few days are held to expect anything by")
         low, high = forecast["low_usd"], forecast["high_usd"]
-        between = (
+        bounds = (
             "without a low and a high: it takes three months before this one"
             if low is None or high is None
-            else f"between {usd(low)} and {usd(high)}, by how far it was off in the months before"
+            else f"{between(low, high)}, by how far it was off in the months before"
         )
-        notes = [between, f"by the days up to {day(month.through)}, the same weekdays, and the seats held then"]
+        notes = [bounds, f"by the days up to {day(month.through)}, the same weekdays, and the seats held then"]
         if forecast["missing_days"]:
             notes.append(f"{days_of(forecast['missing_days'])} that are missing are estimated")
         return Headline(name, forecast["forecast_usd"], "usd", tuple(notes), is_provisional=True)
 
     def _budget_used(self, budgets: Sequence[Row]) -> Headline:
         month, name = self._month, "Budget used"
-        with_budget = [row for row in budgets if row["budget_usd"] is not None]
-        budget = sum_of(row["budget_usd"] for row in with_budget)
-        if budget is None:
+        found = budgeted(budgets)
+        if found is None:
             unused = " that can be used" if any(row["budget_note"] for row in budgets) else ""
             return Headline(name, None, "ratio", absent=f"no budget{unused} in the sheet for {month.first:%B %Y}")
-        spent = sum_of(row["spend_usd"] for row in with_budget) or Decimal(0)
-        if not budget:
-            return Headline(name, None, "ratio", absent=f"the budget for {month.first:%B %Y} is $0.00")
-        notes = [f"{usd(spent)} of {usd(budget)}"]
+        beside = (f"{found.beside}, and is not in it",) if found.beside else ()
+        if found.used_ratio is None:
+            spent = f", and {usd(found.spend_usd)} was spent" if found.spend_usd else ""
+            return Headline(name, None, "ratio", beside, f"the budget for {month.first:%B %Y} is $0.00{spent}")
+        notes = [f"{usd(found.spend_usd)} of {usd(found.budget_usd)}"]
+        with_budget = [row for row in budgets if row["budget_usd"] is not None]
         if not month.is_over:
             passed, all_of_them = with_budget[0]["elapsed_business_days"], with_budget[0]["business_days"]
             notes.append(f"{passed} of {all_of_them} business days have passed")
-        other = sum_of(row["spend_usd"] for row in budgets if row["budget_usd"] is None)
-        if other:
-            notes.append(f"{usd(other)} more was spent where there is no budget, and is not in it")
+        notes += beside
+        if found.incomplete:
+            notes.append(f"the budgets are incomplete: {found.incomplete}")
         is_open = any(row["is_provisional"] for row in with_budget)
-        return Headline(name, spent / budget, "ratio", tuple(notes), is_provisional=is_open)
+        return Headline(name, found.used_ratio, "ratio", tuple(notes), is_provisional=is_open)
 
     def _per_user(self, spend: Headline, people: Sequence[Row]) -> Headline:
         name = "Cost per active user"
@@ -466,7 +548,7 @@ class _Reading:
                 name, None, "usd", absent=f"nobody is known to have used a tool in {self._month.first:%B %Y}"
             )
         notes = (
-            f"all spend of {self._month.span} over the {active:,} people who used a tool in it",
+            f"all spend of {self._month.span} over the {count_of(active, 'person', 'people')} who used a tool in it",
             "spend that names no person is in it too",
         )
         return Headline(name, spend.value / active, "usd", notes, is_provisional=spend.is_provisional)
@@ -513,9 +595,19 @@ def _side_by_side(spent: Sequence[Row], month: date) -> tuple[Row, ...]:
     return tuple(sorted(teams, key=lambda row: (-row["spend_usd"], row["team"] or "")))
 
 
+def count_of(count: int, one: str, more: str = "") -> str:
+    """How many of something, for a person."""
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
+
+
 def days_of(count: int) -> str:
     """A number of days for a person."""
-    return f"{count} day{'s' * (count != 1)}"
+    return count_of(count, "day")
+
+
+def between(low: Decimal, high: Decimal) -> str:
+    """A low and a high for a person, once when they are the same."""
+    return f"exactly {usd(low)}" if usd(low) == usd(high) else f"between {usd(low)} and {usd(high)}"
 
 
 def _missing(vendors: Iterable[Row]) -> list[str]:

@@ -21,9 +21,11 @@ from markupsafe import Markup
 from ai_usage_assets.finance.report import charts
 from ai_usage_assets.finance.report.figures import (
     VENDORS,
+    Budgeted,
     Headline,
     Month,
     Report,
+    count_of,
     day,
     days_of,
     percent,
@@ -39,6 +41,8 @@ _BARS = 15
 _UNFOLDED = 12
 _LISTED = 50
 _WITHOUT_CENTS = 10_000
+_LONGEST_NAME = 60
+_CHECKS_NAMED = 5
 
 _BUDGET_WORDS = {
     "budgeted": "",
@@ -70,10 +74,11 @@ _BASIS_WORDS = {"billed": "Billed", "included": "Included in seats", None: "Both
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table; numbers stand to the right."""
+    """A column of a table; numbers stand to the right, and of names that others chose a long one is shortened."""
 
     name: str
     is_number: bool = False
+    is_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,20 +112,21 @@ def html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"shown": shown}
+    environment.globals |= {"shown": shown, "longest_name": _LONGEST_NAME}
     sections = [make(report, report.month) for make in _SECTIONS] if report.month else []
     return environment.get_template("page.html.j2").render(
         report=report,
         month=report.month,
         title=f"Spend on AI tools, {report.month.first:%B %Y}" if report.month else "Spend on AI tools",
         as_of=_as_of(report),
+        alarms=_alarms(report),
         sections=[section for section in sections if section],
     )
 
 
 def markdown(report: Report) -> str:
     """The numbers at the top, for the page of a run."""
-    lines = [_as_of(report), ""]
+    lines = [_as_of(report), *(f"\n**{alarm}**" for alarm in _alarms(report)), ""]
     for headline in report.headlines:
         told = f"**{shown(headline)}**" if headline.value is not None else f"none: {headline.absent}"
         lines.append(f"* {headline.name}: {told}" + (f" ({'; '.join(headline.notes)})" if headline.notes else ""))
@@ -158,22 +164,37 @@ def _as_of(report: Report) -> str:
     return f"{month.first:%B %Y}: {until} (UTC days). {at}"
 
 
+def _alarms(report: Report) -> list[str]:
+    """Why the figures must not be relied on; the last part of the page has the details."""
+    found = []
+    if report.run and report.run["outcome"] in ("failed", "interrupted"):
+        found.append(f"{_told_of(report.run)} What it was to bring may be missing.")
+    failed = [row for row in report.checks if row["blocking"] and not row["passed"]]
+    if failed:
+        names = ", ".join(f"{row['check_name'].replace('_', ' ')} ({row['asset']})" for row in failed[:_CHECKS_NAMED])
+        more = f", and {len(failed) - _CHECKS_NAMED} more" if len(failed) > _CHECKS_NAMED else ""
+        found.append(f"{count_of(len(failed), 'check')} that must hold failed: {names}{more}.")
+    found += [
+        f"{count_of(row['differing'], 'day')} of {VENDORS[row['vendor']]} differ{'s' * (row['differing'] == 1)} from "
+        f"{_CONTROL_WORDS[row['control']]}, by {usd(row['differing_usd'])} together."
+        for row in report.controls
+        # The classic report is close by design, and not equal.
+        if row["differing"] and row["control"] != "classic_cost_report"
+    ]
+    return found
+
+
 def _trend(report: Report, month: Month) -> Section:
     names = _names(report.days)
     days = [month.first + timedelta(days=n) for n in range((month.through - month.first).days + 1)]
     by_day = {(row["usage_date"], row["vendor"]): row for row in report.days}
-    budget = report.monthly_budgets.get(month.first)
+    found = report.monthly_budgets.get(month.first)
     length = (month.last - month.first).days + 1
     if not names:
         return Section("trend", "Day by day", (f"No spend is held for {month.span}.",))
     daily = {VENDORS[name]: [_cell(by_day, (each, name), "spend_usd") for each in days] for name in names}
     totals = [sum_of(_cell(by_day, (each, name), "spend_usd") for name in names) for each in days]
-    sentences = [
-        f"The budget is the sum of all cost centers' budgets in the sheet for {month.first:%B}, {usd(budget)}; spread "
-        f"evenly it is {usd(budget / length)} a day."
-        if budget is not None
-        else f"There is no budget line: no budget in the sheet for {month.first:%B %Y}."
-    ]
+    sentences = [_held_against(found, f"{month.first:%B %Y}")]
     lost: dict[date, list[str]] = {}
     for row in report.gaps:
         lost.setdefault(row["usage_date"], []).append(f"{VENDORS[row['vendor']]} is missing")
@@ -184,13 +205,16 @@ def _trend(report: Report, month: Month) -> Section:
         )
     expected = report.forecast if report.forecast and not month.is_over else {}
     total = sum_of(totals) or Decimal(0)
+    against = f", against budgets of {usd(found.budget_usd)} for a part of it" if found else ""
     climb = charts.climb(
         "climb",
-        f"Line chart: spend of {month.span} added up, {usd(total)} at its end"
-        + (f", against a budget of {usd(budget)}." if budget is not None else "."),
+        f"Line chart: spend of {month.span} added up, {usd(total)} at its end{against}.",
         length,
         totals,
-        budget=budget,
+        budget=found.budget_usd if found else None,
+        budgeted=[sum_of(_cell(by_day, (each, name), "budgeted_usd") for name in names) for each in days]
+        if found and found.other_usd
+        else (),
         forecast=expected.get("forecast_usd"),
         low=expected.get("low_usd"),
         high=expected.get("high_usd"),
@@ -201,8 +225,6 @@ def _trend(report: Report, month: Month) -> Section:
         f"Column chart: spend of each day of {month.span} by vendor. The exact values are in the table below it.",
         [str(each.day) for each in days],
         daily,
-        levels=[budget / length] * len(days) if budget is not None else (),
-        level_name="Budget per day",
         tip_labels=[f"{each.day} {each:%B}" for each in days],
     )
     rows = tuple(
@@ -234,43 +256,93 @@ def _months(report: Report, month: Month) -> Section | None:
         return None
     found = {(row["month"], row["vendor"]): row for row in report.months}
     budgets = [report.monthly_budgets.get(each) for each in shown_months]
-    picture = charts.columns(
+    labels = [
+        f"{each:%b}" + (f"\n{each:%Y}" if each.month == 1 or each == shown_months[0] else "") for each in shown_months
+    ]
+    tip_labels = [f"{each:%B %Y}" for each in shown_months]
+    by_vendor = charts.columns(
         "months",
-        "Column chart: spend of each month by vendor, and its budget. The exact values are in the table below it.",
-        [
-            f"{each:%b}" + (f"\n{each:%Y}" if each.month == 1 or each == shown_months[0] else "")
-            for each in shown_months
-        ],
+        "Column chart: spend of each month by vendor. The exact values are in the table below it.",
+        labels,
         {VENDORS[name]: [_cell(found, (each, name), "spend_usd") for each in shown_months] for name in names},
-        levels=budgets,
-        level_name="Budget of the month",
-        tip_labels=[f"{each:%B %Y}" for each in shown_months],
+        tip_labels=tip_labels,
     )
+    pictures = [("Spend by month and vendor", by_vendor)]
+    sentences = [] if month.is_over else ["The last column is the month to date."]
+    if any(budgets):
+        pictures.append(("Budgets and the spend that is held against them", _within(budgets, labels, tip_labels)))
+        sentences.append("Only what cost centers with a budget spent is held against the budgets.")
+    if any(each and each.lacking for each in budgets):
+        sentences.append("A star marks months in which a cost center spent that has no budget.")
     rows = []
     for each, budget in zip(shown_months, budgets, strict=True):
         its = [found[each, name] for name in names if (each, name) in found]
         total = sum_of(row["spend_usd"] for row in its)
         missing, through = max(row["missing_days"] for row in its), max(row["through"] for row in its)
-        remark = f"to {through.day} {through:%B}" if each == month.first and not month.is_over else ""
+        remarks = [_open(any(row["is_provisional"] for row in its), total)]
+        if each == month.first and not month.is_over:
+            remarks.append(f"to {through.day} {through:%B}")
         if missing:
-            remark = f"{remark + ', ' if remark else ''}{days_of(missing)} missing"
+            remarks.append(f"{days_of(missing)} missing")
         rows.append(
             (
                 f"{each:%B %Y}",
                 *(usd(_cell(found, (each, name), "spend_usd")) for name in names),
                 usd(total),
-                usd(budget) if budget is not None else "none in the sheet",
-                _open(any(row["is_provisional"] for row in its), total) + (f"; {remark}" if remark else ""),
+                *_of_budgets(budget),
+                "; ".join(remarks),
             )
         )
-    heading = _columns("Month", *(f"{VENDORS[name]}*" for name in names), "Spend*", "Budget*", "Is it final?")
+    heading = _columns(
+        "Month", *(f"{VENDORS[name]}*" for name in names), "Spend*", "Budgets*", "Spent of them*", "Used*",
+        "Spent without*", "Is it final?",
+    )  # fmt: skip
     return Section(
         "months",
         "Month by month",
-        ("The last column is the month to date.",) if not month.is_over else (),
-        (("Spend by month and vendor", picture),),
+        tuple(sentences),
+        tuple(pictures),
         (Table("Spend by month (billed and seats, USD)", heading, tuple(rows), folded=len(rows) > _UNFOLDED + 1),),
     )
+
+
+def _within(budgets: Sequence[Budgeted | None], labels: Sequence[str], tip_labels: Sequence[str]) -> Markup:
+    """The months' budgets, and what was spent of them."""
+    return charts.columns(
+        "budgeted",
+        "Column chart: what cost centers with a budget spent in each month, and their budgets. The exact values are in "
+        "the table below it.",
+        [
+            f"{label[:3]}*{label[3:]}" if each and each.lacking else label
+            for label, each in zip(labels, budgets, strict=True)
+        ],
+        {"Spend with a budget": [each.spend_usd if each else None for each in budgets]},
+        levels=[each.budget_usd if each else None for each in budgets],
+        level_name="Budget of the month",
+        tip_labels=tip_labels,
+    )
+
+
+def _of_budgets(found: Budgeted | None) -> tuple[str, str, str, str]:
+    """The budgets of a month, what was spent of them, and without one."""
+    if found is None:
+        return ("none in the sheet", "–", "–", "–")
+    return (
+        usd(found.budget_usd) + "*" * bool(found.lacking),
+        usd(found.spend_usd),
+        percent(found.used_ratio),
+        usd(found.other_usd) if found.other_usd else "–",
+    )
+
+
+def _held_against(found: Budgeted | None, month: str) -> str:
+    if found is None:
+        return f"There is no budget line: no budget in the sheet for {month}."
+    used = "" if found.used_ratio is None else f", {percent(found.used_ratio)}"
+    told = f"Cost centers with a budget have spent {usd(found.spend_usd)} of {usd(found.budget_usd)}{used}."
+    if found.beside:
+        told += f" {found.beside}, and is not held against it."
+    return told + (f" The budgets are incomplete: {found.incomplete}." if found.incomplete else "")
 
 
 def _vendors(report: Report, month: Month) -> Section:
@@ -358,8 +430,8 @@ def _budgets(report: Report, month: Month) -> Section:
             0, f"{first['elapsed_business_days']} of the month's {first['business_days']} business days have passed."
         )
     heading = _columns(
-        "Cost center", "Budget*", "Spend*", "Used*", "Over (or −under)*", "Pace*", "Expected at the end*",
-        "Expected to be", "Remark",
+        "Cost center~", "Budget*", "Spend*", "Used*", "Over (or −under)*", "Pace*", "Expected at the end*",
+        "Expected to be*", "Remark",
     )  # fmt: skip
     return Section(
         "budgets",
@@ -386,7 +458,7 @@ def _teams(report: Report, month: Month) -> Section:
         (
             Table(
                 f"Spend by team, {month.span} (billed and seats, USD)",
-                _columns("Team", *(f"{VENDORS[name]}*" for name in _of(report)), "Spend*", "Share*", "Change*"),
+                _columns("Team~", *(f"{VENDORS[name]}*" for name in _of(report)), "Spend*", "Share*", "Change*"),
                 _with_shares(report, report.teams, lambda row: row["team"] or "(no team)"),
                 folded=len(report.teams) > _UNFOLDED,
             ),
@@ -422,7 +494,7 @@ def _people(report: Report, month: Month) -> Section | None:
         )
         for row in report.people[:_LISTED]
     )
-    heading = _columns("Name", "E-mail", "Anthropic*", "Cursor*", "Spend*", "Active days*")
+    heading = _columns("Name~", "E-mail~", "Anthropic*", "Cursor*", "Spend*", "Active days*")
     told = () if rows else (f"No spend of {month.span} names a person.",)
     if len(report.people) > _LISTED:
         told = (f"The {_LISTED} who spent most of {len(report.people):,}.",)
@@ -454,7 +526,7 @@ def _models(report: Report, month: Month) -> Section:
         )
         for row in report.models
     )
-    heading = _columns("Model", "Vendor", "Basis", "Dollars*", "Requests*", "Tokens*", "Per million tokens*")
+    heading = _columns("Model~", "Vendor", "Basis", "Dollars*", "Requests*", "Tokens*", "Per million tokens*")
     return Section(
         "models",
         title,
@@ -493,7 +565,7 @@ def _unallocated(report: Report, month: Month) -> Section:
         sentences.append(
             f"The {_LISTED} largest are listed; {len(report.unallocated) - _LISTED} more come to {usd(rest)}."
         )
-    heading = _columns("What", "Vendor", "Spend*", "Share*", "Since", "What to write into the sheet")
+    heading = _columns("What~", "Vendor", "Spend*", "Share*", "Since", "What to write into the sheet")
     table = Table(f"Spend without a cost center, {month.span} (USD)", heading, rows, folded=len(rows) > _UNFOLDED)
     return Section("unallocated", title, tuple(sentences), (), (table,))
 
@@ -523,18 +595,20 @@ def _seats(report: Report, month: Month) -> Section:
         return Section("seats", title, (f"There are no seats to show: {why}.",))
     unknown = f", {seats['unknown_seats']} of which nothing is known" if seats["unknown_seats"] else ""
     sentences = [
-        f"{seats['paid_seats']} paid Cursor seats: {seats['active_seats']} active (used in the month or the 30 days to "
-        f"{day(month.through)}), {seats['idle_seats']} idle, {seats['never_used_seats']} never used{unknown}.",
+        f"{count_of(seats['paid_seats'], 'paid Cursor seat')}: {seats['active_seats']} active (used in the month or "
+        f"the 30 days to {day(month.through)}), {seats['idle_seats']} idle, {seats['never_used_seats']} never used"
+        f"{unknown}.",
         f"Their fees to date are {usd(seats['seat_usd'])}, of which {usd(seats['idle_usd'])} for idle and unused ones."
         if seats["seat_usd"] is not None
         else "What they cost is not known: no price in the sheet's seat_prices.",
     ]
     if seats["leverage_ratio"] is not None:
         sentences.append(
-            f"They covered usage worth {usd(seats['included_usage_usd'])} at the vendor's rates, "
-            f"{seats['leverage_ratio']:.1f} times the fees; {usd(seats['overage_usd'])} was billed on top of them."
+            f"They covered usage by seat holders worth {usd(seats['included_usage_usd'])} at the vendor's rates, "
+            f"{seats['leverage_ratio']:.1f} times the fees; {usd(seats['overage_usd'])} was billed on top of them for "
+            "usage by seat holders. What automations and others without a seat used is in neither."
         )
-    who = _columns("Name", "E-mail") if report.with_people else ()
+    who = _columns("Name~", "E-mail~") if report.with_people else ()
     reclaim = tuple(
         (
             *((row["name"] or "(not in the people tab)", row["user_email"] or "–") if report.with_people else ()),
@@ -554,7 +628,7 @@ def _seats(report: Report, month: Month) -> Section:
         )
         if not report.with_people:
             sentences.append("Who holds them is left out; `ai-usage report --with-people` says it.")
-        heading = (*who, *_columns("Team", "Plan", "Price a month*", "Last used", "Held since"))
+        heading = (*who, *_columns("Team~", "Plan~", "Price a month*", "Last used", "Held since"))
         tables.append(
             Table(
                 f"Seats to give back, as of {day(month.through)} (USD)",
@@ -577,7 +651,7 @@ def _seats(report: Report, month: Month) -> Section:
             )
             for row in report.near_limit
         )
-        heading = (*who, *_columns("Team", "Spent*", "Limit*", "Used*", "As of"))
+        heading = (*who, *_columns("Team~", "Spent*", "Limit*", "Used*", "As of"))
         tables.append(
             Table("People near their on-demand limit (USD, the vendor's billing cycle)", heading, rows, folded=True)
         )
@@ -610,7 +684,7 @@ def _anomalies(report: Report, month: Month) -> Section:
         for row in report.anomalies[:_LISTED]
     )
     count = len(report.anomalies)
-    sentences = [f"{count} spike{'s' * (count != 1)} in {month.span}. {rule}"]
+    sentences = [f"{count_of(count, 'spike')} in {month.span}. {rule}"]
     for basis in ("billed", "included"):
         excess = sum_of(row["excess_usd"] for row in report.anomalies if row["cost_basis"] == basis)
         if excess is not None:
@@ -619,8 +693,8 @@ def _anomalies(report: Report, month: Month) -> Section:
     if count > _LISTED:
         sentences.append(f"The {_LISTED} largest are listed.")
     heading = _columns(
-        "Day", "Who or what", "Vendor", "Basis", "Dollars*", "Expected*", "More than expected*", "Most of it on",
-        "Team", "Is it final?",
+        "Day", "Who or what~", "Vendor", "Basis", "Dollars*", "Expected*", "More than expected*", "Most of it on~",
+        "Team~", "Is it final?",
     )  # fmt: skip
     table = Table(f"Days that stand out, {month.span} (USD)", heading, rows, folded=len(rows) > _UNFOLDED)
     return Section("anomalies", title, tuple(sentences), (), (table,))
@@ -657,8 +731,8 @@ def _restatements(report: Report, month: Month) -> Section:
     more = len(report.restatements) - len(rows)
     billed = [row["delta_usd"] for row in report.restatements if row["cost_basis"] == "billed"]
     sentences = [
-        f"{len(report.restatements):,} times a day's dollars changed after it was held: days of {month.first:%B %Y}, "
-        "and other days whose change was seen in that month."
+        f"{count_of(len(report.restatements), 'time')} a day's dollars changed after it was held: days of "
+        f"{month.first:%B %Y}, and other days whose change was seen in that month."
     ]
     if billed:
         sentences.append(f"Together they changed what is billed by {usd(sum_of(billed))}.")
@@ -694,8 +768,12 @@ def _quality(report: Report, month: Month) -> Section:
         differing = sum(row["differing"] for row in report.controls)
         count = sum(row["days"] for row in report.controls)
         sentences.append(
-            f"{count - differing:,} of {count:,} daily totals match the vendors' own."
-            + (f" {differing} differ: the table says by how much." if differing else "")
+            f"{count - differing:,} of {count_of(count, 'daily total')} match the vendors' own."
+            + (
+                f" {differing:,} {'does' if differing == 1 else 'do'} not: the table says by how much."
+                if differing
+                else ""
+            )
         )
         rows_of_controls = tuple(
             (
@@ -726,8 +804,8 @@ def _checked(report: Report, sentences: list[str]) -> list[Table]:
         return []
     at = max(row["checked_at"] for row in report.checks)
     sentences.append(
-        f"{len(report.checks) - len(failed)} of {len(report.checks)} checks of the last run hold ({day(at.date())}, "
-        f"{at:%H:%M} UTC)."
+        f"{len(report.checks) - len(failed)} of {count_of(len(report.checks), 'check')} of the last run hold "
+        f"({day(at.date())}, {at:%H:%M} UTC)."
     )
     if not failed:
         return []
@@ -787,8 +865,8 @@ def _names(rows: Sequence[Row]) -> list[str]:
 
 
 def _columns(*names: str) -> tuple[Column, ...]:
-    """Columns by their names; a star marks numbers."""
-    return tuple(Column(name.removesuffix("*"), name.endswith("*")) for name in names)
+    """Columns by what they are called; a star marks numbers, a tilde names that others chose."""
+    return tuple(Column(name.rstrip("*~"), name.endswith("*"), name.endswith("~")) for name in names)
 
 
 def _cell(found: Mapping[tuple[date, str], Row], key: tuple[date, str], name: str) -> Decimal | None:
