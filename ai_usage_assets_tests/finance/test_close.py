@@ -548,7 +548,7 @@ def test_the_command_says_why_and_what(
 def test_the_start_date_does_not_stand_in_the_way_of_the_first_month(
     own: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With data from before it, the first month that has spend is closed, and exported again, before the next one is."""
+    """With data from before it, the first month with spend is closed, and exported again, before the next one is."""
     monkeypatch.setenv("AI_USAGE_START_DATE", "2026-09-15")
     assert cli.main(("close", "--month", "2026-09")) == 1
     assert "that one first, though it is before AI_USAGE_START_DATE, 2026-09-15." in capsys.readouterr().err
