@@ -606,6 +606,7 @@ def test_bigquery_closes_the_same_books_alike(warehouse: DuckDBWarehouse) -> Non
             shut(one, SEPTEMBER)
             put(one, "dim_key_mapping", mapped(1, "a", "CC-9"))
         assert journal_of(theirs) == journal_of(warehouse)
+        assert close.damage(theirs) == close.damage(warehouse) == {}
         closes = "SELECT * FROM ai_usage.ops_month_closes ORDER BY month"
         assert theirs.rows(closes) == warehouse.rows(closes)
         assert len(posted(theirs, "line_id", where="status = 'open'")) == len(journal_of(theirs)) - 5
