@@ -16,7 +16,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -455,7 +455,7 @@ def _close(parsed: argparse.Namespace) -> int:
         raise SettingsError("--csv writes the journal of a closed month: give --month, and no --dry-run.")
     if parsed.csv and (parsed.csv.is_dir() or not parsed.csv.absolute().parent.is_dir()):
         raise SettingsError(f"--csv is {str(parsed.csv)!r}; it takes a file in a folder that is there.")
-    month = days.finished_month(settings.now(), settings.start_date, parsed.month) if parsed.month else None
+    month = days.finished_month(settings.now(), parsed.month) if parsed.month else None
     warehouse = _existing_warehouse(settings)
     # A warehouse that an older version has filled has no journal yet.
     warehouse.prepare(catalogue.tables())
@@ -468,14 +468,15 @@ def _close(parsed: argparse.Namespace) -> int:
         warehouse.release()
 
 
-def _close_month(warehouse: Warehouse, month: days.DayRange, settings: Settings, parsed: argparse.Namespace) -> int:
+def _close_month(warehouse: Warehouse, first: date, settings: Settings, parsed: argparse.Namespace) -> int:
     from ai_usage_assets.commands import screens
     from ai_usage_assets.finance import close
 
-    first, now = month.first.replace(day=1), settings.now()
+    now = settings.now()
     made, held = None, close.closed(warehouse, first)
     if held is None:
-        if found := close.hindrances(warehouse, month, now.date()):
+        month = close.days_of(first, close.first_day(warehouse, settings.start_date))
+        if found := close.hindrances(warehouse, month, now.date(), settings.start_date):
             reasons = "\n".join(map(str, found))
             raise close.CloseRefused(f"{parsed.month} cannot be closed, and nothing was frozen:\n{reasons}")
         made = close.draft(warehouse, first, now)
@@ -493,8 +494,10 @@ def _close_month(warehouse: Warehouse, month: days.DayRange, settings: Settings,
     else:
         _say(f"{parsed.month} is closed since {held['closed_at']:%Y-%m-%d %H:%M} UTC. Nothing was changed.")
     if parsed.csv:
-        close.write_csv(parsed.csv, held, lines)
-        _say(f"{len(lines):,} {'line is' if len(lines) == 1 else 'lines are'} in {parsed.csv}.")
+        written = close.write_csv(parsed.csv, held, lines)
+        _say(f"{written:,} {'line is' if written == 1 else 'lines are'} in {parsed.csv}.")
+        if left := len(lines) - written:
+            _say(f"{left:,} more {'is' if left == 1 else 'are'} 0.00 in cents, and left out.")
     return 0
 
 

@@ -100,18 +100,12 @@ def next_month(month: date) -> date:
     return (month + timedelta(days=31)).replace(day=1)
 
 
-def finished_month(now: datetime, start_date: date, text: str) -> DayRange:
-    """The days of a finished month, those there are of it.
-
-    Raises DayError for a month that is not over, lies before `start_date`, or cannot be read.
-    """
+def finished_month(now: datetime, text: str) -> date:
+    """The first day of a finished month. Raises DayError for one that is not over, or cannot be read."""
     first = month(text)
-    last = next_month(first) - ONE_DAY
-    if last > last_finished(now):
+    if next_month(first) - ONE_DAY > last_finished(now):
         raise DayError(f"{text} is not over yet in UTC; the latest finished day is {last_finished(now)}.")
-    if last < start_date:
-        raise DayError(f"{text} is before the first day there is, {start_date} (AI_USAGE_START_DATE).")
-    return DayRange(max(first, start_date), last)
+    return first
 
 
 def _read(option: str, text: str, latest: date) -> date:

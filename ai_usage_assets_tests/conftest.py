@@ -29,6 +29,9 @@ NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 # The day that `holding` begins with, and the one after it.
 HELD, NEXT = "2026-11-10", "2026-11-11"
 
+# Views that say when something was pulled: a run that changes nothing changes them.
+_OF_WHEN_IT_WAS_READ = ("kpi_completeness", "kpi_freshness")
+
 # A worker takes a module at a time; were these not begun first, one would be busy with the last of them alone.
 _LONGEST = ("test_production", "test_run", "test_kill", "test_sql", "test_warehouse", "test_container", "test_signals")
 
@@ -93,14 +96,14 @@ class Company:
 
     def content(self, *, raw: bool = True) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table and view but the log of runs, in an order of its own."""
-        warehouse = self.warehouse
+        warehouse, left_out = self.warehouse, ("ops",) if raw else ("ops", "raw")
         try:
             return {
                 table.name: sorted(
                     (tuple(row.values()) for row in warehouse.rows(f"SELECT * FROM ai_usage.{table.name}")), key=repr
                 )
                 for table in catalogue.tables()
-                if table.layer != "ops" and (raw or table.layer != "raw") and table.name != "kpi_completeness"
+                if table.layer not in left_out and table.name not in _OF_WHEN_IT_WAS_READ
             }
         finally:
             warehouse.release()

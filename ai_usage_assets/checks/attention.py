@@ -8,9 +8,11 @@ well, names the money it touches, and says what to do next.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 from ai_usage_assets import catalogue
@@ -282,7 +284,7 @@ WHERE usage_date BETWEEN DATE_SUB(@end_day, INTERVAL 29 DAY) AND @end_day AND co
 
 def _covered(subject: Subject) -> list[Finding]:
     (row,) = subject.rows(_COVERED)
-    if not row["spend_usd"]:
+    if row["spend_usd"] is None or row["spend_usd"] <= 0:
         return []
     share = 1 - row["amount_usd"] / row["spend_usd"]
     if share >= _COVERAGE:
@@ -293,6 +295,45 @@ def _covered(subject: Subject) -> list[Finding]:
             row["amount_usd"],
         )
     ]
+
+
+_COST_CENTERS = """
+SELECT cost_center FROM ai_usage.dim_person WHERE cost_center IS NOT NULL
+UNION DISTINCT
+SELECT cost_center FROM ai_usage.dim_key_mapping WHERE cost_center IS NOT NULL
+"""
+_BUDGETS = """
+SELECT cost_center, COUNT(*) AS months, MIN(month) AS first_month, SUM(budget_usd) AS amount_usd
+FROM ai_usage.stg_budgets
+GROUP BY cost_center
+ORDER BY cost_center
+"""
+
+
+def _budgets_can_be_spent(subject: Subject) -> list[Finding]:
+    named = {row["cost_center"] for row in subject.rows(_COST_CENTERS)}
+    by_spelling = {_spelling(name): name for name in sorted(named)}
+    findings = []
+    for row in subject.rows(_BUDGETS):
+        budgeted = row["cost_center"]
+        if budgeted in named:
+            continue
+        nearest = get_close_matches(_spelling(budgeted), by_spelling, n=1)
+        # In ASCII, since two names may look the same.
+        hint = f"; the nearest that is named is {by_spelling[nearest[0]]!a}" if nearest else ""
+        months = f"{row['months']} month{'s' * (row['months'] != 1)}"
+        findings.append(
+            Finding(
+                f"{budgeted!a}: {usd(row['amount_usd'])} in {months} from {row['first_month']:%Y-%m} on{hint}",
+                row["amount_usd"],
+            )
+        )
+    return findings
+
+
+def _spelling(name: str) -> str:
+    """What is the same in two spellings of a name: its letters and digits."""
+    return "".join(sign for sign in unicodedata.normalize("NFKC", name).casefold() if sign.isalnum())
 
 
 _UNPRICED_SEATS = """
@@ -620,6 +661,15 @@ CHECKS: tuple[Check, ...] = (
         f"At least {_COVERAGE:.0%} of the spend of the last 30 days has a cost center.",
         "kpi_unallocated lists what is missing, the largest first.",
         _covered,
+        blocking=False,
+    ),
+    Check(
+        "kpi_budget_vs_actual",
+        "budgets_can_be_spent",
+        "Every cost center with a budget is named by a row of people or key_mapping.",
+        "Nobody can spend it, and it makes the others look less used: spell it as people and key_mapping do, "
+        "or add there who spends it.",
+        _budgets_can_be_spent,
         blocking=False,
     ),
     Check(

@@ -14,6 +14,7 @@ import pandera.errors
 from ai_usage_assets import catalogue
 from ai_usage_assets.checks.base import Check, Finding, Subject, usd
 from ai_usage_assets.days import TRAILING_DAYS
+from ai_usage_assets.finance import close
 from ai_usage_assets.schemas import Table
 from ai_usage_assets.vendors import anthropic, cursor
 from ai_usage_assets.warehouses import Row
@@ -477,6 +478,13 @@ def _every_held_day_built(subject: Subject) -> list[Finding]:
     ]
 
 
+# --- the books ----------------------------------------------------------------------------------------------------
+
+
+def _as_closed(subject: Subject) -> list[Finding]:
+    return [Finding(str(wrong).rstrip("."), wrong.amount_usd) for wrong in close.damage(subject.warehouse).values()]
+
+
 _SEND_RAW = "What was built before stays. Run the days again; if it stays, open the day's raw records."
 _UNIT_ADVICE = "What was built before stays. Check whether the vendor changed the unit before letting it through."
 _BUILT_ADVICE = "This is a fault of the transformation, not of the vendor: rebuild with `ai-usage run --job rebuild`."
@@ -604,5 +612,12 @@ CHECKS: tuple[Check, ...] = (
         "What is held is safe; `ai-usage run --job rebuild` for these days publishes it.",
         _every_held_day_built,
         after=tuple(_BUILT_FROM),
+    ),
+    Check(
+        "kpi_chargeback",
+        "as_closed",
+        "Every closed month is what was closed, and none is missing among them.",
+        "While it is so, nothing is closed and the month is not exported.",
+        _as_closed,
     ),
 )

@@ -1,8 +1,8 @@
 """The month close: a settled month's journal is frozen, once; what it turns out to be later is corrected, not changed.
 
-Belongs here: whether a month can be closed, its journal lines, writing them down, and the file a ledger imports.
-Does not: what a month cost or who pays for it (`kpi_chargeback`, which also makes the corrections), or how it is shown
-(`screens`).
+Belongs here: whether a month can be closed, its journal lines, writing them down, whether they still are what was
+closed, and the file a ledger imports. Does not: what a month cost or who pays for it (`kpi_chargeback`, which also
+makes the corrections), or how it is shown (`screens`).
 
 A close is its row in `ops_month_closes`. Lines and totals are written before it, under a fingerprint of everything that
 is frozen, so an attempt that ended in between leaves rows that nobody sees, and the next one writes its own. That row
@@ -16,7 +16,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
@@ -25,8 +25,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ai_usage_assets.days import MOST_DAYS, ONE_DAY, DayRange, last_finished, next_month, windows
+from ai_usage_assets.days import MOST_DAYS, ONE_DAY, DayError, DayRange, last_finished, next_month, windows
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.finance import spreadsheet
 from ai_usage_assets.schemas import OPS_CLOSE_TOTALS, OPS_JOURNAL_LINES, OPS_MONTH_CLOSES
 from ai_usage_assets.warehouses import Row, Warehouse
 
@@ -86,25 +87,191 @@ def closed(warehouse: Warehouse, month: date) -> Row | None:
 
 
 def journal(warehouse: Warehouse, close: Row) -> list[Row]:
-    """The frozen lines of a close, in their order."""
-    return warehouse.rows(
-        "SELECT * FROM ai_usage.ops_journal_lines WHERE close_id = @close_id AND posting_month = @month "
-        "ORDER BY line_id",
-        {"close_id": close["close_id"], "month": close["month"]},
+    """The frozen lines of a close, in their order. Raises CloseRefused when they are not those that were frozen."""
+    month = close["month"]
+    if wrong := damage(warehouse).get(month):
+        raise CloseRefused(f"The journal of {month:%Y-%m} is neither shown nor exported: {wrong}")
+    lines = warehouse.rows(
+        "SELECT * FROM ai_usage.ops_journal_lines WHERE close_id = @close_id", {"close_id": close["close_id"]}
     )
+    return sorted(lines, key=_number)
+
+
+# --- is it what was closed? -------------------------------------------------------------------------------------------
+
+_RESTORE = (
+    "Bring its rows in ops_month_closes, ops_close_totals and ops_journal_lines back as they were, from a backup or "
+    "the file of --csv. Until then the open month corrects what nobody restated or reallocated."
+)
+
+
+def damage(warehouse: Warehouse) -> dict[date, Hindrance]:
+    """What is wrong with the books, by month: a close that is not what it was, or is gone from amid the others."""
+    closes = {row["month"]: row for row in warehouse.rows("SELECT * FROM ai_usage.ops_month_closes")}
+    if not closes:
+        return {}
+    lines = _by_close(warehouse.rows("SELECT * FROM ai_usage.ops_journal_lines"))
+    totals = _by_close(warehouse.rows("SELECT * FROM ai_usage.ops_close_totals"))
+    found = {}
+    # Lines of before the first close are of a close too, unless one was given up for good in the middle of its work.
+    month = min({*closes, *(line["posting_month"] for of_close in lines.values() for line in of_close)})
+    while month <= max(closes):
+        if (close := closes.get(month)) is None:
+            wrong: Hindrance | None = _gone(month, lines)
+        else:
+            wrong = _changed(close, totals.get(close["close_id"], []), lines.get(close["close_id"], []))
+        if wrong:
+            found[month] = wrong
+        month = next_month(month)
+    return found
+
+
+def _by_close(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["close_id"], []).append(row)
+    return found
+
+
+def _gone(month: date, lines: Mapping[str, Sequence[Row]]) -> Hindrance:
+    """Of a month that is open amid closed ones. Attempts that did not end may have left lines beside the close's."""
+    amounts = {
+        close_id: sum((line["amount_usd"] for line in of_close), _NOTHING)
+        for close_id, of_close in lines.items()
+        if of_close[0]["posting_month"] == month
+    }
+    known = " or ".join(amounts)
+    return Hindrance(
+        f"{month:%Y-%m} is not closed, and a later month is: its row in ops_month_closes is gone"
+        + (f", its lines are there as close {known}" if known else ""),
+        _RESTORE,
+        amount_usd=max(amounts.values(), key=abs, default=None),
+    )
+
+
+def _changed(close: Row, totals: Sequence[Row], lines: Sequence[Row]) -> Hindrance | None:
+    lines = sorted(lines, key=_number)
+    totals = sorted(totals, key=lambda total: (total["vendor"], total["cost_basis"]))
+    wrong, amounts = [], []
+    if len(lines) != close["lines"]:
+        wrong.append(f"it has {len(lines):,} lines, and {close['lines']:,} were closed")
+    for name, found in _sums(lines).items():
+        if found != close[name]:
+            wrong.append(f"its {name.removesuffix('_usd')} are ${found:,.2f}, and ${close[name]:,.2f} were closed")
+            amounts.append(abs(found - close[name]))
+    if differing := _unlike(lines, totals):
+        wrong.append(f"its charges differ from the vendors' totals: {_named(differing)}")
+        amounts.append(sum(map(abs, differing.values()), _NOTHING))
+    cents, ledger = in_cents(lines), [line["ledger_usd"] for line in lines]
+    if cents != ledger:
+        wrong.append("its debits and credits are not its amounts in cents")
+        amounts.append(sum((abs(one - other) for one, other in zip(cents, ledger, strict=True)), _NOTHING))
+    if not wrong and fingerprint(close["month"], close["mapping_snapshot"], totals, lines) != close["close_id"]:
+        wrong.append("its dollars add up, and something else of it was edited")
+    if not wrong:
+        return None
+    what = f"{close['month']:%Y-%m} is not what was closed as {close['close_id']}: {', '.join(wrong)}"
+    return Hindrance(what, _RESTORE, amount_usd=max(amounts, default=None))
+
+
+# What a fingerprint is made of, in this order: a column that is added later is no part of it, so closes keep theirs.
+_OF_A_TOTAL = ("vendor", "cost_basis", "amount_usd", "month", "content_digest")
+_OF_A_LINE = (
+    "line_id", "posting_month", "posting_date", "usage_month", "line_type", "reason", "vendor", "cost_basis", "product",
+    "team", "cost_center", "account_key", "currency", "amount_usd", "ledger_usd", "description",
+)  # fmt: skip
+
+
+def fingerprint(month: date, mapping_snapshot: str | None, totals: Sequence[Row], lines: Sequence[Row]) -> str:
+    """The id of a close: everything that is frozen, in 32 hexadecimal digits. Totals and lines are in their order."""
+    frozen = [
+        str(month),
+        mapping_snapshot,
+        *({name: total[name] for name in _OF_A_TOTAL} for total in totals),
+        *({name: line[name] for name in _OF_A_LINE} for line in lines),
+    ]
+    return hashlib.sha256(json.dumps(frozen, default=_text).encode()).hexdigest()[:32]
+
+
+def _text(value: object) -> str:
+    """The same for both engines, whose decimals have another number of zeros."""
+    return f"{value:.9f}" if isinstance(value, Decimal) else str(value)
+
+
+def _number(line: Row) -> tuple[int, str]:
+    """The order of the lines, also of the hundred-thousandth."""
+    return len(line["line_id"]), line["line_id"]
+
+
+def _sums(lines: Sequence[Row]) -> dict[str, Decimal]:
+    """What a close says of its lines."""
+    sums = {"charges_usd": _NOTHING, "corrections_usd": _NOTHING}
+    for line in lines:
+        sums["charges_usd" if line["line_type"] == "charge" else "corrections_usd"] += line["amount_usd"]
+    return sums
+
+
+def _unlike(lines: Sequence[Row], totals: Sequence[Row]) -> dict[tuple[str, str], Decimal]:
+    """By how many dollars the charges among the lines fall short of the vendors' totals, where they do not agree."""
+    wrong = {(total["vendor"], total["cost_basis"]): total["amount_usd"] for total in totals}
+    for line in lines:
+        if line["line_type"] == "charge":
+            key = (line["vendor"], line["cost_basis"])
+            wrong[key] = wrong.get(key, _NOTHING) - line["amount_usd"]
+    return {key: amount for key, amount in wrong.items() if amount}
+
+
+def _named(differing: Mapping[tuple[str, str], Decimal]) -> str:
+    return "; ".join(f"{vendor} {basis} by ${amount:,.9f}" for (vendor, basis), amount in differing.items())
 
 
 # --- may it be closed? ------------------------------------------------------------------------------------------------
 
 
-def hindrances(warehouse: Warehouse, month: DayRange, today: date) -> list[Hindrance]:
+def first_day(warehouse: Warehouse, start_date: date) -> date:
+    """The first day that can belong to the books: the start date, or the first day of a bill that is held before it."""
+    (held,) = warehouse.rows(
+        "SELECT MIN(usage_date) AS first_day FROM ai_usage.ops_asset_days "
+        "WHERE asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AND completed_at IS NOT NULL"
+    )
+    return min(start_date, held["first_day"] or start_date)
+
+
+def days_of(month: date, first_day: date) -> DayRange:
+    """The days there are of a month. Raises DayError for one that lies before all of them."""
+    last = next_month(month) - ONE_DAY
+    if last < first_day:
+        raise DayError(
+            f"{month:%Y-%m} is before the first day there is, {first_day} (AI_USAGE_START_DATE, or the first that is "
+            "held, whichever is earlier)."
+        )
+    return DayRange(max(month, first_day), last)
+
+
+def hindrances(warehouse: Warehouse, month: DayRange, today: date, start_date: date) -> list[Hindrance]:
     """Why a finished month cannot be closed; nothing means it can. `month` is all its days there are."""
-    return [
+    found = [
         *_at_work(warehouse),
-        *_out_of_order(warehouse, month),
+        *damage(warehouse).values(),
+        *_out_of_order(warehouse, month, start_date),
         *_unsettled(warehouse, month, today),
         *_differing(warehouse, month),
         *_failed_checks(warehouse, month),
+    ]
+    return [*found, *_before_the_start(month, start_date)] if found else []
+
+
+def _before_the_start(month: DayRange, start_date: date) -> list[Hindrance]:
+    """Advice that names days is no help where no command would take them."""
+    early = [day for day in month if day < start_date]
+    if not early:
+        return []
+    return [
+        Hindrance(
+            f"the month begins before AI_USAGE_START_DATE, which is {start_date}",
+            f"To load its days again or check them, set AI_USAGE_START_DATE to {month.first}, or earlier, first.",
+            early,
+        )
     ]
 
 
@@ -120,7 +287,7 @@ def _at_work(warehouse: Warehouse) -> list[Hindrance]:
     ]
 
 
-def _out_of_order(warehouse: Warehouse, month: DayRange) -> list[Hindrance]:
+def _out_of_order(warehouse: Warehouse, month: DayRange, start_date: date) -> list[Hindrance]:
     """Months are closed one after another, beginning with the first that has spend.
 
     A correction is posted in the first open month; with a gap in the books nobody could say which that is.
@@ -151,7 +318,8 @@ def _out_of_order(warehouse: Warehouse, month: DayRange) -> list[Hindrance]:
     return [
         Hindrance(
             f"{row['month']:%Y-%m} has spend and is still open",
-            "Close the months in order: that one first.",
+            "Close the months in order: that one first"
+            + (f", though it is before AI_USAGE_START_DATE, {start_date}." if row["month"] < start_date else "."),
             amount_usd=row["amount_usd"],
         )
         for row in earlier[:1]
@@ -175,18 +343,18 @@ WITH entry AS (
 )
 SELECT
   used.vendor,
-  day.usage_date,
+  wanted AS usage_date,
   CASE used.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END AS settles_on,
   entry.status,
   entry.completed_at,
   entry.message,
   spent.amount_usd
-FROM ai_usage.dim_date AS day
+FROM UNNEST(GENERATE_DATE_ARRAY(@first_day, @last_day)) AS wanted
 CROSS JOIN used
-LEFT JOIN entry ON entry.vendor = used.vendor AND entry.usage_date = day.usage_date
-LEFT JOIN spent ON spent.vendor = used.vendor AND spent.usage_date = day.usage_date
-WHERE day.usage_date BETWEEN @first_day AND @last_day
-ORDER BY used.vendor, day.usage_date
+LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = wanted
+LEFT JOIN entry ON entry.vendor = used.vendor AND entry.usage_date = wanted
+LEFT JOIN spent ON spent.vendor = used.vendor AND spent.usage_date = wanted
+ORDER BY used.vendor, wanted
 """
 
 
@@ -206,11 +374,9 @@ def _unsettled(warehouse: Warehouse, month: DayRange, today: date) -> list[Hindr
             continue
         missing = [row for row in days if row["completed_at"] is None]
         unsound = [row for row in days if row not in missing and row["status"] in ("failed", "incomplete")]
-        early = [
-            row
-            for row in days
-            if row not in missing and row not in unsound and row["completed_at"].date() < row["settles_on"]
-        ]
+        held = [row for row in days if row not in missing and row not in unsound]
+        unknown = [row for row in held if row["settles_on"] is None]
+        early = [row for row in held if row["settles_on"] and row["completed_at"].date() < row["settles_on"]]
         unsettled = [row for row in early if row["settles_on"] > today]
         stale = [row for row in early if row not in unsettled]
         if missing:
@@ -218,6 +384,9 @@ def _unsettled(warehouse: Warehouse, month: DayRange, today: date) -> list[Hindr
         if unsound:
             again = "What was held before is kept; `ai-usage run` for these days again, when the cause is gone."
             found.append(_of_days(f"{vendor}: the last pull did not end well{_why(unsound)}", again, unsound))
+        if unknown:
+            again = "`ai-usage run` makes the calendar from AI_USAGE_START_DATE on."
+            found.append(_of_days(f"{vendor}: not in the calendar, so nobody knows when they settle", again, unknown))
         if unsettled:
             last = max(row["settles_on"] for row in unsettled)
             wait = f"Run on {last} or later, then close."
@@ -262,7 +431,10 @@ def _differing(warehouse: Warehouse, month: DayRange) -> list[Hindrance]:
 
 
 def _failed_checks(warehouse: Warehouse, month: DayRange) -> list[Hindrance]:
-    """Blocking checks that failed when a day of the month was last checked; a run without days looked at all."""
+    """Blocking checks that failed when a day of the month was last checked; a run without days looked at all.
+
+    Not the one of the books: `damage` is asked anew.
+    """
     rows = warehouse.rows(
         """
         SELECT
@@ -270,7 +442,7 @@ def _failed_checks(warehouse: Warehouse, month: DayRange) -> list[Hindrance]:
           COALESCE(run.first_day, @first_day) AS first_day, COALESCE(run.last_day, @last_day) AS last_day
         FROM ai_usage.ops_check_results AS result
         JOIN ai_usage.ops_runs AS run ON run.run_id = result.run_id
-        WHERE result.blocking
+        WHERE result.blocking AND result.check_name <> 'as_closed'
           AND COALESCE(run.first_day, @first_day) <= @last_day AND COALESCE(run.last_day, @last_day) >= @first_day
         ORDER BY result.asset, result.check_name, result.checked_at
         """,
@@ -345,6 +517,7 @@ def states(warehouse: Warehouse, start_date: date, now: datetime) -> list[State]
     )
     posted = {row["month"]: row for row in rows}
     due = next_month(max(closes)) if closes else min(posted, default=None)
+    first = first_day(warehouse, start_date)
     found = []
     for month in sorted({*closes, *posted} | ({due} if due else set())):
         row = posted.get(month, {"amount_usd": _NOTHING, "lines": 0})
@@ -355,8 +528,8 @@ def states(warehouse: Warehouse, start_date: date, now: datetime) -> list[State]
         elif month not in closes and month != due:
             waits_for = [f"{due:%Y-%m} comes first."]
         elif month not in closes:
-            days = DayRange(max(month, min(start_date, last)), last)
-            waits_for = [str(hindrance) for hindrance in hindrances(warehouse, days, now.date())]
+            days = DayRange(max(month, min(first, last)), last)
+            waits_for = [str(hindrance) for hindrance in hindrances(warehouse, days, now.date(), start_date)]
         found.append(State(month, row["amount_usd"], row["lines"], closes.get(month), waits_for))
     return found
 
@@ -373,16 +546,13 @@ def draft(warehouse: Warehouse, month: date, now: datetime) -> Draft:
         "SELECT * FROM ai_usage.kpi_chargeback WHERE posting_month = @month AND status = 'open'", {"month": month}
     )
     lines = _numbered(sorted(live, key=_order))
-    charges = sum((line["amount_usd"] for line in lines if line["line_type"] == "charge"), _NOTHING)
-    corrections = sum((line["amount_usd"] for line in lines if line["line_type"] == "correction"), _NOTHING)
     totals = _totals(warehouse, month)
     if found := closed(warehouse, month):
         raise CloseRefused(f"{month:%Y-%m} is closed since {found['closed_at']:%Y-%m-%d %H:%M:%S} UTC.")
     add_up(month, lines, totals)
     mapping_snapshot = live[0]["mapping_snapshot"] if live else None
     (calendar,) = warehouse.rows("SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date")
-    frozen = [str(month), mapping_snapshot, *totals, *lines]
-    close_id = hashlib.sha256(json.dumps(frozen, default=_text).encode()).hexdigest()[:32]
+    close_id = fingerprint(month, mapping_snapshot, totals, lines)
     return Draft(
         close={
             "month": month,
@@ -390,19 +560,13 @@ def draft(warehouse: Warehouse, month: date, now: datetime) -> Draft:
             "closed_at": now,
             "as_of_date": calendar["as_of_date"],
             "mapping_snapshot": mapping_snapshot,
-            "charges_usd": charges,
-            "corrections_usd": corrections,
+            **_sums(lines),
             "lines": len(lines),
             "version": version("ai-usage-assets"),
         },
         totals=[{**total, "close_id": close_id} for total in totals],
         lines=[{**line, "close_id": close_id} for line in lines],
     )
-
-
-def _text(value: object) -> str:
-    """The same for both engines, whose decimals have another number of zeros."""
-    return f"{value:.9f}" if isinstance(value, Decimal) else str(value)
 
 
 def _order(line: Row) -> tuple[Any, ...]:
@@ -494,15 +658,9 @@ def _totals(warehouse: Warehouse, month: date) -> list[Row]:
 
 def add_up(month: date, lines: Sequence[Row], totals: Sequence[Row]) -> None:
     """Raises CloseRefused when the charges among the lines are not the vendors' totals, to the last digit."""
-    wrong = {(total["vendor"], total["cost_basis"]): total["amount_usd"] for total in totals}
-    for line in lines:
-        if line["line_type"] == "charge":
-            key = (line["vendor"], line["cost_basis"])
-            wrong[key] = wrong.get(key, _NOTHING) - line["amount_usd"]
-    differing = [f"{vendor} {basis} by ${amount:,.9f}" for (vendor, basis), amount in wrong.items() if amount]
-    if differing:
+    if differing := _unlike(lines, totals):
         raise CloseRefused(
-            f"{month:%Y-%m} is not closed: its lines and the vendors' totals differ: {'; '.join(differing)}. If a run "
+            f"{month:%Y-%m} is not closed: its lines and the vendors' totals differ: {_named(differing)}. If a run "
             "was at work, close again when it is over; else `ai-usage run --job rebuild`."
         )
 
@@ -532,19 +690,18 @@ _COLUMNS = (
     "mapping_snapshot", "close_id", "closed_at",
 )  # fmt: skip
 
-# What a spreadsheet takes for the beginning of a formula, in ASCII and in full width.
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
-
-def write_csv(path: Path, close: Row, lines: Sequence[Row]) -> None:
+def write_csv(path: Path, close: Row, lines: Sequence[Row]) -> int:
     """The journal of a closed month as a file that a ledger imports: all of it, or the file is as it was.
 
-    Debit and credit are in whole cents; amount_usd is exact. Raises CloseRefused where the file cannot be written.
+    Debit and credit are in whole cents; amount_usd is exact. A line that is 0.00 in cents is left out: a ledger refuses
+    it. Returns how many lines are in the file. Raises CloseRefused where it cannot be written.
     """
+    posted = [_for_a_ledger(close, line) for line in lines if line["ledger_usd"]]
     text = io.StringIO(newline="")
     rows = csv.DictWriter(text, _COLUMNS)
     rows.writeheader()
-    rows.writerows(_for_a_ledger(close, line) for line in lines)
+    rows.writerows(posted)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         unfinished.write_text(text.getvalue(), encoding="utf-8", newline="")
@@ -553,28 +710,23 @@ def write_csv(path: Path, close: Row, lines: Sequence[Row]) -> None:
         raise CloseRefused(
             f"{path} cannot be written ({error.strerror}). The month is closed; export it again with --csv."
         ) from None
+    return len(posted)
 
 
 def _for_a_ledger(close: Row, line: Row) -> dict[str, str]:
     amount = line["ledger_usd"]
     return {
-        **{name: _plain(line[name]) for name in _COLUMNS if name in line},
+        **{name: spreadsheet.text(line[name]) for name in _COLUMNS if name in line},
         "period": f"{line['posting_month']:%Y-%m}",
         "posting_date": str(line["posting_date"]),
         "usage_period": f"{line['usage_month']:%Y-%m}",
         "debit": f"{amount:.2f}" if amount >= 0 else "",
         "credit": f"{-amount:.2f}" if amount < 0 else "",
         "amount_usd": f"{line['amount_usd']:.9f}",
-        "mapping_snapshot": _plain(close["mapping_snapshot"]),
+        "mapping_snapshot": spreadsheet.text(close["mapping_snapshot"]),
         "close_id": close["close_id"],
         "closed_at": f"{close['closed_at']:%Y-%m-%dT%H:%M:%SZ}",
     }
-
-
-def _plain(value: object) -> str:
-    """A text that no spreadsheet runs: one that begins like a formula is preceded by an apostrophe."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def _month_of(days: DayRange) -> date:

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from ai_usage_assets import catalogue
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.finance import spreadsheet
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import SettingsError
 from ai_usage_assets.warehouses import Warehouse
@@ -162,7 +163,10 @@ def _type(found: pa.DataType) -> pa.DataType:
 
 
 def write_all(files: Mapping[Path, Callable[[Path], None]]) -> None:
-    """Writes every file beside its place first, so that none is there by halves. Raises ExportError."""
+    """Writes every file beside its place first, so that none is there by halves. Raises ExportError.
+
+    A place that cannot be taken is found before any is.
+    """
     with ExitStack() as stack:
         written: list[tuple[Path, Path]] = []
         for path, write in files.items():
@@ -174,6 +178,9 @@ def write_all(files: Mapping[Path, Callable[[Path], None]]) -> None:
             except OSError as error:
                 raise ExportError(f"{path} cannot be written: {error.strerror or error}.") from None
             written.append((part, path))
+        for path in files:
+            if path.is_dir():
+                raise ExportError(f"{path} cannot be written: a folder is there.")
         for part, path in written:
             try:
                 part.replace(path)
@@ -198,7 +205,9 @@ _WRITERS: Mapping[str, Callable[[pa.Table, str, Path], None]] = {".parquet": _pa
 def _texts(column: pa.ChunkedArray) -> Sequence[str]:
     if column.null_count == len(column):
         return [""] * len(column)
-    return ["" if value is None else text(value) for value in column.to_pylist()]
+    # People name keys, teams and cost centers freely, and others open the file in a spreadsheet.
+    write = spreadsheet.text if pa.types.is_string(column.type) else text
+    return ["" if value is None else write(value) for value in column.to_pylist()]
 
 
 def text(value: object) -> str:

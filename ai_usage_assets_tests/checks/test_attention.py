@@ -12,6 +12,7 @@ import pytest
 from ai_usage_assets.checks import CHECKS, Subject
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.books import type_tab
 from ai_usage_assets_tests.checks.conftest import FIRST, LAST, TODAY, find, spoil
 from ai_usage_assets_tests.conftest import Company, make_company
 
@@ -109,6 +110,23 @@ def test_a_rejected_row_is_told_with_the_money_it_names(warehouse: DuckDBWarehou
     )[0]["id"]
     spent = warehouse.rows(f"SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE api_key_id = '{key}'")
     assert found.amount_usd == spent[0]["usd"]
+
+
+def test_a_budget_that_nobody_can_spend_is_told_with_the_nearest_name(warehouse: DuckDBWarehouse) -> None:
+    """Another case and a no-break hyphen are seen, and a cost center that only keys are mapped to is one."""
+    spoil(warehouse, "UPDATE dim_key_mapping SET cost_center = 'Keys'")
+    type_tab(
+        warehouse, TODAY + timedelta(days=1), "budgets",
+        ("2026-11", "CC-1010", 5), ("2026-11", "cc-1010", 10), ("2026-12", "cc-1010", 15),
+        ("2026-11", "CC\u20111010", 20), ("2026-11", "Elsewhere", 30), ("2026-11", "Keys", 40),
+    )  # fmt: skip
+    found = find(warehouse, "kpi_budget_vs_actual", "budgets_can_be_spent")
+    nearest = "the nearest that is named is 'CC-1010'"
+    assert {(finding.line, finding.amount_usd) for finding in found} == {
+        (f"'cc-1010': $25.00 in 2 months from 2026-11 on; {nearest}", Decimal(25)),
+        (rf"'CC\u20111010': $20.00 in 1 month from 2026-11 on; {nearest}", Decimal(20)),
+        ("'Elsewhere': $30.00 in 1 month from 2026-11 on", Decimal(30)),
+    }
 
 
 def test_unmapped_keys_are_told_by_name_with_dollars_and_first_day(warehouse: DuckDBWarehouse) -> None:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_usage_assets import catalogue, cli
+from ai_usage_assets.checks import CHECKS, Finding, Subject
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.finance import close
 from ai_usage_assets.schemas import (
@@ -36,6 +37,7 @@ from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery
 from ai_usage_assets_tests.ledgers import (
     AUGUST,
     FIRST_DAY,
+    NOVEMBER,
     NOW,
     OCTOBER,
     READ_AT,
@@ -101,7 +103,7 @@ def warehouse(kept: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 def told(warehouse: Warehouse, month: date = AUGUST, today: date = TODAY) -> list[str]:
     """Why a month cannot be closed."""
-    return [str(hindrance) for hindrance in close.hindrances(warehouse, whole(month), today)]
+    return [str(hindrance) for hindrance in close.hindrances(warehouse, whole(month), today, FIRST_DAY)]
 
 
 # --- what keeps a month open --------------------------------------------------------------------------------------
@@ -335,6 +337,89 @@ def test_the_totals_and_what_they_came_from_are_kept(warehouse: DuckDBWarehouse)
     assert before.totals[1]["content_digest"] != digests[2]
 
 
+# --- is it what was closed? -------------------------------------------------------------------------------------------
+
+EDITED = {
+    "an amount": (
+        "UPDATE ops_journal_lines SET amount_usd = amount_usd + 100 WHERE line_id = 'AI-2026-09-00001'",
+        "its charges are $112.00, and $12.00 were closed, its charges differ from the vendors' totals: anthropic "
+        "billed by $-100.000000000, its debits and credits are not its amounts in cents ($100.00)",
+    ),
+    "a debit": (
+        "UPDATE ops_journal_lines SET ledger_usd = ledger_usd + 1 WHERE line_id = 'AI-2026-09-00001'",
+        "its debits and credits are not its amounts in cents ($1.00)",
+    ),
+    "a cost center": (
+        "UPDATE ops_journal_lines SET cost_center = 'CC-9' WHERE line_id = 'AI-2026-09-00001'",
+        "its dollars add up, and something else of it was edited",
+    ),
+    "a total": (
+        "UPDATE ops_close_totals SET amount_usd = 9 WHERE vendor = 'anthropic' AND month = DATE '2026-09-01'",
+        "its charges differ from the vendors' totals: anthropic billed by $2.000000000 ($2.00)",
+    ),
+    "a line gone": (
+        "DELETE FROM ops_journal_lines WHERE line_id = 'AI-2026-09-00003'",
+        "it has 2 lines, and 3 were closed, its charges are $10.00, and $12.00 were closed, its charges differ from "
+        "the vendors' totals: cursor seat by $2.000000000 ($2.00)",
+    ),
+    "what a close says of itself": (
+        "UPDATE ops_month_closes SET corrections_usd = 4 WHERE month = DATE '2026-09-01'",
+        "its corrections are $0.00, and $4.00 were closed ($4.00)",
+    ),
+}  # fmt: skip
+
+
+def edit(warehouse: DuckDBWarehouse, sql: str) -> None:
+    """Changes the books behind everybody's back."""
+    warehouse._connect().execute(sql)
+
+
+def damaged(warehouse: Warehouse) -> list[Finding]:
+    """What the check of the books finds."""
+    (check,) = (check for check in CHECKS if check.name == "as_closed")
+    assert (check.asset, check.blocking) == ("kpi_chargeback", True)
+    return list(check.find(Subject(warehouse, whole(NOVEMBER), TODAY)))
+
+
+@pytest.mark.parametrize("name", EDITED)
+def test_an_edited_close_is_told_and_neither_shown_nor_built_upon(warehouse: DuckDBWarehouse, name: str) -> None:
+    """The month, what differs and the dollars are told; that month is not exported, another is, and none is closed."""
+    first, second = shut(warehouse, AUGUST), shut(warehouse, SEPTEMBER)
+    assert damaged(warehouse) == []
+    sql, says = EDITED[name]
+    edit(warehouse, sql)
+    (found,) = damaged(warehouse)
+    assert found.line.startswith(f"2026-09 is not what was closed as {second['close_id']}: {says}. Bring its rows in")
+    with pytest.raises(
+        close.CloseRefused, match="The journal of 2026-09 is neither shown nor exported: 2026-09 is not"
+    ):
+        close.journal(warehouse, second)
+    assert len(close.journal(warehouse, first)) == 1
+    assert told(warehouse, OCTOBER)[0].startswith("2026-09 is not what was closed")
+
+
+@pytest.mark.parametrize("gone", [AUGUST, SEPTEMBER])
+def test_a_close_that_is_gone_from_amid_the_others_is_told(warehouse: DuckDBWarehouse, gone: date) -> None:
+    """Its dollars, which are posted again as corrections, and the id of its lines; the last may be taken away."""
+    closes = {month: shut(warehouse, month) for month in (AUGUST, SEPTEMBER, OCTOBER)}
+    edit(warehouse, f"DELETE FROM ops_month_closes WHERE month = DATE '{gone}'")
+    (found,) = damaged(warehouse)
+    assert found.line.startswith(
+        f"{gone:%Y-%m} is not closed, and a later month is: its row in ops_month_closes is gone, its lines are there "
+        f"as close {closes[gone]['close_id']} (${closes[gone]['charges_usd']:.2f}). Bring its rows"
+    )
+    assert found.amount_usd == closes[gone]["charges_usd"]
+    edit(warehouse, f"DELETE FROM ops_month_closes WHERE month > DATE '{AUGUST}'")
+    assert damaged(warehouse) == []
+
+
+def test_a_failure_of_the_books_check_is_forgotten_when_they_are_mended(warehouse: DuckDBWarehouse) -> None:
+    """The books are looked at when a month is closed, whatever a run had found."""
+    checked(warehouse, "r1", date(2026, 8, 1), DAY, 1, passed=False)
+    edit(warehouse, "UPDATE ops_check_results SET asset = 'kpi_chargeback', check_name = 'as_closed'")
+    assert told(warehouse) == []
+
+
 # --- for a ledger -----------------------------------------------------------------------------------------------------
 
 
@@ -379,6 +464,19 @@ def test_the_export_is_what_a_ledger_takes(warehouse: DuckDBWarehouse, tmp_path:
     assert rows[4]["description"].startswith("Correction (restated) of AI usage 2026-08,")
     assert not any(value.startswith(("=", "+", "@", "\t")) for row in rows for value in row.values())
     assert [file.name for file in tmp_path.iterdir() if "journal" in file.name] == ["journal.csv"]
+
+
+def test_a_line_of_nothing_is_not_exported(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """What is 0.00 in cents stays in the journal, and is no posting; the number of its line stays free."""
+    put(warehouse, "fct_anthropic_cost_daily", billed(4, "2026-08-05", "0.004", "b"))
+    put(warehouse, "dim_key_mapping", mapped(3, "b", "CC-0"))
+    closed = shut(warehouse, AUGUST)
+    lines = close.journal(warehouse, closed)
+    assert [line["ledger_usd"] for line in lines] == [D(0), D(10)]
+    path = tmp_path / "journal.csv"
+    assert close.write_csv(path, closed, lines) == 1
+    with path.open(newline="", encoding="utf-8") as file:
+        assert [(row["line_id"], row["debit"]) for row in csv.DictReader(file)] == [("AI-2026-08-00002", "10.00")]
 
 
 def test_a_file_that_cannot_be_written_is_told(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
@@ -448,6 +546,34 @@ def test_the_command_says_why_and_what(
     warehouse.release()
 
 
+def test_the_start_date_does_not_stand_in_the_way_of_the_first_month(
+    own: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With data from before it, the first month with spend is closed, and exported again, before the next one is."""
+    monkeypatch.setenv("AI_USAGE_START_DATE", "2026-09-15")
+    assert cli.main(("close", "--month", "2026-09")) == 1
+    assert "that one first, though it is before AI_USAGE_START_DATE, 2026-09-15." in capsys.readouterr().err
+    assert cli.main(("close", "--month", "2026-07")) == 2
+    assert "2026-07 is before the first day there is, 2026-08-01 (AI_USAGE_START_DATE, or" in capsys.readouterr().err
+    for _ in range(2):
+        assert cli.main(("close", "--month", "2026-08", "--csv", str(tmp_path / "journal.csv"))) == 0
+    assert "2026-08 is closed since" in capsys.readouterr().err
+    assert cli.main(("close", "--month", "2026-09", "--dry-run")) == 0
+
+
+def test_days_outside_the_calendar_keep_a_month_open(warehouse: DuckDBWarehouse) -> None:
+    """Nobody knows when they settle; what to set and run is told."""
+    edit(warehouse, "DELETE FROM dim_date WHERE usage_date < DATE '2026-08-03'")
+    found = [str(reason) for reason in close.hindrances(warehouse, whole(AUGUST), TODAY, date(2026, 8, 3))]
+    unknown = "not in the calendar, so nobody knows when they settle (2 days: 2026-08-01 to 2026-08-02; $0.00)"
+    assert [reason.split(". ")[0] for reason in found] == [
+        f"anthropic: {unknown}",
+        f"cursor: {unknown}",
+        "the month begins before AI_USAGE_START_DATE, which is 2026-08-03 (2 days: 2026-08-01 to 2026-08-02)",
+    ]
+    assert found[-1].endswith("set AI_USAGE_START_DATE to 2026-08-01, or earlier, first.")
+
+
 # --- BigQuery ---------------------------------------------------------------------------------------------------------
 
 
@@ -481,6 +607,7 @@ def test_bigquery_closes_the_same_books_alike(warehouse: DuckDBWarehouse) -> Non
             shut(one, SEPTEMBER)
             put(one, "dim_key_mapping", mapped(1, "a", "CC-9"))
         assert journal_of(theirs) == journal_of(warehouse)
+        assert close.damage(theirs) == close.damage(warehouse) == {}
         closes = "SELECT * FROM ai_usage.ops_month_closes ORDER BY month"
         assert theirs.rows(closes) == warehouse.rows(closes)
         assert len(posted(theirs, "line_id", where="status = 'open'")) == len(journal_of(theirs)) - 5

@@ -165,11 +165,27 @@ def test_days_that_are_missing_are_told_and_days_not_held_do_not_pass(warehouse:
     none = [entry(NOVEMBER + timedelta(n), **cursor, status="not_configured") for n in range(10)]
     late = [entry(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 10)]
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), none + late)
-    # 20 / (70 * 6 / 21) = 1.
-    assert rows(warehouse, asked) == [(6, date(2026, 11, 9), 2, Decimal(1))]
+    # 20 / (70 * 5 / 21) = 1.2: the 3rd, amid the month, and the 10th have not passed.
+    assert rows(warehouse, asked) == [(5, date(2026, 11, 9), 2, Decimal("1.2"))]
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [{**none[4], "status": "failed"}])
     # Of October nobody has asked for Cursor's days; in November they are ten.
     assert rows(warehouse, asked)[0][2] == 10
+
+
+def test_days_that_are_missing_amid_the_month_have_not_passed(warehouse: DuckDBWarehouse) -> None:
+    """Of seven business days one failed for Anthropic and one for Cursor, which was not yet there on a third."""
+    type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 84))
+    cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events"}
+    theirs = [entry(NOVEMBER + timedelta(n), **cursor) for n in range(10)]
+    theirs[1] |= {"status": "not_configured", "completed_at": None}
+    theirs[2] |= {"status": "failed", "completed_at": None}
+    late = entry(date(2026, 11, 4), status="failed", completed_at=None)
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [*theirs, late])
+    asked = (
+        "SELECT elapsed_business_days, pace_ratio FROM ai_usage.kpi_budget_vs_actual WHERE month = DATE '2026-11-01'"
+    )
+    # 20 / (84 * 5 / 21) = 1.
+    assert rows(warehouse, f"{asked} AND cost_center = 'CC-2'") == [(5, Decimal(1))]
 
 
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:

@@ -146,6 +146,26 @@ def test_a_back_dated_edit_of_the_sheet_moves_money_between_cost_centers(books: 
     ]
 
 
+@pytest.mark.parametrize("is_edited", [True, False])
+def test_a_restated_day_beside_an_edit_of_the_sheet_is_both(books: DuckDBWarehouse, is_edited: bool) -> None:
+    """Key b, now CC-1's, is restated by $2; a vendor that moves $7 to another key and adds $2 has only restated."""
+    shut(books, SEPTEMBER)
+    if is_edited:
+        put(books, "dim_key_mapping", mapped(4, "b", "CC-1"))
+        put(books, "fct_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
+        books.append(RAW_MAPPING_SHEET, [price("60", READ_AT + timedelta(days=1)) | {"snapshot_id": "another"}])
+    else:
+        put(books, "dim_key_mapping", mapped(4, "c", "CC-1"))
+        put(books, "fct_anthropic_cost_daily", billed(2, "2026-09-06", "9", "c"))
+    put(books, "fct_cursor_usage_daily", event(1, "2026-09-07", "4", JANE))
+    both = "restated and reallocated" if is_edited else "restated"
+    assert posted(books, "vendor", "cost_center", "reason", where="line_type = 'correction'") == [
+        ("anthropic", "CC-1", both, D(9)),
+        ("anthropic", None, both, D(-7)),
+        ("cursor", "CC-3", "restated", D(1)),
+    ]
+
+
 def test_an_edited_seat_price_corrects_every_closed_month(books: DuckDBWarehouse) -> None:
     """A seat of $75 instead of $60: $2.50 a day of September, $0.50 more than was posted."""
     shut(books, SEPTEMBER)

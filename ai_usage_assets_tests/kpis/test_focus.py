@@ -437,6 +437,32 @@ def test_people_are_only_named_when_asked_for(warehouse: DuckDBWarehouse, tmp_pa
     assert f"{JANE} laptop" in {row["ResourceName"] for row in named}
 
 
+def test_no_name_in_the_text_is_a_formula(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """What people name freely gets an apostrophe where a spreadsheet opens it, dollars below nothing stay numbers."""
+    fill(warehouse, "dim_key_mapping", [key_mapping("anthropic", "api_key", NOBODY, "=A1+1", "@SUM(A1)", 2)])
+    fill(warehouse, "dim_api_key", [{"api_key_id": NOBODY, "name": "\t-2+3", "last_seen_on": TODAY}])
+    fill(warehouse, "fct_anthropic_cost_daily", [{**charge("2026-11-12", "-1", key=NOBODY), "fact_no": 9}])
+    parquet, text = focus.export(warehouse, MONTH, tmp_path, version="1.2").paths
+    names = ("x_Team", "x_CostCenter", "ResourceName", "BilledCost")
+    with text.open(newline="") as file:
+        read = {tuple(row[name] for name in names) for row in csv.DictReader(file)}
+    assert ("'=A1+1", "'@SUM(A1)", "'\t-2+3", "-1") in read
+    held = {tuple(row[name] for name in names) for row in pq.read_table(parquet).to_pylist()}
+    assert ("=A1+1", "@SUM(A1)", "\t-2+3", Decimal(-1)) in held
+
+
+def test_a_place_that_is_taken_is_found_before_a_file_is_replaced(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """A folder in the place of the text leaves the Parquet of before as it was, and nothing beside it."""
+    parquet, text = focus.export(warehouse, MONTH, tmp_path, version="1.2").paths
+    parquet.write_text("before")
+    text.unlink()
+    text.mkdir()
+    with pytest.raises(focus.ExportError, match=r"2026-11.csv cannot be written: a folder is there"):
+        focus.export(warehouse, MONTH, tmp_path, version="1.2")
+    assert parquet.read_text() == "before"
+    assert sorted(tmp_path.glob(".focus*")) == []
+
+
 def test_files_are_whole_or_not_there(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """Where the second file cannot be written the first keeps what it held, and nothing is left beside them."""
     first, second = tmp_path / "a.csv", tmp_path / "b.csv"

@@ -76,6 +76,15 @@ def test_each_day_to_come_is_the_mean_of_its_weekday(tmp_path: Path) -> None:
         assert (row["low_usd"], row["high_usd"]) == (None, None)
 
 
+def test_a_spike_is_expected_again_by_its_weight(tmp_path: Path) -> None:
+    """As its description says: 40 % of a day of last week on each such weekday to come, and 30 % a week later."""
+    spike = charge("2026-11-04", "100", key=PLATFORM)
+    for today, wednesdays, share in ((TODAY, 3, 40), (TODAY + timedelta(7), 2, 30)):
+        before = charge(str(today - timedelta(28)), "0", key=PLATFORM)
+        with book(tmp_path, [before, spike], today=today) as warehouse:
+            assert rows(warehouse, "SELECT expected_rest_usd FROM ai_usage.kpi_forecast") == [(wednesdays * share,)]
+
+
 def test_a_day_that_is_not_held_whole_is_estimated_and_told(tmp_path: Path) -> None:
     """It is neither a zero nor the part of it that is held, and it says nothing about its weekday."""
     with book(tmp_path, STEPS) as warehouse:

@@ -121,6 +121,38 @@ def test_people_are_ranked_and_the_rest_kept(warehouse: DuckDBWarehouse) -> None
     ]
 
 
+SHARES = ("kpi_spend_by_person.share_of_spend", "kpi_unallocated.share_of_spend", "kpi_model_mix.share_of_amount")
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_of_less_than_nothing_nobody_has_a_share(warehouse: DuckDBWarehouse, share: str) -> None:
+    """A month in which credits outweigh the rest has no shares; the month before keeps its own."""
+    view, column = share.split(".")
+    credit = {**charge("2026-11-09", "-100", key=NOBODY), "fact_no": 8}
+    old = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
+    warehouse.append(catalogue.table("fct_anthropic_cost_daily"), [credit, old])
+    found = rows(warehouse, f"SELECT DISTINCT month, {column} IS NULL FROM ai_usage.{view} ORDER BY month")
+    assert found == [(date(2026, 10, 1), False), (date(2026, 11, 1), True)]
+
+
+def test_every_row_says_whether_it_is_final_and_as_of_when(warehouse: DuckDBWarehouse) -> None:
+    """On 3 December Anthropic's October is final, and its November is not before the 30th, as every view says."""
+    warehouse.rebuild(catalogue.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 3)})
+    again(warehouse, entry(date(2026, 10, 5), amount_usd=10), entry(date(2026, 11, 10), amount_usd=5))
+    late = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
+    warehouse.append(catalogue.table("fct_anthropic_cost_daily"), [late])
+    october, november, as_of = date(2026, 10, 1), date(2026, 11, 1), date(2026, 12, 3)
+    for view, month, where in (
+        ("kpi_spend_by_person", "month", "TRUE"),
+        ("kpi_unallocated", "month", "TRUE"),
+        ("kpi_spend_monthly", "month", "spend_usd <> 0"),
+        ("kpi_month_held", "month", "vendor = 'anthropic' AND month < DATE '2026-12-01'"),
+        ("kpi_reconciliation", "DATE_TRUNC(usage_date, MONTH)", "control_usd <> 0"),
+    ):
+        asked = f"SELECT DISTINCT {month}, is_provisional, as_of_date FROM ai_usage.{view} WHERE {where} ORDER BY 1"
+        assert rows(warehouse, asked) == [(october, False, as_of), (november, True, as_of)], view
+
+
 def test_unit_costs(warehouse: DuckDBWarehouse) -> None:
     """Dollars per million tokens, per request and per person, by model."""
     found = rows(

@@ -10,8 +10,8 @@ CREATE OR REPLACE VIEW ai_usage.kpi_budget_vs_actual (
   variance_usd OPTIONS (description = "Spend less the budget of the whole month: above 0 = over budget; NULL without a budget, or while no day of the month is held."),
   used_ratio OPTIONS (description = "Spend as a share of the budget: 0.80 = 80 % used; NULL as the variance, and for a budget of 0."),
   business_days OPTIONS (description = "Mondays to Fridays of the month, as far as the calendar reaches back; NULL for a month that has not begun."),
-  elapsed_business_days OPTIONS (description = "Those up to the through date."),
-  pace_ratio OPTIONS (description = "Spend as a share of the part of the budget whose business days have passed: above 1 = ahead of the budget; NULL without a budget or before the first business day."),
+  elapsed_business_days OPTIONS (description = "Those up to the through date that are held whole, for every vendor that was configured then."),
+  pace_ratio OPTIONS (description = "Spend as a share of the part of the budget whose business days have passed and are held whole: above 1 = ahead of the budget; NULL without a budget or before the first such day. What is held of other days counts as spent all the same."),
   projected_usd OPTIONS (description = "Dollars at the month's end as kpi_forecast expects them, all of it; NULL for any month but the running one, and when nothing says."),
   projected_low_usd OPTIONS (description = "Low of the projection; NULL with fewer than 3 past months to judge by."),
   projected_high_usd OPTIONS (description = "High of the projection; NULL with fewer than 3 past months to judge by."),
@@ -45,6 +45,8 @@ WITH spent AS (
     -- A day whose last pull failed is still held from an earlier one.
     LOGICAL_OR(entry.completed_at IS NOT NULL) AS is_any_held,
     LOGICAL_OR(entry.completed_at IS NULL) AS is_any_missing,
+    -- A vendor that was not there yet, or did not give this day to anybody, does not keep it from being whole.
+    LOGICAL_OR(entry.completed_at IS NULL AND entry.status NOT IN ('not_configured', 'not_exposed')) AS is_partial,
     LOGICAL_OR(day.as_of_date < CASE entry.vendor
       WHEN 'anthropic' THEN day.anthropic_settles_on
       ELSE day.cursor_settles_on
@@ -75,8 +77,9 @@ WITH spent AS (
     COALESCE(MAX(reach.missing_days), 0) AS missing_days,
     COALESCE(LOGICAL_OR(reach.is_provisional), TRUE) AS is_provisional,
     COUNTIF(day.is_business_day) AS business_days,
-    COUNTIF(day.is_business_day AND day.usage_date <= reach.through_date) AS elapsed_business_days
+    COUNTIF(day.is_business_day AND money_day.is_any_held AND NOT money_day.is_partial) AS elapsed_business_days
   FROM ai_usage.dim_date AS day
+  LEFT JOIN money_day ON money_day.usage_date = day.usage_date
   LEFT JOIN reach ON reach.month = day.month
   GROUP BY day.month
 ), cell AS (

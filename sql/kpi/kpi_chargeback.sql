@@ -12,15 +12,19 @@ CREATE OR REPLACE VIEW ai_usage.kpi_chargeback (
   status OPTIONS (description = "closed (frozen: the line never changes) or open (live: as the facts are today)."),
   closed_at OPTIONS (description = "When the posting month was closed; NULL while it is open."),
   mapping_snapshot OPTIONS (description = "Which versions of the sheet's tabs say who pays: the first characters of their snapshot_id in raw_mapping_sheet, none for a tab that was never read. That of the close, or while open that of today."),
-  reason OPTIONS (description = "Why there is a correction: restated (the total of the vendor, cost basis and usage month is another than was posted: a vendor restated days, days came late, or a seat's price was edited) or reallocated (the total is as posted, the sheet gives it to others). NULL for a charge."),
+  reason OPTIONS (description = "Why there is a correction, said of the vendor's product, cost basis and usage month: restated (its total is another than was posted: a vendor restated days, days came late, or a seat's price was edited), reallocated (its total is as posted, the sheet gives it to others), or restated and reallocated (its total is another, some of its lines are more and others less than was posted, and the sheet was edited since the last close). NULL for a charge."),
   is_provisional OPTIONS (description = "Whether the vendor may still restate the line's usage; FALSE for a closed line."),
   as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date, before the close for a closed line.")
 )
 OPTIONS (description = "The journal by cost center: what to post in each month. A closed month's lines are frozen; an open month's are live. What a closed month turns out to be later (a vendor restates it, the sheet is edited backwards) never changes its lines: the difference stands as corrections in the first open month. So all lines of a usage month, charges and corrections together, always add up to its spend of today, to the last digit. `ai-usage close` closes a month.")
 AS
 WITH books AS (
-  SELECT MAX(month) AS closed_through, DATE_ADD(MAX(month), INTERVAL 1 MONTH) AS open_month
-  FROM ai_usage.ops_month_closes
+  SELECT
+    MAX(month) AS closed_through,
+    DATE_ADD(MAX(month), INTERVAL 1 MONTH) AS open_month,
+    -- All that was posted adds up to what this sheet made of it; a month without a line has none.
+    MAX(CASE WHEN month = last_month THEN mapping_snapshot END) AS mapping_snapshot
+  FROM (SELECT month, mapping_snapshot, MAX(month) OVER () AS last_month FROM ai_usage.ops_month_closes) AS closing
 ), version AS (
   SELECT
     tab,
@@ -89,9 +93,12 @@ WITH books AS (
   FROM difference
   GROUP BY usage_month, cost_center, team, vendor, cost_basis, product
 ), due AS (
+  -- The sheet moves money between teams, never between products.
   SELECT
     *,
-    SUM(amount_usd) OVER (PARTITION BY usage_month, vendor, cost_basis) AS total_usd
+    SUM(amount_usd) OVER (PARTITION BY usage_month, vendor, cost_basis, product) AS total_usd,
+    MIN(amount_usd) OVER (PARTITION BY usage_month, vendor, cost_basis, product) < 0
+      AND MAX(amount_usd) OVER (PARTITION BY usage_month, vendor, cost_basis, product) > 0 AS is_both_ways
   FROM line
   WHERE amount_usd <> 0
 )
@@ -111,6 +118,8 @@ SELECT
   today.mapping_snapshot,
   CASE
     WHEN due.usage_month <= books.closed_through AND due.total_usd = 0 THEN 'reallocated'
+    WHEN due.usage_month <= books.closed_through AND due.is_both_ways
+      AND COALESCE(books.mapping_snapshot, '') <> today.mapping_snapshot THEN 'restated and reallocated'
     WHEN due.usage_month <= books.closed_through THEN 'restated'
   END AS reason,
   due.is_provisional,

@@ -4,7 +4,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_forecast (
   cost_center OPTIONS (description = "Cost center; NULL = unallocated."),
   cost_basis OPTIONS (description = "billed = owed on top of seats; seat = seat fees. Spend is both rows together."),
   spent_to_date_usd OPTIONS (description = "Dollars of the month's finished days that are held whole; NULL when none is."),
-  expected_rest_usd OPTIONS (description = "Dollars expected of every other day of the month: those to come, and those that are missing; NULL when nothing says."),
+  expected_rest_usd OPTIONS (description = "Dollars expected of every other day of the month: those to come, and those that are missing; NULL when nothing says. A spike is a day like any other: 40 % of it is expected again on each such weekday, a week later 30 %, then 20 and 10, and low and high, which are from past months, are no wider for it; kpi_anomaly names it."),
   forecast_usd OPTIONS (description = "Dollars at the month's end: both together."),
   low_usd OPTIONS (description = "Dollars at the month's end if the rest falls as far short as it did at worst at this time of the month in the 12 months before; NULL with fewer than 3 such months, and when credits outweigh what is expected."),
   high_usd OPTIONS (description = "The same for the rest exceeding it by the most. Lows and highs of several rows do not add up to those of their sum: see kpi_forecast_total."),

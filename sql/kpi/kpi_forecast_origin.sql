@@ -111,6 +111,8 @@ WITH origin AS (
     line.first_day,
     spent.amount_usd,
     origin_day.is_known AND origin_day.usage_date >= line.first_day AS is_sample,
+    -- Nothing is capped: at one to eight times the next dearest day, or the others of its weekday, the total of the
+    -- simulated year was further off and lower still, since a line that truly grows begins like a spike.
     4 - DIV(origin_day.age - 1, 7) AS weight
   FROM origin_day
   JOIN line

@@ -6,7 +6,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_model_mix (
   amount_usd OPTIONS (description = "Dollars."),
   requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
   total_tokens OPTIONS (description = "Tokens, all kinds."),
-  share_of_amount OPTIONS (description = "Share of the dollars of the vendor, month and cost basis."),
+  share_of_amount OPTIONS (description = "Share of the dollars of the vendor, month and cost basis; NULL where credits leave nothing, or less, of them."),
   share_of_tokens OPTIONS (description = "Share of the tokens of the vendor, month and cost basis."),
   previous_amount_usd OPTIONS (description = "Dollars of the same days of the month before (all of it when this month is over); NULL, as all that follows, unless all of these days are held."),
   previous_total_tokens OPTIONS (description = "Tokens of the same days of the month before."),
@@ -115,9 +115,11 @@ SELECT
   amount_usd,
   requests,
   total_tokens,
-  CAST(ROUND(CAST(SAFE_DIVIDE(
-    amount_usd, SUM(amount_usd) OVER (PARTITION BY month, vendor, cost_basis)
-  ) AS NUMERIC), 6) AS NUMERIC) AS share_of_amount,
+  CASE
+    WHEN SUM(amount_usd) OVER (PARTITION BY month, vendor, cost_basis) > 0 THEN CAST(ROUND(CAST(SAFE_DIVIDE(
+      amount_usd, SUM(amount_usd) OVER (PARTITION BY month, vendor, cost_basis)
+    ) AS NUMERIC), 6) AS NUMERIC)
+  END AS share_of_amount,
   CAST(ROUND(CAST(SAFE_DIVIDE(
     total_tokens, SUM(total_tokens) OVER (PARTITION BY month, vendor, cost_basis)
   ) AS NUMERIC), 6) AS NUMERIC) AS share_of_tokens,

@@ -5,7 +5,9 @@ CREATE OR REPLACE VIEW ai_usage.kpi_month_held (
   is_month_over OPTIONS (description = "Whether all days of the month are finished."),
   missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for the vendor."),
   is_previous_month_held OPTIONS (description = "Whether the money of every day of the month before is held."),
-  are_previous_days_held OPTIONS (description = "Whether that of the days to compare with is held: those up to the same day of the month before, all of it when this month is over.")
+  are_previous_days_held OPTIONS (description = "Whether that of the days to compare with is held: those up to the same day of the month before, all of it when this month is over."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate a finished day of the month."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
 OPTIONS (description = "For each month and vendor: how far it has come, what of its money is missing, and whether the month before may be compared with it. The one rule behind every comparison with the month before.")
 AS
@@ -14,7 +16,10 @@ WITH calendar AS (
     month,
     MAX(usage_date) AS through_date,
     MAX(EXTRACT(DAY FROM usage_date)) AS through_day,
-    MAX(EXTRACT(DAY FROM usage_date)) = MAX(days_in_month) AS is_month_over
+    MAX(EXTRACT(DAY FROM usage_date)) = MAX(days_in_month) AS is_month_over,
+    MAX(anthropic_settles_on) AS anthropic_settles_on,
+    MAX(cursor_settles_on) AS cursor_settles_on,
+    MAX(as_of_date) AS as_of_date
   FROM ai_usage.dim_date
   WHERE is_over
   GROUP BY month
@@ -53,7 +58,12 @@ SELECT
   calendar.is_month_over,
   COALESCE(gap.missing_days, 0) AS missing_days,
   COALESCE(comparable.is_month_held, FALSE) AS is_previous_month_held,
-  COALESCE(comparable.are_days_held, FALSE) AS are_previous_days_held
+  COALESCE(comparable.are_days_held, FALSE) AS are_previous_days_held,
+  calendar.as_of_date < CASE vendor.vendor
+    WHEN 'anthropic' THEN calendar.anthropic_settles_on
+    ELSE calendar.cursor_settles_on
+  END AS is_provisional,
+  calendar.as_of_date
 FROM calendar
 CROSS JOIN (SELECT 'anthropic' AS vendor UNION ALL SELECT 'cursor') AS vendor
 LEFT JOIN gap ON gap.vendor = vendor.vendor AND gap.month = calendar.month

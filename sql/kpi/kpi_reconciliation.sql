@@ -7,7 +7,8 @@ CREATE OR REPLACE VIEW ai_usage.kpi_reconciliation (
   difference_usd OPTIONS (description = "Reported less control."),
   tolerance_usd OPTIONS (description = "How far they may differ: rounding of rows; for the classic report 0.5 % or 0.50 dollars, whichever is more."),
   status OPTIONS (description = "equal, within_tolerance, or differs."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate the day.")
+  is_provisional OPTIONS (description = "Whether the vendor may still restate the day."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
 OPTIONS (description = "What is reported, held against what the vendor says in total, per day and control. Equal means equal to the last digit, or within what the vendor's own rounding of rows can add up to.")
 AS
@@ -66,5 +67,7 @@ SELECT
     WHEN ABS(difference_usd) <= tolerance_usd THEN 'within_tolerance'
     ELSE 'differs'
   END AS status,
-  is_provisional
+  is_provisional,
+  today.as_of_date
 FROM compared
+CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today

@@ -13,7 +13,8 @@ CREATE OR REPLACE VIEW ai_usage.kpi_spend_monthly (
   change_usd OPTIONS (description = "Spend less that of the same days of the month before; NULL when these are not all held."),
   change_ratio OPTIONS (description = "The same as a share of it: 0.10 = 10 % more; NULL when there was none, or less than none."),
   missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for the vendor."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of the month.")
+  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of the month."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
 OPTIONS (description = "Spend per month, vendor, team and cost center, with the month before: whole, and for the same days (like for like). A team that stopped spending keeps its row.")
 AS
@@ -84,6 +85,8 @@ SELECT
     ) AS NUMERIC), 4) AS NUMERIC)
   END AS change_ratio,
   COALESCE(held.missing_days, 0) AS missing_days,
-  monthly.is_provisional
+  monthly.is_provisional,
+  today.as_of_date
 FROM monthly
+CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
 LEFT JOIN ai_usage.kpi_month_held AS held ON held.vendor = monthly.vendor AND held.month = monthly.month

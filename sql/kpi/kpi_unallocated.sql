@@ -10,9 +10,11 @@ CREATE OR REPLACE VIEW ai_usage.kpi_unallocated (
   person_email OPTIONS (description = "Person, where one is named but has no cost center."),
   attribution_method OPTIONS (description = "The rule that was reached."),
   spend_usd OPTIONS (description = "Billed and seat dollars."),
-  share_of_spend OPTIONS (description = "Share of all spend of the month."),
+  share_of_spend OPTIONS (description = "Share of all spend of the month; NULL where credits leave nothing, or less, of it."),
   first_day OPTIONS (description = "First day this spend was seen without a cost center, in any month."),
-  next_step OPTIONS (description = "What to do.")
+  next_step OPTIONS (description = "What to do."),
+  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of it."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
 OPTIONS (description = "Spend without a cost center, by what it hangs on, with the first day it was seen and what to write into the sheet.")
 AS
@@ -28,7 +30,8 @@ WITH line AS (
     person_email,
     attribution_method,
     cost_center,
-    amount_usd
+    amount_usd,
+    is_provisional
   FROM ai_usage.fct_cost_daily
   WHERE cost_basis <> 'included'
 ), total AS (
@@ -46,7 +49,8 @@ WITH line AS (
     person_email,
     attribution_method,
     SUM(amount_usd) AS spend_usd,
-    MIN(usage_date) AS first_day_of_month
+    MIN(usage_date) AS first_day_of_month,
+    LOGICAL_OR(is_provisional) AS is_provisional
   FROM line
   WHERE cost_center IS NULL
   GROUP BY month, vendor, principal_type, principal_id, api_key_id, workspace_id, person_email, attribution_method
@@ -63,7 +67,10 @@ SELECT
   spent.person_email,
   spent.attribution_method,
   spent.spend_usd,
-  CAST(ROUND(CAST(SAFE_DIVIDE(spent.spend_usd, total.spend_usd) AS NUMERIC), 6) AS NUMERIC) AS share_of_spend,
+  CASE
+    WHEN total.spend_usd > 0
+      THEN CAST(ROUND(CAST(SAFE_DIVIDE(spent.spend_usd, total.spend_usd) AS NUMERIC), 6) AS NUMERIC)
+  END AS share_of_spend,
   MIN(spent.first_day_of_month) OVER (
     PARTITION BY
       spent.vendor, spent.principal_type, spent.principal_id, spent.api_key_id, spent.workspace_id, spent.person_email,
@@ -89,8 +96,11 @@ SELECT
     WHEN spent.workspace_id IS NOT NULL
       THEN CONCAT('key_mapping: add anthropic, workspace, ', spent.workspace_id, ' with its team and cost center.')
     ELSE 'The vendor names nobody; ask its support which user this was.'
-  END AS next_step
+  END AS next_step,
+  spent.is_provisional,
+  today.as_of_date
 FROM spent
+CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
 JOIN total ON total.month = spent.month
 LEFT JOIN ai_usage.dim_api_key AS api_key ON api_key.api_key_id = spent.api_key_id
 LEFT JOIN ai_usage.dim_workspace AS workspace ON workspace.workspace_id = spent.workspace_id

@@ -533,7 +533,7 @@ class _Reading:
         with_budget = [row for row in budgets if row["budget_usd"] is not None]
         if not month.is_over:
             passed, all_of_them = with_budget[0]["elapsed_business_days"], with_budget[0]["business_days"]
-            notes.append(f"{passed} of {all_of_them} business days have passed")
+            notes.append(f"{passed} of {all_of_them} business days are held")
         notes += beside
         if found.incomplete:
             notes.append(f"the budgets are incomplete: {found.incomplete}")

@@ -422,12 +422,12 @@ def _budgets(report: Report, month: Month) -> Section:
     )
     first = report.budgets[0]
     sentences = [
-        "Pace is the spend as a share of the part of the budget whose business days have passed: over 100 % is ahead "
+        "Pace is the spend as a share of the part of the budget whose business days are held: over 100 % is ahead "
         "of it."
     ]
     if not month.is_over:
         sentences.insert(
-            0, f"{first['elapsed_business_days']} of the month's {first['business_days']} business days have passed."
+            0, f"{first['elapsed_business_days']} of the month's {first['business_days']} business days are held."
         )
     heading = _columns(
         "Cost center~", "Budget*", "Spend*", "Used*", "Over (or −under)*", "Pace*", "Expected at the end*",
