@@ -68,14 +68,14 @@ def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None
     """A running month is held against the same days of the month before; a team that stopped keeps its row."""
     found = rows(
         warehouse,
-        "SELECT team, through_date, spend_usd, previous_month_usd, previous_same_days_usd, change_usd, change_ratio "
+        "SELECT team, through_date, spend_usd, previous_month_usd, previous_same_days_usd, change_usd, change_ratio, is_provisional "
         "FROM ai_usage.kpi_spend_monthly WHERE month = DATE '2026-11-01' ORDER BY team NULLS LAST",
     )
     through = date(2026, 11, 10)
     assert found == [
-        ("Mobile", through, Decimal(0), Decimal(7), Decimal(7), Decimal(-7), Decimal(-1)),
-        ("Platform", through, Decimal(20), Decimal(111), Decimal(11), Decimal(9), Decimal("0.8182")),
-        (None, through, Decimal("0.000000001"), Decimal(0), Decimal(0), Decimal("0.000000001"), None),
+        ("Mobile", through, Decimal(0), Decimal(7), Decimal(7), Decimal(-7), Decimal(-1), True),
+        ("Platform", through, Decimal(20), Decimal(111), Decimal(11), Decimal(9), Decimal("0.8182"), True),
+        (None, through, Decimal("0.000000001"), Decimal(0), Decimal(0), Decimal("0.000000001"), None, True),
     ]
 
 
@@ -145,9 +145,9 @@ def test_every_row_says_whether_it_is_final_and_as_of_when(warehouse: DuckDBWare
     for view, month, where in (
         ("kpi_spend_by_person", "month", "TRUE"),
         ("kpi_unallocated", "month", "TRUE"),
-        ("kpi_spend_monthly", "month", "spend_usd <> 0"),
+        ("kpi_spend_monthly", "month", "TRUE"),
         ("kpi_month_held", "month", "vendor = 'anthropic' AND month < DATE '2026-12-01'"),
-        ("kpi_reconciliation", "DATE_TRUNC(usage_date, MONTH)", "control_usd <> 0"),
+        ("kpi_reconciliation", "DATE_TRUNC(usage_date, MONTH)", "TRUE"),
     ):
         asked = f"SELECT DISTINCT {month}, is_provisional, as_of_date FROM ai_usage.{view} WHERE {where} ORDER BY 1"
         assert rows(warehouse, asked) == [(october, False, as_of), (november, True, as_of)], view

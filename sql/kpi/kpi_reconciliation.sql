@@ -16,8 +16,7 @@ WITH reported AS (
   SELECT
     vendor,
     usage_date,
-    SUM(amount_usd) AS reported_usd,
-    LOGICAL_OR(is_provisional) AS is_provisional
+    SUM(amount_usd) AS reported_usd
   FROM ai_usage.fct_cost_daily
   WHERE cost_basis <> 'seat'
   GROUP BY vendor, usage_date
@@ -48,26 +47,32 @@ WITH reported AS (
         THEN GREATEST(NUMERIC '0.5', CAST(ROUND(ABS(COALESCE(control.control_usd, 0)) * NUMERIC '0.005', 9) AS NUMERIC))
       -- A millionth of a cent for each row on either side, which the vendor may have rounded.
       ELSE CAST((COALESCE(record.records, 0) + control.records) * NUMERIC '0.00000001' AS NUMERIC)
-    END AS tolerance_usd,
-    COALESCE(reported.is_provisional, TRUE) AS is_provisional
+    END AS tolerance_usd
   FROM control
   LEFT JOIN reported ON reported.vendor = control.vendor AND reported.usage_date = control.usage_date
   LEFT JOIN record ON control.vendor = 'anthropic' AND record.usage_date = control.usage_date
 )
 SELECT
-  vendor,
-  usage_date,
-  control,
-  reported_usd,
-  control_usd,
-  difference_usd,
-  tolerance_usd,
+  compared.vendor,
+  compared.usage_date,
+  compared.control,
+  compared.reported_usd,
+  compared.control_usd,
+  compared.difference_usd,
+  compared.tolerance_usd,
   CASE
-    WHEN difference_usd = 0 THEN 'equal'
-    WHEN ABS(difference_usd) <= tolerance_usd THEN 'within_tolerance'
+    WHEN compared.difference_usd = 0 THEN 'equal'
+    WHEN ABS(compared.difference_usd) <= compared.tolerance_usd THEN 'within_tolerance'
     ELSE 'differs'
   END AS status,
-  is_provisional,
+  COALESCE(
+    day.as_of_date < CASE compared.vendor
+      WHEN 'anthropic' THEN day.anthropic_settles_on
+      ELSE day.cursor_settles_on
+    END,
+    TRUE
+  ) AS is_provisional,
   today.as_of_date
 FROM compared
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
+LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = compared.usage_date
