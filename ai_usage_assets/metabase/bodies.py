@@ -416,7 +416,8 @@ def _card(
     )
 
 
-_FORMS: dict[Form, dict[str, Any]] = {
+# How Metabase is told to write numbers; the preview reads it too.
+FORMS: Mapping[Form, Mapping[str, Any]] = {
     "usd": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 0},
     "cents": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 2},
     "unit_usd": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 4},
@@ -450,7 +451,7 @@ def column_key(name: str) -> str:
 
 
 def _of_column(column: Column) -> dict[str, Any]:
-    settings = dict(_FORMS[column.form]) if column.form else {}
+    settings = dict(FORMS[column.form]) if column.form else {}
     if column.title:
         settings["column_title"] = column.title
     if column.mini_bar:
