@@ -198,8 +198,11 @@ def _shared(root: Path, wrong: list[str]) -> dict[str, Card]:
 
 
 def _with_shared(dashboard: Dashboard, shared: Mapping[str, Card], filters: Mapping[str, Filter]) -> Dashboard:
-    """The dashboard with the shared cards that it shows: under its name, and with the filters that it has."""
-    absent = filters.keys() - set(dashboard.filters)
+    """The dashboard with the shared cards that it shows: under its name, and with the filters that its own cards take.
+
+    So a filter that changes nothing but a shared card is still found to be one too many.
+    """
+    absent = filters.keys() - {name for card in dashboard.cards.values() for name in _variables(card.sql)}
     taken = {
         key: shared[key].model_copy(
             update={"name": f"{dashboard.name}: {shared[key].name}", "sql": without(shared[key].sql, absent)}

@@ -113,9 +113,21 @@ def test_a_filter_offers_values(books: DuckDBWarehouse, key: str) -> None:
     values = column.to_pylist()
     assert pa.types.is_string(column.type)
     assert None not in values
+    assert "" not in values
     assert len(set(values)) == len(values) > 1
+    # As Metabase will list them, but that it starts with the first month.
+    assert values == sorted(values, reverse=key == "month")
     assert {value for choice in CHOICES[key] for value in choice} <= set(values)
     assert SPEC.filters[key].multiple == (key != "month")
+
+
+def test_a_shared_card_is_each_dashboards_own() -> None:
+    """It has the dashboard's name before its own, and no clause of a filter that the dashboard does not have."""
+    shared = {each.key: each.cards["as_of"] for each in SPEC.dashboards}
+    assert shared["seats"].name == "Seats and adoption: how current are these figures?"
+    assert shared["seats"].variables == []
+    assert "[[" not in shared["seats"].sql
+    assert shared["models"].variables == ["vendor"]
 
 
 def test_a_click_sets_a_filter_to_a_value_that_it_offers(ask: Ask, books: DuckDBWarehouse) -> None:
@@ -380,6 +392,10 @@ def spoil(root: Path, file: str, old: str, new: str) -> None:
         ("overview.yaml", "dashboard: chargeback", "dashboard: charge", "which is no dashboard"),
         ("overview.yaml", "name: Spend by team", "name: Spend of the month", "is given 2 times"),
         ("overview/spend.sql", "[[AND vendor", "[AND vendor", "do not belong to each other"),
+        ("../shared.yaml", "display: table", "displayed: table", "shared.yaml: as_of: displayed: Extra inputs"),
+        ("../shared.yaml", "as_of:", "as_of_:", "shared.yaml: card as_of_ is on no dashboard"),
+        ("../shared.yaml", "as_of:", "as_of_:", r"shared.yaml: shared/as_of\.sql belongs to no card"),
+        ("../shared/as_of.sql", "({{vendor}})", "({{vendors}})", "card as_of: {{vendors}} is no filter of this dash"),
     ],
 )
 def test_a_mistake_in_the_files_is_told(copied: Path, file: str, old: str, new: str, says: str) -> None:
