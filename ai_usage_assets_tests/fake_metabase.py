@@ -148,6 +148,81 @@ _DASHCARD = {
     "action_id",
     "series",
 }
+# Parts of a body -> the keys that are read; Metabase keeps others at best, and does nothing with them.
+_PARTS = {
+    "parameters": {
+        "id",
+        "name",
+        "slug",
+        "type",
+        "target",
+        "value",
+        "default",
+        "required",
+        "sectionId",
+        "isMultiSelect",
+        "values_query_type",
+        "values_source_type",
+        "values_source_config",
+    },
+    "values_source_config": {"card_id", "value_field", "values", "label_field"},
+    "parameter_mappings": {"parameter_id", "card_id", "target"},
+    "details": {
+        "project-id",
+        "billing-project-id",
+        "service-account-json",
+        "dataset-filters-type",
+        "dataset-filters-patterns",
+        "use-jvm-timezone",
+        "include-user-id-and-hash",
+    },
+    "dataset_query": {"lib/type", "database", "stages"},
+    "stages": {"lib/type", "native", "template-tags"},
+    "template-tags": {"id", "name", "display-name", "type", "required", "default", "widget-type", "dimension"},
+    "column_settings": {
+        "number_style",
+        "currency",
+        "currency_style",
+        "decimals",
+        "column_title",
+        "show_mini_bar",
+        "text_wrapping",
+        "click_behavior",
+    },
+    "series_settings": {"title", "color", "display", "axis", "line.style", "line.marker_enabled", "show_series_values"},
+    "table.column_formatting": {"columns", "type", "operator", "value", "color", "highlight_row"},
+    "scalar.comparisons": {"id", "type", "column", "label", "value"},
+    "click_behavior": {"type", "linkType", "targetId", "parameterMapping"},
+    "parameterMapping": {"id", "source", "target"},
+    "source": {"type", "id", "name"},
+    "virtual_card": {"display", "dataset_query", "visualization_settings", "name", "archived"},
+    "visualization_settings": {
+        "text",
+        "dashcard.background",
+        "card.title",
+        "virtual_card",
+        "click_behavior",
+        "column_settings",
+        "series_settings",
+        "graph.dimensions",
+        "graph.metrics",
+        "graph.show_values",
+        "graph.x_axis.scale",
+        "graph.x_axis.title_text",
+        "graph.y_axis.title_text",
+        "stackable.stack_type",
+        "progress.value",
+        "progress.goal",
+        "progress.color",
+        "scalar.field",
+        "scalar.comparisons",
+        "scalar.switch_positive_negative",
+        "table.column_formatting",
+        "table.columns",
+    },
+}
+# Parts that hold others by a name.
+_NAMED = {"template-tags", "column_settings", "series_settings", "parameterMapping"}
 # What the description of the API leaves out, and the server reads.
 _UNDESCRIBED = {"auto_apply_filters"}
 
@@ -297,6 +372,7 @@ class FakeMetabase:
         known = _KEYS[seen.method, path] - {self.forgets}
         self.dropped += [f"{seen.method} {path} {key}" for key in given.keys() - known]
         taken = {key: value for key, value in given.items() if key in known}
+        self.dropped += [f"{seen.method} {path} {part}" for part in _unread(taken)]
         if missing := _REQUIRED.get((seen.method, path), set()) - taken.keys():
             raise _Refused(400, {"errors": dict.fromkeys(missing, "missing required key"), "specific-errors": {}})
         for key in ("name", "display", "description"):
@@ -646,6 +722,19 @@ class FakeMetabase:
             if isinstance(each, dict) and each.get("entity_id") == number:
                 return each
         raise _Refused(404, "Not found.")
+
+
+def _unread(part: Any, name: str = "") -> Iterator[str]:
+    """The keys within a body that nobody reads, each with the part that it is in."""
+    if isinstance(part, list):
+        for each in part:
+            yield from _unread(each, name)
+    elif isinstance(part, dict):
+        for one in part.values() if name in _NAMED else [part]:
+            for key, value in one.items():
+                if name in _PARTS and key not in _PARTS[name]:
+                    yield f"{name}.{key}"
+                yield from _unread(value, key)
 
 
 def _plain(value: Any) -> Any:

@@ -302,7 +302,6 @@ class Chosen(Body):
 
     id: Name
     type: Literal["string/="]
-    target: list[Any]
     value: list[Name] = Field(min_length=1)
 
 
@@ -622,10 +621,7 @@ def filter_key(name: str) -> str:
 def dashcard_query(chosen: Mapping[str, Sequence[str]]) -> DashcardQuery:
     """What a dashboard asks of one of its cards, with what is chosen of its filters."""
     return DashcardQuery(
-        parameters=[
-            Chosen(id=name, type="string/=", target=_variable(name), value=list(values))
-            for name, values in chosen.items()
-        ]
+        parameters=[Chosen(id=name, type="string/=", value=list(values)) for name, values in chosen.items()]
     )
 
 
