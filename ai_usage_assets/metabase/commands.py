@@ -89,6 +89,7 @@ def _smoke(parsed: argparse.Namespace) -> int:
     with _site(parsed) as (site, settings):
         code = _applied(site, settings, spec, restore=parsed.restore)
         if code:
+            _line()("So nothing was tried.")
             return code
         smoke.smoke(site, spec, tell)
     _line()(f"{len(wrong)} things are wrong." if wrong else "Every card answers, and every filter is minded.")

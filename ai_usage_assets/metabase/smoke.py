@@ -95,7 +95,7 @@ def _offered(site: Site, spec: Spec) -> tuple[dict[str, list[str]], Tried]:
             wrong.append(f"filters.yaml: {key}: the values are in {column}, which the SQL does not return")
             continue
         place = answer.shape.column_names.index(column)
-        offered[key] = [row[place] for row in answer.rows if row[place]]
+        offered[key] = [str(row[place]) for row in answer.rows if row[place]]
         if len(offered[key]) < len(answer.rows):
             wrong.append(f"filters.yaml: {key}: a value is empty, which nobody can choose")
         if not offered[key]:
@@ -122,7 +122,7 @@ class _Trial:
     def tried(self) -> Tried:
         started = time.monotonic()
         shown = self._site.server.get(self._path)["dashcards"]
-        self._places = {each["card_id"]: each["id"] for each in shown if each["card_id"]}
+        self._places = {each["card_id"]: each["id"] for each in shown if each.get("card_id")}
         for key in self._dashboard.cards:
             # One that has no answer is asked no more: with filters it would have none either.
             if answer := self._ask(key, None, []):

@@ -5,6 +5,7 @@ The cards are asked of finance's views as tables; that the views are right is pr
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -103,6 +104,29 @@ def test_every_filter_is_on_the_first_tab() -> None:
     for each in SPEC.dashboards:
         first = {name for key in each.tabs[0].cards() for name in each.cards[key].variables}
         assert set(each.filters) - {"person"} <= first, each.key
+
+
+# Of each dashboard, by filter, the cards that mean the same whatever is chosen; all others take it.
+UNFILTERED = {
+    "chargeback": {
+        "person": "posted charges corrections_sum unallocated_sum state cost_centers months lines corrections",
+        "vendor": "state top_people people",
+        "cost_center": "state unallocated",
+    },
+    "models": {},
+    "overview": {"vendor": "budget_used per_user budgets backtest", "cost_center": "backtest spikes"},
+    "pipeline": {"month": "failed_checks checks", "vendor": "failed_checks checks runs"},
+    "seats": dict.fromkeys(("cost_center", "person"), "paid utilisation idle reclaimable months productivity"),
+}
+
+
+def test_no_card_has_forgotten_a_filter() -> None:
+    """A card without the clause of one of its dashboard's filters is one that is known to need none."""
+    for each in SPEC.dashboards:
+        cards = {key: card for key, card in each.cards.items() if key != "as_of"}
+        found = {name: {key for key, card in cards.items() if name not in card.variables} for name in each.filters}
+        expected = {name: set(keys.split()) for name, keys in UNFILTERED[each.key].items()}
+        assert {name: keys for name, keys in found.items() if keys} == expected, each.key
 
 
 @pytest.mark.parametrize("key", SPEC.filters)
@@ -379,6 +403,22 @@ def spoil(root: Path, file: str, old: str, new: str) -> None:
     text = (root / "dashboards" / file).read_text()
     assert old in text
     (root / "dashboards" / file).write_text(text.replace(old, new, 1))
+
+
+def test_the_pages_example_is_a_card(books: DuckDBWarehouse, copied: Path) -> None:
+    """What README.md says a chart takes is accepted as it stands there, and its SQL answers whatever is chosen."""
+    ((place, card, sql),) = re.findall(
+        r"```yaml\n#.*\n((?:.*\n)+?)# \.\.\. and.*\ncards:\n((?:.*\n)+?)```\n\n```sql\n((?:.*\n)+?)```",
+        (spec.ROOT / "README.md").read_text(),
+    )
+    spoil(copied, "chargeback.yaml", "    rows:\n", f"    rows:\n{place}")
+    spoil(copied, "chargeback.yaml", "\ncards:\n", f"\ncards:\n{card}")
+    (copied / "dashboards" / sql.splitlines()[0].partition("dashboards/")[2]).write_text(sql)
+    (made,) = (each.cards["products"] for each in spec.read(copied).dashboards if each.key == "chargeback")
+    for values in variants(made):
+        found = asked(books, made, values)
+        assert found.num_rows
+        assert faults(made, found) == []
 
 
 @pytest.mark.parametrize(
