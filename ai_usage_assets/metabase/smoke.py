@@ -18,7 +18,7 @@ from ai_usage_assets.metabase import bodies
 from ai_usage_assets.metabase.objects import Site
 from ai_usage_assets.metabase.server import MetabaseError
 from ai_usage_assets.metabase.shape import faults
-from ai_usage_assets.metabase.spec import Card, Dashboard, Spec
+from ai_usage_assets.metabase.spec import Card, Dashboard, Filter, Spec
 
 # As many values as Metabase lists; others are found by typing.
 _LISTED = 1000
@@ -79,30 +79,31 @@ def _offered(site: Site, spec: Spec) -> tuple[dict[str, list[str]], Tried]:
     wrong: list[str] = []
     notes: list[str] = []
     for key, wanted in spec.filters.items():
-        offered[key] = []
         try:
-            answer = _asked(
-                site,
-                f"/api/card/{site.known[bodies.filter_key(key)]}/query",
-                bodies.CardQuery(ignore_cache=False),
-                None,
-            )
+            values = _values(site, key, wanted)
         except MetabaseError as error:
+            offered[key] = []
             wrong.append(f"filters.yaml: {key}: {error}")
             continue
-        column = bodies.value_column(key, wanted)
-        if column not in answer.shape.column_names:
-            wrong.append(f"filters.yaml: {key}: the values are in {column}, which the SQL does not return")
-            continue
-        place = answer.shape.column_names.index(column)
-        offered[key] = [str(row[place]) for row in answer.rows if row[place]]
-        if len(offered[key]) < len(answer.rows):
+        offered[key] = [str(value) for value in values if value]
+        if len(offered[key]) < len(values):
             wrong.append(f"filters.yaml: {key}: a value is empty, which nobody can choose")
-        if not offered[key]:
+        if not values:
             wrong.append(f"filters.yaml: {key}: there is nothing to choose; did the first run end?")
-        more = f", of which Metabase lists {_LISTED}" if len(offered[key]) > _LISTED else ""
+        more = f", of which Metabase lists {_LISTED}" if len(values) > _LISTED else ""
         notes.append(f"{key} {len(offered[key])}{more}")
     return offered, Tried("Values of filters", "; ".join(notes), time.monotonic() - started, wrong)
+
+
+def _values(site: Site, key: str, wanted: Filter) -> list[Any]:
+    """What a filter's card returns in the column of its values. Raises MetabaseError."""
+    path = f"/api/card/{site.known[bodies.filter_key(key)]}/query"
+    answer = _asked(site, path, bodies.CardQuery(ignore_cache=False), None)
+    column = bodies.value_column(key, wanted)
+    if column not in answer.shape.column_names:
+        raise QueryFailed(f"the values are in {column}, which the SQL does not return")
+    place = answer.shape.column_names.index(column)
+    return [row[place] for row in answer.rows]
 
 
 class _Trial:

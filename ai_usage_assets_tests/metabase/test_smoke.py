@@ -130,6 +130,18 @@ def test_what_is_wrong_is_told(small: DuckDBWarehouse, fault: Fault, lines: list
         assert re.fullmatch(pattern, line), line
 
 
+def test_a_card_that_fails_with_a_filter_alone_is_told(small: DuckDBWarehouse) -> None:
+    """Once for one value and once for two, and nobody says that the filter changes nothing."""
+    given = described()
+    people = given["dashboards"][1]["cards"]["people"]
+    people["sql"] = people["sql"].replace("[[AND month IN", "[[AND months IN")
+    with a_metabase(warehouse=small) as metabase:
+        told = wrong(tried(metabase, spec(given)))
+    begins = [f"people.yaml: card people, month with {count}: Metabase says: " for count in (1, 2)]
+    assert [line.startswith(begin) for line, begin in zip(told, begins, strict=True)] == [True, True]
+    assert not any(ADA in line for line in told)
+
+
 @pytest.mark.parametrize(
     ("months", "lines", "how"),
     [
