@@ -1,6 +1,7 @@
 """A Metabase on loopback: what its API keeps, drops, hides and refuses.
 
-Belongs here: the server's side as it is documented. Does not: what is expected of a client, or queries that give rows.
+Belongs here: the server's side as it is documented. Does not: what is expected of a client, or BigQuery, in whose place
+a warehouse of the project is asked.
 
     with FakeMetabase().serve() as metabase:
         ... metabase.url
@@ -19,10 +20,15 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa
+
+from ai_usage_assets.metabase.queries import filled
+from ai_usage_assets.warehouses import Warehouse, WarehouseError
 from ai_usage_assets_tests.http_server import Reply, Seen, answering
 
 MASK = "**MetabasePass**"
@@ -48,7 +54,9 @@ _CARD = {
     "dashboard_id",
     "dashboard_tab_id",
 }
-# The path of a write -> the keys it knows.
+_CARD_QUERY = "/api/card/{card-id}/query"
+_DASHCARD_QUERY = "/api/dashboard/{dashboard-id}/dashcard/{dashcard-id}/card/{card-id}/query"
+# The path of a write or a query -> the keys it knows.
 _KEYS: dict[tuple[str, str], set[str]] = {
     ("POST", "/api/setup"): {"token", "user", "prefs"},
     ("POST", "/api/session"): {"username", "password"},
@@ -116,6 +124,8 @@ _KEYS: dict[tuple[str, str], set[str]] = {
     ("PUT", "/api/permissions/group/{id}"): {"name"},
     ("PUT", "/api/collection/graph"): {"revision", "groups", "namespace"},
     ("PUT", "/api/permissions/graph"): {"revision", "groups"},
+    ("POST", _CARD_QUERY): {"ignore_cache", "dashboard_id", "collection_preview"},
+    ("POST", _DASHCARD_QUERY): {"parameters", "dashboard_load_id"},
 }
 _REQUIRED = {
     ("POST", "/api/database"): {"name", "engine", "details"},
@@ -138,6 +148,81 @@ _DASHCARD = {
     "action_id",
     "series",
 }
+# Parts of a body -> the keys that are read; Metabase keeps others at best, and does nothing with them.
+_PARTS = {
+    "parameters": {
+        "id",
+        "name",
+        "slug",
+        "type",
+        "target",
+        "value",
+        "default",
+        "required",
+        "sectionId",
+        "isMultiSelect",
+        "values_query_type",
+        "values_source_type",
+        "values_source_config",
+    },
+    "values_source_config": {"card_id", "value_field", "values", "label_field"},
+    "parameter_mappings": {"parameter_id", "card_id", "target"},
+    "details": {
+        "project-id",
+        "billing-project-id",
+        "service-account-json",
+        "dataset-filters-type",
+        "dataset-filters-patterns",
+        "use-jvm-timezone",
+        "include-user-id-and-hash",
+    },
+    "dataset_query": {"lib/type", "database", "stages"},
+    "stages": {"lib/type", "native", "template-tags"},
+    "template-tags": {"id", "name", "display-name", "type", "required", "default", "widget-type", "dimension"},
+    "column_settings": {
+        "number_style",
+        "currency",
+        "currency_style",
+        "decimals",
+        "column_title",
+        "show_mini_bar",
+        "text_wrapping",
+        "click_behavior",
+    },
+    "series_settings": {"title", "color", "display", "axis", "line.style", "line.marker_enabled", "show_series_values"},
+    "table.column_formatting": {"columns", "type", "operator", "value", "color", "highlight_row"},
+    "scalar.comparisons": {"id", "type", "column", "label", "value"},
+    "click_behavior": {"type", "linkType", "targetId", "parameterMapping"},
+    "parameterMapping": {"id", "source", "target"},
+    "source": {"type", "id", "name"},
+    "virtual_card": {"display", "dataset_query", "visualization_settings", "name", "archived"},
+    "visualization_settings": {
+        "text",
+        "dashcard.background",
+        "card.title",
+        "virtual_card",
+        "click_behavior",
+        "column_settings",
+        "series_settings",
+        "graph.dimensions",
+        "graph.metrics",
+        "graph.show_values",
+        "graph.x_axis.scale",
+        "graph.x_axis.title_text",
+        "graph.y_axis.title_text",
+        "stackable.stack_type",
+        "progress.value",
+        "progress.goal",
+        "progress.color",
+        "scalar.field",
+        "scalar.comparisons",
+        "scalar.switch_positive_negative",
+        "table.column_formatting",
+        "table.columns",
+    },
+}
+# Parts that hold others by a name.
+_NAMED = {"template-tags", "column_settings", "series_settings", "parameterMapping"}
 # What the description of the API leaves out, and the server reads.
 _UNDESCRIBED = {"auto_apply_filters"}
 
@@ -147,10 +232,11 @@ class Fault:
     """What goes wrong with the next request of this method whose path ends like that.
 
     `lost`: it is done, and the connection ends before the answer; `error`: 503, nothing is done; `stale`: somebody else
-    changes the permissions first.
+    changes the permissions first. Of queries, `failed`: the warehouse refuses the statement, which is told with 202;
+    `unfiltered`: what is chosen is ignored; `renamed`: the last column has another name.
     """
 
-    kind: Literal["lost", "error", "stale"]
+    kind: Literal["lost", "error", "stale", "failed", "unfiltered", "renamed"]
     method: str
     path: str
     times: int = 1
@@ -183,6 +269,10 @@ class FakeMetabase:
     forgets: str = ""
     # What it puts into visualization_settings by itself.
     adds: Row = field(default_factory=dict)
+    # What it asks in place of BigQuery.
+    warehouse: Warehouse | None = None
+    # Whether answers say of which type a column is.
+    types_columns: bool = True
     faults: list[Fault] = field(default_factory=list)
     url: str = ""
     seen: list[Seen] = field(default_factory=list)
@@ -239,7 +329,7 @@ class FakeMetabase:
         if fault and fault.kind == "stale":
             self.revision += 1
         try:
-            status, body = 200, self._answer(seen)
+            status, body = 202 if seen.path.endswith("/query") else 200, self._answer(seen, fault)
         except _Refused as refusal:
             status, body = refusal.status, refusal.body
         content = b"" if body is None else json.dumps(body).encode()
@@ -252,7 +342,7 @@ class FakeMetabase:
                 return fault
         return None
 
-    def _answer(self, seen: Seen) -> Any:
+    def _answer(self, seen: Seen, fault: Fault | None) -> Any:
         if self.starting:
             self.starting -= 1
             raise _Refused(503, {"status": "initializing", "progress": 0.5})
@@ -261,9 +351,9 @@ class FakeMetabase:
             if method == seen.method and found:
                 if not is_open:
                     self._who(seen)
-                if found.groups():
-                    return handler(self, seen, found[1])
-                return handler(self, seen)
+                if seen.path.endswith("/query"):
+                    return handler(self, seen, *found.groups(), goes_wrong=fault.kind if fault else "")
+                return handler(self, seen, *found.groups())
         raise _Refused(404, "API endpoint does not exist.")
 
     def _who(self, seen: Seen) -> Row:
@@ -282,6 +372,7 @@ class FakeMetabase:
         known = _KEYS[seen.method, path] - {self.forgets}
         self.dropped += [f"{seen.method} {path} {key}" for key in given.keys() - known]
         taken = {key: value for key, value in given.items() if key in known}
+        self.dropped += [f"{seen.method} {path} {part}" for part in _unread(taken)]
         if missing := _REQUIRED.get((seen.method, path), set()) - taken.keys():
             raise _Refused(400, {"errors": dict.fromkeys(missing, "missing required key"), "specific-errors": {}})
         for key in ("name", "display", "description"):
@@ -468,6 +559,46 @@ class FakeMetabase:
             }
         return {**shown, "creator_id": 1, "cache_ttl": None, "result_metadata": None, "can_write": True}
 
+    # Queries
+
+    def query_card(self, seen: Seen, number: str, *, goes_wrong: str) -> Any:
+        self._body(seen, _CARD_QUERY)
+        return self._rows(self._there(self.cards, number), {}, goes_wrong)
+
+    def query_dashcard(self, seen: Seen, number: str, place: str, card: str, *, goes_wrong: str) -> Any:
+        held = self._there(self.dashboards, number)
+        places = [each for each in held["dashcards"] if (each["id"], each["card_id"]) == (int(place), int(card))]
+        if not places:
+            raise _Refused(404, "Not found.")
+        types = {each["id"]: each["type"] for each in held["parameters"]}
+        mapped = {each["parameter_id"]: each["target"] for each in places[0]["parameter_mappings"]}
+        values = {}
+        for chosen in self._body(seen, _DASHCARD_QUERY).get("parameters") or []:
+            if types.get(chosen["id"]) != chosen["type"]:
+                raise _Refused(400, f"Dashboard does not have a parameter with ID {chosen['id']}.")
+            # Which variable it sets is said by the mapping; without one it is ignored.
+            if (target := mapped.get(chosen["id"])) and goes_wrong != "unfiltered":
+                values[target[1][1]] = chosen["value"]
+        return self._rows(self._there(self.cards, card), values, goes_wrong)
+
+    def _rows(self, card: Row, values: dict[str, list[str]], goes_wrong: str) -> Row:
+        assert self.warehouse
+        try:
+            if goes_wrong == "failed":
+                raise WarehouseError("Unrecognized name: spent at [1:8]")
+            found = self.warehouse.query(*filled(card["dataset_query"]["stages"][0]["native"], values))
+        except WarehouseError as error:
+            return {"status": "failed", "error": str(error), "data": {"rows": [], "cols": []}, "row_count": 0}
+        names = found.column_names
+        if goes_wrong == "renamed":
+            names[-1] += "_2"
+        cols: list[Row] = [{"name": name, "display_name": name} for name in names]
+        if self.types_columns:
+            for col, kind in zip(cols, found.schema.types, strict=True):
+                col["base_type"] = _base_type(kind)
+        rows = [[None if value is None else _plain(value) for value in row.values()] for row in found.to_pylist()]
+        return {"status": "completed", "data": {"rows": rows, "cols": cols}, "row_count": len(rows)}
+
     # Dashboards
 
     def make_dashboard(self, seen: Seen) -> Any:
@@ -593,6 +724,30 @@ class FakeMetabase:
         raise _Refused(404, "Not found.")
 
 
+def _unread(part: Any, name: str = "") -> Iterator[str]:
+    """The keys within a body that nobody reads, each with the part that it is in."""
+    if isinstance(part, list):
+        for each in part:
+            yield from _unread(each, name)
+    elif isinstance(part, dict):
+        for one in part.values() if name in _NAMED else [part]:
+            for key, value in one.items():
+                if name in _PARTS and key not in _PARTS[name]:
+                    yield f"{name}.{key}"
+                yield from _unread(value, key)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value if isinstance(value, int) else str(value)
+
+
+def _base_type(kind: pa.DataType) -> str:
+    if pa.types.is_timestamp(kind):
+        return "type/DateTimeWithLocalTZ"
+    names = {pa.int64(): "Integer", pa.bool_(): "Boolean", pa.date32(): "Date", pa.string(): "Text"}
+    return f"type/{names.get(kind, 'Decimal')}"
+
+
 _N = r"([A-Za-z0-9_-]+)"
 _Handler = Callable[..., Any]
 # Method, path, whether it asks nobody who they are, what answers.
@@ -620,6 +775,8 @@ _ROUTES: list[tuple[str, str, bool, _Handler]] = [
     ("POST", "/api/card", False, FakeMetabase.make_card),
     ("GET", f"/api/card/{_N}", False, FakeMetabase.get_card),
     ("PUT", f"/api/card/{_N}", False, FakeMetabase.put_card),
+    ("POST", f"/api/card/{_N}/query", False, FakeMetabase.query_card),
+    ("POST", f"/api/dashboard/{_N}/dashcard/{_N}/card/{_N}/query", False, FakeMetabase.query_dashcard),
     ("POST", "/api/dashboard", False, FakeMetabase.make_dashboard),
     ("GET", f"/api/dashboard/{_N}", False, FakeMetabase.get_dashboard),
     ("PUT", f"/api/dashboard/{_N}", False, FakeMetabase.put_dashboard),

@@ -48,7 +48,7 @@ class _Walk:
 
     def __init__(self, site: Site, spec: Spec, tell: Callable[[Change], None], *, writes: bool, restores: bool) -> None:
         self._site = site
-        self._stages = stages(spec)
+        self._stages = stages(spec.in_dataset(site.dataset))
         self._listener = tell
         self._has_told = False
         self._writes = writes

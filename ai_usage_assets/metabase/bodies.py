@@ -291,6 +291,26 @@ class Archived(Body):
     archived: Literal[True]
 
 
+class CardQuery(Body):
+    """POST /api/card/{id}/query."""
+
+    ignore_cache: bool
+
+
+class Chosen(Body):
+    """A filter of a dashboard, and what is chosen."""
+
+    id: Name
+    type: Literal["string/="]
+    value: list[Name] = Field(min_length=1)
+
+
+class DashcardQuery(Body):
+    """POST /api/dashboard/{id}/dashcard/{id}/card/{id}/query."""
+
+    parameters: list[Chosen]
+
+
 class NewGroup(Body):
     """POST /api/permissions/group."""
 
@@ -343,7 +363,7 @@ def card(key: str, wanted: Card, filters: Mapping[str, Filter], known: Known) ->
 
 def filter_card(key: str, wanted: Filter, known: Known) -> CardUpdate:
     """The card whose rows a filter offers."""
-    return helper_card(f"filter {key}", filter_name(key, wanted), "What the filter offers.", wanted.sql, known)
+    return helper_card(filter_key(key), filter_name(key, wanted), "What the filter offers.", wanted.sql, known)
 
 
 def filter_name(key: str, wanted: Filter) -> str:
@@ -399,7 +419,7 @@ def _card(
             name=tag.display_name,
             slug=tag.name,
             type="string/=",
-            target=["variable", ["template-tag", tag.name]],
+            target=_variable(tag.name),
         )
         for tag in tags.values()
     ]
@@ -416,7 +436,8 @@ def _card(
     )
 
 
-_FORMS: dict[Form, dict[str, Any]] = {
+# How Metabase is told to write numbers; the preview reads it too.
+FORMS: Mapping[Form, Mapping[str, Any]] = {
     "usd": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 0},
     "cents": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 2},
     "unit_usd": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 4},
@@ -450,7 +471,7 @@ def column_key(name: str) -> str:
 
 
 def _of_column(column: Column) -> dict[str, Any]:
-    settings = dict(_FORMS[column.form]) if column.form else {}
+    settings = dict(FORMS[column.form]) if column.form else {}
     if column.title:
         settings["column_title"] = column.title
     if column.mini_bar:
@@ -567,8 +588,7 @@ def _dashcard(place: Place, wanted: Dashboard, known: Known, there: _Ids, tab: i
         card_id = known[card_key(wanted.key, place.card)]
         settings = _clicks(shown, known)
         mappings = [
-            ParameterMapping(parameter_id=name, card_id=card_id, target=["variable", ["template-tag", name]])
-            for name in shown.variables
+            ParameterMapping(parameter_id=name, card_id=card_id, target=_variable(name)) for name in shown.variables
         ]
     return Dashcard(
         id=there.card(card_id or place.words.get("text", "")),
@@ -586,6 +606,28 @@ def _dashcard(place: Place, wanted: Dashboard, known: Known, there: _Ids, tab: i
 def card_key(dashboard: str, card: str) -> str:
     """What a card of a dashboard is called among all that is managed."""
     return f"card {dashboard}.{card}"
+
+
+def dashboard_key(dashboard: str) -> str:
+    """What a dashboard is called there."""
+    return f"dashboard {dashboard}"
+
+
+def filter_key(name: str) -> str:
+    """What the card of a filter's values is called there."""
+    return f"filter {name}"
+
+
+def dashcard_query(chosen: Mapping[str, Sequence[str]]) -> DashcardQuery:
+    """What a dashboard asks of one of its cards, with what is chosen of its filters."""
+    return DashcardQuery(
+        parameters=[Chosen(id=name, type="string/=", value=list(values)) for name, values in chosen.items()]
+    )
+
+
+def _variable(name: str) -> list[Any]:
+    """How a card's variable is meant."""
+    return ["variable", ["template-tag", name]]
 
 
 def _clicks(shown: Card, known: Known) -> dict[str, Any]:
@@ -613,7 +655,7 @@ def _behaviour(click: Click, known: Known) -> dict[str, Any]:
     return {
         "type": "link",
         "linkType": "dashboard",
-        "targetId": known[f"dashboard {click.dashboard}"],
+        "targetId": known[dashboard_key(click.dashboard)],
         "parameterMapping": mapping,
     }
 
@@ -629,7 +671,7 @@ def _parameter(key: str, wanted: Filter, known: Known) -> Parameter:
         values_query_type="list",
         values_source_type="card",
         values_source_config=ValuesSource(
-            card_id=known[f"filter {key}"],
+            card_id=known[filter_key(key)],
             value_field=["field", value_column(key, wanted), {"base-type": "type/Text"}],
         ),
     )

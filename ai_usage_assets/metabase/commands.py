@@ -38,8 +38,12 @@ def add_to(commands: Any, say: Say, open_warehouse: Open) -> None:
     apply = verbs.add_parser(
         "apply", help=f"make it so; exit code {DIFFERS} if something edited by hand was left as it is"
     )
-    apply.add_argument("--restore", action="store_true", help="also what was edited by hand")
-    for verb, command in ((plan, _plan), (apply, _apply)):
+    smoke = verbs.add_parser(
+        "smoke", help="apply, then every card in Metabase itself, with and without filters; exit code 1 if one fails"
+    )
+    for verb in (apply, smoke):
+        verb.add_argument("--restore", action="store_true", help="also what was edited by hand")
+    for verb, command in ((plan, _plan), (apply, _apply), (smoke, _smoke)):
         verb.add_argument(
             "--from", dest="folder", type=Path, metavar="DIR", help="other dashboards than deploy/metabase"
         )
@@ -67,18 +71,43 @@ def _plan(parsed: argparse.Namespace) -> int:
 
 
 def _apply(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets.metabase import apply, credentials
+    spec = _spec(parsed)
+    with _site(parsed) as (site, settings):
+        return _applied(site, settings, spec, restore=parsed.restore)
+
+
+def _smoke(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.metabase import smoke
 
     spec = _spec(parsed)
+    wrong: list[str] = []
+
+    def tell(tried: smoke.Tried) -> None:
+        wrong.extend(tried.wrong)
+        _line()(str(tried))
+
+    with _site(parsed) as (site, settings):
+        code = _applied(site, settings, spec, restore=parsed.restore)
+        if code:
+            _line()("So nothing was tried.")
+            return code
+        smoke.smoke(site, spec, tell)
+    _line()(f"{len(wrong)} things are wrong." if wrong else "Every card answers, and every filter is minded.")
+    return 1 if wrong else 0
+
+
+def _applied(site: Site, settings: Settings, spec: Spec, *, restore: bool) -> int:
+    """Makes it so, telling every change; the exit code."""
+    from ai_usage_assets.metabase import apply, credentials
+
     changes: list[Change] = []
 
     def tell(change: Change) -> None:
         changes.append(change)
         _line()(f"{change}{'' if change.done else ': left as it is'}")
 
-    with _site(parsed) as (site, settings):
-        credentials.log_in(site.server, settings, _line())
-        apply.apply(site, spec, tell, restore=parsed.restore)
+    credentials.log_in(site.server, settings, _line())
+    apply.apply(site, spec, tell, restore=restore)
     left = [change for change in changes if not change.done]
     if left:
         _line()(f"{len(left)} edited by hand, and left; `ai-usage metabase apply --restore` overwrites them.")

@@ -277,7 +277,7 @@ class FilterCard(CardThing):
 
     def __init__(self, key: str, wanted: Filter) -> None:
         self._filter = key, wanted
-        super().__init__(f"filter {key}", bodies.filter_name(key, wanted), "collection behind")
+        super().__init__(bodies.filter_key(key), bodies.filter_name(key, wanted), "collection behind")
 
     def body(self, site: Site) -> bodies.CardUpdate:
         return bodies.filter_card(*self._filter, site.known)
@@ -306,7 +306,7 @@ class DashboardThing(Thing):
     path = "/api/dashboard"
 
     def __init__(self, wanted: Dashboard, filters: Mapping[str, Filter]) -> None:
-        super().__init__(f"dashboard {wanted.key}", wanted.name)
+        super().__init__(bodies.dashboard_key(wanted.key), wanted.name)
         self._wanted = wanted
         self._filters = filters
 

@@ -8,7 +8,7 @@ of a field filter depends on the server's own idea of a table, and cannot be tri
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
 _CLAUSE = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
@@ -47,6 +47,15 @@ def filled(sql: str, values: Mapping[str, Sequence[str]]) -> tuple[str, dict[str
         return found[1] if all(values.get(name) for name in _VARIABLE.findall(found[1])) else ""
 
     return _VARIABLE.sub(variable, _CLAUSE.sub(clause, sql)), parameters
+
+
+def without(sql: str, absent: Collection[str]) -> str:
+    """The SQL without the clauses of variables that nobody can set."""
+
+    def clause(found: re.Match[str]) -> str:
+        return "" if set(_VARIABLE.findall(found[1])) & set(absent) else found[0]
+
+    return _CLAUSE.sub(clause, sql)
 
 
 def _check(sql: str) -> None:

@@ -140,6 +140,10 @@ class Server:
         """Asks once. Raises MetabaseError, of which Lost when it is not known whether it was done."""
         return self._read("POST", path, self._once("POST", path, body, self._attempt_seconds))
 
+    def ask(self, path: str, body: Body) -> Any:
+        """What a query answers, which makes nothing and may be asked again. Raises MetabaseError."""
+        return self._patiently("POST", path, body)
+
     def make(self, path: str, body: Body, look: Callable[[], Mapping[str, Any] | None]) -> Mapping[str, Any]:
         """Makes something once: when no answer came, it is made again only if `look` does not find it.
 
@@ -218,6 +222,10 @@ class Server:
         if isinstance(given, dict):
             errors = given.get("errors") or given.get("message") or given.get("error") or given
             text = errors if isinstance(errors, str) else json.dumps(errors, ensure_ascii=False)
+        return self.shown(text)
+
+    def shown(self, text: str) -> str:
+        """What Metabase says, on one line and without what is secret."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, _HIDDEN).replace(json.dumps(secret)[1:-1], _HIDDEN)
         return " ".join(redact(text).split())[:_LONGEST_ANSWER_SHOWN]

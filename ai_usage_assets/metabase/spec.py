@@ -7,12 +7,14 @@ Does not: Metabase's own form of the same (`bodies`), rows.
     deploy/metabase/filters/month.sql         the values a filter offers
     deploy/metabase/dashboards/overview.yaml  one dashboard: tabs of rows of cards
     deploy/metabase/dashboards/overview/      the SQL of its cards, one file each
+    deploy/metabase/shared.yaml               cards that any dashboard may show, each under its own name
+    deploy/metabase/shared/                   their SQL
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,8 +23,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.metabase.queries import QueryError, variables
+from ai_usage_assets.metabase.queries import QueryError, variables, without
 from ai_usage_assets.settings import PROJECT_ROOT
+from ai_usage_assets.warehouses import googlesql
 
 ROOT = PROJECT_ROOT / "deploy" / "metabase"
 # Metabase's grid.
@@ -144,6 +147,20 @@ class Spec(_Strict):
     filters: dict[str, Filter]
     dashboards: list[Dashboard]
 
+    def in_dataset(self, dataset: str) -> Spec:
+        """The same, asked of a dataset of another name."""
+
+        def moved(one: Any) -> Any:
+            return one.model_copy(update={"sql": googlesql.in_dataset(one.sql, dataset)})
+
+        return Spec(
+            filters={key: moved(one) for key, one in self.filters.items()},
+            dashboards=[
+                each.model_copy(update={"cards": {key: moved(card) for key, card in each.cards.items()}})
+                for each in self.dashboards
+            ],
+        )
+
 
 def read(root: Path = ROOT) -> Spec:
     """The dashboards of a folder. Raises SpecError with a line for everything that is wrong."""
@@ -154,24 +171,47 @@ def read(root: Path = ROOT) -> Spec:
             Filter, _with_sql(given, root / "filters" / f"{key}.sql", wrong), f"filters.yaml: {key}", wrong
         ):
             filters[key] = made
+    shared = _shared(root, wrong)
     dashboards = []
     for path in sorted((root / "dashboards").glob("*.yaml")):
         given = _document(path, wrong)
         if given is None:
             continue
-        folder = path.with_suffix("")
-        cards = given.get("cards")
-        if isinstance(cards, dict):
-            given["cards"] = {key: _with_sql(card, folder / f"{key}.sql", wrong) for key, card in cards.items()}
-            unused = {file.stem for file in folder.glob("*.sql")} - cards.keys()
-            wrong += [f"{path.name}: {folder.name}/{name}.sql belongs to no card" for name in sorted(unused)]
+        if isinstance(given.get("cards"), dict):
+            given["cards"] = _cards(given["cards"], path, wrong)
         if made := _made(Dashboard, {**given, "key": path.stem}, path.name, wrong):
-            dashboards.append(made)
+            dashboards.append(_with_shared(made, shared, filters))
+    shown = {key for dashboard in dashboards for tab in dashboard.tabs for key in tab.cards()}
+    wrong += [f"shared.yaml: card {key} is on no dashboard" for key in shared if key not in shown]
     spec = Spec(filters=filters, dashboards=dashboards)
     wrong += contradictions(spec)
     if wrong:
         raise SpecError("\n".join(wrong))
     return spec
+
+
+def _shared(root: Path, wrong: list[str]) -> dict[str, Card]:
+    path = root / "shared.yaml"
+    given = _cards(_document(path, wrong) or {}, path, wrong) if path.exists() else {}
+    made = {key: _made(Card, card, f"{path.name}: {key}", wrong) for key, card in given.items()}
+    return {key: card for key, card in made.items() if card}
+
+
+def _with_shared(dashboard: Dashboard, shared: Mapping[str, Card], filters: Mapping[str, Filter]) -> Dashboard:
+    """The dashboard with the shared cards that it shows: under its name, and with the filters that its own cards take.
+
+    So a filter that changes nothing but a shared card is still found to be one too many.
+    """
+    absent = filters.keys() - {name for card in dashboard.cards.values() for name in _variables(card.sql)}
+    taken = {
+        key: shared[key].model_copy(
+            update={"name": f"{dashboard.name}: {shared[key].name}", "sql": without(shared[key].sql, absent)}
+        )
+        for tab in dashboard.tabs
+        for key in tab.cards()
+        if key in shared.keys() - dashboard.cards.keys()
+    }
+    return dashboard.model_copy(update={"cards": {**taken, **dashboard.cards}})
 
 
 def contradictions(spec: Spec) -> list[str]:
@@ -239,6 +279,14 @@ def _document(path: Path, wrong: list[str]) -> dict[str, Any] | None:
         wrong.append(f"{path.name}: keys and values are expected")
         return None
     return found
+
+
+def _cards(given: dict[str, Any], path: Path, wrong: list[str]) -> dict[str, Any]:
+    """Cards of a file, each with its SQL, which lies in the folder of the file's name."""
+    folder = path.with_suffix("")
+    unused = {file.stem for file in folder.glob("*.sql")} - given.keys()
+    wrong += [f"{path.name}: {folder.name}/{name}.sql belongs to no card" for name in sorted(unused)]
+    return {key: _with_sql(card, folder / f"{key}.sql", wrong) for key, card in given.items()}
 
 
 def _with_sql(given: Any, path: Path, wrong: list[str]) -> Any:

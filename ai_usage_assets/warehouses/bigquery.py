@@ -51,7 +51,7 @@ from ai_usage_assets.schemas import (
 )
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses import Parameters, RawDay, Row, WarehouseError
-from ai_usage_assets.warehouses.googlesql import WRITTEN_DATASET
+from ai_usage_assets.warehouses.googlesql import WRITTEN_DATASET, in_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -618,9 +618,7 @@ class BigQueryWarehouse:
                 raise error from None
 
     def _sql(self, written: str) -> str:
-        if self.dataset == WRITTEN_DATASET:
-            return written
-        return re.sub(rf"\b{WRITTEN_DATASET}\.", f"{self.dataset}.", written)
+        return in_dataset(written, self.dataset)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -71,6 +71,11 @@ def to_duckdb(sql: str) -> str:
         raise UnsupportedSQL(str(error)) from None
 
 
+def in_dataset(sql: str, dataset: str) -> str:
+    """The same statement on the tables of a dataset of another name."""
+    return re.sub(rf"\b{WRITTEN_DATASET}\.", f"{dataset}.", sql)
+
+
 def tables_read(tree: exp.Expr) -> tuple[str, ...]:
     """Names of the project's tables that a statement reads, sorted, each once."""
     target = tree.this.find(exp.Table) if isinstance(tree, exp.Create) else None

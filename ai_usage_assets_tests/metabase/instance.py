@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from ai_usage_assets.metabase import apply
 from ai_usage_assets.metabase.objects import Site
@@ -83,12 +86,29 @@ def spec(given: dict[str, Any] | None = None) -> Spec:
     return Spec.model_validate(wanted() if given is None else given)
 
 
-def site(metabase: FakeMetabase, account: str | None = ACCOUNT) -> Site:
+def folder(path: Path, given: dict[str, Any] | None = None) -> Path:
+    """The wanted things as files."""
+    given = given or wanted()
+    (path / "dashboards").mkdir(parents=True)
+    (path / "filters").mkdir()
+    for key, one in given["filters"].items():
+        (path / "filters" / f"{key}.sql").write_text(one.pop("sql"))
+    (path / "filters.yaml").write_text(yaml.safe_dump(given["filters"]))
+    for dashboard in given["dashboards"]:
+        key = dashboard.pop("key")
+        (path / "dashboards" / key).mkdir()
+        for name, card in dashboard["cards"].items():
+            (path / "dashboards" / key / f"{name}.sql").write_text(card.pop("sql"))
+        (path / "dashboards" / f"{key}.yaml").write_text(yaml.safe_dump(dashboard))
+    return path
+
+
+def site(metabase: FakeMetabase, account: str | None = ACCOUNT, dataset: str = "ai_usage") -> Site:
     """A run's view of a Metabase: nothing is known yet."""
     server = Server(metabase.url, clock=FakeClock(), attempt_seconds=5)
     server.use_key(KEY)
     server.hide(ACCOUNT)
-    return Site(server, "p", "ai_usage", account)
+    return Site(server, "p", dataset, account)
 
 
 def applied(

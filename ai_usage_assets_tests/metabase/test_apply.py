@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import sqlglot
 
-from ai_usage_assets.metabase import bodies
+from ai_usage_assets.metabase import apply, bodies
 from ai_usage_assets.metabase.apply import NotAsWritten
 from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.plan import Memory, Written
 from ai_usage_assets.metabase.server import MetabaseError
 from ai_usage_assets_tests.fake_metabase import FakeMetabase, Fault, Row
-from ai_usage_assets_tests.metabase.instance import ACCOUNT, a_metabase, applied, planned, wanted
+from ai_usage_assets_tests.metabase.instance import ACCOUNT, a_metabase, applied, planned, site, spec, wanted
 
 TAG = "2cc0cc41-d14d-5d52-9748-331eb2d7cac4"
 EVERYTHING = [
@@ -154,6 +154,19 @@ def test_finance_reads_and_nobody_queries(metabase: FakeMetabase) -> None:
     # The rest of what a group may is as it was.
     assert metabase.may_query["1"][str(database)]["download"] == {"schemas": "full"}
     assert metabase.may_see["1"]["root"] == "write"
+
+
+def test_a_dataset_of_another_name_is_what_is_asked(metabase: FakeMetabase) -> None:
+    """The connection sees it alone, and no card names the one that the files are written with."""
+    one = site(metabase, dataset="ai_usage_eu")
+    apply.apply(one, spec(), lambda _: None)
+    assert apply.plan(one, spec()) == []
+    one.server.close()
+    (database,) = metabase.databases.values()
+    assert database["details"]["dataset-filters-patterns"] == "ai_usage_eu"
+    asked = [card["dataset_query"]["stages"][0]["native"] for card in metabase.cards.values()]
+    assert sum("FROM ai_usage_eu.kpi_spend" in sql for sql in asked) == 4
+    assert not any("ai_usage." in sql for sql in asked)
 
 
 def of_card(change: Row) -> Callable[[FakeMetabase], None]:

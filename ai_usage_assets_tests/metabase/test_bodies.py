@@ -9,10 +9,13 @@ import pytest
 from pydantic import ValidationError
 
 from ai_usage_assets.metabase import bodies
+from ai_usage_assets.metabase import spec as specs
 from ai_usage_assets.metabase.bodies import DashboardUpdate, Dashcard, Known
-from ai_usage_assets.metabase.spec import Card, Filter, SpecError
+from ai_usage_assets.metabase.spec import Card, CardRow, Dashboard, Filter, SpecError
 from ai_usage_assets_tests.fake_metabase import description
 from ai_usage_assets_tests.metabase.instance import KEY, a_metabase, spec, wanted
+
+SPEC = specs.read()
 
 
 def dashcard(**place: int) -> Dashcard:
@@ -88,6 +91,28 @@ def test_a_filter_offers_one_column(sql: str) -> None:
         bodies.value_column("month", Filter(name="Month", sql=sql))
     with pytest.raises(SpecError, match=r"filters/month\.sql cannot be read"):
         bodies.value_column("month", Filter(name="Month", sql="SELECT FROM (WHERE"))
+
+
+@pytest.mark.parametrize("given", SPEC.dashboards, ids=lambda each: each.key)
+def test_a_dashboard_stands_as_it_is_written(given: Dashboard) -> None:
+    """Its cards are as wide as the files say, side by side, and each filter sets the variable of its name on each."""
+    numbers = {bodies.card_key(given.key, key): number for number, key in enumerate(given.cards, 1)}
+    body = bodies.dashboard(given, SPEC.filters, Known(numbers))
+    keys = {number: key.partition(".")[2] for key, number in numbers.items()}
+    rows = [row for tab in given.tabs for row in tab.rows if isinstance(row, CardRow)]
+    shown = [card for card in body.dashcards if card.card_id]
+    widths = iter(shown)
+    for row in rows:
+        cards = [next(widths) for _ in row.cards]
+        assert [(keys[card.card_id or 0], card.size_x) for card in cards] == [
+            (one.card, one.width) for one in row.cards
+        ]
+        assert [card.col for card in cards] == [sum(one.width for one in row.cards[:at]) for at in range(len(cards))]
+    for card in shown:
+        set_by = {each.parameter_id: each.target for each in card.parameter_mappings}
+        assert set_by == {
+            name: ["variable", ["template-tag", name]] for name in given.cards[keys[card.card_id or 0]].variables
+        }
 
 
 def test_what_is_written_goes_over_what_follows_from_the_columns() -> None:

@@ -5,6 +5,7 @@ The cards are asked of finance's views as tables; that the views are right is pr
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
@@ -105,6 +106,29 @@ def test_every_filter_is_on_the_first_tab() -> None:
         assert set(each.filters) - {"person"} <= first, each.key
 
 
+# Of each dashboard, by filter, the cards that mean the same whatever is chosen; all others take it.
+UNFILTERED = {
+    "chargeback": {
+        "person": "posted charges corrections_sum unallocated_sum state cost_centers months lines corrections",
+        "vendor": "state top_people people",
+        "cost_center": "state unallocated",
+    },
+    "models": {},
+    "overview": {"vendor": "budget_used per_user budgets backtest", "cost_center": "backtest spikes"},
+    "pipeline": {"month": "failed_checks checks", "vendor": "failed_checks checks runs"},
+    "seats": dict.fromkeys(("cost_center", "person"), "paid utilisation idle reclaimable months productivity"),
+}
+
+
+def test_no_card_has_forgotten_a_filter() -> None:
+    """A card without the clause of one of its dashboard's filters is one that is known to need none."""
+    for each in SPEC.dashboards:
+        cards = {key: card for key, card in each.cards.items() if key != "as_of"}
+        found = {name: {key for key, card in cards.items() if name not in card.variables} for name in each.filters}
+        expected = {name: set(keys.split()) for name, keys in UNFILTERED[each.key].items()}
+        assert {name: keys for name, keys in found.items() if keys} == expected, each.key
+
+
 @pytest.mark.parametrize("key", SPEC.filters)
 def test_a_filter_offers_values(books: DuckDBWarehouse, key: str) -> None:
     """A filter's SQL has one column of texts, each once, and what the tests choose is among them."""
@@ -113,9 +137,21 @@ def test_a_filter_offers_values(books: DuckDBWarehouse, key: str) -> None:
     values = column.to_pylist()
     assert pa.types.is_string(column.type)
     assert None not in values
+    assert "" not in values
     assert len(set(values)) == len(values) > 1
+    # As Metabase will list them, but that it starts with the first month.
+    assert values == sorted(values, reverse=key == "month")
     assert {value for choice in CHOICES[key] for value in choice} <= set(values)
     assert SPEC.filters[key].multiple == (key != "month")
+
+
+def test_a_shared_card_is_each_dashboards_own() -> None:
+    """It has the dashboard's name before its own, and no clause of a filter that the dashboard does not have."""
+    shared = {each.key: each.cards["as_of"] for each in SPEC.dashboards}
+    assert shared["seats"].name == "Seats and adoption: how current are these figures?"
+    assert shared["seats"].variables == []
+    assert "[[" not in shared["seats"].sql
+    assert shared["models"].variables == ["vendor"]
 
 
 def test_a_click_sets_a_filter_to_a_value_that_it_offers(ask: Ask, books: DuckDBWarehouse) -> None:
@@ -369,6 +405,22 @@ def spoil(root: Path, file: str, old: str, new: str) -> None:
     (root / "dashboards" / file).write_text(text.replace(old, new, 1))
 
 
+def test_the_pages_example_is_a_card(books: DuckDBWarehouse, copied: Path) -> None:
+    """What README.md says a chart takes is accepted as it stands there, and its SQL answers whatever is chosen."""
+    ((place, card, sql),) = re.findall(
+        r"```yaml\n#.*\n((?:.*\n)+?)# \.\.\. and.*\ncards:\n((?:.*\n)+?)```\n\n```sql\n((?:.*\n)+?)```",
+        (spec.ROOT / "README.md").read_text(),
+    )
+    spoil(copied, "chargeback.yaml", "    rows:\n", f"    rows:\n{place}")
+    spoil(copied, "chargeback.yaml", "\ncards:\n", f"\ncards:\n{card}")
+    (copied / "dashboards" / sql.splitlines()[0].partition("dashboards/")[2]).write_text(sql)
+    (made,) = (each.cards["products"] for each in spec.read(copied).dashboards if each.key == "chargeback")
+    for values in variants(made):
+        found = asked(books, made, values)
+        assert found.num_rows
+        assert faults(made, found) == []
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "says"),
     [
@@ -380,6 +432,10 @@ def spoil(root: Path, file: str, old: str, new: str) -> None:
         ("overview.yaml", "dashboard: chargeback", "dashboard: charge", "which is no dashboard"),
         ("overview.yaml", "name: Spend by team", "name: Spend of the month", "is given 2 times"),
         ("overview/spend.sql", "[[AND vendor", "[AND vendor", "do not belong to each other"),
+        ("../shared.yaml", "display: table", "displayed: table", "shared.yaml: as_of: displayed: Extra inputs"),
+        ("../shared.yaml", "as_of:", "as_of_:", "shared.yaml: card as_of_ is on no dashboard"),
+        ("../shared.yaml", "as_of:", "as_of_:", r"shared.yaml: shared/as_of\.sql belongs to no card"),
+        ("../shared/as_of.sql", "({{vendor}})", "({{vendors}})", "card as_of: {{vendors}} is no filter of this dash"),
     ],
 )
 def test_a_mistake_in_the_files_is_told(copied: Path, file: str, old: str, new: str, says: str) -> None:

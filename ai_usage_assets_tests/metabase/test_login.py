@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from ai_usage_assets.cli import main
 from ai_usage_assets.metabase import credentials
@@ -20,7 +19,7 @@ from ai_usage_assets.settings import MetabaseSettings, Settings, SettingsError
 from ai_usage_assets_tests.fake_metabase import FakeMetabase, Fault
 from ai_usage_assets_tests.fake_secrets import FakeSecrets
 from ai_usage_assets_tests.http_server import FakeClock, Reply, serving
-from ai_usage_assets_tests.metabase.instance import ACCOUNT, KEY, PRIVATE, a_metabase, wanted
+from ai_usage_assets_tests.metabase.instance import ACCOUNT, KEY, PRIVATE, a_metabase, folder
 
 EMAIL, PASSWORD = "ada@example.com", "correct horse battery"
 SECRET = "projects/p/secrets/metabase-api-key"
@@ -215,23 +214,6 @@ def test_what_is_no_metabase_is_told() -> None:
         with pytest.raises(MetabaseError, match="with something that is no JSON"):
             server.get("/api/collection")
         server.close()
-
-
-def folder(path: Path) -> Path:
-    """The wanted things as files."""
-    given = wanted()
-    (path / "dashboards").mkdir(parents=True)
-    (path / "filters").mkdir()
-    for key, one in given["filters"].items():
-        (path / "filters" / f"{key}.sql").write_text(one.pop("sql"))
-    (path / "filters.yaml").write_text(yaml.safe_dump(given["filters"]))
-    for dashboard in given["dashboards"]:
-        key = dashboard.pop("key")
-        (path / "dashboards" / key).mkdir()
-        for name, card in dashboard["cards"].items():
-            (path / "dashboards" / key / f"{name}.sql").write_text(card.pop("sql"))
-        (path / "dashboards" / f"{key}.yaml").write_text(yaml.safe_dump(dashboard))
-    return path
 
 
 def test_one_command_from_a_fresh_metabase_to_its_dashboards(

@@ -9,22 +9,14 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from ai_usage_assets.metabase.bodies import FORMS
 from ai_usage_assets.metabase.spec import Form
 from ai_usage_assets.redaction import TOKEN, revealed
-
-# Before the number, how often it is taken a hundredfold, decimals, behind it.
-_FORMS: dict[Form, tuple[str, int, int, str]] = {
-    "usd": ("$", 0, 0, ""),
-    "cents": ("$", 0, 2, ""),
-    "unit_usd": ("$", 0, 4, ""),
-    "percent": ("", 1, 1, "%"),
-    "count": ("", 0, 0, ""),
-}
 
 
 def is_money(form: Form | None) -> bool:
     """Whether numbers of this form are dollars."""
-    return form in ("usd", "cents", "unit_usd")
+    return form is not None and FORMS[form]["number_style"] == "currency"
 
 
 def shown(value: Any, form: Form | None = None) -> str:
@@ -49,10 +41,12 @@ def _day(value: date) -> str:
 
 
 def _number(value: Decimal, form: Form | None) -> str:
-    if form is None or form not in _FORMS:
+    settings = FORMS[form or "number"]
+    decimals = settings.get("decimals")
+    if decimals is None:
         # At most two decimals, and no more than there are.
         text = f"{value.quantize(Decimal('0.01'), ROUND_HALF_UP):,f}"
         return text.rstrip("0").rstrip(".")
-    before, hundreds, decimals, behind = _FORMS[form]
-    rounded = value.scaleb(2 * hundreds).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
-    return f"{'-' if rounded < 0 else ''}{before}{abs(rounded):,f}{behind}"
+    is_share = settings["number_style"] == "percent"
+    rounded = value.scaleb(2 if is_share else 0).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return f"{'-' if rounded < 0 else ''}{'$' if is_money(form) else ''}{abs(rounded):,f}{'%' if is_share else ''}"
