@@ -219,6 +219,7 @@ _PARTS = {
         "scalar.switch_positive_negative",
         "table.column_formatting",
         "table.columns",
+        "table.pivot",
     },
 }
 # Parts that hold others by a name.

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from ai_usage_assets.metabase import bodies, forms
-from ai_usage_assets.metabase.bodies import Known
+from ai_usage_assets.metabase import bodies, build, forms
+from ai_usage_assets.metabase.build import Known
 from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.forms import Form
 from ai_usage_assets.metabase.plan import Memory, Written, digest
@@ -25,7 +25,7 @@ ADMINISTRATORS = 2
 # Somebody else may be changing permissions too.
 _STALE_ATTEMPTS = 5
 _CREDENTIAL = "service account"
-_FOLDERS = {bodies.COLLECTION: "collection", bodies.BEHIND: "collection behind"}
+_FOLDERS = {build.COLLECTION: "collection", build.BEHIND: "collection behind"}
 
 
 @dataclass
@@ -130,7 +130,7 @@ class Database(Thing):
     path = "/api/database"
 
     def __init__(self) -> None:
-        super().__init__("database", bodies.DATABASE)
+        super().__init__("database", build.DATABASE)
 
     def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
         listed = site.server.get(self.path)
@@ -179,7 +179,7 @@ class Database(Thing):
         return bodies.DatabaseUpdate(
             name=self.name,
             engine="bigquery-cloud-sdk",
-            details=bodies.details(site.project, site.dataset, site.service_account),
+            details=build.details(site.project, site.dataset, site.service_account),
             auto_run_queries=True,
         )
 
@@ -240,7 +240,7 @@ class CardThing(Thing):
         """What is wanted of it."""
 
     def find(self, site: Site) -> int | None:
-        found = site.server.find(f"{self.path}/{bodies.entity_id(self.key)}")
+        found = site.server.find(f"{self.path}/{build.entity_id(self.key)}")
         return found["id"] if found else super().find(site)
 
     def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
@@ -254,7 +254,7 @@ class CardThing(Thing):
 
     def make(self, site: Site) -> int:
         given = {key: value for key, value in self.body(site).sent().items() if key != "archived"}
-        return self.created(site, self.path, bodies.NewCard(**given, entity_id=bodies.entity_id(self.key)))
+        return self.created(site, self.path, bodies.NewCard(**given, entity_id=build.entity_id(self.key)))
 
     def write(self, site: Site) -> None:
         site.server.put(f"{self.path}/{site.known[self.key]}", self.body(site))
@@ -266,10 +266,10 @@ class DashboardCard(CardThing):
     def __init__(self, dashboard: Dashboard, key: str, filters: Mapping[str, Filter]) -> None:
         self._card = dashboard.cards[key]
         self._filters = filters
-        super().__init__(bodies.card_key(dashboard.key, key), self._card.name, "collection")
+        super().__init__(build.card_key(dashboard.key, key), self._card.name, "collection")
 
     def body(self, site: Site) -> bodies.CardUpdate:
-        return bodies.card(self.key, self._card, self._filters, site.known)
+        return build.card(self.key, self._card, self._filters, site.known)
 
 
 class FilterCard(CardThing):
@@ -277,25 +277,25 @@ class FilterCard(CardThing):
 
     def __init__(self, key: str, wanted: Filter) -> None:
         self._filter = key, wanted
-        super().__init__(bodies.filter_key(key), bodies.filter_name(key, wanted), "collection behind")
+        super().__init__(build.filter_key(key), build.filter_name(key, wanted), "collection behind")
 
     def body(self, site: Site) -> bodies.CardUpdate:
-        return bodies.filter_card(*self._filter, site.known)
+        return build.filter_card(*self._filter, site.known)
 
 
 class MemoryCard(CardThing):
     """What was last written."""
 
     def __init__(self) -> None:
-        super().__init__("memory", bodies.MEMORY, "collection behind")
+        super().__init__("memory", build.MEMORY, "collection behind")
 
     def body(self, site: Site) -> bodies.CardUpdate:
         told = "Digests of what ai-usage last wrote here, by which it tells an edit by hand from one of its own."
-        return bodies.helper_card(self.key, self.name, told, site.memory.sql(), site.known)
+        return build.helper_card(self.key, self.name, told, site.memory.sql(), site.known)
 
     def recall(self, site: Site) -> None:
         """Takes what is remembered from where it is."""
-        found = site.server.find(f"{self.path}/{bodies.entity_id(self.key)}")
+        found = site.server.find(f"{self.path}/{build.entity_id(self.key)}")
         if found:
             site.memory = Memory.of(self.form(found)["query"]["sql"] or "")
 
@@ -306,7 +306,7 @@ class DashboardThing(Thing):
     path = "/api/dashboard"
 
     def __init__(self, wanted: Dashboard, filters: Mapping[str, Filter]) -> None:
-        super().__init__(bodies.dashboard_key(wanted.key), wanted.name)
+        super().__init__(build.dashboard_key(wanted.key), wanted.name)
         self._wanted = wanted
         self._filters = filters
 
@@ -317,16 +317,16 @@ class DashboardThing(Thing):
         return forms.dashboard(raw)
 
     def wanted(self, site: Site) -> Form:
-        return self.form(bodies.dashboard(self._wanted, self._filters, site.known).sent())
+        return self.form(build.dashboard(self._wanted, self._filters, site.known).sent())
 
     def make(self, site: Site) -> int:
         """Without its cards, which are written afterwards."""
-        return self.created(site, self.path, bodies.new_dashboard(self._wanted, site.known))
+        return self.created(site, self.path, build.new_dashboard(self._wanted, site.known))
 
     def write(self, site: Site) -> None:
         path = f"{self.path}/{site.known[self.key]}"
         live = site.server.get(path)
-        site.server.put(path, bodies.dashboard(self._wanted, self._filters, site.known, live))
+        site.server.put(path, build.dashboard(self._wanted, self._filters, site.known, live))
 
     def is_unwritten(self, live: Form, last: Written | None) -> bool:
         """As the first half of making it leaves it, where the second was interrupted."""
@@ -339,7 +339,7 @@ class Group(Thing):
     path = "/api/permissions/group"
 
     def __init__(self) -> None:
-        super().__init__("group", bodies.GROUP)
+        super().__init__("group", build.GROUP)
 
     def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = site.server.get(self.path)
@@ -417,10 +417,10 @@ class CollectionAccess(Access):
     of = (*_FOLDERS.values(), "group")
 
     def __init__(self) -> None:
-        super().__init__("access to the collections", bodies.COLLECTION)
+        super().__init__("access to the collections", build.COLLECTION)
 
     def wanted(self, site: Site) -> Form:
-        return {bodies.GROUP: dict.fromkeys((bodies.COLLECTION, bodies.BEHIND), "read")}
+        return {build.GROUP: dict.fromkeys((build.COLLECTION, build.BEHIND), "read")}
 
     def may(self, granted: Mapping[str, Any], site: Site) -> Any:
         # Metabase says no "none", or says it.
@@ -444,7 +444,7 @@ class DatabaseAccess(Access):
     of = ("database",)
 
     def __init__(self) -> None:
-        super().__init__("access to the database", bodies.DATABASE)
+        super().__init__("access to the database", build.DATABASE)
 
     def wanted(self, site: Site) -> Form:
         return {}
@@ -467,9 +467,9 @@ class DatabaseAccess(Access):
 
 def stages(spec: Spec) -> list[list[Thing]]:
     """Everything that is wanted, but for the memory of it, in the order in which it can be made."""
-    folder = Collection("collection", bodies.COLLECTION, "Made by ai-usage: edits by hand are overwritten.", None)
+    folder = Collection("collection", build.COLLECTION, "Made by ai-usage: edits by hand are overwritten.", None)
     behind = Collection(
-        "collection behind", bodies.BEHIND, "What the filters offer, and what was last written.", "collection"
+        "collection behind", build.BEHIND, "What the filters offer, and what was last written.", "collection"
     )
     return [
         [Database()],

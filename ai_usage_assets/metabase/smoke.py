@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ai_usage_assets.metabase import bodies
+from ai_usage_assets.metabase import bodies, build
 from ai_usage_assets.metabase.objects import Site
 from ai_usage_assets.metabase.server import MetabaseError
 from ai_usage_assets.metabase.shape import faults
@@ -97,9 +97,9 @@ def _offered(site: Site, spec: Spec) -> tuple[dict[str, list[str]], Tried]:
 
 def _values(site: Site, key: str, wanted: Filter) -> list[Any]:
     """What a filter's card returns in the column of its values. Raises MetabaseError."""
-    path = f"/api/card/{site.known[bodies.filter_key(key)]}/query"
+    path = f"/api/card/{site.known[build.filter_key(key)]}/query"
     answer = _asked(site, path, bodies.CardQuery(ignore_cache=False), None)
-    column = bodies.value_column(key, wanted)
+    column = build.value_column(key, wanted)
     if column not in answer.shape.column_names:
         raise QueryFailed(f"the values are in {column}, which the SQL does not return")
     place = answer.shape.column_names.index(column)
@@ -114,7 +114,7 @@ class _Trial:
         self._spec = spec
         self._dashboard = dashboard
         self._offered = offered
-        self._path = f"/api/dashboard/{site.known[bodies.dashboard_key(dashboard.key)]}"
+        self._path = f"/api/dashboard/{site.known[build.dashboard_key(dashboard.key)]}"
         self._places: dict[int, int] = {}
         self._usual: dict[str, Answer] = {}
         self._wrong: list[str] = []
@@ -156,12 +156,12 @@ class _Trial:
 
     def _ask(self, key: str, name: str | None, choice: list[str]) -> Answer | None:
         card = self._dashboard.cards[key]
-        number = self._site.known[bodies.card_key(self._dashboard.key, key)]
+        number = self._site.known[build.card_key(self._dashboard.key, key)]
         where = f"{self._dashboard.key}.yaml: card {key}, {f'{name} with {len(choice)}' if name else 'without filters'}"
         path = f"{self._path}/dashcard/{self._places.get(number, 0)}/card/{number}/query"
         self._queries += 1
         try:
-            answer = _asked(self._site, path, bodies.dashcard_query({name: choice} if name else {}), card)
+            answer = _asked(self._site, path, build.dashcard_query({name: choice} if name else {}), card)
         except MetabaseError as error:
             self._wrong.append(f"{where}: {error}")
             return None

@@ -1,7 +1,7 @@
 """The dashboards that are wanted, read from `deploy/metabase`, and what is wrong with them as written.
 
 Belongs here: the form of the files, and everything that can be held against itself without a warehouse or a Metabase.
-Does not: Metabase's own form of the same (`bodies`), rows.
+Does not: Metabase's own form of the same (`build`), rows.
 
     deploy/metabase/filters.yaml              what can be filtered by, on any dashboard
     deploy/metabase/filters/month.sql         the values a filter offers

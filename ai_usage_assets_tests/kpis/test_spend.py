@@ -68,8 +68,8 @@ def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None
     """A running month is held against the same days of the month before; a team that stopped keeps its row."""
     found = rows(
         warehouse,
-        "SELECT team, through_date, spend_usd, previous_month_usd, previous_same_days_usd, change_usd, change_ratio, is_provisional "
-        "FROM ai_usage.kpi_spend_monthly WHERE month = DATE '2026-11-01' ORDER BY team NULLS LAST",
+        "SELECT team, through_date, spend_usd, previous_month_usd, previous_same_days_usd, change_usd, change_ratio, "
+        "is_provisional FROM ai_usage.kpi_spend_monthly WHERE month = DATE '2026-11-01' ORDER BY team NULLS LAST",
     )
     through = date(2026, 11, 10)
     assert found == [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlglot
 
-from ai_usage_assets.metabase import apply, bodies
+from ai_usage_assets.metabase import apply, build
 from ai_usage_assets.metabase.apply import NotAsWritten
 from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.plan import Memory, Written
@@ -126,7 +126,7 @@ def test_a_card_has_its_query_and_the_forms_of_its_columns(metabase: FakeMetabas
     assert (stage["lib/type"], tag["display-name"], tag["type"]) == ("mbql.stage/native", "Month", "text")
     # The same on every machine and in every version, so that nothing differs where nothing was changed.
     assert card["parameters"][0]["id"] == tag["id"] == TAG
-    assert card["entity_id"] == bodies.entity_id("card overview.spend")
+    assert card["entity_id"] == build.entity_id("card overview.spend")
     settings = card["visualization_settings"]
     assert settings["series_settings"] == {"spend_usd": {"title": "Spend"}}
     assert settings["column_settings"]['["name","spend_usd"]'] == {
@@ -174,7 +174,7 @@ def of_card(change: Row) -> Callable[[FakeMetabase], None]:
 
 
 def see_all(metabase: FakeMetabase) -> None:
-    metabase.may_see["1"][str(metabase.collection(bodies.COLLECTION)["id"])] = "read"
+    metabase.may_see["1"][str(metabase.collection(build.COLLECTION)["id"])] = "read"
 
 
 def query_all(metabase: FakeMetabase) -> None:
@@ -215,7 +215,7 @@ def set_a_default(metabase: FakeMetabase) -> None:
         (see_all, "! access to the collections: AI usage (managed as code) (All Users was added)"),
         (query_all, "! access to the database: AI usage (BigQuery) (All Users was added)"),
         (
-            lambda metabase: metabase.collection(bodies.BEHIND).update(name="Junk"),
+            lambda metabase: metabase.collection(build.BEHIND).update(name="Junk"),
             '! collection behind: Behind the dashboards (name "Junk" -> "Behind the dashboards")',
         ),
     ],
@@ -306,7 +306,7 @@ def test_what_others_made_is_not_touched(metabase: FakeMetabase) -> None:
     metabase.may_query["1"]["5"] = {"view-data": "unrestricted", "create-queries": "query-builder"}
     metabase.collections[6] = {"id": 6, "name": "Sales", "archived": False, "parent_id": None}
     # Of the same names, in another place.
-    metabase.collections[7] = {"id": 7, "name": bodies.BEHIND, "archived": False, "parent_id": 6}
+    metabase.collections[7] = {"id": 7, "name": build.BEHIND, "archived": False, "parent_id": 6}
     metabase.dashboards[8] = {"id": 8, "name": "People", "archived": False, "collection_id": 6}
     metabase.may_see["1"]["6"] = "write"
     kept = (metabase.databases[5], metabase.collections[6], metabase.collections[7], metabase.dashboards[8])
@@ -423,7 +423,7 @@ def test_two_of_one_name_are_not_guessed_between(metabase: FakeMetabase) -> None
     """Where nothing is remembered and a name is there twice, nothing is written."""
     applied(metabase)
     metabase.dashboards[900] = {**metabase.dashboard("People"), "id": 900}
-    del metabase.cards[metabase.card(bodies.MEMORY)["id"]]
+    del metabase.cards[metabase.card(build.MEMORY)["id"]]
     with pytest.raises(MetabaseError, match=r"There are 2 of the name 'People' \(ids 2, 900\)"):
         planned(metabase)
 
@@ -431,7 +431,7 @@ def test_two_of_one_name_are_not_guessed_between(metabase: FakeMetabase) -> None
 def test_without_its_memory_differences_are_nobodys(metabase: FakeMetabase) -> None:
     """When the memory was deleted, what is as wanted is remembered anew, and what is not needs --restore."""
     applied(metabase)
-    del metabase.cards[metabase.card(bodies.MEMORY)["id"]]
+    del metabase.cards[metabase.card(build.MEMORY)["id"]]
     edited = keys(planned(metabase, changed()), "!")
     assert edited == ["database", "card overview.total", "dashboard overview"]
     applied(metabase, restore=True)
@@ -441,7 +441,7 @@ def test_without_its_memory_differences_are_nobodys(metabase: FakeMetabase) -> N
 def test_a_card_is_known_without_its_memory(metabase: FakeMetabase) -> None:
     """Its id is made of its key, so a new name makes no twin even when nothing is remembered."""
     applied(metabase)
-    del metabase.cards[metabase.card(bodies.MEMORY)["id"]]
+    del metabase.cards[metabase.card(build.MEMORY)["id"]]
     renamed = wanted()
     renamed["dashboards"][0]["cards"]["total"]["name"] = "Spend, all"
     applied(metabase, renamed, restore=True)
@@ -452,7 +452,7 @@ def test_a_card_is_known_without_its_memory(metabase: FakeMetabase) -> None:
 def test_the_memory_is_a_statement_of_bigquery(metabase: FakeMetabase) -> None:
     """The card that remembers can be run, and says of each object its id and two digests."""
     applied(metabase)
-    (stage,) = metabase.card(bodies.MEMORY)["dataset_query"]["stages"]
+    (stage,) = metabase.card(build.MEMORY)["dataset_query"]["stages"]
     sqlglot.parse_one(stage["native"], read="bigquery")
     held = Memory.of(stage["native"])
     assert held.keys() == {*EVERYTHING, "service account"}

@@ -8,9 +8,10 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from ai_usage_assets.metabase import bodies
+from ai_usage_assets.metabase import bodies, build
 from ai_usage_assets.metabase import spec as specs
-from ai_usage_assets.metabase.bodies import DashboardUpdate, Dashcard, Known
+from ai_usage_assets.metabase.bodies import DashboardUpdate, Dashcard
+from ai_usage_assets.metabase.build import Known
 from ai_usage_assets.metabase.spec import Card, CardRow, Dashboard, Filter, SpecError
 from ai_usage_assets_tests.fake_metabase import description
 from ai_usage_assets_tests.metabase.instance import KEY, a_metabase, spec, wanted
@@ -54,7 +55,7 @@ def dashboard(*cards: Dashcard) -> DashboardUpdate:
 @pytest.mark.parametrize("key", ["colection_id", "dashboard_tabs", "entity-id"])
 def test_a_misspelt_key_is_an_error(key: str) -> None:
     """What Metabase would drop without a word never leaves."""
-    body = bodies.card("card a.b", spec().dashboards[0].cards["spend"], spec().filters, Known()).sent()
+    body = build.card("card a.b", spec().dashboards[0].cards["spend"], spec().filters, Known()).sent()
     assert bodies.CardUpdate.model_validate(body).sent() == body
     with pytest.raises(ValidationError, match=key):
         bodies.CardUpdate.model_validate({**body, key: 1})
@@ -86,18 +87,18 @@ def test_cards_side_by_side_and_on_two_tabs_are_none() -> None:
 @pytest.mark.parametrize("sql", ["SELECT month, vendor FROM t", "SELECT * FROM t"])
 def test_a_filter_offers_one_column(sql: str) -> None:
     """Which column the values are in is not guessed."""
-    assert bodies.value_column("month", Filter(name="Month", sql="SELECT DISTINCT month FROM t")) == "month"
+    assert build.value_column("month", Filter(name="Month", sql="SELECT DISTINCT month FROM t")) == "month"
     with pytest.raises(SpecError, match=r"filters/month\.sql must select one named column"):
-        bodies.value_column("month", Filter(name="Month", sql=sql))
+        build.value_column("month", Filter(name="Month", sql=sql))
     with pytest.raises(SpecError, match=r"filters/month\.sql cannot be read"):
-        bodies.value_column("month", Filter(name="Month", sql="SELECT FROM (WHERE"))
+        build.value_column("month", Filter(name="Month", sql="SELECT FROM (WHERE"))
 
 
 @pytest.mark.parametrize("given", SPEC.dashboards, ids=lambda each: each.key)
 def test_a_dashboard_stands_as_it_is_written(given: Dashboard) -> None:
     """Its cards are as wide as the files say, side by side, and each filter sets the variable of its name on each."""
-    numbers = {bodies.card_key(given.key, key): number for number, key in enumerate(given.cards, 1)}
-    body = bodies.dashboard(given, SPEC.filters, Known(numbers))
+    numbers = {build.card_key(given.key, key): number for number, key in enumerate(given.cards, 1)}
+    body = build.dashboard(given, SPEC.filters, Known(numbers))
     keys = {number: key.partition(".")[2] for key, number in numbers.items()}
     rows = [row for tab in given.tabs for row in tab.rows if isinstance(row, CardRow)]
     shown = [card for card in body.dashcards if card.card_id]
@@ -119,17 +120,25 @@ def test_what_is_written_goes_over_what_follows_from_the_columns() -> None:
     """A card's settings win over the forms and titles of its columns; series of a second dimension have no title."""
     given: dict[str, Any] = wanted()["dashboards"][0]["cards"]["spend"]
     given["settings"]["column_settings"] = {'["name","spend_usd"]': {"decimals": 2}}
-    settings = bodies.appearance(Card.model_validate(given))
+    settings = build.appearance(Card.model_validate(given))
     assert settings["column_settings"]['["name","spend_usd"]']["decimals"] == 2
     assert settings["column_settings"]['["name","spend_usd"]']["currency"] == "USD"
     given["settings"]["graph.dimensions"] = ["month", "team"]
-    assert "series_settings" not in bodies.appearance(Card.model_validate(given))
+    assert "series_settings" not in build.appearance(Card.model_validate(given))
+
+
+def test_a_table_is_never_made_a_pivot() -> None:
+    """Which Metabase does unasked with three columns; another display has nothing of it."""
+    given = {"name": "A", "description": "B", "sql": "SELECT 1 AS a"}
+    table, scalar = (Card.model_validate({**given, "display": display}) for display in ("table", "scalar"))
+    assert build.appearance(table) == {"table.pivot": False}
+    assert build.appearance(scalar) == {}
 
 
 def test_ids_of_cards_are_of_letters_and_digits_and_stay() -> None:
     """Twenty-one of them, made of the key alone."""
-    assert bodies.entity_id("card overview.spend") == "VUqWIPLYJjgh0B4EnMQr4"
-    assert len({bodies.entity_id(f"card a.{number}") for number in range(100)}) == 100
+    assert build.entity_id("card overview.spend") == "VUqWIPLYJjgh0B4EnMQr4"
+    assert len({build.entity_id(f"card a.{number}") for number in range(100)}) == 100
 
 
 def test_the_fake_drops_what_it_does_not_know() -> None:
