@@ -242,10 +242,10 @@ def test_one_vendor_down_leaves_the_other_fresh(
 
 def test_a_failed_pull_keeps_what_was_held(holding: Company) -> None:
     """When a vendor fails on a later run, the dollars of the earlier one stay."""
-    before = holding.content()
+    before = holding.content("fct_cost_daily")
     holding.simulator.switches.anthropic.unauthorized = True
     assert not holding.run(HELD, lane=BILL).success
-    assert holding.content()["fct_cost_daily"] == before["fct_cost_daily"]
+    assert holding.content("fct_cost_daily") == before
 
 
 def test_restated_day_is_replaced_whole(holding: Company) -> None:
@@ -262,11 +262,11 @@ def test_restated_day_is_replaced_whole(holding: Company) -> None:
 
 def test_empty_export_never_replaces_a_day(holding: Company) -> None:
     """An export that is suddenly empty fails loudly, and keeps the day; no spend is never read from it."""
-    before = holding.content()
+    before = holding.content("fct_cost_daily")
     holding.simulator.switches.anthropic.empty_export = True
     result = holding.run(HELD, lane=BILL)
     assert not result.success
-    assert holding.content()["fct_cost_daily"] == before["fct_cost_daily"]
+    assert holding.content("fct_cost_daily") == before
 
 
 def test_removed_person_keeps_their_history(holding: Company) -> None:
@@ -372,7 +372,7 @@ def test_range_of_one_run_loads_every_day(company: Company) -> None:
 
 def test_days_out_of_the_vendors_reach(holding: Company) -> None:
     """Days the analytics API no longer answers for are told as not exposed, or stay whole; the others load."""
-    held = holding.content()["fct_cost_daily"]
+    held = holding.content("fct_cost_daily")["fct_cost_daily"]
     holding.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
     result = holding.run("2026-11-09", NEXT, lane=BILL)
     assert result.success, result.failures()
@@ -380,7 +380,7 @@ def test_days_out_of_the_vendors_reach(holding: Company) -> None:
         "SELECT usage_date, status FROM ai_usage.ops_asset_days WHERE asset = 'raw_anthropic_cost' ORDER BY usage_date"
     )
     assert [row["status"] for row in found] == ["not_exposed", "complete", "complete"]
-    kept = [row for row in holding.content()["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
+    kept = [row for row in holding.content("fct_cost_daily")["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
     assert [row[:-1] for row in kept] == [row[:-1] for row in held]
 
 
@@ -396,7 +396,7 @@ def _spoil_units(company: Company) -> None:
 
 def test_a_rebuild_does_not_publish_what_a_run_would_not(holding: Company) -> None:
     """Raw records of the wrong unit stop a rebuild as they stop a run, and the facts stay as they were."""
-    before = holding.content(raw=False)["fct_anthropic_cost_daily"]
+    before = holding.content("fct_anthropic_cost_daily")
     _spoil_units(holding)
     result = holding.run(HELD, job="rebuild")
     assert not result.success
@@ -405,17 +405,17 @@ def test_a_rebuild_does_not_publish_what_a_run_would_not(holding: Company) -> No
     # All of them are kept, also those behind the one that stopped the step.
     assert {row["check_name"] for row in kept} == {c.name for c in CHECKS if c.asset == "raw_anthropic_cost"}
     assert "unit_sentinel" in {row["check_name"] for row in kept if not row["passed"]}
-    assert holding.content(raw=False)["fct_anthropic_cost_daily"] == before
+    assert holding.content("fct_anthropic_cost_daily") == before
 
 
 def test_a_sheet_that_cannot_be_read_stops_nothing(holding: Company) -> None:
     """With Google down the day is pulled, built and attributed by the last good version, and one check says so."""
-    before = holding.content()["fct_cost_daily"]
+    before = holding.content("fct_cost_daily")
     holding.simulator.switches.faults.down.add("sheets")
     result = holding.run(HELD, lane=("raw_mapping_sheet", *BILL))
     assert result.success, result.failures()
     assert "503" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
-    assert holding.content()["fct_cost_daily"] == before
+    assert holding.content("fct_cost_daily") == before
 
 
 def test_a_run_that_was_ended_between_two_steps_is_no_success(company: Company) -> None:

@@ -58,21 +58,6 @@ def ai_usage(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def test_a_good_day_exits_zero_and_status_tells_it(own: Own) -> None:
-    """A run of one day ends with 0, prints what came, and status shows the day as held."""
-    run = ai_usage("run", "--day", "2026-11-18", "--days", "1", **own)
-    assert run.returncode == 0, run.stderr
-    assert '"dagster/partition": "2026-11-18"' in run.stderr
-    assert "raw_anthropic_cost: 1 day" in run.stderr
-    assert "Every step ran and every blocking check held." in run.stderr
-    assert "Warning:" not in run.stderr
-    told = ai_usage("status", **own)
-    assert told.returncode == 0, told.stderr
-    assert "▓" in told.stdout
-    assert "success" in told.stdout
-    assert "@acme.test" not in run.stderr + run.stdout + told.stdout
-
-
 def test_a_dry_run_does_nothing(own: Own, simulator: Simulator, tmp_path: Path) -> None:
     """It prints the days and the command, asks nobody, and leaves no file."""
     run = ai_usage("run", "--dry-run", **own)

@@ -15,7 +15,7 @@ DAY = date(2026, 11, 10)
 
 
 def test_a_command_that_was_ended_is_told_and_healed(company: Company, tmp_path: Path) -> None:
-    """Killed, or asked to end, a run is told as interrupted; the next one, in the same Dagster home, makes it whole."""
+    """A run that is killed, or asked to end, is told as interrupted; the next one makes it whole and says so."""
     path = tmp_path / "w" / "ai_usage.duckdb"
     own = {
         **demo.environment(company.simulator, company.urls),
@@ -40,6 +40,15 @@ def test_a_command_that_was_ended_is_told_and_healed(company: Company, tmp_path:
     assert "Interrupted. What was landed stays; run it again." in end(signal.SIGTERM, 14)
     done = ai_usage(*run, **own)
     assert done.returncode == 0, done.stderr
+    assert f'"dagster/partition": "{DAY}"' in done.stderr
+    assert "raw_anthropic_cost: 1 day" in done.stderr
+    assert "Every step ran and every blocking check held." in done.stderr
+    assert "Warning:" not in done.stderr
+    status = ai_usage("status", **own)
+    assert status.returncode == 0, status.stderr
+    assert "▓" in status.stdout
+    assert "success" in status.stdout
+    assert "@acme.test" not in done.stderr + done.stdout + status.stdout
     healed = replace(company, settings=replace(company.settings, duckdb_path=path))
     outcomes = healed.rows("SELECT outcome FROM ai_usage.ops_runs ORDER BY started_at")
     assert [row["outcome"] for row in outcomes] == ["interrupted", "interrupted", "success"]
