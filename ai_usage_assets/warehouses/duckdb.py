@@ -26,22 +26,16 @@ from ai_usage_assets.warehouses import Parameters, RawDay, Row, WarehouseBusy, W
 
 logger = logging.getLogger(__name__)
 
+# As DuckDB itself writes them.
 _TYPES = {
     "STRING": "VARCHAR",
     "INT64": "BIGINT",
-    "NUMERIC": "DECIMAL(38, 9)",
+    "NUMERIC": "DECIMAL(38,9)",
     "BOOL": "BOOLEAN",
     "DATE": "DATE",
-    "TIMESTAMP": "TIMESTAMPTZ",
+    "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
 }
-
-_ARROW_TYPES = {
-    pa.string(): "STRING",
-    pa.int64(): "INT64",
-    pa.decimal128(38, 9): "NUMERIC",
-    pa.bool_(): "BOOL",
-    pa.date32(): "DATE",
-}
+_GOOGLES = {theirs: googles for googles, theirs in _TYPES.items()}
 
 # DuckDB has no class of its own for a file whose content cannot be. Whole phrases: a path may hold any word.
 _DAMAGED = re.compile(
@@ -116,7 +110,7 @@ class DuckDBWarehouse:
 
     def _misfit(self, table: Table, column: Column, existing: Mapping[str, str]) -> str | None:
         kind, wanted = existing.get(column.name), _TYPES[column.type or ""]
-        if kind is None or _canonical(kind) == _canonical(wanted):
+        if kind in (None, wanted):
             return None
         return (
             f"{table.name}.{column.name} is {kind} in {self.path} and should be {wanted}: the "
@@ -234,11 +228,10 @@ class DuckDBWarehouse:
             connection.execute(f"INSERT INTO {self._name(table)} ({columns}) {query}", _used(query, parameters))
 
     def types(self, table: Table) -> dict[str, str]:
-        empty = self.query(f"SELECT * FROM {googlesql.WRITTEN_DATASET}.{table.name} LIMIT 0")
-        return {
-            column.name: "TIMESTAMP" if pa.types.is_timestamp(column.type) else _ARROW_TYPES[column.type]
-            for column in empty.schema
-        }
+        with self._errors():
+            # Found out when it is bound; nothing is read.
+            bound = self._connect().sql(f"SELECT * FROM {self._name(table)}")
+            return {name: _GOOGLES[str(kind)] for name, kind in zip(bound.columns, bound.types, strict=True)}
 
     def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
         translated = googlesql.to_duckdb(sql)
@@ -415,7 +408,3 @@ def _in_groups(records: pa.Table) -> pa.Table:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def _canonical(kind: str) -> str:
-    return kind.replace(" ", "").upper().replace("TIMESTAMPWITHTIMEZONE", "TIMESTAMPTZ")

@@ -7,7 +7,7 @@ Whatever goes wrong with it is told and fails nothing: the figures are published
 import dagster as dg
 
 from ai_usage_assets import days
-from ai_usage_assets.finance.report import figures, page
+from ai_usage_assets.finance.report import figures
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouses import Warehouse
@@ -27,6 +27,9 @@ from ai_usage_assets.warehouses import Warehouse
 )
 def report(context: dg.AssetExecutionContext) -> None:
     """Makes the report."""
+    # Imported late: it is the last step that draws.
+    from ai_usage_assets.finance.report import page
+
     settings: Settings = context.resources.settings
     warehouse: Warehouse = context.resources.warehouse
     metadata: dict[str, dg.MetadataValue | str] = {}
