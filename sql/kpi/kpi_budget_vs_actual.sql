@@ -23,7 +23,11 @@ CREATE OR REPLACE VIEW ai_usage.kpi_budget_vs_actual (
 )
 OPTIONS (description = "Budget against spend (billed and seat) by cost center and month: what is left, whether the month is ahead of its budget for the business days that have passed, and where it will end. A budget that is missing, given twice, negative or unreadable is told apart and never guessed. The sheet's rows that are not used are in stg_budget_rejects.")
 AS
-WITH spent AS (
+WITH ahead AS (
+  SELECT month, cost_center, forecast_usd, low_usd, high_usd
+  FROM ai_usage.kpi_forecast_origin
+  WHERE is_live AND scope = 'cost_center'
+), spent AS (
   SELECT
     DATE_TRUNC(usage_date, MONTH) AS month,
     cost_center,
@@ -94,8 +98,7 @@ WITH spent AS (
   UNION DISTINCT
   -- Who spent last month, and has neither spent this month nor a budget yet: projections add up to kpi_forecast_total.
   SELECT month, cost_center
-  FROM ai_usage.kpi_forecast_origin
-  WHERE is_live AND scope = 'cost_center'
+  FROM ahead
 ), line AS (
   SELECT
     cell.month,
@@ -154,8 +157,6 @@ SELECT
   today.as_of_date
 FROM line
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
-LEFT JOIN ai_usage.kpi_forecast_origin AS ahead
-  ON ahead.is_live
-  AND ahead.scope = 'cost_center'
-  AND ahead.month = line.month
+LEFT JOIN ahead
+  ON ahead.month = line.month
   AND COALESCE(ahead.cost_center, '') = COALESCE(line.cost_center, '')
