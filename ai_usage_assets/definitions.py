@@ -5,6 +5,7 @@ Belongs here: putting assets, checks, jobs and resources together. Does not: wha
 
 from __future__ import annotations
 
+import gc
 import warnings
 
 import dagster as dg
@@ -57,3 +58,5 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 defs = build_definitions(Settings.from_environment())
+# What is loaded by now stays: a collection walks only through what the run makes (5 % of a run's time).
+gc.freeze()
