@@ -466,18 +466,23 @@ class DatabaseAccess(Access):
 
 
 def stages(spec: Spec) -> list[list[Thing]]:
-    """Everything that is wanted, but for the memory of it, in the order in which it can be made."""
+    """Everything that is wanted, but for the memory of it, in the order in which it can be made.
+
+    Metabase lets everybody into a new database and collection: that is ended before there is anything in them, for what
+    comes after may fail.
+    """
     folder = Collection("collection", build.COLLECTION, "Made by ai-usage: edits by hand are overwritten.", None)
     behind = Collection(
         "collection behind", build.BEHIND, "What the filters offer, and what was last written.", "collection"
     )
     return [
         [Database()],
+        [DatabaseAccess()],
+        [Group()],
         [folder],
         [behind],
+        [CollectionAccess()],
         [FilterCard(key, wanted) for key, wanted in spec.filters.items()],
         [DashboardCard(each, key, spec.filters) for each in spec.dashboards for key in each.cards],
         [DashboardThing(each, spec.filters) for each in spec.dashboards],
-        [Group()],
-        [CollectionAccess(), DatabaseAccess()],
     ]

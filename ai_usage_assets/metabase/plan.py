@@ -69,7 +69,9 @@ class Memory(dict[str, Written]):
                 key, number, wanted, seen = json.loads(f"[{row}]")
             except ValueError:
                 continue
-            found[str(key)] = Written(number, wanted, seen)
+            # An id becomes a part of a path.
+            if isinstance(number, int):
+                found[str(key)] = Written(number, wanted, seen)
         return found
 
 

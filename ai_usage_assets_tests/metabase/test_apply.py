@@ -20,17 +20,17 @@ from ai_usage_assets_tests.metabase.instance import ACCOUNT, a_metabase, applied
 TAG = "2cc0cc41-d14d-5d52-9748-331eb2d7cac4"
 EVERYTHING = [
     "database",
+    "access to the database",
+    "group",
     "collection",
     "collection behind",
+    "access to the collections",
     "filter month",
     "card overview.spend",
     "card overview.total",
     "card people.people",
     "dashboard overview",
     "dashboard people",
-    "group",
-    "access to the collections",
-    "access to the database",
 ]
 
 
@@ -419,6 +419,16 @@ def test_a_key_that_vanishes_is_noticed(key: str, told: str) -> None:
         assert planned(metabase) == []
 
 
+def test_an_application_that_fails_lets_nobody_in() -> None:
+    """Where a card cannot be made, everybody is already kept from the new database and collections."""
+    with a_metabase(forgets="parameters") as metabase:
+        with pytest.raises(NotAsWritten):
+            applied(metabase)
+        (database,) = metabase.databases
+        assert metabase.may_query["1"][str(database)]["create-queries"] == "no"
+        assert [metabase.may_see["1"][str(each)] for each in metabase.collections] == ["none", "none"]
+
+
 def test_two_of_one_name_are_not_guessed_between(metabase: FakeMetabase) -> None:
     """Where nothing is remembered and a name is there twice, nothing is written."""
     applied(metabase)
@@ -458,6 +468,12 @@ def test_the_memory_is_a_statement_of_bigquery(metabase: FakeMetabase) -> None:
     assert held.keys() == {*EVERYTHING, "service account"}
     assert held["dashboard people"].id == metabase.dashboard("People")["id"]
     assert Memory.of(Memory({'a "b" \\': Written(1, "c", "d")}).sql()) == {'a "b" \\': Written(1, "c", "d")}
+
+
+@pytest.mark.parametrize("number", ['"../user/1"', "null", "1.5"])
+def test_a_memory_edited_by_hand_leads_nowhere_else(number: str) -> None:
+    """What is no id is forgotten, for ids become parts of paths."""
+    assert Memory.of(f'  ("dashboard people", {number}, "", ""),') == {}
 
 
 def test_another_key_of_the_database_is_sent_and_none_is_no_difference(metabase: FakeMetabase) -> None:
