@@ -175,7 +175,12 @@ def _made(server: Server) -> str:
     """A key of that name; one that is there, and whose value nobody has, gets another value."""
 
     def look() -> dict[str, Any] | None:
-        return next((key for key in server.get("/api/api-key") if key["name"] == KEY_NAME), None)
+        return next((key for key in server.get("/api/api-key") if is_ours(key)), None)
+
+    def is_ours(key: dict[str, Any]) -> bool:
+        # Of another group it is somebody else's, and in use.
+        group = key.get("group") or {"id": _ADMINISTRATORS}
+        return bool(key["name"] == KEY_NAME and group["id"] == _ADMINISTRATORS)
 
     made = look() or server.make("/api/api-key", NewKey(name=KEY_NAME, group_id=_ADMINISTRATORS), look)
     if not made.get("unmasked_key"):

@@ -97,12 +97,14 @@ class Server:
         self._credentials = {"x-metabase-session": session}
 
     def wait_until_healthy(self, seconds: float) -> None:
-        """Waits so long for a server that is starting. Raises MetabaseError."""
+        """Waits so long for a server that is starting. Raises MetabaseError, at once when another program answers."""
         end = self._clock.monotonic() + seconds
         while True:
             try:
-                told = f"answered {self._once('GET', '/api/health', None, _HEALTH_SECONDS).status_code}"
-                if told == "answered 200":
+                answer = self._once("GET", "/api/health", None, _HEALTH_SECONDS)
+                told = f"answered {answer.status_code}"
+                if answer.status_code == 200:
+                    self._check_health(self._read("GET", "/api/health", answer))
                     return
             except Lost as error:
                 told = str(error)
@@ -112,6 +114,13 @@ class Server:
                     "tunnel open, and is Metabase started? AI_USAGE_METABASE_URL says where it is looked for."
                 )
             self._clock.sleep(2.0)
+
+    def _check_health(self, told: Any) -> None:
+        # Whatever else listens on the port of the tunnel, Dagster for one, shall not be sent a key.
+        if not isinstance(told, dict) or told.get("status") != "ok":
+            raise MetabaseError(
+                f"What answers at {self.host} is not Metabase. AI_USAGE_METABASE_URL says where it is looked for."
+            )
 
     def get(self, path: str) -> Any:
         """What is there. Raises MetabaseError."""

@@ -220,6 +220,8 @@ def contradictions(spec: Spec) -> list[str]:
     names = Counter(card.name for dashboard in spec.dashboards for card in dashboard.cards.values())
     names.update(dashboard.name for dashboard in spec.dashboards)
     wrong += [f"the name {name!r} is given {count} times" for name, count in names.items() if count > 1]
+    if not spec.dashboards:
+        wrong.append("dashboards/*.yaml: there are none, and all that Metabase has of ours would be archived")
     by_key = {dashboard.key: dashboard for dashboard in spec.dashboards}
     for dashboard in spec.dashboards:
         wrong += [f"{dashboard.key}.yaml: {line}" for line in _of_dashboard(dashboard, spec.filters, by_key)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import Any
 import pytest
 
 from ai_usage_assets.cli import main
-from ai_usage_assets.metabase import credentials
+from ai_usage_assets.metabase import credentials, spec
 from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.server import MetabaseError, Server
-from ai_usage_assets.settings import MetabaseSettings, Settings, SettingsError
+from ai_usage_assets.metabase.spec import SpecError
+from ai_usage_assets.settings import PROJECT_ROOT, MetabaseSettings, Settings, SettingsError
 from ai_usage_assets_tests.fake_metabase import FakeMetabase, Fault
 from ai_usage_assets_tests.fake_secrets import FakeSecrets
 from ai_usage_assets_tests.http_server import FakeClock, Reply, serving
@@ -103,6 +106,16 @@ def test_a_plan_makes_no_key(tmp_path: Path) -> None:
     assert not (tmp_path / "key").exists()
 
 
+def test_a_key_of_that_name_in_another_group_keeps_its_value(tmp_path: Path) -> None:
+    """Somebody else's key is not given another value: Metabase's refusal of a second of the name is told."""
+    with a_metabase() as metabase:
+        metabase.users = {EMAIL: PASSWORD}
+        metabase.keys[3]["group"] = {"id": 1}
+        with pytest.raises(MetabaseError, match="An API key with that name exists"):
+            logged_in(metabase, api_key=f"file:{tmp_path / 'key'}")
+        assert metabase.keys[3]["unmasked_key"] == KEY
+
+
 def test_a_key_that_was_removed_is_replaced(tmp_path: Path) -> None:
     """It is said that it is no longer taken, and another is made and stored in its place."""
     kept = tmp_path / "key"
@@ -175,6 +188,31 @@ def test_a_metabase_that_is_starting_is_waited_for() -> None:
         with pytest.raises(MetabaseError, match="was not ready within 20 s: the last time it answered 503"):
             server.wait_until_healthy(20)
         server.close()
+
+
+@pytest.mark.parametrize("body", [b"<!doctype html><title>Dagster</title>", b"{}", b"[]", b'"ok"'])
+def test_another_program_on_the_port_is_told_at_once(body: bytes) -> None:
+    """What answers 200 and is not Metabase is not waited for, and no key is sent to it."""
+    clock = FakeClock()
+    with serving(Reply(body=body)) as other:
+        server = Server(other.url, clock=clock)
+        with pytest.raises(MetabaseError, match="AI_USAGE_METABASE_URL says where it is looked for"):
+            server.wait_until_healthy(60)
+        server.close()
+    assert clock.waits == []
+
+
+def test_a_key_and_previews_are_never_committed() -> None:
+    """Git ignores them in whichever folder the command was started."""
+    paths = [
+        f"{folder}{each}" for folder in ("", "deploy/metabase/") for each in ("data/metabase.key", "metabase-preview/x")
+    ]
+    told = subprocess.run(
+        ["git", "check-ignore", *paths], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    if told.returncode == 128:
+        pytest.skip("this is no checkout")
+    assert told.stdout.split() == paths
 
 
 @pytest.mark.parametrize("url", ["http://metabase.example.com", "http://10.0.0.2:3000", "ftp://localhost"])
@@ -255,6 +293,13 @@ def test_one_command_from_a_fresh_metabase_to_its_dashboards(
     urls = json.dumps([(each.path, each.query) for each in metabase.seen])
     for secret in secrets:
         assert secret not in told.out + told.err + urls
+
+
+def test_a_folder_without_dashboards_is_no_wish_for_none(tmp_path: Path) -> None:
+    """Everything in Metabase would be archived, and with it what people subscribed to."""
+    shutil.rmtree(folder(tmp_path / "deploy") / "dashboards")
+    with pytest.raises(SpecError, match="there are none"):
+        spec.read(tmp_path / "deploy")
 
 
 def test_a_plan_needs_a_project(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
