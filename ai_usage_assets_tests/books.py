@@ -5,7 +5,9 @@ Belongs here: rows as the pipeline would have left them, by the few things a tes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +28,14 @@ def opened(path: Path, first_day: date, today: date) -> DuckDBWarehouse:
     made = DuckDBWarehouse(empty(path))
     made.rebuild(catalogue.table("dim_date"), {"first_day": first_day, "today": today})
     return made
+
+
+@contextmanager
+def copied(books: Path, folder: Path) -> Iterator[DuckDBWarehouse]:
+    """A copy of books that stand in a file, until the end of the block."""
+    made = DuckDBWarehouse(shutil.copyfile(books, folder / "w.duckdb"))
+    yield made
+    made.release()
 
 
 def fill(warehouse: DuckDBWarehouse, table: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -407,14 +407,12 @@ def _parameter(key: str, wanted: Filter, known: Known) -> Parameter:
 def value_column(key: str, wanted: Filter) -> str:
     """The only column of a filter's values. Raises SpecError when there is another number of them."""
     # Imported late: it takes longer than the rest of a plan.
-    from sqlglot import exp, parse_one
-    from sqlglot.errors import SqlglotError
+    from ai_usage_assets.warehouses.googlesql import UnsupportedSQL, selected
 
     try:
-        tree = parse_one(wanted.sql, read="bigquery")
-    except SqlglotError as error:
+        columns = selected(wanted.sql)
+    except UnsupportedSQL as error:
         raise SpecError(f"filters/{key}.sql cannot be read: {' '.join(str(error).split())[:200]}") from None
-    columns: list[str] = tree.named_selects if isinstance(tree, exp.Query) else []
     if len(columns) != 1 or columns[0] in ("", "*"):
         raise SpecError(f"filters/{key}.sql must select one named column, the values; it selects {columns}.")
     return columns[0]

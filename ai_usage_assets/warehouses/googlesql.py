@@ -49,6 +49,12 @@ def parse(sql: str) -> exp.Expr:
     return trees[0]
 
 
+def selected(sql: str) -> list[str]:
+    """The names of the columns that a query selects; none of another statement. Raises UnsupportedSQL."""
+    tree = parse(sql)
+    return list(tree.named_selects) if isinstance(tree, exp.Query) else []
+
+
 @lru_cache(maxsize=512)
 def to_duckdb(sql: str) -> str:
     """The same query for DuckDB: parameters `@name` become `$name`, tables lose their dataset.

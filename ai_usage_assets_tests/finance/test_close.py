@@ -31,7 +31,7 @@ from ai_usage_assets.schemas import (
 from ai_usage_assets.warehouses import Row, Warehouse, WarehouseError
 from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import entry, opened
+from ai_usage_assets_tests.books import copied, entry, opened
 from ai_usage_assets_tests.commands.test_cli import ai_usage
 from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery
 from ai_usage_assets_tests.ledgers import (
@@ -96,9 +96,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def warehouse(kept: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """These books, of its own for a test."""
-    made = DuckDBWarehouse(shutil.copyfile(kept, tmp_path / "w.duckdb"))
-    yield made
-    made.release()
+    with copied(kept, tmp_path) as made:
+        yield made
 
 
 def told(warehouse: Warehouse, month: date = AUGUST, today: date = TODAY) -> list[str]:

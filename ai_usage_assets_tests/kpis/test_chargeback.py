@@ -18,7 +18,7 @@ from ai_usage_assets.days import next_month
 from ai_usage_assets.schemas import RAW_MAPPING_SHEET
 from ai_usage_assets.warehouses import Warehouse
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import opened
+from ai_usage_assets_tests.books import copied, opened
 from ai_usage_assets_tests.ledgers import (
     AUGUST,
     FIRST_DAY,
@@ -52,9 +52,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def warehouse(empty: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """An empty company of its own for a test."""
-    made = DuckDBWarehouse(shutil.copyfile(empty, tmp_path / "w.duckdb"))
-    yield made
-    made.release()
+    with copied(empty, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

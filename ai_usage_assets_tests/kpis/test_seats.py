@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,6 +16,7 @@ from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.books import (
     OPEN,
     charge,
+    copied,
     cursor_activity,
     cursor_usage,
     days,
@@ -114,9 +114,8 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def warehouse(company: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of the company for each test."""
-    made = DuckDBWarehouse(shutil.copyfile(company, tmp_path / "w.duckdb"))
-    yield made
-    made.release()
+    with copied(company, tmp_path) as made:
+        yield made
 
 
 def seats(warehouse: DuckDBWarehouse, columns: str, month: date = NOVEMBER) -> list[tuple[Any, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -19,6 +18,7 @@ from ai_usage_assets_tests.books import (
     OPEN,
     charge,
     claude_code,
+    copied,
     cursor_activity,
     cursor_usage,
     days,
@@ -50,9 +50,8 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def warehouse(blank: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """An empty company of its own for each test."""
-    made = DuckDBWarehouse(shutil.copyfile(blank, tmp_path / "w.duckdb"))
-    yield made
-    made.release()
+    with copied(blank, tmp_path) as made:
+        yield made
 
 
 def held(warehouse: DuckDBWarehouse, *vendors: str) -> None:

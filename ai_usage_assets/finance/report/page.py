@@ -15,7 +15,6 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ai_usage_assets.finance.report import charts
@@ -33,6 +32,7 @@ from ai_usage_assets.finance.report.figures import (
     sum_of,
     usd,
 )
+from ai_usage_assets.pages import templates
 from ai_usage_assets.warehouses import Row
 
 # More than these are one bar, `all others`; the table has them all.
@@ -105,13 +105,7 @@ class Section:
 
 def html(report: Report) -> str:
     """The whole page."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     environment.globals |= {"shown": shown, "longest_name": _LONGEST_NAME}
     sections = [make(report, report.month) for make in _SECTIONS] if report.month else []
     return environment.get_template("page.html.j2").render(

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ai_usage_assets.metabase.preview import charts
@@ -24,6 +23,7 @@ from ai_usage_assets.metabase.preview.answers import Values
 from ai_usage_assets.metabase.preview.values import shown
 from ai_usage_assets.metabase.shape import is_number
 from ai_usage_assets.metabase.spec import COLUMNS, Card, CardRow, Column, Dashboard, Spec, Tab, TextRow
+from ai_usage_assets.pages import templates
 from ai_usage_assets.warehouses import Row
 
 # In pixels: the page, a row of the grid, what is between cards, inside of one, and the parts whose height is fixed.
@@ -92,13 +92,7 @@ class Block:
 
 def html(spec: Spec, dashboard: Dashboard, values: Values, found: Mapping[str, pa.Table]) -> str:
     """The page of a dashboard, of the rows of its cards."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     filters = {
         spec.filters[key].name: ", ".join(values.get(key, ())) or ("all" if spec.filters[key].multiple else "latest")
         for key in dashboard.filters
