@@ -30,7 +30,7 @@ NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 HELD, NEXT = "2026-11-10", "2026-11-11"
 
 # Views that say when something was pulled: a run that changes nothing changes them.
-_OF_WHEN_IT_WAS_READ = ("kpi_completeness", "kpi_freshness")
+_OF_WHEN_IT_WAS_READ = ("kpi_check_status", "kpi_completeness", "kpi_freshness")
 
 # A worker takes a module at a time; were these not begun first, one would be busy with the last of them alone.
 _LONGEST = (

@@ -66,9 +66,7 @@ def _named(card: Card, returned: set[str]) -> Iterator[tuple[str, str]]:
     for key in ("graph.dimensions", "graph.metrics"):
         places += [(key, name) for name in settings.get(key, ())]
     places += [(key, settings[key]) for key in ("scalar.field", "progress.value", "progress.goal") if key in settings]
-    for one in settings.get("scalar.comparisons", ()):
-        if one["type"] == "anotherColumn":
-            places.append(("scalar.comparisons", one["column"]))
+    places += [("scalar.comparisons", one["column"]) for one in _comparisons(card) if one["type"] == "anotherColumn"]
     for rule in settings.get("table.column_formatting", ()):
         places += [("table.column_formatting", name) for name in rule["columns"]]
     places += [("column_settings", json.loads(key)[1]) for key in settings.get("column_settings", ())]
@@ -78,14 +76,28 @@ def _named(card: Card, returned: set[str]) -> Iterator[tuple[str, str]]:
     yield from ((where, name) for where, name in places if name not in returned)
 
 
+def _comparisons(card: Card) -> list[dict[str, str]]:
+    """What a smartscalar's number is compared with."""
+    return list(card.settings.get("scalar.comparisons", ()))
+
+
 def _needs(card: Card, found: pa.Table) -> Iterator[str]:
     settings = card.settings
     if card.display in ("scalar", "progress") and found.num_rows != 1:
         yield f"a {card.display} shows one row, and there are {found.num_rows}"
     if card.display in ("scalar", "smartscalar") and "scalar.field" not in settings:
         yield f"a {card.display} needs scalar.field"
-    if card.display == "smartscalar" and not any(pa.types.is_date(kind) for kind in found.schema.types):
-        yield "a smartscalar needs a column of dates"
+    if card.display == "smartscalar":
+        if not any(pa.types.is_date(kind) for kind in found.schema.types):
+            yield "a smartscalar needs a column of dates"
+        # It shows the last row, of whichever month that is.
+        if found.num_rows > 1:
+            yield f"a smartscalar shows one row or none, and there are {found.num_rows}"
+        yield from (
+            f"scalar.comparisons: {one['type']} looks at other rows; compare with anotherColumn"
+            for one in _comparisons(card)
+            if one["type"] != "anotherColumn"
+        )
     if card.display == "progress" and not settings.keys() >= {"progress.value", "progress.goal"}:
         yield "a progress needs progress.value and progress.goal"
     if _SETTINGS.get(card.display) is _AXES:

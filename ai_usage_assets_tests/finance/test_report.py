@@ -91,8 +91,8 @@ def books(file: Path) -> Iterator[DuckDBWarehouse]:
     made.append(OPS_CHECK_RESULTS, [
         {**at, "check_name": "good_one", "passed": True, "severity": "ERROR", "blocking": True, "message": "Fine."},
         {**at, "check_name": "bad_one", "passed": False, "severity": "WARN", "blocking": False, "message": SCRIPT},
-        {**at, "run_id": "r0", "checked_at": MADE_AT - timedelta(days=1), "check_name": "of_yesterday", "passed": False,
-         "severity": "WARN", "blocking": False, "message": "Old."},
+        {**at, "run_id": "r0", "checked_at": MADE_AT - timedelta(days=1), "check_name": "good_one", "passed": False,
+         "severity": "ERROR", "blocking": True, "message": "Old."},
     ])  # fmt: skip
     made.append(OPS_RESTATEMENTS, [
         {"asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": date(2026, 11, 2), "run_id": "r1",
@@ -204,9 +204,9 @@ def test_each_part_adds_up_to_the_whole(report: figures.Report) -> None:
 
 
 def test_it_says_what_was_checked_and_changed(report: figures.Report, text: str) -> None:
-    """Of checks those of the newest run count; a restated day says from what to what."""
+    """Of each check the newest result counts; a restated day says from what to what."""
     assert {row["check_name"] for row in report.checks} == {"good_one", "bad_one"}
-    assert "1 of 2 checks of the last run hold" in text
+    assert "1 of 2 checks hold" in text
     (changed,) = report.restatements
     assert (changed["old_amount_usd"], changed["new_amount_usd"], changed["delta_usd"]) == (31, 30, -1)
     assert "−$1.00" in text

@@ -149,9 +149,9 @@ def test_a_shared_card_is_each_dashboards_own() -> None:
     """It has the dashboard's name before its own, and no clause of a filter that the dashboard does not have."""
     shared = {each.key: each.cards["as_of"] for each in SPEC.dashboards}
     assert shared["seats"].name == "Seats and adoption: how current are these figures?"
-    assert shared["seats"].variables == []
-    assert "[[" not in shared["seats"].sql
-    assert shared["models"].variables == ["vendor"]
+    assert shared["seats"].variables == ["month"]
+    assert "{{vendor}}" not in shared["seats"].sql
+    assert shared["models"].variables == ["month", "vendor"]
 
 
 def test_a_click_sets_a_filter_to_a_value_that_it_offers(ask: Ask, books: DuckDBWarehouse) -> None:
@@ -265,13 +265,46 @@ def test_spend_is_the_sum_of_the_facts(ask: Ask, lines: list[Line]) -> None:
     assert one(ask, "chargeback", "unallocated_sum") == {"amount_usd": spent(lines, NOVEMBER, cost_center=None)}
 
 
+TRENDS = [
+    (each.key, name) for each in SPEC.dashboards for name, card in each.cards.items() if card.display == "smartscalar"
+]
+
+
+@pytest.mark.parametrize(("key", "name"), TRENDS)
+def test_a_number_with_its_trend_is_of_the_month_that_is_chosen(ask: Ask, key: str, name: str) -> None:
+    """It has a number, of that month and of no other, whatever else is chosen; without a number it has no row."""
+    card = dashboard(key).cards[name]
+    for month in ("2025-12", "2026-10", "2026-11", "2019-01"):
+        for values in variants(card):
+            for row in ask(card, {**values, "month": [month]}).to_pylist():
+                assert row["month"] == date.fromisoformat(f"{month}-01"), values
+                assert row[card.settings["scalar.field"]] is not None, values
+    assert ask(card, {"month": ["2019-01"]}).num_rows == 0
+
+
+def test_who_spent_nothing_has_spent_0(ask: Ask) -> None:
+    """A cost center without a line in the month is told 0 and not what an older month was."""
+    assert one(ask, "overview", "spend", cost_center=["CC-0000"]) == {
+        "month": NOVEMBER, "spend_usd": 0, "same_days_before_usd": None,
+    }  # fmt: skip
+
+
+def test_which_month_is_shown_is_told_on_every_dashboard(ask: Ask) -> None:
+    """The first card says it, with how far the month has come and whether it may still change, chosen or not."""
+    for key in KEYS:
+        usual, chosen = (one(ask, key, "as_of", **values) for values in ({}, {"month": ["2026-09"]}))
+        assert (usual["month_shown"], usual["finality"]) == (f"2026-11, up to {YEAR.last}", "may still change")
+        assert (chosen["month_shown"], chosen["finality"]) == ("2026-09, up to 2026-09-30", "final")
+
+
 def test_corrections_are_what_was_posted_too_little(ask: Ask, lines: list[Line]) -> None:
     """The first open month carries what closed months have since turned out to be, beside its own charges."""
     assert CLOSED_THROUGH.month == OCTOBER.month - 1
     assert one(ask, "chargeback", "charges", month=["2026-10"]) == {"amount_usd": spent(lines, OCTOBER)}
     assert one(ask, "chargeback", "corrections_sum", month=["2026-10"]) == {"amount_usd": D(25)}
-    assert one(ask, "chargeback", "state")["state"] == "Open: may still change"
-    assert one(ask, "chargeback", "state", month=["2026-09"])["state"] == "Closed on 2026-10-11"
+    assert one(ask, "chargeback", "state")["state"] == "2026-11, open: may still change"
+    assert one(ask, "chargeback", "state", month=["2026-09"])["state"] == "2026-09, closed on 2026-10-11"
+    assert one(ask, "chargeback", "state", month=["2019-01"])["state"] == "2019-01: nothing is posted"
     rows = ask(dashboard("chargeback").cards["corrections"], {}).to_pylist()
     told = {(row["spent_in"], row["cost_center"], row["reason"]): row["amount_usd"] for row in rows}
     assert told == {
@@ -386,6 +419,7 @@ def test_the_pipelines_numbers_are_the_logs(ask: Ask, books: DuckDBWarehouse) ->
             "WHEN 'anthropic' THEN anthropic_settles_on ELSE cursor_settles_on END",
             {"vendor": row["vendor"]},
         )
+        assert row["missing_days"] == 0
         assert (row["complete_through_date"], row["provisional_from_date"]) == (YEAR.last, day["first"])
 
 
@@ -448,8 +482,13 @@ def test_a_mistake_in_the_files_is_told(copied: Path, file: str, old: str, new: 
 @pytest.mark.parametrize(
     ("file", "old", "new", "says"),
     [
-        ("overview/spend.sql", "AS spend_usd", "AS spent_usd", "card spend: columns names spend_usd, which the SQL"),
-        ("overview/spend.sql", "spend.spend_usd", "spend.spendings", "card spend: "),
+        (
+            "overview/spend.sql",
+            "0) AS spend_usd",
+            "0) AS spent_usd",
+            "card spend: columns names spend_usd, which the SQL",
+        ),
+        ("overview/spend.sql", "spent.spend_usd", "spent.spendings", "card spend: "),
         ("overview.yaml", "scalar.field: forecast_usd", "scalar.field: forecast", "scalar.field names forecast"),
         ("overview.yaml", "scalar.field: forecast_usd", "scalar.feild: forecast_usd", "scalar.feild is no setting"),
         ("overview.yaml", "graph.metrics: [anthropic_usd", "graph.metrics: [openai_usd", "graph.metrics names openai_"),
@@ -459,7 +498,9 @@ def test_a_mistake_in_the_files_is_told(copied: Path, file: str, old: str, new: 
         ("overview.yaml", "{title: Budget, form: usd}", "{title: Budget}", "budget_usd is a number and has no form"),
         ("overview/months.sql", "SELECT spent.month", "SELECT 1 AS one, spent.month", "one is returned and not desc"),
         ("overview/forecast.sql", "SELECT SUM(forecast_usd)", "SELECT (forecast_usd)", "a scalar shows one row"),
-        ("overview/spend.sql", "SELECT\n  spend.month", "SELECT\n  CAST(spend.month AS STRING) AS month", "of dates"),
+        ("overview/spend.sql", "SELECT chosen.month", "SELECT CAST(chosen.month AS STRING) AS month", "of dates"),
+        ("overview/spend.sql", "LEFT JOIN spent ON spent.month = chosen.month", "CROSS JOIN spent", "one row or none"),
+        ("overview.yaml", "type: anotherColumn", "type: previousPeriod", "previousPeriod looks at other rows"),
         ("overview.yaml", "progress.goal: budget_usd", "progress.goal: budget", "progress.goal names budget"),
         ("overview.yaml", "anthropic_usd: {display: bar", "antropic_usd: {display: bar", "series_settings names antr"),
     ],

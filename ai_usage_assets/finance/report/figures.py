@@ -438,16 +438,12 @@ class _Reading:
         )
 
     def _checks(self) -> tuple[Row, ...]:
-        """The checks of the newest run that checked anything; those that failed first."""
+        """What every check says now; those that failed first."""
         return self.rows(
             """
             SELECT asset, check_name, passed, blocking, message, amount_usd, checked_at
-            FROM ai_usage.ops_check_results
-            WHERE run_id IN (
-              SELECT run_id FROM ai_usage.ops_check_results
-              QUALIFY ROW_NUMBER() OVER (ORDER BY checked_at DESC, run_id) = 1
-            )
-            ORDER BY passed, blocking DESC, asset, check_name
+            FROM ai_usage.kpi_check_status
+            ORDER BY passed, blocking DESC, asset, check_name, checked_at DESC
             """
         )
 

@@ -798,8 +798,8 @@ def _checked(report: Report, sentences: list[str]) -> list[Table]:
         return []
     at = max(row["checked_at"] for row in report.checks)
     sentences.append(
-        f"{len(report.checks) - len(failed)} of {count_of(len(report.checks), 'check')} of the last run hold "
-        f"({day(at.date())}, {at:%H:%M} UTC)."
+        f"{len(report.checks) - len(failed)} of {count_of(len(report.checks), 'check')} hold; the last was made on "
+        f"{day(at.date())} at {at:%H:%M} UTC."
     )
     if not failed:
         return []

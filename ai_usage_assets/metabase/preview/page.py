@@ -179,18 +179,15 @@ def _scalar(card: Card, rows: list[Row]) -> Number:
 
 
 def _trend(card: Card, rows: list[Row]) -> Number:
-    """The last row's number, against another of its columns or the row before."""
+    """The row's number, against another of its columns."""
     name = card.settings["scalar.field"]
     if not rows:
         return Number("–")
     last, form = rows[-1], card.columns[name].form
     compared = []
     for one in card.settings.get("scalar.comparisons", ()):
-        if one["type"] == "anotherColumn":
-            before, label = last[one["column"]], one["label"]
-        else:
-            before, label = (rows[-2][name] if len(rows) > 1 else None), "previous month"
-        compared.append(_comparison(last[name], before, label, shown(before, form), card))
+        before = last[one["column"]]
+        compared.append(_comparison(last[name], before, one["label"], shown(before, form), card))
     day = next(value for value in last.values() if hasattr(value, "year"))
     return Number(shown(last[name], form) or "–", f"{day:%B %Y}", tuple(compared))
 

@@ -1,5 +1,16 @@
+WITH shown AS (
+  SELECT vendor, month, through_date, missing_days, is_provisional
+  FROM ai_usage.kpi_month_held
+  WHERE month = COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  )
+)
 SELECT
-  vendor, as_of_date, complete_through_date, provisional_from_date, missing_days, last_read_at
-FROM ai_usage.kpi_freshness
-WHERE TRUE [[AND vendor IN ({{vendor}})]]
-ORDER BY vendor
+  fresh.vendor,
+  CONCAT(SUBSTR(CAST(shown.month AS STRING), 1, 7), ', up to ', CAST(shown.through_date AS STRING)) AS month_shown,
+  CASE WHEN shown.is_provisional THEN 'may still change' ELSE 'final' END AS finality,
+  shown.missing_days, fresh.as_of_date, fresh.complete_through_date, fresh.provisional_from_date, fresh.last_read_at
+FROM ai_usage.kpi_freshness AS fresh
+LEFT JOIN shown ON shown.vendor = fresh.vendor
+WHERE TRUE [[AND fresh.vendor IN ({{vendor}})]]
+ORDER BY fresh.vendor

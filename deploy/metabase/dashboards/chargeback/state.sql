@@ -1,9 +1,17 @@
-SELECT
-  CASE
-    WHEN LOGICAL_OR(status = 'open') THEN 'Open: may still change'
-    WHEN COUNT(*) > 0 THEN CONCAT('Closed on ', CAST(DATE(MAX(closed_at)) AS STRING))
-  END AS state
-FROM ai_usage.kpi_chargeback
-WHERE posting_month = COALESCE(
+WITH chosen AS (
+  SELECT COALESCE(
     [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
-  )
+  ) AS month
+)
+SELECT
+  CONCAT(
+    SUBSTR(CAST(chosen.month AS STRING), 1, 7),
+    CASE
+      WHEN LOGICAL_OR(journal.status = 'open') THEN ', open: may still change'
+      WHEN COUNT(journal.status) > 0 THEN CONCAT(', closed on ', CAST(DATE(MAX(journal.closed_at)) AS STRING))
+      ELSE ': nothing is posted'
+    END
+  ) AS state
+FROM chosen
+LEFT JOIN ai_usage.kpi_chargeback AS journal ON journal.posting_month = chosen.month
+GROUP BY chosen.month

@@ -1,16 +1,22 @@
+-- A month in which nothing was billed is 0, one of which no day is held is no row.
 WITH chosen AS (
-  SELECT COALESCE(
-    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
-  ) AS month
+  SELECT month, LOGICAL_OR(missing_days < EXTRACT(DAY FROM through_date)) AS is_held
+  FROM ai_usage.kpi_month_held
+  WHERE month = COALESCE(
+      [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+    )
+    [[AND vendor IN ({{vendor}})]]
+  GROUP BY month
+), mix AS (
+  SELECT
+    month,
+    SUM(amount_usd) AS billed_usd,
+    CASE WHEN COUNTIF(previous_amount_usd IS NULL) = 0 THEN SUM(previous_amount_usd) END AS same_days_before_usd
+  FROM ai_usage.kpi_model_mix
+  WHERE cost_basis = 'billed' [[AND vendor IN ({{vendor}})]]
+  GROUP BY month
 )
-SELECT
-  mix.month,
-  SUM(mix.amount_usd) AS billed_usd,
-  CASE
-    WHEN COUNTIF(mix.previous_amount_usd IS NULL) = 0 THEN SUM(mix.previous_amount_usd)
-  END AS same_days_before_usd
-FROM ai_usage.kpi_model_mix AS mix
-JOIN chosen ON mix.month BETWEEN DATE_SUB(chosen.month, INTERVAL 12 MONTH) AND chosen.month
-WHERE mix.cost_basis = 'billed' [[AND vendor IN ({{vendor}})]]
-GROUP BY mix.month
-ORDER BY mix.month
+SELECT chosen.month, COALESCE(mix.billed_usd, 0) AS billed_usd, mix.same_days_before_usd
+FROM chosen
+LEFT JOIN mix ON mix.month = chosen.month
+WHERE chosen.is_held OR mix.month IS NOT NULL

@@ -2,12 +2,16 @@ WITH chosen AS (
   SELECT COALESCE(
     [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
   ) AS month
+), unit AS (
+  SELECT
+    month, CAST(SAFE_DIVIDE(SUM(amount_usd) * 1000000, SUM(total_tokens)) AS NUMERIC) AS usd_per_million_tokens
+  FROM ai_usage.kpi_unit_cost
+  WHERE cost_basis = 'billed' AND total_tokens > 0 [[AND vendor IN ({{vendor}})]]
+  GROUP BY month
 )
 SELECT
-  unit.month,
-  CAST(SAFE_DIVIDE(SUM(unit.amount_usd) * 1000000, SUM(unit.total_tokens)) AS NUMERIC) AS usd_per_million_tokens
-FROM ai_usage.kpi_unit_cost AS unit
-JOIN chosen ON unit.month BETWEEN DATE_SUB(chosen.month, INTERVAL 12 MONTH) AND chosen.month
-WHERE unit.cost_basis = 'billed' AND unit.total_tokens > 0 [[AND vendor IN ({{vendor}})]]
-GROUP BY unit.month
-ORDER BY unit.month
+  chosen.month, unit.usd_per_million_tokens, previous.usd_per_million_tokens AS previous_usd_per_million_tokens
+FROM chosen
+JOIN unit ON unit.month = chosen.month
+LEFT JOIN unit AS previous ON previous.month = DATE_SUB(chosen.month, INTERVAL 1 MONTH)
+WHERE unit.usd_per_million_tokens IS NOT NULL

@@ -3,8 +3,9 @@ WITH chosen AS (
     [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
   ) AS month
 )
-SELECT seat.month, seat.utilisation_ratio
-FROM ai_usage.kpi_seat_summary AS seat
-JOIN chosen ON seat.month BETWEEN DATE_SUB(chosen.month, INTERVAL 12 MONTH) AND chosen.month
-WHERE seat.vendor = 'cursor'
-ORDER BY seat.month
+SELECT chosen.month, seat.utilisation_ratio, previous.utilisation_ratio AS previous_utilisation_ratio
+FROM chosen
+JOIN ai_usage.kpi_seat_summary AS seat ON seat.month = chosen.month AND seat.vendor = 'cursor'
+LEFT JOIN ai_usage.kpi_seat_summary AS previous
+  ON previous.month = DATE_SUB(chosen.month, INTERVAL 1 MONTH) AND previous.vendor = 'cursor'
+WHERE seat.utilisation_ratio IS NOT NULL

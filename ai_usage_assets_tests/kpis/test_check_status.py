@@ -1,0 +1,88 @@
+"""What the checks say now: kpi_check_status, of all that they have said."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ai_usage_assets.schemas import OPS_CHECK_RESULTS, OPS_RUNS
+from ai_usage_assets_tests.books import opened, rows
+
+TODAY = date(2026, 11, 11)
+YESTERDAY = TODAY - timedelta(days=1)
+MORNING = datetime(2026, 11, 11, 6, tzinfo=UTC)
+
+
+def run(run_id: str, first: date | None, last: date | None) -> dict[str, Any]:
+    """A run for these days; for all of them without any."""
+    return {
+        "run_id": run_id, "job": "daily", "started_at": MORNING, "first_day": first, "last_day": last,
+        "outcome": "success", "version": "0.1.0",
+    }  # fmt: skip
+
+
+def result(run_id: str, check: str, at: datetime, *, passed: bool) -> dict[str, Any]:
+    """What a check said in a run."""
+    return {
+        "run_id": run_id, "checked_at": at, "asset": "fct_cost_daily", "check_name": check, "passed": passed,
+        "severity": "ERROR", "blocking": True, "message": f"{check} in {run_id}",
+    }  # fmt: skip
+
+
+def test_a_finding_stands_until_its_days_are_looked_at_again(tmp_path: Path) -> None:
+    """Of each check the newest result counts, but for days a later run did not look at, and for a week."""
+    warehouse = opened(tmp_path / "w.duckdb", date(2026, 10, 1), TODAY)
+    warehouse.append(
+        OPS_RUNS,
+        [
+            run("day before", date(2026, 10, 1), YESTERDAY - timedelta(days=1)),
+            run("daily", date(2026, 10, 2), YESTERDAY),
+            run("october", date(2026, 10, 1), date(2026, 10, 31)),
+            run("all", None, None),
+        ],
+    )
+    hour = timedelta(hours=1)
+    warehouse.append(
+        OPS_CHECK_RESULTS,
+        [
+            # Mended by the run of the next day, whose days are one further.
+            result("day before", "mended", MORNING - 24 * hour, passed=False),
+            result("daily", "mended", MORNING, passed=True),
+            # A backfill of October says nothing of yesterday, and has a finding of its own.
+            result("daily", "of_yesterday", MORNING, passed=False),
+            result("october", "of_yesterday", MORNING + hour, passed=True),
+            result("daily", "of_october", MORNING, passed=True),
+            result("october", "of_october", MORNING + hour, passed=False),
+            # One that looks at all has looked at these too.
+            result("daily", "of_all", MORNING, passed=False),
+            result("all", "of_all", MORNING + 2 * hour, passed=True),
+            # And is outdone by one of the latest day, not by one of October.
+            result("all", "after_all", MORNING - 2 * hour, passed=False),
+            result("october", "after_all", MORNING - hour, passed=True),
+            result("all", "then_daily", MORNING - 2 * hour, passed=False),
+            result("daily", "then_daily", MORNING, passed=True),
+            # Nobody makes it any more.
+            result("long ago", "gone", MORNING - timedelta(days=7), passed=False),
+            # Of a run of which nothing is known.
+            result("unknown", "by_hand", MORNING, passed=False),
+        ],
+    )
+    found = rows(
+        warehouse,
+        "SELECT check_name, run_id, passed, last_day, as_of_date FROM ai_usage.kpi_check_status ORDER BY 1, 2",
+    )
+    warehouse.release()
+    october = date(2026, 10, 31)
+    assert found == [
+        ("after_all", "all", False, None, TODAY),
+        ("after_all", "october", True, october, TODAY),
+        ("by_hand", "unknown", False, None, TODAY),
+        ("mended", "daily", True, YESTERDAY, TODAY),
+        ("of_all", "all", True, None, TODAY),
+        ("of_october", "daily", True, YESTERDAY, TODAY),
+        ("of_october", "october", False, october, TODAY),
+        ("of_yesterday", "daily", False, YESTERDAY, TODAY),
+        ("of_yesterday", "october", True, october, TODAY),
+        ("then_daily", "daily", True, YESTERDAY, TODAY),
+    ]
