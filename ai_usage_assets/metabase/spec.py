@@ -180,7 +180,7 @@ def read(root: Path = ROOT) -> Spec:
         if isinstance(given.get("cards"), dict):
             given["cards"] = _cards(given["cards"], path, wrong)
         if made := _made(Dashboard, {**given, "key": path.stem}, path.name, wrong):
-            dashboards.append(_with_shared(made, shared, filters))
+            dashboards.append(_with_filters_told(_with_shared(made, shared, filters), filters))
     shown = {key for dashboard in dashboards for tab in dashboard.tabs for key in tab.cards()}
     wrong += [f"shared.yaml: card {key} is on no dashboard" for key in shared if key not in shown]
     spec = Spec(filters=filters, dashboards=dashboards)
@@ -212,6 +212,21 @@ def _with_shared(dashboard: Dashboard, shared: Mapping[str, Card], filters: Mapp
         if key in shared.keys() - dashboard.cards.keys()
     }
     return dashboard.model_copy(update={"cards": {**taken, **dashboard.cards}})
+
+
+def _with_filters_told(dashboard: Dashboard, filters: Mapping[str, Filter]) -> Dashboard:
+    """The dashboard with descriptions that end with the filters that change nothing: Metabase does not say it."""
+
+    def told(card: Card) -> Card:
+        taken = _variables(card.sql)
+        others = [filters[key].name for key in dashboard.filters if key in filters and key not in taken]
+        if not others:
+            return card
+        *first, last = others
+        names = f"filters {', '.join(first)} and {last} do" if first else f"filter {last} does"
+        return card.model_copy(update={"description": f"{card.description.strip()} The {names} not change it."})
+
+    return dashboard.model_copy(update={"cards": {key: told(card) for key, card in dashboard.cards.items()}})
 
 
 def contradictions(spec: Spec) -> list[str]:

@@ -129,6 +129,14 @@ def test_no_card_has_forgotten_a_filter() -> None:
         assert {name: keys for name, keys in found.items() if keys} == expected, each.key
 
 
+def test_a_card_says_which_filters_change_nothing() -> None:
+    """Its description ends with them, and one that every filter changes says nothing of them."""
+    cards = dashboard("overview").cards
+    assert cards["spikes"].description.endswith("the two before it. The filter Cost center does not change it.")
+    assert cards["backtest"].description.endswith("The filters Vendor and Cost center do not change it.")
+    assert "ilter" not in cards["spend"].description
+
+
 @pytest.mark.parametrize("key", SPEC.filters)
 def test_a_filter_offers_values(books: DuckDBWarehouse, key: str) -> None:
     """A filter's SQL has one column of texts, each once, and what the tests choose is among them."""
