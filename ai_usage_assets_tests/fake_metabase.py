@@ -233,11 +233,12 @@ class Fault:
     """What goes wrong with the next request of this method whose path ends like that.
 
     `lost`: it is done, and the connection ends before the answer; `error`: 503, nothing is done; `stale`: somebody else
-    changes the permissions first. Of queries, `failed`: the warehouse refuses the statement, which is told with 202;
-    `unfiltered`: what is chosen is ignored; `renamed`: the last column has another name.
+    changes the permissions first; `twin`: somebody else makes the same a moment before. Of queries,
+    `failed`: the warehouse refuses the statement, which is told with 202; `unfiltered`: what is chosen is ignored;
+    `renamed`: the last column has another name.
     """
 
-    kind: Literal["lost", "error", "stale", "failed", "unfiltered", "renamed"]
+    kind: Literal["lost", "error", "stale", "twin", "failed", "unfiltered", "renamed"]
     method: str
     path: str
     times: int = 1
@@ -329,6 +330,8 @@ class FakeMetabase:
             return Reply(503, b'{"message":"Service Unavailable"}')
         if fault and fault.kind == "stale":
             self.revision += 1
+        if fault and fault.kind == "twin":
+            self._answer(seen, None)
         try:
             status, body = 202 if seen.path.endswith("/query") else 200, self._answer(seen, fault)
         except _Refused as refusal:
@@ -455,6 +458,9 @@ class FakeMetabase:
     def get_database(self, seen: Seen, number: str) -> Any:
         return self._masked(self._there(self.databases, number))
 
+    def end_database(self, seen: Seen, number: str) -> Any:
+        del self.databases[self._there(self.databases, number)["id"]]
+
     def put_database(self, seen: Seen, number: str) -> Any:
         held = self._there(self.databases, number)
         body = self._body(seen, "/api/database/{id}")
@@ -504,7 +510,8 @@ class FakeMetabase:
     def _folder(self, held: Row) -> Row:
         parent, location = held["parent_id"], "/"
         if parent:
-            location = f"{self._folder(self.collections[parent])['location']}{parent}/"
+            outer = self._folder(self.collections[parent])["location"] if parent in self.collections else "/"
+            location = f"{outer}{parent}/"
         return {**held, "location": location, "personal_owner_id": None, "can_write": True, "namespace": None}
 
     def items(self, seen: Seen, number: str) -> Any:
@@ -766,6 +773,7 @@ _ROUTES: list[tuple[str, str, bool, _Handler]] = [
     ("POST", "/api/database", False, FakeMetabase.make_database),
     ("GET", f"/api/database/{_N}", False, FakeMetabase.get_database),
     ("PUT", f"/api/database/{_N}", False, FakeMetabase.put_database),
+    ("DELETE", f"/api/database/{_N}", False, FakeMetabase.end_database),
     ("GET", "/api/collection/graph", False, FakeMetabase.collection_graph),
     ("PUT", "/api/collection/graph", False, FakeMetabase.put_collection_graph),
     ("GET", "/api/collection", False, FakeMetabase.list_collections),

@@ -19,6 +19,10 @@ from ai_usage_assets.metabase.spec import Spec
 _BY_HAND = "made by hand among what is managed"
 
 
+class Elsewhere(MetabaseError):
+    """To write it would show readers something else altogether, and nobody has asked for that."""
+
+
 class NotAsWritten(MetabaseError):
     """What was written reads back otherwise; the message names the object and where."""
 
@@ -99,7 +103,13 @@ class _Walk:
         if thing.key in self._made:
             change = Change("+", thing.key, thing.name)
         elif sign := verdict(wanted, live, last, is_unwritten=thing.is_unwritten(live, last)):
-            change = Change(sign, thing.key, thing.name, differences(wanted, live))
+            moved = thing.moved(wanted, live)
+            change = Change("!" if moved else sign, thing.key, thing.name, moved or differences(wanted, live))
+            if moved and self._writes and not self._restores:
+                raise Elsewhere(
+                    f"{thing.name} {moved}: nothing was written. Set GOOGLE_CLOUD_PROJECT and AI_USAGE_DATASET as they "
+                    "are meant, or say --restore, and everybody sees the latter from then on."
+                )
         if change and (not self._writes or (change.sign == "!" and not self._restores)):
             self._tell(change)
             return
@@ -156,21 +166,22 @@ class _Walk:
     def _remember(self) -> None:
         """Last: what was written, and what was found to be as it is wanted; told only where it is all there is."""
         site, card = self._site, self._memory
+        if self._writes and not site.known["collection behind"]:
+            # It ended before it came there: what is remembered stays as it is.
+            return
         number = card.find(site)
         site.known[card.key] = number or 0
-        if number and self._is_as_wanted(card, card.wanted(site), card.read(site)):
+        if number and self._is_as_wanted(card, *card.merged(site)):
             return
         if not self._has_told:
             self._tell(Change("~" if number else "+", card.key, card.name, done=self._writes))
         if not self._writes:
             return
-        if number:
-            card.write(site)
-        elif site.known["collection behind"]:
+        if not number:
             site.known[card.key] = card.make(site)
-        else:
-            return
-        self._confirm(card, card.wanted(site), card.read(site))
+        if not self._is_as_wanted(card, *card.merged(site)):
+            card.write(site)
+            self._confirm(card, *card.merged(site))
 
 
 def _path(key: str) -> str | None:

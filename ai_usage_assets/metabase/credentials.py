@@ -49,11 +49,14 @@ def log_in(server: Server, settings: Settings, say: Callable[[str], None]) -> No
         say(f"{told}; another is made.")
     if not _can_store(wanted.api_key):
         raise CredentialError("AI_USAGE_METABASE_API_KEY names one version of a secret; name the secret alone.")
-    session = _session(server, wanted, settings.secrets_url, say)
+    session = _session(server, wanted, settings.secrets_url, say, is_refused=bool(key))
     server.use_session(session)
-    key = _made(server)
+    key, is_renewed = _made(server)
     _store(wanted.api_key, key, settings.secrets_url)
-    say(f"The key {KEY_NAME!r} of Metabase's API was made and stored in {_place(wanted.api_key)}.")
+    made = "was given another value" if is_renewed else "was made"
+    say(f"The key {KEY_NAME!r} of Metabase's API {made} and stored in {_place(wanted.api_key)}.")
+    if is_renewed:
+        say("Its old value no longer works, wherever else it is kept.")
     _log_out(server)
     server.use_key(key)
 
@@ -73,8 +76,8 @@ def looking(server: Server, settings: Settings) -> Iterator[bool]:
     if not server.get("/api/session/properties").get("has-user-setup"):
         yield False
         return
-    email, password = _admin(server, settings.metabase, settings.secrets_url)
-    server.use_session(_id(server.post("/api/session", Login(username=email, password=password))))
+    email, password = _admin(server, settings.metabase, settings.secrets_url, is_refused=bool(key))
+    server.use_session(_login(server, email, password))
     try:
         yield True
     finally:
@@ -117,11 +120,15 @@ def _log_out(server: Server) -> None:
         server.delete("/api/session")
 
 
-def _admin(server: Server, wanted: MetabaseSettings, secrets: str | None) -> tuple[str, str]:
-    """The administrator's e-mail and password."""
+def _admin(server: Server, wanted: MetabaseSettings, secrets: str | None, *, is_refused: bool) -> tuple[str, str]:
+    """The administrator's e-mail and password; `is_refused` when there is a key and it is no longer taken."""
     if not wanted.admin_email or not wanted.admin_password:
+        place = _place(wanted.api_key)
+        told = (
+            f"Metabase no longer takes the key in {place}" if is_refused else f"There is no key of its API in {place}"
+        )
         raise CredentialError(
-            f"There is no key of Metabase's API in {_place(wanted.api_key)}. Set AI_USAGE_METABASE_ADMIN_EMAIL and "
+            f"{told}. Set AI_USAGE_METABASE_ADMIN_EMAIL and "
             "AI_USAGE_METABASE_ADMIN_PASSWORD: on a fresh Metabase they become the first administrator, else they log "
             "in; once, to make a key."
         )
@@ -131,8 +138,10 @@ def _admin(server: Server, wanted: MetabaseSettings, secrets: str | None) -> tup
     return email, password
 
 
-def _session(server: Server, wanted: MetabaseSettings, secrets: str | None, say: Callable[[str], None]) -> str:
-    email, password = _admin(server, wanted, secrets)
+def _session(
+    server: Server, wanted: MetabaseSettings, secrets: str | None, say: Callable[[str], None], *, is_refused: bool
+) -> str:
+    email, password = _admin(server, wanted, secrets, is_refused=is_refused)
     properties = server.get("/api/session/properties")
     if not properties.get("has-user-setup"):
         token = properties.get("setup-token")
@@ -141,7 +150,17 @@ def _session(server: Server, wanted: MetabaseSettings, secrets: str | None, say:
         if session := _set_up(server, token, email, password):
             say("Metabase was fresh: its first administrator is that of AI_USAGE_METABASE_ADMIN_EMAIL.")
             return session
-    return _id(server.post("/api/session", Login(username=email, password=password)))
+    return _login(server, email, password)
+
+
+def _login(server: Server, email: str, password: str) -> str:
+    try:
+        return _id(server.post("/api/session", Login(username=email, password=password)))
+    except Refused as error:
+        raise CredentialError(
+            f"{error}. This Metabase has been set up already: AI_USAGE_METABASE_ADMIN_EMAIL and "
+            "AI_USAGE_METABASE_ADMIN_PASSWORD must be those of an administrator whom it knows."
+        ) from None
 
 
 def _set_up(server: Server, token: str | None, email: str, password: str) -> str | None:
@@ -171,23 +190,24 @@ def _id(answer: Any) -> str:
     return str(session)
 
 
-def _made(server: Server) -> str:
-    """A key of that name; one that is there, and whose value nobody has, gets another value."""
+def _made(server: Server) -> tuple[str, bool]:
+    """A key of that name; one that is there, and whose value nobody has, gets another value: then true."""
 
     def look() -> dict[str, Any] | None:
-        return next((key for key in server.get("/api/api-key") if is_ours(key)), None)
+        return next((key for key in server.listed("/api/api-key") if is_ours(key)), None)
 
     def is_ours(key: dict[str, Any]) -> bool:
         # Of another group it is somebody else's, and in use.
         group = key.get("group") or {"id": _ADMINISTRATORS}
         return bool(key["name"] == KEY_NAME and group["id"] == _ADMINISTRATORS)
 
-    made = look() or server.make("/api/api-key", NewKey(name=KEY_NAME, group_id=_ADMINISTRATORS), look)
+    held = look()
+    made = held or server.make("/api/api-key", NewKey(name=KEY_NAME, group_id=_ADMINISTRATORS), look)
     if not made.get("unmasked_key"):
         made = server.put(f"/api/api-key/{made['id']}/regenerate")
     key = str(made["unmasked_key"])
     server.hide(key)
-    return key
+    return key, held is not None
 
 
 def _stored(setting: str, secrets: str | None) -> str | None:
@@ -195,9 +215,16 @@ def _stored(setting: str, secrets: str | None) -> str | None:
     if setting.startswith(_FILE) and not _path(setting).exists():
         return None
     try:
-        return _value("AI_USAGE_METABASE_API_KEY", setting, secrets)
+        key = _value("AI_USAGE_METABASE_API_KEY", setting, secrets)
     except _Missing:
         return None
+    # It becomes a header.
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise CredentialError(
+            f"AI_USAGE_METABASE_API_KEY: what is kept in {_place(setting)} is no key of Metabase's API: it is "
+            "not one word of ASCII."
+        )
+    return key
 
 
 class _Missing(CredentialError):
@@ -207,7 +234,7 @@ class _Missing(CredentialError):
 def _value(name: str, setting: str, secrets: str | None) -> str:
     try:
         if setting.startswith(_FILE):
-            return _path(setting).read_text("utf-8").strip()
+            return _path(setting).read_text("utf-8-sig").strip()
         return resolve(setting, secrets, is_text=True)
     except SecretMissing as error:
         raise _Missing(f"{name}: {error}") from None

@@ -42,9 +42,13 @@ def database(raw: Mapping[str, Any]) -> Form:
 
 def collection(raw: Mapping[str, Any]) -> Form:
     """A collection, and in which one it is."""
-    parents = [int(part) for part in str(raw.get("location") or "").split("/") if part]
-    parent = raw.get("parent_id") or (parents[-1] if parents else None)
+    parent = raw.get("parent_id") or next(reversed(parents(raw)), None)
     return {**_some(raw, "name", "description"), "parent": parent, "archived": bool(raw.get("archived"))}
+
+
+def parents(raw: Mapping[str, Any]) -> list[int]:
+    """The collections in which one is, the outermost first."""
+    return [int(part) for part in str(raw.get("location") or "").split("/") if part.isdigit()]
 
 
 def group(raw: Mapping[str, Any]) -> Form:

@@ -25,6 +25,7 @@ ADMINISTRATORS = 2
 # Somebody else may be changing permissions too.
 _STALE_ATTEMPTS = 5
 _CREDENTIAL = "service account"
+_NOWHERE = {"project-id": "nothing", "dataset-filters-patterns": "nothing"}
 _FOLDERS = {build.COLLECTION: "collection", build.BEHIND: "collection behind"}
 
 
@@ -42,7 +43,7 @@ class Site:
 
     def groups(self) -> dict[str, int]:
         """The groups of people by name, but for the one that may do everything."""
-        listed = self.server.get("/api/permissions/group")
+        listed = self.server.listed("/api/permissions/group")
         return {each["name"]: each["id"] for each in listed if each["id"] != ADMINISTRATORS}
 
     def items(self, collection: str) -> list[dict[str, Any]]:
@@ -50,8 +51,7 @@ class Site:
         if not self.known[collection]:
             return []
         query = urlencode([("models", each) for each in ("card", "dataset", "metric", "dashboard")])
-        found: list[dict[str, Any]] = self.server.get(f"/api/collection/{self.known[collection]}/items?{query}")["data"]
-        return found
+        return [*self.server.listed(f"/api/collection/{self.known[collection]}/items?{query}")]
 
 
 class Thing(ABC):
@@ -109,19 +109,34 @@ class Thing(ABC):
     def write(self, site: Site) -> None:
         """Makes what is there as it is wanted."""
 
+    def moved(self, wanted: Form, live: Form) -> str:
+        """Where to writing it would lead readers, if it is to something else altogether."""
+        return ""
+
     def is_unwritten(self, live: Form, last: Written | None) -> bool:
         """Whether what is there is nobody's work."""
         return self.is_always_there and last is None
 
     def created(self, site: Site, path: str, body: bodies.Body) -> int:
-        """The id of what is made by a POST, or was by one whose answer was lost."""
+        """The id of what is made by a POST, or was by one whose answer was lost, or by somebody else at the same time.
+
+        Of two that are made at once the first stays: whoever made the second sees both, and takes it back.
+        """
 
         def look() -> dict[str, int] | None:
             found = self.find(site)
             return None if found is None else {"id": found}
 
         made: int = site.server.make(path, body, look)["id"]
+        first = min([each["id"] for each in self.candidates(site) if each["name"] == self.name], default=made)
+        if first < made:
+            self.take_back(site, made)
+            return first
         return made
+
+    def take_back(self, site: Site, number: int) -> None:
+        """Puts away what was made a moment ago."""
+        site.server.put(f"{self.path}/{number}", bodies.Archived(archived=True))
 
 
 class Database(Thing):
@@ -133,9 +148,7 @@ class Database(Thing):
         super().__init__("database", build.DATABASE)
 
     def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
-        listed = site.server.get(self.path)
-        found: list[Mapping[str, Any]] = listed["data"] if isinstance(listed, dict) else listed
-        return found
+        return site.server.listed(self.path)
 
     def form(self, raw: Mapping[str, Any]) -> Form:
         return forms.database(raw)
@@ -175,6 +188,17 @@ class Database(Thing):
         site.server.put(f"{self.path}/{site.known[self.key]}", self._update(site))
         self._remember(site)
 
+    def take_back(self, site: Site, number: int) -> None:
+        site.server.delete(f"{self.path}/{number}")
+
+    def moved(self, wanted: Form, live: Form) -> str:
+        """A setting that was forgotten shall not show finance other books."""
+        shown, said = (
+            "{project-id}.{dataset-filters-patterns}".format_map({**_NOWHERE, **form["details"]})
+            for form in (live, wanted)
+        )
+        return "" if shown == said else f"shows {shown}, and the settings say {said}"
+
     def _update(self, site: Site) -> bodies.DatabaseUpdate:
         return bodies.DatabaseUpdate(
             name=self.name,
@@ -203,9 +227,19 @@ class Collection(Thing):
         parent = site.known[self._parent] if self._parent else None
         if parent == 0:
             return []
-        listed = site.server.get(self.path)
-        folders = [each for each in listed if isinstance(each["id"], int) and not each.get("personal_owner_id")]
-        return [each for each in folders if self.form(each)["parent"] == parent]
+        listed = [each for each in site.server.listed(self.path) if isinstance(each["id"], int)]
+        # People's own, and what is in them, are nobody's business.
+        own = {each["id"] for each in listed if each.get("personal_owner_id")}
+        folders = [each for each in listed if own.isdisjoint({each["id"], *forms.parents(each)})]
+        here = [each for each in folders if self.form(each)["parent"] == parent]
+        elsewhere = [each["id"] for each in folders if each["name"] == self.name and each not in here]
+        # Somebody may have moved it; one more beside it would be a second set of everything.
+        if elsewhere and self._parent is None and not any(each["name"] == self.name for each in here):
+            raise MetabaseError(
+                f"The collection {self.name!r} (id {elsewhere[0]}) lies in another, and is not known to be ours: move "
+                "it to the top, or give it another name."
+            )
+        return here
 
     def form(self, raw: Mapping[str, Any]) -> Form:
         return forms.collection(raw)
@@ -297,7 +331,17 @@ class MemoryCard(CardThing):
         """Takes what is remembered from where it is."""
         found = site.server.find(f"{self.path}/{build.entity_id(self.key)}")
         if found:
-            site.memory = Memory.of(self.form(found)["query"]["sql"] or "")
+            site.memory = _remembered(self.form(found))
+
+    def merged(self, site: Site) -> tuple[Form, Form]:
+        """What is wanted of it and what there is; what another run has remembered meanwhile is wanted too."""
+        live = self.read(site)
+        site.memory = Memory({**_remembered(live), **site.memory})
+        return self.wanted(site), live
+
+
+def _remembered(form: Form) -> Memory:
+    return Memory.of(form["query"]["sql"] or "")
 
 
 class DashboardThing(Thing):
@@ -342,8 +386,7 @@ class Group(Thing):
         super().__init__("group", build.GROUP)
 
     def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = site.server.get(self.path)
-        return found
+        return site.server.listed(self.path)
 
     def form(self, raw: Mapping[str, Any]) -> Form:
         return forms.group(raw)
@@ -352,7 +395,14 @@ class Group(Thing):
         return self.form(self._body().sent())
 
     def make(self, site: Site) -> int:
-        return self.created(site, self.path, self._body())
+        try:
+            return self.created(site, self.path, self._body())
+        except Refused:
+            # Metabase takes no second of a name, and one may have been made meanwhile.
+            found = self.named(site)
+            if found is None:
+                raise
+            return found
 
     def write(self, site: Site) -> None:
         site.server.put(f"{self.path}/{site.known[self.key]}", self._body())

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ai_usage_assets.metabase.forms import Form
+from ai_usage_assets.redaction import on_one_line
 
 # New; changed here; edited by hand there; no longer wanted.
 Sign = Literal["+", "~", "!", "-"]
@@ -38,7 +39,9 @@ class Change:
     done: bool = False
 
     def __str__(self) -> str:
-        return f"{self.sign} {self.key}: {self.name}" + (f" ({self.what})" if self.what else "")
+        # Names that others chose are in it.
+        told = f"{self.sign} {self.key}: {self.name}" + (f" ({self.what})" if self.what else "")
+        return on_one_line(told, with_people=True)
 
 
 @dataclass(frozen=True)

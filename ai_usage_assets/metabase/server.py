@@ -12,6 +12,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ import httpx
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.metabase.bodies import Body
-from ai_usage_assets.redaction import redact
+from ai_usage_assets.redaction import on_one_line
 from ai_usage_assets.settings import is_safe_address
 from ai_usage_assets.transport import BoundedTransport
 
@@ -48,6 +49,17 @@ class Refused(MetabaseError):
 
 class Lost(MetabaseError):
     """No answer came, or none that says whether it was done."""
+
+
+class Answer(dict[str, Any]):
+    """An object that Metabase answered; one without a key that is asked for is another version's, or nobody's."""
+
+    def __init__(self, whose: str, given: Mapping[str, Any]) -> None:
+        super().__init__(given)
+        self._whose = whose
+
+    def __missing__(self, key: str) -> Any:
+        raise _unexpected(self._whose, f"{key} is missing")
 
 
 class Clock(Protocol):
@@ -122,14 +134,25 @@ class Server:
                 f"What answers at {self.host} is not Metabase. AI_USAGE_METABASE_URL says where it is looked for."
             )
 
-    def get(self, path: str) -> Any:
-        """What is there. Raises MetabaseError."""
-        return self._patiently("GET", path, None)
+    def get(self, path: str) -> Answer:
+        """The object that is there. Raises MetabaseError."""
+        found = self._patiently("GET", path, None)
+        if not isinstance(found, Answer):
+            raise _unexpected(self._whose("GET", path), "it is no object")
+        return found
 
-    def find(self, path: str) -> dict[str, Any] | None:
+    def listed(self, path: str) -> list[Answer]:
+        """The objects that are there. Raises MetabaseError."""
+        found = self._patiently("GET", path, None)
+        objects = found["data"] if isinstance(found, Answer) else found
+        if not isinstance(objects, list) or not all(isinstance(each, Answer) for each in objects):
+            raise _unexpected(self._whose("GET", path), "it is no list of objects")
+        return objects
+
+    def find(self, path: str) -> Answer | None:
         """An object, or None where there is none. Raises MetabaseError."""
         try:
-            found: dict[str, Any] = self.get(path)
+            found = self.get(path)
         except Refused as error:
             # 400: this version takes no id of this kind.
             if error.status in (400, 404):
@@ -160,7 +183,7 @@ class Server:
         """
         for wait in self._waits():
             try:
-                made: Mapping[str, Any] = self.post(path, body)
+                made = self.post(path, body)
             except Lost:
                 if wait is None:
                     raise
@@ -169,6 +192,8 @@ class Server:
                 if found:
                     return found
             else:
+                if not isinstance(made, Answer):
+                    raise _unexpected(self._whose("POST", path), "it is no object")
                 return made
         raise AssertionError
 
@@ -197,7 +222,7 @@ class Server:
                 answer.read()
             finally:
                 answer.close()
-        except _LOST as error:
+        except (*_LOST, httpx.DecodingError) as error:
             raise Lost(
                 f"Metabase at {self.host} did not answer {method} {path} ({type(error).__name__}). Look at the tunnel "
                 "and the network, then run it again."
@@ -210,8 +235,8 @@ class Server:
             if not answer.content:
                 return None
             try:
-                return answer.json()
-            except ValueError:
+                return json.loads(answer.content, object_hook=partial(Answer, self._whose(method, path)))
+            except (ValueError, RecursionError):
                 raise MetabaseError(
                     f"Metabase at {self.host} answered {method} {path} with something that is no JSON: is it Metabase "
                     "that is there? AI_USAGE_METABASE_URL says where it is looked for."
@@ -219,7 +244,11 @@ class Server:
         told = f"Metabase at {self.host} refused {method} {path} ({status}): {self._said(answer)}"
         if status >= 500:
             raise Lost(told)
-        raise Refused(f"{told}{_advice(status)}", status)
+        # A login that is refused is explained by who tried it.
+        raise Refused(told if path == "/api/session" else f"{told}{_advice(status)}", status)
+
+    def _whose(self, method: str, path: str) -> str:
+        return f"Metabase at {self.host} answered {method} {path}"
 
     def _said(self, answer: httpx.Response) -> str:
         """What a refusal says, without what is secret."""
@@ -237,7 +266,13 @@ class Server:
         """What Metabase says, on one line and without what is secret."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, _HIDDEN).replace(json.dumps(secret)[1:-1], _HIDDEN)
-        return " ".join(redact(text).split())[:_LONGEST_ANSWER_SHOWN]
+        return on_one_line(text, with_people=False)[:_LONGEST_ANSWER_SHOWN]
+
+
+def _unexpected(whose: str, what: str) -> MetabaseError:
+    return MetabaseError(
+        f"{whose} with something else than was expected: {what}. Is it a version this was made for (v0.63)?"
+    )
 
 
 def _trusted(url: str) -> ssl.SSLContext:

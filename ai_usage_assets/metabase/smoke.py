@@ -148,11 +148,15 @@ class _Trial:
         return tries
 
     def _changes(self, name: str, choice: list[str]) -> bool:
-        """Whether a card shows something else then; one that fails is told already, and accuses nothing more."""
+        """Whether a card of its own shows something else then; one that fails is told, and accuses nothing more."""
         found = {
             key: self._ask(key, name, choice) for key in self._usual if name in self._dashboard.cards[key].variables
         }
-        return any(answer is None or not answer.is_like(self._usual[key]) for key, answer in found.items())
+        return any(
+            answer is None or not answer.is_like(self._usual[key])
+            for key, answer in found.items()
+            if key not in self._spec.shared
+        )
 
     def _ask(self, key: str, name: str | None, choice: list[str]) -> Answer | None:
         card = self._dashboard.cards[key]

@@ -39,6 +39,20 @@ Form = Literal["usd", "cents", "unit_usd", "percent", "count", "number"]
 Text = Annotated[str, Field(min_length=1)]
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key is there twice: the first would be lost without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.composer.ComposerError(None, None, f"{key.value} is there twice", key.start_mark)
+                seen.add(key.value)
+        return node
+
+
 class SpecError(OperatorError):
     """Dashboards that cannot be made as they are written; each line says in which file, what, and what is expected."""
 
@@ -146,6 +160,8 @@ class Spec(_Strict):
 
     filters: dict[str, Filter]
     dashboards: list[Dashboard]
+    # Cards that several dashboards may show, by key.
+    shared: frozenset[str] = frozenset()
 
     def in_dataset(self, dataset: str) -> Spec:
         """The same, asked of a dataset of another name."""
@@ -159,6 +175,7 @@ class Spec(_Strict):
                 each.model_copy(update={"cards": {key: moved(card) for key, card in each.cards.items()}})
                 for each in self.dashboards
             ],
+            shared=self.shared,
         )
 
 
@@ -183,7 +200,7 @@ def read(root: Path = ROOT) -> Spec:
             dashboards.append(_with_filters_told(_with_shared(made, shared, filters), filters))
     shown = {key for dashboard in dashboards for tab in dashboard.tabs for key in tab.cards()}
     wrong += [f"shared.yaml: card {key} is on no dashboard" for key in shared if key not in shown]
-    spec = Spec(filters=filters, dashboards=dashboards)
+    spec = Spec(filters=filters, dashboards=dashboards, shared=frozenset(shared))
     wrong += contradictions(spec)
     if wrong:
         raise SpecError("\n".join(wrong))
@@ -288,8 +305,12 @@ def _variables(sql: str) -> list[str]:
 
 def _document(path: Path, wrong: list[str]) -> dict[str, Any] | None:
     try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # It is a safe loader.
+        found = yaml.load(path.read_text("utf-8"), _Loader)  # noqa: S506
+    except RecursionError:
+        wrong.append(f"{path.name}: it is nested too deep")
+        return None
+    except (OSError, ValueError, yaml.YAMLError) as error:
         wrong.append(f"{path.name}: {' '.join(str(error).split())}")
         return None
     if not isinstance(found, dict):

@@ -112,11 +112,16 @@ def site(metabase: FakeMetabase, account: str | None = ACCOUNT, dataset: str = "
 
 
 def applied(
-    metabase: FakeMetabase, given: dict[str, Any] | None = None, *, account: str | None = ACCOUNT, restore: bool = False
+    metabase: FakeMetabase,
+    given: dict[str, Any] | None = None,
+    *,
+    account: str | None = ACCOUNT,
+    dataset: str = "ai_usage",
+    restore: bool = False,
 ) -> list[str]:
     """The lines of one application."""
     told: list[Change] = []
-    one = site(metabase, account)
+    one = site(metabase, account, dataset)
     try:
         apply.apply(one, spec(given), told.append, restore=restore)
     finally:
@@ -124,9 +129,14 @@ def applied(
     return [f"{each}{'' if each.done else ': left'}" for each in told]
 
 
-def planned(metabase: FakeMetabase, given: dict[str, Any] | None = None, account: str | None = ACCOUNT) -> list[str]:
+def planned(
+    metabase: FakeMetabase,
+    given: dict[str, Any] | None = None,
+    account: str | None = ACCOUNT,
+    dataset: str = "ai_usage",
+) -> list[str]:
     """The lines of a plan."""
-    one = site(metabase, account)
+    one = site(metabase, account, dataset)
     try:
         return [str(each) for each in apply.plan(one, spec(given))]
     finally:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import sqlglot
 
 from ai_usage_assets.metabase import apply, build
-from ai_usage_assets.metabase.apply import NotAsWritten
+from ai_usage_assets.metabase.apply import Elsewhere, NotAsWritten
 from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.plan import Memory, Written
 from ai_usage_assets.metabase.server import MetabaseError
@@ -167,6 +168,20 @@ def test_a_dataset_of_another_name_is_what_is_asked(metabase: FakeMetabase) -> N
     asked = [card["dataset_query"]["stages"][0]["native"] for card in metabase.cards.values()]
     assert sum("FROM ai_usage_eu.kpi_spend" in sql for sql in asked) == 4
     assert not any("ai_usage." in sql for sql in asked)
+
+
+def test_a_forgotten_setting_shows_finance_no_other_books(metabase: FakeMetabase) -> None:
+    """Another dataset than the one that is shown is told in the plan, and written only when asked."""
+    applied(metabase)
+    done = len(metabase.writes())
+    moves = "shows p.ai_usage, and the settings say p.ai_usage_dev"
+    assert planned(metabase, dataset="ai_usage_dev")[0] == f"! database: AI usage (BigQuery) ({moves})"
+    # Else it would be a change of ours: nothing was edited.
+    with pytest.raises(Elsewhere, match=rf"{moves}: nothing was written. Set GOOGLE_CLOUD_PROJECT and AI_USAGE_DATAS"):
+        applied(metabase, dataset="ai_usage_dev")
+    assert len(metabase.writes()) == done
+    assert keys(applied(metabase, dataset="ai_usage_dev", restore=True)[1:], "~")[0] == "filter month"
+    assert planned(metabase, dataset="ai_usage_dev") == []
 
 
 def of_card(change: Row) -> Callable[[FakeMetabase], None]:
@@ -352,6 +367,32 @@ def test_an_answer_that_is_lost_makes_no_twin(metabase: FakeMetabase, path: str)
     assert planned(metabase) == []
 
 
+def living(metabase: FakeMetabase) -> list[int]:
+    """How many databases, collections, cards, dashboards and groups there are."""
+    kept = (metabase.collections, metabase.cards, metabase.dashboards)
+    alive = [sum(not each["archived"] for each in held.values()) for held in kept]
+    return [len(metabase.databases), *alive, len(metabase.groups)]
+
+
+@pytest.mark.parametrize("keeps_entity_ids", [True, False])
+def test_what_two_make_at_once_is_there_once(keeps_entity_ids: bool) -> None:
+    """Of two objects of a name, made at the same moment, the first stays and the second is put away."""
+    paths = ["database", "collection", "card", "dashboard", "permissions/group"]
+    twins = [Fault("twin", "POST", f"/api/{path}", times=9) for path in paths]
+    with a_metabase(faults=twins, keeps_entity_ids=keeps_entity_ids) as metabase:
+        assert keys(applied(metabase), "+") == EVERYTHING
+        assert living(metabase) == [1, 2, 5, 2, 3]
+        assert planned(metabase) == []
+
+
+def test_two_applications_at_once_make_one_set(metabase: FakeMetabase) -> None:
+    """Whoever comes second to an object takes the first's."""
+    with ThreadPoolExecutor(2) as both:
+        assert all(both.map(lambda _: applied(metabase), range(2)))
+    assert living(metabase) == [1, 2, 5, 2, 3]
+    assert planned(metabase) == []
+
+
 def test_lost_and_failing_answers_are_asked_for_again(metabase: FakeMetabase) -> None:
     """Reading and replacing are tried again after 5xx and broken connections; a POST that was not done too."""
     metabase.faults += [
@@ -446,6 +487,31 @@ def test_without_its_memory_differences_are_nobodys(metabase: FakeMetabase) -> N
     assert edited == ["database", "card overview.total", "dashboard overview"]
     applied(metabase, restore=True)
     assert keys(planned(metabase, changed()), "~") == ["card overview.total", "dashboard overview"]
+
+
+def test_a_collection_that_was_moved_is_not_made_again(metabase: FakeMetabase) -> None:
+    """Nothing remembered and the name elsewhere, nothing is written; in a person's own collection it is nobody's."""
+    applied(metabase)
+    moved = metabase.collection(build.COLLECTION)
+    outer = metabase.number("collection")
+    metabase.collections[outer] = {"id": outer, "name": "Finance", "archived": False, "parent_id": None}
+    moved["parent_id"] = outer
+    assert keys(planned(metabase), "!") == ["collection"]
+    del metabase.cards[metabase.card(build.MEMORY)["id"]]
+    with pytest.raises(MetabaseError, match=rf"\(id {moved['id']}\) lies in another, .* move it to the top"):
+        applied(metabase)
+    # That of Ada, who is not asked.
+    metabase.collections[outer]["parent_id"] = 1
+    assert "+ collection: AI usage (managed as code)" in planned(metabase)
+
+
+def test_names_of_others_write_no_lines(metabase: FakeMetabase) -> None:
+    """What somebody called a card among the managed is told on one line, without what a terminal would obey."""
+    applied(metabase)
+    body = {**metabase.card("Spend"), "id": 900, "entity_id": "x" * 21, "name": "Mine\x1b[2J\n! group: all"}
+    metabase.cards[900] = body
+    (line,) = planned(metabase)
+    assert line == "! card 900: Mine [2J ! group: all (made by hand among what is managed)"
 
 
 def test_a_card_is_known_without_its_memory(metabase: FakeMetabase) -> None:

@@ -468,6 +468,10 @@ def test_the_pages_example_is_a_card(books: DuckDBWarehouse, copied: Path) -> No
     [
         ("overview.yaml", "display: smartscalar", "displayed: smartscalar", "cards.spend.displayed: Extra inputs"),
         ("overview.yaml", "height: 7", "hight: 7", "hight: Extra inputs"),
+        ("overview.yaml", "height: 7", "height: 7\n        height: 8", r"height is there twice in .*, line \d+"),
+        ("overview.yaml", "reader: Head of finance", "reader: 2026-13-45", "overview.yaml: month must be in 1..12"),
+        ("overview.yaml", "reader: Head of finance", f"reader: {'[' * 9999}", "overview.yaml: it is nested too deep"),
+        ("overview.yaml", "reader: Head of finance", "reader: x\n7: x", "overview.yaml: 7"),
         ("overview.yaml", "{card: teams, width: 10}", "{card: teams, width: 11}", "25 columns wide"),
         ("overview.yaml", "filters: [month, vendor, cost_center]", "filters: [month, vendor]", "is no filter of"),
         ("seats.yaml", "filters: [month, ", "filters: [vendor, month, ", "filter vendor changes no card"),

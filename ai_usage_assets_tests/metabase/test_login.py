@@ -122,8 +122,10 @@ def test_a_key_that_was_removed_is_replaced(tmp_path: Path) -> None:
     kept.write_text("mb_removed")
     with a_metabase() as metabase:
         metabase.users = {EMAIL: PASSWORD}
-        first, _ = logged_in(metabase, api_key=f"file:{kept}")
+        first, second, last = logged_in(metabase, api_key=f"file:{kept}")
         assert "is a key that Metabase no longer takes; another is made" in first
+        assert "was given another value" in second
+        assert last == "Its old value no longer works, wherever else it is kept."
         assert kept.read_text() != "mb_removed"
         with pytest.raises(CredentialError, match=r"Metabase no longer takes\. Make one") as refused:
             logged_in(metabase, api_key="mb_removed")
@@ -155,7 +157,10 @@ def test_a_key_that_cannot_be_stored_is_told_and_not_shown(tmp_path: Path) -> No
     ("given", "told"),
     [
         ({"admin_password": None}, "Set AI_USAGE_METABASE_ADMIN_EMAIL and AI_USAGE_METABASE_ADMIN_PASSWORD"),
-        ({"admin_password": "wrong wrong wrong"}, r"refused POST /api/session \(401\).*did not match stored password"),
+        (
+            {"admin_password": "wrong wrong wrong"},
+            r"refused POST /api/session \(401\).*did not match.*\. This Metabase has been set up already",
+        ),
         ({"admin_password": "file:/nowhere/password"}, "AI_USAGE_METABASE_ADMIN_PASSWORD: /nowhere/password cannot be"),
         ({"api_key": f"{SECRET}/versions/1"}, "AI_USAGE_METABASE_API_KEY"),
     ],
@@ -167,6 +172,36 @@ def test_who_cannot_log_in_is_told_why(tmp_path: Path, given: dict[str, Any], to
         with pytest.raises((CredentialError, MetabaseError), match=told):
             logged_in(metabase, secrets, **{"api_key": f"file:{tmp_path / 'key'}", **given})
         assert metabase.failed_logins <= 1
+
+
+def test_a_key_that_is_refused_is_told_where_nobody_can_log_in(tmp_path: Path) -> None:
+    """The key is there and no longer taken, which is not that there is none; a plan says it too."""
+    kept = tmp_path / "key"
+    kept.write_text("mb_removed")
+    wanted_ = Settings(metabase=MetabaseSettings(api_key=f"file:{kept}"))
+    with a_metabase() as metabase:
+        server = Server(metabase.url, clock=FakeClock())
+        with pytest.raises(CredentialError, match=r"^Metabase no longer takes the key in the file .* Set AI_USAGE"):
+            credentials.log_in(server, wanted_, lambda _: None)
+        with (
+            pytest.raises(CredentialError, match=r"^Metabase no longer takes the key"),
+            credentials.looking(server, wanted_),
+        ):
+            pass
+        server.close()
+
+
+def test_a_key_file_is_read_as_editors_leave_it(tmp_path: Path) -> None:
+    """A mark of the bytes' order is no part of the key; a second line is, and makes it none."""
+    kept = tmp_path / "key"
+    with a_metabase() as metabase:
+        kept.write_bytes(b"\xef\xbb\xbf" + KEY.encode() + b"\r\n")
+        assert logged_in(metabase, api_key=f"file:{kept}") == []
+        for text in (f"{KEY}\nmb_second", f"{KEY}\u2028"[:-1] + "\x07", "schlüssel"):
+            kept.write_text(text)
+            with pytest.raises(CredentialError, match=r"^AI_USAGE_METABASE_API_KEY: .* not one word") as refused:
+                logged_in(metabase, api_key=f"file:{kept}")
+            assert text[:8] not in str(refused.value)
 
 
 def test_a_key_of_another_group_is_told(tmp_path: Path) -> None:
@@ -245,12 +280,42 @@ def test_a_refusal_is_quoted_without_what_is_secret(said: bytes) -> None:
     assert PRIVATE not in str(refused.value)
 
 
-def test_what_is_no_metabase_is_told() -> None:
-    """A page in place of JSON is not taken for an answer."""
-    with serving(Reply(body=b"<html>")) as other:
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (Reply(body=b"<html>"), "with something that is no JSON"),
+        (Reply(body=b"[" * 100_000), "with something that is no JSON"),
+        (Reply(body=b"[]"), "something else than was expected: it is no object"),
+        (Reply(body=b""), "something else than was expected: it is no object"),
+        (Reply(body=b"{}", headers={"content-encoding": "gzip"}), r"did not answer GET /api/x \(DecodingError\)"),
+    ],
+)
+def test_what_is_no_metabase_is_told(reply: Reply, told: str) -> None:
+    """A page in place of JSON, JSON of another shape and bytes that cannot be unpacked are not taken for an answer."""
+    with serving(reply) as other:
         server = Server(other.url, clock=FakeClock())
-        with pytest.raises(MetabaseError, match="with something that is no JSON"):
-            server.get("/api/collection")
+        with pytest.raises(MetabaseError, match=told):
+            server.get("/api/x")
+        server.close()
+
+
+@pytest.mark.parametrize("body", [b'{"total": 1}', b'{"data": {}}', b'[1, "x"]', b"null"])
+def test_a_list_that_is_none_is_told(body: bytes) -> None:
+    """Neither an object in its place nor other things in it are walked through."""
+    with serving(Reply(body=body)) as other:
+        server = Server(other.url, clock=FakeClock())
+        with pytest.raises(MetabaseError, match=r"answered GET /api/x with something else than was expected"):
+            server.listed("/api/x")
+        server.close()
+
+
+def test_an_object_without_what_is_asked_for_is_told() -> None:
+    """A key that is missing, however deep, is told with where the answer came from."""
+    with serving(Reply(body=b'{"groups": [{"name": "x"}]}')) as other:
+        server = Server(other.url, clock=FakeClock())
+        (group,) = server.get("/api/x")["groups"]
+        with pytest.raises(MetabaseError, match=r"answered GET /api/x with something else .*: id is missing"):
+            group["id"]
         server.close()
 
 

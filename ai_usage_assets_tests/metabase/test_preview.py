@@ -141,3 +141,36 @@ def test_a_real_browser_takes_the_picture(tmp_path: Path) -> None:
 def test_a_value_is_written_by_its_form(value: Any, form: Any, text: str) -> None:
     """Dollars, shares, counts and days are written as Metabase does, and what looks like a key is not written."""
     assert shown(value, form) == text
+
+
+def test_what_others_have_named_is_no_markup(asking: DuckDBWarehouse, tmp_path: Path) -> None:
+    """In a title, a cell, a mark's label and a filter's value a tag is written out, and none of it is one."""
+    tag = "<script>alert(1)</script>"
+    (cell, bar, one) = (
+        spec.Card(
+            name=f"{tag} {display}",
+            description=tag,
+            display=display,
+            columns={"who": spec.Column(title=tag), "usd": spec.Column(title=tag, form="usd")},
+            settings=settings,
+            sql=f"SELECT '{tag}' AS who, 7 AS usd",
+        )
+        for display, settings in (
+            ("table", {}),
+            ("row", {"graph.dimensions": ["who"], "graph.metrics": ["usd"]}),
+            ("scalar", {"scalar.field": "who"}),
+        )
+    )
+    cards = {"cell": cell, "bar": bar, "one": one}
+    rows = [{"text": tag}, *({"height": 8, "cards": [{"card": key, "width": 24}]} for key in cards)]
+    made = spec.Dashboard.model_validate(
+        {
+            "key": "x", "name": tag, "reader": tag, "question": tag, "filters": ["month"],
+            "tabs": [{"name": tag, "rows": rows}], "cards": cards,
+        }
+    )  # fmt: skip
+    wanted = spec.Spec(filters={"month": spec.Filter(name=tag, sql="SELECT 1")}, dashboards=[made])
+    found = {key: asking.query(card.sql) for key, card in cards.items()}
+    text = page.html(wanted, made, {"month": [tag]}, found)
+    assert "<script" not in text
+    assert sum(tag in words for words in Read(text).words) > 12

@@ -130,6 +130,13 @@ def test_what_is_wrong_is_told(small: DuckDBWarehouse, fault: Fault, lines: list
         assert re.fullmatch(pattern, line), line
 
 
+def test_a_filter_that_changes_what_all_dashboards_show_alone_is_told(small: DuckDBWarehouse) -> None:
+    """A shared card minds it, and no card of the dashboard's own."""
+    with a_metabase(warehouse=small) as metabase:
+        told = wrong(tried(metabase, spec({**described(), "shared": ["people"]})))
+    assert told == ["people.yaml: filter month changes nothing on any card"]
+
+
 def test_a_card_that_fails_with_a_filter_alone_is_told(small: DuckDBWarehouse) -> None:
     """Once for one value and once for two, and nobody says that the filter changes nothing."""
     given = described()
