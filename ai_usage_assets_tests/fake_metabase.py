@@ -238,7 +238,7 @@ class Fault:
     `renamed`: the last column has another name.
     """
 
-    kind: Literal["lost", "error", "stale", "twin", "failed", "unfiltered", "renamed"]
+    kind: Literal["lost", "error", "stale", "twin", "twin and lost", "failed", "unfiltered", "renamed"]
     method: str
     path: str
     times: int = 1
@@ -330,14 +330,14 @@ class FakeMetabase:
             return Reply(503, b'{"message":"Service Unavailable"}')
         if fault and fault.kind == "stale":
             self.revision += 1
-        if fault and fault.kind == "twin":
+        if fault and fault.kind.startswith("twin"):
             self._answer(seen, None)
         try:
             status, body = 202 if seen.path.endswith("/query") else 200, self._answer(seen, fault)
         except _Refused as refusal:
             status, body = refusal.status, refusal.body
         content = b"" if body is None else json.dumps(body).encode()
-        return Reply(status, content, goes_wrong="reset" if fault and fault.kind == "lost" else "")
+        return Reply(status, content, goes_wrong="reset" if fault and fault.kind.endswith("lost") else "")
 
     def _fault(self, seen: Seen) -> Fault | None:
         for fault in self.faults:

@@ -77,13 +77,21 @@ class Thing(ABC):
 
     def named(self, site: Site) -> int | None:
         """The id of the one of its name. Raises MetabaseError when there are several."""
-        ids = [each["id"] for each in self.candidates(site) if each["name"] == self.name]
+        ids = self.ids(site)
         if len(ids) > 1:
             raise MetabaseError(
                 f"There are {len(ids)} of the name {self.name!r} (ids {', '.join(map(str, ids))}): rename all but the "
                 "one that is meant."
             )
         return ids[0] if ids else None
+
+    def ids(self, site: Site) -> list[int]:
+        """All of its name in its place."""
+        return [each["id"] for each in self.candidates(site) if each["name"] == self.name]
+
+    def first(self, site: Site) -> int | None:
+        """The id of the one that was made first."""
+        return min(self.ids(site), default=None)
 
     @abstractmethod
     def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
@@ -124,11 +132,11 @@ class Thing(ABC):
         """
 
         def look() -> dict[str, int] | None:
-            found = self.find(site)
+            found = self.first(site)
             return None if found is None else {"id": found}
 
         made: int = site.server.make(path, body, look)["id"]
-        first = min([each["id"] for each in self.candidates(site) if each["name"] == self.name], default=made)
+        first = min(self.ids(site), default=made)
         if first < made:
             self.take_back(site, made)
             return first
@@ -228,9 +236,9 @@ class Collection(Thing):
         if parent == 0:
             return []
         listed = [each for each in site.server.listed(self.path) if isinstance(each["id"], int)]
-        # People's own, and what is in them, are nobody's business.
-        own = {each["id"] for each in listed if each.get("personal_owner_id")}
-        folders = [each for each in listed if own.isdisjoint({each["id"], *forms.parents(each)})]
+        # People's own and the trash, and what is in them, are nobody's business.
+        apart = {each["id"] for each in listed if each.get("personal_owner_id") or each.get("type") == "trash"}
+        folders = [each for each in listed if apart.isdisjoint({each["id"], *forms.parents(each)})]
         here = [each for each in folders if self.form(each)["parent"] == parent]
         elsewhere = [each["id"] for each in folders if each["name"] == self.name and each not in here]
         # Somebody may have moved it; one more beside it would be a second set of everything.
@@ -274,8 +282,14 @@ class CardThing(Thing):
         """What is wanted of it."""
 
     def find(self, site: Site) -> int | None:
+        return self._with_its_id(site) or super().find(site)
+
+    def first(self, site: Site) -> int | None:
+        return self._with_its_id(site) or super().first(site)
+
+    def _with_its_id(self, site: Site) -> int | None:
         found = site.server.find(f"{self.path}/{build.entity_id(self.key)}")
-        return found["id"] if found else super().find(site)
+        return found["id"] if found else None
 
     def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
         return [each for each in site.items(self._collection) if each["model"] != "dashboard"]
@@ -446,7 +460,8 @@ class Access(Thing):
             try:
                 site.server.put(self.path, bodies.Graph(revision=graph["revision"], groups=changed))
             except Refused as error:
-                if error.status != 409 or attempt == _STALE_ATTEMPTS:
+                # 400: of a group or a database that was made or ended meanwhile.
+                if error.status not in (400, 409) or attempt == _STALE_ATTEMPTS:
                     raise
             else:
                 return

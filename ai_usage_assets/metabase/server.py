@@ -255,7 +255,7 @@ class Server:
         text = answer.text
         try:
             given = answer.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             given = None
         if isinstance(given, dict):
             errors = given.get("errors") or given.get("message") or given.get("error") or given

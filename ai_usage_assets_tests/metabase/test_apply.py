@@ -385,6 +385,16 @@ def test_what_two_make_at_once_is_there_once(keeps_entity_ids: bool) -> None:
         assert planned(metabase) == []
 
 
+@pytest.mark.parametrize("path", ["/api/collection", "/api/dashboard"])
+def test_of_two_the_first_is_taken_when_no_answer_came_too(metabase: FakeMetabase, path: str) -> None:
+    """Where another was made and no answer came to one's own, the first is it, and a dashboard too many is told."""
+    metabase.faults += [Fault("twin and lost", "POST", path)]
+    made, told = applied(metabase), {"/api/dashboard": ["dashboard 2"]}.get(path, [])
+    assert keys(made[: len(EVERYTHING)], "+") == EVERYTHING
+    assert keys(made[len(EVERYTHING) :], "!") == told
+    assert keys(planned(metabase), "!") == told
+
+
 def test_two_applications_at_once_make_one_set(metabase: FakeMetabase) -> None:
     """Whoever comes second to an object takes the first's."""
     with ThreadPoolExecutor(2) as both:
