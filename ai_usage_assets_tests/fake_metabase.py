@@ -271,6 +271,8 @@ class FakeMetabase:
     forgets: str = ""
     # What it puts into visualization_settings by itself.
     adds: Row = field(default_factory=dict)
+    # What it answers, by method and path, in place of what it would.
+    odd: Row = field(default_factory=dict)
     # What it asks in place of BigQuery.
     warehouse: Warehouse | None = None
     # Whether answers say of which type a column is.
@@ -336,6 +338,7 @@ class FakeMetabase:
             status, body = 202 if seen.path.endswith("/query") else 200, self._answer(seen, fault)
         except _Refused as refusal:
             status, body = refusal.status, refusal.body
+        body = self.odd.get(f"{seen.method} {seen.path}", body)
         content = b"" if body is None else json.dumps(body).encode()
         return Reply(status, content, goes_wrong="reset" if fault and fault.kind.endswith("lost") else "")
 

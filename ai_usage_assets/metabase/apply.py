@@ -102,7 +102,7 @@ class _Walk:
         change = None
         if thing.key in self._made:
             change = Change("+", thing.key, thing.name)
-        elif sign := verdict(wanted, live, last, is_unwritten=thing.is_unwritten(live, last)):
+        elif sign := verdict(wanted, live, last, is_unwritten=thing.is_unwritten(wanted, live, last)):
             moved = thing.moved(wanted, live)
             change = Change("!" if moved else sign, thing.key, thing.name, moved or differences(wanted, live))
             if moved and self._writes and not self._restores:

@@ -99,7 +99,10 @@ class Thing(ABC):
 
     def read(self, site: Site) -> Form:
         """What is there."""
-        return self.form(site.server.get(f"{self.path}/{site.known[self.key]}"))
+        path = f"{self.path}/{site.known[self.key]}"
+        raw = site.server.get(path)
+        with site.server.reading(path):
+            return self.form(raw)
 
     @abstractmethod
     def form(self, raw: Mapping[str, Any]) -> Form:
@@ -121,7 +124,7 @@ class Thing(ABC):
         """Where to writing it would lead readers, if it is to something else altogether."""
         return ""
 
-    def is_unwritten(self, live: Form, last: Written | None) -> bool:
+    def is_unwritten(self, wanted: Form, live: Form, last: Written | None) -> bool:
         """Whether what is there is nobody's work."""
         return self.is_always_there and last is None
 
@@ -135,7 +138,9 @@ class Thing(ABC):
             found = self.first(site)
             return None if found is None else {"id": found}
 
-        made: int = site.server.make(path, body, look)["id"]
+        answer = site.server.make(path, body, look)
+        with site.server.reading(path, "POST"):
+            made = int(answer["id"])
         first = min(self.ids(site), default=made)
         if first < made:
             self.take_back(site, made)
@@ -198,6 +203,10 @@ class Database(Thing):
 
     def take_back(self, site: Site, number: int) -> None:
         site.server.delete(f"{self.path}/{number}")
+
+    def is_unwritten(self, wanted: Form, live: Form, last: Written | None) -> bool:
+        """Where all that can be seen is as it is wanted, nobody has edited the key either: it is sent once more."""
+        return last is None and live == {**wanted, _CREDENTIAL: None}
 
     def moved(self, wanted: Form, live: Form) -> str:
         """A setting that was forgotten shall not show finance other books."""
@@ -386,7 +395,7 @@ class DashboardThing(Thing):
         live = site.server.get(path)
         site.server.put(path, build.dashboard(self._wanted, self._filters, site.known, live))
 
-    def is_unwritten(self, live: Form, last: Written | None) -> bool:
+    def is_unwritten(self, wanted: Form, live: Form, last: Written | None) -> bool:
         """As the first half of making it leaves it, where the second was interrupted."""
         return not live["cards"] and not live["archived"] and last is None
 
@@ -444,8 +453,9 @@ class Access(Thing):
 
     def read(self, site: Site) -> Form:
         """Only groups that may something are told: another group is no difference."""
-        graph = site.server.get(self.path)["groups"]
-        told = {name: self.may(graph.get(str(number), {}), site) for name, number in site.groups().items()}
+        groups, graph = site.groups(), site.server.get(self.path)["groups"]
+        with site.server.reading(self.path):
+            told = {name: self.may(graph.get(str(number), {}), site) for name, number in groups.items()}
         return {name: may for name, may in told.items() if may}
 
     def make(self, site: Site) -> int:

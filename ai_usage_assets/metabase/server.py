@@ -11,7 +11,8 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -148,6 +149,14 @@ class Server:
         if not isinstance(objects, list) or not all(isinstance(each, Answer) for each in objects):
             raise _unexpected(self._whose("GET", path), "it is no list of objects")
         return objects
+
+    @contextmanager
+    def reading(self, path: str, method: str = "GET") -> Iterator[None]:
+        """Within the block an answer is taken apart. Raises MetabaseError where a part of it is something else."""
+        try:
+            yield
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise _unexpected(self._whose(method, path), type(error).__name__) from error
 
     def find(self, path: str) -> Answer | None:
         """An object, or None where there is none. Raises MetabaseError."""

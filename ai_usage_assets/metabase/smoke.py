@@ -19,6 +19,7 @@ from ai_usage_assets.metabase.objects import Site
 from ai_usage_assets.metabase.server import MetabaseError
 from ai_usage_assets.metabase.shape import faults
 from ai_usage_assets.metabase.spec import Card, Dashboard, Filter, Spec
+from ai_usage_assets.redaction import on_one_line
 
 # As many values as Metabase lists; others are found by typing.
 _LISTED = 1000
@@ -45,7 +46,9 @@ class Tried:
     wrong: list[str]
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.how}, {self.seconds:.1f} s" + "".join(f"\n  {line}" for line in self.wrong)
+        # Names of columns are Metabase's.
+        lines = (on_one_line(line, with_people=False) for line in self.wrong)
+        return "\n  ".join([f"{self.name}: {self.how}, {self.seconds:.1f} s", *lines])
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,15 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no key is there twice: the first would be lost without a word."""
+    """YAML in which every key is a text, and none is there twice: the first would be lost without a word."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen = set[str]()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
+                if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+                    raise yaml.composer.ComposerError(None, None, f"{key.value} is no text: quote it", key.start_mark)
                 if key.value in seen:
                     raise yaml.composer.ComposerError(None, None, f"{key.value} is there twice", key.start_mark)
                 seen.add(key.value)

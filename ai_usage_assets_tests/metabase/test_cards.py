@@ -470,6 +470,18 @@ def test_the_pages_example_is_a_card(books: DuckDBWarehouse, copied: Path) -> No
         ("overview.yaml", "height: 7", "hight: 7", "hight: Extra inputs"),
         ("overview.yaml", "height: 7", "height: 7\n        height: 8", r"height is there twice in .*, line \d+"),
         ("overview.yaml", "reader: Head of finance", "reader: 2026-13-45", "overview.yaml: month must be in 1..12"),
+        (
+            "overview.yaml",
+            "height: 7",
+            "height: 7\n        on: 7",
+            r"overview\.yaml: on is no text: quote it in .*, line",
+        ),
+        (
+            "../filters.yaml",
+            "\nmonth:",
+            "\n1: {name: One}\nmonth:",
+            r"filters\.yaml: 1 is no text: quote it in .*, line",
+        ),
         ("overview.yaml", "reader: Head of finance", f"reader: {'[' * 9999}", "overview.yaml: it is nested too deep"),
         ("overview.yaml", "reader: Head of finance", "reader: x\n7: x", "overview.yaml: 7"),
         ("overview.yaml", "{card: teams, width: 10}", "{card: teams, width: 11}", "25 columns wide"),

@@ -266,6 +266,7 @@ def test_nothing_secret_travels_in_the_clear(url: str) -> None:
         json.dumps({"errors": {"password": 'pass "horse" of mine'}}).encode(),
         json.dumps({"message": f"cannot read {ACCOUNT}"}).encode(),
         json.dumps({"message": json.dumps({"was": ACCOUNT})}).encode(),
+        json.dumps(['pass "horse" of mine']).encode()[:-1] + b", " + b"[" * 100_000,
     ],
 )
 def test_a_refusal_is_quoted_without_what_is_secret(said: bytes) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ai_usage_assets import cli
 from ai_usage_assets.metabase import spec
-from ai_usage_assets.metabase.preview import answers, browser, page
+from ai_usage_assets.metabase.preview import answers, browser, charts, page
 from ai_usage_assets.metabase.preview.values import shown
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
@@ -174,3 +174,14 @@ def test_what_others_have_named_is_no_markup(asking: DuckDBWarehouse, tmp_path: 
     text = page.html(wanted, made, {"month": [tag]}, found)
     assert "<script" not in text
     assert sum(tag in words for words in Read(text).words) > 12
+
+
+def test_a_series_is_named_by_what_a_picture_may_hold() -> None:
+    """A control character in a name that others gave is folded, where the picture's file would be none any more."""
+    settings = {"graph.dimensions": ["who", "whose"], "graph.metrics": ["usd"]}
+    columns = {"usd": spec.Column(form="usd")}
+    card = spec.Card(name="x", description="x", display="bar", columns=columns, settings=settings, sql="SELECT 1")
+    rows = [{"who": "a", "whose": whose, "usd": Decimal(5)} for whose in ("b\x01c", None)]
+    drawn = charts.chart("x", card, rows, (400, 300))
+    assert ">b c<" in drawn
+    assert ">(empty)<" in drawn

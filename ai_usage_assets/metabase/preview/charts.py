@@ -42,7 +42,7 @@ class _Chart:
         self.series: dict[str, list[Decimal | None]] = {}
         for row in rows:
             for metric in metrics:
-                name = str(row[second[0]]) if second else metric
+                name = shown(row[second[0]]) or "(empty)" if second else metric
                 amounts = self.series.setdefault(name, [None] * len(self.places))
                 amounts[place[row[dimension]]] = None if row[metric] is None else Decimal(row[metric])
 
