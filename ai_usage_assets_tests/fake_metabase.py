@@ -532,7 +532,8 @@ class FakeMetabase:
 
     def make_card(self, seen: Seen) -> Any:
         body = self._body(seen, "/api/card")
-        given = body.pop("entity_id", None) if self.keeps_entity_ids else None
+        given = body.pop("entity_id", None)
+        given = given if self.keeps_entity_ids else None
         if given and any(each["entity_id"] == given for each in self.cards.values()):
             raise _Refused(500, {"message": "duplicate key value violates unique constraint"})
         number = self.number("card")

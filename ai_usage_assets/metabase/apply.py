@@ -11,7 +11,15 @@ from contextlib import suppress
 from dataclasses import replace
 
 from ai_usage_assets.metabase import bodies, forms
-from ai_usage_assets.metabase.objects import CardThing, DashboardThing, MemoryCard, Site, Thing, stages
+from ai_usage_assets.metabase.objects import (
+    CardThing,
+    CollectionAccess,
+    DashboardThing,
+    MemoryCard,
+    Site,
+    Thing,
+    stages,
+)
 from ai_usage_assets.metabase.plan import NOT_YET, Change, Written, differences, digest, verdict
 from ai_usage_assets.metabase.server import MetabaseError
 from ai_usage_assets.metabase.spec import Spec
@@ -58,6 +66,8 @@ class _Walk:
         self._writes = writes
         self._restores = restores
         self._made: set[str] = set()
+        # Whether nobody else writes where the memory is.
+        self._is_closed = False
         self._memory = MemoryCard()
 
     def go(self) -> None:
@@ -68,6 +78,7 @@ class _Walk:
                 there = [thing for thing in stage if self._is_there(thing)]
                 for thing in there:
                     self._settle(thing)
+                    self._is_closed |= isinstance(thing, CollectionAccess)
             self._archive()
         except BaseException:
             if self._writes:
@@ -102,7 +113,12 @@ class _Walk:
         change = None
         if thing.key in self._made:
             change = Change("+", thing.key, thing.name)
-        elif sign := verdict(wanted, live, last, is_unwritten=thing.is_unwritten(wanted, live, last)):
+        elif sign := verdict(
+            wanted,
+            live,
+            last,
+            is_unwritten=thing.is_unwritten(wanted, live, last) or not self._made.isdisjoint(thing.of),
+        ):
             moved = thing.moved(wanted, live)
             change = Change("!" if moved else sign, thing.key, thing.name, moved or differences(wanted, live))
             if moved and self._writes and not self._restores:
@@ -138,12 +154,12 @@ class _Walk:
         """What is among the managed and not wanted: ours goes; what somebody made there, only when asked."""
         site = self._site
         wanted = {(thing.path, site.known[thing.key]) for stage in self._stages for thing in stage}
-        wanted.add((self._memory.path, self._memory.find(site) or 0))
         # Every kind counts its ids by itself.
         ours = {(path, one.id): key for key, one in site.memory.items() if (path := _path(key))}
         for item in [*site.items("collection"), *site.items("collection behind")]:
             path = DashboardThing.path if item["model"] == "dashboard" else CardThing.path
-            if (path, item["id"]) in wanted:
+            # The memory may be another run's, which works at the same time.
+            if (path, item["id"]) in wanted or item["name"] == self._memory.name:
                 continue
             key = ours.get((path, item["id"]))
             shown = key or f"{item['model']} {item['id']}"
@@ -160,14 +176,15 @@ class _Walk:
             raise NotAsWritten(f"{path} was archived, and reads back as if it were not.")
         if key:
             # It may be wanted again, and is ours then.
-            form = forms.dashboard(raw) if path.startswith(DashboardThing.path) else forms.card(raw)
+            with self._site.server.reading(path):
+                form = forms.dashboard(raw) if path.startswith(DashboardThing.path) else forms.card(raw)
             self._site.memory[key] = replace(self._site.memory[key], wanted=NOT_YET, found=digest(form))
 
     def _remember(self) -> None:
         """Last: what was written, and what was found to be as it is wanted; told only where it is all there is."""
         site, card = self._site, self._memory
-        if self._writes and not site.known["collection behind"]:
-            # It ended before it came there: what is remembered stays as it is.
+        if self._writes and not self._is_closed:
+            # It ended before it came there, or where anybody may write: what is remembered stays as it is.
             return
         number = card.find(site)
         site.known[card.key] = number or 0

@@ -30,7 +30,18 @@ from ai_usage_assets.metabase.bodies import (
     ValuesSource,
 )
 from ai_usage_assets.metabase.queries import variables
-from ai_usage_assets.metabase.spec import COLUMNS, Card, CardRow, Click, Column, Dashboard, Filter, Form, SpecError, Tab
+from ai_usage_assets.metabase.spec import (
+    COLUMNS,
+    Card,
+    CardRow,
+    Click,
+    Column,
+    Dashboard,
+    Filter,
+    Form,
+    Tab,
+    value_column,
+)
 
 DATABASE = "AI usage (BigQuery)"
 COLLECTION = "AI usage (managed as code)"
@@ -402,17 +413,3 @@ def _parameter(key: str, wanted: Filter, known: Known) -> Parameter:
             value_field=["field", value_column(key, wanted), {"base-type": "type/Text"}],
         ),
     )
-
-
-def value_column(key: str, wanted: Filter) -> str:
-    """The only column of a filter's values. Raises SpecError when there is another number of them."""
-    # Imported late: it takes longer than the rest of a plan.
-    from ai_usage_assets.warehouses.googlesql import UnsupportedSQL, selected
-
-    try:
-        columns = selected(wanted.sql)
-    except UnsupportedSQL as error:
-        raise SpecError(f"filters/{key}.sql cannot be read: {' '.join(str(error).split())[:200]}") from None
-    if len(columns) != 1 or columns[0] in ("", "*"):
-        raise SpecError(f"filters/{key}.sql must select one named column, the values; it selects {columns}.")
-    return columns[0]

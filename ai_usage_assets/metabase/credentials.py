@@ -92,7 +92,7 @@ def service_account(settings: Settings) -> str | None:
     text = _value("AI_USAGE_METABASE_SERVICE_ACCOUNT", given, settings.secrets_url)
     try:
         key = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         key = None
     if not isinstance(key, dict) or not {"client_email", "private_key"} <= key.keys():
         raise CredentialError(
@@ -134,6 +134,9 @@ def _admin(server: Server, wanted: MetabaseSettings, secrets: str | None, *, is_
         )
     email = _value("AI_USAGE_METABASE_ADMIN_EMAIL", wanted.admin_email, secrets)
     password = _value("AI_USAGE_METABASE_ADMIN_PASSWORD", wanted.admin_password, secrets)
+    for name, value in (("EMAIL", email), ("PASSWORD", password)):
+        if not value:
+            raise CredentialError(f"AI_USAGE_METABASE_ADMIN_{name} names something that is empty.")
     server.hide(password)
     return email, password
 
@@ -165,7 +168,7 @@ def _login(server: Server, email: str, password: str) -> str:
 
 def _set_up(server: Server, token: str | None, email: str, password: str) -> str | None:
     """The session of the first administrator; None when there is one already, made meanwhile or just now."""
-    if not token:
+    if not isinstance(token, str) or not token:
         raise CredentialError(
             "This Metabase says no setup token: set the one it was given, AI_USAGE_METABASE_SETUP_TOKEN."
         )
@@ -185,7 +188,7 @@ def _set_up(server: Server, token: str | None, email: str, password: str) -> str
 
 def _id(answer: Any) -> str:
     session = answer.get("id") if isinstance(answer, dict) else None
-    if not session:
+    if not _is_word(session):
         raise MetabaseError("Metabase answered a login without a session. Is it a version this was made for (v0.63)?")
     return str(session)
 
@@ -198,14 +201,17 @@ def _made(server: Server) -> tuple[str, bool]:
 
     def is_ours(key: dict[str, Any]) -> bool:
         # Of another group it is somebody else's, and in use.
-        group = key.get("group") or {"id": _ADMINISTRATORS}
-        return bool(key["name"] == KEY_NAME and group["id"] == _ADMINISTRATORS)
+        with server.reading("/api/api-key"):
+            group = key.get("group") or {"id": _ADMINISTRATORS}
+            return bool(key["name"] == KEY_NAME and group["id"] == _ADMINISTRATORS)
 
     held = look()
     made = held or server.make("/api/api-key", NewKey(name=KEY_NAME, group_id=_ADMINISTRATORS), look)
     if not made.get("unmasked_key"):
         made = server.put(f"/api/api-key/{made['id']}/regenerate")
-    key = str(made["unmasked_key"])
+    key = made.get("unmasked_key") if isinstance(made, dict) else None
+    if not isinstance(key, str) or not _is_word(key):
+        raise MetabaseError("Metabase made a key and did not say it. Is it a version this was made for (v0.63)?")
     server.hide(key)
     return key, held is not None
 
@@ -218,13 +224,17 @@ def _stored(setting: str, secrets: str | None) -> str | None:
         key = _value("AI_USAGE_METABASE_API_KEY", setting, secrets)
     except _Missing:
         return None
-    # It becomes a header.
-    if not key.isascii() or not key.isprintable() or " " in key:
+    if key and not _is_word(key):
         raise CredentialError(
             f"AI_USAGE_METABASE_API_KEY: what is kept in {_place(setting)} is no key of Metabase's API: it is "
             "not one word of ASCII."
         )
     return key
+
+
+def _is_word(value: object) -> bool:
+    """Whether it can be a header."""
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value
 
 
 class _Missing(CredentialError):

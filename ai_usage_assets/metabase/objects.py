@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,7 +25,7 @@ ADMINISTRATORS = 2
 # Somebody else may be changing permissions too.
 _STALE_ATTEMPTS = 5
 _CREDENTIAL = "service account"
-_NOWHERE = {"project-id": "nothing", "dataset-filters-patterns": "nothing"}
+_PLACE = ("project-id", "dataset-filters-patterns")
 _FOLDERS = {build.COLLECTION: "collection", build.BEHIND: "collection behind"}
 
 
@@ -43,7 +43,11 @@ class Site:
 
     def groups(self) -> dict[str, int]:
         """The groups of people by name, but for the one that may do everything."""
-        listed = self.server.listed("/api/permissions/group")
+        path = "/api/permissions/group"
+        listed = self.server.listed(path)
+        # One that lists nobody would have it that nobody may anything.
+        if ADMINISTRATORS not in (each["id"] for each in listed):
+            raise self.server.unexpected(path, "the group Administrators is not in it")
         return {each["name"]: each["id"] for each in listed if each["id"] != ADMINISTRATORS}
 
     def items(self, collection: str) -> list[dict[str, Any]]:
@@ -63,6 +67,8 @@ class Thing(ABC):
     is_always_there = False
     # Whether more in what is there than was sent is as bad as less.
     is_exact = False
+    # What it is of: where that is made anew, what was remembered is of another.
+    of: tuple[str, ...] = ()
 
     def __init__(self, key: str, name: str) -> None:
         self.key = key
@@ -78,6 +84,10 @@ class Thing(ABC):
     def named(self, site: Site) -> int | None:
         """The id of the one of its name. Raises MetabaseError when there are several."""
         ids = self.ids(site)
+        if len(ids) > 1:
+            # Of two that are made at once one is about to go.
+            site.server.pause()
+            ids = self.ids(site)
         if len(ids) > 1:
             raise MetabaseError(
                 f"There are {len(ids)} of the name {self.name!r} (ids {', '.join(map(str, ids))}): rename all but the "
@@ -210,11 +220,10 @@ class Database(Thing):
 
     def moved(self, wanted: Form, live: Form) -> str:
         """A setting that was forgotten shall not show finance other books."""
-        shown, said = (
-            "{project-id}.{dataset-filters-patterns}".format_map({**_NOWHERE, **form["details"]})
-            for form in (live, wanted)
-        )
-        return "" if shown == said else f"shows {shown}, and the settings say {said}"
+        shown, said = (tuple(form["details"].get(key, "") for key in _PLACE) for form in (live, wanted))
+        # With all datasets it shows the wanted one too.
+        is_elsewhere = shown != said and all(shown)
+        return f"shows {'.'.join(shown)}, and the settings say {'.'.join(said)}" if is_elsewhere else ""
 
     def _update(self, site: Site) -> bodies.DatabaseUpdate:
         return bodies.DatabaseUpdate(
@@ -352,9 +361,16 @@ class MemoryCard(CardThing):
 
     def recall(self, site: Site) -> None:
         """Takes what is remembered from where it is."""
-        found = site.server.find(f"{self.path}/{build.entity_id(self.key)}")
-        if found:
-            site.memory = _remembered(self.form(found))
+        number = self._with_its_id(site)
+        if not number:
+            # A version that gives its own ids: it is found by its name, where it lies.
+            inner = replace(site, known=Known())
+            for folder in folders():
+                inner.known[folder.key] = folder.find(inner) or 0
+            number = self.first(inner)
+        if number:
+            with site.server.reading(f"{self.path}/{number}"):
+                site.memory = _remembered(self.form(site.server.get(f"{self.path}/{number}")))
 
     def merged(self, site: Site) -> tuple[Form, Form]:
         """What is wanted of it and what there is; what another run has remembered meanwhile is wanted too."""
@@ -393,7 +409,9 @@ class DashboardThing(Thing):
     def write(self, site: Site) -> None:
         path = f"{self.path}/{site.known[self.key]}"
         live = site.server.get(path)
-        site.server.put(path, build.dashboard(self._wanted, self._filters, site.known, live))
+        with site.server.reading(path):
+            body = build.dashboard(self._wanted, self._filters, site.known, live)
+        site.server.put(path, body)
 
     def is_unwritten(self, wanted: Form, live: Form, last: Written | None) -> bool:
         """As the first half of making it leaves it, where the second was interrupted."""
@@ -439,8 +457,6 @@ class Access(Thing):
 
     is_always_there = True
     is_exact = True
-    # Without which there is nothing to give access to.
-    of: tuple[str, ...]
 
     def find(self, site: Site) -> int | None:
         return 1 if all(site.known[key] for key in self.of) else None
@@ -453,7 +469,7 @@ class Access(Thing):
 
     def read(self, site: Site) -> Form:
         """Only groups that may something are told: another group is no difference."""
-        groups, graph = site.groups(), site.server.get(self.path)["groups"]
+        groups, graph = site.groups(), self._granted(site.server.get(self.path), site)
         with site.server.reading(self.path):
             told = {name: self.may(graph.get(str(number), {}), site) for name, number in groups.items()}
         return {name: may for name, may in told.items() if may}
@@ -466,7 +482,7 @@ class Access(Thing):
         """Reads, changes and writes; again, when somebody else was quicker."""
         for attempt in range(1, _STALE_ATTEMPTS + 1):
             graph = site.server.get(self.path)
-            changed = self.changed(graph["groups"], site)
+            changed = self.changed(self._granted(graph, site), site)
             try:
                 site.server.put(self.path, bodies.Graph(revision=graph["revision"], groups=changed))
             except Refused as error:
@@ -475,6 +491,12 @@ class Access(Thing):
                     raise
             else:
                 return
+
+    def _granted(self, graph: Mapping[str, Any], site: Site) -> dict[str, Any]:
+        granted: dict[str, Any] = graph["groups"]
+        if not granted:
+            raise site.server.unexpected(self.path, "there are no groups in it")
+        return granted
 
     @abstractmethod
     def may(self, granted: Mapping[str, Any], site: Site) -> Any:
@@ -525,7 +547,11 @@ class DatabaseAccess(Access):
         return {}
 
     def may(self, granted: Mapping[str, Any], site: Site) -> Any:
-        allowed = granted.get(str(site.known["database"]), {}).get("create-queries", "no")
+        given = granted.get(str(site.known["database"]), {})
+        # As versions before v50 said it.
+        if not given.keys().isdisjoint({"data", "native", "schemas"}):
+            raise site.server.unexpected(self.path, f"it says {', '.join(given)}")
+        allowed = given.get("create-queries", "no")
         return None if allowed == "no" else allowed
 
     def changed(self, groups: Mapping[str, Any], site: Site) -> dict[str, dict[str, Any]]:
@@ -540,21 +566,28 @@ class DatabaseAccess(Access):
         }
 
 
+def folders() -> list[Collection]:
+    """The collections, the outer one first."""
+    return [
+        Collection("collection", build.COLLECTION, "Made by ai-usage: edits by hand are overwritten.", None),
+        Collection(
+            "collection behind", build.BEHIND, "What the filters offer, and what was last written.", "collection"
+        ),
+    ]
+
+
 def stages(spec: Spec) -> list[list[Thing]]:
     """Everything that is wanted, but for the memory of it, in the order in which it can be made.
 
     Metabase lets everybody into a new database and collection: that is ended before there is anything in them, for what
     comes after may fail.
     """
-    folder = Collection("collection", build.COLLECTION, "Made by ai-usage: edits by hand are overwritten.", None)
-    behind = Collection(
-        "collection behind", build.BEHIND, "What the filters offer, and what was last written.", "collection"
-    )
+    outer, behind = folders()
     return [
         [Database()],
         [DatabaseAccess()],
         [Group()],
-        [folder],
+        [outer],
         [behind],
         [CollectionAccess()],
         [FilterCard(key, wanted) for key, wanted in spec.filters.items()],

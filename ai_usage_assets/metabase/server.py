@@ -37,7 +37,11 @@ _LOST = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolErro
 
 
 class MetabaseError(OperatorError):
-    """Metabase did not do what it was asked; the message says what it was, and what to do."""
+    """Metabase did not do what it was asked; the message says what and what to do, on one line without people."""
+
+    def __init__(self, message: str) -> None:
+        # Others have chosen names in it.
+        super().__init__(on_one_line(message, with_people=False))
 
 
 class Refused(MetabaseError):
@@ -149,6 +153,14 @@ class Server:
         if not isinstance(objects, list) or not all(isinstance(each, Answer) for each in objects):
             raise _unexpected(self._whose("GET", path), "it is no list of objects")
         return objects
+
+    def unexpected(self, path: str, what: str) -> MetabaseError:
+        """What a GET answered is not what Metabase says; `what` is wrong with it."""
+        return _unexpected(self._whose("GET", path), what)
+
+    def pause(self) -> None:
+        """Waits for as long as somebody else may take to put away what was made twice."""
+        self._clock.sleep(_FIRST_WAIT_SECONDS)
 
     @contextmanager
     def reading(self, path: str, method: str = "GET") -> Iterator[None]:

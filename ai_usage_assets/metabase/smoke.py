@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from ai_usage_assets.metabase import bodies, build
 from ai_usage_assets.metabase.objects import Site
-from ai_usage_assets.metabase.server import MetabaseError
+from ai_usage_assets.metabase.server import MetabaseError, Refused
 from ai_usage_assets.metabase.shape import faults
-from ai_usage_assets.metabase.spec import Card, Dashboard, Filter, Spec
+from ai_usage_assets.metabase.spec import Card, Dashboard, Filter, Spec, value_column
 from ai_usage_assets.redaction import on_one_line
 
 # As many values as Metabase lists; others are found by typing.
@@ -102,7 +102,7 @@ def _values(site: Site, key: str, wanted: Filter) -> list[Any]:
     """What a filter's card returns in the column of its values. Raises MetabaseError."""
     path = f"/api/card/{site.known[build.filter_key(key)]}/query"
     answer = _asked(site, path, bodies.CardQuery(ignore_cache=False), None)
-    column = build.value_column(key, wanted)
+    column = value_column(key, wanted)
     if column not in answer.shape.column_names:
         raise QueryFailed(f"the values are in {column}, which the SQL does not return")
     place = answer.shape.column_names.index(column)
@@ -170,6 +170,9 @@ class _Trial:
         try:
             answer = _asked(self._site, path, build.dashcard_query({name: choice} if name else {}), card)
         except MetabaseError as error:
+            # Who is not known for one card is not for the next.
+            if isinstance(error, Refused) and error.status == 401:
+                raise
             self._wrong.append(f"{where}: {error}")
             return None
         self._wrong += [f"{where}: {fault}" for fault in faults(card, answer.shape)]

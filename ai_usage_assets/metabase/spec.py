@@ -13,6 +13,8 @@ Does not: Metabase's own form of the same (`build`), rows.
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.metabase.queries import QueryError, variables, without
@@ -39,6 +41,10 @@ Form = Literal["usd", "cents", "unit_usd", "percent", "count", "number"]
 Text = Annotated[str, Field(min_length=1)]
 
 
+# Those of column_settings are JSON.
+_KEY = re.compile(r'[A-Za-z0-9_.\[\]", -]+')
+
+
 class _Loader(yaml.SafeLoader):
     """YAML in which every key is a text, and none is there twice: the first would be lost without a word."""
 
@@ -49,6 +55,9 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
                     raise yaml.composer.ComposerError(None, None, f"{key.value} is no text: quote it", key.start_mark)
+                if key.tag.endswith(":str") and not _KEY.fullmatch(key.value):
+                    told = f'{key.value!r} is no key of letters, digits and _ . - [ ] " ,'
+                    raise yaml.composer.ComposerError(None, None, told, key.start_mark)
                 if key.value in seen:
                     raise yaml.composer.ComposerError(None, None, f"{key.value} is there twice", key.start_mark)
                 seen.add(key.value)
@@ -91,6 +100,28 @@ class Click(_Strict):
     dashboard: Text | None = None
 
 
+class _Known(BaseModel):
+    # Of the settings that are looked into here what they are; of all others Metabase knows.
+    dimensions: list[str] = Field(default=[], alias="graph.dimensions")
+    metrics: list[str] = Field(default=[], alias="graph.metrics")
+    series: dict[str, dict[str, Any]] = Field(default={}, alias="series_settings")
+    columns: dict[str, dict[str, Any]] = Field(default={}, alias="column_settings")
+    comparisons: list[dict[str, Any]] = Field(default=[], alias="scalar.comparisons")
+    formatting: list[dict[str, Any]] = Field(default=[], alias="table.column_formatting")
+
+
+def _settings(given: dict[str, Any]) -> dict[str, Any]:
+    _Known.model_validate(given)
+    try:
+        json.dumps(given, ensure_ascii=False).encode()
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"it is no JSON: {error}") from None
+    return given
+
+
+Settings = Annotated[dict[str, Any], AfterValidator(_settings)]
+
+
 class Card(_Strict):
     """A question: SQL, and how its rows are drawn."""
 
@@ -100,7 +131,7 @@ class Card(_Strict):
     display: Display
     columns: dict[str, Column] = {}
     # Metabase's visualization_settings beside the columns' forms.
-    settings: dict[str, Any] = {}
+    settings: Settings = {}
     click: Click | None = None
     sql: Text
 
@@ -191,6 +222,7 @@ def read(root: Path = ROOT) -> Spec:
         ):
             filters[key] = made
     shared = _shared(root, wrong)
+    wrong += _strays(root, filters)
     dashboards = []
     for path in sorted((root / "dashboards").glob("*.yaml")):
         given = _document(path, wrong)
@@ -207,6 +239,18 @@ def read(root: Path = ROOT) -> Spec:
     if wrong:
         raise SpecError("\n".join(wrong))
     return spec
+
+
+def _strays(root: Path, filters: Mapping[str, Filter]) -> list[str]:
+    """Files in which nobody would look: what they say would not be missed, but archived."""
+    values = {path.name for path in (root / "filters").glob("[!.]*")} - {f"{key}.sql" for key in filters}
+    others = {
+        path.name
+        for path in (root / "dashboards").glob("[!.]*")
+        if path.suffix != ".yaml" and not path.with_suffix(".yaml").is_file()
+    }
+    found = [f"filters/{name} belongs to no filter of filters.yaml" for name in sorted(values)]
+    return found + [f"dashboards/{name} belongs to no dashboard, which is a file .yaml" for name in sorted(others)]
 
 
 def _shared(root: Path, wrong: list[str]) -> dict[str, Card]:
@@ -248,9 +292,25 @@ def _with_filters_told(dashboard: Dashboard, filters: Mapping[str, Filter]) -> D
     return dashboard.model_copy(update={"cards": {key: told(card) for key, card in dashboard.cards.items()}})
 
 
+def value_column(key: str, wanted: Filter) -> str:
+    """The only column of a filter's values. Raises SpecError when there is another number of them."""
+    try:
+        columns = googlesql.selected(wanted.sql)
+    except googlesql.UnsupportedSQL as error:
+        raise SpecError(f"filters/{key}.sql cannot be read: {' '.join(str(error).split())[:200]}") from None
+    if len(columns) != 1 or columns[0] in ("", "*"):
+        raise SpecError(f"filters/{key}.sql must select one named column, the values; it selects {columns}.")
+    return columns[0]
+
+
 def contradictions(spec: Spec) -> list[str]:
     """What the dashboards say that cannot all be true: names met twice, filters without effect, rows too wide."""
     wrong = [f"filters: {key}.sql must not have variables" for key, one in spec.filters.items() if _variables(one.sql)]
+    for key, one in spec.filters.items():
+        try:
+            value_column(key, one)
+        except SpecError as error:
+            wrong.append(str(error))
     names = Counter(card.name for dashboard in spec.dashboards for card in dashboard.cards.values())
     names.update(dashboard.name for dashboard in spec.dashboards)
     wrong += [f"the name {name!r} is given {count} times" for name, count in names.items() if count > 1]
@@ -268,6 +328,9 @@ def _of_dashboard(dashboard: Dashboard, filters: dict[str, Filter], by_key: dict
     yield from (f"card {key} is shown and not described" for key in set(shown) - dashboard.cards.keys())
     yield from (f"card {key} is shown {count} times" for key, count in Counter(shown).items() if count > 1)
     yield from (f"there is no filter {key} in filters.yaml" for key in set(dashboard.filters) - filters.keys())
+    for key, count in Counter(dashboard.filters).items():
+        if count > 1:
+            yield f"filter {key} is there {count} times"
     for key, count in Counter(tab.name for tab in dashboard.tabs).items():
         if count > 1:
             yield f"tab {key} is there {count} times"
@@ -312,7 +375,7 @@ def _document(path: Path, wrong: list[str]) -> dict[str, Any] | None:
     except RecursionError:
         wrong.append(f"{path.name}: it is nested too deep")
         return None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, AttributeError, LookupError, yaml.YAMLError) as error:
         wrong.append(f"{path.name}: {' '.join(str(error).split())}")
         return None
     if not isinstance(found, dict):

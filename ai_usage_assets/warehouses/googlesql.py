@@ -42,8 +42,10 @@ def parse(sql: str) -> exp.Expr:
     """One GoogleSQL statement as a tree. Raises UnsupportedSQL for none, several or unreadable ones."""
     try:
         trees = [tree for tree in sqlglot.parse(sql, read="bigquery") if tree is not None]
-    except sqlglot.ParseError as error:
-        raise UnsupportedSQL(f"not GoogleSQL: {error}") from None
+    except (sqlglot.errors.SqlglotError, RecursionError) as error:
+        # It underlines what it means, for a terminal.
+        told = re.sub(r"\x1b\[\d+m", "", str(error)) if str(error) else "it is nested too deep"
+        raise UnsupportedSQL(f"not GoogleSQL: {told}") from None
     if len(trees) != 1:
         raise UnsupportedSQL(f"one statement a file, found {len(trees)}")
     return trees[0]

@@ -12,7 +12,7 @@ from ai_usage_assets.metabase import bodies, build
 from ai_usage_assets.metabase import spec as specs
 from ai_usage_assets.metabase.bodies import DashboardUpdate, Dashcard
 from ai_usage_assets.metabase.build import Known
-from ai_usage_assets.metabase.spec import Card, CardRow, Dashboard, Filter, SpecError
+from ai_usage_assets.metabase.spec import Card, CardRow, Dashboard, Filter, SpecError, value_column
 from ai_usage_assets_tests.fake_metabase import description
 from ai_usage_assets_tests.metabase.instance import KEY, a_metabase, spec, wanted
 
@@ -87,11 +87,11 @@ def test_cards_side_by_side_and_on_two_tabs_are_none() -> None:
 @pytest.mark.parametrize("sql", ["SELECT month, vendor FROM t", "SELECT * FROM t"])
 def test_a_filter_offers_one_column(sql: str) -> None:
     """Which column the values are in is not guessed."""
-    assert build.value_column("month", Filter(name="Month", sql="SELECT DISTINCT month FROM t")) == "month"
+    assert value_column("month", Filter(name="Month", sql="SELECT DISTINCT month FROM t")) == "month"
     with pytest.raises(SpecError, match=r"filters/month\.sql must select one named column"):
-        build.value_column("month", Filter(name="Month", sql=sql))
+        value_column("month", Filter(name="Month", sql=sql))
     with pytest.raises(SpecError, match=r"filters/month\.sql cannot be read"):
-        build.value_column("month", Filter(name="Month", sql="SELECT FROM (WHERE"))
+        value_column("month", Filter(name="Month", sql="SELECT FROM (WHERE"))
 
 
 @pytest.mark.parametrize("given", SPEC.dashboards, ids=lambda each: each.key)
