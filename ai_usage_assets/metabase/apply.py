@@ -118,6 +118,7 @@ class _Walk:
             live,
             last,
             is_unwritten=thing.is_unwritten(wanted, live, last) or not self._made.isdisjoint(thing.of),
+            is_held=self._is_as_wanted(thing, wanted, live),
         ):
             moved = thing.moved(wanted, live)
             change = Change("!" if moved else sign, thing.key, thing.name, moved or differences(wanted, live))

@@ -84,16 +84,21 @@ def digest(form: Form) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def verdict(wanted: Form, live: Form, last: Written | None, *, is_unwritten: bool = False) -> Sign | None:
+def verdict(
+    wanted: Form, live: Form, last: Written | None, *, is_unwritten: bool = False, is_held: bool = False
+) -> Sign | None:
     """Whose doing a difference is; None for none.
 
     What Metabase itself made of what was sent is no difference, as long as neither side has changed since.
-    `is_unwritten`: nobody has written it yet, so what is there is Metabase's own.
+    `is_unwritten`: nobody has written it yet, so what is there is Metabase's own. `is_held`: all that is wanted is
+    there, with more: as a run leaves it that ended before it remembered, where Metabase adds something of its own.
     """
     if wanted == live:
         return None
     if last and last.found == digest(live):
         return None if last.wanted == digest(wanted) else "~"
+    if is_held and (last is None or last.wanted != digest(wanted)):
+        return None
     return "+" if is_unwritten or (last and last.found == NOT_YET) else "!"
 
 

@@ -433,6 +433,62 @@ def test_an_interrupted_application_is_finished_by_the_next(metabase: FakeMetaba
     assert planned(metabase) == []
 
 
+@pytest.mark.parametrize("number", [3, 8, 20, 40, 60])
+def test_an_application_that_ends_anywhere_is_healed_by_the_next(number: int) -> None:
+    """Early or late, with settings of the server's own: nothing of it is taken for somebody's edit or made twice."""
+    with a_metabase(adds={"table.pivot": False}) as metabase:
+        one = site(metabase)
+        one.server._once = ends_after(number, one.server._once)  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            apply.apply(one, spec(), lambda _: None)
+        one.server.close()
+        assert all(line.startswith("+") for line in applied(metabase))
+        assert planned(metabase) == []
+        assert living(metabase) == [1, 2, 5, 2, 3]
+
+
+def ends_after(number: int, ask: Callable[..., Any]) -> Callable[..., Any]:
+    """The same way to ask, until it is done for the last time and nobody hears the answer."""
+    asked: list[str] = []
+
+    def once(method: str, path: str, *rest: Any) -> Any:
+        if len(asked) >= number:
+            raise KeyboardInterrupt
+        asked.append(path)
+        answer = ask(method, path, *rest)
+        if len(asked) == number:
+            raise KeyboardInterrupt
+        return answer
+
+    return once
+
+
+def test_a_group_that_was_deleted_reads_again(metabase: FakeMetabase) -> None:
+    """What is made anew has its rights made anew: they were of another."""
+    applied(metabase)
+    (number,) = [number for number, name in metabase.groups.items() if name == build.GROUP]
+    del metabase.groups[number], metabase.may_see[str(number)], metabase.may_query[str(number)]
+    assert keys(applied(metabase), "+") == ["group", "access to the collections"]
+    assert planned(metabase) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/api/permissions/group", []),
+        ("/api/permissions/graph", {"revision": 1, "groups": {}}),
+        ("/api/permissions/graph", {"revision": 1, "groups": {"1": {"1": {"data": {"native": "write"}}}}}),
+        ("/api/collection/graph", {"revision": 1, "groups": {}}),
+    ],
+)
+def test_rights_that_are_not_told_are_not_taken_for_none(metabase: FakeMetabase, path: str, answer: Any) -> None:
+    """Nothing is shown in a Metabase that does not say who may what."""
+    metabase.odd[f"GET {path}"] = answer
+    with pytest.raises(MetabaseError, match="with something else than was expected"):
+        applied(metabase)
+    assert metabase.cards == {}
+
+
 def test_permissions_that_somebody_changes_meanwhile_are_read_again(metabase: FakeMetabase) -> None:
     """A stale revision is refused, and the write is made on what is there now."""
     metabase.faults += [

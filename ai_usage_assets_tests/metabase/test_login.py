@@ -162,6 +162,7 @@ def test_a_key_that_cannot_be_stored_is_told_and_not_shown(tmp_path: Path) -> No
             r"refused POST /api/session \(401\).*did not match.*\. This Metabase has been set up already",
         ),
         ({"admin_password": "file:/nowhere/password"}, "AI_USAGE_METABASE_ADMIN_PASSWORD: /nowhere/password cannot be"),
+        ({"admin_password": "file:/dev/null"}, "AI_USAGE_METABASE_ADMIN_PASSWORD names something that is empty"),
         ({"api_key": f"{SECRET}/versions/1"}, "AI_USAGE_METABASE_API_KEY"),
     ],
 )
