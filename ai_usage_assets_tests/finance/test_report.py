@@ -100,8 +100,8 @@ def books(file: Path) -> Iterator[DuckDBWarehouse]:
          "new_amount_usd": Decimal(30)},
     ])  # fmt: skip
     made.append(OPS_RUNS, [
-        {"run_id": "r1", "job": "daily", "started_at": MADE_AT, "first_day": FIRST, "last_day": THROUGH,
-         "outcome": "success", "version": "1"},
+        {"run_id": name, "job": "daily", "started_at": MADE_AT - timedelta(days=ago), "first_day": FIRST,
+         "last_day": THROUGH, "outcome": "success", "version": "1"} for name, ago in (("r0", 1), ("r1", 0))
     ])  # fmt: skip
     yield made
     made.release()

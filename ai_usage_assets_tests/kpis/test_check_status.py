@@ -31,13 +31,15 @@ def result(run_id: str, check: str, at: datetime, *, passed: bool) -> dict[str, 
 
 
 def test_a_finding_stands_until_its_days_are_looked_at_again(tmp_path: Path) -> None:
-    """Of each check the newest result counts, but for days a later run did not look at, and for a week."""
+    """Of each check the newest result counts, and beside it what was found for days no later run has looked at."""
     warehouse = opened(tmp_path / "w.duckdb", date(2026, 10, 1), TODAY)
     warehouse.append(
         OPS_RUNS,
         [
             run("day before", date(2026, 10, 1), YESTERDAY - timedelta(days=1)),
             run("daily", date(2026, 10, 2), YESTERDAY),
+            run("yesterday", YESTERDAY, YESTERDAY),
+            run("year", date(2025, 10, 1), YESTERDAY - timedelta(days=1)),
             run("october", date(2026, 10, 1), date(2026, 10, 31)),
             run("all", None, None),
         ],
@@ -54,18 +56,23 @@ def test_a_finding_stands_until_its_days_are_looked_at_again(tmp_path: Path) -> 
             result("october", "of_yesterday", MORNING + hour, passed=True),
             result("daily", "of_october", MORNING, passed=True),
             result("october", "of_october", MORNING + hour, passed=False),
-            # One that looks at all has looked at these too.
+            # One day of forty was asked again; a year is not looked at by the run of a morning.
+            result("daily", "of_forty_days", MORNING, passed=False),
+            result("yesterday", "of_forty_days", MORNING + hour, passed=True),
+            result("year", "of_a_year", MORNING - 24 * hour, passed=False),
+            result("daily", "of_a_year", MORNING, passed=True),
+            # One that looks at all has looked at these too, and is looked at again by another of all.
             result("daily", "of_all", MORNING, passed=False),
             result("all", "of_all", MORNING + 2 * hour, passed=True),
-            # And is outdone by one of the latest day, not by one of October.
-            result("all", "after_all", MORNING - 2 * hour, passed=False),
-            result("october", "after_all", MORNING - hour, passed=True),
             result("all", "then_daily", MORNING - 2 * hour, passed=False),
             result("daily", "then_daily", MORNING, passed=True),
-            # Nobody makes it any more.
-            result("long ago", "gone", MORNING - timedelta(days=7), passed=False),
-            # Of a run of which nothing is known.
-            result("unknown", "by_hand", MORNING, passed=False),
+            # Nobody makes it any more: what passed is told for a week, what did not for a month.
+            result("long ago", "passed_and_gone", MORNING - timedelta(days=7), passed=True),
+            result("long ago", "gone", MORNING - timedelta(days=30), passed=False),
+            result("longer ago", "long_gone", MORNING - timedelta(days=31), passed=False),
+            # A run of which nothing is known looked at nobody knows what.
+            result("daily", "by_hand", MORNING, passed=False),
+            result("unknown", "by_hand", MORNING + hour, passed=True),
         ],
     )
     found = rows(
@@ -75,14 +82,18 @@ def test_a_finding_stands_until_its_days_are_looked_at_again(tmp_path: Path) -> 
     warehouse.release()
     october = date(2026, 10, 31)
     assert found == [
-        ("after_all", "all", False, None, TODAY),
-        ("after_all", "october", True, october, TODAY),
-        ("by_hand", "unknown", False, None, TODAY),
+        ("by_hand", "daily", False, YESTERDAY, TODAY),
+        ("by_hand", "unknown", True, None, TODAY),
+        ("gone", "long ago", False, None, TODAY),
         ("mended", "daily", True, YESTERDAY, TODAY),
+        ("of_a_year", "daily", True, YESTERDAY, TODAY),
+        ("of_a_year", "year", False, YESTERDAY - timedelta(days=1), TODAY),
         ("of_all", "all", True, None, TODAY),
-        ("of_october", "daily", True, YESTERDAY, TODAY),
+        ("of_forty_days", "daily", False, YESTERDAY, TODAY),
+        ("of_forty_days", "yesterday", True, YESTERDAY, TODAY),
         ("of_october", "october", False, october, TODAY),
         ("of_yesterday", "daily", False, YESTERDAY, TODAY),
         ("of_yesterday", "october", True, october, TODAY),
+        ("then_daily", "all", False, None, TODAY),
         ("then_daily", "daily", True, YESTERDAY, TODAY),
     ]

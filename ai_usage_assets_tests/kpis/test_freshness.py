@@ -43,3 +43,22 @@ def test_a_vendor_whose_first_day_is_missing_is_complete_up_to_nowhere(tmp_path:
     (found,) = rows(warehouse, "SELECT complete_through_date, missing_days, last_read_at FROM ai_usage.kpi_freshness")
     warehouse.release()
     assert found == (None, len(days(FIRST, TODAY)) - 2, entry(date(2026, 10, 2))["completed_at"])
+
+
+def test_a_vendor_that_nobody_uses_misses_no_days(tmp_path: Path) -> None:
+    """Without a key there is no row and no gap; where every pull failed there are both."""
+    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    through = TODAY - timedelta(days=1)
+    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in days(FIRST, through)])
+    absent = {**CURSOR, "completed_at": None}
+    warehouse.append(OPS_ASSET_DAYS, [entry(day, **absent, status="not_configured") for day in days(FIRST, through)])
+    asked = (
+        "SELECT held.vendor, held.missing_days, fresh.missing_days AS told, held.are_previous_days_held "
+        "FROM ai_usage.kpi_month_held AS held LEFT JOIN ai_usage.kpi_freshness AS fresh ON fresh.vendor = held.vendor "
+        "WHERE held.month = DATE '2026-11-01' ORDER BY held.vendor"
+    )
+    assert rows(warehouse, asked) == [("anthropic", 0, 0, True), ("cursor", 0, None, False)]
+    failed = [entry(day, **absent, status="failed") for day in days(FIRST, through)]
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), failed)
+    assert rows(warehouse, asked)[1] == ("cursor", 10, 41, False)
+    warehouse.release()

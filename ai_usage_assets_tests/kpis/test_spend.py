@@ -205,13 +205,17 @@ def test_missing_days_are_counted_for_the_month(warehouse: DuckDBWarehouse) -> N
 
 @pytest.mark.parametrize(
     ("day", "whole", "same_days"),
-    [(date(2026, 10, 31), None, Decimal(11)), (date(2026, 10, 10), None, None)],
-    ids=["after the days compared", "among them"],
+    [
+        (date(2026, 10, 31), None, Decimal(11)),
+        (date(2026, 10, 10), None, None),
+        (date(2026, 11, 9), Decimal(111), None),
+    ],
+    ids=["after the days compared", "among them", "of the month itself"],
 )
 def test_a_month_is_only_compared_with_days_that_are_held(
     warehouse: DuckDBWarehouse, day: date, whole: Decimal | None, same_days: Decimal | None
 ) -> None:
-    """A month before that lacks a day has no total, and no comparison where the day is among those compared."""
+    """A month before that lacks a day has no total, and there is no comparison with or of days that are missing."""
     again(warehouse, entry(day, status="failed", completed_at=None))
     found = rows(
         warehouse,

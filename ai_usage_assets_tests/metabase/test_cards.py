@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -297,6 +298,77 @@ def test_who_spent_nothing_has_spent_0(ask: Ask) -> None:
     }  # fmt: skip
 
 
+# What is missing -> by card what it shows then: none is no row.
+GAPS: dict[str, tuple[str, dict[str, list[str]], dict[str, Any]]] = {
+    "a vendor's days of the month": (
+        "UPDATE kpi_month_held SET missing_days = 3, are_previous_days_held = FALSE "
+        "WHERE vendor = 'cursor' AND month = DATE '2026-11-01'",
+        {},
+        {
+            "overview.spend.same_days_before_usd": None,
+            "models.billed.same_days_before_usd": None,
+            "models.per_million.previous_usd_per_million_tokens": None,
+        },
+    ),
+    "a vendor that is not used": (
+        "UPDATE kpi_month_held SET are_previous_days_held = FALSE, is_previous_month_held = FALSE "
+        "WHERE vendor = 'cursor'; DELETE FROM kpi_freshness WHERE vendor = 'cursor'",
+        {},
+        {"overview.spend.same_days_before_usd": ..., "models.per_million.previous_usd_per_million_tokens": ...},
+    ),
+    "a whole month": (
+        "UPDATE kpi_month_held SET missing_days = 31, are_previous_days_held = FALSE WHERE month = DATE '2026-10-01'; "
+        "UPDATE kpi_model_mix SET amount_usd = 0, previous_amount_usd = NULL WHERE month = DATE '2026-10-01'; "
+        "UPDATE kpi_spend_monthly SET spend_usd = 0, previous_same_days_usd = NULL WHERE month = DATE '2026-10-01'",
+        {"month": ["2026-10"]},
+        {"overview.spend.spend_usd": None, "models.billed.billed_usd": None},
+    ),
+    "a line's forecast": (
+        "UPDATE kpi_forecast SET forecast_usd = NULL WHERE vendor = 'anthropic' AND cost_center = 'CC-1010'",
+        {},
+        {"overview.forecast.forecast_usd": None},
+    ),
+    "what is known of a seat": (
+        "UPDATE kpi_seat_summary SET unknown_seats = 1; UPDATE kpi_seat_utilisation SET unknown_days_30d = 1",
+        {},
+        {
+            "seats.idle.idle_usd": None,
+            "seats.utilisation.utilisation_ratio": None,
+            "seats.reclaimable.reclaimable_seats": None,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("gap", GAPS)
+def test_what_is_missing_is_no_number(lived_in_file: Path, tmp_path: Path, gap: str) -> None:
+    """Where days, a forecast or activity are missing there is no confident number, and nothing to compare one with."""
+    change, values, shown = GAPS[gap]
+    path = shutil.copyfile(lived_in_file, tmp_path / "w.duckdb")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("USE ai_usage")
+        connection.execute(change)
+    warehouse = DuckDBWarehouse(path)
+    for place, expected in shown.items():
+        key, name, column = place.split(".")
+        found = asked(warehouse, dashboard(key).cards[name], values).to_pylist()
+        value = found[-1][column] if found else None
+        assert (value is not None) if expected is ... else (value == expected), place
+    warehouse.release()
+
+
+def test_a_check_that_fails_twice_is_one(lived_in_file: Path, tmp_path: Path) -> None:
+    """The number is of checks, the table of findings."""
+    path = shutil.copyfile(lived_in_file, tmp_path / "w.duckdb")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("INSERT INTO ai_usage.kpi_check_status FROM ai_usage.kpi_check_status WHERE NOT passed")
+    warehouse = DuckDBWarehouse(path)
+    failed, listed = (asked(warehouse, dashboard("pipeline").cards[name], {}) for name in ("failed_checks", "checks"))
+    warehouse.release()
+    assert failed.to_pylist() == [{"failed_checks": 2}]
+    assert sum(row["outcome"] == "worth a look" for row in listed.to_pylist()) == 4
+
+
 def test_which_month_is_shown_is_told_on_every_dashboard(ask: Ask) -> None:
     """The first card says it, with how far the month has come and whether it may still change, chosen or not."""
     for key in KEYS:
@@ -538,8 +610,18 @@ def test_a_mistake_in_the_files_is_told(copied: Path, file: str, old: str, new: 
         ("overview.yaml", "month: month}", "month: months}", "click names months"),
         ("overview.yaml", "{title: Budget, form: usd}", "{title: Budget}", "budget_usd is a number and has no form"),
         ("overview/months.sql", "SELECT spent.month", "SELECT 1 AS one, spent.month", "one is returned and not desc"),
-        ("overview/forecast.sql", "SELECT SUM(forecast_usd)", "SELECT (forecast_usd)", "a scalar shows one row"),
-        ("overview/spend.sql", "SELECT chosen.month", "SELECT CAST(chosen.month AS STRING) AS month", "of dates"),
+        (
+            "overview/forecast.sql",
+            "CASE WHEN COUNTIF(forecast_usd IS NULL) = 0 THEN SUM(forecast_usd) END",
+            "forecast_usd",
+            "a scalar shows one row",
+        ),
+        (
+            "overview/spend.sql",
+            "  chosen.month, COALESCE",
+            "  CAST(chosen.month AS STRING) AS month, COALESCE",
+            "of dates",
+        ),
         ("overview/spend.sql", "LEFT JOIN spent ON spent.month = chosen.month", "CROSS JOIN spent", "one row or none"),
         ("overview.yaml", "type: anotherColumn", "type: previousPeriod", "previousPeriod looks at other rows"),
         ("overview.yaml", "progress.goal: budget_usd", "progress.goal: budget", "progress.goal names budget"),

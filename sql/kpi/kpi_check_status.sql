@@ -12,9 +12,9 @@ CREATE OR REPLACE VIEW ai_usage.kpi_check_status (
   run_id OPTIONS (description = "Dagster's id of the run."),
   as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
-OPTIONS (description = "What the checks say now: of every check the newest result, of the week up to the last check. A run that looked at other days takes nothing back: a backfill of October leaves yesterday's finding where it is, and a finding of its own is a row beside it. ops_check_results has all results.")
+OPTIONS (description = "What the checks say now: of every check the newest result, and beside it an older finding whose days nothing has looked at since: a backfill of October takes nothing back of yesterday, nor a run of yesterday alone what was found in forty days. What passed is told for a week, a finding for a month. ops_check_results has all results.")
 AS
-WITH recent AS (
+WITH result AS (
   SELECT
     result.asset,
     result.check_name,
@@ -27,41 +27,47 @@ WITH recent AS (
     result.run_id,
     run.first_day,
     run.last_day,
-    -- A run that looked at all looked up to the day before.
-    COALESCE(run.last_day, DATE_SUB(DATE(result.checked_at), INTERVAL 1 DAY)) AS reached_day
-  FROM (
-    SELECT
-      asset, check_name, passed, severity, blocking, amount_usd, message, checked_at, run_id,
-      MAX(checked_at) OVER () AS last_checked_at
-    FROM ai_usage.ops_check_results
-  ) AS result
+    run.run_id IS NOT NULL AS is_known,
+    today.as_of_date,
+    ROW_NUMBER() OVER (
+      PARTITION BY result.asset, result.check_name ORDER BY result.checked_at DESC, result.run_id DESC
+    ) AS place
+  FROM ai_usage.ops_check_results AS result
+  CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
   LEFT JOIN ai_usage.ops_runs AS run ON run.run_id = result.run_id
-  -- A check that is no longer made is no longer told.
-  WHERE DATE(result.checked_at) > DATE_SUB(DATE(result.last_checked_at), INTERVAL 7 DAY)
+  WHERE DATE(result.checked_at) > DATE_SUB(today.as_of_date, INTERVAL 31 DAY)
 ), outdone AS (
+  -- A newer run has looked at the same days if it looked at all, or at these, or if its days are the same window some
+  -- days later, as tomorrow's are.
   SELECT DISTINCT older.asset, older.check_name, older.run_id
-  FROM recent AS older
-  JOIN recent AS newer
-    ON newer.asset = older.asset
-    AND newer.check_name = older.check_name
-    AND newer.checked_at > older.checked_at
-    AND (newer.first_day IS NULL OR older.reached_day BETWEEN newer.first_day AND newer.last_day)
+  FROM result AS older
+  JOIN result AS newer
+    ON newer.asset = older.asset AND newer.check_name = older.check_name AND newer.checked_at > older.checked_at
+  WHERE NOT older.passed AND newer.is_known AND (
+    newer.first_day IS NULL
+    OR (
+      newer.first_day <= older.last_day AND newer.last_day >= older.last_day
+      AND DATE_DIFF(newer.first_day, older.first_day, DAY) <= DATE_DIFF(newer.last_day, older.last_day, DAY)
+    )
+  )
 )
 SELECT
-  recent.asset,
-  recent.check_name,
-  recent.passed,
-  recent.severity,
-  recent.blocking,
-  recent.amount_usd,
-  recent.message,
-  recent.first_day,
-  recent.last_day,
-  recent.checked_at,
-  recent.run_id,
-  today.as_of_date
-FROM recent
-CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
+  result.asset,
+  result.check_name,
+  result.passed,
+  result.severity,
+  result.blocking,
+  result.amount_usd,
+  result.message,
+  result.first_day,
+  result.last_day,
+  result.checked_at,
+  result.run_id,
+  result.as_of_date
+FROM result
 LEFT JOIN outdone
-  ON outdone.asset = recent.asset AND outdone.check_name = recent.check_name AND outdone.run_id = recent.run_id
-WHERE outdone.run_id IS NULL
+  ON outdone.asset = result.asset AND outdone.check_name = result.check_name AND outdone.run_id = result.run_id
+WHERE CASE
+  WHEN result.passed THEN result.place = 1 AND DATE(result.checked_at) > DATE_SUB(result.as_of_date, INTERVAL 7 DAY)
+  ELSE result.place = 1 OR outdone.run_id IS NULL
+END

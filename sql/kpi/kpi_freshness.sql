@@ -7,7 +7,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_freshness (
   provisional_from_date OPTIONS (description = "First day that is not final: the vendor may still restate it, or it is missing; NULL when all are."),
   last_read_at OPTIONS (description = "When a day of the bill was last pulled whole; NULL when none ever was.")
 )
-OPTIONS (description = "How current the figures are, one row a vendor: as of when, up to which day the bill is complete, and from which day on it may still change. The sum of kpi_completeness, which has the days and the reasons.")
+OPTIONS (description = "How current the figures are, one row for each vendor that is used: as of when, up to which day the bill is complete, and from which day on it may still change. The sum of kpi_completeness, which has the days and the reasons.")
 AS
 WITH day AS (
   SELECT
@@ -32,3 +32,5 @@ SELECT
   MAX(completed_at) AS last_read_at
 FROM day
 GROUP BY vendor
+-- A vendor that is not used has no days to miss; one whose every pull failed has.
+HAVING COUNTIF(status NOT IN ('not_configured', 'not_loaded')) > 0

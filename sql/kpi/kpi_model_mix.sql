@@ -8,7 +8,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_model_mix (
   total_tokens OPTIONS (description = "Tokens, all kinds."),
   share_of_amount OPTIONS (description = "Share of the dollars of the vendor, month and cost basis; NULL where credits leave nothing, or less, of them."),
   share_of_tokens OPTIONS (description = "Share of the tokens of the vendor, month and cost basis."),
-  previous_amount_usd OPTIONS (description = "Dollars of the same days of the month before (all of it when this month is over); NULL, as all that follows, unless all of these days are held."),
+  previous_amount_usd OPTIONS (description = "Dollars of the same days of the month before (all of it when this month is over); NULL, as all that follows, unless all of these days are held, and those of this month."),
   previous_total_tokens OPTIONS (description = "Tokens of the same days of the month before."),
   change_usd OPTIONS (description = "Dollars less those of the same days of the month before. Equals price, volume and mix effect together, to the last digit."),
   price_effect_usd OPTIONS (description = "Of the change, what comes from other dollars per token of this model (list prices, discounts, and another blend of input, output and cache): (price - price before) x tokens."),

@@ -5,7 +5,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_month_held (
   is_month_over OPTIONS (description = "Whether all days of the month are finished."),
   missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for the vendor."),
   is_previous_month_held OPTIONS (description = "Whether the money of every day of the month before is held."),
-  are_previous_days_held OPTIONS (description = "Whether that of the days to compare with is held: those up to the same day of the month before, all of it when this month is over."),
+  are_previous_days_held OPTIONS (description = "Whether that of the finished days is held, and that of the days to compare them with: those up to the same day of the month before, all of it when this month is over."),
   is_provisional OPTIONS (description = "Whether the vendor may still restate a finished day of the month."),
   as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
@@ -31,7 +31,7 @@ WITH calendar AS (
     -- A day whose last pull failed is still held from an earlier one.
     completed_at IS NOT NULL AS is_held
   FROM ai_usage.kpi_completeness
-  WHERE is_money
+  WHERE is_money AND vendor IN (SELECT vendor FROM ai_usage.kpi_freshness)
 ), gap AS (
   SELECT vendor, month, COUNTIF(NOT is_held) AS missing_days
   FROM money_day
@@ -58,7 +58,8 @@ SELECT
   calendar.is_month_over,
   COALESCE(gap.missing_days, 0) AS missing_days,
   COALESCE(comparable.is_month_held, FALSE) AS is_previous_month_held,
-  COALESCE(comparable.are_days_held, FALSE) AS are_previous_days_held,
+  -- A month of which days are missing is less than it was.
+  COALESCE(comparable.are_days_held AND COALESCE(gap.missing_days, 0) = 0, FALSE) AS are_previous_days_held,
   calendar.as_of_date < CASE vendor.vendor
     WHEN 'anthropic' THEN calendar.anthropic_settles_on
     ELSE calendar.cursor_settles_on

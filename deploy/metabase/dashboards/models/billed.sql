@@ -1,22 +1,25 @@
--- A month in which nothing was billed is 0, one of which no day is held is no row.
+-- A month in which nothing was billed is 0, one of which no day is held is no row; compared is only what is held whole.
 WITH chosen AS (
-  SELECT month, LOGICAL_OR(missing_days < EXTRACT(DAY FROM through_date)) AS is_held
-  FROM ai_usage.kpi_month_held
-  WHERE month = COALESCE(
+  SELECT
+    held.month,
+    LOGICAL_OR(held.missing_days < EXTRACT(DAY FROM held.through_date)) AS is_held,
+    COUNTIF(NOT held.are_previous_days_held) = 0 AS is_comparable
+  FROM ai_usage.kpi_month_held AS held
+  JOIN ai_usage.kpi_freshness AS used ON used.vendor = held.vendor
+  WHERE held.month = COALESCE(
       [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
     )
-    [[AND vendor IN ({{vendor}})]]
-  GROUP BY month
+    [[AND held.vendor IN ({{vendor}})]]
+  GROUP BY held.month
 ), mix AS (
-  SELECT
-    month,
-    SUM(amount_usd) AS billed_usd,
-    CASE WHEN COUNTIF(previous_amount_usd IS NULL) = 0 THEN SUM(previous_amount_usd) END AS same_days_before_usd
+  SELECT month, SUM(amount_usd) AS billed_usd, SUM(previous_amount_usd) AS same_days_before_usd
   FROM ai_usage.kpi_model_mix
   WHERE cost_basis = 'billed' [[AND vendor IN ({{vendor}})]]
   GROUP BY month
 )
-SELECT chosen.month, COALESCE(mix.billed_usd, 0) AS billed_usd, mix.same_days_before_usd
+SELECT
+  chosen.month, COALESCE(mix.billed_usd, 0) AS billed_usd,
+  CASE WHEN chosen.is_comparable THEN mix.same_days_before_usd END AS same_days_before_usd
 FROM chosen
 LEFT JOIN mix ON mix.month = chosen.month
-WHERE chosen.is_held OR mix.month IS NOT NULL
+WHERE chosen.is_held

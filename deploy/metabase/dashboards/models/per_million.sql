@@ -1,7 +1,14 @@
+-- Compared is only what is held whole, of this month and of the one before.
 WITH chosen AS (
-  SELECT COALESCE(
-    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
-  ) AS month
+  SELECT
+    held.month, COUNTIF(held.missing_days > 0 OR NOT held.is_previous_month_held) = 0 AS is_comparable
+  FROM ai_usage.kpi_month_held AS held
+  JOIN ai_usage.kpi_freshness AS used ON used.vendor = held.vendor
+  WHERE held.month = COALESCE(
+      [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+    )
+    [[AND held.vendor IN ({{vendor}})]]
+  GROUP BY held.month
 ), unit AS (
   SELECT
     month, CAST(SAFE_DIVIDE(SUM(amount_usd) * 1000000, SUM(total_tokens)) AS NUMERIC) AS usd_per_million_tokens
@@ -10,7 +17,8 @@ WITH chosen AS (
   GROUP BY month
 )
 SELECT
-  chosen.month, unit.usd_per_million_tokens, previous.usd_per_million_tokens AS previous_usd_per_million_tokens
+  chosen.month, unit.usd_per_million_tokens,
+  CASE WHEN chosen.is_comparable THEN previous.usd_per_million_tokens END AS previous_usd_per_million_tokens
 FROM chosen
 JOIN unit ON unit.month = chosen.month
 LEFT JOIN unit AS previous ON previous.month = DATE_SUB(chosen.month, INTERVAL 1 MONTH)

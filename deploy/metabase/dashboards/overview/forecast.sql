@@ -1,5 +1,5 @@
--- There is a forecast of the running month alone: of another it is blank.
-SELECT SUM(forecast_usd) AS forecast_usd
+-- There is a forecast of the running month alone: of another it is blank, and where one of a line cannot be said.
+SELECT CASE WHEN COUNTIF(forecast_usd IS NULL) = 0 THEN SUM(forecast_usd) END AS forecast_usd
 FROM ai_usage.kpi_forecast
 WHERE month = COALESCE(
     [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)

@@ -1,3 +1,5 @@
 -- Blank when no run has checked anything.
-SELECT CASE WHEN COUNT(*) > 0 THEN COUNTIF(NOT passed) END AS failed_checks
+SELECT
+  CASE WHEN COUNT(*) > 0 THEN COUNT(DISTINCT CASE WHEN NOT passed THEN CONCAT(asset, '.', check_name) END) END
+    AS failed_checks
 FROM ai_usage.kpi_check_status
