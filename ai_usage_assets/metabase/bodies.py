@@ -264,7 +264,7 @@ class DashboardUpdate(NewDashboard):
 
 
 class Archived(Body):
-    """PUT of a card or a dashboard that is no longer wanted."""
+    """PUT of a card, a dashboard or a collection that is not wanted."""
 
     archived: Literal[True]
 

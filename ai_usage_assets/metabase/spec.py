@@ -14,7 +14,6 @@ Does not: Metabase's own form of the same (`build`), rows.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -41,10 +40,6 @@ Form = Literal["usd", "cents", "unit_usd", "percent", "count", "number"]
 Text = Annotated[str, Field(min_length=1)]
 
 
-# Those of column_settings are JSON.
-_KEY = re.compile(r'[A-Za-z0-9_.\[\]", -]+')
-
-
 class _Loader(yaml.SafeLoader):
     """YAML in which every key is a text, and none is there twice: the first would be lost without a word."""
 
@@ -55,9 +50,9 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode):
                 if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
                     raise yaml.composer.ComposerError(None, None, f"{key.value} is no text: quote it", key.start_mark)
-                if key.tag.endswith(":str") and not _KEY.fullmatch(key.value):
-                    told = f'{key.value!r} is no key of letters, digits and _ . - [ ] " ,'
-                    raise yaml.composer.ComposerError(None, None, told, key.start_mark)
+                # A series has the name of what somebody called a team.
+                if not key.value.isprintable():
+                    raise yaml.composer.ComposerError(None, None, f"{key.value!r} is no key", key.start_mark)
                 if key.value in seen:
                     raise yaml.composer.ComposerError(None, None, f"{key.value} is there twice", key.start_mark)
                 seen.add(key.value)

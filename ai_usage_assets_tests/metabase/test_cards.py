@@ -566,7 +566,7 @@ def test_the_pages_example_is_a_card(books: DuckDBWarehouse, copied: Path) -> No
             "settings.graph.metrics: In",
         ),
         ("overview.yaml", "settings: {scalar.field: forecast_usd}", "settings: {x: !!binary aa==}", "it is no JSON"),
-        ("overview.yaml", "height: 7", "he/ght: 7", r"'he/ght' is no key of letters"),
+        ("overview.yaml", "height: 7", '"he\\u0007ght": 7', r"x07ght' is no key"),
         ("overview.yaml", "reader: Head of finance", "reader: !!bool x", "^overview.yaml: "),
         (
             "overview.yaml",
