@@ -53,12 +53,13 @@ def test_a_vendor_that_nobody_uses_misses_no_days(tmp_path: Path) -> None:
     absent = {**CURSOR, "completed_at": None}
     warehouse.append(OPS_ASSET_DAYS, [entry(day, **absent, status="not_configured") for day in days(FIRST, through)])
     asked = (
-        "SELECT held.vendor, held.missing_days, fresh.missing_days AS told, held.are_previous_days_held "
+        "SELECT held.vendor, held.missing_days, fresh.missing_days AS told, held.is_any_day_held, "
+        "held.are_previous_days_held "
         "FROM ai_usage.kpi_month_held AS held LEFT JOIN ai_usage.kpi_freshness AS fresh ON fresh.vendor = held.vendor "
         "WHERE held.month = DATE '2026-11-01' ORDER BY held.vendor"
     )
-    assert rows(warehouse, asked) == [("anthropic", 0, 0, True), ("cursor", 0, None, False)]
+    assert rows(warehouse, asked) == [("anthropic", 0, 0, True, True)]
     failed = [entry(day, **absent, status="failed") for day in days(FIRST, through)]
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), failed)
-    assert rows(warehouse, asked)[1] == ("cursor", 10, 41, False)
+    assert rows(warehouse, asked)[1] == ("cursor", 10, 41, False, False)
     warehouse.release()

@@ -311,13 +311,13 @@ GAPS: dict[str, tuple[str, dict[str, list[str]], dict[str, Any]]] = {
         },
     ),
     "a vendor that is not used": (
-        "UPDATE kpi_month_held SET are_previous_days_held = FALSE, is_previous_month_held = FALSE "
-        "WHERE vendor = 'cursor'; DELETE FROM kpi_freshness WHERE vendor = 'cursor'",
+        "DELETE FROM kpi_month_held WHERE vendor = 'cursor'; DELETE FROM kpi_freshness WHERE vendor = 'cursor'",
         {},
         {"overview.spend.same_days_before_usd": ..., "models.per_million.previous_usd_per_million_tokens": ...},
     ),
     "a whole month": (
-        "UPDATE kpi_month_held SET missing_days = 31, are_previous_days_held = FALSE WHERE month = DATE '2026-10-01'; "
+        "UPDATE kpi_month_held SET missing_days = 31, is_any_day_held = FALSE, are_previous_days_held = FALSE "
+        "WHERE month = DATE '2026-10-01'; "
         "UPDATE kpi_model_mix SET amount_usd = 0, previous_amount_usd = NULL WHERE month = DATE '2026-10-01'; "
         "UPDATE kpi_spend_monthly SET spend_usd = 0, previous_same_days_usd = NULL WHERE month = DATE '2026-10-01'",
         {"month": ["2026-10"]},

@@ -4,12 +4,13 @@ CREATE OR REPLACE VIEW ai_usage.kpi_month_held (
   through_date OPTIONS (description = "Last finished day of the month: a running month is month to date."),
   is_month_over OPTIONS (description = "Whether all days of the month are finished."),
   missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for the vendor."),
+  is_any_day_held OPTIONS (description = "Whether the money of some finished day of the month is held: else nothing is known of it."),
   is_previous_month_held OPTIONS (description = "Whether the money of every day of the month before is held."),
   are_previous_days_held OPTIONS (description = "Whether that of the finished days is held, and that of the days to compare them with: those up to the same day of the month before, all of it when this month is over."),
   is_provisional OPTIONS (description = "Whether the vendor may still restate a finished day of the month."),
   as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
-OPTIONS (description = "For each month and vendor: how far it has come, what of its money is missing, and whether the month before may be compared with it. The one rule behind every comparison with the month before.")
+OPTIONS (description = "For each month and each vendor that is used: how far it has come, what of its money is missing, and whether the month before may be compared with it. The one rule behind every comparison with the month before.")
 AS
 WITH calendar AS (
   SELECT
@@ -31,7 +32,7 @@ WITH calendar AS (
     -- A day whose last pull failed is still held from an earlier one.
     completed_at IS NOT NULL AS is_held
   FROM ai_usage.kpi_completeness
-  WHERE is_money AND vendor IN (SELECT vendor FROM ai_usage.kpi_freshness)
+  WHERE is_money
 ), gap AS (
   SELECT vendor, month, COUNTIF(NOT is_held) AS missing_days
   FROM money_day
@@ -57,6 +58,7 @@ SELECT
   calendar.through_date,
   calendar.is_month_over,
   COALESCE(gap.missing_days, 0) AS missing_days,
+  COALESCE(gap.missing_days, 0) < calendar.through_day AS is_any_day_held,
   COALESCE(comparable.is_month_held, FALSE) AS is_previous_month_held,
   -- A month of which days are missing is less than it was.
   COALESCE(comparable.are_days_held AND COALESCE(gap.missing_days, 0) = 0, FALSE) AS are_previous_days_held,
@@ -66,6 +68,6 @@ SELECT
   END AS is_provisional,
   calendar.as_of_date
 FROM calendar
-CROSS JOIN (SELECT 'anthropic' AS vendor UNION ALL SELECT 'cursor') AS vendor
+CROSS JOIN ai_usage.kpi_freshness AS vendor
 LEFT JOIN gap ON gap.vendor = vendor.vendor AND gap.month = calendar.month
 LEFT JOIN comparable ON comparable.vendor = vendor.vendor AND comparable.month = calendar.month

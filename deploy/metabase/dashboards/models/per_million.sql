@@ -1,14 +1,12 @@
 -- Compared is only what is held whole, of this month and of the one before.
 WITH chosen AS (
-  SELECT
-    held.month, COUNTIF(held.missing_days > 0 OR NOT held.is_previous_month_held) = 0 AS is_comparable
-  FROM ai_usage.kpi_month_held AS held
-  JOIN ai_usage.kpi_freshness AS used ON used.vendor = held.vendor
-  WHERE held.month = COALESCE(
+  SELECT month, COUNTIF(missing_days > 0 OR NOT is_previous_month_held) = 0 AS is_comparable
+  FROM ai_usage.kpi_month_held
+  WHERE month = COALESCE(
       [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
     )
-    [[AND held.vendor IN ({{vendor}})]]
-  GROUP BY held.month
+    [[AND vendor IN ({{vendor}})]]
+  GROUP BY month
 ), unit AS (
   SELECT
     month, CAST(SAFE_DIVIDE(SUM(amount_usd) * 1000000, SUM(total_tokens)) AS NUMERIC) AS usd_per_million_tokens

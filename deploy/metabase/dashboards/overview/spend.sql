@@ -1,16 +1,13 @@
 -- A month in which nothing was spent is 0, one of which no day is held is no row; compared is only what is held whole.
 WITH chosen AS (
   SELECT
-    held.month,
-    LOGICAL_OR(held.missing_days < EXTRACT(DAY FROM held.through_date)) AS is_held,
-    COUNTIF(NOT held.are_previous_days_held) = 0 AS is_comparable
-  FROM ai_usage.kpi_month_held AS held
-  JOIN ai_usage.kpi_freshness AS used ON used.vendor = held.vendor
-  WHERE held.month = COALESCE(
+    month, LOGICAL_OR(is_any_day_held) AS is_held, COUNTIF(NOT are_previous_days_held) = 0 AS is_comparable
+  FROM ai_usage.kpi_month_held
+  WHERE month = COALESCE(
       [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
     )
-    [[AND held.vendor IN ({{vendor}})]]
-  GROUP BY held.month
+    [[AND vendor IN ({{vendor}})]]
+  GROUP BY month
 ), spent AS (
   SELECT month, SUM(spend_usd) AS spend_usd, SUM(previous_same_days_usd) AS same_days_before_usd
   FROM ai_usage.kpi_spend_monthly
