@@ -305,6 +305,12 @@ def test_vendor_without_key_is_not_configured(company: Company) -> None:
     assert result.success, result.failures()
     states = company.rows("SELECT DISTINCT status FROM ai_usage.ops_asset_days WHERE vendor = 'cursor'")
     assert [row["status"] for row in states] == ["not_configured"]
+    # One that was never used lacks nothing.
+    shown = io.StringIO()
+    screens.finance(company.warehouse, Console(file=shown, width=120))
+    company.warehouse.release()
+    (over,) = company.rows("SELECT COUNT(*) AS days FROM ai_usage.dim_date WHERE is_over")
+    assert f"1 of {over['days']} vendor days are held whole" in shown.getvalue()
 
 
 def test_without_any_key_nothing_is_spent_and_nothing_fails(

@@ -507,9 +507,12 @@ def _not_restated(subject: Subject) -> list[Finding]:
 _NEWEST = """
 SELECT
   vendor,
-  MAX(CASE WHEN status IN ('complete', 'provisional') THEN usage_date END) AS newest_day,
-  MAX(as_of_date) AS as_of_date,
-  LOGICAL_OR(status NOT IN ('not_configured', 'not_loaded')) AS is_asked
+  MAX(CASE WHEN completed_at IS NOT NULL THEN usage_date END) AS newest_day,
+  -- Whether it still is, is said by the newest day.
+  COALESCE(
+    MAX(CASE WHEN is_missing OR status NOT IN ('not_configured', 'not_loaded') THEN usage_date END) = MAX(usage_date),
+    FALSE
+  ) AS is_asked
 FROM ai_usage.kpi_completeness
 WHERE is_money OR vendor = 'sheet'
 GROUP BY vendor
@@ -781,7 +784,8 @@ CHECKS: tuple[Check, ...] = (
         "kpi_completeness",
         "fresh",
         f"The newest whole day of every vendor, and the sheet, is at most {_STALE_DAYS} days old.",
-        "See `ai-usage status` for the reason, and run the days that are missing.",
+        "See `ai-usage status` for the reason, and run the days that are missing. A vendor whose key was taken away is "
+        "told until the end of the month after.",
         _fresh,
         blocking=False,
     ),

@@ -186,7 +186,7 @@ def _checked(warehouse: Warehouse, console: Console) -> None:
         SELECT
           COUNT(*) AS n, COUNTIF(status = 'provisional') AS provisional,
           COUNTIF(status IN ('complete', 'provisional')) AS held
-        FROM ai_usage.kpi_completeness WHERE is_money
+        FROM ai_usage.kpi_completeness WHERE is_money AND (is_missing OR completed_at IS NOT NULL)
         """
     )[0]
     console.print("[bold]What was checked[/]")

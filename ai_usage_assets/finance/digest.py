@@ -289,11 +289,12 @@ class _Teller:
         rows = self._rows(
             """
             SELECT vendor, MAX(CASE WHEN completed_at IS NOT NULL THEN usage_date END) AS last_day,
-              COUNT(CASE WHEN completed_at IS NULL AND usage_date BETWEEN @month AND @day THEN 1 END) AS missing
-            FROM ai_usage.kpi_completeness WHERE is_money AND status <> 'not_configured' GROUP BY vendor ORDER BY vendor
+              COUNTIF(is_missing AND usage_date = @day) > 0 AS is_behind,
+              COUNTIF(is_missing AND usage_date BETWEEN @month AND @day) AS missing
+            FROM ai_usage.kpi_completeness WHERE is_money GROUP BY vendor ORDER BY vendor
             """
         )
-        behind = [row for row in rows if row["last_day"] is None or row["last_day"] < self._day]
+        behind = [row for row in rows if row["is_behind"]]
         if behind:
             yield "• Stale: " + _listed(
                 f"{VENDORS[row['vendor']]} is held "

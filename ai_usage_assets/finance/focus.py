@@ -125,8 +125,7 @@ def _unknown(warehouse: Warehouse, month: date) -> SettingsError:
 def _missing_days(warehouse: Warehouse, month: date) -> int:
     found = warehouse.rows(
         "SELECT COUNT(DISTINCT usage_date) AS days FROM ai_usage.kpi_completeness "
-        "WHERE is_money AND completed_at IS NULL AND status <> 'not_configured' "
-        "AND DATE_TRUNC(usage_date, MONTH) = @month",
+        "WHERE is_money AND is_missing AND DATE_TRUNC(usage_date, MONTH) = @month",
         {"month": month},
     )
     return int(found[0]["days"])

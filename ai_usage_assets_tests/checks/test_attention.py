@@ -198,6 +198,17 @@ def test_a_vendor_that_went_quiet_is_stale(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
+def test_a_vendor_that_was_given_up_is_not_stale(warehouse: DuckDBWarehouse) -> None:
+    """Without its key the newest day is missed at first, and no longer when the last one read is months old."""
+    spoil(warehouse, f"UPDATE ops_asset_days SET status = 'not_configured', completed_at = NULL "
+        f"WHERE vendor = 'cursor' AND usage_date = '{LAST}'")  # fmt: skip
+    found = find(warehouse, "kpi_completeness", "fresh", today=LAST + timedelta(days=2))
+    assert [finding.line for finding in found] == ["cursor: the newest whole day is 2026-11-10"]
+    spoil(warehouse, "UPDATE ops_asset_days SET usage_date = usage_date - 60 "
+        "WHERE vendor = 'cursor' AND status <> 'not_configured'")  # fmt: skip
+    assert find(warehouse, "kpi_completeness", "fresh", today=LAST + timedelta(days=2)) == []
+
+
 def test_a_day_that_was_last_read_before_it_was_final_is_told(warehouse: DuckDBWarehouse) -> None:
     """Days that have settled since nobody read them are told with their dollars; read again they are quiet."""
     assert find(warehouse, "kpi_completeness", "final_when_read", today=date(2026, 12, 9)) == []

@@ -93,7 +93,16 @@ def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
     """A vendor that is asked and whose newest day is not held says to which day it is."""
     late = [entry(DAY - timedelta(days=n), vendor="cursor", asset="raw_cursor_usage_events") for n in (2, 3)]
     warehouse.append(OPS_ASSET_DAYS, late)
-    assert "• Stale: Cursor is held to 2026-11-08 only." in digest.made(warehouse, DAY).lines
+    told = "• Stale: Cursor is held to 2026-11-08 only."
+    assert told in digest.made(warehouse, DAY).lines
+    # Its key was lost, or taken away; months later it is known which.
+    since = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "status": "not_configured", "completed_at": None}
+    warehouse.append(OPS_ASSET_DAYS, [entry(DAY - timedelta(days=n), **since) for n in (0, 1)])
+    assert told in digest.made(warehouse, DAY).lines
+    warehouse._connect().execute(
+        "UPDATE ops_asset_days SET usage_date = usage_date - 60 WHERE vendor = 'cursor' AND status = 'complete'"
+    )
+    assert not [line for line in digest.made(warehouse, DAY).lines if "Cursor" in line and "held" in line]
 
 
 def test_days_of_the_month_that_are_missing_are_told(warehouse: DuckDBWarehouse) -> None:

@@ -410,11 +410,12 @@ def test_one_vendor_alone_is_told_of_the_other(made: DuckDBWarehouse) -> None:
     assert "not compared with October, of which not all these days are held" in found.headlines[0].notes
 
 
-def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse) -> None:
+@pytest.mark.parametrize("status", ["failed", "not_configured"])
+def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse, status: str) -> None:
     """A day of which the bill did not come has a dash, a reason, and makes the headline say that it is too low."""
     fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
-    lost = entry(date(2026, 11, 5), status="failed", completed_at=None, message="503 from the vendor.")
+    lost = entry(date(2026, 11, 5), status=status, completed_at=None, message="503 from the vendor.")
     made.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
     found = figures.of_month(made, MADE_AT)
     assert "1 day of Anthropic missing, so it is too low" in found.headlines[0].notes
@@ -423,6 +424,7 @@ def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse) -> No
     row = re.search(r"<tr><td[^>]*>Thu 5 November 2026</td>(.*?)</tr>", text)
     assert row
     assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "Anthropic is missing"]
+    assert "is not in these figures" not in text
     # The 4th is held, and cost nothing.
     row = re.search(r"<tr><td[^>]*>Wed 4 November 2026</td>(.*?)</tr>", text)
     assert row

@@ -63,3 +63,36 @@ def test_a_vendor_that_nobody_uses_misses_no_days(tmp_path: Path) -> None:
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), failed)
     assert rows(warehouse, asked)[1] == ("cursor", 10, 41, False, False)
     warehouse.release()
+
+
+def test_a_key_that_was_taken_away_is_missed_until_the_end_of_the_next_month(tmp_path: Path) -> None:
+    """So long it may have been lost; then the vendor was given up, and its older months are as they were."""
+    today = date(2027, 1, 11)
+    warehouse = opened(tmp_path / "w.duckdb", FIRST, today)
+    through, last = today - timedelta(days=1), date(2026, 10, 20)
+    warehouse.append(OPS_ASSET_DAYS, [entry(day, **CURSOR) for day in days(FIRST, last)])
+    since = {**CURSOR, "completed_at": None, "status": "not_configured"}
+    warehouse.append(OPS_ASSET_DAYS, [entry(day, **since) for day in days(last + timedelta(days=1), through)])
+    month = "SELECT month, missing_days, is_any_day_held FROM ai_usage.kpi_month_held ORDER BY month"
+    october, november, december = (date(2026, number, 1) for number in (10, 11, 12))
+    assert rows(warehouse, month) == [(october, 11, True), (november, 30, False)]
+    fresh = "SELECT through_date, complete_through_date, missing_days FROM ai_usage.kpi_freshness"
+    assert rows(warehouse, fresh) == [(date(2026, 11, 30), last, 41)]
+    # With a key again, what was not asked for meanwhile is missing.
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [entry(through, **CURSOR)])
+    assert rows(warehouse, month)[2:] == [(december, 31, False), (date(2027, 1, 1), 9, True)]
+    warehouse.release()
+
+
+def test_what_a_plan_may_not_see_is_missing_only_of_the_bill(tmp_path: Path) -> None:
+    """A table of the bill that is not exposed is missed, another is not, nor is a day that is not over."""
+    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    absent = {"completed_at": None, "status": "not_exposed"}
+    for asset in ("raw_anthropic_cost", "raw_anthropic_claude_code"):
+        warehouse.append(OPS_ASSET_DAYS, [entry(day, asset=asset, **absent) for day in (FIRST, TODAY)])
+    asked = (
+        "SELECT asset, usage_date FROM ai_usage.kpi_completeness "
+        "WHERE is_missing AND status = 'not_exposed' ORDER BY asset, usage_date"
+    )
+    assert rows(warehouse, asked) == [("raw_anthropic_cost", FIRST)]
+    warehouse.release()

@@ -79,6 +79,17 @@ def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None
     ]
 
 
+def test_a_month_without_spend_is_less_than_the_one_before(warehouse: DuckDBWarehouse) -> None:
+    """A vendor of which nothing was billed since has 0 and what it was before, not no row."""
+    warehouse._connect().execute("DELETE FROM fct_anthropic_cost_daily WHERE usage_date > '2026-10-31'")
+    found = rows(
+        warehouse,
+        "SELECT team, spend_usd, previous_same_days_usd, change_usd, is_provisional FROM ai_usage.kpi_spend_monthly "
+        "WHERE month = DATE '2026-11-01' ORDER BY team",
+    )
+    assert found == [("Mobile", 0, 7, -7, True), ("Platform", 0, 11, -11, True)]
+
+
 def test_less_than_nothing_has_no_share(warehouse: DuckDBWarehouse) -> None:
     """Held against a month that gave money back, a change is dollars, and no ratio whose sign says the contrary."""
     credit = {**charge("2026-10-06", "-107", key=MOBILE), "fact_no": 20}
@@ -145,7 +156,7 @@ def test_every_row_says_whether_it_is_final_and_as_of_when(warehouse: DuckDBWare
     for view, month, where in (
         ("kpi_spend_by_person", "month", "TRUE"),
         ("kpi_unallocated", "month", "TRUE"),
-        ("kpi_spend_monthly", "month", "TRUE"),
+        ("kpi_spend_monthly", "month", "month < DATE '2026-12-01'"),
         ("kpi_month_held", "month", "vendor = 'anthropic' AND month < DATE '2026-12-01'"),
         ("kpi_reconciliation", "DATE_TRUNC(usage_date, MONTH)", "TRUE"),
     ):

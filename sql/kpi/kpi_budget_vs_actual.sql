@@ -48,7 +48,7 @@ WITH ahead AS (
     entry.usage_date,
     -- A day whose last pull failed is still held from an earlier one.
     LOGICAL_OR(entry.completed_at IS NOT NULL) AS is_any_held,
-    LOGICAL_OR(entry.completed_at IS NULL) AS is_any_missing,
+    LOGICAL_OR(entry.is_missing) AS is_any_missing,
     -- A vendor that was not there yet, or did not give this day to anybody, does not keep it from being whole.
     LOGICAL_OR(entry.completed_at IS NULL AND entry.status NOT IN ('not_configured', 'not_exposed')) AS is_partial,
     LOGICAL_OR(day.as_of_date < CASE entry.vendor
@@ -57,14 +57,7 @@ WITH ahead AS (
     END) AS is_provisional
   FROM ai_usage.kpi_completeness AS entry
   JOIN ai_usage.dim_date AS day ON day.usage_date = entry.usage_date AND day.is_over
-  -- A vendor that nobody has asked for lacks nothing.
-  JOIN (
-    SELECT vendor
-    FROM ai_usage.kpi_completeness
-    WHERE is_money AND status NOT IN ('not_configured', 'not_loaded')
-    GROUP BY vendor
-  ) AS asked ON asked.vendor = entry.vendor
-  WHERE entry.is_money
+  WHERE entry.is_money AND (entry.is_missing OR entry.completed_at IS NOT NULL)
   GROUP BY entry.usage_date
 ), reach AS (
   SELECT

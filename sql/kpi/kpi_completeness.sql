@@ -3,6 +3,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_completeness (
   asset OPTIONS (description = "Raw table; for the sheet with its tab."),
   usage_date OPTIONS (description = "UTC day; for directories and the sheet the day of the read."),
   is_money OPTIONS (description = "Whether the day's bill depends on it."),
+  is_missing OPTIONS (description = "Whether it should be there and is not: a finished day, never held, of a vendor that is used. Used is one of which any day was held, or asked for with a key; when its key is taken away, until the end of the month after. What a key or plan may not see is missing only where the bill depends on it."),
   status OPTIONS (description = "complete (held whole and final), provisional (held whole, the vendor may still restate it), incomplete (the vendor's data does not reach the end of the day yet), failed (the last attempt; what was held before is kept), not_exposed (this key or plan may not see it), not_configured (no key), not_loaded (no run has asked for it)."),
   records OPTIONS (description = "Records held."),
   amount_usd OPTIONS (description = "Dollars in the records held, where they carry any."),
@@ -22,12 +23,29 @@ WITH wanted AS (
   UNION DISTINCT
   SELECT vendor, asset, usage_date
   FROM ai_usage.ops_asset_days
+), used AS (
+  -- Whether a key was lost or given up is not to be told apart; for so long it is taken for lost.
+  SELECT vendor, LAST_DAY(DATE_ADD(MAX(usage_date), INTERVAL 1 MONTH), MONTH) AS last_day
+  FROM ai_usage.ops_asset_days
+  WHERE completed_at IS NOT NULL OR status <> 'not_configured'
+  GROUP BY vendor
 )
 SELECT
   wanted.vendor,
   wanted.asset,
   wanted.usage_date,
   wanted.asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AS is_money,
+  COALESCE(
+    day.is_over
+    AND entry.completed_at IS NULL
+    AND used.vendor IS NOT NULL
+    AND NOT (COALESCE(entry.status, 'not_loaded') = 'not_configured' AND wanted.usage_date > used.last_day)
+    AND (
+      wanted.asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events')
+      OR COALESCE(entry.status, 'not_loaded') <> 'not_exposed'
+    ),
+    FALSE
+  ) AS is_missing,
   CASE
     WHEN entry.status IS NULL THEN 'not_loaded'
     WHEN entry.status = 'complete' AND NOT entry.is_daily THEN 'complete'
@@ -50,3 +68,4 @@ FROM wanted
 LEFT JOIN ai_usage.ops_asset_days AS entry
   ON entry.asset = wanted.asset AND entry.usage_date = wanted.usage_date
 LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = wanted.usage_date
+LEFT JOIN used ON used.vendor = wanted.vendor

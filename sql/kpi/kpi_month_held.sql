@@ -10,7 +10,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_month_held (
   is_provisional OPTIONS (description = "Whether the vendor may still restate a finished day of the month."),
   as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
-OPTIONS (description = "For each month and each vendor that is used: how far it has come, what of its money is missing, and whether the month before may be compared with it. The one rule behind every comparison with the month before.")
+OPTIONS (description = "For each month and each vendor that is used in it: how far it has come, what of its money is missing, and whether the month before may be compared with it. The one rule behind every comparison with the month before.")
 AS
 WITH calendar AS (
   SELECT
@@ -30,11 +30,13 @@ WITH calendar AS (
     DATE_TRUNC(usage_date, MONTH) AS month,
     EXTRACT(DAY FROM usage_date) AS day_of_month,
     -- A day whose last pull failed is still held from an earlier one.
-    completed_at IS NOT NULL AS is_held
+    completed_at IS NOT NULL AS is_held,
+    is_missing
   FROM ai_usage.kpi_completeness
-  WHERE is_money
+  -- Of a vendor that is not used nothing is missing.
+  WHERE is_money AND (is_missing OR completed_at IS NOT NULL)
 ), gap AS (
-  SELECT vendor, month, COUNTIF(NOT is_held) AS missing_days
+  SELECT vendor, month, COUNTIF(is_missing) AS missing_days
   FROM money_day
   GROUP BY vendor, month
 ), comparable AS (
@@ -54,20 +56,19 @@ WITH calendar AS (
 )
 SELECT
   calendar.month,
-  vendor.vendor,
+  gap.vendor,
   calendar.through_date,
   calendar.is_month_over,
-  COALESCE(gap.missing_days, 0) AS missing_days,
-  COALESCE(gap.missing_days, 0) < calendar.through_day AS is_any_day_held,
+  gap.missing_days,
+  gap.missing_days < calendar.through_day AS is_any_day_held,
   COALESCE(comparable.is_month_held, FALSE) AS is_previous_month_held,
   -- A month of which days are missing is less than it was.
-  COALESCE(comparable.are_days_held AND COALESCE(gap.missing_days, 0) = 0, FALSE) AS are_previous_days_held,
-  calendar.as_of_date < CASE vendor.vendor
+  COALESCE(comparable.are_days_held AND gap.missing_days = 0, FALSE) AS are_previous_days_held,
+  calendar.as_of_date < CASE gap.vendor
     WHEN 'anthropic' THEN calendar.anthropic_settles_on
     ELSE calendar.cursor_settles_on
   END AS is_provisional,
   calendar.as_of_date
 FROM calendar
-CROSS JOIN ai_usage.kpi_freshness AS vendor
-LEFT JOIN gap ON gap.vendor = vendor.vendor AND gap.month = calendar.month
-LEFT JOIN comparable ON comparable.vendor = vendor.vendor AND comparable.month = calendar.month
+JOIN gap ON gap.month = calendar.month
+LEFT JOIN comparable ON comparable.vendor = gap.vendor AND comparable.month = calendar.month

@@ -42,7 +42,8 @@ WITH daily AS (
     DATE_ADD(daily.month, INTERVAL 1 MONTH), daily.vendor, daily.team, daily.cost_center, CAST(NULL AS NUMERIC),
     CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC), CAST(NULL AS BOOL), daily.spend_usd, daily.day_of_month
   FROM daily
-  JOIN (SELECT DISTINCT vendor, month FROM daily) AS later
+  -- Also where nothing was spent since: what it was before is part of the comparison.
+  JOIN ai_usage.kpi_month_held AS later
     ON later.vendor = daily.vendor AND later.month = DATE_ADD(daily.month, INTERVAL 1 MONTH)
 ), monthly AS (
   SELECT
@@ -86,9 +87,7 @@ SELECT
   END AS change_ratio,
   COALESCE(held.missing_days, 0) AS missing_days,
   -- Where nothing was spent yet, the vendor may still say that something was.
-  COALESCE(
-    monthly.is_provisional, LOGICAL_OR(monthly.is_provisional) OVER (PARTITION BY monthly.month, monthly.vendor)
-  ) AS is_provisional,
+  COALESCE(monthly.is_provisional, held.is_provisional) AS is_provisional,
   today.as_of_date
 FROM monthly
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today

@@ -254,7 +254,12 @@ class _Reading:
             with_people=self._with_people,
             headlines=headlines,
             vendors=vendors,
-            not_configured=tuple(sorted({row["vendor"] for row in held if row["status"] == "not_configured"})),
+            not_configured=tuple(
+                sorted(
+                    {row["vendor"] for row in held if row["status"] == "not_configured"}
+                    - {row["vendor"] for row in held if row["held"]}
+                )
+            ),
             days=days,
             months=added(spent, "month", "vendor"),
             monthly_budgets={
@@ -419,8 +424,7 @@ class _Reading:
             """
             SELECT vendor, usage_date, status, message
             FROM ai_usage.kpi_completeness
-            WHERE is_money AND usage_date BETWEEN @month AND @through AND completed_at IS NULL
-              AND status <> 'not_configured'
+            WHERE is_money AND is_missing AND usage_date BETWEEN @month AND @through
             ORDER BY usage_date, vendor
             """
         )

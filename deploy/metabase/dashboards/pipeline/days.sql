@@ -2,7 +2,7 @@ SELECT
   usage_date,
   COUNTIF(status = 'complete') AS final_tables,
   COUNTIF(status = 'provisional') AS provisional_tables,
-  COUNTIF(status IN ('incomplete', 'failed', 'not_loaded')) AS missing_tables
+  COUNTIF(is_missing OR status IN ('incomplete', 'failed')) AS missing_tables
 FROM ai_usage.kpi_completeness
 WHERE DATE_TRUNC(usage_date, MONTH) = COALESCE(
     [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)

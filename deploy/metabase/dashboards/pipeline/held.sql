@@ -1,4 +1,4 @@
-SELECT COUNTIF(completed_at IS NOT NULL) AS held_days, COUNT(*) AS days
+SELECT COUNTIF(completed_at IS NOT NULL) AS held_days, COUNTIF(is_missing OR completed_at IS NOT NULL) AS days
 FROM ai_usage.kpi_completeness
 WHERE is_money
   AND DATE_TRUNC(usage_date, MONTH) = COALESCE(

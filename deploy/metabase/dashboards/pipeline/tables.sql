@@ -3,8 +3,8 @@ SELECT
   CASE WHEN LOGICAL_OR(is_money) THEN 'yes' ELSE 'no' END AS bill,
   COUNTIF(status = 'complete') AS final_days,
   COUNTIF(status = 'provisional') AS provisional_days,
-  COUNTIF(status IN ('incomplete', 'failed', 'not_loaded')) AS missing_days,
-  COUNTIF(status IN ('not_exposed', 'not_configured')) AS unavailable_days,
+  COUNTIF(is_missing OR status IN ('incomplete', 'failed')) AS missing_days,
+  COUNTIF(NOT is_missing AND status IN ('not_exposed', 'not_configured', 'not_loaded')) AS unavailable_days,
   MAX(completed_at) AS last_read_at
 FROM ai_usage.kpi_completeness
 WHERE DATE_TRUNC(usage_date, MONTH) = COALESCE(
