@@ -108,6 +108,7 @@ def _evaluate(check: Check, subject: Subject) -> tuple[dg.AssetCheckResult, Row]
         "blocking": check.blocking,
         "amount_usd": touched,
         "message": message,
+        "looks_at": check.looks_at,
     }
 
 

@@ -640,6 +640,7 @@ CHECKS: tuple[Check, ...] = (
         "Mend the tab; until then its last good version serves.",
         _tabs_accepted,
         blocking=False,
+        looks_at="now",
     ),
     Check(
         RAW_MAPPING_SHEET.name,
@@ -649,6 +650,7 @@ CHECKS: tuple[Check, ...] = (
         _rows_accepted,
         blocking=False,
         after=("fct_cost_daily",),
+        looks_at="now",
     ),
     Check(
         "kpi_unallocated",
@@ -657,6 +659,7 @@ CHECKS: tuple[Check, ...] = (
         "Add the rows to the sheet; the next run takes them, for all of history.",
         _everything_mapped,
         blocking=False,
+        looks_at="until",
     ),
     Check(
         "kpi_unallocated",
@@ -665,6 +668,7 @@ CHECKS: tuple[Check, ...] = (
         "kpi_unallocated lists what is missing, the largest first.",
         _covered,
         blocking=False,
+        looks_at="until",
     ),
     Check(
         "kpi_budget_vs_actual",
@@ -674,6 +678,7 @@ CHECKS: tuple[Check, ...] = (
         "or add there who spends it.",
         _budgets_can_be_spent,
         blocking=False,
+        looks_at="now",
     ),
     Check(
         "dim_seat_day",
@@ -758,6 +763,7 @@ CHECKS: tuple[Check, ...] = (
             _FIELD_ADVICE,
             _fields_known(table, fields),
             blocking=False,
+            looks_at="until",
         )
         for pull in catalogue.PULLS
         for table, fields in pull.fields.items()
@@ -770,6 +776,7 @@ CHECKS: tuple[Check, ...] = (
         "and if it was not, stop the key or set a limit at the vendor.",
         _no_spikes,
         blocking=False,
+        looks_at="until",
     ),
     Check(
         "kpi_completeness",
@@ -788,6 +795,7 @@ CHECKS: tuple[Check, ...] = (
         "told until the end of the month after.",
         _fresh,
         blocking=False,
+        looks_at="now",
     ),
     Check(
         "kpi_completeness",
@@ -796,6 +804,7 @@ CHECKS: tuple[Check, ...] = (
         "Run these days once more: `ai-usage run --day LAST --days N`.",
         _final_days_were_read_when_final,
         blocking=False,
+        looks_at="now",
     ),
     Check(
         "kpi_completeness",
@@ -805,5 +814,6 @@ CHECKS: tuple[Check, ...] = (
         "and the next run under the right one puts it right.",
         _nothing_from_the_future,
         blocking=False,
+        looks_at="now",
     ),
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Literal
 
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.warehouses import Parameters, Row, Warehouse
@@ -45,7 +46,8 @@ class Check:
     """One asset check. `find` returns what is wrong; nothing means it holds. `advice` says what to do then.
 
     A blocking check stops what is built from the asset and fails the run; any other is a warning. `after` names assets
-    it reads beside its own.
+    it reads beside its own. It looks at the `days` of the run, or at what there is `until` the last of them, or `now`,
+    whichever they are: a newer result of the same takes an older one back.
     """
 
     asset: str
@@ -55,6 +57,7 @@ class Check:
     find: Callable[[Subject], Sequence[Finding]]
     blocking: bool = True
     after: tuple[str, ...] = ()
+    looks_at: Literal["days", "until", "now"] = "days"
 
 
 def usd(amount: Decimal | None) -> str:

@@ -316,13 +316,16 @@ _KEYS = {
 }
 
 
+def _has_days(table: Table) -> bool:
+    return bool(table.partition_by or table.is_view)
+
+
 def _schema(table: Table) -> Callable[[Subject], list[Finding]]:
     key = _KEYS.get(table.name, (table.partition_by, "fact_no") if table.partition_by else ())
     # The sheet's own words were checked when it was read.
     allowed = {} if table.name == "dim_key_mapping" else _ALLOWED
     schema = table.check_schema({name: allowed[name] for name in table.column_names if name in allowed}, key)
-    has_days = table.partition_by or table.is_view
-    scope = "WHERE usage_date BETWEEN @start_day AND @end_day" if has_days else ""
+    scope = "WHERE usage_date BETWEEN @start_day AND @end_day" if _has_days(table) else ""
     query = f"SELECT {', '.join(table.column_names)} FROM ai_usage.{table.name} {scope}"
 
     def find(subject: Subject) -> list[Finding]:
@@ -500,6 +503,7 @@ def _built_checks() -> Iterable[Check]:
                 "Every required column is filled and every listed value is known.",
                 _BUILT_ADVICE,
                 _schema(table),
+                looks_at="days" if _has_days(table) else "now",
             )
 
 
@@ -612,6 +616,7 @@ CHECKS: tuple[Check, ...] = (
         "What is held is safe; `ai-usage run --job rebuild` for these days publishes it.",
         _every_held_day_built,
         after=tuple(_BUILT_FROM),
+        looks_at="now",
     ),
     Check(
         "kpi_chargeback",
@@ -619,5 +624,6 @@ CHECKS: tuple[Check, ...] = (
         "Every closed month is what was closed, and none is missing among them.",
         "While it is so, nothing is closed and the month is not exported.",
         _as_closed,
+        looks_at="now",
     ),
 )

@@ -160,13 +160,13 @@ class _Walk:
         for item in [*site.items("collection"), *site.items("collection behind")]:
             path = DashboardThing.path if item["model"] == "dashboard" else CardThing.path
             # The memory may be another run's, which works at the same time.
-            if (path, item["id"]) in wanted or item["name"] == self._memory.name:
+            if (path, item.id) in wanted or item["name"] == self._memory.name:
                 continue
-            key = ours.get((path, item["id"]))
-            shown = key or f"{item['model']} {item['id']}"
+            key = ours.get((path, item.id))
+            shown = key or f"{item['model']} {item.id}"
             change = Change("-" if key else "!", shown, item["name"], "" if key else _BY_HAND)
             if self._writes and (key or self._restores):
-                self._put_away(f"{path}/{item['id']}", key)
+                self._put_away(f"{path}/{item.id}", key)
                 change = replace(change, done=True)
             self._tell(change)
 

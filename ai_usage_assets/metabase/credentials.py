@@ -16,7 +16,7 @@ from typing import Any
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.metabase.bodies import FirstUser, Login, NewKey, Preferences, Setup
-from ai_usage_assets.metabase.server import Lost, MetabaseError, Refused, Server
+from ai_usage_assets.metabase.server import Answer, Lost, MetabaseError, Refused, Server
 from ai_usage_assets.secrets import SecretError, SecretMissing, resolve, store
 from ai_usage_assets.settings import MetabaseSettings, Settings
 
@@ -196,10 +196,10 @@ def _id(answer: Any) -> str:
 def _made(server: Server) -> tuple[str, bool]:
     """A key of that name; one that is there, and whose value nobody has, gets another value: then true."""
 
-    def look() -> dict[str, Any] | None:
+    def look() -> Answer | None:
         return next((key for key in server.listed("/api/api-key") if is_ours(key)), None)
 
-    def is_ours(key: dict[str, Any]) -> bool:
+    def is_ours(key: Answer) -> bool:
         # Of another group it is somebody else's, and in use.
         with server.reading("/api/api-key"):
             group = key.get("group") or {"id": _ADMINISTRATORS}
@@ -208,7 +208,7 @@ def _made(server: Server) -> tuple[str, bool]:
     held = look()
     made = held or server.make("/api/api-key", NewKey(name=KEY_NAME, group_id=_ADMINISTRATORS), look)
     if not made.get("unmasked_key"):
-        made = server.put(f"/api/api-key/{made['id']}/regenerate")
+        made = server.put(f"/api/api-key/{made.id}/regenerate")
     key = made.get("unmasked_key") if isinstance(made, dict) else None
     if not isinstance(key, str) or not _is_word(key):
         raise MetabaseError("Metabase made a key and did not say it. Is it a version this was made for (v0.63)?")

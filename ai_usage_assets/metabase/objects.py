@@ -18,7 +18,7 @@ from ai_usage_assets.metabase.build import Known
 from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.forms import Form
 from ai_usage_assets.metabase.plan import Memory, Written, digest
-from ai_usage_assets.metabase.server import MetabaseError, Refused, Server
+from ai_usage_assets.metabase.server import Answer, MetabaseError, Refused, Server
 from ai_usage_assets.metabase.spec import Dashboard, Filter, Spec
 
 ADMINISTRATORS = 2
@@ -46,16 +46,16 @@ class Site:
         path = "/api/permissions/group"
         listed = self.server.listed(path)
         # One that lists nobody would have it that nobody may anything.
-        if ADMINISTRATORS not in (each["id"] for each in listed):
+        if ADMINISTRATORS not in (each.id for each in listed):
             raise self.server.unexpected(path, "the group Administrators is not in it")
-        return {each["name"]: each["id"] for each in listed if each["id"] != ADMINISTRATORS}
+        return {each["name"]: each.id for each in listed if each.id != ADMINISTRATORS}
 
-    def items(self, collection: str) -> list[dict[str, Any]]:
+    def items(self, collection: str) -> list[Answer]:
         """The cards and dashboards of a collection, each with `id`, `model` and `name`."""
         if not self.known[collection]:
             return []
         query = urlencode([("models", each) for each in ("card", "dataset", "metric", "dashboard")])
-        return [*self.server.listed(f"/api/collection/{self.known[collection]}/items?{query}")]
+        return self.server.listed(f"/api/collection/{self.known[collection]}/items?{query}")
 
 
 class Thing(ABC):
@@ -97,14 +97,14 @@ class Thing(ABC):
 
     def ids(self, site: Site) -> list[int]:
         """All of its name in its place."""
-        return [each["id"] for each in self.candidates(site) if each["name"] == self.name]
+        return [each.id for each in self.candidates(site) if each["name"] == self.name]
 
     def first(self, site: Site) -> int | None:
         """The id of the one that was made first."""
         return min(self.ids(site), default=None)
 
     @abstractmethod
-    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+    def candidates(self, site: Site) -> Iterable[Answer]:
         """Where it is looked for by name: objects with `id` and `name`."""
 
     def read(self, site: Site) -> Form:
@@ -144,13 +144,11 @@ class Thing(ABC):
         Of two that are made at once the first stays: whoever made the second sees both, and takes it back.
         """
 
-        def look() -> dict[str, int] | None:
+        def look() -> Answer | None:
             found = self.first(site)
-            return None if found is None else {"id": found}
+            return None if found is None else Answer(path, {"id": found})
 
-        answer = site.server.make(path, body, look)
-        with site.server.reading(path, "POST"):
-            made = int(answer["id"])
+        made = site.server.make(path, body, look).id
         first = min(self.ids(site), default=made)
         if first < made:
             self.take_back(site, made)
@@ -170,7 +168,7 @@ class Database(Thing):
     def __init__(self) -> None:
         super().__init__("database", build.DATABASE)
 
-    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+    def candidates(self, site: Site) -> Iterable[Answer]:
         return site.server.listed(self.path)
 
     def form(self, raw: Mapping[str, Any]) -> Form:
@@ -220,7 +218,7 @@ class Database(Thing):
 
     def moved(self, wanted: Form, live: Form) -> str:
         """A setting that was forgotten shall not show finance other books."""
-        shown, said = (tuple(form["details"].get(key, "") for key in _PLACE) for form in (live, wanted))
+        shown, said = (tuple(str(form["details"].get(key, "")) for key in _PLACE) for form in (live, wanted))
         # With all datasets it shows the wanted one too.
         is_elsewhere = shown != said and all(shown)
         return f"shows {'.'.join(shown)}, and the settings say {'.'.join(said)}" if is_elsewhere else ""
@@ -249,7 +247,7 @@ class Collection(Thing):
         self._description = description
         self._parent = parent
 
-    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+    def candidates(self, site: Site) -> Iterable[Answer]:
         parent = site.known[self._parent] if self._parent else None
         if parent == 0:
             return []
@@ -307,9 +305,9 @@ class CardThing(Thing):
 
     def _with_its_id(self, site: Site) -> int | None:
         found = site.server.find(f"{self.path}/{build.entity_id(self.key)}")
-        return found["id"] if found else None
+        return found.id if found else None
 
-    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+    def candidates(self, site: Site) -> Iterable[Answer]:
         return [each for each in site.items(self._collection) if each["model"] != "dashboard"]
 
     def form(self, raw: Mapping[str, Any]) -> Form:
@@ -380,7 +378,8 @@ class MemoryCard(CardThing):
 
 
 def _remembered(form: Form) -> Memory:
-    return Memory.of(form["query"]["sql"] or "")
+    sql = form["query"]["sql"]
+    return Memory.of(sql if isinstance(sql, str) else "")
 
 
 class DashboardThing(Thing):
@@ -393,7 +392,7 @@ class DashboardThing(Thing):
         self._wanted = wanted
         self._filters = filters
 
-    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+    def candidates(self, site: Site) -> Iterable[Answer]:
         return [each for each in site.items("collection") if each["model"] == "dashboard"]
 
     def form(self, raw: Mapping[str, Any]) -> Form:
@@ -426,7 +425,7 @@ class Group(Thing):
     def __init__(self) -> None:
         super().__init__("group", build.GROUP)
 
-    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+    def candidates(self, site: Site) -> Iterable[Answer]:
         return site.server.listed(self.path)
 
     def form(self, raw: Mapping[str, Any]) -> Form:
@@ -461,7 +460,7 @@ class Access(Thing):
     def find(self, site: Site) -> int | None:
         return 1 if all(site.known[key] for key in self.of) else None
 
-    def candidates(self, site: Site) -> Iterable[Mapping[str, Any]]:
+    def candidates(self, site: Site) -> Iterable[Answer]:
         return []
 
     def form(self, raw: Mapping[str, Any]) -> Form:

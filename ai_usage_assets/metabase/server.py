@@ -53,7 +53,11 @@ class Refused(MetabaseError):
 
 
 class Lost(MetabaseError):
-    """No answer came, or none that says whether it was done."""
+    """No answer came, or none that says whether it was done; `brief` says the same of Metabase in a few words."""
+
+    def __init__(self, message: str, brief: str) -> None:
+        super().__init__(message)
+        self.brief = brief
 
 
 class Answer(dict[str, Any]):
@@ -65,6 +69,14 @@ class Answer(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         raise _unexpected(self._whose, f"{key} is missing")
+
+    @property
+    def id(self) -> int:
+        """Its id, which becomes a part of a path. Raises MetabaseError for anything but a number of Metabase's own."""
+        found = self["id"]
+        if type(found) is not int or found < 1:
+            raise _unexpected(self._whose, "an id is no number")
+        return found
 
 
 class Clock(Protocol):
@@ -120,11 +132,13 @@ class Server:
             try:
                 answer = self._once("GET", "/api/health", None, _HEALTH_SECONDS)
                 told = f"answered {answer.status_code}"
+                if answer.is_redirect:
+                    raise MetabaseError(f"Metabase is not at {self.host} ({told}){_advice(answer.status_code)}")
                 if answer.status_code == 200:
                     self._check_health(self._read("GET", "/api/health", answer))
                     return
             except Lost as error:
-                told = str(error)
+                told = error.brief
             if self._clock.monotonic() >= end:
                 raise MetabaseError(
                     f"Metabase at {self.host} was not ready within {seconds:.0f} s: the last time it {told}. Is the "
@@ -197,7 +211,7 @@ class Server:
         """What a query answers, which makes nothing and may be asked again. Raises MetabaseError."""
         return self._patiently("POST", path, body)
 
-    def make(self, path: str, body: Body, look: Callable[[], Mapping[str, Any] | None]) -> Mapping[str, Any]:
+    def make(self, path: str, body: Body, look: Callable[[], Answer | None]) -> Answer:
         """Makes something once: when no answer came, it is made again only if `look` does not find it.
 
         Raises MetabaseError.
@@ -244,9 +258,11 @@ class Server:
             finally:
                 answer.close()
         except (*_LOST, httpx.DecodingError) as error:
+            name = type(error).__name__
             raise Lost(
-                f"Metabase at {self.host} did not answer {method} {path} ({type(error).__name__}). Look at the tunnel "
-                "and the network, then run it again."
+                f"Metabase at {self.host} did not answer {method} {path} ({name}). Look at the tunnel and the network, "
+                "then run it again.",
+                f"did not answer ({name})",
             ) from None
         return answer
 
@@ -263,8 +279,9 @@ class Server:
                     "that is there? AI_USAGE_METABASE_URL says where it is looked for."
                 ) from None
         told = f"Metabase at {self.host} refused {method} {path} ({status}): {self._said(answer)}"
-        if status >= 500:
-            raise Lost(told)
+        # 429: not now.
+        if status >= 500 or status == 429:
+            raise Lost(told, f"answered {status}")
         # A login that is refused is explained by who tried it.
         raise Refused(told if path == "/api/session" else f"{told}{_advice(status)}", status)
 

@@ -106,7 +106,8 @@ def _values(site: Site, key: str, wanted: Filter) -> list[Any]:
     if column not in answer.shape.column_names:
         raise QueryFailed(f"the values are in {column}, which the SQL does not return")
     place = answer.shape.column_names.index(column)
-    return [row[place] for row in answer.rows]
+    with site.server.reading(path, "POST"):
+        return [row[place] for row in answer.rows]
 
 
 class _Trial:
@@ -125,8 +126,9 @@ class _Trial:
 
     def tried(self) -> Tried:
         started = time.monotonic()
-        shown = self._site.server.get(self._path)["dashcards"]
-        self._places = {each["card_id"]: each["id"] for each in shown if each.get("card_id")}
+        with self._site.server.reading(self._path):
+            shown = self._site.server.get(self._path)["dashcards"]
+            self._places = {each["card_id"]: each.id for each in shown if each.get("card_id")}
         for key in self._dashboard.cards:
             # One that has no answer is asked no more: with filters it would have none either.
             if answer := self._ask(key, None, []):
@@ -186,9 +188,10 @@ def _asked(site: Site, path: str, body: bodies.Body, card: Card | None) -> Answe
     if not isinstance(data, dict) or raw.get("status") == "failed" or raw.get("error"):
         told = raw.get("error") or raw.get("message") if isinstance(raw, dict) else None
         raise QueryFailed(f"Metabase says: {site.server.shown(str(told or 'nothing, and gives no rows'))}")
-    rows = data.get("rows") or []
-    kinds = {each["name"]: _kind(each, card) for each in data.get("cols") or []}
-    return Answer(rows, pa.table({name: pa.nulls(len(rows), kind) for name, kind in kinds.items()}))
+    with site.server.reading(path, "POST"):
+        rows = [[*row] for row in data.get("rows") or []]
+        kinds = {str(each["name"]): _kind(each, card) for each in data.get("cols") or []}
+        return Answer(rows, pa.table({name: pa.nulls(len(rows), kind) for name, kind in kinds.items()}))
 
 
 def _kind(column: Mapping[str, Any], card: Card | None) -> pa.DataType:

@@ -470,21 +470,34 @@ def test_figures_that_are_wrong_are_told_at_the_top(made: DuckDBWarehouse) -> No
     at = {"run_id": "r1", "checked_at": MADE_AT, "asset": "fct_cost_daily", "passed": False, "message": "Mend it."}
     made.append(OPS_CHECK_RESULTS, [
         {**at, "check_name": "control_total", "severity": "ERROR", "blocking": True},
+        # Of October, which nothing has looked at since: one check of two findings.
+        {**at, "check_name": "control_total", "severity": "ERROR", "blocking": True, "run_id": "r0",
+         "checked_at": MADE_AT - timedelta(days=1)},
         {**at, "check_name": "coverage", "severity": "WARN", "blocking": False},
     ])  # fmt: skip
-    run = {"run_id": "r1", "job": "daily", "started_at": MADE_AT, "outcome": "failed", "version": "1"}
-    made.append(OPS_RUNS, [run])
+    run = {"job": "daily", "outcome": "failed", "version": "1"}
+    made.append(OPS_RUNS, [
+        {**run, "run_id": "r1", "started_at": MADE_AT, "first_day": THROUGH, "last_day": THROUGH},
+        {**run, "run_id": "r0", "started_at": MADE_AT - timedelta(days=1), "first_day": FIRST,
+         "last_day": NOVEMBER - timedelta(days=1)},
+    ])  # fmt: skip
     bad = figures.of_month(made, MADE_AT)
     top, cards, _ = page.html(bad).partition('<div class="cards">')
     _, alarm, banner = top.partition('<div class="alarm" role="alert">')
     assert cards
     assert alarm
     assert re.findall("<li>(.*)</li>", banner) == [
-        "The last run (daily, 11 November 2026) failed. What it was to bring may be missing.",
+        "The last run (daily, 11 November 2026 for 10 November 2026) failed. What it was to bring may be missing.",
         "1 check that must hold failed: control total (fct_cost_daily).",
         "1 day of Anthropic differs from the records as they came, added up by themselves, by $30.00 together.",
     ]
     assert '<a href="#quality">' in banner
+    text = page.html(bad)
+    assert "0 of 2 checks hold" in text
+    cells = r"control total \(fct_cost_daily\)</td>.*?Mend it\.</td><td[^>]*>([^<]+)</td><td[^>]*>([^<]+)</td>"
+    assert re.findall(cells, text) == [
+        ("10 November 2026", "11 November 2026"), ("1 to 31 October 2026", "10 November 2026"),
+    ]  # fmt: skip
     in_a_run = page.markdown(figures.of_month(made, MADE_AT, only_headlines=True))
     assert "**1 check that must hold failed: control total (fct_cost_daily).**" in in_a_run
 

@@ -522,6 +522,28 @@ def test_an_id_that_is_none_is_told(metabase: FakeMetabase) -> None:
         applied(metabase)
 
 
+@pytest.mark.parametrize("number", ["../user/1", "1", -1, 1.5, True, None, "\x1b[31m", [1]])
+def test_an_id_that_is_no_number_is_no_path(metabase: FakeMetabase, number: Any) -> None:
+    """What lists such an id is told, and nothing is archived by it."""
+    applied(metabase)
+    metabase.odd["GET /api/collection/2/items"] = [{"id": number, "model": "card", "name": "x"}]
+    before = len(metabase.seen)
+    with pytest.raises(MetabaseError, match="with something else than was expected: an id is no number"):
+        applied(metabase, restore=True)
+    assert {each.method for each in metabase.seen[before:]} == {"GET"}
+
+
+@pytest.mark.parametrize("sql", [5, [None], {}])
+def test_a_memory_that_is_no_text_is_forgotten(metabase: FakeMetabase, sql: Any) -> None:
+    """It accuses nobody of an edit, and is written anew."""
+    applied(metabase)
+    (memory,) = (each for each in metabase.cards.values() if "ai-usage last wrote" in str(each["description"]))
+    stage = memory["dataset_query"]["stages"][0]
+    stage["native"] = sql
+    assert applied(metabase, restore=True)
+    assert planned(metabase) == []
+
+
 def test_permissions_that_change_all_the_time_are_told(metabase: FakeMetabase) -> None:
     """After five attempts it is over, and nothing was overwritten."""
     metabase.faults += [Fault("stale", "PUT", "/api/permissions/graph", times=9)]

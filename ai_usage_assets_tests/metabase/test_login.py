@@ -15,6 +15,7 @@ import pytest
 
 from ai_usage_assets.cli import main
 from ai_usage_assets.metabase import credentials, spec
+from ai_usage_assets.metabase.bodies import Archived
 from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.server import MetabaseError, Server
 from ai_usage_assets.metabase.spec import SpecError
@@ -226,13 +227,44 @@ def test_a_metabase_that_is_starting_is_waited_for() -> None:
         server.close()
 
 
-@pytest.mark.parametrize("body", [b"<!doctype html><title>Dagster</title>", b"{}", b"[]", b'"ok"'])
-def test_another_program_on_the_port_is_told_at_once(body: bytes) -> None:
-    """What answers 200 and is not Metabase is not waited for, and no key is sent to it."""
+def test_a_tunnel_that_is_closed_is_told() -> None:
+    """Where nobody listens, the line reads as one."""
+    server = Server("http://127.0.0.1:1", clock=FakeClock())
+    told = r"ready within 0 s: the last time it did not answer \(ConnectError\)\. Is the tunnel open, and is Metabase "
+    with pytest.raises(MetabaseError, match=told):
+        server.wait_until_healthy(0)
+    server.close()
+
+
+def test_who_asks_too_often_waits() -> None:
+    """A 429 is asked again like a 503, a POST too: neither was done."""
     clock = FakeClock()
-    with serving(Reply(body=body)) as other:
+    with serving(Reply(status=429), Reply(status=429), Reply(body=b'{"id": 7}')) as other:
         server = Server(other.url, clock=clock)
-        with pytest.raises(MetabaseError, match="AI_USAGE_METABASE_URL says where it is looked for"):
+        assert server.make("/api/card", Archived(archived=True), lambda: None).id == 7
+        server.close()
+    assert clock.waits == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        *(
+            (Reply(body=body), "AI_USAGE_METABASE_URL says where it is looked for")
+            for body in (b"<!doctype html><title>Dagster</title>", b"{}", b"[]", b'"ok"')
+        ),
+        (
+            Reply(status=302, headers={"location": "https://x.example/"}),
+            r"It leads elsewhere: put the address it leads",
+        ),
+    ],
+)
+def test_another_program_on_the_port_is_told_at_once(reply: Reply, told: str) -> None:
+    """What answers and is not Metabase is not waited for, and no key is sent to it."""
+    clock = FakeClock()
+    with serving(reply) as other:
+        server = Server(other.url, clock=clock)
+        with pytest.raises(MetabaseError, match=told):
             server.wait_until_healthy(60)
         server.close()
     assert clock.waits == []

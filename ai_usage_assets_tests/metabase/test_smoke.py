@@ -130,6 +130,30 @@ def test_what_is_wrong_is_told(small: DuckDBWarehouse, fault: Fault, lines: list
         assert re.fullmatch(pattern, line), line
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"rows": 5},
+        {"rows": [1, 2]},
+        {"cols": "x"},
+        {"cols": [1]},
+        {"rows": [[1]], "cols": [{"name": ["a"], "base_type": ["b"]}]},
+        {"rows": [[1]], "cols": [{"name": "\ud800", "base_type": "type/Text"}]},
+    ],
+    ids=str,
+)
+def test_rows_that_are_something_else_are_told(small: DuckDBWarehouse, data: dict[str, Any]) -> None:
+    """Of a filter's card and of a dashboard's, with what was asked; the others are asked on."""
+    odd = {"status": "completed", "data": data}
+    with a_metabase(warehouse=small) as metabase:
+        metabase.odd |= {f"POST {MONTHS}": odd, f"POST /api/dashboard/1/dashcard/4{TOTAL}": odd}
+        told = wrong(tried(metabase, spec(described())))
+    assert [line.partition(": Metabase at ")[0] for line in told] == [
+        "filters.yaml: month", "overview.yaml: card total, without filters",
+    ]  # fmt: skip
+    assert all("with something else than was expected" in line for line in told)
+
+
 def test_a_filter_that_changes_what_all_dashboards_show_alone_is_told(small: DuckDBWarehouse) -> None:
     """A shared card minds it, and no card of the dashboard's own."""
     with a_metabase(warehouse=small) as metabase:

@@ -445,7 +445,7 @@ class _Reading:
         """What every check says now; those that failed first."""
         return self.rows(
             """
-            SELECT asset, check_name, passed, blocking, message, amount_usd, checked_at
+            SELECT asset, check_name, passed, blocking, message, amount_usd, first_day, last_day, checked_at
             FROM ai_usage.kpi_check_status
             ORDER BY passed, blocking DESC, asset, check_name, checked_at DESC
             """

@@ -163,9 +163,9 @@ def _alarms(report: Report) -> list[str]:
     found = []
     if report.run and report.run["outcome"] in ("failed", "interrupted"):
         found.append(f"{_told_of(report.run)} What it was to bring may be missing.")
-    failed = [row for row in report.checks if row["blocking"] and not row["passed"]]
+    failed = [*dict.fromkeys(_name_of(row) for row in report.checks if row["blocking"] and not row["passed"])]
     if failed:
-        names = ", ".join(f"{row['check_name'].replace('_', ' ')} ({row['asset']})" for row in failed[:_CHECKS_NAMED])
+        names = ", ".join(failed[:_CHECKS_NAMED])
         more = f", and {len(failed) - _CHECKS_NAMED} more" if len(failed) > _CHECKS_NAMED else ""
         found.append(f"{count_of(len(failed), 'check')} that must hold failed: {names}{more}.")
     found += [
@@ -797,8 +797,10 @@ def _checked(report: Report, sentences: list[str]) -> list[Table]:
         sentences.append("No check has been made yet.")
         return []
     at = max(row["checked_at"] for row in report.checks)
+    # One that holds now, and has an older finding that stands, does not hold.
+    made, not_held = ({_name_of(row) for row in rows} for rows in (report.checks, failed))
     sentences.append(
-        f"{len(report.checks) - len(failed)} of {count_of(len(report.checks), 'check')} hold; the last was made on "
+        f"{len(made) - len(not_held)} of {count_of(len(made), 'check')} hold; the last was made on "
         f"{day(at.date())} at {at:%H:%M} UTC."
     )
     if not failed:
@@ -806,17 +808,20 @@ def _checked(report: Report, sentences: list[str]) -> list[Table]:
     rows = tuple(
         (
             "Failed" if row["blocking"] else "Worth a look",
-            f"{row['check_name'].replace('_', ' ')} ({row['asset']})",
+            _name_of(row),
             usd(row["amount_usd"]),
             row["message"],
+            span(row["first_day"], row["last_day"]) if row["first_day"] else "all",
+            day(row["checked_at"].date()),
         )
         for row in failed
     )
-    return [
-        Table(
-            "Checks that ask for a look (USD)", _columns("", "Check", "Touches*", "What is wrong, and what to do"), rows
-        )
-    ]
+    heading = _columns("", "Check", "Touches*", "What is wrong, and what to do", "Days looked at", "Checked")
+    return [Table("Checks that ask for a look (USD)", heading, rows)]
+
+
+def _name_of(check: Row) -> str:
+    return f"{check['check_name'].replace('_', ' ')} ({check['asset']})"
 
 
 def _told_of(run: Row) -> str:

@@ -1,7 +1,7 @@
 SELECT
   vendor, control, COUNT(*) AS days, COUNTIF(status = 'equal') AS equal_days,
   COUNTIF(status = 'within_tolerance') AS near_days, COUNTIF(status = 'differs') AS differing_days,
-  SUM(CASE WHEN status = 'differs' THEN difference_usd END) AS difference_usd,
+  SUM(CASE WHEN status = 'differs' THEN ABS(difference_usd) END) AS difference_usd,
   CASE WHEN LOGICAL_OR(is_provisional) THEN 'may still change' ELSE 'final' END AS finality
 FROM ai_usage.kpi_reconciliation
 WHERE DATE_TRUNC(usage_date, MONTH) = COALESCE(
