@@ -130,6 +130,8 @@ def test_status_tells_of_the_last_run_and_fits(warehouse: DuckDBWarehouse) -> No
         "registry.test/ai-usage:1.2", "anthropic-admin-key version 3",
     ):  # fmt: skip
         assert part in words
+    warehouse.append(OPS_RUNS, [run_row(run_id="newest", started_at=NOW + timedelta(days=1), landed_records=12)])
+    assert "landed 12 records." in " ".join(_shown(warehouse).split())
 
 
 # --- the commands that ask --------------------------------------------------------------------------------------------

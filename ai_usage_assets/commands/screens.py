@@ -395,7 +395,9 @@ def _about(run: Row) -> str:
     """Which run it was, and of what; of a row that an older version wrote, what it knows."""
     parts = [f"Run {run['run_id'][:8]}, version {run['version']}"]
     if run.get("landed_records") is not None:
-        parts.append(f"landed {run['landed_records']:,} records, {run['landed_bytes'] / 1e6:,.1f} MB")
+        parts.append(f"landed {run['landed_records']:,} records")
+    if run.get("landed_bytes") is not None:
+        parts.append(f"{run['landed_bytes'] / 1e6:,.1f} MB")
     if run.get("execution"):
         parts.append(f"{run['execution']}, task {run['task_index'] + 1} of {run['task_count']}")
         parts.append(f"attempt {run['attempt'] + 1}")

@@ -7,7 +7,6 @@ Belongs here: names and ids that stay, the grid, filters, clicks, forms of numbe
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +39,7 @@ from ai_usage_assets.metabase.spec import (
     Filter,
     Form,
     Tab,
+    column_key,
     value_column,
 )
 
@@ -201,11 +201,6 @@ def appearance(wanted: Card) -> dict[str, Any]:
         if series := _laid_over(titles, settings.get("series_settings", {})):
             settings["series_settings"] = series
     return settings
-
-
-def column_key(name: str) -> str:
-    """A column's key in column_settings, which is a text of JSON."""
-    return json.dumps(["name", name], separators=(",", ":"), ensure_ascii=False)
 
 
 def _of_column(column: Column) -> dict[str, Any]:

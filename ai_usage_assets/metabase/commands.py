@@ -43,10 +43,12 @@ def add_to(commands: Any, say: Say, open_warehouse: Open) -> None:
     )
     for verb in (apply, smoke):
         verb.add_argument("--restore", action="store_true", help="also what was edited by hand")
-    for verb, command in ((plan, _plan), (apply, _apply), (smoke, _smoke)):
+    preview = _add_preview(verbs, say, open_warehouse)
+    for verb in (plan, apply, smoke, preview):
         verb.add_argument(
             "--from", dest="folder", type=Path, metavar="DIR", help="other dashboards than deploy/metabase"
         )
+    for verb, command in ((plan, _plan), (apply, _apply), (smoke, _smoke)):
         verb.add_argument(
             "--wait",
             type=int,
@@ -55,7 +57,6 @@ def add_to(commands: Any, say: Say, open_warehouse: Open) -> None:
             help=f"how long a Metabase that is starting is waited for (default {_WAIT_SECONDS})",
         )
         verb.set_defaults(command=command)
-    _add_preview(verbs, say, open_warehouse)
 
 
 def _plan(parsed: argparse.Namespace) -> int:
@@ -161,7 +162,7 @@ def _line() -> Callable[[str], None]:
     return lambda text: terminal.print(text)
 
 
-def _add_preview(verbs: Any, say: Say, open_warehouse: Open) -> None:
+def _add_preview(verbs: Any, say: Say, open_warehouse: Open) -> Any:
     preview = verbs.add_parser(
         "preview", help="each dashboard with the warehouse's figures as an HTML page; needs no Metabase"
     )
@@ -182,13 +183,13 @@ def _add_preview(verbs: Any, say: Say, open_warehouse: Open) -> None:
     )
     preview.add_argument("--png", action="store_true", help="a picture beside each page, if there is a Chromium")
     preview.set_defaults(command=partial(_preview, say=say, open_warehouse=open_warehouse))
+    return preview
 
 
 def _preview(parsed: argparse.Namespace, *, say: Say, open_warehouse: Open) -> int:
-    from ai_usage_assets.metabase import spec
     from ai_usage_assets.metabase.preview import answers, browser, page
 
-    wanted = spec.read()
+    wanted = _spec(parsed)
     values = answers.chosen(wanted, parsed.filter)
     dashboards = [each for each in wanted.dashboards if parsed.dashboard in (None, each.key)]
     if not dashboards:

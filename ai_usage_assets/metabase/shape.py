@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ai_usage_assets.metabase.spec import Card, Display
+from ai_usage_assets.metabase.spec import ORDERS, Card, Display
 
 _AXES = frozenset(
     {
@@ -32,6 +32,7 @@ _SETTINGS: Mapping[Display, frozenset[str]] = {
     "smartscalar": frozenset({"scalar.field", "scalar.comparisons", "scalar.switch_positive_negative"}),
     "table": frozenset({"table.column_formatting", "column_settings"}),
 }
+_NUMBERS = frozenset({"graph.metrics", "progress.goal", "progress.value", "scalar.comparisons"})
 
 
 def faults(card: Card, found: pa.Table) -> list[str]:
@@ -51,29 +52,47 @@ def _names(card: Card, found: pa.Table) -> Iterator[str]:
         return
     yield from (f"{key} is no setting of a {card.display}" for key in sorted(card.settings.keys() - known))
     returned = set(found.column_names)
-    yield from (f"{where} names {name}, which the SQL does not return" for where, name in _named(card, returned))
+    for where, name in _named(card):
+        if name not in returned:
+            yield f"{where} names {name}, which the SQL does not return"
     yield from (f"{name} is returned and not described in columns" for name in sorted(returned - card.columns.keys()))
     for name, column in card.columns.items():
         if name in returned and is_number(found.schema.field(name).type) and not column.form:
             yield f"{name} is a number and has no form"
 
 
-def _named(card: Card, returned: set[str]) -> Iterator[tuple[str, str]]:
-    """Where the card names a column that is not returned, and which."""
-    settings, places = card.settings, list[tuple[str, Any]]()
+def _named(card: Card) -> list[tuple[str, str]]:
+    """Where the card names a column, and which."""
+    settings, places = card.settings, list[tuple[str, str]]()
     places += [("columns", name) for name in card.columns]
     places += [("click", name) for name in (card.click.filters.values() if card.click else ())]
     for key in ("graph.dimensions", "graph.metrics"):
         places += [(key, name) for name in settings.get(key, ())]
     places += [(key, settings[key]) for key in ("scalar.field", "progress.value", "progress.goal") if key in settings]
     places += [("scalar.comparisons", one["column"]) for one in _comparisons(card) if one["type"] == "anotherColumn"]
-    for rule in settings.get("table.column_formatting", ()):
+    for rule in _rules(card):
         places += [("table.column_formatting", name) for name in rule["columns"]]
     places += [("column_settings", json.loads(key)[1]) for key in settings.get("column_settings", ())]
     # With a second dimension a series is one of its values.
     if len(settings.get("graph.dimensions", ())) < 2:
         places += [("series_settings", name) for name in settings.get("series_settings", ())]
-    yield from ((where, name) for where, name in places if name not in returned)
+    return places
+
+
+def _numbers(card: Card) -> Iterator[tuple[str, str]]:
+    """Where the card needs numbers, and the column that it names there."""
+    yield from (place for place in _named(card) if place[0] in _NUMBERS)
+    if card.display == "smartscalar" and "scalar.field" in card.settings:
+        yield "scalar.field", card.settings["scalar.field"]
+    for rule in _rules(card):
+        if rule["type"] == "single" and rule["operator"] in ORDERS:
+            yield from (("table.column_formatting", name) for name in rule["columns"])
+    yield from (("mini_bar", name) for name, column in card.columns.items() if column.mini_bar)
+
+
+def _rules(card: Card) -> list[dict[str, Any]]:
+    """By which a table's cells are coloured."""
+    return list(card.settings.get("table.column_formatting", ()))
 
 
 def _comparisons(card: Card) -> list[dict[str, str]]:
@@ -104,6 +123,6 @@ def _needs(card: Card, found: pa.Table) -> Iterator[str]:
         dimensions, metrics = settings.get("graph.dimensions", ()), settings.get("graph.metrics", ())
         if not dimensions or not metrics or (len(dimensions) > 1 and len(metrics) > 1):
             yield f"a {card.display} needs one dimension and its metrics, or two and one"
-        for name in metrics:
-            if name in found.column_names and not is_number(found.schema.field(name).type):
-                yield f"{name} is a metric and no number"
+    for where, name in _numbers(card):
+        if name in found.column_names and not is_number(found.schema.field(name).type):
+            yield f"{where} needs numbers, and {name} is no number"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.metabase.queries import QueryError, variables, without
@@ -37,7 +37,16 @@ Display = Literal[
 ]
 # How a number is read: dollars, dollars and cents, dollars of a small thing, a share, a count, a plain number.
 Form = Literal["usd", "cents", "unit_usd", "percent", "count", "number"]
+# When a rule colours a cell: Metabase's own words, and those that need numbers.
+Operator = Literal[
+    "=", "!=", "<", "<=", ">", ">=", "is-null", "not-null", "is-true", "is-false", "contains", "does-not-contain",
+    "starts-with", "ends-with",
+]  # fmt: skip
+ORDERS = ("<", "<=", ">", ">=")
 Text = Annotated[str, Field(min_length=1)]
+Colour = Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")]
+# Of one of a card's settings; the largest of ours has 18.
+_MOST_PARTS = 10_000
 
 
 class _Loader(yaml.SafeLoader):
@@ -95,23 +104,102 @@ class Click(_Strict):
     dashboard: Text | None = None
 
 
-class _Known(BaseModel):
+def column_key(name: str) -> str:
+    """A column's key in column_settings, which is a text of JSON: Metabase finds no other way of writing it."""
+    return json.dumps(["name", name], separators=(",", ":"), ensure_ascii=False)
+
+
+def _column_key(key: str) -> str:
+    try:
+        match json.loads(key):
+            case ["name", str(name)] if key == column_key(name):
+                return key
+    except (ValueError, RecursionError):
+        pass
+    raise ValueError(f"the key of a column is written '{column_key('COLUMN')}'")
+
+
+class _Part(BaseModel):
+    # Metabase gets it as it is written and not as it could be read. Keys that are not looked into here are its own.
+    model_config = ConfigDict(strict=True)
+
+
+class _Series(_Part):
+    title: str | None = None
+    display: Literal["area", "bar", "line"] | None = None
+    color: Colour | None = None
+
+
+class _Comparison(_Part):
+    id: Text
+    type: Text
+    column: Text | None = None
+    label: Text | None = None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> _Comparison:
+        if self.type == "anotherColumn" and not (self.column and self.label):
+            raise ValueError("anotherColumn needs a column and a label")
+        return self
+
+
+class _Rule(_Part):
+    columns: list[Text]
+    type: Literal["single", "range"]
+    operator: Operator | None = None
+    value: Any = None
+    color: Colour | None = None
+    highlight_row: bool = False
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> _Rule:
+        if self.type == "range":
+            return self
+        if not (self.operator and self.color):
+            raise ValueError("single needs an operator and a color")
+        if self.operator in ORDERS and (isinstance(self.value, bool) or not isinstance(self.value, int | float)):
+            raise ValueError(f"{self.operator} needs a number as its value")
+        if self.operator in ("=", "!=") and self.value is None:
+            raise ValueError(f"{self.operator} needs a value")
+        return self
+
+
+class _Known(_Part):
     # Of the settings that are looked into here what they are; of all others Metabase knows.
-    dimensions: list[str] = Field(default=[], alias="graph.dimensions")
-    metrics: list[str] = Field(default=[], alias="graph.metrics")
-    series: dict[str, dict[str, Any]] = Field(default={}, alias="series_settings")
-    columns: dict[str, dict[str, Any]] = Field(default={}, alias="column_settings")
-    comparisons: list[dict[str, Any]] = Field(default=[], alias="scalar.comparisons")
-    formatting: list[dict[str, Any]] = Field(default=[], alias="table.column_formatting")
+    dimensions: list[Text] = Field(default=[], alias="graph.dimensions")
+    metrics: list[Text] = Field(default=[], alias="graph.metrics")
+    series: dict[str, _Series] = Field(default={}, alias="series_settings")
+    columns: dict[Annotated[str, AfterValidator(_column_key)], dict[str, Any]] = Field(
+        default={}, alias="column_settings"
+    )
+    field: Text = Field(default="", alias="scalar.field")
+    comparisons: list[_Comparison] = Field(default=[], alias="scalar.comparisons")
+    value: Text = Field(default="", alias="progress.value")
+    goal: Text = Field(default="", alias="progress.goal")
+    color: Colour = Field(default="", alias="progress.color")
+    formatting: list[_Rule] = Field(default=[], alias="table.column_formatting")
 
 
 def _settings(given: dict[str, Any]) -> dict[str, Any]:
+    for key, value in given.items():
+        if _is_endless(value):
+            raise ValueError(f"{key}: it has more than {_MOST_PARTS:,} parts; is there an alias of aliases?")
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"{key}: it is no JSON: {error}") from None
     _Known.model_validate(given)
-    try:
-        json.dumps(given, ensure_ascii=False).encode()
-    except (TypeError, RecursionError) as error:
-        raise ValueError(f"it is no JSON: {error}") from None
     return given
+
+
+def _is_endless(given: Any) -> bool:
+    """Whether it is more than anybody writes: a few lines of aliases are millions of parts once written out."""
+    left, count = [given], 0
+    while left and count <= _MOST_PARTS:
+        one, count = left.pop(), count + 1
+        if isinstance(one, dict | list | tuple):
+            left += one.values() if isinstance(one, dict) else one
+    return count > _MOST_PARTS
 
 
 Settings = Annotated[dict[str, Any], AfterValidator(_settings)]

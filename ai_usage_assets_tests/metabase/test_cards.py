@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from ai_usage_assets.metabase import spec
 from ai_usage_assets.metabase.preview.answers import Values, asked, of_dashboard
@@ -566,6 +567,12 @@ def test_the_pages_example_is_a_card(books: DuckDBWarehouse, copied: Path) -> No
             "settings.graph.metrics: In",
         ),
         ("overview.yaml", "settings: {scalar.field: forecast_usd}", "settings: {x: !!binary aa==}", "it is no JSON"),
+        (
+            "overview.yaml",
+            "settings: {scalar.field: forecast_usd}",
+            "settings: {scalar.field: [a]}",
+            r"overview\.yaml: cards\.forecast\.settings\.scalar\.field: Input should be a valid string",
+        ),
         ("overview.yaml", "height: 7", '"he\\u0007ght": 7', r"x07ght' is no key"),
         ("overview.yaml", "reader: Head of finance", "reader: !!bool x", "^overview.yaml: "),
         (
@@ -590,6 +597,93 @@ def test_a_mistake_in_the_files_is_told(copied: Path, file: str, old: str, new: 
     spoil(copied, file, old, new)
     with pytest.raises(SpecError, match=says):
         spec.read(copied)
+
+
+def described(display: str, settings: dict[str, Any], **columns: Any) -> Card:
+    """A card by itself."""
+    return Card.model_validate(
+        {
+            "name": "x",
+            "description": "x",
+            "display": display,
+            "columns": columns,
+            "settings": settings,
+            "sql": "SELECT 1",
+        }
+    )
+
+
+RULE = {"columns": ["usd"], "type": "single", "operator": ">", "value": 1, "color": "#B3261E"}
+COMPARED = {"id": "x", "type": "anotherColumn", "column": "team", "label": "x"}
+KEY = """[key]: Value error, the key of a column is written '["name","COLUMN"]'"""
+BOMB: Any = 1
+for _ in range(7):
+    BOMB = [BOMB] * 10
+CONTAINED: Any = {}
+CONTAINED["x"] = CONTAINED
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("graph.dimensions", ("team",), ": Input should be a valid list"),
+        ("column_settings", {"team": {"text_wrapping": True}}, f".team.{KEY}"),
+        ("column_settings", {'["name", "team"]': {}}, f'.["name", "team"].{KEY}'),
+        ("column_settings", {"[1]": {}}, f".[1].{KEY}"),
+        ("column_settings", {"{}": {}}, f".{{}}.{KEY}"),
+        ("column_settings", {"[" * 9999: {}}, f".{'[' * 9999}.{KEY}"),
+        ("scalar.field", ["a"], ": Input should be a valid string"),
+        ("scalar.comparisons", [{"id": "x", "column": "usd", "label": "x"}], ".0.type: Field required"),
+        ("scalar.comparisons", [COMPARED | {"column": None}], ".0: Value error, anotherColumn needs a column and"),
+        ("scalar.comparisons", [COMPARED | {"label": None}], ".0: Value error, anotherColumn needs a column and"),
+        ("progress.value", None, ": Input should be a valid string"),
+        ("progress.goal", {"a": 1}, ": Input should be a valid string"),
+        ("progress.color", "red", ": String should match pattern '^#"),
+        ("series_settings", {"usd": {"color": "nocolour"}}, ".usd.color: String should match pattern '^#"),
+        ("series_settings", {"usd": {"display": "lien"}}, ".usd.display: Input should be 'area', 'bar' or 'line'"),
+        ("table.column_formatting", [{"type": "range"}], ".0.columns: Field required"),
+        ("table.column_formatting", [RULE | {"columns": 5}], ".0.columns: Input should be a valid list"),
+        ("table.column_formatting", [RULE | {"type": "double"}], ".0.type: Input should be 'single' or 'range'"),
+        ("table.column_formatting", [RULE | {"operator": "=>"}], ".0.operator: Input should be '=', "),
+        ("table.column_formatting", [RULE | {"operator": None}], ".0: Value error, single needs an operator and"),
+        ("table.column_formatting", [RULE | {"color": None}], ".0: Value error, single needs an operator and a color"),
+        ("table.column_formatting", [RULE | {"value": "1"}], ".0: Value error, > needs a number as its value"),
+        ("table.column_formatting", [RULE | {"operator": "=", "value": None}], ".0: Value error, = needs a value"),
+        ("table.column_formatting", [RULE | {"highlight_row": "no"}], ".0.highlight_row: Input should be a valid bool"),
+        ("else", float("nan"), "it is no JSON: "),
+        ("else", {"x": [float("inf")]}, "it is no JSON: "),
+        ("else", BOMB, "it has more than 10,000 parts"),
+        ("else", CONTAINED, "it has more than 10,000 parts"),
+    ],
+)
+def test_a_setting_that_would_be_looked_into_in_vain_is_refused(setting: str, value: Any, says: str) -> None:
+    """Of a setting that is not what it has to be the name is told, and what is expected."""
+    with pytest.raises(ValidationError) as told:
+        described("table", {setting: value})
+    (error,) = told.value.errors()
+    place = ".".join(map(str, error["loc"]))
+    begin = f"settings: Value error, {setting}: {says}" if setting == "else" else f"settings.{setting}{says}"
+    assert f"{place}: {error['msg']}".startswith(begin)
+
+
+@pytest.mark.parametrize(
+    ("display", "settings", "says"),
+    [
+        ("bar", {"graph.dimensions": ["month"], "graph.metrics": ["team"]}, "graph.metrics"),
+        ("smartscalar", {"scalar.field": "team"}, "scalar.field"),
+        ("smartscalar", {"scalar.field": "usd", "scalar.comparisons": [COMPARED]}, "scalar.comparisons"),
+        ("progress", {"progress.value": "team", "progress.goal": "usd"}, "progress.value"),
+        ("progress", {"progress.value": "usd", "progress.goal": "team"}, "progress.goal"),
+        ("table", {"table.column_formatting": [RULE | {"columns": ["usd", "team"]}]}, "table.column_formatting"),
+    ],
+)
+def test_a_text_where_a_number_is_needed_is_told(display: str, settings: dict[str, Any], says: str) -> None:
+    """A column of words cannot be compared with a number, measured by a bar or drawn, and is named with its place."""
+    found = pa.table({"month": [NOVEMBER], "team": ["Web"], "usd": [D(5)]})
+    columns = {"month": {}, "team": {}, "usd": {"form": "usd"}}
+    assert faults(described(display, settings, **columns), found) == [f"{says} needs numbers, and team is no number"]
+    columns["team"] = {"mini_bar": True}
+    assert "mini_bar needs numbers, and team is no number" in faults(described("table", {}, **columns), found)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from ai_usage_assets import cli
 from ai_usage_assets.metabase import spec
 from ai_usage_assets.metabase.preview import answers, browser, charts, page
 from ai_usage_assets.metabase.preview.values import shown
+from ai_usage_assets.metabase.shape import faults
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
 
 OCTOBER = {"month": ["2026-10"]}
@@ -84,6 +86,8 @@ def test_the_page_has_what_the_cards_answer(
     [
         (["--filter", "team=Research"], "KEY one of month, vendor, cost_center, person"),
         (["--filter", "month"], "it takes KEY=VALUE"),
+        (["--filter", "month=2026-13"], "--filter is 'month=2026-13'; a month is written YYYY-MM"),
+        (["--from", "/nowhere"], "filters.yaml: [Errno 2]"),
         (["--filter", "month=2026-10", "--filter", "month=2026-09"], "--filter month is given twice"),
         (["--dashboard", "spend"], "it takes one of chargeback, models, overview, pipeline, seats"),
     ],
@@ -174,6 +178,47 @@ def test_what_others_have_named_is_no_markup(asking: DuckDBWarehouse, tmp_path: 
     text = page.html(wanted, made, {"month": [tag]}, found)
     assert "<script" not in text
     assert sum(tag in words for words in Read(text).words) > 12
+
+
+RULE = {"columns": ["usd"], "type": "single", "color": "#B3261E"}
+
+
+@pytest.mark.parametrize(
+    ("display", "settings", "says"),
+    [
+        ("line", {"graph.show_values": True}, "$7"),
+        ("bar", {"graph.show_values": True, "series_settings": {"usd": {"display": "line"}}}, "$7"),
+        ("combo", {"graph.show_values": True, "series_settings": {"usd": {"display": None}}}, "$7"),
+        ("table", {"table.column_formatting": [RULE | {"operator": "!=", "value": 8}]}, 'class="n bad"'),
+        ("table", {"table.column_formatting": [RULE | {"operator": "=", "value": "7"}]}, 'class="n"'),
+        ("table", {"table.column_formatting": [RULE | {"operator": "is-null"}]}, 'class="n"'),
+        ("table", {"table.column_formatting": [RULE | {"type": "range", "operator": ">", "value": ""}]}, 'class="n"'),
+        ("progress", {"progress.value": "usd", "progress.goal": "half"}, "200.0% of $4"),
+        (
+            "smartscalar",
+            {
+                "scalar.field": "usd",
+                "scalar.comparisons": [{"id": "x", "type": "anotherColumn", "column": "half", "label": "half"}],
+            },
+            "↑ 100.0% vs. half: $4",
+        ),
+    ],
+)
+def test_whatever_is_accepted_is_drawn(display: Any, settings: dict[str, Any], says: str) -> None:
+    """A setting that the dashboards do not use, a fraction in floating point or a day that is NULL ends no preview."""
+    axes = {"graph.dimensions": ["who"], "graph.metrics": ["usd"]} if "graph.show_values" in settings else {}
+    columns = {"who": {}, "day": {}, "usd": {"form": "usd"}, "half": {"form": "usd"}}
+    card = {"name": "x", "description": "x", "display": display, "columns": columns, "sql": "SELECT 1"}
+    made = spec.Dashboard.model_validate(
+        {
+            "key": "x", "name": "x", "reader": "x", "question": "x",
+            "tabs": [{"name": "x", "rows": [{"height": 8, "cards": [{"card": "x", "width": 24}]}]}],
+            "cards": {"x": card | {"settings": axes | settings}},
+        }
+    )  # fmt: skip
+    found = pa.table({"who": ["a"], "day": pa.nulls(1, pa.date32()), "usd": [Decimal(7)], "half": [3.5]})
+    assert faults(made.cards["x"], found) == []
+    assert says in page.html(spec.Spec(filters={}, dashboards=[made]), made, {}, {"x": found})
 
 
 def test_a_series_is_named_by_what_a_picture_may_hold() -> None:

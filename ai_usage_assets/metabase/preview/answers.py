@@ -5,6 +5,7 @@ Belongs here: asking as Metabase would, and refusing what it would draw blank. D
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
@@ -16,6 +17,8 @@ from ai_usage_assets.warehouses import Warehouse, WarehouseError
 
 Values = Mapping[str, Sequence[str]]
 
+_MONTH = re.compile(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])")
+
 
 def chosen(spec: Spec, given: Sequence[str]) -> dict[str, list[str]]:
     """`KEY=VALUE`s as values of filters. Raises SpecError for what no dashboard can be filtered by."""
@@ -24,6 +27,8 @@ def chosen(spec: Spec, given: Sequence[str]) -> dict[str, list[str]]:
         key, equals, value = one.partition("=")
         if not equals or not value or key not in spec.filters:
             raise SpecError(f"--filter is {one!r}; it takes KEY=VALUE, KEY one of {', '.join(spec.filters)}.")
+        if key == "month" and not _MONTH.fullmatch(value):
+            raise SpecError(f"--filter is {one!r}; a month is written YYYY-MM.")
         values.setdefault(key, []).append(value)
         if len(values[key]) > 1 and not spec.filters[key].multiple:
             raise SpecError(f"--filter {key} is given twice, and takes one value.")

@@ -54,7 +54,7 @@ class _Chart:
         return str(own or _COLOURS[list(self.series).index(name) % len(_COLOURS)])
 
     def is_line(self, name: str) -> bool:
-        return str(self._settings.get(name, {}).get("display", self.display)) in ("line", "area")
+        return (self._settings.get(name, {}).get("display") or self.display) in ("line", "area")
 
     def is_dashed(self, name: str) -> bool:
         return bool(self._settings.get(name, {}).get("line.style") == "dashed")
@@ -85,7 +85,10 @@ def _lying(drawing: Drawing, chart: _Chart) -> None:
 def _standing(drawing: Drawing, chart: _Chart) -> None:
     axes = drawing.axes
     lines = [name for name in chart.series if chart.is_line(name)]
-    low, high = _stacked(drawing, chart, [name for name in chart.series if name not in lines])
+    bars = [name for name in chart.series if name not in lines]
+    low, high = _stacked(drawing, chart, bars)
+    if chart.shows_values:
+        _write(drawing, chart, [*bars, *lines][0])
     for name in lines:
         known = [(place, amount) for place, amount in enumerate(chart.series[name]) if amount is not None]
         if not known:
@@ -110,25 +113,26 @@ def _standing(drawing: Drawing, chart: _Chart) -> None:
 
 
 def _stacked(drawing: Drawing, chart: _Chart, names: Sequence[str], *, lying: bool = False) -> tuple[float, float]:
-    """Columns or bars, and their values where the card wants these written."""
-    amounts = {name: chart.series[name] for name in names}
-    reach = stack(
+    """Columns or bars."""
+    return stack(
         drawing,
         range(len(chart.places)),
-        amounts,
+        {name: chart.series[name] for name in names},
         chart.told,
         colours=[chart.colour(name) for name in names] or _COLOURS,
         lying=lying,
     )
-    if chart.shows_values and not lying:
-        for place, amount in enumerate(amounts[names[0]]):
-            if amount is not None:
-                above = amount >= 0
-                drawing.axes.annotate(
-                    shown(amount, chart.form), (place, float(amount)), (0, 3 if above else -3),
-                    textcoords="offset points", ha="center", va="bottom" if above else "top",
-                )  # fmt: skip
-    return reach
+
+
+def _write(drawing: Drawing, chart: _Chart, name: str) -> None:
+    """The values of a series, at its marks."""
+    for place, amount in enumerate(chart.series[name]):
+        if amount is not None:
+            above = amount >= 0
+            drawing.axes.annotate(
+                shown(amount, chart.form), (place, float(amount)), (0, 3 if above else -3),
+                textcoords="offset points", ha="center", va="bottom" if above else "top",
+            )  # fmt: skip
 
 
 def _legend(drawing: Drawing, chart: _Chart) -> None:

@@ -188,14 +188,14 @@ def _trend(card: Card, rows: list[Row]) -> Number:
     for one in card.settings.get("scalar.comparisons", ()):
         before = last[one["column"]]
         compared.append(_comparison(last[name], before, one["label"], shown(before, form), card))
-    day = next(value for value in last.values() if hasattr(value, "year"))
-    return Number(shown(last[name], form) or "–", f"{day:%B %Y}", tuple(compared))
+    day = next((value for value in last.values() if hasattr(value, "year")), None)
+    return Number(shown(last[name], form) or "–", f"{day:%B %Y}" if day else "", tuple(compared))
 
 
 def _comparison(now: Decimal | None, before: Decimal | None, label: str, told: str, card: Card) -> Comparison:
     if now is None or not before:
         return Comparison(f"No {label} to compare with", "")
-    ratio = (Decimal(now) - before) / abs(before)
+    ratio = (Decimal(now) - Decimal(before)) / abs(Decimal(before))
     is_bad = (ratio > 0) == card.settings.get("scalar.switch_positive_negative", False)
     colour = "" if not ratio else _BAD if is_bad else _GOOD
     return Comparison(f"{'↑' if ratio > 0 else '↓'} {shown(abs(ratio), 'percent')} vs. {label}: {told}", colour)
@@ -207,7 +207,7 @@ def _progress(card: Card, rows: list[Row]) -> Number:
     form, goal_form = (card.columns[settings[key]].form for key in ("progress.value", "progress.goal"))
     if value is None or not goal:
         return Number(shown(value, form) or "–", "No goal")
-    ratio = Decimal(value) / goal
+    ratio = Decimal(value) / Decimal(goal)
     below = f"{shown(ratio, 'percent')} of {shown(goal, goal_form)}"
     return Number(
         shown(value, form), below, share=min(100, int(ratio * 100)), colour=settings.get("progress.color", "")
@@ -256,12 +256,14 @@ def _fitting(rows: list[list[Cell]], room: int) -> int:
     return sum(top <= room - _TABLE_FOOT for top in tops[1:])
 
 
+# Of rules the commonest; by others, and by ranges, only Metabase colours.
 _HOLDS: dict[str, Any] = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
     "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b,
     "=": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
 }
 
 
@@ -269,7 +271,8 @@ def _coloured(card: Card, row: Row, names: list[str]) -> dict[str, str]:
     """Column -> colour, by the card's rules."""
     colours: dict[str, str] = {}
     for rule in card.settings.get("table.column_formatting", ()):
+        holds = _HOLDS.get(rule["operator"]) if rule["type"] == "single" else None
         for name in rule["columns"]:
-            if row[name] is not None and _HOLDS[rule["operator"]](row[name], rule["value"]):
-                colours |= dict.fromkeys(names if rule["highlight_row"] else [name], str(rule["color"]))
+            if holds and row[name] is not None and holds(row[name], rule["value"]):
+                colours |= dict.fromkeys(names if rule.get("highlight_row") else [name], rule["color"])
     return colours
