@@ -654,6 +654,7 @@ def test_sql_is_what_an_editor_shows_of_it(tmp_path: Path) -> None:
         ),
         ("people.yaml", "name: People", "name: [", "people.yaml: while parsing a flow "),
         ("overview.yaml", "width: 6", "width: 25", "overview.yaml: tabs.0.rows.1.cards.0.width: Input should be less"),
+        ("overview.yaml", "height: 4", "height: 4\n    text: x", "overview.yaml: tabs.0.rows.1.text: Extra inputs are"),
         ("overview.yaml", "- heading: This month", "- 7", "overview.yaml: tabs.0.rows.0: Input should be a valid dict"),
         ("overview.yaml", "heading: This month", "headings: x", "overview.yaml: tabs.0.rows.0."),
         ("overview.yaml", "heading: This month", "heading: [x]", "overview.yaml: tabs.0.rows.0.heading: Input should"),
