@@ -28,18 +28,13 @@ def filled(sql: str, values: Mapping[str, Sequence[str]]) -> tuple[str, dict[str
     """The statement Metabase sends for these values, and its parameters by name.
 
     A clause one of whose variables has no value is left out; several values stand in their place separated by commas,
-    as in `IN ({{vendor}})`. Raises QueryError for a variable outside any clause that has no value.
+    as in `IN ({{vendor}})`. Raises QueryError.
     """
     _check(sql)
     parameters: dict[str, str] = {}
 
     def variable(found: re.Match[str]) -> str:
-        name = found[1]
-        if not values.get(name):
-            raise QueryError(
-                f"{{{{{name}}}}} has no value and stands outside of [[ ]]: the card is blank until one is chosen"
-            )
-        placed = {f"{name}_{number}": value for number, value in enumerate(values[name])}
+        placed = {f"{found[1]}_{number}": value for number, value in enumerate(values[found[1]])}
         parameters.update(placed)
         return ", ".join(f"@{each}" for each in placed)
 
@@ -59,7 +54,10 @@ def without(sql: str, absent: Collection[str]) -> str:
 
 
 def _check(sql: str) -> None:
-    """Metabase counts brackets wherever they stand, comments and strings included, and knows no clause in a clause."""
+    """Metabase counts brackets wherever they stand, comments and strings included, and knows no clause in a clause.
+
+    Nor is a variable required anywhere: a card would be blank until somebody chooses a value.
+    """
     rest = _CLAUSE.sub("", sql)
     for clause in _CLAUSE.findall(sql):
         if "[[" in clause:
@@ -68,5 +66,10 @@ def _check(sql: str) -> None:
             raise QueryError(f"[[ ]] without a variable: {clause.strip()[:60]!r}")
     if "[[" in rest or "]]" in rest:
         raise QueryError("[[ and ]] do not belong to each other")
-    if re.search(r"\{\{|\}\}", _VARIABLE.sub("", sql)):
+    if re.search(r"\{\{\{|\}\}\}", sql) or re.search(r"\{\{|\}\}", _VARIABLE.sub("", sql)):
         raise QueryError("{{ and }} must stand around one name of letters, digits and _")
+    if required := _VARIABLE.search(rest):
+        raise QueryError(
+            f"{required[0]} stands outside of [[ ]], and nothing is shown until a value is chosen: "
+            "put the clause that it is in into [[ ]]"
+        )

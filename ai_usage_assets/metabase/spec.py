@@ -14,17 +14,28 @@ Does not: Metabase's own form of the same (`build`), rows.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.metabase.queries import QueryError, variables, without
+from ai_usage_assets.metabase.queries import QueryError, filled, variables, without
+from ai_usage_assets.redaction import on_one_line
 from ai_usage_assets.settings import PROJECT_ROOT
 from ai_usage_assets.warehouses import googlesql
 
@@ -47,6 +58,10 @@ Text = Annotated[str, Field(min_length=1)]
 Colour = Annotated[str, Field(pattern="^#[0-9A-Fa-f]{6}$")]
 # Of one of a card's settings; the largest of ours has 18.
 _MOST_PARTS = 10_000
+# Keys are names of files, stand in `{{...}}`, and are put together with dots.
+_KEY = re.compile(r"[A-Za-z0-9_]+")
+# In place of SQL that cannot be used, which is told once: the rest is read all the same.
+_UNREAD = "SELECT 1 AS unread"
 
 
 class _Loader(yaml.SafeLoader):
@@ -72,6 +87,10 @@ class SpecError(OperatorError):
     """Dashboards that cannot be made as they are written; each line says in which file, what, and what is expected."""
 
     exit_code = 2
+
+    def __init__(self, *lines: str) -> None:
+        # They quote names of files, and SQL.
+        super().__init__("\n".join(on_one_line(line, with_people=False) for line in lines))
 
 
 class _Strict(BaseModel):
@@ -246,11 +265,21 @@ class TextRow(_Strict):
     height: int = Field(default=1, ge=1, le=10)
 
 
+def _kind(row: Any) -> str:
+    """Which of the two is meant by a row, so that nothing is told of the other."""
+    if isinstance(row, dict):
+        return "TextRow" if "cards" not in row and row.keys() & {"heading", "text"} else "CardRow"
+    return "TextRow" if isinstance(row, TextRow) else "CardRow"
+
+
+Row = Annotated[Annotated[CardRow, Tag("CardRow")] | Annotated[TextRow, Tag("TextRow")], Discriminator(_kind)]
+
+
 class Tab(_Strict):
     """A page of a dashboard."""
 
     name: Text
-    rows: list[CardRow | TextRow] = Field(min_length=1)
+    rows: list[Row] = Field(min_length=1)
 
     def cards(self) -> Iterator[str]:
         """The keys of its cards, in reading order."""
@@ -298,30 +327,44 @@ class Spec(_Strict):
 def read(root: Path = ROOT) -> Spec:
     """The dashboards of a folder. Raises SpecError with a line for everything that is wrong."""
     wrong: list[str] = []
-    filters: dict[str, Filter] = {}
-    for key, given in (_document(root / "filters.yaml", wrong) or {}).items():
-        if made := _made(
-            Filter, _with_sql(given, root / "filters" / f"{key}.sql", wrong), f"filters.yaml: {key}", wrong
-        ):
-            filters[key] = made
-    shared = _shared(root, wrong)
+    filters, shared = _filters(root, wrong), _shared(root, wrong)
+    if filters is None or shared is None:
+        # Without them nothing else can be said.
+        raise SpecError(*wrong)
     wrong += _strays(root, filters)
-    dashboards = []
+    dashboards, unread = [], set()
     for path in sorted((root / "dashboards").glob("*.yaml")):
+        wrong += _bad_keys([path.stem], f"dashboards/{path.name}: the name before .yaml")
         given = _document(path, wrong)
-        if given is None:
-            continue
-        if isinstance(given.get("cards"), dict):
+        if given is not None and isinstance(given.get("cards"), dict):
             given["cards"] = _cards(given["cards"], path, wrong)
-        if made := _made(Dashboard, {**given, "key": path.stem}, path.name, wrong):
+        if given is not None and (made := _made(Dashboard, {**given, "key": path.stem}, path.name, wrong)):
             dashboards.append(_with_filters_told(_with_shared(made, shared, filters), filters))
-    shown = {key for dashboard in dashboards for tab in dashboard.tabs for key in tab.cards()}
-    wrong += [f"shared.yaml: card {key} is on no dashboard" for key in shared if key not in shown]
+        else:
+            unread.add(path.stem)
     spec = Spec(filters=filters, dashboards=dashboards, shared=frozenset(shared))
-    wrong += contradictions(spec)
+    wrong += contradictions(spec, unread)
     if wrong:
-        raise SpecError("\n".join(wrong))
+        raise SpecError(*wrong)
     return spec
+
+
+def _filters(root: Path, wrong: list[str]) -> dict[str, Filter] | None:
+    given = _document(root / "filters.yaml", wrong)
+    if given is None:
+        return None
+    wrong += _bad_keys(given, "filters.yaml: the key of filter")
+    read = {
+        key: _with_sql(one, root / "filters", key, f"filters.yaml: filter {key}", wrong) for key, one in given.items()
+    }
+    return {
+        key: _made(Filter, one, f"filters.yaml: {key}", wrong) or Filter(name=f"filter {key}", sql=_UNREAD)
+        for key, one in read.items()
+    }
+
+
+def _bad_keys(keys: Iterable[str], what: str) -> list[str]:
+    return [f"{what} {key!r} must be of letters, digits and _ only" for key in keys if not _KEY.fullmatch(key)]
 
 
 def _strays(root: Path, filters: Mapping[str, Filter]) -> list[str]:
@@ -330,17 +373,22 @@ def _strays(root: Path, filters: Mapping[str, Filter]) -> list[str]:
     others = {
         path.name
         for path in (root / "dashboards").glob("[!.]*")
-        if path.suffix != ".yaml" and not path.with_suffix(".yaml").is_file()
+        if path.suffix != ".yaml" and not (path.parent / f"{path.name if path.is_dir() else path.stem}.yaml").is_file()
     }
     found = [f"filters/{name} belongs to no filter of filters.yaml" for name in sorted(values)]
     return found + [f"dashboards/{name} belongs to no dashboard, which is a file .yaml" for name in sorted(others)]
 
 
-def _shared(root: Path, wrong: list[str]) -> dict[str, Card]:
+def _shared(root: Path, wrong: list[str]) -> dict[str, Card] | None:
     path = root / "shared.yaml"
-    given = _cards(_document(path, wrong) or {}, path, wrong) if path.exists() else {}
-    made = {key: _made(Card, card, f"{path.name}: {key}", wrong) for key, card in given.items()}
-    return {key: card for key, card in made.items() if card}
+    given = _document(path, wrong) if path.exists() else {}
+    if given is None:
+        return None
+    return {
+        key: _made(Card, card, f"{path.name}: {key}", wrong)
+        or Card(name=f"card {key}", description="not read", display="table", sql=_UNREAD)
+        for key, card in _cards(given, path, wrong).items()
+    }
 
 
 def _with_shared(dashboard: Dashboard, shared: Mapping[str, Card], filters: Mapping[str, Filter]) -> Dashboard:
@@ -348,7 +396,7 @@ def _with_shared(dashboard: Dashboard, shared: Mapping[str, Card], filters: Mapp
 
     So a filter that changes nothing but a shared card is still found to be one too many.
     """
-    absent = filters.keys() - {name for card in dashboard.cards.values() for name in _variables(card.sql)}
+    absent = filters.keys() - {name for card in dashboard.cards.values() for name in card.variables}
     taken = {
         key: shared[key].model_copy(
             update={"name": f"{dashboard.name}: {shared[key].name}", "sql": without(shared[key].sql, absent)}
@@ -364,8 +412,7 @@ def _with_filters_told(dashboard: Dashboard, filters: Mapping[str, Filter]) -> D
     """The dashboard with descriptions that end with the filters that change nothing: Metabase does not say it."""
 
     def told(card: Card) -> Card:
-        taken = _variables(card.sql)
-        others = [filters[key].name for key in dashboard.filters if key in filters and key not in taken]
+        others = [filters[key].name for key in dashboard.filters if key in filters and key not in card.variables]
         if not others:
             return card
         *first, last = others
@@ -386,9 +433,12 @@ def value_column(key: str, wanted: Filter) -> str:
     return columns[0]
 
 
-def contradictions(spec: Spec) -> list[str]:
-    """What the dashboards say that cannot all be true: names met twice, filters without effect, rows too wide."""
-    wrong = [f"filters: {key}.sql must not have variables" for key, one in spec.filters.items() if _variables(one.sql)]
+def contradictions(spec: Spec, unread: Collection[str]) -> list[str]:
+    """What the dashboards say that cannot all be true: names met twice, filters without effect, rows too wide.
+
+    Nothing is told that may be right with the dashboards `unread`, which are there and could not be read.
+    """
+    wrong = [f"filters: {key}.sql must not have variables" for key, one in spec.filters.items() if variables(one.sql)]
     for key, one in spec.filters.items():
         try:
             value_column(key, one)
@@ -397,15 +447,20 @@ def contradictions(spec: Spec) -> list[str]:
     names = Counter(card.name for dashboard in spec.dashboards for card in dashboard.cards.values())
     names.update(dashboard.name for dashboard in spec.dashboards)
     wrong += [f"the name {name!r} is given {count} times" for name, count in names.items() if count > 1]
-    if not spec.dashboards:
+    if not spec.dashboards and not unread:
         wrong.append("dashboards/*.yaml: there are none, and all that Metabase has of ours would be archived")
-    by_key = {dashboard.key: dashboard for dashboard in spec.dashboards}
+    if not unread:
+        shown = {key for dashboard in spec.dashboards for tab in dashboard.tabs for key in tab.cards()}
+        wrong += [f"shared.yaml: card {key} is on no dashboard" for key in sorted(spec.shared - shown)]
+    by_key = dict.fromkeys(unread) | {dashboard.key: dashboard for dashboard in spec.dashboards}
     for dashboard in spec.dashboards:
         wrong += [f"{dashboard.key}.yaml: {line}" for line in _of_dashboard(dashboard, spec.filters, by_key)]
     return wrong
 
 
-def _of_dashboard(dashboard: Dashboard, filters: dict[str, Filter], by_key: dict[str, Dashboard]) -> Iterator[str]:
+def _of_dashboard(
+    dashboard: Dashboard, filters: dict[str, Filter], by_key: Mapping[str, Dashboard | None]
+) -> Iterator[str]:
     shown = [key for tab in dashboard.tabs for key in tab.cards()]
     yield from (f"card {key} is on no tab" for key in dashboard.cards.keys() - set(shown))
     yield from (f"card {key} is shown and not described" for key in set(shown) - dashboard.cards.keys())
@@ -424,31 +479,19 @@ def _of_dashboard(dashboard: Dashboard, filters: dict[str, Filter], by_key: dict
                 yield f"tab {tab.name}: the row {keys} is {width} columns wide, of {COLUMNS}: cards would overlap"
             elif isinstance(row, TextRow) and (row.heading is None) == (row.text is None):
                 yield f"tab {tab.name}: a row of words has either a heading or a text"
-    taken: set[str] = set()
-    target: Dashboard | None
     for key, card in dashboard.cards.items():
-        try:
-            taken |= set(card.variables)
-        except QueryError as error:
-            yield f"card {key}: {error}"
-            continue
         for name in set(card.variables) - set(dashboard.filters):
             yield f"card {key}: {{{{{name}}}}} is no filter of this dashboard: nobody can set it"
         if card.click:
-            target = by_key.get(card.click.dashboard) if card.click.dashboard else dashboard
-            if target is None:
-                yield f"card {key}: a click opens {card.click.dashboard}, which is no dashboard"
-            else:
+            opened = card.click.dashboard or dashboard.key
+            if opened not in by_key:
+                yield f"card {key}: a click opens {opened}, which is no dashboard"
+            elif target := by_key[opened]:
                 for name in card.click.filters.keys() - set(target.filters):
-                    yield f"card {key}: a click sets {name}, which is no filter of {target.key}"
-    yield from (f"filter {name} changes no card" for name in dashboard.filters if name in filters and name not in taken)
-
-
-def _variables(sql: str) -> list[str]:
-    try:
-        return variables(sql)
-    except QueryError as error:
-        return [str(error)]
+                    yield f"card {key}: a click sets {name}, which is no filter of {opened}"
+    if all(card.sql != _UNREAD for card in dashboard.cards.values()):
+        taken = {name for card in dashboard.cards.values() for name in card.variables}
+        yield from (f"filter {key} changes no card" for key in dashboard.filters if key in filters.keys() - taken)
 
 
 def _document(path: Path, wrong: list[str]) -> dict[str, Any] | None:
@@ -458,8 +501,11 @@ def _document(path: Path, wrong: list[str]) -> dict[str, Any] | None:
     except RecursionError:
         wrong.append(f"{path.name}: it is nested too deep")
         return None
-    except (OSError, ValueError, AttributeError, LookupError, yaml.YAMLError) as error:
-        wrong.append(f"{path.name}: {' '.join(str(error).split())}")
+    except OSError as error:
+        wrong.append(f"{path}: {error.strerror}")
+        return None
+    except (ValueError, AttributeError, LookupError, yaml.YAMLError) as error:
+        wrong.append(f"{path.name}: {error}")
         return None
     if not isinstance(found, dict):
         wrong.append(f"{path.name}: keys and values are expected")
@@ -472,16 +518,32 @@ def _cards(given: dict[str, Any], path: Path, wrong: list[str]) -> dict[str, Any
     folder = path.with_suffix("")
     unused = {file.stem for file in folder.glob("*.sql")} - given.keys()
     wrong += [f"{path.name}: {folder.name}/{name}.sql belongs to no card" for name in sorted(unused)]
-    return {key: _with_sql(card, folder / f"{key}.sql", wrong) for key, card in given.items()}
+    wrong += _bad_keys(given, f"{path.name}: the key of card")
+    return {key: _with_sql(card, folder, key, f"{path.name}: card {key}", wrong) for key, card in given.items()}
 
 
-def _with_sql(given: Any, path: Path, wrong: list[str]) -> Any:
+def _with_sql(given: Any, folder: Path, key: str, where: str, wrong: list[str]) -> Any:
+    if not isinstance(given, dict):
+        return given
+    # Another key may name a file elsewhere, and is told where keys are.
+    if not _KEY.fullmatch(key):
+        return {**given, "sql": _UNREAD}
+    file = f"{folder.name}/{key}.sql"
     try:
-        return {**given, "sql": path.read_text("utf-8").strip()} if isinstance(given, dict) else given
-    except (OSError, UnicodeDecodeError) as error:
-        wrong.append(f"{path.parent.name}/{path.name}: {' '.join(str(error).split())}")
-        # Said once; the rest of it is read all the same.
-        return {**given, "sql": "SELECT 1"}
+        # What an editor puts before a text is none of it.
+        sql = (folder / f"{key}.sql").read_text("utf-8-sig").strip()
+        # As Metabase sends it when everything is chosen, and when nothing is.
+        for chosen in [variables(sql), []] if variables(sql) else [[]]:
+            googlesql.check_query(filled(sql, {name: ["x"] for name in chosen})[0])
+    except FileNotFoundError:
+        wrong.append(f"{where}: there is no {file}, which must have its SQL")
+    except OSError as error:
+        wrong.append(f"{where}: {file} cannot be read: {error.strerror}")
+    except (UnicodeDecodeError, QueryError, googlesql.UnsupportedSQL) as error:
+        wrong.append(f"{where}: {file} cannot be read: {' '.join(str(error).split())[:300]}")
+    else:
+        return {**given, "sql": sql}
+    return {**given, "sql": _UNREAD}
 
 
 def _made(model: Any, given: Any, where: str, wrong: list[str]) -> Any:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
+from sqlglot.optimizer.scope import traverse_scope
 
 # The dataset as it is written in `sql/`; the engine's own takes its place.
 WRITTEN_DATASET = "ai_usage"
@@ -49,6 +51,24 @@ def parse(sql: str) -> exp.Expr:
     if len(trees) != 1:
         raise UnsupportedSQL(f"one statement a file, found {len(trees)}")
     return trees[0]
+
+
+def check_query(sql: str) -> None:
+    """Raises UnsupportedSQL for what is not exactly one query, of tables of the dataset, with nothing behind it."""
+    # sqlglot takes some for blanks.
+    if found := re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", sql):
+        raise UnsupportedSQL(f"it has the character {found[0]!r}, which is no SQL")
+    tree = parse(sql)
+    if not isinstance(tree, exp.Query) or not tree.selects:
+        raise UnsupportedSQL("it is no query that selects columns")
+    if ";" in sql and any(token.token_type.name == "SEMICOLON" for token in sqlglot.tokenize(sql, read="bigquery")):
+        raise UnsupportedSQL("it has a ;, which must not be there: a limit may be put behind it")
+    scopes = traverse_scope(normalize_identifiers(tree, dialect="bigquery"))
+    for table in (source for scope in scopes for source in scope.sources.values() if isinstance(source, exp.Table)):
+        if table.db != WRITTEN_DATASET:
+            *before, name = (part.name for part in table.parts)
+            written = ".".join([*before, name])
+            raise UnsupportedSQL(f"the table {written} is not of the dataset: write {WRITTEN_DATASET}.{name}")
 
 
 def selected(sql: str) -> list[str]:

@@ -27,6 +27,7 @@ from ai_usage_assets.metabase.shape import faults
 from ai_usage_assets.metabase.spec import Card, Dashboard, SpecError
 from ai_usage_assets.warehouses import googlesql
 from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.metabase.instance import folder
 from ai_usage_assets_tests.metabase.lived_in import CLOSED_THROUGH, DIFFERING_DAY
 from ai_usage_assets_tests.reference_sql import Reference
 from ai_usage_assets_tests.test_sql_subset import problems
@@ -128,7 +129,10 @@ def test_no_card_has_forgotten_a_filter() -> None:
         cards = {key: card for key, card in each.cards.items() if key != "as_of"}
         found = {name: {key for key, card in cards.items() if name not in card.variables} for name in each.filters}
         expected = {name: set(keys.split()) for name, keys in UNFILTERED[each.key].items()}
-        assert {name: keys for name, keys in found.items() if keys} == expected, each.key
+        assert {name: keys for name, keys in found.items() if keys} == expected, (
+            f"{each.key}.yaml: add the filter's clause to the card's SQL, [[AND column IN ({{{{filter}}}})]], "
+            "or name the card in UNFILTERED if it means the same whatever is chosen"
+        )
 
 
 def test_a_card_says_which_filters_change_nothing() -> None:
@@ -526,10 +530,11 @@ def test_the_pages_example_is_a_card(books: DuckDBWarehouse, copied: Path) -> No
         r"```yaml\n#.*\n((?:.*\n)+?)# \.\.\. and.*\ncards:\n((?:.*\n)+?)```\n\n```sql\n((?:.*\n)+?)```",
         (spec.ROOT / "README.md").read_text(),
     )
-    spoil(copied, "chargeback.yaml", "    rows:\n", f"    rows:\n{place}")
-    spoil(copied, "chargeback.yaml", "\ncards:\n", f"\ncards:\n{card}")
+    spoil(copied, "overview.yaml", "    rows:\n", f"    rows:\n{place}")
+    spoil(copied, "overview.yaml", "\ncards:\n", f"\ncards:\n{card}")
     (copied / "dashboards" / sql.splitlines()[0].partition("dashboards/")[2]).write_text(sql)
-    (made,) = (each.cards["products"] for each in spec.read(copied).dashboards if each.key == "chargeback")
+    (made,) = (each.cards["products"] for each in spec.read(copied).dashboards if each.key == "overview")
+    assert set(made.variables) == set(dashboard("overview").filters), "it has forgotten a filter"
     for values in variants(made):
         found = asked(books, made, values)
         assert found.num_rows
@@ -588,6 +593,7 @@ def test_the_pages_example_is_a_card(books: DuckDBWarehouse, copied: Path) -> No
         ("overview/spend.sql", "[[AND vendor", "[AND vendor", "do not belong to each other"),
         ("../shared.yaml", "display: table", "displayed: table", "shared.yaml: as_of: displayed: Extra inputs"),
         ("../shared.yaml", "as_of:", "as_of_:", "shared.yaml: card as_of_ is on no dashboard"),
+        ("../shared.yaml", "as_of:", "as.of:", "shared.yaml: the key of card 'as.of' must be of letters, digits and _"),
         ("../shared.yaml", "as_of:", "as_of_:", r"shared.yaml: shared/as_of\.sql belongs to no card"),
         ("../shared/as_of.sql", "({{vendor}})", "({{vendors}})", "card as_of: {{vendors}} is no filter of this dash"),
     ],
@@ -684,6 +690,111 @@ def test_a_text_where_a_number_is_needed_is_told(display: str, settings: dict[st
     assert faults(described(display, settings, **columns), found) == [f"{says} needs numbers, and team is no number"]
     columns["team"] = {"mini_bar": True}
     assert "mini_bar needs numbers, and team is no number" in faults(described("table", {}, **columns), found)
+
+
+def told(root: Path) -> list[str]:
+    """What is told of a folder, by line."""
+    with pytest.raises(SpecError) as found:
+        spec.read(root)
+    return str(found.value).split("\n")
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("SELEC FROM (", "not GoogleSQL: "),
+        ("-- Later.", "one statement a file, found 0"),
+        ("SELECT 1 AS a; SELECT 2 AS a", "one statement a file, found 2"),
+        ("SELECT 1 AS a;", "it has a ;, which must not be there"),
+        ("DELETE FROM ai_usage.dim_date WHERE TRUE", "it is no query that selects columns"),
+        ("SELECT FROM ai_usage.dim_date", "it is no query that selects columns"),
+        ("SELECT 1 AS a\0", r"it has the character '\x00'"),
+        ("SELECT 1 AS a WHERE TRUE [[AND (x = {{month}}]]", "not GoogleSQL: "),
+        ("SELECT 1 AS a WHERE [[x = {{month}}]]", "not GoogleSQL: "),
+        ("SELECT 1 AS a FROM kpi_x", "the table kpi_x is not of the dataset: write ai_usage.kpi_x"),
+        ("SELECT 1 AS a FROM usage.kpi_x", "the table usage.kpi_x is not of the dataset"),
+        ("WITH kpi_x AS (SELECT a FROM kpi_x) SELECT a FROM kpi_x", "the table kpi_x is not of the dataset"),
+        ("SELECT 1 AS a WHERE x IN ({{month}})", "{{month}} stands outside of [[ ]], and nothing is shown"),
+        ("SELECT 1 AS a WHERE TRUE [[AND x = {{{month}}}]]", "{{ and }} must stand around one name"),
+    ],
+)
+def test_sql_that_cannot_be_asked_is_told(tmp_path: Path, sql: str, says: str) -> None:
+    """What is not one query of the dataset, with clauses or without, is one line with the dashboard and the card."""
+    (folder(tmp_path / "deploy") / "dashboards" / "overview" / "total.sql").write_text(sql)
+    (line,) = told(tmp_path / "deploy")
+    assert line.startswith(f"overview.yaml: card total: overview/total.sql cannot be read: {says}")
+
+
+def test_sql_is_what_an_editor_shows_of_it(tmp_path: Path) -> None:
+    """The mark of a file's encoding is none of it, a ; in words is no end, and names of parts are without case."""
+    sql = "WITH Part AS (SELECT ';' AS a)\nSELECT a FROM part -- ;"
+    file = folder(tmp_path / "deploy") / "dashboards" / "overview" / "total.sql"
+    file.write_text(sql, "utf-8-sig")
+    assert spec.read(tmp_path / "deploy").dashboards[0].cards["total"].sql == sql
+    file.unlink()
+    assert told(tmp_path / "deploy") == [
+        "overview.yaml: card total: there is no overview/total.sql, which must have its SQL"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        (
+            "people.yaml",
+            "display: table",
+            "display: tables",
+            "people.yaml: cards.people.display: Input should be 'area'",
+        ),
+        ("people.yaml", "name: People", "name: [", "people.yaml: while parsing a flow "),
+        ("overview.yaml", "width: 6", "width: 25", "overview.yaml: tabs.0.rows.1.cards.0.width: Input should be less"),
+        ("overview.yaml", "height: 4", "height: 4\n    text: x", "overview.yaml: tabs.0.rows.1.text: Extra inputs are"),
+        ("overview.yaml", "- heading: This month", "- 7", "overview.yaml: tabs.0.rows.0: Input should be a valid dict"),
+        ("overview.yaml", "heading: This month", "headings: x", "overview.yaml: tabs.0.rows.0."),
+        ("overview.yaml", "heading: This month", "heading: [x]", "overview.yaml: tabs.0.rows.0.heading: Input should"),
+        ("../filters.yaml", "name: Month", "name: 1", "filters.yaml: month: name: Input should be a valid string"),
+        ("../filters.yaml", "name: Month", "name: [", "filters.yaml: while parsing a flow "),
+        ("people/people.sql", "SELECT", "SELEC", "people.yaml: card people: people/people.sql cannot be read: not Goo"),
+        ("overview.yaml", "total", "a.b", "overview.yaml: the key of card 'a.b' must be of letters, digits and _ only"),
+        ("overview.yaml", "total", "../people/people", "overview.yaml: the key of card '../people/people' must be of"),
+        (
+            "../filters.yaml",
+            "month:",
+            "cost-center: {name: Cost center}\nmonth:",
+            "filters.yaml: the key of filter 'cost-center' must be of letters, digits and _ only",
+        ),
+    ],
+)
+def test_a_mistake_brings_no_other_lines_with_it(tmp_path: Path, file: str, old: str, new: str, says: str) -> None:
+    """Of what is there and cannot be read nothing else is told: not by who opens it, nor by what it may have meant."""
+    path = folder(tmp_path / "deploy") / "dashboards" / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    if old == "total":
+        (path.parent / "overview" / "total.sql").unlink()
+    lines = told(tmp_path / "deploy")
+    assert [line for line in lines if not line.startswith(says)] == []
+
+
+def test_a_file_is_told_in_one_line_whatever_its_name(tmp_path: Path) -> None:
+    """A name that would be two dashboards' in one, or that a terminal would obey, is quoted without harm."""
+    dashboards = folder(tmp_path / "deploy") / "dashboards"
+    (dashboards / "a\nb\x1b[1m ada@acme.test.txt").touch()
+    (dashboards / "people.yaml").rename(dashboards / "a.b.yaml")
+    (dashboards / "people").rename(dashboards / "a.b")
+    spoil(tmp_path / "deploy", "../dashboards/overview.yaml", "dashboard: people", "dashboard: a.b")
+    assert told(tmp_path / "deploy") == [
+        "dashboards/a b [1m [e-mail] belongs to no dashboard, which is a file .yaml",
+        "dashboards/a.b.yaml: the name before .yaml 'a.b' must be of letters, digits and _ only",
+    ]
+
+
+def test_a_card_that_waits_for_a_value_is_told(tmp_path: Path) -> None:
+    """Where it is asked for its rows all the same, it is named as any other that cannot be."""
+    waiting = dashboard("overview").cards["days"].model_copy(update={"sql": "SELECT {{vendor}} AS a"})
+    spoilt = dashboard("overview").model_copy(update={"cards": {"days": waiting}})
+    with pytest.raises(SpecError, match=r"^overview.yaml: card days: {{vendor}} stands outside of"):
+        of_dashboard(DuckDBWarehouse(tmp_path / "none.duckdb"), spoilt, {})
 
 
 @pytest.mark.parametrize(

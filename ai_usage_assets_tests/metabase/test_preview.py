@@ -87,7 +87,7 @@ def test_the_page_has_what_the_cards_answer(
         (["--filter", "team=Research"], "KEY one of month, vendor, cost_center, person"),
         (["--filter", "month"], "it takes KEY=VALUE"),
         (["--filter", "month=2026-13"], "--filter is 'month=2026-13'; a month is written YYYY-MM"),
-        (["--from", "/nowhere"], "filters.yaml: [Errno 2]"),
+        (["--from", "/nowhere"], "/nowhere/filters.yaml: No such file or directory"),
         (["--filter", "month=2026-10", "--filter", "month=2026-09"], "--filter month is given twice"),
         (["--dashboard", "spend"], "it takes one of chargeback, models, overview, pipeline, seats"),
     ],

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from ai_usage_assets.metabase.queries import filled
+from ai_usage_assets.metabase.queries import QueryError, filled
 from ai_usage_assets.metabase.shape import faults
 from ai_usage_assets.metabase.spec import Card, Dashboard, Spec, SpecError
 from ai_usage_assets.warehouses import Warehouse, WarehouseError
@@ -47,10 +47,10 @@ def of_dashboard(warehouse: Warehouse, dashboard: Dashboard, values: Values) -> 
     for key, card in dashboard.cards.items():
         try:
             found[key] = asked(warehouse, card, values)
-        except WarehouseError as error:
+        except (QueryError, WarehouseError) as error:
             wrong.append(f"{dashboard.key}.yaml: card {key}: {error}")
             continue
         wrong += [f"{dashboard.key}.yaml: card {key}: {fault}" for fault in faults(card, found[key])]
     if wrong:
-        raise SpecError("\n".join(wrong))
+        raise SpecError(*wrong)
     return found
