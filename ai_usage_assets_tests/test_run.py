@@ -307,8 +307,9 @@ def test_vendor_without_key_is_not_configured(company: Company) -> None:
     assert [row["status"] for row in states] == ["not_configured"]
     # One that was never used lacks nothing.
     shown = io.StringIO()
-    screens.finance(company.warehouse, Console(file=shown, width=120))
-    company.warehouse.release()
+    warehouse = company.warehouse
+    screens.finance(warehouse, Console(file=shown, width=120))
+    warehouse.release()
     (over,) = company.rows("SELECT COUNT(*) AS days FROM ai_usage.dim_date WHERE is_over")
     assert f"1 of {over['days']} vendor days are held whole" in shown.getvalue()
 
@@ -437,7 +438,9 @@ def test_a_run_that_was_ended_between_two_steps_is_no_success(company: Company) 
 def _shown(company: Company, width: int) -> str:
     """What `status` shows."""
     shown = io.StringIO()
-    screens.status(company.warehouse, Console(file=shown, width=width), days_back=40)
+    warehouse = company.warehouse
+    screens.status(warehouse, Console(file=shown, width=width), days_back=40)
+    warehouse.release()
     return shown.getvalue()
 
 
