@@ -23,6 +23,9 @@ WITH wanted AS (
   UNION DISTINCT
   SELECT vendor, asset, usage_date
   FROM ai_usage.ops_asset_days
+), due AS (
+  SELECT *, asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AS is_money
+  FROM wanted
 ), used AS (
   -- Whether a key was lost or given up is not to be told apart; for so long it is taken for lost.
   SELECT vendor, LAST_DAY(DATE_ADD(MAX(usage_date), INTERVAL 1 MONTH), MONTH) AS last_day
@@ -31,26 +34,23 @@ WITH wanted AS (
   GROUP BY vendor
 )
 SELECT
-  wanted.vendor,
-  wanted.asset,
-  wanted.usage_date,
-  wanted.asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AS is_money,
+  due.vendor,
+  due.asset,
+  due.usage_date,
+  due.is_money,
   COALESCE(
     day.is_over
     AND entry.completed_at IS NULL
     AND used.vendor IS NOT NULL
-    AND NOT (COALESCE(entry.status, 'not_loaded') = 'not_configured' AND wanted.usage_date > used.last_day)
-    AND (
-      wanted.asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events')
-      OR COALESCE(entry.status, 'not_loaded') <> 'not_exposed'
-    ),
+    AND (due.usage_date <= used.last_day OR COALESCE(entry.status, 'not_loaded') <> 'not_configured')
+    AND (due.is_money OR COALESCE(entry.status, 'not_loaded') <> 'not_exposed'),
     FALSE
   ) AS is_missing,
   CASE
     WHEN entry.status IS NULL THEN 'not_loaded'
     WHEN entry.status = 'complete' AND NOT entry.is_daily THEN 'complete'
     -- Final is what was read after the vendor had settled it, not what has merely grown old.
-    WHEN entry.status = 'complete' AND DATE(entry.completed_at) >= CASE wanted.vendor
+    WHEN entry.status = 'complete' AND DATE(entry.completed_at) >= CASE due.vendor
       WHEN 'anthropic' THEN day.anthropic_settles_on
       ELSE day.cursor_settles_on
     END THEN 'complete'
@@ -64,8 +64,8 @@ SELECT
   entry.attempted_at,
   entry.completed_at,
   day.as_of_date
-FROM wanted
+FROM due
 LEFT JOIN ai_usage.ops_asset_days AS entry
-  ON entry.asset = wanted.asset AND entry.usage_date = wanted.usage_date
-LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = wanted.usage_date
-LEFT JOIN used ON used.vendor = wanted.vendor
+  ON entry.asset = due.asset AND entry.usage_date = due.usage_date
+LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = due.usage_date
+LEFT JOIN used ON used.vendor = due.vendor
