@@ -36,7 +36,7 @@ test: $(VENV)/.installed-dev  ## the whole test suite
 	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 bench: $(VENV)/.installed-dev  ## how fast it is, as ratios; BENCH=events, runs, year or finance does a part
-	@$(BIN)/python -m ai_usage_assets_tests.bench $(BENCH)
+	@$(BIN)/python -m ai_usage_assets_tests.benchmarks $(BENCH)
 
 # Other examples every time, twenty times as many.
 fuzz: $(VENV)/.installed-dev  ## search for what breaks it, for a quarter of an hour

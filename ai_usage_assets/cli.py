@@ -32,7 +32,7 @@ from ai_usage_assets.metabase import commands as metabase
 from ai_usage_assets.settings import KEY_VARIABLES, LogSettings, Settings, SettingsError
 
 if TYPE_CHECKING:
-    from ai_usage_assets.warehouses import Row, Warehouse
+    from ai_usage_assets.warehouse.base import Row, Warehouse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -217,11 +217,11 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _is_there(settings: Settings, chosen: days.DayRange, job: str) -> bool:
-    from ai_usage_assets import record
-    from ai_usage_assets.warehouses import open_warehouse
+    from ai_usage_assets.warehouse import run_log
+    from ai_usage_assets.warehouse.base import open_warehouse
 
     warehouse = open_warehouse(settings, look_only=True)
-    found = record.covering(warehouse, job, chosen)
+    found = run_log.covering(warehouse, job, chosen)
     warehouse.release()
     if found:
         _say(f"{job}: {chosen} is there, by run {found['run_id'][:8]}, which ended {_moment(found)}. Nothing to do.")
@@ -283,16 +283,16 @@ class WorkFailed(OperatorError):
 
 
 def _freshness(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import record
-    from ai_usage_assets.warehouses import open_warehouse
+    from ai_usage_assets.warehouse import run_log
+    from ai_usage_assets.warehouse.base import open_warehouse
 
     settings = Settings.from_environment()
     if not 1 <= parsed.hours <= _MOST_HOURS:
         raise SettingsError(f"--hours is {parsed.hours}; it takes 1 to {_MOST_HOURS}.")
     warehouse = open_warehouse(settings, look_only=True)
-    found = record.fresh(warehouse, settings.now(), parsed.hours)
-    last = found or record.last_success(warehouse)
-    are_known = record.is_kept(warehouse)
+    found = run_log.fresh(warehouse, settings.now(), parsed.hours)
+    last = found or run_log.last_success(warehouse)
+    are_known = run_log.is_kept(warehouse)
     warehouse.release()
     if found:
         _say(
@@ -336,9 +336,9 @@ def _announce(settings: Settings, name: str, chosen: days.DayRange, commands: Se
 
 def _prepare(settings: Settings) -> None:
     """Says now, and in a line, what Dagster would say on a page."""
-    from ai_usage_assets import catalogue
-    from ai_usage_assets.transport import proxy_shown
-    from ai_usage_assets.warehouses import open_warehouse
+    from ai_usage_assets import catalog
+    from ai_usage_assets.http.transport import proxy_shown
+    from ai_usage_assets.warehouse.base import open_warehouse
 
     for used, address in (
         (settings.anthropic_key, settings.anthropic_url),
@@ -350,7 +350,7 @@ def _prepare(settings: Settings) -> None:
             proxy_shown(address)
     # So is a warehouse that is locked, of another version, or none.
     warehouse = open_warehouse(settings)
-    warehouse.prepare(catalogue.tables())
+    warehouse.prepare(catalog.tables())
     warehouse.release()
 
 
@@ -395,12 +395,12 @@ def _status(parsed: argparse.Namespace) -> int:
 
 def _existing_warehouse(settings: Settings, *, look_only: bool = False) -> Warehouse:
     """The warehouse, of which only what is there is asked: no file is made."""
-    from ai_usage_assets import record
-    from ai_usage_assets.warehouses import open_warehouse
+    from ai_usage_assets.warehouse import run_log
+    from ai_usage_assets.warehouse.base import open_warehouse
 
     in_a_file = settings.warehouse == "duckdb"
     warehouse = open_warehouse(settings, look_only=look_only)
-    if (in_a_file and not settings.duckdb_path.exists()) or not record.is_kept(warehouse):
+    if (in_a_file and not settings.duckdb_path.exists()) or not run_log.is_kept(warehouse):
         demo = " For that of the demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb." if in_a_file else ""
         raise SettingsError(f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it.{demo}")
     return warehouse
@@ -425,7 +425,7 @@ def _report(parsed: argparse.Namespace) -> int:
 
 def _digest(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.finance import digest
-    from ai_usage_assets.secrets import SecretError
+    from ai_usage_assets.secret_manager import SecretError
 
     settings = Settings.from_environment()
     if parsed.send and not settings.digest_webhook:
@@ -446,7 +446,7 @@ def _digest(parsed: argparse.Namespace) -> int:
 
 
 def _close(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import catalogue
+    from ai_usage_assets import catalog
     from ai_usage_assets.commands import screens
     from ai_usage_assets.finance import close
 
@@ -458,7 +458,7 @@ def _close(parsed: argparse.Namespace) -> int:
     month = days.finished_month(settings.now(), parsed.month) if parsed.month else None
     warehouse = _existing_warehouse(settings)
     # A warehouse that an older version has filled has no journal yet.
-    warehouse.prepare(catalogue.tables())
+    warehouse.prepare(catalog.tables())
     try:
         if month is None:
             screens.months(close.states(warehouse, settings.start_date, settings.now()), _answers())

@@ -10,14 +10,14 @@ import warnings
 
 import dagster as dg
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.checks import asset_checks
-from ai_usage_assets.finance.report.asset import report
+from ai_usage_assets import catalog
+from ai_usage_assets.defs.asset_checks import asset_checks
+from ai_usage_assets.defs.raw_assets import pull_assets
+from ai_usage_assets.defs.report_asset import report
+from ai_usage_assets.defs.resources import resources
+from ai_usage_assets.defs.sheet_asset import mapping_sheet
+from ai_usage_assets.defs.sql_assets import model_assets
 from ai_usage_assets.logs.run import run_logger
-from ai_usage_assets.mapping import mapping_sheet
-from ai_usage_assets.models import model_assets
-from ai_usage_assets.pulls import pull_assets
-from ai_usage_assets.resources import resources
 from ai_usage_assets.settings import Settings
 
 # Single-run backfills are what makes a range of days one run with one exit code; the warning comes once per asset.
@@ -32,7 +32,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         end_date=settings.now().date().isoformat() if settings.fixed_now else None,
         timezone="UTC",
     )
-    landed = dg.AssetSelection.assets(*(table.name for table in catalogue.raw()))
+    landed = dg.AssetSelection.assets(*(table.name for table in catalog.raw()))
     return dg.Definitions(
         assets=[*pull_assets(partitions), mapping_sheet, *model_assets(partitions), report],
         asset_checks=asset_checks(),
@@ -46,7 +46,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 "rebuild",
                 # With the checks of what was landed: what must not be published must not be by this way either.
                 dg.AssetSelection.all() - landed
-                | dg.AssetSelection.checks_for_assets(*(table.name for table in catalogue.raw())),
+                | dg.AssetSelection.checks_for_assets(*(table.name for table in catalog.raw())),
                 description="Builds and checks everything after the raw tables again; asks no vendor.",
             ),
         ],

@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ai_usage_assets.redaction import HIDING, redact, without_tokens
-from ai_usage_assets.schemas import Table
-from ai_usage_assets.vendors import EmailIdentity, Pull, PulledDay, RefusedDay
-from ai_usage_assets.warehouses import RawDay, Row, Warehouse
+from ai_usage_assets.sources.base import EmailIdentity, Pull, PulledDay, RefusedDay
+from ai_usage_assets.warehouse.base import RawDay, Row, Warehouse
+from ai_usage_assets.warehouse.tables import Table
 
 # Few records have any of these, and only they are looked at closely.
 _SIGNS = rf"sk-|sk_|crsr|c2st|Y3Jzc|ya29\.|AIza|eyJ|key-|key_|{HIDING}"

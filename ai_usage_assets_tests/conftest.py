@@ -18,19 +18,19 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ai_usage_assets import catalogue, days
+from ai_usage_assets import catalog, days
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator, Urls
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 # The day that `holding` begins with, and the one after it.
 HELD, NEXT = "2026-11-10", "2026-11-11"
 
 # Views that say when something was pulled: a run that changes nothing changes them.
-_OF_WHEN_IT_WAS_READ = ("kpi_check_status", "kpi_completeness", "kpi_freshness")
+_OF_WHEN_IT_WAS_READ = ("ops_check_status", "kpi_completeness", "ops_freshness")
 
 # A worker takes a module at a time; were these not begun first, one would be busy with the last of them alone.
 _LONGEST = (
@@ -101,8 +101,8 @@ class Company:
         """Every row of these tables and views, else of all but the log of runs, in an order of its own."""
         chosen = names or [
             table.name
-            for table in catalogue.tables()
-            if table.layer != "ops" and table.name not in _OF_WHEN_IT_WAS_READ
+            for table in catalog.tables()
+            if not table.is_ops_table and table.name not in _OF_WHEN_IT_WAS_READ
         ]
         warehouse = self.warehouse
         try:
@@ -113,8 +113,8 @@ class Company:
 
 
 def _lane(job: dg.JobDefinition, names: Sequence[str]) -> dg.JobDefinition:
-    pulled = {table.name: (pull.vendor, pull.name) for pull in catalogue.PULLS for table in pull.tables}
-    chosen_tables = [t.name for t in catalogue.tables() if {t.name, *pulled.get(t.name, ())} & {*names}]
+    pulled = {table.name: (pull.vendor, pull.name) for pull in catalog.PULLS for table in pull.tables}
+    chosen_tables = [t.name for t in catalog.tables() if {t.name, *pulled.get(t.name, ())} & {*names}]
     named = dg.AssetSelection.assets(*chosen_tables, *({"report"} & {*names}))
     graph = job.asset_layer.asset_graph
     # With what lies between them: without it nothing says which comes first.
@@ -155,7 +155,7 @@ class Result:
 def _empty() -> bytes:
     with TemporaryDirectory() as folder:
         made = DuckDBWarehouse(Path(folder) / "w.duckdb")
-        made.prepare(catalogue.tables())
+        made.prepare(catalog.tables())
         made.release()
         return made.path.read_bytes()
 
@@ -225,7 +225,7 @@ def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
     """Thirteen months of the simulated company; to be read, not to be changed."""
     # Here, because it is made with what stands above.
-    from ai_usage_assets_tests.year import simulated_year
+    from ai_usage_assets_tests.support.year import simulated_year
 
     made = made_once(tmp_path_factory, "year.duckdb", lambda path: simulated_year(path).release())
     # DuckDB lets one process at a time have a file, and there may be several workers.

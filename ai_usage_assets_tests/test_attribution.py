@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets import catalog
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import empty
 
 DAY = date(2026, 11, 10)
@@ -26,7 +26,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     made = DuckDBWarehouse(empty(tmp_path / "w.duckdb"))
     put(made, "dim_person", *({"person_email": e, "team": t, "cost_center": c, **EVER} for e, (t, c) in PEOPLE.items()))
     put(
-        made, "dim_anthropic_user",
+        made, "int_anthropic_user",
         *({"user_id": f"user_{e[:3]}", "email": e, "is_member": True, "last_seen_on": DAY} for e in (JANE, SAM)),
     )  # fmt: skip
     put(
@@ -41,19 +41,19 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 
 def put(warehouse: DuckDBWarehouse, table: str, *rows: dict[str, Any]) -> None:
-    warehouse.append(catalogue.table(table), list(rows))
+    warehouse.append(catalog.table(table), list(rows))
 
 
 def mapped(warehouse: DuckDBWarehouse, vendor: str, kind: str, principal: str, **row: Any) -> None:
     """A row of the mapping sheet."""
     held = {
-        "row_no": len(warehouse.rows("SELECT row_no FROM ai_usage.dim_key_mapping")) + 2,
+        "row_no": len(warehouse.rows("SELECT row_no FROM ai_usage.int_key_mapping")) + 2,
         "share": Decimal(1),
         **EVER,
     }
     put(
         warehouse,
-        "dim_key_mapping",
+        "int_key_mapping",
         {**held, "vendor": vendor, "principal_type": kind, "principal_id": principal, **row},
     )
 
@@ -62,7 +62,7 @@ def billed(warehouse: DuckDBWarehouse, kind: str, principal: str | None = None, 
     """How a dollar of Anthropic's with this actor is attributed."""
     money = {"fact_no": 1, "identity_key": "a", "requests": 3, "amount_usd": Decimal(1), "list_amount_usd": Decimal(2)}
     fact = {"usage_date": DAY, **money, "principal_type": kind, "principal_id": principal, **row}
-    put(warehouse, "fct_anthropic_cost_daily", fact)
+    put(warehouse, "int_anthropic_cost_daily", fact)
     (found,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
     assert (found["vendor"], found["cost_basis"], found["amount_usd"]) == ("anthropic", "billed", Decimal(1))
     return found
@@ -72,7 +72,7 @@ def used(warehouse: DuckDBWarehouse, kind: str, principal: str | None = None, **
     """How a dollar of Cursor's is attributed."""
     fact = {"usage_date": DAY, "fact_no": 1, "identity_key": "c", "cost_basis": "billed", "requests": 1}
     money = {"amount_usd": Decimal(1), "principal_type": kind, "principal_id": principal}
-    put(warehouse, "fct_cursor_usage_daily", {**fact, **money, **row})
+    put(warehouse, "int_cursor_usage_daily", {**fact, **money, **row})
     (found,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
     assert (found["vendor"], found["cost_basis"], found["amount_usd"]) == ("cursor", "billed", Decimal(1))
     return found
@@ -241,7 +241,7 @@ def test_intervals_include_their_first_day_and_not_their_last(
                                   "effective_from": first, "effective_to": end})  # fmt: skip
     found = billed(warehouse, "user", "user_pat", user_email="pat@example.com", api_key_id="apikey_plain")
     assert who(found)[:2] == (("api_key_map", "mo@example.com") if holds else ("vendor_actor", "pat@example.com"))
-    warehouse._connect().execute("DELETE FROM dim_key_mapping")
+    warehouse._connect().execute("DELETE FROM int_key_mapping")
     (found,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
     assert who(found)[2:] == (("T", "C") if holds else (None, None))
 
@@ -252,7 +252,7 @@ def test_shares_split_exactly_and_the_largest_takes_the_remainder(warehouse: Duc
         mapped(warehouse, "anthropic", "api_key", "apikey_plain", team=team, cost_center=team, share=Decimal(share))
     fact = {"usage_date": DAY, "fact_no": 1, "identity_key": "a", "principal_type": "api_key", "requests": 5}
     money = {"amount_usd": Decimal("0.000000005"), "list_amount_usd": Decimal("10.000000001")}
-    put(warehouse, "fct_anthropic_cost_daily", {**fact, **money, "api_key_id": "apikey_plain"})
+    put(warehouse, "int_anthropic_cost_daily", {**fact, **money, "api_key_id": "apikey_plain"})
     found = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily ORDER BY team")
     assert [(row["team"], row["amount_usd"], row["list_amount_usd"], row["requests"]) for row in found] == [
         ("A", Decimal("0.000000002"), Decimal("3.330000000"), 1),
@@ -267,7 +267,7 @@ def test_shares_split_exactly_and_the_largest_takes_the_remainder(warehouse: Duc
 def test_a_seat_follows_its_users_row(warehouse: DuckDBWarehouse) -> None:
     """A seat is its holder's, or whom a user row names; its method is always seat."""
     put(
-        warehouse, "fct_cursor_seat_daily",
+        warehouse, "int_cursor_seat_daily",
         {"usage_date": DAY, "fact_no": 1, "identity_key": "s", "user_email": JANE, "source": "snapshot",
          "is_paid": True},
     )  # fmt: skip
@@ -287,14 +287,14 @@ def test_tokens_are_attributed_and_added_like_the_money(warehouse: DuckDBWarehou
     for share, team in (("0.6", "A"), ("0.4", "B")):
         mapped(warehouse, "anthropic", "api_key", "apikey_plain", team=team, share=Decimal(share))
     put(
-        warehouse, "fct_anthropic_tokens_daily",
+        warehouse, "int_anthropic_tokens_daily",
         {"usage_date": DAY, "fact_no": 1, "identity_key": "a", "principal_type": "api_key", "api_key_id":
          "apikey_plain", "requests": 7, "uncached_input_tokens": 101, "cache_write_5m_tokens": 11,
          "cache_write_1h_tokens": 5, "cache_read_tokens": 1001, "output_tokens": 33, "total_tokens": 1151,
          "web_search_requests": 3},
     )  # fmt: skip
     put(
-        warehouse, "fct_cursor_usage_daily",
+        warehouse, "int_cursor_usage_daily",
         {"usage_date": DAY, "fact_no": 1, "identity_key": "c", "cost_basis": "included", "principal_type": "user",
          "user_email": SAM, "requests": 2, "amount_usd": Decimal(0), "uncached_input_tokens": 1,
          "cache_write_tokens": 2, "cache_read_tokens": 3, "output_tokens": 4},
@@ -324,13 +324,13 @@ def test_activity_is_summed_per_person(warehouse: DuckDBWarehouse) -> None:
         "pull_requests": 1,
     }
     put(
-        warehouse, "fct_anthropic_activity_daily",
+        warehouse, "int_anthropic_activity_daily",
         {**code, "fact_no": 1, "identity_key": "x", "user_email": SAM},
         {**code, "fact_no": 2, "identity_key": "y", "principal_type": "api_key", "api_key_name": "bound"},
         {**code, "fact_no": 3, "identity_key": "z", "principal_type": "api_key", "api_key_name": "of nobody"},
     )  # fmt: skip
     put(
-        warehouse, "fct_cursor_activity_daily",
+        warehouse, "int_cursor_activity_daily",
         {"usage_date": DAY, "fact_no": 1, "identity_key": "i", "user_email": JANE, "is_active": False, "requests": 0},
     )  # fmt: skip
     found = warehouse.rows("SELECT * FROM ai_usage.fct_activity_daily ORDER BY vendor, person_email NULLS LAST")

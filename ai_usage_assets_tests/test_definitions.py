@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime
 import dagster as dg
 import pytest
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.checks import CHECKS
+from ai_usage_assets import catalog
 from ai_usage_assets.definitions import build_definitions
+from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.settings import Settings
 
 SETTINGS = Settings(start_date=date(2026, 1, 1), fixed_now=datetime(2026, 11, 20, 6, tzinfo=UTC))
@@ -35,13 +35,13 @@ def test_nothing_is_external(definitions: dg.Definitions) -> None:
 def test_every_table_but_the_logs_is_an_asset(definitions: dg.Definitions) -> None:
     """The graph has an asset for each table and view, and beside them only the report."""
     keys = {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == {"report", *(table.name for table in catalogue.tables() if table.layer != "ops")}
+    assert keys == {"report", *(table.name for table in catalog.tables() if not table.is_ops_table)}
 
 
 def test_lineage_is_that_of_the_sql(definitions: dg.Definitions) -> None:
     """What an asset depends on is what its statement reads."""
     graph = definitions.resolve_asset_graph()
-    for table in catalogue.models():
+    for table in catalog.models():
         parents = {key.to_user_string() for key in graph.get(dg.AssetKey(table.name)).parent_keys}
         assert {name for name in table.reads if not name.startswith("ops_")} <= parents, table.name
 
@@ -65,8 +65,8 @@ def test_every_asset_explains_itself(definitions: dg.Definitions) -> None:
 def test_daily_tables_are_partitioned_and_loaded_in_one_run(definitions: dg.Definitions) -> None:
     """What has days is partitioned by day with single-run backfills; views and snapshots are not."""
     graph = definitions.resolve_asset_graph()
-    for table in catalogue.tables():
-        if table.layer == "ops":
+    for table in catalog.tables():
+        if table.is_ops_table:
             continue
         node = graph.get(dg.AssetKey(table.name))
         daily = table.partition_by == "usage_date"
@@ -93,8 +93,8 @@ def test_blocking_checks_guard_the_money(definitions: dg.Definitions) -> None:
         ("raw_anthropic_cost", "control_total"), ("raw_anthropic_cost", "unit_sentinel"),
         ("raw_anthropic_cost", "schema"),
         ("raw_cursor_usage_events", "control_total"), ("raw_cursor_usage_events", "unit_sentinel"),
-        ("raw_cursor_usage_events", "schema"), ("fct_anthropic_cost_daily", "attribution_preserves_sums"),
-        ("fct_cursor_usage_daily", "attribution_preserves_sums"),
+        ("raw_cursor_usage_events", "schema"), ("int_anthropic_cost_daily", "attribution_preserves_sums"),
+        ("int_cursor_usage_daily", "attribution_preserves_sums"),
         ("kpi_completeness", "every_day_complete"),
     } <= blocking  # fmt: skip
 
@@ -108,7 +108,7 @@ def test_rebuild_leaves_the_vendors_alone(definitions: dg.Definitions) -> None:
     """The rebuild job has every table after raw and the report, and no pull."""
     job = definitions.resolve_job_def("rebuild")
     selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
-    assert selected == {"report", *(table.name for table in catalogue.models())}
+    assert selected == {"report", *(table.name for table in catalog.models())}
 
 
 def test_vendors_without_keys_still_load() -> None:

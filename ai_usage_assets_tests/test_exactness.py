@@ -9,9 +9,10 @@ import msgspec
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.vendors import NotCredible, cursor, dollars, dollars_of_all, number
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets import catalog
+from ai_usage_assets.sources.base import NotCredible, dollars, dollars_of_all, number
+from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
 DAY = date(2026, 11, 10)
 SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -46,7 +47,7 @@ def test_python_and_sql_make_the_same_dollars(warehouse: DuckDBWarehouse, amount
     """What is added up at the door, outside SQL, is what the typed views add up, to the last digit."""
     empty(warehouse, "raw_cursor_usage_events")
     warehouse.append(
-        catalogue.table("raw_cursor_usage_events"),
+        catalog.table("raw_cursor_usage_events"),
         [
             {"usage_date": DAY, "record_no": n, "fetched_at": datetime(2026, 11, 11, tzinfo=UTC),
              "payload": f'{{"timestamp":"1794300000000","chargedCents":{amount}}}'}
@@ -74,7 +75,7 @@ def test_the_parts_of_a_charge_make_the_same_dollars(
         for total, discount, fee in parts
     ]
     warehouse.append(
-        catalogue.table("raw_cursor_usage_events"),
+        catalog.table("raw_cursor_usage_events"),
         [
             {"usage_date": DAY, "record_no": n, "fetched_at": datetime(2026, 11, 11, tzinfo=UTC), "payload": payload}
             for n, payload in enumerate(payloads)
@@ -126,12 +127,12 @@ def test_a_number_is_what_both_engines_can_read(text: str) -> None:
 )
 def test_a_split_adds_up_to_the_row(warehouse: DuckDBWarehouse, amounts: list[Decimal], weights: list[int]) -> None:
     """However a key is shared, its parts add up to each row in dollars, list dollars, requests and tokens."""
-    empty(warehouse, "fct_anthropic_cost_daily", "fct_anthropic_tokens_daily", "dim_key_mapping")
+    empty(warehouse, "int_anthropic_cost_daily", "int_anthropic_tokens_daily", "int_key_mapping")
     shares = [(Decimal(weight) / sum(weights)).quantize(Decimal("1e-8")) for weight in weights]
     shares[0] += 1 - sum(shares)
     ever = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
     warehouse.append(
-        catalogue.table("dim_key_mapping"),
+        catalog.table("int_key_mapping"),
         [
             {"row_no": n, "vendor": "anthropic", "principal_type": "api_key", "principal_id": "k", "team": str(n),
              "cost_center": "C", "share": share, **ever}
@@ -144,8 +145,8 @@ def test_a_split_adds_up_to_the_row(warehouse: DuckDBWarehouse, amounts: list[De
          "total_tokens": n * 13, "output_tokens": n}
         for n, amount in enumerate(amounts)
     ]  # fmt: skip
-    warehouse.append(catalogue.table("fct_anthropic_cost_daily"), facts)
-    warehouse.append(catalogue.table("fct_anthropic_tokens_daily"), facts)
+    warehouse.append(catalog.table("int_anthropic_cost_daily"), facts)
+    warehouse.append(catalog.table("int_anthropic_tokens_daily"), facts)
     cost = warehouse.rows(
         "SELECT model, COUNT(*) AS parts, SUM(amount_usd) AS usd, SUM(list_amount_usd) AS list_usd, "
         "SUM(requests) AS requests, MIN(requests) AS fewest FROM ai_usage.fct_cost_daily GROUP BY model"

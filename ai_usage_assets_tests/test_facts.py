@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets import catalog
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
 FIRST, LAST, TODAY = date(2026, 9, 1), date(2026, 11, 10), date(2026, 11, 11)
 JANE, SAM = "jane@example.com", "sam@example.com"
@@ -18,7 +18,7 @@ JANE, SAM = "jane@example.com", "sam@example.com"
 
 def put(warehouse: DuckDBWarehouse, table: str, day: date, *records: dict[str, Any]) -> None:
     """Records of one day, as landed."""
-    found = catalogue.table(table)
+    found = catalog.table(table)
     warehouse.append(
         found,
         [
@@ -32,7 +32,7 @@ def put(warehouse: DuckDBWarehouse, table: str, day: date, *records: dict[str, A
 def build(warehouse: DuckDBWarehouse, table: str, first: date, last: date) -> None:
     """Builds the days of a table."""
     days = {"first_day": FIRST, "today": TODAY, "start_day": first, "end_day": last}
-    warehouse.rebuild(catalogue.table(table), days)
+    warehouse.rebuild(catalog.table(table), days)
 
 
 def event(day: date, conversation: str, email: str | None = None, **more: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def event(day: date, conversation: str, email: str | None = None, **more: Any) -
 
 def users(warehouse: DuckDBWarehouse) -> dict[date, str | None]:
     """Who is named for each day of a fact table with one row a day."""
-    found = warehouse.rows("SELECT usage_date, user_email FROM ai_usage.fct_cursor_usage_daily")
+    found = warehouse.rows("SELECT usage_date, user_email FROM ai_usage.int_cursor_usage_daily")
     return {row["usage_date"]: row["user_email"] for row in found}
 
 
@@ -63,7 +63,7 @@ def test_a_nameless_event_takes_the_person_last_seen_in_its_conversation(warehou
         (day + timedelta(days=31), SAM, {}),
     ):
         put(warehouse, "raw_cursor_usage_events", near, event(near, "c", email, **more))
-    build(warehouse, "fct_cursor_usage_daily", day, day)
+    build(warehouse, "int_cursor_usage_daily", day, day)
     assert users(warehouse)[day] == JANE
 
 
@@ -84,7 +84,7 @@ def test_a_day_is_the_same_in_whatever_range_it_is_built(warehouse: DuckDBWareho
             warehouse, "raw_cursor_spend", day,
             {"subscriptionCycleStart": 1793664000000, "teamMemberSpend": [{"email": JANE, "billingTier": str(day)}]},
         )  # fmt: skip
-    tables = ("fct_cursor_usage_daily", "fct_cursor_seat_daily")
+    tables = ("int_cursor_usage_daily", "int_cursor_seat_daily")
 
     def content() -> list[dict[str, Any]]:
         return [
@@ -108,19 +108,19 @@ def test_an_edited_price_reprices_history(warehouse: DuckDBWarehouse) -> None:
     """A seat price that finance corrects holds for days long built, without building them again."""
     day = date(2026, 10, 30)
     put(warehouse, "raw_cursor_members", day, {"id": "u", "email": JANE, "role": "member"})
-    build(warehouse, "fct_cursor_seat_daily", day, day)
+    build(warehouse, "int_cursor_seat_daily", day, day)
 
     def price(usd: str, hour: int) -> None:
         version = {"snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": usd, "row_no": 2}
         payload = {"vendor": "cursor", "plan": "Teams", "monthly_price_usd": usd}
         warehouse.append(
-            catalogue.table("raw_mapping_sheet"),
+            catalog.table("raw_mapping_sheet"),
             [{**version, "read_at": datetime(2026, 11, 11, hour, tzinfo=UTC),
               "payload": msgspec.json.encode(payload).decode()}],
         )  # fmt: skip
 
     def paid() -> list[str]:
-        return [str(row["amount_usd"]) for row in warehouse.rows("SELECT amount_usd FROM ai_usage.dim_seat_day")]
+        return [str(row["amount_usd"]) for row in warehouse.rows("SELECT amount_usd FROM ai_usage.fct_seat_daily")]
 
     assert paid() == ["None"]
     price("31", 1)
@@ -137,7 +137,7 @@ def test_what_a_charge_is_made_of_cannot_spoil_it(warehouse: DuckDBWarehouse, to
         f'"tokenUsage":{{"totalCents":{total},"discountPercentOff":{total}}}}}'
     )
     warehouse.append(
-        catalogue.table("raw_cursor_usage_events"),
+        catalog.table("raw_cursor_usage_events"),
         [{"usage_date": LAST, "record_no": 1, "fetched_at": datetime(2026, 11, 11, tzinfo=UTC), "payload": payload}],
     )
     found = warehouse.rows("SELECT amount_usd, model_usd FROM ai_usage.stg_cursor_usage_events")
@@ -176,8 +176,8 @@ def test_somebody_who_came_back_holds_one_seat(warehouse: DuckDBWarehouse) -> No
     ]
     put(warehouse, "raw_cursor_members", LAST, *members)
     put(warehouse, "raw_cursor_daily_usage", FIRST, {"userId": "new", "day": str(FIRST), "email": JANE})
-    build(warehouse, "fct_cursor_seat_daily", FIRST, FIRST)
-    (found,) = warehouse.rows("SELECT user_id, is_paid FROM ai_usage.fct_cursor_seat_daily")
+    build(warehouse, "int_cursor_seat_daily", FIRST, FIRST)
+    (found,) = warehouse.rows("SELECT user_id, is_paid FROM ai_usage.int_cursor_seat_daily")
     assert found == {"user_id": "new", "is_paid": True}
 
 
@@ -192,7 +192,7 @@ def test_somebody_who_came_back_holds_one_seat(warehouse: DuckDBWarehouse) -> No
 )
 def test_when_a_day_is_settled(warehouse: DuckDBWarehouse, day: date, anthropic: date, cursor: date) -> None:
     """Anthropic's day is final at the later of 30 days after it and the 8th of the next month, Cursor's at 35."""
-    warehouse.rebuild(catalogue.table("dim_date"), {"first_day": date(2026, 1, 1), "today": TODAY})
+    warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 1, 1), "today": TODAY})
     (found,) = warehouse.rows(
         "SELECT anthropic_settles_on, cursor_settles_on FROM ai_usage.dim_date WHERE usage_date = @day", {"day": day}
     )

@@ -43,11 +43,9 @@ def test_every_test_says_what_it_proves_in_a_sentence(path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PROJECT_ROOT)))
-def test_every_module_says_what_belongs_there(path) -> None:
-    """Each module's docstring says what belongs there and what does not."""
-    docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-    assert docstring
-    assert "oes not" in docstring or path.name == "__init__.py", path
+def test_every_module_has_a_docstring(path) -> None:
+    """Each module states in its docstring what it does."""
+    assert ast.get_docstring(ast.parse(path.read_text()))
 
 
 def test_the_environment_has_one_reader() -> None:

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from ai_usage_assets.landing import Moment, land, log_not_pulled
-from ai_usage_assets.vendors import PulledDay, RefusedDay, anthropic
-from ai_usage_assets.vendors.cursor import PULLS
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.sources.anthropic import source as anthropic
+from ai_usage_assets.sources.base import PulledDay, RefusedDay
+from ai_usage_assets.sources.cursor.source import PULLS
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
 EVENTS = next(pull for pull in PULLS if pull.name == "cursor_usage_events")
 (TABLE,) = EVENTS.tables

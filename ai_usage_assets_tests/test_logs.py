@@ -21,7 +21,7 @@ from ai_usage_assets.logs import cloud
 from ai_usage_assets.logs.cloud import entry
 from ai_usage_assets.settings import PROJECT_ROOT, LogSettings
 from ai_usage_assets_tests.conftest import HELD, Company
-from ai_usage_assets_tests.fake_secrets import FakeSecrets
+from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets
 from ai_usage_assets_tests.faults.runs import ai_usage
 
 KEY = "sk-ant-admin01-" + "Zz9_" * 20
@@ -271,7 +271,7 @@ from ai_usage_assets.logs.run import run_logger
 @dg.asset
 def raw_cursor_spend(context):
     print("printed")
-    logging.getLogger("ai_usage_assets.gateway").warning("told once")
+    logging.getLogger("ai_usage_assets.http.client").warning("told once")
     logging.getLogger("google.auth").warning("told by a library")
     warnings.warn("warned")
     try:
@@ -338,7 +338,7 @@ def test_what_cannot_be_loaded_is_one_entry(tmp_path: Path) -> None:
 
 def test_a_failed_check_is_told_with_its_dollars(holding: Company, capfd: pytest.CaptureFixture[str]) -> None:
     """A check that does not hold is a WARNING with asset, check, day, and the dollars it touches, as text."""
-    result = holding.run(HELD, lane=("kpi_unallocated", "dim_key_mapping"), logs="json")
+    result = holding.run(HELD, lane=("kpi_unallocated", "int_key_mapping"), logs="json")
     assert result.success
     found = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
     failed = {one[LABELS]["check"]: one for one in of_event(found, "check_failed")}

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
 from ai_usage_assets.commands import demo
 from ai_usage_assets_tests.conftest import HELD, NEXT, Company, Result, make_company
-from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery, Seen
+from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery, Seen
 from ai_usage_assets_tests.faults.runs import ai_usage, command, ended
 from ai_usage_assets_tests.test_logs import IN_THE_CLOUD, assert_nothing_secret, entries, held_keys, of_event
 
@@ -77,8 +77,8 @@ class Production(Company):
 # Without the log of runs, and what is said of it: another run has another.
 COMPARED = [
     table
-    for table in catalogue.tables()
-    if (table.layer != "ops" and table.name != "kpi_check_status") or table.name == "ops_asset_days"
+    for table in catalog.tables()
+    if (not table.is_ops_table and table.name != "ops_check_status") or table.name == "ops_asset_days"
 ]
 
 
@@ -159,7 +159,7 @@ def test_a_second_run_loads_nothing(production: Production) -> None:
 def test_nothing_is_asked_of_a_vendor_by_a_rebuild(production: Production) -> None:
     """Everything after the raw days is made again from them, although no vendor answers."""
     before = production.held()
-    for name in ("fct_anthropic_cost_daily", "fct_cursor_usage_daily", "dim_person"):
+    for name in ("int_anthropic_cost_daily", "int_cursor_usage_daily", "dim_person"):
         production.server.empty("ai_usage", name)
     result = production.here(job="rebuild", anthropic_url="http://127.0.0.1:9", cursor_url="http://127.0.0.1:9")
     assert result.success, result.failures()

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from ai_usage_assets.checks import CHECKS
 from ai_usage_assets.commands import screens
-from ai_usage_assets.resources import _outcome
+from ai_usage_assets.defs.asset_checks import CHECKS
+from ai_usage_assets.defs.resources import _outcome
 from ai_usage_assets_tests.conftest import HELD, NEXT, NOW, Company, make_company
 
 # From one vendor's bill to what finance reads of it.
@@ -87,7 +87,7 @@ def test_split_parts_add_up_to_the_row(loaded: Company) -> None:
         f"FROM ai_usage.fct_cost_daily WHERE api_key_id = '{key.id}' GROUP BY usage_date ORDER BY usage_date"
     )
     whole = loaded.rows(
-        "SELECT usage_date, SUM(amount_usd) AS usd, SUM(requests) AS requests FROM ai_usage.fct_anthropic_cost_daily "
+        "SELECT usage_date, SUM(amount_usd) AS usd, SUM(requests) AS requests FROM ai_usage.int_anthropic_cost_daily "
         f"WHERE api_key_id = '{key.id}' GROUP BY usage_date ORDER BY usage_date"
     )
     assert [(row["usd"], row["requests"]) for row in parts] == [(row["usd"], row["requests"]) for row in whole]
@@ -121,7 +121,7 @@ def test_finance_views_answer(loaded: Company) -> None:
         assert total == fact[0]["usd"], view
     for view in (
         *("kpi_unit_cost", "kpi_model_mix", "kpi_unallocated", "kpi_reconciliation", "kpi_completeness"),
-        *("kpi_token_cost", "kpi_cache_savings", "kpi_discount", "kpi_seat_utilisation", "kpi_productivity"),
+        *("kpi_token_cost", "kpi_cache_savings", "kpi_discount", "kpi_seat_utilization", "kpi_productivity"),
     ):
         assert loaded.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{view}")[0]["n"], view
 
@@ -132,7 +132,7 @@ def test_classes_of_tokens_add_up_to_the_bill(loaded: Company) -> None:
         "SELECT SUM(amount_usd) AS usd, COUNTIF(tokens > 0 AND usd_per_million IS NULL) AS unpriced "
         "FROM ai_usage.kpi_token_cost WHERE vendor = 'anthropic'"
     )
-    (bill,) = loaded.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_anthropic_cost_daily")
+    (bill,) = loaded.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.int_anthropic_cost_daily")
     assert abs(found["usd"] - bill["usd"]) < Decimal("0.0001")
     assert found["unpriced"] == 0
 
@@ -181,9 +181,9 @@ def test_running_again_changes_no_row_and_a_rebuild_neither(holding: Company) ->
     assert company.content() == before
     warehouse = company.warehouse
     for name in (
-        "fct_anthropic_cost_daily",
-        "fct_cursor_usage_daily",
-        "fct_cursor_seat_daily",
+        "int_anthropic_cost_daily",
+        "int_cursor_usage_daily",
+        "int_cursor_seat_daily",
         "dim_person",
         "dim_api_key",
     ):
@@ -201,9 +201,9 @@ def test_running_again_changes_no_row_and_a_rebuild_neither(holding: Company) ->
 def _emptied(name: str):
     from dataclasses import replace
 
-    from ai_usage_assets import catalogue
+    from ai_usage_assets import catalog
 
-    table = catalogue.table(name)
+    table = catalog.table(name)
     return replace(table, query=f"SELECT {', '.join(table.column_names)} FROM ai_usage.{name} WHERE FALSE")
 
 
@@ -360,11 +360,11 @@ def test_edited_sheet_reattributes_history(holding: Company) -> None:
 
 def test_refused_tab_leaves_the_last_good_version(holding: Company) -> None:
     """A cleared tab is refused alone: its last version serves on, the run succeeds, the check tells."""
-    before = holding.rows("SELECT COUNT(*) AS n FROM ai_usage.dim_key_mapping")
+    before = holding.rows("SELECT COUNT(*) AS n FROM ai_usage.int_key_mapping")
     holding.simulator.set_sheet("key_mapping", [])
-    result = holding.run(HELD, lane=("raw_mapping_sheet", "dim_key_mapping"))
+    result = holding.run(HELD, lane=("raw_mapping_sheet", "int_key_mapping"))
     assert result.success, result.failures()
-    assert holding.rows("SELECT COUNT(*) AS n FROM ai_usage.dim_key_mapping") == before
+    assert holding.rows("SELECT COUNT(*) AS n FROM ai_usage.int_key_mapping") == before
     assert "key_mapping" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
 
 
@@ -403,7 +403,7 @@ def _spoil_units(company: Company) -> None:
 
 def test_a_rebuild_does_not_publish_what_a_run_would_not(holding: Company) -> None:
     """Raw records of the wrong unit stop a rebuild as they stop a run, and the facts stay as they were."""
-    before = holding.content("fct_anthropic_cost_daily")
+    before = holding.content("int_anthropic_cost_daily")
     _spoil_units(holding)
     result = holding.run(HELD, job="rebuild")
     assert not result.success
@@ -412,7 +412,7 @@ def test_a_rebuild_does_not_publish_what_a_run_would_not(holding: Company) -> No
     # All of them are kept, also those behind the one that stopped the step.
     assert {row["check_name"] for row in kept} == {c.name for c in CHECKS if c.asset == "raw_anthropic_cost"}
     assert "unit_sentinel" in {row["check_name"] for row in kept if not row["passed"]}
-    assert holding.content("fct_anthropic_cost_daily") == before
+    assert holding.content("int_anthropic_cost_daily") == before
 
 
 def test_a_sheet_that_cannot_be_read_stops_nothing(holding: Company) -> None:

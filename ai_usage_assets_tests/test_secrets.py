@@ -10,11 +10,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from ai_usage_assets import secrets
-from ai_usage_assets.secrets import SecretError, resolve, versions_used
+from ai_usage_assets.secret_manager import SecretError, resolve, versions_used
 from ai_usage_assets_tests.commands.test_doctor import found
 from ai_usage_assets_tests.conftest import HELD, Company
-from ai_usage_assets_tests.fake_secrets import FakeSecrets, Refusal, Version
+from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets, Refusal, Version
 
 KEY = "projects/acme-ai/secrets/anthropic-admin-key"
 EMPTY = "projects/acme-ai/secrets/without-versions"
@@ -38,7 +37,7 @@ def server(held: FakeSecrets) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _nothing_read_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secrets, "_versions", {})
+    monkeypatch.setattr(secret_manager, "_versions", {})
 
 
 def refused(setting: str, server: str | None, total_seconds: float = 5) -> str:

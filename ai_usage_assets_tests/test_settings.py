@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets.secrets import resolve
+from ai_usage_assets.secret_manager import resolve
 from ai_usage_assets.settings import PROJECT_ROOT, CloudRun, LogSettings, Settings, SettingsError
 
 

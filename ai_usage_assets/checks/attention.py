@@ -15,11 +15,12 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
 from ai_usage_assets.checks.base import Check, Finding, Subject, usd
-from ai_usage_assets.schemas import RAW_MAPPING_SHEET
-from ai_usage_assets.vendors import anthropic, cursor
-from ai_usage_assets.warehouses import Row
+from ai_usage_assets.sources.anthropic import source as anthropic
+from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.warehouse.base import Row
+from ai_usage_assets.warehouse.tables import RAW_MAPPING_SHEET
 
 # Below both of these a difference between two of a vendor's own figures is not worth anybody's morning.
 _TOLERATED_USD, _TOLERATED_SHARE = Decimal("0.50"), Decimal("0.005")
@@ -300,7 +301,7 @@ def _covered(subject: Subject) -> list[Finding]:
 _COST_CENTERS = """
 SELECT cost_center FROM ai_usage.dim_person WHERE cost_center IS NOT NULL
 UNION DISTINCT
-SELECT cost_center FROM ai_usage.dim_key_mapping WHERE cost_center IS NOT NULL
+SELECT cost_center FROM ai_usage.int_key_mapping WHERE cost_center IS NOT NULL
 """
 _BUDGETS = """
 SELECT cost_center, COUNT(*) AS months, MIN(month) AS first_month, SUM(budget_usd) AS amount_usd
@@ -338,7 +339,7 @@ def _spelling(name: str) -> str:
 
 _UNPRICED_SEATS = """
 SELECT COUNT(*) AS seat_days, COUNT(DISTINCT user_id) AS seats, MIN(usage_date) AS first_day
-FROM ai_usage.dim_seat_day
+FROM ai_usage.fct_seat_daily
 WHERE usage_date BETWEEN @start_day AND @end_day AND is_paid AND amount_usd IS NULL
 """
 
@@ -358,7 +359,7 @@ def _seats_priced(subject: Subject) -> list[Finding]:
 
 _PRODUCTS = """
 SELECT product AS value, SUM(amount_usd) AS amount_usd, MIN(usage_date) AS first_day
-FROM ai_usage.fct_anthropic_cost_daily
+FROM ai_usage.int_anthropic_cost_daily
 WHERE usage_date BETWEEN @start_day AND @end_day AND product IS NOT NULL
 GROUP BY product ORDER BY product
 """
@@ -400,7 +401,7 @@ GROUP BY usage_date ORDER BY usage_date
 """
 _UNPRICED = """
 SELECT cost.model AS value, SUM(cost.amount_usd) AS amount_usd, MIN(cost.usage_date) AS first_day
-FROM ai_usage.fct_anthropic_cost_daily AS cost
+FROM ai_usage.int_anthropic_cost_daily AS cost
 LEFT JOIN (SELECT DISTINCT model FROM ai_usage.dim_model_price) AS price
   ON cost.model = price.model OR STARTS_WITH(cost.model, CONCAT(price.model, '-20'))
 WHERE cost.usage_date BETWEEN @start_day AND @end_day AND cost.model IS NOT NULL AND price.model IS NULL
@@ -681,7 +682,7 @@ CHECKS: tuple[Check, ...] = (
         looks_at="now",
     ),
     Check(
-        "dim_seat_day",
+        "fct_seat_daily",
         "seats_priced",
         "Every paid seat has a price.",
         "Fill in the tab seat_prices for cursor. With several plans on one day each member's plan must be known: "
@@ -690,7 +691,7 @@ CHECKS: tuple[Check, ...] = (
         blocking=False,
     ),
     Check(
-        "fct_anthropic_cost_daily",
+        "int_anthropic_cost_daily",
         "known_products",
         "Every product surface is known.",
         _VALUE_ADVICE,
@@ -698,7 +699,7 @@ CHECKS: tuple[Check, ...] = (
         blocking=False,
     ),
     Check(
-        "fct_anthropic_cost_daily",
+        "int_anthropic_cost_daily",
         "priced_models",
         "Every model has a list price in dim_model_price.",
         "The bill does not need it. Add the model to sql/curated/dim_model_price.sql, or update this project.",
@@ -765,7 +766,7 @@ CHECKS: tuple[Check, ...] = (
             blocking=False,
             looks_at="until",
         )
-        for pull in catalogue.PULLS
+        for pull in catalog.PULLS
         for table, fields in pull.fields.items()
     ),
     Check(

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Literal
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.warehouses import Parameters, Row, Warehouse
+from ai_usage_assets.warehouse.base import Parameters, Row, Warehouse
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from decimal import Decimal
 import pandas as pd
 import pandera.errors
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
 from ai_usage_assets.checks.base import Check, Finding, Subject, usd
 from ai_usage_assets.days import TRAILING_DAYS
 from ai_usage_assets.finance import close
-from ai_usage_assets.schemas import Table
-from ai_usage_assets.vendors import anthropic, cursor
-from ai_usage_assets.warehouses import Row
+from ai_usage_assets.sources.anthropic import source as anthropic
+from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.warehouse.base import Row
+from ai_usage_assets.warehouse.tables import Table
 
 # --- control totals: what is held equals what the vendor says in total --------------------------------------------
 
@@ -174,11 +175,11 @@ ORDER BY usage_date
 _ANTHROPIC_PUBLISHED = """
 SELECT cost.usage_date, cost.amount_usd, token.tokens
 FROM (
-  SELECT usage_date, SUM(amount_usd) AS amount_usd FROM ai_usage.fct_anthropic_cost_daily
+  SELECT usage_date, SUM(amount_usd) AS amount_usd FROM ai_usage.int_anthropic_cost_daily
   WHERE usage_date BETWEEN @past_day AND @end_day GROUP BY usage_date
 ) AS cost
 JOIN (
-  SELECT usage_date, SUM(total_tokens) AS tokens FROM ai_usage.fct_anthropic_tokens_daily
+  SELECT usage_date, SUM(total_tokens) AS tokens FROM ai_usage.int_anthropic_tokens_daily
   WHERE usage_date BETWEEN @past_day AND @end_day GROUP BY usage_date
 ) AS token ON token.usage_date = cost.usage_date
 ORDER BY usage_date
@@ -212,7 +213,7 @@ _CURSOR_PUBLISHED = """
 SELECT
   usage_date, SUM(amount_usd) AS amount_usd,
   SUM(uncached_input_tokens + cache_write_tokens + cache_read_tokens + output_tokens) AS tokens
-FROM ai_usage.fct_cursor_usage_daily
+FROM ai_usage.int_cursor_usage_daily
 WHERE usage_date BETWEEN @past_day AND @end_day AND uncached_input_tokens IS NOT NULL
 GROUP BY usage_date
 ORDER BY usage_date
@@ -306,13 +307,13 @@ _ALLOWED = {
 # What no two rows of a dimension may share: a row too many would give money to a second person, unseen by any sum.
 _KEYS = {
     "dim_person": ("person_email", "effective_from"),
-    "dim_key_mapping": ("row_no",),
+    "int_key_mapping": ("row_no",),
     "dim_api_key": ("api_key_id",),
     "dim_workspace": ("workspace_id",),
-    "dim_anthropic_user": ("user_id",),
+    "int_anthropic_user": ("user_id",),
     "dim_date": ("usage_date",),
     "dim_model_price": ("model", "prompt_tier", "effective_from"),
-    "fct_anthropic_control_daily": ("usage_date", "control"),
+    "int_anthropic_control_daily": ("usage_date", "control"),
 }
 
 
@@ -323,7 +324,7 @@ def _has_days(table: Table) -> bool:
 def _schema(table: Table) -> Callable[[Subject], list[Finding]]:
     key = _KEYS.get(table.name, (table.partition_by, "fact_no") if table.partition_by else ())
     # The sheet's own words were checked when it was read.
-    allowed = {} if table.name == "dim_key_mapping" else _ALLOWED
+    allowed = {} if table.name == "int_key_mapping" else _ALLOWED
     schema = table.check_schema({name: allowed[name] for name in table.column_names if name in allowed}, key)
     scope = "WHERE usage_date BETWEEN @start_day AND @end_day" if _has_days(table) else ""
     query = f"SELECT {', '.join(table.column_names)} FROM ai_usage.{table.name} {scope}"
@@ -372,13 +373,13 @@ def _equals_raw(table: str, source: str, measures: Sequence[str]) -> Callable[[S
 _ATTRIBUTION = """
 WITH before_it AS (
   SELECT 'anthropic' AS vendor, 'billed' AS cost_basis, usage_date, SUM(amount_usd) AS amount_usd
-  FROM ai_usage.fct_anthropic_cost_daily WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
+  FROM ai_usage.int_anthropic_cost_daily WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date
   UNION ALL
   SELECT 'cursor', cost_basis, usage_date, SUM(amount_usd)
-  FROM ai_usage.fct_cursor_usage_daily WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY cost_basis, usage_date
+  FROM ai_usage.int_cursor_usage_daily WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY cost_basis, usage_date
   UNION ALL
   SELECT vendor, 'seat', usage_date, SUM(amount_usd)
-  FROM ai_usage.dim_seat_day WHERE usage_date BETWEEN @start_day AND @end_day AND is_paid GROUP BY vendor, usage_date
+  FROM ai_usage.fct_seat_daily WHERE usage_date BETWEEN @start_day AND @end_day AND is_paid GROUP BY vendor, usage_date
 ), after_it AS (
   SELECT vendor, cost_basis, usage_date, SUM(amount_usd) AS amount_usd
   FROM ai_usage.fct_cost_daily WHERE usage_date BETWEEN @start_day AND @end_day
@@ -452,11 +453,11 @@ def _every_day_complete(subject: Subject) -> list[Finding]:
 # What publishes the records of each raw table. A day may be held and not built: by a table that a newer version added,
 # or after a run that was killed in between.
 _BUILT_FROM = {
-    "fct_anthropic_cost_daily": anthropic.RAW_COST.name,
-    "fct_anthropic_tokens_daily": anthropic.RAW_USAGE.name,
-    "fct_anthropic_component_daily": anthropic.RAW_COST_COMPONENTS.name,
-    "fct_cursor_usage_daily": cursor.RAW_EVENTS.name,
-    "fct_cursor_seat_daily": cursor.RAW_DAILY_USAGE.name,
+    "int_anthropic_cost_daily": anthropic.RAW_COST.name,
+    "int_anthropic_tokens_daily": anthropic.RAW_USAGE.name,
+    "int_anthropic_component_daily": anthropic.RAW_COST_COMPONENTS.name,
+    "int_cursor_usage_daily": cursor.RAW_EVENTS.name,
+    "int_cursor_seat_daily": cursor.RAW_DAILY_USAGE.name,
 }
 _UNBUILT = "\nUNION ALL\n".join(
     f"""SELECT
@@ -495,8 +496,9 @@ _BUILT_ADVICE = "This is a fault of the transformation, not of the vendor: rebui
 
 def _built_checks() -> Iterable[Check]:
     """Every curated table holds its own schema."""
-    for table in catalogue.models():
-        if table.layer == "curated" and (not table.is_view or table.name.startswith("fct_")):
+    for table in catalog.models():
+        is_fact = table.name.startswith(("fct_", "int_")) and table.name.endswith(("_daily", "_monthly"))
+        if table.layer == "curated" and (is_fact or not table.is_view):
             yield Check(
                 table.name,
                 "schema",
@@ -562,34 +564,34 @@ CHECKS: tuple[Check, ...] = (
     ),
     *_built_checks(),
     Check(
-        "fct_anthropic_cost_daily",
+        "int_anthropic_cost_daily",
         "equals_raw",
         "The table adds up to its raw records, day by day, to the last digit.",
         _BUILT_ADVICE,
-        _equals_raw("fct_anthropic_cost_daily", "stg_anthropic_cost", ("amount_usd", "list_amount_usd")),
+        _equals_raw("int_anthropic_cost_daily", "stg_anthropic_cost", ("amount_usd", "list_amount_usd")),
     ),
     Check(
-        "fct_anthropic_tokens_daily",
+        "int_anthropic_tokens_daily",
         "equals_raw",
         "The table adds up to its raw records, day by day.",
         _BUILT_ADVICE,
-        _equals_raw("fct_anthropic_tokens_daily", "stg_anthropic_usage", ("total_tokens", "requests")),
+        _equals_raw("int_anthropic_tokens_daily", "stg_anthropic_usage", ("total_tokens", "requests")),
     ),
     Check(
-        "fct_anthropic_component_daily",
+        "int_anthropic_component_daily",
         "equals_raw",
         "The table adds up to its raw records, day by day, to the last digit.",
         _BUILT_ADVICE,
         _equals_raw(
-            "fct_anthropic_component_daily", "stg_anthropic_cost_components", ("amount_usd", "list_amount_usd")
+            "int_anthropic_component_daily", "stg_anthropic_cost_components", ("amount_usd", "list_amount_usd")
         ),
     ),
     Check(
-        "fct_cursor_usage_daily",
+        "int_cursor_usage_daily",
         "equals_raw",
         "The table adds up to its raw records, day by day, to the last digit.",
         _BUILT_ADVICE,
-        _equals_raw("fct_cursor_usage_daily", "stg_cursor_usage_events", ("amount_usd", "output_tokens")),
+        _equals_raw("int_cursor_usage_daily", "stg_cursor_usage_events", ("amount_usd", "output_tokens")),
     ),
     # On each vendor's own table, so that it is asked also when the other vendor is down.
     *(
@@ -600,7 +602,7 @@ CHECKS: tuple[Check, ...] = (
             _BUILT_ADVICE,
             _attribution_preserves_sums(vendor),
         )
-        for table, vendor in (("fct_anthropic_cost_daily", "anthropic"), ("fct_cursor_usage_daily", "cursor"))
+        for table, vendor in (("int_anthropic_cost_daily", "anthropic"), ("int_cursor_usage_daily", "cursor"))
     ),
     Check(
         "kpi_completeness",

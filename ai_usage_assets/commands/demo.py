@@ -19,7 +19,7 @@ from ai_usage_assets.commands import launch, screens
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.settings import PROJECT_ROOT, Settings
 from ai_usage_assets.simulator import Simulator, Urls
-from ai_usage_assets.warehouses import Warehouse, open_warehouse
+from ai_usage_assets.warehouse.base import Warehouse, open_warehouse
 
 # Held still, so that everybody sees the same figures.
 NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.schemas import Table
+from ai_usage_assets import catalog
+from ai_usage_assets.warehouse.tables import Table
 
 _LAYERS = {
     "kpi": "What finance reads: one view a question.",
@@ -34,7 +34,7 @@ def _lines() -> Iterator[str]:
         yield f"## {layer}"
         yield ""
         yield meaning
-        for table in sorted(catalogue.tables(), key=lambda table: table.name):
+        for table in sorted(catalog.tables(), key=lambda table: table.name):
             if table.layer == layer:
                 yield from _table(table)
 

@@ -25,16 +25,18 @@ from rich.text import Text
 
 from ai_usage_assets import days
 from ai_usage_assets.commands import launch
-from ai_usage_assets.gateway import Failure, Patience, TransientFailure
+from ai_usage_assets.http.client import Failure, Patience, TransientFailure
+from ai_usage_assets.http.transport import proxy_shown
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.secrets import SecretError, resolve, version_of
+from ai_usage_assets.secret_manager import SecretError, resolve, version_of
 from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError, is_loopback
-from ai_usage_assets.transport import proxy_shown
-from ai_usage_assets.vendors import NotCredible, NotExposed, Trial, anthropic, cursor
-from ai_usage_assets.vendors.anthropic import Anthropic
-from ai_usage_assets.vendors.cursor import Cursor
-from ai_usage_assets.vendors.keys import kind_of
-from ai_usage_assets.warehouses import WarehouseBusy, WarehouseError, open_warehouse
+from ai_usage_assets.sources.anthropic import source as anthropic
+from ai_usage_assets.sources.anthropic.source import Anthropic
+from ai_usage_assets.sources.base import NotCredible, NotExposed, Trial
+from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.sources.cursor.source import Cursor
+from ai_usage_assets.sources.keys import kind_of
+from ai_usage_assets.warehouse.base import WarehouseBusy, WarehouseError, open_warehouse
 
 Outcome = Literal["works", "absent", "look", "fails"]
 
@@ -275,7 +277,7 @@ def _sheet(settings: Settings) -> Iterator[Finding]:
         yield proxy
         return
     # Pandas and pandera take a second to import.
-    from ai_usage_assets.vendors.key_mapping import MappingSheet, account, check_tab
+    from ai_usage_assets.sources.mapping_sheet.sheet import MappingSheet, account, check_tab
 
     sheet = MappingSheet(settings.sheet_id, settings.sheets_url, pacing=settings.pacing, patience=_QUICK)
     try:
@@ -317,7 +319,7 @@ def _warehouse(settings: Settings) -> Iterator[Finding]:
 
 
 def _bigquery(settings: Settings) -> Iterator[Finding]:
-    from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
+    from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 
     room = "Warehouse"
     held = list(_held(settings, room, "dataset", settings.place))
@@ -369,11 +371,11 @@ _CHANGE_PATH = "Give this account the right to write there, or set AI_USAGE_DUCK
 
 
 def _held(settings: Settings, room: str, what: str, shown: str) -> Iterator[Finding]:
-    from ai_usage_assets import catalogue
+    from ai_usage_assets import catalog
 
     warehouse = open_warehouse(settings, look_only=True)
     try:
-        misfits = warehouse.misfits(catalogue.tables())
+        misfits = warehouse.misfits(catalog.tables())
         told = "opens, and can be written" if what == "file" else "can be asked"
         yield Finding(room, what, "works", f"{shown}: {told}")
         if misfits is None:

@@ -19,16 +19,16 @@ from rich.console import Console
 
 from ai_usage_assets.commands.doctor import Finding, Outcome, show, verdict, versions
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.gateway import Failure
+from ai_usage_assets.http.client import Failure
 from ai_usage_assets.redaction import TOKEN, redact
-from ai_usage_assets.secrets import SecretError
+from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError, is_loopback
-from ai_usage_assets.vendors.anthropic import Anthropic
-from ai_usage_assets.vendors.anthropic_questions import AnthropicQuestions
-from ai_usage_assets.vendors.cursor import Cursor
-from ai_usage_assets.vendors.cursor_questions import CursorQuestions
-from ai_usage_assets.vendors.keys import own_key
-from ai_usage_assets.vendors.questions import BudgetSpent, Facts, NotAnswered, Question, Unanswered
+from ai_usage_assets.sources.anthropic.questions import AnthropicQuestions
+from ai_usage_assets.sources.anthropic.source import Anthropic
+from ai_usage_assets.sources.cursor.questions import CursorQuestions
+from ai_usage_assets.sources.cursor.source import Cursor
+from ai_usage_assets.sources.keys import own_key
+from ai_usage_assets.sources.questions import BudgetSpent, Facts, NotAnswered, Question, Unanswered
 
 Questions = AnthropicQuestions | CursorQuestions
 

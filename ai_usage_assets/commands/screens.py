@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ai_usage_assets import record
 from ai_usage_assets.finance.close import State
-from ai_usage_assets.warehouses import Row, Warehouse
+from ai_usage_assets.warehouse import run_log
+from ai_usage_assets.warehouse.base import Row, Warehouse
 
 _TOP = 7
 
@@ -302,7 +302,7 @@ def _troubles(rows: list[Row], first: date, console: Console) -> None:
 def _runs(warehouse: Warehouse, console: Console) -> None:
     runs = warehouse.rows("SELECT * FROM ai_usage.ops_runs ORDER BY started_at DESC LIMIT 5")
     for run in runs:
-        run["outcome"] = record.outcome(warehouse, run)
+        run["outcome"] = run_log.outcome(warehouse, run)
     table = _table("Last runs", "Job", "Days", "Began, UTC", "Took", "Landed", "Outcome")
     for run in runs:
         colour = {"success": "green", "failed": "bold red", "interrupted": "bold red"}.get(run["outcome"], "yellow")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from ai_usage_assets import catalogue, days
-from ai_usage_assets.models import parameters
-from ai_usage_assets.schemas import Table
+from ai_usage_assets import catalog, days
+from ai_usage_assets.defs.sql_assets import parameters
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouses import WarehouseError
-from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
-from ai_usage_assets.warehouses.googlesql import UnsupportedSQL, to_duckdb
+from ai_usage_assets.warehouse.base import WarehouseError
+from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
+from ai_usage_assets.warehouse.googlesql import UnsupportedSQL, to_duckdb
+from ai_usage_assets.warehouse.tables import Table
 
 # What BigQuery bills for a query of a table at the least, however small the table is.
 _LEAST_BYTES = 10 * 1024**2
@@ -24,14 +24,14 @@ def offline(console: Console) -> int:
     """Whether every file keeps to the project's GoogleSQL, which both engines understand alike."""
     wrong = []
     with console.status("Reading every file under sql/ ..."):
-        for table in catalogue.models():
+        for table in catalog.models():
             try:
                 to_duckdb(table.query or "")
             except UnsupportedSQL as error:
                 wrong.append(f"{table.name}: {error}")
     for line in wrong:
         console.print(f"[bold red]✗[/] {line}", highlight=False)
-    count = len(catalogue.models())
+    count = len(catalog.models())
     console.print(f"{count - len(wrong)} of {count} files keep to the subset. `--real` asks BigQuery.", highlight=False)
     return int(bool(wrong))
 
@@ -45,7 +45,7 @@ def real(settings: Settings, console: Console) -> int:
     warehouse.misfits([])
     console.print(f"Dry runs in {warehouse}, for {yesterday}:", highlight=False)
     total = failed = 0
-    for table in catalogue.models():
+    for table in catalog.models():
         try:
             size = warehouse.estimate(_read(table), chosen)
         except WarehouseError as error:
@@ -54,10 +54,10 @@ def real(settings: Settings, console: Console) -> int:
             continue
         total += size
         console.print(f"{table.name:<36} {size / 1024**2:>12,.1f} MiB", highlight=False)
-    taken = len(catalogue.models()) - failed
+    taken = len(catalog.models()) - failed
     billed = taken * _LEAST_BYTES
     console.print(
-        f"{taken} of {len(catalogue.models())} are taken. They would read "
+        f"{taken} of {len(catalog.models())} are taken. They would read "
         f"{total / 1024**2:,.1f} MiB; 10 MiB a query are billed at the least, {billed / 1024**2:,.0f} MiB in all.",
         highlight=False,
     )

@@ -28,8 +28,8 @@ from typing import Any
 from ai_usage_assets.days import MOST_DAYS, ONE_DAY, DayError, DayRange, last_finished, next_month, windows
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.finance import spreadsheet
-from ai_usage_assets.schemas import OPS_CLOSE_TOTALS, OPS_JOURNAL_LINES, OPS_MONTH_CLOSES
-from ai_usage_assets.warehouses import Row, Warehouse
+from ai_usage_assets.warehouse.base import Row, Warehouse
+from ai_usage_assets.warehouse.tables import OPS_CLOSE_TOTALS, OPS_JOURNAL_LINES, OPS_MONTH_CLOSES
 
 _NOTHING = Decimal(0)
 _CENT = Decimal("0.01")
@@ -475,7 +475,7 @@ def notes(warehouse: Warehouse, month: DayRange) -> list[str]:
     if month.first.day > 1:
         found.append(f"The month begins with {month.first}, the first day there is (AI_USAGE_START_DATE).")
     (unpriced,) = warehouse.rows(
-        "SELECT COUNT(DISTINCT user_id) AS seats, COUNT(DISTINCT usage_date) AS days FROM ai_usage.dim_seat_day "
+        "SELECT COUNT(DISTINCT user_id) AS seats, COUNT(DISTINCT usage_date) AS days FROM ai_usage.fct_seat_daily "
         "WHERE is_paid AND amount_usd IS NULL AND usage_date BETWEEN @first_day AND @last_day",
         parameters,
     )
@@ -624,14 +624,14 @@ def _totals(warehouse: Warehouse, month: date) -> list[Row]:
         """
         WITH money AS (
           SELECT usage_date, 'anthropic' AS vendor, 'billed' AS cost_basis, amount_usd
-          FROM ai_usage.fct_anthropic_cost_daily
+          FROM ai_usage.int_anthropic_cost_daily
           UNION ALL
           SELECT usage_date, 'cursor', cost_basis, amount_usd
-          FROM ai_usage.fct_cursor_usage_daily
+          FROM ai_usage.int_cursor_usage_daily
           WHERE cost_basis <> 'included'
           UNION ALL
           SELECT usage_date, vendor, 'seat', amount_usd
-          FROM ai_usage.dim_seat_day
+          FROM ai_usage.fct_seat_daily
           WHERE is_paid
         )
         SELECT vendor, cost_basis, SUM(amount_usd) AS amount_usd

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from ai_usage_assets import record
 from ai_usage_assets.days import ONE_DAY, last_finished, next_month
 from ai_usage_assets.finance import webhook
 from ai_usage_assets.finance.report.figures import (
@@ -28,9 +27,10 @@ from ai_usage_assets.finance.report.figures import (
     usd,
 )
 from ai_usage_assets.redaction import on_one_line, redact
-from ai_usage_assets.secrets import SecretError, resolve
+from ai_usage_assets.secret_manager import SecretError, resolve
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouses import Row, Warehouse
+from ai_usage_assets.warehouse import run_log
+from ai_usage_assets.warehouse.base import Row, Warehouse
 
 # Each kind of news has so many lines; the warehouse and the report have the rest.
 _NAMED = 5
@@ -145,7 +145,7 @@ class _Teller:
         if run is not None:
             return "" if run["outcome"] == "success" else f" The run {run['outcome']}."
         rows = self._rows(f"SELECT run_id, started_at, outcome FROM ai_usage.ops_runs {_NEWEST}")
-        outcome = record.outcome(self._warehouse, rows[0]) if rows else "success"
+        outcome = run_log.outcome(self._warehouse, rows[0]) if rows else "success"
         if outcome == "success":
             return ""
         ended = {"running": "is still at work", "interrupted": "was interrupted"}.get(outcome, outcome)

@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.finance import spreadsheet
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import SettingsError
-from ai_usage_assets.warehouses import Warehouse
+from ai_usage_assets.warehouse.base import Warehouse
 
 VIEW = "focus_cost_and_usage"
 VERSIONS = ("1.2", "1.3", "1.4")
@@ -71,7 +71,7 @@ def columns(version: str, *, with_people: bool = False) -> tuple[str, ...]:
     """The columns of a version in order, those of the specification first."""
     return tuple(
         name
-        for name in catalogue.table(VIEW).column_names
+        for name in catalog.table(VIEW).column_names
         if _SINCE.get(name, VERSIONS[0]) <= version <= _UNTIL.get(name, VERSIONS[-1])
         and (with_people or name != _PERSONAL)
     )

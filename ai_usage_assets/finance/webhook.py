@@ -15,8 +15,8 @@ import httpcore
 import httpx
 
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.http.transport import BoundedTransport
 from ai_usage_assets.settings import is_safe_address
-from ai_usage_assets.transport import BoundedTransport
 
 # Two attempts, so that the end of a run never waits for more than ten seconds.
 _ATTEMPTS = 2

@@ -11,7 +11,7 @@ from functools import lru_cache
 import dagster as dg
 
 from ai_usage_assets.logs import cloud
-from ai_usage_assets.logs.story import Story
+from ai_usage_assets.logs.run_events import Story
 from ai_usage_assets.settings import LogSettings
 
 

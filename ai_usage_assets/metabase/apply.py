@@ -10,7 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from ai_usage_assets.metabase import bodies, forms
+from ai_usage_assets.metabase import api_models, normalize
+from ai_usage_assets.metabase.client import MetabaseError
 from ai_usage_assets.metabase.objects import (
     CardThing,
     CollectionAccess,
@@ -21,7 +22,6 @@ from ai_usage_assets.metabase.objects import (
     stages,
 )
 from ai_usage_assets.metabase.plan import NOT_YET, Change, Written, differences, digest, verdict
-from ai_usage_assets.metabase.server import MetabaseError
 from ai_usage_assets.metabase.spec import Spec
 
 _BY_HAND = "made by hand among what is managed"
@@ -139,7 +139,7 @@ class _Walk:
             self._tell(replace(change, done=True))
         site.memory[thing.key] = Written(site.known[thing.key], digest(wanted), digest(live))
 
-    def _confirm(self, thing: Thing, wanted: forms.Form, live: forms.Form) -> None:
+    def _confirm(self, thing: Thing, wanted: normalize.Form, live: normalize.Form) -> None:
         if not self._is_as_wanted(thing, wanted, live):
             raise NotAsWritten(
                 f"{thing.key} ({thing.name}) was written, and reads back otherwise: "
@@ -148,7 +148,7 @@ class _Walk:
             )
 
     @staticmethod
-    def _is_as_wanted(thing: Thing, wanted: forms.Form, live: forms.Form) -> bool:
+    def _is_as_wanted(thing: Thing, wanted: normalize.Form, live: normalize.Form) -> bool:
         return not differences(wanted, live, is_whole=thing.is_exact)
 
     def _archive(self) -> None:
@@ -171,14 +171,14 @@ class _Walk:
             self._tell(change)
 
     def _put_away(self, path: str, key: str | None) -> None:
-        self._site.server.put(path, bodies.Archived(archived=True))
+        self._site.server.put(path, api_models.Archived(archived=True))
         raw = self._site.server.get(path)
         if not raw.get("archived"):
             raise NotAsWritten(f"{path} was archived, and reads back as if it were not.")
         if key:
             # It may be wanted again, and is ours then.
             with self._site.server.reading(path):
-                form = forms.dashboard(raw) if path.startswith(DashboardThing.path) else forms.card(raw)
+                form = normalize.dashboard(raw) if path.startswith(DashboardThing.path) else normalize.card(raw)
             self._site.memory[key] = replace(self._site.memory[key], wanted=NOT_YET, found=digest(form))
 
     def _remember(self) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ai_usage_assets.metabase.objects import Site
     from ai_usage_assets.metabase.plan import Change
     from ai_usage_assets.metabase.spec import Spec
-    from ai_usage_assets.warehouses import Warehouse
+    from ai_usage_assets.warehouse.base import Warehouse
 
 Say = Callable[[str], None]
 Open = Callable[[Settings], "Warehouse"]
@@ -135,8 +135,8 @@ def _spec(parsed: argparse.Namespace) -> Spec:
 def _site(parsed: argparse.Namespace) -> Iterator[tuple[Site, Settings]]:
     """The Metabase of the settings, as soon as it is ready."""
     from ai_usage_assets.metabase import credentials
+    from ai_usage_assets.metabase.client import Server
     from ai_usage_assets.metabase.objects import Site
-    from ai_usage_assets.metabase.server import Server
 
     settings = Settings.from_environment()
     if not settings.project:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.metabase.bodies import FirstUser, Login, NewKey, Preferences, Setup
-from ai_usage_assets.metabase.server import Answer, Lost, MetabaseError, Refused, Server
-from ai_usage_assets.secrets import SecretError, SecretMissing, resolve, store
+from ai_usage_assets.metabase.api_models import FirstUser, Login, NewKey, Preferences, Setup
+from ai_usage_assets.metabase.client import Answer, Lost, MetabaseError, Refused, Server
+from ai_usage_assets.secret_manager import SecretError, SecretMissing, resolve, store
 from ai_usage_assets.settings import MetabaseSettings, Settings
 
 KEY_NAME = "ai-usage"

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from ai_usage_assets.metabase import bodies, build, forms
-from ai_usage_assets.metabase.build import Known
+from ai_usage_assets.metabase import api_models, normalize, render
+from ai_usage_assets.metabase.client import Answer, MetabaseError, Refused, Server
 from ai_usage_assets.metabase.credentials import CredentialError
-from ai_usage_assets.metabase.forms import Form
+from ai_usage_assets.metabase.normalize import Form
 from ai_usage_assets.metabase.plan import Memory, Written, digest
-from ai_usage_assets.metabase.server import Answer, MetabaseError, Refused, Server
+from ai_usage_assets.metabase.render import Known
 from ai_usage_assets.metabase.spec import Dashboard, Filter, Spec
 
 ADMINISTRATORS = 2
@@ -26,7 +26,7 @@ ADMINISTRATORS = 2
 _STALE_ATTEMPTS = 5
 _CREDENTIAL = "service account"
 _PLACE = ("project-id", "dataset-filters-patterns")
-_FOLDERS = {build.COLLECTION: "collection", build.BEHIND: "collection behind"}
+_FOLDERS = {render.COLLECTION: "collection", render.BEHIND: "collection behind"}
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Thing(ABC):
         """Whether what is there is nobody's work."""
         return self.is_always_there and last is None
 
-    def created(self, site: Site, path: str, body: bodies.Body) -> int:
+    def created(self, site: Site, path: str, body: api_models.Body) -> int:
         """The id of what is made by a POST, or was by one whose answer was lost, or by somebody else at the same time.
 
         Of two that are made at once the first stays: whoever made the second sees both, and takes it back.
@@ -157,7 +157,7 @@ class Thing(ABC):
 
     def take_back(self, site: Site, number: int) -> None:
         """Puts away what was made a moment ago."""
-        site.server.put(f"{self.path}/{number}", bodies.Archived(archived=True))
+        site.server.put(f"{self.path}/{number}", api_models.Archived(archived=True))
 
 
 class Database(Thing):
@@ -166,13 +166,13 @@ class Database(Thing):
     path = "/api/database"
 
     def __init__(self) -> None:
-        super().__init__("database", build.DATABASE)
+        super().__init__("database", render.DATABASE)
 
     def candidates(self, site: Site) -> Iterable[Answer]:
         return site.server.listed(self.path)
 
     def form(self, raw: Mapping[str, Any]) -> Form:
-        return forms.database(raw)
+        return normalize.database(raw)
 
     def read(self, site: Site) -> Form:
         """The key itself is never shown; of the one that was sent last a digest is remembered."""
@@ -192,7 +192,7 @@ class Database(Thing):
                 "dataset, the name of a secret that holds one, or file:PATH. Metabase knows no other way to BigQuery."
             )
         update = self._update(site)
-        body = bodies.NewDatabase(
+        body = api_models.NewDatabase(
             name=update.name,
             engine=update.engine,
             details=update.details,
@@ -223,11 +223,11 @@ class Database(Thing):
         is_elsewhere = shown != said and all(shown)
         return f"shows {'.'.join(shown)}, and the settings say {'.'.join(said)}" if is_elsewhere else ""
 
-    def _update(self, site: Site) -> bodies.DatabaseUpdate:
-        return bodies.DatabaseUpdate(
+    def _update(self, site: Site) -> api_models.DatabaseUpdate:
+        return api_models.DatabaseUpdate(
             name=self.name,
             engine="bigquery-cloud-sdk",
-            details=build.details(site.project, site.dataset, site.service_account),
+            details=render.details(site.project, site.dataset, site.service_account),
             auto_run_queries=True,
         )
 
@@ -254,7 +254,7 @@ class Collection(Thing):
         listed = [each for each in site.server.listed(self.path) if isinstance(each["id"], int)]
         # People's own and the trash, and what is in them, are nobody's business.
         apart = {each["id"] for each in listed if each.get("personal_owner_id") or each.get("type") == "trash"}
-        folders = [each for each in listed if apart.isdisjoint({each["id"], *forms.parents(each)})]
+        folders = [each for each in listed if apart.isdisjoint({each["id"], *normalize.parents(each)})]
         here = [each for each in folders if self.form(each)["parent"] == parent]
         elsewhere = [each["id"] for each in folders if each["name"] == self.name and each not in here]
         # Somebody may have moved it; one more beside it would be a second set of everything.
@@ -266,22 +266,24 @@ class Collection(Thing):
         return here
 
     def form(self, raw: Mapping[str, Any]) -> Form:
-        return forms.collection(raw)
+        return normalize.collection(raw)
 
     def wanted(self, site: Site) -> Form:
         return self.form(self._body(site).sent())
 
     def make(self, site: Site) -> int:
         body = self._body(site)
-        new = bodies.NewCollection(name=body.name, description=body.description, parent_id=body.parent_id)
+        new = api_models.NewCollection(name=body.name, description=body.description, parent_id=body.parent_id)
         return self.created(site, self.path, new)
 
     def write(self, site: Site) -> None:
         site.server.put(f"{self.path}/{site.known[self.key]}", self._body(site))
 
-    def _body(self, site: Site) -> bodies.CollectionUpdate:
+    def _body(self, site: Site) -> api_models.CollectionUpdate:
         parent = site.known[self._parent] if self._parent else None
-        return bodies.CollectionUpdate(name=self.name, description=self._description, parent_id=parent, archived=False)
+        return api_models.CollectionUpdate(
+            name=self.name, description=self._description, parent_id=parent, archived=False
+        )
 
 
 class CardThing(Thing):
@@ -294,7 +296,7 @@ class CardThing(Thing):
         self._collection = collection
 
     @abstractmethod
-    def body(self, site: Site) -> bodies.CardUpdate:
+    def body(self, site: Site) -> api_models.CardUpdate:
         """What is wanted of it."""
 
     def find(self, site: Site) -> int | None:
@@ -304,21 +306,21 @@ class CardThing(Thing):
         return self._with_its_id(site) or super().first(site)
 
     def _with_its_id(self, site: Site) -> int | None:
-        found = site.server.find(f"{self.path}/{build.entity_id(self.key)}")
+        found = site.server.find(f"{self.path}/{render.entity_id(self.key)}")
         return found.id if found else None
 
     def candidates(self, site: Site) -> Iterable[Answer]:
         return [each for each in site.items(self._collection) if each["model"] != "dashboard"]
 
     def form(self, raw: Mapping[str, Any]) -> Form:
-        return forms.card(raw)
+        return normalize.card(raw)
 
     def wanted(self, site: Site) -> Form:
         return self.form(self.body(site).sent())
 
     def make(self, site: Site) -> int:
         given = {key: value for key, value in self.body(site).sent().items() if key != "archived"}
-        return self.created(site, self.path, bodies.NewCard(**given, entity_id=build.entity_id(self.key)))
+        return self.created(site, self.path, api_models.NewCard(**given, entity_id=render.entity_id(self.key)))
 
     def write(self, site: Site) -> None:
         site.server.put(f"{self.path}/{site.known[self.key]}", self.body(site))
@@ -330,10 +332,10 @@ class DashboardCard(CardThing):
     def __init__(self, dashboard: Dashboard, key: str, filters: Mapping[str, Filter]) -> None:
         self._card = dashboard.cards[key]
         self._filters = filters
-        super().__init__(build.card_key(dashboard.key, key), self._card.name, "collection")
+        super().__init__(render.card_key(dashboard.key, key), self._card.name, "collection")
 
-    def body(self, site: Site) -> bodies.CardUpdate:
-        return build.card(self.key, self._card, self._filters, site.known)
+    def body(self, site: Site) -> api_models.CardUpdate:
+        return render.card(self.key, self._card, self._filters, site.known)
 
 
 class FilterCard(CardThing):
@@ -341,21 +343,21 @@ class FilterCard(CardThing):
 
     def __init__(self, key: str, wanted: Filter) -> None:
         self._filter = key, wanted
-        super().__init__(build.filter_key(key), build.filter_name(key, wanted), "collection behind")
+        super().__init__(render.filter_key(key), render.filter_name(key, wanted), "collection behind")
 
-    def body(self, site: Site) -> bodies.CardUpdate:
-        return build.filter_card(*self._filter, site.known)
+    def body(self, site: Site) -> api_models.CardUpdate:
+        return render.filter_card(*self._filter, site.known)
 
 
 class MemoryCard(CardThing):
     """What was last written."""
 
     def __init__(self) -> None:
-        super().__init__("memory", build.MEMORY, "collection behind")
+        super().__init__("memory", render.MEMORY, "collection behind")
 
-    def body(self, site: Site) -> bodies.CardUpdate:
+    def body(self, site: Site) -> api_models.CardUpdate:
         told = "Digests of what ai-usage last wrote here, by which it tells an edit by hand from one of its own."
-        return build.helper_card(self.key, self.name, told, site.memory.sql(), site.known)
+        return render.helper_card(self.key, self.name, told, site.memory.sql(), site.known)
 
     def recall(self, site: Site) -> None:
         """Takes what is remembered from where it is."""
@@ -388,7 +390,7 @@ class DashboardThing(Thing):
     path = "/api/dashboard"
 
     def __init__(self, wanted: Dashboard, filters: Mapping[str, Filter]) -> None:
-        super().__init__(build.dashboard_key(wanted.key), wanted.name)
+        super().__init__(render.dashboard_key(wanted.key), wanted.name)
         self._wanted = wanted
         self._filters = filters
 
@@ -396,20 +398,20 @@ class DashboardThing(Thing):
         return [each for each in site.items("collection") if each["model"] == "dashboard"]
 
     def form(self, raw: Mapping[str, Any]) -> Form:
-        return forms.dashboard(raw)
+        return normalize.dashboard(raw)
 
     def wanted(self, site: Site) -> Form:
-        return self.form(build.dashboard(self._wanted, self._filters, site.known).sent())
+        return self.form(render.dashboard(self._wanted, self._filters, site.known).sent())
 
     def make(self, site: Site) -> int:
         """Without its cards, which are written afterwards."""
-        return self.created(site, self.path, build.new_dashboard(self._wanted, site.known))
+        return self.created(site, self.path, render.new_dashboard(self._wanted, site.known))
 
     def write(self, site: Site) -> None:
         path = f"{self.path}/{site.known[self.key]}"
         live = site.server.get(path)
         with site.server.reading(path):
-            body = build.dashboard(self._wanted, self._filters, site.known, live)
+            body = render.dashboard(self._wanted, self._filters, site.known, live)
         site.server.put(path, body)
 
     def is_unwritten(self, wanted: Form, live: Form, last: Written | None) -> bool:
@@ -423,13 +425,13 @@ class Group(Thing):
     path = "/api/permissions/group"
 
     def __init__(self) -> None:
-        super().__init__("group", build.GROUP)
+        super().__init__("group", render.GROUP)
 
     def candidates(self, site: Site) -> Iterable[Answer]:
         return site.server.listed(self.path)
 
     def form(self, raw: Mapping[str, Any]) -> Form:
-        return forms.group(raw)
+        return normalize.group(raw)
 
     def wanted(self, site: Site) -> Form:
         return self.form(self._body().sent())
@@ -447,8 +449,8 @@ class Group(Thing):
     def write(self, site: Site) -> None:
         site.server.put(f"{self.path}/{site.known[self.key]}", self._body())
 
-    def _body(self) -> bodies.NewGroup:
-        return bodies.NewGroup(name=self.name)
+    def _body(self) -> api_models.NewGroup:
+        return api_models.NewGroup(name=self.name)
 
 
 class Access(Thing):
@@ -483,7 +485,7 @@ class Access(Thing):
             graph = site.server.get(self.path)
             changed = self.changed(self._granted(graph, site), site)
             try:
-                site.server.put(self.path, bodies.Graph(revision=graph["revision"], groups=changed))
+                site.server.put(self.path, api_models.Graph(revision=graph["revision"], groups=changed))
             except Refused as error:
                 # 400: of a group or a database that was made or ended meanwhile.
                 if error.status not in (400, 409) or attempt == _STALE_ATTEMPTS:
@@ -513,10 +515,10 @@ class CollectionAccess(Access):
     of = (*_FOLDERS.values(), "group")
 
     def __init__(self) -> None:
-        super().__init__("access to the collections", build.COLLECTION)
+        super().__init__("access to the collections", render.COLLECTION)
 
     def wanted(self, site: Site) -> Form:
-        return {build.GROUP: dict.fromkeys((build.COLLECTION, build.BEHIND), "read")}
+        return {render.GROUP: dict.fromkeys((render.COLLECTION, render.BEHIND), "read")}
 
     def may(self, granted: Mapping[str, Any], site: Site) -> Any:
         # Metabase says no "none", or says it.
@@ -540,7 +542,7 @@ class DatabaseAccess(Access):
     of = ("database",)
 
     def __init__(self) -> None:
-        super().__init__("access to the database", build.DATABASE)
+        super().__init__("access to the database", render.DATABASE)
 
     def wanted(self, site: Site) -> Form:
         return {}
@@ -568,9 +570,9 @@ class DatabaseAccess(Access):
 def folders() -> list[Collection]:
     """The collections, the outer one first."""
     return [
-        Collection("collection", build.COLLECTION, "Made by ai-usage: edits by hand are overwritten.", None),
+        Collection("collection", render.COLLECTION, "Made by ai-usage: edits by hand are overwritten.", None),
         Collection(
-            "collection behind", build.BEHIND, "What the filters offer, and what was last written.", "collection"
+            "collection behind", render.BEHIND, "What the filters offer, and what was last written.", "collection"
         ),
     ]
 

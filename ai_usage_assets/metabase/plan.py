@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ai_usage_assets.metabase.forms import Form
+from ai_usage_assets.metabase.normalize import Form
 from ai_usage_assets.redaction import on_one_line
 
 # New; changed here; edited by hand there; no longer wanted.

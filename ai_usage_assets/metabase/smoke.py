@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from ai_usage_assets.metabase import bodies, build
+from ai_usage_assets.metabase import api_models, render
+from ai_usage_assets.metabase.card_validation import faults
+from ai_usage_assets.metabase.client import MetabaseError, Refused
 from ai_usage_assets.metabase.objects import Site
-from ai_usage_assets.metabase.server import MetabaseError, Refused
-from ai_usage_assets.metabase.shape import faults
 from ai_usage_assets.metabase.spec import Card, Dashboard, Filter, Spec, value_column
 from ai_usage_assets.redaction import on_one_line
 
@@ -100,8 +100,8 @@ def _offered(site: Site, spec: Spec) -> tuple[dict[str, list[str]], Tried]:
 
 def _values(site: Site, key: str, wanted: Filter) -> list[Any]:
     """What a filter's card returns in the column of its values. Raises MetabaseError."""
-    path = f"/api/card/{site.known[build.filter_key(key)]}/query"
-    answer = _asked(site, path, bodies.CardQuery(ignore_cache=False), None)
+    path = f"/api/card/{site.known[render.filter_key(key)]}/query"
+    answer = _asked(site, path, api_models.CardQuery(ignore_cache=False), None)
     column = value_column(key, wanted)
     if column not in answer.shape.column_names:
         raise QueryFailed(f"the values are in {column}, which the SQL does not return")
@@ -118,7 +118,7 @@ class _Trial:
         self._spec = spec
         self._dashboard = dashboard
         self._offered = offered
-        self._path = f"/api/dashboard/{site.known[build.dashboard_key(dashboard.key)]}"
+        self._path = f"/api/dashboard/{site.known[render.dashboard_key(dashboard.key)]}"
         self._places: dict[int, int] = {}
         self._usual: dict[str, Answer] = {}
         self._wrong: list[str] = []
@@ -165,12 +165,12 @@ class _Trial:
 
     def _ask(self, key: str, name: str | None, choice: list[str]) -> Answer | None:
         card = self._dashboard.cards[key]
-        number = self._site.known[build.card_key(self._dashboard.key, key)]
+        number = self._site.known[render.card_key(self._dashboard.key, key)]
         where = f"{self._dashboard.key}.yaml: card {key}, {f'{name} with {len(choice)}' if name else 'without filters'}"
         path = f"{self._path}/dashcard/{self._places.get(number, 0)}/card/{number}/query"
         self._queries += 1
         try:
-            answer = _asked(self._site, path, build.dashcard_query({name: choice} if name else {}), card)
+            answer = _asked(self._site, path, render.dashcard_query({name: choice} if name else {}), card)
         except MetabaseError as error:
             # Who is not known for one card is not for the next.
             if isinstance(error, Refused) and error.status == 401:
@@ -181,7 +181,7 @@ class _Trial:
         return answer
 
 
-def _asked(site: Site, path: str, body: bodies.Body, card: Card | None) -> Answer:
+def _asked(site: Site, path: str, body: api_models.Body, card: Card | None) -> Answer:
     """What a query answers. Raises MetabaseError, of which QueryFailed for what Metabase tells with success."""
     raw = site.server.ask(path, body)
     data = raw.get("data") if isinstance(raw, dict) else None

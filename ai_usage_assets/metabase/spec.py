@@ -34,10 +34,10 @@ from pydantic import (
 )
 
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.metabase.queries import QueryError, filled, variables, without
+from ai_usage_assets.metabase.sql_template import QueryError, filled, variables, without
 from ai_usage_assets.redaction import on_one_line
 from ai_usage_assets.settings import PROJECT_ROOT
-from ai_usage_assets.warehouses import googlesql
+from ai_usage_assets.warehouse import googlesql
 
 ROOT = PROJECT_ROOT / "deploy" / "metabase"
 # Metabase's grid.

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from ai_usage_assets.simulator.anthropic import AnthropicAPI, AnthropicSwitches
 from ai_usage_assets.simulator.cursor import CursorAPI, CursorSwitches
 from ai_usage_assets.simulator.ledger import Amendment, Ledger
-from ai_usage_assets.simulator.organisation import build
+from ai_usage_assets.simulator.organization import build
 from ai_usage_assets.simulator.server import Faults, Request, serving
 from ai_usage_assets.simulator.sheets import SheetsAPI, SheetsSwitches
 

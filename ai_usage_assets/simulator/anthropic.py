@@ -21,7 +21,7 @@ from typing import Any, Literal
 import msgspec
 
 from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Actor, Ledger, Usage
-from ai_usage_assets.simulator.organisation import ApiKey, identifier
+from ai_usage_assets.simulator.organization import ApiKey, identifier
 from ai_usage_assets.simulator.server import Request, Response
 
 _ROOT = "/v1/organizations"

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import msgspec
 
 from ai_usage_assets.simulator.ledger import Event, Ledger, cost_basis
-from ai_usage_assets.simulator.organisation import Person
+from ai_usage_assets.simulator.organization import Person
 from ai_usage_assets.simulator.server import Request, Response
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")

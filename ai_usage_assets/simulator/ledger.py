@@ -17,8 +17,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from ai_usage_assets.simulator import almanac
-from ai_usage_assets.simulator.organisation import FOUNDED, ApiKey, Organisation, Person
+from ai_usage_assets.simulator import company_calendar
+from ai_usage_assets.simulator.organization import FOUNDED, ApiKey, Organisation, Person
 
 MICROCENTS_PER_USD = 10**8
 
@@ -143,12 +143,12 @@ class Ledger:
     organisation: Organisation
     now: datetime
     factors: dict[date, Decimal] = field(
-        default_factory=lambda: {day: factor for day, (factor, _) in almanac.RESTATEMENTS.items()}
+        default_factory=lambda: {day: factor for day, (factor, _) in company_calendar.RESTATEMENTS.items()}
     )
     amendments: dict[date, Amendment] = field(default_factory=dict)
     edits: dict[date, list[Callable[[list[Event]], list[Event]]]] = field(default_factory=dict)
     long_conversations: bool = False
-    plants: Sequence[almanac.Plant] = almanac.PLANTS
+    plants: Sequence[company_calendar.Plant] = company_calendar.PLANTS
     _usage: dict[date, list[Usage]] = field(default_factory=dict)
     _events: dict[date, list[Event]] = field(default_factory=dict)
 
@@ -282,8 +282,8 @@ class Ledger:
 
     def _make_usage(self, day: date) -> Iterator[Usage]:
         rng = random.Random(f"{self.seed}/anthropic/{day}")
-        weekend = almanac.is_quiet(day)
-        trend = (1 + (day - FOUNDED).days / 900) * almanac.level(day)
+        weekend = company_calendar.is_quiet(day)
+        trend = (1 + (day - FOUNDED).days / 900) * company_calendar.level(day)
         default, production, claude_code, *_ = (w.id for w in self.organisation.workspaces)
         for key in self.organisation.keys:
             if key.usd_per_day and (key.until is None or day < key.until):
@@ -335,10 +335,10 @@ class Ledger:
     def _planted_events(self, day: date) -> Iterable[Event]:
         return [event for plant in self._plants_on(day, "cursor") for event in self._events_of(plant, day)]
 
-    def _plants_on(self, day: date, vendor: str) -> list[almanac.Plant]:
+    def _plants_on(self, day: date, vendor: str) -> list[company_calendar.Plant]:
         return [p for p in self.plants if p.vendor == vendor and 0 <= (day - p.first).days < p.days]
 
-    def _pieces_of(self, plant: almanac.Plant, day: date) -> Iterator[Usage]:
+    def _pieces_of(self, plant: company_calendar.Plant, day: date) -> Iterator[Usage]:
         rng = random.Random(f"{self.seed}/{plant.what}/{day}")
         claude_code = self.organisation.workspaces[2].id
         if plant.dimension == "key":
@@ -356,7 +356,7 @@ class Ledger:
             usd = plant.usd / len(concerned)
             yield self._piece(rng, day, actor, key_id, claude_code, "claude_code", plant.model, usd)
 
-    def _events_of(self, plant: almanac.Plant, day: date) -> Iterator[Event]:
+    def _events_of(self, plant: company_calendar.Plant, day: date) -> Iterator[Event]:
         """On-demand events of one person, twenty times as large as others, until they come to about the dollars."""
         rng = random.Random(f"{self.seed}/{plant.what}/{day}")
         for person in self._concerned(plant, day):
@@ -367,7 +367,7 @@ class Ledger:
                     left -= event.charged_cents
                     yield event
 
-    def _concerned(self, plant: almanac.Plant, day: date) -> list[Person]:
+    def _concerned(self, plant: company_calendar.Plant, day: date) -> list[Person]:
         """The people whose usage it is."""
         if plant.dimension == "person":
             person = self.organisation.people[int(plant.who)]
@@ -378,10 +378,10 @@ class Ledger:
             if person.appetite and person.is_here(day) and plant.who in (plant.model, person.team_on(day))
         ]
 
-    def _planted_key(self, plant: almanac.Plant) -> ApiKey:
+    def _planted_key(self, plant: company_calendar.Plant) -> ApiKey:
         return next(key for key in self.organisation.keys if key.name == plant.who)
 
-    def _spike(self, plant: almanac.Plant, day: date) -> Spike:
+    def _spike(self, plant: company_calendar.Plant, day: date) -> Spike:
         if plant.vendor == "cursor":
             events = list(self._events_of(plant, day))
             usd, model = sum((_dollars(event.charged_cents) for event in events), Decimal(0)), events[0].model
@@ -429,8 +429,8 @@ class Ledger:
             rng.uniform(0.1, 0.35),
         )
         # One of the weights is the dice too: another draw would make every day another.
-        model = almanac.model_on(model, day, weights[0] - 0.5)
-        prices = almanac.prices(model, day)
+        model = company_calendar.model_on(model, day, weights[0] - 0.5)
+        prices = company_calendar.prices(model, day)
         percent = _BATCH_PERCENT if tier == "batch" else 100
         per_unit = sum(weight * price for weight, price in zip(weights, prices, strict=True)) * percent / 100
         units = usd * MICROCENTS_PER_USD * 1000 / per_unit
@@ -490,8 +490,8 @@ class Ledger:
 
     def _make_events(self, day: date) -> Iterator[Event]:
         rng = random.Random(f"{self.seed}/cursor/{day}")
-        weekend = almanac.is_quiet(day)
-        level = almanac.level(day) * almanac.adoption(day)
+        weekend = company_calendar.is_quiet(day)
+        level = company_calendar.level(day) * company_calendar.adoption(day)
         for person in self.organisation.people:
             busy, seed = rng.random(), rng.random()
             if (
@@ -559,7 +559,7 @@ class Ledger:
         fee = Decimal(sum(tokens) * 25).scaleb(-6).quantize(Decimal("1e-5")) if model.startswith("claude") else None
         discount = 10 if model == "claude-opus-5-5" and fate > 0.9 else None
         charged = total * (100 - (discount or 0)) / 100 + (fee or 0)
-        model = almanac.model_on(model, day, tokens[0] / (90_000 * size))
+        model = company_calendar.model_on(model, day, tokens[0] / (90_000 * size))
         if fate < 0.04:
             kind, charged = "Free", Decimal(0)
         elif spent:

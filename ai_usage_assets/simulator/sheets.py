@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ai_usage_assets.simulator.organisation import Organisation
+from ai_usage_assets.simulator.organization import Organisation
 from ai_usage_assets.simulator.server import Request, Response
 
 _STATUS = {

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets.checks import CHECKS, Finding, Subject
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.defs.asset_checks import CHECKS, Finding, Subject
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import made_once, make_company
 
 FIRST, LAST, TODAY = date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 12)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets.checks import CHECKS, Subject
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import type_tab
+from ai_usage_assets.defs.asset_checks import CHECKS, Subject
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import FIRST, LAST, TODAY, find, spoil
 from ai_usage_assets_tests.conftest import Company, make_company
+from ai_usage_assets_tests.support.warehouse_rows import type_tab
 
 # What the company really has: keys that nobody mapped.
 TRUE_ALARMS = {"coverage", "everything_mapped"}
@@ -90,7 +90,7 @@ def test_a_classic_report_that_differs_is_told(warehouse: DuckDBWarehouse) -> No
     found = find(warehouse, "raw_anthropic_cost_report", "classic_agrees")
     assert all(finding.line.startswith("2026-11-10 wrkspc_") for finding in found)
     total = warehouse.rows(
-        "SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_anthropic_cost_daily WHERE usage_date = DATE '2026-11-10'"
+        "SELECT SUM(amount_usd) AS usd FROM ai_usage.int_anthropic_cost_daily WHERE usage_date = DATE '2026-11-10'"
     )[0]["usd"]
     # Lines too small to be worth a morning are left out.
     assert Decimal("0.9") * total < sum(finding.amount_usd or 0 for finding in found) <= total
@@ -114,7 +114,7 @@ def test_a_rejected_row_is_told_with_the_money_it_names(warehouse: DuckDBWarehou
 
 def test_a_budget_that_nobody_can_spend_is_told_with_the_nearest_name(warehouse: DuckDBWarehouse) -> None:
     """Another case and a no-break hyphen are seen, and a cost center that only keys are mapped to is one."""
-    spoil(warehouse, "UPDATE dim_key_mapping SET cost_center = 'Keys'")
+    spoil(warehouse, "UPDATE int_key_mapping SET cost_center = 'Keys'")
     type_tab(
         warehouse, TODAY + timedelta(days=1), "budgets",
         ("2026-11", "CC-1010", 5), ("2026-11", "cc-1010", 10), ("2026-12", "cc-1010", 15),
@@ -142,9 +142,9 @@ def test_unmapped_keys_are_told_by_name_with_dollars_and_first_day(warehouse: Du
 @pytest.mark.parametrize(
     ("sql", "asset", "name", "says"),
     [
-        ("UPDATE fct_anthropic_cost_daily SET product = 'mind_reading' WHERE fact_no = 1", "fct_anthropic_cost_daily",
+        ("UPDATE int_anthropic_cost_daily SET product = 'mind_reading' WHERE fact_no = 1", "int_anthropic_cost_daily",
          "known_products", "product 'mind_reading': $"),
-        ("UPDATE fct_anthropic_cost_daily SET model = 'claude-opus-9' WHERE fact_no = 1", "fct_anthropic_cost_daily",
+        ("UPDATE int_anthropic_cost_daily SET model = 'claude-opus-9' WHERE fact_no = 1", "int_anthropic_cost_daily",
          "priced_models", "model 'claude-opus-9': $"),
         ("UPDATE raw_cursor_usage_events SET payload = json_merge_patch(payload, '{\"kind\": \"Barter\"}') "
          "WHERE record_no = 1", "raw_cursor_usage_events", "known_kinds", "kind 'Barter': $"),
@@ -173,8 +173,8 @@ def test_what_is_new_is_told(warehouse: DuckDBWarehouse, sql: str, asset: str, n
 
 def test_a_dated_model_has_the_price_of_its_name(warehouse: DuckDBWarehouse) -> None:
     """A model named with its date is the model of that name."""
-    spoil(warehouse, "UPDATE fct_anthropic_cost_daily SET model = 'claude-haiku-4-5-20251001' WHERE fact_no = 1")
-    assert find(warehouse, "fct_anthropic_cost_daily", "priced_models") == []
+    spoil(warehouse, "UPDATE int_anthropic_cost_daily SET model = 'claude-haiku-4-5-20251001' WHERE fact_no = 1")
+    assert find(warehouse, "int_anthropic_cost_daily", "priced_models") == []
 
 
 def test_a_young_day_may_still_move(warehouse: DuckDBWarehouse) -> None:

@@ -7,10 +7,10 @@ from decimal import Decimal
 
 import pytest
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.models import parameters
+from ai_usage_assets import catalog
+from ai_usage_assets.defs.sql_assets import parameters
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import FIRST, LAST, TODAY, find, spoil
 
 
@@ -115,7 +115,7 @@ def test_an_event_of_another_day_is_found(warehouse: DuckDBWarehouse) -> None:
     assert "another day" in found.line
 
 
-@pytest.mark.parametrize("table", ["fct_anthropic_cost_daily", "fct_cursor_usage_daily"])
+@pytest.mark.parametrize("table", ["int_anthropic_cost_daily", "int_cursor_usage_daily"])
 def test_a_table_that_is_not_its_raw_records_is_found(warehouse: DuckDBWarehouse, table: str) -> None:
     """A built table that lost a row differs from its raw records by that row's dollars."""
     spoil(warehouse, f"DELETE FROM {table} WHERE usage_date = DATE '2026-11-10' AND fact_no = 1")
@@ -131,7 +131,7 @@ def test_an_attribution_that_doubles_money_is_found(warehouse: DuckDBWarehouse) 
     assert warehouse.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily")[0]["usd"] > before
     found = [
         finding
-        for table in ("fct_anthropic_cost_daily", "fct_cursor_usage_daily")
+        for table in ("int_anthropic_cost_daily", "int_cursor_usage_daily")
         for finding in find(warehouse, table, "attribution_preserves_sums")
     ]
     assert {finding.line[11:20] for finding in found} == {"anthropic", "cursor bi", "cursor in", "cursor se"}
@@ -141,8 +141,8 @@ def test_an_attribution_that_doubles_money_is_found(warehouse: DuckDBWarehouse) 
 
 def test_schema_findings_count_and_never_quote(warehouse: DuckDBWarehouse) -> None:
     """A value that is not known is told by column and number of rows, not by what it is."""
-    spoil(warehouse, "UPDATE fct_cursor_usage_daily SET cost_basis = 'jane@example.com' WHERE fact_no = 1")
-    (found,) = find(warehouse, "fct_cursor_usage_daily", "schema")
+    spoil(warehouse, "UPDATE int_cursor_usage_daily SET cost_basis = 'jane@example.com' WHERE fact_no = 1")
+    (found,) = find(warehouse, "int_cursor_usage_daily", "schema")
     assert "cost_basis" in found.line
     assert "2 rows" in found.line
     assert "jane" not in found.line
@@ -172,7 +172,7 @@ def test_parameters_of_a_run() -> None:
     """A query knows the first day there is, today, and the days of its run."""
     settings = Settings(start_date=FIRST, fixed_now=datetime(2026, 11, 12, 6, tzinfo=UTC))
     assert parameters(settings, LAST, LAST) == {"first_day": FIRST, "today": TODAY, "start_day": LAST, "end_day": LAST}
-    assert all(table.query is None or "@" not in table.query or not table.is_view for table in catalogue.models())
+    assert all(table.query is None or "@" not in table.query or not table.is_view for table in catalog.models())
 
 
 def _only(warehouse: DuckDBWarehouse, vendor: str, says: str, *others: str) -> None:
@@ -193,7 +193,7 @@ def test_each_comparison_of_units_stands_alone(warehouse: DuckDBWarehouse, facto
     for day in (FIRST, LAST):
         spoil(warehouse, scale("raw_anthropic_cost", "cost", factor, day))
     if reason == "is usual":
-        for table in ("fct_anthropic_cost_daily", "fct_anthropic_tokens_daily"):
+        for table in ("int_anthropic_cost_daily", "int_anthropic_tokens_daily"):
             columns = "usage_date - to_days({n}) AS usage_date, * EXCLUDE (usage_date)"
             for n in range(2, 8):
                 spoil(
@@ -201,7 +201,7 @@ def test_each_comparison_of_units_stands_alone(warehouse: DuckDBWarehouse, facto
                     f"INSERT INTO {table} SELECT {columns.format(n=n)} FROM {table} WHERE usage_date = DATE '{FIRST}'",
                 )
     if reason != REASONS[0]:
-        spoil(warehouse, f"DELETE FROM fct_anthropic_cost_daily WHERE usage_date >= DATE '{FIRST}'")
+        spoil(warehouse, f"DELETE FROM int_anthropic_cost_daily WHERE usage_date >= DATE '{FIRST}'")
     if reason != REASONS[2]:
         spoil(warehouse, "DELETE FROM dim_model_price")
     if reason != REASONS[3]:
@@ -224,9 +224,9 @@ def test_an_unknown_method_is_found(warehouse: DuckDBWarehouse) -> None:
     """The attributed facts hold only the methods of the contract."""
     spoil(
         warehouse,
-        "CREATE OR REPLACE VIEW dim_attribution_daily AS SELECT usage_date, identity_key, 1::BIGINT AS part_no, "
+        "CREATE OR REPLACE VIEW bridge_attribution_daily AS SELECT usage_date, identity_key, 1::BIGINT AS part_no, "
         "1::DECIMAL(38,9) AS share, 'guess' AS attribution_method, NULL::VARCHAR AS person_email, "
-        "NULL::VARCHAR AS team, NULL::VARCHAR AS cost_center FROM fct_anthropic_cost_daily",
+        "NULL::VARCHAR AS team, NULL::VARCHAR AS cost_center FROM int_anthropic_cost_daily",
     )
     (found,) = find(warehouse, "fct_cost_daily", "schema")
     assert found.line.startswith("attribution_method: isin(")
@@ -237,8 +237,8 @@ def test_a_held_day_that_is_not_published_is_found(warehouse: DuckDBWarehouse) -
     spoil(warehouse, "UPDATE ops_asset_days SET usage_date = DATE '2026-08-01' WHERE usage_date = DATE '2026-11-10'")
     found = find(warehouse, "kpi_completeness", "every_held_day_built")
     assert [finding.line.partition(" ")[0] for finding in found] == [
-        "fct_anthropic_cost_daily", "fct_anthropic_tokens_daily", "fct_anthropic_component_daily",
-        "fct_cursor_usage_daily", "fct_cursor_seat_daily",
+        "int_anthropic_cost_daily", "int_anthropic_tokens_daily", "int_anthropic_component_daily",
+        "int_cursor_usage_daily", "int_cursor_seat_daily",
     ]  # fmt: skip
     assert all("--day 2026-08-01 --days 1" in finding.line for finding in found)
     assert found[0].amount_usd

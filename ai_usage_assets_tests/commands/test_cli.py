@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
 from ai_usage_assets.commands import demo
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator, Urls
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets_tests.conftest import NOW
 
 Own = dict[str, str]
@@ -115,7 +115,7 @@ def test_a_file_that_is_no_warehouse_is_told_in_a_line(own: Own, tmp_path: Path)
 def test_status_can_be_asked_before_any_run_has_ended(own: Own) -> None:
     """A first run that was killed leaves a warehouse of which status tells the run, not a traceback."""
     warehouse = DuckDBWarehouse(Path(own["AI_USAGE_DUCKDB_PATH"]))
-    warehouse.prepare(catalogue.tables())
+    warehouse.prepare(catalog.tables())
     moment = datetime(2026, 11, 20, 6, tzinfo=UTC)
     run = {"run_id": "r" * 8, "job": "daily", "started_at": moment, "outcome": "running", "version": "1"}
     warehouse.append(OPS_RUNS, [run])

@@ -23,17 +23,18 @@ from rich.console import Console
 
 from ai_usage_assets.commands import doctor
 from ai_usage_assets.commands.doctor import Finding
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS
+from ai_usage_assets.http.transport import proxy_shown
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.transport import proxy_shown
-from ai_usage_assets.vendors import anthropic, cursor
-from ai_usage_assets.vendors.key_mapping import TABS, account_of
-from ai_usage_assets.warehouses import WarehouseError
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.sources.anthropic import source as anthropic
+from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.sources.mapping_sheet.sheet import TABS, account_of
+from ai_usage_assets.warehouse.base import WarehouseError
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets_tests.commands.test_cli import ai_usage, own, simulator, urls  # noqa: F401 - fixtures
 from ai_usage_assets_tests.conftest import Company, empty
-from ai_usage_assets_tests.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serving
 
 MORNING = datetime(2026, 11, 20, 6, tzinfo=UTC)
 

@@ -15,16 +15,16 @@ from rich.console import Console
 
 from ai_usage_assets.commands import probe
 from ai_usage_assets.commands.probe import ProbeError, scrubbed
-from ai_usage_assets.gateway import Failure, Look
+from ai_usage_assets.http.client import Failure, Look
 from ai_usage_assets.settings import Settings, SettingsError
-from ai_usage_assets.vendors.anthropic import Anthropic
-from ai_usage_assets.vendors.anthropic_questions import AnthropicQuestions
-from ai_usage_assets.vendors.cursor import Cursor
-from ai_usage_assets.vendors.cursor_questions import CursorQuestions
-from ai_usage_assets.vendors.questions import Asking, BudgetSpent, form
+from ai_usage_assets.sources.anthropic.questions import AnthropicQuestions
+from ai_usage_assets.sources.anthropic.source import Anthropic
+from ai_usage_assets.sources.cursor.questions import CursorQuestions
+from ai_usage_assets.sources.cursor.source import Cursor
+from ai_usage_assets.sources.questions import Asking, BudgetSpent, form
 from ai_usage_assets_tests.commands.test_cli import ai_usage, own, simulator, urls  # noqa: F401 - fixtures
 from ai_usage_assets_tests.conftest import NOW, Company, make_company
-from ai_usage_assets_tests.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serving
 
 KEY = "crsr_0123456789abcdefghij0123456789"
 

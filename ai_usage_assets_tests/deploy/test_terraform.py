@@ -17,7 +17,7 @@ import yaml
 from ai_usage_assets import cli
 from ai_usage_assets.settings import PROJECT_ROOT, Settings
 from ai_usage_assets_tests.deploy import google_schema, offline_terraform
-from ai_usage_assets_tests.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serving
 
 BASH = shutil.which("bash") or "bash"
 PAGE = PROJECT_ROOT / "deploy" / "README.md"

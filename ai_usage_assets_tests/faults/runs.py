@@ -20,15 +20,16 @@ from typing import Any
 
 import dagster as dg
 
-from ai_usage_assets import catalogue, days
+from ai_usage_assets import catalog, days
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.definitions import build_definitions
-from ai_usage_assets.resources import warehouse_of_run
-from ai_usage_assets.schemas import Table
+from ai_usage_assets.defs.resources import warehouse_of_run
 from ai_usage_assets.settings import PROJECT_ROOT, Settings
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.warehouses import Warehouse, googlesql
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse import googlesql
+from ai_usage_assets.warehouse.base import Warehouse
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import Table
 
 
 def daily_job(settings: Settings, opening: Callable[[], Warehouse], assets: Collection[str] = ()) -> dg.JobDefinition:
@@ -300,7 +301,7 @@ def serve() -> None:
 
 def _load() -> None:
     """What every run would do again, as far as it opens no file and starts no thread."""
-    for table in catalogue.models():
+    for table in catalog.models():
         googlesql.to_duckdb(table.query or "")
     with dg.DagsterInstance.ephemeral():
         pass

@@ -560,8 +560,8 @@ def test_a_morning_of_news_reaches_finance_whole(holding: Company) -> None:
     assert result.success, said(result)
     assert_whole(holding, *DAYS[:1])
     told = result.failed_checks()
-    assert "product 'claude_for_toasters': $" in told["fct_anthropic_cost_daily.known_products"]
-    assert "model 'claude-sonata-7': $" in told["fct_anthropic_cost_daily.priced_models"]
+    assert "product 'claude_for_toasters': $" in told["int_anthropic_cost_daily.known_products"]
+    assert "model 'claude-sonata-7': $" in told["int_anthropic_cost_daily.priced_models"]
     assert "component 'data_transfer': $0.06" in told["raw_anthropic_cost_components.known_components"]
     assert "lacks Priority Tier" in told["raw_anthropic_cost_report.classic_agrees"]
     ledger = holding.simulator.ledger

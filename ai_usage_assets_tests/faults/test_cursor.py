@@ -15,7 +15,7 @@ import pytest
 from ai_usage_assets.simulator.cursor import Refusal
 from ai_usage_assets.simulator.ledger import Event
 from ai_usage_assets_tests.conftest import Company, make_company
-from ai_usage_assets_tests.faults.loaded import (
+from ai_usage_assets_tests.faults.preloaded import (
     BUILT,
     DAILY,
     EVENTS,
@@ -37,7 +37,7 @@ PATHS = {
     MEMBERS: "/teams/members",
 }
 CONTROLLED = ("cursor_usage_events", "cursor_spend", "dim_date")
-PUBLISHED = ("cursor_usage_events", "fct_cursor_usage_daily")
+PUBLISHED = ("cursor_usage_events", "int_cursor_usage_daily")
 DAYS = (FIRST, MIDDLE, LAST)
 
 
@@ -299,7 +299,7 @@ def test_odd_money_is_counted_and_told(company: Loaded) -> None:
     assert len(told) == 3
     assert company.equals_ledger()
     built = company.rows(
-        "SELECT usage_date, SUM(amount_usd) AS usd FROM ai_usage.fct_cursor_usage_daily GROUP BY usage_date"
+        "SELECT usage_date, SUM(amount_usd) AS usd FROM ai_usage.int_cursor_usage_daily GROUP BY usage_date"
     )
     assert {row["usage_date"]: row["usd"] for row in built} == {
         day: sum(sums.values()) for day, sums in ledger.cursor_usd(FIRST, LAST).items()
@@ -311,8 +311,8 @@ def test_odd_money_is_counted_and_told(company: Loaded) -> None:
 
 def test_numbers_in_other_forms_are_the_same_numbers(company: Loaded) -> None:
     """Decimal points, text of thirty digits and numbers for ids change no dollar, no token, no seat and no person."""
-    tables = ("fct_cursor_usage_daily", "fct_cursor_activity_daily")
-    seats = "SELECT usage_date, user_email, role, is_paid FROM ai_usage.fct_cursor_seat_daily"
+    tables = ("int_cursor_usage_daily", "int_cursor_activity_daily")
+    seats = "SELECT usage_date, user_email, role, is_paid FROM ai_usage.int_cursor_seat_daily"
     before = {table: _without_ids(company, table) for table in tables}, company.sorted(seats)
     records = company.payloads(EVENTS)
     switches = company.simulator.switches.cursor
@@ -336,7 +336,7 @@ def _without_ids(company: Loaded, table: str) -> list[dict[str, object]]:
 def test_a_field_that_is_no_longer_sent(company: Loaded) -> None:
     """Without charged cents the parts they are made of count, the fee once; without e-mails all keep their own."""
     billed = (
-        "SELECT usage_date, principal_id, model, SUM(amount_usd) AS usd FROM ai_usage.fct_cursor_usage_daily "
+        "SELECT usage_date, principal_id, model, SUM(amount_usd) AS usd FROM ai_usage.int_cursor_usage_daily "
         "WHERE cost_basis = 'billed' GROUP BY usage_date, principal_id, model"
     )
     before = company.sorted(billed)
@@ -367,8 +367,8 @@ def test_a_day_with_an_amount_that_cannot_be_meant_costs_only_itself(company: Lo
 
 def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded) -> None:
     """Such a row is kept, used nowhere and told; the other members' days are what they were, and no day fails."""
-    activity = "SELECT usage_date, user_id, requests FROM ai_usage.fct_cursor_activity_daily"
-    lane = ("cursor_daily_usage", "fct_cursor_activity_daily")
+    activity = "SELECT usage_date, user_id, requests FROM ai_usage.int_cursor_activity_daily"
+    lane = ("cursor_daily_usage", "int_cursor_activity_daily")
     before, records = company.sorted(activity), company.payloads(DAILY)
     company.simulator.switches.cursor.left_out = {"day": 40}
     result = company.again(lane=lane)
@@ -464,9 +464,9 @@ def test_somebody_who_is_gone_from_every_list_keeps_their_history(company: Loade
     queries = [
         f"SELECT usage_date, user_email, {what} FROM ai_usage.{table} WHERE usage_date <= DATE '{LAST}'"
         for table, what in (
-            ("fct_cursor_usage_daily", "amount_usd"),
-            ("fct_cursor_seat_daily", "role, is_paid"),
-            ("fct_cursor_activity_daily", "is_active, requests"),
+            ("int_cursor_usage_daily", "amount_usd"),
+            ("int_cursor_seat_daily", "role, is_paid"),
+            ("int_cursor_activity_daily", "is_active, requests"),
         )
     ]
     before = [company.sorted(query) for query in queries]
@@ -481,7 +481,7 @@ def test_somebody_who_is_gone_from_every_list_keeps_their_history(company: Loade
     assert email not in {row.get("email") for row in shown}
     assert [company.sorted(query) for query in queries] == before
     found = company.rows(
-        "SELECT SUM(amount_usd) AS usd, SUM(requests) AS n FROM ai_usage.fct_cursor_usage_daily "
+        "SELECT SUM(amount_usd) AS usd, SUM(requests) AS n FROM ai_usage.int_cursor_usage_daily "
         "WHERE usage_date = @day AND user_email = @email",
         day=FRESH,
         email=email,
@@ -569,7 +569,7 @@ def test_the_first_day_of_data_without_any_usage_of_cursor(tmp_path: Path) -> No
         result = company.run(FIRST.isoformat(), start_date=FIRST)
         assert result.success, result.failures()
         content = company.content()
-        assert content["fct_cursor_usage_daily"] == []
+        assert content["int_cursor_usage_daily"] == []
         # One day has no past to be compared with.
         silent = {name for name in content if name.startswith("kpi_") and not content[name]}
         assert silent == {"kpi_anomaly", "kpi_forecast_backtest", "kpi_restatements"}

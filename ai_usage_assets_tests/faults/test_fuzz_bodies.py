@@ -14,21 +14,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.checks import CHECKS, Subject
+from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.gateway import Failure
+from ai_usage_assets.defs.asset_checks import CHECKS, Subject
+from ai_usage_assets.http.client import Failure
 from ai_usage_assets.landing import Moment, land
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.simulator.server import Faults, Request, Response, serving
-from ai_usage_assets.vendors import NotCredible, NotExposed, Pull, PulledDay, RefusedDay
-from ai_usage_assets.vendors.anthropic import Anthropic
-from ai_usage_assets.vendors.cursor import Cursor
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.sources.anthropic.source import Anthropic
+from ai_usage_assets.sources.base import NotCredible, NotExposed, Pull, PulledDay, RefusedDay
+from ai_usage_assets.sources.cursor.source import Cursor
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import NOW, empty
+from ai_usage_assets_tests.fakes.http_server import FakeClock
 from ai_usage_assets_tests.faults.fuzz import CHANGES, SECRETS, Change, changed, searching
-from ai_usage_assets_tests.http_server import FakeClock
 
 DAY = date(2026, 11, 10)
 
@@ -87,7 +87,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     vendors = {"anthropic": Vendor(simulator._anthropic), "cursor": Vendor(simulator._cursor)}
     warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("fuzz") / "w.duckdb"))
     days = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}
-    warehouse.rebuild(catalogue.table("dim_date"), days)
+    warehouse.rebuild(catalog.table("dim_date"), days)
     with (
         serving("anthropic", vendors["anthropic"].handle, Faults(), 0, lambda request: None) as anthropic,
         serving("cursor", vendors["cursor"].handle, Faults(), 0, lambda request: None) as cursor,
@@ -97,7 +97,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             "cursor": Cursor(lambda: Simulator.CURSOR_KEY, cursor, pacing=False, clock=FakeClock()),
         }
         made = Scene(vendors, clients, warehouse)
-        for pull in catalogue.PULLS:
+        for pull in catalog.PULLS:
             vendor = vendors[pull.vendor]
             vendor.asked.clear()
             land(warehouse, pull, list(pull.fetch(clients[pull.vendor], DayRange(DAY, DAY))), made.moment())
@@ -155,7 +155,7 @@ def assert_consistent(scene: Scene, pull: Pull, results: list[PulledDay | Refuse
     assert not any(
         secret in redact(told.line) for secret in SECRETS for findings in found.values() for told in findings
     )
-    for view in (view for view in catalogue.models() if view.layer == "staging" and names & set(view.reads)):
+    for view in (view for view in catalog.models() if view.layer == "staging" and names & set(view.reads)):
         rows = warehouse.rows(f"SELECT * FROM ai_usage.{view.name}")
         (raw,) = view.reads
         taken = next(result for result in results if result.table.name == raw)
@@ -163,7 +163,7 @@ def assert_consistent(scene: Scene, pull: Pull, results: list[PulledDay | Refuse
             published = sum((row["amount_usd"] for row in rows if row["usage_date"] == DAY), Decimal(0))
             expected = sum((money(raw, record) for record in taken.records), Decimal(0))
             assert published == taken.amount_usd == expected, view.name
-    for fact in (fact for fact in catalogue.models() if fact.partition_by):
+    for fact in (fact for fact in catalog.models() if fact.partition_by):
         days = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}
         warehouse.rebuild(fact, days)
     for table in names:
@@ -171,7 +171,7 @@ def assert_consistent(scene: Scene, pull: Pull, results: list[PulledDay | Refuse
             assert not any(secret in row["payload"] for secret in SECRETS)
 
 
-@pytest.mark.parametrize("pull", catalogue.PULLS, ids=lambda pull: pull.name)
+@pytest.mark.parametrize("pull", catalog.PULLS, ids=lambda pull: pull.name)
 def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Pull) -> None:
     """Whatever stands in an answer, it is refused in words without keys, or lands with one meaning in every reading."""
     vendor, client = scene.vendors[pull.vendor], scene.clients[pull.vendor]
@@ -218,7 +218,7 @@ def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Pull) -> Non
 )
 def test_what_was_found_once_is_refused(scene: Scene, name: str, written: bytes, instead: bytes) -> None:
     """Amounts and instants that no view could read, and fields that stand twice, do not come in."""
-    (pull,) = [pull for pull in catalogue.PULLS if pull.name == name]
+    (pull,) = [pull for pull in catalog.PULLS if pull.name == name]
     vendor = scene.vendors[pull.vendor]
     vendor.swapped = (written, instead)
     try:

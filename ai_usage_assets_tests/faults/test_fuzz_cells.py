@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
+from ai_usage_assets.defs.resources import resources
+from ai_usage_assets.defs.sheet_asset import land_sheet
 from ai_usage_assets.landing import Moment
-from ai_usage_assets.mapping import land_sheet
-from ai_usage_assets.resources import resources
 from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError
-from ai_usage_assets.vendors.key_mapping import TABS, SheetColumn, check_tab
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.sources.mapping_sheet.sheet import TABS, SheetColumn, check_tab
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import empty
 from ai_usage_assets_tests.faults.fuzz import CELLS, SECRETS, TEXTS, searching
 
@@ -68,7 +68,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWareho
 
 def test_any_cells_are_used_or_told(warehouse: DuckDBWarehouse) -> None:
     """Whatever stands in a tab, each row is used as it reads or kept with a reason, and no key is kept or repeated."""
-    views = [view for view in catalogue.models() if view.layer == "staging" and "raw_mapping_sheet" in view.reads]
+    views = [view for view in catalog.models() if view.layer == "staging" and "raw_mapping_sheet" in view.reads]
     landed = {"rows": 0, "rejected": 0, "refused": 0}
 
     @searching(150)
@@ -96,8 +96,8 @@ def test_any_cells_are_used_or_told(warehouse: DuckDBWarehouse) -> None:
             if view.name == f"stg_{tab}":
                 assert len(rows) == len(snapshot.accepted)
                 _assert_same_numbers(rows, [json.loads(row.payload) for row in snapshot.accepted])
-        for name in ("dim_key_mapping", "dim_person"):
-            warehouse.rebuild(catalogue.table(name), {})
+        for name in ("int_key_mapping", "dim_person"):
+            warehouse.rebuild(catalog.table(name), {})
 
     search()
     assert all(landed.values()), landed

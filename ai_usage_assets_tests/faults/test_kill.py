@@ -16,9 +16,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import Company, make_company
 from ai_usage_assets_tests.faults.runs import Order, Point, Prepared, Seen, Statement, asked, daily_job, execute
 
@@ -30,11 +30,11 @@ DAYS = DayRange(RESTATED, LAST)
 NARROW = (
     *(
         table.name
-        for pull in catalogue.PULLS
+        for pull in catalog.PULLS
         if pull.name in ("cursor_usage_events", "anthropic_analytics")
         for table in pull.tables
     ),
-    "raw_mapping_sheet", "dim_date", "fct_cursor_usage_daily", "fct_anthropic_cost_daily",
+    "raw_mapping_sheet", "dim_date", "int_cursor_usage_daily", "int_anthropic_cost_daily",
 )  # fmt: skip
 
 # By table (of the logs: and asset) and day: how many rows, and their sum as numbers of their content.
@@ -48,12 +48,12 @@ def content(connection: Any, prefix: str) -> Content:
     """What is held, by table and day; of the checks those of the last run."""
     found: Content = {}
     last = f"SELECT run_id FROM {prefix}ops_runs ORDER BY started_at DESC LIMIT 1"
-    for table in catalogue.tables():
+    for table in catalog.tables():
         if table.is_view or table.name == "ops_runs":
             continue
         chosen = [name for name in table.column_names if name not in _OF_THE_RUN]
         day = "usage_date" if "usage_date" in chosen and table.name != "dim_date" else table.partition_by or "NULL"
-        of = "'/' || asset" if "asset" in chosen and table.layer == "ops" else "''"
+        of = "'/' || asset" if "asset" in chosen and table.is_ops_table else "''"
         where = f"WHERE run_id = ({last})" if table.name == "ops_check_results" else ""
         for asset, key, *rows in connection.execute(
             f"SELECT {of}, {day}, COUNT(*), SUM(CAST(hash(({', '.join(chosen)})) AS HUGEINT)) "
@@ -201,7 +201,7 @@ POINTS = {
         Point("rebuild", "dim_date", "DELETE", after=True),
         *(
             Point("rebuild", table, begins, after=after)
-            for table in ("fct_cursor_usage_daily", "fct_anthropic_cost_daily")
+            for table in ("int_cursor_usage_daily", "int_anthropic_cost_daily")
             for begins, after in (("DELETE", True), ("INSERT", True), ("COMMIT", True))
         ),
     ],
@@ -273,7 +273,7 @@ def test_readers_beside_a_transaction_see_whole_days(scene: Scene) -> None:
     settings = replace(scene.company.settings, duckdb_path=path, fixed_now=scene.company.simulator.now)
     assert execute(daily_job(settings, lambda: opened, NARROW), DAYS)
     assert {statement.table for statement, _ in told if statement.verb == "rebuild"} == {
-        "dim_date", "fct_cursor_usage_daily", "fct_anthropic_cost_daily",
+        "dim_date", "int_cursor_usage_daily", "int_anthropic_cost_daily",
     }  # fmt: skip
     for statement, found in told:
         assert_whole_days(found, before, after, str(statement))

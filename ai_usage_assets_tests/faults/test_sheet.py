@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ai_usage_assets_tests.conftest import Result
-from ai_usage_assets_tests.faults.loaded import FIRST, LAST, SHEET, Loaded, copied, load
+from ai_usage_assets_tests.faults.preloaded import FIRST, LAST, SHEET, Loaded, copied, load
 
 TABS = ("key_mapping", "people", "budgets", "seat_prices")
 SECRET = "crsr_" + "4f" * 32
@@ -41,7 +41,7 @@ def read(company: Loaded, **more: Any) -> Result:
 
 def serving(company: Loaded) -> dict[str, list[tuple[Any, ...]]]:
     """What serves: who pays for what, who is where, what a seat costs, and every dollar with its cost center."""
-    tables = ("dim_key_mapping", "dim_person", "stg_budgets", "stg_seat_prices", "fct_cost_daily")
+    tables = ("int_key_mapping", "dim_person", "stg_budgets", "stg_seat_prices", "fct_cost_daily")
     return {table: company.held(table) for table in tables}
 
 
@@ -171,14 +171,14 @@ def test_a_tab_that_cannot_be_used_serves_on(company: Loaded, changes: dict[str,
 
 def test_one_bad_tab_does_not_stop_the_others(company: Loaded) -> None:
     """With key_mapping cleared, a person's new team in another tab holds at once, for all of history."""
-    mapped = company.held("dim_key_mapping")
+    mapped = company.held("int_key_mapping")
     people = tab(company, "people")
     email = next(row[0] for row in people[1:] if by_center(company, row[0]) and row[0] != _on_loan(company))
     moved = [[*row[:2], "Legal", "CC-9999", *row[4:]] if row[0] == email else row for row in people]
     company.simulator.set_sheet("key_mapping", [])
     company.simulator.set_sheet("people", moved)
     read(company)
-    assert company.held("dim_key_mapping") == mapped
+    assert company.held("int_key_mapping") == mapped
     assert {center for centers in by_center(company, email).values() for center in centers} == {"CC-9999"}
 
 

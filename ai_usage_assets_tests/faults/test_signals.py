@@ -57,7 +57,7 @@ def test_a_command_that_was_ended_is_told_and_healed(company: Company, tmp_path:
     (counted,) = healed.rows("SELECT SUM(records) AS n FROM ai_usage.ops_asset_days WHERE vendor <> 'sheet'")
     assert landed["n"] == counted["n"]
     assert landed["least"] > 0
-    (held,) = healed.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_anthropic_cost_daily")
+    (held,) = healed.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.int_anthropic_cost_daily")
     assert held["usd"] == company.simulator.ledger.anthropic_cost_usd(DAY, DAY)[DAY]
 
 

@@ -19,13 +19,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.checks import CHECKS, Subject
+from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
+from ai_usage_assets.defs.asset_checks import CHECKS, Subject
 from ai_usage_assets.landing import Moment, land, log_not_pulled
-from ai_usage_assets.vendors import PulledDay, cursor
-from ai_usage_assets.warehouses import WarehouseError
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.sources.base import PulledDay
+from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.warehouse.base import WarehouseError
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import Company, empty, make_company
 from ai_usage_assets_tests.faults.runs import Order, Prepared, ai_usage, asked, daily_job, execute
 
@@ -117,9 +118,9 @@ def test_a_full_disk_while_tables_are_made_is_told(tmp_path: Path) -> None:
     """A first run for which there is no room at all says so; with room it begins again."""
     warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
     with disk_of(20_000), pytest.raises(WarehouseError, match="disk has room"):
-        warehouse.prepare(catalogue.tables())
+        warehouse.prepare(catalog.tables())
     warehouse.release()
-    warehouse.prepare(catalogue.tables())
+    warehouse.prepare(catalog.tables())
     assert warehouse.rows("SELECT COUNT(*) AS n FROM ai_usage.ops_runs") == [{"n": 0}]
     warehouse.release()
 
@@ -236,7 +237,7 @@ def raw_days(company: Company) -> dict[str, list[str]]:
         table.name: sorted(str(row) for row in company.rows(
             f"SELECT usage_date, record_no, payload, carried_email FROM ai_usage.{table.name}"
         ))
-        for table in catalogue.raw()
+        for table in catalog.raw()
         if table.partition_by == "usage_date"
     }  # fmt: skip
 
@@ -302,7 +303,7 @@ def test_two_runs_at_once_are_as_good_as_one(
     shared: Company, pair: tuple[Prepared, Prepared], tmp_path: Path, one: DayRange, other: DayRange
 ) -> None:
     """Two processes that load the same days at once both succeed, and what they leave is what one of them would."""
-    assets = ("raw_cursor_usage_events", "raw_anthropic_claude_code", "raw_mapping_sheet", "fct_cursor_activity_daily")
+    assets = ("raw_cursor_usage_events", "raw_anthropic_claude_code", "raw_mapping_sheet", "int_cursor_activity_daily")
     whole = DayRange(min(one.first, other.first), max(one.last, other.last))
     both, alone = at(shared, tmp_path / "both.duckdb"), at(shared, tmp_path / "alone.duckdb")
     settings = replace(both.settings, fixed_now=both.simulator.now)

@@ -15,11 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ai_usage_assets import catalogue, cli
-from ai_usage_assets.checks import CHECKS, Finding, Subject
+from ai_usage_assets import catalog, cli
 from ai_usage_assets.days import DayRange
+from ai_usage_assets.defs.asset_checks import CHECKS, Finding, Subject
 from ai_usage_assets.finance import close
-from ai_usage_assets.schemas import (
+from ai_usage_assets.warehouse.base import Row, Warehouse, WarehouseError
+from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import (
     OPS_ASSET_DAYS,
     OPS_CHECK_RESULTS,
     OPS_JOURNAL_LINES,
@@ -28,13 +31,9 @@ from ai_usage_assets.schemas import (
     RAW_MAPPING_SHEET,
     Table,
 )
-from ai_usage_assets.warehouses import Row, Warehouse, WarehouseError
-from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import copied, entry, opened
 from ai_usage_assets_tests.commands.test_cli import ai_usage
-from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery
-from ai_usage_assets_tests.ledgers import (
+from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
+from ai_usage_assets_tests.support.finance_history import (
     AUGUST,
     FIRST_DAY,
     NOVEMBER,
@@ -54,6 +53,7 @@ from ai_usage_assets_tests.ledgers import (
     shut,
     whole,
 )
+from ai_usage_assets_tests.support.warehouse_rows import copied, entry, opened
 
 D = Decimal
 JANE = "jane@example.com"
@@ -62,12 +62,12 @@ JANE = "jane@example.com"
 def keep(warehouse: Warehouse) -> None:
     """Two settled months: $10 of a key in August; $7 of it, $3 of Jane's and a day of her seat, $2, in September."""
     put(
-        warehouse, "fct_anthropic_cost_daily",
+        warehouse, "int_anthropic_cost_daily",
         billed(1, "2026-08-05", "10", "a"), billed(2, "2026-09-06", "7", "a"), billed(3, "2026-10-05", "5", "a"),
     )  # fmt: skip
-    put(warehouse, "fct_cursor_usage_daily", event(1, "2026-09-07", "3", JANE))
-    put(warehouse, "fct_cursor_seat_daily", seat(1, "2026-09-08", JANE))
-    put(warehouse, "dim_key_mapping", mapped(1, "a", "CC-1"), mapped(2, JANE, "CC-2", kind="user"))
+    put(warehouse, "int_cursor_usage_daily", event(1, "2026-09-07", "3", JANE))
+    put(warehouse, "int_cursor_seat_daily", seat(1, "2026-09-08", JANE))
+    put(warehouse, "int_key_mapping", mapped(1, "a", "CC-1"), mapped(2, JANE, "CC-2", kind="user"))
     warehouse.append(RAW_MAPPING_SHEET, [price("60")])
     held = {("anthropic", date(2026, 8, 5)): 10, ("anthropic", date(2026, 9, 6)): 7, ("cursor", date(2026, 9, 7)): 3}
     for month in (AUGUST, SEPTEMBER):
@@ -170,7 +170,7 @@ HINDERED: dict[str, tuple[Callable[[Warehouse], None], str]] = {
         "cursor: not held whole, No key (1 day: 2026-08-05; $0.00)",
     ),
     "a control that differs": (
-        lambda w: put(w, "fct_anthropic_cost_daily", billed(1, "2026-08-05", "12", "a")),
+        lambda w: put(w, "int_anthropic_cost_daily", billed(1, "2026-08-05", "12", "a")),
         "anthropic: the facts differ from the control landed_records (1 day: 2026-08-05; $2.00)",
     ),
     "a check that failed": (
@@ -261,7 +261,7 @@ def test_nothing_is_closed_under_a_run_at_work(warehouse: DuckDBWarehouse) -> No
 def test_what_does_not_hinder_is_noted(warehouse: DuckDBWarehouse) -> None:
     """A month that begins late, a seat without a price and spend without a cost center are said before."""
     warehouse.append(RAW_MAPPING_SHEET, [price("0", READ_AT + timedelta(days=1)) | {"payload": '{"vendor":"x"}'}])
-    put(warehouse, "dim_key_mapping", mapped(1, "a", None))
+    put(warehouse, "int_key_mapping", mapped(1, "a", None))
     late, unpriced, unallocated = close.notes(warehouse, DayRange(date(2026, 9, 2), date(2026, 9, 30)))
     assert "begins with 2026-09-02" in late
     assert unpriced.startswith("1 paid seats have no price on 1 days")
@@ -279,7 +279,7 @@ def test_closing_twice_is_one_close(warehouse: DuckDBWarehouse) -> None:
     """The second finds the first, whatever has happened in between, and nothing is written anew."""
     first = shut(warehouse, AUGUST)
     lines = frozen(warehouse)
-    put(warehouse, "fct_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
+    put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
     assert shut(warehouse, AUGUST, NOW + timedelta(days=1)) == first
     assert frozen(warehouse) == lines
     assert first["closed_at"] == NOW
@@ -289,7 +289,7 @@ def test_closing_twice_is_one_close(warehouse: DuckDBWarehouse) -> None:
 def test_of_two_closes_at_once_one_wins(warehouse: DuckDBWarehouse) -> None:
     """Who comes second, with other lines, is told of the first; its own lines count for nothing."""
     slow = close.draft(warehouse, AUGUST, NOW)
-    put(warehouse, "fct_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
+    put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
     quick = close.draft(warehouse, AUGUST, NOW + timedelta(seconds=1))
     assert slow.close["close_id"] != quick.close["close_id"]
     won = close.freeze(warehouse, quick)
@@ -303,7 +303,7 @@ def test_a_close_that_was_killed_is_made_good(warehouse: DuckDBWarehouse) -> Non
     warehouse.upsert(OPS_JOURNAL_LINES, ("close_id", "line_id"), made.lines)
     assert frozen(warehouse) == []
     assert close.closed(warehouse, AUGUST) is None
-    put(warehouse, "fct_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
+    put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
     shut(warehouse, AUGUST)
     assert [line["amount_usd"] for line in frozen(warehouse)] == [D(11)]
 
@@ -438,9 +438,9 @@ def test_cents_add_up_to_the_rounded_total(amounts: list[tuple[int, Decimal]]) -
 def test_the_export_is_what_a_ledger_takes(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """A header, ISO dates, fixed decimals, debit or credit; a name that is a formula is only a name."""
     shut(warehouse, AUGUST)
-    put(warehouse, "fct_anthropic_cost_daily", billed(1, "2026-08-05", "4.005", "a"))
+    put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-08-05", "4.005", "a"))
     put(
-        warehouse, "dim_key_mapping",
+        warehouse, "int_key_mapping",
         mapped(1, "a", "CC-1") | {"team": "=A1"}, mapped(2, JANE, "@SUM(1)", kind="user"),
     )  # fmt: skip
     closed = shut(warehouse, SEPTEMBER)
@@ -467,8 +467,8 @@ def test_the_export_is_what_a_ledger_takes(warehouse: DuckDBWarehouse, tmp_path:
 
 def test_a_line_of_nothing_is_not_exported(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """What is 0.00 in cents stays in the journal, and is no posting; the number of its line stays free."""
-    put(warehouse, "fct_anthropic_cost_daily", billed(4, "2026-08-05", "0.004", "b"))
-    put(warehouse, "dim_key_mapping", mapped(3, "b", "CC-0"))
+    put(warehouse, "int_anthropic_cost_daily", billed(4, "2026-08-05", "0.004", "b"))
+    put(warehouse, "int_key_mapping", mapped(3, "b", "CC-0"))
     closed = shut(warehouse, AUGUST)
     lines = close.journal(warehouse, closed)
     assert [line["ledger_usd"] for line in lines] == [D(0), D(10)]
@@ -586,9 +586,9 @@ def journal_of(warehouse: Warehouse) -> list[Row]:
 def read_by(*names: str) -> list[Table]:
     """These tables and views and all they are made from, and what Python writes."""
     wanted = set(names)
-    for table in reversed(catalogue.tables()):
+    for table in reversed(catalog.tables()):
         wanted |= set(table.reads) if table.name in wanted else set()
-    return [table for table in catalogue.tables() if table.name in wanted or table.layer == "ops"]
+    return [table for table in catalog.tables() if table.name in wanted or table.is_ops_table]
 
 
 def test_bigquery_closes_the_same_books_alike(warehouse: DuckDBWarehouse) -> None:
@@ -596,15 +596,15 @@ def test_bigquery_closes_the_same_books_alike(warehouse: DuckDBWarehouse) -> Non
     with FakeBigQuery() as server:
         theirs = BigQueryWarehouse("acme-project", stand_in=server.url, sleep=lambda seconds: None)
         theirs.prepare(read_by("kpi_chargeback", "kpi_reconciliation"))
-        theirs.rebuild(catalogue.table("dim_date"), {"first_day": FIRST_DAY, "today": TODAY})
+        theirs.rebuild(catalog.table("dim_date"), {"first_day": FIRST_DAY, "today": TODAY})
         keep(theirs)
         assert told(theirs) == told(warehouse) == []
         for one in (theirs, warehouse):
             first = shut(one, AUGUST)
             assert shut(one, AUGUST, NOW + timedelta(days=1)) == first
-            put(one, "fct_anthropic_cost_daily", billed(1, "2026-08-05", "7.5", "a"))
+            put(one, "int_anthropic_cost_daily", billed(1, "2026-08-05", "7.5", "a"))
             shut(one, SEPTEMBER)
-            put(one, "dim_key_mapping", mapped(1, "a", "CC-9"))
+            put(one, "int_key_mapping", mapped(1, "a", "CC-9"))
         assert journal_of(theirs) == journal_of(warehouse)
         assert close.damage(theirs) == close.damage(warehouse) == {}
         closes = "SELECT * FROM ai_usage.ops_month_closes ORDER BY month"

@@ -15,11 +15,11 @@ import pytest
 
 from ai_usage_assets import cli
 from ai_usage_assets.finance import close, digest
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import charge, entry, fill, key_mapping, opened, type_tab
-from ai_usage_assets_tests.http_server import Reply, serving
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
+from ai_usage_assets_tests.fakes.http_server import Reply, serving
+from ai_usage_assets_tests.support.warehouse_rows import charge, entry, fill, key_mapping, opened, type_tab
 
 TODAY, DAY = date(2026, 11, 11), date(2026, 11, 10)
 NOW = datetime(2026, 11, 11, 14, tzinfo=UTC)
@@ -41,8 +41,8 @@ def warehouse(path: Path) -> Iterator[DuckDBWarehouse]:
     charges = [charge(day.isoformat(), "10", key="k1") for day in days]
     charges += [charge(day.isoformat(), "1", user="ada@example.com") for day in days[1:]]
     charges += [charge(DAY.isoformat(), "300", user="ada@example.com", model="m2")]
-    fill(made, "fct_anthropic_cost_daily", charges)
-    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
+    fill(made, "int_anthropic_cost_daily", charges)
+    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
     made.append(OPS_ASSET_DAYS, [entry(day) for day in days])
     type_tab(made, TODAY, "budgets", ("2026-11", "CC-1", "90"))
     yield made
@@ -142,8 +142,8 @@ def test_budgets_that_are_incomplete_say_so(warehouse: DuckDBWarehouse) -> None:
 def test_a_name_makes_no_line_and_calls_nobody(warehouse: DuckDBWarehouse) -> None:
     """A name with line ends, somebody to call and no end is a short part of its own line, with people and without."""
     forged = "prod\n• Failed checks: none\u2028@channel (@all) .@here " + "x" * 50_000
-    fill(warehouse, "dim_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", forged, "CC-2")])
-    fill(warehouse, "fct_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", forged, "CC-2")])
+    fill(warehouse, "int_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
     plain = digest.made(warehouse, DAY).lines
     for made in (plain, digest.made(warehouse, DAY, with_people=True).lines):
         text = "\n".join(made)
@@ -180,7 +180,7 @@ def test_without_a_run_the_headline_tells_how_the_last_ended(
 
 def test_money_given_back_is_told_as_in_the_report(warehouse: DuckDBWarehouse) -> None:
     """A day that is below nothing has its sign before the dollars."""
-    fill(warehouse, "fct_anthropic_cost_daily", [charge(DAY.isoformat(), "-321", key="k1")])
+    fill(warehouse, "int_anthropic_cost_daily", [charge(DAY.isoformat(), "-321", key="k1")])
     assert "• On 2026-11-10: −$11.00 – Anthropic −$11.00." in str(digest.made(warehouse, DAY))
 
 
@@ -192,7 +192,7 @@ def test_a_month_that_is_over_and_closed(warehouse: DuckDBWarehouse) -> None:
     assert "• October, all of it: $341.00 (closed on 11 November 2026: as posted $341.00)." in str(
         digest.made(warehouse, october)
     )
-    fill(warehouse, "fct_anthropic_cost_daily", [charge("2026-10-20", "-5.5", key="k1")])
+    fill(warehouse, "int_anthropic_cost_daily", [charge("2026-10-20", "-5.5", key="k1")])
     told = "closed on 11 November 2026: as posted $341.00; −$5.50 is carried as corrections"
     assert f"• October, all of it: $335.50 ({told})." in digest.made(warehouse, october).lines
 
@@ -200,7 +200,7 @@ def test_a_month_that_is_over_and_closed(warehouse: DuckDBWarehouse) -> None:
 def test_a_model_is_not_mostly_itself(warehouse: DuckDBWarehouse) -> None:
     """Of a model that stands out, what most of it was spent on is said once."""
     many = [charge(DAY.isoformat(), "30", key=f"n{number}", model="m1") for number in range(20)]
-    fill(warehouse, "fct_anthropic_cost_daily", many)
+    fill(warehouse, "int_anthropic_cost_daily", many)
     (line,) = [line for line in digest.made(warehouse, DAY).lines if line.startswith("• Unusual")]
     assert "model m1: $610.00 instead of $11.00" in line
     assert "model m1: $610.00 instead of $11.00, mostly" not in line
@@ -218,8 +218,8 @@ def told_after(warehouse: DuckDBWarehouse, chosen: Settings, **changed: Any) -> 
 
 def test_a_chat_gets_what_the_log_gets(warehouse: DuckDBWarehouse, path: Path) -> None:
     """A daily run for the latest day tells its log and the chat the same, with the chat's own signs written out."""
-    fill(warehouse, "dim_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", "R&D <1>", "CC-2")])
-    fill(warehouse, "fct_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", "R&D <1>", "CC-2")])
+    fill(warehouse, "int_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
     with serving(Reply(body=b"ok")) as chat:
         told = told_after(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=f"{chat.url}/{SECRET}"))
     ((level, message),) = told

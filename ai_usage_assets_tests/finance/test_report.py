@@ -15,15 +15,16 @@ import dagster as dg
 import msgspec
 import pytest
 
-from ai_usage_assets import catalogue, cli, pictures
+from ai_usage_assets import catalog, cli
 from ai_usage_assets.days import DayError, month
 from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.finance import close
 from ai_usage_assets.finance.report import charts, figures, page
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RUNS
+from ai_usage_assets.rendering import svg_charts
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import (
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RUNS
+from ai_usage_assets_tests.support.warehouse_rows import (
     OPEN,
     charge,
     cursor_usage,
@@ -72,17 +73,17 @@ def books(file: Path) -> Iterator[DuckDBWarehouse]:
     at Anthropic; at Cursor 2 billed to Jane, 5 included, and her seat for ten days of 30 dollars a month.
     """
     made = opened(file, FIRST, TODAY)
-    fill(made, "fct_anthropic_cost_daily", [
+    fill(made, "int_anthropic_cost_daily", [
         charge("2026-10-05", "20", key="k_odd"), charge("2026-10-20", "80", key="k_odd"),
         charge("2026-11-02", "30", key="k_odd"), charge("2026-11-03", "6", user=JANE, model="m2"),
         charge("2026-11-09", "4", key="k_nobody"),
     ])  # fmt: skip
-    fill(made, "fct_cursor_usage_daily", [
+    fill(made, "int_cursor_usage_daily", [
         cursor_usage("2026-11-04", JANE, "2"), cursor_usage("2026-11-04", JANE, "5", basis="included"),
     ])  # fmt: skip
-    fill(made, "fct_cursor_seat_daily", [seat(day, JANE) for day in days(NOVEMBER, THROUGH)])
+    fill(made, "int_cursor_seat_daily", [seat(day, JANE) for day in days(NOVEMBER, THROUGH)])
     fill(made, "raw_mapping_sheet", [seat_price("30"), budget("100")])
-    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", "k_odd", SCRIPT, "CC-1")])
+    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", "k_odd", SCRIPT, "CC-1")])
     fill(made, "dim_api_key", [{"api_key_id": "k_nobody", "name": f"{SCRIPT} of {JANE}", "last_seen_on": TODAY}])
     person = {"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-2", **OPEN}
     fill(made, "dim_person", [person])
@@ -360,7 +361,7 @@ def made(blank: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 def on(warehouse: DuckDBWarehouse, today: date) -> None:
     """Moves the calendar to a day."""
-    warehouse.rebuild(catalogue.table("dim_date"), {"first_day": FIRST, "today": today})
+    warehouse.rebuild(catalog.table("dim_date"), {"first_day": FIRST, "today": today})
 
 
 def test_before_the_first_day_there_is_nothing_to_report(made: DuckDBWarehouse) -> None:
@@ -396,7 +397,7 @@ def test_nothing_spent_is_not_nothing_held(made: DuckDBWarehouse) -> None:
 
 def test_one_vendor_alone_is_told_of_the_other(made: DuckDBWarehouse) -> None:
     """Without a key for Cursor the page says that it is not in the figures, and shows one series."""
-    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
     absent = {"status": "not_configured", "completed_at": None, "message": "No key."}
     made.append(OPS_ASSET_DAYS, [
         *held(NOVEMBER, THROUGH, "anthropic"),
@@ -413,7 +414,7 @@ def test_one_vendor_alone_is_told_of_the_other(made: DuckDBWarehouse) -> None:
 @pytest.mark.parametrize("status", ["failed", "not_configured"])
 def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse, status: str) -> None:
     """A day of which the bill did not come has a dash, a reason, and makes the headline say that it is too low."""
-    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
     lost = entry(date(2026, 11, 5), status=status, completed_at=None, message="503 from the vendor.")
     made.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
@@ -434,7 +435,7 @@ def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse, statu
 def test_the_first_day_of_a_month_reports_the_month_before(made: DuckDBWarehouse) -> None:
     """On 1 November October is whole; on the 2nd there is one day of November."""
     on(made, NOVEMBER)
-    fill(made, "fct_anthropic_cost_daily", [charge("2026-10-31", "3", key="k"), charge("2026-11-01", "1", key="k")])
+    fill(made, "int_anthropic_cost_daily", [charge("2026-10-31", "3", key="k"), charge("2026-11-01", "1", key="k")])
     made.append(OPS_ASSET_DAYS, held(FIRST, date(2026, 10, 31), "anthropic"))
     found = figures.of_month(made, MADE_AT)
     assert found.month
@@ -449,8 +450,8 @@ def test_the_first_day_of_a_month_reports_the_month_before(made: DuckDBWarehouse
 def test_sixty_teams_are_all_in_the_table(made: DuckDBWarehouse) -> None:
     """A picture shows the largest and one bar of all others; the table has every one, and both the whole sum."""
     keys = [f"k{n:02}" for n in range(60)]
-    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", str(n + 1), key=key) for n, key in enumerate(keys)])
-    fill(made, "dim_key_mapping", [
+    fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", str(n + 1), key=key) for n, key in enumerate(keys)])
+    fill(made, "int_key_mapping", [
         key_mapping("anthropic", "api_key", key, f"Team {key}", "CC", n) for n, key in enumerate(keys)
     ])  # fmt: skip
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
@@ -466,7 +467,7 @@ def test_figures_that_are_wrong_are_told_at_the_top(made: DuckDBWarehouse) -> No
     """A failed run, a failed check and a total that differs stand above the numbers, and lead to what is wrong."""
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
     # What came was nothing, by the log of days.
-    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
     at = {"run_id": "r1", "checked_at": MADE_AT, "asset": "fct_cost_daily", "passed": False, "message": "Mend it."}
     made.append(OPS_CHECK_RESULTS, [
         {**at, "check_name": "control_total", "severity": "ERROR", "blocking": True},
@@ -511,7 +512,7 @@ def test_a_run_that_was_killed_is_told_as_one(made: DuckDBWarehouse) -> None:
 
 def test_a_closed_month_says_what_was_posted(made: DuckDBWarehouse) -> None:
     """The report of a closed month shows today's figures, what was posted, and what is carried as corrections."""
-    fill(made, "fct_anthropic_cost_daily", [charge("2026-10-05", "20", key="k1"), charge("2026-10-06", "5", key="k2")])
+    fill(made, "int_anthropic_cost_daily", [charge("2026-10-05", "20", key="k1"), charge("2026-10-06", "5", key="k2")])
     made.append(OPS_ASSET_DAYS, held(FIRST, THROUGH, "anthropic"))
     close.freeze(made, close.draft(made, FIRST, MADE_AT))
 
@@ -521,16 +522,16 @@ def test_a_closed_month_says_what_was_posted(made: DuckDBWarehouse) -> None:
 
     posted = "closed on 11 November 2026: as posted $25.00"
     assert told() == (Decimal(25), posted)
-    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
+    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
     assert told() == (Decimal(25), f"{posted}; $20.00 of it has gone to others since")
-    fill(made, "fct_anthropic_cost_daily", [charge("2026-10-07", "3", key="k1")])
+    fill(made, "int_anthropic_cost_daily", [charge("2026-10-07", "3", key="k1")])
     assert told() == (Decimal(28), f"{posted}; $3.00 is carried as corrections")
 
 
 def test_a_long_name_is_shortened_and_still_there(made: DuckDBWarehouse) -> None:
     """A name that would fill pages is cut in tables, and whole where a reader points at it."""
     name = "prod" * 1_000
-    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
     fill(made, "dim_api_key", [{"api_key_id": "k", "name": name, "last_seen_on": TODAY}])
     text = page.html(figures.of_month(made, MADE_AT))
     shortened = f"API key {name}"[:59] + "…"
@@ -540,7 +541,7 @@ def test_a_long_name_is_shortened_and_still_there(made: DuckDBWarehouse) -> None
 def test_a_user_without_a_name_is_one_row(made: DuckDBWarehouse) -> None:
     """What one user spent without a cost center is one line, in however many workspaces: the same is to be done."""
     nameless = {"principal_type": "user", "principal_id": "user_x", "api_key_id": None, "user_email": None}
-    fill(made, "fct_anthropic_cost_daily", [
+    fill(made, "int_anthropic_cost_daily", [
         {**charge("2026-11-02", usd), **nameless, "workspace_id": workspace, "identity_key": workspace}
         for usd, workspace in (("3", "w1"), ("4", "w2"))
     ])  # fmt: skip
@@ -568,7 +569,7 @@ def test_dollars_are_told_to_the_cent(amount: str, shown: str) -> None:
 )
 def test_an_axis_is_short(amount: str, shown: str) -> None:
     """An axis says thousands and millions in a letter."""
-    assert pictures.compact(Decimal(amount)) == shown
+    assert svg_charts.compact(Decimal(amount)) == shown
 
 
 def test_a_credit_is_drawn_downwards() -> None:

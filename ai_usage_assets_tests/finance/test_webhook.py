@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from ai_usage_assets.finance.webhook import WebhookError, post
-from ai_usage_assets_tests.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serving
 
 SECRET = "T0PSECRETPATH"
 

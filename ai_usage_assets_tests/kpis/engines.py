@@ -8,9 +8,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.reference_sql import Reference
+from ai_usage_assets import catalog
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.support.reference_sql import Reference
 
 
 def agree(warehouse: DuckDBWarehouse, name: str) -> int:
@@ -18,10 +18,10 @@ def agree(warehouse: DuckDBWarehouse, name: str) -> int:
 
     Raises AssertionError with the rows that only one of them makes.
     """
-    view = catalogue.table(name)
+    view = catalog.table(name)
     reference = Reference({})
     for read in view.reads:
-        table = catalogue.table(read)
+        table = catalog.table(read)
         held = [list(row.values()) for row in warehouse.rows(f"SELECT * FROM ai_usage.{read}")]
         types = warehouse.types(table) if table.is_view else {c.name: str(c.type) for c in table.columns}
         reference.declare(read, types, held)

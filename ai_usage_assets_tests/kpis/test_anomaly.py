@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets.checks import CHECKS, Finding, Subject
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.schemas import OPS_ASSET_DAYS
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.bench.anomalies import measure
-from ai_usage_assets_tests.books import OPEN, charge, entry, fill, key_mapping, opened
+from ai_usage_assets.defs.asset_checks import CHECKS, Finding, Subject
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets_tests.benchmarks.anomalies import measure
 from ai_usage_assets_tests.kpis.engines import agree
-from ai_usage_assets_tests.year import YEAR, simulator
+from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, fill, key_mapping, opened
+from ai_usage_assets_tests.support.year import YEAR, simulator
 
 FIRST, TODAY = date(2026, 8, 3), date(2026, 11, 11)
 LAST = TODAY - timedelta(days=1)
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """Fourteen weeks held; a bot of team Platform that spends 10 dollars a day, 2 on weekends; nobody else."""
     made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
-    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", BOT, "Platform", "CC-1")])
+    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", BOT, "Platform", "CC-1")])
     people = [(JANE, "Mobile"), (SAM, "Mobile")]
     fill(made, "dim_person", [{"person_email": who, "name": who[:3], "team": team, **OPEN} for who, team in people])
     made.append(OPS_ASSET_DAYS, [entry(day) for day in HELD])
@@ -50,7 +50,7 @@ def usual(first: date = FIRST, last: date = LAST, skip: tuple[date, ...] = (), *
 def spikes(warehouse: DuckDBWarehouse, *money: Row, rest: tuple[Row, ...] | None = None) -> list[Row]:
     """What is told when the bot spends as usual and these charges come on top."""
     charges = [*(usual(key=BOT) if rest is None else rest), *money]
-    fill(warehouse, "fct_anthropic_cost_daily", [{**row, "fact_no": number} for number, row in enumerate(charges, 1)])
+    fill(warehouse, "int_anthropic_cost_daily", [{**row, "fact_no": number} for number, row in enumerate(charges, 1)])
     return warehouse.rows("SELECT * FROM ai_usage.kpi_anomaly ORDER BY usage_date, event, event_rank")
 
 
@@ -205,7 +205,7 @@ def test_included_usage_is_apart(warehouse: DuckDBWarehouse) -> None:
          "principal_id": JANE, "user_email": JANE, "requests": 1, "amount_usd": Decimal(200 if day == DAY else 5)}
         for day in HELD
     ]  # fmt: skip
-    fill(warehouse, "fct_cursor_usage_daily", included)
+    fill(warehouse, "int_cursor_usage_daily", included)
     found = warehouse.rows("SELECT DISTINCT vendor, cost_basis FROM ai_usage.kpi_anomaly")
     assert found == [{"vendor": "cursor", "cost_basis": "included"}]
     assert told(warehouse) == []

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets.schemas import OPS_ASSET_DAYS
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import charge, entry, fill, key_mapping, opened, rows, type_tab
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets_tests.support.warehouse_rows import charge, entry, fill, key_mapping, opened, rows, type_tab
 
 TODAY = date(2026, 11, 11)
 CENTERS = ("CC-1", "CC-2", "CC-3", "CC-4", "CC-5", "CC-6", "CC-0")
@@ -25,8 +25,8 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     charges = [charge("2026-10-05", "111", key="CC-1"), charge("2026-11-03", "100", key="CC-1")]
     charges += [charge("2026-11-10", "20", key=center) for center in CENTERS]
     charges += [charge("2026-11-09", "3", key="nobody")]
-    fill(made, "fct_anthropic_cost_daily", charges)
-    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)])
+    fill(made, "int_anthropic_cost_daily", charges)
+    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)])
     made.append(OPS_ASSET_DAYS, [entry(OCTOBER + timedelta(n)) for n in range(41)])
     yield made
     made.release()
@@ -100,13 +100,13 @@ def test_billed_and_seat_are_shown_apart_and_included_usage_never(warehouse: Duc
     usage = {**identity, "model": "m", "principal_type": "user", "principal_id": "jane@example.com", "requests": 1}
     fill(
         warehouse,
-        "fct_cursor_usage_daily",
+        "int_cursor_usage_daily",
         [
             {**usage, "cost_basis": basis, "amount_usd": Decimal(usd)}
             for basis, usd in (("billed", 5), ("included", 99))
         ],
     )
-    fill(warehouse, "fct_cursor_seat_daily", [{**identity, "user_id": "jane", "source": "snapshot", "is_paid": True}])
+    fill(warehouse, "int_cursor_seat_daily", [{**identity, "user_id": "jane", "source": "snapshot", "is_paid": True}])
     price = '{"vendor":"cursor","plan":"Teams","monthly_price_usd":"60"}'
     sheet = {"snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": "x", "read_at": datetime.now(UTC)}
     fill(warehouse, "raw_mapping_sheet", [{**sheet, "row_no": 2, "payload": price}])
@@ -136,9 +136,9 @@ def test_projections_add_up_on_the_first_morning_of_a_month(tmp_path: Path) -> N
     charges = [
         charge(str(day), usd, key=key) for day in october for key, usd in (("CC-1", "5"), ("CC-2", "3"), ("x", "2"))
     ]
-    fill(warehouse, "fct_anthropic_cost_daily", charges)
+    fill(warehouse, "int_anthropic_cost_daily", charges)
     fill(
-        warehouse, "dim_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)]
+        warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)]
     )
     warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in october])
     type_tab(warehouse, NOVEMBER, "budgets", ("2026-11", "CC-1", 100))

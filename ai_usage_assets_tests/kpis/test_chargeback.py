@@ -13,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
 from ai_usage_assets.days import next_month
-from ai_usage_assets.schemas import RAW_MAPPING_SHEET
-from ai_usage_assets.warehouses import Warehouse
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import copied, opened
-from ai_usage_assets_tests.ledgers import (
+from ai_usage_assets.warehouse.base import Warehouse
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import RAW_MAPPING_SHEET
+from ai_usage_assets_tests.support.finance_history import (
     AUGUST,
     FIRST_DAY,
     NOVEMBER,
@@ -36,6 +35,7 @@ from ai_usage_assets_tests.ledgers import (
     seat,
     shut,
 )
+from ai_usage_assets_tests.support.warehouse_rows import copied, opened
 
 JANE = "jane@example.com"
 D = Decimal
@@ -64,16 +64,16 @@ def books(warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
     demand and $99 that her seat covers; one day of her seat of $60, 60 / 30 = $2. October: $5 of key a.
     """
     put(
-        warehouse, "fct_anthropic_cost_daily",
+        warehouse, "int_anthropic_cost_daily",
         billed(1, "2026-09-05", "10", "a"), billed(2, "2026-09-06", "7", "b"), billed(3, "2026-10-05", "5", "a"),
     )  # fmt: skip
     put(
-        warehouse, "fct_cursor_usage_daily",
+        warehouse, "int_cursor_usage_daily",
         event(1, "2026-09-07", "3", JANE), event(2, "2026-09-07", "99", JANE, "included"),
     )  # fmt: skip
-    put(warehouse, "fct_cursor_seat_daily", seat(1, "2026-09-08", JANE))
+    put(warehouse, "int_cursor_seat_daily", seat(1, "2026-09-08", JANE))
     put(
-        warehouse, "dim_key_mapping",
+        warehouse, "int_key_mapping",
         mapped(1, "a", "CC-1", "0.666666667"), mapped(2, "a", "CC-2", "0.333333333"),
         mapped(3, JANE, "CC-3", kind="user"),
     )  # fmt: skip
@@ -112,7 +112,7 @@ def test_nothing_is_posted_where_nothing_is_spent(warehouse: DuckDBWarehouse) ->
 
 def test_one_vendor_on_its_first_day(warehouse: DuckDBWarehouse) -> None:
     """A day of this morning is a provisional line of the running month."""
-    put(warehouse, "fct_anthropic_cost_daily", billed(1, "2026-11-19", "4", "a"))
+    put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-11-19", "4", "a"))
     found = posted(warehouse, "posting_month", "is_provisional", "closed_at", "reason")
     assert found == [(NOVEMBER, True, None, None, D(4))]
 
@@ -123,7 +123,7 @@ def test_a_restated_day_of_a_closed_month_is_a_correction_of_the_open_one(books:
     frozen = books.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id")
     assert [row["line_id"] for row in frozen] == [f"AI-2026-09-0000{n}" for n in range(1, 6)]
     assert {row["closed_at"] for row in frozen} == {closed["closed_at"]}
-    put(books, "fct_anthropic_cost_daily", billed(1, "2026-09-05", "7", "a"))
+    put(books, "int_anthropic_cost_daily", billed(1, "2026-09-05", "7", "a"))
     assert books.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id") == frozen
     columns = ("usage_month", "cost_center", "line_type", "reason")
     assert posted(books, *columns, where=f"posting_month = DATE '{OCTOBER}'") == [
@@ -137,7 +137,7 @@ def test_a_restated_day_of_a_closed_month_is_a_correction_of_the_open_one(books:
 def test_a_back_dated_edit_of_the_sheet_moves_money_between_cost_centers(books: DuckDBWarehouse) -> None:
     """Key b is given to CC-1 after the close: a correction of +$7 and one of -$7, of which the vendor knows nothing."""
     shut(books, SEPTEMBER)
-    put(books, "dim_key_mapping", mapped(4, "b", "CC-1"))
+    put(books, "int_key_mapping", mapped(4, "b", "CC-1"))
     found = posted(books, "posting_month", "cost_center", "team", "reason", where="line_type = 'correction'")
     assert found == [
         (OCTOBER, "CC-1", "Team CC-1", "reallocated", D(7)),
@@ -150,13 +150,13 @@ def test_a_restated_day_beside_an_edit_of_the_sheet_is_both(books: DuckDBWarehou
     """Key b, now CC-1's, is restated by $2; a vendor that moves $7 to another key and adds $2 has only restated."""
     shut(books, SEPTEMBER)
     if is_edited:
-        put(books, "dim_key_mapping", mapped(4, "b", "CC-1"))
-        put(books, "fct_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
+        put(books, "int_key_mapping", mapped(4, "b", "CC-1"))
+        put(books, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
         books.append(RAW_MAPPING_SHEET, [price("60", READ_AT + timedelta(days=1)) | {"snapshot_id": "another"}])
     else:
-        put(books, "dim_key_mapping", mapped(4, "c", "CC-1"))
-        put(books, "fct_anthropic_cost_daily", billed(2, "2026-09-06", "9", "c"))
-    put(books, "fct_cursor_usage_daily", event(1, "2026-09-07", "4", JANE))
+        put(books, "int_key_mapping", mapped(4, "c", "CC-1"))
+        put(books, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "c"))
+    put(books, "int_cursor_usage_daily", event(1, "2026-09-07", "4", JANE))
     both = "restated and reallocated" if is_edited else "restated"
     assert posted(books, "vendor", "cost_center", "reason", where="line_type = 'correction'") == [
         ("anthropic", "CC-1", both, D(9)),
@@ -176,11 +176,11 @@ def test_an_edited_seat_price_corrects_every_closed_month(books: DuckDBWarehouse
 def test_corrections_are_frozen_with_their_month(books: DuckDBWarehouse) -> None:
     """Closed with October, a correction is posted for good; what changes next is held against all that was posted."""
     shut(books, SEPTEMBER)
-    put(books, "fct_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
+    put(books, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
     closed = shut(books, OCTOBER)
     assert (closed["charges_usd"], closed["corrections_usd"]) == (5, 2)
     assert posted(books, "line_id", where="status = 'open'") == []
-    put(books, "fct_anthropic_cost_daily", billed(2, "2026-09-06", "8", "b"))
+    put(books, "int_anthropic_cost_daily", billed(2, "2026-09-06", "8", "b"))
     assert posted(books, "posting_month", "usage_month", "status", where="line_type = 'correction'") == [
         (OCTOBER, SEPTEMBER, "closed", D(2)),
         (NOVEMBER, SEPTEMBER, "open", D(-1)),
@@ -190,7 +190,7 @@ def test_corrections_are_frozen_with_their_month(books: DuckDBWarehouse) -> None
 def test_spend_of_before_the_books_is_a_correction(books: DuckDBWarehouse) -> None:
     """A month that had brought nothing when the books were begun is corrected in the open month, not lost."""
     shut(books, SEPTEMBER)
-    put(books, "fct_anthropic_cost_daily", billed(1, "2026-08-31", "1", "b"))
+    put(books, "int_anthropic_cost_daily", billed(1, "2026-08-31", "1", "b"))
     found = posted(books, "posting_month", "line_type", where=f"usage_month = DATE '{AUGUST}'")
     assert found == [(OCTOBER, "correction", D(1))]
 
@@ -227,13 +227,13 @@ def change(warehouse: Warehouse, step: int, what: tuple[Any, ...]) -> None:
     """One thing that happens to the books."""
     match what:
         case ("bill", number, day, usd, key):
-            put(warehouse, "fct_anthropic_cost_daily", billed(number, day, str(usd), key))
+            put(warehouse, "int_anthropic_cost_daily", billed(number, day, str(usd), key))
         case ("event", number, day, usd, basis):
-            put(warehouse, "fct_cursor_usage_daily", event(number, day, str(usd), JANE, basis))
+            put(warehouse, "int_cursor_usage_daily", event(number, day, str(usd), JANE, basis))
         case ("sheet", key, center, share):
             rest = str(1 - D(share))
             first = 10 * ord(key)
-            put(warehouse, "dim_key_mapping", mapped(first, key, center, share), mapped(first + 1, key, "CC-9", rest))
+            put(warehouse, "int_key_mapping", mapped(first, key, center, share), mapped(first + 1, key, "CC-9", rest))
         case ("price", usd):
             warehouse.append(RAW_MAPPING_SHEET, [price(str(usd), READ_AT + timedelta(seconds=step))])
 
@@ -252,7 +252,7 @@ def test_whatever_happens_the_journal_is_the_facts_and_what_is_closed_stays(
     """With months closed amid any changes, a usage month's lines add up to its spend, and closed lines are as ever."""
     warehouse = DuckDBWarehouse(shutil.copyfile(empty, tmp_path / "w.duckdb"))
     try:
-        put(warehouse, "fct_cursor_seat_daily", seat(1, "2026-08-08", JANE), seat(1, "2026-09-30", JANE))
+        put(warehouse, "int_cursor_seat_daily", seat(1, "2026-08-08", JANE), seat(1, "2026-09-30", JANE))
         month, frozen = AUGUST, []
         for number, changes in enumerate(happened):
             for step, what in enumerate(changes, 10 * number):
@@ -273,4 +273,4 @@ def test_whatever_happens_the_journal_is_the_facts_and_what_is_closed_stays(
 
 def test_the_journal_is_an_asset_behind_the_facts() -> None:
     """What the view reads of the books is no asset that a run would make."""
-    assert {"ops_journal_lines", "ops_month_closes"} <= set(catalogue.table("kpi_chargeback").reads)
+    assert {"ops_journal_lines", "ops_month_closes"} <= set(catalog.table("kpi_chargeback").reads)

@@ -1,4 +1,4 @@
-"""What the checks say now: kpi_check_status, of all that they have said."""
+"""What the checks say now: ops_check_status, of all that they have said."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ai_usage_assets.schemas import OPS_CHECK_RESULTS, OPS_RUNS
-from ai_usage_assets_tests.books import opened, rows
+from ai_usage_assets.warehouse.tables import OPS_CHECK_RESULTS, OPS_RUNS
+from ai_usage_assets_tests.support.warehouse_rows import opened, rows
 
 TODAY = date(2026, 11, 11)
 YESTERDAY = TODAY - timedelta(days=1)
@@ -83,7 +83,7 @@ def test_a_finding_stands_until_its_days_are_looked_at_again(tmp_path: Path) -> 
     )
     found = rows(
         warehouse,
-        "SELECT check_name, run_id, passed, last_day, as_of_date FROM ai_usage.kpi_check_status ORDER BY 1, 2",
+        "SELECT check_name, run_id, passed, last_day, as_of_date FROM ai_usage.ops_check_status ORDER BY 1, 2",
     )
     warehouse.release()
     october = date(2026, 10, 31)

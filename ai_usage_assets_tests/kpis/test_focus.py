@@ -22,15 +22,15 @@ from focus_data_toolkit.schema.detection import detect_focus_schema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ai_usage_assets import catalogue, cli
+from ai_usage_assets import catalog, cli
 from ai_usage_assets.finance import focus
-from ai_usage_assets.schemas import OPS_ASSET_DAYS, OPS_RUNS, Column, Table
 from ai_usage_assets.settings import SettingsError
-from ai_usage_assets.warehouses.bigquery import BigQueryWarehouse
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import OPEN, charge, entry, fill, key_mapping, opened, rows
-from ai_usage_assets_tests.fake_bigquery.server import FakeBigQuery
-from ai_usage_assets_tests.ledgers import put, shut
+from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RUNS, Column, Table
+from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
+from ai_usage_assets_tests.support.finance_history import put, shut
+from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, fill, key_mapping, opened, rows
 
 FIRST, TODAY, MONTH = date(2026, 10, 1), date(2026, 12, 20), date(2026, 11, 1)
 PLATFORM, NOBODY = "apikey_platform", "apikey_nobody"
@@ -95,26 +95,26 @@ def bills() -> list[dict[str, Any]]:
 
 def keep(made: Any) -> None:
     """The books of November, in any warehouse."""
-    fill(made, "fct_anthropic_cost_daily", bills())
+    fill(made, "int_anthropic_cost_daily", bills())
     tokens = {"total_tokens": 2_000_000, "output_tokens": 1, "amount_usd": None, "list_amount_usd": None}
     never_charged = {**charge("2026-11-11", "1", key=PLATFORM), **tokens}
     fill(
         made,
-        "fct_anthropic_tokens_daily",
+        "int_anthropic_tokens_daily",
         [
             {name: value for name, value in row.items() if not name.endswith("_usd")}
             for row in ({**bills()[0], **tokens}, never_charged)
         ],
     )
-    fill(made, "fct_cursor_usage_daily", EVENTS)
-    fill(made, "fct_cursor_seat_daily", SEATS)
+    fill(made, "int_cursor_usage_daily", EVENTS)
+    fill(made, "int_cursor_seat_daily", SEATS)
     fill(made, "raw_mapping_sheet", [price("40")])
-    fill(made, "dim_key_mapping", [key_mapping("anthropic", "api_key", PLATFORM, "Platform", "CC-1")])
+    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", PLATFORM, "Platform", "CC-1")])
     fill(made, "dim_person", PEOPLE)
     organisation = {"snapshot_date": TODAY, "record_no": 1, "fetched_at": datetime(2026, 12, 20, tzinfo=UTC)}
     named = f'{{"id":"org_1","name":"{ANN}\'s Organization"}}'
     fill(made, "raw_anthropic_organization", [{**organisation, "payload": named}])
-    made.rebuild(catalogue.table("dim_anthropic_organization"), {"first_day": MONTH, "today": TODAY})
+    made.rebuild(catalog.table("int_anthropic_organization"), {"first_day": MONTH, "today": TODAY})
     fill(made, "dim_api_key", [{"api_key_id": PLATFORM, "name": f"{JANE} laptop", "last_seen_on": TODAY}])
     days = [MONTH + timedelta(days=n) for n in range(30)]
     made.append(OPS_ASSET_DAYS, [entry(day) for day in days])
@@ -131,7 +131,7 @@ def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWare
 @pytest.fixture
 def empty(opened_once: DuckDBWarehouse) -> DuckDBWarehouse:
     """October to December, as of 20 December, and nothing in it."""
-    clear(opened_once, *(table.name for table in catalogue.tables() if not table.is_view and table.name != "dim_date"))
+    clear(opened_once, *(table.name for table in catalog.tables() if not table.is_view and table.name != "dim_date"))
     return opened_once
 
 
@@ -192,9 +192,9 @@ def test_what_each_charge_becomes(warehouse: DuckDBWarehouse) -> None:
 def test_one_vendor_alone(empty: DuckDBWarehouse, vendor: str, tmp_path: Path) -> None:
     """A company with one vendor has that vendor's charges, and its files."""
     if vendor == "anthropic":
-        fill(empty, "fct_anthropic_cost_daily", bills())
+        fill(empty, "int_anthropic_cost_daily", bills())
     else:
-        fill(empty, "fct_cursor_usage_daily", EVENTS)
+        fill(empty, "int_cursor_usage_daily", EVENTS)
     found = exported(empty, tmp_path)
     assert {row["ProviderName"] for row in found} == {vendor.title()}
     assert len(found) == (3 if vendor == "anthropic" else 4)
@@ -210,8 +210,8 @@ def test_nothing_at_all(empty: DuckDBWarehouse, tmp_path: Path) -> None:
 
 def test_a_seat_without_a_price_is_no_charge(empty: DuckDBWarehouse) -> None:
     """Where no price is known nothing is invented: no purchase, and what the seat covers has no effective cost."""
-    fill(empty, "fct_cursor_usage_daily", EVENTS[:1])
-    fill(empty, "fct_cursor_seat_daily", SEATS)
+    fill(empty, "int_cursor_usage_daily", EVENTS[:1])
+    fill(empty, "int_cursor_seat_daily", SEATS)
     found = rows(empty, "SELECT ChargeCategory, BilledCost, EffectiveCost FROM ai_usage.focus_cost_and_usage")
     assert found == [("Usage", Decimal(0), Decimal(0))]
 
@@ -219,8 +219,8 @@ def test_a_seat_without_a_price_is_no_charge(empty: DuckDBWarehouse) -> None:
 def test_usage_without_value_takes_the_fee_by_requests(empty: DuckDBWarehouse) -> None:
     """A seat that covers only free usage is not idle: requests weigh where dollars cannot, and no digit is lost."""
     fill(empty, "raw_mapping_sheet", [price("30")])
-    fill(empty, "fct_cursor_seat_daily", [seat("2026-11-04", JANE)])
-    fill(empty, "fct_cursor_usage_daily", [event(f"2026-11-0{day}", "0", user=JANE) for day in (4, 5, 6)])
+    fill(empty, "int_cursor_seat_daily", [seat("2026-11-04", JANE)])
+    fill(empty, "int_cursor_usage_daily", [event(f"2026-11-0{day}", "0", user=JANE) for day in (4, 5, 6)])
     found = rows(empty, "SELECT EffectiveCost FROM ai_usage.focus_cost_and_usage WHERE x_CostBasis = 'included'")
     third = Decimal("0.333333333")
     assert sorted(found) == [(third,), (third,), (Decimal("0.333333334"),)]
@@ -234,8 +234,8 @@ def test_a_seat_is_moved_within_a_team_and_a_month(empty: DuckDBWarehouse) -> No
         [person(JANE, "A", "CC-1", effective_to=moved), person(JANE, "B", "CC-2", effective_from=moved)],
     )  # fmt: skip
     fill(empty, "raw_mapping_sheet", [price("30")])
-    fill(empty, "fct_cursor_seat_daily", [seat(day, JANE) for day in ("2026-10-31", "2026-11-04", "2026-11-05")])
-    fill(empty, "fct_cursor_usage_daily", [event("2026-11-05", "9", user=JANE)])
+    fill(empty, "int_cursor_seat_daily", [seat(day, JANE) for day in ("2026-10-31", "2026-11-04", "2026-11-05")])
+    fill(empty, "int_cursor_usage_daily", [event("2026-11-05", "9", user=JANE)])
     found = rows(
         empty,
         "SELECT CAST(ChargePeriodStart AS DATE), x_Team, ChargeDescription LIKE '%no usage%', SUM(EffectiveCost) "
@@ -250,7 +250,7 @@ def test_a_seat_is_moved_within_a_team_and_a_month(empty: DuckDBWarehouse) -> No
 def test_a_closed_month_stays_as_it_was_closed(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """What is restated after the close is taken out of the closed month, and is a Correction in the open one."""
     shut(warehouse, MONTH, datetime(2027, 1, 20, tzinfo=UTC))
-    put(warehouse, "fct_anthropic_cost_daily", {**bills()[0], "amount_usd": Decimal(9)})
+    put(warehouse, "int_anthropic_cost_daily", {**bills()[0], "amount_usd": Decimal(9)})
     december = date(2026, 12, 1)
     found = rows(
         warehouse,
@@ -301,17 +301,17 @@ def test_costs_add_up_whatever_the_books_say(
     percent: Decimal,
 ) -> None:
     """Billed is each day's spend; effective is billed in each month, person, team and cost center, exactly."""
-    clear(empty, "fct_cursor_usage_daily", "fct_cursor_seat_daily", "raw_mapping_sheet", "dim_key_mapping")
+    clear(empty, "int_cursor_usage_daily", "int_cursor_seat_daily", "raw_mapping_sheet", "int_key_mapping")
     # Jane's cost is shared by two teams.
     shares = enumerate((percent / 100, 1 - percent / 100))
     fill(
-        empty, "dim_key_mapping",
+        empty, "int_key_mapping",
         [{**key_mapping("cursor", "user", JANE, f"T{n}", f"CC-{n}", n), "share": share} for n, share in shares],
     )  # fmt: skip
     fill(empty, "raw_mapping_sheet", [price(str(monthly))])
-    fill(empty, "fct_cursor_seat_daily", [seat(*one) for one in sorted(seats)])
+    fill(empty, "int_cursor_seat_daily", [seat(*one) for one in sorted(seats)])
     fill(
-        empty, "fct_cursor_usage_daily",
+        empty, "int_cursor_usage_daily",
         [
             event(day, str(usd), user=user, model=model, basis=basis, requests=requests)
             for (day, user, model, basis), (usd, requests) in sorted(events.items())
@@ -351,8 +351,8 @@ ALLOWED = {
     "ServiceCategory": {"AI and Machine Learning"},
     "ServiceSubcategory": {"Generative AI"},
 }
-DECIMALS = [name for name in catalogue.table(focus.VIEW).column_names if re.search("(Cost|Price|Quantity)$", name)]
-INSTANTS = [name for name in catalogue.table(focus.VIEW).column_names if re.search("Period(Start|End)$", name)]
+DECIMALS = [name for name in catalog.table(focus.VIEW).column_names if re.search("(Cost|Price|Quantity)$", name)]
+INSTANTS = [name for name in catalog.table(focus.VIEW).column_names if re.search("Period(Start|End)$", name)]
 
 
 def test_a_file_of_version_1_2_is_as_the_specification_asks(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
@@ -439,9 +439,9 @@ def test_people_are_only_named_when_asked_for(warehouse: DuckDBWarehouse, tmp_pa
 
 def test_no_name_in_the_text_is_a_formula(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """What people name freely gets an apostrophe where a spreadsheet opens it, dollars below nothing stay numbers."""
-    fill(warehouse, "dim_key_mapping", [key_mapping("anthropic", "api_key", NOBODY, "=A1+1", "@SUM(A1)", 2)])
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", NOBODY, "=A1+1", "@SUM(A1)", 2)])
     fill(warehouse, "dim_api_key", [{"api_key_id": NOBODY, "name": "\t-2+3", "last_seen_on": TODAY}])
-    fill(warehouse, "fct_anthropic_cost_daily", [{**charge("2026-11-12", "-1", key=NOBODY), "fact_no": 9}])
+    fill(warehouse, "int_anthropic_cost_daily", [{**charge("2026-11-12", "-1", key=NOBODY), "fact_no": 9}])
     parquet, text = focus.export(warehouse, MONTH, tmp_path, version="1.2").paths
     names = ("x_Team", "x_CostCenter", "ResourceName", "BilledCost")
     with text.open(newline="") as file:
@@ -529,5 +529,5 @@ def test_bigquery_gives_the_same_bytes(warehouse: DuckDBWarehouse, tmp_path: Pat
 
 
 def _as_table(warehouse: DuckDBWarehouse, name: str) -> Table:
-    types = warehouse.types(catalogue.table(name))
+    types = warehouse.types(catalog.table(name))
     return Table(name, "ops", "A copy.", tuple(Column(column, kind, "A copy.") for column, kind in types.items()))

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.schemas import OPS_ASSET_DAYS
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import charge, entry, fill, key_mapping, opened, rows
+from ai_usage_assets import catalog
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets_tests.support.warehouse_rows import charge, entry, fill, key_mapping, opened, rows
 
 # A Wednesday; the month began on a Sunday.
 TODAY = date(2026, 11, 11)
 PLATFORM, MOBILE, NOBODY = "apikey_platform", "apikey_mobile", "apikey_nobody"
 CENTERS = {PLATFORM: "CC-1", MOBILE: "CC-2"}
-VIEWS = ("kpi_forecast", "kpi_forecast_total", "kpi_forecast_backtest", "kpi_forecast_origin")
+VIEWS = ("kpi_forecast", "kpi_forecast_total", "kpi_forecast_backtest", "int_forecast_origin")
 
 
 def days(first: date, end: date) -> Iterator[date]:
@@ -35,11 +35,11 @@ def book(
 ) -> Iterator[DuckDBWarehouse]:
     """A company whose Anthropic bill is held for every day from the first up to today."""
     made = opened(path / f"{today}.duckdb", first, today)
-    fill(made, "fct_anthropic_cost_daily", [row for row in charges if row["usage_date"] < today])
+    fill(made, "int_anthropic_cost_daily", [row for row in charges if row["usage_date"] < today])
     mappings = [
         key_mapping("anthropic", "api_key", key, "T", center, n) for n, (key, center) in enumerate(CENTERS.items())
     ]
-    fill(made, "dim_key_mapping", mappings)
+    fill(made, "int_key_mapping", mappings)
     made.append(OPS_ASSET_DAYS, [entry(day) for day in days(first, today)])
     yield made
     made.release()
@@ -131,7 +131,7 @@ def test_seats_cost_what_is_held_at_the_prices_of_the_sheet(tmp_path: Path) -> N
     with book(tmp_path, []) as warehouse:
         fill(
             warehouse,
-            "fct_cursor_seat_daily",
+            "int_cursor_seat_daily",
             [
                 {"usage_date": day, "identity_key": person, "user_id": person, "user_email": f"{person}@example.com",
                  "source": "snapshot", "is_paid": person != "free"}
@@ -155,7 +155,7 @@ def test_seats_cost_what_is_held_at_the_prices_of_the_sheet(tmp_path: Path) -> N
         assert rows(warehouse, FORECAST) == [
             ("cursor", None, "seat", Decimal(16), Decimal(28 + 30), Decimal(74), "held_seats", 1, 4)
         ]
-        warehouse.rebuild(catalogue.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 1)})
+        warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 1)})
         # On the first of December nothing of it is held, and a seat of 90 dollars costs 90, in 31 days as in 30.
         # (Twenty days without seats are what nobody has loaded yet.)
         assert [round(row[5], 2) for row in rows(warehouse, FORECAST)] == [Decimal(90)]
@@ -166,7 +166,7 @@ def test_seats_without_a_price_are_not_free(tmp_path: Path) -> None:
     with book(tmp_path, []) as warehouse:
         seat = {"identity_key": "jane", "user_id": "jane", "source": "snapshot", "is_paid": True}
         fill(
-            warehouse, "fct_cursor_seat_daily", [{"usage_date": day, **seat} for day in days(date(2026, 11, 5), TODAY)]
+            warehouse, "int_cursor_seat_daily", [{"usage_date": day, **seat} for day in days(date(2026, 11, 5), TODAY)]
         )
         assert rows(warehouse, FORECAST) == []
 
@@ -218,7 +218,7 @@ def test_low_and_high_are_the_widest_misses_of_three_months_at_least(tmp_path: P
 def test_a_forecast_lies_between_its_low_and_its_high(tmp_path: Path) -> None:
     """To the last digit; and where credits outweigh the rest, whose share of a rest nobody knows, there is neither."""
     with book(tmp_path, daily(date(2026, 7, 1), TODAY, lambda _: "3.333333333"), first=date(2026, 7, 1)) as warehouse:
-        outside = "FROM ai_usage.kpi_forecast_origin WHERE NOT forecast_usd BETWEEN low_usd AND high_usd"
+        outside = "FROM ai_usage.int_forecast_origin WHERE NOT forecast_usd BETWEEN low_usd AND high_usd"
         assert rows(warehouse, f"SELECT origin_date, low_usd, forecast_usd, high_usd {outside}") == []
         (total,) = warehouse.rows("SELECT forecast_usd, low_usd, high_usd FROM ai_usage.kpi_forecast_total")
         assert total["low_usd"] == total["forecast_usd"] == total["high_usd"]
@@ -279,7 +279,7 @@ def test_the_parts_of_every_forecast_add_up(tmp_path: Path) -> None:
             scope: rows(
                 warehouse,
                 "SELECT origin_date, SUM(spent_to_date_usd), SUM(forecast_usd), SUM(actual_usd), SUM(naive_usd) "
-                f"FROM ai_usage.kpi_forecast_origin WHERE scope = '{scope}' GROUP BY origin_date ORDER BY origin_date",
+                f"FROM ai_usage.int_forecast_origin WHERE scope = '{scope}' GROUP BY origin_date ORDER BY origin_date",
             )
             for scope in ("line", "cost_center", "total")
         }
@@ -307,7 +307,7 @@ def test_a_vendor_that_stopped_answering_leaves_no_guess(tmp_path: Path) -> None
         # The other vendor is well: 2 dollars a day.
         usage = {"identity_key": "c", "cost_basis": "billed", "principal_type": "none", "requests": 1}
         held = [*days(date(2026, 10, 1), TODAY)]
-        fill(warehouse, "fct_cursor_usage_daily", [{**usage, "usage_date": d, "amount_usd": Decimal(2)} for d in held])
+        fill(warehouse, "int_cursor_usage_daily", [{**usage, "usage_date": d, "amount_usd": Decimal(2)} for d in held])
         cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events"}
         warehouse.append(OPS_ASSET_DAYS, [entry(day, **cursor) for day in held])
         assert [(row[0], *row[5:]) for row in rows(warehouse, FORECAST)] == [

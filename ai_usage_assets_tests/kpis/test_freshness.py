@@ -1,12 +1,12 @@
-"""How current the figures are: kpi_freshness, of the log of days."""
+"""How current the figures are: ops_freshness, of the log of days."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
 from pathlib import Path
 
-from ai_usage_assets.schemas import OPS_ASSET_DAYS
-from ai_usage_assets_tests.books import days, entry, opened, rows
+from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets_tests.support.warehouse_rows import days, entry, opened, rows
 
 FIRST, TODAY = date(2026, 10, 1), date(2026, 11, 11)
 CURSOR = {"asset": "raw_cursor_usage_events", "vendor": "cursor"}
@@ -25,7 +25,7 @@ def test_a_gap_ends_what_is_complete_and_begins_what_is_not_final(tmp_path: Path
     found = rows(
         warehouse,
         "SELECT vendor, as_of_date, through_date, complete_through_date, missing_days, provisional_from_date "
-        "FROM ai_usage.kpi_freshness ORDER BY vendor",
+        "FROM ai_usage.ops_freshness ORDER BY vendor",
     )
     warehouse.release()
     assert found == [
@@ -38,9 +38,9 @@ def test_a_gap_ends_what_is_complete_and_begins_what_is_not_final(tmp_path: Path
 def test_a_vendor_whose_first_day_is_missing_is_complete_up_to_nowhere(tmp_path: Path) -> None:
     """With nothing before the gap there is no day up to which the bill is held; without a log there is no row."""
     warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
-    assert rows(warehouse, "SELECT * FROM ai_usage.kpi_freshness") == []
+    assert rows(warehouse, "SELECT * FROM ai_usage.ops_freshness") == []
     warehouse.append(OPS_ASSET_DAYS, [entry(FIRST, status="failed", completed_at=None), entry(date(2026, 10, 2))])
-    (found,) = rows(warehouse, "SELECT complete_through_date, missing_days, last_read_at FROM ai_usage.kpi_freshness")
+    (found,) = rows(warehouse, "SELECT complete_through_date, missing_days, last_read_at FROM ai_usage.ops_freshness")
     warehouse.release()
     assert found == (None, len(days(FIRST, TODAY)) - 2, entry(date(2026, 10, 2))["completed_at"])
 
@@ -55,7 +55,7 @@ def test_a_vendor_that_nobody_uses_misses_no_days(tmp_path: Path) -> None:
     asked = (
         "SELECT held.vendor, held.missing_days, fresh.missing_days AS told, held.is_any_day_held, "
         "held.are_previous_days_held "
-        "FROM ai_usage.kpi_month_held AS held LEFT JOIN ai_usage.kpi_freshness AS fresh ON fresh.vendor = held.vendor "
+        "FROM ai_usage.int_month_completeness AS held LEFT JOIN ai_usage.ops_freshness AS fresh ON fresh.vendor = held.vendor "
         "WHERE held.month = DATE '2026-11-01' ORDER BY held.vendor"
     )
     assert rows(warehouse, asked) == [("anthropic", 0, 0, True, True)]
@@ -73,10 +73,10 @@ def test_a_key_that_was_taken_away_is_missed_until_the_end_of_the_next_month(tmp
     warehouse.append(OPS_ASSET_DAYS, [entry(day, **CURSOR) for day in days(FIRST, last)])
     since = {**CURSOR, "completed_at": None, "status": "not_configured"}
     warehouse.append(OPS_ASSET_DAYS, [entry(day, **since) for day in days(last + timedelta(days=1), through)])
-    month = "SELECT month, missing_days, is_any_day_held FROM ai_usage.kpi_month_held ORDER BY month"
+    month = "SELECT month, missing_days, is_any_day_held FROM ai_usage.int_month_completeness ORDER BY month"
     october, november, december = (date(2026, number, 1) for number in (10, 11, 12))
     assert rows(warehouse, month) == [(october, 11, True), (november, 30, False)]
-    fresh = "SELECT through_date, complete_through_date, missing_days FROM ai_usage.kpi_freshness"
+    fresh = "SELECT through_date, complete_through_date, missing_days FROM ai_usage.ops_freshness"
     assert rows(warehouse, fresh) == [(date(2026, 11, 30), last, 41)]
     # With a key again, what was not asked for meanwhile is missing.
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [entry(through, **CURSOR)])

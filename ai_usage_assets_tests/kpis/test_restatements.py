@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
 from ai_usage_assets.landing import Moment, land
-from ai_usage_assets.schemas import OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
-from ai_usage_assets.vendors import PulledDay, dollars
-from ai_usage_assets.warehouses import WarehouseError
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import opened, rows
+from ai_usage_assets.sources.base import PulledDay, dollars
+from ai_usage_assets.warehouse.base import WarehouseError
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
 from ai_usage_assets_tests.kpis.engines import agree
+from ai_usage_assets_tests.support.warehouse_rows import opened, rows
 
 FIRST, TODAY = date(2026, 9, 1), date(2026, 11, 11)
 DAY = date(2026, 11, 2)
-PULLS = {table.name: (pull, table) for pull in catalogue.PULLS for table in pull.tables}
+PULLS = {table.name: (pull, table) for pull in catalog.PULLS for table in pull.tables}
 COST, EVENTS = "raw_anthropic_cost", "raw_cursor_usage_events"
 SHOWN = "dimension, dimension_value, old_amount_usd, new_amount_usd, delta_usd"
 
@@ -169,9 +169,9 @@ def test_parts_that_would_not_add_up_are_not_kept(warehouse: DuckDBWarehouse) ->
 def test_names_are_told_beside_ids(warehouse: DuckDBWarehouse) -> None:
     """A key has its name, an Anthropic user the e-mail."""
     seen = {"last_seen_on": DAY}
-    warehouse.append(catalogue.table("dim_api_key"), [{"api_key_id": "apikey_a", "name": "ci", **seen}])
+    warehouse.append(catalog.table("dim_api_key"), [{"api_key_id": "apikey_a", "name": "ci", **seen}])
     warehouse.append(
-        catalogue.table("dim_anthropic_user"),
+        catalog.table("int_anthropic_user"),
         [{"user_id": "user_1", "email": "jane@example.com", "is_member": True, **seen}],
     )
     bring(warehouse, COST, date(2026, 11, 3), cost("100"), cost("100", key=None, user="user_1"))
@@ -212,7 +212,7 @@ def test_an_older_warehouse_gains_the_parts_and_keeps_its_notes(tmp_path: Path) 
         [{"asset": COST, "vendor": "anthropic", "usage_date": DAY, "restated_at": datetime(2026, 11, 4, tzinfo=UTC),
           "run_id": "r", "old_amount_usd": Decimal(1), "new_amount_usd": Decimal(3)}],
     )  # fmt: skip
-    made.prepare(catalogue.tables())
+    made.prepare(catalog.tables())
     assert [row[-1] for row in told(made)] == [Decimal(2)]
     made.release()
 

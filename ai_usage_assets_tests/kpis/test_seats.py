@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import (
+from ai_usage_assets import catalog
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.support.warehouse_rows import (  # fmt: skip
     OPEN,
     charge,
     copied,
@@ -27,7 +27,7 @@ from ai_usage_assets_tests.books import (
     rows,
     seat,
     seat_price,
-)  # fmt: skip
+)
 
 FIRST, TODAY = date(2026, 10, 1), date(2026, 12, 6)
 NOVEMBER, DECEMBER = date(2026, 11, 1), date(2026, 12, 1)
@@ -65,7 +65,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = opened(path, FIRST, TODAY)
     every = days(FIRST, LAST)
     end, start = date(2026, 11, 10), date(2026, 11, 21)
-    fill(made, "fct_cursor_seat_daily", [
+    fill(made, "int_cursor_seat_daily", [
         *(seat(day, email, source="daily_usage" if day < date(2026, 10, 15) else "snapshot")
           for day in every for email in (ANA, BEN, FAY)),
         *(seat(day, DEE, role="free-owner", is_paid=False) for day in every),
@@ -73,13 +73,13 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # The list keeps who was removed.
         *(seat(day, EVE, is_paid=day <= end) for day in every),
     ])  # fmt: skip
-    fill(made, "fct_cursor_activity_daily", [
+    fill(made, "int_cursor_activity_daily", [
         *(cursor_activity(day, ANA) for day in every),
         *(cursor_activity(day, BEN, is_active=day == date(2026, 10, 10)) for day in every),
         # A row without its e-mail is the member's of that id.
         cursor_activity(date(2026, 10, 20), None, user_id=f"user_{EVE}"),
     ])  # fmt: skip
-    fill(made, "fct_cursor_usage_daily", [
+    fill(made, "int_cursor_usage_daily", [
         cursor_usage("2026-11-03", ANA, "45", basis="included"),
         cursor_usage("2026-11-04", ANA, "12.5"),
         cursor_usage("2026-11-05", ANA, "99", service_account_id="sa"),
@@ -99,13 +99,13 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"email": FAY, "spendCents": 1, "effectivePerUserLimitDollars": 0},
         ),
     ])  # fmt: skip
-    made.rebuild(catalogue.table("fct_cursor_limit_monthly"), {"first_day": FIRST, "today": TODAY})
+    made.rebuild(catalog.table("int_cursor_limit_monthly"), {"first_day": FIRST, "today": TODAY})
     fill(made, "raw_mapping_sheet", [seat_price("30")])
     fill(made, "dim_person", [
         {"person_email": ANA, "name": "Ana", "team": "Old", "cost_center": "CC-0", **OPEN, "effective_to": start},
         {"person_email": ANA, "name": "Ana", "team": "New", "cost_center": "CC-1", **OPEN, "effective_from": start},
     ])  # fmt: skip
-    fill(made, "dim_key_mapping", [{**key_mapping("cursor", "user", BEN, "Tools", "CC-2"), "person_email": ANA}])
+    fill(made, "int_key_mapping", [{**key_mapping("cursor", "user", BEN, "Tools", "CC-2"), "person_email": ANA}])
     fill(made, "ops_asset_days", [make(day) for day in every for make in (activity_entry, events_entry)])
     made.release()
     return path
@@ -124,7 +124,7 @@ def seats(warehouse: DuckDBWarehouse, columns: str, month: date = NOVEMBER) -> l
         (email.partition("@")[0], *row)
         for email, *row in rows(
             warehouse,
-            f"SELECT user_email, {columns} FROM ai_usage.kpi_seat_utilisation WHERE month = DATE '{month}' "
+            f"SELECT user_email, {columns} FROM ai_usage.kpi_seat_utilization WHERE month = DATE '{month}' "
             "ORDER BY user_email",
         )
     ]
@@ -155,7 +155,7 @@ def test_who_uses_their_seat(warehouse: DuckDBWarehouse) -> None:
 
 def test_a_running_month_looks_back_thirty_days(warehouse: DuckDBWarehouse) -> None:
     """Who was active thirty days ago is not idle because the month is young; a day longer ago is."""
-    fill(warehouse, "fct_cursor_usage_daily", [
+    fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-06", CY, "0", model="m2"), cursor_usage("2026-11-05", BEN, "0", model="m2"),
     ])  # fmt: skip
     found = {name: row for name, *row in seats(warehouse, "status, active_days, is_active_30d", DECEMBER)}
@@ -188,7 +188,7 @@ def test_a_hole_in_what_is_known_takes_no_seat_away(warehouse: DuckDBWarehouse) 
 def test_what_is_not_exposed_is_unknown(warehouse: DuckDBWarehouse) -> None:
     """Where the vendor's daily usage is not held nobody is called idle; an event still shows who is active."""
     warehouse._connect().execute("DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage'")
-    warehouse._connect().execute("DELETE FROM fct_cursor_activity_daily")
+    warehouse._connect().execute("DELETE FROM int_cursor_activity_daily")
     found = seats(warehouse, "status, active_days, is_active_30d, idle_usd, is_reclaimable, unknown_days_30d")
     assert {row[0]: row[1:] for row in found if row[0] in ("ana", "ben")} == {
         "ana": ("active", 2, True, Decimal(0), False, 30),
@@ -275,7 +275,7 @@ def test_the_month_in_one_row(warehouse: DuckDBWarehouse) -> None:
 
 def test_fees_add_up_to_the_spend(warehouse: DuckDBWarehouse) -> None:
     """The fees of all holders are the seat fees of the month, to the last digit."""
-    by_seat = rows(warehouse, "SELECT month, SUM(seat_usd) FROM ai_usage.kpi_seat_utilisation GROUP BY month")
+    by_seat = rows(warehouse, "SELECT month, SUM(seat_usd) FROM ai_usage.kpi_seat_utilization GROUP BY month")
     spent = rows(warehouse, "SELECT month, SUM(seat_usd) FROM ai_usage.kpi_spend_monthly GROUP BY month")
     assert sorted(by_seat) == sorted(spent)
     assert len(spent) == 3
@@ -284,8 +284,8 @@ def test_fees_add_up_to_the_spend(warehouse: DuckDBWarehouse) -> None:
 def test_the_first_day(tmp_path: Path) -> None:
     """On the first day a seat without activity is never used, which takes nothing away."""
     made = opened(tmp_path / "w.duckdb", FIRST, date(2026, 10, 2))
-    fill(made, "fct_cursor_seat_daily", [seat(FIRST, ANA), seat(FIRST, BEN)])
-    fill(made, "fct_cursor_activity_daily", [cursor_activity(FIRST, ANA), cursor_activity(FIRST, BEN, is_active=False)])
+    fill(made, "int_cursor_seat_daily", [seat(FIRST, ANA), seat(FIRST, BEN)])
+    fill(made, "int_cursor_activity_daily", [cursor_activity(FIRST, ANA), cursor_activity(FIRST, BEN, is_active=False)])
     fill(made, "ops_asset_days", [activity_entry(FIRST)])
     found = seats(made, "status, held_days, is_reclaimable, unknown_days_30d, through_date", FIRST)
     assert found == [("ana", "active", 1, False, 29, FIRST), ("ben", "never_used", 1, False, 29, FIRST)]
@@ -295,8 +295,8 @@ def test_the_first_day(tmp_path: Path) -> None:
 def test_without_cursor_there_is_nothing(tmp_path: Path) -> None:
     """A company that has only Anthropic has no seats, and no error."""
     made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
-    fill(made, "fct_anthropic_cost_daily", [charge("2026-11-03", "5", key="k")])
+    fill(made, "int_anthropic_cost_daily", [charge("2026-11-03", "5", key="k")])
     fill(made, "ops_asset_days", [entry(day) for day in days(FIRST, LAST)])
-    for view in ("kpi_seat_utilisation", "kpi_seat_summary"):
+    for view in ("kpi_seat_utilization", "kpi_seat_summary"):
         assert rows(made, f"SELECT month FROM ai_usage.{view}") == []
     made.release()

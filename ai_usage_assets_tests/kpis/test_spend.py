@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
 from ai_usage_assets.finance.report.figures import change
-from ai_usage_assets.schemas import OPS_ASSET_DAYS
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import OPEN, charge, entry, key_mapping, opened, rows
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, key_mapping, opened, rows
 
 TODAY = date(2026, 11, 11)
 PLATFORM, MOBILE, NOBODY = "apikey_platform", "apikey_mobile", "apikey_nobody"
@@ -36,21 +36,21 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     ]
     for number, row in enumerate(charges, 1):
         row["fact_no"] = number
-    made.append(catalogue.table("fct_anthropic_cost_daily"), charges)
+    made.append(catalog.table("int_anthropic_cost_daily"), charges)
     tokens = [
         {**row, "total_tokens": 2_000_000, "output_tokens": 1, "amount_usd": None, "list_amount_usd": None}
         for row in charges
     ]
-    made.append(catalogue.table("fct_anthropic_tokens_daily"), tokens)
+    made.append(catalog.table("int_anthropic_tokens_daily"), tokens)
     made.append(
-        catalogue.table("dim_key_mapping"),
+        catalog.table("int_key_mapping"),
         [
             key_mapping("anthropic", "api_key", key, team, center, n)
             for n, (key, team, center) in enumerate([(PLATFORM, "Platform", "CC-1"), (MOBILE, "Mobile", "CC-2")])
         ],
     )
     made.append(
-        catalogue.table("dim_person"),
+        catalog.table("dim_person"),
         [{"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-1", **OPEN}],
     )
     held = [date(2026, 10, 1) + timedelta(days=n) for n in range(41)]
@@ -81,7 +81,7 @@ def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None
 
 def test_a_month_without_spend_is_less_than_the_one_before(warehouse: DuckDBWarehouse) -> None:
     """A vendor of which nothing was billed since has 0 and what it was before, not no row."""
-    warehouse._connect().execute("DELETE FROM fct_anthropic_cost_daily WHERE usage_date > '2026-10-31'")
+    warehouse._connect().execute("DELETE FROM int_anthropic_cost_daily WHERE usage_date > '2026-10-31'")
     found = rows(
         warehouse,
         "SELECT team, spend_usd, previous_same_days_usd, change_usd, is_provisional FROM ai_usage.kpi_spend_monthly "
@@ -94,7 +94,7 @@ def test_less_than_nothing_has_no_share(warehouse: DuckDBWarehouse) -> None:
     """Held against a month that gave money back, a change is dollars, and no ratio whose sign says the contrary."""
     credit = {**charge("2026-10-06", "-107", key=MOBILE), "fact_no": 20}
     more = {**charge("2026-11-06", "-300", key=MOBILE), "fact_no": 21}
-    warehouse.append(catalogue.table("fct_anthropic_cost_daily"), [credit, more])
+    warehouse.append(catalog.table("int_anthropic_cost_daily"), [credit, more])
     found = rows(
         warehouse,
         "SELECT spend_usd, previous_same_days_usd, change_usd, change_ratio FROM ai_usage.kpi_spend_monthly "
@@ -141,23 +141,23 @@ def test_of_less_than_nothing_nobody_has_a_share(warehouse: DuckDBWarehouse, sha
     view, column = share.split(".")
     credit = {**charge("2026-11-09", "-100", key=NOBODY), "fact_no": 8}
     old = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
-    warehouse.append(catalogue.table("fct_anthropic_cost_daily"), [credit, old])
+    warehouse.append(catalog.table("int_anthropic_cost_daily"), [credit, old])
     found = rows(warehouse, f"SELECT DISTINCT month, {column} IS NULL FROM ai_usage.{view} ORDER BY month")
     assert found == [(date(2026, 10, 1), False), (date(2026, 11, 1), True)]
 
 
 def test_every_row_says_whether_it_is_final_and_as_of_when(warehouse: DuckDBWarehouse) -> None:
     """On 3 December Anthropic's October is final, and its November is not before the 30th, as every view says."""
-    warehouse.rebuild(catalogue.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 3)})
+    warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 3)})
     again(warehouse, entry(date(2026, 10, 5), amount_usd=10), entry(date(2026, 11, 10), amount_usd=5))
     late = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
-    warehouse.append(catalogue.table("fct_anthropic_cost_daily"), [late])
+    warehouse.append(catalog.table("int_anthropic_cost_daily"), [late])
     october, november, as_of = date(2026, 10, 1), date(2026, 11, 1), date(2026, 12, 3)
     for view, month, where in (
         ("kpi_spend_by_person", "month", "TRUE"),
         ("kpi_unallocated", "month", "TRUE"),
         ("kpi_spend_monthly", "month", "month < DATE '2026-12-01'"),
-        ("kpi_month_held", "month", "vendor = 'anthropic' AND month < DATE '2026-12-01'"),
+        ("int_month_completeness", "month", "vendor = 'anthropic' AND month < DATE '2026-12-01'"),
         ("kpi_reconciliation", "DATE_TRUNC(usage_date, MONTH)", "TRUE"),
     ):
         asked = f"SELECT DISTINCT {month}, is_provisional, as_of_date FROM ai_usage.{view} WHERE {where} ORDER BY 1"
@@ -251,7 +251,7 @@ def test_seats_are_spread_over_the_days_of_the_month(warehouse: DuckDBWarehouse)
         '{"id":"u3","email":"kim@example.com","role":"member","isRemoved":true}',
     ]
     warehouse.append(
-        catalogue.table("raw_cursor_members"),
+        catalog.table("raw_cursor_members"),
         [
             {"snapshot_date": date(2026, 11, 5), "record_no": n, "payload": payload, "fetched_at": datetime.now(UTC)}
             for n, payload in enumerate(members, 1)
@@ -259,12 +259,12 @@ def test_seats_are_spread_over_the_days_of_the_month(warehouse: DuckDBWarehouse)
     )
     usage = '{"userId":"u1","day":"2026-11-04","email":"jane@example.com","isActive":false}'
     warehouse.append(
-        catalogue.table("raw_cursor_daily_usage"),
+        catalog.table("raw_cursor_daily_usage"),
         [{"usage_date": date(2026, 11, 4), "record_no": 1, "payload": usage, "fetched_at": datetime.now(UTC)}],
     )
     sheet = {"snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": "x", "read_at": datetime.now(UTC)}
     warehouse.append(
-        catalogue.table("raw_mapping_sheet"),
+        catalog.table("raw_mapping_sheet"),
         [{**sheet, "row_no": 2, "payload": '{"vendor":"cursor","plan":"Teams","monthly_price_usd":"40"}'}],
     )
     days = {
@@ -273,9 +273,10 @@ def test_seats_are_spread_over_the_days_of_the_month(warehouse: DuckDBWarehouse)
         "start_day": date(2026, 11, 3),
         "end_day": date(2026, 11, 6),
     }
-    warehouse.rebuild(catalogue.table("fct_cursor_seat_daily"), days)
+    warehouse.rebuild(catalog.table("int_cursor_seat_daily"), days)
     found = rows(
-        warehouse, "SELECT usage_date, source, amount_usd FROM ai_usage.dim_seat_day WHERE is_paid ORDER BY usage_date"
+        warehouse,
+        "SELECT usage_date, source, amount_usd FROM ai_usage.fct_seat_daily WHERE is_paid ORDER BY usage_date",
     )
     fee = Decimal("1.333333333")
     assert found == [

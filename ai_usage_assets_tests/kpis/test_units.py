@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ai_usage_assets import catalogue
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import (
+from ai_usage_assets import catalog
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.support.warehouse_rows import (  # fmt: skip
     OPEN,
     charge,
     claude_code,
@@ -30,7 +30,7 @@ from ai_usage_assets_tests.books import (
     seat,
     seat_price,
     tokens,
-)  # fmt: skip
+)
 
 FIRST, TODAY = date(2026, 10, 1), date(2026, 11, 11)
 VIEWS = ("kpi_token_cost", "kpi_cache_savings", "kpi_discount", "kpi_model_mix", "kpi_unit_cost", "kpi_productivity")
@@ -42,7 +42,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """October and ten days of November, in which nothing happened; prices are known."""
     path = tmp_path_factory.mktemp("units") / "w.duckdb"
     made = opened(path, FIRST, TODAY)
-    made.rebuild(catalogue.table("dim_model_price"), {})
+    made.rebuild(catalog.table("dim_model_price"), {})
     made.release()
     return path
 
@@ -75,12 +75,12 @@ def component(day: str, model: str | None, token_class: str, usd: str, list_usd:
 
 def test_a_million_tokens_of_each_class(warehouse: DuckDBWarehouse) -> None:
     """Each class has its tokens, what was billed for it and its list price; code execution has no tokens."""
-    fill(warehouse, "fct_anthropic_tokens_daily", [tokens(
+    fill(warehouse, "int_anthropic_tokens_daily", [tokens(
         "2026-11-03", model=SONNET, uncached_input_tokens=2_000_000, cache_write_5m_tokens=400_000,
         cache_write_1h_tokens=500_000, cache_read_tokens=30_000_000, output_tokens=1_000_000,
     )])  # fmt: skip
     # A fifth off the list price of 2 dollars in, 2.50 and 4 to write, 0.10 to read, 10 out.
-    fill(warehouse, "fct_anthropic_component_daily", [
+    fill(warehouse, "int_anthropic_component_daily", [
         component("2026-11-03", SONNET, name, usd, list_usd)
         for name, usd, list_usd in (("uncached_input", "3.2", "4"), ("cache_write_5m", "0.8", "1"),
                                     ("cache_write_1h", "1.6", "2"), ("cache_read", "2.4", "3"), ("output", "8", "10"))
@@ -105,7 +105,7 @@ def test_a_million_tokens_of_each_class(warehouse: DuckDBWarehouse) -> None:
 
 def test_prices_are_those_of_the_day(warehouse: DuckDBWarehouse) -> None:
     """Sonnet's cache reads became cheaper on 7 October: three million at 0.20 and one at 0.10 is 0.70 for four."""
-    fill(warehouse, "fct_anthropic_tokens_daily", [
+    fill(warehouse, "int_anthropic_tokens_daily", [
         tokens("2026-10-06", model=f"{SONNET}-20260901", cache_read_tokens=3_000_000),
         tokens("2026-10-07", model=f"{SONNET}-20260901", cache_read_tokens=1_000_000),
     ])  # fmt: skip
@@ -121,7 +121,7 @@ def test_a_model_without_a_price_is_counted_and_not_priced(
     warehouse: DuckDBWarehouse, model: str | None, status: str
 ) -> None:
     """Its tokens stand apart as unpriced, in the classes and in what caches save; its dollars are unknown, not zero."""
-    fill(warehouse, "fct_anthropic_tokens_daily", [
+    fill(warehouse, "int_anthropic_tokens_daily", [
         tokens("2026-11-03", model=model, cache_read_tokens=5, cache_write_1h_tokens=2, output_tokens=1)
     ])  # fmt: skip
     found = rows(
@@ -139,7 +139,7 @@ def test_a_model_without_a_price_is_counted_and_not_priced(
 
 def test_cursor_counts_tokens_and_prices_none(warehouse: DuckDBWarehouse) -> None:
     """Cursor charges an event as a whole: tokens by class and basis, no dollars by class."""
-    fill(warehouse, "fct_cursor_usage_daily", [
+    fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-03", "a@x", "1", uncached_input_tokens=10, cache_write_tokens=20, cache_read_tokens=30,
                      output_tokens=0),
         cursor_usage("2026-11-03", "a@x", "1", basis="included", uncached_input_tokens=7),
@@ -163,11 +163,11 @@ def test_cursor_counts_tokens_and_prices_none(warehouse: DuckDBWarehouse) -> Non
 def test_what_caches_save(warehouse: DuckDBWarehouse) -> None:
     """Ten million reads save 1.90 each on Sonnet; writes cost 0.50 and 2 more than plain input."""
     # Saved: 10 x (2 - 0.10) - 2 x (2.50 - 2) - 1 x (4 - 2) = 16 dollars; plain input would have been 13 x 2 = 26.
-    fill(warehouse, "fct_anthropic_tokens_daily", [tokens(
+    fill(warehouse, "int_anthropic_tokens_daily", [tokens(
         "2026-11-03", key="k1", model=SONNET, uncached_input_tokens=7_000_000, cache_write_5m_tokens=2_000_000,
         cache_write_1h_tokens=1_000_000, cache_read_tokens=10_000_000, output_tokens=5,
     )])  # fmt: skip
-    fill(warehouse, "dim_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
     (found,) = rows(
         warehouse,
         "SELECT team, cache_write_tokens, cache_hit_ratio, uncached_usd, cached_usd, saved_usd, saved_ratio, "
@@ -180,10 +180,10 @@ def test_what_caches_save(warehouse: DuckDBWarehouse) -> None:
 
 def test_writes_that_nobody_reads_lose_money(warehouse: DuckDBWarehouse) -> None:
     """A million tokens written for an hour cost two dollars more than plain input; a row without input is none."""
-    fill(warehouse, "fct_anthropic_tokens_daily", [
+    fill(warehouse, "int_anthropic_tokens_daily", [
         tokens("2026-11-03", model=SONNET, cache_write_1h_tokens=1_000_000)
     ])  # fmt: skip
-    fill(warehouse, "fct_anthropic_tokens_daily", [tokens("2026-11-04", model=None, output_tokens=3)])
+    fill(warehouse, "int_anthropic_tokens_daily", [tokens("2026-11-04", model=None, output_tokens=3)])
     found = rows(warehouse, "SELECT saved_usd, saved_ratio, cache_hit_ratio FROM ai_usage.kpi_cache_savings")
     assert found == [(Decimal(-2), Decimal(-1), Decimal(0))]
 
@@ -193,12 +193,12 @@ def test_writes_that_nobody_reads_lose_money(warehouse: DuckDBWarehouse) -> None
 
 def test_effective_discount(warehouse: DuckDBWarehouse) -> None:
     """List less billed over the list, per model; Cursor publishes no list price, so it has no discount, not zero."""
-    fill(warehouse, "fct_anthropic_cost_daily", [
+    fill(warehouse, "int_anthropic_cost_daily", [
         {**charge("2026-11-03", "8", key="k"), "list_amount_usd": Decimal(10)},
         {**charge("2026-11-04", "10", key="k"), "list_amount_usd": Decimal(14)},
         {**charge("2026-11-04", "0", key="k", model="free"), "list_amount_usd": Decimal(0)},
     ])  # fmt: skip
-    fill(warehouse, "fct_cursor_usage_daily", [
+    fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-03", "a@x", "5"), cursor_usage("2026-11-03", "a@x", "7", basis="included"),
     ])  # fmt: skip
     found = rows(warehouse, "SELECT vendor, model, list_usd, billed_usd, discount_usd, discount_ratio "
@@ -222,8 +222,8 @@ def used(model: str | None, day: str, usd: str, count: int) -> tuple[dict[str, A
 
 def book(warehouse: DuckDBWarehouse, *usages: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Writes charges and their tokens."""
-    fill(warehouse, "fct_anthropic_cost_daily", [cost for cost, _ in usages])
-    fill(warehouse, "fct_anthropic_tokens_daily", [count for _, count in usages if count["total_tokens"]])
+    fill(warehouse, "int_anthropic_cost_daily", [cost for cost, _ in usages])
+    fill(warehouse, "int_anthropic_tokens_daily", [count for _, count in usages if count["total_tokens"]])
 
 
 def mix(warehouse: DuckDBWarehouse, month: str = "2026-11-01") -> dict[str, list[Any]]:
@@ -267,7 +267,7 @@ def test_a_vendor_that_begins_is_all_volume(warehouse: DuckDBWarehouse) -> None:
     """With no tokens at all in the month before, there was no mix that could change."""
     held(warehouse, "anthropic", "cursor")
     book(warehouse, used("a", "2026-11-05", "280", 140))
-    fill(warehouse, "fct_cursor_usage_daily", [cursor_usage("2026-10-05", "a@x", "3", output_tokens=5)])
+    fill(warehouse, "int_cursor_usage_daily", [cursor_usage("2026-10-05", "a@x", "3", output_tokens=5)])
     assert mix(warehouse)["a"] == [0, 280, 0, 280, 0, 280]
     # And a vendor that ends.
     assert rows(warehouse, "SELECT volume_effect_usd FROM ai_usage.kpi_model_mix WHERE vendor = 'cursor' "
@@ -283,7 +283,7 @@ MODEL = st.fixed_dictionaries({"before": st.tuples(AMOUNT, COUNT), "now": st.tup
 @given(st.lists(MODEL, min_size=1, max_size=6))
 def test_the_three_effects_add_up_to_the_change(warehouse: DuckDBWarehouse, models: list[dict[str, Any]]) -> None:
     """Whatever models come, go, cost nothing or have no tokens: to the last digit."""
-    for table in ("fct_anthropic_cost_daily", "fct_anthropic_tokens_daily"):
+    for table in ("int_anthropic_cost_daily", "int_anthropic_tokens_daily"):
         warehouse._connect().execute(f"DELETE FROM {table}")
     if not rows(warehouse, "SELECT usage_date FROM ai_usage.ops_asset_days"):
         held(warehouse, "anthropic")
@@ -298,12 +298,12 @@ def test_the_three_effects_add_up_to_the_change(warehouse: DuckDBWarehouse, mode
 
 def test_mix_and_unit_cost_have_the_same_dollars(warehouse: DuckDBWarehouse) -> None:
     """Both views hold every dollar that has a model or none, per basis, also where a shared key is split."""
-    fill(warehouse, "dim_key_mapping", [
+    fill(warehouse, "int_key_mapping", [
         {**key_mapping("anthropic", "api_key", "k", team, "CC", n), "share": Decimal(share)}
         for n, (team, share) in enumerate((("A", "0.3"), ("B", "0.7")))
     ])  # fmt: skip
     book(warehouse, used("a", "2026-11-05", "0.000000001", 7), used(None, "2026-11-05", "3", 0))
-    fill(warehouse, "fct_cursor_usage_daily", [
+    fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-03", "a@x", "5", output_tokens=3),
         cursor_usage("2026-11-03", "a@x", "7", basis="included"),
     ])  # fmt: skip
@@ -327,20 +327,20 @@ def test_dollars_of_a_cohort_over_what_it_made(warehouse: DuckDBWarehouse) -> No
         for team, people in (("Platform", platform), ("Mobile", mobile)) for email in people
     ])  # fmt: skip
     day = date(2026, 11, 3)
-    fill(warehouse, "fct_anthropic_cost_daily", [
+    fill(warehouse, "int_anthropic_cost_daily", [
         *({**charge("2026-11-03", "2", user=email), "product": "claude_code"} for email in (*platform, *mobile)),
         {**charge("2026-11-03", "500", user=platform[0]), "product": "messages_api"},
     ])  # fmt: skip
-    fill(warehouse, "fct_anthropic_activity_daily", [
+    fill(warehouse, "int_anthropic_activity_daily", [
         *(claude_code(day, email, commits=4, pull_requests=1 if email != platform[0] else 0) for email in platform),
         *(claude_code(day, email, commits=100, pull_requests=9) for email in mobile),
     ])  # fmt: skip
     fill(warehouse, "raw_mapping_sheet", [seat_price("30")])
-    fill(warehouse, "fct_cursor_seat_daily", [seat(day, email) for email in platform])
-    fill(warehouse, "fct_cursor_usage_daily", [
+    fill(warehouse, "int_cursor_seat_daily", [seat(day, email) for email in platform])
+    fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-03", platform[0], "1"), cursor_usage("2026-11-03", platform[0], "70", basis="included"),
     ])  # fmt: skip
-    fill(warehouse, "fct_cursor_activity_daily", [
+    fill(warehouse, "int_cursor_activity_daily", [
         cursor_activity(day, email, lines_accepted=count)
         for email, count in zip(platform, (12, 0, 0, 0, 0), strict=True)
     ])  # fmt: skip
@@ -359,8 +359,8 @@ def test_dollars_of_a_cohort_over_what_it_made(warehouse: DuckDBWarehouse) -> No
 
 def test_money_without_activity_says_so(warehouse: DuckDBWarehouse) -> None:
     """A team whose activity is not loaded has dollars and no ratios, and idle people make no cohort."""
-    fill(warehouse, "fct_anthropic_cost_daily", [{**charge("2026-11-03", "2", key="k"), "product": "claude_code"}])
-    fill(warehouse, "fct_cursor_activity_daily", [
+    fill(warehouse, "int_anthropic_cost_daily", [{**charge("2026-11-03", "2", key="k"), "product": "claude_code"}])
+    fill(warehouse, "int_cursor_activity_daily", [
         cursor_activity(date(2026, 11, 3), f"p{n}@example.com", is_active=False, lines_accepted=1) for n in range(9)
     ])  # fmt: skip
     found = rows(warehouse, "SELECT vendor, people, spend_usd, lines_accepted, usd_per_commit, withheld_reason "
@@ -373,7 +373,7 @@ def test_money_without_activity_says_so(warehouse: DuckDBWarehouse) -> None:
 
 def test_nobody_is_named(warehouse: DuckDBWarehouse) -> None:
     """What was made is never told of a person: no column of the view can hold one."""
-    assert not {"person_email", "user_email", "name"} & set(catalogue.table("kpi_productivity").column_names)
+    assert not {"person_email", "user_email", "name"} & set(catalog.table("kpi_productivity").column_names)
 
 
 # --- every view ---------------------------------------------------------------------------------------------------
@@ -387,8 +387,8 @@ def test_an_empty_company(warehouse: DuckDBWarehouse, view: str) -> None:
 
 def test_the_first_day_of_one_vendor(warehouse: DuckDBWarehouse) -> None:
     """With one day of one vendor each view speaks of that vendor, provisionally, and as of today."""
-    fill(warehouse, "fct_anthropic_cost_daily", [{**charge("2026-11-10", "2", key="k"), "product": "claude_code"}])
-    fill(warehouse, "fct_anthropic_tokens_daily", [tokens("2026-11-10", key="k", uncached_input_tokens=5)])
+    fill(warehouse, "int_anthropic_cost_daily", [{**charge("2026-11-10", "2", key="k"), "product": "claude_code"}])
+    fill(warehouse, "int_anthropic_tokens_daily", [tokens("2026-11-10", key="k", uncached_input_tokens=5)])
     for view in VIEWS:
         found = rows(warehouse, f"SELECT vendor, month, is_provisional, as_of_date FROM ai_usage.{view}")
         assert found == [("anthropic", date(2026, 11, 1), True, TODAY)], view

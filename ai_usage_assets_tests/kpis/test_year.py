@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets import catalogue
+from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.simulator import almanac
+from ai_usage_assets.simulator import company_calendar
 from ai_usage_assets.simulator.ledger import Ledger
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.books import rows
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import HELD, Company
-from ai_usage_assets_tests.year import YEAR, filled, simulator
+from ai_usage_assets_tests.support.warehouse_rows import rows
+from ai_usage_assets_tests.support.year import YEAR, filled, simulator
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_the_year_is_what_a_run_leaves(tmp_path: Path, holding: Company) -> None
     ours, theirs = filled(tmp_path / "ours.duckdb", holding.simulator, DayRange(day, day)), holding.warehouse
     for table in _FACTS:
         # Rows are numbered in another order.
-        columns = ", ".join(name for name in catalogue.table(table).column_names if name != "fact_no")
+        columns = ", ".join(name for name in catalog.table(table).column_names if name != "fact_no")
         found, left = (
             sorted(rows(warehouse, f"SELECT {columns} FROM ai_usage.{table} WHERE usage_date = DATE '{day}'"), key=repr)
             for warehouse in (ours, theirs)
@@ -79,7 +79,7 @@ def test_the_year_is_what_a_run_leaves(tmp_path: Path, holding: Company) -> None
     theirs.release()
 
 
-_FACTS = ("fct_cost_daily", "fct_tokens_daily", "fct_anthropic_component_daily", "fct_activity_daily")
+_FACTS = ("fct_cost_daily", "fct_tokens_daily", "int_anthropic_component_daily", "fct_activity_daily")
 
 
 def test_what_is_planted_is_there_and_nothing_else(ledger: Ledger) -> None:
@@ -128,10 +128,10 @@ def test_the_year_has_seasons_and_grows(year: DuckDBWarehouse) -> None:
 
 def test_finance_has_something_to_see(year: DuckDBWarehouse) -> None:
     """Two seat prices, restated days, a month without a budget, one overrun for months, and seats nobody uses."""
-    assert rows(year, "SELECT COUNT(DISTINCT monthly_price_usd) FROM ai_usage.dim_seat_day WHERE is_paid") == [(2,)]
+    assert rows(year, "SELECT COUNT(DISTINCT monthly_price_usd) FROM ai_usage.fct_seat_daily WHERE is_paid") == [(2,)]
     restated = rows(year, "SELECT DISTINCT usage_date FROM ai_usage.ops_restatements "
                           "WHERE old_amount_usd <> new_amount_usd")  # fmt: skip
-    assert {day for (day,) in restated} == set(almanac.RESTATEMENTS)
+    assert {day for (day,) in restated} == set(company_calendar.RESTATEMENTS)
     months = rows(
         year,
         "WITH spend AS (SELECT DATE_TRUNC(usage_date, MONTH) AS month, cost_center, SUM(amount_usd) AS usd "
@@ -145,8 +145,8 @@ def test_finance_has_something_to_see(year: DuckDBWarehouse) -> None:
     assert {date(2026, 9, 1), date(2026, 10, 1)} <= set(over)
     unused = rows(
         year,
-        "SELECT COUNT(*) FROM (SELECT user_email FROM ai_usage.dim_seat_day WHERE is_paid AND usage_date = "
-        f"DATE '{YEAR.last}' EXCEPT DISTINCT SELECT user_email FROM ai_usage.fct_cursor_activity_daily WHERE is_active "
+        "SELECT COUNT(*) FROM (SELECT user_email FROM ai_usage.fct_seat_daily WHERE is_paid AND usage_date = "
+        f"DATE '{YEAR.last}' EXCEPT DISTINCT SELECT user_email FROM ai_usage.int_cursor_activity_daily WHERE is_active "
         f"AND usage_date > DATE '{YEAR.last - timedelta(days=30)}')",
     )
     assert unused == [(3,)]
@@ -156,7 +156,7 @@ def test_list_prices_are_those_of_their_day(year: DuckDBWarehouse) -> None:
     """What a model's tokens cost at list is what the table of prices says for the day, before and after a change."""
     found = rows(
         year,
-        "SELECT COUNT(*) FROM ai_usage.fct_anthropic_tokens_daily AS token "
+        "SELECT COUNT(*) FROM ai_usage.int_anthropic_tokens_daily AS token "
         "LEFT JOIN ai_usage.dim_model_price AS price ON price.model = token.model "
         "AND token.usage_date >= price.effective_from AND token.usage_date < price.effective_to "
         "WHERE token.model IS NOT NULL AND price.model IS NULL",
@@ -168,7 +168,7 @@ def test_list_prices_are_those_of_their_day(year: DuckDBWarehouse) -> None:
         "+ token.cache_write_5m_tokens * price.cache_write_5m_usd + token.cache_write_1h_tokens * "
         "price.cache_write_1h_usd + token.cache_read_tokens * price.cache_read_usd + token.output_tokens * "
         "price.output_usd) * NUMERIC '0.000001' + token.web_search_requests * NUMERIC '0.01', 9) AS NUMERIC))) "
-        "FROM ai_usage.fct_anthropic_tokens_daily AS token JOIN ai_usage.fct_anthropic_cost_daily AS money "
+        "FROM ai_usage.int_anthropic_tokens_daily AS token JOIN ai_usage.int_anthropic_cost_daily AS money "
         "ON money.usage_date = token.usage_date AND money.fact_no = token.fact_no "
         "JOIN ai_usage.dim_model_price AS price ON price.model = token.model AND price.prompt_tier <> 'over 100000' "
         "AND token.usage_date >= price.effective_from AND token.usage_date < price.effective_to "

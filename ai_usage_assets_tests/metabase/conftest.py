@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import made_once
-from ai_usage_assets_tests.metabase.lived_in import as_tables, lived_in
+from ai_usage_assets_tests.metabase.closed_year import as_tables, lived_in
 
 
 @pytest.fixture(scope="session")

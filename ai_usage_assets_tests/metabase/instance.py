@@ -15,12 +15,12 @@ from typing import Any
 import yaml
 
 from ai_usage_assets.metabase import apply
+from ai_usage_assets.metabase.client import Server
 from ai_usage_assets.metabase.objects import Site
 from ai_usage_assets.metabase.plan import Change
-from ai_usage_assets.metabase.server import Server
 from ai_usage_assets.metabase.spec import Spec
-from ai_usage_assets_tests.fake_metabase import ADMINISTRATORS, FakeMetabase
-from ai_usage_assets_tests.http_server import FakeClock
+from ai_usage_assets_tests.fakes.http_server import FakeClock
+from ai_usage_assets_tests.fakes.metabase import ADMINISTRATORS, FakeMetabase
 
 KEY = "mb_0123456789012345678901234567890123456789"
 PRIVATE = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"

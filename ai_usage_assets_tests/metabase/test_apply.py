@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import sqlglot
 
-from ai_usage_assets.metabase import apply, build
+from ai_usage_assets.metabase import apply, render
 from ai_usage_assets.metabase.apply import Elsewhere, NotAsWritten
+from ai_usage_assets.metabase.client import MetabaseError
 from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.plan import Memory, Written
-from ai_usage_assets.metabase.server import MetabaseError
-from ai_usage_assets_tests.fake_metabase import FakeMetabase, Fault, Row
+from ai_usage_assets_tests.fakes.metabase import FakeMetabase, Fault, Row
 from ai_usage_assets_tests.metabase.instance import ACCOUNT, a_metabase, applied, planned, site, spec, wanted
 
 TAG = "2cc0cc41-d14d-5d52-9748-331eb2d7cac4"
@@ -127,7 +127,7 @@ def test_a_card_has_its_query_and_the_forms_of_its_columns(metabase: FakeMetabas
     assert (stage["lib/type"], tag["display-name"], tag["type"]) == ("mbql.stage/native", "Month", "text")
     # The same on every machine and in every version, so that nothing differs where nothing was changed.
     assert card["parameters"][0]["id"] == tag["id"] == TAG
-    assert card["entity_id"] == build.entity_id("card overview.spend")
+    assert card["entity_id"] == render.entity_id("card overview.spend")
     settings = card["visualization_settings"]
     assert settings["series_settings"] == {"spend_usd": {"title": "Spend"}}
     assert settings["column_settings"]['["name","spend_usd"]'] == {
@@ -189,7 +189,7 @@ def of_card(change: Row) -> Callable[[FakeMetabase], None]:
 
 
 def see_all(metabase: FakeMetabase) -> None:
-    metabase.may_see["1"][str(metabase.collection(build.COLLECTION)["id"])] = "read"
+    metabase.may_see["1"][str(metabase.collection(render.COLLECTION)["id"])] = "read"
 
 
 def query_all(metabase: FakeMetabase) -> None:
@@ -230,7 +230,7 @@ def set_a_default(metabase: FakeMetabase) -> None:
         (see_all, "! access to the collections: AI usage (managed as code) (All Users was added)"),
         (query_all, "! access to the database: AI usage (BigQuery) (All Users was added)"),
         (
-            lambda metabase: metabase.collection(build.BEHIND).update(name="Junk"),
+            lambda metabase: metabase.collection(render.BEHIND).update(name="Junk"),
             '! collection behind: Behind the dashboards (name "Junk" -> "Behind the dashboards")',
         ),
     ],
@@ -321,7 +321,7 @@ def test_what_others_made_is_not_touched(metabase: FakeMetabase) -> None:
     metabase.may_query["1"]["5"] = {"view-data": "unrestricted", "create-queries": "query-builder"}
     metabase.collections[6] = {"id": 6, "name": "Sales", "archived": False, "parent_id": None}
     # Of the same names, in another place.
-    metabase.collections[7] = {"id": 7, "name": build.BEHIND, "archived": False, "parent_id": 6}
+    metabase.collections[7] = {"id": 7, "name": render.BEHIND, "archived": False, "parent_id": 6}
     metabase.dashboards[8] = {"id": 8, "name": "People", "archived": False, "collection_id": 6}
     metabase.may_see["1"]["6"] = "write"
     kept = (metabase.databases[5], metabase.collections[6], metabase.collections[7], metabase.dashboards[8])
@@ -466,7 +466,7 @@ def ends_after(number: int, ask: Callable[..., Any]) -> Callable[..., Any]:
 def test_a_group_that_was_deleted_reads_again(metabase: FakeMetabase) -> None:
     """What is made anew has its rights made anew: they were of another."""
     applied(metabase)
-    (number,) = [number for number, name in metabase.groups.items() if name == build.GROUP]
+    (number,) = [number for number, name in metabase.groups.items() if name == render.GROUP]
     del metabase.groups[number], metabase.may_see[str(number)], metabase.may_query[str(number)]
     assert keys(applied(metabase), "+") == ["group", "access to the collections"]
     assert planned(metabase) == []
@@ -585,7 +585,7 @@ def test_two_of_one_name_are_not_guessed_between(metabase: FakeMetabase) -> None
     """Where nothing is remembered and a name is there twice, nothing is written."""
     applied(metabase)
     metabase.dashboards[900] = {**metabase.dashboard("People"), "id": 900}
-    del metabase.cards[metabase.card(build.MEMORY)["id"]]
+    del metabase.cards[metabase.card(render.MEMORY)["id"]]
     with pytest.raises(MetabaseError, match=r"There are 2 of the name 'People' \(ids 2, 900\)"):
         planned(metabase)
 
@@ -593,7 +593,7 @@ def test_two_of_one_name_are_not_guessed_between(metabase: FakeMetabase) -> None
 def test_without_its_memory_differences_are_nobodys(metabase: FakeMetabase) -> None:
     """When the memory was deleted, what is as wanted is remembered anew, and what is not needs --restore."""
     applied(metabase)
-    del metabase.cards[metabase.card(build.MEMORY)["id"]]
+    del metabase.cards[metabase.card(render.MEMORY)["id"]]
     first, *edited = planned(metabase, changed())
     assert keys(edited, "!") == ["card overview.total", "dashboard overview"]
     # Of the key nobody can see whether it is the one that is wanted.
@@ -607,12 +607,12 @@ def test_without_its_memory_differences_are_nobodys(metabase: FakeMetabase) -> N
 def test_a_collection_that_was_moved_is_not_made_again(metabase: FakeMetabase) -> None:
     """Nothing remembered and the name elsewhere, nothing is written; in a person's own collection it is nobody's."""
     applied(metabase)
-    moved = metabase.collection(build.COLLECTION)
+    moved = metabase.collection(render.COLLECTION)
     outer = metabase.number("collection")
     metabase.collections[outer] = {"id": outer, "name": "Finance", "archived": False, "parent_id": None}
     moved["parent_id"] = outer
     assert keys(planned(metabase), "!") == ["collection"]
-    del metabase.cards[metabase.card(build.MEMORY)["id"]]
+    del metabase.cards[metabase.card(render.MEMORY)["id"]]
     with pytest.raises(MetabaseError, match=rf"\(id {moved['id']}\) lies in another, .* move it to the top"):
         applied(metabase)
     # That of Ada, who is not asked.
@@ -632,7 +632,7 @@ def test_names_of_others_write_no_lines(metabase: FakeMetabase) -> None:
 def test_a_card_is_known_without_its_memory(metabase: FakeMetabase) -> None:
     """Its id is made of its key, so a new name makes no twin even when nothing is remembered."""
     applied(metabase)
-    del metabase.cards[metabase.card(build.MEMORY)["id"]]
+    del metabase.cards[metabase.card(render.MEMORY)["id"]]
     renamed = wanted()
     renamed["dashboards"][0]["cards"]["total"]["name"] = "Spend, all"
     applied(metabase, renamed, restore=True)
@@ -643,7 +643,7 @@ def test_a_card_is_known_without_its_memory(metabase: FakeMetabase) -> None:
 def test_the_memory_is_a_statement_of_bigquery(metabase: FakeMetabase) -> None:
     """The card that remembers can be run, and says of each object its id and two digests."""
     applied(metabase)
-    (stage,) = metabase.card(build.MEMORY)["dataset_query"]["stages"]
+    (stage,) = metabase.card(render.MEMORY)["dataset_query"]["stages"]
     sqlglot.parse_one(stage["native"], read="bigquery")
     held = Memory.of(stage["native"])
     assert held.keys() == {*EVERYTHING, "service account"}

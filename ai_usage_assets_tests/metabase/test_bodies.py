@@ -8,12 +8,12 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from ai_usage_assets.metabase import bodies, build
+from ai_usage_assets.metabase import api_models, render
 from ai_usage_assets.metabase import spec as specs
-from ai_usage_assets.metabase.bodies import DashboardUpdate, Dashcard
-from ai_usage_assets.metabase.build import Known
+from ai_usage_assets.metabase.api_models import DashboardUpdate, Dashcard
+from ai_usage_assets.metabase.render import Known
 from ai_usage_assets.metabase.spec import Card, CardRow, Dashboard, Filter, SpecError, value_column
-from ai_usage_assets_tests.fake_metabase import description
+from ai_usage_assets_tests.fakes.metabase import description
 from ai_usage_assets_tests.metabase.instance import KEY, a_metabase, spec, wanted
 
 SPEC = specs.read()
@@ -55,13 +55,13 @@ def dashboard(*cards: Dashcard) -> DashboardUpdate:
 @pytest.mark.parametrize("key", ["colection_id", "dashboard_tabs", "entity-id"])
 def test_a_misspelt_key_is_an_error(key: str) -> None:
     """What Metabase would drop without a word never leaves."""
-    body = build.card("card a.b", spec().dashboards[0].cards["spend"], spec().filters, Known()).sent()
-    assert bodies.CardUpdate.model_validate(body).sent() == body
+    body = render.card("card a.b", spec().dashboards[0].cards["spend"], spec().filters, Known()).sent()
+    assert api_models.CardUpdate.model_validate(body).sent() == body
     with pytest.raises(ValidationError, match=key):
-        bodies.CardUpdate.model_validate({**body, key: 1})
+        api_models.CardUpdate.model_validate({**body, key: 1})
     tag = body["dataset_query"]["stages"][0]["template-tags"]["month"]
     with pytest.raises(ValidationError, match="dispaly-name"):
-        bodies.Tag.model_validate({**tag, "dispaly-name": "Month"})
+        api_models.Tag.model_validate({**tag, "dispaly-name": "Month"})
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_a_filter_offers_one_column(sql: str) -> None:
 @pytest.mark.parametrize("given", SPEC.dashboards, ids=lambda each: each.key)
 def test_a_dashboard_stands_as_it_is_written(given: Dashboard) -> None:
     """Its cards are as wide as the files say, side by side, and each filter sets the variable of its name on each."""
-    numbers = {build.card_key(given.key, key): number for number, key in enumerate(given.cards, 1)}
-    body = build.dashboard(given, SPEC.filters, Known(numbers))
+    numbers = {render.card_key(given.key, key): number for number, key in enumerate(given.cards, 1)}
+    body = render.dashboard(given, SPEC.filters, Known(numbers))
     keys = {number: key.partition(".")[2] for key, number in numbers.items()}
     rows = [row for tab in given.tabs for row in tab.rows if isinstance(row, CardRow)]
     shown = [card for card in body.dashcards if card.card_id]
@@ -120,25 +120,25 @@ def test_what_is_written_goes_over_what_follows_from_the_columns() -> None:
     """A card's settings win over the forms and titles of its columns; series of a second dimension have no title."""
     given: dict[str, Any] = wanted()["dashboards"][0]["cards"]["spend"]
     given["settings"]["column_settings"] = {'["name","spend_usd"]': {"decimals": 2}}
-    settings = build.appearance(Card.model_validate(given))
+    settings = render.appearance(Card.model_validate(given))
     assert settings["column_settings"]['["name","spend_usd"]']["decimals"] == 2
     assert settings["column_settings"]['["name","spend_usd"]']["currency"] == "USD"
     given["settings"]["graph.dimensions"] = ["month", "team"]
-    assert "series_settings" not in build.appearance(Card.model_validate(given))
+    assert "series_settings" not in render.appearance(Card.model_validate(given))
 
 
 def test_a_table_is_never_made_a_pivot() -> None:
     """Which Metabase does unasked with three columns; another display has nothing of it."""
     given = {"name": "A", "description": "B", "sql": "SELECT 1 AS a"}
     table, scalar = (Card.model_validate({**given, "display": display}) for display in ("table", "scalar"))
-    assert build.appearance(table) == {"table.pivot": False}
-    assert build.appearance(scalar) == {}
+    assert render.appearance(table) == {"table.pivot": False}
+    assert render.appearance(scalar) == {}
 
 
 def test_ids_of_cards_are_of_letters_and_digits_and_stay() -> None:
     """Twenty-one of them, made of the key alone."""
-    assert build.entity_id("card overview.spend") == "VUqWIPLYJjgh0B4EnMQr4"
-    assert len({build.entity_id(f"card a.{number}") for number in range(100)}) == 100
+    assert render.entity_id("card overview.spend") == "VUqWIPLYJjgh0B4EnMQr4"
+    assert len({render.entity_id(f"card a.{number}") for number in range(100)}) == 100
 
 
 def test_the_fake_drops_what_it_does_not_know() -> None:

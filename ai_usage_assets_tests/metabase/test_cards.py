@@ -21,17 +21,17 @@ import pytest
 from pydantic import ValidationError
 
 from ai_usage_assets.metabase import spec
+from ai_usage_assets.metabase.card_validation import faults
 from ai_usage_assets.metabase.preview.answers import Values, asked, of_dashboard
-from ai_usage_assets.metabase.queries import filled
-from ai_usage_assets.metabase.shape import faults
 from ai_usage_assets.metabase.spec import Card, Dashboard, SpecError
-from ai_usage_assets.warehouses import googlesql
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.metabase.sql_template import filled
+from ai_usage_assets.warehouse import googlesql
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.metabase.closed_year import CLOSED_THROUGH, DIFFERING_DAY
 from ai_usage_assets_tests.metabase.instance import folder
-from ai_usage_assets_tests.metabase.lived_in import CLOSED_THROUGH, DIFFERING_DAY
-from ai_usage_assets_tests.reference_sql import Reference
-from ai_usage_assets_tests.test_sql_subset import problems
-from ai_usage_assets_tests.year import YEAR
+from ai_usage_assets_tests.support.reference_sql import Reference
+from ai_usage_assets_tests.support.year import YEAR
+from ai_usage_assets_tests.warehouse.test_sql_subset import problems
 
 D = Decimal
 SPEC = spec.read()
@@ -306,7 +306,7 @@ def test_who_spent_nothing_has_spent_0(ask: Ask) -> None:
 # What is missing -> by card what it shows then: none is no row.
 GAPS: dict[str, tuple[str, dict[str, list[str]], dict[str, Any]]] = {
     "a vendor's days of the month": (
-        "UPDATE kpi_month_held SET missing_days = 3, are_previous_days_held = FALSE "
+        "UPDATE int_month_completeness SET missing_days = 3, are_previous_days_held = FALSE "
         "WHERE vendor = 'cursor' AND month = DATE '2026-11-01'",
         {},
         {
@@ -316,12 +316,12 @@ GAPS: dict[str, tuple[str, dict[str, list[str]], dict[str, Any]]] = {
         },
     ),
     "a vendor that is not used": (
-        "DELETE FROM kpi_month_held WHERE vendor = 'cursor'; DELETE FROM kpi_freshness WHERE vendor = 'cursor'",
+        "DELETE FROM int_month_completeness WHERE vendor = 'cursor'; DELETE FROM ops_freshness WHERE vendor = 'cursor'",
         {},
         {"overview.spend.same_days_before_usd": ..., "models.per_million.previous_usd_per_million_tokens": ...},
     ),
     "a whole month": (
-        "UPDATE kpi_month_held SET missing_days = 31, is_any_day_held = FALSE, are_previous_days_held = FALSE "
+        "UPDATE int_month_completeness SET missing_days = 31, is_any_day_held = FALSE, are_previous_days_held = FALSE "
         "WHERE month = DATE '2026-10-01'; "
         "UPDATE kpi_model_mix SET amount_usd = 0, previous_amount_usd = NULL WHERE month = DATE '2026-10-01'; "
         "UPDATE kpi_spend_monthly SET spend_usd = 0, previous_same_days_usd = NULL WHERE month = DATE '2026-10-01'",
@@ -334,7 +334,7 @@ GAPS: dict[str, tuple[str, dict[str, list[str]], dict[str, Any]]] = {
         {"overview.forecast.forecast_usd": None},
     ),
     "what is known of a seat": (
-        "UPDATE kpi_seat_summary SET unknown_seats = 1; UPDATE kpi_seat_utilisation SET unknown_days_30d = 1",
+        "UPDATE kpi_seat_summary SET unknown_seats = 1; UPDATE kpi_seat_utilization SET unknown_days_30d = 1",
         {},
         {
             "seats.idle.idle_usd": None,
@@ -366,7 +366,7 @@ def test_a_check_that_fails_twice_is_one(lived_in_file: Path, tmp_path: Path) ->
     """The number is of checks, the table of findings."""
     path = shutil.copyfile(lived_in_file, tmp_path / "w.duckdb")
     with duckdb.connect(str(path)) as connection:
-        connection.execute("INSERT INTO ai_usage.kpi_check_status FROM ai_usage.kpi_check_status WHERE NOT passed")
+        connection.execute("INSERT INTO ai_usage.ops_check_status FROM ai_usage.ops_check_status WHERE NOT passed")
     warehouse = DuckDBWarehouse(path)
     failed, listed = (asked(warehouse, dashboard("pipeline").cards[name], {}) for name in ("failed_checks", "checks"))
     warehouse.release()
@@ -463,7 +463,7 @@ def test_models_are_what_is_billed(ask: Ask, lines: list[Line], books: DuckDBWar
 def test_seats_are_the_snapshots(ask: Ask, books: DuckDBWarehouse) -> None:
     """Paid seats are those of each holder's last day; their fees by use come to the facts'."""
     seats = books.rows(
-        "SELECT usage_date, user_id, is_paid FROM ai_usage.fct_cursor_seat_daily WHERE usage_date >= @first",
+        "SELECT usage_date, user_id, is_paid FROM ai_usage.int_cursor_seat_daily WHERE usage_date >= @first",
         {"first": NOVEMBER},
     )
     paid = {seat["user_id"] for seat in seats if seat["is_paid"]}

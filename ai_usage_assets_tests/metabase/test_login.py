@@ -15,14 +15,14 @@ import pytest
 
 from ai_usage_assets.cli import main
 from ai_usage_assets.metabase import credentials, spec
-from ai_usage_assets.metabase.bodies import Archived
+from ai_usage_assets.metabase.api_models import Archived
+from ai_usage_assets.metabase.client import MetabaseError, Server
 from ai_usage_assets.metabase.credentials import CredentialError
-from ai_usage_assets.metabase.server import MetabaseError, Server
 from ai_usage_assets.metabase.spec import SpecError
 from ai_usage_assets.settings import PROJECT_ROOT, MetabaseSettings, Settings, SettingsError
-from ai_usage_assets_tests.fake_metabase import FakeMetabase, Fault
-from ai_usage_assets_tests.fake_secrets import FakeSecrets
-from ai_usage_assets_tests.http_server import FakeClock, Reply, serving
+from ai_usage_assets_tests.fakes.http_server import FakeClock, Reply, serving
+from ai_usage_assets_tests.fakes.metabase import FakeMetabase, Fault
+from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets
 from ai_usage_assets_tests.metabase.instance import ACCOUNT, KEY, PRIVATE, a_metabase, folder
 
 EMAIL, PASSWORD = "ada@example.com", "correct horse battery"

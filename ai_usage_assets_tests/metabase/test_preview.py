@@ -14,10 +14,10 @@ import pytest
 
 from ai_usage_assets import cli
 from ai_usage_assets.metabase import spec
+from ai_usage_assets.metabase.card_validation import faults
 from ai_usage_assets.metabase.preview import answers, browser, charts, page
 from ai_usage_assets.metabase.preview.values import shown
-from ai_usage_assets.metabase.shape import faults
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
 OCTOBER = {"month": ["2026-10"]}
 

@@ -14,8 +14,8 @@ from ai_usage_assets.cli import main
 from ai_usage_assets.metabase import apply, smoke
 from ai_usage_assets.metabase import spec as specs
 from ai_usage_assets.metabase.spec import Spec
-from ai_usage_assets.warehouses.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.fake_metabase import FakeMetabase, Fault
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.fakes.metabase import FakeMetabase, Fault
 from ai_usage_assets_tests.metabase.instance import ACCOUNT, KEY, a_metabase, folder, site, spec, wanted
 
 ADA = "ada@acme.test"

@@ -26,5 +26,5 @@ SELECT
   creator.email AS creator_email,
   latest.snapshot_date AS last_seen_on
 FROM latest
-LEFT JOIN ai_usage.dim_anthropic_user AS principal ON principal.user_id = latest.principal_user_id
-LEFT JOIN ai_usage.dim_anthropic_user AS creator ON creator.user_id = latest.created_by_user_id
+LEFT JOIN ai_usage.int_anthropic_user AS principal ON principal.user_id = latest.principal_user_id
+LEFT JOIN ai_usage.int_anthropic_user AS creator ON creator.user_id = latest.created_by_user_id

@@ -18,12 +18,12 @@ WITH activity AS (
   SELECT
     usage_date, 'anthropic' AS vendor, identity_key, COALESCE(sessions, 0) > 0 AS is_active, CAST(NULL AS INT64) AS requests,
     sessions, lines_added, CAST(NULL AS INT64) AS lines_accepted, commits, pull_requests
-  FROM ai_usage.fct_anthropic_activity_daily
+  FROM ai_usage.int_anthropic_activity_daily
   UNION ALL
   SELECT
     usage_date, 'cursor', identity_key, is_active, requests, CAST(NULL AS INT64), lines_added, lines_accepted,
     CAST(NULL AS INT64), CAST(NULL AS INT64)
-  FROM ai_usage.fct_cursor_activity_daily
+  FROM ai_usage.int_cursor_activity_daily
 )
 SELECT
   activity.usage_date,
@@ -39,6 +39,6 @@ SELECT
   CAST(SUM(activity.commits) AS INT64) AS commits,
   CAST(SUM(activity.pull_requests) AS INT64) AS pull_requests
 FROM activity
-LEFT JOIN ai_usage.dim_attribution_daily AS who
+LEFT JOIN ai_usage.bridge_attribution_daily AS who
   ON who.usage_date = activity.usage_date AND who.identity_key = activity.identity_key AND who.part_no = 1
 GROUP BY activity.usage_date, activity.vendor, who.person_email, who.team, who.cost_center

@@ -23,17 +23,17 @@ WITH money AS (
   SELECT
     usage_date, 'anthropic' AS vendor, 'usage' AS source, fact_no, identity_key, 'billed' AS cost_basis, product, model,
     principal_type, principal_id, api_key_id, workspace_id, requests, amount_usd, list_amount_usd
-  FROM ai_usage.fct_anthropic_cost_daily
+  FROM ai_usage.int_anthropic_cost_daily
   UNION ALL
   SELECT
     usage_date, 'cursor', 'usage', fact_no, identity_key, cost_basis, 'cursor', model, principal_type, principal_id,
     CAST(NULL AS STRING), CAST(NULL AS STRING), requests, amount_usd, amount_usd
-  FROM ai_usage.fct_cursor_usage_daily
+  FROM ai_usage.int_cursor_usage_daily
   UNION ALL
   SELECT
     usage_date, vendor, 'seat', fact_no, identity_key, 'seat', 'seat', CAST(NULL AS STRING), 'user', user_email,
     CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS INT64), amount_usd, amount_usd
-  FROM ai_usage.dim_seat_day
+  FROM ai_usage.fct_seat_daily
   WHERE is_paid
 ), part AS (
   SELECT
@@ -48,7 +48,7 @@ WITH money AS (
     -- Rounded down, so that the remainder of a count is never negative.
     CAST(FLOOR(CAST(money.requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS requests_part
   FROM money
-  LEFT JOIN ai_usage.dim_attribution_daily AS who
+  LEFT JOIN ai_usage.bridge_attribution_daily AS who
     ON who.usage_date = money.usage_date AND who.identity_key = money.identity_key
 ), exact AS (
   -- The parts of a row add up to the row: the largest takes what rounding left over.

@@ -34,7 +34,7 @@ WITH token AS (
         THEN COALESCE(cache_write_5m_tokens, 0) + COALESCE(cache_write_1h_tokens, 0)
     END AS cache_write_tokens, cache_read_tokens,
     output_tokens, total_tokens, web_search_requests
-  FROM ai_usage.fct_anthropic_tokens_daily
+  FROM ai_usage.int_anthropic_tokens_daily
   UNION ALL
   SELECT
     usage_date, 'cursor', 'usage', fact_no, identity_key, cost_basis, 'cursor', model, principal_type, principal_id,
@@ -46,7 +46,7 @@ WITH token AS (
           + COALESCE(output_tokens, 0)
     END,
     CAST(NULL AS INT64)
-  FROM ai_usage.fct_cursor_usage_daily
+  FROM ai_usage.int_cursor_usage_daily
 ), part AS (
   SELECT
     token.*,
@@ -65,7 +65,7 @@ WITH token AS (
     CAST(FLOOR(CAST(token.total_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS total_tokens_part,
     CAST(FLOOR(CAST(token.web_search_requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS web_search_requests_part
   FROM token
-  LEFT JOIN ai_usage.dim_attribution_daily AS who
+  LEFT JOIN ai_usage.bridge_attribution_daily AS who
     ON who.usage_date = token.usage_date AND who.identity_key = token.identity_key
 )
 SELECT

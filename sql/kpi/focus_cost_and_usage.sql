@@ -232,7 +232,7 @@ WITH stacked AS (
   WHERE journal.line_type = 'correction'
 ), organization AS (
   SELECT 'anthropic' AS vendor, organization_id, name
-  FROM ai_usage.dim_anthropic_organization
+  FROM ai_usage.int_anthropic_organization
 ), charge AS (
   SELECT
     entry.*,

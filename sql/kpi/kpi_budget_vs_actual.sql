@@ -25,7 +25,7 @@ OPTIONS (description = "Budget against spend (billed and seat) by cost center an
 AS
 WITH ahead AS (
   SELECT month, cost_center, forecast_usd, low_usd, high_usd
-  FROM ai_usage.kpi_forecast_origin
+  FROM ai_usage.int_forecast_origin
   WHERE is_live AND scope = 'cost_center'
 ), spent AS (
   SELECT

@@ -45,7 +45,7 @@ WITH daily AS (
       + COALESCE(daily.cache_read_tokens, 0) * price.cache_read_usd
     ) * NUMERIC '0.000001' AS NUMERIC) AS cached_usd
   FROM daily
-  LEFT JOIN ai_usage.dim_model_price_day AS price
+  LEFT JOIN ai_usage.int_model_price_daily AS price
     ON daily.vendor = 'anthropic' AND price.usage_date = daily.usage_date AND price.model = daily.model
 ), monthly AS (
   SELECT

@@ -14,10 +14,10 @@ OPTIONS (description = "The effective discount per month, vendor and model: what
 AS
 WITH line AS (
   SELECT usage_date, 'anthropic' AS vendor, model, amount_usd, list_amount_usd
-  FROM ai_usage.fct_anthropic_cost_daily
+  FROM ai_usage.int_anthropic_cost_daily
   UNION ALL
   SELECT usage_date, 'cursor', model, amount_usd, CAST(NULL AS NUMERIC)
-  FROM ai_usage.fct_cursor_usage_daily
+  FROM ai_usage.int_cursor_usage_daily
   WHERE cost_basis = 'billed'
 ), monthly AS (
   SELECT

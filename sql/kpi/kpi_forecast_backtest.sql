@@ -43,5 +43,5 @@ SELECT
   ABS(forecast_usd - actual_usd) <= ABS(naive_usd - actual_usd) AS is_better,
   is_provisional,
   as_of_date
-FROM ai_usage.kpi_forecast_origin
+FROM ai_usage.int_forecast_origin
 WHERE NOT is_live

@@ -21,5 +21,5 @@ SELECT
   missing_days,
   is_provisional,
   as_of_date
-FROM ai_usage.kpi_forecast_origin
+FROM ai_usage.int_forecast_origin
 WHERE is_live AND scope = 'total'

@@ -21,10 +21,10 @@ OPTIONS (description = "Which models the money and the tokens go to, as shares o
 AS
 WITH daily AS (
   SELECT usage_date, 'anthropic' AS vendor, 'billed' AS cost_basis, model, amount_usd, requests, CAST(NULL AS INT64) AS total_tokens
-  FROM ai_usage.fct_anthropic_cost_daily
+  FROM ai_usage.int_anthropic_cost_daily
   UNION ALL
   SELECT usage_date, 'anthropic', 'billed', model, CAST(NULL AS NUMERIC), CAST(NULL AS INT64), total_tokens
-  FROM ai_usage.fct_anthropic_tokens_daily
+  FROM ai_usage.int_anthropic_tokens_daily
   UNION ALL
   SELECT
     usage_date, 'cursor', cost_basis, model, amount_usd, requests,
@@ -33,7 +33,7 @@ WITH daily AS (
         THEN COALESCE(uncached_input_tokens, 0) + COALESCE(cache_write_tokens, 0) + COALESCE(cache_read_tokens, 0)
           + COALESCE(output_tokens, 0)
     END
-  FROM ai_usage.fct_cursor_usage_daily
+  FROM ai_usage.int_cursor_usage_daily
 ), model_day AS (
   SELECT
     daily.usage_date,
@@ -51,7 +51,7 @@ WITH daily AS (
   GROUP BY daily.usage_date, daily.vendor, daily.cost_basis, COALESCE(daily.model, 'no model')
 ), held AS (
   SELECT month, vendor, through_date, is_month_over
-  FROM ai_usage.kpi_month_held
+  FROM ai_usage.int_month_completeness
   WHERE are_previous_days_held
 ), line AS (
   -- A day counts once for its own month and once as the month before of the next.

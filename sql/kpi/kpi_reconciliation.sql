@@ -22,11 +22,11 @@ WITH reported AS (
   GROUP BY vendor, usage_date
 ), record AS (
   SELECT usage_date, records
-  FROM ai_usage.fct_anthropic_control_daily
+  FROM ai_usage.int_anthropic_control_daily
   WHERE control = 'detail'
 ), control AS (
   SELECT 'anthropic' AS vendor, usage_date, control, control_usd, records
-  FROM ai_usage.fct_anthropic_control_daily
+  FROM ai_usage.int_anthropic_control_daily
   WHERE control <> 'detail'
   UNION ALL
   SELECT vendor, usage_date, 'landed_records', SUM(amount_usd), 0

@@ -84,5 +84,5 @@ LEFT JOIN ai_usage.dim_api_key AS api_key
   ON newest.dimension = 'api_key' AND api_key.api_key_id = newest.dimension_value
 LEFT JOIN ai_usage.dim_workspace AS workspace
   ON newest.dimension = 'workspace' AND workspace.workspace_id = newest.dimension_value
-LEFT JOIN ai_usage.dim_anthropic_user AS actor
+LEFT JOIN ai_usage.int_anthropic_user AS actor
   ON newest.dimension = 'principal' AND newest.vendor = 'anthropic' AND actor.user_id = newest.dimension_value

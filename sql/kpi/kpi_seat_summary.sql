@@ -23,7 +23,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_seat_summary (
   is_provisional OPTIONS (description = "Whether the vendor may still restate a day of the month."),
   as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
-OPTIONS (description = "Seats of a month in one row: held, used, idle in dollars, to be given back. The sum of kpi_seat_utilisation, which has the people and the definitions.")
+OPTIONS (description = "Seats of a month in one row: held, used, idle in dollars, to be given back. The sum of kpi_seat_utilization, which has the people and the definitions.")
 AS
 SELECT
   month,
@@ -53,5 +53,5 @@ SELECT
   CAST(SUM(inferred_days) AS INT64) AS inferred_days,
   LOGICAL_OR(is_provisional) AS is_provisional,
   MAX(as_of_date) AS as_of_date
-FROM ai_usage.kpi_seat_utilisation
+FROM ai_usage.kpi_seat_utilization
 GROUP BY month, vendor

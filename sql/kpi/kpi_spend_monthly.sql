@@ -43,7 +43,7 @@ WITH daily AS (
     CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC), CAST(NULL AS BOOL), daily.spend_usd, daily.day_of_month
   FROM daily
   -- Also where nothing was spent since: what it was before is part of the comparison.
-  JOIN ai_usage.kpi_month_held AS later
+  JOIN ai_usage.int_month_completeness AS later
     ON later.vendor = daily.vendor AND later.month = DATE_ADD(daily.month, INTERVAL 1 MONTH)
 ), monthly AS (
   SELECT
@@ -61,7 +61,7 @@ WITH daily AS (
     END) AS previous_same_days_usd,
     LOGICAL_OR(line.is_provisional) AS is_provisional
   FROM line
-  LEFT JOIN ai_usage.kpi_month_held AS held ON held.vendor = line.vendor AND held.month = line.month
+  LEFT JOIN ai_usage.int_month_completeness AS held ON held.vendor = line.vendor AND held.month = line.month
   GROUP BY line.month, line.vendor, line.team, line.cost_center
 )
 SELECT
@@ -91,4 +91,4 @@ SELECT
   today.as_of_date
 FROM monthly
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
-LEFT JOIN ai_usage.kpi_month_held AS held ON held.vendor = monthly.vendor AND held.month = monthly.month
+LEFT JOIN ai_usage.int_month_completeness AS held ON held.vendor = monthly.vendor AND held.month = monthly.month

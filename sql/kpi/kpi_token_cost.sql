@@ -26,7 +26,7 @@ WITH anthropic AS (
     SUM(cache_write_1h_tokens) AS cache_write_1h_tokens,
     SUM(cache_read_tokens) AS cache_read_tokens,
     SUM(output_tokens) AS output_tokens
-  FROM ai_usage.fct_anthropic_tokens_daily
+  FROM ai_usage.int_anthropic_tokens_daily
   GROUP BY usage_date, model
 ), token_class AS (
   SELECT 'uncached_input' AS token_class UNION ALL SELECT 'cache_write_5m' UNION ALL SELECT 'cache_write_1h'
@@ -53,7 +53,7 @@ WITH anthropic AS (
     END AS rate_usd
   FROM anthropic
   CROSS JOIN token_class
-  LEFT JOIN ai_usage.dim_model_price_day AS price
+  LEFT JOIN ai_usage.int_model_price_daily AS price
     ON price.usage_date = anthropic.usage_date AND price.model = anthropic.model
 ), cursor_model AS (
   SELECT
@@ -64,7 +64,7 @@ WITH anthropic AS (
     SUM(cache_write_tokens) AS cache_write_tokens,
     SUM(cache_read_tokens) AS cache_read_tokens,
     SUM(output_tokens) AS output_tokens
-  FROM ai_usage.fct_cursor_usage_daily
+  FROM ai_usage.int_cursor_usage_daily
   GROUP BY usage_date, cost_basis, model
 ), line AS (
   SELECT
@@ -78,7 +78,7 @@ WITH anthropic AS (
   SELECT
     usage_date, 'anthropic', 'billed', model, token_class, CAST(NULL AS INT64), CAST(NULL AS STRING), CAST(NULL AS NUMERIC),
     CAST(NULL AS INT64), amount_usd, list_amount_usd
-  FROM ai_usage.fct_anthropic_component_daily
+  FROM ai_usage.int_anthropic_component_daily
   UNION ALL
   SELECT
     usage_date, 'cursor', cost_basis, model, 'uncached_input', uncached_input_tokens, 'not_published',

@@ -14,7 +14,7 @@ from itertools import accumulate
 from markupsafe import Markup
 
 from ai_usage_assets.finance.report.figures import usd
-from ai_usage_assets.pictures import (
+from ai_usage_assets.rendering.svg_charts import (
     DASHED,
     INK,
     SERIES,

@@ -13,11 +13,11 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
-from ai_usage_assets import record
 from ai_usage_assets.days import ONE_DAY
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.redaction import on_one_line
-from ai_usage_assets.warehouses import Row, Warehouse
+from ai_usage_assets.warehouse import run_log
+from ai_usage_assets.warehouse.base import Row, Warehouse
 
 VENDORS = {"anthropic": "Anthropic", "cursor": "Cursor"}
 MONTHS_SHOWN = 13
@@ -373,7 +373,7 @@ class _Reading:
             SELECT
               user_email, name, team, cost_center, plan, monthly_price_usd, last_active_date, first_held_date,
               is_reclaimable, is_near_limit, limit_usd, limit_spent_usd, limit_used_ratio, limit_as_of_date
-            FROM ai_usage.kpi_seat_utilisation WHERE month = @month AND (is_reclaimable OR is_near_limit)
+            FROM ai_usage.kpi_seat_utilization WHERE month = @month AND (is_reclaimable OR is_near_limit)
             ORDER BY monthly_price_usd DESC, limit_used_ratio DESC, team, last_active_date, user_id
             """
         )
@@ -446,7 +446,7 @@ class _Reading:
         return self.rows(
             """
             SELECT asset, check_name, passed, blocking, message, amount_usd, first_day, last_day, checked_at
-            FROM ai_usage.kpi_check_status
+            FROM ai_usage.ops_check_status
             ORDER BY passed, blocking DESC, asset, check_name, checked_at DESC
             """
         )
@@ -456,7 +456,7 @@ class _Reading:
             "SELECT run_id, job, started_at, outcome, first_day, last_day FROM ai_usage.ops_runs "
             "ORDER BY started_at DESC LIMIT 1"
         )
-        return run and {**run, "outcome": record.outcome(self._warehouse, run)}
+        return run and {**run, "outcome": run_log.outcome(self._warehouse, run)}
 
     def _spend(self, vendors: Sequence[Row], days: Sequence[Row], held: Sequence[Row]) -> Headline:
         month = self._month

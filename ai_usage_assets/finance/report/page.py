@@ -32,8 +32,8 @@ from ai_usage_assets.finance.report.figures import (
     sum_of,
     usd,
 )
-from ai_usage_assets.pages import templates
-from ai_usage_assets.warehouses import Row
+from ai_usage_assets.rendering.templates import templates
+from ai_usage_assets.warehouse.base import Row
 
 # More than these are one bar, `all others`; the table has them all.
 _BARS = 15

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from ai_usage_assets.metabase.queries import QueryError, filled
-from ai_usage_assets.metabase.shape import faults
+from ai_usage_assets.metabase.card_validation import faults
 from ai_usage_assets.metabase.spec import Card, Dashboard, Spec, SpecError
-from ai_usage_assets.warehouses import Warehouse, WarehouseError
+from ai_usage_assets.metabase.sql_template import QueryError, filled
+from ai_usage_assets.warehouse.base import Warehouse, WarehouseError
 
 Values = Mapping[str, Sequence[str]]
 

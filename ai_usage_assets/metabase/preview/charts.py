@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from ai_usage_assets.metabase.preview.values import is_money, shown
 from ai_usage_assets.metabase.spec import Card, Form
-from ai_usage_assets.pictures import DASHED, Drawing, legend, lying_names, numbers, picture, stack
-from ai_usage_assets.warehouses import Row
+from ai_usage_assets.rendering.svg_charts import DASHED, Drawing, legend, lying_names, numbers, picture, stack
+from ai_usage_assets.warehouse.base import Row
 
 # Metabase's own order of colours begins so; the dashboards name theirs.
 _COLOURS = ("#509EE3", "#88BF4D", "#A989C5", "#EF8C8C", "#F9D45C")

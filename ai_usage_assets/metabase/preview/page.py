@@ -18,13 +18,13 @@ from typing import Any
 import pyarrow as pa
 from markupsafe import Markup, escape
 
+from ai_usage_assets.metabase.card_validation import is_number
 from ai_usage_assets.metabase.preview import charts
 from ai_usage_assets.metabase.preview.answers import Values
 from ai_usage_assets.metabase.preview.values import shown
-from ai_usage_assets.metabase.shape import is_number
 from ai_usage_assets.metabase.spec import COLUMNS, Card, CardRow, Column, Dashboard, Spec, Tab, TextRow
-from ai_usage_assets.pages import templates
-from ai_usage_assets.warehouses import Row
+from ai_usage_assets.rendering.templates import templates
+from ai_usage_assets.warehouse.base import Row
 
 # In pixels: the page, a row of the grid, what is between cards, inside of one, and the parts whose height is fixed.
 WIDTH = 1440

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from ai_usage_assets.metabase.build import FORMS
+from ai_usage_assets.metabase.render import FORMS
 from ai_usage_assets.metabase.spec import Form
 from ai_usage_assets.redaction import TOKEN, revealed
 

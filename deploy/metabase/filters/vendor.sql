@@ -1,3 +1,3 @@
 SELECT vendor
-FROM ai_usage.kpi_freshness
+FROM ai_usage.ops_freshness
 ORDER BY vendor

@@ -1,6 +1,6 @@
 WITH shown AS (
   SELECT vendor, month, through_date, missing_days, is_provisional
-  FROM ai_usage.kpi_month_held
+  FROM ai_usage.int_month_completeness
   WHERE month = COALESCE(
     [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
   )
@@ -10,7 +10,7 @@ SELECT
   CONCAT(SUBSTR(CAST(shown.month AS STRING), 1, 7), ', up to ', CAST(shown.through_date AS STRING)) AS month_shown,
   CASE WHEN shown.is_provisional THEN 'may still change' ELSE 'final' END AS finality,
   shown.missing_days, fresh.as_of_date, fresh.complete_through_date, fresh.provisional_from_date, fresh.last_read_at
-FROM ai_usage.kpi_freshness AS fresh
+FROM ai_usage.ops_freshness AS fresh
 LEFT JOIN shown ON shown.vendor = fresh.vendor
 WHERE TRUE [[AND fresh.vendor IN ({{vendor}})]]
 ORDER BY fresh.vendor

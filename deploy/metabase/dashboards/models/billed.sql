@@ -2,7 +2,7 @@
 WITH chosen AS (
   SELECT
     month, LOGICAL_OR(is_any_day_held) AS is_held, COUNTIF(NOT are_previous_days_held) = 0 AS is_comparable
-  FROM ai_usage.kpi_month_held
+  FROM ai_usage.int_month_completeness
   WHERE month = COALESCE(
       [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
     )

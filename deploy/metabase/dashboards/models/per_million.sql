@@ -1,7 +1,7 @@
 -- Compared is only what is held whole, of this month and of the one before.
 WITH chosen AS (
   SELECT month, COUNTIF(missing_days > 0 OR NOT is_previous_month_held) = 0 AS is_comparable
-  FROM ai_usage.kpi_month_held
+  FROM ai_usage.int_month_completeness
   WHERE month = COALESCE(
       [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
     )

@@ -3,7 +3,7 @@ SELECT
   SUM(CASE WHEN status = 'active' THEN seat_usd END) AS used_usd,
   SUM(CASE WHEN status IN ('idle', 'never_used') THEN seat_usd END) AS idle_usd,
   SUM(CASE WHEN status = 'unknown' THEN seat_usd END) AS unknown_usd
-FROM ai_usage.kpi_seat_utilisation
+FROM ai_usage.kpi_seat_utilization
 WHERE month = COALESCE(
     [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
   )

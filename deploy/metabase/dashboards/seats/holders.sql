@@ -3,7 +3,7 @@ SELECT
   REPLACE(status, '_', ' ') AS state, active_days, last_active_date, seat_usd, overage_usd, included_usage_usd,
   leverage_ratio,
   CASE WHEN is_provisional THEN 'may still change' ELSE 'final' END AS finality
-FROM ai_usage.kpi_seat_utilisation
+FROM ai_usage.kpi_seat_utilization
 WHERE month = COALESCE(
     [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
   )

@@ -1,0 +1,51 @@
+"""Everything there is in the warehouse, in the order in which it can be made.
+
+Belongs here: gathering the one list of pulls, tables and views from where each is described. Does not: descriptions.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from graphlib import TopologicalSorter
+
+from ai_usage_assets.settings import PROJECT_ROOT
+from ai_usage_assets.sources.anthropic import source as anthropic
+from ai_usage_assets.sources.base import Pull
+from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.warehouse.tables import OPS_TABLES, RAW_MAPPING_SHEET, Table, read_sql
+
+PULLS: tuple[Pull, ...] = (*anthropic.PULLS, *cursor.PULLS)
+
+SQL_ROOT = PROJECT_ROOT / "sql"
+
+
+@cache
+def models() -> tuple[Table, ...]:
+    """What SQL makes, each after everything it reads."""
+    by_name = {table.name: table for table in read_sql(SQL_ROOT)}
+    order = TopologicalSorter(
+        {name: [read for read in table.reads if read in by_name] for name, table in sorted(by_name.items())}
+    )
+    return tuple(by_name[name] for name in order.static_order())
+
+
+@cache
+def raw() -> tuple[Table, ...]:
+    """What the vendors and the sheet are landed in."""
+    return (*(table for pull in PULLS for table in pull.tables), RAW_MAPPING_SHEET)
+
+
+@cache
+def tables() -> tuple[Table, ...]:
+    """Every table and view, each after everything it reads."""
+    return (*OPS_TABLES, *raw(), *models())
+
+
+def table(name: str) -> Table:
+    """The table of that name. Raises KeyError."""
+    return _by_name()[name]
+
+
+@cache
+def _by_name() -> dict[str, Table]:
+    return {found.name: found for found in tables()}

@@ -1,0 +1,105 @@
+"""How well kpi_anomaly finds what was planted in the simulated year, and how often it cries for nothing.
+
+Belongs here: matching what is told with what was planted. Does not: planting. `make bench BENCH=finance` prints it; a
+test holds it to a floor.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ai_usage_assets.simulator.ledger import Spike
+from ai_usage_assets.warehouse.base import Warehouse
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was told by day: of so many planted, which were missed; of so many events, which were not planted."""
+
+    planted: int
+    missed: list[str]
+    events: int
+    false: list[str]
+    seconds: float
+
+    @property
+    def recall(self) -> float:
+        """Share of the planted that was told; 1 for none."""
+        return 1 - len(self.missed) / self.planted if self.planted else 1.0
+
+    @property
+    def precision(self) -> float:
+        """Share of the told that was planted; 1 for none."""
+        return 1 - len(self.false) / self.events if self.events else 1.0
+
+
+def measure(warehouse: Warehouse, spikes: Sequence[Spike]) -> Found:
+    """Holds the view against what was planted, a day of a spike and an event each counting once.
+
+    A spike also shows in the figures of its model, team and person, so an event on its day in any of them is no false
+    one; found is a spike only by itself or, where it is a team's or a model's, by a part of it.
+    """
+    started = time.perf_counter()
+    rows = warehouse.rows("SELECT * FROM ai_usage.kpi_anomaly")
+    seconds = time.perf_counter() - started
+    by_event: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_event[row["event"]].append(row)
+    missed = [spike for spike in spikes if not any(_is(row, spike) for row in rows)]
+    false = [
+        event for event, seen in by_event.items() if not any(_shows(row, spike) for row in seen for spike in spikes)
+    ]
+    return Found(
+        len(spikes),
+        [f"{spike.day} {spike.what}, {spike.dimension}, ${spike.usd:,.0f}" for spike in missed],
+        len(by_event),
+        sorted(false),
+        seconds,
+    )
+
+
+def _is(row: dict[str, Any], spike: Spike) -> bool:
+    part = row["team"] if spike.dimension == "team" else None
+    on_its_day = (row["usage_date"], row["vendor"], row["cost_basis"]) == (spike.day, spike.vendor, "billed")
+    return on_its_day and spike.who in (row["dimension_value"], part)
+
+
+def _shows(row: dict[str, Any], spike: Spike) -> bool:
+    on_its_day = (row["usage_date"], row["vendor"]) == (spike.day, spike.vendor)
+    touched = {spike.who, spike.email, spike.api_key_id, spike.team, spike.model} - {None}
+    seen = {row["dimension_value"], row["person_email"], row["team"], row["api_key_id"]}
+    return on_its_day and bool(touched & seen)
+
+
+def table() -> Table:
+    """The figures, for companies of two sizes, with spikes and with nothing planted."""
+    from ai_usage_assets_tests.support.year import simulated_year, simulator
+
+    made = Table(title="Spikes in the simulated year", title_justify="left")
+    for heading in ("", "planted", "found", "recall", "events told", "false", "precision", "seconds"):
+        made.add_column(heading, justify="left" if not heading else "right")
+    for people in (36, 60):
+        for name, changed in (("spikes planted", {}), ("nothing planted", {"plants": ()})):
+            with tempfile.TemporaryDirectory() as folder:
+                warehouse = simulated_year(Path(folder) / "year.duckdb", people, **changed)
+                found = measure(warehouse, simulator(people, **changed).ledger.spikes)
+                warehouse.release()
+            made.add_row(
+                f"{people} people, {name}",
+                str(found.planted),
+                str(found.planted - len(found.missed)),
+                f"{found.recall:.0%}" if found.planted else "",
+                str(found.events),
+                str(len(found.false)),
+                f"{found.precision:.0%}" if found.planted else "",
+                f"{found.seconds:.1f}",
+            )
+    return made

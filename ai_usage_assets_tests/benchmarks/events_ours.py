@@ -1,0 +1,43 @@
+"""The product's own way: the vendor's client, the door, the verbatim raw table, and the typed table made from it.
+
+Run as `python events_ours.py URL DAYS FOLDER`; prints rows and cents.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ai_usage_assets import catalog
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.landing import Moment, land
+from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import OPS_TABLES, read_file
+from ai_usage_assets_tests.benchmarks.events_server import FIRST_DAY
+
+_TYPED = catalog.SQL_ROOT / "staging" / "stg_cursor_usage_events.sql"
+
+
+def main() -> None:
+    """Loads everything into one file."""
+    url, days, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    pull = next(pull for pull in cursor.PULLS if pull.name == "cursor_usage_events")
+    warehouse = DuckDBWarehouse(folder / "ours.duckdb")
+    # Of the warehouse only what is measured, as with the floor.
+    warehouse.prepare([*OPS_TABLES, *pull.tables, read_file(_TYPED)])
+    client = cursor.Cursor(lambda: "crsr_benchmark", url, pacing=False)
+    first = FIRST_DAY.date()
+    for number in range(days):
+        day = first + timedelta(days=number)
+        land(warehouse, pull, pull.fetch(client, DayRange(day, day)), Moment("bench", datetime.now(UTC)))
+    warehouse._connect().execute("CREATE TABLE typed AS SELECT * FROM stg_cursor_usage_events")
+    found = warehouse.rows("SELECT COUNT(*) AS n, SUM(amount_usd) * 100 AS cents FROM ai_usage.typed")[0]
+    warehouse.release()
+    client.close()
+    sys.stdout.write(f"{found['n']} {found['cents']}\n")
+
+
+if __name__ == "__main__":
+    main()

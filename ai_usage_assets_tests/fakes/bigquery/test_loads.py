@@ -1,0 +1,149 @@
+"""Load jobs of the real client: days and whole tables, by Parquet."""
+
+from __future__ import annotations
+
+import io
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from ai_usage_assets_tests.fakes.bigquery.conftest import DATASET, DAY, SCHEMA, Load, rows_of, run
+from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
+
+NEXT = date(2026, 11, 11)
+
+
+def names(server: FakeBigQuery) -> list[str]:
+    """What the table of days holds."""
+    return [row["name"] for row in server.rows("SELECT name FROM ai_usage.days ORDER BY name")]
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+def test_a_day_is_replaced_and_no_other(
+    load: Load, days: bigquery.Table, server: FakeBigQuery, *, multipart: bool
+) -> None:
+    """A load into table$day with WRITE_TRUNCATE leaves other days alone, by either way of uploading."""
+    load(rows_of(DAY, "a", "b"), "days$20261110", multipart=multipart).result()
+    load(rows_of(NEXT, "c"), "days$20261111", multipart=multipart).result()
+    job: Any = load(rows_of(DAY, "d"), "days$20261110", multipart=multipart).result()
+    assert names(server) == ["c", "d"]
+    assert (job.output_rows, job.state) == (1, "DONE")
+    load(rows_of(NEXT), "days$20261111", multipart=multipart).result()
+    assert names(server) == ["d"]
+
+
+def test_a_whole_table_is_added_to(load: Load, days: bigquery.Table, server: FakeBigQuery) -> None:
+    """WRITE_APPEND without a day keeps what is there."""
+    load(rows_of(DAY, "a"), "days").result()
+    load(rows_of(NEXT, "b"), "days").result()
+    assert names(server) == ["a", "b"]
+
+
+def test_values_arrive_to_the_last_digit(load: Load, days: bigquery.Table, client: bigquery.Client) -> None:
+    """Nine decimals, 29 digits before them, and NULL."""
+    amounts = [Decimal("0.333333333"), Decimal("-12345678901234567890123456789.000000001"), None]
+    rows = rows_of(DAY, "a", "b", "c", amount_usd=pa.array(amounts, pa.decimal128(38, 9)))
+    load(rows, "days$20261110").result()
+    assert [r["amount_usd"] for r in run(client, "SELECT amount_usd FROM ai_usage.days ORDER BY name")] == amounts
+
+
+def test_a_load_may_add_a_column(load: Load, days: bigquery.Table, client: bigquery.Client) -> None:
+    """With ALLOW_FIELD_ADDITION only; what was there has NULL, descriptions stay."""
+    load(rows_of(DAY, "a"), "days$20261110").result()
+    wider = [*SCHEMA, bigquery.SchemaField("added", "INTEGER")]
+    rows = rows_of(NEXT, "b", added=pa.array([7], pa.int64()))
+    with pytest.raises(exceptions.BadRequest, match=r"Cannot add fields \(field: added\)"):
+        load(rows, "days$20261111", schema=wider).result()
+    load(rows, "days$20261111", schema=wider, schema_update_options=["ALLOW_FIELD_ADDITION"]).result()
+    assert run(client, "SELECT name, added FROM ai_usage.days ORDER BY name") == [
+        {"name": "a", "added": None},
+        {"name": "b", "added": 7},
+    ]
+    assert client.get_table(days.reference).schema == wider
+
+
+REFUSED: list[Any] = [
+    ("days$20261110", rows_of(NEXT, "b"), {}, "different partitions rather than destination partition 20261110"),
+    ("days$202611", rows_of(DAY, "b"), {}, "Invalid date partition decorator"),
+    ("plain$20261110", rows_of(DAY, "b"), {}, "Expected partitioning specification none"),
+    (
+        "days$20261110",
+        rows_of(DAY, "b", amount_usd=pa.array(["1"])),
+        {"schema": [*SCHEMA[:2], bigquery.SchemaField("amount_usd", "STRING")]},
+        "Field amount_usd has changed type from NUMERIC to STRING",
+    ),
+    ("days$20261110", rows_of(DAY, "b"), {"schema": None}, "has changed mode from REQUIRED to NULLABLE"),
+    ("days$20261110", rows_of(DAY, "b", amount_usd=pa.array(["1"])), {}, "Parquet column 'amount_usd' has type STRING"),
+    ("days$20261110", rows_of(DAY, "b").drop_columns("name"), {}, "Required field 'name' is missing"),
+    ("days$20261110", rows_of(DAY, "b", name=pa.array([None], pa.string())), {}, "Required field 'name' has a null"),
+    ("days$20261110", rows_of(DAY, "b", other=pa.array(["1"])), {}, "No such field: other"),
+]
+
+
+@pytest.mark.parametrize(("table", "rows", "given", "said"), REFUSED, ids=[case[3] for case in REFUSED])
+def test_a_load_that_does_not_fit_changes_nothing(
+    load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery, table: str, rows: pa.Table,
+    given: dict[str, Any], said: str,
+) -> None:  # fmt: skip
+    """What BigQuery refuses of a file is refused in its words, and the day is as it was."""
+    client.create_table(bigquery.Table(f"{DATASET}.plain", SCHEMA))
+    load(rows_of(DAY, "a"), "days$20261110").result()
+    with pytest.raises(exceptions.BadRequest, match=said) as refused:
+        load(rows, table, **given).result()
+    assert refused.value.errors[0]["reason"] == "invalid"
+    assert names(server) == ["a"]
+    assert server.rows("SELECT * FROM ai_usage.plain") == []
+
+
+def test_what_is_no_parquet_is_refused(client: bigquery.Client, days: bigquery.Table) -> None:
+    """Bytes of another kind are no rows."""
+    configuration = bigquery.LoadJobConfig(source_format="PARQUET", schema=SCHEMA)
+    job = client.load_table_from_file(io.BytesIO(b"{}"), days.reference, job_config=configuration)
+    with pytest.raises(exceptions.BadRequest, match="not in Parquet format"):
+        job.result()
+
+
+def test_a_load_has_its_id_once(
+    load: Load, days: bigquery.Table, client: bigquery.Client, server: FakeBigQuery
+) -> None:
+    """A second job of that id is 409 and does nothing; the first can be asked about at any time."""
+    load(rows_of(DAY, "a"), "days", job_id="load-1").result()
+    with pytest.raises(exceptions.Conflict, match=r"Already Exists: Job acme-project:US\.load-1"):
+        load(rows_of(DAY, "b"), "days", job_id="load-1")
+    assert names(server) == ["a"]
+    found: Any = client.get_job("load-1")
+    assert (found.state, found.job_type, found.output_rows) == ("DONE", "load", 1)
+    assert found.destination.table_id == "days"
+    for id_, location in (("load-2", "US"), ("load-1", "EU")):
+        with pytest.raises(exceptions.NotFound, match=f"Not found: Job acme-project:{location}.{id_}"):
+            client.get_job(id_, location=location)
+
+
+def test_a_load_into_what_is_not_there_is_not_found(load: Load, client: bigquery.Client) -> None:
+    """A table, when none may be made, and a dataset."""
+    with pytest.raises(exceptions.NotFound, match=r"Table acme-project:ai_usage\.nosuch"):
+        load(rows_of(DAY, "a"), "nosuch", create_disposition="CREATE_NEVER").result()
+    configuration = bigquery.LoadJobConfig(source_format="PARQUET", schema=SCHEMA)
+    with pytest.raises(exceptions.NotFound, match="Not found: Dataset acme-project:nosuch"):
+        client.load_table_from_file(io.BytesIO(b""), "acme-project.nosuch.t", job_config=configuration)
+
+
+def test_a_day_that_is_too_old_expires_at_once(
+    load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery
+) -> None:
+    """By its day, not by when it was loaded; also when the table is told later how long to keep."""
+    server.today = date(2026, 11, 20)
+    load(rows_of(DAY, "old"), "days$20261110").result()
+    # A load changes the etag, too.
+    days = client.get_table(days.reference)
+    days.time_partitioning = bigquery.TimePartitioning(field="usage_date", expiration_ms=9 * 86_400_000)
+    client.update_table(days, ["time_partitioning"])
+    assert names(server) == []
+    load(rows_of(NEXT, "new"), "days$20261111").result()
+    assert load(rows_of(DAY, "old"), "days$20261110").result().state == "DONE"
+    assert names(server) == ["new"]

@@ -1,0 +1,146 @@
+"""What reaches the table of days, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from ai_usage_assets import catalog
+from ai_usage_assets_tests.fakes.bigquery.conftest import DATASET, DAY, SCHEMA, Load, rows_of, run
+from ai_usage_assets_tests.fakes.bigquery.partition_filters import Relation, Unfiltered, relations, unfiltered
+
+KNOWN = {
+    "a.days": Relation(("usage_date", "name", "amount"), "usage_date"),
+    "a.other": Relation(("usage_date", "name"), "usage_date"),
+    "a.plain": Relation(("usage_date", "name")),
+    "a.v": Relation(("day", "who"), None, "SELECT usage_date AS day, name AS who FROM a.days"),
+    "a.vv": Relation(("d", "n"), None, "SELECT day, COUNT(*) AS n FROM a.v GROUP BY day"),
+}
+
+FILTERED = [
+    "SELECT * FROM a.days WHERE usage_date = @day",
+    "SELECT * FROM a.days AS d WHERE (d.usage_date BETWEEN @x AND DATE_ADD(@x, INTERVAL 3 DAY)) AND d.name = 'a'",
+    "SELECT * FROM a.days WHERE @day <= usage_date",
+    "SELECT * FROM a.days WHERE usage_date IN UNNEST(@days)",
+    "SELECT * FROM a.days WHERE usage_date = @x OR (usage_date > @y AND name = 'a')",
+    "SELECT * FROM a.v WHERE day = @day",
+    "SELECT n FROM a.vv WHERE d = @day",
+    "SELECT n FROM (SELECT * FROM a.vv) AS s WHERE s.d >= @day",
+    "WITH w AS (SELECT usage_date AS d, name FROM a.days) SELECT * FROM w WHERE d = @day",
+    "WITH w AS (SELECT * EXCEPT (name) FROM a.days), x AS (SELECT * FROM w) SELECT * FROM x WHERE usage_date = @day",
+    "SELECT * FROM (SELECT usage_date, name FROM a.days UNION ALL SELECT usage_date, name FROM a.other)"
+    " WHERE usage_date = @day",
+    "SELECT * FROM a.plain AS p LEFT JOIN a.days AS d ON d.name = p.name AND d.usage_date = @day",
+    "SELECT * FROM a.plain AS p JOIN a.days AS d ON d.name = p.name WHERE d.usage_date = @day",
+    "SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY usage_date ORDER BY name) AS n FROM a.days)"
+    " WHERE usage_date = @day",
+    "SELECT usage_date, COUNT(*) AS n FROM a.days WHERE usage_date = @day GROUP BY 1 LIMIT 3",
+    "SELECT (SELECT COUNT(*) FROM a.days WHERE usage_date = @day) AS n",
+    "DELETE FROM a.days WHERE usage_date BETWEEN @x AND @y",
+    "UPDATE a.days SET name = 'a' WHERE usage_date = @day",
+    "INSERT INTO a.days (usage_date, name) SELECT usage_date, name FROM a.other WHERE usage_date = @day",
+    "MERGE a.days AS d USING UNNEST(@rows) AS r ON d.usage_date = @day AND d.name = r.name"
+    " WHEN NOT MATCHED THEN INSERT (usage_date) VALUES (r.usage_date)",
+    "SELECT * FROM a.plain",
+]
+
+# Each with what is read whole, as "table" or "table via view".
+WHOLE = [
+    ("SELECT * FROM a.days", "a.days"),
+    ("SELECT * FROM a.days WHERE name = 'a'", "a.days"),
+    ("SELECT * FROM a.days WHERE usage_date <> @day", "a.days"),
+    ("SELECT * FROM a.days WHERE usage_date = @x OR name = 'a'", "a.days"),
+    ("SELECT * FROM a.days WHERE NOT usage_date = @x", "a.days"),
+    ("SELECT * FROM a.days WHERE DATE_TRUNC(usage_date, MONTH) = @x", "a.days"),
+    ("SELECT * FROM a.days WHERE usage_date = (SELECT MAX(usage_date) FROM a.plain)", "a.days"),
+    ("SELECT * FROM a.days WHERE usage_date IN (SELECT usage_date FROM a.plain)", "a.days"),
+    ("SELECT * FROM a.v WHERE who = 'a'", "a.days via a.v"),
+    ("SELECT * FROM a.vv", "a.days via a.v"),
+    ("SELECT * FROM (SELECT usage_date FROM a.days LIMIT 3) WHERE usage_date = @x", "a.days"),
+    ("SELECT * FROM (SELECT MAX(usage_date) AS d FROM a.days) WHERE d = @x", "a.days"),
+    ("SELECT * FROM (SELECT usage_date FROM a.days GROUP BY ROLLUP(usage_date)) WHERE usage_date = @x", "a.days"),
+    ("SELECT * FROM (SELECT name, MAX(usage_date) AS d FROM a.days GROUP BY name) WHERE d = @x", "a.days"),
+    (
+        "SELECT * FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY name ORDER BY usage_date) AS n FROM a.days)"
+        " WHERE usage_date = @day",
+        "a.days",
+    ),
+    (
+        "SELECT * FROM (SELECT * FROM a.days QUALIFY COUNT(*) OVER () = 1) WHERE usage_date = @day",
+        "a.days",
+    ),
+    ("SELECT * FROM a.other AS o JOIN a.days AS d ON d.usage_date = o.usage_date WHERE o.usage_date = @x", "a.days"),
+    ("SELECT * FROM a.days AS d LEFT JOIN a.plain AS p ON d.usage_date = @x", "a.days"),
+    ("SELECT * FROM a.plain AS p LEFT JOIN a.days AS d ON d.name = p.name WHERE d.usage_date = @x", "a.days"),
+    (
+        "SELECT usage_date FROM a.days WHERE usage_date = @x UNION ALL SELECT usage_date FROM a.other",
+        "a.other",
+    ),
+    ("SELECT (SELECT COUNT(*) FROM a.days) AS n FROM a.plain WHERE usage_date = @x", "a.days"),
+    ("SELECT * FROM a.plain WHERE EXISTS (SELECT 1 FROM a.days)", "a.days"),
+    ("DELETE FROM a.days WHERE name = 'a'", "a.days"),
+    ("DELETE FROM a.days WHERE usage_date = @x AND name IN (SELECT name FROM a.other)", "a.other"),
+    ("INSERT INTO a.plain (name) SELECT name FROM a.days", "a.days"),
+    (
+        "MERGE a.days AS d USING UNNEST(@rows) AS r ON d.usage_date = r.usage_date"
+        " WHEN NOT MATCHED THEN INSERT (usage_date) VALUES (r.usage_date)",
+        "a.days",
+    ),
+    ("CREATE VIEW a.x AS SELECT * FROM a.days", "a.days"),
+]
+
+
+@pytest.mark.parametrize("statement", FILTERED)
+def test_a_filter_reaches_the_table(statement: str) -> None:
+    """Through views, CTEs, subqueries, unions, keys of groups and windows, and the right side of a join."""
+    assert unfiltered(statement, KNOWN) == []
+
+
+@pytest.mark.parametrize(("statement", "whole"), WHOLE, ids=[statement for statement, _ in WHOLE])
+def test_a_table_read_whole_is_named(statement: str, whole: str) -> None:
+    """Where no filter can reach it, with the views on the way."""
+    told = {f"{one.table} via {one.via[-1]}" if one.via else one.table for one in unfiltered(statement, KNOWN)}
+    assert told == {whole}
+
+
+def test_a_table_may_be_named_by_the_default_dataset() -> None:
+    """Without a dataset it is that one's."""
+    assert unfiltered("SELECT * FROM days", KNOWN, "a") == [Unfiltered("a.days", "usage_date")]
+
+
+def test_every_statement_of_the_project_can_be_followed() -> None:
+    """A fact that is rebuilt for days reads no other fact or record whole but the mapping sheet."""
+    known = relations(catalog.tables())
+    whole = {
+        table.name: {one.table.removeprefix("ai_usage.") for one in unfiltered(table.query, known)}
+        for table in catalog.tables()
+        if table.query
+    }
+    assert len(whole) > 30
+    rebuilt = [table for table in catalog.tables() if table.query and table.partition_by]
+    assert rebuilt
+    for table in rebuilt:
+        assert whole[table.name] <= {"raw_mapping_sheet"}, table.name
+    assert whole["stg_cursor_spend"] == {"raw_cursor_spend"}
+
+
+def test_the_server_refuses_to_read_a_table_whole_that_requires_a_filter(client: bigquery.Client, load: Load) -> None:
+    """With BigQuery's sentence, through a view too, dry or not; with a filter it answers."""
+    table = bigquery.Table(f"{DATASET}.days", SCHEMA)
+    table.time_partitioning = bigquery.TimePartitioning(field="usage_date")
+    table.require_partition_filter = True
+    client.create_table(table)
+    load(rows_of(DAY, "a"), "days$20261110").result()
+    run(client, "CREATE VIEW ai_usage.v AS SELECT usage_date AS day, name FROM ai_usage.days")
+    said = (
+        r"Cannot query over table 'acme-project\.ai_usage\.days' without a filter over column\(s\) 'usage_date' that "
+        "can be used for partition elimination"
+    )
+    for statement in ("SELECT name FROM ai_usage.v", "DELETE FROM ai_usage.days WHERE TRUE"):
+        for is_dry in (False, True):
+            with pytest.raises(exceptions.BadRequest, match=said):
+                run(client, statement, dry_run=is_dry)
+    assert run(client, "SELECT name FROM ai_usage.v WHERE day = '2026-11-10'") == [{"name": "a"}]
+    run(client, "DELETE FROM ai_usage.days WHERE usage_date = '2026-11-10'")
+    assert run(client, "SELECT name FROM ai_usage.v WHERE day = '2026-11-10'") == []

@@ -1,0 +1,179 @@
+"""Datasets, tables and views, as the real client makes and changes them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from ai_usage_assets_tests.fakes.bigquery.conftest import DATASET, SCHEMA, run
+from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
+
+
+def test_a_dataset_is_made_once_and_keeps_what_it_was_made_with(client: bigquery.Client) -> None:
+    """Location, description and labels come back, a second time is 409, another name 404."""
+    wanted = bigquery.Dataset("acme-project.second")
+    wanted.location, wanted.description, wanted.labels = "EU", "Another one.", {"app": "ai-usage"}
+    client.create_dataset(wanted)
+    got = client.get_dataset("second")
+    assert (got.location, got.description, got.labels) == ("EU", "Another one.", {"app": "ai-usage"})
+    with pytest.raises(exceptions.Conflict, match="Already Exists: Dataset acme-project:second"):
+        client.create_dataset(wanted)
+    with pytest.raises(exceptions.NotFound, match="Not found: Dataset acme-project:third"):
+        client.get_dataset("third")
+
+
+def test_nothing_of_a_denied_dataset_is_shown(client: bigquery.Client, server: FakeBigQuery) -> None:
+    """Reading it, listing it, its tables and queries on it are all 403 accessDenied."""
+    server.faults.deny("ai_usage")
+    for ask in (
+        lambda: client.get_dataset("ai_usage"),
+        lambda: list(client.list_tables("ai_usage")),
+        lambda: client.get_table(f"{DATASET}.days"),
+    ):
+        with pytest.raises(exceptions.Forbidden, match="Access Denied: Dataset acme-project:ai_usage") as refused:
+            ask()
+        assert refused.value.errors[0]["reason"] == "accessDenied"
+
+
+def test_a_table_keeps_its_layout(client: bigquery.Client) -> None:
+    """Schema with descriptions and modes, partitioning, expiry, filter, clustering, labels come back."""
+    table = bigquery.Table(f"{DATASET}.laid_out", SCHEMA)
+    table.time_partitioning = bigquery.TimePartitioning(field="usage_date", expiration_ms=86_400_000 * 400)
+    table.require_partition_filter = True
+    table.clustering_fields = ["name"]
+    table.labels, table.description = {"layer": "raw"}, "A table."
+    client.create_table(table)
+    got = client.get_table(f"{DATASET}.laid_out")
+    assert got.schema == SCHEMA
+    assert got.time_partitioning.field == "usage_date"
+    assert got.time_partitioning.expiration_ms == 86_400_000 * 400
+    assert (got.require_partition_filter, got.clustering_fields) == (True, ["name"])
+    assert (got.labels, got.description, got.table_type) == ({"layer": "raw"}, "A table.", "TABLE")
+    assert (got.num_rows, got.num_bytes) == (0, 0)
+    with pytest.raises(exceptions.Conflict, match=r"Already Exists: Table acme-project:ai_usage\.laid_out"):
+        client.create_table(table)
+
+
+def test_a_list_of_tables_comes_in_pages(client: bigquery.Client, server: FakeBigQuery) -> None:
+    """All of them, views too, over several answers."""
+    for number in range(5):
+        client.create_table(bigquery.Table(f"{DATASET}.t{number}", SCHEMA))
+    run(client, "CREATE VIEW ai_usage.v AS SELECT 1 AS one")
+    listed = {table.table_id: table.table_type for table in client.list_tables("ai_usage", page_size=2)}
+    assert listed == {**{f"t{n}": "TABLE" for n in range(5)}, "v": "VIEW"}
+    assert sum(seen.path.endswith("/tables") and seen.method == "GET" for seen in server.requests) == 3
+
+
+def test_a_table_is_changed_only_by_who_has_seen_it_last(client: bigquery.Client, days: bigquery.Table) -> None:
+    """A change with an old etag is 412 and changes nothing; with the newest it is made."""
+    stale = client.get_table(days.reference)
+    days.description = "First."
+    client.update_table(days, ["description"])
+    stale.description = "Second."
+    with pytest.raises(exceptions.PreconditionFailed):
+        client.update_table(stale, ["description"])
+    got = client.get_table(days.reference)
+    assert got.description == "First."
+    got.description, got.labels = "Third.", {"layer": "raw"}
+    got.schema = [*SCHEMA, bigquery.SchemaField("added", "INT64")]
+    got.time_partitioning = bigquery.TimePartitioning(field="usage_date", expiration_ms=1000)
+    client.update_table(got, ["description", "labels", "schema", "time_partitioning"])
+    got = client.get_table(days.reference)
+    assert (got.description, got.labels, got.schema[-1].name) == ("Third.", {"layer": "raw"}, "added")
+    assert got.time_partitioning.expiration_ms == 1000
+    got.labels = {"layer": None}
+    assert client.update_table(got, ["labels"]).labels == {}
+
+
+FIELD = bigquery.SchemaField
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        (SCHEMA[:2], "Field amount_usd is missing in new schema"),
+        ([*SCHEMA[:2], FIELD("amount_usd", "STRING")], "Field amount_usd has changed type from NUMERIC to STRING"),
+        ([*SCHEMA[:2], FIELD("amount_usd", "NUMERIC", "REQUIRED")], "changed mode from NULLABLE to REQUIRED"),
+        ([*SCHEMA, FIELD("added", "STRING", "REQUIRED")], r"Cannot add required fields .*\(field: added\)"),
+    ],
+)
+def test_a_schema_only_grows(client: bigquery.Client, days: bigquery.Table, schema: list[Any], said: str) -> None:
+    """What BigQuery refuses of a new schema is refused in its words."""
+    days.schema = schema
+    with pytest.raises(exceptions.BadRequest, match=said):
+        client.update_table(days, ["schema"])
+    assert client.get_table(days.reference).schema == SCHEMA
+
+
+def test_a_view_is_described_and_replaced(client: bigquery.Client, days: bigquery.Table) -> None:
+    """CREATE OR REPLACE VIEW gives a query, typed and described columns, a description and labels; a patch a query."""
+    run(
+        client,
+        "CREATE OR REPLACE VIEW ai_usage.v (day OPTIONS (description = 'A day.'), n)\n"
+        "OPTIONS (description = 'How many.', labels = [('layer', 'kpi')])\n"
+        "AS\nSELECT usage_date, COUNT(*) FROM ai_usage.days GROUP BY usage_date",
+    )
+    view = client.get_table(f"{DATASET}.v")
+    assert view.view_query == "SELECT usage_date, COUNT(*) FROM ai_usage.days GROUP BY usage_date"
+    assert [(f.name, f.field_type, f.description) for f in view.schema] == [
+        ("day", "DATE", "A day."),
+        ("n", "INTEGER", None),
+    ]
+    assert (view.table_type, view.description, view.labels) == ("VIEW", "How many.", {"layer": "kpi"})
+    with pytest.raises(exceptions.Conflict):
+        run(client, "CREATE VIEW ai_usage.v AS SELECT 1 AS one")
+    view.view_query = "SELECT MAX(name) AS last FROM ai_usage.days"
+    changed = client.update_table(view, ["view_query"])
+    assert [f.name for f in changed.schema] == ["last"]
+    assert (changed.description, changed.labels) == ("How many.", {"layer": "kpi"})
+    assert run(client, "SELECT * FROM ai_usage.v") == [{"last": None}]
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("CREATE VIEW ai_usage.v AS SELECT nosuch FROM ai_usage.days", "Unrecognized name: nosuch"),
+        ("CREATE VIEW ai_usage.v AS SELECT 1 AS n FROM days", 'Table "days" must be qualified with a dataset'),
+        ("CREATE VIEW ai_usage.v AS SELECT @x AS n", "Query parameters cannot be used inside SQL view bodies"),
+        ("CREATE VIEW ai_usage.v OPTIONS (nosuch = 'x') AS SELECT 1 AS n", "Unknown option: nosuch"),
+        ("CREATE VIEW ai_usage.v AS SELECT 1 AS n, 2 AS n", "CREATE VIEW has columns with duplicate name n"),
+        ("CREATE OR REPLACE VIEW ai_usage.days AS SELECT 1 AS n", "it is currently a TABLE"),
+    ],
+)
+def test_a_view_that_cannot_be_is_refused(
+    client: bigquery.Client, days: bigquery.Table, statement: str, said: str
+) -> None:
+    """Google's analyser says why, and nothing is made."""
+    parameter = bigquery.ScalarQueryParameter("x", "INT64", 1)
+    with pytest.raises(exceptions.BadRequest, match=said):
+        run(client, statement, parameter, default_dataset=DATASET)
+    assert [table.table_id for table in client.list_tables("ai_usage")] == ["days"]
+
+
+def test_a_table_is_deleted(client: bigquery.Client, days: bigquery.Table) -> None:
+    """It is gone, and a second time 404."""
+    client.delete_table(days.reference)
+    with pytest.raises(exceptions.NotFound, match=r"Not found: Table acme-project:ai_usage\.days"):
+        client.delete_table(days.reference)
+    with pytest.raises(exceptions.NotFound, match=r"Table acme-project:ai_usage\.days was not found in location US"):
+        run(client, "SELECT * FROM ai_usage.days")
+
+
+def test_many_threads_make_and_read_tables_at_once(client: bigquery.Client) -> None:
+    """Each gets its own, and all are there."""
+
+    def make(number: int) -> int:
+        table = client.create_table(bigquery.Table(f"{DATASET}.t{number}", SCHEMA))
+        table.description = f"Number {number}."
+        client.update_table(table, ["description"])
+        run(client, f"CREATE OR REPLACE VIEW ai_usage.v{number} AS SELECT name FROM ai_usage.t{number}")
+        run(client, f"INSERT INTO ai_usage.t{number} (usage_date, name) SELECT DATE '2026-11-10', 'a'")
+        return int(client.get_table(table.reference).num_rows)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(make, range(16))) == [1] * 16
+    assert len(list(client.list_tables("ai_usage"))) == 32

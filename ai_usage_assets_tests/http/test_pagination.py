@@ -1,0 +1,148 @@
+"""How a vendor cuts its answers into pages, and in what order, says nothing: the same records make the same tables."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ai_usage_assets import catalog
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.landing import Moment, land
+from ai_usage_assets.simulator.server import Faults, Request, Response, serving
+from ai_usage_assets.sources.anthropic.source import Anthropic
+from ai_usage_assets.sources.cursor.source import Cursor
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.conftest import empty
+from ai_usage_assets_tests.faults.fuzz import searching
+
+DAY = date(2026, 11, 10)
+NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
+PULLS = {pull.name: pull for pull in catalog.PULLS}
+
+# Some are equal, some have no name and borrow one from their conversation, some differ in what comes last.
+EVENTS = [
+    {
+        "timestamp": str(1794268800000 + number // 2 * 60_000),
+        "model": f"m{number % 3}",
+        "kind": "Usage-based",
+        "conversationId": f"c{number % 4}",
+        "chargedCents": number // 3 + 0.1,
+        **({"userEmail": f"p{number % 4}@example.com"} if number % 5 else {}),
+    }
+    for number in range(14)
+] + [{"timestamp": "1794268800000", "kind": "Usage-based", "chargedCents": 1.5}] * 2  # fmt: skip
+
+ROWS = [
+    {
+        "starting_at": "2026-11-10T00:00:00Z",
+        "group": {"actor": {"type": "user_actor", "user_id": f"u{number % 4}"}, "model": f"m{number % 3}",
+                  "workspace_id": "w", "api_key_id": None, "product": "messages_api"},
+        "cost": {"amount": f"{number // 2}.000001", "list_amount": f"{number}.5", "currency": "USD"},
+        "usage": {"total_tokens": number, "output_tokens": number, "uncached_input_tokens": 0,
+                  "cache_read_input_tokens": 0},
+    }
+    for number in range(12)
+]  # fmt: skip
+
+# An order of the records, and where pages end.
+CUTS = st.tuples(st.permutations(range(16)), st.sets(st.integers(1, 15), max_size=6))
+
+
+class Pages:
+    """Answers with the records in an order, cut into pages."""
+
+    def __init__(self) -> None:
+        self.order: list[int] = list(range(16))
+        self.ends: set[int] = set()
+
+    def _page(self, records: list[Any], number: int) -> tuple[list[Any], bool]:
+        ordered = [records[index] for index in self.order if index < len(records)]
+        ends = [0, *sorted(end for end in self.ends if end < len(ordered)), len(ordered)]
+        first, last = list(itertools.pairwise(ends))[number - 1]
+        return ordered[first:last], number < len(ends) - 1
+
+    def cursor(self, request: Request) -> Response:
+        """The usage events."""
+        asked = json.loads(request.body)
+        events, more = self._page(EVENTS, asked["page"])
+        told = {"totalUsageEventsCount": len(EVENTS), "pagination": {"hasNextPage": more}, "usageEvents": events}
+        return Response(200, json.dumps(told).encode())
+
+    def anthropic(self, request: Request) -> Response:
+        """The six queries; those with one row a day have one."""
+        number = int(request.one("page") or 1)
+        if len(request.many("group_by")) == 5:
+            rows, more = self._page(ROWS, number)
+        else:
+            total = {"amount": "30.000012", "list_amount": "72.0", "currency": "USD"}
+            counts = {"total_tokens": sum(range(len(ROWS))), "output_tokens": 0, "uncached_input_tokens": 0,
+                      "cache_read_input_tokens": 0}  # fmt: skip
+            rows, more = [{"starting_at": "2026-11-10T00:00:00Z", "group": {}, "cost": total, "usage": counts}], False
+        told = {"data": rows, "has_more": more, "next_page": str(number + 1) if more else None,
+                "data_refreshed_at": "2026-11-12T00:00:00Z"}  # fmt: skip
+        return Response(200, json.dumps(told).encode())
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dict[str, Any], DuckDBWarehouse]]:
+    """Both vendors on loopback, a client of each, and a warehouse."""
+    pages = Pages()
+    warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("paging") / "w.duckdb"))
+    with (
+        serving("cursor", pages.cursor, Faults(), 0, lambda request: None) as cursor,
+        serving("anthropic", pages.anthropic, Faults(), 0, lambda request: None) as anthropic,
+    ):
+        clients = {
+            "cursor_usage_events": Cursor(lambda: "key", cursor, pacing=False),
+            "anthropic_analytics": Anthropic(lambda: "key", anthropic, pacing=False),
+        }
+        yield pages, clients, warehouse
+        for client in clients.values():
+            client.close()
+    warehouse.release()
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "fact"),
+    [
+        ("cursor_usage_events", "raw_cursor_usage_events", "int_cursor_usage_daily"),
+        ("anthropic_analytics", "raw_anthropic_cost", "int_anthropic_cost_daily"),
+        ("anthropic_analytics", "raw_anthropic_usage", "int_anthropic_tokens_daily"),
+    ],
+)
+def test_any_order_and_any_pages_make_the_same_tables(
+    asked: tuple[Pages, dict[str, Any], DuckDBWarehouse], name: str, raw: str, fact: str
+) -> None:
+    """Raw rows with their numbers, the fingerprint and the facts are the same, however the records came."""
+    pages, clients, warehouse = asked
+    found: list[Any] = []
+
+    @searching(25)
+    @given(CUTS)
+    def search(cut: tuple[list[int], set[int]]) -> None:
+        pages.order, pages.ends = cut
+        # Into a table that holds nothing, so that no fingerprint saves it the landing.
+        warehouse._connect().execute(f"DELETE FROM {raw}; DELETE FROM ops_asset_days")
+        results = list(PULLS[name].fetch(clients[name], DayRange(DAY, DAY)))
+        land(warehouse, PULLS[name], results, Moment("r", NOW))
+        days = {"first_day": DAY, "today": NOW.date(), "start_day": DAY, "end_day": DAY + timedelta(days=1)}
+        warehouse.rebuild(catalog.table(fact), days)
+        rows = warehouse.rows(f"SELECT record_no, payload FROM ai_usage.{raw} ORDER BY record_no")
+        log = warehouse.rows(
+            f"SELECT status, records, content_digest FROM ai_usage.ops_asset_days WHERE asset = '{raw}'"
+        )
+        facts = sorted(map(str, warehouse.rows(f"SELECT * FROM ai_usage.{fact}")))
+        assert log[0]["status"] == "complete"
+        assert len(rows) == log[0]["records"] >= len(ROWS)
+        assert facts
+        found[:] = found or [rows, log, facts]
+        assert [rows, log, facts] == found
+
+    search()

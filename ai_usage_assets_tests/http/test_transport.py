@@ -1,0 +1,314 @@
+"""Broken lines and servers, through the real job: retried within reason, then told, then whole again.
+
+Belongs here: what can happen to any vendor's answer on its way, shown with Anthropic's analytics. Does not: how long
+each wait is and how each answer is read (`test_gateway`, with time made up). These runs take their real time, and the
+servers ask for none.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.http.client import TransientFailure
+from ai_usage_assets.http.transport import BoundedTransport
+from ai_usage_assets.settings import SettingsError
+from ai_usage_assets.simulator import Simulator
+from ai_usage_assets.sources.anthropic.source import PULLS, Anthropic
+from ai_usage_assets.sources.base import PulledDay
+from ai_usage_assets_tests.conftest import HELD, NOW, Company
+from ai_usage_assets_tests.fakes.http_server import FakeClock
+from ai_usage_assets_tests.faults.conftest import (
+    ANALYTICS,
+    DAYS,
+    NEXT,
+    Fault,
+    assert_kept_then_healed,
+    assert_whole,
+    days_of,
+    held,
+    mend,
+    restate,
+    said,
+    turn,
+)
+
+THERE = "/v1/organizations/analytics/"
+
+# --- what passes: the run waits or asks again, and nobody is told -------------------------------------------------
+
+PASSING: dict[str, Callable[[], dict[str, Any]]] = {
+    "S8 a 429 with seconds": lambda: {"limit_times": {THERE: 5}, "retry_after": "0"},
+    "S8 a 429 with a date": lambda: {
+        "limit_times": {THERE: 1},
+        "retry_after": format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True),
+    },
+    "S8 a 429 without": lambda: {"limit_times": {THERE: 5}},
+    "S9 a 500": lambda: {"fail_times": {THERE: 5}, "fail_status": 500},
+    "S9 a 504": lambda: {"fail_times": {THERE: 5}, "fail_status": 504},
+    "S9 every third answer is reset in its middle": lambda: {"reset_every": 3},
+    "S9 every third answer is cut": lambda: {"truncate_every": 3},
+    "every third answer only calls itself gzip": lambda: {"garble_every": 3},
+}
+
+
+@pytest.mark.parametrize("line", PASSING.values(), ids=PASSING)
+def test_what_passes_is_waited_out(
+    ailing: Company, line: Callable[[], dict[str, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A page that fails is asked for again until it is whole: the run succeeds, with nothing lost or doubled."""
+    restate(ailing)
+    turn(ailing, line=line())
+    with caplog.at_level(logging.WARNING, "ai_usage_assets"):
+        result = ailing.run(HELD, NEXT, lane=ANALYTICS)
+    assert result.success, said(result)
+    assert_whole(ailing, *DAYS)
+    assert "attempt 1 of 6" in caplog.text
+    mend(ailing)
+
+
+# --- what stays: bounded, told, and nothing of it lands -----------------------------------------------------------
+
+_LATER = "Nothing was changed; run again later"
+
+STAYING = {
+    "S9 a 502": Fault(
+        "answered 502: Overloaded after 6 attempts", _LATER, line={"fail_status": 502, "fail_times": {"/": 99}}
+    ),
+    "S9 a 529": Fault(
+        "answered 529: Overloaded after 6 attempts", _LATER, line={"fail_status": 529, "fail_times": {"/": 99}}
+    ),
+    "S11 503 on one report": Fault(
+        "GET /v1/organizations/analytics/usage answered 503: Overloaded after 6 attempts",
+        _LATER,
+        line={"fail_times": {f"{THERE}usage": 99}},
+    ),
+    "S21 a day to wait": Fault(
+        "answered 429: asks to wait 86,400 s", _LATER, line={"limit_times": {"/": 1}, "retry_after": "86400"}
+    ),
+    "every answer is reset in its middle": Fault("the answer broke off", "after 6 attempts", line={"reset_every": 1}),
+    "every answer is cut": Fault("not the promised JSON: Input data was truncated", _LATER, line={"truncate_every": 1}),
+    "every answer only calls itself gzip": Fault("is unreadable (DecodingError)", _LATER, line={"garble_every": 1}),
+    "a page for people": Fault("an HTML page instead of JSON", _LATER, line={"html_200": {"anthropic"}}),
+    "nothing at all": Fault("an empty body instead of JSON", _LATER, line={"instead": {"/": b""}}),
+    "an empty object": Fault("missing required field `data`", _LATER, line={"instead": {"/": b"{}"}}),
+    "data that is null": Fault(
+        "Expected `array`, got `null` - at `$.data`",
+        _LATER,
+        line={"instead": {"/": b'{"data":null,"has_more":false,"data_refreshed_at":"2026-11-20T12:00:00Z"}'}},
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", STAYING.values(), ids=STAYING)
+def test_what_stays_lands_nothing_and_the_next_run_heals(ailing: Company, fault: Fault) -> None:
+    """Patience ends, neither day is touched, it is said what is wrong and what to do, and the next run has both."""
+    assert_kept_then_healed(ailing, fault)
+
+
+def test_ten_refusals_in_a_row(holding: Company) -> None:
+    """S8: six are waited for, then the run fails loudly; the next outlasts the other four by itself."""
+    restate(holding)
+    before = held(holding)
+    turn(holding, line={"limit_times": {THERE: 10}})
+    result = holding.run(HELD, NEXT, lane=ANALYTICS)
+    assert not result.success
+    assert "answered 429: Rate limit exceeded after 6 attempts" in said(result)
+    assert held(holding) == before
+    assert holding.run(HELD, NEXT, lane=ANALYTICS).success
+    assert_whole(holding, *DAYS)
+
+
+# --- a vendor that is down is not asked for ever ------------------------------------------------------------------
+
+
+def test_a_pull_gives_up_after_two_windows_without_an_answer(company: Company) -> None:
+    """One lost window costs itself; two in a row end the pull, and the days not asked for are told as failed."""
+    path, asset = "/v1/organizations/usage_report/claude_code", "raw_anthropic_claude_code"
+    ill = ("2026-11-02", "2026-11-04", "2026-11-05")
+    turn(company, line={"fail_times": {f"{path}?starting_at={day}": 99 for day in ill}})
+    result = company.run("2026-11-02", "2026-11-07", lane="anthropic_claude_code")
+    assert "answered 503" in "".join(str(entry["message"]) for entry in days_of(company, asset).values())
+    states = {day: entry["status"] for day, entry in days_of(company, asset).items()}
+    assert states == {
+        "2026-11-02": "failed",
+        # An answer in between starts the count again.
+        "2026-11-03": "complete",
+        "2026-11-04": "failed",
+        "2026-11-05": "failed",
+        "2026-11-06": "failed",
+        "2026-11-07": "failed",
+    }
+    asked = [request.one("starting_at") for _, request in company.simulator.requests]
+    assert list(dict.fromkeys(asked)) == ["2026-11-02", "2026-11-03", "2026-11-04", "2026-11-05"]
+    assert {day: asked.count(day) for day in ill} == dict.fromkeys(ill, 6)
+    mend(company)
+    result = company.run("2026-11-02", "2026-11-07", lane="anthropic_claude_code")
+    assert result.success, said(result)
+    assert {entry["status"] for entry in days_of(company, asset).values()} == {"complete"}
+
+
+# --- budgets a minute, kept by the server -------------------------------------------------------------------------
+
+
+def test_a_budget_that_somebody_else_has_spent(holding: Company, caplog: pytest.LogCaptureFixture) -> None:
+    """When the vendor's minute is full, the run waits as long as it is told and goes on where it was."""
+    # A minute lasts a second.
+    started = time.monotonic()
+    turn(
+        holding,
+        line={"per_minute": {THERE: 4}, "retry_after": "1", "clock": lambda: (time.monotonic() - started) * 60},
+    )
+    with caplog.at_level(logging.WARNING, "ai_usage_assets"):
+        result = holding.run(NEXT, lane=ANALYTICS)
+    assert result.success, said(result)
+    assert "429; attempt 1 of 6, again in 1 s" in caplog.text
+    assert_whole(holding, DAYS[1])
+
+
+def test_the_documented_budget_is_never_passed() -> None:
+    """Paced, hundreds of pages stay within 60 requests in any minute; unpaced, the same server refuses."""
+    simulator, clock = Simulator(NOW), FakeClock()
+    simulator.switches.anthropic.page_rows = 10
+    faults = simulator.switches.faults
+    faults.per_minute, faults.clock = {THERE: 60}, clock.monotonic
+    days = DayRange(date(2026, 11, 1), date(2026, 11, 10))
+    pull = next(pull for pull in PULLS if pull.name == ANALYTICS)
+    with simulator.serve() as urls:
+        client = Anthropic(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, clock=clock)
+        found = list(pull.fetch(client, days))
+        client.close()
+        assert all(isinstance(day, PulledDay) for day in found)
+        pages = sum(day.pages for day in found if isinstance(day, PulledDay) and day.day == days.first)
+        # Not one request more than there are pages: none was refused.
+        assert len(simulator.requests) == pages > 120
+        client = Anthropic(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, pacing=False, clock=clock)
+        with pytest.raises(TransientFailure, match="429"):
+            list(pull.fetch(client, days))
+        client.close()
+
+
+# --- the way through a proxy --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of api.acme.test and its key, good for an hour."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "api.acme.test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("api.acme.test")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "api.pem"
+    path.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return path
+
+
+@pytest.fixture
+def tunnel(certificate: Path) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """A proxy that tunnels to an https server on this machine, whatever it is asked for: its address, and who asked."""
+    asked: list[tuple[str, str | None]] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 5
+
+        def do_CONNECT(self) -> None:
+            asked.append((self.path, self.headers.get("proxy-authorization")))
+            self.send_response_only(200)
+            self.end_headers()
+            with context.wrap_socket(self.connection, server_side=True) as inner:
+                while inner.recv(65536):
+                    inner.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n")
+                    inner.sendall(b'{"a":"b"}')
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """The end of a tunnel is no news."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+    thread.join(timeout=5)
+
+
+@pytest.fixture
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.usefixtures("_no_proxy")
+def test_https_through_the_proxy_of_the_environment(
+    tunnel: tuple[str, list[tuple[str, str | None]]], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy sees a name and its own credentials; the answer comes over the tunnel, and one tunnel serves twice."""
+    address, asked = tunnel
+    monkeypatch.setenv("https_proxy", f"ada:tangerine@{address}")
+    transport = BoundedTransport("https://api.acme.test", ssl.create_default_context(cafile=certificate))
+    with httpx.Client(base_url="https://api.acme.test", transport=transport, trust_env=False) as client:
+        transport.begin_attempt(5)
+        assert [client.get(path).json() for path in ("/one", "/two")] == [{"a": "b"}] * 2
+    assert asked == [("api.acme.test:443", "Basic YWRhOnRhbmdlcmluZQ==")]
+
+
+@pytest.mark.usefixtures("_no_proxy")
+def test_a_name_that_needs_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no_proxy names is reached directly: nobody listens there, and the proxy is not asked."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{unused.getsockname()[1]}")
+    monkeypatch.setenv("no_proxy", "acme.invalid")
+    transport = BoundedTransport("https://api.acme.invalid", ssl.create_default_context())
+    assert type(transport._pool).__name__ == "ConnectionPool"
+    transport.close()
+
+
+@pytest.mark.usefixtures("_no_proxy")
+def test_a_proxy_of_a_kind_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable that names it is told, and nothing of what is in it."""
+    monkeypatch.setenv("all_proxy", "socks5://ada:tangerine@proxy.acme.test:1080")
+    with pytest.raises(SettingsError, match="ALL_PROXY names a proxy that cannot be used") as told:
+        BoundedTransport("https://api.acme.test", ssl.create_default_context())
+    assert "tangerine" not in str(told.value)

@@ -1,0 +1,350 @@
+"""Cursor's room: whole days by the vendor's own count, and nothing that writes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.http.client import PermanentFailure
+from ai_usage_assets.simulator import Simulator
+from ai_usage_assets.sources.base import NotCredible, NotExposed, PulledDay, RefusedDay
+from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.sources.cursor.source import PULLS, Cursor
+from ai_usage_assets_tests.fakes.http_server import Reply, serving
+
+NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
+DAY = DayRange(date(2026, 11, 10), date(2026, 11, 10))
+BY_NAME = {pull.name: pull for pull in PULLS}
+
+
+@pytest.fixture
+def simulator() -> Simulator:
+    """A company of its own for a test, large enough for several pages a day."""
+    return Simulator(NOW, people=400)
+
+
+@pytest.fixture
+def client(simulator: Simulator) -> Iterator[Cursor]:
+    """A client of that company."""
+    with simulator.serve() as urls:
+        made = Cursor(lambda: simulator.CURSOR_KEY, urls.cursor, pacing=False)
+        yield made
+        made.close()
+
+
+def fetch(client: Cursor, name: str, days: DayRange = DAY) -> list[PulledDay | RefusedDay]:
+    return list(BY_NAME[name].fetch(client, days))
+
+
+def test_a_day_has_every_event_the_vendor_counts(client: Cursor, simulator: Simulator) -> None:
+    """Several pages make one day, equal events included, and its dollars are the ledger's."""
+    (found,) = fetch(client, "cursor_usage_events")
+    assert isinstance(found, PulledDay)
+    assert found.pages > 1
+    assert len(found.records) == found.expected_records == len(simulator.ledger.events(DAY.first))
+    sums = simulator.ledger.cursor_usd(DAY.first, DAY.last)[DAY.first]
+    assert found.amount_usd == sums["billed"] + sums["included"]
+    assert len(set(found.records)) < len(found.records)
+
+
+def test_the_window_is_the_utc_day_to_the_millisecond(client: Cursor, simulator: Simulator) -> None:
+    """Bounds are inclusive, so the last is one millisecond before midnight; pages are asked for explicitly."""
+    fetch(client, "cursor_usage_events")
+    body = msgspec.json.decode(simulator.requests[0][1].body)
+    assert body == {"startDate": 1794268800000, "endDate": 1794355199999, "page": 1, "pageSize": 1000}
+
+
+def test_a_late_event_makes_the_day_be_read_again(client: Cursor, simulator: Simulator) -> None:
+    """A page shift between two pages is seen by the count and crawled away, nothing lost, nothing doubled."""
+    simulator.switches.cursor.late_events_while_paging = 1
+    (found,) = fetch(client, "cursor_usage_events")
+    assert isinstance(found, PulledDay)
+    assert len(found.records) == len(simulator.ledger.events(DAY.first))
+
+
+def test_a_day_that_keeps_moving_is_refused(client: Cursor, simulator: Simulator) -> None:
+    """After three crawls that do not agree with the count, the day is refused and both numbers are told."""
+    simulator.switches.cursor.late_events_while_paging = 1000
+    (found,) = fetch(client, "cursor_usage_events")
+    assert isinstance(found, RefusedDay)
+    assert "kept changing" in found.reason
+
+
+def test_idle_members_have_a_row(client: Cursor, simulator: Simulator) -> None:
+    """Daily usage is paged, so that members without any activity are there too."""
+    (found,) = fetch(client, "cursor_daily_usage")
+    assert isinstance(found, PulledDay)
+    active = [msgspec.json.decode(record)["isActive"] for record in found.records]
+    assert {True, False} == set(active)
+    assert len(active) == len(simulator.ledger.members_on(DAY.first))
+
+
+def test_groups_are_not_exposed_on_the_teams_plan(client: Cursor, simulator: Simulator) -> None:
+    """A plan without billing groups is a fact, not a failure."""
+    simulator.switches.cursor.teams_plan = True
+    with pytest.raises(NotExposed):
+        fetch(client, "cursor_groups")
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_refused_key_is_a_failure(client: Cursor, simulator: Simulator, name: str) -> None:
+    """A key that is not accepted fails, with the setting to look at."""
+    simulator.switches.cursor.unauthorized = True
+    with pytest.raises(PermanentFailure, match="CURSOR_ADMIN_KEY"):
+        fetch(client, name)
+
+
+def _events(*events: dict[str, object], count: int | None = None) -> Reply:
+    page = {
+        "totalUsageEventsCount": len(events) if count is None else count,
+        "pagination": {"hasNextPage": False},
+        "usageEvents": [{"timestamp": "1794300000000", **event} for event in events],
+    }
+    return Reply(body=msgspec.json.encode(page))
+
+
+def _scripted(say: Reply) -> PulledDay | RefusedDay:
+    with serving(say) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
+        return found
+
+
+@pytest.mark.parametrize(
+    ("event", "cents"),
+    [
+        ({"chargedCents": 20.64862}, "20.64862"),
+        ({"chargedCents": 40.16699999999999}, "40.16699999999999"),
+        ({"chargedCents": 0}, "0"),
+        ({"chargedCents": -3.5}, "-3.5"),
+        ({"tokenUsage": {"totalCents": 40.167, "discountPercentOff": 10}, "cursorTokenFee": 0.452}, "36.6023"),
+        ({}, "0"),
+    ],
+)
+def test_charged_cents_are_the_ledger(event: dict[str, object], cents: str) -> None:
+    """What was charged counts, the fee within it; where it is missing, the parts it is made of."""
+    found = _scripted(_events(event))
+    assert isinstance(found, PulledDay)
+    assert found.amount_usd == (Decimal(cents) / 100).quantize(Decimal("1e-9"))
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        _events({"chargedCents": "much"}),
+        _events({"chargedCents": 1e15}),
+        _events({"timestamp": "1795210812331"}),
+        # All that is needed to be read as an ordinary page, but for its day.
+        *(
+            _events({"timestamp": stamp, "chargedCents": 1})
+            for stamp in ("1795210812331", "1784300000000", "17943000000a0")
+        ),
+        _events({"timestamp": "noon"}),
+        _events({"chargedCents": 1}, count=2),
+        _events(count=7),
+    ],
+    ids=[
+        *("no amount", "absurd amount", "another day", "a later day", "an earlier day", "a letter in it", "no time"),
+        *("fewer than counted", "none though counted"),
+    ],
+)
+def test_a_day_that_is_not_credible_is_refused(say: Reply) -> None:
+    """Events that cannot be meant, or are not all there, refuse the day; they are never taken for less spend."""
+    assert isinstance(_scripted(say), RefusedDay)
+
+
+def test_an_empty_day_is_a_result() -> None:
+    """When the vendor counts no events and sends none, the day is whole and empty."""
+    found = _scripted(_events())
+    assert isinstance(found, PulledDay)
+    assert (found.records, found.amount_usd) == ([], Decimal(0))
+
+
+def test_a_team_without_members_is_not_believed() -> None:
+    """An empty list of members would end every seat; a team has at least its owner."""
+    with serving(Reply(body=b'{"teamMembers":[]}')) as script, pytest.raises(NotCredible, match="members is empty"):
+        fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_members")
+
+
+def _daily(*rows: dict[str, object], total: int | None = None, more: bool = False) -> Reply:
+    return Reply(body=msgspec.json.encode({"data": rows, "pagination": {"hasNextPage": more, "totalUsers": total}}))
+
+
+def _spend(*ids: int, total: int | None = None, pages: int = 1, cycle: int = 1_793_664_000_000) -> Reply:
+    page = {
+        "teamMemberSpend": [{"userId": number, "spendCents": 5} for number in ids],
+        "subscriptionCycleStart": cycle,
+        "totalPages": pages,
+        "totalMembers": total,
+    }
+    return Reply(body=msgspec.json.encode(page))
+
+
+def _row(user: int, day: str = "2026-11-10") -> dict[str, object]:
+    return {"day": day, "userId": user, "email": f"{user}@acme.test"}
+
+
+@pytest.mark.parametrize(
+    ("name", "replies", "reason"),
+    [
+        ("cursor_daily_usage", [_daily(_row(2, "2026-09-01"))], "is of 2026-09-01 to 2026-09-01, which was not asked"),
+        ("cursor_daily_usage", [_daily(total=3)], "none on the pages, 3 counted by Cursor"),
+        (
+            "cursor_daily_usage",
+            [_daily(_row(1), total=2, more=True), _daily(_row(2), total=3)] * 3,
+            "its pages do not say the same of it",
+        ),
+        ("cursor_spend", [_spend()], "the list of members is empty"),
+        ("cursor_spend", [_spend(1, pages=2), _spend(2, pages=2, cycle=1_796_256_000_000)] * 3, "do not say the same"),
+        ("cursor_spend", [_spend(1, pages=2), _spend(2, pages=1)] * 3, "do not say the same"),
+        ("cursor_spend", [_spend(1, pages=2, total=2), _spend(2, pages=2, total=1)] * 3, "do not say the same"),
+    ],
+)
+def test_a_list_of_members_that_is_not_whole_is_not_believed(name: str, replies: list[Reply], reason: str) -> None:
+    """Rows of other days only, nobody though some are counted, or pages that contradict each other replace nothing."""
+    with serving(*replies) as script, pytest.raises(NotCredible, match=reason):
+        fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "replies", "records"),
+    [
+        ("cursor_daily_usage", [_daily(total=2), _daily(_row(1), _row(2), total=2)], 2),
+        # Whom Cursor counts besides is not documented, nor whether the end of the range is in it.
+        ("cursor_daily_usage", [_daily(_row(1), total=2)], 1),
+        ("cursor_daily_usage", [_daily(_row(1), _row(1, "2026-11-11"))], 1),
+        ("cursor_daily_usage", [_daily(*[{"day": "2026-11-10", "n": n} for n in range(3)], total=3)], 3),
+        ("cursor_daily_usage", [_daily(_row(1), _row(2), total=1)], 2),
+        ("cursor_daily_usage", [_daily(_row(1))], 1),
+        ("cursor_spend", [_spend(1, total=2)], 1),
+        ("cursor_spend", [_spend(1, pages=2), _spend(2, pages=1), _spend(1, pages=2), _spend(2, pages=2)], 2),
+    ],
+)
+def test_a_list_of_members_that_moved_is_read_again(name: str, replies: list[Reply], records: int) -> None:
+    """What contradicted itself once is read again; what misses nobody is taken."""
+    with serving(*replies) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
+    assert isinstance(found, PulledDay)
+    assert len(found.records) == records
+    assert len(script.seen) == len(replies)
+
+
+def test_credentials_are_the_key_and_an_empty_password(client: Cursor, simulator: Simulator) -> None:
+    """The header carries the key as the user name, colon included."""
+    fetch(client, "cursor_members")
+    assert simulator.requests[0][1].headers["authorization"].startswith("Basic ")
+    assert (
+        simulator.requests[0][1]
+        .headers["authorization"]
+        .endswith(cursor._basic(simulator.CURSOR_KEY)["authorization"][-12:])
+    )
+
+
+def test_only_reads_can_be_called(client: Cursor) -> None:
+    """The endpoints that change limits or members cannot be reached."""
+    for path in ("/teams/user-spend-limit", "/teams/remove-member", "/teams/groups"):
+        with pytest.raises(ValueError, match="not one of the endpoints"):
+            client.post(path, {}, dict)
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("cursor_usage_events", {"totalUsageEventsCount": 1, "pagination": {"hasNextPage": True},
+                                 "usageEvents": [{"timestamp": "1794300000000"}]}),
+        ("cursor_usage_events", {"totalUsageEventsCount": 9, "pagination": {"hasNextPage": True}, "usageEvents": []}),
+        ("cursor_daily_usage", {"data": [], "pagination": {"hasNextPage": True}}),
+    ],
+    ids=["the same page for ever", "empty events", "empty daily usage"],
+)  # fmt: skip
+def test_pages_that_do_not_end_are_left_soon(name: str, body: dict[str, object]) -> None:
+    """A list that promises more for ever is given up after a handful of requests, and never taken for the day."""
+    with serving(Reply(body=msgspec.json.encode(body))) as script:
+        client = Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False)
+        with contextlib.suppress(NotCredible):
+            assert all(isinstance(found, RefusedDay) for found in fetch(client, name))
+        assert len(script.seen) <= 6
+
+
+@pytest.mark.parametrize("text", ["sNaN", "NaN", "-Infinity"])
+@pytest.mark.parametrize("field", ["inputTokens", "outputTokens", "cacheWriteTokens", "cacheReadTokens"])
+def test_tokens_that_cannot_be_counted_refuse_the_day(field: str, text: str) -> None:
+    """A count that is no number is refused at the door with its reason, whatever is held already."""
+    found = _scripted(_events({"chargedCents": 1}, {"chargedCents": 1, "tokenUsage": {field: text}}))
+    assert isinstance(found, RefusedDay)
+    assert "a count of tokens is not a number" in found.reason
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"chargedCents":1,"chargedCents":100',
+        '"chargedCents":1,"charged\\u0043ents":100',
+        '"tokenUsage":{"totalCents":1,"totalCents":100}',
+        '"tokenUsage":{"totalCents":1},"tokenUsage":{"totalCents":100}',
+        '"cursorTokenFee":1,"cursorTokenFee":100',
+        '"chargedCents":null,"cursorTokenFee":1,"cursorTokenFee":100',
+    ],
+)
+def test_an_amount_that_is_there_twice_refuses_the_day(fields: str) -> None:
+    """The door and the views would each take another of the two, so neither is taken."""
+    event = f'{{"timestamp":"1794300000000",{fields}}}'
+    found = _scripted(Reply(body=_events({}).body.replace(b'{"timestamp":"1794300000000"}', event.encode())))
+    assert isinstance(found, RefusedDay)
+    assert "a field stands twice" in found.reason
+
+
+def test_a_name_that_only_looks_like_a_second_amount_is_taken() -> None:
+    """Other places where the same words stand are no second amount."""
+    other = {"chargedCents": 2, "more": {"chargedCents": 3}, "model": "\u0041 chargedCents"}
+    found = _scripted(_events(other, {"chargedCents": 1}))
+    assert isinstance(found, PulledDay)
+    assert found.amount_usd == Decimal("0.03")
+
+
+def _paged(*pages: list[int], count: int) -> list[Reply]:
+    """Pages of events, told apart by their cents; all but the last promise more."""
+    return [
+        Reply(
+            body=msgspec.json.encode(
+                {
+                    "totalUsageEventsCount": count,
+                    "pagination": {"hasNextPage": number < len(pages)},
+                    "usageEvents": [{"timestamp": "1794300000000", "chargedCents": cents} for cents in page],
+                }
+            )
+        )
+        for number, page in enumerate(pages, 1)
+    ]
+
+
+def test_equal_pages_of_equal_events_are_all_there() -> None:
+    """A page that is one event over and over may come twice, and every one of them counts."""
+    with serving(*_paged([7, 7], [7, 7], count=4)) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
+    assert isinstance(found, PulledDay)
+    assert (len(found.records), found.amount_usd) == (4, Decimal("0.28"))
+    assert len(script.seen) == 2
+
+
+def test_more_events_than_are_counted_are_not_read_on() -> None:
+    """Ever new pages end as soon as they hold more than Cursor counts, and the day is refused."""
+    pages = [[number, number + 1] for number in range(0, 60, 2)]
+    with serving(*_paged(*pages, count=3)) as script:
+        (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
+    assert isinstance(found, RefusedDay)
+    assert len(script.seen) == 6
+
+
+@pytest.mark.parametrize("text", ['"1_000.5"', '" 12.5 "', "true", '"NaN"', '"Infinity"', '"12,5"', "[]", '"0x1F"'])
+def test_what_sql_could_not_read_is_not_let_in(text: str) -> None:
+    """An amount that one of the engines could not cast would break every view above it, so its day is refused."""
+    body = msgspec.json.encode({"totalUsageEventsCount": 1, "pagination": {"hasNextPage": False}, "usageEvents": []})
+    event = f'{{"timestamp":"1794300000000","chargedCents":{text}}}'.encode()
+    page = body.replace(b'"usageEvents":[]', b'"usageEvents":[' + event + b"]")
+    assert isinstance(_scripted(Reply(body=page)), RefusedDay)

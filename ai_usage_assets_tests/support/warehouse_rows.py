@@ -1,0 +1,146 @@
+"""A company's books, small enough to add up by hand, written straight into the tables finance's views read.
+
+Belongs here: rows as the pipeline would have left them, by the few things a test cares about. Does not: expectations.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ai_usage_assets import catalog
+from ai_usage_assets.defs.sheet_asset import land_sheet
+from ai_usage_assets.landing import Moment
+from ai_usage_assets.sources.mapping_sheet.sheet import TABS, check_tab
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.conftest import empty
+
+OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
+
+
+def opened(path: Path, first_day: date, today: date) -> DuckDBWarehouse:
+    """A warehouse with every table and view and nothing in them, whose calendar ends with the month of `today`."""
+    made = DuckDBWarehouse(empty(path))
+    made.rebuild(catalog.table("dim_date"), {"first_day": first_day, "today": today})
+    return made
+
+
+@contextmanager
+def copied(books: Path, folder: Path) -> Iterator[DuckDBWarehouse]:
+    """A copy of books that stand in a file, until the end of the block."""
+    made = DuckDBWarehouse(shutil.copyfile(books, folder / "w.duckdb"))
+    yield made
+    made.release()
+
+
+def fill(warehouse: DuckDBWarehouse, table: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Adds rows to a table, numbered within it where the table numbers its rows."""
+    target = catalog.table(table)
+    (held,) = warehouse.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table}")
+    numbered = [{**row, "fact_no": number} for number, row in enumerate(rows, held["n"] + 1)]
+    warehouse.append(target, numbered if "fact_no" in target.column_names else list(rows))
+
+
+def charge(day: str, usd: str, *, key: str | None = None, user: str | None = None, model: str = "m1") -> dict[str, Any]:
+    """A row of Anthropic's bill."""
+    kind = "user" if user else "api_key"
+    return {
+        "usage_date": date.fromisoformat(day), "fact_no": 1, "identity_key": f"{kind}|{key}|{user}", "model": model,
+        "principal_type": kind, "principal_id": user or key, "user_email": user, "api_key_id": key, "requests": 4,
+        "amount_usd": Decimal(usd), "list_amount_usd": Decimal(usd),
+    }  # fmt: skip
+
+
+def tokens(day: str, *, key: str = "k1", model: str | None = "m1", **counts: int | None) -> dict[str, Any]:
+    """A row of Anthropic's token counts, which add up; a class that is not named was not used."""
+    kinds = ("uncached_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_read_tokens")
+    held = {**dict.fromkeys((*kinds, "output_tokens"), 0), **counts}
+    return {
+        "usage_date": date.fromisoformat(day), "identity_key": f"api_key|{key}|None", "model": model,
+        "principal_type": "api_key", "principal_id": key, "api_key_id": key, **held,
+        "total_tokens": sum(count or 0 for count in held.values()),
+    }  # fmt: skip
+
+
+def cursor_usage(
+    day: str, email: str | None, usd: str, *, basis: str = "billed", model: str | None = "m1", **more: Any
+) -> dict[str, Any]:
+    """Events of a day at Cursor, a person's unless an account or an automation is named."""
+    ids = {name: more.get(name) for name in ("automation_id", "service_account_id", "cloud_agent_id")}
+    kind = next((name.removesuffix("_id") for name, value in ids.items() if value), "user" if email else "none")
+    return {
+        "usage_date": date.fromisoformat(day), "identity_key": f"cursor|{kind}|{email}", "cost_basis": basis,
+        "model": model, "principal_type": kind, "principal_id": email, "user_email": email, "requests": 1,
+        "amount_usd": Decimal(usd), **more,
+    }  # fmt: skip
+
+
+def cursor_activity(day: date, email: str | None, *, is_active: bool = True, **more: Any) -> dict[str, Any]:
+    """What Cursor says a member did on a day."""
+    return {
+        "usage_date": day, "identity_key": f"cursor||||{email}", "user_email": email, "is_active": is_active, **more,
+    }  # fmt: skip
+
+
+def seat(day: date, email: str | None, *, role: str = "member", is_paid: bool = True, **more: Any) -> dict[str, Any]:
+    """A day of a seat at Cursor."""
+    return {
+        "usage_date": day, "identity_key": f"seat|{email}|", "user_id": f"user_{email}", "user_email": email,
+        "role": role, "source": "snapshot", "is_paid": is_paid, **more,
+    }  # fmt: skip
+
+
+def seat_price(usd: str, *, row_no: int = 2) -> dict[str, Any]:
+    """A row of the sheet that gives every Cursor seat a price per month."""
+    read = datetime(2026, 1, 1, tzinfo=UTC)
+    return {
+        "snapshot_date": read.date(), "tab": "seat_prices", "snapshot_id": "x", "read_at": read, "row_no": row_no,
+        "payload": f'{{"vendor":"cursor","plan":"Teams","monthly_price_usd":"{usd}"}}',
+    }  # fmt: skip
+
+
+def claude_code(day: date, email: str, **counts: int) -> dict[str, Any]:
+    """What a developer did with Claude Code on a day."""
+    return {
+        "usage_date": day, "identity_key": f"claude_code|user|{email}|", "principal_type": "user", "user_email": email,
+        "sessions": 1, **counts,
+    }  # fmt: skip
+
+
+def key_mapping(vendor: str, kind: str, principal: str, team: str, cost_center: str, row_no: int = 0) -> dict[str, Any]:
+    """A row of the sheet that gives all of a principal to a team."""
+    return {
+        "row_no": row_no, "vendor": vendor, "principal_type": kind, "principal_id": principal, "team": team,
+        "cost_center": cost_center, "share": Decimal(1), **OPEN,
+    }  # fmt: skip
+
+
+def entry(day: date, **changed: Any) -> dict[str, Any]:
+    """How the pull of a day of the bill ended: well, on the morning after."""
+    morning = datetime(day.year, day.month, day.day, 6, tzinfo=UTC) + timedelta(days=1)
+    return {
+        "asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": day, "is_daily": True, "run_id": "r",
+        "attempted_at": morning, "completed_at": morning, "status": "complete", **changed,
+    }  # fmt: skip
+
+
+def type_tab(warehouse: DuckDBWarehouse, today: date, tab: str, *typed: tuple[Any, ...]) -> None:
+    """A tab as finance typed it, from row 2 on, read that morning; the last column is a remark of their own."""
+    snapshot = check_tab(tab, [(*TABS[tab].names, "remark"), *typed], last_good_row_count=None, today=today)
+    assert snapshot.refused is None
+    land_sheet(warehouse, [snapshot], Moment("r", datetime(today.year, today.month, today.day, 6, tzinfo=UTC)))
+
+
+def days(first: date, last: date) -> list[date]:
+    """Every day from the first to the last."""
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def rows(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a query as plain tuples."""
+    return [tuple(row.values()) for row in warehouse.rows(sql)]

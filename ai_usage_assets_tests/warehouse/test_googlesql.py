@@ -1,0 +1,155 @@
+"""The translation: each measured difference between the engines, and what is refused for want of one meaning."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pytest
+
+from ai_usage_assets.warehouse.googlesql import SESSION, UnsupportedSQL, parse, tables_read, to_duckdb
+
+
+def value(expression: str, **parameters: Any) -> Any:
+    """What DuckDB answers to a GoogleSQL expression."""
+    connection = duckdb.connect()
+    connection.execute(SESSION)
+    return connection.execute(to_duckdb(f"SELECT {expression}"), parameters or None).fetchall()[0][0]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        # NUMERIC keeps nine decimals; plain sqlglot makes it DECIMAL(18,3).
+        ("CAST('1.123456789' AS NUMERIC)", Decimal("1.123456789")),
+        ("CAST('12345678901234567890.123456789' AS NUMERIC)", Decimal("12345678901234567890.123456789")),
+        ("NUMERIC '0.000000001' + NUMERIC '0.000000002'", Decimal("0.000000003")),
+        # Half away from zero, as BigQuery rounds NUMERIC.
+        ("CAST(CAST('0.0000000005' AS BIGNUMERIC) AS NUMERIC)", Decimal("0.000000001")),
+        ("CAST(CAST('-0.0000000005' AS BIGNUMERIC) AS NUMERIC)", Decimal("-0.000000001")),
+        ("SAFE_DIVIDE(NUMERIC '1', 0)", None),
+        ("SAFE_DIVIDE(6, 3)", 2.0),
+        ("7 / 2", 3.5),
+        ("DATE_TRUNC(DATE '2026-11-20', MONTH)", date(2026, 11, 1)),
+        ("DATE_ADD(DATE '2026-01-31', INTERVAL 1 MONTH)", date(2026, 2, 28)),
+        ("DATE_SUB(DATE '2026-11-20', INTERVAL 40 DAY)", date(2026, 10, 11)),
+        ("DATE_DIFF(DATE '2026-11-20', DATE '2026-11-01', DAY)", 19),
+        ("EXTRACT(ISOWEEK FROM DATE '2027-01-01')", 53),
+        ("DATE(TIMESTAMP_MILLIS(1795210812331))", date(2026, 11, 20)),
+        ("TIMESTAMP_DIFF(TIMESTAMP '2026-11-20 23:59:00+00', TIMESTAMP '2026-11-20 00:01:00+00', DAY)", 0),
+        ('JSON_VALUE(\'{"a":{"b":"x"}}\', \'$.a.b\')', "x"),
+        ("JSON_VALUE('{\"a\":\"41280.000000\"}', '$.a')", "41280.000000"),
+        ("JSON_VALUE('{\"a\":40.16699999999999}', '$.a')", "40.16699999999999"),
+        ("JSON_VALUE('{\"a\":null}', '$.a')", None),
+        ("JSON_VALUE('{\"a\":[1]}', '$.a')", None),
+        ("ARRAY_LENGTH(JSON_QUERY_ARRAY('{\"a\":[1,2]}', '$.a'))", 2),
+        ("JSON_QUERY_ARRAY('{\"a\":\"\"}', '$.a')", None),
+        ("JSON_QUERY_ARRAY('{\"a\":{}}', '$.a')", None),
+        ("COUNTIF(FALSE)", 0),
+        ("LOGICAL_OR(TRUE)", True),
+        ("IFNULL(NULL, 'x')", "x"),
+        ("STARTS_WITH('INCLUDED_IN_PRO', 'INCLUDED')", True),
+        ("REGEXP_REPLACE('Errored, Not Charged', '[^A-Za-z]+', '_')", "Errored_Not_Charged"),
+        ("MOD(-3, 7)", -3),
+        ("SAFE_CAST('x' AS DATE)", None),
+    ],
+)
+def test_an_expression_means_the_same(expression: str, expected: object) -> None:
+    """DuckDB answers what BigQuery is documented to answer."""
+    found = value(expression)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Pacific/Kiritimati"])
+def test_a_day_is_a_utc_day_wherever_a_view_is_read(zone: str) -> None:
+    """Days of instants, and midnights of days, do not follow the time zone of the client that opened the file."""
+    connection = duckdb.connect()
+    connection.execute(f"SET TimeZone = '{zone}'")
+    instants = "SELECT TIMESTAMP '2026-11-20 01:00:00+00' AS a, TIMESTAMP '2026-11-20 23:00:00+00' AS b"
+    same = "TIMESTAMP(DATE '2026-11-20') = TIMESTAMP '2026-11-20 00:00:00+00'"
+    found = connection.execute(to_duckdb(f"SELECT DATE(a), DATE(b), {same} FROM ({instants})")).fetchall()
+    assert found == [(date(2026, 11, 20), date(2026, 11, 20), True)]
+
+
+RECORD = """'{"a":"x","b":{"c":41280.25},"d":[1],"e":"{}","f":null,"g":"1\\\\u00e9\\\\"","h":true}'"""
+
+
+def test_a_record_is_parsed_once_for_many_values() -> None:
+    """Three values and more are read in one go, and are what each would be alone."""
+    paths = ["$.a", "$.b.c", "$.d", "$.e", "$.f", "$.g", "$.h", "$.nothing", "$.b"]
+    values = ", ".join(f"JSON_VALUE(r, '{path}') AS v{number}" for number, path in enumerate(paths))
+    together = to_duckdb(f"SELECT {values} FROM (SELECT {RECORD} AS r)")
+    assert together.count("LIST_EXTRACT") == len(paths)
+    found = duckdb.connect().execute(together).fetchall()[0]
+    assert found == ("x", "41280.25", None, "{}", None, '1é"', "true", None, None)
+    assert list(found) == [value(f"JSON_VALUE(r, '{path}') FROM (SELECT {RECORD} AS r)") for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("odd", "is_"),
+    [("@path", "x"), ("'$.\"a.b\"'", "dot"), ("'$.d[0]'", "1"), ("CONCAT('$.', 'a')", "x")],
+)
+def test_a_path_that_is_not_plain_is_read_alone(odd: str, is_: str) -> None:
+    """A parameter, an expression, a subscript or a quoted name is what it is alone, whatever is read beside it."""
+    record = """(SELECT '{"a":"x","b":2,"c":3,"a.b":"dot","d":[1]}' AS r)"""
+    sql = to_duckdb(
+        f"SELECT JSON_VALUE(r, {odd}), JSON_VALUE(r, '$.a'), JSON_VALUE(r, '$.b'), JSON_VALUE(r, '$.c') FROM {record}"
+    )
+    assert sql.count("LIST_EXTRACT") == 3
+    found = duckdb.connect().execute(sql, {"path": "$.a"} if odd == "@path" else None).fetchall()
+    assert found == [(is_, "x", "2", "3")]
+
+
+def test_what_is_grouped_by_is_what_is_selected() -> None:
+    """A grouped value stays as it was written, in the list and in the grouping."""
+    keys = ", ".join(f"JSON_VALUE(r, '$.{name}')" for name in "abcd")
+    sql = to_duckdb(f"SELECT {keys}, COUNT(*) AS n FROM (SELECT '{{}}' AS r) GROUP BY {keys}")
+    assert duckdb.connect().execute(sql).fetchall() == [(None, None, None, None, 1)]
+
+
+def test_division_by_zero_is_an_error() -> None:
+    """1/0 fails, as in BigQuery; it is neither NULL nor infinity."""
+    with pytest.raises(duckdb.Error, match="division by zero"):
+        value("1 / 0")
+
+
+def test_parameters_keep_their_names() -> None:
+    """@name is bound by name."""
+    assert value("@day", day=date(2026, 1, 2)) == date(2026, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT a[0] FROM t",
+        "SELECT CURRENT_DATE()",
+        "SELECT CURRENT_TIMESTAMP()",
+        "SELECT EXTRACT(WEEK FROM d) FROM t",
+        "SELECT EXTRACT(DAYOFWEEK FROM d) FROM t",
+        "SELECT x FROM UNNEST([1, 2]) AS x WITH OFFSET",
+        "SELECT TIMESTAMP_SECONDS(1)",
+        "SELECT 1; SELECT 2",
+        "SELECT FROM WHERE",
+    ],
+)
+def test_what_has_two_meanings_is_refused(sql: str) -> None:
+    """A construct on which the engines disagree cannot be used, and the refusal says so."""
+    with pytest.raises(UnsupportedSQL):
+        to_duckdb(sql)
+
+
+def test_tables_lose_their_dataset() -> None:
+    """A file named like the schema would make qualified names ambiguous, so none are written."""
+    assert "ai_usage" not in to_duckdb("SELECT * FROM ai_usage.fct_cost_daily AS f JOIN ai_usage.dim_date ON TRUE")
+
+
+def test_lineage_is_read_from_the_sql() -> None:
+    """What a statement reads is found in it, CTEs and the table it makes aside."""
+    sql = (
+        "CREATE VIEW ai_usage.v (a) AS WITH c AS (SELECT * FROM ai_usage.t) "
+        "SELECT c.a FROM c JOIN ai_usage.u ON u.a = c.a WHERE EXISTS (SELECT 1 FROM ai_usage.w)"
+    )
+    assert tables_read(parse(sql)) == ("t", "u", "w")

@@ -1,0 +1,102 @@
+"""SQL files describe themselves, and everything that shows columns shows theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ai_usage_assets import catalog
+from ai_usage_assets.warehouse.tables import SchemaError, read_sql
+
+GOOD = """CREATE TABLE IF NOT EXISTS ai_usage.fct_x (
+  usage_date DATE NOT NULL OPTIONS (description = "Day."),
+  usd NUMERIC OPTIONS (description = "Dollars.")
+)
+PARTITION BY usage_date
+CLUSTER BY usd
+OPTIONS (description = "X.")
+AS
+SELECT usage_date, usd FROM ai_usage.fct_y
+"""
+
+
+def read(tmp_path: Path, sql: str, name: str = "fct_x", layer: str = "curated"):
+    (tmp_path / layer).mkdir()
+    (tmp_path / layer / f"{name}.sql").write_text(sql)
+    return read_sql(tmp_path)
+
+
+def test_a_file_tells_its_table(tmp_path: Path) -> None:
+    """Name, columns, partition, clustering, description and lineage all come from the one statement."""
+    (table,) = read(tmp_path, GOOD)
+    assert (table.name, table.layer, table.is_view, table.partition_by) == ("fct_x", "curated", False, "usage_date")
+    assert (table.cluster_by, table.reads, table.description) == (("usd",), ("fct_y",), "X.")
+    assert [(c.name, c.type, c.required) for c in table.columns] == [
+        ("usage_date", "DATE", True),
+        ("usd", "NUMERIC", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('OPTIONS (description = "Dollars.")', "", "no description for usd"),
+        ("fct_x (", "fct_z (", "must create ai_usage.fct_x"),
+        ("SELECT usage_date, usd", "SELECT usd, usage_date", "declares columns"),
+        ("FROM ai_usage.fct_y", "FROM (ai_usage.fct_y", "not GoogleSQL"),
+        ('OPTIONS (description = "X.")\n', "", "the table itself"),
+        ("\nAS\nSELECT", " AS\nSELECT", "AS stands on a line of its own"),
+    ],
+)
+def test_a_file_that_does_not_describe_itself_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
+    """What is missing is told with the file's name."""
+    with pytest.raises(SchemaError, match=says) as caught:
+        read(tmp_path, GOOD.replace(old, new))
+    assert "fct_x.sql" in str(caught.value)
+
+
+def test_an_unknown_folder_is_told(tmp_path: Path) -> None:
+    """A file in a folder that means nothing is not silently left out."""
+    with pytest.raises(SchemaError, match="staging, curated and kpi"):
+        read(tmp_path, GOOD, layer="misc")
+
+
+def test_the_projects_tables_come_after_what_they_read() -> None:
+    """The catalogue's order can be made from top to bottom, and nothing reads what does not exist."""
+    seen: set[str] = set()
+    for table in catalog.tables():
+        assert set(table.reads) <= seen, table.name
+        seen.add(table.name)
+
+
+def test_names_are_unique_and_say_their_layer() -> None:
+    """Every table is there once, and its name begins as the contract says."""
+    names = [table.name for table in catalog.tables()]
+    assert len(names) == len(set(names))
+    prefixes = {
+        "raw": ("raw_",),
+        "staging": ("stg_",),
+        "curated": ("dim_", "fct_", "bridge_", "int_"),
+        "kpi": ("kpi_", "focus_"),
+        "ops": ("ops_",),
+    }
+    for table in catalog.tables():
+        assert table.name.startswith(prefixes[table.layer]), table.name
+
+
+def test_contract_columns_are_there() -> None:
+    """The facts have the contract's columns, in its order."""
+    assert catalog.table("fct_cost_daily").column_names == (
+        "usage_date", "vendor", "cost_basis", "product", "model", "principal_type", "principal_id", "api_key_id",
+        "workspace_id", "person_email", "team", "cost_center", "attribution_method", "requests", "amount_usd",
+        "list_amount_usd", "is_provisional",
+    )  # fmt: skip
+    assert catalog.table("fct_tokens_daily").column_names[-9:] == (
+        "requests", "uncached_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_write_tokens",
+        "cache_read_tokens", "output_tokens", "total_tokens", "web_search_requests",
+    )  # fmt: skip
+    assert catalog.table("fct_activity_daily").column_names == (
+        "usage_date", "vendor", "person_email", "team", "cost_center", "is_active", "requests", "sessions",
+        "lines_added", "lines_accepted", "commits", "pull_requests",
+    )  # fmt: skip

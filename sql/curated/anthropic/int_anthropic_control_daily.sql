@@ -1,0 +1,33 @@
+CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_control_daily (
+  usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
+  control STRING NOT NULL OPTIONS (description = "day_total, cost_components, actor_types (the vendor's own sums of the day), classic_cost_report (a second API), or detail: the records that are reported."),
+  control_usd NUMERIC OPTIONS (description = "Dollars the control adds up to."),
+  records INT64 NOT NULL OPTIONS (description = "Records it is made of, each of which the vendor may have rounded.")
+)
+PARTITION BY usage_date
+OPTIONS (description = "What Anthropic says in total of each day, by every way it can be asked; kept, so that finance need not read the raw records again to see it.")
+AS
+SELECT usage_date, 'detail' AS control, SUM(amount_usd) AS control_usd, COUNT(*) AS records
+FROM ai_usage.stg_anthropic_cost
+WHERE usage_date BETWEEN @start_day AND @end_day
+GROUP BY usage_date
+UNION ALL
+SELECT usage_date, 'day_total', SUM(amount_usd), COUNT(*)
+FROM ai_usage.stg_anthropic_cost_total
+WHERE usage_date BETWEEN @start_day AND @end_day
+GROUP BY usage_date
+UNION ALL
+SELECT usage_date, 'cost_components', SUM(amount_usd), COUNT(*)
+FROM ai_usage.stg_anthropic_cost_components
+WHERE usage_date BETWEEN @start_day AND @end_day
+GROUP BY usage_date
+UNION ALL
+SELECT usage_date, 'actor_types', SUM(amount_usd), COUNT(*)
+FROM ai_usage.stg_anthropic_cost_by_actor_type
+WHERE usage_date BETWEEN @start_day AND @end_day
+GROUP BY usage_date
+UNION ALL
+SELECT usage_date, 'classic_cost_report', SUM(amount_usd), COUNT(*)
+FROM ai_usage.stg_anthropic_cost_report
+WHERE usage_date BETWEEN @start_day AND @end_day
+GROUP BY usage_date

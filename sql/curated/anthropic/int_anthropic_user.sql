@@ -1,0 +1,54 @@
+CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_user (
+  user_id STRING NOT NULL OPTIONS (description = "The user's id."),
+  email STRING OPTIONS (description = "E-mail last seen."),
+  name STRING OPTIONS (description = "Name last seen in the directory."),
+  is_member BOOL NOT NULL OPTIONS (description = "Whether the newest directory snapshot lists the user."),
+  last_seen_on DATE NOT NULL OPTIONS (description = "Last UTC day seen, in the directory or in a bill.")
+)
+OPTIONS (description = "Anthropic users ever seen, with the e-mail and name last seen under their id: history still names people who have left.")
+AS
+WITH directory AS (
+  SELECT snapshot_date AS seen_on, user_id, email, name, 0 AS source_no
+  FROM ai_usage.stg_anthropic_users
+  WHERE snapshot_date BETWEEN @first_day AND @today
+), bill AS (
+  SELECT MAX(usage_date) AS seen_on, principal_id AS user_id, user_email AS email, CAST(NULL AS STRING) AS name, 1 AS source_no
+  FROM ai_usage.int_anthropic_cost_daily
+  WHERE usage_date BETWEEN @first_day AND @today AND principal_type = 'user' AND user_email IS NOT NULL
+  GROUP BY principal_id, user_email
+), seen AS (
+  SELECT * FROM directory
+  UNION ALL
+  SELECT * FROM bill
+), named AS (
+  SELECT user_id, name
+  FROM directory
+  WHERE name IS NOT NULL
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY seen_on DESC, name) = 1
+), newest AS (
+  SELECT MAX(seen_on) AS seen_on
+  FROM directory
+), latest AS (
+  SELECT *
+  FROM seen
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY user_id ORDER BY CASE WHEN email IS NULL THEN 1 ELSE 0 END, seen_on DESC, source_no, email
+  ) = 1
+), last_seen AS (
+  SELECT
+    user_id,
+    MAX(seen.seen_on) AS last_seen_on,
+    LOGICAL_OR(source_no = 0 AND seen.seen_on = newest.seen_on) AS is_member
+  FROM seen
+  CROSS JOIN newest
+  GROUP BY user_id
+)
+SELECT
+  latest.user_id,
+  latest.email,
+  named.name,
+  COALESCE(last_seen.is_member, FALSE) AS is_member,
+  last_seen.last_seen_on
+FROM latest
+JOIN last_seen ON last_seen.user_id = latest.user_id
+LEFT JOIN named ON named.user_id = latest.user_id

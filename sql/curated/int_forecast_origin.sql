@@ -1,0 +1,347 @@
+CREATE OR REPLACE VIEW ai_usage.int_forecast_origin (
+  origin_date OPTIONS (description = "UTC day on which the forecast is made: only days before it are used."),
+  origin_day OPTIONS (description = "Day of the month whose past errors bound the forecast: 5 up to the 7th, 10 up to the 14th, 20 from then on."),
+  month OPTIONS (description = "First day of the month that is forecast."),
+  is_live OPTIONS (description = "TRUE = made today for the running month; FALSE = what would have been said in a past month."),
+  scope OPTIONS (description = "line (vendor, cost center and basis), cost_center (both vendors, billed and seat) or total. Never add rows of different scopes."),
+  vendor OPTIONS (description = "anthropic or cursor; NULL where the scope holds both."),
+  cost_center OPTIONS (description = "Cost center on the day of the spend; NULL = unallocated, and NULL in the total."),
+  cost_basis OPTIONS (description = "billed or seat; NULL where the scope holds both."),
+  spent_to_date_usd OPTIONS (description = "Dollars of the month's days before the origin that are held whole; NULL when none is."),
+  expected_rest_usd OPTIONS (description = "Dollars expected of every other day of the month, those that are not held whole among them; NULL when nothing says."),
+  forecast_usd OPTIONS (description = "Both: dollars at the month's end."),
+  low_usd OPTIONS (description = "Dollars at the month's end if the rest falls as far short of what is expected as it did at worst on the same origin day of the 12 months before; NULL with fewer than 3 such months, and when credits outweigh what is expected."),
+  high_usd OPTIONS (description = "The same for the rest exceeding it by the most."),
+  naive_usd OPTIONS (description = "Straight line, for comparison: dollars to date over their days, times the days of the month."),
+  actual_usd OPTIONS (description = "Dollars the month came to; NULL unless it is over and all of its days are held whole."),
+  method OPTIONS (description = "same_weekday, mean_of_days (a weekday has fewer than 2 days to go by), held_seats, or mixed where the scope holds several; NULL without a forecast."),
+  days_used OPTIONS (description = "Days the expectation goes by: of the last 28, those held whole since the line's first spend; for seats the latest day."),
+  missing_days OPTIONS (description = "Days of the month before the origin that are not held whole; in a sum of vendors the most of any."),
+  is_provisional OPTIONS (description = "Whether a vendor may still restate a day of the month that is counted."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+)
+OPTIONS (description = "The forecast of a month's end as one definition, for today and for the 5th, 10th and 20th of each past month, so that what is tested is what is used. Billed: days held whole count as they are, each other day as the mean of its weekday in the last four weeks, the newest week counting four times as much as the oldest (with fewer than two such days, the mean of all days there are). Seats: the paid seats of the latest day, at the sheet's prices. A day that is not held whole is never a zero. Past months are judged by the figures of today, not by those held then. Read kpi_forecast and kpi_forecast_backtest.")
+AS
+WITH origin AS (
+  SELECT usage_date AS origin_date, month, days_in_month, day_of_month, TRUE AS is_live, as_of_date
+  FROM ai_usage.dim_date
+  WHERE usage_date = as_of_date
+  UNION ALL
+  SELECT usage_date, month, days_in_month, day_of_month, FALSE, as_of_date
+  FROM ai_usage.dim_date
+  WHERE day_of_month IN (5, 10, 20) AND month < DATE_TRUNC(as_of_date, MONTH)
+), held AS (
+  SELECT vendor, 'billed' AS cost_basis, usage_date
+  FROM ai_usage.kpi_completeness
+  -- A day whose last pull failed is still held from an earlier one.
+  WHERE is_money AND completed_at IS NOT NULL
+  UNION ALL
+  SELECT vendor, 'seat', usage_date
+  FROM ai_usage.fct_seat_daily
+  GROUP BY vendor, usage_date
+  -- Seats without a price have an unknown cost, not none.
+  HAVING COUNTIF(is_paid) = 0 OR COUNT(amount_usd) > 0
+), spent AS (
+  SELECT cost.usage_date, cost.vendor, cost.cost_center, cost.cost_basis, SUM(cost.amount_usd) AS amount_usd
+  FROM ai_usage.fct_cost_daily AS cost
+  WHERE cost.cost_basis IN ('billed', 'seat') AND cost.amount_usd IS NOT NULL
+  GROUP BY cost.usage_date, cost.vendor, cost.cost_center, cost.cost_basis
+), line AS (
+  SELECT vendor, cost_center, cost_basis, MIN(usage_date) AS first_day
+  FROM spent
+  GROUP BY vendor, cost_center, cost_basis
+), seat_price AS (
+  -- What a day's seats cost a month at the prices of another: by how much a price that the sheet has already moves it.
+  SELECT usage_date, plan, COUNT(*) AS seats, MAX(monthly_price_usd) AS monthly_price_usd
+  FROM ai_usage.fct_seat_daily
+  WHERE is_paid AND monthly_price_usd IS NOT NULL
+  GROUP BY usage_date, plan
+), origin_day AS (
+  SELECT
+    origin.origin_date,
+    origin.month,
+    origin.days_in_month,
+    origin.is_live,
+    origin.as_of_date,
+    source.vendor,
+    source.cost_basis,
+    day.usage_date,
+    day.days_in_month AS days_in_own_month,
+    DATE_DIFF(origin.origin_date, day.usage_date, DAY) AS age,
+    day.month = origin.month AS is_in_month,
+    held.usage_date IS NOT NULL AS is_held,
+    held.usage_date IS NOT NULL AND day.usage_date < origin.origin_date AS is_known,
+    day.as_of_date < CASE source.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END
+      AS is_moving
+  FROM origin
+  JOIN ai_usage.dim_date AS day
+    ON day.usage_date >= LEAST(DATE_SUB(origin.origin_date, INTERVAL 28 DAY), origin.month)
+    AND day.usage_date <= LAST_DAY(origin.month, MONTH)
+  CROSS JOIN (SELECT DISTINCT vendor, cost_basis FROM line) AS source
+  LEFT JOIN held
+    ON held.vendor = source.vendor AND held.cost_basis = source.cost_basis AND held.usage_date = day.usage_date
+), latest AS (
+  SELECT origin_date, vendor, MAX(usage_date) AS usage_date
+  FROM origin_day
+  WHERE is_known AND cost_basis = 'seat'
+  GROUP BY origin_date, vendor
+), repriced AS (
+  SELECT
+    origin_day.origin_date,
+    origin_day.vendor,
+    origin_day.usage_date,
+    CAST(ROUND(CAST(SAFE_DIVIDE(
+      SUM(seat_price.seats * price.monthly_price_usd),
+      SUM(seat_price.seats * seat_price.monthly_price_usd)
+    ) AS NUMERIC), 6) AS NUMERIC) AS price_ratio
+  FROM origin_day
+  JOIN latest ON latest.origin_date = origin_day.origin_date AND latest.vendor = origin_day.vendor
+  JOIN seat_price ON seat_price.usage_date = latest.usage_date
+  JOIN ai_usage.stg_seat_prices AS price
+    ON price.vendor = origin_day.vendor
+    AND LOWER(price.plan) = LOWER(seat_price.plan)
+    AND origin_day.usage_date >= price.effective_from
+    AND origin_day.usage_date < price.effective_to
+  WHERE origin_day.cost_basis = 'seat' AND origin_day.is_in_month AND NOT origin_day.is_known
+  GROUP BY origin_day.origin_date, origin_day.vendor, origin_day.usage_date
+), cell AS (
+  SELECT
+    origin_day.*,
+    line.cost_center,
+    line.first_day,
+    spent.amount_usd,
+    origin_day.is_known AND origin_day.usage_date >= line.first_day AS is_sample,
+    -- Nothing is capped: at one to eight times the next dearest day, or the others of its weekday, the total of the
+    -- simulated year was further off and lower still, since a line that truly grows begins like a spike.
+    4 - DIV(origin_day.age - 1, 7) AS weight
+  FROM origin_day
+  JOIN line
+    ON line.vendor = origin_day.vendor
+    AND line.cost_basis = origin_day.cost_basis
+    AND line.first_day <= LAST_DAY(origin_day.month, MONTH)
+  LEFT JOIN spent
+    ON spent.vendor = line.vendor
+    AND spent.cost_basis = line.cost_basis
+    AND COALESCE(spent.cost_center, '') = COALESCE(line.cost_center, '')
+    AND spent.usage_date = origin_day.usage_date
+), by_weekday AS (
+  SELECT
+    origin_date,
+    vendor,
+    cost_center,
+    cost_basis,
+    MOD(age + 70, 7) AS weekday,
+    MIN(first_day) AS first_day,
+    COUNT(amount_usd) AS spending_days,
+    COUNTIF(is_in_month) AS calendar_days,
+    COUNTIF(is_in_month AND NOT is_held) AS days_not_held,
+    COUNTIF(is_in_month AND is_known) AS known_days,
+    COUNTIF(is_in_month AND NOT is_known) AS open_days,
+    COUNTIF(is_in_month AND NOT is_known AND age > 0) AS missing_days,
+    SUM(CASE WHEN is_in_month AND is_known THEN amount_usd END) AS known_usd,
+    SUM(CASE WHEN is_in_month THEN amount_usd END) AS month_usd,
+    COUNTIF(is_sample AND age <= 28) AS samples,
+    SUM(CASE WHEN is_sample AND age <= 28 THEN weight END) AS weights,
+    SUM(CASE WHEN is_sample AND age <= 28 THEN weight * COALESCE(amount_usd, 0) END) AS weighted_usd,
+    LOGICAL_OR(is_in_month AND is_moving AND (is_known OR (is_held AND NOT is_live))) AS is_provisional
+  FROM cell
+  GROUP BY origin_date, vendor, cost_center, cost_basis, MOD(age + 70, 7)
+), billed_rest AS (
+  SELECT
+    *,
+    -- A decimal before it is rounded: what lies halfway then goes the same way in every engine.
+    CAST(ROUND(CAST(CASE
+      WHEN samples >= 2 THEN SAFE_DIVIDE(weighted_usd, weights)
+      ELSE SAFE_DIVIDE(
+        SUM(weighted_usd) OVER (PARTITION BY origin_date, vendor, cost_center, cost_basis),
+        SUM(weights) OVER (PARTITION BY origin_date, vendor, cost_center, cost_basis)
+      )
+    END AS NUMERIC), 6) AS NUMERIC) AS usd_per_day
+  FROM by_weekday
+), seat_rest AS (
+  SELECT
+    open_day.origin_date,
+    open_day.vendor,
+    open_day.cost_center,
+    SUM(CAST(ROUND(CAST(SAFE_DIVIDE(
+      COALESCE(seat.amount_usd, 0) * COALESCE(repriced.price_ratio, NUMERIC '1') * seat.days_in_own_month,
+      open_day.days_in_month
+    ) AS NUMERIC), 6) AS NUMERIC)) AS expected_usd
+  FROM cell AS open_day
+  JOIN latest ON latest.origin_date = open_day.origin_date AND latest.vendor = open_day.vendor
+  JOIN cell AS seat
+    ON seat.origin_date = open_day.origin_date
+    AND seat.vendor = open_day.vendor
+    AND seat.cost_basis = 'seat'
+    AND COALESCE(seat.cost_center, '') = COALESCE(open_day.cost_center, '')
+    AND seat.usage_date = latest.usage_date
+  LEFT JOIN repriced
+    ON repriced.origin_date = open_day.origin_date
+    AND repriced.vendor = open_day.vendor
+    AND repriced.usage_date = open_day.usage_date
+  WHERE open_day.cost_basis = 'seat' AND open_day.is_in_month AND NOT open_day.is_known
+  GROUP BY open_day.origin_date, open_day.vendor, open_day.cost_center
+), summed AS (
+  SELECT
+    origin_date,
+    vendor,
+    cost_center,
+    cost_basis,
+    MIN(first_day) AS first_day,
+    SUM(spending_days) AS spending_days,
+    SUM(calendar_days) AS calendar_days,
+    SUM(days_not_held) AS days_not_held,
+    SUM(known_days) AS known_days,
+    SUM(open_days) AS open_days,
+    SUM(missing_days) AS missing_days,
+    CASE WHEN SUM(known_days) > 0 THEN COALESCE(SUM(known_usd), 0) END AS spent_to_date_usd,
+    COALESCE(SUM(month_usd), 0) AS month_usd,
+    SUM(samples) AS samples,
+    LOGICAL_OR(open_days > 0 AND samples < 2) AS is_by_all_days,
+    CASE WHEN SUM(samples) > 0 THEN SUM(open_days * usd_per_day) END AS expected_usd,
+    LOGICAL_OR(is_provisional) AS is_provisional
+  FROM billed_rest
+  GROUP BY origin_date, vendor, cost_center, cost_basis
+), line_forecast AS (
+  SELECT
+    origin.origin_date,
+    origin.month,
+    origin.days_in_month,
+    origin.day_of_month,
+    origin.is_live,
+    origin.as_of_date,
+    summed.vendor,
+    summed.cost_center,
+    summed.cost_basis,
+    summed.known_days,
+    summed.spent_to_date_usd,
+    CASE
+      WHEN summed.open_days = 0 THEN 0
+      WHEN summed.cost_basis = 'billed' THEN summed.expected_usd
+      WHEN summed.first_day < origin.origin_date THEN seat_rest.expected_usd
+    END AS expected_rest_usd,
+    CASE
+      WHEN NOT origin.is_live AND summed.days_not_held = 0 AND summed.calendar_days = origin.days_in_month
+        THEN summed.month_usd
+    END AS actual_usd,
+    CASE
+      WHEN summed.cost_basis = 'seat' THEN 'held_seats'
+      WHEN summed.is_by_all_days THEN 'mean_of_days'
+      ELSE 'same_weekday'
+    END AS method,
+    CASE WHEN summed.cost_basis = 'billed' THEN summed.samples WHEN latest.usage_date IS NULL THEN 0 ELSE 1 END AS days_used,
+    summed.missing_days,
+    summed.is_provisional,
+    summed.first_day < origin.origin_date AS is_begun
+  FROM summed
+  JOIN origin ON origin.origin_date = summed.origin_date
+  LEFT JOIN seat_rest
+    ON summed.cost_basis = 'seat'
+    AND seat_rest.origin_date = summed.origin_date
+    AND seat_rest.vendor = summed.vendor
+    AND COALESCE(seat_rest.cost_center, '') = COALESCE(summed.cost_center, '')
+  LEFT JOIN latest
+    ON summed.cost_basis = 'seat' AND latest.origin_date = summed.origin_date AND latest.vendor = summed.vendor
+  -- Who has not spent for a month has no line, unless it is only that nobody knows.
+  WHERE summed.spending_days > 0 OR summed.samples = 0
+), scoped AS (
+  SELECT 'line' AS scope, vendor AS scope_vendor, cost_center AS scope_cost_center, cost_basis AS scope_basis, *
+  FROM line_forecast
+  UNION ALL
+  SELECT 'cost_center', CAST(NULL AS STRING), cost_center, CAST(NULL AS STRING), *
+  FROM line_forecast
+  UNION ALL
+  SELECT 'total', CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING), *
+  FROM line_forecast
+), forecast AS (
+  SELECT
+    origin_date,
+    CAST(CASE WHEN day_of_month < 8 THEN 5 WHEN day_of_month < 15 THEN 10 ELSE 20 END AS INT64) AS origin_day,
+    month,
+    is_live,
+    scope,
+    scope_vendor AS vendor,
+    scope_cost_center AS cost_center,
+    scope_basis AS cost_basis,
+    SUM(spent_to_date_usd) AS spent_to_date_usd,
+    -- Who began to spend later could not be known of; whose days are not held should have been.
+    CASE WHEN COUNTIF(is_begun AND expected_rest_usd IS NULL) = 0 THEN SUM(expected_rest_usd) END AS expected_rest_usd,
+    SUM(CAST(ROUND(CAST(SAFE_DIVIDE(spent_to_date_usd * days_in_month, known_days) AS NUMERIC), 6) AS NUMERIC)) AS naive_usd,
+    CASE WHEN COUNTIF(actual_usd IS NULL) = 0 THEN SUM(actual_usd) END AS actual_usd,
+    CASE WHEN COUNT(DISTINCT method) = 1 THEN MAX(method) ELSE 'mixed' END AS method,
+    CAST(MAX(days_used) AS INT64) AS days_used,
+    CAST(MAX(missing_days) AS INT64) AS missing_days,
+    LOGICAL_OR(is_provisional) AS is_provisional,
+    MAX(as_of_date) AS as_of_date
+  FROM scoped
+  GROUP BY origin_date, day_of_month, month, is_live, scope, scope_vendor, scope_cost_center, scope_basis
+), off AS (
+  -- What the rest of a past month came to, as a share of what was expected of it.
+  SELECT
+    scope,
+    COALESCE(vendor, '') AS vendor,
+    COALESCE(cost_center, '') AS cost_center,
+    COALESCE(cost_basis, '') AS cost_basis,
+    origin_day,
+    month,
+    CAST(ROUND(CAST(SAFE_DIVIDE(actual_usd - COALESCE(spent_to_date_usd, 0), expected_rest_usd) AS NUMERIC), 6) AS NUMERIC) AS rest_ratio
+  FROM forecast
+  WHERE NOT is_live AND expected_rest_usd > 0 AND actual_usd IS NOT NULL
+), bound AS (
+  SELECT
+    forecast.origin_date,
+    forecast.scope,
+    off.vendor,
+    off.cost_center,
+    off.cost_basis,
+    LEAST(MIN(off.rest_ratio), 1) AS low_ratio,
+    GREATEST(MAX(off.rest_ratio), 1) AS high_ratio
+  FROM forecast
+  JOIN off
+    ON off.scope = forecast.scope
+    AND off.vendor = COALESCE(forecast.vendor, '')
+    AND off.cost_center = COALESCE(forecast.cost_center, '')
+    AND off.cost_basis = COALESCE(forecast.cost_basis, '')
+    AND off.origin_day = forecast.origin_day
+    AND off.month < forecast.month
+    AND off.month >= DATE_SUB(forecast.month, INTERVAL 12 MONTH)
+  GROUP BY forecast.origin_date, forecast.scope, off.vendor, off.cost_center, off.cost_basis
+  HAVING COUNT(*) >= 3
+)
+SELECT
+  forecast.origin_date,
+  forecast.origin_day,
+  forecast.month,
+  forecast.is_live,
+  forecast.scope,
+  forecast.vendor,
+  forecast.cost_center,
+  forecast.cost_basis,
+  forecast.spent_to_date_usd,
+  forecast.expected_rest_usd,
+  COALESCE(forecast.spent_to_date_usd, 0) + forecast.expected_rest_usd AS forecast_usd,
+  -- A share of the rest, rounded by itself, so that what is spent stays exact and the forecast lies between.
+  CASE
+    WHEN forecast.expected_rest_usd >= 0 AND bound.low_ratio IS NOT NULL THEN COALESCE(forecast.spent_to_date_usd, 0) + LEAST(
+      CAST(ROUND(CAST(forecast.expected_rest_usd * bound.low_ratio AS NUMERIC), 6) AS NUMERIC), forecast.expected_rest_usd
+    )
+  END AS low_usd,
+  CASE
+    WHEN forecast.expected_rest_usd >= 0 AND bound.high_ratio IS NOT NULL THEN COALESCE(forecast.spent_to_date_usd, 0) + GREATEST(
+      CAST(ROUND(CAST(forecast.expected_rest_usd * bound.high_ratio AS NUMERIC), 6) AS NUMERIC), forecast.expected_rest_usd
+    )
+  END AS high_usd,
+  forecast.naive_usd,
+  forecast.actual_usd,
+  CASE WHEN forecast.expected_rest_usd IS NOT NULL THEN forecast.method END AS method,
+  forecast.days_used,
+  forecast.missing_days,
+  forecast.is_provisional,
+  forecast.as_of_date
+FROM forecast
+LEFT JOIN bound
+  ON bound.origin_date = forecast.origin_date
+  AND bound.scope = forecast.scope
+  AND bound.vendor = COALESCE(forecast.vendor, '')
+  AND bound.cost_center = COALESCE(forecast.cost_center, '')
+  AND bound.cost_basis = COALESCE(forecast.cost_basis, '')

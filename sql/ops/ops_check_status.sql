@@ -1,0 +1,76 @@
+CREATE OR REPLACE VIEW ai_usage.ops_check_status (
+  asset OPTIONS (description = "Asset that was checked."),
+  check_name OPTIONS (description = "Name of the check."),
+  passed OPTIONS (description = "Whether it held."),
+  severity OPTIONS (description = "WARN or ERROR."),
+  blocking OPTIONS (description = "Whether what is built from the asset waits until it holds."),
+  amount_usd OPTIONS (description = "Dollars the finding touches, where it touches money."),
+  message OPTIONS (description = "What is wrong, how much it touches, what to do."),
+  first_day OPTIONS (description = "First UTC day that was looked at; NULL where it was all there is."),
+  last_day OPTIONS (description = "Last UTC day that was looked at; NULL where it was all there is."),
+  checked_at OPTIONS (description = "When it was checked."),
+  run_id OPTIONS (description = "Dagster's id of the run."),
+  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+)
+OPTIONS (description = "What the checks say now: of every check the newest result, and beside it an older finding whose days nothing has looked at since: a backfill of October takes nothing back of yesterday, nor a run of yesterday alone what was found in forty days (unless the check looks at what there is now, whichever the days). What passed is told for a week, a finding for a month. ops_check_results has all results.")
+AS
+WITH result AS (
+  SELECT
+    result.asset,
+    result.check_name,
+    result.passed,
+    result.severity,
+    result.blocking,
+    result.amount_usd,
+    result.message,
+    result.checked_at,
+    result.run_id,
+    COALESCE(result.looks_at, 'days') AS looks_at,
+    run.first_day,
+    run.last_day,
+    run.run_id IS NOT NULL AS is_known,
+    today.as_of_date,
+    ROW_NUMBER() OVER (
+      PARTITION BY result.asset, result.check_name ORDER BY result.checked_at DESC, result.run_id DESC
+    ) AS place
+  FROM ai_usage.ops_check_results AS result
+  CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
+  LEFT JOIN ai_usage.ops_runs AS run ON run.run_id = result.run_id
+  WHERE DATE(result.checked_at) > DATE_SUB(today.as_of_date, INTERVAL 31 DAY)
+), outdone AS (
+  -- A newer run has looked at the same if the check looks at what there is now, or it at all days, or at these, or if
+  -- its days are the same window some days later, as tomorrow's are.
+  SELECT DISTINCT older.asset, older.check_name, older.run_id
+  FROM result AS older
+  JOIN result AS newer
+    ON newer.asset = older.asset AND newer.check_name = older.check_name AND newer.checked_at > older.checked_at
+  WHERE NOT older.passed AND (
+    newer.looks_at = 'now'
+    OR (newer.is_known AND newer.first_day IS NULL)
+    OR (newer.looks_at = 'until' AND newer.last_day >= older.last_day)
+    OR (
+      newer.first_day <= older.last_day AND newer.last_day >= older.last_day
+      AND DATE_DIFF(newer.first_day, older.first_day, DAY) <= DATE_DIFF(newer.last_day, older.last_day, DAY)
+    )
+  )
+)
+SELECT
+  result.asset,
+  result.check_name,
+  result.passed,
+  result.severity,
+  result.blocking,
+  result.amount_usd,
+  result.message,
+  CASE WHEN result.looks_at <> 'now' THEN result.first_day END AS first_day,
+  CASE WHEN result.looks_at <> 'now' THEN result.last_day END AS last_day,
+  result.checked_at,
+  result.run_id,
+  result.as_of_date
+FROM result
+LEFT JOIN outdone
+  ON outdone.asset = result.asset AND outdone.check_name = result.check_name AND outdone.run_id = result.run_id
+WHERE CASE
+  WHEN result.passed THEN result.place = 1 AND DATE(result.checked_at) > DATE_SUB(result.as_of_date, INTERVAL 7 DAY)
+  ELSE result.place = 1 OR outdone.run_id IS NULL
+END
