@@ -37,7 +37,7 @@ def server(held: FakeSecrets) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _nothing_read_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(secret_manager, "_versions", {})
+    monkeypatch.setattr("ai_usage_assets.secret_manager._versions", {})
 
 
 def refused(setting: str, server: str | None, total_seconds: float = 5) -> str:

@@ -55,7 +55,8 @@ def test_a_vendor_that_nobody_uses_misses_no_days(tmp_path: Path) -> None:
     asked = (
         "SELECT held.vendor, held.missing_days, fresh.missing_days AS told, held.is_any_day_held, "
         "held.are_previous_days_held "
-        "FROM ai_usage.int_month_completeness AS held LEFT JOIN ai_usage.ops_freshness AS fresh ON fresh.vendor = held.vendor "
+        "FROM ai_usage.int_month_completeness AS held "
+        "LEFT JOIN ai_usage.ops_freshness AS fresh ON fresh.vendor = held.vendor "
         "WHERE held.month = DATE '2026-11-01' ORDER BY held.vendor"
     )
     assert rows(warehouse, asked) == [("anthropic", 0, 0, True, True)]

@@ -58,7 +58,7 @@ def test_a_file_that_does_not_describe_itself_is_named(tmp_path: Path, old: str,
 
 def test_an_unknown_folder_is_told(tmp_path: Path) -> None:
     """A file in a folder that means nothing is not silently left out."""
-    with pytest.raises(SchemaError, match="staging, curated and kpi"):
+    with pytest.raises(SchemaError, match="staging, curated, kpi and ops"):
         read(tmp_path, GOOD, layer="misc")
 
 
