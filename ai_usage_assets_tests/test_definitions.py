@@ -90,18 +90,18 @@ def test_blocking_checks_guard_the_money(definitions: dg.Definitions) -> None:
     assert known == {(check.asset, check.name) for check in CHECKS}
     blocking = {(check.asset, check.name) for check in CHECKS if check.blocking}
     assert {
-        ("raw_anthropic_cost", "control_total"), ("raw_anthropic_cost", "unit_sentinel"),
+        ("raw_anthropic_cost", "control_total"), ("raw_anthropic_cost", "currency_unit"),
         ("raw_anthropic_cost", "schema"),
-        ("raw_cursor_usage_events", "control_total"), ("raw_cursor_usage_events", "unit_sentinel"),
-        ("raw_cursor_usage_events", "schema"), ("int_anthropic_cost_daily", "attribution_preserves_sums"),
-        ("int_cursor_usage_daily", "attribution_preserves_sums"),
-        ("kpi_completeness", "every_day_complete"),
+        ("raw_cursor_usage_events", "control_total"), ("raw_cursor_usage_events", "currency_unit"),
+        ("raw_cursor_usage_events", "schema"), ("int_anthropic_cost_daily", "attribution_preserves_totals"),
+        ("int_cursor_usage_daily", "attribution_preserves_totals"),
+        ("kpi_completeness", "days_complete"),
     } <= blocking  # fmt: skip
 
 
 def test_every_check_says_what_holds_and_what_to_do() -> None:
     """A check that turns red tells its reader the next step."""
-    assert all(check.holds.endswith(".") and check.advice.endswith(".") for check in CHECKS)
+    assert all(check.expectation.endswith(".") and check.advice.endswith(".") for check in CHECKS)
 
 
 def test_rebuild_leaves_the_vendors_alone(definitions: dg.Definitions) -> None:

@@ -343,14 +343,14 @@ def test_a_failed_check_is_told_with_its_dollars(holding: Company, capfd: pytest
     found = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
     failed = {one[LABELS]["check"]: one for one in of_event(found, "check_failed")}
     assert failed.keys() == {name.partition(".")[2] for name in result.failed_checks()}
-    coverage = failed["coverage"]
+    coverage = failed["cost_center_coverage"]
     assert coverage["severity"] == "WARNING"
     assert coverage["blocking"] is False
     assert coverage[LABELS]["asset"] == "kpi_unallocated"
     assert coverage[LABELS]["day"] == HELD
     assert Decimal(coverage["amount_usd"]) > 0
     (view,) = holding.rows(
-        "SELECT amount_usd FROM ai_usage.ops_check_results WHERE check_name = 'coverage' AND NOT passed "
+        "SELECT amount_usd FROM ai_usage.ops_check_results WHERE check_name = 'cost_center_coverage' AND NOT passed "
         "ORDER BY checked_at DESC LIMIT 1"
     )
     assert Decimal(coverage["amount_usd"]) == round(view["amount_usd"], 2)

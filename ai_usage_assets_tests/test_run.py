@@ -365,7 +365,7 @@ def test_refused_tab_leaves_the_last_good_version(holding: Company) -> None:
     result = holding.run(HELD, lane=("raw_mapping_sheet", "int_key_mapping"))
     assert result.success, result.failures()
     assert holding.rows("SELECT COUNT(*) AS n FROM ai_usage.int_key_mapping") == before
-    assert "key_mapping" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
+    assert "key_mapping" in result.failed_checks()["raw_mapping_sheet.tabs_valid"]
 
 
 def test_range_of_one_run_loads_every_day(company: Company) -> None:
@@ -407,11 +407,11 @@ def test_a_rebuild_does_not_publish_what_a_run_would_not(holding: Company) -> No
     _spoil_units(holding)
     result = holding.run(HELD, job="rebuild")
     assert not result.success
-    assert "raw_anthropic_cost.unit_sentinel" in result.failed_checks()
+    assert "raw_anthropic_cost.currency_unit" in result.failed_checks()
     kept = holding.rows("SELECT check_name, passed FROM ai_usage.ops_check_results WHERE asset = 'raw_anthropic_cost'")
     # All of them are kept, also those behind the one that stopped the step.
     assert {row["check_name"] for row in kept} == {c.name for c in CHECKS if c.asset == "raw_anthropic_cost"}
-    assert "unit_sentinel" in {row["check_name"] for row in kept if not row["passed"]}
+    assert "currency_unit" in {row["check_name"] for row in kept if not row["passed"]}
     assert holding.content("int_anthropic_cost_daily") == before
 
 
@@ -421,7 +421,7 @@ def test_a_sheet_that_cannot_be_read_stops_nothing(holding: Company) -> None:
     holding.simulator.switches.faults.down.add("sheets")
     result = holding.run(HELD, lane=("raw_mapping_sheet", *BILL))
     assert result.success, result.failures()
-    assert "503" in result.failed_checks()["raw_mapping_sheet.tabs_accepted"]
+    assert "503" in result.failed_checks()["raw_mapping_sheet.tabs_valid"]
     assert holding.content("fct_cost_daily") == before
 
 

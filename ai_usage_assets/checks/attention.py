@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ai_usage_assets import catalog
-from ai_usage_assets.checks.base import Check, Finding, Subject, usd
+from ai_usage_assets.checks.base import Check, CheckContext, Finding, usd
 from ai_usage_assets.sources.anthropic import source as anthropic
 from ai_usage_assets.sources.cursor import source as cursor
 from ai_usage_assets.warehouse.base import Row
@@ -82,14 +82,14 @@ ORDER BY usage_date, workspace_id, what
 """
 
 
-def _classic_agrees(subject: Subject) -> list[Finding]:
+def _classic_agrees(context: CheckContext) -> list[Finding]:
     return [
         Finding(
             f"{row['usage_date']} {row['workspace_id']} {row['what']}: {usd(row['amount_usd'])} here, "
             f"{usd(row['classic_usd'])} in the classic report",
             abs(row["amount_usd"] - row["classic_usd"]),
         )
-        for row in subject.rows(_CLASSIC)
+        for row in context.rows(_CLASSIC)
         if _worth_a_look(row["amount_usd"] - row["classic_usd"], row["classic_usd"])
     ]
 
@@ -165,9 +165,9 @@ ORDER BY snapshot_date
 """
 
 
-def _cursor_spend_agrees(subject: Subject) -> list[Finding]:
+def _cursor_spend_agrees(context: CheckContext) -> list[Finding]:
     findings = []
-    for row in subject.rows(_SPEND):
+    for row in context.rows(_SPEND):
         day = row["snapshot_date"]
         if row["absurd"]:
             findings.append(
@@ -200,10 +200,10 @@ ORDER BY asset
 """
 
 
-def _tabs_accepted(subject: Subject) -> list[Finding]:
+def _tabs_accepted(context: CheckContext) -> list[Finding]:
     return [
         Finding(f"tab {row['asset'].partition('/')[2]}: {str(row['message']).rstrip('.')}")
-        for row in subject.rows(_SHEET_TABS)
+        for row in context.rows(_SHEET_TABS)
     ]
 
 
@@ -234,9 +234,9 @@ ORDER BY rejected.tab, rejected.row_no
 """
 
 
-def _rows_accepted(subject: Subject) -> list[Finding]:
+def _rows_accepted(context: CheckContext) -> list[Finding]:
     findings, told = [], set()
-    for row in subject.rows(_REJECTED_ROWS):
+    for row in context.rows(_REJECTED_ROWS):
         money = f" ({usd(row['amount_usd'])} in 30 days)" if row["amount_usd"] is not None else ""
         # Two rows for one key touch its money once.
         touched = row["amount_usd"] if row["named"] not in told else None
@@ -262,9 +262,9 @@ ORDER BY amount_usd DESC, vendor, label, next_step
 """
 
 
-def _everything_mapped(subject: Subject) -> list[Finding]:
+def _everything_mapped(context: CheckContext) -> list[Finding]:
     findings = []
-    for row in subject.rows(_UNMAPPED):
+    for row in context.rows(_UNMAPPED):
         what = "people without a cost center" if row["is_person"] else row["label"] or "nobody named"
         findings.append(
             Finding(
@@ -283,8 +283,8 @@ WHERE usage_date BETWEEN DATE_SUB(@end_day, INTERVAL 29 DAY) AND @end_day AND co
 """
 
 
-def _covered(subject: Subject) -> list[Finding]:
-    (row,) = subject.rows(_COVERED)
+def _covered(context: CheckContext) -> list[Finding]:
+    (row,) = context.rows(_COVERED)
     if row["spend_usd"] is None or row["spend_usd"] <= 0:
         return []
     share = 1 - row["amount_usd"] / row["spend_usd"]
@@ -311,11 +311,11 @@ ORDER BY cost_center
 """
 
 
-def _budgets_can_be_spent(subject: Subject) -> list[Finding]:
-    named = {row["cost_center"] for row in subject.rows(_COST_CENTERS)}
+def _budgets_can_be_spent(context: CheckContext) -> list[Finding]:
+    named = {row["cost_center"] for row in context.rows(_COST_CENTERS)}
     by_spelling = {_spelling(name): name for name in sorted(named)}
     findings = []
-    for row in subject.rows(_BUDGETS):
+    for row in context.rows(_BUDGETS):
         budgeted = row["cost_center"]
         if budgeted in named:
             continue
@@ -344,8 +344,8 @@ WHERE usage_date BETWEEN @start_day AND @end_day AND is_paid AND amount_usd IS N
 """
 
 
-def _seats_priced(subject: Subject) -> list[Finding]:
-    (row,) = subject.rows(_UNPRICED_SEATS)
+def _seats_priced(context: CheckContext) -> list[Finding]:
+    (row,) = context.rows(_UNPRICED_SEATS)
     if not row["seat_days"]:
         return []
     return [
@@ -409,45 +409,45 @@ GROUP BY cost.model ORDER BY value
 """
 
 
-def _unknown(query: str, what: str, known: Collection[str] = ()) -> Callable[[Subject], list[Finding]]:
-    def find(subject: Subject) -> list[Finding]:
+def _unknown(query: str, what: str, known: Collection[str] = ()) -> Callable[[CheckContext], list[Finding]]:
+    def find(context: CheckContext) -> list[Finding]:
         return [
             Finding(
                 f"{what} {row['value']!r}: {usd(row['amount_usd'])}, first seen {row['first_day']}", row["amount_usd"]
             )
-            for row in subject.rows(query)
+            for row in context.rows(query)
             if row["value"] not in known
         ]
 
     return find
 
 
-def _kinds_add_up(subject: Subject) -> list[Finding]:
+def _kinds_add_up(context: CheckContext) -> list[Finding]:
     return [
         Finding(f"{row['usage_date']}: {row['total_tokens']:,} tokens in all, {row['kinds']:,} by their kinds")
-        for row in subject.rows(_COUNTED)
+        for row in context.rows(_COUNTED)
         if row["total_tokens"] != row["kinds"]
     ]
 
 
-def _nothing_negative(subject: Subject) -> list[Finding]:
+def _nothing_negative(context: CheckContext) -> list[Finding]:
     return [
         Finding(f"{row['first_day']}: {row['events']} events of {usd(row['amount_usd'])}", abs(row["amount_usd"]))
-        for row in subject.rows(_NEGATIVE)
+        for row in context.rows(_NEGATIVE)
     ]
 
 
-def _fields_known(table: str, known: frozenset[str]) -> Callable[[Subject], list[Finding]]:
+def _fields_known(table: str, known: frozenset[str]) -> Callable[[CheckContext], list[Finding]]:
     """Of the newest day of the run only: a field that is new is in all records, and all days are many."""
     query = f"SELECT payload FROM ai_usage.{table} WHERE usage_date = @end_day"
 
-    def find(subject: Subject) -> list[Finding]:
-        payloads = [row["payload"] for row in subject.rows(query)]
+    def find(context: CheckContext) -> list[Finding]:
+        payloads = [row["payload"] for row in context.rows(query)]
         # Numbers are not looked at, and Python refuses to read one that is thousands of digits long.
         records = (json.loads(payload, parse_int=str) for payload in payloads)
         counts = Counter(path for record in records for path in set(_paths(record)) - known)
         return [
-            Finding(f"new field {path!r} in {count:,} of {len(payloads):,} records of {subject.chosen.last}")
+            Finding(f"new field {path!r} in {count:,} of {len(payloads):,} records of {context.days.last}")
             for path, count in sorted(counts.items())
         ]
 
@@ -475,10 +475,10 @@ ORDER BY usage_date
 """
 
 
-def _nothing_astray(subject: Subject) -> list[Finding]:
+def _nothing_astray(context: CheckContext) -> list[Finding]:
     return [
         Finding(f"{row['n']} rows that were read with {row['usage_date']} do not say of which day they are")
-        for row in subject.rows(_ASTRAY)
+        for row in context.rows(_ASTRAY)
     ]
 
 
@@ -494,11 +494,11 @@ ORDER BY vendor, usage_date, restated_at
 """
 
 
-def _not_restated(subject: Subject) -> list[Finding]:
+def _not_restated(context: CheckContext) -> list[Finding]:
     findings = []
-    for row in subject.rows(_RESTATED):
+    for row in context.rows(_RESTATED):
         old, new = row["old_amount_usd"] or Decimal(0), row["new_amount_usd"] or Decimal(0)
-        if _worth_a_look(new - old, old) and (subject.today - row["usage_date"]).days > _MOVING_DAYS:
+        if _worth_a_look(new - old, old) and (context.today - row["usage_date"]).days > _MOVING_DAYS:
             findings.append(
                 Finding(f"{row['vendor']} {row['usage_date']}: {usd(old)} became {usd(new)}", abs(new - old))
             )
@@ -521,11 +521,11 @@ ORDER BY vendor
 """
 
 
-def _fresh(subject: Subject) -> list[Finding]:
+def _fresh(context: CheckContext) -> list[Finding]:
     findings = []
-    for row in subject.rows(_NEWEST):
+    for row in context.rows(_NEWEST):
         newest = row["newest_day"]
-        if row["is_asked"] and (newest is None or (subject.today - newest).days > _STALE_DAYS):
+        if row["is_asked"] and (newest is None or (context.today - newest).days > _STALE_DAYS):
             findings.append(Finding(f"{row['vendor']}: the newest whole day is {newest or 'none at all'}"))
     return findings
 
@@ -548,14 +548,14 @@ ORDER BY vendor
 """
 
 
-def _final_days_were_read_when_final(subject: Subject) -> list[Finding]:
+def _final_days_were_read_when_final(context: CheckContext) -> list[Finding]:
     return [
         Finding(
             f"{row['vendor']}: {row['days']} days from {row['first_day']} to {row['last_day']} count as final but were "
             f"last read before the vendor had settled them",
             row["amount_usd"],
         )
-        for row in subject.rows(_READ_TOO_EARLY)
+        for row in context.rows(_READ_TOO_EARLY)
     ]
 
 
@@ -566,10 +566,10 @@ WHERE DATE(attempted_at) > @today
 """
 
 
-def _nothing_from_the_future(subject: Subject) -> list[Finding]:
-    (row,) = subject.rows(_FROM_THE_FUTURE)
+def _nothing_from_the_future(context: CheckContext) -> list[Finding]:
+    (row,) = context.rows(_FROM_THE_FUTURE)
     return (
-        [Finding(f"{row['days']} days were last tried as late as {row['read_on']}, and today is {subject.today}")]
+        [Finding(f"{row['days']} days were last tried as late as {row['read_on']}, and today is {context.today}")]
         if row["days"]
         else []
     )
@@ -588,14 +588,14 @@ ORDER BY usage_date DESC, excess_usd DESC, dimension_value
 """
 
 
-def _no_spikes(subject: Subject) -> list[Finding]:
+def _no_spikes(context: CheckContext) -> list[Finding]:
     return [
         Finding(
             f"{row['usage_date']} {row['vendor']} {_whose(row)}: {usd(row['amount_usd'])}, "
             f"expected {usd(row['expected_usd'])}, mostly {row['top_model']}",
             row["excess_usd"],
         )
-        for row in subject.rows(_SPIKES)
+        for row in context.rows(_SPIKES)
     ]
 
 
@@ -617,73 +617,73 @@ _VALUE_ADVICE = "Its money is counted; look it up in the vendor's changelog and 
 CHECKS: tuple[Check, ...] = (
     Check(
         anthropic.RAW_COST_REPORT.name,
-        "classic_agrees",
+        "matches_classic_report",
         "The classic cost report says the same, per day, workspace and model.",
         "Published dollars come from the analytics API. The classic report lacks Priority Tier and may lag; if the "
         "difference stays for days, ask Anthropic which is right.",
         _classic_agrees,
         blocking=False,
-        after=(anthropic.RAW_COST_COMPONENTS.name, "dim_workspace"),
+        additional_deps=(anthropic.RAW_COST_COMPONENTS.name, "dim_workspace"),
     ),
     Check(
         cursor.RAW_SPEND.name,
-        "spend_agrees",
+        "matches_usage_events",
         "Cursor's own spend per member lies within what their events of the billing cycle add up to.",
         "Look at the members in stg_cursor_spend and their events; if it stays for days, ask Cursor.",
         _cursor_spend_agrees,
         blocking=False,
-        after=(cursor.RAW_EVENTS.name,),
+        additional_deps=(cursor.RAW_EVENTS.name,),
     ),
     Check(
         RAW_MAPPING_SHEET.name,
-        "tabs_accepted",
+        "tabs_valid",
         "Every tab of the mapping sheet could be used.",
         "Mend the tab; until then its last good version serves.",
         _tabs_accepted,
         blocking=False,
-        looks_at="now",
+        scope="now",
     ),
     Check(
         RAW_MAPPING_SHEET.name,
-        "rows_accepted",
+        "rows_valid",
         "Every row of the mapping sheet could be used.",
         "Mend the rows in the sheet; the next run takes them, for all of history.",
         _rows_accepted,
         blocking=False,
-        after=("fct_cost_daily",),
-        looks_at="now",
+        additional_deps=("fct_cost_daily",),
+        scope="now",
     ),
     Check(
         "kpi_unallocated",
-        "everything_mapped",
+        "no_unallocated_spend",
         "Everything that spends this month has a cost center.",
         "Add the rows to the sheet; the next run takes them, for all of history.",
         _everything_mapped,
         blocking=False,
-        looks_at="until",
+        scope="until",
     ),
     Check(
         "kpi_unallocated",
-        "coverage",
+        "cost_center_coverage",
         f"At least {_COVERAGE:.0%} of the spend of the last 30 days has a cost center.",
         "kpi_unallocated lists what is missing, the largest first.",
         _covered,
         blocking=False,
-        looks_at="until",
+        scope="until",
     ),
     Check(
         "kpi_budget_vs_actual",
-        "budgets_can_be_spent",
+        "known_budget_cost_centers",
         "Every cost center with a budget is named by a row of people or key_mapping.",
         "Nobody can spend it, and it makes the others look less used: spell it as people and key_mapping do, "
         "or add there who spends it.",
         _budgets_can_be_spent,
         blocking=False,
-        looks_at="now",
+        scope="now",
     ),
     Check(
         "fct_seat_daily",
-        "seats_priced",
+        "seats_have_prices",
         "Every paid seat has a price.",
         "Fill in the tab seat_prices for cursor. With several plans on one day each member's plan must be known: "
         "name the plans as stg_cursor_spend.billing_tier does, or keep the price of one.",
@@ -700,7 +700,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "int_anthropic_cost_daily",
-        "priced_models",
+        "models_have_list_prices",
         "Every model has a list price in dim_model_price.",
         "The bill does not need it. Add the model to sql/curated/dim_model_price.sql, or update this project.",
         _unknown(_UNPRICED, "model"),
@@ -708,7 +708,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         cursor.RAW_EVENTS.name,
-        "known_kinds",
+        "known_billing_kinds",
         "Every billing kind is known.",
         "An unknown kind counts as billed. " + _VALUE_ADVICE,
         _unknown(_KINDS, "kind"),
@@ -716,7 +716,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         anthropic.RAW_COST.name,
-        "known_actors",
+        "known_actor_types",
         "Every type of actor is known.",
         "An unknown actor counts as none: only its key or workspace can say who pays. " + _VALUE_ADVICE,
         _unknown(_ACTORS, "actor type", anthropic.ACTOR_TYPES),
@@ -724,7 +724,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         anthropic.RAW_COST_COMPONENTS.name,
-        "known_components",
+        "known_cost_components",
         "Every type of cost and of token is known.",
         _VALUE_ADVICE,
         _unknown(_COMPONENTS, "component", anthropic.COMPONENTS),
@@ -732,7 +732,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         anthropic.RAW_USAGE.name,
-        "kinds_add_up",
+        "token_types_add_up",
         "Input, cache writes of both durations, cache reads and output add up to all tokens.",
         "No money depends on it, unit costs by kind do. If it stays, Anthropic counts a kind that is not read yet: "
         "report it.",
@@ -741,7 +741,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         cursor.RAW_EVENTS.name,
-        "nothing_negative",
+        "no_negative_amounts",
         "No event takes money back.",
         "It is counted as it is, and lowers the spend; ask Cursor what was credited.",
         _nothing_negative,
@@ -749,7 +749,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         cursor.RAW_DAILY_USAGE.name,
-        "nothing_astray",
+        "rows_match_requested_day",
         "Every row says of which day it is.",
         "They are kept and not used: a day's activity of as many members is missing, and before the first list of "
         "members perhaps their seats. Run the days again; if it stays, report it to Cursor.",
@@ -764,24 +764,24 @@ CHECKS: tuple[Check, ...] = (
             _FIELD_ADVICE,
             _fields_known(table, fields),
             blocking=False,
-            looks_at="until",
+            scope="until",
         )
         for pull in catalog.PULLS
         for table, fields in pull.fields.items()
     ),
     Check(
         "kpi_anomaly",
-        "no_spikes",
+        "no_cost_anomalies",
         f"Nobody and nothing spent far more than usual on the newest {_SPIKE_DAYS} days.",
         "It is what the vendor bills. kpi_anomaly says who and which model for the day; ask them whether it was meant, "
         "and if it was not, stop the key or set a limit at the vendor.",
         _no_spikes,
         blocking=False,
-        looks_at="until",
+        scope="until",
     ),
     Check(
         "kpi_completeness",
-        "not_restated",
+        "no_restatements",
         "No vendor has restated the money of a day that had come to rest.",
         "What is published is the new figure. Tell finance if the month is closed; kpi_restatements has both, and the "
         "keys and models they differ in.",
@@ -790,31 +790,31 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "kpi_completeness",
-        "fresh",
+        "freshness",
         f"The newest whole day of every vendor, and the sheet, is at most {_STALE_DAYS} days old.",
         "See `ai-usage status` for the reason, and run the days that are missing. A vendor whose key was taken away is "
         "told until the end of the month after.",
         _fresh,
         blocking=False,
-        looks_at="now",
+        scope="now",
     ),
     Check(
         "kpi_completeness",
-        "final_when_read",
+        "loaded_after_settlement",
         "Every day that counts as final was read after the vendor had settled it.",
         "Run these days once more: `ai-usage run --day LAST --days N`.",
         _final_days_were_read_when_final,
         blocking=False,
-        looks_at="now",
+        scope="now",
     ),
     Check(
         "kpi_completeness",
-        "clock",
+        "no_future_loads",
         "No day was tried after today.",
         "Check the clock of this machine, and AI_USAGE_NOW. No money is touched; what is final is judged by the clock, "
         "and the next run under the right one puts it right.",
         _nothing_from_the_future,
         blocking=False,
-        looks_at="now",
+        scope="now",
     ),
 )

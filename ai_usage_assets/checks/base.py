@@ -16,11 +16,11 @@ from ai_usage_assets.warehouse.base import Parameters, Row, Warehouse
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckContext:
     """What a check may look at: the warehouse, and the days of the run."""
 
     warehouse: Warehouse
-    chosen: DayRange
+    days: DayRange
     today: date
 
     def rows(self, sql: str) -> list[Row]:
@@ -30,14 +30,14 @@ class Subject:
     @property
     def parameters(self) -> Parameters:
         """The days as query parameters."""
-        return {"start_day": self.chosen.first, "end_day": self.chosen.last, "today": self.today}
+        return {"start_day": self.days.first, "end_day": self.days.last, "today": self.today}
 
 
 @dataclass(frozen=True)
 class Finding:
     """One thing that is wrong: a short line, and the dollars it touches where it touches money."""
 
-    line: str
+    message: str
     amount_usd: Decimal | None = None
 
 
@@ -52,12 +52,12 @@ class Check:
 
     asset: str
     name: str
-    holds: str
+    expectation: str
     advice: str
-    find: Callable[[Subject], Sequence[Finding]]
+    run: Callable[[CheckContext], Sequence[Finding]]
     blocking: bool = True
-    after: tuple[str, ...] = ()
-    looks_at: Literal["days", "until", "now"] = "days"
+    additional_deps: tuple[str, ...] = ()
+    scope: Literal["days", "until", "now"] = "days"
 
 
 def usd(amount: Decimal | None) -> str:

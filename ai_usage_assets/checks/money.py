@@ -12,7 +12,7 @@ import pandas as pd
 import pandera.errors
 
 from ai_usage_assets import catalog
-from ai_usage_assets.checks.base import Check, Finding, Subject, usd
+from ai_usage_assets.checks.base import Check, CheckContext, Finding, usd
 from ai_usage_assets.days import TRAILING_DAYS
 from ai_usage_assets.finance import close
 from ai_usage_assets.sources.anthropic import source as anthropic
@@ -57,9 +57,9 @@ ORDER BY expected.usage_date, expected.control
 """
 
 
-def _anthropic_control_total(subject: Subject) -> list[Finding]:
+def _anthropic_control_total(context: CheckContext) -> list[Finding]:
     findings, told = [], set()
-    for row in subject.rows(_ANTHROPIC_CONTROLS):
+    for row in context.rows(_ANTHROPIC_CONTROLS):
         day, gap = row["usage_date"], abs((row["detail_usd"] or Decimal(0)) - (row["control_usd"] or Decimal(0)))
         findings.append(
             Finding(
@@ -102,14 +102,14 @@ ORDER BY entry.usage_date
 """
 
 
-def _cursor_control_total(subject: Subject) -> list[Finding]:
+def _cursor_control_total(context: CheckContext) -> list[Finding]:
     return [
         Finding(
             f"{row['usage_date']}: {row['records']:,} events worth {usd(row['amount_usd'])} are held, Cursor counted "
             f"{row['expected_records']:,} and {usd(row['landed_usd'])} were landed",
             abs(row["amount_usd"] - row["landed_usd"]),
         )
-        for row in subject.rows(_CURSOR_CONTROLS)
+        for row in context.rows(_CURSOR_CONTROLS)
     ]
 
 
@@ -220,24 +220,24 @@ ORDER BY usage_date
 """
 
 
-def _unit_sentinel(query: str, published: str, other: str) -> Callable[[Subject], list[Finding]]:
+def _unit_sentinel(query: str, published: str, other: str) -> Callable[[CheckContext], list[Finding]]:
     """Four comparisons, because a vendor that changes its unit changes every day it is asked for, old ones too.
 
     With what was published for the same day, what was usual before the run, what the price list says of the tokens,
     and another figure of the vendor's.
     """
 
-    def find(subject: Subject) -> list[Finding]:
-        past = {"past_day": subject.chosen.first - timedelta(days=TRAILING_DAYS), **subject.parameters}
+    def find(context: CheckContext) -> list[Finding]:
+        past = {"past_day": context.days.first - timedelta(days=TRAILING_DAYS), **context.parameters}
         known = {
             row["usage_date"]: _per_million(row)
-            for row in subject.warehouse.rows(published, past)
+            for row in context.warehouse.rows(published, past)
             if _is_large(row["tokens"]) and row["amount_usd"]
         }
-        before = sorted(price for day, price in known.items() if day < subject.chosen.first)
+        before = sorted(price for day, price in known.items() if day < context.days.first)
         usual = before[len(before) // 2] if len(before) >= _USUAL_DAYS else None
         findings = []
-        for row in subject.rows(query):
+        for row in context.rows(query):
             day, amount = row["usage_date"], row["amount_usd"]
             others = (amount, row["other_usd"], row["expected_usd"])
             if not _is_large(row["tokens"]) or max(abs(value or Decimal(0)) for value in others) < _SMALLEST_USD:
@@ -274,7 +274,7 @@ def _far(value: Decimal, reference: Decimal) -> bool:
 # --- typed, built and attributed without losing a cent ------------------------------------------------------------
 
 
-def _typed(table: str, columns: Sequence[str], event_at: str | None = None) -> Callable[[Subject], list[Finding]]:
+def _typed(table: str, columns: Sequence[str], event_at: str | None = None) -> Callable[[CheckContext], list[Finding]]:
     conditions = {f"{column} is missing": f"{column} IS NULL" for column in columns}
     if event_at:
         conditions["the event is of another day"] = f"DATE({event_at}) <> usage_date"
@@ -284,10 +284,10 @@ def _typed(table: str, columns: Sequence[str], event_at: str | None = None) -> C
         "WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date ORDER BY usage_date"
     )
 
-    def find(subject: Subject) -> list[Finding]:
+    def find(context: CheckContext) -> list[Finding]:
         return [
             Finding(f"{row['usage_date']}: {reason} in {row[f'c{n}']:,} of {row['records']:,} records")
-            for row in subject.rows(query)
+            for row in context.rows(query)
             for n, reason in enumerate(conditions)
             if row[f"c{n}"]
         ]
@@ -321,7 +321,7 @@ def _has_days(table: Table) -> bool:
     return bool(table.partition_by or table.is_view)
 
 
-def _schema(table: Table) -> Callable[[Subject], list[Finding]]:
+def _schema(table: Table) -> Callable[[CheckContext], list[Finding]]:
     key = _KEYS.get(table.name, (table.partition_by, "fact_no") if table.partition_by else ())
     # The sheet's own words were checked when it was read.
     allowed = {} if table.name == "int_key_mapping" else _ALLOWED
@@ -329,9 +329,9 @@ def _schema(table: Table) -> Callable[[Subject], list[Finding]]:
     scope = "WHERE usage_date BETWEEN @start_day AND @end_day" if _has_days(table) else ""
     query = f"SELECT {', '.join(table.column_names)} FROM ai_usage.{table.name} {scope}"
 
-    def find(subject: Subject) -> list[Finding]:
+    def find(context: CheckContext) -> list[Finding]:
         # Arrow types keep decimals and whole numbers exact; pandas' own would make floats of them.
-        frame = subject.warehouse.query(query, subject.parameters).to_pandas(types_mapper=pd.ArrowDtype)
+        frame = context.warehouse.query(query, context.parameters).to_pandas(types_mapper=pd.ArrowDtype)
         try:
             schema.validate(frame, lazy=True)
         except pandera.errors.SchemaErrors as errors:
@@ -343,7 +343,7 @@ def _schema(table: Table) -> Callable[[Subject], list[Finding]]:
     return find
 
 
-def _equals_raw(table: str, source: str, measures: Sequence[str]) -> Callable[[Subject], list[Finding]]:
+def _equals_raw(table: str, source: str, measures: Sequence[str]) -> Callable[[CheckContext], list[Finding]]:
     sums = ", ".join(f"COALESCE(SUM({measure}), 0) AS {measure}" for measure in measures)
     scope = "WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date"
     built = ", ".join(f"COALESCE(built.{measure}, 0) AS built_{measure}" for measure in measures)
@@ -355,14 +355,14 @@ def _equals_raw(table: str, source: str, measures: Sequence[str]) -> Callable[[S
         "FROM built FULL OUTER JOIN typed ON typed.usage_date = built.usage_date ORDER BY usage_date"
     )
 
-    def find(subject: Subject) -> list[Finding]:
+    def find(context: CheckContext) -> list[Finding]:
         return [
             Finding(
                 f"{row['usage_date']}: {measure} is {row[f'built_{measure}']:,} here, "
                 f"{row[f'typed_{measure}']:,} in {source}",
                 abs(row[f"built_{measure}"] - row[f"typed_{measure}"]) if measure.endswith("_usd") else None,
             )
-            for row in subject.rows(query)
+            for row in context.rows(query)
             for measure in measures
             if row[f"built_{measure}"] != row[f"typed_{measure}"]
         ]
@@ -401,15 +401,15 @@ ORDER BY usage_date, vendor, cost_basis
 """
 
 
-def _attribution_preserves_sums(vendor: str) -> Callable[[Subject], list[Finding]]:
-    def find(subject: Subject) -> list[Finding]:
+def _attribution_preserves_sums(vendor: str) -> Callable[[CheckContext], list[Finding]]:
+    def find(context: CheckContext) -> list[Finding]:
         return [
             Finding(
                 f"{row['usage_date']} {vendor} {row['cost_basis']}: {_exactly(row['before_usd'])} before attribution, "
                 f"{_exactly(row['after_usd'])} after",
                 abs(row["before_usd"] - row["after_usd"]),
             )
-            for row in subject.rows(_ATTRIBUTION)
+            for row in context.rows(_ATTRIBUTION)
             if row["vendor"] == vendor
         ]
 
@@ -431,10 +431,10 @@ ORDER BY asset, usage_date
 """
 
 
-def _every_day_complete(subject: Subject) -> list[Finding]:
+def _every_day_complete(context: CheckContext) -> list[Finding]:
     findings = []
     by_cause: dict[tuple[str, str, str], list[Row]] = {}
-    for row in subject.rows(_INCOMPLETE):
+    for row in context.rows(_INCOMPLETE):
         by_cause.setdefault((row["asset"], row["status"], row["message"] or ""), []).append(row)
     for (asset, status, message), rows in by_cause.items():
         first, last = rows[0]["usage_date"], rows[-1]["usage_date"]
@@ -470,14 +470,14 @@ WHERE entry.asset = '{raw}' AND entry.completed_at IS NOT NULL AND entry.records
 )
 
 
-def _every_held_day_built(subject: Subject) -> list[Finding]:
+def _every_held_day_built(context: CheckContext) -> list[Finding]:
     return [
         Finding(
             f"{row['built']} lacks {row['days']} days from {row['first_day']} to {row['last_day']} that are held: "
             f"rebuild with --day {row['last_day']} --days {(row['last_day'] - row['first_day']).days + 1}",
             row["amount_usd"],
         )
-        for row in subject.rows(_UNBUILT)
+        for row in context.rows(_UNBUILT)
         if row["days"]
     ]
 
@@ -485,8 +485,8 @@ def _every_held_day_built(subject: Subject) -> list[Finding]:
 # --- the books ----------------------------------------------------------------------------------------------------
 
 
-def _as_closed(subject: Subject) -> list[Finding]:
-    return [Finding(str(wrong).rstrip("."), wrong.amount_usd) for wrong in close.damage(subject.warehouse).values()]
+def _as_closed(context: CheckContext) -> list[Finding]:
+    return [Finding(str(wrong).rstrip("."), wrong.amount_usd) for wrong in close.damage(context.warehouse).values()]
 
 
 _SEND_RAW = "What was built before stays. Run the days again; if it stays, open the day's raw records."
@@ -505,7 +505,7 @@ def _built_checks() -> Iterable[Check]:
                 "Every required column is filled and every listed value is known.",
                 _BUILT_ADVICE,
                 _schema(table),
-                looks_at="days" if _has_days(table) else "now",
+                scope="days" if _has_days(table) else "now",
             )
 
 
@@ -526,12 +526,12 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         anthropic.RAW_COST.name,
-        "unit_sentinel",
+        "currency_unit",
         "Dollars per token are what models cost: cents are not taken for dollars, nor dollars for cents.",
         _UNIT_ADVICE,
         _unit_sentinel(_ANTHROPIC_PRICE, _ANTHROPIC_PUBLISHED, "the classic cost report"),
         # Not after the classic report: when that fails, the bill is still to be published.
-        after=(anthropic.RAW_USAGE.name, "dim_model_price"),
+        additional_deps=(anthropic.RAW_USAGE.name, "dim_model_price"),
     ),
     Check(
         anthropic.RAW_USAGE.name,
@@ -556,30 +556,30 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         cursor.RAW_EVENTS.name,
-        "unit_sentinel",
+        "currency_unit",
         "Dollars per token are what models cost: cents are not taken for dollars, nor dollars for cents.",
         _UNIT_ADVICE,
         _unit_sentinel(_CURSOR_PRICE, _CURSOR_PUBLISHED, "the price of the models within the events"),
-        after=("dim_model_price",),
+        additional_deps=("dim_model_price",),
     ),
     *_built_checks(),
     Check(
         "int_anthropic_cost_daily",
-        "equals_raw",
+        "matches_raw_records",
         "The table adds up to its raw records, day by day, to the last digit.",
         _BUILT_ADVICE,
         _equals_raw("int_anthropic_cost_daily", "stg_anthropic_cost", ("amount_usd", "list_amount_usd")),
     ),
     Check(
         "int_anthropic_tokens_daily",
-        "equals_raw",
+        "matches_raw_records",
         "The table adds up to its raw records, day by day.",
         _BUILT_ADVICE,
         _equals_raw("int_anthropic_tokens_daily", "stg_anthropic_usage", ("total_tokens", "requests")),
     ),
     Check(
         "int_anthropic_component_daily",
-        "equals_raw",
+        "matches_raw_records",
         "The table adds up to its raw records, day by day, to the last digit.",
         _BUILT_ADVICE,
         _equals_raw(
@@ -588,7 +588,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "int_cursor_usage_daily",
-        "equals_raw",
+        "matches_raw_records",
         "The table adds up to its raw records, day by day, to the last digit.",
         _BUILT_ADVICE,
         _equals_raw("int_cursor_usage_daily", "stg_cursor_usage_events", ("amount_usd", "output_tokens")),
@@ -597,7 +597,7 @@ CHECKS: tuple[Check, ...] = (
     *(
         Check(
             table,
-            "attribution_preserves_sums",
+            "attribution_preserves_totals",
             "Dollars before and after attribution are equal to the last digit, per day and cost basis.",
             _BUILT_ADVICE,
             _attribution_preserves_sums(vendor),
@@ -606,26 +606,26 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "kpi_completeness",
-        "every_day_complete",
+        "days_complete",
         "Every day of the run is held whole, for every vendor that is configured.",
         "Run the days again with `ai-usage run` when the cause is gone; what is held stays until then.",
         _every_day_complete,
     ),
     Check(
         "kpi_completeness",
-        "every_held_day_built",
+        "loaded_days_published",
         "Every day that is held is published, also those before the run.",
         "What is held is safe; `ai-usage run --job rebuild` for these days publishes it.",
         _every_held_day_built,
-        after=tuple(_BUILT_FROM),
-        looks_at="now",
+        additional_deps=tuple(_BUILT_FROM),
+        scope="now",
     ),
     Check(
         "kpi_chargeback",
-        "as_closed",
+        "closed_months_unchanged",
         "Every closed month is what was closed, and none is missing among them.",
         "While it is so, nothing is closed and the month is not exported.",
         _as_closed,
-        looks_at="now",
+        scope="now",
     ),
 )

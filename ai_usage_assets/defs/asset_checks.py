@@ -16,14 +16,14 @@ import dagster as dg
 
 from ai_usage_assets import days
 from ai_usage_assets.checks import attention, money
-from ai_usage_assets.checks.base import Check, Finding, Subject
+from ai_usage_assets.checks.base import Check, CheckContext, Finding
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.tables import OPS_CHECK_RESULTS
 
-__all__ = ["CHECKS", "Check", "Finding", "Subject", "asset_checks"]
+__all__ = ["CHECKS", "Check", "CheckContext", "Finding", "asset_checks"]
 
 CHECKS: tuple[Check, ...] = (*money.CHECKS, *attention.CHECKS)
 
@@ -47,9 +47,9 @@ def _definition(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition
             dg.AssetCheckSpec(
                 check.name,
                 asset=asset,
-                description=f"{check.holds} If not: {check.advice}",
+                description=f"{check.expectation} If not: {check.advice}",
                 blocking=check.blocking,
-                additional_deps=list(check.after),
+                additional_deps=list(check.additional_deps),
             )
             for check in checks
         ],
@@ -63,8 +63,8 @@ def _definition(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition
         warehouse: Warehouse = context.resources.warehouse
         today = settings.now().date()
         everything = DayRange(min(settings.start_date, today), today)
-        subject = Subject(warehouse, days.of_run(context.run.tags) or everything, today)
-        evaluated = [_evaluate(check, subject) for check in checks if check.name in chosen]
+        check_context = CheckContext(warehouse, days.of_run(context.run.tags) or everything, today)
+        evaluated = [_evaluate(check, check_context) for check in checks if check.name in chosen]
         # Before Dagster is told: it ends the step at the first that must block.
         warehouse.upsert(
             OPS_CHECK_RESULTS,
@@ -76,20 +76,20 @@ def _definition(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition
     return run
 
 
-def _evaluate(check: Check, subject: Subject) -> tuple[dg.AssetCheckResult, Row]:
+def _evaluate(check: Check, check_context: CheckContext) -> tuple[dg.AssetCheckResult, Row]:
     """What Dagster is told of a check, and what the warehouse keeps."""
     severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
     # A person may have named a key after an e-mail address; names are quoted, addresses never.
-    findings = [replace(finding, line=redact(finding.line)) for finding in check.find(subject)]
+    findings = [replace(finding, message=redact(finding.message)) for finding in check.run(check_context)]
     passed = not findings
-    message = check.holds if passed else f"{_told(findings)} {check.advice}"
+    message = check.expectation if passed else f"{_told(findings)} {check.advice}"
     amounts = [finding.amount_usd for finding in findings if finding.amount_usd is not None]
     touched = sum(amounts, Decimal(0)) if amounts else None
-    metadata: dict[str, Any] = {"days": str(subject.chosen)}
+    metadata: dict[str, Any] = {"days": str(check_context.days)}
     if touched is not None:
         metadata["touches_usd"] = f"{touched:,.2f}"
     if findings:
-        lines = [f"* {finding.line}" for finding in findings[:_FINDINGS_LISTED]]
+        lines = [f"* {finding.message}" for finding in findings[:_FINDINGS_LISTED]]
         metadata["findings"] = dg.MetadataValue.md("\n".join(lines))
     result = dg.AssetCheckResult(
         asset_key=check.asset,
@@ -108,11 +108,11 @@ def _evaluate(check: Check, subject: Subject) -> tuple[dg.AssetCheckResult, Row]
         "blocking": check.blocking,
         "amount_usd": touched,
         "message": message,
-        "looks_at": check.looks_at,
+        "looks_at": check.scope,
     }
 
 
 def _told(findings: Sequence[Finding]) -> str:
-    named = "; ".join(finding.line for finding in findings[:_FINDINGS_NAMED])
+    named = "; ".join(finding.message for finding in findings[:_FINDINGS_NAMED])
     more = len(findings) - _FINDINGS_NAMED
     return f"{named}; and {more} more." if more > 0 else f"{named}."

@@ -4,7 +4,7 @@ Belongs here: asking a vendor for the days of a run, going on after a bad day, a
 came. Does not: vendor facts (`vendors/`), when a day may replace another (`landing`).
 
 A bad day does not stop the others: what can be landed is landed, the days that failed keep what was held, and the
-checks `complete` and `every_day_complete` turn red and fail the run at its end. Only a pull that brought nothing at
+checks `complete` and `days_complete` turn red and fail the run at its end. Only a pull that brought nothing at
 all fails its own step.
 """
 

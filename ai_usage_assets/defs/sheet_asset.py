@@ -4,7 +4,7 @@ Belongs here: when a tab's content becomes a new version, and how each tab ended
 (`vendors/key_mapping`), or how the mapping is used (`sql/`).
 
 A tab that cannot be used (no header, suddenly empty, a third of it gone) is refused alone: its last good version serves
-on, the other tabs load, and the check `tabs_accepted` says so; so it is with a sheet that cannot be read at all. None
+on, the other tabs load, and the check `tabs_valid` says so; so it is with a sheet that cannot be read at all. None
 of it fails the run: spend is whole without the sheet, and finance mends it by the message.
 """
 

@@ -442,7 +442,7 @@ def _failed_checks(warehouse: Warehouse, month: DayRange) -> list[Hindrance]:
           COALESCE(run.first_day, @first_day) AS first_day, COALESCE(run.last_day, @last_day) AS last_day
         FROM ai_usage.ops_check_results AS result
         JOIN ai_usage.ops_runs AS run ON run.run_id = result.run_id
-        WHERE result.blocking AND result.check_name <> 'as_closed'
+        WHERE result.blocking AND result.check_name <> 'closed_months_unchanged'
           AND COALESCE(run.first_day, @first_day) <= @last_day AND COALESCE(run.last_day, @last_day) >= @first_day
         ORDER BY result.asset, result.check_name, result.checked_at
         """,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, Finding, Subject
+from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext, Finding
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import made_once, make_company
 
@@ -40,7 +40,7 @@ def warehouse(good: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 def find(warehouse: DuckDBWarehouse, asset: str, name: str, *, today: date = TODAY) -> list[Finding]:
     """What a check finds."""
     check = next(check for check in CHECKS if (check.asset, check.name) == (asset, name))
-    return list(check.find(Subject(warehouse, DayRange(FIRST, LAST), today)))
+    return list(check.run(CheckContext(warehouse, DayRange(FIRST, LAST), today)))
 
 
 def spoil(warehouse: DuckDBWarehouse, sql: str) -> None:

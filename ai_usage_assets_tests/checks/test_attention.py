@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, Subject
+from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import FIRST, LAST, TODAY, find, spoil
 from ai_usage_assets_tests.conftest import Company, make_company
 from ai_usage_assets_tests.support.warehouse_rows import type_tab
 
 # What the company really has: keys that nobody mapped.
-TRUE_ALARMS = {"coverage", "everything_mapped"}
+TRUE_ALARMS = {"cost_center_coverage", "no_unallocated_spend"}
 
 
 def test_good_days_are_quiet(warehouse: DuckDBWarehouse) -> None:
@@ -71,13 +71,13 @@ def test_cursors_own_spend_that_differs_is_told(cycle: Company, exponent: int, m
             "UPDATE raw_cursor_spend SET payload = regexp_replace(payload, "
             f"'\"(overallSpendCents|spendCents)\":([0-9.]+)', '\"\\1\":\\2e{exponent}', 'g')",
         )
-        check = next(check for check in CHECKS if check.name == "spend_agrees")
+        check = next(check for check in CHECKS if check.name == "matches_usage_events")
         days = DayRange(date(2026, 11, 3), date(2026, 11, 5))
-        found = check.find(Subject(warehouse, days, date(2026, 11, 6)))
+        found = check.run(CheckContext(warehouse, days, date(2026, 11, 6)))
     finally:
         warehouse.release()
     assert {finding.amount_usd is not None for finding in found} == {True}
-    assert any(means in finding.line for finding in found)
+    assert any(means in finding.message for finding in found)
 
 
 def test_a_classic_report_that_differs_is_told(warehouse: DuckDBWarehouse) -> None:
@@ -87,8 +87,8 @@ def test_a_classic_report_that_differs_is_told(warehouse: DuckDBWarehouse) -> No
         "UPDATE raw_anthropic_cost_report SET payload = json_merge_patch(payload, '{\"results\": []}') "
         "WHERE usage_date = DATE '2026-11-10'",
     )
-    found = find(warehouse, "raw_anthropic_cost_report", "classic_agrees")
-    assert all(finding.line.startswith("2026-11-10 wrkspc_") for finding in found)
+    found = find(warehouse, "raw_anthropic_cost_report", "matches_classic_report")
+    assert all(finding.message.startswith("2026-11-10 wrkspc_") for finding in found)
     total = warehouse.rows(
         "SELECT SUM(amount_usd) AS usd FROM ai_usage.int_anthropic_cost_daily WHERE usage_date = DATE '2026-11-10'"
     )[0]["usd"]
@@ -102,8 +102,8 @@ def test_a_rejected_row_is_told_with_the_money_it_names(warehouse: DuckDBWarehou
         warehouse,
         "UPDATE raw_mapping_sheet SET reject_reason = 'it names nobody' WHERE tab = 'key_mapping' AND row_no = 5",
     )
-    (found,) = find(warehouse, "raw_mapping_sheet", "rows_accepted")
-    assert found.line.startswith("tab key_mapping row 5: it names nobody ($")
+    (found,) = find(warehouse, "raw_mapping_sheet", "rows_valid")
+    assert found.message.startswith("tab key_mapping row 5: it names nobody ($")
     key = warehouse.rows(
         "SELECT JSON_VALUE(payload, '$.principal_id') AS id FROM ai_usage.raw_mapping_sheet "
         "WHERE tab = 'key_mapping' AND row_no = 5"
@@ -120,9 +120,9 @@ def test_a_budget_that_nobody_can_spend_is_told_with_the_nearest_name(warehouse:
         ("2026-11", "CC-1010", 5), ("2026-11", "cc-1010", 10), ("2026-12", "cc-1010", 15),
         ("2026-11", "CC\u20111010", 20), ("2026-11", "Elsewhere", 30), ("2026-11", "Keys", 40),
     )  # fmt: skip
-    found = find(warehouse, "kpi_budget_vs_actual", "budgets_can_be_spent")
+    found = find(warehouse, "kpi_budget_vs_actual", "known_budget_cost_centers")
     nearest = "the nearest that is named is 'CC-1010'"
-    assert {(finding.line, finding.amount_usd) for finding in found} == {
+    assert {(finding.message, finding.amount_usd) for finding in found} == {
         (f"'cc-1010': $25.00 in 2 months from 2026-11 on; {nearest}", Decimal(25)),
         (rf"'CC\u20111010': $20.00 in 1 month from 2026-11 on; {nearest}", Decimal(20)),
         ("'Elsewhere': $30.00 in 1 month from 2026-11 on", Decimal(30)),
@@ -131,12 +131,12 @@ def test_a_budget_that_nobody_can_spend_is_told_with_the_nearest_name(warehouse:
 
 def test_unmapped_keys_are_told_by_name_with_dollars_and_first_day(warehouse: DuckDBWarehouse) -> None:
     """The largest comes first, each with the row to add; together they are what has no cost center."""
-    found = find(warehouse, "kpi_unallocated", "everything_mapped")
-    assert found[0].line.startswith("anthropic prod-2-test: $")
-    assert "first seen 2026-11-10 (key_mapping: add anthropic, api_key, apikey_" in found[0].line
-    (coverage,) = find(warehouse, "kpi_unallocated", "coverage")
+    found = find(warehouse, "kpi_unallocated", "no_unallocated_spend")
+    assert found[0].message.startswith("anthropic prod-2-test: $")
+    assert "first seen 2026-11-10 (key_mapping: add anthropic, api_key, apikey_" in found[0].message
+    (coverage,) = find(warehouse, "kpi_unallocated", "cost_center_coverage")
     assert sum(finding.amount_usd or 0 for finding in found) == coverage.amount_usd
-    assert "@" not in "".join(finding.line for finding in found)
+    assert "@" not in "".join(finding.message for finding in found)
 
 
 @pytest.mark.parametrize(
@@ -145,21 +145,21 @@ def test_unmapped_keys_are_told_by_name_with_dollars_and_first_day(warehouse: Du
         ("UPDATE int_anthropic_cost_daily SET product = 'mind_reading' WHERE fact_no = 1", "int_anthropic_cost_daily",
          "known_products", "product 'mind_reading': $"),
         ("UPDATE int_anthropic_cost_daily SET model = 'claude-opus-9' WHERE fact_no = 1", "int_anthropic_cost_daily",
-         "priced_models", "model 'claude-opus-9': $"),
+         "models_have_list_prices", "model 'claude-opus-9': $"),
         ("UPDATE raw_cursor_usage_events SET payload = json_merge_patch(payload, '{\"kind\": \"Barter\"}') "
-         "WHERE record_no = 1", "raw_cursor_usage_events", "known_kinds", "kind 'Barter': $"),
+         "WHERE record_no = 1", "raw_cursor_usage_events", "known_billing_kinds", "kind 'Barter': $"),
         ("UPDATE raw_cursor_usage_events SET payload = json_merge_patch(payload, '{\"tokenUsage\": {\"aura\": 1}}') "
          "WHERE record_no = 1", "raw_cursor_usage_events", "known_fields", "new field 'tokenUsage.aura' in 1 of "),
         ("UPDATE raw_anthropic_cost SET payload = json_merge_patch(payload, '{\"group\": {\"mood\": null, "
          "\"tide\": \"low\"}}')", "raw_anthropic_cost", "known_fields", "new field 'group.tide' in "),
         ("UPDATE raw_anthropic_cost SET payload = json_merge_patch(payload, '{\"group\": {\"actor\": {\"type\": "
-         "\"ghost_actor\"}}}') WHERE record_no = 1", "raw_anthropic_cost", "known_actors",
+         "\"ghost_actor\"}}}') WHERE record_no = 1", "raw_anthropic_cost", "known_actor_types",
          "actor type 'ghost_actor': $"),
         ("UPDATE raw_cursor_usage_events SET payload = json_merge_patch(payload, '{\"chargedCents\": -250}') "
-         "WHERE record_no = 1 AND usage_date = DATE '2026-11-10'", "raw_cursor_usage_events", "nothing_negative",
+         "WHERE record_no = 1 AND usage_date = DATE '2026-11-10'", "raw_cursor_usage_events", "no_negative_amounts",
          "2026-11-10: 1 events of $-2.50"),
         ("INSERT INTO ops_restatements VALUES ('raw_anthropic_cost', 'anthropic', '2026-11-10', '2026-11-14 06:00+00', "
-         "'r', 9, 8, 100, 40)", "kpi_completeness", "not_restated", "anthropic 2026-11-10: $100.00 became $40.00"),
+         "'r', 9, 8, 100, 40)", "kpi_completeness", "no_restatements", "anthropic 2026-11-10: $100.00 became $40.00"),
     ],
     ids=["product", "model", "kind", "event field", "cost field", "actor", "negative", "restated"],
 )  # fmt: skip
@@ -167,14 +167,14 @@ def test_what_is_new_is_told(warehouse: DuckDBWarehouse, sql: str, asset: str, n
     """An unknown product, model, kind or field, and a restated day, are told with their name and dollars."""
     spoil(warehouse, sql)
     (found,) = find(warehouse, asset, name, today=date(2026, 11, 14))
-    assert found.line.startswith(says)
+    assert found.message.startswith(says)
     assert (found.amount_usd is None) == (name == "known_fields")
 
 
 def test_a_dated_model_has_the_price_of_its_name(warehouse: DuckDBWarehouse) -> None:
     """A model named with its date is the model of that name."""
     spoil(warehouse, "UPDATE int_anthropic_cost_daily SET model = 'claude-haiku-4-5-20251001' WHERE fact_no = 1")
-    assert find(warehouse, "int_anthropic_cost_daily", "priced_models") == []
+    assert find(warehouse, "int_anthropic_cost_daily", "models_have_list_prices") == []
 
 
 def test_a_young_day_may_still_move(warehouse: DuckDBWarehouse) -> None:
@@ -185,14 +185,14 @@ def test_a_young_day_may_still_move(warehouse: DuckDBWarehouse) -> None:
             "INSERT INTO ops_restatements VALUES "
             f"('raw_anthropic_cost', 'anthropic', '{day}', '{TODAY} 06:00+00', 'r', 1, 1, {old}, {new})",
         )
-    assert find(warehouse, "kpi_completeness", "not_restated") == []
+    assert find(warehouse, "kpi_completeness", "no_restatements") == []
 
 
 def test_a_vendor_that_went_quiet_is_stale(warehouse: DuckDBWarehouse) -> None:
     """A vendor is stale when its newest whole day is three days old, not when one morning is late."""
-    assert find(warehouse, "kpi_completeness", "fresh", today=LAST + timedelta(days=2)) == []
-    found = find(warehouse, "kpi_completeness", "fresh", today=LAST + timedelta(days=3))
-    assert [finding.line for finding in found] == [
+    assert find(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=2)) == []
+    found = find(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=3))
+    assert [finding.message for finding in found] == [
         "anthropic: the newest whole day is 2026-11-11",
         "cursor: the newest whole day is 2026-11-11",
     ]
@@ -202,21 +202,21 @@ def test_a_vendor_that_was_given_up_is_not_stale(warehouse: DuckDBWarehouse) -> 
     """Without its key the newest day is missed at first, and no longer when the last one read is months old."""
     spoil(warehouse, f"UPDATE ops_asset_days SET status = 'not_configured', completed_at = NULL "
         f"WHERE vendor = 'cursor' AND usage_date = '{LAST}'")  # fmt: skip
-    found = find(warehouse, "kpi_completeness", "fresh", today=LAST + timedelta(days=2))
-    assert [finding.line for finding in found] == ["cursor: the newest whole day is 2026-11-10"]
+    found = find(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=2))
+    assert [finding.message for finding in found] == ["cursor: the newest whole day is 2026-11-10"]
     spoil(warehouse, "UPDATE ops_asset_days SET usage_date = usage_date - 60 "
         "WHERE vendor = 'cursor' AND status <> 'not_configured'")  # fmt: skip
-    assert find(warehouse, "kpi_completeness", "fresh", today=LAST + timedelta(days=2)) == []
+    assert find(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=2)) == []
 
 
 def test_a_day_that_was_last_read_before_it_was_final_is_told(warehouse: DuckDBWarehouse) -> None:
     """Days that have settled since nobody read them are told with their dollars; read again they are quiet."""
-    assert find(warehouse, "kpi_completeness", "final_when_read", today=date(2026, 12, 9)) == []
-    found = find(warehouse, "kpi_completeness", "final_when_read", today=date(2026, 12, 20))
-    assert [finding.line[:46] for finding in found] == [
+    assert find(warehouse, "kpi_completeness", "loaded_after_settlement", today=date(2026, 12, 9)) == []
+    found = find(warehouse, "kpi_completeness", "loaded_after_settlement", today=date(2026, 12, 20))
+    assert [finding.message[:46] for finding in found] == [
         "anthropic: 2 days from 2026-11-10 to 2026-11-1",
         "cursor: 2 days from 2026-11-10 to 2026-11-11 c",
     ]
     assert all(finding.amount_usd for finding in found)
     spoil(warehouse, "UPDATE ops_asset_days SET completed_at = '2026-12-19 06:00+00'")
-    assert find(warehouse, "kpi_completeness", "final_when_read", today=date(2026, 12, 20)) == []
+    assert find(warehouse, "kpi_completeness", "loaded_after_settlement", today=date(2026, 12, 20)) == []

@@ -34,7 +34,7 @@ def test_a_lost_record_breaks_the_control_total(warehouse: DuckDBWarehouse) -> N
     assert len(found) == 3
     # Missing from three controls, and still the same dollars.
     assert [finding.amount_usd for finding in found] == [usd[0]["amount_usd"], None, None]
-    assert all("2026-11-10" in finding.line for finding in found)
+    assert all("2026-11-10" in finding.message for finding in found)
 
 
 def test_a_day_without_its_total_is_not_taken_on_trust(warehouse: DuckDBWarehouse) -> None:
@@ -42,7 +42,7 @@ def test_a_day_without_its_total_is_not_taken_on_trust(warehouse: DuckDBWarehous
     for table in ("total", "components", "by_actor_type"):
         spoil(warehouse, f"DELETE FROM raw_anthropic_cost_{table} WHERE usage_date = DATE '2026-11-10'")
     found = find(warehouse, "raw_anthropic_cost", "control_total")
-    assert [finding.line.rpartition(", ")[2] for finding in found] == [
+    assert [finding.message.rpartition(", ")[2] for finding in found] == [
         "the actor types to nothing", "the cost components to nothing", "the day total to nothing",
     ]  # fmt: skip
 
@@ -51,25 +51,25 @@ def test_one_missing_control_is_found(warehouse: DuckDBWarehouse) -> None:
     """A day whose own total is gone is red though its components still add up."""
     spoil(warehouse, "DELETE FROM raw_anthropic_cost_total WHERE usage_date = DATE '2026-11-10'")
     (found,) = find(warehouse, "raw_anthropic_cost", "control_total")
-    assert found.line.endswith("the day total to nothing")
+    assert found.message.endswith("the day total to nothing")
 
 
 def test_a_lost_event_breaks_the_count(warehouse: DuckDBWarehouse) -> None:
     """One Cursor event fewer than Cursor counted is red."""
     spoil(warehouse, "DELETE FROM raw_cursor_usage_events WHERE usage_date = DATE '2026-11-11' AND record_no = 1")
     (found,) = find(warehouse, "raw_cursor_usage_events", "control_total")
-    assert "2026-11-11" in found.line
-    assert "Cursor counted" in found.line
+    assert "2026-11-11" in found.message
+    assert "Cursor counted" in found.message
 
 
 @pytest.mark.parametrize("factor", [100, 0.01])
 def test_a_wrong_unit_is_found(warehouse: DuckDBWarehouse, factor: float) -> None:
     """Dollars taken for cents, or cents for dollars, are red on the day it happens."""
     spoil(warehouse, scale("raw_anthropic_cost", "cost", factor))
-    (found,) = find(warehouse, "raw_anthropic_cost", "unit_sentinel")
-    assert "2026-11-10" in found.line
+    (found,) = find(warehouse, "raw_anthropic_cost", "currency_unit")
+    assert "2026-11-10" in found.message
     assert found.amount_usd
-    assert "classic cost report" in found.line
+    assert "classic cost report" in found.message
 
 
 @pytest.mark.parametrize("factor", [100, 0.01])
@@ -77,7 +77,7 @@ def test_a_wrong_unit_of_every_day_is_found(warehouse: DuckDBWarehouse, factor: 
     """A unit that was wrong from the first day on, with no good day to compare, is red too."""
     for day in (FIRST, LAST):
         spoil(warehouse, scale("raw_anthropic_cost", "cost", factor, day))
-    assert len(find(warehouse, "raw_anthropic_cost", "unit_sentinel")) == 2
+    assert len(find(warehouse, "raw_anthropic_cost", "currency_unit")) == 2
 
 
 @pytest.mark.parametrize("factor", [100, 0.01])
@@ -89,8 +89,8 @@ def test_a_wrong_unit_of_cursor_is_found(warehouse: DuckDBWarehouse, factor: flo
         f"CAST(json_extract_string(payload, '$.chargedCents') AS DECIMAL(38,9)) * {factor})) "
         "WHERE usage_date = DATE '2026-11-10'",
     )
-    (found,) = find(warehouse, "raw_cursor_usage_events", "unit_sentinel")
-    assert "2026-11-10" in found.line
+    (found,) = find(warehouse, "raw_cursor_usage_events", "currency_unit")
+    assert "2026-11-10" in found.message
 
 
 def test_a_record_without_dollars_is_found(warehouse: DuckDBWarehouse) -> None:
@@ -101,7 +101,7 @@ def test_a_record_without_dollars_is_found(warehouse: DuckDBWarehouse) -> None:
         "WHERE usage_date = DATE '2026-11-10' AND record_no <= 3",
     )
     (found,) = find(warehouse, "raw_anthropic_cost", "schema")
-    assert found.line.startswith("2026-11-10: amount_usd is missing in 3 of ")
+    assert found.message.startswith("2026-11-10: amount_usd is missing in 3 of ")
 
 
 def test_an_event_of_another_day_is_found(warehouse: DuckDBWarehouse) -> None:
@@ -112,16 +112,16 @@ def test_an_event_of_another_day_is_found(warehouse: DuckDBWarehouse) -> None:
         "json_object('timestamp', '1795210812331')) WHERE usage_date = DATE '2026-11-10' AND record_no = 1",
     )
     (found,) = find(warehouse, "raw_cursor_usage_events", "schema")
-    assert "another day" in found.line
+    assert "another day" in found.message
 
 
 @pytest.mark.parametrize("table", ["int_anthropic_cost_daily", "int_cursor_usage_daily"])
 def test_a_table_that_is_not_its_raw_records_is_found(warehouse: DuckDBWarehouse, table: str) -> None:
     """A built table that lost a row differs from its raw records by that row's dollars."""
     spoil(warehouse, f"DELETE FROM {table} WHERE usage_date = DATE '2026-11-10' AND fact_no = 1")
-    found = find(warehouse, table, "equals_raw")
+    found = find(warehouse, table, "matches_raw_records")
     assert found
-    assert all("2026-11-10" in finding.line for finding in found)
+    assert all("2026-11-10" in finding.message for finding in found)
 
 
 def test_an_attribution_that_doubles_money_is_found(warehouse: DuckDBWarehouse) -> None:
@@ -132,10 +132,10 @@ def test_an_attribution_that_doubles_money_is_found(warehouse: DuckDBWarehouse) 
     found = [
         finding
         for table in ("int_anthropic_cost_daily", "int_cursor_usage_daily")
-        for finding in find(warehouse, table, "attribution_preserves_sums")
+        for finding in find(warehouse, table, "attribution_preserves_totals")
     ]
-    assert {finding.line[11:20] for finding in found} == {"anthropic", "cursor bi", "cursor in", "cursor se"}
-    assert {finding.line[:10] for finding in found} == {"2026-11-10", "2026-11-11"}
+    assert {finding.message[11:20] for finding in found} == {"anthropic", "cursor bi", "cursor in", "cursor se"}
+    assert {finding.message[:10] for finding in found} == {"2026-11-10", "2026-11-11"}
     assert all(finding.amount_usd and finding.amount_usd > Decimal(0) for finding in found)
 
 
@@ -143,9 +143,9 @@ def test_schema_findings_count_and_never_quote(warehouse: DuckDBWarehouse) -> No
     """A value that is not known is told by column and number of rows, not by what it is."""
     spoil(warehouse, "UPDATE int_cursor_usage_daily SET cost_basis = 'jane@example.com' WHERE fact_no = 1")
     (found,) = find(warehouse, "int_cursor_usage_daily", "schema")
-    assert "cost_basis" in found.line
-    assert "2 rows" in found.line
-    assert "jane" not in found.line
+    assert "cost_basis" in found.message
+    assert "2 rows" in found.message
+    assert "jane" not in found.message
 
 
 def test_a_failed_day_is_told_with_its_reason(warehouse: DuckDBWarehouse) -> None:
@@ -155,17 +155,17 @@ def test_a_failed_day_is_told_with_its_reason(warehouse: DuckDBWarehouse) -> Non
         "UPDATE ops_asset_days SET status = 'failed', message = 'the key was refused' "
         "WHERE asset = 'raw_cursor_usage_events' AND usage_date = DATE '2026-11-10'",
     )
-    (found,) = find(warehouse, "kpi_completeness", "every_day_complete")
-    assert "raw_cursor_usage_events: 2026-11-10 failed" in found.line
-    assert "the key was refused" in found.line
+    (found,) = find(warehouse, "kpi_completeness", "days_complete")
+    assert "raw_cursor_usage_events: 2026-11-10 failed" in found.message
+    assert "the key was refused" in found.message
     assert found.amount_usd
 
 
 def test_a_day_nobody_logged_is_told(warehouse: DuckDBWarehouse) -> None:
     """A day of the run without any entry is red: silence is not success."""
     spoil(warehouse, "DELETE FROM ops_asset_days WHERE asset = 'raw_anthropic_cost' AND usage_date = DATE '2026-11-11'")
-    (found,) = find(warehouse, "kpi_completeness", "every_day_complete")
-    assert "raw_anthropic_cost: 2026-11-11 not loaded" in found.line
+    (found,) = find(warehouse, "kpi_completeness", "days_complete")
+    assert "raw_anthropic_cost: 2026-11-11 not loaded" in found.message
 
 
 def test_parameters_of_a_run() -> None:
@@ -178,9 +178,9 @@ def test_parameters_of_a_run() -> None:
 def _only(warehouse: DuckDBWarehouse, vendor: str, says: str, *others: str) -> None:
     """The sentinel of a vendor is red on the day, for this reason and none of the others."""
     table = {"anthropic": "raw_anthropic_cost", "cursor": "raw_cursor_usage_events"}[vendor]
-    (found,) = find(warehouse, table, "unit_sentinel")
-    assert says in found.line
-    assert not [other for other in others if other in found.line]
+    (found,) = find(warehouse, table, "currency_unit")
+    assert says in found.message
+    assert not [other for other in others if other in found.message]
 
 
 REASONS = ("was published for the day", "is usual", "by the price list", "the classic cost report says")
@@ -206,10 +206,10 @@ def test_each_comparison_of_units_stands_alone(warehouse: DuckDBWarehouse, facto
         spoil(warehouse, "DELETE FROM dim_model_price")
     if reason != REASONS[3]:
         spoil(warehouse, "DELETE FROM raw_anthropic_cost_report")
-    found = find(warehouse, "raw_anthropic_cost", "unit_sentinel")
-    assert [finding.line[:10] for finding in found] == ["2026-11-10", "2026-11-11"]
+    found = find(warehouse, "raw_anthropic_cost", "currency_unit")
+    assert [finding.message[:10] for finding in found] == ["2026-11-10", "2026-11-11"]
     for finding in found:
-        assert [other for other in REASONS if other in finding.line] == [reason]
+        assert [other for other in REASONS if other in finding.message] == [reason]
 
 
 def test_a_second_person_for_one_row_is_found(warehouse: DuckDBWarehouse) -> None:
@@ -217,7 +217,7 @@ def test_a_second_person_for_one_row_is_found(warehouse: DuckDBWarehouse) -> Non
     spoil(warehouse, "INSERT INTO dim_person SELECT * FROM dim_person LIMIT 1")
     found = find(warehouse, "dim_person", "schema")
     assert found
-    assert all("@" not in finding.line for finding in found)
+    assert all("@" not in finding.message for finding in found)
 
 
 def test_an_unknown_method_is_found(warehouse: DuckDBWarehouse) -> None:
@@ -229,16 +229,16 @@ def test_an_unknown_method_is_found(warehouse: DuckDBWarehouse) -> None:
         "NULL::VARCHAR AS team, NULL::VARCHAR AS cost_center FROM int_anthropic_cost_daily",
     )
     (found,) = find(warehouse, "fct_cost_daily", "schema")
-    assert found.line.startswith("attribution_method: isin(")
+    assert found.message.startswith("attribution_method: isin(")
 
 
 def test_a_held_day_that_is_not_published_is_found(warehouse: DuckDBWarehouse) -> None:
     """A fact table that lost or never had a held day is told with the days to rebuild, whatever days the run is for."""
     spoil(warehouse, "UPDATE ops_asset_days SET usage_date = DATE '2026-08-01' WHERE usage_date = DATE '2026-11-10'")
-    found = find(warehouse, "kpi_completeness", "every_held_day_built")
-    assert [finding.line.partition(" ")[0] for finding in found] == [
+    found = find(warehouse, "kpi_completeness", "loaded_days_published")
+    assert [finding.message.partition(" ")[0] for finding in found] == [
         "int_anthropic_cost_daily", "int_anthropic_tokens_daily", "int_anthropic_component_daily",
         "int_cursor_usage_daily", "int_cursor_seat_daily",
     ]  # fmt: skip
-    assert all("--day 2026-08-01 --days 1" in finding.line for finding in found)
+    assert all("--day 2026-08-01 --days 1" in finding.message for finding in found)
     assert found[0].amount_usd

@@ -124,7 +124,7 @@ def test_a_kind_of_tokens_that_is_gone_is_told(holding: Company) -> None:
     turn(holding, anthropic={"edit_row": edit})
     result = holding.run(NEXT, lane=ANALYTICS)
     assert result.success
-    told = result.failed_checks()["raw_anthropic_usage.kinds_add_up"]
+    told = result.failed_checks()["raw_anthropic_usage.token_types_add_up"]
     tokens = sum(sum(piece.tokens) for piece in holding.simulator.ledger.usage(DAYS[1]))
     assert f"{NEXT}: {tokens:,} tokens in all" in told
     mend(holding)
@@ -312,7 +312,7 @@ def test_cents_that_become_dollars_stop_the_line(holding: Company) -> None:
     result = holding.run(NEXT, lane="anthropic")
     assert not result.success
     usd = holding.simulator.ledger.anthropic_cost_usd(DAYS[1], DAYS[1])[DAYS[1]]
-    told = result.failed_checks()["raw_anthropic_cost.unit_sentinel"]
+    told = result.failed_checks()["raw_anthropic_cost.currency_unit"]
     assert f"{NEXT}: ${usd * 100:,.2f}, but" in told
     assert f"the classic cost report says ${usd:,.2f}" in told
     assert "Check whether the vendor changed the unit" in told
@@ -513,7 +513,7 @@ def test_who_is_gone_still_has_what_they_spent(holding: Company) -> None:
     assert '"email_address":null,"name":"Deleted User","deleted":true' in shown
     assert holding.rows(ATTRIBUTED, day=DAYS[0]) == before
     # S16: the default workspace is NULL in the classic report and has an id elsewhere; both are one.
-    assert "raw_anthropic_cost_report.classic_agrees" not in result.failed_checks()
+    assert "raw_anthropic_cost_report.matches_classic_report" not in result.failed_checks()
     assert_whole(holding, DAYS[0])
 
 
@@ -561,9 +561,9 @@ def test_a_morning_of_news_reaches_finance_whole(holding: Company) -> None:
     assert_whole(holding, *DAYS[:1])
     told = result.failed_checks()
     assert "product 'claude_for_toasters': $" in told["int_anthropic_cost_daily.known_products"]
-    assert "model 'claude-sonata-7': $" in told["int_anthropic_cost_daily.priced_models"]
-    assert "component 'data_transfer': $0.06" in told["raw_anthropic_cost_components.known_components"]
-    assert "lacks Priority Tier" in told["raw_anthropic_cost_report.classic_agrees"]
+    assert "model 'claude-sonata-7': $" in told["int_anthropic_cost_daily.models_have_list_prices"]
+    assert "component 'data_transfer': $0.06" in told["raw_anthropic_cost_components.known_cost_components"]
+    assert "lacks Priority Tier" in told["raw_anthropic_cost_report.matches_classic_report"]
     ledger = holding.simulator.ledger
     found = holding.rows(
         "SELECT cost_center, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "

@@ -293,8 +293,8 @@ def test_odd_money_is_counted_and_told(company: Loaded) -> None:
     result = company.again(lane=PUBLISHED)
     assert result.success, result.failures()
     told = result.failed_checks()
-    assert told[f"{EVENTS}.nothing_negative"].startswith("2026-11-09: 1 events of $-3.50.")
-    assert "'Mystery': $9.95, first seen 2026-11-10" in told[f"{EVENTS}.known_kinds"]
+    assert told[f"{EVENTS}.no_negative_amounts"].startswith("2026-11-09: 1 events of $-3.50.")
+    assert "'Mystery': $9.95, first seen 2026-11-10" in told[f"{EVENTS}.known_billing_kinds"]
     assert "new field 'undocumentedField'" in told[f"{EVENTS}.known_fields"]
     assert len(told) == 3
     assert company.equals_ledger()
@@ -374,7 +374,7 @@ def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded)
     result = company.again(lane=lane)
     assert result.success, result.failures()
     ((check, said),) = result.failed_checks().items()
-    assert check == f"{DAILY}.nothing_astray"
+    assert check == f"{DAILY}.rows_match_requested_day"
     assert said.startswith("4 rows that were read with 2026-11-11 do not say of which day they are. They are kept")
     found = company.sorted(activity)
     assert len(company.payloads(DAILY)) == len(records)
@@ -506,7 +506,7 @@ def test_spend_that_drifts_from_its_events_is_told(tmp_path: Path) -> None:
         result = company.run("2026-11-03", "2026-11-04", lane=CONTROLLED)
         assert result.success, result.failures()
         ((check, said),) = result.failed_checks().items()
-        assert check == f"{SPEND}.spend_agrees"
+        assert check == f"{SPEND}.matches_usage_events"
         assert "Cursor says $" in said
         assert "less than the events of its members" in said
         assert "ask Cursor" in said

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, Subject
+from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
 from ai_usage_assets.http.client import Failure
 from ai_usage_assets.landing import Moment, land
 from ai_usage_assets.redaction import redact
@@ -150,10 +150,10 @@ def assert_consistent(scene: Scene, pull: Pull, results: list[PulledDay | Refuse
     """What was landed can be read by every view and check, adds up in every reading, and holds no key."""
     warehouse = scene.warehouse
     names = {table.name for table in pull.tables}
-    subject = Subject(warehouse, DayRange(DAY, DAY), NOW.date())
-    found = {check.name: check.find(subject) for check in CHECKS if check.asset in names}
+    subject = CheckContext(warehouse, DayRange(DAY, DAY), NOW.date())
+    found = {check.name: check.run(subject) for check in CHECKS if check.asset in names}
     assert not any(
-        secret in redact(told.line) for secret in SECRETS for findings in found.values() for told in findings
+        secret in redact(told.message) for secret in SECRETS for findings in found.values() for told in findings
     )
     for view in (view for view in catalog.models() if view.layer == "staging" and names & set(view.reads)):
         rows = warehouse.rows(f"SELECT * FROM ai_usage.{view.name}")

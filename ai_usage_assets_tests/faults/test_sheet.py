@@ -86,8 +86,8 @@ def test_a_sheet_that_is_not_given_serves_on(company: Loaded, status: int, says:
     before, versions = serving(company), company.held("raw_mapping_sheet")
     company.simulator.switches.sheets.failing = [status] * 6
     told = read(company).failed_checks()
-    assert told.keys() == {"raw_mapping_sheet.tabs_accepted"}
-    said = told["raw_mapping_sheet.tabs_accepted"]
+    assert told.keys() == {"raw_mapping_sheet.tabs_valid"}
+    said = told["raw_mapping_sheet.tabs_valid"]
     assert all(f"tab {name}: " in said for name in TABS)
     assert says in said
     assert "until then its last good version serves" in said
@@ -159,9 +159,9 @@ def test_a_tab_that_cannot_be_used_serves_on(company: Loaded, changes: dict[str,
     for name, change in changes.items():
         company.simulator.set_sheet(name, change(tab(company, name)))
     told = read(company).failed_checks()
-    assert told.keys() == {"raw_mapping_sheet.tabs_accepted"}
+    assert told.keys() == {"raw_mapping_sheet.tabs_valid"}
     for name, reason in says.items():
-        assert f"tab {name}: {reason}" in told["raw_mapping_sheet.tabs_accepted"]
+        assert f"tab {name}: {reason}" in told["raw_mapping_sheet.tabs_valid"]
     assert serving(company) == before
     for name in TABS:
         company.simulator.set_sheet(name, good[name])
@@ -254,8 +254,8 @@ def test_rows_that_are_wrong_are_left_out_with_their_dollars(company: Loaded) ->
     company.simulator.set_sheet("key_mapping", [*good, *(row for row, _, _ in wrong)])
     result = read(company)
     told = result.failed_checks()
-    assert told.keys() == {"raw_mapping_sheet.rows_accepted"}
-    assert "Mend the rows in the sheet; the next run takes them" in told["raw_mapping_sheet.rows_accepted"]
+    assert told.keys() == {"raw_mapping_sheet.rows_valid"}
+    assert "Mend the rows in the sheet; the next run takes them" in told["raw_mapping_sheet.rows_valid"]
     lines = _findings(result)
     assert len(lines) == len(wrong)
     touched = Decimal(0)
@@ -271,7 +271,7 @@ def test_rows_that_are_wrong_are_left_out_with_their_dollars(company: Loaded) ->
             assert f"(${dollars:,.2f} in 30 days)" in line
             touched += dollars if email else 0
     kept = company.rows(
-        "SELECT amount_usd FROM ai_usage.ops_check_results WHERE check_name = 'rows_accepted' AND NOT passed"
+        "SELECT amount_usd FROM ai_usage.ops_check_results WHERE check_name = 'rows_valid' AND NOT passed"
     )
     assert [row["amount_usd"] for row in kept] == [touched]
     assert (serving(company), spend(company)) == (before, total)
@@ -288,7 +288,7 @@ def test_rows_that_are_wrong_are_left_out_with_their_dollars(company: Loaded) ->
 def _findings(result: Result) -> list[str]:
     for event in result.events:
         data = event.event_specific_data
-        if getattr(data, "check_name", None) == "rows_accepted" and "findings" in getattr(data, "metadata", {}):
+        if getattr(data, "check_name", None) == "rows_valid" and "findings" in getattr(data, "metadata", {}):
             return data.metadata["findings"].value.splitlines()
     return []
 
@@ -303,7 +303,7 @@ def test_a_sheet_that_is_only_untidy_is_the_same_sheet(company: Loaded) -> None:
     company.simulator.set_sheet("key_mapping", [*untidy, untidy[1]])
     told = read(company).failed_checks()
     assert f"tab key_mapping row {len(untidy) + 1}: exact duplicate of row 2; remove one of them" in told.pop(
-        "raw_mapping_sheet.rows_accepted"
+        "raw_mapping_sheet.rows_valid"
     )
     assert told == {}
     assert serving(company)["fct_cost_daily"] == before

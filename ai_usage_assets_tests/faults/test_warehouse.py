@@ -21,7 +21,7 @@ import pytest
 
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, Subject
+from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
 from ai_usage_assets.landing import Moment, land, log_not_pulled
 from ai_usage_assets.sources.base import PulledDay
 from ai_usage_assets.sources.cursor import source as cursor
@@ -354,8 +354,8 @@ def test_a_clock_that_was_set_back_loses_nothing(company: Company) -> None:
 
 def test_days_from_the_future_are_told(warehouse: DuckDBWarehouse) -> None:
     """What was tried on a day that has not come says that a clock is wrong; what was tried today does not."""
-    (check,) = [check for check in CHECKS if check.name == "clock"]
+    (check,) = [check for check in CHECKS if check.name == "no_future_loads"]
     log_not_pulled(warehouse, EVENTS, [DAY], Moment("r", NOW), "failed", "503")
-    assert not check.find(Subject(warehouse, DayRange(DAY, DAY), NOW.date()))
-    (finding,) = check.find(Subject(warehouse, DayRange(DAY, DAY), NOW.date() - timedelta(days=1)))
-    assert finding.line == "1 days were last tried as late as 2026-11-20, and today is 2026-11-19"
+    assert not check.run(CheckContext(warehouse, DayRange(DAY, DAY), NOW.date()))
+    (finding,) = check.run(CheckContext(warehouse, DayRange(DAY, DAY), NOW.date() - timedelta(days=1)))
+    assert finding.message == "1 days were last tried as late as 2026-11-20, and today is 2026-11-19"

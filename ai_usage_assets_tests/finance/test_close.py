@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from ai_usage_assets import catalog, cli
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, Finding, Subject
+from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext, Finding
 from ai_usage_assets.finance import close
 from ai_usage_assets.warehouse.base import Row, Warehouse, WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
@@ -375,9 +375,9 @@ def edit(warehouse: DuckDBWarehouse, sql: str) -> None:
 
 def damaged(warehouse: Warehouse) -> list[Finding]:
     """What the check of the books finds."""
-    (check,) = (check for check in CHECKS if check.name == "as_closed")
+    (check,) = (check for check in CHECKS if check.name == "closed_months_unchanged")
     assert (check.asset, check.blocking) == ("kpi_chargeback", True)
-    return list(check.find(Subject(warehouse, whole(NOVEMBER), TODAY)))
+    return list(check.run(CheckContext(warehouse, whole(NOVEMBER), TODAY)))
 
 
 @pytest.mark.parametrize("name", EDITED)
@@ -388,7 +388,9 @@ def test_an_edited_close_is_told_and_neither_shown_nor_built_upon(warehouse: Duc
     sql, says = EDITED[name]
     edit(warehouse, sql)
     (found,) = damaged(warehouse)
-    assert found.line.startswith(f"2026-09 is not what was closed as {second['close_id']}: {says}. Bring its rows in")
+    assert found.message.startswith(
+        f"2026-09 is not what was closed as {second['close_id']}: {says}. Bring its rows in"
+    )
     with pytest.raises(
         close.CloseRefused, match="The journal of 2026-09 is neither shown nor exported: 2026-09 is not"
     ):
@@ -403,7 +405,7 @@ def test_a_close_that_is_gone_from_amid_the_others_is_told(warehouse: DuckDBWare
     closes = {month: shut(warehouse, month) for month in (AUGUST, SEPTEMBER, OCTOBER)}
     edit(warehouse, f"DELETE FROM ops_month_closes WHERE month = DATE '{gone}'")
     (found,) = damaged(warehouse)
-    assert found.line.startswith(
+    assert found.message.startswith(
         f"{gone:%Y-%m} is not closed, and a later month is: its row in ops_month_closes is gone, its lines are there "
         f"as close {closes[gone]['close_id']} (${closes[gone]['charges_usd']:.2f}). Bring its rows"
     )
@@ -415,7 +417,7 @@ def test_a_close_that_is_gone_from_amid_the_others_is_told(warehouse: DuckDBWare
 def test_a_failure_of_the_books_check_is_forgotten_when_they_are_mended(warehouse: DuckDBWarehouse) -> None:
     """The books are looked at when a month is closed, whatever a run had found."""
     checked(warehouse, "r1", date(2026, 8, 1), DAY, 1, passed=False)
-    edit(warehouse, "UPDATE ops_check_results SET asset = 'kpi_chargeback', check_name = 'as_closed'")
+    edit(warehouse, "UPDATE ops_check_results SET asset = 'kpi_chargeback', check_name = 'closed_months_unchanged'")
     assert told(warehouse) == []
 
 

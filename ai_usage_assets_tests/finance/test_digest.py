@@ -52,7 +52,8 @@ def warehouse(path: Path) -> Iterator[DuckDBWarehouse]:
 def check(**changed: Any) -> dict[str, Any]:
     """A check of the run that asks for a look."""
     return {
-        "run_id": "r1", "checked_at": NOW, "asset": "kpi_unallocated", "check_name": "coverage", "passed": False,
+        "run_id": "r1", "checked_at": NOW, "asset": "kpi_unallocated", "check_name": "cost_center_coverage",
+        "passed": False,
         "severity": "WARN", "blocking": False, "amount_usd": Decimal(309), "message": "", **changed,
     }  # fmt: skip
 
@@ -79,7 +80,7 @@ def test_what_is_told(warehouse: DuckDBWarehouse) -> None:
         "• Without a cost center in November: $309.00, 75.6 % (kpi_unallocated says what to map).",
         "• Unusual: 2026-11-10 Anthropic, a person: $300.00 instead of $1.00, mostly m2.",
         "• Failed checks, which stop the line: control_total ($0.01).",
-        "• Asking for a look: coverage ($309.00).",
+        "• Asking for a look: cost_center_coverage ($309.00).",
     ]
 
 

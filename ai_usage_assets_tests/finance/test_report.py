@@ -474,7 +474,7 @@ def test_figures_that_are_wrong_are_told_at_the_top(made: DuckDBWarehouse) -> No
         # Of October, which nothing has looked at since: one check of two findings.
         {**at, "check_name": "control_total", "severity": "ERROR", "blocking": True, "run_id": "r0",
          "checked_at": MADE_AT - timedelta(days=1)},
-        {**at, "check_name": "coverage", "severity": "WARN", "blocking": False},
+        {**at, "check_name": "cost_center_coverage", "severity": "WARN", "blocking": False},
     ])  # fmt: skip
     run = {"job": "daily", "outcome": "failed", "version": "1"}
     made.append(OPS_RUNS, [

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, Finding, Subject
+from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext, Finding
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.benchmarks.anomalies import measure
@@ -213,8 +213,8 @@ def test_included_usage_is_apart(warehouse: DuckDBWarehouse) -> None:
 
 def told(warehouse: DuckDBWarehouse, first: date = FIRST, last: date = LAST) -> list[Finding]:
     """What the check says after a run of these days."""
-    (check,) = (check for check in CHECKS if check.name == "no_spikes")
-    return list(check.find(Subject(warehouse, DayRange(first, last), last + timedelta(days=1))))
+    (check,) = (check for check in CHECKS if check.name == "no_cost_anomalies")
+    return list(check.run(CheckContext(warehouse, DayRange(first, last), last + timedelta(days=1))))
 
 
 def test_the_check_tells_a_spike_once_and_for_three_mornings(warehouse: DuckDBWarehouse) -> None:
@@ -222,7 +222,7 @@ def test_the_check_tells_a_spike_once_and_for_three_mornings(warehouse: DuckDBWa
     day = date(2026, 11, 6)
     spikes(warehouse, *usual(user=JANE), charge(str(day), "90", key=BOT), charge(str(day), "290", user=JANE))
     found = told(warehouse, last=day)
-    assert [(finding.line, finding.amount_usd) for finding in found] == [
+    assert [(finding.message, finding.amount_usd) for finding in found] == [
         ("2026-11-06 anthropic a person of team Mobile: $300.00, expected $10.00, mostly m1", Decimal(290)),
         ("2026-11-06 anthropic key apikey_bot: $100.00, expected $10.00, mostly m1", Decimal(90)),
     ]
@@ -248,6 +248,6 @@ def test_what_was_planted_in_a_year_is_found_and_nothing_else(year: DuckDBWareho
     assert found.precision >= 0.9, found.false
     # A person's, and a team's of three days.
     for spike in (spikes[0], next(spike for spike in spikes if spike.dimension == "team")):
-        lines = [finding.line for finding in told(year, YEAR.first, spike.day)]
+        lines = [finding.message for finding in told(year, YEAR.first, spike.day)]
         assert len(lines) == 1
         assert "@" not in lines[0]

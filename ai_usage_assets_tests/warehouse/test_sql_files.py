@@ -12,7 +12,7 @@ import pytest
 
 from ai_usage_assets import catalog
 from ai_usage_assets.days import TRAILING_DAYS, DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, Subject
+from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
 from ai_usage_assets.defs.sql_assets import parameters
 from ai_usage_assets.warehouse.base import Parameters
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -92,7 +92,7 @@ def test_google_accepts_every_statement_and_both_engines_evaluate_it_alike(
         reference.declare(table.name, columns, found)
     warehouse.asked.clear()
     for check in CHECKS:
-        check.find(Subject(warehouse, DayRange(FIRST, LAST), TODAY))
+        check.run(CheckContext(warehouse, DayRange(FIRST, LAST), TODAY))
     assert len(warehouse.asked) >= len(CHECKS)
     for sql, held_rows in warehouse.asked:
         _, found = reference.query(sql)

@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, Subject
+from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
 from ai_usage_assets.warehouse import googlesql
 from ai_usage_assets.warehouse.base import Parameters
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -91,7 +91,7 @@ def test_checks_keep_to_what_both_engines_share(tmp_path: Path) -> None:
     warehouse.prepare(catalog.tables())
     day = date(2026, 11, 10)
     for check in CHECKS:
-        check.find(Subject(warehouse, DayRange(day, day), day))
+        check.run(CheckContext(warehouse, DayRange(day, day), day))
     warehouse.release()
     assert len(warehouse.asked) > len(CHECKS) / 2
     found: dict[str, Any] = {sql: problems(sql, published=False) for sql in warehouse.asked}
