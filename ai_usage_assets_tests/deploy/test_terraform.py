@@ -297,7 +297,7 @@ def test_every_alert_is_told_and_says_what_to_do(as_it_comes: State) -> None:
     assert set(policies) == {
         "AI usage: a run failed",
         "AI usage: no success in 26 hours",
-        "AI usage: no success in the record of runs",
+        "AI usage: no success in the run log",
         "AI usage: the scheduler could not start a job",
         "AI usage: a run logged an error",
         "AI usage: a secret was read by somebody else",

@@ -1,5 +1,5 @@
-# What is told by mail, and only what asks for somebody. Each says what it means and what to do. Cloud Monitoring takes
-# a PromQL or a log condition alone in its policy.
+# Alerts that need a person. Each e-mail states what happened and what to do. Cloud Monitoring accepts a PromQL or log
+# condition only as the single condition of its policy.
 
 resource "google_monitoring_notification_channel" "email" {
   display_name = "AI usage"
@@ -12,7 +12,7 @@ locals {
   completed = "resource.type = \"cloud_run_job\" AND metric.type = \"run.googleapis.com/job/completed_execution_count\" AND metric.labels.result = \"failed\""
 
   logs_of = "https://console.cloud.google.com/run/jobs?project=${var.project_id}"
-  readme  = "deploy/README.md says how to read a failed check, to run again and to go back."
+  readme  = "deploy/README.md describes how to read a failed check, run again and roll back."
 }
 
 resource "google_monitoring_alert_policy" "failed" {
@@ -45,16 +45,16 @@ resource "google_monitoring_alert_policy" "failed" {
   documentation {
     mime_type = "text/markdown"
     content   = <<-EOT
-      A run of $${resource.labels.job_name} in $${resource.labels.location} failed, twice: a vendor did not deliver, money
-      would be wrong, or the warehouse could not be used. What was held before stays. If it was the one of 06:00 in
-      ${var.region}, the standby in ${var.standby_region} tries again at 06:45; if that one succeeds there is nothing to do.
+      A run of $${resource.labels.job_name} in $${resource.labels.location} failed twice: a vendor did not deliver, a
+      blocking check failed, or the warehouse could not be used. The data from before the run stays. If it was the run of
+      06:00 in ${var.region}, the standby in ${var.standby_region} runs at 06:45; if that one succeeds, there is nothing to do.
 
-      The last lines of its log say why: ${local.logs_of}. ${local.readme}
+      The last lines of the log give the reason: ${local.logs_of}. ${local.readme}
     EOT
   }
 }
 
-# The first of two ways: what Cloud Run counts.
+# The first of two independent checks: Cloud Run's own metric.
 resource "google_monitoring_alert_policy" "stale" {
   display_name          = "AI usage: no success in 26 hours"
   combiner              = "OR"
@@ -64,12 +64,12 @@ resource "google_monitoring_alert_policy" "stale" {
 
   conditions {
     display_name = "No execution succeeded in 26 hours, in any region"
-    # A condition on the absence of a metric ends at 23.5 hours.
+    # A metric-absence condition supports at most 23.5 hours.
     condition_prometheus_query_language {
       query               = "absent_over_time(run_googleapis_com:job_completed_execution_count{monitored_resource=\"cloud_run_job\",job_name=\"ai-usage-daily\",result=\"succeeded\"}[26h])"
       duration            = "0s"
       evaluation_interval = "600s"
-      # There is no such metric before the first run.
+      # The metric does not exist before the first run.
       disable_metric_validation = true
     }
   }
@@ -81,25 +81,25 @@ resource "google_monitoring_alert_policy" "stale" {
   documentation {
     mime_type = "text/markdown"
     content   = <<-EOT
-      Neither the daily job nor its standby has succeeded in 26 hours. The figures are those of the last success. Before
-      the first run ever this is expected.
+      Neither the daily job nor its standby has succeeded in 26 hours. The figures are those of the last successful run.
+      Before the first run this is expected.
 
-      See whether they were started and how they ended: ${local.logs_of}. When the cause is gone:
+      Check whether the jobs were started and how they ended: ${local.logs_of}. When the cause is fixed:
       `gcloud run jobs execute ai-usage-daily --region=${var.region} --project=${var.project_id} --wait`. ${local.readme}
     EOT
   }
 }
 
-# The second: what the warehouse's own record of runs holds.
+# The second: the run log in the warehouse.
 resource "google_monitoring_alert_policy" "stale_record" {
-  display_name          = "AI usage: no success in the record of runs"
+  display_name          = "AI usage: no success in the run log"
   combiner              = "OR"
   severity              = "CRITICAL"
   notification_channels = [google_monitoring_notification_channel.email.id]
   user_labels           = local.labels
 
   conditions {
-    display_name = "The check of 08:00 failed"
+    display_name = "The freshness check of 08:00 failed"
     condition_threshold {
       filter          = "${local.completed} AND resource.labels.job_name = \"ai-usage-freshness\""
       comparison      = "COMPARISON_GT"
@@ -121,8 +121,8 @@ resource "google_monitoring_alert_policy" "stale_record" {
   documentation {
     mime_type = "text/markdown"
     content   = <<-EOT
-      At 08:00 `ops_runs` held no good run that had brought the UTC day before, or could not be read. The log of ai-usage-freshness says
-      which: ${local.logs_of}. When the cause is gone:
+      At 08:00, `ops_runs` had no successful run that loaded the previous UTC day, or the warehouse could not be read. The
+      log of ai-usage-freshness shows which: ${local.logs_of}. When the cause is fixed:
       `gcloud run jobs execute ai-usage-daily --region=${var.region} --project=${var.project_id} --wait`. ${local.readme}
     EOT
   }
@@ -152,9 +152,9 @@ resource "google_monitoring_alert_policy" "not_started" {
   documentation {
     mime_type = "text/markdown"
     content   = <<-EOT
-      Cloud Scheduler was refused when it started a job: the job or the right of the scheduler's account on it is gone, or
-      Cloud Run was not there for a moment. It tries three times more. If an execution followed
-      (${local.logs_of}), there is nothing to do; else `terraform plan` says what is missing.
+      Cloud Scheduler could not start a job: the job or the permission of the scheduler's account is missing, or Cloud Run
+      was briefly unavailable. The scheduler retries three times. If an execution followed (${local.logs_of}), there is
+      nothing to do. Otherwise, `terraform plan` shows what is missing.
     EOT
   }
 }
@@ -167,7 +167,7 @@ resource "google_monitoring_alert_policy" "error_logged" {
   user_labels           = local.labels
 
   conditions {
-    display_name = "A line of ERROR or worse"
+    display_name = "A log entry of severity ERROR or higher"
     condition_matched_log {
       filter = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"ai-usage-daily\" AND severity>=ERROR"
     }
@@ -183,8 +183,8 @@ resource "google_monitoring_alert_policy" "error_logged" {
   documentation {
     mime_type = "text/markdown"
     content   = <<-EOT
-      A part of a run failed: a vendor, a day, or a check with the dollars it concerns. If "a run failed" came too, it is
-      the same story; if not, a second attempt made it good, and this is only to know.
+      A part of a run failed: a vendor, a day, or a check with the dollars it affects. If "a run failed" arrived too, both
+      have the same cause. If not, a second attempt succeeded, and this e-mail is for information.
 
       In Logs Explorer: `resource.type="cloud_run_job" AND resource.labels.job_name="ai-usage-daily" AND severity>=ERROR`.
       ${local.readme}
@@ -193,14 +193,14 @@ resource "google_monitoring_alert_policy" "error_logged" {
 }
 
 resource "google_monitoring_alert_policy" "secret_read" {
-  display_name          = "AI usage: a secret was read by somebody else"
+  display_name          = "AI usage: a secret was read by another account"
   combiner              = "OR"
   severity              = "WARNING"
   notification_channels = [google_monitoring_notification_channel.email.id]
   user_labels           = local.labels
 
   conditions {
-    display_name = "A secret was read, and not by its program"
+    display_name = "A secret was read by an account other than the jobs and Metabase"
     condition_matched_log {
       filter = "protoPayload.serviceName=\"secretmanager.googleapis.com\" AND protoPayload.methodName:\"AccessSecretVersion\" AND NOT protoPayload.authenticationInfo.principalEmail=(\"${google_service_account.pipeline.email}\" OR \"${google_service_account.metabase.email}\")"
     }
@@ -216,8 +216,8 @@ resource "google_monitoring_alert_policy" "secret_read" {
   documentation {
     mime_type = "text/markdown"
     content   = <<-EOT
-      Somebody other than the jobs and Metabase read a secret of this project, or tried to. If nobody of yours did, rotate
-      the key (deploy/README.md, "Rotate a key"). Who, which and when is in the entry's `protoPayload`.
+      An account other than those of the jobs and Metabase read a secret of this project, or tried to. If you do not recognize
+      the read, rotate the key (deploy/README.md, "Rotate a key"). The entry's `protoPayload` has the account, secret and time.
     EOT
   }
 }

@@ -12,6 +12,6 @@ resource "google_project_service" "api" {
   for_each = toset(local.apis)
 
   service = "${each.key}.googleapis.com"
-  # Others in the project may need it.
+  # Other resources of the project may need it.
   disable_on_destroy = false
 }

@@ -1,5 +1,5 @@
-# Who exists, and every right there is, but two lists: who reads and writes the dataset is with it (warehouse.tf), and
-# a job, a schedule and the VM say themselves as whom they act. Nobody may act as another or make tokens for one.
+# Service accounts and their permissions. Two lists are elsewhere: access to the dataset is in warehouse.tf, and each job,
+# schedule and VM names its own service account. No account can impersonate another or create tokens for one.
 
 resource "google_service_account" "pipeline" {
   account_id   = "ai-usage-pipeline"
@@ -19,15 +19,15 @@ resource "google_service_account" "metabase" {
   depends_on   = [google_project_service.api]
 }
 
-# Metabase asks BigQuery with a key, the only one of this project: it knows no other way. So it is of an account that may
-# do nothing else.
+# Metabase can only use BigQuery with a service account key, the only key of this project. The account of that key has no
+# other permissions.
 resource "google_service_account" "reader" {
   account_id   = "ai-usage-reader"
-  display_name = "AI usage: reads the figures for Metabase"
+  display_name = "AI usage: reads the dataset for Metabase"
   depends_on   = [google_project_service.api]
 }
 
-# Queries are jobs of a project.
+# A query is a job of the project.
 resource "google_project_iam_member" "bigquery_job_user" {
   for_each = {
     pipeline = google_service_account.pipeline.member
@@ -39,7 +39,7 @@ resource "google_project_iam_member" "bigquery_job_user" {
   member  = each.value
 }
 
-# What the VM says of itself.
+# Logs and metrics of the VM.
 resource "google_project_iam_member" "metabase_telemetry" {
   for_each = toset(["roles/logging.logWriter", "roles/monitoring.metricWriter"])
 
@@ -66,7 +66,7 @@ resource "google_secret_manager_secret_iam_member" "metabase" {
   member    = google_service_account.metabase.member
 }
 
-# Cloud Run fetches the jobs' image itself; only the VM needs to.
+# Cloud Run pulls the image of the jobs itself; only the VM needs this permission.
 resource "google_artifact_registry_repository_iam_member" "metabase" {
   project    = var.project_id
   location   = google_artifact_registry_repository.docker_hub.location
@@ -75,7 +75,7 @@ resource "google_artifact_registry_repository_iam_member" "metabase" {
   member     = google_service_account.metabase.member
 }
 
-# A job, not the project; and no overrides: the scheduler cannot start a job with other arguments.
+# On the job, not on the project, and without overrides: the scheduler cannot start a job with other arguments.
 resource "google_cloud_run_v2_job_iam_member" "scheduler" {
   for_each = local.schedules
 

@@ -1,5 +1,5 @@
 locals {
-  # The standby carries the first one's name: a success in either region is a success of the job.
+  # The standby has the same name: a success in either region is a success of the job.
   jobs = {
     daily = {
       name = "ai-usage-daily", region = var.region
@@ -9,19 +9,19 @@ locals {
       name = "ai-usage-daily", region = var.standby_region
       args = ["run", "--if-missing"], timeout_seconds = var.daily_timeout_seconds
     }
-    # Started by hand, with --from and --to. Its timeout is for each task, and a task for a block of days.
+    # Started by hand with --from and --to. The timeout applies to each task; each task loads a block of days.
     backfill = {
       name = "ai-usage-backfill", region = var.region
       args = ["backfill"], timeout_seconds = 86400
     }
-    # At 08:00, which is 15:00 or 16:00 UTC, the UTC day before must be there.
+    # At 08:00, which is 15:00 or 16:00 UTC, the previous UTC day must be loaded.
     freshness = {
       name = "ai-usage-freshness", region = var.region
       args = ["freshness", "--hours", "14"], timeout_seconds = 300
     }
   }
 
-  # Which jobs share a history of runs; the VM's network is the first region's.
+  # Jobs that share a run history. The VM's network is in the first region.
   with_postgres = var.dagster_postgres ? ["daily", "backfill"] : []
 
   environment = merge(
@@ -35,7 +35,7 @@ locals {
       AI_USAGE_LOGS        = "json"
     },
     var.raw_expiry_days == null ? {} : { AI_USAGE_RAW_EXPIRY_DAYS = tostring(var.raw_expiry_days) },
-    # Names, which the program resolves: so the version that was used is in the run's record.
+    # Secret names, not values: the program resolves them and records the version in ops_runs.
     {
       for variable, secret in local.vendor_secrets :
       variable => "projects/${var.project_id}/secrets/${google_secret_manager_secret.pipeline[secret].secret_id}/versions/latest"
@@ -54,14 +54,14 @@ resource "google_cloud_run_v2_job" "this" {
 
   template {
     task_count = 1
-    # One after another: what limits a backfill is the vendors' patience, not Cloud Run's.
+    # One task at a time: the vendors' rate limits are the bottleneck, not Cloud Run.
     parallelism = 1
     labels      = local.labels
 
     template {
       service_account       = google_service_account.pipeline.email
       execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
-      # What a vendor refuses is tried again inside a run; this is for a crash.
+      # A run retries vendor errors itself; this retry is for crashes.
       max_retries = 1
       timeout     = "${each.value.timeout_seconds}s"
 
@@ -85,7 +85,7 @@ resource "google_cloud_run_v2_job" "this" {
           }
         }
 
-        # Dagster's own configuration reads it, and resolves no names.
+        # Dagster's configuration reads this variable and does not resolve secret names.
         dynamic "env" {
           for_each = contains(local.with_postgres, each.key) ? [local.dagster_secret] : []
           content {

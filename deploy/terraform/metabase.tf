@@ -1,11 +1,10 @@
-# Metabase, and the PostgreSQL it keeps its questions in, on one small machine. What Metabase shows is
-# in ../metabase.
+# Metabase and its PostgreSQL on one small VM. The dashboards are in ../metabase.
 
 locals {
   zone = "${var.region}-a"
 }
 
-# Everything that must survive the machine.
+# All data that must survive the VM.
 resource "google_compute_disk" "metabase" {
   name       = "ai-usage-metabase-data"
   type       = "pd-balanced"
@@ -17,7 +16,7 @@ resource "google_compute_disk" "metabase" {
   deletion_policy = "PREVENT"
 }
 
-# An hour after the nightly dump, which is at 09:00 UTC.
+# One hour after the nightly dump at 09:00 UTC.
 resource "google_compute_resource_policy" "nightly" {
   name       = "ai-usage-nightly"
   region     = var.region
@@ -108,7 +107,7 @@ resource "google_compute_instance" "metabase" {
   }
 
   lifecycle {
-    # A newer COS is taken by choice: deploy/README.md says how the VM is made again.
+    # A newer COS image is not applied automatically: deploy/README.md describes how to recreate the VM.
     ignore_changes = [boot_disk[0].initialize_params[0].image]
   }
 }

@@ -1,4 +1,4 @@
-# A network for the VM alone. Nothing in it has a public address.
+# A network for the VM only. Nothing in it has a public address.
 
 resource "google_compute_network" "this" {
   name                    = "ai-usage"
@@ -11,11 +11,11 @@ resource "google_compute_subnetwork" "metabase" {
   region        = var.region
   network       = google_compute_network.this.id
   ip_cidr_range = "10.20.0.0/28"
-  # The way to BigQuery, Secret Manager and the registry.
+  # Access to BigQuery, Secret Manager and the registry.
   private_ip_google_access = true
 }
 
-# Google's front, which lets in whom IAM lets in.
+# The address range of Identity-Aware Proxy, which admits the users that IAM allows.
 resource "google_compute_firewall" "iap" {
   name          = "ai-usage-iap-to-metabase"
   network       = google_compute_network.this.id
@@ -52,7 +52,7 @@ resource "google_compute_router_nat" "internet" {
   }
 }
 
-# Where the jobs come from, when they are to reach PostgreSQL on the VM.
+# The subnetwork of the jobs when they connect to PostgreSQL on the VM.
 resource "google_compute_subnetwork" "jobs" {
   count = var.dagster_postgres ? 1 : 0
 

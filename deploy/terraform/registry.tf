@@ -1,4 +1,4 @@
-# In the multi-region, so that the standby region can start without the first.
+# In the multi-region, so that the standby region does not depend on the first region.
 resource "google_artifact_registry_repository" "images" {
   location      = "us"
   repository_id = "ai-usage"
@@ -28,11 +28,11 @@ resource "google_artifact_registry_repository" "images" {
   }
 }
 
-# The VM has no way to the internet; its images come through here.
+# The VM has no internet access and pulls its images through this repository.
 resource "google_artifact_registry_repository" "docker_hub" {
   location      = "us"
   repository_id = "docker-hub"
-  description   = "Docker Hub, as the Metabase VM sees it"
+  description   = "Docker Hub images for the Metabase VM"
   format        = "DOCKER"
   mode          = "REMOTE_REPOSITORY"
   labels        = local.labels

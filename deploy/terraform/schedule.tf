@@ -1,23 +1,23 @@
-# Finance's morning. 06:00 there is after 06:00 UTC, when a UTC day's figures are in, and never in the hour that the
-# change to summer time skips or repeats.
+# 06:00 in Los Angeles is after 06:00 UTC, when the figures of the previous UTC day are available, and outside the hour that
+# daylight saving time skips or repeats.
 
 locals {
-  # Job -> when it is started.
+  # Job -> its schedule.
   schedules = {
     daily = {
       name        = "ai-usage-daily"
       cron        = "0 6 * * *"
-      description = "06:00: pull, land, build and check what the vendors may still restate"
+      description = "06:00: loads, builds and checks the days that the vendors can still restate"
     }
     standby = {
       name        = "ai-usage-standby"
       cron        = "45 6 * * *"
-      description = "06:45, from another region: the same, unless it has succeeded"
+      description = "06:45, in another region: the same, unless the first job succeeded"
     }
     freshness = {
       name        = "ai-usage-freshness"
       cron        = "0 8 * * *"
-      description = "08:00: fails unless the record of runs has a success"
+      description = "08:00: fails unless the run log has a successful run"
     }
   }
 }
@@ -27,14 +27,14 @@ resource "google_cloud_scheduler_job" "this" {
 
   name        = each.value.name
   description = each.value.description
-  # Beside its job: the standby must not wait for the first region.
+  # In the region of its job: the standby must not depend on the first region.
   region           = google_cloud_run_v2_job.this[each.key].location
   schedule         = each.value.cron
   time_zone        = "America/Los_Angeles"
   attempt_deadline = "320s"
   depends_on       = [google_project_service.api]
 
-  # Of the start only. How the run ends, the scheduler never learns.
+  # Retries of the start only. The scheduler does not learn how the run ends.
   retry_config {
     retry_count          = 3
     min_backoff_duration = "30s"
@@ -48,7 +48,7 @@ resource "google_cloud_scheduler_job" "this" {
     headers     = { "Content-Type" = "application/json" }
     body        = base64encode("{}")
 
-    # An API of Google takes an OAuth token; OIDC is for one's own services.
+    # Google APIs accept OAuth tokens; OIDC tokens are for Cloud Run services.
     oauth_token {
       service_account_email = google_service_account.scheduler.email
       scope                 = "https://www.googleapis.com/auth/cloud-platform"

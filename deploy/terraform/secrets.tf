@@ -1,7 +1,7 @@
-# Containers only. Values are added by hand, so that none is ever in Terraform's state; see ../README.md.
+# Secrets without values. Values are added by hand, so that Terraform's state never contains one; see ../README.md.
 
 locals {
-  # What names a secret in the jobs' environment -> the secret.
+  # Environment variable of the jobs -> its secret.
   vendor_secrets = {
     for variable, vendor in { ANTHROPIC_ADMIN_KEY = "anthropic", CURSOR_ADMIN_KEY = "cursor" } :
     variable => "${vendor}-admin-key" if contains(var.vendors, vendor)
@@ -14,7 +14,7 @@ resource "google_secret_manager_secret" "pipeline" {
 
   secret_id = each.key
   labels    = local.labels
-  # A version destroyed by mistake can be had back for a week.
+  # A destroyed version can be restored for one week.
   version_destroy_ttl = "604800s"
   deletion_protection = true
   depends_on          = [google_project_service.api]
@@ -38,7 +38,7 @@ resource "google_secret_manager_secret" "metabase" {
   }
 }
 
-# What `ai-usage metabase apply` needs, at the hands of whoever may read the project's secrets; the VM may not.
+# Secrets of `ai-usage metabase apply`. The VM has no access to them.
 resource "google_secret_manager_secret" "dashboards" {
   for_each = toset(["metabase-api-key", "metabase-bigquery-key"])
 
@@ -53,7 +53,7 @@ resource "google_secret_manager_secret" "dashboards" {
   }
 }
 
-# Every read of a secret is logged, by whom and when.
+# Logs every read of a secret with account and time.
 resource "google_project_iam_audit_config" "secrets" {
   project    = var.project_id
   service    = "secretmanager.googleapis.com"

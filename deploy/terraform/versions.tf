@@ -8,7 +8,7 @@ terraform {
     }
   }
 
-  # The bucket is named at `terraform init`, see ../README.md.
+  # `terraform init` sets the bucket, see ../README.md.
   backend "gcs" {
     prefix = "ai-usage"
   }
@@ -18,7 +18,7 @@ provider "google" {
   project = var.project_id
   region  = var.region
 
-  # Budgets are asked for in the name of a project.
+  # The budgets API needs a quota project.
   user_project_override = true
   billing_project       = var.project_id
 }

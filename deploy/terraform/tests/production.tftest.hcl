@@ -1,4 +1,4 @@
-# What a person who changes the configuration should not change by accident. `terraform test` needs no project.
+# Settings that must not change by accident. `terraform test` needs no project.
 
 mock_provider "google" {
   source = "./tests/mocks"
@@ -15,12 +15,12 @@ variables {
 run "as_it_comes" {
   assert {
     condition     = google_bigquery_dataset.ai_usage.location == "US" && google_bigquery_dataset.ai_usage.dataset_id == "ai_usage"
-    error_message = "The figures are kept in the dataset ai_usage in the multi-region US: a compliance requirement."
+    error_message = "The dataset ai_usage must be in the multi-region US: a compliance requirement."
   }
 
   assert {
     condition     = google_bigquery_dataset.ai_usage.delete_contents_on_destroy == false && google_bigquery_dataset.ai_usage.default_table_expiration_ms == null
-    error_message = "Nothing deletes the figures."
+    error_message = "Nothing may delete the data."
   }
 
   assert {
@@ -29,7 +29,7 @@ run "as_it_comes" {
       standby   = ["us-east4", "45 6 * * *", "America/Los_Angeles"]
       freshness = ["us-central1", "0 8 * * *", "America/Los_Angeles"]
     }
-    error_message = "06:00, 06:45 from the standby region and 08:00, as the clock is in Los Angeles."
+    error_message = "The schedules are 06:00, 06:45 in the standby region and 08:00, Los Angeles time."
   }
 
   assert {
@@ -38,7 +38,7 @@ run "as_it_comes" {
       standby   = "https://run.googleapis.com/v2/projects/test-project/locations/us-east4/jobs/ai-usage-daily:run"
       freshness = "https://run.googleapis.com/v2/projects/test-project/locations/us-central1/jobs/ai-usage-freshness:run"
     }
-    error_message = "A schedule starts its own job, in its own region."
+    error_message = "Each schedule starts its own job in its own region."
   }
 
   assert {
@@ -47,7 +47,7 @@ run "as_it_comes" {
       length(job.http_target[0].oauth_token) == 1 && length(job.http_target[0].oidc_token) == 0
       && job.http_target[0].http_method == "POST" && job.paused != true
     ])
-    error_message = "An API of Google takes an OAuth token; an OIDC token is refused every morning."
+    error_message = "Google APIs need an OAuth token; an OIDC token is rejected."
   }
 
   assert {
@@ -57,7 +57,7 @@ run "as_it_comes" {
       backfill  = ["us-central1", "ai-usage-backfill", "backfill"]
       freshness = ["us-central1", "ai-usage-freshness", "freshness --hours 14"]
     }
-    error_message = "Four jobs; the standby is the daily one, in another region, and only if missing."
+    error_message = "There are four jobs; the standby is the daily job in another region with --if-missing."
   }
 
   assert {
@@ -65,7 +65,7 @@ run "as_it_comes" {
       for job in values(google_cloud_run_v2_job.this) :
       job.template[0].task_count == 1 && job.template[0].parallelism == 1 && job.template[0].template[0].max_retries == 1
     ])
-    error_message = "One task at a time, and one retry: more would multiply what the vendors are asked."
+    error_message = "One task at a time and one retry: more would multiply the requests to the vendors."
   }
 
   assert {
@@ -75,7 +75,7 @@ run "as_it_comes" {
       backfill  = "86400s"
       freshness = "300s"
     }
-    error_message = "An hour for a day, a day for a block of a backfill, five minutes for a question. Cloud Run's own 10 minutes are too few."
+    error_message = "Timeouts: one hour for the daily job, one day for a backfill task, five minutes for the freshness check. Cloud Run's default of 10 minutes is too short."
   }
 
   assert {
@@ -84,7 +84,7 @@ run "as_it_comes" {
       contains(["1Gi", "2Gi", "4Gi"], job.template[0].template[0].containers[0].resources[0].limits.memory)
       && job.template[0].template[0].containers[0].resources[0].limits.cpu == "1"
     ])
-    error_message = "A run peaks at 530 MB and its files count: no less than 1 GiB; one processor takes no more than 4."
+    error_message = "A run peaks at 530 MB and its files count as memory: at least 1 GiB, and at most 4 GiB with one CPU."
   }
 
   assert {
@@ -102,7 +102,7 @@ run "as_it_comes" {
         CURSOR_ADMIN_KEY     = "projects/test-project/secrets/cursor-admin-key/versions/latest"
       }
     ])
-    error_message = "The jobs are told names of secrets, not values, and which image they are."
+    error_message = "The environment of the jobs has names of secrets, not values, and the image."
   }
 
   assert {
@@ -110,12 +110,12 @@ run "as_it_comes" {
       google_monitoring_alert_policy.stale.conditions[0].condition_prometheus_query_language[0].query,
       "job_name=\"ai-usage-daily\",result=\"succeeded\"}[26h])",
     )
-    error_message = "26 hours without a success of the daily job, in any region, are told."
+    error_message = "26 hours without a success of the daily job in any region must raise an alert."
   }
 
   assert {
     condition     = google_compute_instance.metabase.metadata.enable-oslogin == "TRUE" && google_compute_instance.metabase.deletion_protection
-    error_message = "The VM is entered by people with an account, and not deleted by accident."
+    error_message = "The VM uses OS Login and is protected from deletion."
   }
 }
 
@@ -132,7 +132,7 @@ run "with_every_option" {
     condition = { for key, job in google_cloud_run_v2_job.this : key => length(job.template[0].template[0].vpc_access) } == {
       daily = 1, standby = 0, backfill = 1, freshness = 0
     }
-    error_message = "The jobs of the first region reach the VM's PostgreSQL; the standby needs nothing of it."
+    error_message = "The jobs of the first region connect to PostgreSQL on the VM; the standby does not."
   }
 
   assert {
@@ -141,22 +141,22 @@ run "with_every_option" {
       join(" ", [for variable in job.template[0].template[0].containers[0].env : variable.value_source[0].secret_key_ref[0].secret if length(variable.value_source) > 0])
       == (contains(["daily", "backfill"], key) ? "dagster-postgres-url" : "")
     ])
-    error_message = "The address of PostgreSQL holds a password: it comes from Secret Manager, where it is needed."
+    error_message = "The PostgreSQL address contains a password: it comes from Secret Manager, only in the jobs that need it."
   }
 
   assert {
     condition     = strcontains(google_compute_instance.metabase.metadata.user-data, "-p 5432:5432")
-    error_message = "PostgreSQL on the VM answers the network."
+    error_message = "PostgreSQL on the VM must publish its port."
   }
 
   assert {
     condition     = google_billing_budget.monthly[0].budget_filter[0].projects == toset(["projects/123456789012"])
-    error_message = "The budget is of this project."
+    error_message = "The budget must be limited to this project."
   }
 
   assert {
     condition     = length(google_compute_router_nat.internet) == 1
-    error_message = "Metabase reaches the internet when it is asked for."
+    error_message = "The option metabase_internet must create a Cloud NAT."
   }
 }
 
@@ -167,7 +167,7 @@ run "one_vendor" {
 
   assert {
     condition     = keys(google_secret_manager_secret.pipeline) == ["anthropic-admin-key"]
-    error_message = "A vendor there is no key for has no secret."
+    error_message = "A vendor that is not in `vendors` has no secret."
   }
 
   assert {
@@ -175,6 +175,6 @@ run "one_vendor" {
       [for variable in google_cloud_run_v2_job.this["daily"].template[0].template[0].containers[0].env : variable.name],
       "CURSOR_ADMIN_KEY",
     )
-    error_message = "A vendor there is no key for is not asked."
+    error_message = "A vendor that is not in `vendors` has no variable."
   }
 }

@@ -1,4 +1,4 @@
-# Values that are refused before anything is planned.
+# Variables that validation rejects before a plan.
 
 mock_provider "google" {
   source = "./tests/mocks"
@@ -10,7 +10,7 @@ variables {
   image       = "us-docker.pkg.dev/test-project/ai-usage/ai-usage@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 }
 
-run "a_dataset_outside_the_us" {
+run "dataset_outside_the_us" {
   command = plan
   variables {
     dataset_location = "EU"
@@ -18,7 +18,7 @@ run "a_dataset_outside_the_us" {
   expect_failures = [var.dataset_location]
 }
 
-run "a_dataset_in_one_region" {
+run "dataset_in_a_single_region" {
   command = plan
   variables {
     dataset_location = "us-central1"
@@ -34,7 +34,7 @@ run "jobs_outside_the_us" {
   expect_failures = [var.region]
 }
 
-run "a_standby_outside_the_us" {
+run "standby_outside_the_us" {
   command = plan
   variables {
     standby_region = "europe-west1"
@@ -42,7 +42,7 @@ run "a_standby_outside_the_us" {
   expect_failures = [var.standby_region]
 }
 
-run "a_standby_beside_the_first" {
+run "standby_in_the_first_region" {
   command = plan
   variables {
     standby_region = "us-central1"
@@ -50,7 +50,7 @@ run "a_standby_beside_the_first" {
   expect_failures = [var.standby_region]
 }
 
-run "an_image_by_tag" {
+run "image_by_tag" {
   command = plan
   variables {
     image = "us-docker.pkg.dev/test-project/ai-usage/ai-usage:latest"
@@ -58,7 +58,7 @@ run "an_image_by_tag" {
   expect_failures = [var.image]
 }
 
-run "too_little" {
+run "values_below_minimum" {
   command = plan
   variables {
     memory_gib            = 0.5
@@ -68,7 +68,7 @@ run "too_little" {
   expect_failures = [var.memory_gib, var.daily_timeout_seconds, var.raw_expiry_days]
 }
 
-run "the_public" {
+run "public_metabase_users" {
   command = plan
   variables {
     metabase_users = ["allAuthenticatedUsers"]
@@ -76,7 +76,7 @@ run "the_public" {
   expect_failures = [var.metabase_users]
 }
 
-run "a_vendor_nobody_knows" {
+run "unknown_vendor" {
   command = plan
   variables {
     vendors = ["anthropic", "openai"]

@@ -1,4 +1,4 @@
-# What Google would answer, as far as the configuration uses it.
+# Mock values of the Google provider that the configuration uses.
 
 override_resource {
   target = google_service_account.pipeline
