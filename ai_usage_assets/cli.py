@@ -191,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--with-people", action="store_true", help="with the e-mail of each person, as x_Person")
     export.set_defaults(command=_focus_export)
 
-    metabase.add_to(commands, _say, partial(_existing_warehouse, look_only=True))
+    metabase.add_commands(commands, _say, partial(_existing_warehouse, look_only=True))
 
     simulator = commands.add_parser("simulator", help="serve simulated Anthropic, Cursor and Sheets APIs on loopback")
     simulator.add_argument("--seed", type=int, default=7, help="which company (default 7)")

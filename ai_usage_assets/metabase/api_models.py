@@ -25,7 +25,7 @@ _ALIASES = {
 }
 
 
-class Body(BaseModel):
+class RequestBody(BaseModel):
     """A JSON object that is sent; only what was given is a part of it."""
 
     model_config = ConfigDict(
@@ -37,7 +37,7 @@ class Body(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-class FirstUser(Body):
+class FirstUser(RequestBody):
     """Who sets Metabase up."""
 
     email: Name
@@ -46,14 +46,14 @@ class FirstUser(Body):
     last_name: Name
 
 
-class Preferences(Body):
+class Preferences(RequestBody):
     """What the first user chooses."""
 
     site_name: Name
     allow_tracking: bool
 
 
-class Setup(Body):
+class Setup(RequestBody):
     """POST /api/setup."""
 
     token: Name
@@ -61,21 +61,21 @@ class Setup(Body):
     prefs: Preferences
 
 
-class Login(Body):
+class Login(RequestBody):
     """POST /api/session."""
 
     username: Name
     password: Name
 
 
-class NewKey(Body):
+class NewKey(RequestBody):
     """POST /api/api-key."""
 
     name: Name
     group_id: Id
 
 
-class BigQueryDetails(Body):
+class BigQueryDetails(RequestBody):
     """How Metabase reaches a dataset."""
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
@@ -90,7 +90,7 @@ class BigQueryDetails(Body):
     include_user_id_and_hash: Literal[False]
 
 
-class NewDatabase(Body):
+class NewDatabase(RequestBody):
     """POST /api/database."""
 
     name: Name
@@ -103,7 +103,7 @@ class NewDatabase(Body):
     auto_run_queries: bool
 
 
-class DatabaseUpdate(Body):
+class DatabaseUpdate(RequestBody):
     """PUT /api/database/{id}."""
 
     name: Name
@@ -112,7 +112,7 @@ class DatabaseUpdate(Body):
     auto_run_queries: bool
 
 
-class NewCollection(Body):
+class NewCollection(RequestBody):
     """POST /api/collection."""
 
     name: Name
@@ -126,7 +126,7 @@ class CollectionUpdate(NewCollection):
     archived: bool
 
 
-class Tag(Body):
+class Tag(RequestBody):
     """A variable of a statement."""
 
     id: Name
@@ -136,7 +136,7 @@ class Tag(Body):
     required: Literal[False]
 
 
-class Stage(Body):
+class Stage(RequestBody):
     """A statement in the warehouse's SQL."""
 
     lib_type: Literal["mbql.stage/native"]
@@ -144,7 +144,7 @@ class Stage(Body):
     template_tags: dict[str, Tag]
 
 
-class Query(Body):
+class Query(RequestBody):
     """What a card asks, and of which database."""
 
     lib_type: Literal["mbql/query"]
@@ -152,14 +152,14 @@ class Query(Body):
     stages: list[Stage] = Field(min_length=1, max_length=1)
 
 
-class ValuesSource(Body):
+class ValuesSource(RequestBody):
     """The card whose rows a filter offers."""
 
     card_id: Id
     value_field: list[Any]
 
 
-class Parameter(Body):
+class Parameter(RequestBody):
     """A filter of a dashboard or of a card."""
 
     id: Name
@@ -174,7 +174,7 @@ class Parameter(Body):
     values_source_config: ValuesSource | None = None
 
 
-class CardBody(Body):
+class CardBody(RequestBody):
     """What POST and PUT of a card have in common."""
 
     name: Name
@@ -199,7 +199,7 @@ class CardUpdate(CardBody):
     archived: bool
 
 
-class NewDashboard(Body):
+class NewDashboard(RequestBody):
     """POST /api/dashboard; its cards come with the first PUT."""
 
     name: Name
@@ -207,14 +207,14 @@ class NewDashboard(Body):
     collection_id: Id
 
 
-class DashboardTab(Body):
+class DashboardTab(RequestBody):
     """A page; a negative id makes it."""
 
     id: int
     name: Name
 
 
-class ParameterMapping(Body):
+class ParameterMapping(RequestBody):
     """Which variable of a card a filter of its dashboard sets."""
 
     parameter_id: Name
@@ -222,7 +222,7 @@ class ParameterMapping(Body):
     target: list[Any]
 
 
-class Dashcard(Body):
+class Dashcard(RequestBody):
     """A card, or words, on the grid; a negative id makes it."""
 
     id: int
@@ -263,19 +263,19 @@ class DashboardUpdate(NewDashboard):
         return self
 
 
-class Archived(Body):
+class Archived(RequestBody):
     """PUT of a card, a dashboard or a collection that is not wanted."""
 
     archived: Literal[True]
 
 
-class CardQuery(Body):
+class CardQuery(RequestBody):
     """POST /api/card/{id}/query."""
 
     ignore_cache: bool
 
 
-class Chosen(Body):
+class Chosen(RequestBody):
     """A filter of a dashboard, and what is chosen."""
 
     id: Name
@@ -283,19 +283,19 @@ class Chosen(Body):
     value: list[Name] = Field(min_length=1)
 
 
-class DashcardQuery(Body):
+class DashcardQuery(RequestBody):
     """POST /api/dashboard/{id}/dashcard/{id}/card/{id}/query."""
 
     parameters: list[Chosen]
 
 
-class NewGroup(Body):
+class NewGroup(RequestBody):
     """POST /api/permissions/group."""
 
     name: Name
 
 
-class Graph(Body):
+class Graph(RequestBody):
     """PUT /api/collection/graph and /api/permissions/graph: group -> collection or database -> what it may."""
 
     revision: int

@@ -13,54 +13,56 @@ from dataclasses import replace
 from ai_usage_assets.metabase import api_models, normalize
 from ai_usage_assets.metabase.client import MetabaseError
 from ai_usage_assets.metabase.objects import (
-    CardThing,
-    CollectionAccess,
-    DashboardThing,
-    MemoryCard,
-    Site,
-    Thing,
-    stages,
+    CardResource,
+    CollectionPermissions,
+    DashboardResource,
+    ManagedResource,
+    MetabaseContext,
+    StateCard,
+    build_stages,
 )
-from ai_usage_assets.metabase.plan import NOT_YET, Change, Written, differences, digest, verdict
+from ai_usage_assets.metabase.plan import NOT_YET, AppliedState, Change, classify_drift, describe_differences, digest
 from ai_usage_assets.metabase.spec import Spec
 
 _BY_HAND = "made by hand among what is managed"
 
 
-class Elsewhere(MetabaseError):
+class TargetMismatch(MetabaseError):
     """To write it would show readers something else altogether, and nobody has asked for that."""
 
 
-class NotAsWritten(MetabaseError):
+class ReadBackMismatch(MetabaseError):
     """What was written reads back otherwise; the message names the object and where."""
 
 
-def plan(site: Site, spec: Spec) -> list[Change]:
+def plan(site: MetabaseContext, spec: Spec) -> list[Change]:
     """What is not as it is wanted; nothing is changed. Raises MetabaseError."""
     found: list[Change] = []
-    _Walk(site, spec, found.append, writes=False, restores=False).go()
+    Reconciler(site, spec, found.append, writes=False, restores=False).go()
     return found
 
 
 def plan_of_nothing(spec: Spec) -> list[Change]:
     """The plan for a Metabase in which there is nothing, and nobody to ask it."""
-    return [Change("+", thing.key, thing.name) for stage in stages(spec) for thing in stage]
+    return [Change("+", thing.key, thing.name) for stage in build_stages(spec) for thing in stage]
 
 
-def apply(site: Site, spec: Spec, tell: Callable[[Change], None], *, restore: bool = False) -> None:
+def apply(site: MetabaseContext, spec: Spec, tell: Callable[[Change], None], *, restore: bool = False) -> None:
     """Makes everything as it is wanted, telling each change when it is done, and what is left as it was edited by hand.
 
     With `restore`, edits by hand are overwritten. Raises MetabaseError; what was done until then is remembered.
     """
-    _Walk(site, spec, tell, writes=True, restores=restore).go()
+    Reconciler(site, spec, tell, writes=True, restores=restore).go()
 
 
-class _Walk:
+class Reconciler:
     """Once through everything that is managed."""
 
-    def __init__(self, site: Site, spec: Spec, tell: Callable[[Change], None], *, writes: bool, restores: bool) -> None:
+    def __init__(
+        self, site: MetabaseContext, spec: Spec, tell: Callable[[Change], None], *, writes: bool, restores: bool
+    ) -> None:
         self._site = site
-        self._stages = stages(spec.in_dataset(site.dataset))
+        self._stages = build_stages(spec.in_dataset(site.dataset))
         self._listener = tell
         self._has_told = False
         self._writes = writes
@@ -68,9 +70,10 @@ class _Walk:
         self._made: set[str] = set()
         # Whether nobody else writes where the memory is.
         self._is_closed = False
-        self._memory = MemoryCard()
+        self._memory = StateCard()
 
     def go(self) -> None:
+        """Runs it."""
         self._memory.recall(self._site)
         try:
             for stage in self._stages:
@@ -78,7 +81,7 @@ class _Walk:
                 there = [thing for thing in stage if self._is_there(thing)]
                 for thing in there:
                     self._settle(thing)
-                    self._is_closed |= isinstance(thing, CollectionAccess)
+                    self._is_closed |= isinstance(thing, CollectionPermissions)
             self._archive()
         except BaseException:
             if self._writes:
@@ -92,28 +95,28 @@ class _Walk:
         self._has_told = True
         self._listener(change)
 
-    def _is_there(self, thing: Thing) -> bool:
+    def _is_there(self, thing: ManagedResource) -> bool:
         number = thing.find(self._site)
         if number is None:
             if self._writes:
                 number = thing.make(self._site)
                 self._made.add(thing.key)
                 # Ours, even if this ends before it is looked at.
-                self._site.memory[thing.key] = Written(number, NOT_YET, NOT_YET)
+                self._site.memory[thing.key] = AppliedState(number, NOT_YET, NOT_YET)
             else:
                 self._tell(Change("+", thing.key, thing.name))
         if number is not None:
             self._site.known[thing.key] = number
         return number is not None
 
-    def _settle(self, thing: Thing) -> None:
+    def _settle(self, thing: ManagedResource) -> None:
         site = self._site
         wanted, live = thing.wanted(site), thing.read(site)
         last = site.memory.get(thing.key)
         change = None
         if thing.key in self._made:
             change = Change("+", thing.key, thing.name)
-        elif sign := verdict(
+        elif sign := classify_drift(
             wanted,
             live,
             last,
@@ -121,9 +124,9 @@ class _Walk:
             is_held=self._is_as_wanted(thing, wanted, live),
         ):
             moved = thing.moved(wanted, live)
-            change = Change("!" if moved else sign, thing.key, thing.name, moved or differences(wanted, live))
+            change = Change("!" if moved else sign, thing.key, thing.name, moved or describe_differences(wanted, live))
             if moved and self._writes and not self._restores:
-                raise Elsewhere(
+                raise TargetMismatch(
                     f"{thing.name} {moved}: nothing was written. Set GOOGLE_CLOUD_PROJECT and AI_USAGE_DATASET as they "
                     "are meant, or say --restore, and everybody sees the latter from then on."
                 )
@@ -134,22 +137,22 @@ class _Walk:
             if change.sign != "+" or not self._is_as_wanted(thing, wanted, live):
                 thing.write(site)
                 wanted, live = thing.wanted(site), thing.read(site)
-            site.memory[thing.key] = Written(site.known[thing.key], NOT_YET, digest(live))
+            site.memory[thing.key] = AppliedState(site.known[thing.key], NOT_YET, digest(live))
             self._confirm(thing, wanted, live)
             self._tell(replace(change, done=True))
-        site.memory[thing.key] = Written(site.known[thing.key], digest(wanted), digest(live))
+        site.memory[thing.key] = AppliedState(site.known[thing.key], digest(wanted), digest(live))
 
-    def _confirm(self, thing: Thing, wanted: normalize.Form, live: normalize.Form) -> None:
+    def _confirm(self, thing: ManagedResource, wanted: normalize.Form, live: normalize.Form) -> None:
         if not self._is_as_wanted(thing, wanted, live):
-            raise NotAsWritten(
+            raise ReadBackMismatch(
                 f"{thing.key} ({thing.name}) was written, and reads back otherwise: "
-                f"{differences(wanted, live, is_whole=thing.is_exact)}. This version of Metabase may not know the key; "
+                f"{describe_differences(wanted, live, is_whole=thing.is_exact)}. This version of Metabase may not know the key; "  # noqa: E501
                 "nothing after it was written."
             )
 
     @staticmethod
-    def _is_as_wanted(thing: Thing, wanted: normalize.Form, live: normalize.Form) -> bool:
-        return not differences(wanted, live, is_whole=thing.is_exact)
+    def _is_as_wanted(thing: ManagedResource, wanted: normalize.Form, live: normalize.Form) -> bool:
+        return not describe_differences(wanted, live, is_whole=thing.is_exact)
 
     def _archive(self) -> None:
         """What is among the managed and not wanted: ours goes; what somebody made there, only when asked."""
@@ -158,7 +161,7 @@ class _Walk:
         # Every kind counts its ids by itself.
         ours = {(path, one.id): key for key, one in site.memory.items() if (path := _path(key))}
         for item in [*site.items("collection"), *site.items("collection behind")]:
-            path = DashboardThing.path if item["model"] == "dashboard" else CardThing.path
+            path = DashboardResource.path if item["model"] == "dashboard" else CardResource.path
             # The memory may be another run's, which works at the same time.
             if (path, item.id) in wanted or item["name"] == self._memory.name:
                 continue
@@ -174,11 +177,11 @@ class _Walk:
         self._site.server.put(path, api_models.Archived(archived=True))
         raw = self._site.server.get(path)
         if not raw.get("archived"):
-            raise NotAsWritten(f"{path} was archived, and reads back as if it were not.")
+            raise ReadBackMismatch(f"{path} was archived, and reads back as if it were not.")
         if key:
             # It may be wanted again, and is ours then.
             with self._site.server.reading(path):
-                form = normalize.dashboard(raw) if path.startswith(DashboardThing.path) else normalize.card(raw)
+                form = normalize.dashboard(raw) if path.startswith(DashboardResource.path) else normalize.card(raw)
             self._site.memory[key] = replace(self._site.memory[key], wanted=NOT_YET, found=digest(form))
 
     def _remember(self) -> None:
@@ -205,4 +208,4 @@ class _Walk:
 def _path(key: str) -> str | None:
     """Where a card or a dashboard of that key is; None for what is neither."""
     kind = key.partition(" ")[0]
-    return {"card": CardThing.path, "filter": CardThing.path, "dashboard": DashboardThing.path}.get(kind)
+    return {"card": CardResource.path, "filter": CardResource.path, "dashboard": DashboardResource.path}.get(kind)

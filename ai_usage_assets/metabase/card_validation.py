@@ -35,7 +35,7 @@ _SETTINGS: Mapping[Display, frozenset[str]] = {
 _NUMBERS = frozenset({"graph.metrics", "progress.goal", "progress.value", "scalar.comparisons"})
 
 
-def faults(card: Card, found: pa.Table) -> list[str]:
+def validate_rows(card: Card, found: pa.Table) -> list[str]:
     """What of the card is not in its rows, or cannot be drawn of them, each in words."""
     return [*_names(card, found), *_needs(card, found)]
 

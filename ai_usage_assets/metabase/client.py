@@ -22,7 +22,7 @@ import httpx
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.http.transport import BoundedTransport
-from ai_usage_assets.metabase.api_models import Body
+from ai_usage_assets.metabase.api_models import RequestBody
 from ai_usage_assets.redaction import on_one_line
 from ai_usage_assets.settings import is_safe_address
 
@@ -44,7 +44,7 @@ class MetabaseError(OperatorError):
         super().__init__(on_one_line(message, with_people=False))
 
 
-class Refused(MetabaseError):
+class RequestRejected(MetabaseError):
     """It answered, and not with success."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -52,7 +52,7 @@ class Refused(MetabaseError):
         self.status = status
 
 
-class Lost(MetabaseError):
+class AmbiguousOutcome(MetabaseError):
     """No answer came, or none that says whether it was done; `brief` says the same of Metabase in a few words."""
 
     def __init__(self, message: str, brief: str) -> None:
@@ -60,7 +60,7 @@ class Lost(MetabaseError):
         self.brief = brief
 
 
-class Answer(dict[str, Any]):
+class ApiObject(dict[str, Any]):
     """An object that Metabase answered; one without a key that is asked for is another version's, or nobody's."""
 
     def __init__(self, whose: str, given: Mapping[str, Any]) -> None:
@@ -89,7 +89,7 @@ class Clock(Protocol):
         """Waits."""
 
 
-class Server:
+class MetabaseClient:
     """One Metabase. Raises MetabaseError for an address over which nothing secret may travel."""
 
     def __init__(self, url: str, *, clock: Clock = time, attempt_seconds: float = _ATTEMPT_SECONDS) -> None:
@@ -137,7 +137,7 @@ class Server:
                 if answer.status_code == 200:
                     self._check_health(self._read("GET", "/api/health", answer))
                     return
-            except Lost as error:
+            except AmbiguousOutcome as error:
                 told = error.brief
             if self._clock.monotonic() >= end:
                 raise MetabaseError(
@@ -153,18 +153,18 @@ class Server:
                 f"What answers at {self.host} is not Metabase. AI_USAGE_METABASE_URL says where it is looked for."
             )
 
-    def get(self, path: str) -> Answer:
+    def get(self, path: str) -> ApiObject:
         """The object that is there. Raises MetabaseError."""
         found = self._patiently("GET", path, None)
-        if not isinstance(found, Answer):
+        if not isinstance(found, ApiObject):
             raise _unexpected(self._whose("GET", path), "it is no object")
         return found
 
-    def listed(self, path: str) -> list[Answer]:
+    def listed(self, path: str) -> list[ApiObject]:
         """The objects that are there. Raises MetabaseError."""
         found = self._patiently("GET", path, None)
-        objects = found["data"] if isinstance(found, Answer) else found
-        if not isinstance(objects, list) or not all(isinstance(each, Answer) for each in objects):
+        objects = found["data"] if isinstance(found, ApiObject) else found
+        if not isinstance(objects, list) or not all(isinstance(each, ApiObject) for each in objects):
             raise _unexpected(self._whose("GET", path), "it is no list of objects")
         return objects
 
@@ -184,18 +184,18 @@ class Server:
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise _unexpected(self._whose(method, path), type(error).__name__) from error
 
-    def find(self, path: str) -> Answer | None:
+    def find(self, path: str) -> ApiObject | None:
         """An object, or None where there is none. Raises MetabaseError."""
         try:
             found = self.get(path)
-        except Refused as error:
+        except RequestRejected as error:
             # 400: this version takes no id of this kind.
             if error.status in (400, 404):
                 return None
             raise
         return found
 
-    def put(self, path: str, body: Body | None = None) -> Any:
+    def put(self, path: str, body: RequestBody | None = None) -> Any:
         """Replaces something. Raises MetabaseError, of which Refused with status 409 where it changed meanwhile."""
         return self._patiently("PUT", path, body)
 
@@ -203,15 +203,15 @@ class Server:
         """Ends something. Raises MetabaseError."""
         self._patiently("DELETE", path, None)
 
-    def post(self, path: str, body: Body) -> Any:
+    def post(self, path: str, body: RequestBody) -> Any:
         """Asks once. Raises MetabaseError, of which Lost when it is not known whether it was done."""
         return self._read("POST", path, self._once("POST", path, body, self._attempt_seconds))
 
-    def ask(self, path: str, body: Body) -> Any:
+    def ask(self, path: str, body: RequestBody) -> Any:
         """What a query answers, which makes nothing and may be asked again. Raises MetabaseError."""
         return self._patiently("POST", path, body)
 
-    def make(self, path: str, body: Body, look: Callable[[], Answer | None]) -> Answer:
+    def make(self, path: str, body: RequestBody, look: Callable[[], ApiObject | None]) -> ApiObject:
         """Makes something once: when no answer came, it is made again only if `look` does not find it.
 
         Raises MetabaseError.
@@ -219,7 +219,7 @@ class Server:
         for wait in self._waits():
             try:
                 made = self.post(path, body)
-            except Lost:
+            except AmbiguousOutcome:
                 if wait is None:
                     raise
                 self._clock.sleep(wait)
@@ -227,16 +227,16 @@ class Server:
                 if found:
                     return found
             else:
-                if not isinstance(made, Answer):
+                if not isinstance(made, ApiObject):
                     raise _unexpected(self._whose("POST", path), "it is no object")
                 return made
         raise AssertionError
 
-    def _patiently(self, method: str, path: str, body: Body | None) -> Any:
+    def _patiently(self, method: str, path: str, body: RequestBody | None) -> Any:
         for wait in self._waits():
             try:
                 return self._read(method, path, self._once(method, path, body, self._attempt_seconds))
-            except Lost:
+            except AmbiguousOutcome:
                 if wait is None:
                     raise
                 self._clock.sleep(wait)
@@ -246,7 +246,7 @@ class Server:
     def _waits() -> list[float | None]:
         return [*(_FIRST_WAIT_SECONDS * 2**number for number in range(_ATTEMPTS - 1)), None]
 
-    def _once(self, method: str, path: str, body: Body | None, seconds: float) -> httpx.Response:
+    def _once(self, method: str, path: str, body: RequestBody | None, seconds: float) -> httpx.Response:
         content = None if body is None else json.dumps(body.sent()).encode()
         headers = {"accept": "application/json", "content-type": "application/json", **self._credentials}
         request = httpx.Request(method, self.url + path, headers=headers, content=content)
@@ -259,7 +259,7 @@ class Server:
                 answer.close()
         except (*_LOST, httpx.DecodingError) as error:
             name = type(error).__name__
-            raise Lost(
+            raise AmbiguousOutcome(
                 f"Metabase at {self.host} did not answer {method} {path} ({name}). Look at the tunnel and the network, "
                 "then run it again.",
                 f"did not answer ({name})",
@@ -272,7 +272,7 @@ class Server:
             if not answer.content:
                 return None
             try:
-                return json.loads(answer.content, object_hook=partial(Answer, self._whose(method, path)))
+                return json.loads(answer.content, object_hook=partial(ApiObject, self._whose(method, path)))
             except (ValueError, RecursionError):
                 raise MetabaseError(
                     f"Metabase at {self.host} answered {method} {path} with something that is no JSON: is it Metabase "
@@ -281,9 +281,9 @@ class Server:
         told = f"Metabase at {self.host} refused {method} {path} ({status}): {self._said(answer)}"
         # 429: not now.
         if status >= 500 or status == 429:
-            raise Lost(told, f"answered {status}")
+            raise AmbiguousOutcome(told, f"answered {status}")
         # A login that is refused is explained by who tried it.
-        raise Refused(told if path == "/api/session" else f"{told}{_advice(status)}", status)
+        raise RequestRejected(told if path == "/api/session" else f"{told}{_advice(status)}", status)
 
     def _whose(self, method: str, path: str) -> str:
         return f"Metabase at {self.host} answered {method} {path}"

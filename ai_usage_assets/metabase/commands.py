@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ai_usage_assets.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from ai_usage_assets.metabase.objects import Site
+    from ai_usage_assets.metabase.objects import MetabaseContext
     from ai_usage_assets.metabase.plan import Change
     from ai_usage_assets.metabase.spec import Spec
     from ai_usage_assets.warehouse.base import Warehouse
@@ -28,7 +28,7 @@ DIFFERS = 3
 _WAIT_SECONDS = 300
 
 
-def add_to(commands: Any, say: Say, open_warehouse: Open) -> None:
+def add_commands(commands: Any, say: Say, open_warehouse: Open) -> None:
     """Adds the verbs to a parser's commands; `say` is a line for the person, `open_warehouse` one that is there."""
     metabase = commands.add_parser("metabase", help="finance's dashboards in Metabase, as code")
     verbs = metabase.add_subparsers(required=True, metavar="command")
@@ -63,7 +63,7 @@ def _plan(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.metabase import apply, credentials
 
     spec = _spec(parsed)
-    with _site(parsed) as (site, settings), credentials.looking(site.server, settings) as is_set_up:
+    with _site(parsed) as (site, settings), credentials.authenticate_read_only(site.server, settings) as is_set_up:
         changes = apply.plan(site, spec) if is_set_up else apply.plan_of_nothing(spec)
     for change in changes:
         _line()(str(change))
@@ -83,7 +83,7 @@ def _smoke(parsed: argparse.Namespace) -> int:
     spec = _spec(parsed)
     wrong: list[str] = []
 
-    def tell(tried: smoke.Tried) -> None:
+    def tell(tried: smoke.SmokeResult) -> None:
         wrong.extend(tried.wrong)
         _line()(str(tried))
 
@@ -97,7 +97,7 @@ def _smoke(parsed: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
-def _applied(site: Site, settings: Settings, spec: Spec, *, restore: bool) -> int:
+def _applied(site: MetabaseContext, settings: Settings, spec: Spec, *, restore: bool) -> int:
     """Makes it so, telling every change; the exit code."""
     from ai_usage_assets.metabase import apply, credentials
 
@@ -107,7 +107,7 @@ def _applied(site: Site, settings: Settings, spec: Spec, *, restore: bool) -> in
         changes.append(change)
         _line()(f"{change}{'' if change.done else ': left as it is'}")
 
-    credentials.log_in(site.server, settings, _line())
+    credentials.authenticate(site.server, settings, _line())
     apply.apply(site, spec, tell, restore=restore)
     left = [change for change in changes if not change.done]
     if left:
@@ -128,28 +128,28 @@ def _summary(changes: list[Change]) -> str:
 def _spec(parsed: argparse.Namespace) -> Spec:
     from ai_usage_assets.metabase import spec
 
-    return spec.read(parsed.folder or spec.ROOT)
+    return spec.read_spec(parsed.folder or spec.DASHBOARDS_DIR)
 
 
 @contextmanager
-def _site(parsed: argparse.Namespace) -> Iterator[tuple[Site, Settings]]:
+def _site(parsed: argparse.Namespace) -> Iterator[tuple[MetabaseContext, Settings]]:
     """The Metabase of the settings, as soon as it is ready."""
     from ai_usage_assets.metabase import credentials
-    from ai_usage_assets.metabase.client import Server
-    from ai_usage_assets.metabase.objects import Site
+    from ai_usage_assets.metabase.client import MetabaseClient
+    from ai_usage_assets.metabase.objects import MetabaseContext
 
     settings = Settings.from_environment()
     if not settings.project:
         raise SettingsError("GOOGLE_CLOUD_PROJECT is not set: Metabase shows the dataset of that project.")
     if parsed.wait < 0:
         raise SettingsError(f"--wait is {parsed.wait}; it takes seconds.")
-    server = Server(settings.metabase.url)
+    server = MetabaseClient(settings.metabase.url)
     try:
         account = credentials.service_account(settings)
         if account:
             server.hide(account)
         server.wait_until_healthy(parsed.wait)
-        yield Site(server, settings.project, settings.dataset, account), settings
+        yield MetabaseContext(server, settings.project, settings.dataset, account), settings
     finally:
         server.close()
 
@@ -187,15 +187,15 @@ def _add_preview(verbs: Any, say: Say, open_warehouse: Open) -> Any:
 
 
 def _preview(parsed: argparse.Namespace, *, say: Say, open_warehouse: Open) -> int:
-    from ai_usage_assets.metabase.preview import answers, browser, page
+    from ai_usage_assets.metabase.preview import browser, page, queries
 
     wanted = _spec(parsed)
-    values = answers.chosen(wanted, parsed.filter)
+    values = queries.parse_filters(wanted, parsed.filter)
     dashboards = [each for each in wanted.dashboards if parsed.dashboard in (None, each.key)]
     if not dashboards:
         keys = ", ".join(each.key for each in wanted.dashboards)
         raise SettingsError(f"--dashboard is {parsed.dashboard!r}; it takes one of {keys}.")
-    photographer = browser.found() if parsed.png else None
+    photographer = browser.find_browser() if parsed.png else None
     if parsed.png and photographer is None:
         say("preview: no Chromium is on this machine, so there are pages and no pictures.")
     warehouse = open_warehouse(Settings.from_environment())
@@ -203,10 +203,12 @@ def _preview(parsed: argparse.Namespace, *, say: Say, open_warehouse: Open) -> i
         parsed.out.mkdir(parents=True, exist_ok=True)
         for each in dashboards:
             file = parsed.out / f"{each.key}.html"
-            found = answers.of_dashboard(warehouse, each, values)
-            file.write_text(page.html(wanted, each, values, found), "utf-8")
+            found = queries.query_dashboard(warehouse, each, values)
+            file.write_text(page.render_page(wanted, each, values, found), "utf-8")
             if photographer:
-                browser.photograph(photographer, file, file.with_suffix(".png"), (page.WIDTH, page.height(each)))
+                browser.take_screenshot(
+                    photographer, file, file.with_suffix(".png"), (page.WIDTH, page.page_height(each))
+                )
             say(f"preview: {each.name}, {file.absolute().as_uri()}")
     except OSError as error:
         raise SettingsError(f"{parsed.out} cannot be written ({error.strerror}); name another with --out.") from None

@@ -16,7 +16,7 @@ from typing import Any
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.metabase.api_models import FirstUser, Login, NewKey, Preferences, Setup
-from ai_usage_assets.metabase.client import Answer, Lost, MetabaseError, Refused, Server
+from ai_usage_assets.metabase.client import AmbiguousOutcome, ApiObject, MetabaseClient, MetabaseError, RequestRejected
 from ai_usage_assets.secret_manager import SecretError, SecretMissing, resolve, store
 from ai_usage_assets.settings import MetabaseSettings, Settings
 
@@ -29,7 +29,7 @@ class CredentialError(OperatorError):
     """A credential is missing, or of no use; the message names the setting, never the value."""
 
 
-def log_in(server: Server, settings: Settings, say: Callable[[str], None]) -> None:
+def authenticate(server: MetabaseClient, settings: Settings, say: Callable[[str], None]) -> None:
     """Gives the server a key that may do everything; one that is made is stored.
 
     Raises CredentialError or MetabaseError.
@@ -62,7 +62,7 @@ def log_in(server: Server, settings: Settings, say: Callable[[str], None]) -> No
 
 
 @contextmanager
-def looking(server: Server, settings: Settings) -> Iterator[bool]:
+def authenticate_read_only(server: MetabaseClient, settings: Settings) -> Iterator[bool]:
     """Within the block the server knows who asks, and nothing was made for it; false where nobody has set it up yet.
 
     Raises CredentialError or MetabaseError.
@@ -102,10 +102,10 @@ def service_account(settings: Settings) -> str | None:
     return text
 
 
-def _is_admin(server: Server) -> bool:
+def _is_admin(server: MetabaseClient) -> bool:
     try:
         user = server.get("/api/user/current")
-    except Refused as error:
+    except RequestRejected as error:
         if error.status == 401:
             return False
         raise
@@ -114,13 +114,15 @@ def _is_admin(server: Server) -> bool:
     return True
 
 
-def _log_out(server: Server) -> None:
+def _log_out(server: MetabaseClient) -> None:
     # Left open, a session would end by itself.
     with suppress(MetabaseError):
         server.delete("/api/session")
 
 
-def _admin(server: Server, wanted: MetabaseSettings, secrets: str | None, *, is_refused: bool) -> tuple[str, str]:
+def _admin(
+    server: MetabaseClient, wanted: MetabaseSettings, secrets: str | None, *, is_refused: bool
+) -> tuple[str, str]:
     """The administrator's e-mail and password; `is_refused` when there is a key and it is no longer taken."""
     if not wanted.admin_email or not wanted.admin_password:
         place = _place(wanted.api_key)
@@ -142,7 +144,12 @@ def _admin(server: Server, wanted: MetabaseSettings, secrets: str | None, *, is_
 
 
 def _session(
-    server: Server, wanted: MetabaseSettings, secrets: str | None, say: Callable[[str], None], *, is_refused: bool
+    server: MetabaseClient,
+    wanted: MetabaseSettings,
+    secrets: str | None,
+    say: Callable[[str], None],
+    *,
+    is_refused: bool,
 ) -> str:
     email, password = _admin(server, wanted, secrets, is_refused=is_refused)
     properties = server.get("/api/session/properties")
@@ -156,17 +163,17 @@ def _session(
     return _login(server, email, password)
 
 
-def _login(server: Server, email: str, password: str) -> str:
+def _login(server: MetabaseClient, email: str, password: str) -> str:
     try:
         return _id(server.post("/api/session", Login(username=email, password=password)))
-    except Refused as error:
+    except RequestRejected as error:
         raise CredentialError(
             f"{error}. This Metabase has been set up already: AI_USAGE_METABASE_ADMIN_EMAIL and "
             "AI_USAGE_METABASE_ADMIN_PASSWORD must be those of an administrator whom it knows."
         ) from None
 
 
-def _set_up(server: Server, token: str | None, email: str, password: str) -> str | None:
+def _set_up(server: MetabaseClient, token: str | None, email: str, password: str) -> str | None:
     """The session of the first administrator; None when there is one already, made meanwhile or just now."""
     if not isinstance(token, str) or not token:
         raise CredentialError(
@@ -177,10 +184,10 @@ def _set_up(server: Server, token: str | None, email: str, password: str) -> str
     body = Setup(token=token, user=user, prefs=Preferences(site_name="AI usage", allow_tracking=False))
     try:
         return _id(server.post("/api/setup", body))
-    except Lost:
+    except AmbiguousOutcome:
         # What was not answered may have been done.
         return None
-    except Refused as error:
+    except RequestRejected as error:
         if error.status == 403:
             return None
         raise
@@ -193,13 +200,13 @@ def _id(answer: Any) -> str:
     return str(session)
 
 
-def _made(server: Server) -> tuple[str, bool]:
+def _made(server: MetabaseClient) -> tuple[str, bool]:
     """A key of that name; one that is there, and whose value nobody has, gets another value: then true."""
 
-    def look() -> Answer | None:
+    def look() -> ApiObject | None:
         return next((key for key in server.listed("/api/api-key") if is_ours(key)), None)
 
-    def is_ours(key: Answer) -> bool:
+    def is_ours(key: ApiObject) -> bool:
         # Of another group it is somebody else's, and in use.
         with server.reading("/api/api-key"):
             group = key.get("group") or {"id": _ADMINISTRATORS}

@@ -45,7 +45,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Written:
+class AppliedState:
     """What was last written of an object: its id, and the digests of what was wanted and of what was there then."""
 
     id: int
@@ -53,7 +53,7 @@ class Written:
     found: str
 
 
-class Memory(dict[str, Written]):
+class StateStore(dict[str, AppliedState]):
     """What was last written, by key. It is kept as a statement of BigQuery's SQL, which a card may hold."""
 
     def sql(self) -> str:
@@ -64,7 +64,7 @@ class Memory(dict[str, Written]):
         return f"SELECT *\nFROM UNNEST(ARRAY<{struct}> [\n{listed}\n])\nORDER BY object"
 
     @classmethod
-    def of(cls, sql: str) -> Memory:
+    def of(cls, sql: str) -> StateStore:
         """What a statement remembers; what cannot be read is forgotten."""
         found = cls()
         for row in re.findall(r"^  \((.*)\),?$", sql, flags=re.MULTILINE):
@@ -74,7 +74,7 @@ class Memory(dict[str, Written]):
                 continue
             # An id becomes a part of a path.
             if isinstance(number, int):
-                found[str(key)] = Written(number, wanted, seen)
+                found[str(key)] = AppliedState(number, wanted, seen)
         return found
 
 
@@ -84,8 +84,8 @@ def digest(form: Form) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def verdict(
-    wanted: Form, live: Form, last: Written | None, *, is_unwritten: bool = False, is_held: bool = False
+def classify_drift(
+    wanted: Form, live: Form, last: AppliedState | None, *, is_unwritten: bool = False, is_held: bool = False
 ) -> Sign | None:
     """Whose doing a difference is; None for none.
 
@@ -102,7 +102,7 @@ def verdict(
     return "+" if is_unwritten or (last and last.found == NOT_YET) else "!"
 
 
-def differences(wanted: Form, live: Form, *, is_whole: bool = True) -> str:
+def describe_differences(wanted: Form, live: Form, *, is_whole: bool = True) -> str:
     """What differs, in a few words: where, and for short values from what there is to what is wanted.
 
     With `is_whole=False`, more may be there than is wanted.

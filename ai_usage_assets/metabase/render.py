@@ -36,12 +36,12 @@ from ai_usage_assets.metabase.spec import (
     Column,
     Dashboard,
     Filter,
-    Form,
+    NumberFormat,
     Tab,
     column_key,
     value_column,
 )
-from ai_usage_assets.metabase.sql_template import variables
+from ai_usage_assets.metabase.sql_template import find_variables
 
 DATABASE = "AI usage (BigQuery)"
 COLLECTION = "AI usage (managed as code)"
@@ -54,7 +54,7 @@ _TAGS = UUID("6f0c5d0e-6c1f-4c43-9a5e-0b5b0f0d7a11")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-class Known(dict[str, int]):
+class IdRegistry(dict[str, int]):
     """The ids of what is there, by key; 0 for what is not."""
 
     def __missing__(self, key: str) -> int:
@@ -83,7 +83,7 @@ def entity_id(key: str) -> str:
     return digits
 
 
-def card(key: str, wanted: Card, filters: Mapping[str, Filter], known: Known) -> CardUpdate:
+def card(key: str, wanted: Card, filters: Mapping[str, Filter], known: IdRegistry) -> CardUpdate:
     """A card of a dashboard."""
     return _card(
         key,
@@ -98,7 +98,7 @@ def card(key: str, wanted: Card, filters: Mapping[str, Filter], known: Known) ->
     )
 
 
-def filter_card(key: str, wanted: Filter, known: Known) -> CardUpdate:
+def filter_card(key: str, wanted: Filter, known: IdRegistry) -> CardUpdate:
     """The card whose rows a filter offers."""
     return helper_card(filter_key(key), filter_name(key, wanted), "What the filter offers.", wanted.sql, known)
 
@@ -108,7 +108,7 @@ def filter_name(key: str, wanted: Filter) -> str:
     return f"Values of the filter {wanted.name} ({key})"
 
 
-def helper_card(key: str, name: str, description: str, sql: str, known: Known) -> CardUpdate:
+def helper_card(key: str, name: str, description: str, sql: str, known: IdRegistry) -> CardUpdate:
     """A table that nobody is meant to look at."""
     return _card(
         key,
@@ -125,7 +125,7 @@ def helper_card(key: str, name: str, description: str, sql: str, known: Known) -
 
 def _card(
     key: str,
-    known: Known,
+    known: IdRegistry,
     *,
     name: str,
     description: str,
@@ -143,7 +143,7 @@ def _card(
             type="text",
             required=False,
         )
-        for tag in variables(sql)
+        for tag in find_variables(sql)
     }
     query = Query(
         lib_type="mbql/query",
@@ -174,7 +174,7 @@ def _card(
 
 
 # How Metabase is told to write numbers; the preview reads it too.
-FORMS: Mapping[Form, Mapping[str, Any]] = {
+FORMS: Mapping[NumberFormat, Mapping[str, Any]] = {
     "usd": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 0},
     "cents": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 2},
     "unit_usd": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 4},
@@ -254,13 +254,13 @@ def dashboard_description(wanted: Dashboard) -> str:
     return f"{wanted.question} For: {wanted.reader}."
 
 
-def new_dashboard(wanted: Dashboard, known: Known) -> NewDashboard:
+def new_dashboard(wanted: Dashboard, known: IdRegistry) -> NewDashboard:
     """The dashboard before it has cards."""
     return NewDashboard(name=wanted.name, description=dashboard_description(wanted), collection_id=known["collection"])
 
 
 def dashboard(
-    wanted: Dashboard, filters: Mapping[str, Filter], known: Known, live: Mapping[str, Any] | None = None
+    wanted: Dashboard, filters: Mapping[str, Filter], known: IdRegistry, live: Mapping[str, Any] | None = None
 ) -> DashboardUpdate:
     """A dashboard; tabs and cards that are there (`live`, as Metabase gives it) keep their ids.
 
@@ -314,7 +314,7 @@ class _Ids:
         return self._new
 
 
-def _dashcard(place: Place, wanted: Dashboard, known: Known, there: _Ids, tab: int | None) -> Dashcard:
+def _dashcard(place: Place, wanted: Dashboard, known: IdRegistry, there: _Ids, tab: int | None) -> Dashcard:
     settings, mappings, card_id = place.words, [], None
     if place.card:
         shown = wanted.cards[place.card]
@@ -363,7 +363,7 @@ def _variable(name: str) -> list[Any]:
     return ["variable", ["template-tag", name]]
 
 
-def _clicks(shown: Card, known: Known) -> dict[str, Any]:
+def _clicks(shown: Card, known: IdRegistry) -> dict[str, Any]:
     if not shown.click:
         return {}
     behaviour = _behaviour(shown.click, known)
@@ -374,7 +374,7 @@ def _clicks(shown: Card, known: Known) -> dict[str, Any]:
     return {"click_behavior": behaviour}
 
 
-def _behaviour(click: Click, known: Known) -> dict[str, Any]:
+def _behaviour(click: Click, known: IdRegistry) -> dict[str, Any]:
     mapping = {
         name: {
             "id": name,
@@ -393,7 +393,7 @@ def _behaviour(click: Click, known: Known) -> dict[str, Any]:
     }
 
 
-def _parameter(key: str, wanted: Filter, known: Known) -> Parameter:
+def _parameter(key: str, wanted: Filter, known: IdRegistry) -> Parameter:
     return Parameter(
         id=key,
         name=wanted.name,

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 
 from ai_usage_assets.metabase import api_models, render
-from ai_usage_assets.metabase.card_validation import faults
-from ai_usage_assets.metabase.client import MetabaseError, Refused
-from ai_usage_assets.metabase.objects import Site
+from ai_usage_assets.metabase.card_validation import validate_rows
+from ai_usage_assets.metabase.client import MetabaseError, RequestRejected
+from ai_usage_assets.metabase.objects import MetabaseContext
 from ai_usage_assets.metabase.spec import Card, Dashboard, Filter, Spec, value_column
 from ai_usage_assets.redaction import on_one_line
 
@@ -37,7 +37,7 @@ class QueryFailed(MetabaseError):
 
 
 @dataclass(frozen=True)
-class Tried:
+class SmokeResult:
     """One thing that was tried: how, in how many seconds, and what is wrong, a line each."""
 
     name: str
@@ -52,18 +52,18 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Answer:
+class QueryResult:
     """The rows of a query, and a table of as many rows of its columns, without their values."""
 
     rows: list[list[Any]]
     shape: pa.Table
 
-    def is_like(self, other: Answer) -> bool:
+    def is_like(self, other: QueryResult) -> bool:
         """Whether the rows are the same, in whichever order."""
         return sorted(map(json.dumps, self.rows)) == sorted(map(json.dumps, other.rows))
 
 
-def smoke(site: Site, spec: Spec, tell: Callable[[Tried], None]) -> None:
+def smoke(site: MetabaseContext, spec: Spec, tell: Callable[[SmokeResult], None]) -> None:
     """Asks everything of a Metabase that is as it is wanted (`apply`), telling each dashboard when it is through.
 
     The cards of the filters' values come first: Metabase learns their columns by running them. Raises MetabaseError
@@ -72,10 +72,10 @@ def smoke(site: Site, spec: Spec, tell: Callable[[Tried], None]) -> None:
     offered, tried = _offered(site, spec)
     tell(tried)
     for dashboard in spec.dashboards:
-        tell(_Trial(site, spec, dashboard, offered).tried())
+        tell(DashboardTest(site, spec, dashboard, offered).tried())
 
 
-def _offered(site: Site, spec: Spec) -> tuple[dict[str, list[str]], Tried]:
+def _offered(site: MetabaseContext, spec: Spec) -> tuple[dict[str, list[str]], SmokeResult]:
     """The values that each filter offers."""
     started = time.monotonic()
     offered: dict[str, list[str]] = {}
@@ -95,10 +95,10 @@ def _offered(site: Site, spec: Spec) -> tuple[dict[str, list[str]], Tried]:
             wrong.append(f"filters.yaml: {key}: there is nothing to choose; did the first run end?")
         more = f", of which Metabase lists {_LISTED}" if len(values) > _LISTED else ""
         notes.append(f"{key} {len(offered[key])}{more}")
-    return offered, Tried("Values of filters", "; ".join(notes), time.monotonic() - started, wrong)
+    return offered, SmokeResult("Values of filters", "; ".join(notes), time.monotonic() - started, wrong)
 
 
-def _values(site: Site, key: str, wanted: Filter) -> list[Any]:
+def _values(site: MetabaseContext, key: str, wanted: Filter) -> list[Any]:
     """What a filter's card returns in the column of its values. Raises MetabaseError."""
     path = f"/api/card/{site.known[render.filter_key(key)]}/query"
     answer = _asked(site, path, api_models.CardQuery(ignore_cache=False), None)
@@ -110,21 +110,24 @@ def _values(site: Site, key: str, wanted: Filter) -> list[Any]:
         return [row[place] for row in answer.rows]
 
 
-class _Trial:
+class DashboardTest:
     """One dashboard, asked without filters and with each."""
 
-    def __init__(self, site: Site, spec: Spec, dashboard: Dashboard, offered: Mapping[str, list[str]]) -> None:
+    def __init__(
+        self, site: MetabaseContext, spec: Spec, dashboard: Dashboard, offered: Mapping[str, list[str]]
+    ) -> None:
         self._site = site
         self._spec = spec
         self._dashboard = dashboard
         self._offered = offered
         self._path = f"/api/dashboard/{site.known[render.dashboard_key(dashboard.key)]}"
         self._places: dict[int, int] = {}
-        self._usual: dict[str, Answer] = {}
+        self._usual: dict[str, QueryResult] = {}
         self._wrong: list[str] = []
         self._queries = 0
 
-    def tried(self) -> Tried:
+    def tried(self) -> SmokeResult:
+        """Runs it."""
         started = time.monotonic()
         with self._site.server.reading(self._path):
             shown = self._site.server.get(self._path)["dashcards"]
@@ -138,7 +141,7 @@ class _Trial:
             if tries := self._try_filter(name):
                 how.append(f"{name} {' and '.join(f'with {len(choice)}' for choice in tries)}")
         told = f"{', '.join(how)}: {self._queries} queries"
-        return Tried(self._dashboard.name, told, time.monotonic() - started, self._wrong)
+        return SmokeResult(self._dashboard.name, told, time.monotonic() - started, self._wrong)
 
     def _try_filter(self, name: str) -> list[list[str]]:
         """What was chosen of it."""
@@ -163,7 +166,7 @@ class _Trial:
             if key not in self._spec.shared
         )
 
-    def _ask(self, key: str, name: str | None, choice: list[str]) -> Answer | None:
+    def _ask(self, key: str, name: str | None, choice: list[str]) -> QueryResult | None:
         card = self._dashboard.cards[key]
         number = self._site.known[render.card_key(self._dashboard.key, key)]
         where = f"{self._dashboard.key}.yaml: card {key}, {f'{name} with {len(choice)}' if name else 'without filters'}"
@@ -173,15 +176,15 @@ class _Trial:
             answer = _asked(self._site, path, render.dashcard_query({name: choice} if name else {}), card)
         except MetabaseError as error:
             # Who is not known for one card is not for the next.
-            if isinstance(error, Refused) and error.status == 401:
+            if isinstance(error, RequestRejected) and error.status == 401:
                 raise
             self._wrong.append(f"{where}: {error}")
             return None
-        self._wrong += [f"{where}: {fault}" for fault in faults(card, answer.shape)]
+        self._wrong += [f"{where}: {fault}" for fault in validate_rows(card, answer.shape)]
         return answer
 
 
-def _asked(site: Site, path: str, body: api_models.Body, card: Card | None) -> Answer:
+def _asked(site: MetabaseContext, path: str, body: api_models.RequestBody, card: Card | None) -> QueryResult:
     """What a query answers. Raises MetabaseError, of which QueryFailed for what Metabase tells with success."""
     raw = site.server.ask(path, body)
     data = raw.get("data") if isinstance(raw, dict) else None
@@ -191,7 +194,7 @@ def _asked(site: Site, path: str, body: api_models.Body, card: Card | None) -> A
     with site.server.reading(path, "POST"):
         rows = [[*row] for row in data.get("rows") or []]
         kinds = {str(each["name"]): _kind(each, card) for each in data.get("cols") or []}
-        return Answer(rows, pa.table({name: pa.nulls(len(rows), kind) for name, kind in kinds.items()}))
+        return QueryResult(rows, pa.table({name: pa.nulls(len(rows), kind) for name, kind in kinds.items()}))
 
 
 def _kind(column: Mapping[str, Any], card: Card | None) -> pa.DataType:

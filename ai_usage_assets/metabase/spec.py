@@ -34,12 +34,12 @@ from pydantic import (
 )
 
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.metabase.sql_template import QueryError, filled, variables, without
+from ai_usage_assets.metabase.sql_template import TemplateError, fill, find_variables, remove_clauses
 from ai_usage_assets.redaction import on_one_line
 from ai_usage_assets.settings import PROJECT_ROOT
 from ai_usage_assets.warehouse import googlesql
 
-ROOT = PROJECT_ROOT / "deploy" / "metabase"
+DASHBOARDS_DIR = PROJECT_ROOT / "deploy" / "metabase"
 # Metabase's grid.
 COLUMNS = 24
 
@@ -47,7 +47,7 @@ Display = Literal[
     "area", "bar", "combo", "line", "pie", "progress", "row", "scalar", "smartscalar", "table", "waterfall"
 ]
 # How a number is read: dollars, dollars and cents, dollars of a small thing, a share, a count, a plain number.
-Form = Literal["usd", "cents", "unit_usd", "percent", "count", "number"]
+NumberFormat = Literal["usd", "cents", "unit_usd", "percent", "count", "number"]
 # When a rule colours a cell: Metabase's own words, and those that need numbers.
 Operator = Literal[
     "=", "!=", "<", "<=", ">", ">=", "is-null", "not-null", "is-true", "is-false", "contains", "does-not-contain",
@@ -110,7 +110,7 @@ class Column(_Strict):
     """How a column of a card is shown."""
 
     title: Text | None = None
-    form: Form | None = None
+    form: NumberFormat | None = None
     # In the cells of a table, a bar as long as the number is large.
     mini_bar: bool = False
 
@@ -240,7 +240,7 @@ class Card(_Strict):
     @cached_property
     def variables(self) -> list[str]:
         """The filters it takes."""
-        return variables(self.sql)
+        return find_variables(self.sql)
 
 
 class Placed(_Strict):
@@ -324,7 +324,7 @@ class Spec(_Strict):
         )
 
 
-def read(root: Path = ROOT) -> Spec:
+def read_spec(root: Path = DASHBOARDS_DIR) -> Spec:
     """The dashboards of a folder. Raises SpecError with a line for everything that is wrong."""
     wrong: list[str] = []
     filters, shared = _filters(root, wrong), _shared(root, wrong)
@@ -343,7 +343,7 @@ def read(root: Path = ROOT) -> Spec:
         else:
             unread.add(path.stem)
     spec = Spec(filters=filters, dashboards=dashboards, shared=frozenset(shared))
-    wrong += contradictions(spec, unread)
+    wrong += validate_spec(spec, unread)
     if wrong:
         raise SpecError(*wrong)
     return spec
@@ -354,12 +354,12 @@ def _filters(root: Path, wrong: list[str]) -> dict[str, Filter] | None:
     if given is None:
         return None
     wrong += _bad_keys(given, "filters.yaml: the key of filter")
-    read = {
+    read_spec = {
         key: _with_sql(one, root / "filters", key, f"filters.yaml: filter {key}", wrong) for key, one in given.items()
     }
     return {
         key: _made(Filter, one, f"filters.yaml: {key}", wrong) or Filter(name=f"filter {key}", sql=_UNREAD)
-        for key, one in read.items()
+        for key, one in read_spec.items()
     }
 
 
@@ -399,7 +399,7 @@ def _with_shared(dashboard: Dashboard, shared: Mapping[str, Card], filters: Mapp
     absent = filters.keys() - {name for card in dashboard.cards.values() for name in card.variables}
     taken = {
         key: shared[key].model_copy(
-            update={"name": f"{dashboard.name}: {shared[key].name}", "sql": without(shared[key].sql, absent)}
+            update={"name": f"{dashboard.name}: {shared[key].name}", "sql": remove_clauses(shared[key].sql, absent)}
         )
         for tab in dashboard.tabs
         for key in tab.cards()
@@ -433,12 +433,14 @@ def value_column(key: str, wanted: Filter) -> str:
     return columns[0]
 
 
-def contradictions(spec: Spec, unread: Collection[str]) -> list[str]:
+def validate_spec(spec: Spec, unread: Collection[str]) -> list[str]:
     """What the dashboards say that cannot all be true: names met twice, filters without effect, rows too wide.
 
     Nothing is told that may be right with the dashboards `unread`, which are there and could not be read.
     """
-    wrong = [f"filters: {key}.sql must not have variables" for key, one in spec.filters.items() if variables(one.sql)]
+    wrong = [
+        f"filters: {key}.sql must not have variables" for key, one in spec.filters.items() if find_variables(one.sql)
+    ]
     for key, one in spec.filters.items():
         try:
             value_column(key, one)
@@ -533,13 +535,13 @@ def _with_sql(given: Any, folder: Path, key: str, where: str, wrong: list[str]) 
         # What an editor puts before a text is none of it.
         sql = (folder / f"{key}.sql").read_text("utf-8-sig").strip()
         # As Metabase sends it when everything is chosen, and when nothing is.
-        for chosen in [variables(sql), []] if variables(sql) else [[]]:
-            googlesql.check_query(filled(sql, {name: ["x"] for name in chosen})[0])
+        for chosen in [find_variables(sql), []] if find_variables(sql) else [[]]:
+            googlesql.check_query(fill(sql, {name: ["x"] for name in chosen})[0])
     except FileNotFoundError:
         wrong.append(f"{where}: there is no {file}, which must have its SQL")
     except OSError as error:
         wrong.append(f"{where}: {file} cannot be read: {error.strerror}")
-    except (UnicodeDecodeError, QueryError, googlesql.UnsupportedSQL) as error:
+    except (UnicodeDecodeError, TemplateError, googlesql.UnsupportedSQL) as error:
         wrong.append(f"{where}: {file} cannot be read: {' '.join(str(error).split())[:300]}")
     else:
         return {**given, "sql": sql}

@@ -14,17 +14,17 @@ _VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_]+)\s*\}\}")
 _CLAUSE = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 
 
-class QueryError(ValueError):
+class TemplateError(ValueError):
     """SQL that Metabase would misread; the message says what and where."""
 
 
-def variables(sql: str) -> list[str]:
+def find_variables(sql: str) -> list[str]:
     """The variables of a card's SQL, in the order in which they are met. Raises QueryError."""
     _check(sql)
     return list(dict.fromkeys(_VARIABLE.findall(sql)))
 
 
-def filled(sql: str, values: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
+def fill(sql: str, values: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, str]]:
     """The statement Metabase sends for these values, and its parameters by name.
 
     A clause one of whose variables has no value is left out; several values stand in their place separated by commas,
@@ -44,7 +44,7 @@ def filled(sql: str, values: Mapping[str, Sequence[str]]) -> tuple[str, dict[str
     return _VARIABLE.sub(variable, _CLAUSE.sub(clause, sql)), parameters
 
 
-def without(sql: str, absent: Collection[str]) -> str:
+def remove_clauses(sql: str, absent: Collection[str]) -> str:
     """The SQL without the clauses of variables that nobody can set."""
 
     def clause(found: re.Match[str]) -> str:
@@ -61,15 +61,15 @@ def _check(sql: str) -> None:
     rest = _CLAUSE.sub("", sql)
     for clause in _CLAUSE.findall(sql):
         if "[[" in clause:
-            raise QueryError(f"[[ inside of [[ ]]: {clause.strip()[:60]!r}")
+            raise TemplateError(f"[[ inside of [[ ]]: {clause.strip()[:60]!r}")
         if not _VARIABLE.search(clause):
-            raise QueryError(f"[[ ]] without a variable: {clause.strip()[:60]!r}")
+            raise TemplateError(f"[[ ]] without a variable: {clause.strip()[:60]!r}")
     if "[[" in rest or "]]" in rest:
-        raise QueryError("[[ and ]] do not belong to each other")
+        raise TemplateError("[[ and ]] do not belong to each other")
     if re.search(r"\{\{\{|\}\}\}", sql) or re.search(r"\{\{|\}\}", _VARIABLE.sub("", sql)):
-        raise QueryError("{{ and }} must stand around one name of letters, digits and _")
+        raise TemplateError("{{ and }} must stand around one name of letters, digits and _")
     if required := _VARIABLE.search(rest):
-        raise QueryError(
+        raise TemplateError(
             f"{required[0]} stands outside of [[ ]], and nothing is shown until a value is chosen: "
             "put the clause that it is in into [[ ]]"
         )

@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from ai_usage_assets.metabase.sql_template import filled
+from ai_usage_assets.metabase.sql_template import fill
 from ai_usage_assets.warehouse.base import Warehouse, WarehouseError
 from ai_usage_assets_tests.fakes.http_server import Reply, Seen, answering
 
@@ -598,7 +598,7 @@ class FakeMetabase:
         try:
             if goes_wrong == "failed":
                 raise WarehouseError("Unrecognized name: spent at [1:8]")
-            found = self.warehouse.query(*filled(card["dataset_query"]["stages"][0]["native"], values))
+            found = self.warehouse.query(*fill(card["dataset_query"]["stages"][0]["native"], values))
         except WarehouseError as error:
             return {"status": "failed", "error": str(error), "data": {"rows": [], "cols": []}, "row_count": 0}
         names = found.column_names

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from ai_usage_assets.metabase import apply
-from ai_usage_assets.metabase.client import Server
-from ai_usage_assets.metabase.objects import Site
+from ai_usage_assets.metabase.client import MetabaseClient
+from ai_usage_assets.metabase.objects import MetabaseContext
 from ai_usage_assets.metabase.plan import Change
 from ai_usage_assets.metabase.spec import Spec
 from ai_usage_assets_tests.fakes.http_server import FakeClock
@@ -103,12 +103,12 @@ def folder(path: Path, given: dict[str, Any] | None = None) -> Path:
     return path
 
 
-def site(metabase: FakeMetabase, account: str | None = ACCOUNT, dataset: str = "ai_usage") -> Site:
+def site(metabase: FakeMetabase, account: str | None = ACCOUNT, dataset: str = "ai_usage") -> MetabaseContext:
     """A run's view of a Metabase: nothing is known yet."""
-    server = Server(metabase.url, clock=FakeClock(), attempt_seconds=5)
+    server = MetabaseClient(metabase.url, clock=FakeClock(), attempt_seconds=5)
     server.use_key(KEY)
     server.hide(ACCOUNT)
-    return Site(server, "p", dataset, account)
+    return MetabaseContext(server, "p", dataset, account)
 
 
 def applied(

@@ -11,10 +11,10 @@ import pytest
 import sqlglot
 
 from ai_usage_assets.metabase import apply, render
-from ai_usage_assets.metabase.apply import Elsewhere, NotAsWritten
+from ai_usage_assets.metabase.apply import ReadBackMismatch, TargetMismatch
 from ai_usage_assets.metabase.client import MetabaseError
 from ai_usage_assets.metabase.credentials import CredentialError
-from ai_usage_assets.metabase.plan import Memory, Written
+from ai_usage_assets.metabase.plan import AppliedState, StateStore
 from ai_usage_assets_tests.fakes.metabase import FakeMetabase, Fault, Row
 from ai_usage_assets_tests.metabase.instance import ACCOUNT, a_metabase, applied, planned, site, spec, wanted
 
@@ -177,7 +177,9 @@ def test_a_forgotten_setting_shows_finance_no_other_books(metabase: FakeMetabase
     moves = "shows p.ai_usage, and the settings say p.ai_usage_dev"
     assert planned(metabase, dataset="ai_usage_dev")[0] == f"! database: AI usage (BigQuery) ({moves})"
     # Else it would be a change of ours: nothing was edited.
-    with pytest.raises(Elsewhere, match=rf"{moves}: nothing was written. Set GOOGLE_CLOUD_PROJECT and AI_USAGE_DATAS"):
+    with pytest.raises(
+        TargetMismatch, match=rf"{moves}: nothing was written. Set GOOGLE_CLOUD_PROJECT and AI_USAGE_DATAS"
+    ):
         applied(metabase, dataset="ai_usage_dev")
     assert len(metabase.writes()) == done
     assert keys(applied(metabase, dataset="ai_usage_dev", restore=True)[1:], "~")[0] == "filter month"
@@ -562,7 +564,7 @@ def test_permissions_that_change_all_the_time_are_told(metabase: FakeMetabase) -
 def test_a_key_that_vanishes_is_noticed(key: str, told: str) -> None:
     """What a server drops without a word is missing when it is read back: the object and the key are named."""
     with a_metabase(forgets=key) as metabase:
-        with pytest.raises(NotAsWritten, match=told):
+        with pytest.raises(ReadBackMismatch, match=told):
             applied(metabase)
         assert metabase.dropped
         # What was written until then is remembered as ours.
@@ -574,7 +576,7 @@ def test_a_key_that_vanishes_is_noticed(key: str, told: str) -> None:
 def test_an_application_that_fails_lets_nobody_in() -> None:
     """Where a card cannot be made, everybody is already kept from the new database and collections."""
     with a_metabase(forgets="parameters") as metabase:
-        with pytest.raises(NotAsWritten):
+        with pytest.raises(ReadBackMismatch):
             applied(metabase)
         (database,) = metabase.databases
         assert metabase.may_query["1"][str(database)]["create-queries"] == "no"
@@ -645,16 +647,18 @@ def test_the_memory_is_a_statement_of_bigquery(metabase: FakeMetabase) -> None:
     applied(metabase)
     (stage,) = metabase.card(render.MEMORY)["dataset_query"]["stages"]
     sqlglot.parse_one(stage["native"], read="bigquery")
-    held = Memory.of(stage["native"])
+    held = StateStore.of(stage["native"])
     assert held.keys() == {*EVERYTHING, "service account"}
     assert held["dashboard people"].id == metabase.dashboard("People")["id"]
-    assert Memory.of(Memory({'a "b" \\': Written(1, "c", "d")}).sql()) == {'a "b" \\': Written(1, "c", "d")}
+    assert StateStore.of(StateStore({'a "b" \\': AppliedState(1, "c", "d")}).sql()) == {
+        'a "b" \\': AppliedState(1, "c", "d")
+    }
 
 
 @pytest.mark.parametrize("number", ['"../user/1"', "null", "1.5"])
 def test_a_memory_edited_by_hand_leads_nowhere_else(number: str) -> None:
     """What is no id is forgotten, for ids become parts of paths."""
-    assert Memory.of(f'  ("dashboard people", {number}, "", ""),') == {}
+    assert StateStore.of(f'  ("dashboard people", {number}, "", ""),') == {}
 
 
 def test_another_key_of_the_database_is_sent_and_none_is_no_difference(metabase: FakeMetabase) -> None:

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from ai_usage_assets.metabase import api_models, render
 from ai_usage_assets.metabase import spec as specs
 from ai_usage_assets.metabase.api_models import DashboardUpdate, Dashcard
-from ai_usage_assets.metabase.render import Known
+from ai_usage_assets.metabase.render import IdRegistry
 from ai_usage_assets.metabase.spec import Card, CardRow, Dashboard, Filter, SpecError, value_column
 from ai_usage_assets_tests.fakes.metabase import description
 from ai_usage_assets_tests.metabase.instance import KEY, a_metabase, spec, wanted
 
-SPEC = specs.read()
+SPEC = specs.read_spec()
 
 
 def dashcard(**place: int) -> Dashcard:
@@ -55,7 +55,7 @@ def dashboard(*cards: Dashcard) -> DashboardUpdate:
 @pytest.mark.parametrize("key", ["colection_id", "dashboard_tabs", "entity-id"])
 def test_a_misspelt_key_is_an_error(key: str) -> None:
     """What Metabase would drop without a word never leaves."""
-    body = render.card("card a.b", spec().dashboards[0].cards["spend"], spec().filters, Known()).sent()
+    body = render.card("card a.b", spec().dashboards[0].cards["spend"], spec().filters, IdRegistry()).sent()
     assert api_models.CardUpdate.model_validate(body).sent() == body
     with pytest.raises(ValidationError, match=key):
         api_models.CardUpdate.model_validate({**body, key: 1})
@@ -98,7 +98,7 @@ def test_a_filter_offers_one_column(sql: str) -> None:
 def test_a_dashboard_stands_as_it_is_written(given: Dashboard) -> None:
     """Its cards are as wide as the files say, side by side, and each filter sets the variable of its name on each."""
     numbers = {render.card_key(given.key, key): number for number, key in enumerate(given.cards, 1)}
-    body = render.dashboard(given, SPEC.filters, Known(numbers))
+    body = render.dashboard(given, SPEC.filters, IdRegistry(numbers))
     keys = {number: key.partition(".")[2] for key, number in numbers.items()}
     rows = [row for tab in given.tabs for row in tab.rows if isinstance(row, CardRow)]
     shown = [card for card in body.dashcards if card.card_id]

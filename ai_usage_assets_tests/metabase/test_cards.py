@@ -21,10 +21,10 @@ import pytest
 from pydantic import ValidationError
 
 from ai_usage_assets.metabase import spec
-from ai_usage_assets.metabase.card_validation import faults
-from ai_usage_assets.metabase.preview.answers import Values, asked, of_dashboard
+from ai_usage_assets.metabase.card_validation import validate_rows
+from ai_usage_assets.metabase.preview.queries import Values, query_card, query_dashboard
 from ai_usage_assets.metabase.spec import Card, Dashboard, SpecError
-from ai_usage_assets.metabase.sql_template import filled
+from ai_usage_assets.metabase.sql_template import fill
 from ai_usage_assets.warehouse import googlesql
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.metabase.closed_year import CLOSED_THROUGH, DIFFERING_DAY
@@ -34,7 +34,7 @@ from ai_usage_assets_tests.support.year import YEAR
 from ai_usage_assets_tests.warehouse.test_sql_subset import problems
 
 D = Decimal
-SPEC = spec.read()
+SPEC = spec.read_spec()
 KEYS = [dashboard.key for dashboard in SPEC.dashboards]
 CARDS = [(dashboard.key, key) for dashboard in SPEC.dashboards for key in dashboard.cards]
 NOVEMBER, OCTOBER = date(2026, 11, 1), date(2026, 10, 1)
@@ -71,7 +71,7 @@ def ask(books: DuckDBWarehouse) -> Ask:
         return books.query(sql, dict(parameters))
 
     def of(card: Card, values: Values) -> pa.Table:
-        sql, parameters = filled(card.sql, values)
+        sql, parameters = fill(card.sql, values)
         return query(sql, tuple(parameters.items()))
 
     return of
@@ -85,7 +85,7 @@ def test_a_card_answers_whatever_is_chosen(ask: Ask, key: str, name: str) -> Non
     assert usual.num_rows, "there is nothing to see of it in the whole year"
     for values in variants(card):
         found = ask(card, values)
-        assert faults(card, found) == [], values
+        assert validate_rows(card, found) == [], values
         assert found.schema == usual.schema, values
 
 
@@ -184,10 +184,10 @@ def test_a_click_sets_a_filter_to_a_value_that_it_offers(ask: Ask, books: DuckDB
 
 def statements() -> dict[str, dict[str, str]]:
     """Every statement that Metabase may send with its parameters, in each shape once: without clauses, and with all."""
-    found = [filled(each.sql, {}) for each in SPEC.filters.values()]
+    found = [fill(each.sql, {}) for each in SPEC.filters.values()]
     for key, name in CARDS:
         card = dashboard(key).cards[name]
-        found += [filled(card.sql, {}), filled(card.sql, {each: CHOICES[each][-1] for each in card.variables})]
+        found += [fill(card.sql, {}), fill(card.sql, {each: CHOICES[each][-1] for each in card.variables})]
     return dict(found)
 
 
@@ -356,7 +356,7 @@ def test_what_is_missing_is_no_number(lived_in_file: Path, tmp_path: Path, gap: 
     warehouse = DuckDBWarehouse(path)
     for place, expected in shown.items():
         key, name, column = place.split(".")
-        found = asked(warehouse, dashboard(key).cards[name], values).to_pylist()
+        found = query_card(warehouse, dashboard(key).cards[name], values).to_pylist()
         value = found[-1][column] if found else None
         assert (value is not None) if expected is ... else (value == expected), place
     warehouse.release()
@@ -368,7 +368,9 @@ def test_a_check_that_fails_twice_is_one(lived_in_file: Path, tmp_path: Path) ->
     with duckdb.connect(str(path)) as connection:
         connection.execute("INSERT INTO ai_usage.ops_check_status FROM ai_usage.ops_check_status WHERE NOT passed")
     warehouse = DuckDBWarehouse(path)
-    failed, listed = (asked(warehouse, dashboard("pipeline").cards[name], {}) for name in ("failed_checks", "checks"))
+    failed, listed = (
+        query_card(warehouse, dashboard("pipeline").cards[name], {}) for name in ("failed_checks", "checks")
+    )
     warehouse.release()
     assert failed.to_pylist() == [{"failed_checks": 2}]
     assert sum(row["outcome"] == "worth a look" for row in listed.to_pylist()) == 4
@@ -514,7 +516,7 @@ def test_the_pipelines_numbers_are_the_logs(ask: Ask, books: DuckDBWarehouse) ->
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
     """The dashboards' files, to be spoilt."""
-    return Path(shutil.copytree(spec.ROOT, tmp_path / "metabase"))
+    return Path(shutil.copytree(spec.DASHBOARDS_DIR, tmp_path / "metabase"))
 
 
 def spoil(root: Path, file: str, old: str, new: str) -> None:
@@ -528,17 +530,17 @@ def test_the_pages_example_is_a_card(books: DuckDBWarehouse, copied: Path) -> No
     """What README.md says a chart takes is accepted as it stands there, and its SQL answers whatever is chosen."""
     ((place, card, sql),) = re.findall(
         r"```yaml\n#.*\n((?:.*\n)+?)# \.\.\. and.*\ncards:\n((?:.*\n)+?)```\n\n```sql\n((?:.*\n)+?)```",
-        (spec.ROOT / "README.md").read_text(),
+        (spec.DASHBOARDS_DIR / "README.md").read_text(),
     )
     spoil(copied, "overview.yaml", "    rows:\n", f"    rows:\n{place}")
     spoil(copied, "overview.yaml", "\ncards:\n", f"\ncards:\n{card}")
     (copied / "dashboards" / sql.splitlines()[0].partition("dashboards/")[2]).write_text(sql)
-    (made,) = (each.cards["products"] for each in spec.read(copied).dashboards if each.key == "overview")
+    (made,) = (each.cards["products"] for each in spec.read_spec(copied).dashboards if each.key == "overview")
     assert set(made.variables) == set(dashboard("overview").filters), "it has forgotten a filter"
     for values in variants(made):
-        found = asked(books, made, values)
+        found = query_card(books, made, values)
         assert found.num_rows
-        assert faults(made, found) == []
+        assert validate_rows(made, found) == []
 
 
 @pytest.mark.parametrize(
@@ -602,7 +604,7 @@ def test_a_mistake_in_the_files_is_told(copied: Path, file: str, old: str, new: 
     """A misspelt key, a row too wide, a filter without effect or without a dashboard: each is refused by name."""
     spoil(copied, file, old, new)
     with pytest.raises(SpecError, match=says):
-        spec.read(copied)
+        spec.read_spec(copied)
 
 
 def described(display: str, settings: dict[str, Any], **columns: Any) -> Card:
@@ -687,15 +689,17 @@ def test_a_text_where_a_number_is_needed_is_told(display: str, settings: dict[st
     """A column of words cannot be compared with a number, measured by a bar or drawn, and is named with its place."""
     found = pa.table({"month": [NOVEMBER], "team": ["Web"], "usd": [D(5)]})
     columns = {"month": {}, "team": {}, "usd": {"form": "usd"}}
-    assert faults(described(display, settings, **columns), found) == [f"{says} needs numbers, and team is no number"]
+    assert validate_rows(described(display, settings, **columns), found) == [
+        f"{says} needs numbers, and team is no number"
+    ]
     columns["team"] = {"mini_bar": True}
-    assert "mini_bar needs numbers, and team is no number" in faults(described("table", {}, **columns), found)
+    assert "mini_bar needs numbers, and team is no number" in validate_rows(described("table", {}, **columns), found)
 
 
 def told(root: Path) -> list[str]:
     """What is told of a folder, by line."""
     with pytest.raises(SpecError) as found:
-        spec.read(root)
+        spec.read_spec(root)
     return str(found.value).split("\n")
 
 
@@ -730,7 +734,7 @@ def test_sql_is_what_an_editor_shows_of_it(tmp_path: Path) -> None:
     sql = "WITH Part AS (SELECT ';' AS a)\nSELECT a FROM part -- ;"
     file = folder(tmp_path / "deploy") / "dashboards" / "overview" / "total.sql"
     file.write_text(sql, "utf-8-sig")
-    assert spec.read(tmp_path / "deploy").dashboards[0].cards["total"].sql == sql
+    assert spec.read_spec(tmp_path / "deploy").dashboards[0].cards["total"].sql == sql
     file.unlink()
     assert told(tmp_path / "deploy") == [
         "overview.yaml: card total: there is no overview/total.sql, which must have its SQL"
@@ -794,7 +798,7 @@ def test_a_card_that_waits_for_a_value_is_told(tmp_path: Path) -> None:
     waiting = dashboard("overview").cards["days"].model_copy(update={"sql": "SELECT {{vendor}} AS a"})
     spoilt = dashboard("overview").model_copy(update={"cards": {"days": waiting}})
     with pytest.raises(SpecError, match=r"^overview.yaml: card days: {{vendor}} stands outside of"):
-        of_dashboard(DuckDBWarehouse(tmp_path / "none.duckdb"), spoilt, {})
+        query_dashboard(DuckDBWarehouse(tmp_path / "none.duckdb"), spoilt, {})
 
 
 @pytest.mark.parametrize(
@@ -838,16 +842,16 @@ def test_a_mistake_that_rows_show_is_told(
 ) -> None:
     """A renamed column, a setting that Metabase does not know, rows that cannot be drawn: each is refused by name."""
     spoil(copied, file, old, new)
-    spoilt = next(each for each in spec.read(copied).dashboards if each.key == "overview")
+    spoilt = next(each for each in spec.read_spec(copied).dashboards if each.key == "overview")
     # Only what the mistake is in, and what comes to the same.
     cards = {key: card for key, card in spoilt.cards.items() if card != dashboard("overview").cards[key]}
     with pytest.raises(SpecError, match=says):
-        of_dashboard(books, spoilt.model_copy(update={"cards": cards}), {})
+        query_dashboard(books, spoilt.model_copy(update={"cards": cards}), {})
 
 
 def test_a_filter_that_changes_nothing_would_be_seen(books: DuckDBWarehouse) -> None:
     """A card that names a filter where it cannot matter shows the same rows whatever is chosen."""
     card = dashboard("overview").cards["days"]
     useless = card.model_copy(update={"sql": card.sql.replace("[[AND vendor IN", "[[AND 'cursor' IN")})
-    usual, chosen = (asked(books, useless, values) for values in ({}, {"vendor": ["anthropic", "cursor"]}))
+    usual, chosen = (query_card(books, useless, values) for values in ({}, {"vendor": ["anthropic", "cursor"]}))
     assert chosen == usual

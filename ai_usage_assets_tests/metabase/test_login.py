@@ -16,7 +16,7 @@ import pytest
 from ai_usage_assets.cli import main
 from ai_usage_assets.metabase import credentials, spec
 from ai_usage_assets.metabase.api_models import Archived
-from ai_usage_assets.metabase.client import MetabaseError, Server
+from ai_usage_assets.metabase.client import MetabaseClient, MetabaseError
 from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.spec import SpecError
 from ai_usage_assets.settings import PROJECT_ROOT, MetabaseSettings, Settings, SettingsError
@@ -33,9 +33,11 @@ def logged_in(metabase: FakeMetabase, secrets: str | None = None, **given: Any) 
     """What is said on the way to a key."""
     wanted_ = MetabaseSettings(**{"admin_email": EMAIL, "admin_password": PASSWORD, **given})
     said: list[str] = []
-    server = Server(metabase.url, clock=FakeClock(), attempt_seconds=5)
+    server = MetabaseClient(metabase.url, clock=FakeClock(), attempt_seconds=5)
     try:
-        credentials.log_in(server, Settings(metabase=wanted_, secrets_url=secrets and f"http://{secrets}"), said.append)
+        credentials.authenticate(
+            server, Settings(metabase=wanted_, secrets_url=secrets and f"http://{secrets}"), said.append
+        )
         assert server.get("/api/user/current")["is_superuser"]
     finally:
         server.close()
@@ -95,13 +97,13 @@ def test_a_plan_makes_no_key(tmp_path: Path) -> None:
     given = MetabaseSettings(admin_email=EMAIL, admin_password=PASSWORD, api_key=f"file:{tmp_path / 'key'}")
     with a_metabase() as metabase:
         metabase.users = {EMAIL: PASSWORD}
-        server = Server(metabase.url)
-        with credentials.looking(server, Settings(metabase=given)) as is_set_up:
+        server = MetabaseClient(metabase.url)
+        with credentials.authenticate_read_only(server, Settings(metabase=given)) as is_set_up:
             assert is_set_up
             assert server.get("/api/user/current")["is_superuser"]
         assert metabase.writes() == ["POST /api/session", "DELETE /api/session"]
         metabase.users = {}
-        with credentials.looking(server, Settings(metabase=given)) as is_set_up:
+        with credentials.authenticate_read_only(server, Settings(metabase=given)) as is_set_up:
             assert not is_set_up
         server.close()
     assert not (tmp_path / "key").exists()
@@ -182,12 +184,12 @@ def test_a_key_that_is_refused_is_told_where_nobody_can_log_in(tmp_path: Path) -
     kept.write_text("mb_removed")
     wanted_ = Settings(metabase=MetabaseSettings(api_key=f"file:{kept}"))
     with a_metabase() as metabase:
-        server = Server(metabase.url, clock=FakeClock())
+        server = MetabaseClient(metabase.url, clock=FakeClock())
         with pytest.raises(CredentialError, match=r"^Metabase no longer takes the key in the file .* Set AI_USAGE"):
-            credentials.log_in(server, wanted_, lambda _: None)
+            credentials.authenticate(server, wanted_, lambda _: None)
         with (
             pytest.raises(CredentialError, match=r"^Metabase no longer takes the key"),
-            credentials.looking(server, wanted_),
+            credentials.authenticate_read_only(server, wanted_),
         ):
             pass
         server.close()
@@ -218,7 +220,7 @@ def test_a_metabase_that_is_starting_is_waited_for() -> None:
     """For so many seconds, and then it is told what was seen last."""
     clock = FakeClock()
     with fresh(starting=5) as metabase:
-        server = Server(metabase.url, clock=clock)
+        server = MetabaseClient(metabase.url, clock=clock)
         server.wait_until_healthy(60)
         assert clock.waits == [2.0] * 5
         metabase.starting = 1000
@@ -229,7 +231,7 @@ def test_a_metabase_that_is_starting_is_waited_for() -> None:
 
 def test_a_tunnel_that_is_closed_is_told() -> None:
     """Where nobody listens, the line reads as one."""
-    server = Server("http://127.0.0.1:1", clock=FakeClock())
+    server = MetabaseClient("http://127.0.0.1:1", clock=FakeClock())
     told = r"ready within 0 s: the last time it did not answer \(ConnectError\)\. Is the tunnel open, and is Metabase "
     with pytest.raises(MetabaseError, match=told):
         server.wait_until_healthy(0)
@@ -240,7 +242,7 @@ def test_who_asks_too_often_waits() -> None:
     """A 429 is asked again like a 503, a POST too: neither was done."""
     clock = FakeClock()
     with serving(Reply(status=429), Reply(status=429), Reply(body=b'{"id": 7}')) as other:
-        server = Server(other.url, clock=clock)
+        server = MetabaseClient(other.url, clock=clock)
         assert server.make("/api/card", Archived(archived=True), lambda: None).id == 7
         server.close()
     assert clock.waits == [1.0, 2.0]
@@ -263,7 +265,7 @@ def test_another_program_on_the_port_is_told_at_once(reply: Reply, told: str) ->
     """What answers and is not Metabase is not waited for, and no key is sent to it."""
     clock = FakeClock()
     with serving(reply) as other:
-        server = Server(other.url, clock=clock)
+        server = MetabaseClient(other.url, clock=clock)
         with pytest.raises(MetabaseError, match=told):
             server.wait_until_healthy(60)
         server.close()
@@ -289,7 +291,7 @@ def test_nothing_secret_travels_in_the_clear(url: str) -> None:
     with pytest.raises(SettingsError, match="AI_USAGE_METABASE_URL"):
         Settings.from_environment({"AI_USAGE_METABASE_URL": url})
     with pytest.raises(MetabaseError, match="must be one of https"):
-        Server(url)
+        MetabaseClient(url)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +307,7 @@ def test_nothing_secret_travels_in_the_clear(url: str) -> None:
 def test_a_refusal_is_quoted_without_what_is_secret(said: bytes) -> None:
     """However it is written: as it is, in JSON, and in JSON within JSON."""
     with serving(Reply(400, said)) as other:
-        server = Server(other.url)
+        server = MetabaseClient(other.url)
         server.hide('pass "horse" of mine', ACCOUNT)
         with pytest.raises(MetabaseError, match=r"refused GET /api/x \(400\).*\[secret\]") as refused:
             server.get("/api/x")
@@ -327,7 +329,7 @@ def test_a_refusal_is_quoted_without_what_is_secret(said: bytes) -> None:
 def test_what_is_no_metabase_is_told(reply: Reply, told: str) -> None:
     """A page in place of JSON, JSON of another shape and bytes that cannot be unpacked are not taken for an answer."""
     with serving(reply) as other:
-        server = Server(other.url, clock=FakeClock())
+        server = MetabaseClient(other.url, clock=FakeClock())
         with pytest.raises(MetabaseError, match=told):
             server.get("/api/x")
         server.close()
@@ -337,7 +339,7 @@ def test_what_is_no_metabase_is_told(reply: Reply, told: str) -> None:
 def test_a_list_that_is_none_is_told(body: bytes) -> None:
     """Neither an object in its place nor other things in it are walked through."""
     with serving(Reply(body=body)) as other:
-        server = Server(other.url, clock=FakeClock())
+        server = MetabaseClient(other.url, clock=FakeClock())
         with pytest.raises(MetabaseError, match=r"answered GET /api/x with something else than was expected"):
             server.listed("/api/x")
         server.close()
@@ -346,7 +348,7 @@ def test_a_list_that_is_none_is_told(body: bytes) -> None:
 def test_an_object_without_what_is_asked_for_is_told() -> None:
     """A key that is missing, however deep, is told with where the answer came from."""
     with serving(Reply(body=b'{"groups": [{"name": "x"}]}')) as other:
-        server = Server(other.url, clock=FakeClock())
+        server = MetabaseClient(other.url, clock=FakeClock())
         (group,) = server.get("/api/x")["groups"]
         with pytest.raises(MetabaseError, match=r"answered GET /api/x with something else .*: id is missing"):
             group["id"]
@@ -398,7 +400,7 @@ def test_a_folder_without_dashboards_is_no_wish_for_none(tmp_path: Path) -> None
     """Everything in Metabase would be archived, and with it what people subscribed to."""
     shutil.rmtree(folder(tmp_path / "deploy") / "dashboards")
     with pytest.raises(SpecError, match="there are none"):
-        spec.read(tmp_path / "deploy")
+        spec.read_spec(tmp_path / "deploy")
 
 
 def test_a_plan_needs_a_project(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from ai_usage_assets import cli
 from ai_usage_assets.metabase import spec
-from ai_usage_assets.metabase.card_validation import faults
-from ai_usage_assets.metabase.preview import answers, browser, charts, page
-from ai_usage_assets.metabase.preview.values import shown
+from ai_usage_assets.metabase.card_validation import validate_rows
+from ai_usage_assets.metabase.preview import browser, charts, page, queries
+from ai_usage_assets.metabase.preview.values import format_value
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
 OCTOBER = {"month": ["2026-10"]}
@@ -62,8 +62,8 @@ def test_the_page_has_what_the_cards_answer(
     assert "script" not in read.tags
     assert all(address.startswith("#") for address in read.addresses)
     assert "preview – not Metabase" in read.words
-    (overview,) = (each for each in spec.read().dashboards if each.key == "overview")
-    found = answers.of_dashboard(asking, overview, OCTOBER)
+    (overview,) = (each for each in spec.read_spec().dashboards if each.key == "overview")
+    found = queries.query_dashboard(asking, overview, OCTOBER)
     assert {card.name for card in overview.cards.values()} <= set(read.words)
     assert {tab.name for tab in overview.tabs} <= set(read.words)
     spend = found["spend"].to_pylist()[-1]
@@ -111,17 +111,17 @@ def test_without_a_browser_there_are_pages(
     assert [file.name for file in (tmp_path / "made").iterdir()] == ["pipeline.html"]
 
 
-@pytest.mark.skipif(browser.found() is None, reason="there is no Chromium on this machine")
+@pytest.mark.skipif(browser.find_browser() is None, reason="there is no Chromium on this machine")
 def test_a_real_browser_takes_the_picture(tmp_path: Path) -> None:
     """A Chromium writes a PNG of the size that was asked for, and what goes wrong is told."""
     file, picture = tmp_path / "page.html", tmp_path / "page.png"
     file.write_text("<!doctype html><p>Hello")
-    found = browser.found()
+    found = browser.find_browser()
     assert found
-    browser.photograph(found, file, picture, (page.WIDTH, 600))
+    browser.take_screenshot(found, file, picture, (page.WIDTH, 600))
     assert struct.unpack(">II", picture.read_bytes()[16:24]) == (page.WIDTH, 600)
     with pytest.raises(browser.BrowserError, match="took no picture"):
-        browser.photograph("/bin/false", file, tmp_path / "none.png", (10, 10))
+        browser.take_screenshot("/bin/false", file, tmp_path / "none.png", (10, 10))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_real_browser_takes_the_picture(tmp_path: Path) -> None:
 )
 def test_a_value_is_written_by_its_form(value: Any, form: Any, text: str) -> None:
     """Dollars, shares, counts and days are written as Metabase does, and what looks like a key is not written."""
-    assert shown(value, form) == text
+    assert format_value(value, form) == text
 
 
 def test_what_others_have_named_is_no_markup(asking: DuckDBWarehouse, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_what_others_have_named_is_no_markup(asking: DuckDBWarehouse, tmp_path: 
     )  # fmt: skip
     wanted = spec.Spec(filters={"month": spec.Filter(name=tag, sql="SELECT 1")}, dashboards=[made])
     found = {key: asking.query(card.sql) for key, card in cards.items()}
-    text = page.html(wanted, made, {"month": [tag]}, found)
+    text = page.render_page(wanted, made, {"month": [tag]}, found)
     assert "<script" not in text
     assert sum(tag in words for words in Read(text).words) > 12
 
@@ -217,8 +217,8 @@ def test_whatever_is_accepted_is_drawn(display: Any, settings: dict[str, Any], s
         }
     )  # fmt: skip
     found = pa.table({"who": ["a"], "day": pa.nulls(1, pa.date32()), "usd": [Decimal(7)], "half": [3.5]})
-    assert faults(made.cards["x"], found) == []
-    assert says in page.html(spec.Spec(filters={}, dashboards=[made]), made, {}, {"x": found})
+    assert validate_rows(made.cards["x"], found) == []
+    assert says in page.render_page(spec.Spec(filters={}, dashboards=[made]), made, {}, {"x": found})
 
 
 def test_a_series_is_named_by_what_a_picture_may_hold() -> None:
@@ -227,6 +227,6 @@ def test_a_series_is_named_by_what_a_picture_may_hold() -> None:
     columns = {"usd": spec.Column(form="usd")}
     card = spec.Card(name="x", description="x", display="bar", columns=columns, settings=settings, sql="SELECT 1")
     rows = [{"who": "a", "whose": whose, "usd": Decimal(5)} for whose in ("b\x01c", None)]
-    drawn = charts.chart("x", card, rows, (400, 300))
+    drawn = charts.draw_chart("x", card, rows, (400, 300))
     assert ">b c<" in drawn
     assert ">(empty)<" in drawn

@@ -54,9 +54,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]
     warehouse.release()
 
 
-def tried(metabase: FakeMetabase, given: Spec) -> list[smoke.Tried]:
+def tried(metabase: FakeMetabase, given: Spec) -> list[smoke.SmokeResult]:
     """What is told of dashboards that were just applied."""
-    one, told = site(metabase), list[smoke.Tried]()
+    one, told = site(metabase), list[smoke.SmokeResult]()
     try:
         apply.apply(one, given, lambda _: None)
         smoke.smoke(one, given, told.append)
@@ -65,14 +65,14 @@ def tried(metabase: FakeMetabase, given: Spec) -> list[smoke.Tried]:
     return told
 
 
-def wrong(told: list[smoke.Tried]) -> list[str]:
+def wrong(told: list[smoke.SmokeResult]) -> list[str]:
     """What is wrong, of everything."""
     return [line for each in told for line in each.wrong]
 
 
 def test_the_dashboards_pass(books: DuckDBWarehouse) -> None:
     """Every card of the real dashboards answers a year as Metabase asks, and each of their filters changes a card."""
-    given = specs.read()
+    given = specs.read_spec()
     with a_metabase(warehouse=books) as metabase:
         told = tried(metabase, given)
     assert metabase.dropped == []

@@ -20,12 +20,12 @@ class BrowserError(OperatorError):
     """No picture was taken; the message says why."""
 
 
-def found() -> str | None:
+def find_browser() -> str | None:
     """The browser's path; None where there is none."""
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
-def photograph(browser: str, page: Path, into: Path, size: tuple[int, int]) -> None:
+def take_screenshot(browser: str, page: Path, into: Path, size: tuple[int, int]) -> None:
     """Writes a PNG of a page of (width, height) pixels. Raises BrowserError."""
     with tempfile.TemporaryDirectory() as profile:
         # Without a sandbox, which a container does not let it make: the page has no script and asks nothing of anybody.

@@ -13,8 +13,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ai_usage_assets.metabase.preview.values import is_money, shown
-from ai_usage_assets.metabase.spec import Card, Form
+from ai_usage_assets.metabase.preview.values import format_value, is_money
+from ai_usage_assets.metabase.spec import Card, NumberFormat
 from ai_usage_assets.rendering.svg_charts import DASHED, Drawing, legend, lying_names, numbers, picture, stack
 from ai_usage_assets.warehouse.base import Row
 
@@ -31,7 +31,7 @@ class _Chart:
         dimension, *second = settings["graph.dimensions"]
         metrics: list[str] = settings["graph.metrics"]
         self.display = card.display
-        self.form: Form | None = card.columns[metrics[0]].form
+        self.form: NumberFormat | None = card.columns[metrics[0]].form
         self.places = list(dict.fromkeys(row[dimension] for row in rows))
         self.labels = _labels(self.places)
         self.shows_values = bool(settings.get("graph.show_values"))
@@ -42,7 +42,7 @@ class _Chart:
         self.series: dict[str, list[Decimal | None]] = {}
         for row in rows:
             for metric in metrics:
-                name = shown(row[second[0]]) or "(empty)" if second else metric
+                name = format_value(row[second[0]]) or "(empty)" if second else metric
                 amounts = self.series.setdefault(name, [None] * len(self.places))
                 amounts[place[row[dimension]]] = None if row[metric] is None else Decimal(row[metric])
 
@@ -60,10 +60,10 @@ class _Chart:
         return bool(self._settings.get(name, {}).get("line.style") == "dashed")
 
     def told(self, place: int, name: str, amount: Decimal) -> str:
-        return f"{self.labels[place]}, {self.title(name)}: {shown(amount, self.form)}"
+        return f"{self.labels[place]}, {self.title(name)}: {format_value(amount, self.form)}"
 
 
-def chart(name: str, card: Card, rows: Sequence[Row], size: tuple[int, int]) -> Markup:
+def draw_chart(name: str, card: Card, rows: Sequence[Row], size: tuple[int, int]) -> Markup:
     """The chart in a size of (width, height) pixels; `name` is its own on the page."""
     made = _Chart(card, rows)
     described = f"{card.display} chart: {card.name}. {card.description}"
@@ -72,78 +72,78 @@ def chart(name: str, card: Card, rows: Sequence[Row], size: tuple[int, int]) -> 
     )
 
 
-def _lying(drawing: Drawing, chart: _Chart) -> None:
+def _lying(drawing: Drawing, draw_chart: _Chart) -> None:
     axes = drawing.axes
-    low, high = _stacked(drawing, chart, list(chart.series), lying=True)
-    lying_names(drawing, chart.labels, _LONGEST_NAME)
+    low, high = _stacked(drawing, draw_chart, list(draw_chart.series), lying=True)
+    lying_names(drawing, draw_chart.labels, _LONGEST_NAME)
     axes.set_xlim(low * 1.05, high * 1.05 or 1)
     axes.locator_params(axis="x", nbins=5)
-    numbers(axes.xaxis, "$" if is_money(chart.form) else "")
-    _legend(drawing, chart)
+    numbers(axes.xaxis, "$" if is_money(draw_chart.form) else "")
+    _legend(drawing, draw_chart)
 
 
-def _standing(drawing: Drawing, chart: _Chart) -> None:
+def _standing(drawing: Drawing, draw_chart: _Chart) -> None:
     axes = drawing.axes
-    lines = [name for name in chart.series if chart.is_line(name)]
-    bars = [name for name in chart.series if name not in lines]
-    low, high = _stacked(drawing, chart, bars)
-    if chart.shows_values:
-        _write(drawing, chart, [*bars, *lines][0])
+    lines = [name for name in draw_chart.series if draw_chart.is_line(name)]
+    bars = [name for name in draw_chart.series if name not in lines]
+    low, high = _stacked(drawing, draw_chart, bars)
+    if draw_chart.shows_values:
+        _write(drawing, draw_chart, [*bars, *lines][0])
     for name in lines:
-        known = [(place, amount) for place, amount in enumerate(chart.series[name]) if amount is not None]
+        known = [(place, amount) for place, amount in enumerate(draw_chart.series[name]) if amount is not None]
         if not known:
             continue
-        style = DASHED if chart.is_dashed(name) else "-"
+        style = DASHED if draw_chart.is_dashed(name) else "-"
         over = [float(amount) for _, amount in known]
-        axes.plot([place for place, _ in known], over, color=chart.colour(name), lw=2, ls=style)
+        axes.plot([place for place, _ in known], over, color=draw_chart.colour(name), lw=2, ls=style)
         for place, amount in known:
-            (mark,) = axes.plot([place], [float(amount)], "o", ms=6, color=chart.colour(name), alpha=0.01)
-            drawing.tip(mark, chart.told(place, name, amount))
+            (mark,) = axes.plot([place], [float(amount)], "o", ms=6, color=draw_chart.colour(name), alpha=0.01)
+            drawing.tip(mark, draw_chart.told(place, name, amount))
         low, high = min([low, *over]), max([high, *over])
     axes.set_ylim(low * 1.1, high * 1.1 or 1)
-    axes.set_xlim(-0.6, max(len(chart.labels), 2) - 0.4)
+    axes.set_xlim(-0.6, max(len(draw_chart.labels), 2) - 0.4)
     width = drawing.figure.get_size_inches()[0] * 72
-    step = -(-len(chart.labels) * max(map(len, chart.labels), default=1) * 9 // int(width)) or 1
-    shown_places = range(0, len(chart.labels), step)
-    axes.set_xticks(list(shown_places), [chart.labels[place] for place in shown_places])
+    step = -(-len(draw_chart.labels) * max(map(len, draw_chart.labels), default=1) * 9 // int(width)) or 1
+    shown_places = range(0, len(draw_chart.labels), step)
+    axes.set_xticks(list(shown_places), [draw_chart.labels[place] for place in shown_places])
     axes.grid(visible=False, axis="x")
     axes.locator_params(axis="y", nbins=6)
-    numbers(axes.yaxis, "$" if is_money(chart.form) else "")
-    _legend(drawing, chart)
+    numbers(axes.yaxis, "$" if is_money(draw_chart.form) else "")
+    _legend(drawing, draw_chart)
 
 
-def _stacked(drawing: Drawing, chart: _Chart, names: Sequence[str], *, lying: bool = False) -> tuple[float, float]:
+def _stacked(drawing: Drawing, draw_chart: _Chart, names: Sequence[str], *, lying: bool = False) -> tuple[float, float]:
     """Columns or bars."""
     return stack(
         drawing,
-        range(len(chart.places)),
-        {name: chart.series[name] for name in names},
-        chart.told,
-        colours=[chart.colour(name) for name in names] or _COLOURS,
+        range(len(draw_chart.places)),
+        {name: draw_chart.series[name] for name in names},
+        draw_chart.told,
+        colours=[draw_chart.colour(name) for name in names] or _COLOURS,
         lying=lying,
     )
 
 
-def _write(drawing: Drawing, chart: _Chart, name: str) -> None:
+def _write(drawing: Drawing, draw_chart: _Chart, name: str) -> None:
     """The values of a series, at its marks."""
-    for place, amount in enumerate(chart.series[name]):
+    for place, amount in enumerate(draw_chart.series[name]):
         if amount is not None:
             above = amount >= 0
             drawing.axes.annotate(
-                shown(amount, chart.form), (place, float(amount)), (0, 3 if above else -3),
+                format_value(amount, draw_chart.form), (place, float(amount)), (0, 3 if above else -3),
                 textcoords="offset points", ha="center", va="bottom" if above else "top",
             )  # fmt: skip
 
 
-def _legend(drawing: Drawing, chart: _Chart) -> None:
-    bars = [name for name in chart.series if not chart.is_dashed(name)]
-    dashed = [name for name in chart.series if chart.is_dashed(name)]
-    if len(chart.series) > 1:
+def _legend(drawing: Drawing, draw_chart: _Chart) -> None:
+    bars = [name for name in draw_chart.series if not draw_chart.is_dashed(name)]
+    dashed = [name for name in draw_chart.series if draw_chart.is_dashed(name)]
+    if len(draw_chart.series) > 1:
         legend(
             drawing,
-            [chart.title(name) for name in bars],
-            chart.title(dashed[0]) if dashed else "",
-            colours=[chart.colour(name) for name in bars],
+            [draw_chart.title(name) for name in bars],
+            draw_chart.title(dashed[0]) if dashed else "",
+            colours=[draw_chart.colour(name) for name in bars],
         )
 
 
@@ -151,4 +151,4 @@ def _labels(places: Sequence[Any]) -> list[str]:
     if places and all(isinstance(place, date) for place in places):
         are_months = all(place.day == 1 for place in places)
         return [f"{place:%b %Y}" if are_months else f"{place:%b} {place.day}" for place in places]
-    return [shown(place) or "(empty)" for place in places]
+    return [format_value(place) or "(empty)" for place in places]

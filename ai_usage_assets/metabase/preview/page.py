@@ -20,8 +20,8 @@ from markupsafe import Markup, escape
 
 from ai_usage_assets.metabase.card_validation import is_number
 from ai_usage_assets.metabase.preview import charts
-from ai_usage_assets.metabase.preview.answers import Values
-from ai_usage_assets.metabase.preview.values import shown
+from ai_usage_assets.metabase.preview.queries import Values
+from ai_usage_assets.metabase.preview.values import format_value
 from ai_usage_assets.metabase.spec import COLUMNS, Card, CardRow, Column, Dashboard, Spec, Tab, TextRow
 from ai_usage_assets.rendering.templates import templates
 from ai_usage_assets.warehouse.base import Row
@@ -80,7 +80,7 @@ class Block:
     """Something on the grid: a card with one of a number, a table or a picture, or words."""
 
     width: int
-    height: int
+    page_height: int
     title: str = ""
     description: str = ""
     words: Markup | None = None
@@ -90,7 +90,7 @@ class Block:
     picture: Markup | None = None
 
 
-def html(spec: Spec, dashboard: Dashboard, values: Values, found: Mapping[str, pa.Table]) -> str:
+def render_page(spec: Spec, dashboard: Dashboard, values: Values, found: Mapping[str, pa.Table]) -> str:
     """The page of a dashboard, of the rows of its cards."""
     environment = templates(Path(__file__).parent)
     filters = {
@@ -117,10 +117,10 @@ def html(spec: Spec, dashboard: Dashboard, values: Values, found: Mapping[str, p
     )
 
 
-def height(dashboard: Dashboard) -> int:
+def page_height(dashboard: Dashboard) -> int:
     """Of its page, in pixels."""
     rows = [row.height for tab in dashboard.tabs for row in tab.rows]
-    return _HEADER + _TAB * len(dashboard.tabs) + sum(_pixels(height) + _GAP for height in rows) + 2 * _MARGIN
+    return _HEADER + _TAB * len(dashboard.tabs) + sum(_pixels(page_height) + _GAP for page_height in rows) + 2 * _MARGIN
 
 
 def _pixels(rows: int) -> int:
@@ -155,12 +155,12 @@ def _markdown(text: str) -> Markup:
     return Markup(made)  # noqa: S704
 
 
-def _block(name: str, card: Card, found: pa.Table, width: int, height: int) -> Block:
+def _block(name: str, card: Card, found: pa.Table, width: int, page_height: int) -> Block:
     rows: list[Row] = found.to_pylist()
-    block = partial(Block, width, height, card.name, card.description)
+    block = partial(Block, width, page_height, card.name, card.description)
     match card.display:
         case "table":
-            return block(table=_table(card, found, rows, height))
+            return block(table=_table(card, found, rows, page_height))
         case "scalar":
             return block(number=_scalar(card, rows))
         case "smartscalar":
@@ -170,12 +170,12 @@ def _block(name: str, card: Card, found: pa.Table, width: int, height: int) -> B
     if not rows:
         return block(picture=Markup('<p class="none">No results</p>'))
     inside = (WIDTH - 2 * _MARGIN + _GAP) * width // COLUMNS - _GAP - 2 * _PADDING
-    return block(picture=charts.chart(name, card, rows, (inside, _pixels(height) - 2 * _PADDING - _TITLE)))
+    return block(picture=charts.draw_chart(name, card, rows, (inside, _pixels(page_height) - 2 * _PADDING - _TITLE)))
 
 
 def _scalar(card: Card, rows: list[Row]) -> Number:
     name = card.settings["scalar.field"]
-    return Number(shown(rows[0][name], card.columns[name].form) or "–")
+    return Number(format_value(rows[0][name], card.columns[name].form) or "–")
 
 
 def _trend(card: Card, rows: list[Row]) -> Number:
@@ -187,9 +187,9 @@ def _trend(card: Card, rows: list[Row]) -> Number:
     compared = []
     for one in card.settings.get("scalar.comparisons", ()):
         before = last[one["column"]]
-        compared.append(_comparison(last[name], before, one["label"], shown(before, form), card))
+        compared.append(_comparison(last[name], before, one["label"], format_value(before, form), card))
     day = next((value for value in last.values() if hasattr(value, "year")), None)
-    return Number(shown(last[name], form) or "–", f"{day:%B %Y}" if day else "", tuple(compared))
+    return Number(format_value(last[name], form) or "–", f"{day:%B %Y}" if day else "", tuple(compared))
 
 
 def _comparison(now: Decimal | None, before: Decimal | None, label: str, told: str, card: Card) -> Comparison:
@@ -198,7 +198,7 @@ def _comparison(now: Decimal | None, before: Decimal | None, label: str, told: s
     ratio = (Decimal(now) - Decimal(before)) / abs(Decimal(before))
     is_bad = (ratio > 0) == card.settings.get("scalar.switch_positive_negative", False)
     colour = "" if not ratio else _BAD if is_bad else _GOOD
-    return Comparison(f"{'↑' if ratio > 0 else '↓'} {shown(abs(ratio), 'percent')} vs. {label}: {told}", colour)
+    return Comparison(f"{'↑' if ratio > 0 else '↓'} {format_value(abs(ratio), 'percent')} vs. {label}: {told}", colour)
 
 
 def _progress(card: Card, rows: list[Row]) -> Number:
@@ -206,15 +206,15 @@ def _progress(card: Card, rows: list[Row]) -> Number:
     value, goal = row[settings["progress.value"]], row[settings["progress.goal"]]
     form, goal_form = (card.columns[settings[key]].form for key in ("progress.value", "progress.goal"))
     if value is None or not goal:
-        return Number(shown(value, form) or "–", "No goal")
+        return Number(format_value(value, form) or "–", "No goal")
     ratio = Decimal(value) / Decimal(goal)
-    below = f"{shown(ratio, 'percent')} of {shown(goal, goal_form)}"
+    below = f"{format_value(ratio, 'percent')} of {format_value(goal, goal_form)}"
     return Number(
-        shown(value, form), below, share=min(100, int(ratio * 100)), colour=settings.get("progress.color", "")
+        format_value(value, form), below, share=min(100, int(ratio * 100)), colour=settings.get("progress.color", "")
     )
 
 
-def _table(card: Card, found: pa.Table, rows: list[Row], height: int) -> Table:
+def _table(card: Card, found: pa.Table, rows: list[Row], page_height: int) -> Table:
     names: list[str] = found.column_names
     numeric = {name for name in names if is_number(found.schema.field(name).type)}
     column = {name: card.columns.get(name, Column()) for name in names}
@@ -233,7 +233,7 @@ def _table(card: Card, found: pa.Table, rows: list[Row], height: int) -> Table:
         made.append(
             [
                 Cell(
-                    shown(row[name], column[name].form),
+                    format_value(row[name], column[name].form),
                     name in numeric,
                     name in wrapped,
                     int(100 * max(row[name] or 0, 0) / most[name]) if most.get(name) else None,
@@ -242,7 +242,7 @@ def _table(card: Card, found: pa.Table, rows: list[Row], height: int) -> Table:
                 for name in names
             ]
         )
-    return Table(heads, made[: _fitting(made, _pixels(height) - 2 * _PADDING - _TITLE - _TABLE_HEAD)], len(rows))
+    return Table(heads, made[: _fitting(made, _pixels(page_height) - 2 * _PADDING - _TITLE - _TABLE_HEAD)], len(rows))
 
 
 def _fitting(rows: list[list[Cell]], room: int) -> int:

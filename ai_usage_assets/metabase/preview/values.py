@@ -10,16 +10,16 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from ai_usage_assets.metabase.render import FORMS
-from ai_usage_assets.metabase.spec import Form
+from ai_usage_assets.metabase.spec import NumberFormat
 from ai_usage_assets.redaction import TOKEN, revealed
 
 
-def is_money(form: Form | None) -> bool:
+def is_money(form: NumberFormat | None) -> bool:
     """Whether numbers of this form are dollars."""
     return form is not None and FORMS[form]["number_style"] == "currency"
 
 
-def shown(value: Any, form: Form | None = None) -> str:
+def format_value(value: Any, form: NumberFormat | None = None) -> str:
     """A value of a row; nothing for NULL."""
     match value:
         case None:
@@ -40,7 +40,7 @@ def _day(value: date) -> str:
     return f"{value:%B} {value.day}, {value.year}"
 
 
-def _number(value: Decimal, form: Form | None) -> str:
+def _number(value: Decimal, form: NumberFormat | None) -> str:
     settings = FORMS[form or "number"]
     decimals = settings.get("decimals")
     if decimals is None:

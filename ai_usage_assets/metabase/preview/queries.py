@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from ai_usage_assets.metabase.card_validation import faults
+from ai_usage_assets.metabase.card_validation import validate_rows
 from ai_usage_assets.metabase.spec import Card, Dashboard, Spec, SpecError
-from ai_usage_assets.metabase.sql_template import QueryError, filled
+from ai_usage_assets.metabase.sql_template import TemplateError, fill
 from ai_usage_assets.warehouse.base import Warehouse, WarehouseError
 
 Values = Mapping[str, Sequence[str]]
@@ -20,7 +20,7 @@ Values = Mapping[str, Sequence[str]]
 _MONTH = re.compile(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])")
 
 
-def chosen(spec: Spec, given: Sequence[str]) -> dict[str, list[str]]:
+def parse_filters(spec: Spec, given: Sequence[str]) -> dict[str, list[str]]:
     """`KEY=VALUE`s as values of filters. Raises SpecError for what no dashboard can be filtered by."""
     values: dict[str, list[str]] = {}
     for one in given:
@@ -35,22 +35,22 @@ def chosen(spec: Spec, given: Sequence[str]) -> dict[str, list[str]]:
     return values
 
 
-def asked(warehouse: Warehouse, card: Card, values: Values) -> pa.Table:
+def query_card(warehouse: Warehouse, card: Card, values: Values) -> pa.Table:
     """A card's rows; values of filters that it does not have change nothing."""
-    return warehouse.query(*filled(card.sql, values))
+    return warehouse.query(*fill(card.sql, values))
 
 
-def of_dashboard(warehouse: Warehouse, dashboard: Dashboard, values: Values) -> dict[str, pa.Table]:
+def query_dashboard(warehouse: Warehouse, dashboard: Dashboard, values: Values) -> dict[str, pa.Table]:
     """The rows of every card. Raises SpecError naming each card that cannot be asked or drawn, and why."""
     found: dict[str, pa.Table] = {}
     wrong: list[str] = []
     for key, card in dashboard.cards.items():
         try:
-            found[key] = asked(warehouse, card, values)
-        except (QueryError, WarehouseError) as error:
+            found[key] = query_card(warehouse, card, values)
+        except (TemplateError, WarehouseError) as error:
             wrong.append(f"{dashboard.key}.yaml: card {key}: {error}")
             continue
-        wrong += [f"{dashboard.key}.yaml: card {key}: {fault}" for fault in faults(card, found[key])]
+        wrong += [f"{dashboard.key}.yaml: card {key}: {fault}" for fault in validate_rows(card, found[key])]
     if wrong:
         raise SpecError(*wrong)
     return found
