@@ -8,13 +8,12 @@ from __future__ import annotations
 from functools import cache
 from graphlib import TopologicalSorter
 
+from ai_usage_assets.registry import load_sources
 from ai_usage_assets.settings import PROJECT_ROOT
-from ai_usage_assets.sources.anthropic import source as anthropic
 from ai_usage_assets.sources.base import Pull
-from ai_usage_assets.sources.cursor import source as cursor
 from ai_usage_assets.warehouse.tables import OPS_TABLES, RAW_MAPPING_SHEET, Table, read_sql
 
-PULLS: tuple[Pull, ...] = (*anthropic.PULLS, *cursor.PULLS)
+PULLS: tuple[Pull, ...] = tuple(pull for source in load_sources() for pull in source.extracts)
 
 SQL_ROOT = PROJECT_ROOT / "sql"
 

@@ -29,7 +29,8 @@ from ai_usage_assets.commands import launch
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs import cloud
 from ai_usage_assets.metabase import commands as metabase
-from ai_usage_assets.settings import KEY_VARIABLES, LogSettings, Settings, SettingsError
+from ai_usage_assets.registry import KEY_VARIABLES_TEXT
+from ai_usage_assets.settings import LogSettings, Settings, SettingsError
 
 if TYPE_CHECKING:
     from ai_usage_assets.warehouse.base import Row, Warehouse
@@ -329,8 +330,8 @@ def _announce(settings: Settings, name: str, chosen: days.DayRange, commands: Se
     _say(f"{name}: {chosen} (UTC), {len(chosen)} day{'s' * (len(chosen) != 1)}, into {settings.place}")
     for command in commands:
         _say(f"$ {command}", style="dim")
-    if name != "rebuild" and not (settings.anthropic_key or settings.cursor_key):
-        told = f"No vendor is configured, nothing will be pulled: set {' or '.join(KEY_VARIABLES.values())}."
+    if name != "rebuild" and not settings.configured_sources:
+        told = f"No vendor is configured, nothing will be pulled: set {KEY_VARIABLES_TEXT}."
         _say(f"! {told}", logging.WARNING)
 
 
@@ -340,14 +341,9 @@ def _prepare(settings: Settings) -> None:
     from ai_usage_assets.http.transport import proxy_shown
     from ai_usage_assets.warehouse.base import open_warehouse
 
-    for used, address in (
-        (settings.anthropic_key, settings.anthropic_url),
-        (settings.cursor_key, settings.cursor_url),
-        (settings.sheet_id, settings.sheets_url),
-    ):
-        if used:
-            # A proxy that cannot be used is told here too.
-            proxy_shown(address)
+    for base_url in settings.base_urls_in_use:
+        # Raises SettingsError for a proxy that cannot be used.
+        proxy_shown(base_url)
     # So is a warehouse that is locked, of another version, or none.
     warehouse = open_warehouse(settings)
     warehouse.prepare(catalog.tables())
@@ -376,7 +372,7 @@ def _ui(parsed: argparse.Namespace) -> int:
             probe.bind(("127.0.0.1", parsed.port))
         except (OSError, OverflowError) as error:
             raise SettingsError(f"Port {parsed.port} cannot be used ({error}); choose another with --port.") from None
-    if settings.anthropic_key or settings.cursor_key or settings.sheet_id:
+    if settings.configured_sources or settings.sheet_id:
         launch.ui(settings, parsed.port).become()
     Console(stderr=True).print("No key is set, so the UI opens on the simulated company of `ai-usage demo`.")
     with demo.company() as (_, environment):

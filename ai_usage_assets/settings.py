@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.redaction import redact
+from ai_usage_assets.registry import SOURCES, SourceEntry
 
 T = TypeVar("T")
 C = TypeVar("C", bound=str)
@@ -25,17 +26,12 @@ N = TypeVar("N", int, None)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
-ANTHROPIC_URL = "https://api.anthropic.com"
 # No vendor sold what is counted here before, and no clock should be trusted beyond.
 _FIRST_YEAR, _LAST_YEAR = 2023, 2100
 
 # A day is asked for again this long; what was landed of it must still be there then.
 MOST_DAYS_RESTATED = 60
 
-# Vendor -> the variable its key is in.
-KEY_VARIABLES = {"anthropic": "ANTHROPIC_ADMIN_KEY", "cursor": "CURSOR_ADMIN_KEY"}
-
-CURSOR_URL = "https://api.cursor.com"
 SHEETS_URL = "https://sheets.googleapis.com"
 # Where a tunnel to Metabase ends.
 METABASE_URL = "http://localhost:3000"
@@ -91,6 +87,18 @@ class LogSettings:
 
 
 @dataclass(frozen=True)
+class SourceSettings:
+    """The key of one vendor (a value or a Secret Manager name; None: not configured) and the base URL of its API."""
+
+    key: str | None = field(default=None, repr=False)
+    base_url: str = ""
+
+
+def _default_sources() -> Mapping[str, SourceSettings]:
+    return {entry.name: SourceSettings(base_url=entry.default_base_url) for entry in SOURCES}
+
+
+@dataclass(frozen=True)
 class MetabaseSettings:
     """Where Metabase is and who asks it. What is secret is held as given: a value, a Secret Manager name, a file."""
 
@@ -113,11 +121,8 @@ class Settings:
     duckdb_path: Path = Path("data/ai_usage.duckdb")
     project: str | None = None
     dataset: str = "ai_usage"
-    anthropic_key: str | None = field(default=None, repr=False)
-    cursor_key: str | None = field(default=None, repr=False)
+    sources: Mapping[str, SourceSettings] = field(default_factory=_default_sources, hash=False)
     sheet_id: str | None = None
-    anthropic_url: str = ANTHROPIC_URL
-    cursor_url: str = CURSOR_URL
     sheets_url: str = SHEETS_URL
     start_date: date = date(2026, 1, 1)
     fixed_now: datetime | None = None
@@ -146,6 +151,32 @@ class Settings:
         return self.fixed_now or datetime.now(UTC)
 
     @property
+    def configured_sources(self) -> tuple[SourceEntry, ...]:
+        """The vendors that have a key, in the order of the registry."""
+        return tuple(entry for entry in SOURCES if self.sources[entry.name].key)
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """The base URLs of every vendor and of the Sheets API, configured or not."""
+        return (*(source.base_url for source in self.sources.values()), self.sheets_url)
+
+    @property
+    def base_urls_in_use(self) -> tuple[str, ...]:
+        """The base URLs that a run with these settings sends requests to."""
+        vendors = (self.sources[entry.name].base_url for entry in self.configured_sources)
+        return (*vendors, *([self.sheets_url] if self.sheet_id else []))
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether every base URL is on this machine."""
+        return all(map(is_loopback, self.base_urls))
+
+    def with_source(self, name: str, **changes: str | None) -> Settings:
+        """A copy in which the settings of one vendor (`key`, `base_url`) are changed."""
+        changed = replace(self.sources[name], **changes)  # type: ignore[arg-type]
+        return replace(self, sources={**self.sources, name: changed})
+
+    @property
     def place(self) -> str:
         """Where the warehouse is, for a person."""
         if self.warehouse == "bigquery":
@@ -161,11 +192,13 @@ class Settings:
             duckdb_path=read.path("AI_USAGE_DUCKDB_PATH") or cls.duckdb_path,
             project=read.optional("GOOGLE_CLOUD_PROJECT"),
             dataset=read.identifier("AI_USAGE_DATASET", "ai_usage"),
-            anthropic_key=read.optional(KEY_VARIABLES["anthropic"]),
-            cursor_key=read.optional(KEY_VARIABLES["cursor"]),
+            sources={
+                entry.name: SourceSettings(
+                    read.optional(entry.key_variable), read.url(entry.base_url_variable, entry.default_base_url)
+                )
+                for entry in SOURCES
+            },
             sheet_id=read.optional("AI_USAGE_SHEET_ID"),
-            anthropic_url=read.url("ANTHROPIC_BASE_URL", ANTHROPIC_URL),
-            cursor_url=read.url("CURSOR_BASE_URL", CURSOR_URL),
             sheets_url=read.url("SHEETS_BASE_URL", SHEETS_URL),
             start_date=read.day("AI_USAGE_START_DATE", date(2026, 1, 1)),
             fixed_now=read.instant("AI_USAGE_NOW"),
@@ -201,8 +234,7 @@ class Settings:
             read.problems.append(
                 "GOOGLE_CLOUD_PROJECT is not set; AI_USAGE_WAREHOUSE=bigquery needs the project to write to."
             )
-        urls = (settings.anthropic_url, settings.cursor_url, settings.sheets_url)
-        if not settings.pacing and not all(map(is_loopback, urls)):
+        if not settings.pacing and not settings.is_simulated:
             read.problems.append("AI_USAGE_PACING=off is only for simulated vendors on loopback addresses.")
         if read.problems:
             raise SettingsError("\n".join(read.problems))

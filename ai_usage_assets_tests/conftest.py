@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -21,7 +22,7 @@ import pytest
 from ai_usage_assets import catalog, days
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.definitions import build_definitions
-from ai_usage_assets.settings import Settings
+from ai_usage_assets.settings import Settings, SourceSettings
 from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
@@ -68,15 +69,18 @@ class Company:
         *,
         job: str = "daily",
         lane: str | Sequence[str] | None = None,
+        sources: Mapping[str, Mapping[str, str | None]] = MappingProxyType({}),
         **changed: Any,
     ) -> Result:
-        """Runs a job for days, in this process, with settings changed for this run only.
+        """Runs a job for days, in this process, with settings changed for this run only; `sources` names vendors.
 
         `lane` leaves of the job only the raw tables of one vendor and their checks: a fifth of the time. It may also
         name one pull, tables, or several of all these.
         """
         chosen = DayRange(date.fromisoformat(first), date.fromisoformat(last or first))
         settings = replace(self.settings, **{"fixed_now": self.simulator.now, **changed})
+        for name, changes in sources.items():
+            settings = settings.with_source(name, **changes)
         chosen_job = (settings, job, lane)
         if chosen_job not in self._jobs:
             whole = build_definitions(settings).resolve_job_def(job)
@@ -262,11 +266,11 @@ class make_company:  # noqa: N801 - used like a function
         urls = self._serving.__enter__()
         settings = Settings(
             duckdb_path=self._path,
-            anthropic_key=self._simulator.ANTHROPIC_KEY,
-            cursor_key=self._simulator.CURSOR_KEY,
+            sources={
+                "anthropic": SourceSettings(self._simulator.ANTHROPIC_KEY, urls.anthropic),
+                "cursor": SourceSettings(self._simulator.CURSOR_KEY, urls.cursor),
+            },
             sheet_id=self._simulator.SHEET_ID,
-            anthropic_url=urls.anthropic,
-            cursor_url=urls.cursor,
             sheets_url=urls.sheets,
             start_date=date(2026, 10, 1),
             fixed_now=self._simulator.now,

@@ -11,6 +11,7 @@ import pytest
 from ai_usage_assets import catalog
 from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.defs.asset_checks import CHECKS
+from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings
 
 SETTINGS = Settings(start_date=date(2026, 1, 1), fixed_now=datetime(2026, 11, 20, 6, tzinfo=UTC))
@@ -113,5 +114,7 @@ def test_rebuild_leaves_the_vendors_alone(definitions: dg.Definitions) -> None:
 
 def test_vendors_without_keys_still_load() -> None:
     """The location loads the same with and without keys: no secret is read to look at the graph."""
-    named = replace(SETTINGS, anthropic_key="projects/p/secrets/s", cursor_key="projects/p/secrets/t", sheet_id="x")
+    named = replace(SETTINGS, sheet_id="x")
+    for entry in SOURCES:
+        named = named.with_source(entry.name, key=f"projects/p/secrets/{entry.name}")
     dg.Definitions.validate_loadable(build_definitions(named))

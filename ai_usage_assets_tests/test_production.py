@@ -161,7 +161,8 @@ def test_nothing_is_asked_of_a_vendor_by_a_rebuild(production: Production) -> No
     before = production.held()
     for name in ("int_anthropic_cost_daily", "int_cursor_usage_daily", "dim_person"):
         production.server.empty("ai_usage", name)
-    result = production.here(job="rebuild", anthropic_url="http://127.0.0.1:9", cursor_url="http://127.0.0.1:9")
+    unreachable = {"base_url": "http://127.0.0.1:9"}
+    result = production.here(job="rebuild", sources={"anthropic": unreachable, "cursor": unreachable})
     assert result.success, result.failures()
     assert production.held() == before
 

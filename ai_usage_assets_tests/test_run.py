@@ -290,8 +290,8 @@ def test_removed_person_keeps_their_history(holding: Company) -> None:
 @pytest.mark.parametrize("lane", ["anthropic", "cursor"])
 def test_a_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> None:
     """Keys that were mixed up stay here: nothing is asked, the days fail, and it is said which variable is wrong."""
-    keys = {"anthropic_key": company.simulator.CURSOR_KEY, "cursor_key": company.simulator.ANTHROPIC_KEY}
-    result = company.run(HELD, lane=lane, **keys)
+    keys = {"anthropic": company.simulator.CURSOR_KEY, "cursor": company.simulator.ANTHROPIC_KEY}
+    result = company.run(HELD, lane=lane, sources={name: {"key": key} for name, key in keys.items()})
     assert not result.success
     assert company.simulator.requests == []
     assert all("it was not sent" in message and "_ADMIN_KEY" in message for message in result.failures().values())
@@ -301,7 +301,7 @@ def test_a_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> Non
 
 def test_vendor_without_key_is_not_configured(company: Company) -> None:
     """Without a key a vendor is skipped, the run succeeds, and the day is told as not configured."""
-    result = company.run(HELD, cursor_key=None)
+    result = company.run(HELD, sources={"cursor": {"key": None}})
     assert result.success, result.failures()
     states = company.rows("SELECT DISTINCT status FROM ai_usage.ops_asset_days WHERE vendor = 'cursor'")
     assert [row["status"] for row in states] == ["not_configured"]
@@ -318,7 +318,7 @@ def test_without_any_key_nothing_is_spent_and_nothing_fails(
     company: Company, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A run without any vendor succeeds, and says of each that it is not configured."""
-    result = company.run(HELD, anthropic_key=None, cursor_key=None, sheet_id=None)
+    result = company.run(HELD, sources={"anthropic": {"key": None}, "cursor": {"key": None}}, sheet_id=None)
     assert result.success, result.failures()
     assert company.simulator.requests == []
     printed = capfd.readouterr().err

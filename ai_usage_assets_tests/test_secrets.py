@@ -168,8 +168,12 @@ def test_one_vendors_secret_does_not_stop_the_other(company: Company) -> None:
     cursor = "projects/acme-ai/secrets/cursor-admin-key"
     held = FakeSecrets({cursor: [company.simulator.CURSOR_KEY]})
     with held.serve() as address:
-        named = {"anthropic_key": KEY, "cursor_key": cursor, "secrets_url": f"http://{address}"}
-        result = company.run(HELD, lane=("anthropic_organization", "cursor_members"), **named)
+        result = company.run(
+            HELD,
+            lane=("anthropic_organization", "cursor_members"),
+            sources={"anthropic": {"key": KEY}, "cursor": {"key": cursor}},
+            secrets_url=f"http://{address}",
+        )
     assert [*result.failures()] == ["anthropic_organization"]
     assert "`gcloud secrets create anthropic-admin-key --project=acme-ai" in result.failures()["anthropic_organization"]
     assert company.rows("SELECT COUNT(*) AS n FROM ai_usage.raw_cursor_members")[0]["n"] > 0
@@ -183,7 +187,8 @@ def test_doctor_says_which_version_a_key_came_from(company: Company) -> None:
         {KEY: ["old", company.simulator.ANTHROPIC_KEY], key: [Version(b"crsr_" + b"x" * 64, "DISABLED")]}
     )
     with held.serve() as address:
-        settings = replace(company.settings, anthropic_key=KEY, cursor_key=key, secrets_url=f"http://{address}")
+        settings = replace(company.settings, secrets_url=f"http://{address}")
+        settings = settings.with_source("anthropic", key=KEY).with_source("cursor", key=key)
         findings = found(settings)
     assert findings["Anthropic", "key"].outcome == "works"
     assert f"(Secret Manager, {KEY}, version 2)" in findings["Anthropic", "key"].told

@@ -17,8 +17,9 @@ def test_nothing_set_gives_the_documented_defaults() -> None:
     settings = Settings.from_environment({})
     assert (settings.warehouse, settings.duckdb_path) == ("duckdb", Path("data/ai_usage.duckdb"))
     assert (settings.dataset, settings.start_date) == ("ai_usage", date(2026, 1, 1))
-    assert settings.anthropic_key is settings.cursor_key is settings.sheet_id is None
-    assert settings.anthropic_url == "https://api.anthropic.com"
+    assert settings.configured_sources == ()
+    assert settings.sheet_id is None
+    assert settings.sources["anthropic"].base_url == "https://api.anthropic.com"
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
@@ -28,13 +28,10 @@ from ai_usage_assets.commands import launch
 from ai_usage_assets.http.client import Failure, Patience, TransientFailure
 from ai_usage_assets.http.transport import proxy_shown
 from ai_usage_assets.redaction import redact
+from ai_usage_assets.registry import KEY_VARIABLES_TEXT, load_sources, source_entry
 from ai_usage_assets.secret_manager import SecretError, resolve, version_of
-from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError, is_loopback
-from ai_usage_assets.sources.anthropic import source as anthropic
-from ai_usage_assets.sources.anthropic.source import Anthropic
-from ai_usage_assets.sources.base import NotCredible, NotExposed, Trial
-from ai_usage_assets.sources.cursor import source as cursor
-from ai_usage_assets.sources.cursor.source import Cursor
+from ai_usage_assets.settings import Settings, SettingsError, is_loopback
+from ai_usage_assets.sources.base import NotCredible, NotExposed, Source, SourceClient
 from ai_usage_assets.sources.keys import kind_of
 from ai_usage_assets.warehouse.base import WarehouseBusy, WarehouseError, open_warehouse
 
@@ -75,8 +72,8 @@ def run(settings: Settings, console: Console) -> int:
     if failed:
         told = f"{failed} of {len(outcomes)} do{'es' * (failed == 1)} not work; mend what is marked ✗, and ask again."
         verdict("fails", told, console)
-    elif not (settings.anthropic_key or settings.cursor_key):
-        told = f"Nothing fails, but no vendor is configured: set {' or '.join(KEY_VARIABLES.values())}."
+    elif not settings.configured_sources:
+        told = f"Nothing fails, but no vendor is configured: set {KEY_VARIABLES_TEXT}."
         verdict("look", told, console)
     else:
         told = (
@@ -96,48 +93,14 @@ def refuse(error: SettingsError, console: Console) -> int:
 # --- what is tried ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Vendor:
-    room: str
-    name: str
-    key: str | None
-    url: str
-    connect: Callable[[str], Anthropic | Cursor]
-    wanted: str
-    trials: Sequence[Trial]
-
-
 def examine(settings: Settings) -> Iterator[Finding]:
     """Everything that can be tried, one after the other; nothing is changed anywhere."""
     yield from _settings(settings)
-    for vendor in _vendors(settings):
-        yield from _vendor(vendor, days.last_finished(settings.now()), settings.secrets_url)
+    for source in load_sources():
+        yield from _source(source, settings)
     yield from _sheet(settings)
     yield from _warehouse(settings)
     yield _dagster_home(settings)
-
-
-def _vendors(settings: Settings) -> tuple[_Vendor, ...]:
-    return (
-        _Vendor(
-            "Anthropic",
-            anthropic.NAME,
-            settings.anthropic_key,
-            settings.anthropic_url,
-            lambda key: Anthropic(lambda: key, settings.anthropic_url, pacing=settings.pacing, patience=_QUICK),
-            anthropic.KEY_WANTED,
-            anthropic.TRIALS,
-        ),
-        _Vendor(
-            "Cursor",
-            cursor.NAME,
-            settings.cursor_key,
-            settings.cursor_url,
-            lambda key: Cursor(lambda: key, settings.cursor_url, pacing=settings.pacing, patience=_QUICK),
-            cursor.KEY_WANTED,
-            cursor.TRIALS,
-        ),
-    )
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
@@ -149,7 +112,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     except days.DayError as error:
         yield Finding(room, "days", "look", str(error), "Until then there is nothing to load; see AI_USAGE_START_DATE.")
     if settings.fixed_now:
-        simulated = all(map(is_loopback, (settings.anthropic_url, settings.cursor_url, settings.sheets_url)))
+        simulated = settings.is_simulated
         yield Finding(
             room,
             "AI_USAGE_NOW",
@@ -167,35 +130,36 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _vendor(vendor: _Vendor, day: date, secrets_url: str | None) -> Iterator[Finding]:
-    variable = KEY_VARIABLES[vendor.name]
-    if not vendor.key:
-        yield Finding(vendor.room, "key", "absent", f"{variable} is not set, so {vendor.room} is not pulled")
+def _source(source: Source, settings: Settings) -> Iterator[Finding]:
+    variable = source_entry(source.name).key_variable
+    own = settings.sources[source.name]
+    if not own.key:
+        yield Finding(source.label, "key", "absent", f"{variable} is not set, so {source.label} is not pulled")
         return
     try:
-        key = resolve(vendor.key, secrets_url, total_seconds=_QUICK.attempt_seconds)
+        key = resolve(own.key, settings.secrets_url, total_seconds=_QUICK.attempt_seconds)
     except SecretError as error:
-        yield Finding(vendor.room, "key", "fails", *_sentences(str(error)))
+        yield Finding(source.label, "key", "fails", *_sentences(str(error)))
         return
-    version = version_of(vendor.key)
-    secret = vendor.key.partition("/versions/")[0]
+    version = version_of(own.key)
+    secret = own.key.partition("/versions/")[0]
     place = f"Secret Manager, {secret}, version {version}" if version else variable
-    finding = _key(vendor, key, place)
+    finding = _key(source, key, place)
     yield finding
     if finding.outcome == "fails":
         return
-    proxy = _proxy(vendor.room, vendor.url)
+    proxy = _proxy(source.label, own.base_url)
     if proxy:
         yield proxy
         if proxy.outcome == "fails":
             return
-    if is_loopback(vendor.url):
-        yield Finding(vendor.room, "address", "absent", f"{vendor.url}: simulated, not the vendor")
-    client = vendor.connect(key)
+    if is_loopback(own.base_url):
+        yield Finding(source.label, "address", "absent", f"{own.base_url}: simulated, not the vendor")
+    client = source.connect(lambda: key, own.base_url, pacing=settings.pacing, patience=_QUICK)
     try:
-        yield from _tried(vendor, client, day)
+        yield from _tried(source, client, days.last_finished(settings.now()))
         if client.date_seen:
-            yield _clock(vendor, client.date_seen)
+            yield _clock(source.label, client.date_seen)
     finally:
         client.close()
 
@@ -208,43 +172,43 @@ def _proxy(room: str, url: str) -> Finding | None:
     return Finding(room, "proxy", "works", f"requests go through {shown}") if shown else None
 
 
-def _key(vendor: _Vendor, key: str, place: str) -> Finding:
+def _key(source: Source, key: str, place: str) -> Finding:
     found = kind_of(key)
-    if found and found[0] != vendor.name:
-        told = f"{place} holds {found[1].what}; it was not sent to {vendor.room}"
-        return Finding(vendor.room, "key", "fails", told, f"Needed: {vendor.wanted}")
+    if found and found[0] != source.name:
+        told = f"{place} holds {found[1].what}; it was not sent to {source.label}"
+        return Finding(source.label, "key", "fails", told, f"Needed: {source.wanted_key}")
     if found is None:
-        told = f"{place} holds something that begins like no key of {vendor.room}"
-        return Finding(vendor.room, "key", "look", told, f"Needed: {vendor.wanted}")
+        told = f"{place} holds something that begins like no key of {source.label}"
+        return Finding(source.label, "key", "look", told, f"Needed: {source.wanted_key}")
     kind = found[1]
     if kind.refused:
-        return Finding(vendor.room, "key", "look", f"{place} holds {kind.what}", f"Needed: {vendor.wanted}")
-    return Finding(vendor.room, "key", "works", f"{kind.what} ({place})")
+        return Finding(source.label, "key", "look", f"{place} holds {kind.what}", f"Needed: {source.wanted_key}")
+    return Finding(source.label, "key", "works", f"{kind.what} ({place})")
 
 
-def _tried(vendor: _Vendor, client: Anthropic | Cursor, day: date) -> Iterator[Finding]:
+def _tried(source: Source, client: SourceClient, day: date) -> Iterator[Finding]:
     unanswered = 0
-    for number, trial in enumerate(vendor.trials):
+    for number, trial in enumerate(source.probes):
         try:
             told = trial.attempt(client, day)
         except NotExposed as reason:
             words = (str(reason).partition(": ")[2] or str(reason)).replace(".: ", ": ")
-            yield Finding(vendor.room, trial.endpoint, "absent", f"not for this key or plan: {words}")
+            yield Finding(source.label, trial.endpoint, "absent", f"not for this key or plan: {words}")
         except Failure as failure:
-            yield _failed(vendor.room, trial.endpoint, failure)
+            yield _failed(source.label, trial.endpoint, failure)
             unanswered += isinstance(failure, TransientFailure)
             # What the first is refused for, the others would be; and who is down need not be asked eight times.
             hopeless = failure.status in (None, 401, 402) or unanswered == _UNANSWERED
-            if hopeless and (rest := [later.endpoint for later in vendor.trials[number + 1 :]]):
-                yield Finding(vendor.room, f"{len(rest)} more", "absent", f"not tried after that: {', '.join(rest)}")
+            if hopeless and (rest := [later.endpoint for later in source.probes[number + 1 :]]):
+                yield Finding(source.label, f"{len(rest)} more", "absent", f"not tried after that: {', '.join(rest)}")
                 return
         except (NotCredible, msgspec.MsgspecError) as problem:
             told_wrong = f"the answer is not what was asked for: {problem}"
-            yield Finding(vendor.room, trial.endpoint, "fails", told_wrong, "Report it; a run would refuse it too.")
+            yield Finding(source.label, trial.endpoint, "fails", told_wrong, "Report it; a run would refuse it too.")
         else:
             unanswered = 0
             outcome: Outcome = "look" if told.next_step else "works"
-            yield Finding(vendor.room, trial.endpoint, outcome, told.text, told.next_step)
+            yield Finding(source.label, trial.endpoint, outcome, told.text, told.next_step)
 
 
 def _failed(room: str, what: str, failure: Failure) -> Finding:
@@ -254,16 +218,16 @@ def _failed(room: str, what: str, failure: Failure) -> Finding:
     return Finding(room, what, "fails", f"{answered}{failure.detail}{tried}{request}", failure.next_step)
 
 
-def _clock(vendor: _Vendor, date_seen: str) -> Finding:
+def _clock(label: str, date_seen: str) -> Finding:
     try:
         theirs = parsedate_to_datetime(date_seen)
         seconds = (datetime.now(UTC) - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))).total_seconds()
     except (ValueError, OverflowError):
-        return Finding(vendor.room, "clock", "absent", f"{vendor.room} does not say what time it has")
+        return Finding(label, "clock", "absent", f"{label} does not say what time it has")
     if abs(seconds) <= _MOST_SKEW_SECONDS:
-        return Finding(vendor.room, "clock", "works", f"this machine's and {vendor.room}'s agree")
-    told = f"this machine is {abs(seconds) / 60:,.0f} min {'ahead of' if seconds > 0 else 'behind'} {vendor.room}"
-    return Finding(vendor.room, "clock", "look", told, "Set the clock (NTP): it decides which days are over.")
+        return Finding(label, "clock", "works", f"this machine's and {label}'s agree")
+    told = f"this machine is {abs(seconds) / 60:,.0f} min {'ahead of' if seconds > 0 else 'behind'} {label}"
+    return Finding(label, "clock", "look", told, "Set the clock (NTP): it decides which days are over.")
 
 
 def _sheet(settings: Settings) -> Iterator[Finding]:

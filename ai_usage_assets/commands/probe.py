@@ -21,8 +21,9 @@ from ai_usage_assets.commands.doctor import Finding, Outcome, show, verdict, ver
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.http.client import Failure
 from ai_usage_assets.redaction import TOKEN, redact
+from ai_usage_assets.registry import KEY_VARIABLES_TEXT
 from ai_usage_assets.secret_manager import SecretError
-from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError, is_loopback
+from ai_usage_assets.settings import Settings, SettingsError, is_loopback
 from ai_usage_assets.sources.anthropic.questions import AnthropicQuestions
 from ai_usage_assets.sources.anthropic.source import Anthropic
 from ai_usage_assets.sources.cursor.questions import CursorQuestions
@@ -65,9 +66,9 @@ def run(settings: Settings, file: Path | None, console: Console, *, rate_limit: 
         verdict("fails", f"No question is answered, so {file} is not written.", console)
         return 1
     personal = {text for one in asked for text in one.ask.personal}
-    for vendor, address in (("anthropic", settings.anthropic_url), ("cursor", settings.cursor_url)):
-        if vendor in document:
-            document[vendor] = _finished(document[vendor], address, personal)
+    for entry in settings.configured_sources:
+        if entry.name in document:
+            document[entry.name] = _finished(document[entry.name], settings.sources[entry.name].base_url, personal)
     write(file, document, keys, personal)
     failed = outcomes.count("fails")
     told = (
@@ -82,18 +83,19 @@ def _questions(settings: Settings, *, rate_limit: bool) -> tuple[list[Questions]
     keys: list[str] = []
     now, pacing = settings.now(), settings.pacing
     try:
-        if settings.anthropic_key:
-            keys.append(own_key("anthropic", settings.anthropic_key, settings.secrets_url))
-            asked.append(AnthropicQuestions(Anthropic(lambda: keys[0], settings.anthropic_url, pacing=pacing), now))
-        if settings.cursor_key:
-            keys.append(own_key("cursor", settings.cursor_key, settings.secrets_url))
+        anthropic, cursor = settings.sources["anthropic"], settings.sources["cursor"]
+        if anthropic.key:
+            keys.append(own_key("anthropic", anthropic.key, settings.secrets_url))
+            asked.append(AnthropicQuestions(Anthropic(lambda: keys[0], anthropic.base_url, pacing=pacing), now))
+        if cursor.key:
+            keys.append(own_key("cursor", cursor.key, settings.secrets_url))
             asked.append(
-                CursorQuestions(Cursor(lambda: keys[-1], settings.cursor_url, pacing=pacing), now, burst=rate_limit)
+                CursorQuestions(Cursor(lambda: keys[-1], cursor.base_url, pacing=pacing), now, burst=rate_limit)
             )
     except SecretError as error:
         raise ProbeError(str(error)) from None
     if not asked:
-        raise SettingsError(f"No vendor is configured: set {' or '.join(KEY_VARIABLES.values())}.")
+        raise SettingsError(f"No vendor is configured: set {KEY_VARIABLES_TEXT}.")
     return asked, keys
 
 

@@ -20,8 +20,9 @@ from ai_usage_assets.days import DayRange, of_run, windows
 from ai_usage_assets.http.client import Failure
 from ai_usage_assets.landing import Landed, Moment, land, log_not_pulled
 from ai_usage_assets.redaction import redact
+from ai_usage_assets.registry import source_entry
 from ai_usage_assets.secret_manager import SecretError
-from ai_usage_assets.settings import KEY_VARIABLES, Settings
+from ai_usage_assets.settings import Settings
 from ai_usage_assets.sources.base import NotCredible, NotExposed, Pull
 from ai_usage_assets.warehouse.base import Warehouse
 
@@ -79,7 +80,7 @@ def _pull(
 ) -> list[Landed]:
     warehouse: Warehouse = context.resources.warehouse
     if client is None:
-        message = f"{KEY_VARIABLES[pull.vendor]} is not set, so {pull.vendor} is not pulled."
+        message = f"{source_entry(pull.vendor).key_variable} is not set, so {pull.vendor} is not pulled."
         context.log.info(message)
         return log_not_pulled(warehouse, pull, days, moment, "not_configured", message)
     earliest = pull.earliest(moment.now.date()) if pull.earliest else date.min

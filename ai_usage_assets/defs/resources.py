@@ -15,10 +15,9 @@ from dagster._core.storage.dagster_run import DagsterRun
 from ai_usage_assets import catalog
 from ai_usage_assets.finance import digest
 from ai_usage_assets.logs.run_events import is_interrupt
+from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import CloudRun, Settings
-from ai_usage_assets.sources.anthropic.source import Anthropic
-from ai_usage_assets.sources.cursor.source import Cursor
-from ai_usage_assets.sources.keys import own_key
+from ai_usage_assets.sources.keys import connect
 from ai_usage_assets.sources.mapping_sheet.sheet import MappingSheet
 from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import Row, Warehouse, open_warehouse
@@ -39,26 +38,9 @@ def resources(settings: Settings) -> dict[str, Any]:
             settings.cloud_run,
             lambda warehouse, row, log: digest.after_run(warehouse, settings, row, log),
         ),
-        "anthropic": _anthropic(settings),
-        "cursor": _cursor(settings),
+        **{entry.name: connect(entry.name, settings) for entry in SOURCES},
         "sheet": _sheet(settings),
     }
-
-
-def _anthropic(settings: Settings) -> Anthropic | None:
-    key = settings.anthropic_key
-    if not key:
-        return None
-    return Anthropic(
-        lambda: own_key("anthropic", key, settings.secrets_url), settings.anthropic_url, pacing=settings.pacing
-    )
-
-
-def _cursor(settings: Settings) -> Cursor | None:
-    key = settings.cursor_key
-    if not key:
-        return None
-    return Cursor(lambda: own_key("cursor", key, settings.secrets_url), settings.cursor_url, pacing=settings.pacing)
 
 
 def _sheet(settings: Settings) -> MappingSheet | None:

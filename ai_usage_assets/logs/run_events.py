@@ -17,9 +17,9 @@ from dagster import DagsterEvent, DagsterEventType
 
 from ai_usage_assets import days, secret_manager
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.settings import KEY_VARIABLES
+from ai_usage_assets.registry import SOURCES
 
-_SOURCES = (*KEY_VARIABLES, "sheet")
+_SOURCES = (*(entry.name for entry in SOURCES), "sheet")
 # How the names of tables begin.
 _LAYERS = {"raw", "stg", "fct", "dim", "kpi"}
 

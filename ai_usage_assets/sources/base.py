@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import msgspec
 
 from ai_usage_assets.days import DayRange
+from ai_usage_assets.http.client import Patience
 from ai_usage_assets.warehouse.tables import Table
+
+if TYPE_CHECKING:
+    from ai_usage_assets.checks.base import Check
 
 # Both vendors send cents. Dollars carry nine decimals, as NUMERIC does.
 _NINE_DECIMALS = Decimal("1e-9")
@@ -214,3 +219,47 @@ class KeyKind:
     prefix: str
     what: str
     refused: bool = False
+
+
+class SourceClient(Protocol):
+    """The HTTP client of one source. Each source adds its own read methods."""
+
+    @property
+    def date_seen(self) -> str | None:
+        """The `Date` header of the last response."""
+
+    def close(self) -> None:
+        """Closes the connections."""
+
+
+class Connect(Protocol):
+    """Creates a client; no request is sent, and no secret is read, before the first use."""
+
+    def __call__(
+        self, key: Callable[[], str], base_url: str, *, pacing: bool = True, patience: Patience | None = None
+    ) -> SourceClient:
+        """`key` is called for each connection; without `pacing`, rate limits are not kept (simulators only)."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Everything that the pipeline knows of one vendor; `registry.load_sources` returns all of them.
+
+    `money_tables` names, for each cost basis that the vendor's raw tables determine, the tables it depends on: a month
+    close requires all of them.
+    """
+
+    name: str
+    label: str
+    connect: Connect
+    extracts: tuple[Pull, ...]
+    probes: tuple[Trial, ...]
+    key_kinds: tuple[KeyKind, ...]
+    wanted_key: str
+    bill_table: Table
+    money_tables: Mapping[str, tuple[Table, ...]]
+
+    def load_checks(self) -> tuple[Check, ...]:
+        """The asset checks of this source: `CHECKS` of its module `checks`, imported late because it is heavy."""
+        module = import_module(f"ai_usage_assets.sources.{self.name}.checks")
+        return cast("tuple[Check, ...]", module.CHECKS)

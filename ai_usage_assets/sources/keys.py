@@ -1,34 +1,37 @@
-"""Whose key a setting holds: none is ever sent to another vendor.
-
-Belongs here: telling the vendors' keys apart. Does not: what a key looks like (each vendor's `KEYS`), or where it is
-kept (`secrets`).
-"""
+"""Keys of sources: which vendor a key belongs to, and clients that use it. A key is never sent to another vendor."""
 
 from __future__ import annotations
 
+from ai_usage_assets.http.client import Patience
+from ai_usage_assets.registry import load_source, load_sources, source_entry
 from ai_usage_assets.secret_manager import SecretError, resolve
-from ai_usage_assets.settings import KEY_VARIABLES
-from ai_usage_assets.sources.anthropic import source as anthropic
-from ai_usage_assets.sources.base import KeyKind
-from ai_usage_assets.sources.cursor import source as cursor
-
-_KINDS = {anthropic.NAME: anthropic.KEYS, cursor.NAME: cursor.KEYS}
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.sources.base import KeyKind, SourceClient
 
 
 def kind_of(key: str) -> tuple[str, KeyKind] | None:
-    """Which vendor's key it is, and which kind; None for what begins like none that is known."""
-    return next(
-        ((vendor, kind) for vendor, kinds in _KINDS.items() for kind in kinds if key.startswith(kind.prefix)), None
-    )
+    """The name of the vendor whose keys begin like this, and the kind of key; None for an unknown prefix."""
+    kinds = ((source.name, kind) for source in load_sources() for kind in source.key_kinds)
+    return next(((name, kind) for name, kind in kinds if key.startswith(kind.prefix)), None)
 
 
 def own_key(vendor: str, setting: str, secrets_url: str | None = None) -> str:
-    """The key a setting stands for (`secrets.resolve`). Raises SecretError, for a key of another vendor too."""
+    """Resolves the setting to a key of that vendor. Raises SecretError, also for a key of another vendor."""
     key = resolve(setting, secrets_url)
     found = kind_of(key)
     if found and found[0] != vendor:
+        entry = source_entry(vendor)
         raise SecretError(
-            f"{KEY_VARIABLES[vendor]} holds {found[1].what}; it was not sent to {vendor.capitalize()}. Put its own "
-            "key there."
+            f"{entry.key_variable} holds {found[1].what}; it was not sent to {entry.label}. Put its own key there."
         )
     return key
+
+
+def connect(name: str, settings: Settings, *, patience: Patience | None = None) -> SourceClient | None:
+    """A client for the source, or None if the source has no key. The key is resolved at the first request."""
+    source = settings.sources[name]
+    if not (key := source.key):
+        return None
+    return load_source(name).connect(
+        lambda: own_key(name, key, settings.secrets_url), source.base_url, pacing=settings.pacing, patience=patience
+    )

@@ -60,7 +60,7 @@ def shown(settings: Settings, width: int = 110) -> tuple[int, str]:
 
 def without_vendors(settings: Settings) -> Settings:
     """The same, with only the warehouse to look at."""
-    return replace(settings, anthropic_key=None, cursor_key=None, sheet_id=None)
+    return replace(settings.with_source("anthropic", key=None).with_source("cursor", key=None), sheet_id=None)
 
 
 # --- all well -------------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def test_all_well(company: Company, width: int) -> None:
     assert "50 members, 3 removed" in text
     settings = company.settings
     people = company.simulator.organisation.people
-    for secret in (settings.anthropic_key, settings.cursor_key, "@", *(person.name for person in people)):
+    for secret in (*(source.key for source in settings.sources.values()), "@", *(person.name for person in people)):
         assert secret not in text
 
 
@@ -185,7 +185,7 @@ def test_a_page_for_people_is_a_failure(company: Company) -> None:
 
 def test_nobody_at_the_address(company: Company) -> None:
     """A port at which nobody listens is told with the reason, once."""
-    findings = found(replace(company.settings, cursor_url="http://127.0.0.1:9"))
+    findings = found(company.settings.with_source("cursor", base_url="http://127.0.0.1:9"))
     assert "Connection refused" in findings["Cursor", "/teams/members"].told
     assert ("Cursor", "4 more") in findings
 
@@ -215,21 +215,21 @@ ADMIN_KEY = "sk-ant-admin01-0123456789abcdefghij"
 
 
 @pytest.mark.parametrize(
-    ("changed", "room", "outcome", "says"),
+    ("key", "room", "outcome", "says"),
     [
-        ({"anthropic_key": WORKSPACE_KEY}, "Anthropic", "look", "a workspace's key"),
-        ({"anthropic_key": LOGIN}, "Anthropic", "look", "a login of Claude Code"),
-        ({"anthropic_key": "s3cr3t-of-nobody"}, "Anthropic", "look", "begins like no key"),
-        ({"anthropic_key": TEAM_KEY}, "Anthropic", "fails", "holds a key of Cursor; it was not sent"),
-        ({"cursor_key": ADMIN_KEY}, "Cursor", "fails", "holds an Admin key of the Console; it was not sent"),
-        ({"cursor_key": "key_0123456789abcdefghij"}, "Cursor", "works", "an older key"),
+        (WORKSPACE_KEY, "Anthropic", "look", "a workspace's key"),
+        (LOGIN, "Anthropic", "look", "a login of Claude Code"),
+        ("s3cr3t-of-nobody", "Anthropic", "look", "begins like no key"),
+        (TEAM_KEY, "Anthropic", "fails", "holds a key of Cursor; it was not sent"),
+        (ADMIN_KEY, "Cursor", "fails", "holds an Admin key of the Console; it was not sent"),
+        ("key_0123456789abcdefghij", "Cursor", "works", "an older key"),
     ],
 )
 def test_another_kind_of_key_is_recognised_and_never_shown(
-    company: Company, changed: dict[str, str], room: str, outcome: str, says: str
+    company: Company, key: str, room: str, outcome: str, says: str
 ) -> None:
     """A key of the wrong kind is told by its kind; one of another vendor is not sent at all, and none is shown."""
-    settings = replace(company.settings, **changed)
+    settings = company.settings.with_source(room.lower(), key=key)
     finding = found(settings)[room, "key"]
     assert finding.outcome == outcome
     assert says in finding.told
@@ -237,7 +237,6 @@ def test_another_kind_of_key_is_recognised_and_never_shown(
     assert sent == (0 if outcome == "fails" else 1)
     code, text = shown(settings)
     assert code == 1
-    (key,) = changed.values()
     assert key not in text
     assert key[13:] not in text
 
@@ -269,7 +268,7 @@ def test_all_wrong_settings_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("changed", "what"),
     [
-        ({"fixed_now": MORNING, "cursor_url": "https://api.cursor.com"}, "AI_USAGE_NOW"),
+        ({"fixed_now": MORNING}, "AI_USAGE_NOW"),
         ({"accept_loss": True}, "AI_USAGE_ACCEPT_LOSS"),
         ({"start_date": date(2099, 1, 1)}, "days"),
     ],
@@ -336,7 +335,9 @@ def test_a_proxy_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
 def test_a_clock_that_cannot_be_read_is_no_end(tmp_path: Path, date_seen: str) -> None:
     """A date that no calendar has is told as none."""
     with serving(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": date_seen})) as script:
-        settings = Settings(duckdb_path=tmp_path / "w.duckdb", cursor_key=TEAM_KEY, cursor_url=script.url, pacing=False)
+        settings = Settings(duckdb_path=tmp_path / "w.duckdb", pacing=False).with_source(
+            "cursor", key=TEAM_KEY, base_url=script.url
+        )
         finding = found(settings)["Cursor", "clock"]
     assert finding.outcome == "absent"
 
@@ -345,7 +346,9 @@ def test_a_cycle_that_began_in_no_year_is_no_end(tmp_path: Path) -> None:
     """Microseconds where milliseconds belong fail the endpoint that says so, and the rest is tried."""
     body = b'{"teamMemberSpend":[],"subscriptionCycleStart":1763000000000000,"totalPages":1,"teamMembers":[]}'
     with serving(Reply(body=body)) as script:
-        settings = Settings(duckdb_path=tmp_path / "w.duckdb", cursor_key=TEAM_KEY, cursor_url=script.url, pacing=False)
+        settings = Settings(duckdb_path=tmp_path / "w.duckdb", pacing=False).with_source(
+            "cursor", key=TEAM_KEY, base_url=script.url
+        )
         assert "fails" in outcomes(settings, "Cursor").values()
 
 
@@ -366,7 +369,9 @@ def test_a_clock_that_is_wrong_is_told(tmp_path: Path, minutes: int, outcome: st
     """The clock is held against the vendor's own, also when the vendor refuses."""
     theirs = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     with serving(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": theirs})) as script:
-        settings = Settings(duckdb_path=tmp_path / "w.duckdb", cursor_key=TEAM_KEY, cursor_url=script.url, pacing=False)
+        settings = Settings(duckdb_path=tmp_path / "w.duckdb", pacing=False).with_source(
+            "cursor", key=TEAM_KEY, base_url=script.url
+        )
         finding = found(settings)["Cursor", "clock"]
     assert finding.outcome == outcome
     if outcome == "look":

@@ -89,11 +89,12 @@ def test_a_spent_budget_ends_the_asking_and_says_so(company: Company, vendor: st
     """With a budget of five, five requests arrive, and what was not asked is told as such."""
     settings = company.settings
     asked: AnthropicQuestions | CursorQuestions
+    vendor_settings = settings.sources[vendor]
     if vendor == "anthropic":
-        client = Anthropic(lambda: settings.anthropic_key or "", settings.anthropic_url, pacing=False)
+        client = Anthropic(lambda: vendor_settings.key or "", vendor_settings.base_url, pacing=False)
         asked = AnthropicQuestions(client, NOW)
     else:
-        asked = CursorQuestions(Cursor(lambda: settings.cursor_key or "", settings.cursor_url, pacing=False), NOW)
+        asked = CursorQuestions(Cursor(lambda: vendor_settings.key or "", vendor_settings.base_url, pacing=False), NOW)
     asked.ask.most_requests = 5
     document: dict[str, Any] = {}
     findings = list(probe._answers(asked, document))
@@ -210,7 +211,7 @@ def test_what_is_new_is_found(company: Company, tmp_path: Path) -> None:
     company.simulator.switches.cursor.unknown_kind = "Sponsored"
     company.simulator.switches.cursor.extra_fields = True
     company.simulator.switches.cursor.teams_plan = True
-    _, _, document = probed(replace(company.settings, anthropic_key=None), tmp_path / "a.json")
+    _, _, document = probed(company.settings.with_source("anthropic", key=None), tmp_path / "a.json")
     found = facts(document, "cursor")
     assert found["kinds"]["kinds"]["Sponsored"] > 0
     assert found["kinds"]["fields_not_known"] == ["undocumentedField", "undocumentedField.since"]
@@ -238,7 +239,7 @@ def test_the_file_names_nobody(whole: tuple[Company, int, str, dict[str, Any], P
     """Neither the file nor the screen holds a key, an address, a name of a person or of a thing, or an id."""
     company, _, screen, _, file = whole
     organisation, settings = company.simulator.organisation, company.settings
-    known = {settings.anthropic_key, settings.cursor_key, organisation.uuid, organisation.name}
+    known = {settings.sources["anthropic"].key, settings.sources["cursor"].key, organisation.uuid, organisation.name}
     for person in organisation.people:
         known |= {person.email, person.name, person.user_id, person.cursor_user_id}
     known |= {value for key in organisation.keys for value in (key.id, key.name)}
@@ -255,7 +256,7 @@ def test_a_name_that_an_error_quotes_is_taken_out(company: Company, tmp_path: Pa
     """Whom a vendor names in one answer is known in its next, whatever words stand around the name."""
     members = b'{"teamMembers":[{"id":"user_1","name":"Zora Quill","role":"owner"}]}'
     with serving(Reply(body=members), Reply(400, b'{"message":"Zora Quill may not"}')) as script:
-        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        settings = company.settings.with_source("anthropic", key=None).with_source("cursor", base_url=script.url)
         _, text, _ = probed(settings, tmp_path / "a.json")
     written = (tmp_path / "a.json").read_text()
     assert "[removed] may not" in written
@@ -268,7 +269,7 @@ def test_what_is_learnt_last_is_taken_out_everywhere(company: Company, tmp_path:
     members = Reply(body=b'{"teamMembers":[{"id":"user_1","name":"Zora Quill","role":"owner"}]}')
     late = Reply(body=b'{"data":[{"userId":48213377,"name":"Max Mustermann"}],"teamMembers":[],"usageEvents":[]}')
     with serving(members, early, late) as script:
-        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        settings = company.settings.with_source("anthropic", key=None).with_source("cursor", base_url=script.url)
         probed(settings, tmp_path / "a.json")
     written = (tmp_path / "a.json").read_text()
     assert "[removed] (member [removed]) may not" in written
@@ -279,7 +280,7 @@ def test_what_is_not_answered_is_told_without_names(company: Company, tmp_path: 
     """On the terminal too, a reason quotes nobody who is known."""
     members = Reply(body=b'{"teamMembers":[{"id":"user_1","name":"Zora Quill","role":"owner"}]}')
     with serving(members, Reply(500, b'{"message":"spend of zora quill is down"}')) as script:
-        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        settings = company.settings.with_source("anthropic", key=None).with_source("cursor", base_url=script.url)
         _, text, _ = probed(settings, tmp_path / "a.json")
     assert "spend of [removed] is down" in text
 
@@ -343,7 +344,7 @@ def test_a_refused_key_costs_one_request(company: Company, tmp_path: Path) -> No
 def test_a_vendor_that_is_down_answers_nothing(company: Company, tmp_path: Path) -> None:
     """A 503 is no answer to what an error looks like, and nobody knocks eighteen times."""
     company.simulator.switches.faults.fail_times = {"/v1/organizations/analytics": 99}
-    code, _, document = probed(replace(company.settings, cursor_key=None), tmp_path / "a.json")
+    code, _, document = probed(company.settings.with_source("cursor", key=None), tmp_path / "a.json")
     assert code == 1
     questions = document["anthropic"]["questions"]
     assert [question["name"] for question in questions] == ["me", "daily_totals", "no_beta_header"]
@@ -354,7 +355,7 @@ def test_a_vendor_that_is_down_answers_nothing(company: Company, tmp_path: Path)
 def test_an_answer_of_another_shape_is_no_end(company: Company, tmp_path: Path) -> None:
     """A shape that changed leaves its question open, quotes nothing of the answer, and the rest is asked."""
     with serving(Reply(body=b'{"teamMembers":{"jo@acme.test":"Jo"},"usageEvents":[7],"name":"x"}')) as script:
-        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        settings = company.settings.with_source("anthropic", key=None).with_source("cursor", base_url=script.url)
         code, text, document = probed(settings, tmp_path / "a.json")
     assert code == 0
     members = document["cursor"]["questions"][0]
@@ -373,7 +374,7 @@ _ANSWER = Reply(
 def test_one_connection_that_breaks_costs_one_answer(company: Company, tmp_path: Path) -> None:
     """A reset in the middle is told, the other answers are written; that they are simulated is said."""
     with serving(*[_ANSWER] * 5, replace(_ANSWER, goes_wrong="reset"), _ANSWER) as script:
-        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        settings = company.settings.with_source("anthropic", key=None).with_source("cursor", base_url=script.url)
         code, _, document = probed(settings, tmp_path / "a.json")
     questions = document["cursor"]["questions"]
     assert code == 1
@@ -386,7 +387,7 @@ def test_one_connection_that_breaks_costs_one_answer(company: Company, tmp_path:
 def test_who_hears_nothing_twice_stops_asking(company: Company, tmp_path: Path) -> None:
     """Two connections that break one after the other end the questions to that vendor; the other is asked wholly."""
     with serving(_ANSWER, _ANSWER, Reply(goes_wrong="reset")) as script:
-        code, text, document = probed(replace(company.settings, cursor_url=script.url), tmp_path / "a.json")
+        code, text, document = probed(company.settings.with_source("cursor", base_url=script.url), tmp_path / "a.json")
     assert code == 1
     assert len(script.seen) == document["cursor"]["requests"] == 4
     assert document["anthropic"]["requests"] == 20
@@ -401,7 +402,7 @@ def test_without_any_answer_there_is_no_file(company: Company, tmp_path: Path, w
     folder.mkdir()
     with serving(reply) as script:
         url = "http://127.0.0.1:9" if wrong == "closed" else script.url
-        settings = replace(company.settings, anthropic_key=None, cursor_url=url)
+        settings = company.settings.with_source("anthropic", key=None).with_source("cursor", base_url=url)
         assert probe.run(settings, folder / "a.json", Console(file=text, width=200)) == 1
     assert "✗ No question is answered" in text.getvalue()
     assert not list(folder.iterdir())
@@ -410,7 +411,7 @@ def test_without_any_answer_there_is_no_file(company: Company, tmp_path: Path, w
 def test_half_a_character_is_written_as_it_came(company: Company, tmp_path: Path) -> None:
     """A surrogate without its other half, which no file can hold, does not cost the answers."""
     with serving(Reply(body=rb'{"teamMembers":[{"id":"user_1","role":"a\ud83d"}]}')) as script:
-        settings = replace(company.settings, anthropic_key=None, cursor_url=script.url)
+        settings = company.settings.with_source("anthropic", key=None).with_source("cursor", base_url=script.url)
         _, _, document = probed(settings, tmp_path / "a.json")
     assert facts(document, "cursor")["members"]["roles"] == {"a\ud83d": 1}
 

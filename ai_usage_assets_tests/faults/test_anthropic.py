@@ -507,7 +507,7 @@ def test_who_is_gone_still_has_what_they_spent(holding: Company) -> None:
     simulator.now += timedelta(days=1)
     simulator.remove_person(removed, NOW.date())
     simulator.remove_person(forgotten, NOW.date(), forgotten=True)
-    result = holding.run(HELD, cursor_key=None)
+    result = holding.run(HELD, sources={"cursor": {"key": None}})
     assert result.success, said(result)
     shown = "\n".join(row["payload"] for row in held(holding) if row["name"] == "cost")
     assert '"email_address":null,"name":"Deleted User","deleted":true' in shown
@@ -556,7 +556,7 @@ def test_a_morning_of_news_reaches_finance_whole(holding: Company) -> None:
         return row
 
     turn(holding, anthropic={"edit_row": shouted})
-    result = holding.run(HELD, cursor_key=None)
+    result = holding.run(HELD, sources={"cursor": {"key": None}})
     assert result.success, said(result)
     assert_whole(holding, *DAYS[:1])
     told = result.failed_checks()

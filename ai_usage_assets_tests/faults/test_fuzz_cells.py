@@ -18,7 +18,8 @@ from ai_usage_assets import catalog
 from ai_usage_assets.defs.resources import resources
 from ai_usage_assets.defs.sheet_asset import land_sheet
 from ai_usage_assets.landing import Moment
-from ai_usage_assets.settings import KEY_VARIABLES, Settings, SettingsError
+from ai_usage_assets.registry import SOURCES
+from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.sources.mapping_sheet.sheet import TABS, SheetColumn, check_tab
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import empty
@@ -142,13 +143,17 @@ def test_any_settings_are_taken_or_told(environment: dict[str, str]) -> None:
         assert any(name in said for name in environment), said
         assert not any(secret in said for secret in SECRETS)
         return
-    keys = {environment.get(name, "").strip() for name in KEY_VARIABLES.values()} & set(SECRETS)
-    shown = {value.strip() for name, value in environment.items() if name not in KEY_VARIABLES.values()}
+    key_variables = {entry.key_variable for entry in SOURCES}
+    keys = {environment.get(name, "").strip() for name in key_variables} & set(SECRETS)
+    shown = {value.strip() for name, value in environment.items() if name not in key_variables}
     assert not any(key in repr(settings) for key in keys - shown)
     settings.now().isoformat()
-    for url in (settings.anthropic_url, settings.cursor_url, settings.sheets_url):
+    for url in settings.base_urls:
         assert urlsplit(url).scheme == "https" or urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}, url
     # What was taken can be used, as far as it can be without asking anybody.
-    made = resources(replace(settings, anthropic_key="k", cursor_key="k", sheet_id="s"))
-    for name in ("anthropic", "cursor", "sheet"):
+    names = [entry.name for entry in SOURCES]
+    for name in names:
+        settings = settings.with_source(name, key="k")
+    made = resources(replace(settings, sheet_id="s"))
+    for name in (*names, "sheet"):
         made[name].close()

@@ -38,6 +38,7 @@ from ai_usage_assets.sources.base import (
     Pull,
     PulledDay,
     RefusedDay,
+    Source,
     Told,
     Trial,
     dollars,
@@ -810,4 +811,17 @@ TRIALS = (
     _asking("users", _try_users),
     _asking("api_keys", _try_api_keys),
     _asking("workspaces", _try_workspaces),
+)
+
+
+SOURCE = Source(
+    name=NAME,
+    label="Anthropic",
+    connect=Anthropic,
+    extracts=PULLS,
+    probes=TRIALS,
+    key_kinds=KEYS,
+    wanted_key=KEY_WANTED,
+    bill_table=RAW_COST,
+    money_tables={"billed": (RAW_COST,)},
 )

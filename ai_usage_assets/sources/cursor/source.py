@@ -30,6 +30,7 @@ from ai_usage_assets.sources.base import (
     Pull,
     PulledDay,
     RefusedDay,
+    Source,
     Told,
     Trial,
     dollars,
@@ -671,4 +672,17 @@ TRIALS = (
     Trial("/teams/spend", _try_spend),
     Trial("/teams/daily-usage-data", _try_daily_usage),
     Trial("/teams/groups", _try_groups),
+)
+
+
+SOURCE = Source(
+    name=NAME,
+    label="Cursor",
+    connect=Cursor,
+    extracts=PULLS,
+    probes=TRIALS,
+    key_kinds=KEYS,
+    wanted_key=KEY_WANTED,
+    bill_table=RAW_EVENTS,
+    money_tables={"billed": (RAW_EVENTS,), "seat": (RAW_MEMBERS, RAW_DAILY_USAGE)},
 )
