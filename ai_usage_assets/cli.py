@@ -27,7 +27,7 @@ from rich.text import Text
 from ai_usage_assets import days
 from ai_usage_assets.commands import launch
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.logs import cloud
+from ai_usage_assets.logs import capture
 from ai_usage_assets.metabase import commands as metabase
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT
 from ai_usage_assets.settings import LogSettings, Settings, SettingsError
@@ -43,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     if arguments is None and os.getpid() == 1:
-        return launch.as_child().code
+        return launch.reexec_as_child().code
     if LogSettings.from_environment().logs == "json":
-        cloud.install()
+        capture.start_capture()
     try:
         parsed = _parser().parse_args(arguments)
         code: int = parsed.command(parsed)
@@ -59,9 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _say(message: str, level: int = logging.INFO, *, style: str = "", event: str | None = None) -> None:
     """A line beside the work, which is not its result."""
-    voice = cloud.voice()
+    voice = capture.current_writer()
     if voice:
-        voice.say(level, message, event=event)
+        voice.write(level, message, event=event)
         return
     if level >= logging.WARNING and "\n" in message:
         # Each line stands alone, wherever it is read.
@@ -79,7 +79,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what was asked for wrongly to whoever listens."""
 
     def error(self, message: str) -> NoReturn:
-        if cloud.voice():
+        if capture.current_writer():
             raise SettingsError(f"{message} (see `{self.prog} --help`)")
         super().error(message)
 
@@ -209,11 +209,11 @@ def _run(parsed: argparse.Namespace) -> int:
     chosen = days.choose(settings.now(), settings.start_date, day=parsed.day, days=parsed.days)
     if parsed.if_missing and _is_there(settings, chosen, parsed.job):
         return 0
-    command = launch.job(settings, chosen, parsed.job, accept_loss=parsed.accept_loss)
+    command = launch.job_command(settings, chosen, parsed.job, accept_loss=parsed.accept_loss)
     _announce(settings, parsed.job, chosen, [command])
     if not parsed.dry_run:
         _prepare(settings)
-        command.become()
+        command.exec()
     return 0
 
 
@@ -246,24 +246,24 @@ def _backfill(parsed: argparse.Namespace) -> int:
         _say("There are more tasks than days, and no day is left for this one.")
         return 0
     parts = days.windows(chosen, parsed.days_per_run)
-    commands = [launch.job(settings, part, "daily") for part in parts]
+    commands = [launch.job_command(settings, part, "daily") for part in parts]
     # Of many runs each says its days when it begins.
     _announce(settings, "backfill", chosen, commands if parsed.dry_run or len(commands) == 1 else [])
     if parsed.dry_run:
         return 0
     _prepare(settings)
     if len(commands) == 1:
-        commands[0].become()
+        commands[0].exec()
     return _one_after_another(parts, commands)
 
 
-def _one_after_another(parts: Sequence[days.DayRange], commands: Sequence[launch.Command]) -> int:
+def _one_after_another(parts: Sequence[days.DayRange], commands: Sequence[launch.DagsterCommand]) -> int:
     """Each in a process of its own. What fails does not stop the rest: a bad day of the past is no reason for a gap."""
     failed: list[str] = []
     for number, (part, command) in enumerate(zip(parts, commands, strict=True), 1):
         _say(f"backfill: run {number} of {len(parts)}, {part}")
         ended = command.run()
-        if ended.was_asked:
+        if ended.was_interrupted:
             told = f"The backfill was interrupted in {part}; what had landed is held."
             for what, days_of_runs in (("Failed", failed), ("Not begun", list(map(str, parts[number:])))):
                 told += f" {what}: {'; '.join(days_of_runs)}." if days_of_runs else ""
@@ -326,7 +326,7 @@ def _span(run: Row) -> str:
     return str(days.DayRange(run["first_day"], run["last_day"]))
 
 
-def _announce(settings: Settings, name: str, chosen: days.DayRange, commands: Sequence[launch.Command]) -> None:
+def _announce(settings: Settings, name: str, chosen: days.DayRange, commands: Sequence[launch.DagsterCommand]) -> None:
     _say(f"{name}: {chosen} (UTC), {len(chosen)} day{'s' * (len(chosen) != 1)}, into {settings.place}")
     for command in commands:
         _say(f"$ {command}", style="dim")
@@ -373,10 +373,10 @@ def _ui(parsed: argparse.Namespace) -> int:
         except (OSError, OverflowError) as error:
             raise SettingsError(f"Port {parsed.port} cannot be used ({error}); choose another with --port.") from None
     if settings.configured_sources or settings.sheet_id:
-        launch.ui(settings, parsed.port).become()
+        launch.ui_command(settings, parsed.port).exec()
     Console(stderr=True).print("No key is set, so the UI opens on the simulated company of `ai-usage demo`.")
     with demo.company() as (_, environment):
-        return launch.ui(Settings.from_environment(environment), parsed.port).run(environment).code
+        return launch.ui_command(Settings.from_environment(environment), parsed.port).run(environment).code
 
 
 def _status(parsed: argparse.Namespace) -> int:
@@ -499,7 +499,7 @@ def _close_month(warehouse: Warehouse, first: date, settings: Settings, parsed: 
 
 def _show(table: Callable[[], None]) -> None:
     """What is for a person; whoever reads entries can read the warehouse."""
-    if not cloud.voice():
+    if not capture.current_writer():
         table()
 
 

@@ -17,7 +17,7 @@ from ai_usage_assets.defs.report_asset import report
 from ai_usage_assets.defs.resources import resources
 from ai_usage_assets.defs.sheet_asset import mapping_sheet
 from ai_usage_assets.defs.sql_assets import model_assets
-from ai_usage_assets.logs.run import run_logger
+from ai_usage_assets.logs.run_logger import run_logger
 from ai_usage_assets.settings import Settings
 
 # Single-run backfills are what makes a range of days one run with one exit code; the warning comes once per asset.

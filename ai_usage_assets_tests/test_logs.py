@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from ai_usage_assets.commands import demo, launch
-from ai_usage_assets.logs import cloud
-from ai_usage_assets.logs.cloud import entry
+from ai_usage_assets.logs import capture
+from ai_usage_assets.logs.json_logs import format_entry
 from ai_usage_assets.settings import PROJECT_ROOT, LogSettings
 from ai_usage_assets_tests.conftest import HELD, Company
 from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets
@@ -64,13 +64,13 @@ def python(code: str, *arguments: str, **environment: str) -> subprocess.Complet
 )
 def test_a_level_is_a_severity(level: int, severity: str) -> None:
     """Cloud Logging's words, for levels between Python's too."""
-    assert json.loads(entry(level, "x"))["severity"] == severity
+    assert json.loads(format_entry(level, "x"))["severity"] == severity
 
 
 def test_an_entry_has_the_names_that_cloud_logging_reads() -> None:
     """Time, labels as texts, trace, place and fields of one's own are where the documentation says."""
     settings = LogSettings("json", "ai-usage-daily", "projects/p/traces/a", "b")
-    line = entry(
+    line = format_entry(
         logging.INFO,
         "said",
         event="run_started",
@@ -98,7 +98,7 @@ def test_an_entry_has_the_names_that_cloud_logging_reads() -> None:
 @pytest.mark.parametrize("character", ["x", "\0", "ü", "🙂", '"', "\\"])
 def test_a_long_message_keeps_its_ends_and_fits(character: str) -> None:
     """An entry stays below what Cloud Logging takes, whatever it is made of; begin and end of a text are there."""
-    line = entry(logging.ERROR, f"begin{character * 100_000}end", stack=f"begin{character * 100_000}end")
+    line = format_entry(logging.ERROR, f"begin{character * 100_000}end", stack=f"begin{character * 100_000}end")
     assert len(line.encode()) < 256_000
     read = json.loads(line)
     for text in (read["message"], read["stack_trace"]):
@@ -125,13 +125,13 @@ class _Unspeakable:
         ({1: {"a": [1, b"x"]}}, {"1": {"a": [1, "b'x'"]}}),
         ("half \ud83d a pair", "half ? a pair"),
         ("two\nlines\r\u2028three\x1b", "two\nlines\r\u2028three\x1b"),
-        (_Unspeakable(), "<_Unspeakable that cannot be shown: ValueError>"),
+        (_Unspeakable(), "<_Unspeakable without a text: ValueError>"),
         ([KEY, {"ada@acme.test": KEY}], ["[secret]", {"[e-mail]": "[secret]"}]),
     ],
 )
 def test_any_value_can_be_told(value: object, shown: object) -> None:
     """What JSON does not know is told as text, half a character is none, and keys and addresses are told nowhere."""
-    line = entry(logging.INFO, "x", found=value)
+    line = format_entry(logging.INFO, "x", found=value)
     assert json.loads(line)["found"] == shown
     assert json.loads(line.encode())["found"] == shown
 
@@ -140,14 +140,16 @@ def test_what_holds_itself_ends() -> None:
     """A list that is in itself becomes an entry all the same."""
     endless: list[object] = []
     endless.append(endless)
-    assert json.loads(entry(logging.INFO, "x", found=endless))["found"]
+    assert json.loads(format_entry(logging.INFO, "x", found=endless))["found"]
 
 
 def test_nothing_secret_is_in_any_part_of_an_entry() -> None:
     """A key or an address in the message, the stack, a label, a field or the event is gone, and where a text is cut."""
     secret = f"{KEY} of ada@acme.test "
     cut = "x" * (40_000 - 30) + " " + secret
-    line = entry(logging.ERROR, cut + "x" * 50_000, event=secret, labels={"a": secret}, stack=secret, more=secret)
+    line = format_entry(
+        logging.ERROR, cut + "x" * 50_000, event=secret, labels={"a": secret}, stack=secret, more=secret
+    )
     assert "Zz9" not in line
     assert "acme.test" not in line
 
@@ -155,15 +157,15 @@ def test_nothing_secret_is_in_any_part_of_an_entry() -> None:
 def test_an_error_is_one_that_error_reporting_takes() -> None:
     """With a stack, or by name without one, an error says which service and version it is of."""
     settings = LogSettings("json", "ai-usage-daily")
-    with_stack = json.loads(entry(logging.ERROR, "x", stack="Traceback ...", settings=settings))
-    named = json.loads(entry(logging.ERROR, "refused", reported="cursor_spend", settings=settings))
+    with_stack = json.loads(format_entry(logging.ERROR, "x", stack="Traceback ...", settings=settings))
+    named = json.loads(format_entry(logging.ERROR, "refused", error_group="cursor_spend", settings=settings))
     for one in (with_stack, named):
         assert one["@type"].endswith("clouderrorreporting.v1beta1.ReportedErrorEvent")
         assert one["serviceContext"]["service"] == "ai-usage-daily"
         assert re.fullmatch(r"[0-9.]+", one["serviceContext"]["version"])
     assert with_stack["stack_trace"] == "Traceback ..."
     assert named["context"]["reportLocation"]["functionName"] == "cursor_spend"
-    assert "@type" not in json.loads(entry(logging.ERROR, "x"))
+    assert "@type" not in json.loads(format_entry(logging.ERROR, "x"))
 
 
 @pytest.mark.parametrize(
@@ -189,13 +191,13 @@ def test_who_reads_is_known_before_anything_else(environment: dict[str, str], lo
 
 _TALKS = f"""
 import logging, os, subprocess, sys, threading, warnings
-from ai_usage_assets.logs import cloud
-cloud.install()
+from ai_usage_assets.logs import capture
+capture.start_capture()
 print("to stdout")
 print("two\\nlines", file=sys.stderr)
 os.write(2, b"I0000 00:00:00 a library in C\\n")
 subprocess.run(["sh", "-c", "echo a child; echo {KEY} >&2"])
-own = "from ai_usage_assets.logs import cloud; cloud.install().say(40, 'an entry', a=1)"
+own = "from ai_usage_assets.logs import capture; capture.start_capture().write(40, 'an entry', a=1)"
 subprocess.run([sys.executable, "-c", own])
 warnings.warn("a warning")
 logging.getLogger("google.auth").warning("said to ada@acme.test")
@@ -266,7 +268,7 @@ def test_a_command_that_is_refused_says_so_in_an_entry(
 _CRASHES = f"""
 import logging, warnings
 import dagster as dg
-from ai_usage_assets.logs.run import run_logger
+from ai_usage_assets.logs.run_logger import run_logger
 
 @dg.asset
 def raw_cursor_spend(context):
@@ -297,8 +299,8 @@ def dagster(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     home = tmp_path / "dagster"
     home.mkdir()
     (home / "dagster.yaml").write_text((PROJECT_ROOT / "deploy" / "dagster" / "dagster.yaml").read_text())
-    environment = {**launch._QUIET, **launch._MUTE, "DAGSTER_HOME": str(home)}
-    return python("", "-m", "ai_usage_assets.logs.process", "job", "execute", *arguments, **environment)
+    environment = {**launch.IGNORE_FUTURE_WARNINGS, **launch.GRPC_ERRORS_ONLY, "DAGSTER_HOME": str(home)}
+    return python("", "-m", "ai_usage_assets.logs.dagster_process", "job", "execute", *arguments, **environment)
 
 
 def test_a_crash_in_a_step_is_one_entry_with_its_stack(tmp_path: Path) -> None:
@@ -454,7 +456,7 @@ def replaced(company: Company, tmp_path: Path) -> Company:
 def test_lines_cost_little_to_load() -> None:
     """What makes entries loads neither Dagster nor the clients of Google nor rich."""
     done = python(
-        "import sys, ai_usage_assets.logs.cloud; "
+        "import sys, ai_usage_assets.logs.capture; "
         "sys.exit(len({'dagster', 'google', 'rich', 'duckdb', 'grpc'} & {*sys.modules}))"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -462,4 +464,4 @@ def test_lines_cost_little_to_load() -> None:
 
 def test_a_process_that_was_not_asked_keeps_its_outputs() -> None:
     """Without `install` nothing is taken over."""
-    assert cloud.voice() is None
+    assert capture.current_writer() is None

@@ -68,7 +68,7 @@ def run(answer: Console, progress: Console) -> int:
             style="bold",
         )
         settings = Settings.from_environment(own)
-        code = launch.job(settings, DAYS, "daily").run(own).code
+        code = launch.job_command(settings, DAYS, "daily").run(own).code
         if code:
             progress.print("The run did not succeed, so there is nothing to show; its lines above say why.")
             return code

@@ -373,7 +373,7 @@ def _held(settings: Settings, room: str, what: str, shown: str) -> Iterator[Find
 
 
 def _dagster_home(settings: Settings) -> Finding:
-    return _folder("Dagster", "home", launch.home(settings).absolute(), "DAGSTER_HOME")
+    return _folder("Dagster", "home", launch.dagster_home(settings).absolute(), "DAGSTER_HOME")
 
 
 def _folder(room: str, what: str, folder: Path, variable: str) -> Finding:

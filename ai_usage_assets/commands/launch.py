@@ -1,7 +1,4 @@
-"""Dagster as a process: the exact command for a run or the UI, and the home it needs.
-
-Belongs here: command lines and environments. Does not: which days to run (`days`), or what a run does.
-"""
+"""Builds and runs Dagster commands: a job, or the UI, with the Dagster home they need."""
 
 from __future__ import annotations
 
@@ -20,15 +17,15 @@ from typing import NamedTuple, NoReturn
 
 from ai_usage_assets.days import DayRange, run_tags
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.logs import cloud
+from ai_usage_assets.logs.capture import stop_capture
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import PROJECT_ROOT, Settings, SettingsError
 
-_MODULE = "ai_usage_assets.definitions"
-_DEPLOY = PROJECT_ROOT / "deploy" / "dagster"
+_DEFINITIONS_MODULE = "ai_usage_assets.definitions"
+_DEPLOY_DIR = PROJECT_ROOT / "deploy" / "dagster"
 
-# What Dagster keeps in its home, as far as every run writes it.
-_HISTORY = (
+# What every run writes in the Dagster home.
+_HISTORY_PATHS = (
     "history",
     "history/runs.db",
     "history/runs",
@@ -37,124 +34,132 @@ _HISTORY = (
     "schedules/schedules.db",
 )
 
-# Every `dagster job execute` announces that another command does the same; nobody who runs this can act on it.
-_QUIET = {"PYTHONWARNINGS": "ignore::FutureWarning"}
+# `dagster job execute` warns on every start that it is superseded by another command.
+IGNORE_FUTURE_WARNINGS = {"PYTHONWARNINGS": "ignore::FutureWarning"}
 
-# gRPC tells of its forks and its connections on stderr, past every logger.
-_MUTE = {"GRPC_VERBOSITY": "ERROR"}
+# gRPC prints notes about forks and connections to stderr.
+GRPC_ERRORS_ONLY = {"GRPC_VERBOSITY": "ERROR"}
 
 
-class Ended(NamedTuple):
-    """How a process came to its end: its exit code, and whether this one had been asked to end."""
+class HistoryError(OperatorError):
+    """Dagster cannot write its run history; the message says where, and what to do."""
+
+
+class ProcessResult(NamedTuple):
+    """How a process ended: its exit code, and whether this process received SIGINT or SIGTERM meanwhile."""
 
     code: int
-    was_asked: bool
+    was_interrupted: bool
 
 
-def as_child() -> Ended:
-    """This very command once more, in a process beneath this one, which only passes signals on.
+def reexec_as_child() -> ProcessResult:
+    """Runs this command again in a child process and forwards signals to it.
 
-    The kernel keeps from the first process of a container every signal for which it has no handler, and neither a
-    Python that starts nor a Dagster that loads has one: a job that is asked to end would be killed ten seconds later.
+    The kernel ignores signals to PID 1 of a container that have no handler, and neither a starting Python nor a loading
+    Dagster has one. Without the child a job that is asked to stop would be killed ten seconds later.
     """
-    return _attend([sys.executable, *sys.orig_argv[1:]], os.environ)
+    return _supervise([sys.executable, *sys.orig_argv[1:]], os.environ)
 
 
-def _attend(line: list[str], environment: Mapping[str, str], ends_by: signal.Signals | None = None) -> Ended:
-    """Runs it to its end; whatever asks this process to end asks that one, by the same signal or by `ends_by`."""
+def _supervise(
+    command: list[str], environment: Mapping[str, str], stop_signal: signal.Signals | None = None
+) -> ProcessResult:
+    """Runs a process until it ends. SIGINT and SIGTERM are forwarded to it, as `stop_signal` if given."""
     process: subprocess.Popen[bytes] | None = None
-    asked: list[int] = []
+    received: list[int] = []
 
-    def pass_on(number: int, _: FrameType | None) -> None:
-        asked.append(number)
+    def forward(number: int, _: FrameType | None) -> None:
+        received.append(number)
         if process is not None:
-            process.send_signal(ends_by or number)
+            process.send_signal(stop_signal or number)
 
-    # A shell starts what runs in the background deaf to interrupts, and Dagster stops its servers by interrupts.
+    # Shells start background processes with SIGINT ignored, and Dagster stops its servers by SIGINT.
     for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, pass_on)
-    process = subprocess.Popen(line, env=dict(environment))  # noqa: S603 - own arguments
-    for number in tuple(asked):
-        # Asked before there was anybody to pass it on to.
-        process.send_signal(ends_by or number)
+        signal.signal(kind, forward)
+    process = subprocess.Popen(command, env=dict(environment))  # noqa: S603 - own arguments
+    for number in tuple(received):
+        # Received before the process existed.
+        process.send_signal(stop_signal or number)
     code = process.wait()
-    # As a shell tells that a signal ended it.
-    return Ended(128 - code if code < 0 else code, bool(asked))
+    # Shells report death by signal N as 128 + N.
+    return ProcessResult(128 - code if code < 0 else code, bool(received))
 
 
 @dataclass(frozen=True)
-class Command:
-    """A Dagster command and what its environment holds on top of the present one."""
+class DagsterCommand:
+    """A Dagster command line and the environment variables it adds to those of this process."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    # Where Dagster keeps the history of runs, if not in files.
+    # The address of the PostgreSQL database with Dagster's run history; None for files.
     postgres: str | None = field(default=None, repr=False)
-    # What runs them: Dagster, or what makes lines for Cloud Logging of all that Dagster says.
     module: str = "dagster"
 
     def __str__(self) -> str:
-        """As it can be copied into a shell."""
+        """The command as it can be pasted into a shell."""
         assignments = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
         return " ".join([*assignments, shlex.join(["dagster", *self.arguments])])
 
-    def become(self) -> NoReturn:
-        """Replaces this process, so that a scheduler's signals reach Dagster and its exit code is ours."""
-        self._make_home()
+    def exec(self) -> NoReturn:
+        """Replaces this process, so that signals reach Dagster and its exit code is that of the command."""
+        self.prepare_home()
         sys.stderr.flush()
-        # The outputs are handed on as they were found.
-        cloud.release()
-        os.execve(sys.executable, self._line, {**os.environ, **self.environment})  # noqa: S606 - own arguments
+        stop_capture()
+        os.execve(sys.executable, self._command_line, {**os.environ, **self.environment})  # noqa: S606 - own arguments
 
-    def run(self, environment: Mapping[str, str] | None = None) -> Ended:
-        """Runs it to its end, perhaps with `environment` in place of the present one.
+    def run(self, environment: Mapping[str, str] | None = None) -> ProcessResult:
+        """Runs the command in a child process until it ends. `environment` replaces that of this process.
 
-        Whatever ends this process ends it too, in Dagster's own order: its servers are not left behind.
+        Signals that end this process end the child first, so that no server of Dagster is left behind.
         """
-        self._make_home()
-        ends_by = signal.SIGINT if self.arguments[0] == "dev" else None
-        return _attend(self._line, {**(environment or os.environ), **self.environment}, ends_by)
+        self.prepare_home()
+        stop_signal = signal.SIGINT if self.arguments[0] == "dev" else None
+        return _supervise(self._command_line, {**(environment or os.environ), **self.environment}, stop_signal)
 
     @property
-    def _line(self) -> list[str]:
+    def _command_line(self) -> list[str]:
         return [sys.executable, "-m", self.module, *self.arguments]
 
-    def _make_home(self) -> None:
+    def prepare_home(self) -> None:
+        """Creates the Dagster home with its configuration.
+
+        Raises SettingsError or HistoryError when Dagster could not write its run history, which it would report by a
+        page of traceback.
+        """
         home = Path(self.environment["DAGSTER_HOME"])
         try:
             home.mkdir(parents=True, exist_ok=True)
             if not (home / "dagster.yaml").exists():
-                parts = [_DEPLOY / "dagster.yaml", *([_DEPLOY / "postgres.yaml"] if self.postgres else [])]
-                (home / "dagster.yaml").write_text("\n".join(part.read_text() for part in parts))
+                names = ["dagster.yaml", *(["postgres.yaml"] if self.postgres else [])]
+                (home / "dagster.yaml").write_text("\n".join((_DEPLOY_DIR / name).read_text() for name in names))
         except OSError as error:
-            raise SettingsError(f"{home} cannot be made ({error.strerror}); set DAGSTER_HOME.") from None
-        # Dagster would tell of these on a page.
+            raise SettingsError(f"{home} cannot be created ({error.strerror}); set DAGSTER_HOME.") from None
         if self.postgres:
-            _reach(self.postgres)
+            _check_postgres(self.postgres)
             return
-        for path in (home / name for name in _HISTORY):
-            written = next(found for found in (path, *path.parents) if found.exists())
-            if not os.access(written, os.W_OK):
+        for path in (home / name for name in _HISTORY_PATHS):
+            nearest = next(parent for parent in (path, *path.parents) if parent.exists())
+            if not os.access(nearest, os.W_OK):
                 raise SettingsError(
-                    f"{written} cannot be written, and Dagster keeps its history of runs there; set DAGSTER_HOME."
+                    f"{nearest} is not writable, and Dagster stores its run history there; set DAGSTER_HOME."
                 )
-            if path.is_file() and not _is_database(path):
+            if path.is_file() and not _is_sqlite(path):
                 raise SettingsError(
-                    f"{path} is no database. Move {home} away, a new one is made: which days are held is known to the "
-                    "warehouse alone."
+                    f"{path} is not a SQLite database. Move {home} away; the next run creates a new one. No loaded "
+                    "data is lost."
                 )
 
 
-def _is_database(path: Path) -> bool:
-    with path.open("rb") as opened:
-        return opened.read(16) in (b"", b"SQLite format 3\0")
+def _is_sqlite(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(16) in (b"", b"SQLite format 3\0")
 
 
-def _reach(url: str) -> None:
-    """Raises a line for a database that does not answer."""
+def _check_postgres(url: str) -> None:
+    """Raises HistoryError for a database that cannot be reached."""
     if find_spec("dagster_postgres") is None:
         raise SettingsError(
-            "DAGSTER_PG_URL is set, and dagster-postgres is not installed: install the extra `postgres`, or unset the "
+            "DAGSTER_PG_URL is set, but dagster-postgres is not installed: install the extra `postgres`, or unset the "
             "variable."
         )
     import psycopg2
@@ -162,50 +167,52 @@ def _reach(url: str) -> None:
     try:
         psycopg2.connect(url.replace("+psycopg2", "", 1), connect_timeout=10).close()
     except psycopg2.Error as error:
-        said = redact(str(error).strip().splitlines()[0].rstrip("."))
+        reason = redact(str(error).strip().splitlines()[0].rstrip("."))
         raise HistoryError(
-            f"The database of DAGSTER_PG_URL cannot be used: {said}. Mend it, or unset the variable: the run then "
-            "keeps its history in files, and which days are held is known to the warehouse alone."
+            f"Cannot connect to the database of DAGSTER_PG_URL: {reason}. Fix it, or unset the variable to store the "
+            "run history in files."
         ) from None
 
 
-class HistoryError(OperatorError):
-    """Dagster's history of runs cannot be kept; the message says where, and what to do."""
-
-
-def job(settings: Settings, chosen: DayRange, name: str, *, accept_loss: bool = False) -> Command:
-    """The command that runs a job for these days."""
+def job_command(settings: Settings, days: DayRange, job: str, *, accept_loss: bool = False) -> DagsterCommand:
+    """The command that runs a job for a range of days."""
     tags = {
-        **run_tags(chosen),
-        # Without it a run from the command line does not show up on the job's page in the UI.
-        ".dagster/repository": f"__repository__@{_MODULE}",
+        **run_tags(days),
+        # Without it the UI does not list the run on the page of its job.
+        ".dagster/repository": f"__repository__@{_DEFINITIONS_MODULE}",
     }
-    as_json = settings.logs == "json"
-    return Command(
-        ("job", "execute", "-m", _MODULE, "-j", name, "--tags", json.dumps(tags), "-c", str(_DEPLOY / "run.yaml")),
-        _home(settings) | _QUIET | (_MUTE if as_json else {}) | ({"AI_USAGE_ACCEPT_LOSS": "on"} if accept_loss else {}),
+    json_logs = settings.logs == "json"
+    return DagsterCommand(
+        (
+            *("job", "execute", "-m", _DEFINITIONS_MODULE, "-j", job),
+            *("--tags", json.dumps(tags), "-c", str(_DEPLOY_DIR / "run.yaml")),
+        ),
+        _home_variable(settings)
+        | IGNORE_FUTURE_WARNINGS
+        | (GRPC_ERRORS_ONLY if json_logs else {})
+        | ({"AI_USAGE_ACCEPT_LOSS": "on"} if accept_loss else {}),
         settings.dagster_postgres,
-        module="ai_usage_assets.logs.process" if as_json else "dagster",
+        module="ai_usage_assets.logs.dagster_process" if json_logs else "dagster",
     )
 
 
-def ui(settings: Settings, port: int) -> Command:
-    """The command that opens the UI on loopback."""
-    return Command(
-        ("dev", "-m", _MODULE, "-h", "127.0.0.1", "-p", str(port)),
-        _home(settings) | _QUIET,
+def ui_command(settings: Settings, port: int) -> DagsterCommand:
+    """The command that serves the Dagster UI on 127.0.0.1."""
+    return DagsterCommand(
+        ("dev", "-m", _DEFINITIONS_MODULE, "-h", "127.0.0.1", "-p", str(port)),
+        _home_variable(settings) | IGNORE_FUTURE_WARNINGS,
         settings.dagster_postgres,
     )
 
 
-def home(settings: Settings) -> Path:
-    """Where Dagster keeps the history of runs: DAGSTER_HOME, else beside the warehouse.
+def dagster_home(settings: Settings) -> Path:
+    """The Dagster home: DAGSTER_HOME, else the folder `dagster` next to the DuckDB file.
 
-    With a database for it a folder inside, so that neither kind of history meets the configuration of the other.
+    With PostgreSQL it is a subfolder, so that the two kinds of configuration do not overwrite each other.
     """
-    chosen = settings.dagster_home or settings.duckdb_path.parent / "dagster"
-    return chosen / "postgres" if settings.dagster_postgres else chosen
+    home = settings.dagster_home or settings.duckdb_path.parent / "dagster"
+    return home / "postgres" if settings.dagster_postgres else home
 
 
-def _home(settings: Settings) -> dict[str, str]:
-    return {"DAGSTER_HOME": str(home(settings).absolute())}
+def _home_variable(settings: Settings) -> dict[str, str]:
+    return {"DAGSTER_HOME": str(dagster_home(settings).absolute())}

@@ -1,5 +1,5 @@
-"""What a run says while it works: to a person at a terminal, or to Cloud Logging.
+"""Logs of a run: plain lines and a progress bar for a terminal, JSON entries for Cloud Logging.
 
-`story` knows what is worth a line, `terminal` how a person sees it, `cloud` how Cloud Logging does; `run` is the logger
-that Dagster is given, and `process` Dagster's command line with nothing but JSON on its outputs.
+`run_events` selects and words what is logged; `terminal` and `json_logs` are its two formats; `run_logger` is the
+logger that Dagster uses; `capture` and `dagster_process` turn all other output of a process into JSON entries.
 """

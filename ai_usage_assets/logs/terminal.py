@@ -1,7 +1,4 @@
-"""How a person at a terminal sees a run: a line for each thing worth one, and a progress bar.
-
-Belongs here: marks, colours, the bar. Does not: what is worth a line (`story`).
-"""
+"""Shows a run on a terminal: one line per event and a progress bar."""
 
 from __future__ import annotations
 
@@ -15,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ai_usage_assets.logs.run_events import Line, Story, event_of
+from ai_usage_assets.logs.run_events import LogEvent, RunEventFormatter, dagster_event
 
-_STEP_ENDED = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
-_RUN_ENDED = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
+_STEP_END = {DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE}
+_RUN_END = {DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED}
 
 _MARKS = {
     logging.INFO: "[green]·[/]",
@@ -29,12 +26,12 @@ _MARKS = {
 
 
 class TerminalHandler(logging.Handler):
-    """Follows one run."""
+    """Shows the events of one run."""
 
-    def __init__(self, story: Story, steps: int) -> None:
+    def __init__(self, formatter: RunEventFormatter, step_count: int) -> None:
         super().__init__()
-        self._story = story
-        self._console = Console(file=_real_stderr(), highlight=False, soft_wrap=True)
+        self._formatter = formatter
+        self._console = Console(file=_original_stderr(), highlight=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -43,33 +40,33 @@ class TerminalHandler(logging.Handler):
             console=self._console,
             transient=True,
         )
-        self._task = self._progress.add_task("starting", total=steps)
+        self._task = self._progress.add_task("starting", total=step_count)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One record, as lines, a step of the bar, or nothing."""
-        event = event_of(record)
+        """Prints the lines for one record and updates the progress bar."""
+        event = dagster_event(record)
         kind = event.event_type if event else None
-        if event and kind == DagsterEventType.RUN_START and self._console.is_terminal:
+        if kind == DagsterEventType.RUN_START and self._console.is_terminal:
             self._progress.start()
         if event and kind == DagsterEventType.STEP_START:
             self._progress.update(self._task, description=event.step_key or "")
-        if kind in _RUN_ENDED:
+        if kind in _RUN_END:
             self._progress.stop()
-        for line in self._story.lines(record):
-            # That it begins is what the command has said.
-            if line.event != "run_started":
-                self._say(line)
-        if kind in _STEP_ENDED:
+        for log_event in self._formatter.log_events(record):
+            # The command has printed its own start line.
+            if log_event.event != "run_started":
+                self._print(log_event)
+        if kind in _STEP_END:
             self._progress.advance(self._task)
 
-    def _say(self, line: Line) -> None:
-        stack = f"\n\n{line.stack}" if line.stack else ""
-        self._console.print(f"{_MARKS.get(line.level, ' ')} {escape(line.message + stack)}")
+    def _print(self, event: LogEvent) -> None:
+        stack = f"\n\n{event.stack}" if event.stack else ""
+        self._console.print(f"{_MARKS.get(event.level, ' ')} {escape(event.message + stack)}")
 
 
-def _real_stderr() -> TextIO:
-    """Where stderr leads before Dagster captures it for its own log viewer, in which a progress bar is noise."""
+def _original_stderr() -> TextIO:
+    """A copy of stderr from before Dagster captures it for its log viewer, where a progress bar would be noise."""
     try:
         return os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding="utf-8", errors="replace")
-    except OSError:  # a stderr that is no file has nothing to capture either
+    except OSError:  # stderr is not a file, so Dagster does not capture it
         return sys.stderr

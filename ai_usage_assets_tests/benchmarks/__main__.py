@@ -157,7 +157,7 @@ def _empty_job() -> list[str]:
     from ai_usage_assets_tests.benchmarks.company_server import NOW
 
     day = NOW.date() - timedelta(days=1)
-    arguments = list(launch.job(Settings(), DayRange(day, day), "daily").arguments)
+    arguments = list(launch.job_command(Settings(), DayRange(day, day), "daily").arguments)
     arguments[arguments.index("-m") + 1] = "ai_usage_assets_tests.benchmarks.empty_job"
     return [sys.executable, "-m", "dagster", *arguments]
 

@@ -9,7 +9,7 @@ import os
 
 import dagster as dg
 
-from ai_usage_assets.logs.run import run_logger
+from ai_usage_assets.logs.run_logger import run_logger
 
 _PARTITIONS = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_date="2027-01-02", timezone="UTC")
 STEPS = int(os.environ["BENCH_STEPS"])

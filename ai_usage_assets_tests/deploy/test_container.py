@@ -147,7 +147,7 @@ def test_a_container_that_is_ended_is_whole_and_starts_again(box: Container, und
     with box.start(**own) as running, at_request(undisturbed, 12, lambda: running.signal(signal.SIGTERM)):
         first = running.ended(PATIENCE_SECONDS)
     assert first.returncode == 1, first.stderr
-    assert "Interrupted. What was landed stays; run it again." in first.stderr
+    assert "Interrupted. Days that were loaded stay loaded; run it again." in first.stderr
     second = box.run(**own, CLOUD_RUN_EXECUTION="ai-usage-daily-x", AI_USAGE_IMAGE="registry.test/ai-usage:1.2")
     assert second.returncode == 0, second.stderr
     assert "Traceback" not in first.stderr + second.stderr

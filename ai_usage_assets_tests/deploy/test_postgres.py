@@ -74,7 +74,7 @@ def test_machines_share_one_run_history(
     day = date.fromisoformat(HELD)
     for home in ("here", "there"):
         settings = replace(company.settings, dagster_home=tmp_path / home, dagster_postgres=url)
-        launch.job(settings, DayRange(day, day), "daily")._make_home()
+        launch.job_command(settings, DayRange(day, day), "daily").prepare_home()
     with dg.DagsterInstance.from_config(str(tmp_path / "here" / "postgres")) as here:
         result = replace(company, instance=here).run(HELD, lane="cursor_usage_events")
         assert result.success, result.failures()
@@ -97,7 +97,7 @@ def test_an_unreachable_database_is_one_error_line(url: str, tmp_path: Path) -> 
     completed = ai_usage("run", "--days", "1", **environment)
     assert completed.returncode == 1
     output = " ".join(completed.stderr.split())
-    assert "The database of DAGSTER_PG_URL cannot be used" in output
+    assert "Cannot connect to the database of DAGSTER_PG_URL" in output
     assert "unset the variable" in output
     assert PASSWORD not in output
     assert "Traceback" not in output
@@ -119,6 +119,6 @@ def test_file_and_postgres_histories_have_separate_homes(tmp_path: Path) -> None
     """A DAGSTER_HOME with a file-based history is not used for PostgreSQL, and vice versa."""
     file_based = Settings(dagster_home=tmp_path)
     shared = Settings(dagster_home=tmp_path, dagster_postgres="postgresql+psycopg2:///dagster")
-    assert launch.home(file_based) == tmp_path
-    assert launch.home(shared) == tmp_path / "postgres"
+    assert launch.dagster_home(file_based) == tmp_path
+    assert launch.dagster_home(shared) == tmp_path / "postgres"
     assert "psycopg2" not in repr(shared)

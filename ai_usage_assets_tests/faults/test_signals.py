@@ -37,12 +37,12 @@ def test_a_command_that_was_ended_is_told_and_healed(company: Company, tmp_path:
     end(signal.SIGKILL, 9)
     told = ai_usage("status", **own)
     assert "The last run was interrupted: what it had landed is held, run it again." in told.stdout
-    assert "Interrupted. What was landed stays; run it again." in end(signal.SIGTERM, 14)
+    assert "Interrupted. Days that were loaded stay loaded; run it again." in end(signal.SIGTERM, 14)
     done = ai_usage(*run, **own)
     assert done.returncode == 0, done.stderr
     assert f'"dagster/partition": "{DAY}"' in done.stderr
     assert "raw_anthropic_cost: 1 day" in done.stderr
-    assert "Every step ran and every blocking check held." in done.stderr
+    assert "Every step and every blocking check succeeded." in done.stderr
     assert "Warning:" not in done.stderr
     status = ai_usage("status", **own)
     assert status.returncode == 0, status.stderr

@@ -183,7 +183,7 @@ def _unwritable_home(path: Path) -> None:
         (_unwritable("ai_usage.duckdb"), "can be written"),
         (_unwritable("."), "cannot be written"),
         (_unwritable_home, "DAGSTER_HOME"),
-        (_no_history, "is no database"),
+        (_no_history, "is not a SQLite database"),
     ],
     ids=[
         "truncated", "flipped", "newer", "other version", "read-only file", "read-only folder", "read-only home",

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ai_usage_assets import catalog, cli
 from ai_usage_assets.commands import screens
-from ai_usage_assets.commands.launch import Command
+from ai_usage_assets.commands.launch import DagsterCommand
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.settings import CloudRun
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -301,7 +301,7 @@ def test_a_run_that_fails_does_not_stop_the_rest_of_a_backfill(
     """Every part is run, in order, and the exit code and the last line tell of those that failed."""
     parts = [DayRange(date(2026, month, 1), date(2026, month, 28)) for month in (1, 2)]
     own = {"DAGSTER_HOME": str(tmp_path)}
-    good, bad = Command(("--version",), own), Command(("job", "nonsense"), own)
+    good, bad = DagsterCommand(("--version",), own), DagsterCommand(("job", "nonsense"), own)
     with pytest.raises(
         cli.WorkFailed, match=r"1 of 2 runs of the backfill failed: 2026-01-01 to 2026-01-28\."
     ) as failed:
