@@ -9,19 +9,19 @@ from functools import cache
 from graphlib import TopologicalSorter
 
 from ai_usage_assets.registry import load_sources
-from ai_usage_assets.settings import PROJECT_ROOT
 from ai_usage_assets.sources.base import Pull
-from ai_usage_assets.warehouse.tables import OPS_TABLES, RAW_MAPPING_SHEET, Table, read_sql
+from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
+from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
+from ai_usage_assets.warehouse.sql_files import read_models
+from ai_usage_assets.warehouse.tables import Table
 
 PULLS: tuple[Pull, ...] = tuple(pull for source in load_sources() for pull in source.extracts)
-
-SQL_ROOT = PROJECT_ROOT / "sql"
 
 
 @cache
 def models() -> tuple[Table, ...]:
     """What SQL makes, each after everything it reads."""
-    by_name = {table.name: table for table in read_sql(SQL_ROOT)}
+    by_name = {table.name: table for table in read_models()}
     order = TopologicalSorter(
         {name: [read for read in table.reads if read in by_name] for name, table in sorted(by_name.items())}
     )

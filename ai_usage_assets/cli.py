@@ -192,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--with-people", action="store_true", help="with the e-mail of each person, as x_Person")
     export.set_defaults(command=_focus_export)
 
-    metabase.add_commands(commands, _say, partial(_existing_warehouse, look_only=True))
+    metabase.add_commands(commands, _say, partial(_existing_warehouse, read_only=True))
 
     simulator = commands.add_parser("simulator", help="serve simulated Anthropic, Cursor and Sheets APIs on loopback")
     simulator.add_argument("--seed", type=int, default=7, help="which company (default 7)")
@@ -219,11 +219,11 @@ def _run(parsed: argparse.Namespace) -> int:
 
 def _is_there(settings: Settings, chosen: days.DayRange, job: str) -> bool:
     from ai_usage_assets.warehouse import run_log
-    from ai_usage_assets.warehouse.base import open_warehouse
+    from ai_usage_assets.warehouse.factory import open_warehouse
 
-    warehouse = open_warehouse(settings, look_only=True)
+    warehouse = open_warehouse(settings, read_only=True)
     found = run_log.covering(warehouse, job, chosen)
-    warehouse.release()
+    warehouse.close()
     if found:
         _say(f"{job}: {chosen} is there, by run {found['run_id'][:8]}, which ended {_moment(found)}. Nothing to do.")
     return found is not None
@@ -285,16 +285,16 @@ class WorkFailed(OperatorError):
 
 def _freshness(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.warehouse import run_log
-    from ai_usage_assets.warehouse.base import open_warehouse
+    from ai_usage_assets.warehouse.factory import open_warehouse
 
     settings = Settings.from_environment()
     if not 1 <= parsed.hours <= _MOST_HOURS:
         raise SettingsError(f"--hours is {parsed.hours}; it takes 1 to {_MOST_HOURS}.")
-    warehouse = open_warehouse(settings, look_only=True)
+    warehouse = open_warehouse(settings, read_only=True)
     found = run_log.fresh(warehouse, settings.now(), parsed.hours)
     last = found or run_log.last_success(warehouse)
     are_known = run_log.is_kept(warehouse)
-    warehouse.release()
+    warehouse.close()
     if found:
         _say(
             f"fresh: run {found['run_id'][:8]} brought {_span(found)} and ended well, {_moment(found)}.", event="fresh"
@@ -339,7 +339,7 @@ def _prepare(settings: Settings) -> None:
     """Says now, and in a line, what Dagster would say on a page."""
     from ai_usage_assets import catalog
     from ai_usage_assets.http.transport import proxy_shown
-    from ai_usage_assets.warehouse.base import open_warehouse
+    from ai_usage_assets.warehouse.factory import open_warehouse
 
     for base_url in settings.base_urls_in_use:
         # Raises SettingsError for a proxy that cannot be used.
@@ -347,7 +347,7 @@ def _prepare(settings: Settings) -> None:
     # So is a warehouse that is locked, of another version, or none.
     warehouse = open_warehouse(settings)
     warehouse.prepare(catalog.tables())
-    warehouse.release()
+    warehouse.close()
 
 
 def _answers() -> Console:
@@ -389,13 +389,13 @@ def _status(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _existing_warehouse(settings: Settings, *, look_only: bool = False) -> Warehouse:
+def _existing_warehouse(settings: Settings, *, read_only: bool = False) -> Warehouse:
     """The warehouse, of which only what is there is asked: no file is made."""
     from ai_usage_assets.warehouse import run_log
-    from ai_usage_assets.warehouse.base import open_warehouse
+    from ai_usage_assets.warehouse.factory import open_warehouse
 
     in_a_file = settings.warehouse == "duckdb"
-    warehouse = open_warehouse(settings, look_only=look_only)
+    warehouse = open_warehouse(settings, read_only=read_only)
     if (in_a_file and not settings.duckdb_path.exists()) or not run_log.is_kept(warehouse):
         demo = " For that of the demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb." if in_a_file else ""
         raise SettingsError(f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it.{demo}")
@@ -409,7 +409,7 @@ def _report(parsed: argparse.Namespace) -> int:
     month = None if parsed.month is None else days.month(parsed.month)
     warehouse = _existing_warehouse(settings)
     made = figures.of_month(warehouse, settings.now(), month, with_people=parsed.with_people)
-    warehouse.release()
+    warehouse.close()
     file = Path(parsed.out)
     try:
         page.write(made, file)
@@ -428,9 +428,9 @@ def _digest(parsed: argparse.Namespace) -> int:
         raise SettingsError(
             "--send needs AI_USAGE_DIGEST_WEBHOOK: the address of a chat's webhook, or a secret's name."
         )
-    warehouse = _existing_warehouse(settings, look_only=True)
+    warehouse = _existing_warehouse(settings, read_only=True)
     made = digest.made(warehouse, days.last_finished(settings.now()), with_people=settings.digest_people)
-    warehouse.release()
+    warehouse.close()
     _answers().print(str(made), highlight=False, markup=False, soft_wrap=True)
     if parsed.send:
         try:
@@ -461,7 +461,7 @@ def _close(parsed: argparse.Namespace) -> int:
             return 0
         return _close_month(warehouse, month, settings, parsed)
     finally:
-        warehouse.release()
+        warehouse.close()
 
 
 def _close_month(warehouse: Warehouse, first: date, settings: Settings, parsed: argparse.Namespace) -> int:
@@ -508,11 +508,11 @@ def _focus_export(parsed: argparse.Namespace) -> int:
 
     settings = Settings.from_environment()
     month = focus.month_of(parsed.month)
-    warehouse = _existing_warehouse(settings, look_only=True)
+    warehouse = _existing_warehouse(settings, read_only=True)
     done = focus.export(
         warehouse, month, parsed.out, parsed.format, version=parsed.focus_version, with_people=parsed.with_people
     )
-    warehouse.release()
+    warehouse.close()
     terminal = Console(soft_wrap=True, highlight=False, markup=False)
     for line in focus.lines(done, parsed.focus_version, month):
         terminal.print(line)

@@ -70,7 +70,7 @@ def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | Refused
         is_other = before is not None and before["content_digest"] != outcome.entry["content_digest"]
         if before and before["completed_at"] and is_other and not pull.snapshot:
             restated.append(_restatement(before, outcome.entry))
-    warehouse.land(raw_days, [outcome.entry for outcome in landed], restated)
+    warehouse.load_days(raw_days, [outcome.entry for outcome in landed], restated)
     return landed
 
 
@@ -152,7 +152,7 @@ def log_not_pulled(
             whole = before is not None and before["completed_at"] is not None and status != "failed"
             told = ("complete", None) if whole else (status, message)
             entries.append(_entry(pull, table, day, before, moment, *told))
-    warehouse.land([], entries)
+    warehouse.load_days([], entries)
     return [Landed(entry, changed=False) for entry in entries]
 
 

@@ -99,7 +99,7 @@ class Company:
         try:
             return warehouse.rows(sql, parameters)
         finally:
-            warehouse.release()
+            warehouse.close()
 
     def content(self, *names: str) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of these tables and views, else of all but the log of runs, in an order of its own."""
@@ -112,7 +112,7 @@ class Company:
         try:
             found = {name: warehouse.rows(f"SELECT * FROM ai_usage.{name}") for name in chosen}
         finally:
-            warehouse.release()
+            warehouse.close()
         return {name: sorted((tuple(row.values()) for row in rows), key=repr) for name, rows in found.items()}
 
 
@@ -160,7 +160,7 @@ def _empty() -> bytes:
     with TemporaryDirectory() as folder:
         made = DuckDBWarehouse(Path(folder) / "w.duckdb")
         made.prepare(catalog.tables())
-        made.release()
+        made.close()
         return made.path.read_bytes()
 
 
@@ -191,7 +191,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """An empty warehouse."""
     made = DuckDBWarehouse(empty(tmp_path / "w.duckdb"))
     yield made
-    made.release()
+    made.close()
 
 
 @pytest.fixture
@@ -231,11 +231,11 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
     # Here, because it is made with what stands above.
     from ai_usage_assets_tests.support.year import simulated_year
 
-    made = made_once(tmp_path_factory, "year.duckdb", lambda path: simulated_year(path).release())
+    made = made_once(tmp_path_factory, "year.duckdb", lambda path: simulated_year(path).close())
     # DuckDB lets one process at a time have a file, and there may be several workers.
     warehouse = DuckDBWarehouse(shutil.copyfile(made, tmp_path_factory.mktemp("year") / "year.duckdb"))
     yield warehouse
-    warehouse.release()
+    warehouse.close()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
         {"api_key_id": "apikey_plain", "name": "plain", "last_seen_on": DAY},
     )  # fmt: skip
     yield made
-    made.release()
+    made.close()
 
 
 def put(warehouse: DuckDBWarehouse, table: str, *rows: dict[str, Any]) -> None:

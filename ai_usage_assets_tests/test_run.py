@@ -188,7 +188,7 @@ def test_running_again_changes_no_row_and_a_rebuild_neither(holding: Company) ->
         "dim_api_key",
     ):
         warehouse.rebuild(_emptied(name), {"start_day": date(2026, 1, 1), "end_day": date(2026, 12, 31)})
-    warehouse.release()
+    warehouse.close()
     assert company.content() != before
     company.simulator.requests.clear()
     company.simulator.switches.faults.down |= {"anthropic", "cursor", "sheets"}
@@ -309,7 +309,7 @@ def test_vendor_without_key_is_not_configured(company: Company) -> None:
     shown = io.StringIO()
     warehouse = company.warehouse
     screens.finance(warehouse, Console(file=shown, width=120))
-    warehouse.release()
+    warehouse.close()
     (over,) = company.rows("SELECT COUNT(*) AS days FROM ai_usage.dim_date WHERE is_over")
     assert f"1 of {over['days']} vendor days are held whole" in shown.getvalue()
 
@@ -398,7 +398,7 @@ def _spoil_units(company: Company) -> None:
         'UPDATE raw_anthropic_cost SET payload = regexp_replace(payload, \'"(amount|list_amount)":"([0-9.]+)"\', '
         "'\"\\1\":\"\\2e2\"', 'g')"
     )
-    warehouse.release()
+    warehouse.close()
 
 
 def test_a_rebuild_does_not_publish_what_a_run_would_not(holding: Company) -> None:
@@ -440,7 +440,7 @@ def _shown(company: Company, width: int) -> str:
     shown = io.StringIO()
     warehouse = company.warehouse
     screens.status(warehouse, Console(file=shown, width=width), days_back=40)
-    warehouse.release()
+    warehouse.close()
     return shown.getvalue()
 
 

@@ -20,7 +20,7 @@ from ai_usage_assets.checks.base import Check, CheckContext, Finding, usd
 from ai_usage_assets.sources.anthropic import source as anthropic
 from ai_usage_assets.sources.cursor import source as cursor
 from ai_usage_assets.warehouse.base import Row
-from ai_usage_assets.warehouse.tables import RAW_MAPPING_SHEET
+from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 
 # Below both of these a difference between two of a vendor's own figures is not worth anybody's morning.
 _TOLERATED_USD, _TOLERATED_SHARE = Decimal("0.50"), Decimal("0.005")

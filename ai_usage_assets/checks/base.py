@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Literal
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.warehouse.base import Parameters, Row, Warehouse
+from ai_usage_assets.warehouse.base import QueryParameters, Row, Warehouse
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class CheckContext:
         return self.warehouse.rows(sql, self.parameters)
 
     @property
-    def parameters(self) -> Parameters:
+    def parameters(self) -> QueryParameters:
         """The days as query parameters."""
         return {"start_day": self.days.first, "end_day": self.days.last, "today": self.today}
 

@@ -19,7 +19,8 @@ from ai_usage_assets.commands import launch, screens
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.settings import PROJECT_ROOT, Settings
 from ai_usage_assets.simulator import Simulator, Urls
-from ai_usage_assets.warehouse.base import Warehouse, open_warehouse
+from ai_usage_assets.warehouse.base import Warehouse
+from ai_usage_assets.warehouse.factory import open_warehouse
 
 # Held still, so that everybody sees the same figures.
 NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)
@@ -75,7 +76,7 @@ def run(answer: Console, progress: Console) -> int:
         warehouse = open_warehouse(settings)
         screens.finance(warehouse, answer)
         equal = _compare(warehouse, simulator, answer)
-        warehouse.release()
+        warehouse.close()
     written = FOLDER / "report.html"
     if written.exists():
         answer.print(f"\nThe report that the run wrote, for a browser: [bold]{written.as_uri()}[/]", soft_wrap=True)

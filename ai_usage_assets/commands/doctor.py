@@ -33,7 +33,8 @@ from ai_usage_assets.secret_manager import SecretError, resolve, version_of
 from ai_usage_assets.settings import Settings, SettingsError, is_loopback
 from ai_usage_assets.sources.base import NotCredible, NotExposed, Source, SourceClient
 from ai_usage_assets.sources.keys import kind_of
-from ai_usage_assets.warehouse.base import WarehouseBusy, WarehouseError, open_warehouse
+from ai_usage_assets.warehouse.base import WarehouseBusyError, WarehouseError
+from ai_usage_assets.warehouse.factory import open_warehouse
 
 Outcome = Literal["works", "absent", "look", "fails"]
 
@@ -292,8 +293,8 @@ def _bigquery(settings: Settings) -> Iterator[Finding]:
         return
     try:
         # Checked for its rights and its meaning, and not done.
-        warehouse = BigQueryWarehouse.of(settings, retry_seconds=10)
-        warehouse.estimate("DELETE FROM ai_usage.ops_runs WHERE run_id = @run_id", {"run_id": ""})
+        warehouse = BigQueryWarehouse.from_settings(settings, retry_seconds=10)
+        warehouse.estimate_bytes("DELETE FROM ai_usage.ops_runs WHERE run_id = @run_id", {"run_id": ""})
     except WarehouseError as error:
         if "Not found" in str(error):
             yield Finding(room, "rights", "absent", "to change rows: known when there is a table to try it on")
@@ -337,17 +338,17 @@ _CHANGE_PATH = "Give this account the right to write there, or set AI_USAGE_DUCK
 def _held(settings: Settings, room: str, what: str, shown: str) -> Iterator[Finding]:
     from ai_usage_assets import catalog
 
-    warehouse = open_warehouse(settings, look_only=True)
+    warehouse = open_warehouse(settings, read_only=True)
     try:
-        misfits = warehouse.misfits(catalog.tables())
+        schema_conflicts = warehouse.schema_conflicts(catalog.tables())
         told = "opens, and can be written" if what == "file" else "can be asked"
         yield Finding(room, what, "works", f"{shown}: {told}")
-        if misfits is None:
+        if schema_conflicts is None:
             yield Finding(room, "tables", "absent", f"none in {settings.dataset} yet: the first run makes them")
             return
-        for problem in misfits:
+        for problem in schema_conflicts:
             yield Finding(room, "tables", "fails", *_sentences(problem))
-        if misfits:
+        if schema_conflicts:
             return
         yield Finding(room, "tables", "works", "are those of this version, or can be brought to it")
         held = warehouse.rows(
@@ -363,13 +364,13 @@ def _held(settings: Settings, room: str, what: str, shown: str) -> Iterator[Find
             outcome: Outcome = "works" if run["outcome"] == "success" else "look"
             step = "" if outcome == "works" else "`ai-usage status` says why, if it is over."
             yield Finding(room, "last run", outcome, f"{run['outcome']}, {run['started_at']:%Y-%m-%d %H:%M} UTC", step)
-    except WarehouseBusy:
+    except WarehouseBusyError:
         told = f"{shown}: in use by another process, a run or a tool that has it open"
         yield Finding(room, what, "fails", told, "Wait for it, or close it; a run would wait a minute and give up.")
     except WarehouseError as error:
         yield Finding(room, what, "fails", *_sentences(str(error)))
     finally:
-        warehouse.release()
+        warehouse.close()
 
 
 def _dagster_home(settings: Settings) -> Finding:

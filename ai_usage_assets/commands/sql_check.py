@@ -38,16 +38,16 @@ def offline(console: Console) -> int:
 
 def real(settings: Settings, console: Console) -> int:
     """A dry run of each statement as a run of yesterday would send it: 0 when BigQuery takes all of them."""
-    warehouse = BigQueryWarehouse.of(settings)
+    warehouse = BigQueryWarehouse.from_settings(settings)
     yesterday = days.last_finished(settings.now())
     chosen = parameters(settings, yesterday, yesterday)
     # What fails for all statements is told once.
-    warehouse.misfits([])
+    warehouse.schema_conflicts([])
     console.print(f"Dry runs in {warehouse}, for {yesterday}:", highlight=False)
     total = failed = 0
     for table in catalog.models():
         try:
-            size = warehouse.estimate(_read(table), chosen)
+            size = warehouse.estimate_bytes(_read(table), chosen)
         except WarehouseError as error:
             failed += 1
             console.print(f"[bold red]✗[/] {table.name}: {error}", highlight=False)

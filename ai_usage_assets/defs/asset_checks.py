@@ -21,7 +21,7 @@ from ai_usage_assets.days import DayRange
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import Row, Warehouse
-from ai_usage_assets.warehouse.tables import OPS_CHECK_RESULTS
+from ai_usage_assets.warehouse.ops_tables import OPS_CHECK_RESULTS
 
 __all__ = ["CHECKS", "Check", "CheckContext", "Finding", "asset_checks"]
 

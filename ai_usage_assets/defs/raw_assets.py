@@ -91,7 +91,7 @@ def _pull(
     ranges = windows([day for day in days if day >= earliest], pull.window_days)
     for number, window in enumerate(ranges):
         # The vendor may take minutes to answer; nobody should wait for the warehouse meanwhile.
-        warehouse.release()
+        warehouse.close()
         rest = [day for later in ranges[number:] for day in later]
         try:
             outcomes += land(warehouse, pull, pull.fetch(client, window), moment)

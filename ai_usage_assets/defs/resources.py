@@ -20,8 +20,9 @@ from ai_usage_assets.settings import CloudRun, Settings
 from ai_usage_assets.sources.keys import connect
 from ai_usage_assets.sources.mapping_sheet.sheet import MappingSheet
 from ai_usage_assets.warehouse import run_log
-from ai_usage_assets.warehouse.base import Row, Warehouse, open_warehouse
-from ai_usage_assets.warehouse.tables import OPS_RUNS
+from ai_usage_assets.warehouse.base import Row, Warehouse
+from ai_usage_assets.warehouse.factory import open_warehouse
+from ai_usage_assets.warehouse.ops_tables import OPS_RUNS
 
 _NOT_IN_CLOUD_RUN = CloudRun()
 # What is done with the warehouse and a run's row when it is over, and whom to tell of it.
@@ -61,12 +62,12 @@ def warehouse_of_run(
         # Dagster makes the resources once more when a run is over, to show its results.
         if run is None or opened.rows("SELECT run_id FROM ai_usage.ops_runs WHERE run_id = @id", {"id": run.run_id}):
             yield opened
-            opened.release()
+            opened.close()
             return
         row = run_log.started(run, cloud_run)
         # Before the sign that it is at work, and before anybody else is let in: killed in between, it leaves no sign.
         opened.upsert(OPS_RUNS, ("run_id",), [*run_log.interrupted(opened), row])
-        with opened.at_work(run.run_id):
+        with opened.run_lock(run.run_id):
             try:
                 yield opened
             finally:
@@ -75,7 +76,7 @@ def warehouse_of_run(
                 opened.upsert(OPS_RUNS, ("run_id",), [row])
                 if afterwards and context.log:
                     afterwards(opened, row, context.log.log)
-                opened.release()
+                opened.close()
 
     return warehouse
 

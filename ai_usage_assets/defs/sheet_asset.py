@@ -20,7 +20,8 @@ from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.sources.mapping_sheet.sheet import TABS, MappingSheet, TabSnapshot, check_tab
 from ai_usage_assets.warehouse.base import Row, Warehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, RAW_MAPPING_SHEET
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
+from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 
 VENDOR = "sheet"
 
@@ -47,7 +48,7 @@ def mapping_sheet(context: dg.AssetExecutionContext) -> None:
         _log(warehouse, [_entry(tab, moment, held, "not_configured", message) for tab in TABS])
         return
     # Reading takes seconds; nobody should wait for the warehouse meanwhile.
-    warehouse.release()
+    warehouse.close()
     try:
         values = sheet.read()
     except (Failure, SecretError) as failure:

@@ -11,8 +11,9 @@ import dagster as dg
 
 from ai_usage_assets import catalog
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouse.base import Parameters, Warehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_TABLES, Table
+from ai_usage_assets.warehouse.base import QueryParameters, Warehouse
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_TABLES
+from ai_usage_assets.warehouse.tables import Table
 
 _OWNERS = {
     "staging": ["team:platform"],
@@ -27,7 +28,7 @@ def model_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
     return [_asset(table, partitions) for table in catalog.models()]
 
 
-def parameters(settings: Settings, first: date | None = None, last: date | None = None) -> Parameters:
+def parameters(settings: Settings, first: date | None = None, last: date | None = None) -> QueryParameters:
     """The parameters a query may use: @first_day, @today, and @start_day to @end_day where a run has days."""
     today = settings.now().date()
     return {
@@ -61,7 +62,7 @@ def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
         settings: Settings = context.resources.settings
         if table.is_view:
             # Only what it is made of: to count its rows each morning would be to read everything for nobody.
-            context.add_asset_metadata({"dagster/column_schema": table.ui_schema(warehouse.types(table))})
+            context.add_asset_metadata({"dagster/column_schema": table.ui_schema(warehouse.column_types(table))})
             return
         if not daily:
             warehouse.rebuild(table, parameters(settings))

@@ -29,7 +29,7 @@ from ai_usage_assets.days import MOST_DAYS, ONE_DAY, DayError, DayRange, last_fi
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.finance import spreadsheet
 from ai_usage_assets.warehouse.base import Row, Warehouse
-from ai_usage_assets.warehouse.tables import OPS_CLOSE_TOTALS, OPS_JOURNAL_LINES, OPS_MONTH_CLOSES
+from ai_usage_assets.warehouse.ops_tables import OPS_CLOSE_TOTALS, OPS_JOURNAL_LINES, OPS_MONTH_CLOSES
 
 _NOTHING = Decimal(0)
 _CENT = Decimal("0.01")
@@ -283,7 +283,7 @@ def _at_work(warehouse: Warehouse) -> list[Hindrance]:
             "Close when it is over; of one that was killed, the next run says so.",
         )
         for run in running
-        if warehouse.is_at_work(run["run_id"])
+        if warehouse.is_run_active(run["run_id"])
     ]
 
 
@@ -672,7 +672,7 @@ def freeze(warehouse: Warehouse, made: Draft) -> Row:
     """Closes the month, unless somebody has: the close that counts."""
     warehouse.upsert(OPS_JOURNAL_LINES, ("close_id", "line_id"), made.lines)
     warehouse.upsert(OPS_CLOSE_TOTALS, ("close_id", "vendor", "cost_basis"), made.totals)
-    warehouse.add_once(OPS_MONTH_CLOSES, ("month",), made.close)
+    warehouse.insert_if_absent(OPS_MONTH_CLOSES, ("month",), made.close)
     month = made.close["month"]
     found = closed(warehouse, month)
     if found is None:

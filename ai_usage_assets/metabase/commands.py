@@ -213,5 +213,5 @@ def _preview(parsed: argparse.Namespace, *, say: Say, open_warehouse: Open) -> i
     except OSError as error:
         raise SettingsError(f"{parsed.out} cannot be written ({error.strerror}); name another with --out.") from None
     finally:
-        warehouse.release()
+        warehouse.close()
     return 0

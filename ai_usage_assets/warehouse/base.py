@@ -17,18 +17,17 @@ import pyarrow as pa
 from ai_usage_assets.errors import OperatorError
 
 if TYPE_CHECKING:
-    from ai_usage_assets.settings import Settings
     from ai_usage_assets.warehouse.tables import Table
 
 Row = dict[str, Any]
-Parameters = Mapping[str, date | datetime | str | int]
+QueryParameters = Mapping[str, date | datetime | str | int]
 
 
 class WarehouseError(OperatorError):
     """The warehouse refused; the message says what, where and what to do, without any value of a row."""
 
 
-class WarehouseBusy(WarehouseError):
+class WarehouseBusyError(WarehouseError):
     """Another process holds the warehouse."""
 
 
@@ -51,10 +50,10 @@ class Warehouse(Protocol):
     def prepare(self, tables: Sequence[Table]) -> None:
         """Makes what is missing: tables, new columns, views whose text changed. In the order given."""
 
-    def misfits(self, tables: Sequence[Table]) -> list[str] | None:
+    def schema_conflicts(self, tables: Sequence[Table]) -> list[str] | None:
         """What `prepare` would refuse, without changing anything; None when none of them is there."""
 
-    def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
+    def load_days(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
         """Replaces whole raw days and the log entries that belong to them, and notes what was restated, together."""
 
     def append(self, table: Table, rows: Sequence[Row]) -> None:
@@ -63,43 +62,26 @@ class Warehouse(Protocol):
     def upsert(self, table: Table, key: Sequence[str], rows: Sequence[Row]) -> None:
         """Replaces the rows that have the same key, or adds them."""
 
-    def add_once(self, table: Table, key: Sequence[str], row: Row) -> None:
+    def insert_if_absent(self, table: Table, key: Sequence[str], row: Row) -> None:
         """Adds a row unless one with the same key is there; of two that come at once, one is added."""
 
-    def rebuild(self, table: Table, parameters: Parameters) -> None:
+    def rebuild(self, table: Table, parameters: QueryParameters) -> None:
         """Fills a table from its query: only the days @start_day to @end_day if it has days, else all of it."""
 
-    def types(self, table: Table) -> dict[str, str]:
+    def column_types(self, table: Table) -> dict[str, str]:
         """What the columns of a table or view turned out to be, in GoogleSQL."""
 
-    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+    def query(self, sql: str, parameters: QueryParameters | None = None) -> pa.Table:
         """The rows of a GoogleSQL SELECT."""
 
-    def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+    def rows(self, sql: str, parameters: QueryParameters | None = None) -> list[Row]:
         """The same as plain dictionaries."""
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Lets other processes in; the next verb takes the warehouse again."""
 
-    def at_work(self, run_id: str) -> AbstractContextManager[None]:
+    def run_lock(self, run_id: str) -> AbstractContextManager[None]:
         """Lets everybody know that this run is at work, until the end of the block or, however it ends, the process."""
 
-    def is_at_work(self, run_id: str) -> bool:
+    def is_run_active(self, run_id: str) -> bool:
         """Whether the process of that run is still there."""
-
-
-def open_warehouse(settings: Settings, *, look_only: bool = False) -> Warehouse:
-    """The warehouse the settings name; nothing is opened before the first verb.
-
-    `look_only` can read, makes nothing, and does not wait long for whoever has it.
-    """
-    if settings.warehouse == "bigquery":
-        # Imported late: a laptop with the embedded warehouse should not pay for the client.
-        from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
-
-        return BigQueryWarehouse.of(settings, **({"retry_seconds": 10} if look_only else {}))
-    from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-
-    if look_only:
-        return DuckDBWarehouse(settings.duckdb_path, settings.dataset, lock_wait_seconds=2, look_only=True)
-    return DuckDBWarehouse(settings.duckdb_path, settings.dataset)

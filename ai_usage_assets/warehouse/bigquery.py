@@ -41,17 +41,11 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse import restatements
-from ai_usage_assets.warehouse.base import Parameters, RawDay, Row, WarehouseError
+from ai_usage_assets.warehouse.base import QueryParameters, RawDay, Row, WarehouseError
 from ai_usage_assets.warehouse.googlesql import WRITTEN_DATASET, in_dataset
-from ai_usage_assets.warehouse.tables import (
-    OPS_ASSET_DAYS,
-    OPS_RESTATEMENT_PARTS,
-    OPS_RESTATEMENTS,
-    OPS_RUNS,
-    RAW_MAPPING_SHEET,
-    Column,
-    Table,
-)
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS, OPS_RUNS
+from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
+from ai_usage_assets.warehouse.tables import Column, Table
 
 logger = logging.getLogger(__name__)
 
@@ -108,12 +102,12 @@ _NO_ANSWER = (
 class AmbientBigQuery(BigQueryResource):
     """Dagster's resource, which also finds a server that stands in for BigQuery on this machine."""
 
-    stand_in: str | None = None
+    emulator_url: str | None = None
 
     @contextmanager
     def get_client(self) -> Iterator[bigquery.Client]:
         """A client with the ambient credentials; with none for a stand-in."""
-        if self.stand_in is None:
+        if self.emulator_url is None:
             with super().get_client() as client:
                 yield client
         else:
@@ -121,7 +115,7 @@ class AmbientBigQuery(BigQueryResource):
                 project=self.project,
                 location=self.location,
                 credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-                client_options=ClientOptions(api_endpoint=self.stand_in),
+                client_options=ClientOptions(api_endpoint=self.emulator_url),
             )
 
 
@@ -133,14 +127,14 @@ class BigQueryWarehouse:
         project: str,
         dataset: str = WRITTEN_DATASET,
         *,
-        stand_in: str | None = None,
+        emulator_url: str | None = None,
         raw_expiry_days: int | None = None,
         retry_seconds: float = _RETRY_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.project = project
         self.dataset = dataset
-        self._resource = AmbientBigQuery(project=project, location=LOCATION, stand_in=stand_in)
+        self._resource = AmbientBigQuery(project=project, location=LOCATION, emulator_url=emulator_url)
         self._raw_expiry_days = raw_expiry_days
         self._sleep = sleep
         self._opened: bigquery.Client | None = None
@@ -149,12 +143,12 @@ class BigQueryWarehouse:
         self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
 
     @classmethod
-    def of(cls, settings: Settings, *, retry_seconds: float = _RETRY_SECONDS) -> BigQueryWarehouse:
+    def from_settings(cls, settings: Settings, *, retry_seconds: float = _RETRY_SECONDS) -> BigQueryWarehouse:
         """The one the settings name."""
         return cls(
             settings.project or "",
             settings.dataset,
-            stand_in=settings.bigquery_url,
+            emulator_url=settings.bigquery_url,
             raw_expiry_days=settings.raw_expiry_days,
             retry_seconds=retry_seconds,
         )
@@ -184,7 +178,7 @@ class BigQueryWarehouse:
             else:
                 return
 
-    def misfits(self, tables: Sequence[Table]) -> list[str] | None:
+    def schema_conflicts(self, tables: Sequence[Table]) -> list[str] | None:
         with self._errors():
             try:
                 self._check_location(self._client.get_dataset(self.dataset, **self._asking))
@@ -197,7 +191,7 @@ class BigQueryWarehouse:
             problem
             for table in tables
             if not table.query and table.name in existing
-            for problem in self._misfits_of(table, existing[table.name])
+            for problem in self._schema_conflicts_of(table, existing[table.name])
         ]
 
     def _make_dataset(self) -> None:
@@ -233,7 +227,7 @@ class BigQueryWarehouse:
     def _prepare_table(self, table: Table, found: bigquery.Table | None) -> None:
         wanted = self._wanted(table)
         if found is not None and found.table_type == "TABLE":
-            problems = self._misfits_of(table, found)
+            problems = self._schema_conflicts_of(table, found)
             if not problems:
                 self._bring_forward(table, found, wanted)
                 return
@@ -262,7 +256,7 @@ class BigQueryWarehouse:
         is_daily = table.layer == "raw" and table.partition_by == "usage_date"
         return self._raw_expiry_days * 86_400_000 if is_daily and self._raw_expiry_days else None
 
-    def _misfits_of(self, table: Table, found: bigquery.Table) -> list[str]:
+    def _schema_conflicts_of(self, table: Table, found: bigquery.Table) -> list[str]:
         have = _types(found)
         advice = (
             f"the dataset is of another version. Keep a copy of {found.table_id}, and use the version that wrote it."
@@ -348,7 +342,7 @@ class BigQueryWarehouse:
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
-    def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
+    def load_days(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
         entries = {(row["asset"], row["usage_date"]): row for row in asset_days}
         with self._errors():
             before = restatements.look(restated, self.rows)
@@ -424,7 +418,7 @@ class BigQueryWarehouse:
             for some in _batches(rows):
                 self._write([(table, key, some)])
 
-    def add_once(self, table: Table, key: Sequence[str], row: Row) -> None:
+    def insert_if_absent(self, table: Table, key: Sequence[str], row: Row) -> None:
         columns = ", ".join(table.column_names)
         values = ", ".join(f"entry.{column}" for column in table.column_names)
         target = f"{WRITTEN_DATASET}.{table.name}"
@@ -481,7 +475,7 @@ class BigQueryWarehouse:
             f"WHEN MATCHED THEN UPDATE SET {update}\nWHEN NOT MATCHED THEN {insert}"
         )
 
-    def rebuild(self, table: Table, parameters: Parameters) -> None:
+    def rebuild(self, table: Table, parameters: QueryParameters) -> None:
         self._refuse_expired(table, parameters)
         columns = ", ".join(table.column_names)
         target = f"{WRITTEN_DATASET}.{table.name}"
@@ -493,7 +487,7 @@ class BigQueryWarehouse:
                 parameters,
             )
 
-    def _refuse_expired(self, table: Table, parameters: Parameters) -> None:
+    def _refuse_expired(self, table: Table, parameters: QueryParameters) -> None:
         """A day whose raw records are gone would be made again of nothing."""
         today, start = parameters.get("today"), parameters.get("start_day")
         if not (self._raw_expiry_days and table.partition_by and isinstance(today, date) and isinstance(start, date)):
@@ -505,20 +499,20 @@ class BigQueryWarehouse:
                 f"days (AI_USAGE_RAW_EXPIRY_DAYS), and those before {first} are gone. Choose days from then on."
             )
 
-    def types(self, table: Table) -> dict[str, str]:
+    def column_types(self, table: Table) -> dict[str, str]:
         with self._errors():
             return _types(self._client.get_table(f"{self.dataset}.{table.name}", **self._asking))
 
-    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+    def query(self, sql: str, parameters: QueryParameters | None = None) -> pa.Table:
         with self._errors():
             job = self._query(sql, parameters or {})
             return job.result(retry=self._retry, timeout=_JOB_SECONDS).to_arrow(create_bqstorage_client=False)
 
-    def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+    def rows(self, sql: str, parameters: QueryParameters | None = None) -> list[Row]:
         found: list[Row] = self.query(sql, parameters).to_pylist()
         return found
 
-    def estimate(self, sql: str, parameters: Parameters | None = None) -> int:
+    def estimate_bytes(self, sql: str, parameters: QueryParameters | None = None) -> int:
         """Bytes a statement would read, by BigQuery's own reckoning; nothing is done, and nothing costs anything.
 
         Raises WarehouseError as doing it would.
@@ -530,14 +524,14 @@ class BigQueryWarehouse:
             job = self._client.query(self._sql(sql), job_config=config, **self._asking)
             return int(job.total_bytes_processed or 0)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Nobody is kept out."""
 
     @contextmanager
-    def at_work(self, run_id: str) -> Iterator[None]:
+    def run_lock(self, run_id: str) -> Iterator[None]:
         yield
 
-    def is_at_work(self, run_id: str) -> bool:
+    def is_run_active(self, run_id: str) -> bool:
         # A container that was killed leaves no sign, and asking for its state would need one more right.
         since = datetime.now(UTC) - _LONGEST_RUN
         found = self.rows(
@@ -562,7 +556,7 @@ class BigQueryWarehouse:
     def _query(
         self,
         sql: str,
-        parameters: Parameters,
+        parameters: QueryParameters,
         more: Sequence[bigquery.ArrayQueryParameter] = (),
         *,
         name: str | None = None,
@@ -703,7 +697,7 @@ def _field(column: Column, *, required: bool | None = None) -> bigquery.SchemaFi
     return bigquery.SchemaField(column.name, column.type or "", mode, description=column.description)
 
 
-def _scalars(sql: str, parameters: Parameters) -> list[bigquery.ScalarQueryParameter]:
+def _scalars(sql: str, parameters: QueryParameters) -> list[bigquery.ScalarQueryParameter]:
     """The parameters a statement uses."""
     return [
         bigquery.ScalarQueryParameter(name, _type_of(value), value)

@@ -21,8 +21,9 @@ import pyarrow as pa
 
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.warehouse import googlesql, restatements
-from ai_usage_assets.warehouse.base import Parameters, RawDay, Row, WarehouseBusy, WarehouseError
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS, Column, Table
+from ai_usage_assets.warehouse.base import QueryParameters, RawDay, Row, WarehouseBusyError, WarehouseError
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
+from ai_usage_assets.warehouse.tables import Column, Table
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ _LOCK_SILENT_SECONDS = 2.0
 
 
 class DuckDBWarehouse:
-    """One file, one writer. The connection is taken at the first verb and kept until `release`."""
+    """One file, one writer. The connection is taken at the first verb and kept until `close`."""
 
     def __init__(
         self,
@@ -61,12 +62,12 @@ class DuckDBWarehouse:
         dataset: str = "ai_usage",
         *,
         lock_wait_seconds: float = _LOCK_WAIT_SECONDS,
-        look_only: bool = False,
+        read_only: bool = False,
     ) -> None:
         self.path = Path(path)
         self.dataset = dataset
         # Makes nothing, neither the file nor the schema, and takes the file from no other reader.
-        self._look_only = look_only
+        self._read_only = read_only
         self._lock_wait_seconds = lock_wait_seconds
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -93,8 +94,8 @@ class DuckDBWarehouse:
                         connection.execute(f"DROP TABLE {self._name(table)}")
                     self._prepare_view(connection, table, known.get(table.name))
 
-    def misfits(self, tables: Sequence[Table]) -> list[str] | None:
-        if self._look_only and not self.path.exists():
+    def schema_conflicts(self, tables: Sequence[Table]) -> list[str] | None:
+        if self._read_only and not self.path.exists():
             return None
         with self._errors():
             existing = self._existing_columns(self._connect())
@@ -105,10 +106,10 @@ class DuckDBWarehouse:
             for table in tables
             if not (table.is_view or table.query)
             for column in table.columns
-            if (problem := self._misfit(table, column, existing.get(table.name, {})))
+            if (problem := self._schema_conflict(table, column, existing.get(table.name, {})))
         ]
 
-    def _misfit(self, table: Table, column: Column, existing: Mapping[str, str]) -> str | None:
+    def _schema_conflict(self, table: Table, column: Column, existing: Mapping[str, str]) -> str | None:
         kind, wanted = existing.get(column.name), _TYPES[column.type or ""]
         if kind in (None, wanted):
             return None
@@ -144,7 +145,7 @@ class DuckDBWarehouse:
             wanted = _TYPES[column.type or ""]
             if column.name not in existing:
                 connection.execute(f'ALTER TABLE {self._name(table)} ADD COLUMN "{column.name}" {wanted}')
-            elif problem := self._misfit(table, column, existing):
+            elif problem := self._schema_conflict(table, column, existing):
                 if table.query:
                     # Made from others, so it can be made again; a check tells which days are not yet.
                     connection.execute(f"DROP TABLE {self._name(table)}")
@@ -161,7 +162,7 @@ class DuckDBWarehouse:
             connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {googlesql.to_duckdb(query)}")
             connection.execute(f"COMMENT ON VIEW {self._name(table)} IS {_text(wanted)}")
 
-    def land(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
+    def load_days(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
         with self._transaction() as connection:
             before = restatements.look(restated, self.rows)
             for day in days:
@@ -206,7 +207,7 @@ class DuckDBWarehouse:
                 [[row.get(name) for name in table.column_names] for row in rows],
             )
 
-    def add_once(self, table: Table, key: Sequence[str], row: Row) -> None:
+    def insert_if_absent(self, table: Table, key: Sequence[str], row: Row) -> None:
         # The file has one writer, so nothing comes in between.
         with self._transaction() as connection:
             same = " AND ".join(f'"{column}" = ?' for column in key)
@@ -214,7 +215,7 @@ class DuckDBWarehouse:
             if not connection.execute(held, [row[column] for column in key]).fetchall():
                 self._insert(connection, table, [row])
 
-    def rebuild(self, table: Table, parameters: Parameters) -> None:
+    def rebuild(self, table: Table, parameters: QueryParameters) -> None:
         query = googlesql.to_duckdb(table.query or "")
         columns = ", ".join(f'"{name}"' for name in table.column_names)
         with self._transaction() as connection:
@@ -227,29 +228,29 @@ class DuckDBWarehouse:
                 connection.execute(f"DELETE FROM {self._name(table)}")
             connection.execute(f"INSERT INTO {self._name(table)} ({columns}) {query}", _used(query, parameters))
 
-    def types(self, table: Table) -> dict[str, str]:
+    def column_types(self, table: Table) -> dict[str, str]:
         with self._errors():
             # Found out when it is bound; nothing is read.
             bound = self._connect().sql(f"SELECT * FROM {self._name(table)}")
             return {name: _GOOGLES[str(kind)] for name, kind in zip(bound.columns, bound.types, strict=True)}
 
-    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+    def query(self, sql: str, parameters: QueryParameters | None = None) -> pa.Table:
         translated = googlesql.to_duckdb(sql)
         with self._errors():
             found = self._connect().sql(translated, params=_used(translated, parameters or {}))
             return found.to_arrow_table()
 
-    def rows(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+    def rows(self, sql: str, parameters: QueryParameters | None = None) -> list[Row]:
         found: list[Row] = self.query(sql, parameters).to_pylist()
         return found
 
-    def release(self) -> None:
+    def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     @contextmanager
-    def at_work(self, run_id: str) -> Iterator[None]:
+    def run_lock(self, run_id: str) -> Iterator[None]:
         mark = self._mark(run_id)
         try:
             opened = mark.open("w")
@@ -264,7 +265,7 @@ class DuckDBWarehouse:
             finally:
                 mark.unlink(missing_ok=True)
 
-    def is_at_work(self, run_id: str) -> bool:
+    def is_run_active(self, run_id: str) -> bool:
         mark = self._mark(run_id)
         try:
             with mark.open() as opened:
@@ -298,7 +299,7 @@ class DuckDBWarehouse:
                 try:
                     connection.execute("ROLLBACK")
                 except duckdb.Error:
-                    self.release()
+                    self.close()
                 raise
 
     @contextmanager
@@ -313,7 +314,7 @@ class DuckDBWarehouse:
         if self._connection is None:
             connection = self._open()
             schema = f'warehouse."{self.dataset}"'
-            if not self._look_only:
+            if not self._read_only:
                 connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
                 connection.execute(f"USE {schema}")
             elif connection.execute("SELECT 1 FROM duckdb_schemas() WHERE schema_name = ?", [self.dataset]).fetchall():
@@ -324,7 +325,7 @@ class DuckDBWarehouse:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         try:
-            if not self._look_only:
+            if not self._read_only:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise WarehouseError(
@@ -350,7 +351,7 @@ class DuckDBWarehouse:
         return connection
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
-        how = "READ_ONLY" if self._look_only else f"ROW_GROUP_SIZE {_ROWS_IN_GROUP}"
+        how = "READ_ONLY" if self._read_only else f"ROW_GROUP_SIZE {_ROWS_IN_GROUP}"
         started, is_told = time.monotonic(), False
         is_attached = False
         while not is_attached:
@@ -362,7 +363,7 @@ class DuckDBWarehouse:
                     raise WarehouseError(f"{self.path} cannot be opened: {_told(error)}") from None
                 waited = time.monotonic() - started
                 if waited > self._lock_wait_seconds:
-                    raise WarehouseBusy(
+                    raise WarehouseBusyError(
                         f"{self.path} is in use by another process (a run, or a tool that has it open); waited "
                         f"{self._lock_wait_seconds:.0f} s. Close it and run again; nothing was changed."
                     ) from None
@@ -396,7 +397,7 @@ def _told(error: duckdb.Error) -> str:
     return f"{said}.{advice}"
 
 
-def _used(sql: str, parameters: Parameters) -> dict[str, object] | None:
+def _used(sql: str, parameters: QueryParameters) -> dict[str, object] | None:
     """DuckDB refuses parameters that a statement does not use."""
     return {name: value for name, value in parameters.items() if f"${name}" in sql} or None
 

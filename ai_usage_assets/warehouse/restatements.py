@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 
 from ai_usage_assets.warehouse.base import Row
-from ai_usage_assets.warehouse.tables import OPS_RESTATEMENT_PARTS
+from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENT_PARTS
 
 # Dollars by cost basis, dimension and value.
 Money = dict[tuple[str, str, str | None], Decimal]

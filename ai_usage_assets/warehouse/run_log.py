@@ -17,7 +17,7 @@ from ai_usage_assets import secret_manager
 from ai_usage_assets.days import DayRange, end_of, last_finished, of_run
 from ai_usage_assets.settings import CloudRun
 from ai_usage_assets.warehouse.base import Row, Warehouse
-from ai_usage_assets.warehouse.tables import OPS_RUNS
+from ai_usage_assets.warehouse.ops_tables import OPS_RUNS
 
 if TYPE_CHECKING:
     from dagster._core.storage.dagster_run import DagsterRun
@@ -61,14 +61,14 @@ def ended(warehouse: Warehouse, row: Row, outcome: str) -> Row:
 
 def outcome(warehouse: Warehouse, row: Row) -> str:
     """How a run ended: of one that was killed, `interrupted`, though only the next run writes that down."""
-    killed = row["outcome"] == "running" and not warehouse.is_at_work(row["run_id"])
+    killed = row["outcome"] == "running" and not warehouse.is_run_active(row["run_id"])
     return "interrupted" if killed else str(row["outcome"])
 
 
 def interrupted(warehouse: Warehouse) -> list[Row]:
     """The rows of runs that were killed, and so could not say themselves how they ended."""
     running = warehouse.rows("SELECT * FROM ai_usage.ops_runs WHERE outcome = 'running'")
-    killed = [row for row in running if not warehouse.is_at_work(row["run_id"])]
+    killed = [row for row in running if not warehouse.is_run_active(row["run_id"])]
     landed = _landed(warehouse, [row["run_id"] for row in killed])
     return [row | landed.get(row["run_id"], _NOTHING) | {"outcome": "interrupted"} for row in killed]
 
@@ -123,7 +123,7 @@ def last_success(warehouse: Warehouse) -> Row | None:
 
 def is_kept(warehouse: Warehouse) -> bool:
     """Whether there is a record of runs at all; the first run makes it."""
-    return warehouse.misfits([OPS_RUNS]) is not None
+    return warehouse.schema_conflicts([OPS_RUNS]) is not None
 
 
 def _newest(warehouse: Warehouse, condition: str, parameters: Row) -> Row | None:

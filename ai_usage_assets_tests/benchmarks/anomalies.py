@@ -91,7 +91,7 @@ def table() -> Table:
             with tempfile.TemporaryDirectory() as folder:
                 warehouse = simulated_year(Path(folder) / "year.duckdb", people, **changed)
                 found = measure(warehouse, simulator(people, **changed).ledger.spikes)
-                warehouse.release()
+                warehouse.close()
             made.add_row(
                 f"{people} people, {name}",
                 str(found.planted),

@@ -9,15 +9,15 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.landing import Moment, land
 from ai_usage_assets.sources.cursor import source as cursor
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_TABLES, read_file
+from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
+from ai_usage_assets.warehouse.sql_files import read_model, sql_folder
 from ai_usage_assets_tests.benchmarks.events_server import FIRST_DAY
 
-_TYPED = catalog.SQL_ROOT / "staging" / "stg_cursor_usage_events.sql"
+_TYPED = sql_folder() / "staging" / "stg_cursor_usage_events.sql"
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     pull = next(pull for pull in cursor.PULLS if pull.name == "cursor_usage_events")
     warehouse = DuckDBWarehouse(folder / "ours.duckdb")
     # Of the warehouse only what is measured, as with the floor.
-    warehouse.prepare([*OPS_TABLES, *pull.tables, read_file(_TYPED)])
+    warehouse.prepare([*OPS_TABLES, *pull.tables, read_model(_TYPED)])
     client = cursor.Cursor(lambda: "crsr_benchmark", url, pacing=False)
     first = FIRST_DAY.date()
     for number in range(days):
@@ -34,7 +34,7 @@ def main() -> None:
         land(warehouse, pull, pull.fetch(client, DayRange(day, day)), Moment("bench", datetime.now(UTC)))
     warehouse._connect().execute("CREATE TABLE typed AS SELECT * FROM stg_cursor_usage_events")
     found = warehouse.rows("SELECT COUNT(*) AS n, SUM(amount_usd) * 100 AS cents FROM ai_usage.typed")[0]
-    warehouse.release()
+    warehouse.close()
     client.close()
     sys.stdout.write(f"{found['n']} {found['cents']}\n")
 

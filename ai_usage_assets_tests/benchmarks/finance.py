@@ -79,4 +79,4 @@ def measure(terminal: Console) -> None:
         warehouse = simulated_year(Path(folder, "year.duckdb"))
         for section in SECTIONS:
             section(warehouse, terminal)
-        warehouse.release()
+        warehouse.close()

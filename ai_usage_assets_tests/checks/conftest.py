@@ -34,7 +34,7 @@ def warehouse(good: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of it, to spoil."""
     made = DuckDBWarehouse(shutil.copyfile(good, tmp_path / "spoilt.duckdb"))
     yield made
-    made.release()
+    made.close()
 
 
 def find(warehouse: DuckDBWarehouse, asset: str, name: str, *, today: date = TODAY) -> list[Finding]:

@@ -75,7 +75,7 @@ def test_cursors_own_spend_that_differs_is_told(cycle: Company, exponent: int, m
         days = DayRange(date(2026, 11, 3), date(2026, 11, 5))
         found = check.run(CheckContext(warehouse, days, date(2026, 11, 6)))
     finally:
-        warehouse.release()
+        warehouse.close()
     assert {finding.amount_usd is not None for finding in found} == {True}
     assert any(means in finding.message for finding in found)
 

@@ -16,7 +16,7 @@ from ai_usage_assets.commands import demo
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RUNS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets_tests.conftest import NOW
 
 Own = dict[str, str]
@@ -121,7 +121,7 @@ def test_status_can_be_asked_before_any_run_has_ended(own: Own) -> None:
     warehouse.append(OPS_RUNS, [run])
     entry = {"asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": date(2026, 11, 10), "is_daily": True}
     warehouse.append(OPS_ASSET_DAYS, [{**entry, "status": "complete", "attempted_at": moment, "run_id": "r" * 8}])
-    warehouse.release()
+    warehouse.close()
     told = ai_usage("status", **own)
     assert told.returncode == 0, told.stderr
     assert "The last run was interrupted" in told.stdout

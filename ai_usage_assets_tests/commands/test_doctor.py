@@ -31,7 +31,7 @@ from ai_usage_assets.sources.cursor import source as cursor
 from ai_usage_assets.sources.mapping_sheet.sheet import TABS, account_of
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RUNS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets_tests.commands.test_cli import ai_usage, own, simulator, urls  # noqa: F401 - fixtures
 from ai_usage_assets_tests.conftest import Company, empty
 from ai_usage_assets_tests.fakes.http_server import Reply, serving
@@ -453,7 +453,7 @@ def made(settings: Settings) -> Path:
     warehouse.append(OPS_ASSET_DAYS, [{**entry, **at, "usage_date": date(2026, 11, day)} for day in (17, 18)])
     run = {"run_id": "r", "job": "daily", "started_at": MORNING, "outcome": "failed", "version": "1"}
     warehouse.append(OPS_RUNS, [run])
-    warehouse.release()
+    warehouse.close()
     return settings.duckdb_path
 
 

@@ -134,6 +134,6 @@ def copied(held: Path, folder: Path, log: Any) -> Iterator[Loaded]:
         loaded = Loaded(company.simulator, company.urls, company.settings, company.instance)
         yield loaded
         said = loaded.said() + log.text
-        loaded._open.release()
+        loaded._open.close()
     for secret in (loaded.simulator.CURSOR_KEY, loaded.simulator.ANTHROPIC_KEY, "@acme.test"):
         assert secret not in said

@@ -146,9 +146,9 @@ class Seen(DuckDBWarehouse):
         with self._doing("prepare", ()):
             super().prepare(tables)
 
-    def land(self, days: Any, asset_days: Any, restated: Any = ()) -> None:
+    def load_days(self, days: Any, asset_days: Any, restated: Any = ()) -> None:
         with self._doing("land", list(dict.fromkeys(day.table for day in days))):
-            super().land(days, asset_days, restated)
+            super().load_days(days, asset_days, restated)
 
     def append(self, table: Table, rows: Any) -> None:
         with self._doing("append", (table,)):

@@ -105,7 +105,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield made
         for client in clients.values():
             client.close()
-    warehouse.release()
+    warehouse.close()
 
 
 def usd(cents: Decimal) -> Decimal:

@@ -64,7 +64,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWareho
     """A warehouse that takes one version of the sheet after the other."""
     made = DuckDBWarehouse(empty(tmp_path_factory.mktemp("cells") / "w.duckdb"))
     yield made
-    made.release()
+    made.close()
 
 
 def test_any_cells_are_used_or_told(warehouse: DuckDBWarehouse) -> None:

@@ -163,8 +163,8 @@ def assert_whole(scene: Scene, path: Path, assets: tuple[str, ...], where: str) 
     assert_whole_days(read(path), read(scene.before), scene.made[assets], where)
     warehouse = DuckDBWarehouse(path)
     running = warehouse.rows("SELECT run_id FROM ai_usage.ops_runs WHERE outcome = 'running'")
-    assert not any(warehouse.is_at_work(run["run_id"]) for run in running), where
-    warehouse.release()
+    assert not any(warehouse.is_run_active(run["run_id"]) for run in running), where
+    warehouse.close()
 
 
 def assert_heals(scene: Scene, path: Path, assets: tuple[str, ...]) -> None:

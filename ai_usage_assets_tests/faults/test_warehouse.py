@@ -99,18 +99,18 @@ def held(warehouse: DuckDBWarehouse) -> tuple[int, int]:
 def test_a_full_disk_keeps_the_day_as_it_was(warehouse: DuckDBWarehouse) -> None:
     """A day that does not fit is told with what to do, what was held stays whole, and with room the next run lands."""
     land(warehouse, EVENTS, [pulled(event(1), event(2))], Moment("r1", NOW))
-    warehouse.release()
+    warehouse.close()
     large = pulled(*(event(number, size=3000) for number in range(3000)))
     with disk_of(warehouse.path.stat().st_size + 100_000):
         with pytest.raises(WarehouseError, match="disk has room") as caught:
             land(warehouse, EVENTS, [large], Moment("r2", NOW + timedelta(hours=1)))
         assert "\n" not in str(caught.value)
         assert held(warehouse) == (2, 2)
-        warehouse.release()
+        warehouse.close()
         # Somebody else, and somebody who comes while there is no room yet.
         assert held(DuckDBWarehouse(warehouse.path)) == (2, 2)
     assert land(warehouse, EVENTS, [large], Moment("r3", NOW + timedelta(hours=2)))[0].changed
-    warehouse.release()
+    warehouse.close()
     assert held(warehouse) == (3000, 3000)
 
 
@@ -119,10 +119,10 @@ def test_a_full_disk_while_tables_are_made_is_told(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
     with disk_of(20_000), pytest.raises(WarehouseError, match="disk has room"):
         warehouse.prepare(catalog.tables())
-    warehouse.release()
+    warehouse.close()
     warehouse.prepare(catalog.tables())
     assert warehouse.rows("SELECT COUNT(*) AS n FROM ai_usage.ops_runs") == [{"n": 0}]
-    warehouse.release()
+    warehouse.close()
 
 
 def _truncated(content: bytearray) -> bytes:
@@ -195,7 +195,7 @@ def test_what_cannot_be_used_is_told_in_a_line(tmp_path: Path, happened: Callabl
     path = tmp_path / "ai_usage.duckdb"
     warehouse = DuckDBWarehouse(empty(path))
     land(warehouse, EVENTS, [pulled(event(1), event(2))], Moment("r1", NOW))
-    warehouse.release()
+    warehouse.close()
     happened(path)
     before = path.read_bytes()
     try:

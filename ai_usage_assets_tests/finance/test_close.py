@@ -22,15 +22,15 @@ from ai_usage_assets.finance import close
 from ai_usage_assets.warehouse.base import Row, Warehouse, WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import (
+from ai_usage_assets.warehouse.ops_tables import (
     OPS_ASSET_DAYS,
     OPS_CHECK_RESULTS,
     OPS_JOURNAL_LINES,
     OPS_MONTH_CLOSES,
     OPS_RUNS,
-    RAW_MAPPING_SHEET,
-    Table,
 )
+from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
+from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.commands.test_cli import ai_usage
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
 from ai_usage_assets_tests.support.finance_history import (
@@ -89,7 +89,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("kept") / "w.duckdb"
     made = opened(path, FIRST_DAY, TODAY)
     keep(made)
-    made.release()
+    made.close()
     return path
 
 
@@ -224,7 +224,7 @@ def test_a_month_that_nobody_has_loaded_is_not_closed(tmp_path: Path) -> None:
     warehouse = opened(tmp_path / "w.duckdb", FIRST_DAY, TODAY)
     (reason,) = told(warehouse)
     assert "no day of it is held" in reason
-    warehouse.release()
+    warehouse.close()
 
 
 def test_a_failed_check_is_forgotten_when_the_same_days_pass(warehouse: DuckDBWarehouse) -> None:
@@ -253,7 +253,7 @@ def test_nothing_is_closed_under_a_run_at_work(warehouse: DuckDBWarehouse) -> No
     row = {"run_id": "12345678-9", "job": "daily", "started_at": NOW, "outcome": "running", "version": "1"}
     warehouse.append(OPS_RUNS, [row])
     assert told(warehouse) == []
-    with warehouse.at_work("12345678-9"):
+    with warehouse.run_lock("12345678-9"):
         (reason,) = told(warehouse)
     assert reason.startswith("run 12345678, which began 2026-11-20 14:00 UTC, is still at work.")
 
@@ -544,7 +544,7 @@ def test_the_command_says_why_and_what(
     assert says in " ".join((told.out + told.err).split())
     warehouse = DuckDBWarehouse(own["AI_USAGE_DUCKDB_PATH"])
     assert frozen(warehouse) == []
-    warehouse.release()
+    warehouse.close()
 
 
 def test_the_start_date_does_not_stand_in_the_way_of_the_first_month(
@@ -596,7 +596,7 @@ def read_by(*names: str) -> list[Table]:
 def test_bigquery_closes_the_same_books_alike(warehouse: DuckDBWarehouse) -> None:
     """Both engines refuse alike, freeze the same lines under the same ids, and correct them by the same dollars."""
     with FakeBigQuery() as server:
-        theirs = BigQueryWarehouse("acme-project", stand_in=server.url, sleep=lambda seconds: None)
+        theirs = BigQueryWarehouse("acme-project", emulator_url=server.url, sleep=lambda seconds: None)
         theirs.prepare(read_by("kpi_chargeback", "kpi_reconciliation"))
         theirs.rebuild(catalog.table("dim_date"), {"first_day": FIRST_DAY, "today": TODAY})
         keep(theirs)
@@ -618,7 +618,7 @@ def test_of_several_containers_one_closes() -> None:
     """Several that add the row of the same month at once leave one; taken away by hand, it can be added again."""
     with FakeBigQuery() as server:
         containers = [
-            BigQueryWarehouse("acme-project", stand_in=server.url, sleep=lambda seconds: None) for _ in range(4)
+            BigQueryWarehouse("acme-project", emulator_url=server.url, sleep=lambda seconds: None) for _ in range(4)
         ]
         containers[0].prepare([OPS_MONTH_CLOSES])
         row = {"month": AUGUST, "closed_at": NOW, "as_of_date": TODAY, "charges_usd": D(1), "corrections_usd": D(0)}
@@ -627,7 +627,7 @@ def test_of_several_containers_one_closes() -> None:
 
         def add(number: int) -> None:
             gate.wait()
-            containers[number].add_once(OPS_MONTH_CLOSES, ("month",), {**row, "close_id": str(number)})
+            containers[number].insert_if_absent(OPS_MONTH_CLOSES, ("month",), {**row, "close_id": str(number)})
 
         threads = [threading.Thread(target=add, args=(number,)) for number in range(len(containers))]
         for thread in threads:
@@ -638,22 +638,22 @@ def test_of_several_containers_one_closes() -> None:
         assert held["close_id"] in "0123"
         # By hand, and then again.
         containers[0].query("DELETE FROM ai_usage.ops_month_closes WHERE TRUE")
-        containers[0].add_once(OPS_MONTH_CLOSES, ("month",), {**row, "close_id": "5"})
+        containers[0].insert_if_absent(OPS_MONTH_CLOSES, ("month",), {**row, "close_id": "5"})
         assert [found["close_id"] for found in server.rows("SELECT * FROM ai_usage.ops_month_closes")] == ["5"]
 
 
 def test_a_close_that_bigquery_refused_is_not_found_again() -> None:
     """While the table is as it was, the id of the job follows from it and the month, and from how often that failed."""
     with FakeBigQuery() as server:
-        container = BigQueryWarehouse("acme-project", stand_in=server.url, sleep=lambda seconds: None)
+        container = BigQueryWarehouse("acme-project", emulator_url=server.url, sleep=lambda seconds: None)
         container.prepare([OPS_MONTH_CLOSES])
         server.requests.clear()
         row = {"month": AUGUST, "close_id": "1", "closed_at": NOW, "as_of_date": TODAY, "charges_usd": D(1)}
         row |= {"corrections_usd": D(0), "lines": 1, "version": "1"}
         server.faults.fail_job("quotaExceeded", on="query")
         with pytest.raises(WarehouseError):
-            container.add_once(OPS_MONTH_CLOSES, ("month",), row)
-        container.add_once(OPS_MONTH_CLOSES, ("month",), row)
+            container.insert_if_absent(OPS_MONTH_CLOSES, ("month",), row)
+        container.insert_if_absent(OPS_MONTH_CLOSES, ("month",), row)
         first, second = [seen.job_id for seen in server.requests if seen.kind == "query"]
         assert second == f"{first}-again-2"
         assert len(server.rows("SELECT * FROM ai_usage.ops_month_closes")) == 1

@@ -17,7 +17,7 @@ from ai_usage_assets import cli
 from ai_usage_assets.finance import close, digest
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
 from ai_usage_assets_tests.fakes.http_server import Reply, serving
 from ai_usage_assets_tests.support.warehouse_rows import charge, entry, fill, key_mapping, opened, type_tab
 
@@ -46,7 +46,7 @@ def warehouse(path: Path) -> Iterator[DuckDBWarehouse]:
     made.append(OPS_ASSET_DAYS, [entry(day) for day in days])
     type_tab(made, TODAY, "budgets", ("2026-11", "CC-1", "90"))
     yield made
-    made.release()
+    made.close()
 
 
 def check(**changed: Any) -> dict[str, Any]:
@@ -269,7 +269,7 @@ def test_the_command_prints_and_sends(
     warehouse: DuckDBWarehouse, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`ai-usage digest` prints it; with --send a chat gets it, and a chat that refuses makes the exit code 1."""
-    warehouse.release()
+    warehouse.close()
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(path))
     monkeypatch.setenv("AI_USAGE_NOW", NOW.isoformat())
     assert cli.main(["digest"]) == 0

@@ -23,7 +23,7 @@ from ai_usage_assets.finance.report import charts, figures, page
 from ai_usage_assets.rendering import svg_charts
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RUNS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RUNS
 from ai_usage_assets_tests.support.warehouse_rows import (
     OPEN,
     charge,
@@ -105,7 +105,7 @@ def books(file: Path) -> Iterator[DuckDBWarehouse]:
          "last_day": THROUGH, "outcome": "success", "version": "1"} for name, ago in (("r0", 1), ("r1", 0))
     ])  # fmt: skip
     yield made
-    made.release()
+    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -345,7 +345,7 @@ def test_words_fit_their_numbers(books: DuckDBWarehouse, text: str) -> None:
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse without anything but a calendar; to be copied."""
     path = tmp_path_factory.mktemp("blank") / "w.duckdb"
-    opened(path, FIRST, TODAY).release()
+    opened(path, FIRST, TODAY).close()
     return path
 
 
@@ -356,7 +356,7 @@ def made(blank: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     shutil.copyfile(blank, path)
     warehouse = DuckDBWarehouse(path)
     yield warehouse
-    warehouse.release()
+    warehouse.close()
 
 
 def on(warehouse: DuckDBWarehouse, today: date) -> None:
@@ -593,7 +593,7 @@ def test_the_command_writes_the_page(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """`ai-usage report` writes where it is told, says where, and refuses a month that is not there."""
-    books.release()
+    books.close()
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(file))
     monkeypatch.setenv("AI_USAGE_NOW", MADE_AT.isoformat())
     made = tmp_path / "made" / "here.html"
@@ -612,7 +612,7 @@ def test_the_command_writes_the_page(
 
 def test_a_run_writes_it_and_is_never_failed_by_it(books: DuckDBWarehouse, file: Path, tmp_path: Path) -> None:
     """The step attaches the summary and the file; where that cannot be written it says so, and the run goes well."""
-    books.release()
+    books.close()
     made = tmp_path / "report.html"
     for path, expected in ((made, {"summary", "page"}), (made / "x.html", {"summary", "problem"}), (None, {"summary"})):
         settings = Settings(duckdb_path=file, fixed_now=MADE_AT, start_date=FIRST, report=path)

@@ -106,7 +106,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dic
         yield pages, clients, warehouse
         for client in clients.values():
             client.close()
-    warehouse.release()
+    warehouse.close()
 
 
 @pytest.mark.parametrize(

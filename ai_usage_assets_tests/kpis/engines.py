@@ -23,7 +23,7 @@ def agree(warehouse: DuckDBWarehouse, name: str) -> int:
     for read in view.reads:
         table = catalog.table(read)
         held = [list(row.values()) for row in warehouse.rows(f"SELECT * FROM ai_usage.{read}")]
-        types = warehouse.types(table) if table.is_view else {c.name: str(c.type) for c in table.columns}
+        types = warehouse.column_types(table) if table.is_view else {c.name: str(c.type) for c in table.columns}
         reference.declare(read, types, held)
     _, found = reference.query(view.query or "")
     ours = [list(row.values()) for row in warehouse.rows(f"SELECT * FROM ai_usage.{name}")]

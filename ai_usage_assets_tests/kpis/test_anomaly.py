@@ -13,7 +13,7 @@ import pytest
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext, Finding
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.benchmarks.anomalies import measure
 from ai_usage_assets_tests.kpis.engines import agree
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, fill, key_mapping, opened
@@ -38,7 +38,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     fill(made, "dim_person", [{"person_email": who, "name": who[:3], "team": team, **OPEN} for who, team in people])
     made.append(OPS_ASSET_DAYS, [entry(day) for day in HELD])
     yield made
-    made.release()
+    made.close()
 
 
 def usual(first: date = FIRST, last: date = LAST, skip: tuple[date, ...] = (), **who: str) -> list[Row]:
@@ -149,7 +149,7 @@ def test_the_first_week_of_a_vendor_tells_nothing(tmp_path: Path) -> None:
     made.append(OPS_ASSET_DAYS, [entry(DAY - timedelta(days=n)) for n in range(4)])
     assert spikes(made, rest=()) == []
     assert spikes(made, charge("2026-11-07", "900", key=BOT), charge("2026-11-10", "2000", key=BOT), rest=()) == []
-    made.release()
+    made.close()
 
 
 @pytest.mark.parametrize("model", ["m1", "m2"], ids=["a rotated key", "and a new model"])
@@ -235,7 +235,7 @@ def test_an_empty_company_has_no_spikes(tmp_path: Path) -> None:
     made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     assert made.rows("SELECT * FROM ai_usage.kpi_anomaly") == []
     assert told(made) == []
-    made.release()
+    made.close()
 
 
 def test_what_was_planted_in_a_year_is_found_and_nothing_else(year: DuckDBWarehouse) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import charge, entry, fill, key_mapping, opened, rows, type_tab
 
 TODAY = date(2026, 11, 11)
@@ -29,7 +29,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)])
     made.append(OPS_ASSET_DAYS, [entry(OCTOBER + timedelta(n)) for n in range(41)])
     yield made
-    made.release()
+    made.close()
 
 
 def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
@@ -153,7 +153,7 @@ def test_projections_add_up_on_the_first_morning_of_a_month(tmp_path: Path) -> N
         (None, "unallocated", None, 60),
     ]
     assert rows(warehouse, "SELECT forecast_usd FROM ai_usage.kpi_forecast_total") == [(300,)]
-    warehouse.release()
+    warehouse.close()
 
 
 def test_days_that_are_missing_are_told_and_days_not_held_do_not_pass(warehouse: DuckDBWarehouse) -> None:
@@ -199,4 +199,4 @@ def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
         "projected_usd FROM ai_usage.kpi_budget_vs_actual",
     )
     assert found == [("unspent", None, None, None, 0, None, None, None)]
-    made.release()
+    made.close()

@@ -17,7 +17,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.days import next_month
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import RAW_MAPPING_SHEET
+from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 from ai_usage_assets_tests.support.finance_history import (
     AUGUST,
     FIRST_DAY,
@@ -45,7 +45,7 @@ D = Decimal
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with every table and view and a calendar; to be copied."""
     path = tmp_path_factory.mktemp("empty") / "w.duckdb"
-    opened(path, FIRST_DAY, TODAY).release()
+    opened(path, FIRST_DAY, TODAY).close()
     return path
 
 
@@ -268,7 +268,7 @@ def test_whatever_happens_the_journal_is_the_facts_and_what_is_closed_stays(
             month = next_month(month)
         assert sums(warehouse, CHARGED) == sums(warehouse, TOTALS)
     finally:
-        warehouse.release()
+        warehouse.close()
 
 
 def test_the_journal_is_an_asset_behind_the_facts() -> None:

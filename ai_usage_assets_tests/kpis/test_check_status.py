@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ai_usage_assets.warehouse.tables import OPS_CHECK_RESULTS, OPS_RUNS
+from ai_usage_assets.warehouse.ops_tables import OPS_CHECK_RESULTS, OPS_RUNS
 from ai_usage_assets_tests.support.warehouse_rows import opened, rows
 
 TODAY = date(2026, 11, 11)
@@ -85,7 +85,7 @@ def test_a_finding_stands_until_its_days_are_looked_at_again(tmp_path: Path) -> 
         warehouse,
         "SELECT check_name, run_id, passed, last_day, as_of_date FROM ai_usage.ops_check_status ORDER BY 1, 2",
     )
-    warehouse.release()
+    warehouse.close()
     october = date(2026, 10, 31)
     assert found == [
         ("by_hand", "daily", False, YESTERDAY, TODAY),

@@ -27,7 +27,8 @@ from ai_usage_assets.finance import focus
 from ai_usage_assets.settings import SettingsError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RUNS, Column, Table
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
+from ai_usage_assets.warehouse.tables import Column, Table
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
 from ai_usage_assets_tests.support.finance_history import put, shut
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, fill, key_mapping, opened, rows
@@ -125,7 +126,7 @@ def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWare
     """Tables and views take longer to make than all that is asked of them."""
     made = opened(tmp_path_factory.mktemp("focus") / "w.duckdb", FIRST, TODAY)
     yield made
-    made.release()
+    made.close()
 
 
 @pytest.fixture
@@ -490,7 +491,7 @@ def test_the_command(warehouse: DuckDBWarehouse, tmp_path: Path, monkeypatch: py
     warehouse.upsert(
         OPS_ASSET_DAYS, ("asset", "usage_date"), [entry(date(2026, 11, 9), status="failed", completed_at=None)]
     )
-    warehouse.release()
+    warehouse.close()
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(warehouse.path))
     monkeypatch.delenv("AI_USAGE_WAREHOUSE", raising=False)
 
@@ -517,7 +518,7 @@ def test_the_command(warehouse: DuckDBWarehouse, tmp_path: Path, monkeypatch: py
 def test_bigquery_gives_the_same_bytes(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """What BigQuery's client answers becomes the same files, byte for byte, as what DuckDB answers."""
     with FakeBigQuery() as server:
-        other = BigQueryWarehouse("acme-project", stand_in=server.url, sleep=lambda seconds: None)
+        other = BigQueryWarehouse("acme-project", emulator_url=server.url, sleep=lambda seconds: None)
         # That both engines evaluate the views alike is proven where all views are.
         held = [_as_table(warehouse, name) for name in (focus.VIEW, "kpi_completeness")]
         other.prepare(held)
@@ -529,5 +530,5 @@ def test_bigquery_gives_the_same_bytes(warehouse: DuckDBWarehouse, tmp_path: Pat
 
 
 def _as_table(warehouse: DuckDBWarehouse, name: str) -> Table:
-    types = warehouse.types(catalog.table(name))
+    types = warehouse.column_types(catalog.table(name))
     return Table(name, "ops", "A copy.", tuple(Column(column, kind, "A copy.") for column, kind in types.items()))

@@ -14,7 +14,7 @@ import pytest
 
 from ai_usage_assets import catalog
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import charge, entry, fill, key_mapping, opened, rows
 
 # A Wednesday; the month began on a Sunday.
@@ -42,7 +42,7 @@ def book(
     fill(made, "int_key_mapping", mappings)
     made.append(OPS_ASSET_DAYS, [entry(day) for day in days(first, today)])
     yield made
-    made.release()
+    made.close()
 
 
 def daily(first: date, end: date, usd: Callable[[date], object], key: str = PLATFORM) -> list[dict[str, Any]]:

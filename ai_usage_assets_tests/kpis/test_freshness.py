@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from pathlib import Path
 
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import days, entry, opened, rows
 
 FIRST, TODAY = date(2026, 10, 1), date(2026, 11, 11)
@@ -27,7 +27,7 @@ def test_a_gap_ends_what_is_complete_and_begins_what_is_not_final(tmp_path: Path
         "SELECT vendor, as_of_date, through_date, complete_through_date, missing_days, provisional_from_date "
         "FROM ai_usage.ops_freshness ORDER BY vendor",
     )
-    warehouse.release()
+    warehouse.close()
     assert found == [
         # The 8th of the next month, or 30 days later.
         ("anthropic", TODAY, through, through, 0, date(2026, 10, 14)),
@@ -41,7 +41,7 @@ def test_a_vendor_whose_first_day_is_missing_is_complete_up_to_nowhere(tmp_path:
     assert rows(warehouse, "SELECT * FROM ai_usage.ops_freshness") == []
     warehouse.append(OPS_ASSET_DAYS, [entry(FIRST, status="failed", completed_at=None), entry(date(2026, 10, 2))])
     (found,) = rows(warehouse, "SELECT complete_through_date, missing_days, last_read_at FROM ai_usage.ops_freshness")
-    warehouse.release()
+    warehouse.close()
     assert found == (None, len(days(FIRST, TODAY)) - 2, entry(date(2026, 10, 2))["completed_at"])
 
 
@@ -63,7 +63,7 @@ def test_a_vendor_that_nobody_uses_misses_no_days(tmp_path: Path) -> None:
     failed = [entry(day, **absent, status="failed") for day in days(FIRST, through)]
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), failed)
     assert rows(warehouse, asked)[1] == ("cursor", 10, 41, False, False)
-    warehouse.release()
+    warehouse.close()
 
 
 def test_a_key_that_was_taken_away_is_missed_until_the_end_of_the_next_month(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_key_that_was_taken_away_is_missed_until_the_end_of_the_next_month(tmp
     # With a key again, what was not asked for meanwhile is missing.
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [entry(through, **CURSOR)])
     assert rows(warehouse, month)[2:] == [(december, 31, False), (date(2027, 1, 1), 9, True)]
-    warehouse.release()
+    warehouse.close()
 
 
 def test_what_a_plan_may_not_see_is_missing_only_of_the_bill(tmp_path: Path) -> None:
@@ -96,4 +96,4 @@ def test_what_a_plan_may_not_see_is_missing_only_of_the_bill(tmp_path: Path) -> 
         "WHERE is_missing AND status = 'not_exposed' ORDER BY asset, usage_date"
     )
     assert rows(warehouse, asked) == [("raw_anthropic_cost", FIRST)]
-    warehouse.release()
+    warehouse.close()

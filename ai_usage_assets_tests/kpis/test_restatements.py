@@ -20,7 +20,7 @@ from ai_usage_assets.landing import Moment, land
 from ai_usage_assets.sources.base import PulledDay, dollars
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
+from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
 from ai_usage_assets_tests.kpis.engines import agree
 from ai_usage_assets_tests.support.warehouse_rows import opened, rows
 
@@ -60,7 +60,7 @@ def warehouse(tmp_path: Path) -> Any:
     """September to the tenth of November, nothing pulled yet."""
     made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     yield made
-    made.release()
+    made.close()
 
 
 def told(warehouse: DuckDBWarehouse, columns: str = SHOWN, where: str = "TRUE") -> list[tuple[Any, ...]]:
@@ -214,7 +214,7 @@ def test_an_older_warehouse_gains_the_parts_and_keeps_its_notes(tmp_path: Path) 
     )  # fmt: skip
     made.prepare(catalog.tables())
     assert [row[-1] for row in told(made)] == [Decimal(2)]
-    made.release()
+    made.close()
 
 
 CENTS = st.decimals(-1000, 100_000, places=11).map(str)
@@ -262,4 +262,4 @@ def shared() -> Any:
     with tempfile.TemporaryDirectory() as folder:
         made = opened(Path(folder) / "w.duckdb", FIRST, TODAY)
         yield made
-        made.release()
+        made.close()

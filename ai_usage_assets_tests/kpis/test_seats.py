@@ -107,7 +107,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ])  # fmt: skip
     fill(made, "int_key_mapping", [{**key_mapping("cursor", "user", BEN, "Tools", "CC-2"), "person_email": ANA}])
     fill(made, "ops_asset_days", [make(day) for day in every for make in (activity_entry, events_entry)])
-    made.release()
+    made.close()
     return path
 
 
@@ -289,7 +289,7 @@ def test_the_first_day(tmp_path: Path) -> None:
     fill(made, "ops_asset_days", [activity_entry(FIRST)])
     found = seats(made, "status, held_days, is_reclaimable, unknown_days_30d, through_date", FIRST)
     assert found == [("ana", "active", 1, False, 29, FIRST), ("ben", "never_used", 1, False, 29, FIRST)]
-    made.release()
+    made.close()
 
 
 def test_without_cursor_there_is_nothing(tmp_path: Path) -> None:
@@ -299,4 +299,4 @@ def test_without_cursor_there_is_nothing(tmp_path: Path) -> None:
     fill(made, "ops_asset_days", [entry(day) for day in days(FIRST, LAST)])
     for view in ("kpi_seat_utilization", "kpi_seat_summary"):
         assert rows(made, f"SELECT month FROM ai_usage.{view}") == []
-    made.release()
+    made.close()

@@ -13,7 +13,7 @@ import pytest
 from ai_usage_assets import catalog
 from ai_usage_assets.finance.report.figures import change
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, key_mapping, opened, rows
 
 TODAY = date(2026, 11, 11)
@@ -56,7 +56,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     held = [date(2026, 10, 1) + timedelta(days=n) for n in range(41)]
     made.append(OPS_ASSET_DAYS, [entry(day) for day in held])
     yield made
-    made.release()
+    made.close()
 
 
 def again(warehouse: DuckDBWarehouse, *entries: dict[str, Any]) -> None:

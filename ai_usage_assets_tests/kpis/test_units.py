@@ -43,7 +43,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("units") / "w.duckdb"
     made = opened(path, FIRST, TODAY)
     made.rebuild(catalog.table("dim_model_price"), {})
-    made.release()
+    made.close()
     return path
 
 

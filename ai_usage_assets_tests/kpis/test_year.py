@@ -75,8 +75,8 @@ def test_the_year_is_what_a_run_leaves(tmp_path: Path, holding: Company) -> None
         )
         assert found == left, table
         assert found
-    ours.release()
-    theirs.release()
+    ours.close()
+    theirs.close()
 
 
 _FACTS = ("fct_cost_daily", "fct_tokens_daily", "int_anthropic_component_daily", "fct_activity_daily")

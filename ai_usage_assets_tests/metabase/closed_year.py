@@ -15,7 +15,7 @@ import duckdb
 from ai_usage_assets import catalog
 from ai_usage_assets.warehouse.base import Row
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
 from ai_usage_assets_tests.support.year import NOW, YEAR
 
 CLOSED_THROUGH = date(2026, 9, 1)
@@ -65,7 +65,7 @@ def lived_in(path: Path) -> None:
     )
     told = "The vendor answered 503 five times; what was held before is kept. The next run asks again."
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [{**gap, "status": "failed", "message": told}])
-    warehouse.release()
+    warehouse.close()
     with duckdb.connect(str(path)) as connection:
         for statement in (_JOURNAL, _CLOSES, _CONTROL):
             connection.execute(statement)

@@ -25,7 +25,7 @@ def lived_in_file(tmp_path_factory: pytest.TempPathFactory, year: DuckDBWarehous
         lived_in(path)
         as_tables(path)
 
-    year.release()
+    year.close()
     made = made_once(tmp_path_factory, "lived_in.duckdb", make)
     # DuckDB lets one process at a time have a file, and there may be several workers.
     return Path(shutil.copyfile(made, tmp_path_factory.mktemp("lived_in") / "lived_in.duckdb"))
@@ -36,4 +36,4 @@ def books(lived_in_file: Path) -> Iterator[DuckDBWarehouse]:
     """A warehouse that holds it."""
     warehouse = DuckDBWarehouse(lived_in_file)
     yield warehouse
-    warehouse.release()
+    warehouse.close()

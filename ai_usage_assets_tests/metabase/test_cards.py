@@ -359,7 +359,7 @@ def test_what_is_missing_is_no_number(lived_in_file: Path, tmp_path: Path, gap: 
         found = query_card(warehouse, dashboard(key).cards[name], values).to_pylist()
         value = found[-1][column] if found else None
         assert (value is not None) if expected is ... else (value == expected), place
-    warehouse.release()
+    warehouse.close()
 
 
 def test_a_check_that_fails_twice_is_one(lived_in_file: Path, tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ def test_a_check_that_fails_twice_is_one(lived_in_file: Path, tmp_path: Path) ->
     failed, listed = (
         query_card(warehouse, dashboard("pipeline").cards[name], {}) for name in ("failed_checks", "checks")
     )
-    warehouse.release()
+    warehouse.close()
     assert failed.to_pylist() == [{"failed_checks": 2}]
     assert sum(row["outcome"] == "worth a look" for row in listed.to_pylist()) == 4
 

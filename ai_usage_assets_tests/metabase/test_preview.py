@@ -44,7 +44,7 @@ class Read(HTMLParser):
 @pytest.fixture
 def asking(books: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> DuckDBWarehouse:
     """The warehouse, as the configured one."""
-    books.release()
+    books.close()
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(books.path))
     return books
 

@@ -51,7 +51,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]
             )
     warehouse = DuckDBWarehouse(path)
     yield warehouse
-    warehouse.release()
+    warehouse.close()
 
 
 def tried(metabase: FakeMetabase, given: Spec) -> list[smoke.SmokeResult]:

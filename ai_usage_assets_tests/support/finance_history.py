@@ -14,7 +14,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange, next_month
 from ai_usage_assets.finance import close
 from ai_usage_assets.warehouse.base import Row, Warehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry
 
 TODAY = date(2026, 11, 20)

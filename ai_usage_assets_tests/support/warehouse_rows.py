@@ -35,7 +35,7 @@ def copied(books: Path, folder: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of books that stand in a file, until the end of the block."""
     made = DuckDBWarehouse(shutil.copyfile(books, folder / "w.duckdb"))
     yield made
-    made.release()
+    made.close()
 
 
 def fill(warehouse: DuckDBWarehouse, table: str, rows: Sequence[dict[str, Any]]) -> None:

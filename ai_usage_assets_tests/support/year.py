@@ -30,7 +30,8 @@ from ai_usage_assets.simulator.server import Request
 from ai_usage_assets.sources.base import dollars
 from ai_usage_assets.sources.mapping_sheet.sheet import TABS, check_tab
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RESTATEMENTS, Table
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENTS
+from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.support.warehouse_rows import opened
 
 YEAR = DayRange(date(2025, 10, 1), date(2026, 11, 22))
@@ -74,7 +75,7 @@ def filled(path: Path, company: Simulator, days: DayRange) -> DuckDBWarehouse:
     warehouse = opened(path, days.first, today)
     _land_sheet(warehouse, company)
     # What DuckDB is told row by row takes a minute for a year; a column at once, a second.
-    warehouse.release()
+    warehouse.close()
     with duckdb.connect(str(path)) as connection:
         for table, rows in _tables(company, days):
             _load(connection, table, rows)

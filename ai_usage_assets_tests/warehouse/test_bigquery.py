@@ -23,7 +23,8 @@ from ai_usage_assets.commands import doctor, sql_check
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import RawDay, WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RUNS, OPS_TABLES, Column, Table
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS, OPS_TABLES
+from ai_usage_assets.warehouse.tables import Column, Table
 from ai_usage_assets_tests.fakes.bigquery.partition_filters import relations, unfiltered
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
 from ai_usage_assets_tests.warehouse.test_duckdb import DAY, NEXT, NOW, RAW, entry, records
@@ -57,7 +58,7 @@ def server(shared: FakeBigQuery) -> FakeBigQuery:
 
 def opened(server: FakeBigQuery, **given: Any) -> BigQueryWarehouse:
     """A warehouse as another container would open it; it waits for nothing."""
-    return BigQueryWarehouse(PROJECT, **{"stand_in": server.url, "sleep": lambda seconds: None, **given})
+    return BigQueryWarehouse(PROJECT, **{"emulator_url": server.url, "sleep": lambda seconds: None, **given})
 
 
 @pytest.fixture
@@ -90,8 +91,8 @@ def day(*payloads: str, of: date = DAY, at: datetime = NOW) -> RawDay:
 
 def test_landing_replaces_whole_days_only(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """A day landed again has its new records and none of the old; its neighbour is untouched, each has one entry."""
-    warehouse.land([day("a", "b"), day("c", of=NEXT)], [entry(DAY), entry(NEXT)])
-    warehouse.land([day("d")], [entry(DAY, records=1)])
+    warehouse.load_days([day("a", "b"), day("c", of=NEXT)], [entry(DAY), entry(NEXT)])
+    warehouse.load_days([day("d")], [entry(DAY, records=1)])
     assert held(server) == [(DAY, "d"), (NEXT, "c")]
     logged = server.rows("SELECT usage_date, records FROM ai_usage.ops_asset_days ORDER BY usage_date")
     assert logged == [{"usage_date": DAY, "records": 1}, {"usage_date": NEXT, "records": None}]
@@ -99,8 +100,8 @@ def test_landing_replaces_whole_days_only(warehouse: BigQueryWarehouse, server: 
 
 def test_an_empty_day_replaces_a_full_one_when_it_is_landed(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """Zero records are a result like any other."""
-    warehouse.land([day("a"), day("b", of=NEXT)], [entry(DAY), entry(NEXT)])
-    warehouse.land([day()], [entry(DAY)])
+    warehouse.load_days([day("a"), day("b", of=NEXT)], [entry(DAY), entry(NEXT)])
+    warehouse.load_days([day()], [entry(DAY)])
     assert held(server) == [(NEXT, "b")]
 
 
@@ -127,9 +128,9 @@ def test_upsert_replaces_by_key_and_append_adds(warehouse: BigQueryWarehouse, se
 
 def test_rebuild_replaces_its_days_together(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """The days of the range are made anew, the others stay; a query that fails changes nothing."""
-    warehouse.land([day("a", "b"), day("c", of=NEXT)], [entry(DAY), entry(NEXT)])
+    warehouse.load_days([day("a", "b"), day("c", of=NEXT)], [entry(DAY), entry(NEXT)])
     warehouse.rebuild(FACT, DAYS)
-    warehouse.land([day("d")], [entry(DAY)])
+    warehouse.load_days([day("d")], [entry(DAY)])
     warehouse.rebuild(FACT, {"start_day": DAY, "end_day": DAY})
     made = [{"usage_date": DAY, "records": 1}, {"usage_date": NEXT, "records": 1}]
     assert server.rows("SELECT * FROM ai_usage.fct_x ORDER BY usage_date") == made
@@ -178,7 +179,7 @@ def test_errors_do_not_quote_rows(warehouse: BigQueryWarehouse) -> None:
 def test_a_fault_that_passes_leaves_one_effect(warehouse: BigQueryWarehouse, server: FakeBigQuery, fault: Any) -> None:
     """Work is done once, whether a request was not heard, its answer was lost, or a job had to be started again."""
     fault(server.faults)
-    warehouse.land([day("a", "b")], [entry(DAY)], [_restated()])
+    warehouse.load_days([day("a", "b")], [entry(DAY)], [_restated()])
     warehouse.rebuild(FACT, DAYS)
     assert server.faults.unused() == 0
     assert held(server) == [(DAY, "a"), (DAY, "b")]
@@ -195,7 +196,7 @@ def _restated() -> dict[str, Any]:
 def test_a_start_that_was_not_heard_keeps_its_id(warehouse: BigQueryWarehouse, server: FakeBigQuery, on: Any) -> None:
     """It may be heard late, after the next: under one id the work is done once all the same."""
     server.faults.answer("backendError", on=on, times=2)
-    warehouse.land([day("a")], [entry(DAY)])
+    warehouse.load_days([day("a")], [entry(DAY)])
     assert server.faults.unused() == 0
     started = {seen.job_id for seen in server.requests if seen.kind == on and seen.job_id}
     assert len(started) == 1
@@ -204,7 +205,7 @@ def test_a_start_that_was_not_heard_keeps_its_id(warehouse: BigQueryWarehouse, s
 def test_a_load_whose_answer_was_lost_is_not_done_again(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """The job's own id tells that it was done, so the file goes over the wire once."""
     server.faults.drop("after", on="load")
-    warehouse.land([day("a")], [entry(DAY)])
+    warehouse.load_days([day("a")], [entry(DAY)])
     assert len([seen for seen in server.requests if seen.kind == "load"]) == 1
 
 
@@ -216,7 +217,7 @@ def test_a_day_too_large_for_one_request_is_sent_in_pieces(
     # Nothing that could be packed.
     large = random.Random(7).randbytes(6_000_000).hex()
     server.faults.drop(lost, on="load")
-    warehouse.land([day(large, "b")], [entry(DAY)])
+    warehouse.load_days([day(large, "b")], [entry(DAY)])
     assert "upload" in {seen.kind for seen in server.requests}
     assert held(server) == [(DAY, large), (DAY, "b")]
 
@@ -224,7 +225,7 @@ def test_a_day_too_large_for_one_request_is_sent_in_pieces(
 def test_the_same_content_in_the_same_run_is_the_same_job(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """Landed again by the same run it is found done; in another run, or with other content, it is another job."""
     for payload, run_id in (("a", "r"), ("a", "r"), ("b", "r"), ("a", "s")):
-        warehouse.land([day(payload)], [entry(DAY, run_id=run_id)])
+        warehouse.load_days([day(payload)], [entry(DAY, run_id=run_id)])
     loads = [seen for seen in server.requests if seen.kind == "load"]
     assert len({seen.job_id for seen in loads}) == 3
     assert [seen.status for seen in loads] == [200, 409, 200, 200]
@@ -243,10 +244,10 @@ def test_a_fault_that_lasts_is_told_and_changes_nothing(
     warehouse: BigQueryWarehouse, server: FakeBigQuery, fault: Any, says: str
 ) -> None:
     """What was held stays, with its log, and the message says what to do."""
-    warehouse.land([day("a")], [entry(DAY, records=1)])
+    warehouse.load_days([day("a")], [entry(DAY, records=1)])
     fault(server)
     with pytest.raises(WarehouseError, match=says):
-        warehouse.land([day("b", "c")], [entry(DAY, records=2)])
+        warehouse.load_days([day("b", "c")], [entry(DAY, records=2)])
     server.faults.clear()
     assert held(server) == [(DAY, "a")]
     assert server.rows("SELECT records FROM ai_usage.ops_asset_days") == [{"records": 1}]
@@ -254,7 +255,7 @@ def test_a_fault_that_lasts_is_told_and_changes_nothing(
 
 def test_a_transaction_that_loses_its_race_is_tried_again(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """Two containers that rebuild the same days at once both end, and the days are there once."""
-    warehouse.land([day("a", "b"), day("c", of=NEXT)], [entry(DAY), entry(NEXT)])
+    warehouse.load_days([day("a", "b"), day("c", of=NEXT)], [entry(DAY), entry(NEXT)])
     with ThreadPoolExecutor(2) as pool:
         with server.faults.holding_commits() as first:
             one = pool.submit(warehouse.rebuild, FACT, DAYS)
@@ -267,7 +268,7 @@ def test_a_transaction_that_loses_its_race_is_tried_again(warehouse: BigQueryWar
 
 def test_a_race_is_lost_for_long_before_it_is_given_up(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """What other runs hold up is tried for as long as their last statement may take, what fails else six times."""
-    warehouse.land([day("a")], [entry(DAY)])
+    warehouse.load_days([day("a")], [entry(DAY)])
     lost = "Transaction is aborted due to concurrent update against table acme-project:ai_usage.fct_x."
     server.faults.fail_job("invalidQuery", message=lost, on="query", times=30)
     warehouse.rebuild(FACT, DAYS)
@@ -284,7 +285,7 @@ def test_many_rows_travel_in_several_requests(warehouse: BigQueryWarehouse, serv
     restated = [
         {"asset": RAW.name, "vendor": "x", "usage_date": of, "run_id": "r", "restated_at": NOW} for of in days[-2:]
     ]
-    warehouse.land([], [entry(of) for of in days], restated)
+    warehouse.load_days([], [entry(of) for of in days], restated)
     assert [seen.kind for seen in server.requests if seen.kind == "query"] == ["query"] * 2
     counted = [
         server.rows(f"SELECT COUNT(*) AS n FROM ai_usage.ops_{name}")[0]["n"] for name in ("asset_days", "restatements")
@@ -298,9 +299,9 @@ def _event(cents: int, model: str = "m1") -> str:
 
 def test_a_restated_day_keeps_what_changed(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """The old version is looked at before it is replaced, the new one after, and the difference goes with the log."""
-    warehouse.land([day(_event(100), _event(50, "m2"))], [entry(DAY)])
+    warehouse.load_days([day(_event(100), _event(50, "m2"))], [entry(DAY)])
     changed = _restated() | {"old_amount_usd": Decimal("1.5"), "new_amount_usd": Decimal("3.5")}
-    warehouse.land([day(_event(300), _event(50, "m2"))], [entry(DAY)], [changed])
+    warehouse.load_days([day(_event(300), _event(50, "m2"))], [entry(DAY)], [changed])
     found = server.rows(
         "SELECT cost_basis, dimension, dimension_value, old_amount_usd, new_amount_usd, run_id "
         "FROM ai_usage.ops_restatement_parts ORDER BY dimension"
@@ -317,10 +318,10 @@ def test_a_day_and_what_changed_in_it_travel_together(warehouse: BigQueryWarehou
     days = [DAY, NEXT]
     many = [[_event(cents + n, f"m{n}") for n in range(1001)] for cents in (1, 2)]
     usd = [Decimal(sum(range(first, first + 1001))) / 100 for first in (1, 2)]
-    warehouse.land([day(*many[0], of=of) for of in days], [entry(of) for of in days])
+    warehouse.load_days([day(*many[0], of=of) for of in days], [entry(of) for of in days])
     server.requests.clear()
     restated = [_restated() | {"usage_date": of, "old_amount_usd": usd[0], "new_amount_usd": usd[1]} for of in days]
-    warehouse.land([day(*many[1], of=of) for of in days], [entry(of) for of in days], restated)
+    warehouse.load_days([day(*many[1], of=of) for of in days], [entry(of) for of in days], restated)
     # Two looks, and one request for each day.
     assert [seen.kind for seen in server.requests if seen.kind == "query"] == ["query"] * 4
     found = server.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.ops_restatement_parts GROUP BY usage_date")
@@ -333,7 +334,7 @@ def test_two_containers_land_the_same_days_at_once(warehouse: BigQueryWarehouse,
 
     def landing(other: BigQueryWarehouse, payloads: list[str], run_id: str, at: datetime) -> None:
         for _ in range(3):
-            other.land(
+            other.load_days(
                 [day(*payloads, at=at), day(*payloads, of=NEXT, at=at)],
                 [entry(of, run_id=run_id, content_digest=run_id, records=len(payloads)) for of in (DAY, NEXT)],
             )
@@ -438,7 +439,7 @@ def test_a_view_changed_by_hand_is_told_and_restored(
 
 def test_a_dataset_of_another_version_is_brought_forward(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """A table gains columns, descriptions and layout, and no row is lost."""
-    warehouse.land([day("a")], [entry(DAY)])
+    warehouse.load_days([day("a")], [entry(DAY)])
     wider = replace(
         RAW,
         description="Another.",
@@ -457,7 +458,7 @@ def test_a_dataset_of_another_version_is_brought_forward(warehouse: BigQueryWare
     found.schema = [SchemaField(f.name, f.field_type, "NULLABLE") for f in found.schema]
     warehouse._client.update_table(found, ["schema"])
     warehouse.prepare([RAW])
-    warehouse.land([day("b", of=NEXT)], [entry(NEXT)])
+    warehouse.load_days([day("b", of=NEXT)], [entry(NEXT)])
     assert held(server) == [(DAY, "a"), (NEXT, "b")]
     warehouse.prepare([wider])
     server.requests.clear()
@@ -467,9 +468,9 @@ def test_a_dataset_of_another_version_is_brought_forward(warehouse: BigQueryWare
 
 def test_a_changed_type_is_refused_in_words(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """What cannot be brought forward is told before anything is written; what is made from others is made again."""
-    warehouse.land([day("a")], [entry(DAY)])
+    warehouse.load_days([day("a")], [entry(DAY)])
     number = replace(RAW, columns=tuple(replace(c, type="INT64") if c.name == "payload" else c for c in RAW.columns))
-    assert warehouse.misfits([number]) == [
+    assert warehouse.schema_conflicts([number]) == [
         f"acme-project.ai_usage.{RAW.name}.payload is STRING and should be INT64: the dataset is of another version. "
         f"Keep a copy of {RAW.name}, and use the version that wrote it."
     ]
@@ -478,7 +479,7 @@ def test_a_changed_type_is_refused_in_words(warehouse: BigQueryWarehouse, server
     assert held(server) == [(DAY, "a")]
     texts = replace(FACT, columns=(FACT.columns[0], replace(FACT.columns[1], type="NUMERIC")))
     warehouse.prepare([texts])
-    assert warehouse.types(texts) == {"usage_date": "DATE", "records": "NUMERIC"}
+    assert warehouse.column_types(texts) == {"usage_date": "DATE", "records": "NUMERIC"}
 
 
 def test_two_containers_may_start_at_once(server: FakeBigQuery) -> None:
@@ -495,13 +496,13 @@ def test_two_containers_may_start_at_once(server: FakeBigQuery) -> None:
 
 def test_nothing_is_there_before_the_first_run(server: FakeBigQuery) -> None:
     """Who only looks finds that nothing was ever prepared, and makes nothing."""
-    assert opened(server).misfits(TABLES) is None
+    assert opened(server).schema_conflicts(TABLES) is None
     assert {seen.method for seen in server.requests} == {"GET"}
 
 
 def test_raw_records_may_expire_and_facts_stay(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
     """Off unless asked for; a day whose records are gone is not made again of nothing."""
-    short = BigQueryWarehouse(PROJECT, stand_in=str(warehouse._resource.stand_in), raw_expiry_days=90)
+    short = BigQueryWarehouse(PROJECT, emulator_url=str(warehouse._resource.emulator_url), raw_expiry_days=90)
     short.prepare(TABLES)
     assert client.get_table(f"ai_usage.{RAW.name}").time_partitioning.expiration_ms == 90 * 86_400_000
     gone = {"start_day": date(2026, 8, 1), "end_day": NEXT, "today": date(2026, 11, 20)}
@@ -516,7 +517,7 @@ def test_another_dataset_is_another_company(server: FakeBigQuery, client: bigque
     """The name under which it is written in the project's SQL is only a name."""
     other = opened(server, dataset="finance_ai")
     other.prepare(TABLES)
-    other.land([day("a")], [entry(DAY)])
+    other.load_days([day("a")], [entry(DAY)])
     other.rebuild(FACT, DAYS)
     assert other.rows("SELECT records FROM ai_usage.fct_x WHERE usage_date = @start_day", DAYS) == [{"records": 1}]
     with pytest.raises(NotFound):
@@ -529,7 +530,7 @@ def test_a_run_counts_as_at_work_until_no_task_can_be(warehouse: BigQueryWarehou
     row = {"job": "daily", "outcome": "running", "version": "1"}
     for name, started in (("new", now), ("old", now - timedelta(days=2))):
         warehouse.upsert(OPS_RUNS, ("run_id",), [row | {"run_id": name, "started_at": started}])
-    assert (warehouse.is_at_work("new"), warehouse.is_at_work("old"), warehouse.is_at_work("none")) == (
+    assert (warehouse.is_run_active("new"), warehouse.is_run_active("old"), warehouse.is_run_active("none")) == (
         True,
         False,
         False,
@@ -538,12 +539,12 @@ def test_a_run_counts_as_at_work_until_no_task_can_be(warehouse: BigQueryWarehou
 
 def test_an_estimate_does_nothing(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """A dry run tells what would be read, or why not, and changes nothing."""
-    warehouse.land([day("a" * 1000)], [entry(DAY)])
-    assert warehouse.estimate(FACT.query or "", DAYS) > 0
-    warehouse.estimate(f"DELETE FROM ai_usage.{RAW.name} WHERE usage_date = @start_day", DAYS)
+    warehouse.load_days([day("a" * 1000)], [entry(DAY)])
+    assert warehouse.estimate_bytes(FACT.query or "", DAYS) > 0
+    warehouse.estimate_bytes(f"DELETE FROM ai_usage.{RAW.name} WHERE usage_date = @start_day", DAYS)
     assert len(held(server)) == 1
     with pytest.raises(WarehouseError, match="nosuch"):
-        warehouse.estimate("SELECT nosuch FROM ai_usage.ops_runs")
+        warehouse.estimate_bytes("SELECT nosuch FROM ai_usage.ops_runs")
 
 
 # --- what is read -------------------------------------------------------------------------------------------------
@@ -597,7 +598,7 @@ def test_every_statement_is_tried_without_being_done(server: FakeBigQuery, capsy
     """`sql check --real` tells the bytes of each statement, and which one BigQuery refuses; it changes nothing."""
     warehouse = opened(server)
     warehouse.prepare(catalog.tables())
-    warehouse.land([day("a" * 1000)], [entry(DAY)])
+    warehouse.load_days([day("a" * 1000)], [entry(DAY)])
     before = len(server.requests)
     assert sql_check.real(production(server), Console(width=100)) == 0
     shown = capsys.readouterr().out

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 
 from ai_usage_assets import catalog
-from ai_usage_assets.warehouse.base import RawDay, WarehouseBusy, WarehouseError
+from ai_usage_assets.warehouse.base import RawDay, WarehouseBusyError, WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RUNS, Column, Table
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
+from ai_usage_assets.warehouse.tables import Column, Table
 from ai_usage_assets_tests.conftest import empty
 
 DAY, NEXT = date(2026, 11, 10), date(2026, 11, 11)
@@ -29,7 +30,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A warehouse with every table and view, in a file named like its schema."""
     made = DuckDBWarehouse(empty(tmp_path / "ai_usage.duckdb"))
     yield made
-    made.release()
+    made.close()
 
 
 def records(*payloads: str) -> pa.Table:
@@ -58,26 +59,26 @@ def held(warehouse: DuckDBWarehouse) -> list[tuple[date, str]]:
 
 def test_landing_replaces_whole_days_only(warehouse: DuckDBWarehouse) -> None:
     """A day landed again has its new records and none of the old; its neighbour is untouched."""
-    warehouse.land(
+    warehouse.load_days(
         [RawDay(RAW, DAY, NOW, records("a", "b")), RawDay(RAW, NEXT, NOW, records("c"))], [entry(DAY), entry(NEXT)]
     )
-    warehouse.land([RawDay(RAW, DAY, NOW, records("d"))], [entry(DAY, records=1)])
+    warehouse.load_days([RawDay(RAW, DAY, NOW, records("d"))], [entry(DAY, records=1)])
     assert held(warehouse) == [(DAY, "d"), (NEXT, "c")]
     assert warehouse.rows("SELECT COUNT(*) AS n FROM ai_usage.ops_asset_days")[0]["n"] == 2
 
 
 def test_an_empty_day_replaces_a_full_one_when_it_is_landed(warehouse: DuckDBWarehouse) -> None:
     """Zero records are a result like any other."""
-    warehouse.land([RawDay(RAW, DAY, NOW, records("a"))], [entry(DAY)])
-    warehouse.land([RawDay(RAW, DAY, NOW, records())], [entry(DAY)])
+    warehouse.load_days([RawDay(RAW, DAY, NOW, records("a"))], [entry(DAY)])
+    warehouse.load_days([RawDay(RAW, DAY, NOW, records())], [entry(DAY)])
     assert held(warehouse) == []
 
 
 def test_days_and_their_log_land_together_or_not_at_all(warehouse: DuckDBWarehouse) -> None:
     """When the log entry cannot be written, the day keeps its old records."""
-    warehouse.land([RawDay(RAW, DAY, NOW, records("a"))], [entry(DAY)])
+    warehouse.load_days([RawDay(RAW, DAY, NOW, records("a"))], [entry(DAY)])
     with pytest.raises(WarehouseError):
-        warehouse.land([RawDay(RAW, DAY, NOW, records("b"))], [entry(DAY, status=None)])
+        warehouse.load_days([RawDay(RAW, DAY, NOW, records("b"))], [entry(DAY, status=None)])
     assert held(warehouse) == [(DAY, "a")]
 
 
@@ -136,7 +137,7 @@ def test_dollars_keep_nine_decimals(warehouse: DuckDBWarehouse) -> None:
 
 def test_readers_may_open_the_file_under_any_name(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """Views answer in another process and after the file was renamed."""
-    warehouse.release()
+    warehouse.close()
     moved = (tmp_path / "ai_usage.duckdb").rename(tmp_path / "finance.duckdb")
     code = (
         "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); "
@@ -151,9 +152,9 @@ def test_a_warehouse_in_use_is_told_as_such(warehouse: DuckDBWarehouse, tmp_path
     warehouse.rows("SELECT 1 AS a")
     code = (
         "import sys; from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse\n"
-        "from ai_usage_assets.warehouses import WarehouseBusy\n"
+        "from ai_usage_assets.warehouse.base import WarehouseBusyError\n"
         "try: DuckDBWarehouse(sys.argv[1], lock_wait_seconds=0.3).rows('SELECT 1 AS a')\n"
-        "except WarehouseBusy as busy: print(busy)"
+        "except WarehouseBusyError as busy: print(busy)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "ai_usage.duckdb")], capture_output=True, text=True, check=False
@@ -163,10 +164,10 @@ def test_a_warehouse_in_use_is_told_as_such(warehouse: DuckDBWarehouse, tmp_path
 
 def test_release_lets_others_in(warehouse: DuckDBWarehouse) -> None:
     """After a release another writer may take the file, and this one may come back."""
-    warehouse.release()
+    warehouse.close()
     other = DuckDBWarehouse(warehouse.path, lock_wait_seconds=0)
     assert other.rows("SELECT 1 AS a") == [{"a": 1}]
-    other.release()
+    other.close()
     assert warehouse.rows("SELECT 2 AS a") == [{"a": 2}]
 
 
@@ -188,4 +189,4 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 def test_busy_is_a_warehouse_error() -> None:
     """Whoever handles the warehouse's errors handles this one too."""
-    assert issubclass(WarehouseBusy, WarehouseError)
+    assert issubclass(WarehouseBusyError, WarehouseError)

@@ -19,7 +19,8 @@ from ai_usage_assets.commands.launch import DagsterCommand
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.settings import CloudRun
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.tables import OPS_ASSET_DAYS, OPS_RUNS, Table
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
+from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.conftest import HELD, NOW, Company
 
 TASK = CloudRun("ai-usage-backfill-x7k2p", 1, 5, 1, "registry.test/ai-usage:1.2")
@@ -102,7 +103,7 @@ def test_an_older_warehouse_comes_forward_with_its_rows(tmp_path: Path) -> None:
         assert after == [row | dict.fromkeys(added) for row in rows]
         assert added
     shown.append(_shown(warehouse))
-    warehouse.release()
+    warehouse.close()
     assert shown[0] == shown[1]
     assert "2026-10-11 to 11-19" in shown[0]
 
@@ -165,7 +166,7 @@ def _hold(path: Path, *runs: dict[str, Any]) -> None:
     warehouse = DuckDBWarehouse(path)
     warehouse.prepare(catalog.tables())
     warehouse.append(OPS_RUNS, runs)
-    warehouse.release()
+    warehouse.close()
 
 
 @pytest.mark.parametrize(
@@ -216,7 +217,7 @@ def test_a_warehouse_that_was_never_made_is_not_fresh(ask: Ask, path: Path, is_e
     if is_empty:
         warehouse = DuckDBWarehouse(path)
         warehouse.query("SELECT 1 AS one")
-        warehouse.release()
+        warehouse.close()
     code, told = ask("freshness")
     assert code == 1
     assert f"there has never been one in {path}" in told

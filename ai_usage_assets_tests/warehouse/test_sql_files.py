@@ -14,8 +14,9 @@ from ai_usage_assets import catalog
 from ai_usage_assets.days import TRAILING_DAYS, DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
 from ai_usage_assets.defs.sql_assets import parameters
-from ai_usage_assets.warehouse.base import Parameters
+from ai_usage_assets.warehouse.base import QueryParameters
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.sql_files import sql_folder
 from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.conftest import make_company
 from ai_usage_assets_tests.support.reference_sql import Reference
@@ -30,7 +31,7 @@ class Recording(DuckDBWarehouse):
         super().__init__(*arguments)
         self.asked: list[tuple[str, pa.Table]] = []
 
-    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+    def query(self, sql: str, parameters: QueryParameters | None = None) -> pa.Table:
         found = super().query(sql, parameters)
         self.asked.append((sql, found))
         return found
@@ -45,7 +46,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
         made = Recording(company.settings.duckdb_path)
         made.run_parameters = dict(parameters(company.settings, FIRST, LAST))  # type: ignore[attr-defined]
         yield made
-        made.release()
+        made.close()
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def reference(warehouse: Recording) -> Reference:
 
 def statement(table: Table) -> str:
     """The file a table or view is made by."""
-    (path,) = catalog.SQL_ROOT.rglob(f"{table.name}.sql")
+    (path,) = sql_folder().rglob(f"{table.name}.sql")
     return path.read_text()
 
 

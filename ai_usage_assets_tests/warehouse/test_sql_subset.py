@@ -19,8 +19,9 @@ from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
 from ai_usage_assets.warehouse import googlesql
-from ai_usage_assets.warehouse.base import Parameters
+from ai_usage_assets.warehouse.base import QueryParameters
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.sql_files import sql_folder
 
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#reserved_keywords
 RESERVED = frozenset(
@@ -68,7 +69,7 @@ def _problems(tree: exp.Expr, published: bool) -> Iterator[str]:
             yield "LIMIT without ORDER BY: each engine keeps other rows"
 
 
-@pytest.mark.parametrize("path", sorted(catalog.SQL_ROOT.rglob("*.sql")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(sql_folder().rglob("*.sql")), ids=lambda path: path.stem)
 def test_a_file_keeps_to_what_both_engines_share(path: Path) -> None:
     """No file under sql/ uses a word, a function or an order that the engines do not share."""
     assert problems(path.read_text(), published=True) == []
@@ -79,7 +80,7 @@ class _Recording(DuckDBWarehouse):
 
     asked: set[str]
 
-    def query(self, sql: str, parameters: Parameters | None = None) -> pa.Table:
+    def query(self, sql: str, parameters: QueryParameters | None = None) -> pa.Table:
         self.asked.add(sql)
         return super().query(sql, parameters)
 
@@ -92,7 +93,7 @@ def test_checks_keep_to_what_both_engines_share(tmp_path: Path) -> None:
     day = date(2026, 11, 10)
     for check in CHECKS:
         check.run(CheckContext(warehouse, DayRange(day, day), day))
-    warehouse.release()
+    warehouse.close()
     assert len(warehouse.asked) > len(CHECKS) / 2
     found: dict[str, Any] = {sql: problems(sql, published=False) for sql in warehouse.asked}
     assert {sql: told for sql, told in found.items() if told} == {}

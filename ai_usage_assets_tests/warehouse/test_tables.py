@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets import catalog
-from ai_usage_assets.warehouse.tables import SchemaError, read_sql
+from ai_usage_assets.warehouse.sql_files import SchemaError, read_models
 
 GOOD = """CREATE TABLE IF NOT EXISTS ai_usage.fct_x (
   usage_date DATE NOT NULL OPTIONS (description = "Day."),
@@ -24,7 +24,7 @@ SELECT usage_date, usd FROM ai_usage.fct_y
 def read(tmp_path: Path, sql: str, name: str = "fct_x", layer: str = "curated"):
     (tmp_path / layer).mkdir()
     (tmp_path / layer / f"{name}.sql").write_text(sql)
-    return read_sql(tmp_path)
+    return read_models(tmp_path)
 
 
 def test_a_file_tells_its_table(tmp_path: Path) -> None:

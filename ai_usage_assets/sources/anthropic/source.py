@@ -47,7 +47,8 @@ from ai_usage_assets.sources.base import (
     refuse_doubles,
     utc,
 )
-from ai_usage_assets.warehouse.tables import Table, raw_table
+from ai_usage_assets.warehouse.raw_tables import raw_table
+from ai_usage_assets.warehouse.tables import Table
 
 NAME = "anthropic"
 

@@ -40,7 +40,7 @@ from ai_usage_assets.sources.base import (
     optional_number,
     refuse_doubles,
 )
-from ai_usage_assets.warehouse.tables import raw_table
+from ai_usage_assets.warehouse.raw_tables import raw_table
 
 NAME = "cursor"
 

@@ -1,0 +1,118 @@
+"""Reads the SQL files under `sql/`: models (tables and views) and queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from sqlglot import exp
+
+from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.package_data import data_folder
+from ai_usage_assets.warehouse import googlesql
+from ai_usage_assets.warehouse.tables import Column, Layer, Table
+
+_LAYERS: tuple[Layer, ...] = ("staging", "curated", "kpi", "ops")
+
+
+class SchemaError(ValueError):
+    """A file under `sql/` cannot be used as a model; the message names the file and the problem."""
+
+
+class MissingSqlError(OperatorError):
+    """SQL files are missing from the installation."""
+
+
+def sql_folder() -> Path:
+    """The folder of the project's SQL files."""
+    return data_folder("sql")
+
+
+@cache
+def read_query(name: str) -> str:
+    """The text of `sql/queries/<name>.sql`; `name` is such as "finance/load_charges". Raises MissingSqlError."""
+    path = sql_folder() / "queries" / f"{name}.sql"
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        raise MissingSqlError(f"The query {name} is missing: {path} does not exist. Reinstall ai-usage.") from None
+
+
+def read_models(folder: Path | None = None) -> list[Table]:
+    """Every table and view defined under `sql/` (or another folder), unordered.
+
+    Raises SchemaError for a file that does not describe itself, MissingSqlError when there is no file.
+    """
+    folder = folder or sql_folder()
+    queries = folder / "queries"
+    paths = sorted(path for path in folder.rglob("*.sql") if queries not in path.parents)
+    if not paths:
+        raise MissingSqlError(f"No SQL files found in {folder}. Reinstall ai-usage.")
+    return [read_model(path) for path in paths]
+
+
+def read_model(path: Path) -> Table:
+    """The table or view that one file defines. Raises SchemaError naming the file."""
+    text = path.read_text()
+    try:
+        tree = googlesql.parse(text)
+    except googlesql.UnsupportedSQL as error:
+        raise SchemaError(f"{path.name}: {error}") from None
+    if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema) or tree.expression is None:
+        raise SchemaError(f"{path.name}: must be CREATE TABLE or CREATE VIEW with a column list, AS SELECT ...")
+    _, separator, query = text.partition("\nAS\n")
+    if not separator:
+        raise SchemaError(f"{path.name}: AS must be on its own line between the columns and the query")
+    target = tree.this.this
+    if target.name != path.stem or target.db != googlesql.WRITTEN_DATASET:
+        raise SchemaError(f"{path.name}: must create {googlesql.WRITTEN_DATASET}.{path.stem}, not {target.sql()}")
+    properties = tree.args["properties"].expressions if tree.args.get("properties") else []
+    description = _option(properties, "description")
+    columns = tuple(_column(definition) for definition in tree.this.expressions)
+    undescribed = [c.name for c in columns if not c.description] + ([] if description else ["the table itself"])
+    if undescribed:
+        raise SchemaError(f"{path.name}: no description for {', '.join(undescribed)}")
+    selected = [e.alias_or_name for e in tree.expression.selects]
+    if selected != [c.name for c in columns]:
+        raise SchemaError(f"{path.name}: declares columns {[c.name for c in columns]} but selects {selected}")
+    partition = [p for p in properties if isinstance(p, exp.PartitionedByProperty)]
+    cluster = [p for p in properties if isinstance(p, exp.ClusterProperty)]
+    return Table(
+        name=path.stem,
+        layer=_layer(path),
+        description=description,
+        columns=columns,
+        is_view=tree.kind == "VIEW",
+        partition_by=partition[0].this.name if partition else None,
+        cluster_by=tuple(c.name for p in cluster for c in p.expressions),
+        query=query.strip().removesuffix(";").rstrip(),
+        reads=googlesql.tables_read(tree.expression),
+    )
+
+
+def _layer(path: Path) -> Layer:
+    # A source's own models are in a subfolder of the layer.
+    for folder in (path.parent.name, path.parent.parent.name):
+        for layer in _LAYERS:
+            if folder == layer:
+                return layer
+    raise SchemaError(f"{path}: models belong in one of {', '.join(_LAYERS)}, not in {path.parent.name}")
+
+
+def _column(definition: exp.ColumnDef) -> Column:
+    kinds = [constraint.args.get("kind") for constraint in definition.constraints]
+    options = [o for kind in kinds if isinstance(kind, exp.Properties) for o in kind.expressions]
+    return Column(
+        name=definition.name,
+        type=definition.kind.sql("bigquery") if definition.kind else None,
+        description=_option(options, "description"),
+        required=any(isinstance(kind, exp.NotNullColumnConstraint) for kind in kinds),
+    )
+
+
+def _option(properties: Iterable[exp.Expr], name: str) -> str:
+    for option in properties:
+        if isinstance(option, exp.Property) and option.name == name:
+            return str(option.args["value"].name)
+    return ""
