@@ -46,7 +46,7 @@ def test_a_file_tells_its_table(tmp_path: Path) -> None:
         ("SELECT usage_date, usd", "SELECT usd, usage_date", "declares columns"),
         ("FROM ai_usage.fct_y", "FROM (ai_usage.fct_y", "not GoogleSQL"),
         ('OPTIONS (description = "X.")\n', "", "the table itself"),
-        ("\nAS\nSELECT", " AS\nSELECT", "AS stands on a line of its own"),
+        ("\nAS\nSELECT", " AS\nSELECT", "AS must be on its own line"),
     ],
 )
 def test_a_file_that_does_not_describe_itself_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -58,7 +58,7 @@ def test_a_file_that_does_not_describe_itself_is_named(tmp_path: Path, old: str,
 
 def test_an_unknown_folder_is_told(tmp_path: Path) -> None:
     """A file in a folder that means nothing is not silently left out."""
-    with pytest.raises(SchemaError, match="staging, curated, kpi and ops"):
+    with pytest.raises(SchemaError, match="staging, curated, kpi, ops"):
         read(tmp_path, GOOD, layer="misc")
 
 
