@@ -193,7 +193,7 @@ def test_somebody_who_came_back_holds_one_seat(warehouse: DuckDBWarehouse) -> No
 def test_when_a_day_is_settled(warehouse: DuckDBWarehouse, day: date, anthropic: date, cursor: date) -> None:
     """Anthropic's day is final at the later of 30 days after it and the 8th of the next month, Cursor's at 35."""
     warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 1, 1), "today": TODAY})
-    (found,) = warehouse.rows(
-        "SELECT anthropic_settles_on, cursor_settles_on FROM ai_usage.dim_date WHERE usage_date = @day", {"day": day}
+    rows = warehouse.rows(
+        "SELECT vendor, settles_on FROM ai_usage.int_settlement_daily WHERE usage_date = @day", {"day": day}
     )
-    assert tuple(found.values()) == (anthropic, cursor)
+    assert {row["vendor"]: row["settles_on"] for row in rows} == {"anthropic": anthropic, "cursor": cursor}

@@ -534,10 +534,12 @@ _READ_TOO_EARLY = """
 WITH held AS (
   SELECT
     entry.vendor, entry.usage_date, entry.amount_usd, DATE(entry.completed_at) AS read_on,
-    CASE entry.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END AS settles_on
+    settlement.settles_on
   FROM ai_usage.ops_asset_days AS entry
-  JOIN ai_usage.dim_date AS day ON day.usage_date = entry.usage_date
-  WHERE entry.asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AND entry.completed_at IS NOT NULL
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.bill_asset = entry.asset
+  JOIN ai_usage.int_settlement_daily AS settlement
+    ON settlement.usage_date = entry.usage_date AND settlement.vendor = entry.vendor
+  WHERE entry.completed_at IS NOT NULL
 )
 SELECT
   vendor, COUNT(*) AS days, MIN(usage_date) AS first_day, MAX(usage_date) AS last_day, SUM(amount_usd) AS amount_usd

@@ -120,7 +120,9 @@ def _by_person(warehouse: Warehouse, parameters: dict[str, Any]) -> Table:
         """
         SELECT
           COALESCE(name, 'a person who is not in the people tab') AS name, MIN(COALESCE(team, '(no team)')) AS team,
-          SUM(anthropic_usd) AS anthropic, SUM(cursor_usd) AS cursor_usd, SUM(spend_usd) AS spend
+          COALESCE(SUM(CASE WHEN vendor = 'anthropic' THEN spend_usd END), 0) AS anthropic,
+          COALESCE(SUM(CASE WHEN vendor = 'cursor' THEN spend_usd END), 0) AS cursor_usd,
+          SUM(spend_usd) AS spend
         FROM ai_usage.kpi_spend_by_person WHERE month = @month AND person_email IS NOT NULL
         GROUP BY person_email, name ORDER BY spend DESC, name
         """,

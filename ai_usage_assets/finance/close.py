@@ -344,14 +344,15 @@ WITH entry AS (
 SELECT
   used.vendor,
   wanted AS usage_date,
-  CASE used.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END AS settles_on,
+  settlement.settles_on,
   entry.status,
   entry.completed_at,
   entry.message,
   spent.amount_usd
 FROM UNNEST(GENERATE_DATE_ARRAY(@first_day, @last_day)) AS wanted
 CROSS JOIN used
-LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = wanted
+LEFT JOIN ai_usage.int_settlement_daily AS settlement
+  ON settlement.usage_date = wanted AND settlement.vendor = used.vendor
 LEFT JOIN entry ON entry.vendor = used.vendor AND entry.usage_date = wanted
 LEFT JOIN spent ON spent.vendor = used.vendor AND spent.usage_date = wanted
 ORDER BY used.vendor, wanted

@@ -196,7 +196,9 @@ def test_days_are_provisional_until_the_vendor_settles(warehouse: DuckDBWarehous
     assert found[date(2026, 10, 5)] is False
     assert found[date(2026, 10, 11)] is False
     assert found[date(2026, 11, 3)] is True
-    settles = dict(rows(warehouse, "SELECT usage_date, anthropic_settles_on FROM ai_usage.dim_date"))
+    settles = dict(
+        rows(warehouse, "SELECT usage_date, settles_on FROM ai_usage.int_settlement_daily WHERE vendor = 'anthropic'")
+    )
     assert settles[date(2026, 10, 1)] == date(2026, 11, 8)
     assert settles[date(2026, 10, 31)] == date(2026, 11, 30)
 

@@ -502,8 +502,8 @@ def test_the_pipelines_numbers_are_the_logs(ask: Ask, books: DuckDBWarehouse) ->
     }
     for row in ask(dashboard("overview").cards["as_of"], {}).to_pylist():
         (day,) = books.rows(
-            "SELECT MIN(usage_date) AS first FROM ai_usage.dim_date WHERE as_of_date < CASE @vendor "
-            "WHEN 'anthropic' THEN anthropic_settles_on ELSE cursor_settles_on END",
+            "SELECT MIN(usage_date) AS first FROM ai_usage.int_settlement_daily "
+            "WHERE is_provisional AND vendor = @vendor",
             {"vendor": row["vendor"]},
         )
         assert row["missing_days"] == 0

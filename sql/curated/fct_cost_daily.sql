@@ -100,8 +100,7 @@ SELECT
   exact.requests,
   exact.amount_usd,
   exact.list_amount_usd,
-  COALESCE(
-    day.as_of_date < CASE exact.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END, TRUE
-  ) AS is_provisional
+  COALESCE(settlement.is_provisional, TRUE) AS is_provisional
 FROM exact
-LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = exact.usage_date
+LEFT JOIN ai_usage.int_settlement_daily AS settlement
+  ON settlement.usage_date = exact.usage_date AND settlement.vendor = exact.vendor

@@ -71,13 +71,14 @@ WITH origin AS (
     day.month = origin.month AS is_in_month,
     held.usage_date IS NOT NULL AS is_held,
     held.usage_date IS NOT NULL AND day.usage_date < origin.origin_date AS is_known,
-    day.as_of_date < CASE source.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END
-      AS is_moving
+    settlement.is_provisional AS is_moving
   FROM origin
   JOIN ai_usage.dim_date AS day
     ON day.usage_date >= LEAST(DATE_SUB(origin.origin_date, INTERVAL 28 DAY), origin.month)
     AND day.usage_date <= LAST_DAY(origin.month, MONTH)
   CROSS JOIN (SELECT DISTINCT vendor, cost_basis FROM line) AS source
+  LEFT JOIN ai_usage.int_settlement_daily AS settlement
+    ON settlement.usage_date = day.usage_date AND settlement.vendor = source.vendor
   LEFT JOIN held
     ON held.vendor = source.vendor AND held.cost_basis = source.cost_basis AND held.usage_date = day.usage_date
 ), latest AS (

@@ -18,12 +18,15 @@ WITH calendar AS (
     MAX(usage_date) AS through_date,
     MAX(EXTRACT(DAY FROM usage_date)) AS through_day,
     MAX(EXTRACT(DAY FROM usage_date)) = MAX(days_in_month) AS is_month_over,
-    MAX(anthropic_settles_on) AS anthropic_settles_on,
-    MAX(cursor_settles_on) AS cursor_settles_on,
     MAX(as_of_date) AS as_of_date
   FROM ai_usage.dim_date
   WHERE is_over
   GROUP BY month
+), settlement AS (
+  SELECT DATE_TRUNC(usage_date, MONTH) AS month, vendor, LOGICAL_OR(is_provisional) AS is_provisional
+  FROM ai_usage.int_settlement_daily
+  WHERE usage_date < as_of_date
+  GROUP BY DATE_TRUNC(usage_date, MONTH), vendor
 ), money_day AS (
   SELECT
     vendor,
@@ -64,11 +67,9 @@ SELECT
   COALESCE(comparable.is_month_held, FALSE) AS is_previous_month_held,
   -- A month of which days are missing is less than it was.
   COALESCE(comparable.are_days_held AND gap.missing_days = 0, FALSE) AS are_previous_days_held,
-  calendar.as_of_date < CASE gap.vendor
-    WHEN 'anthropic' THEN calendar.anthropic_settles_on
-    ELSE calendar.cursor_settles_on
-  END AS is_provisional,
+  settlement.is_provisional,
   calendar.as_of_date
 FROM calendar
 JOIN gap ON gap.month = calendar.month
+LEFT JOIN settlement ON settlement.vendor = gap.vendor AND settlement.month = calendar.month
 LEFT JOIN comparable ON comparable.vendor = gap.vendor AND comparable.month = calendar.month

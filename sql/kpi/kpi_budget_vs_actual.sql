@@ -51,12 +51,11 @@ WITH ahead AS (
     LOGICAL_OR(entry.is_missing) AS is_any_missing,
     -- A vendor that was not there yet, or did not give this day to anybody, does not keep it from being whole.
     LOGICAL_OR(entry.completed_at IS NULL AND entry.status NOT IN ('not_configured', 'not_exposed')) AS is_partial,
-    LOGICAL_OR(day.as_of_date < CASE entry.vendor
-      WHEN 'anthropic' THEN day.anthropic_settles_on
-      ELSE day.cursor_settles_on
-    END) AS is_provisional
+    LOGICAL_OR(settlement.is_provisional) AS is_provisional
   FROM ai_usage.kpi_completeness AS entry
-  JOIN ai_usage.dim_date AS day ON day.usage_date = entry.usage_date AND day.is_over
+  JOIN ai_usage.int_settlement_daily AS settlement
+    ON settlement.usage_date = entry.usage_date AND settlement.vendor = entry.vendor
+    AND settlement.usage_date < settlement.as_of_date
   WHERE entry.is_money AND (entry.is_missing OR entry.completed_at IS NOT NULL)
   GROUP BY entry.usage_date
 ), reach AS (

@@ -60,10 +60,11 @@ WITH daily AS (
     SUM(priced.cached_usd) AS cached_usd,
     CAST(SUM(CASE WHEN priced.price_status = 'listed' THEN 0 ELSE priced.cached_tokens END) AS INT64) AS unpriced_tokens,
     CASE WHEN MIN(priced.price_status) = MAX(priced.price_status) THEN MIN(priced.price_status) ELSE 'mixed' END AS price_status,
-    LOGICAL_OR(day.as_of_date < CASE priced.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END) AS is_provisional,
-    MAX(day.as_of_date) AS as_of_date
+    LOGICAL_OR(settlement.is_provisional) AS is_provisional,
+    MAX(settlement.as_of_date) AS as_of_date
   FROM priced
-  LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = priced.usage_date
+  LEFT JOIN ai_usage.int_settlement_daily AS settlement
+    ON settlement.usage_date = priced.usage_date AND settlement.vendor = priced.vendor
   GROUP BY DATE_TRUNC(priced.usage_date, MONTH), priced.vendor, priced.team, COALESCE(priced.model, 'no model')
 )
 SELECT

@@ -24,8 +24,9 @@ WITH wanted AS (
   SELECT vendor, asset, usage_date
   FROM ai_usage.ops_asset_days
 ), due AS (
-  SELECT *, asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AS is_money
+  SELECT wanted.vendor, wanted.asset, wanted.usage_date, COALESCE(wanted.asset = vendor.bill_asset, FALSE) AS is_money
   FROM wanted
+  LEFT JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = wanted.vendor
 ), used AS (
   -- Whether a key was lost or given up is not to be told apart; for so long it is taken for lost.
   SELECT vendor, LAST_DAY(DATE_ADD(MAX(usage_date), INTERVAL 1 MONTH), MONTH) AS last_day
@@ -50,10 +51,7 @@ SELECT
     WHEN entry.status IS NULL THEN 'not_loaded'
     WHEN entry.status = 'complete' AND NOT entry.is_daily THEN 'complete'
     -- Final is what was read after the vendor had settled it, not what has merely grown old.
-    WHEN entry.status = 'complete' AND DATE(entry.completed_at) >= CASE due.vendor
-      WHEN 'anthropic' THEN day.anthropic_settles_on
-      ELSE day.cursor_settles_on
-    END THEN 'complete'
+    WHEN entry.status = 'complete' AND DATE(entry.completed_at) >= settlement.settles_on THEN 'complete'
     WHEN entry.status = 'complete' THEN 'provisional'
     ELSE entry.status
   END AS status,
@@ -68,4 +66,6 @@ FROM due
 LEFT JOIN ai_usage.ops_asset_days AS entry
   ON entry.asset = due.asset AND entry.usage_date = due.usage_date
 LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = due.usage_date
+LEFT JOIN ai_usage.int_settlement_daily AS settlement
+  ON settlement.usage_date = due.usage_date AND settlement.vendor = due.vendor
 LEFT JOIN used ON used.vendor = due.vendor

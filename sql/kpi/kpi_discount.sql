@@ -26,10 +26,11 @@ WITH line AS (
     COALESCE(line.model, 'no model') AS model,
     SUM(line.list_amount_usd) AS list_usd,
     SUM(line.amount_usd) AS billed_usd,
-    LOGICAL_OR(day.as_of_date < CASE line.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END) AS is_provisional,
-    MAX(day.as_of_date) AS as_of_date
+    LOGICAL_OR(settlement.is_provisional) AS is_provisional,
+    MAX(settlement.as_of_date) AS as_of_date
   FROM line
-  LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = line.usage_date
+  LEFT JOIN ai_usage.int_settlement_daily AS settlement
+    ON settlement.usage_date = line.usage_date AND settlement.vendor = line.vendor
   GROUP BY DATE_TRUNC(line.usage_date, MONTH), line.vendor, COALESCE(line.model, 'no model')
 )
 SELECT

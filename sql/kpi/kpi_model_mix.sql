@@ -44,10 +44,11 @@ WITH daily AS (
     SUM(daily.amount_usd) AS amount_usd,
     CAST(SUM(daily.requests) AS INT64) AS requests,
     CAST(SUM(daily.total_tokens) AS INT64) AS total_tokens,
-    LOGICAL_OR(day.as_of_date < CASE daily.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END) AS is_provisional,
-    MAX(day.as_of_date) AS as_of_date
+    LOGICAL_OR(settlement.is_provisional) AS is_provisional,
+    MAX(settlement.as_of_date) AS as_of_date
   FROM daily
-  LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = daily.usage_date
+  LEFT JOIN ai_usage.int_settlement_daily AS settlement
+    ON settlement.usage_date = daily.usage_date AND settlement.vendor = daily.vendor
   GROUP BY daily.usage_date, daily.vendor, daily.cost_basis, COALESCE(daily.model, 'no model')
 ), held AS (
   SELECT month, vendor, through_date, is_month_over

@@ -29,10 +29,11 @@ WITH reported AS (
   FROM ai_usage.int_anthropic_control_daily
   WHERE control <> 'detail'
   UNION ALL
-  SELECT vendor, usage_date, 'landed_records', SUM(amount_usd), 0
-  FROM ai_usage.ops_asset_days
-  WHERE asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AND completed_at IS NOT NULL
-  GROUP BY vendor, usage_date
+  SELECT entry.vendor, entry.usage_date, 'landed_records', SUM(entry.amount_usd), 0
+  FROM ai_usage.ops_asset_days AS entry
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.bill_asset = entry.asset
+  WHERE entry.completed_at IS NOT NULL
+  GROUP BY entry.vendor, entry.usage_date
 ), compared AS (
   SELECT
     control.vendor,
@@ -65,14 +66,9 @@ SELECT
     WHEN ABS(compared.difference_usd) <= compared.tolerance_usd THEN 'within_tolerance'
     ELSE 'differs'
   END AS status,
-  COALESCE(
-    day.as_of_date < CASE compared.vendor
-      WHEN 'anthropic' THEN day.anthropic_settles_on
-      ELSE day.cursor_settles_on
-    END,
-    TRUE
-  ) AS is_provisional,
+  COALESCE(settlement.is_provisional, TRUE) AS is_provisional,
   today.as_of_date
 FROM compared
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
-LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = compared.usage_date
+LEFT JOIN ai_usage.int_settlement_daily AS settlement
+  ON settlement.usage_date = compared.usage_date AND settlement.vendor = compared.vendor

@@ -35,6 +35,7 @@ WITH noted AS (
     restated.old_amount_usd,
     restated.new_amount_usd
   FROM ai_usage.ops_restatements AS restated
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.bill_asset = restated.asset
   LEFT JOIN (
     SELECT DISTINCT asset, usage_date, restated_at, run_id
     FROM ai_usage.ops_restatement_parts
@@ -43,8 +44,7 @@ WITH noted AS (
     AND explained.usage_date = restated.usage_date
     AND explained.restated_at = restated.restated_at
     AND explained.run_id = restated.run_id
-  WHERE restated.asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events')
-    AND explained.asset IS NULL
+  WHERE explained.asset IS NULL
     AND restated.old_amount_usd <> restated.new_amount_usd
 ), newest AS (
   SELECT *, MAX(restated_at) OVER (PARTITION BY asset, usage_date) AS last_restated_at
@@ -69,17 +69,13 @@ SELECT
   ) AS NUMERIC), 6) AS NUMERIC) AS delta_ratio,
   newest.restated_at,
   DATE_DIFF(DATE(newest.restated_at), newest.usage_date, DAY) AS days_later,
-  DATE(newest.restated_at) >= CASE newest.vendor
-    WHEN 'anthropic' THEN day.anthropic_settles_on
-    ELSE day.cursor_settles_on
-  END AS was_settled,
+  DATE(newest.restated_at) >= settlement.settles_on AS was_settled,
   newest.restated_at = newest.last_restated_at AS is_latest,
-  COALESCE(
-    day.as_of_date < CASE newest.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END, TRUE
-  ) AS is_provisional,
-  day.as_of_date
+  COALESCE(settlement.is_provisional, TRUE) AS is_provisional,
+  settlement.as_of_date
 FROM newest
-LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = newest.usage_date
+LEFT JOIN ai_usage.int_settlement_daily AS settlement
+  ON settlement.usage_date = newest.usage_date AND settlement.vendor = newest.vendor
 LEFT JOIN ai_usage.dim_api_key AS api_key
   ON newest.dimension = 'api_key' AND api_key.api_key_id = newest.dimension_value
 LEFT JOIN ai_usage.dim_workspace AS workspace

@@ -160,10 +160,10 @@ WITH calendar AS (
   FROM ai_usage.dim_person
   QUALIFY ROW_NUMBER() OVER (PARTITION BY person_email ORDER BY effective_from DESC) = 1
 ), provisional AS (
-  SELECT month, LOGICAL_OR(as_of_date < cursor_settles_on) AS is_provisional
-  FROM ai_usage.dim_date
-  WHERE is_over
-  GROUP BY month
+  SELECT DATE_TRUNC(usage_date, MONTH) AS month, LOGICAL_OR(is_provisional) AS is_provisional
+  FROM ai_usage.int_settlement_daily
+  WHERE vendor = 'cursor' AND usage_date < as_of_date
+  GROUP BY DATE_TRUNC(usage_date, MONTH)
 ), joined AS (
   SELECT
     seat_month.*,

@@ -1,37 +1,59 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_spend_by_person (
   month OPTIONS (description = "First day of the month."),
+  vendor OPTIONS (description = "Vendor."),
   person_email OPTIONS (description = "Person; NULL for spend that names none (service accounts, shared keys, unallocated)."),
   name OPTIONS (description = "Name."),
   team OPTIONS (description = "Team on the day; a person who moved has a row for each."),
   cost_center OPTIONS (description = "Cost center on the day."),
-  anthropic_usd OPTIONS (description = "Billed dollars at Anthropic."),
-  cursor_usd OPTIONS (description = "Billed and seat dollars at Cursor."),
-  spend_usd OPTIONS (description = "Both."),
+  spend_usd OPTIONS (description = "Billed and seat dollars."),
   included_usd OPTIONS (description = "Usage a seat or pool already covers, at vendor rates. Never part of the spend."),
   requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  active_days OPTIONS (description = "Days with usage."),
-  person_rank OPTIONS (description = "Rank of the person by spend in the month, 1 = highest; NULL where no person is named."),
+  active_days OPTIONS (description = "Days with usage of the vendor."),
+  active_days_all_vendors OPTIONS (description = "Days with usage of any vendor, by the same person, team and cost center."),
+  person_rank OPTIONS (description = "Rank of the person by spend in the month over all vendors, 1 = highest; NULL without a person."),
   share_of_spend OPTIONS (description = "Share of the spend of the month, all vendors; NULL where credits leave nothing, or less, of it."),
   is_provisional OPTIONS (description = "Whether a vendor may still restate a day of the month."),
   as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
 )
-OPTIONS (description = "Spend per month and person, ranked. Spend that names no person keeps a row per team and cost center, so that the month adds up.")
+OPTIONS (description = "Spend per month, person and vendor, ranked. Spend without a person keeps a row per team and cost center, so that the rows of a month add up to its spend.")
 AS
-WITH spent AS (
+WITH daily AS (
   SELECT
-    DATE_TRUNC(usage_date, MONTH) AS month,
+    usage_date,
+    vendor,
     person_email,
     team,
     cost_center,
-    COALESCE(SUM(CASE WHEN vendor = 'anthropic' AND cost_basis <> 'included' THEN amount_usd END), 0) AS anthropic_usd,
-    COALESCE(SUM(CASE WHEN vendor = 'cursor' AND cost_basis <> 'included' THEN amount_usd END), 0) AS cursor_usd,
-    COALESCE(SUM(CASE WHEN cost_basis <> 'included' THEN amount_usd END), 0) AS spend_usd,
+    SUM(CASE WHEN cost_basis <> 'included' THEN amount_usd END) AS spend_usd,
     SUM(CASE WHEN cost_basis = 'included' THEN amount_usd END) AS included_usd,
-    CAST(SUM(requests) AS INT64) AS requests,
-    COUNT(DISTINCT CASE WHEN cost_basis <> 'seat' THEN usage_date END) AS active_days,
+    SUM(requests) AS requests,
+    LOGICAL_OR(cost_basis <> 'seat') AS is_active,
     LOGICAL_OR(is_provisional) AS is_provisional
   FROM ai_usage.fct_cost_daily
-  GROUP BY DATE_TRUNC(usage_date, MONTH), person_email, team, cost_center
+  GROUP BY usage_date, vendor, person_email, team, cost_center
+), numbered AS (
+  -- A day on which several vendors were used is one active day of the person.
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY usage_date, person_email, team, cost_center ORDER BY is_active DESC, vendor
+    ) AS vendor_no
+  FROM daily
+), spent AS (
+  SELECT
+    DATE_TRUNC(usage_date, MONTH) AS month,
+    vendor,
+    person_email,
+    team,
+    cost_center,
+    COALESCE(SUM(spend_usd), 0) AS spend_usd,
+    SUM(included_usd) AS included_usd,
+    CAST(SUM(requests) AS INT64) AS requests,
+    COUNTIF(is_active) AS active_days,
+    COUNTIF(is_active AND vendor_no = 1) AS distinct_active_days,
+    LOGICAL_OR(is_provisional) AS is_provisional
+  FROM numbered
+  GROUP BY DATE_TRUNC(usage_date, MONTH), vendor, person_email, team, cost_center
 ), known AS (
   SELECT person_email, name
   FROM ai_usage.dim_person
@@ -47,16 +69,18 @@ WITH spent AS (
 )
 SELECT
   spent.month,
+  spent.vendor,
   spent.person_email,
   known.name,
   spent.team,
   spent.cost_center,
-  spent.anthropic_usd,
-  spent.cursor_usd,
   spent.spend_usd,
   spent.included_usd,
   spent.requests,
   spent.active_days,
+  CAST(SUM(spent.distinct_active_days) OVER (
+    PARTITION BY spent.month, spent.person_email, spent.team, spent.cost_center
+  ) AS INT64) AS active_days_all_vendors,
   ranked.person_rank,
   CASE
     WHEN SUM(spent.spend_usd) OVER (PARTITION BY spent.month) > 0 THEN CAST(ROUND(CAST(SAFE_DIVIDE(

@@ -116,10 +116,11 @@ WITH anthropic AS (
     SUM(line.priced_usd) AS priced_usd,
     CAST(SUM(line.unpriced_tokens) AS INT64) AS unpriced_tokens,
     CASE WHEN MIN(line.price_status) = MAX(line.price_status) THEN MIN(line.price_status) ELSE 'mixed' END AS price_status,
-    LOGICAL_OR(day.as_of_date < CASE line.vendor WHEN 'anthropic' THEN day.anthropic_settles_on ELSE day.cursor_settles_on END) AS is_provisional,
-    MAX(day.as_of_date) AS as_of_date
+    LOGICAL_OR(settlement.is_provisional) AS is_provisional,
+    MAX(settlement.as_of_date) AS as_of_date
   FROM line
-  LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = line.usage_date
+  LEFT JOIN ai_usage.int_settlement_daily AS settlement
+    ON settlement.usage_date = line.usage_date AND settlement.vendor = line.vendor
   GROUP BY DATE_TRUNC(line.usage_date, MONTH), line.vendor, line.cost_basis, COALESCE(line.model, 'no model'), line.token_class
 )
 SELECT

@@ -318,8 +318,10 @@ class _Reading:
         return self.rows(
             """
             SELECT
-              person_email, MAX(name) AS name, SUM(anthropic_usd) AS anthropic, SUM(cursor_usd) AS cursor_usd,
-              SUM(spend_usd) AS spend_usd, CAST(MAX(active_days) AS INT64) AS active_days
+              person_email, MAX(name) AS name,
+              COALESCE(SUM(CASE WHEN vendor = 'anthropic' THEN spend_usd END), 0) AS anthropic,
+              COALESCE(SUM(CASE WHEN vendor = 'cursor' THEN spend_usd END), 0) AS cursor_usd,
+              SUM(spend_usd) AS spend_usd, CAST(MAX(active_days_all_vendors) AS INT64) AS active_days
             FROM ai_usage.kpi_spend_by_person WHERE month = @month AND person_email IS NOT NULL
             GROUP BY person_email ORDER BY spend_usd DESC, person_email
             """

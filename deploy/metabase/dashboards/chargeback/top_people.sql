@@ -1,4 +1,7 @@
-SELECT person_email, SUM(anthropic_usd) AS anthropic_usd, SUM(cursor_usd) AS cursor_usd
+SELECT
+  person_email,
+  COALESCE(SUM(CASE WHEN vendor = 'anthropic' THEN spend_usd END), 0) AS anthropic_usd,
+  COALESCE(SUM(CASE WHEN vendor = 'cursor' THEN spend_usd END), 0) AS cursor_usd
 FROM ai_usage.kpi_spend_by_person
 WHERE month = COALESCE(
     [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
