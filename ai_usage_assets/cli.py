@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     if arguments is None and os.getpid() == 1:
         return launch.reexec_as_child().code
-    if LogSettings.from_environment().logs == "json":
+    if LogSettings.from_environment().log_format == "json":
         capture.start_capture()
     try:
         parsed = _parser().parse_args(arguments)
@@ -206,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(parsed: argparse.Namespace) -> int:
     settings = Settings.from_environment()
-    chosen = days.choose(settings.now(), settings.start_date, day=parsed.day, days=parsed.days)
+    chosen = days.trailing_range(settings.now(), settings.start_date, day=parsed.day, days=parsed.days)
     if parsed.if_missing and _is_there(settings, chosen, parsed.job):
         return 0
     command = launch.job_command(settings, chosen, parsed.job, accept_loss=parsed.accept_loss)
@@ -231,9 +231,9 @@ def _is_there(settings: Settings, chosen: days.DayRange, job: str) -> bool:
 
 def _backfill(parsed: argparse.Namespace) -> int:
     settings = Settings.from_environment()
-    asked = days.between(settings.now(), settings.start_date, parsed.first, parsed.last)
-    if not 1 <= parsed.days_per_run <= days.MOST_DAYS:
-        raise SettingsError(f"--days-per-run is {parsed.days_per_run}; it takes 1 to {days.MOST_DAYS}.")
+    asked = days.date_range(settings.now(), settings.start_date, parsed.first, parsed.last)
+    if not 1 <= parsed.days_per_run <= days.MAX_DAYS:
+        raise SettingsError(f"--days-per-run is {parsed.days_per_run}; it takes 1 to {days.MAX_DAYS}.")
     index, count = settings.cloud_run.task_index, settings.cloud_run.task_count
     if index >= count:
         raise SettingsError(
@@ -241,11 +241,11 @@ def _backfill(parsed: argparse.Namespace) -> int:
         )
     if count > 1:
         _say(f"backfill: task {index + 1} of {count} for {asked} (UTC)")
-    chosen = days.block(asked, index, count)
+    chosen = days.split_for_task(asked, index, count)
     if chosen is None:
         _say("There are more tasks than days, and no day is left for this one.")
         return 0
-    parts = days.windows(chosen, parsed.days_per_run)
+    parts = days.chunk_days(chosen, parsed.days_per_run)
     commands = [launch.job_command(settings, part, "daily") for part in parts]
     # Of many runs each says its days when it begins.
     _announce(settings, "backfill", chosen, commands if parsed.dry_run or len(commands) == 1 else [])
@@ -303,12 +303,12 @@ def _freshness(parsed: argparse.Namespace) -> int:
     told = (
         f"the last good one ended {_moment(last)}, for {_span(last)}"
         if last
-        else f"there has never been one in {settings.place}"
+        else f"there has never been one in {settings.warehouse_location}"
     )
     advice = "`ai-usage doctor` says what is wrong now; then `ai-usage run`."
     if are_known:
         advice = f"`ai-usage status` says how the last ones ended, {advice}"
-    due = days.last_finished(settings.now() - timedelta(hours=parsed.hours))
+    due = days.last_finished_day(settings.now() - timedelta(hours=parsed.hours))
     raise WorkFailed(
         f"No good daily run has brought {due}, which ended more than {parsed.hours} hours ago; {told}. {advice}"
     )
@@ -327,7 +327,7 @@ def _span(run: Row) -> str:
 
 
 def _announce(settings: Settings, name: str, chosen: days.DayRange, commands: Sequence[launch.DagsterCommand]) -> None:
-    _say(f"{name}: {chosen} (UTC), {len(chosen)} day{'s' * (len(chosen) != 1)}, into {settings.place}")
+    _say(f"{name}: {chosen} (UTC), {len(chosen)} day{'s' * (len(chosen) != 1)}, into {settings.warehouse_location}")
     for command in commands:
         _say(f"$ {command}", style="dim")
     if name != "rebuild" and not settings.configured_sources:
@@ -338,12 +338,12 @@ def _announce(settings: Settings, name: str, chosen: days.DayRange, commands: Se
 def _prepare(settings: Settings) -> None:
     """Says now, and in a line, what Dagster would say on a page."""
     from ai_usage_assets import catalog
-    from ai_usage_assets.http.transport import proxy_shown
+    from ai_usage_assets.http.transport import describe_proxy
     from ai_usage_assets.warehouse.factory import open_warehouse
 
     for base_url in settings.base_urls_in_use:
         # Raises SettingsError for a proxy that cannot be used.
-        proxy_shown(base_url)
+        describe_proxy(base_url)
     # So is a warehouse that is locked, of another version, or none.
     warehouse = open_warehouse(settings)
     warehouse.prepare(catalog.tables())
@@ -383,8 +383,8 @@ def _status(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.commands import screens
 
     settings = Settings.from_environment()
-    if not 1 <= parsed.days <= days.MOST_DAYS:
-        raise SettingsError(f"--days is {parsed.days}; it takes 1 to {days.MOST_DAYS}.")
+    if not 1 <= parsed.days <= days.MAX_DAYS:
+        raise SettingsError(f"--days is {parsed.days}; it takes 1 to {days.MAX_DAYS}.")
     screens.status(_existing_warehouse(settings), _answers(), days_back=parsed.days)
     return 0
 
@@ -398,7 +398,9 @@ def _existing_warehouse(settings: Settings, *, read_only: bool = False) -> Wareh
     warehouse = open_warehouse(settings, read_only=read_only)
     if (in_a_file and not settings.duckdb_path.exists()) or not run_log.is_kept(warehouse):
         demo = " For that of the demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb." if in_a_file else ""
-        raise SettingsError(f"There is no warehouse at {settings.place} yet: `ai-usage run` makes it.{demo}")
+        raise SettingsError(
+            f"There is no warehouse at {settings.warehouse_location} yet: `ai-usage run` makes it.{demo}"
+        )
     return warehouse
 
 
@@ -406,7 +408,7 @@ def _report(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.finance.report import figures, page
 
     settings = Settings.from_environment()
-    month = None if parsed.month is None else days.month(parsed.month)
+    month = None if parsed.month is None else days.parse_month(parsed.month)
     warehouse = _existing_warehouse(settings)
     made = figures.of_month(warehouse, settings.now(), month, with_people=parsed.with_people)
     warehouse.close()
@@ -429,7 +431,7 @@ def _digest(parsed: argparse.Namespace) -> int:
             "--send needs AI_USAGE_DIGEST_WEBHOOK: the address of a chat's webhook, or a secret's name."
         )
     warehouse = _existing_warehouse(settings, read_only=True)
-    made = digest.made(warehouse, days.last_finished(settings.now()), with_people=settings.digest_people)
+    made = digest.made(warehouse, days.last_finished_day(settings.now()), with_people=settings.digest_people)
     warehouse.close()
     _answers().print(str(made), highlight=False, markup=False, soft_wrap=True)
     if parsed.send:
@@ -451,7 +453,7 @@ def _close(parsed: argparse.Namespace) -> int:
         raise SettingsError("--csv writes the journal of a closed month: give --month, and no --dry-run.")
     if parsed.csv and (parsed.csv.is_dir() or not parsed.csv.absolute().parent.is_dir()):
         raise SettingsError(f"--csv is {str(parsed.csv)!r}; it takes a file in a folder that is there.")
-    month = days.finished_month(settings.now(), parsed.month) if parsed.month else None
+    month = days.parse_finished_month(settings.now(), parsed.month) if parsed.month else None
     warehouse = _existing_warehouse(settings)
     # A warehouse that an older version has filled has no journal yet.
     warehouse.prepare(catalog.tables())

@@ -18,7 +18,7 @@ TRAILING_DAYS = 40
 
 
 # Ten years: more is a typing mistake.
-MOST_DAYS = 3660
+MAX_DAYS = 3660
 
 
 class DayError(OperatorError):
@@ -48,30 +48,30 @@ class DayRange:
         return f"{self.first}" if len(self) == 1 else f"{self.first} to {self.last}"
 
 
-def start_of(day: date) -> datetime:
+def day_start(day: date) -> datetime:
     """Midnight UTC at which the day begins."""
     return datetime.combine(day, time(), UTC)
 
 
-def end_of(day: date) -> datetime:
+def day_end(day: date) -> datetime:
     """Midnight UTC at which the day is over (exclusive)."""
-    return start_of(day + ONE_DAY)
+    return day_start(day + ONE_DAY)
 
 
-def last_finished(now: datetime) -> date:
+def last_finished_day(now: datetime) -> date:
     """The latest UTC day that is over at `now`: UTC yesterday."""
     return now.astimezone(UTC).date() - ONE_DAY
 
 
-def choose(now: datetime, start_date: date, *, day: str = "yesterday", days: int = TRAILING_DAYS) -> DayRange:
+def trailing_range(now: datetime, start_date: date, *, day: str = "yesterday", days: int = TRAILING_DAYS) -> DayRange:
     """The days of a run: `days` days ending with `day`, clipped at the first day there is.
 
     Raises DayError for a day that is not finished, lies before `start_date`, or cannot be read.
     """
-    latest = last_finished(now)
+    latest = last_finished_day(now)
     last = _read("--day", day, latest)
-    if not 1 <= days <= MOST_DAYS:
-        raise DayError(f"--days is {days}; it takes 1 to {MOST_DAYS}.")
+    if not 1 <= days <= MAX_DAYS:
+        raise DayError(f"--days is {days}; it takes 1 to {MAX_DAYS}.")
     if last > latest:
         raise DayError(f"{last} is not over yet in UTC; the latest finished day is {latest}.")
     if last < start_date:
@@ -79,32 +79,32 @@ def choose(now: datetime, start_date: date, *, day: str = "yesterday", days: int
     return DayRange(max(start_date, last - timedelta(days=days - 1)), last)
 
 
-def between(now: datetime, start_date: date, first: str, last: str) -> DayRange:
+def date_range(now: datetime, start_date: date, first: str, last: str) -> DayRange:
     """The days of a backfill, both ends included and both as they were asked for: nothing is clipped in silence.
 
     Raises DayError for a day that is not finished, lies before `start_date`, or cannot be read.
     """
-    latest = last_finished(now)
+    latest = last_finished_day(now)
     chosen = DayRange(_read("--from", first, latest), _read("--to", last, latest))
     if chosen.last > latest:
         raise DayError(f"{chosen.last} is not over yet in UTC; the latest finished day is {latest}.")
     if chosen.first < start_date:
         raise DayError(f"{chosen.first} is before the first day there is, {start_date} (AI_USAGE_START_DATE).")
-    if len(chosen) > MOST_DAYS:
-        raise DayError(f"{chosen} is {len(chosen)} days; at most {MOST_DAYS} can be asked for at once.")
+    if len(chosen) > MAX_DAYS:
+        raise DayError(f"{chosen} is {len(chosen)} days; at most {MAX_DAYS} can be asked for at once.")
     return chosen
 
 
-def next_month(month: date) -> date:
+def next_month(parse_month: date) -> date:
     """The first day of the month after the one that begins with this day."""
-    return (month + timedelta(days=31)).replace(day=1)
+    return (parse_month + timedelta(days=31)).replace(day=1)
 
 
-def finished_month(now: datetime, text: str) -> date:
+def parse_finished_month(now: datetime, text: str) -> date:
     """The first day of a finished month. Raises DayError for one that is not over, or cannot be read."""
-    first = month(text)
-    if next_month(first) - ONE_DAY > last_finished(now):
-        raise DayError(f"{text} is not over yet in UTC; the latest finished day is {last_finished(now)}.")
+    first = parse_month(text)
+    if next_month(first) - ONE_DAY > last_finished_day(now):
+        raise DayError(f"{text} is not over yet in UTC; the latest finished day is {last_finished_day(now)}.")
     return first
 
 
@@ -117,7 +117,7 @@ def _read(option: str, text: str, latest: date) -> date:
         raise DayError(f"{option} is {text!r}; it takes yesterday or a day such as 2026-01-31.") from None
 
 
-def month(text: str) -> date:
+def parse_month(text: str) -> date:
     """The first day of a month that is written as YYYY-MM. Raises DayError for anything else."""
     try:
         return date.fromisoformat(f"{text}-01")
@@ -125,7 +125,7 @@ def month(text: str) -> date:
         raise DayError(f"--month is {text!r}; it takes a month such as 2026-01.") from None
 
 
-def block(days: DayRange, index: int, count: int) -> DayRange | None:
+def split_for_task(days: DayRange, index: int, count: int) -> DayRange | None:
     """The part of the days that is for one of `count` tasks: contiguous, none longer than another by more than a day.
 
     None where there are more tasks than days. A block and not every n-th day, because a vendor is asked for ranges.
@@ -136,7 +136,7 @@ def block(days: DayRange, index: int, count: int) -> DayRange | None:
     return DayRange(days.first + timedelta(days=start), days.first + timedelta(days=end - 1))
 
 
-def windows(days: Iterable[date], size: int) -> list[DayRange]:
+def chunk_days(days: Iterable[date], size: int) -> list[DayRange]:
     """The days as contiguous ranges of at most `size` days, oldest first; duplicates count once."""
     found: list[DayRange] = []
     for day in sorted(set(days)):
@@ -148,7 +148,7 @@ def windows(days: Iterable[date], size: int) -> list[DayRange]:
     return found
 
 
-def of_run(tags: Mapping[str, str]) -> DayRange | None:
+def range_from_tags(tags: Mapping[str, str]) -> DayRange | None:
     """The days a Dagster run is for, from its tags; None for a run without days."""
     one = tags.get("dagster/partition")
     first = tags.get("dagster/asset_partition_range_start", one)
@@ -158,7 +158,7 @@ def of_run(tags: Mapping[str, str]) -> DayRange | None:
     return DayRange(date.fromisoformat(first), date.fromisoformat(last))
 
 
-def run_tags(days: DayRange) -> dict[str, str]:
+def tags_for_range(days: DayRange) -> dict[str, str]:
     """The tags that make a Dagster run load these days."""
     if len(days) == 1:
         return {"dagster/partition": days.first.isoformat()}

@@ -51,7 +51,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             ),
         ],
         resources=resources(settings),
-        loggers={"console": run_logger(settings.logs)},
+        loggers={"console": run_logger(settings.log_format)},
         # One process: the embedded warehouse has one writer, and steps are short (12 steps: 2 s instead of 26 s).
         executor=dg.in_process_executor,
     )

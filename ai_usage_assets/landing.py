@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ai_usage_assets.redaction import HIDING, redact, without_tokens
+from ai_usage_assets.redaction import OBFUSCATION_PATTERN, redact, redact_keys_in_json
 from ai_usage_assets.sources.base import EmailIdentity, Pull, PulledDay, RefusedDay
 from ai_usage_assets.warehouse.base import RawDay, Row, Warehouse
 from ai_usage_assets.warehouse.tables import Table
 
 # Few records have any of these, and only they are looked at closely.
-_SIGNS = rf"sk-|sk_|crsr|c2st|Y3Jzc|ya29\.|AIza|eyJ|key-|key_|{HIDING}"
+_SIGNS = rf"sk-|sk_|crsr|c2st|Y3Jzc|ya29\.|AIza|eyJ|key-|key_|{OBFUSCATION_PATTERN}"
 
 ACCEPT_LOSS_ADVICE = "If that is true, accept it once with `ai-usage run --accept-loss` (or AI_USAGE_ACCEPT_LOSS=on)."
 
@@ -203,7 +203,7 @@ def _in_order(records: Sequence[bytes]) -> tuple[list[bytes], pa.Array]:
     if not suspects:
         return ordered, payload
     for index in suspects:
-        ordered[index] = without_tokens(ordered[index].decode()).encode()
+        ordered[index] = redact_keys_in_json(ordered[index].decode()).encode()
     ordered.sort()
     return ordered, _column(ordered)
 

@@ -14,7 +14,7 @@ _START = rf"(?: (?<![A-Za-z0-9]) | {_AFTER_ESCAPE} )"
 _KEY_START = rf"(?: (?<![A-Za-z0-9_]) | {_AFTER_ESCAPE} )"
 
 # Whole tokens that tell what they are, in the clear and in base64.
-TOKEN = re.compile(
+KEY_PATTERN = re.compile(
     rf"""
     {_START} (?: (?:sk|crsr)[-_][A-Za-z0-9_-]{{20,}}        # Anthropic and others, Cursor
     | (?: c2st | Y3Jzc )[A-Za-z0-9+/=_-]{{16,}}                     # the same in base64
@@ -48,24 +48,24 @@ _UNSEEN = (
     r"[\x{AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}\x{FEFF}]"
     r"|\\+(?:xad|u(?i:00AD|200[B-F]|202[A-E]|206[0-9]|FEFF))"
 )
-HIDING = f"{_ESCAPED}|{_UNSEEN}"
+OBFUSCATION_PATTERN = f"{_ESCAPED}|{_UNSEEN}"
 _HIDING = re.compile(
-    re.sub(r"\\x\{([0-9A-F]+)\}", lambda found: chr(int(found[1], 16)), HIDING)
+    re.sub(r"\\x\{([0-9A-F]+)\}", lambda found: chr(int(found[1], 16)), OBFUSCATION_PATTERN)
     # A run of backslashes is looked at from its begin only; RE2 needs no such help, and knows none.
     .replace(r"\\+", r"(?<!\\)\\+")
 )
 
 
-def revealed(text: str) -> str:
+def deobfuscate(text: str) -> str:
     """The text with nothing hidden in it that looks like something else."""
     return _HIDING.sub(lambda found: chr(int(found[1], 16)) if found[1] else "", text)
 
 
-def without_tokens(record: str) -> str:
+def redact_keys_in_json(record: str) -> str:
     """A JSON text without keys. Every string that holds none stays as it is written."""
     if _HIDING.search(record):
         record = _STRING.sub(_without_hidden, record)
-    return TOKEN.sub("[secret]", record)
+    return KEY_PATTERN.sub("[secret]", record)
 
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -74,21 +74,21 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 def _without_hidden(string: re.Match[str]) -> str:
     if not _HIDING.search(string[0]):
         return string[0]
-    read = revealed(json.loads(string[0], strict=False))
-    return json.dumps(TOKEN.sub("[secret]", read)) if TOKEN.search(read) else string[0]
+    read = deobfuscate(json.loads(string[0], strict=False))
+    return json.dumps(KEY_PATTERN.sub("[secret]", read)) if KEY_PATTERN.search(read) else string[0]
 
 
 def redact(text: str) -> str:
     """The text without anything that looks like a key or an e-mail address."""
-    text = revealed(text)
-    for pattern in (TOKEN, _PIECE):
+    text = deobfuscate(text)
+    for pattern in (KEY_PATTERN, _PIECE):
         text = pattern.sub("[secret]", text)
     return _EMAIL.sub("[e-mail]", text)
 
 
-def on_one_line(text: str, *, with_people: bool) -> str:
+def redact_line(text: str, *, with_people: bool) -> str:
     """What others have named, for a reader: one line of what can be printed, without keys, and without e-mail
     addresses unless people are wanted.
     """
-    line = " ".join("".join(c if c.isprintable() else " " for c in revealed(text)).split())
-    return TOKEN.sub("[secret]", line) if with_people else redact(line)
+    line = " ".join("".join(c if c.isprintable() else " " for c in deobfuscate(text)).split())
+    return KEY_PATTERN.sub("[secret]", line) if with_people else redact(line)

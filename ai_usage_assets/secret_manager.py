@@ -33,30 +33,30 @@ class SecretError(RuntimeError):
     """A secret cannot be read; the message names it, never its value, and says what to do."""
 
 
-class SecretMissing(SecretError):
+class SecretNotFound(SecretError):
     """There is no such secret yet, or it has no version."""
 
 
-def versions_used() -> dict[str, str]:
+def versions_read() -> dict[str, str]:
     """Which version of each secret this process has read, by its name (`projects/P/secrets/S`), as the server said."""
     return dict(_versions)
 
 
-def resolve(
-    setting: str, server: str | None = None, *, total_seconds: float = _TOTAL_SECONDS, is_text: bool = False
+def resolve_secret(
+    setting: str, server: str | None = None, *, total_seconds: float = _TOTAL_SECONDS, multiline: bool = False
 ) -> str:
     """The secret a setting stands for: itself, or what Secret Manager holds under that name.
 
-    Takes a key, or `projects/P/secrets/S[/versions/V]` (latest by default); with `is_text`, one that may have spaces
+    Takes a key, or `projects/P/secrets/S[/versions/V]` (latest by default); with `multiline`, one that may have spaces
     and lines. `server` is one on this machine that stands in for Google's; it gets no credentials. Raises SecretError,
     of which SecretMissing when there is none.
     """
     if not setting.startswith("projects/"):
         return setting
-    return _named(setting).value(server, total_seconds, is_text=is_text)
+    return _named(setting).value(server, total_seconds, multiline=multiline)
 
 
-def store(setting: str, value: str, server: str | None = None) -> str:
+def store_secret(setting: str, value: str, server: str | None = None) -> str:
     """Adds a value to the secret of that name, as its latest version, whose number is given. Raises SecretError."""
     return _named(setting).add(value, server, _TOTAL_SECONDS)
 
@@ -71,7 +71,7 @@ def _named(setting: str) -> _Secret:
     return _Secret(found[1], found[2], found[3] or "latest")
 
 
-def version_of(setting: str) -> str | None:
+def version_read(setting: str) -> str | None:
     """Which version was read for a setting that names a secret; None for a key, or when it was not read yet."""
     return _versions.get(setting.partition("/versions/")[0])
 
@@ -84,13 +84,13 @@ class _Secret:
     name: str
     version: str
 
-    def value(self, server: str | None, total_seconds: float, *, is_text: bool) -> str:
+    def value(self, server: str | None, total_seconds: float, *, multiline: bool) -> str:
         with self._telling(total_seconds, "read"), _client(server) as client:
             answer = client.access_secret_version(
                 name=f"{self.path}/versions/{self.version}", **_patience(total_seconds)
             )
         version = answer.name.rpartition("/versions/")[2]
-        value = self._read(answer.payload, version, _LINES if is_text else "")
+        value = self._read(answer.payload, version, _LINES if multiline else "")
         _versions[self.path] = version
         return value
 
@@ -113,7 +113,7 @@ class _Secret:
         try:
             yield
         except NotFound:
-            raise SecretMissing(self._not_found(f"The secret {self.path}")) from None
+            raise SecretNotFound(self._not_found(f"The secret {self.path}")) from None
         except (GoogleAPIError, GoogleAuthError) as error:
             raise SecretError(self._told(error, total_seconds, done)) from None
 

@@ -30,7 +30,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 _FIRST_YEAR, _LAST_YEAR = 2023, 2100
 
 # A day is asked for again this long; what was landed of it must still be there then.
-MOST_DAYS_RESTATED = 60
+MIN_RAW_EXPIRY_DAYS = 60
 
 SHEETS_URL = "https://sheets.googleapis.com"
 # Where a tunnel to Metabase ends.
@@ -66,7 +66,7 @@ class LogSettings:
     Wrong settings are told in a line too, so these are read by themselves and are never wrong.
     """
 
-    logs: Literal["console", "json"] = "console"
+    log_format: Literal["console", "json"] = "console"
     service: str = "ai-usage"
     # Of the request this process works for, as Cloud Logging names it.
     trace: str | None = None
@@ -79,7 +79,7 @@ class LogSettings:
         project = read.optional("GOOGLE_CLOUD_PROJECT")
         parent = re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}", read.text("TRACEPARENT", ""))
         return cls(
-            logs=read.logs(),
+            log_format=read.log_format(),
             service=read.text("CLOUD_RUN_JOB", cls.service),
             trace=f"projects/{project}/traces/{parent[1]}" if project and parent else None,
             span=parent[2] if project and parent else None,
@@ -130,11 +130,11 @@ class Settings:
     accept_loss: bool = False
     dagster_home: Path | None = None
     # The database that keeps Dagster's history of runs, if it is shared; its address holds a password.
-    dagster_postgres: str | None = field(default=None, repr=False)
-    logs: Literal["console", "json"] = "console"
+    dagster_postgres_url: str | None = field(default=None, repr=False)
+    log_format: Literal["console", "json"] = "console"
     # Servers on this machine that stand in for Google's.
-    bigquery_url: str | None = None
-    secrets_url: str | None = None
+    bigquery_emulator: str | None = None
+    secrets_emulator: str | None = None
     # Days after which BigQuery forgets raw partitions; None for never.
     raw_expiry_days: int | None = None
     # After a daily run: whether its digest is told, the chat it is sent to as well, and whether people are named in it.
@@ -142,7 +142,7 @@ class Settings:
     digest_webhook: str | None = field(default=None, repr=False)
     digest_people: bool = False
     # The file each run writes its report to; None for none.
-    report: Path | None = None
+    report_path: Path | None = None
     cloud_run: CloudRun = field(default_factory=CloudRun)
     metabase: MetabaseSettings = field(default_factory=MetabaseSettings)
 
@@ -177,7 +177,7 @@ class Settings:
         return replace(self, sources={**self.sources, name: changed})
 
     @property
-    def place(self) -> str:
+    def warehouse_location(self) -> str:
         """Where the warehouse is, for a person."""
         if self.warehouse == "bigquery":
             return f"BigQuery {self.project}.{self.dataset}"
@@ -205,15 +205,15 @@ class Settings:
             pacing=read.switch("AI_USAGE_PACING", default=True),
             accept_loss=read.switch("AI_USAGE_ACCEPT_LOSS", default=False),
             dagster_home=read.path("DAGSTER_HOME"),
-            dagster_postgres=read.postgres("DAGSTER_PG_URL"),
-            logs=read.logs(),
-            bigquery_url=read.stand_in("BIGQUERY_EMULATOR_HOST"),
-            secrets_url=read.stand_in("SECRET_MANAGER_EMULATOR_HOST"),
-            raw_expiry_days=read.count("AI_USAGE_RAW_EXPIRY_DAYS", None, at_least=MOST_DAYS_RESTATED),
+            dagster_postgres_url=read.postgres("DAGSTER_PG_URL"),
+            log_format=read.log_format(),
+            bigquery_emulator=read.emulator_url("BIGQUERY_EMULATOR_HOST"),
+            secrets_emulator=read.emulator_url("SECRET_MANAGER_EMULATOR_HOST"),
+            raw_expiry_days=read.count("AI_USAGE_RAW_EXPIRY_DAYS", None, at_least=MIN_RAW_EXPIRY_DAYS),
             digest=read.switch("AI_USAGE_DIGEST", default=True),
             digest_webhook=read.secret_address("AI_USAGE_DIGEST_WEBHOOK"),
             digest_people=read.switch("AI_USAGE_DIGEST_PEOPLE", default=False),
-            report=read.path("AI_USAGE_REPORT"),
+            report_path=read.path("AI_USAGE_REPORT"),
             cloud_run=CloudRun(
                 execution=read.optional("CLOUD_RUN_EXECUTION"),
                 task_index=read.count("CLOUD_RUN_TASK_INDEX", 0),
@@ -250,7 +250,7 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def is_safe_address(address: str) -> bool:
+def is_https_or_loopback(address: str) -> bool:
     """Whether what is sent there travels over https, or stays on this machine."""
     try:
         parts = urlsplit(address)
@@ -286,7 +286,7 @@ class _Reader:
                 return choice
         return self._wrong(f"{name} is {value!r}; it takes {' or '.join(choices)}.", default)
 
-    def logs(self) -> Literal["console", "json"]:
+    def log_format(self) -> Literal["console", "json"]:
         """Cloud Logging reads what a job prints; a person elsewhere does."""
         in_the_cloud = self.optional("CLOUD_RUN_JOB") is not None
         return self.choice("AI_USAGE_LOGS", ("console", "json"), "json" if in_the_cloud else "console")
@@ -299,7 +299,7 @@ class _Reader:
             return self._wrong(f"{name} is {value!r}; it takes a whole number, {at_least} or more.", default)
         return int(value)
 
-    def stand_in(self, name: str) -> str | None:
+    def emulator_url(self, name: str) -> str | None:
         """An address of a server on this machine, to which no credentials are sent."""
         value = self.optional(name)
         if value is None:
@@ -319,7 +319,7 @@ class _Reader:
     def secret_address(self, name: str) -> str | None:
         """An address that is a secret itself, or the name of one; it is never quoted."""
         value = self.optional(name)
-        if value is None or value.startswith("projects/") or is_safe_address(value):
+        if value is None or value.startswith("projects/") or is_https_or_loopback(value):
             return value
         return self._wrong(f"{name} takes an address of https, or the name of a secret (projects/P/secrets/S).", None)
 

@@ -87,7 +87,7 @@ class Company:
             self._jobs[chosen_job] = whole if lane is None else _lane(whole, [lane] if isinstance(lane, str) else lane)
         outcome = self._jobs[chosen_job].execute_in_process(
             run_config={"loggers": {"console": {}}},
-            tags=days.run_tags(chosen),
+            tags=days.tags_for_range(chosen),
             instance=self.instance,
             raise_on_error=False,
         )

@@ -6,7 +6,17 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from ai_usage_assets.days import DayError, DayRange, between, block, choose, last_finished, of_run, run_tags, windows
+from ai_usage_assets.days import (
+    DayError,
+    DayRange,
+    chunk_days,
+    date_range,
+    last_finished_day,
+    range_from_tags,
+    split_for_task,
+    tags_for_range,
+    trailing_range,
+)
 
 NOW = datetime(2026, 11, 20, 0, 30, tzinfo=UTC)
 START = date(2026, 1, 1)
@@ -14,18 +24,18 @@ START = date(2026, 1, 1)
 
 def test_yesterday_is_the_last_finished_day_in_utc() -> None:
     """Half past midnight UTC yesterday is over, wherever the clock that asks stands."""
-    assert last_finished(NOW) == date(2026, 11, 19)
-    assert last_finished(datetime.fromisoformat("2026-11-20T01:30:00+02:00")) == date(2026, 11, 18)
+    assert last_finished_day(NOW) == date(2026, 11, 19)
+    assert last_finished_day(datetime.fromisoformat("2026-11-20T01:30:00+02:00")) == date(2026, 11, 18)
 
 
 def test_the_default_is_the_trailing_window() -> None:
     """Without a wish, the forty days are run that vendors may still restate."""
-    assert choose(NOW, START) == DayRange(date(2026, 10, 11), date(2026, 11, 19))
+    assert trailing_range(NOW, START) == DayRange(date(2026, 10, 11), date(2026, 11, 19))
 
 
 def test_the_first_day_there_is_clips_the_window() -> None:
     """Nothing before the first day is asked for."""
-    assert choose(NOW, START, day="2026-01-03", days=40) == DayRange(START, date(2026, 1, 3))
+    assert trailing_range(NOW, START, day="2026-01-03", days=40) == DayRange(START, date(2026, 1, 3))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +53,7 @@ def test_the_first_day_there_is_clips_the_window() -> None:
 def test_days_that_cannot_be_run_are_refused(day: str, days: int, says: str) -> None:
     """An unfinished, early or unreadable day is refused with what may be asked instead."""
     with pytest.raises(DayError, match=says):
-        choose(NOW, START, day=day, days=days)
+        trailing_range(NOW, START, day=day, days=days)
 
 
 def test_an_inverted_range_is_refused() -> None:
@@ -55,7 +65,7 @@ def test_an_inverted_range_is_refused() -> None:
 def test_windows_cover_each_day_once() -> None:
     """Days become contiguous ranges of a bounded size, gaps and repetitions aside."""
     days = [date(2026, 3, n) for n in (5, 1, 2, 3, 3, 9)]
-    found = windows(days, 2)
+    found = chunk_days(days, 2)
     assert [(w.first.day, w.last.day) for w in found] == [(1, 2), (3, 3), (5, 5), (9, 9)]
     assert sorted(day for window in found for day in window) == sorted(set(days))
 
@@ -64,15 +74,15 @@ def test_windows_cover_each_day_once() -> None:
 def test_a_run_is_told_its_days_and_tells_them_back(last: str) -> None:
     """The tags of a run carry its days there and back."""
     days = DayRange(date(2026, 2, 1), date.fromisoformat(last))
-    assert of_run(run_tags(days)) == days
-    assert of_run({}) is None
+    assert range_from_tags(tags_for_range(days)) == days
+    assert range_from_tags({}) is None
 
 
 @pytest.mark.parametrize(("length", "count"), [(1, 1), (90, 1), (90, 7), (10, 10), (3, 5), (40, 3), (366, 10)])
 def test_the_blocks_of_tasks_are_all_days_once_and_in_order(length: int, count: int) -> None:
     """Tasks share the days without a gap, a day twice or a task with two days more than another."""
     asked = DayRange(START, START + timedelta(days=length - 1))
-    blocks = [block(asked, index, count) for index in range(count)]
+    blocks = [split_for_task(asked, index, count) for index in range(count)]
     assert [day for found in blocks if found for day in found] == list(asked)
     sizes = [len(found) if found else 0 for found in blocks]
     assert max(sizes) - min(sizes) <= 1
@@ -80,8 +90,8 @@ def test_the_blocks_of_tasks_are_all_days_once_and_in_order(length: int, count: 
 
 def test_the_days_of_a_backfill_are_those_asked_for() -> None:
     """Both ends are included, and yesterday may be the last."""
-    assert between(NOW, START, "2026-02-01", "2026-03-31") == DayRange(date(2026, 2, 1), date(2026, 3, 31))
-    assert between(NOW, START, "2026-11-01", "yesterday").last == date(2026, 11, 19)
+    assert date_range(NOW, START, "2026-02-01", "2026-03-31") == DayRange(date(2026, 2, 1), date(2026, 3, 31))
+    assert date_range(NOW, START, "2026-11-01", "yesterday").last == date(2026, 11, 19)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +107,6 @@ def test_the_days_of_a_backfill_are_those_asked_for() -> None:
 def test_a_backfill_that_cannot_be_run_is_refused(first: str, last: str, says: str) -> None:
     """Nothing is clipped in silence: days that cannot be loaded are refused with what may be asked instead."""
     with pytest.raises(DayError, match=says):
-        between(NOW, START, first, last)
+        date_range(NOW, START, first, last)
     with pytest.raises(DayError, match="3660"):
-        between(NOW, date(2000, 1, 1), "2000-01-01", "yesterday")
+        date_range(NOW, date(2000, 1, 1), "2000-01-01", "yesterday")

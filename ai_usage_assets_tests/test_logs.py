@@ -184,7 +184,7 @@ def test_an_error_is_one_that_error_reporting_takes() -> None:
 def test_who_reads_is_known_before_anything_else(environment: dict[str, str], logs: str, trace: str | None) -> None:
     """Wrong settings do not hide who must be told of them."""
     settings = LogSettings.from_environment(environment)
-    assert (settings.logs, settings.trace) == (logs, trace)
+    assert (settings.log_format, settings.trace) == (logs, trace)
 
 
 # --- a process ------------------------------------------------------------------------------------------------------
@@ -340,7 +340,7 @@ def test_what_cannot_be_loaded_is_one_entry(tmp_path: Path) -> None:
 
 def test_a_failed_check_is_told_with_its_dollars(holding: Company, capfd: pytest.CaptureFixture[str]) -> None:
     """A check that does not hold is a WARNING with asset, check, day, and the dollars it touches, as text."""
-    result = holding.run(HELD, lane=("kpi_unallocated", "int_key_mapping"), logs="json")
+    result = holding.run(HELD, lane=("kpi_unallocated", "int_key_mapping"), log_format="json")
     assert result.success
     found = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
     failed = {one[LABELS]["check"]: one for one in of_event(found, "check_failed")}

@@ -62,7 +62,12 @@ class Production(Company):
     def here(self, **changed: Any) -> Result:
         """Runs both days in this process."""
         return self.run(
-            HELD, NEXT, warehouse="bigquery", project=self.server.project, bigquery_url=self.server.url, **changed
+            HELD,
+            NEXT,
+            warehouse="bigquery",
+            project=self.server.project,
+            bigquery_emulator=self.server.url,
+            **changed,
         )
 
     def held(self) -> dict[str, list[tuple[Any, ...]]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from ai_usage_assets.secret_manager import SecretError, resolve, versions_used
+from ai_usage_assets.secret_manager import SecretError, resolve_secret, versions_read
 from ai_usage_assets_tests.commands.test_doctor import found
 from ai_usage_assets_tests.conftest import HELD, Company
 from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets, Refusal, Version
@@ -43,10 +43,10 @@ def _nothing_read_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 def refused(setting: str, server: str | None, total_seconds: float = 5) -> str:
     """What is said of a secret that cannot be read; not its value, nor a byte of it in what caused it."""
     with pytest.raises(SecretError) as caught:
-        resolve(setting, server, total_seconds=total_seconds)
+        resolve_secret(setting, server, total_seconds=total_seconds)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
-    assert versions_used() == {}
+    assert versions_read() == {}
     return str(caught.value)
 
 
@@ -62,9 +62,9 @@ def test_a_named_secret_is_its_value_and_its_version_is_known(
     server: str, held: FakeSecrets, setting: str, value: str, version: str
 ) -> None:
     """The latest version unless one is pinned, asked for once and without credentials; which one it was is kept."""
-    assert versions_used() == {}
-    assert resolve(setting, server) == value
-    assert versions_used() == {KEY: version}
+    assert versions_read() == {}
+    assert resolve_secret(setting, server) == value
+    assert versions_read() == {KEY: version}
     assert len(held.asked) == 1
     assert held.credentials == []
 
@@ -73,7 +73,7 @@ def test_a_named_secret_is_its_value_and_its_version_is_known(
 def test_what_an_editor_adds_to_a_key_is_left_out(server: str, held: FakeSecrets, stored: str) -> None:
     """Line ends, spaces around it and a byte order mark are not part of a key."""
     held.secrets = {KEY: [stored]}
-    assert resolve(KEY, server) == VALUE
+    assert resolve_secret(KEY, server) == VALUE
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_refusal_says_the_command_and_is_not_repeated(
 def test_a_service_that_is_briefly_away_is_asked_again(server: str, held: FakeSecrets) -> None:
     """What passes is waited for."""
     held.refusals = [UNAVAILABLE]
-    assert resolve(KEY, server) == VALUE
+    assert resolve_secret(KEY, server) == VALUE
     assert len(held.asked) == 2
 
 
@@ -172,12 +172,12 @@ def test_one_vendors_secret_does_not_stop_the_other(company: Company) -> None:
             HELD,
             lane=("anthropic_organization", "cursor_members"),
             sources={"anthropic": {"key": KEY}, "cursor": {"key": cursor}},
-            secrets_url=f"http://{address}",
+            secrets_emulator=f"http://{address}",
         )
     assert [*result.failures()] == ["anthropic_organization"]
     assert "`gcloud secrets create anthropic-admin-key --project=acme-ai" in result.failures()["anthropic_organization"]
     assert company.rows("SELECT COUNT(*) AS n FROM ai_usage.raw_cursor_members")[0]["n"] > 0
-    assert versions_used() == {cursor: "1"}
+    assert versions_read() == {cursor: "1"}
 
 
 def test_doctor_says_which_version_a_key_came_from(company: Company) -> None:
@@ -187,7 +187,7 @@ def test_doctor_says_which_version_a_key_came_from(company: Company) -> None:
         {KEY: ["old", company.simulator.ANTHROPIC_KEY], key: [Version(b"crsr_" + b"x" * 64, "DISABLED")]}
     )
     with held.serve() as address:
-        settings = replace(company.settings, secrets_url=f"http://{address}")
+        settings = replace(company.settings, secrets_emulator=f"http://{address}")
         settings = settings.with_source("anthropic", key=KEY).with_source("cursor", key=key)
         findings = found(settings)
     assert findings["Anthropic", "key"].outcome == "works"

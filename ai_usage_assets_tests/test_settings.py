@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets.secret_manager import resolve
+from ai_usage_assets.secret_manager import resolve_secret
 from ai_usage_assets.settings import PROJECT_ROOT, CloudRun, LogSettings, Settings, SettingsError
 
 
@@ -37,14 +37,17 @@ def test_a_cloud_run_job_is_known_by_its_variables() -> None:
             "CLOUD_RUN_TASK_COUNT": "5",
         }
     )
-    assert (inside.logs, inside.cloud_run) == ("json", CloudRun("daily-x", 2, 5))
-    assert (Settings.from_environment({}).logs, Settings.from_environment({}).cloud_run) == ("console", CloudRun())
+    assert (inside.log_format, inside.cloud_run) == ("json", CloudRun("daily-x", 2, 5))
+    assert (Settings.from_environment({}).log_format, Settings.from_environment({}).cloud_run) == (
+        "console",
+        CloudRun(),
+    )
 
 
 def test_what_stands_in_for_google_may_be_named_without_a_scheme() -> None:
     """Google's own tools write host and port, its client an address; both are taken."""
     for value in ("127.0.0.1:9050", "http://127.0.0.1:9050"):
-        assert Settings.from_environment({"BIGQUERY_EMULATOR_HOST": value}).bigquery_url == "http://127.0.0.1:9050"
+        assert Settings.from_environment({"BIGQUERY_EMULATOR_HOST": value}).bigquery_emulator == "http://127.0.0.1:9050"
 
 
 def test_the_clock_can_be_held() -> None:
@@ -115,7 +118,7 @@ def test_keys_are_not_in_the_text_of_settings() -> None:
 
 def test_a_key_given_as_such_is_itself() -> None:
     """Only a Secret Manager name is looked up; a key stands for itself."""
-    assert resolve("sk-ant-admin01-x") == "sk-ant-admin01-x"
+    assert resolve_secret("sk-ant-admin01-x") == "sk-ant-admin01-x"
 
 
 def test_the_page_of_settings_names_every_variable() -> None:

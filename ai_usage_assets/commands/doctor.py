@@ -25,11 +25,11 @@ from rich.text import Text
 
 from ai_usage_assets import days
 from ai_usage_assets.commands import launch
-from ai_usage_assets.http.client import Failure, Patience, TransientFailure
-from ai_usage_assets.http.transport import proxy_shown
+from ai_usage_assets.http.client import ApiError, RetryPolicy, TransientApiError
+from ai_usage_assets.http.transport import describe_proxy
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT, load_sources, source_entry
-from ai_usage_assets.secret_manager import SecretError, resolve, version_of
+from ai_usage_assets.secret_manager import SecretError, resolve_secret, version_read
 from ai_usage_assets.settings import Settings, SettingsError, is_loopback
 from ai_usage_assets.sources.base import NotCredible, NotExposed, Source, SourceClient
 from ai_usage_assets.sources.keys import kind_of
@@ -46,7 +46,7 @@ _MARKS: dict[Outcome, tuple[str, str]] = {
 }
 
 # Somebody is waiting: once more after half a second, and no long waits.
-_QUICK = Patience(
+_QUICK = RetryPolicy(
     max_attempts=2, first_wait_seconds=0.5, max_wait_seconds=5, total_wait_seconds=5, attempt_seconds=20
 )  # fmt: skip
 _UNANSWERED = 2
@@ -108,7 +108,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     room = "Settings"
     yield Finding(room, "environment", "works", "every variable that is set can be read")
     try:
-        chosen = days.choose(settings.now(), settings.start_date)
+        chosen = days.trailing_range(settings.now(), settings.start_date)
         yield Finding(room, "days", "works", f"a run now loads {chosen} (UTC)")
     except days.DayError as error:
         yield Finding(room, "days", "look", str(error), "Until then there is nothing to load; see AI_USAGE_START_DATE.")
@@ -138,11 +138,11 @@ def _source(source: Source, settings: Settings) -> Iterator[Finding]:
         yield Finding(source.label, "key", "absent", f"{variable} is not set, so {source.label} is not pulled")
         return
     try:
-        key = resolve(own.key, settings.secrets_url, total_seconds=_QUICK.attempt_seconds)
+        key = resolve_secret(own.key, settings.secrets_emulator, total_seconds=_QUICK.attempt_seconds)
     except SecretError as error:
         yield Finding(source.label, "key", "fails", *_sentences(str(error)))
         return
-    version = version_of(own.key)
+    version = version_read(own.key)
     secret = own.key.partition("/versions/")[0]
     place = f"Secret Manager, {secret}, version {version}" if version else variable
     finding = _key(source, key, place)
@@ -156,18 +156,18 @@ def _source(source: Source, settings: Settings) -> Iterator[Finding]:
             return
     if is_loopback(own.base_url):
         yield Finding(source.label, "address", "absent", f"{own.base_url}: simulated, not the vendor")
-    client = source.connect(lambda: key, own.base_url, pacing=settings.pacing, patience=_QUICK)
+    client = source.connect(lambda: key, own.base_url, pacing=settings.pacing, retry_policy=_QUICK)
     try:
-        yield from _tried(source, client, days.last_finished(settings.now()))
-        if client.date_seen:
-            yield _clock(source.label, client.date_seen)
+        yield from _tried(source, client, days.last_finished_day(settings.now()))
+        if client.server_date:
+            yield _clock(source.label, client.server_date)
     finally:
         client.close()
 
 
 def _proxy(room: str, url: str) -> Finding | None:
     try:
-        shown = proxy_shown(url)
+        shown = describe_proxy(url)
     except SettingsError as error:
         return Finding(room, "proxy", "fails", *str(error).split("; ", 1))
     return Finding(room, "proxy", "works", f"requests go through {shown}") if shown else None
@@ -195,9 +195,9 @@ def _tried(source: Source, client: SourceClient, day: date) -> Iterator[Finding]
         except NotExposed as reason:
             words = (str(reason).partition(": ")[2] or str(reason)).replace(".: ", ": ")
             yield Finding(source.label, trial.endpoint, "absent", f"not for this key or plan: {words}")
-        except Failure as failure:
+        except ApiError as failure:
             yield _failed(source.label, trial.endpoint, failure)
-            unanswered += isinstance(failure, TransientFailure)
+            unanswered += isinstance(failure, TransientApiError)
             # What the first is refused for, the others would be; and who is down need not be asked eight times.
             hopeless = failure.status in (None, 401, 402) or unanswered == _UNANSWERED
             if hopeless and (rest := [later.endpoint for later in source.probes[number + 1 :]]):
@@ -212,16 +212,16 @@ def _tried(source: Source, client: SourceClient, day: date) -> Iterator[Finding]
             yield Finding(source.label, trial.endpoint, outcome, told.text, told.next_step)
 
 
-def _failed(room: str, what: str, failure: Failure) -> Finding:
+def _failed(room: str, what: str, failure: ApiError) -> Finding:
     answered = f"answered {failure.status}: " if failure.status is not None else ""
     tried = f", {failure.attempts} times" if failure.attempts > 1 else ""
     request = f" (request {failure.request_id})" if failure.request_id else ""
     return Finding(room, what, "fails", f"{answered}{failure.detail}{tried}{request}", failure.next_step)
 
 
-def _clock(label: str, date_seen: str) -> Finding:
+def _clock(label: str, server_date: str) -> Finding:
     try:
-        theirs = parsedate_to_datetime(date_seen)
+        theirs = parsedate_to_datetime(server_date)
         seconds = (datetime.now(UTC) - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))).total_seconds()
     except (ValueError, OverflowError):
         return Finding(label, "clock", "absent", f"{label} does not say what time it has")
@@ -244,13 +244,13 @@ def _sheet(settings: Settings) -> Iterator[Finding]:
     # Pandas and pandera take a second to import.
     from ai_usage_assets.sources.mapping_sheet.sheet import MappingSheet, account, check_tab
 
-    sheet = MappingSheet(settings.sheet_id, settings.sheets_url, pacing=settings.pacing, patience=_QUICK)
+    sheet = MappingSheet(settings.sheet_id, settings.sheets_url, pacing=settings.pacing, retry_policy=_QUICK)
     try:
         values = sheet.read()
     except SecretError as error:
         yield Finding(room, "spreadsheet", "fails", *_sentences(str(error)))
         return
-    except Failure as failure:
+    except ApiError as failure:
         finding = _failed(room, "spreadsheet", failure)
         refused = failure.status in (403, 404) and not is_loopback(settings.sheets_url)
         whom = f" {account()}" if refused else ""
@@ -287,7 +287,7 @@ def _bigquery(settings: Settings) -> Iterator[Finding]:
     from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 
     room = "Warehouse"
-    held = list(_held(settings, room, "dataset", settings.place))
+    held = list(_held(settings, room, "dataset", settings.warehouse_location))
     yield from held
     if any(finding.outcome == "fails" for finding in held):
         return

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-from ai_usage_assets.days import DayRange, run_tags
+from ai_usage_assets.days import DayRange, tags_for_range
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs.capture import stop_capture
 from ai_usage_assets.redaction import redact
@@ -177,11 +177,11 @@ def _check_postgres(url: str) -> None:
 def job_command(settings: Settings, days: DayRange, job: str, *, accept_loss: bool = False) -> DagsterCommand:
     """The command that runs a job for a range of days."""
     tags = {
-        **run_tags(days),
+        **tags_for_range(days),
         # Without it the UI does not list the run on the page of its job.
         ".dagster/repository": f"__repository__@{_DEFINITIONS_MODULE}",
     }
-    json_logs = settings.logs == "json"
+    json_logs = settings.log_format == "json"
     return DagsterCommand(
         (
             *("job", "execute", "-m", _DEFINITIONS_MODULE, "-j", job),
@@ -191,7 +191,7 @@ def job_command(settings: Settings, days: DayRange, job: str, *, accept_loss: bo
         | IGNORE_FUTURE_WARNINGS
         | (GRPC_ERRORS_ONLY if json_logs else {})
         | ({"AI_USAGE_ACCEPT_LOSS": "on"} if accept_loss else {}),
-        settings.dagster_postgres,
+        settings.dagster_postgres_url,
         module="ai_usage_assets.logs.dagster_process" if json_logs else "dagster",
     )
 
@@ -201,7 +201,7 @@ def ui_command(settings: Settings, port: int) -> DagsterCommand:
     return DagsterCommand(
         ("dev", "-m", _DEFINITIONS_MODULE, "-h", "127.0.0.1", "-p", str(port)),
         _home_variable(settings) | IGNORE_FUTURE_WARNINGS,
-        settings.dagster_postgres,
+        settings.dagster_postgres_url,
     )
 
 
@@ -211,7 +211,7 @@ def dagster_home(settings: Settings) -> Path:
     With PostgreSQL it is a subfolder, so that the two kinds of configuration do not overwrite each other.
     """
     home = settings.dagster_home or settings.duckdb_path.parent / "dagster"
-    return home / "postgres" if settings.dagster_postgres else home
+    return home / "postgres" if settings.dagster_postgres_url else home
 
 
 def _home_variable(settings: Settings) -> dict[str, str]:

@@ -19,8 +19,8 @@ from rich.console import Console
 
 from ai_usage_assets.commands.doctor import Finding, Outcome, show, verdict, versions
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.http.client import Failure
-from ai_usage_assets.redaction import TOKEN, redact
+from ai_usage_assets.http.client import ApiError
+from ai_usage_assets.redaction import KEY_PATTERN, redact
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import Settings, SettingsError, is_loopback
@@ -85,10 +85,10 @@ def _questions(settings: Settings, *, rate_limit: bool) -> tuple[list[Questions]
     try:
         anthropic, cursor = settings.sources["anthropic"], settings.sources["cursor"]
         if anthropic.key:
-            keys.append(own_key("anthropic", anthropic.key, settings.secrets_url))
+            keys.append(own_key("anthropic", anthropic.key, settings.secrets_emulator))
             asked.append(AnthropicQuestions(Anthropic(lambda: keys[0], anthropic.base_url, pacing=pacing), now))
         if cursor.key:
-            keys.append(own_key("cursor", cursor.key, settings.secrets_url))
+            keys.append(own_key("cursor", cursor.key, settings.secrets_emulator))
             asked.append(
                 CursorQuestions(Cursor(lambda: keys[-1], cursor.base_url, pacing=pacing), now, burst=rate_limit)
             )
@@ -130,7 +130,7 @@ def _answer(asked: Questions, question: Question, room: str) -> tuple[Facts, Fin
         told = str(reason)
         refused = bool(asked.ask.noted) and asked.ask.noted[-1].get("status") == _KEY_REFUSED
         outcome = "fails" if refused or isinstance(reason, Unanswered) else "absent"
-    except Failure as failure:
+    except ApiError as failure:
         outcome, told, step = "fails", failure.detail, failure.next_step
     except _UNUSUAL as error:
         # Its text might quote what it stumbled over.
@@ -191,7 +191,7 @@ def write(file: Path, document: Facts, keys: Iterable[str], personal: Iterable[s
     text = json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
     held = [key for key in keys if key and key in text]
     addresses = [one for one in personal if "@" in one and one.casefold() in text.casefold()]
-    if held or addresses or TOKEN.search(text) or _ADDRESS.search(text):
+    if held or addresses or KEY_PATTERN.search(text) or _ADDRESS.search(text):
         raise ProbeError(
             "The answers still hold what looks like a key or an e-mail address, so nothing was written. Please report "
             "it, without the answers."

@@ -39,7 +39,7 @@ def offline(console: Console) -> int:
 def real(settings: Settings, console: Console) -> int:
     """A dry run of each statement as a run of yesterday would send it: 0 when BigQuery takes all of them."""
     warehouse = BigQueryWarehouse.from_settings(settings)
-    yesterday = days.last_finished(settings.now())
+    yesterday = days.last_finished_day(settings.now())
     chosen = parameters(settings, yesterday, yesterday)
     # What fails for all statements is told once.
     warehouse.schema_conflicts([])

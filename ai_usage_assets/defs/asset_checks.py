@@ -63,7 +63,7 @@ def _definition(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition
         warehouse: Warehouse = context.resources.warehouse
         today = settings.now().date()
         everything = DayRange(min(settings.start_date, today), today)
-        check_context = CheckContext(warehouse, days.of_run(context.run.tags) or everything, today)
+        check_context = CheckContext(warehouse, days.range_from_tags(context.run.tags) or everything, today)
         evaluated = [_evaluate(check, check_context) for check in checks if check.name in chosen]
         # Before Dagster is told: it ends the step at the first that must block.
         warehouse.upsert(

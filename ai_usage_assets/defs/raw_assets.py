@@ -16,8 +16,8 @@ import dagster as dg
 import msgspec
 
 from ai_usage_assets import catalog
-from ai_usage_assets.days import DayRange, of_run, windows
-from ai_usage_assets.http.client import Failure
+from ai_usage_assets.days import DayRange, chunk_days, range_from_tags
+from ai_usage_assets.http.client import ApiError
 from ai_usage_assets.landing import Landed, Moment, land, log_not_pulled
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import source_entry
@@ -63,7 +63,7 @@ def _asset(pull: Pull, partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
     def run(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         settings: Settings = context.resources.settings
         moment = Moment(context.run.run_id, settings.now(), settings.accept_loss)
-        if not pull.snapshot and of_run(context.run.tags) is None:
+        if not pull.snapshot and range_from_tags(context.run.tags) is None:
             raise dg.Failure(
                 description=f"{pull.name}: the run has no days. Use `ai-usage run`, or choose a partition in the UI.",
                 allow_retries=False,
@@ -88,7 +88,7 @@ def _pull(
     message = f"{pull.vendor} no longer answers for this day; what was landed in time is kept."
     outcomes = log_not_pulled(warehouse, pull, beyond, moment, "not_exposed", message)
     unanswered = 0
-    ranges = windows([day for day in days if day >= earliest], pull.window_days)
+    ranges = chunk_days([day for day in days if day >= earliest], pull.window_days)
     for number, window in enumerate(ranges):
         # The vendor may take minutes to answer; nobody should wait for the warehouse meanwhile.
         warehouse.close()
@@ -100,7 +100,7 @@ def _pull(
             return outcomes + log_not_pulled(warehouse, pull, rest, moment, "not_exposed", str(reason))
         except SecretError as failure:
             return outcomes + log_not_pulled(warehouse, pull, rest, moment, "failed", str(failure))
-        except Failure as failure:
+        except ApiError as failure:
             if failure.status in _KEY_REFUSED:
                 return outcomes + log_not_pulled(warehouse, pull, rest, moment, "failed", str(failure))
             unanswered += 1

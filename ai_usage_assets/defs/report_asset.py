@@ -33,16 +33,16 @@ def report(context: dg.AssetExecutionContext) -> None:
     settings: Settings = context.resources.settings
     warehouse: Warehouse = context.resources.warehouse
     metadata: dict[str, dg.MetadataValue | str] = {}
-    chosen = days.of_run(context.run.tags)
-    if chosen and chosen.last < days.last_finished(settings.now()):
+    chosen = days.range_from_tags(context.run.tags)
+    if chosen and chosen.last < days.last_finished_day(settings.now()):
         context.add_asset_metadata({"summary": "Runs of earlier days make none; `ai-usage report` does."})
         return
     try:
-        made = figures.of_month(warehouse, settings.now(), only_headlines=settings.report is None)
+        made = figures.of_month(warehouse, settings.now(), only_headlines=settings.report_path is None)
         metadata["summary"] = dg.MetadataValue.md(page.markdown(made))
-        if settings.report:
-            page.write(made, settings.report)
-            metadata["page"] = dg.MetadataValue.path(str(settings.report.absolute()))
+        if settings.report_path:
+            page.write(made, settings.report_path)
+            metadata["page"] = dg.MetadataValue.path(str(settings.report_path.absolute()))
     except Exception as error:  # noqa: BLE001 - the day's figures are there; their page must not fail their run
         told = f"The report was not made: {redact(f'{type(error).__name__}: {error}')}"
         metadata["problem"] = told

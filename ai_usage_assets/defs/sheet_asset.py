@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from ai_usage_assets.http.client import Failure
+from ai_usage_assets.http.client import ApiError
 from ai_usage_assets.landing import Moment
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.secret_manager import SecretError
@@ -51,7 +51,7 @@ def mapping_sheet(context: dg.AssetExecutionContext) -> None:
     warehouse.close()
     try:
         values = sheet.read()
-    except (Failure, SecretError) as failure:
+    except (ApiError, SecretError) as failure:
         reason = redact(str(failure))
         _log(warehouse, [_entry(tab, moment, held, "failed", reason) for tab in TABS])
         meanwhile = "its last good version serves on" if held else "until then spend has no teams and cost centers"

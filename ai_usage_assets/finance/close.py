@@ -25,7 +25,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ai_usage_assets.days import MOST_DAYS, ONE_DAY, DayError, DayRange, last_finished, next_month, windows
+from ai_usage_assets.days import MAX_DAYS, ONE_DAY, DayError, DayRange, chunk_days, last_finished_day, next_month
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.finance import spreadsheet
 from ai_usage_assets.warehouse.base import Row, Warehouse
@@ -61,7 +61,7 @@ class Hindrance:
     def __str__(self) -> str:
         touched = []
         if self.days:
-            spans = windows(self.days, MOST_DAYS)
+            spans = chunk_days(self.days, MAX_DAYS)
             named = ", ".join(map(str, spans[:_SPANS_NAMED])) + " and more" * (len(spans) > _SPANS_NAMED)
             count = len(set(self.days))
             touched.append(f"{count} day{'s' * (count != 1)}: {named}")
@@ -524,7 +524,7 @@ def states(warehouse: Warehouse, start_date: date, now: datetime) -> list[State]
         row = posted.get(month, {"amount_usd": _NOTHING, "lines": 0})
         last = next_month(month) - ONE_DAY
         waits_for = []
-        if month not in closes and last > last_finished(now):
+        if month not in closes and last > last_finished_day(now):
             waits_for = ["It is not over yet."]
         elif month not in closes and month != due:
             waits_for = [f"{due:%Y-%m} comes first."]

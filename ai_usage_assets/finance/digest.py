@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from ai_usage_assets.days import ONE_DAY, last_finished, next_month
-from ai_usage_assets.finance import webhook
+from ai_usage_assets.days import ONE_DAY, last_finished_day, next_month
 from ai_usage_assets.finance.report.figures import (
     VENDORS,
     between,
@@ -26,8 +25,9 @@ from ai_usage_assets.finance.report.figures import (
     sum_of,
     usd,
 )
-from ai_usage_assets.redaction import on_one_line, redact
-from ai_usage_assets.secret_manager import SecretError, resolve
+from ai_usage_assets.http import webhook
+from ai_usage_assets.redaction import redact, redact_line
+from ai_usage_assets.secret_manager import SecretError, resolve_secret
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import Row, Warehouse
@@ -61,7 +61,7 @@ def after_run(warehouse: Warehouse, settings: Settings, run: Row, log: Callable[
 
     `log` takes a level and a message, and `extra` as Python's own loggers do.
     """
-    day = last_finished(settings.now())
+    day = last_finished_day(settings.now())
     is_of_today = run["job"] == "daily" and run["last_day"] == day and run["outcome"] != "interrupted"
     if not settings.digest or not is_of_today:
         return
@@ -84,8 +84,8 @@ def after_run(warehouse: Warehouse, settings: Settings, run: Row, log: Callable[
 
 def send(digest: Digest, settings: Settings) -> None:
     """Sends it to AI_USAGE_DIGEST_WEBHOOK. Raises WebhookError, SecretError or SettingsError."""
-    address = resolve(settings.digest_webhook or "", settings.secrets_url, total_seconds=_SECRET_SECONDS)
-    webhook.post(address, for_a_chat(digest.lines))
+    address = resolve_secret(settings.digest_webhook or "", settings.secrets_emulator, total_seconds=_SECRET_SECONDS)
+    webhook.post_message(address, for_a_chat(digest.lines))
 
 
 def for_a_chat(lines: Sequence[str]) -> str:
@@ -134,7 +134,7 @@ class _Teller:
         if not isinstance(value, str):
             return value
         # A key may be named after somebody.
-        name = _CALL.sub("＠", on_one_line(value, with_people=self._with_people))
+        name = _CALL.sub("＠", redact_line(value, with_people=self._with_people))
         return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
     def headline(self, run: Row | None) -> str:

@@ -29,7 +29,7 @@ import httpx
 import msgspec
 
 from ai_usage_assets.http.transport import BoundedTransport
-from ai_usage_assets.redaction import redact, revealed
+from ai_usage_assets.redaction import deobfuscate, redact
 from ai_usage_assets.settings import is_loopback
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class SystemClock:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long one request may take, retries and all; every wait is bounded."""
 
     max_attempts: int = 6
@@ -92,7 +92,7 @@ class Patience:
 
 
 # Of a simulated vendor: as many attempts, and no wait that it does not ask for.
-_UNPACED = Patience(first_wait_seconds=0.0, rate_limit_wait_seconds=0.0)
+_UNPACED = RetryPolicy(first_wait_seconds=0.0, rate_limit_wait_seconds=0.0)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What came with the promised JSON: its bytes, and headers that are worth keeping."""
 
     body: bytes
@@ -115,18 +115,18 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Look:
+class RawResponse:
     """One answer as it came, good or bad, for whoever asks about the API itself. Only `body` is not redacted."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     # What the vendor says of an error, and how it calls it.
-    said: str
-    codes: frozenset[str]
+    error_message: str
+    error_codes: frozenset[str]
 
 
-class Failure(Exception):
+class ApiError(Exception):
     """A request that failed. Its text says where, what, after how many attempts, and what to do next."""
 
     def __init__(
@@ -137,7 +137,7 @@ class Failure(Exception):
         detail: str,
         next_step: str,
         status: int | None = None,
-        codes: frozenset[str] = frozenset(),
+        error_codes: frozenset[str] = frozenset(),
         request_id: str | None = None,
         attempts: int = 1,
     ) -> None:
@@ -145,7 +145,7 @@ class Failure(Exception):
         self.endpoint = endpoint
         self.status = status
         # What the vendor calls the error, in its own machine-readable words.
-        self.codes = codes
+        self.error_codes = error_codes
         self.detail = detail
         self.next_step = next_step
         self.request_id = request_id
@@ -156,28 +156,28 @@ class Failure(Exception):
         super().__init__(f"{vendor} {endpoint} {answered}{detail.rstrip('. ')}{tried}{request}. {next_step}")
 
 
-class PermanentFailure(Failure):
+class PermanentApiError(ApiError):
     """Asking again would fail again."""
 
 
-class TransientFailure(Failure):
+class TransientApiError(ApiError):
     """It may work later; patience for now is used up."""
 
 
-class CursorExpired(PermanentFailure):
+class PageTokenExpired(PermanentApiError):
     """410: the list being paged through is gone; start it again."""
 
 
-class MalformedResponse(TransientFailure):
+class MalformedResponse(TransientApiError):
     """A success whose body is not the promised JSON."""
 
 
-class PagingLoop(PermanentFailure):
+class PaginationLoop(PermanentApiError):
     """A list whose pages do not end."""
 
 
-class Gateway:
-    """Calls one vendor: one request at a time, no faster than its budgets, as patient as `patience`.
+class ApiClient:
+    """Calls one vendor: one request at a time, no faster than its budgets, as patient as `retry_policy`.
 
     `authorize` gives the credential headers and is called at the first request. `hint(status, path)` is the vendor's
     own advice for a status. With `pacing` off (for servers on this machine), no budget is kept and nothing is waited
@@ -192,7 +192,7 @@ class Gateway:
         authorize: Callable[[], Mapping[str, str]],
         endpoints: Sequence[Endpoint],
         headers: Mapping[str, str] | None = None,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         pacing: bool = True,
         clock: Clock | None = None,
         hint: Callable[[int, str], str | None] | None = None,
@@ -208,20 +208,20 @@ class Gateway:
         self._credentials: dict[str, str] | None = None
         self._routes = [(endpoint, _pattern(endpoint.path)) for endpoint in endpoints]
         self._headers = dict(headers or {})
-        self._patience = patience or (Patience() if pacing else _UNPACED)
+        self._retry_policy = retry_policy or (RetryPolicy() if pacing else _UNPACED)
         self._clock = clock or SystemClock()
         self._hint = hint or (lambda status, path: None)
         self._lock = threading.Lock()
         # What the vendor's clock showed in its last answer, whatever that was.
-        self.date_seen: str | None = None
-        self._budgets = {_budget_of(e): _Budget(e.per_minute, self._clock) for e in endpoints} if pacing else {}
+        self.server_date: str | None = None
+        self._budgets = {_budget_of(e): _RateLimiter(e.per_minute, self._clock) for e in endpoints} if pacing else {}
         self._transport = BoundedTransport(base_url, _trusted())
         self._client = httpx.Client(
             base_url=base_url,
             transport=self._transport,
             timeout=httpx.Timeout(
-                min(_READ_SECONDS, self._patience.attempt_seconds),
-                connect=min(_CONNECT_SECONDS, self._patience.attempt_seconds),
+                min(_READ_SECONDS, self._retry_policy.attempt_seconds),
+                connect=min(_CONNECT_SECONDS, self._retry_policy.attempt_seconds),
             ),
             # A redirect would carry the credentials elsewhere.
             follow_redirects=False,
@@ -237,31 +237,31 @@ class Gateway:
         path: str,
         params: Sequence[tuple[str, str]] = (),
         *,
-        shape: type[T],
+        response_type: type[T],
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[T, Answer]:
-        """One answer, decoded into `shape`. Raises Failure; ValueError for a path that is not on the list."""
-        return self._call("GET", path, shape, params=params, headers=headers or {})
+    ) -> tuple[T, Response]:
+        """One answer, decoded into `response_type`. Raises Failure; ValueError for a path that is not on the list."""
+        return self._call("GET", path, response_type, params=params, headers=headers or {})
 
-    def post(self, path: str, body: Mapping[str, object], *, shape: type[T]) -> tuple[T, Answer]:
+    def post(self, path: str, body: Mapping[str, object], *, response_type: type[T]) -> tuple[T, Response]:
         """The same for an API that reads with POST."""
-        return self._call("POST", path, shape, content=msgspec.json.encode(body), headers=_JSON)
+        return self._call("POST", path, response_type, content=msgspec.json.encode(body), headers=_JSON)
 
     def _call(
         self,
         method: Literal["GET", "POST"],
         path: str,
-        shape: type[T],
+        response_type: type[T],
         *,
         params: Sequence[tuple[str, str]] = (),
         content: bytes | None = None,
         headers: Mapping[str, str],
-    ) -> tuple[T, Answer]:
+    ) -> tuple[T, Response]:
         endpoint = self._endpoint(method, path)
         with self._lock:
-            return self._patiently(endpoint, self._request(endpoint, path, params, content, headers), shape)
+            return self._patiently(endpoint, self._request(endpoint, path, params, content, headers), response_type)
 
-    def look(
+    def request_once(
         self,
         method: Literal["GET", "POST"],
         path: str,
@@ -269,8 +269,8 @@ class Gateway:
         params: Sequence[tuple[str, str]] = (),
         body: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
-        paced: bool = True,
-    ) -> Look:
+        rate_limited: bool = True,
+    ) -> RawResponse:
         """One attempt, and whatever was answered: an error is an answer here, and nothing is tried twice.
 
         Raises Failure when nothing is answered; ValueError for a path that is not on the list.
@@ -279,16 +279,16 @@ class Gateway:
         content = None if body is None else msgspec.json.encode(body)
         with self._lock:
             request = self._request(endpoint, path, params, content, {**(_JSON if content else {}), **(headers or {})})
-            if paced and (budget := self._budgets.get(_budget_of(endpoint))):
+            if rate_limited and (budget := self._budgets.get(_budget_of(endpoint))):
                 budget.take()
             problem = None
             try:
                 response, answer = self._send(request)
             except (*_BROKEN_OFF, *_NO_CONNECTION, httpcore.TimeoutException, _TooLarge) as error:
-                problem = _Problem(f"no complete answer ({type(error).__name__})", transient=True)
+                problem = _AttemptError(f"no complete answer ({type(error).__name__})", transient=True)
             if problem:
                 self._give_up(endpoint, problem, 1)
-            return Look(
+            return RawResponse(
                 response.status_code,
                 {name: self._redact(value) for name, value in response.headers.items()},
                 answer,
@@ -319,7 +319,7 @@ class Gateway:
         """The credentials, if a header can carry them; httpx would refuse them in words that hold the key."""
         if all(value.isascii() and value.isprintable() and value == value.strip() for value in credentials.values()):
             return dict(credentials)
-        raise PermanentFailure(
+        raise PermanentApiError(
             self.vendor,
             f"{endpoint.method} {endpoint.path}",
             detail="the key holds a space, a line break or a letter that cannot be sent",
@@ -332,22 +332,22 @@ class Gateway:
                 return endpoint
         raise ValueError(f"{self.vendor}: {method} {path} is not one of the endpoints that may be called")
 
-    def _patiently(self, endpoint: Endpoint, request: httpx.Request, shape: type[T]) -> tuple[T, Answer]:
+    def _patiently(self, endpoint: Endpoint, request: httpx.Request, response_type: type[T]) -> tuple[T, Response]:
         waited = 0.0
-        for attempt in range(1, self._patience.max_attempts + 1):
+        for attempt in range(1, self._retry_policy.max_attempts + 1):
             if budget := self._budgets.get(_budget_of(endpoint)):
                 budget.take()
-            outcome = self._once(endpoint, request, shape)
-            if not isinstance(outcome, _Problem):
+            outcome = self._once(endpoint, request, response_type)
+            if not isinstance(outcome, _AttemptError):
                 return outcome
             problem = outcome
             if not problem.transient:
                 self._give_up(endpoint, problem, attempt)
             wait = self._wait_seconds(problem, attempt)
-            if wait > self._patience.max_wait_seconds:
+            if wait > self._retry_policy.max_wait_seconds:
                 problem.detail = f"asks to wait {wait:,.0f} s. {problem.detail}"
                 self._give_up(endpoint, problem, attempt)
-            if attempt == self._patience.max_attempts or waited + wait > self._patience.total_wait_seconds:
+            if attempt == self._retry_policy.max_attempts or waited + wait > self._retry_policy.total_wait_seconds:
                 self._give_up(endpoint, problem, attempt)
             logger.warning(
                 "%s %s %s: %s; attempt %d of %d, again in %.0f s",
@@ -356,23 +356,27 @@ class Gateway:
                 endpoint.path,
                 problem.detail if problem.malformed else problem.status or problem.detail,
                 attempt,
-                self._patience.max_attempts,
+                self._retry_policy.max_attempts,
                 wait,
             )
             self._clock.sleep(wait)
             waited += wait
         raise AssertionError("the last attempt gives up")
 
-    def _once(self, endpoint: Endpoint, request: httpx.Request, shape: type[T]) -> tuple[T, Answer] | _Problem:
+    def _once(
+        self, endpoint: Endpoint, request: httpx.Request, response_type: type[T]
+    ) -> tuple[T, Response] | _AttemptError:
         """One attempt: the answer, or what was wrong with it."""
         try:
             response, body = self._send(request)
         except _TooLarge:
-            return _Problem(f"the answer is larger than {_BODY_BYTES // 1024**2} MiB, or packed twice", transient=False)
+            return _AttemptError(
+                f"the answer is larger than {_BODY_BYTES // 1024**2} MiB, or packed twice", transient=False
+            )
         except httpcore.TimeoutException as error:
-            return _Problem(f"no complete answer in time ({type(error).__name__})", transient=True)
+            return _AttemptError(f"no complete answer in time ({type(error).__name__})", transient=True)
         except _BROKEN_OFF as error:
-            return _Problem(f"the answer broke off or is unreadable ({type(error).__name__})", transient=True)
+            return _AttemptError(f"the answer broke off or is unreadable ({type(error).__name__})", transient=True)
         except _NO_CONNECTION as error:
             # A name that is not found, a certificate nobody knows, a port that is closed: each is mended elsewhere.
             told = isinstance(error, httpcore.ConnectError | httpcore.ProxyError) and str(error)
@@ -380,15 +384,15 @@ class Gateway:
                 # Its status; whatever the proxy says beside it may repeat its password.
                 told = told[:3]
             why = f": {self._redact(told)}" if told else ""
-            return _Problem(f"no connection ({type(error).__name__}{why})", transient=True)
+            return _AttemptError(f"no connection ({type(error).__name__}{why})", transient=True)
         status = response.status_code
         request_id = response.headers.get("request-id") or response.headers.get("x-request-id")
         logger.debug("%s %s %s: %d, %d bytes", self.vendor, endpoint.method, endpoint.path, status, len(body))
         if not response.is_success:
-            return _Problem(
+            return _AttemptError(
                 self._redact(_said(body) or response.reason_phrase),
                 status=status,
-                codes=self._codes(body),
+                error_codes=self._codes(body),
                 request_id=request_id and self._redact(request_id),
                 transient=status in _TRANSIENT_STATUS or status >= httpx.codes.INTERNAL_SERVER_ERROR,
                 retry_after_seconds=self._retry_after_seconds(response.headers.get("retry-after")),
@@ -396,21 +400,21 @@ class Gateway:
         try:
             # A record is cut out as it is, and a text column takes UTF-8 only.
             body.decode()
-            value = msgspec.json.decode(body, type=shape)
+            value = msgspec.json.decode(body, type=response_type)
         except _UNREADABLE as error:
-            return _Problem(
+            return _AttemptError(
                 self._redact(f"{_instead_of_json(body) or 'not the promised JSON'}: {error}"),
                 status=status,
                 request_id=request_id and self._redact(request_id),
                 transient=True,
                 malformed=True,
             )
-        return value, Answer(body, request_id, response.headers.get("date"))
+        return value, Response(body, request_id, response.headers.get("date"))
 
     def _send(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-        self._transport.begin_attempt(self._patience.attempt_seconds)
+        self._transport.set_deadline(self._retry_policy.attempt_seconds)
         response = self._client.send(request, stream=True)
-        self.date_seen = response.headers.get("date", self.date_seen)
+        self.server_date = response.headers.get("date", self.server_date)
         try:
             # Counted too, because a body may be small on the way and large when it is unpacked.
             # Packed twice, one piece of it could be larger than that before it is seen.
@@ -427,16 +431,16 @@ class Gateway:
         finally:
             response.close()
 
-    def _wait_seconds(self, problem: _Problem, attempt: int) -> float:
+    def _wait_seconds(self, problem: _AttemptError, attempt: int) -> float:
         if problem.retry_after_seconds is not None:
             return problem.retry_after_seconds
-        patience = self._patience
+        retry_policy = self._retry_policy
         if problem.status == httpx.codes.TOO_MANY_REQUESTS:
-            wait = patience.rate_limit_wait_seconds
+            wait = retry_policy.rate_limit_wait_seconds
         else:
-            wait = min(patience.first_wait_seconds * 2 ** (attempt - 1), patience.max_wait_seconds)
+            wait = min(retry_policy.first_wait_seconds * 2 ** (attempt - 1), retry_policy.max_wait_seconds)
         # Never above the bound, never all clients at the same instant.
-        return min(wait * (1 + random.uniform(0, _JITTER)), patience.max_wait_seconds)  # noqa: S311 - not a secret
+        return min(wait * (1 + random.uniform(0, _JITTER)), retry_policy.max_wait_seconds)  # noqa: S311 - not a secret
 
     def _retry_after_seconds(self, value: str | None) -> float | None:
         """Seconds the server asks for, given as a number or as an HTTP date to come; None when it gives neither."""
@@ -453,7 +457,7 @@ class Gateway:
 
     def _redact(self, text: str) -> str:
         # A page may be megabytes; only its beginning can be seen afterwards.
-        text = revealed(text[:_READ_CHARACTERS])
+        text = deobfuscate(text[:_READ_CHARACTERS])
         if "%" in text:
             text = unquote(text)
         for value in (self._credentials or {}).values():
@@ -465,20 +469,20 @@ class Gateway:
     def _codes(self, body: bytes) -> frozenset[str]:
         return frozenset(self._redact(code) for code in _codes(body))
 
-    def _give_up(self, endpoint: Endpoint, problem: _Problem, attempts: int) -> NoReturn:
-        kind: type[Failure]
+    def _give_up(self, endpoint: Endpoint, problem: _AttemptError, attempts: int) -> NoReturn:
+        kind: type[ApiError]
         if problem.status == httpx.codes.GONE:
-            kind = CursorExpired
+            kind = PageTokenExpired
         elif problem.malformed:
             kind = MalformedResponse
         else:
-            kind = TransientFailure if problem.transient else PermanentFailure
+            kind = TransientApiError if problem.transient else PermanentApiError
         # Here and not where httpx's exception was caught: it would hang on, and it holds the request with its headers.
         raise kind(
             self.vendor,
             f"{endpoint.method} {endpoint.path}",
             status=problem.status,
-            codes=problem.codes,
+            error_codes=problem.error_codes,
             detail=problem.detail,
             next_step=self._hint(problem.status or 0, endpoint.path) or _advice(problem),
             request_id=problem.request_id,
@@ -495,13 +499,13 @@ _NO_CONNECTION = (httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError
 
 
 @dataclass
-class _Problem:
+class _AttemptError:
     """What was wrong with one attempt."""
 
     detail: str
     transient: bool
     status: int | None = None
-    codes: frozenset[str] = frozenset()
+    error_codes: frozenset[str] = frozenset()
     request_id: str | None = None
     malformed: bool = False
     retry_after_seconds: float | None = None
@@ -511,7 +515,7 @@ class _TooLarge(Exception):
     """A body that memory should not be given to."""
 
 
-class _Budget:
+class _RateLimiter:
     """A number of requests in any minute: a burst of a tenth of them at most, the others evenly after it."""
 
     def __init__(self, per_minute: int, clock: Clock) -> None:
@@ -536,7 +540,7 @@ class _Budget:
         self._seen = now
 
 
-def follow(
+def paginate(
     fetch: Callable[[str | None], tuple[P, str | None]], *, vendor: str, endpoint: str, max_pages: int = 2_000
 ) -> Iterator[P]:
     """The pages of a list. `fetch(cursor)` gives a page and the next cursor, None at the end.
@@ -556,7 +560,7 @@ def follow(
         seen.add(cursor)
     else:
         problem = f"there are more than {max_pages:,} pages"
-    raise PagingLoop(
+    raise PaginationLoop(
         vendor,
         endpoint,
         detail=f"the list does not end: {problem}",
@@ -651,7 +655,7 @@ def _instead_of_json(body: bytes) -> str | None:
     return "an HTML page instead of JSON" if start.startswith(b"<") else None
 
 
-def _advice(problem: _Problem) -> str:
+def _advice(problem: _AttemptError) -> str:
     match problem.status:
         case 401:
             return "Check the key: it was not accepted."

@@ -46,7 +46,7 @@ class BoundedTransport(httpx.BaseTransport):
             return
         self._pool = httpcore.HTTPProxy(proxy_url=str(proxy.url), proxy_auth=proxy.raw_auth, **options)
 
-    def begin_attempt(self, seconds: float) -> None:
+    def set_deadline(self, seconds: float) -> None:
         """What is sent and read from now on must be over after so many seconds."""
         self._network.deadline = time.monotonic() + seconds
 
@@ -71,7 +71,7 @@ class BoundedTransport(httpx.BaseTransport):
         self._pool.close()
 
 
-def proxy_shown(base_url: str) -> str | None:
+def describe_proxy(base_url: str) -> str | None:
     """The proxy that requests to an address go through, without its credentials; None when they go directly.
 
     Raises SettingsError for one that cannot be used.

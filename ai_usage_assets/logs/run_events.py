@@ -107,7 +107,7 @@ class RunEventFormatter:
 
     def _format_start(self, tags: Mapping[str, str]) -> LogEvent:
         self._start_time = time.monotonic()
-        self._days = days.of_run(tags)
+        self._days = days.range_from_tags(tags)
         if self._days is not None:
             self.labels |= _day_labels(self._days)
         message = f"{self._job}: {self._days or 'no days'}, {self._step_count} steps"
@@ -200,7 +200,7 @@ class RunEventFormatter:
                 "checks_failed": self._failed_checks,
                 "rows": self._rows,
                 "seconds": round(time.monotonic() - self._start_time, 1),
-                "secret_versions": secret_manager.versions_used() or None,
+                "secret_versions": secret_manager.versions_read() or None,
             },
         )
 

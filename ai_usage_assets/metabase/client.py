@@ -23,8 +23,8 @@ import httpx
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.http.transport import BoundedTransport
 from ai_usage_assets.metabase.api_models import RequestBody
-from ai_usage_assets.redaction import on_one_line
-from ai_usage_assets.settings import is_safe_address
+from ai_usage_assets.redaction import redact_line
+from ai_usage_assets.settings import is_https_or_loopback
 
 _ATTEMPTS = 4
 _FIRST_WAIT_SECONDS = 1.0
@@ -41,7 +41,7 @@ class MetabaseError(OperatorError):
 
     def __init__(self, message: str) -> None:
         # Others have chosen names in it.
-        super().__init__(on_one_line(message, with_people=False))
+        super().__init__(redact_line(message, with_people=False))
 
 
 class RequestRejected(MetabaseError):
@@ -93,7 +93,7 @@ class MetabaseClient:
     """One Metabase. Raises MetabaseError for an address over which nothing secret may travel."""
 
     def __init__(self, url: str, *, clock: Clock = time, attempt_seconds: float = _ATTEMPT_SECONDS) -> None:
-        if not is_safe_address(url):
+        if not is_https_or_loopback(url):
             raise MetabaseError(
                 "The address of Metabase must be one of https, or of this machine (a tunnel ends there)."
             )
@@ -250,7 +250,7 @@ class MetabaseClient:
         content = None if body is None else json.dumps(body.sent()).encode()
         headers = {"accept": "application/json", "content-type": "application/json", **self._credentials}
         request = httpx.Request(method, self.url + path, headers=headers, content=content)
-        self._transport.begin_attempt(seconds)
+        self._transport.set_deadline(seconds)
         try:
             answer = self._transport.handle_request(request)
             try:
@@ -304,7 +304,7 @@ class MetabaseClient:
         """What Metabase says, on one line and without what is secret."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, _HIDDEN).replace(json.dumps(secret)[1:-1], _HIDDEN)
-        return on_one_line(text, with_people=False)[:_LONGEST_ANSWER_SHOWN]
+        return redact_line(text, with_people=False)[:_LONGEST_ANSWER_SHOWN]
 
 
 def _unexpected(whose: str, what: str) -> MetabaseError:

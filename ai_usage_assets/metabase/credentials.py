@@ -17,7 +17,7 @@ from typing import Any
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.metabase.api_models import FirstUser, Login, NewKey, Preferences, Setup
 from ai_usage_assets.metabase.client import AmbiguousOutcome, ApiObject, MetabaseClient, MetabaseError, RequestRejected
-from ai_usage_assets.secret_manager import SecretError, SecretMissing, resolve, store
+from ai_usage_assets.secret_manager import SecretError, SecretNotFound, resolve_secret, store_secret
 from ai_usage_assets.settings import MetabaseSettings, Settings
 
 KEY_NAME = "ai-usage"
@@ -35,7 +35,7 @@ def authenticate(server: MetabaseClient, settings: Settings, say: Callable[[str]
     Raises CredentialError or MetabaseError.
     """
     wanted = settings.metabase
-    key = _stored(wanted.api_key, settings.secrets_url)
+    key = _stored(wanted.api_key, settings.secrets_emulator)
     if key:
         server.use_key(key)
         if _is_admin(server):
@@ -49,10 +49,10 @@ def authenticate(server: MetabaseClient, settings: Settings, say: Callable[[str]
         say(f"{told}; another is made.")
     if not _can_store(wanted.api_key):
         raise CredentialError("AI_USAGE_METABASE_API_KEY names one version of a secret; name the secret alone.")
-    session = _session(server, wanted, settings.secrets_url, say, is_refused=bool(key))
+    session = _session(server, wanted, settings.secrets_emulator, say, is_refused=bool(key))
     server.use_session(session)
     key, is_renewed = _made(server)
-    _store(wanted.api_key, key, settings.secrets_url)
+    _store(wanted.api_key, key, settings.secrets_emulator)
     made = "was given another value" if is_renewed else "was made"
     say(f"The key {KEY_NAME!r} of Metabase's API {made} and stored in {_place(wanted.api_key)}.")
     if is_renewed:
@@ -67,7 +67,7 @@ def authenticate_read_only(server: MetabaseClient, settings: Settings) -> Iterat
 
     Raises CredentialError or MetabaseError.
     """
-    key = _stored(settings.metabase.api_key, settings.secrets_url)
+    key = _stored(settings.metabase.api_key, settings.secrets_emulator)
     if key:
         server.use_key(key)
         if _is_admin(server):
@@ -76,7 +76,7 @@ def authenticate_read_only(server: MetabaseClient, settings: Settings) -> Iterat
     if not server.get("/api/session/properties").get("has-user-setup"):
         yield False
         return
-    email, password = _admin(server, settings.metabase, settings.secrets_url, is_refused=bool(key))
+    email, password = _admin(server, settings.metabase, settings.secrets_emulator, is_refused=bool(key))
     server.use_session(_login(server, email, password))
     try:
         yield True
@@ -89,7 +89,7 @@ def service_account(settings: Settings) -> str | None:
     given = settings.metabase.service_account
     if given is None:
         return None
-    text = _value("AI_USAGE_METABASE_SERVICE_ACCOUNT", given, settings.secrets_url)
+    text = _value("AI_USAGE_METABASE_SERVICE_ACCOUNT", given, settings.secrets_emulator)
     try:
         key = json.loads(text)
     except (ValueError, RecursionError):
@@ -252,8 +252,8 @@ def _value(name: str, setting: str, secrets: str | None) -> str:
     try:
         if setting.startswith(_FILE):
             return _path(setting).read_text("utf-8-sig").strip()
-        return resolve(setting, secrets, is_text=True)
-    except SecretMissing as error:
+        return resolve_secret(setting, secrets, multiline=True)
+    except SecretNotFound as error:
         raise _Missing(f"{name}: {error}") from None
     except SecretError as error:
         raise CredentialError(f"{name}: {error}") from None
@@ -271,7 +271,7 @@ def _store(setting: str, key: str, secrets: str | None) -> None:
         if setting.startswith(_FILE):
             _write(_path(setting), key)
         else:
-            store(setting, key, secrets)
+            store_secret(setting, key, secrets)
     except SecretError as error:
         told = str(error)
     except OSError as error:

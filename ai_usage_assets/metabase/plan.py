@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ai_usage_assets.metabase.normalize import Form
-from ai_usage_assets.redaction import on_one_line
+from ai_usage_assets.redaction import redact_line
 
 # New; changed here; edited by hand there; no longer wanted.
 Sign = Literal["+", "~", "!", "-"]
@@ -41,7 +41,7 @@ class Change:
     def __str__(self) -> str:
         # Names that others chose are in it.
         told = f"{self.sign} {self.key}: {self.name}" + (f" ({self.what})" if self.what else "")
-        return on_one_line(told, with_people=True)
+        return redact_line(told, with_people=True)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ai_usage_assets.metabase.card_validation import validate_rows
 from ai_usage_assets.metabase.client import MetabaseError, RequestRejected
 from ai_usage_assets.metabase.objects import MetabaseContext
 from ai_usage_assets.metabase.spec import Card, Dashboard, Filter, Spec, value_column
-from ai_usage_assets.redaction import on_one_line
+from ai_usage_assets.redaction import redact_line
 
 # As many values as Metabase lists; others are found by typing.
 _LISTED = 1000
@@ -47,7 +47,7 @@ class SmokeResult:
 
     def __str__(self) -> str:
         # Names of columns are Metabase's.
-        lines = (on_one_line(line, with_people=False) for line in self.wrong)
+        lines = (redact_line(line, with_people=False) for line in self.wrong)
         return "\n  ".join([f"{self.name}: {self.how}, {self.seconds:.1f} s", *lines])
 
 

@@ -35,7 +35,7 @@ from pydantic import (
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.metabase.sql_template import TemplateError, fill, find_variables, remove_clauses
-from ai_usage_assets.redaction import on_one_line
+from ai_usage_assets.redaction import redact_line
 from ai_usage_assets.settings import PROJECT_ROOT
 from ai_usage_assets.warehouse import googlesql
 
@@ -90,7 +90,7 @@ class SpecError(OperatorError):
 
     def __init__(self, *lines: str) -> None:
         # They quote names of files, and SQL.
-        super().__init__("\n".join(on_one_line(line, with_people=False) for line in lines))
+        super().__init__("\n".join(redact_line(line, with_people=False) for line in lines))
 
 
 class _Strict(BaseModel):

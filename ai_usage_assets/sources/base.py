@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import msgspec
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.client import Patience
+from ai_usage_assets.http.client import RetryPolicy
 from ai_usage_assets.warehouse.tables import Table
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class SourceClient(Protocol):
     """The HTTP client of one source. Each source adds its own read methods."""
 
     @property
-    def date_seen(self) -> str | None:
+    def server_date(self) -> str | None:
         """The `Date` header of the last response."""
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ class Connect(Protocol):
     """Creates a client; no request is sent, and no secret is read, before the first use."""
 
     def __call__(
-        self, key: Callable[[], str], base_url: str, *, pacing: bool = True, patience: Patience | None = None
+        self, key: Callable[[], str], base_url: str, *, pacing: bool = True, retry_policy: RetryPolicy | None = None
     ) -> SourceClient:
         """`key` is called for each connection; without `pacing`, rate limits are not kept (simulators only)."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ai_usage_assets.http.client import Patience
+from ai_usage_assets.http.client import RetryPolicy
 from ai_usage_assets.registry import load_source, load_sources, source_entry
-from ai_usage_assets.secret_manager import SecretError, resolve
+from ai_usage_assets.secret_manager import SecretError, resolve_secret
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.sources.base import KeyKind, SourceClient
 
@@ -15,9 +15,9 @@ def kind_of(key: str) -> tuple[str, KeyKind] | None:
     return next(((name, kind) for name, kind in kinds if key.startswith(kind.prefix)), None)
 
 
-def own_key(vendor: str, setting: str, secrets_url: str | None = None) -> str:
+def own_key(vendor: str, setting: str, secrets_emulator: str | None = None) -> str:
     """Resolves the setting to a key of that vendor. Raises SecretError, also for a key of another vendor."""
-    key = resolve(setting, secrets_url)
+    key = resolve_secret(setting, secrets_emulator)
     found = kind_of(key)
     if found and found[0] != vendor:
         entry = source_entry(vendor)
@@ -27,11 +27,14 @@ def own_key(vendor: str, setting: str, secrets_url: str | None = None) -> str:
     return key
 
 
-def connect(name: str, settings: Settings, *, patience: Patience | None = None) -> SourceClient | None:
+def connect(name: str, settings: Settings, *, retry_policy: RetryPolicy | None = None) -> SourceClient | None:
     """A client for the source, or None if the source has no key. The key is resolved at the first request."""
     source = settings.sources[name]
     if not (key := source.key):
         return None
     return load_source(name).connect(
-        lambda: own_key(name, key, settings.secrets_url), source.base_url, pacing=settings.pacing, patience=patience
+        lambda: own_key(name, key, settings.secrets_emulator),
+        source.base_url,
+        pacing=settings.pacing,
+        retry_policy=retry_policy,
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from ai_usage_assets.http.client import Look
+from ai_usage_assets.http.client import RawResponse
 
 Facts = dict[str, Any]
 Parameters = Sequence[tuple[str, str]]
@@ -97,7 +97,7 @@ class Asking:
 
     def __call__(
         self,
-        send: Callable[[], Look],
+        send: Callable[[], RawResponse],
         request: str,
         parameters: Parameters | Mapping[str, object],
         *,
@@ -119,8 +119,8 @@ class Asking:
         look = send()
         self.header_names.update(look.headers.keys())
         note["status"] = look.status
-        if look.said:
-            note["said"] = look.said
+        if look.error_message:
+            note["said"] = look.error_message
         if kept := {name: value for name, value in sorted(look.headers.items()) if _KEPT_HEADERS.search(name)}:
             note["headers"] = kept
         try:
@@ -129,8 +129,8 @@ class Asking:
             value = None
         self._remember(value)
         if look.status >= _DOWN or (look.status == _LIMITED and not about_limits):
-            raise Unanswered(f"it answered {look.status}: {look.said}")
-        return Seen(look.status, look.said, look.codes, value)
+            raise Unanswered(f"it answered {look.status}: {look.error_message}")
+        return Seen(look.status, look.error_message, look.error_codes, value)
 
     def _remember(self, value: Any) -> None:
         if isinstance(value, dict):

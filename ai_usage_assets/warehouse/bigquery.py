@@ -148,7 +148,7 @@ class BigQueryWarehouse:
         return cls(
             settings.project or "",
             settings.dataset,
-            emulator_url=settings.bigquery_url,
+            emulator_url=settings.bigquery_emulator,
             raw_expiry_days=settings.raw_expiry_days,
             retry_seconds=retry_seconds,
         )

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from ai_usage_assets import secret_manager
-from ai_usage_assets.days import DayRange, end_of, last_finished, of_run
+from ai_usage_assets.days import DayRange, day_end, last_finished_day, range_from_tags
 from ai_usage_assets.settings import CloudRun
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_RUNS
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def started(run: DagsterRun, cloud_run: CloudRun) -> Row:
     """The row of a run that begins."""
-    chosen = of_run(run.tags)
+    chosen = range_from_tags(run.tags)
     is_task = cloud_run.execution is not None
     return {
         "run_id": run.run_id,
@@ -48,7 +48,7 @@ def started(run: DagsterRun, cloud_run: CloudRun) -> Row:
 def ended(warehouse: Warehouse, row: Row, outcome: str) -> Row:
     """The row of a run that ends now, by whatever cause."""
     finished_at = datetime.now(UTC)
-    used = secret_manager.versions_used()
+    used = secret_manager.versions_read()
     return {
         **row,
         **_landed(warehouse, [row["run_id"]]).get(row["run_id"], _NOTHING),
@@ -103,7 +103,7 @@ def covering(warehouse: Warehouse, job: str, chosen: DayRange) -> Row | None:
     return _newest(
         warehouse,
         "job = @job AND first_day <= @first AND last_day >= @last AND finished_at >= @over",
-        {"job": job, "first": chosen.first, "last": chosen.last, "over": end_of(chosen.last)},
+        {"job": job, "first": chosen.first, "last": chosen.last, "over": day_end(chosen.last)},
     )
 
 
@@ -112,7 +112,7 @@ def fresh(warehouse: Warehouse, now: datetime, hours: int) -> Row | None:
 
     When a run ended does not matter: one of yesterday afternoon does not bring yesterday.
     """
-    due = last_finished(now - timedelta(hours=hours))
+    due = last_finished_day(now - timedelta(hours=hours))
     return _newest(warehouse, "job = 'daily' AND last_day >= @due", {"due": due})
 
 

@@ -134,5 +134,5 @@ def test_a_simulated_company_is_never_among_real_dollars(monkeypatch: pytest.Mon
     monkeypatch.setenv("DAGSTER_PG_URL", "postgresql+psycopg2:///real")
     with demo.company() as (_, environment):
         settings = Settings.from_environment(environment)
-    assert (settings.warehouse, settings.dagster_postgres) == ("duckdb", None)
+    assert (settings.warehouse, settings.dagster_postgres_url) == ("duckdb", None)
     assert settings.duckdb_path.parts[-2:] == ("demo", "ai_usage.duckdb")

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from ai_usage_assets.commands import doctor
 from ai_usage_assets.commands.doctor import Finding
-from ai_usage_assets.http.transport import proxy_shown
+from ai_usage_assets.http.transport import describe_proxy
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.anthropic import source as anthropic
@@ -285,10 +285,10 @@ def test_the_proxy_is_named_without_its_credentials(monkeypatch: pytest.MonkeyPa
     for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("https_proxy", "http://jo:pass@proxy.acme.test:3128")
-    assert proxy_shown("https://api.anthropic.com") == "http://proxy.acme.test:3128"
-    assert proxy_shown("http://127.0.0.1:8701") is None
+    assert describe_proxy("https://api.anthropic.com") == "http://proxy.acme.test:3128"
+    assert describe_proxy("http://127.0.0.1:8701") is None
     monkeypatch.setenv("no_proxy", "api.anthropic.com")
-    assert proxy_shown("https://api.anthropic.com") is None
+    assert describe_proxy("https://api.anthropic.com") is None
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_a_proxy_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch,
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTPS_PROXY", named)
     with pytest.raises(SettingsError, match="HTTPS_PROXY names a proxy that cannot be used") as told:
-        proxy_shown("https://api.anthropic.com")
+        describe_proxy("https://api.anthropic.com")
     assert "pw123456" not in str(told.value)
 
 
@@ -330,11 +330,11 @@ def test_a_proxy_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "date_seen", ["Fri, 20 Nov 2026 14:00:00 +9999999999", "999929929999999999999 Nov 2026 14:00:00 GMT", "soon"]
+    "server_date", ["Fri, 20 Nov 2026 14:00:00 +9999999999", "999929929999999999999 Nov 2026 14:00:00 GMT", "soon"]
 )
-def test_a_clock_that_cannot_be_read_is_no_end(tmp_path: Path, date_seen: str) -> None:
+def test_a_clock_that_cannot_be_read_is_no_end(tmp_path: Path, server_date: str) -> None:
     """A date that no calendar has is told as none."""
-    with serving(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": date_seen})) as script:
+    with serving(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": server_date})) as script:
         settings = Settings(duckdb_path=tmp_path / "w.duckdb", pacing=False).with_source(
             "cursor", key=TEAM_KEY, base_url=script.url
         )

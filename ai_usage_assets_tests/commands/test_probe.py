@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ai_usage_assets.commands import probe
 from ai_usage_assets.commands.probe import ProbeError, scrubbed
-from ai_usage_assets.http.client import Failure, Look
+from ai_usage_assets.http.client import ApiError, RawResponse
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.sources.anthropic.questions import AnthropicQuestions
 from ai_usage_assets.sources.anthropic.source import Anthropic
@@ -72,9 +72,9 @@ def test_one_request_too_many_is_not_sent() -> None:
     """The counter refuses before anything is sent, whoever asks."""
     sent = []
 
-    def send() -> Look:
+    def send() -> RawResponse:
         sent.append(1)
-        return Look(200, {}, b"{}", "", frozenset())
+        return RawResponse(200, {}, b"{}", "", frozenset())
 
     ask = Asking(2)
     ask(send, "GET /a", ())
@@ -124,9 +124,9 @@ def test_looking_takes_an_error_for_an_answer() -> None:
         seen = client.look("/teams/members")
         with pytest.raises(ValueError, match="not one of the endpoints"):
             client.look("/teams/remove-member", {"email": "x"})
-    assert (seen.status, seen.said, seen.headers["x-echo"]) == (503, "no [secret] here, [e-mail]", "[secret]")
+    assert (seen.status, seen.error_message, seen.headers["x-echo"]) == (503, "no [secret] here, [e-mail]", "[secret]")
     assert len(script.seen) == 1
-    with pytest.raises(Failure, match="no complete answer") as caught:
+    with pytest.raises(ApiError, match="no complete answer") as caught:
         Cursor(lambda: KEY, "http://127.0.0.1:9", pacing=False).look("/teams/members")
     assert KEY not in str(caught.value)
 

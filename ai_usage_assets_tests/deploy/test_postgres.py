@@ -73,7 +73,7 @@ def test_machines_share_one_run_history(
     monkeypatch.setenv("DAGSTER_PG_URL", url)
     day = date.fromisoformat(HELD)
     for home in ("here", "there"):
-        settings = replace(company.settings, dagster_home=tmp_path / home, dagster_postgres=url)
+        settings = replace(company.settings, dagster_home=tmp_path / home, dagster_postgres_url=url)
         launch.job_command(settings, DayRange(day, day), "daily").prepare_home()
     with dg.DagsterInstance.from_config(str(tmp_path / "here" / "postgres")) as here:
         result = replace(company, instance=here).run(HELD, lane="cursor_usage_events")
@@ -118,7 +118,7 @@ def test_an_address_of_another_driver_is_rejected(
 def test_file_and_postgres_histories_have_separate_homes(tmp_path: Path) -> None:
     """A DAGSTER_HOME with a file-based history is not used for PostgreSQL, and vice versa."""
     file_based = Settings(dagster_home=tmp_path)
-    shared = Settings(dagster_home=tmp_path, dagster_postgres="postgresql+psycopg2:///dagster")
+    shared = Settings(dagster_home=tmp_path, dagster_postgres_url="postgresql+psycopg2:///dagster")
     assert launch.dagster_home(file_based) == tmp_path
     assert launch.dagster_home(shared) == tmp_path / "postgres"
     assert "psycopg2" not in repr(shared)

@@ -333,7 +333,7 @@ def test_settings_accept_the_environment_of_the_jobs(all_resources: State) -> No
         assert not [name for name in given if f'"{name}"' not in known]
         settings = Settings.from_environment(given)
         assert (settings.warehouse, settings.project, settings.dataset) == ("bigquery", "test-project", "ai_usage")
-        assert (settings.logs, settings.raw_expiry_days) == ("json", 400)
+        assert (settings.log_format, settings.raw_expiry_days) == ("json", 400)
 
 
 def test_the_cli_accepts_the_arguments_of_jobs_and_guide(all_resources: State) -> None:

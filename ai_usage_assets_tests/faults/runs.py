@@ -55,7 +55,7 @@ def execute(job: dg.JobDefinition, chosen: DayRange) -> bool:
     with dg.DagsterInstance.ephemeral() as instance:
         return job.execute_in_process(
             run_config={"loggers": {"console": {}}},
-            tags=days.run_tags(chosen),
+            tags=days.tags_for_range(chosen),
             instance=instance,
             raise_on_error=False,
         ).success

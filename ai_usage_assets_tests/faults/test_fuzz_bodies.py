@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
-from ai_usage_assets.http.client import Failure
+from ai_usage_assets.http.client import ApiError
 from ai_usage_assets.landing import Moment, land
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.simulator import Simulator
@@ -33,7 +33,7 @@ from ai_usage_assets_tests.faults.fuzz import CHANGES, SECRETS, Change, changed,
 DAY = date(2026, 11, 10)
 
 # What `pulls` catches and tells of; anything else would be a crash.
-TOLD = (Failure, NotExposed, NotCredible, msgspec.MsgspecError)
+TOLD = (ApiError, NotExposed, NotCredible, msgspec.MsgspecError)
 
 
 @dataclass

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from ai_usage_assets import catalog, cli
-from ai_usage_assets.days import DayError, month
+from ai_usage_assets.days import DayError, parse_month
 from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.finance import close
 from ai_usage_assets.finance.report import charts, figures, page
@@ -582,7 +582,7 @@ def test_a_credit_is_drawn_downwards() -> None:
 def test_a_month_is_written_as_one(text: str) -> None:
     """Anything but a year and a month is refused with an example."""
     with pytest.raises(DayError, match="such as 2026-01"):
-        month(text)
+        parse_month(text)
 
 
 def test_the_command_writes_the_page(
@@ -615,7 +615,7 @@ def test_a_run_writes_it_and_is_never_failed_by_it(books: DuckDBWarehouse, file:
     books.close()
     made = tmp_path / "report.html"
     for path, expected in ((made, {"summary", "page"}), (made / "x.html", {"summary", "problem"}), (None, {"summary"})):
-        settings = Settings(duckdb_path=file, fixed_now=MADE_AT, start_date=FIRST, report=path)
+        settings = Settings(duckdb_path=file, fixed_now=MADE_AT, start_date=FIRST, report_path=path)
         job = build_definitions(settings).resolve_job_def("rebuild").get_subset(asset_selection={dg.AssetKey("report")})
         result = job.execute_in_process(
             instance=dg.DagsterInstance.ephemeral(), run_config={"loggers": {"console": {}}}

@@ -22,16 +22,16 @@ import msgspec
 import pytest
 
 from ai_usage_assets.http.client import (
-    CursorExpired,
+    ApiClient,
+    ApiError,
     Endpoint,
-    Failure,
-    Gateway,
     MalformedResponse,
-    PagingLoop,
-    Patience,
-    PermanentFailure,
-    TransientFailure,
-    follow,
+    PageTokenExpired,
+    PaginationLoop,
+    PermanentApiError,
+    RetryPolicy,
+    TransientApiError,
+    paginate,
     redact,
 )
 from ai_usage_assets_tests.fakes.http_server import STARTED, FakeClock, Reply, Script, serving
@@ -61,23 +61,23 @@ OK = Reply(body=b'{"things":[1,2]}')
 @contextmanager
 def calling(
     *replies: Reply, authorize: Callable[[], Mapping[str, str]] = lambda: {"x-api-key": KEY}, **options: Any
-) -> Iterator[tuple[Gateway, Script, FakeClock]]:
+) -> Iterator[tuple[ApiClient, Script, FakeClock]]:
     """A gateway to a server that answers from a script."""
     clock = FakeClock()
-    options = {"pacing": False, "patience": Patience(), "clock": clock, **options}
+    options = {"pacing": False, "retry_policy": RetryPolicy(), "clock": clock, **options}
     with serving(*replies) as script:
-        gateway = Gateway("acme", script.url, authorize=authorize, endpoints=ENDPOINTS, **options)
+        gateway = ApiClient("acme", script.url, authorize=authorize, endpoints=ENDPOINTS, **options)
         try:
             yield gateway, script, clock
         finally:
             gateway.close()
 
 
-def failure_of(*replies: Reply, path: str = "/things", **options: Any) -> tuple[Failure, Script, FakeClock]:
+def failure_of(*replies: Reply, path: str = "/things", **options: Any) -> tuple[ApiError, Script, FakeClock]:
     """How asking for things fails."""
     with calling(*replies, **options) as (gateway, script, clock):
-        with pytest.raises(Failure) as caught:
-            gateway.get(path, shape=Things)
+        with pytest.raises(ApiError) as caught:
+            gateway.get(path, response_type=Things)
         return caught.value, script, clock
 
 
@@ -88,7 +88,7 @@ def test_get_sends_what_it_was_given() -> None:
     """Parameters keep order, repetition and brackets; credentials and both kinds of headers arrive."""
     params = [("group_by[]", "model"), ("group_by[]", "actor"), ("at", "2026-11-01T00:00:00Z"), ("page", "a+b/c=")]
     with calling(OK, headers={"user-agent": "tests"}) as (gateway, script, _):
-        gateway.get("/things", params, shape=Things, headers={"x-version": "2"})
+        gateway.get("/things", params, response_type=Things, headers={"x-version": "2"})
     (seen,) = script.seen
     assert (seen.method, seen.path, seen.query) == ("GET", "/things", params)
     assert (seen.headers["x-api-key"], seen.headers["user-agent"], seen.headers["x-version"]) == (KEY, "tests", "2")
@@ -97,7 +97,7 @@ def test_get_sends_what_it_was_given() -> None:
 def test_post_sends_json() -> None:
     """A body arrives as JSON and is said to be JSON."""
     with calling(OK) as (gateway, script, _):
-        gateway.post("/search", {"page": 2, "text": "ä"}, shape=Things)
+        gateway.post("/search", {"page": 2, "text": "ä"}, response_type=Things)
     (seen,) = script.seen
     assert seen.headers["content-type"] == "application/json"
     assert msgspec.json.decode(seen.body) == {"page": 2, "text": "ä"}
@@ -107,7 +107,7 @@ def test_answer_is_decoded_and_kept() -> None:
     """The caller gets the promised shape, the very bytes, the request's id and the server's date."""
     headers = {"request-id": "req_1", "date": "Fri, 20 Nov 2026 14:00:00 GMT"}
     with calling(Reply(body=b'{ "things": [1, 2], "new": 0.10 }', headers=headers)) as (gateway, _, _):
-        things, answer = gateway.get("/things", shape=Things)
+        things, answer = gateway.get("/things", response_type=Things)
     assert things == Things([1, 2])
     assert answer.body == b'{ "things": [1, 2], "new": 0.10 }'
     assert (answer.request_id, answer.date) == ("req_1", headers["date"])
@@ -116,7 +116,7 @@ def test_answer_is_decoded_and_kept() -> None:
 def test_content_type_is_not_believed() -> None:
     """JSON that calls itself HTML is JSON."""
     with calling(Reply(body=OK.body, headers={"content-type": "text/html"})) as (gateway, _, _):
-        assert gateway.get("/things", shape=Things)[0] == Things([1, 2])
+        assert gateway.get("/things", response_type=Things)[0] == Things([1, 2])
 
 
 def test_credentials_are_read_once_and_late() -> None:
@@ -129,8 +129,8 @@ def test_credentials_are_read_once_and_late() -> None:
 
     with calling(OK, authorize=authorize) as (gateway, _, _):
         assert reads == []
-        gateway.get("/things", shape=Things)
-        gateway.get("/people", shape=Things)
+        gateway.get("/things", response_type=Things)
+        gateway.get("/people", response_type=Things)
     assert reads == ["read"]
 
 
@@ -138,7 +138,7 @@ def test_credentials_are_read_once_and_late() -> None:
 def test_key_that_no_header_can_carry(key: str) -> None:
     """A key pasted with a line break or a stray letter fails at once, with advice, without being shown or sent."""
     failure, script, clock = failure_of(OK, authorize=lambda: {"x-api-key": key})
-    assert isinstance(failure, PermanentFailure)
+    assert isinstance(failure, PermanentApiError)
     assert "Paste the key again" in str(failure)
     assert KEY not in everything_said(failure)
     assert (script.seen, clock.waits) == ([], [])
@@ -168,7 +168,7 @@ def test_only_listed_paths_can_be_called(path: str) -> None:
 
     with calling(OK, authorize=authorize) as (gateway, script, _):
         with pytest.raises(ValueError, match="may be called"):
-            gateway.get(path, shape=Things)
+            gateway.get(path, response_type=Things)
         assert script.seen == []
 
 
@@ -193,19 +193,19 @@ def test_placeholder_stands_for_one_identifier() -> None:
 def test_plain_http_is_refused(url: str) -> None:
     """Credentials do not travel in the clear, whatever the host's name pretends."""
     with pytest.raises(ValueError, match="https, or on loopback only"):
-        Gateway("acme", url, authorize=dict, endpoints=ENDPOINTS)
+        ApiClient("acme", url, authorize=dict, endpoints=ENDPOINTS)
 
 
 @pytest.mark.parametrize("url", ["https://api.example.com", "http://localhost:1", "http://127.1.2.3:1", "http://[::1]"])
 def test_https_and_loopback_are_accepted(url: str) -> None:
     """Everything over https, and this machine without it."""
-    Gateway("acme", url, authorize=dict, endpoints=ENDPOINTS).close()
+    ApiClient("acme", url, authorize=dict, endpoints=ENDPOINTS).close()
 
 
 def test_refused_url_does_not_show_its_password() -> None:
     """A base URL that carries credentials is refused without repeating them."""
     with pytest.raises(ValueError, match="refused") as caught:
-        Gateway("acme", f"http://user:{KEY}@example.com/?token={KEY}", authorize=dict, endpoints=ENDPOINTS)
+        ApiClient("acme", f"http://user:{KEY}@example.com/?token={KEY}", authorize=dict, endpoints=ENDPOINTS)
     assert KEY not in str(caught.value)
 
 
@@ -224,21 +224,21 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
 def test_loopback_needs_no_proxy(proxy: Script) -> None:
     """A server on this machine is reached directly, whatever proxy the environment names."""
     with calling(OK) as (gateway, _, _):
-        gateway.get("/things", shape=Things)
+        gateway.get("/things", response_type=Things)
     assert proxy.seen == []
 
 
 def test_the_world_is_reached_through_the_proxy(proxy: Script) -> None:
     """Elsewhere the proxy of the environment is used, and it is not shown the key."""
-    gateway = Gateway(
+    gateway = ApiClient(
         "acme",
         "https://api.example.com",
         authorize=lambda: {"x-api-key": KEY},
         endpoints=ENDPOINTS,
-        patience=Patience(max_attempts=1),
+        retry_policy=RetryPolicy(max_attempts=1),
     )
-    with pytest.raises(TransientFailure, match="no connection"):
-        gateway.get("/things", shape=Things)
+    with pytest.raises(TransientApiError, match="no connection"):
+        gateway.get("/things", response_type=Things)
     gateway.close()
     assert [seen.method for seen in proxy.seen] == ["CONNECT"]
     assert KEY not in str(proxy.seen)
@@ -248,11 +248,15 @@ def test_a_proxy_repeats_no_password(monkeypatch: pytest.MonkeyPatch, proxy: Scr
     """Of what a proxy says only the status is told."""
     with serving(Reply(407)) as script:
         monkeypatch.setenv("https_proxy", script.url.replace("//", "//jo:pw123456@"))
-        gateway = Gateway(
-            "acme", "https://api.example.com", authorize=dict, endpoints=ENDPOINTS, patience=Patience(max_attempts=1)
+        gateway = ApiClient(
+            "acme",
+            "https://api.example.com",
+            authorize=dict,
+            endpoints=ENDPOINTS,
+            retry_policy=RetryPolicy(max_attempts=1),
         )
-        with pytest.raises(TransientFailure, match=r"ProxyError: 407\)") as caught:
-            gateway.get("/things", shape=Things)
+        with pytest.raises(TransientApiError, match=r"ProxyError: 407\)") as caught:
+            gateway.get("/things", response_type=Things)
         gateway.close()
     assert "pw123456" not in everything_said(caught.value)
 
@@ -264,7 +268,7 @@ def test_a_proxy_repeats_no_password(monkeypatch: pytest.MonkeyPatch, proxy: Scr
 def test_permanent_failures_are_not_retried(status: int) -> None:
     """What would fail again is asked once."""
     failure, script, clock = failure_of(Reply(status))
-    assert type(failure) is PermanentFailure
+    assert type(failure) is PermanentApiError
     assert (failure.status, failure.attempts, failure.vendor) == (status, 1, "acme")
     assert len(script.seen) == 1
     assert clock.waits == []
@@ -281,7 +285,7 @@ def test_redirect_is_not_followed() -> None:
 def test_expired_cursor_is_told_apart() -> None:
     """410 is a class of its own, so that the caller can start its window again."""
     failure, script, _ = failure_of(Reply(410, b'{"error":{"message":"cursor expired"}}'))
-    assert type(failure) is CursorExpired
+    assert type(failure) is PageTokenExpired
     assert len(script.seen) == 1
 
 
@@ -297,7 +301,7 @@ def test_hint_of_the_vendor_comes_first() -> None:
 def test_text_of_a_failure() -> None:
     """One line says who, where, what, how often, which request, and what to do."""
     body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded."}}'
-    failure, _, _ = failure_of(Reply(529, body, {"request-id": "req_7"}), patience=Patience(max_attempts=3))
+    failure, _, _ = failure_of(Reply(529, body, {"request-id": "req_7"}), retry_policy=RetryPolicy(max_attempts=3))
     assert str(failure) == (
         "acme GET /things answered 529: Overloaded after 3 attempts (request req_7). "
         "Nothing was changed; run again later."
@@ -362,7 +366,7 @@ def test_wait_after_429(retry_after: str | None, least: float, most: float) -> N
     """The server's own delay is kept, in seconds or as a date; without a usable one a minute's budget is waited out."""
     limited = Reply(429, headers={} if retry_after is None else {"retry-after": retry_after})
     with calling(limited, OK) as (gateway, _, clock):
-        assert gateway.get("/things", shape=Things)[0] == Things([1, 2])
+        assert gateway.get("/things", response_type=Things)[0] == Things([1, 2])
     (wait,) = clock.waits
     assert least <= wait <= most
 
@@ -370,7 +374,7 @@ def test_wait_after_429(retry_after: str | None, least: float, most: float) -> N
 def test_429_for_ever() -> None:
     """Ten refusals in a row are not all asked for: after the sixth it is a loud, transient failure."""
     failure, script, clock = failure_of(*[Reply(429)] * 10)
-    assert type(failure) is TransientFailure
+    assert type(failure) is TransientApiError
     assert (failure.status, failure.attempts, len(script.seen)) == (429, 6, 6)
     assert len(clock.waits) == 5
     assert 300 <= sum(clock.waits) <= 330
@@ -383,7 +387,7 @@ def test_429_for_ever() -> None:
 def test_nobody_sleeps_for_hours(status: int, retry_after: str) -> None:
     """A server that asks for a day is told apart from one that asks for a minute: no wait, and a text that says so."""
     failure, script, clock = failure_of(Reply(status, headers={"retry-after": retry_after}))
-    assert type(failure) is TransientFailure
+    assert type(failure) is TransientApiError
     assert clock.waits == []
     assert len(script.seen) == 1
     assert failure.detail.startswith("asks to wait ")
@@ -392,7 +396,7 @@ def test_nobody_sleeps_for_hours(status: int, retry_after: str) -> None:
 def test_waiting_is_bounded_in_total() -> None:
     """The waits of one request together stay within its patience, even when there are attempts left."""
     failure, _, clock = failure_of(
-        Reply(429, headers={"retry-after": "100"}), patience=Patience(total_wait_seconds=250)
+        Reply(429, headers={"retry-after": "100"}), retry_policy=RetryPolicy(total_wait_seconds=250)
     )
     assert clock.waits == [100, 100]
     assert failure.attempts == 3
@@ -402,7 +406,7 @@ def test_waiting_is_bounded_in_total() -> None:
 def test_transient_failures_are_retried(status: int) -> None:
     """What may pass is asked again, after a wait that doubles."""
     with calling(Reply(status), Reply(status), OK) as (gateway, script, clock):
-        assert gateway.get("/things", [("page", "2")], shape=Things)[0] == Things([1, 2])
+        assert gateway.get("/things", [("page", "2")], response_type=Things)[0] == Things([1, 2])
     assert 1 <= clock.waits[0] <= 1.1
     assert 2 <= clock.waits[1] <= 2.2
     assert [seen.query for seen in script.seen] == [[("page", "2")]] * 3
@@ -410,7 +414,7 @@ def test_transient_failures_are_retried(status: int) -> None:
 
 def test_backoff_is_bounded() -> None:
     """Doubling ends at the longest wait there is, jitter included."""
-    _, _, clock = failure_of(Reply(500), patience=Patience(max_attempts=8, max_wait_seconds=10))
+    _, _, clock = failure_of(Reply(500), retry_policy=RetryPolicy(max_attempts=8, max_wait_seconds=10))
     assert len(clock.waits) == 7
     assert clock.waits == sorted(clock.waits)
     assert clock.waits[-1] == 10
@@ -419,14 +423,14 @@ def test_backoff_is_bounded() -> None:
 def test_503_may_say_how_long() -> None:
     """Retry-After counts for every transient status."""
     with calling(Reply(503, headers={"retry-after": "17"}), OK) as (gateway, _, clock):
-        gateway.get("/things", shape=Things)
+        gateway.get("/things", response_type=Things)
     assert clock.waits == [17]
 
 
 def test_post_is_retried_with_its_body() -> None:
     """APIs that read with POST are as safe to ask again, with the same question."""
     with calling(Reply(500), OK) as (gateway, script, _):
-        gateway.post("/search", {"page": 1}, shape=Things)
+        gateway.post("/search", {"page": 1}, response_type=Things)
     assert [seen.body for seen in script.seen] == [b'{"page":1}'] * 2
 
 
@@ -445,7 +449,7 @@ def test_post_is_retried_with_its_body() -> None:
 def test_broken_answers_are_asked_for_again(broken: Reply) -> None:
     """An answer that breaks off or is no JSON never reaches the caller; the next good one does."""
     with calling(broken, broken, OK) as (gateway, script, clock):
-        assert gateway.get("/things", shape=Things)[0] == Things([1, 2])
+        assert gateway.get("/things", response_type=Things)[0] == Things([1, 2])
     assert len(script.seen) == 3
     assert len(clock.waits) == 2
 
@@ -454,7 +458,7 @@ def test_broken_answers_are_asked_for_again(broken: Reply) -> None:
 def test_connection_that_keeps_breaking(kind: Any) -> None:
     """Patience with a broken line ends as a transient failure without a status."""
     failure, _, _ = failure_of(Reply(body=OK.body, goes_wrong=kind))
-    assert type(failure) is TransientFailure
+    assert type(failure) is TransientApiError
     assert (failure.status, failure.attempts) == (None, 6)
     assert "broke off" in failure.detail
 
@@ -464,9 +468,9 @@ def test_nobody_listens() -> None:
     with serving(OK) as script:
         url = script.url
     clock = FakeClock()
-    gateway = Gateway("acme", url, authorize=dict, endpoints=ENDPOINTS, pacing=False, clock=clock)
-    with pytest.raises(TransientFailure, match="no connection") as caught:
-        gateway.get("/things", shape=Things)
+    gateway = ApiClient("acme", url, authorize=dict, endpoints=ENDPOINTS, pacing=False, clock=clock)
+    with pytest.raises(TransientApiError, match="no connection") as caught:
+        gateway.get("/things", response_type=Things)
     gateway.close()
     assert caught.value.attempts == 6
 
@@ -475,8 +479,10 @@ def test_nobody_listens() -> None:
 def test_slow_servers_do_not_hold_a_run(kind: Any) -> None:
     """Neither silence nor headers or a body that drip in for ever last longer than an attempt may."""
     started = time.monotonic()
-    failure, script, _ = failure_of(Reply(goes_wrong=kind), patience=Patience(max_attempts=2, attempt_seconds=0.1))
-    assert type(failure) is TransientFailure
+    failure, script, _ = failure_of(
+        Reply(goes_wrong=kind), retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=0.1)
+    )
+    assert type(failure) is TransientApiError
     assert "in time" in failure.detail
     assert len(script.seen) == 2
     assert time.monotonic() - started < 5
@@ -485,8 +491,8 @@ def test_slow_servers_do_not_hold_a_run(kind: Any) -> None:
 def test_announced_body_is_too_large() -> None:
     """A body that announces more than memory should be given to is not read, and not asked for again."""
     announced = Reply(headers={"content-length": str(300 * 1024**2)})
-    failure, script, _ = failure_of(announced, patience=Patience(max_attempts=2, attempt_seconds=1))
-    assert type(failure) is PermanentFailure
+    failure, script, _ = failure_of(announced, retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=1))
+    assert type(failure) is PermanentApiError
     assert "larger than 256 MiB" in failure.detail
     assert len(script.seen) == 1
 
@@ -497,7 +503,7 @@ def test_unpacked_body_is_too_large() -> None:
     # A full flush makes the block independent of what is before it, so it can simply be repeated.
     mebibyte = packer.compress(bytes(1024**2)) + packer.flush(zlib.Z_FULL_FLUSH)
     failure, script, _ = failure_of(Reply(body=mebibyte * 257, headers={"content-encoding": "deflate"}))
-    assert type(failure) is PermanentFailure
+    assert type(failure) is PermanentApiError
     assert "larger than 256 MiB" in failure.detail
     assert len(script.seen) == 1
 
@@ -523,14 +529,14 @@ def test_unpacked_body_is_too_large() -> None:
 )
 def test_success_that_is_not_what_was_promised(body: bytes, detail: str) -> None:
     """A 200 with anything but the promised shape is a failure that says where it differs, never zero spend."""
-    failure, script, _ = failure_of(Reply(body=body), patience=Patience(max_attempts=2))
+    failure, script, _ = failure_of(Reply(body=body), retry_policy=RetryPolicy(max_attempts=2))
     assert type(failure) is MalformedResponse
     assert detail in failure.detail
     assert (failure.status, failure.attempts, len(script.seen)) == (200, 2, 2)
 
 
 @pytest.mark.parametrize(
-    ("shape", "body"),
+    ("response_type", "body"),
     [
         (msgspec.Raw, b""),
         (msgspec.Raw, b"<html></html>"),
@@ -539,18 +545,18 @@ def test_success_that_is_not_what_was_promised(body: bytes, detail: str) -> None
         (dict, b'{"a":"\xff"}'),
     ],
 )
-def test_loose_shapes_are_checked_too(shape: type[Any], body: bytes) -> None:
+def test_loose_shapes_are_checked_too(response_type: type[Any], body: bytes) -> None:
     """A caller that takes anything still never gets what is not JSON, or not text."""
     with (
-        calling(Reply(body=body), patience=Patience(max_attempts=1)) as (gateway, _, _),
+        calling(Reply(body=body), retry_policy=RetryPolicy(max_attempts=1)) as (gateway, _, _),
         pytest.raises(MalformedResponse),
     ):
-        gateway.get("/things", shape=shape)
+        gateway.get("/things", response_type=response_type)
 
 
 def test_success_without_content() -> None:
     """204 promises nothing and is therefore not an answer."""
-    failure, _, _ = failure_of(Reply(204, b""), patience=Patience(max_attempts=1))
+    failure, _, _ = failure_of(Reply(204, b""), retry_policy=RetryPolicy(max_attempts=1))
     assert type(failure) is MalformedResponse
     assert failure.status == 204
 
@@ -558,7 +564,7 @@ def test_success_without_content() -> None:
 # --- What never gets out --------------------------------------------------------------------------------------------
 
 
-def everything_said(failure: Failure) -> str:
+def everything_said(failure: ApiError) -> str:
     """All that a careless program could print of a failure."""
     assert failure.__cause__ is None
     assert failure.__context__ is None
@@ -578,9 +584,9 @@ def test_secrets_and_people_stay_inside(status: int, caplog: pytest.LogCaptureFi
         calling(
             Reply(status, body, {"request-id": f"req_{KEY}"}), authorize=lambda: {"authorization": f"Basic {basic}"}
         ) as (gateway, script, _),
-        pytest.raises(Failure) as caught,
+        pytest.raises(ApiError) as caught,
     ):
-        gateway.get("/things", params, shape=Things)
+        gateway.get("/things", params, response_type=Things)
     said = everything_said(caught.value) + caplog.text + repr([vars(record) for record in caplog.records])
     assert script.seen[0].query == params
     assert caplog.records
@@ -602,7 +608,9 @@ def test_secrets_and_people_stay_inside(status: int, caplog: pytest.LogCaptureFi
 def test_no_spelling_lets_a_secret_out(body: bytes) -> None:
     """A key as the type of an error, after an escape, or spelled with escapes in nested JSON stays inside."""
     key = b"sk-ant-admin01-" + b"Q7z_" * 8
-    failure, _, _ = failure_of(Reply(400, body % {b"key": key, b"rest": key[1:]}), patience=Patience(max_attempts=1))
+    failure, _, _ = failure_of(
+        Reply(400, body % {b"key": key, b"rest": key[1:]}), retry_policy=RetryPolicy(max_attempts=1)
+    )
     for secret in ("admin01", "Q7z_", "jane", "example.com"):
         assert secret not in everything_said(failure)
 
@@ -616,7 +624,7 @@ def test_what_is_packed_twice_is_not_unpacked() -> None:
 
 def test_wrong_shape_does_not_show_what_was_in_it() -> None:
     """A record of the wrong shape is described by its fields, not by the person in it."""
-    failure, _, _ = failure_of(Reply(body=b'{"things":["jo@example.com"]}'), patience=Patience(max_attempts=1))
+    failure, _, _ = failure_of(Reply(body=b'{"things":["jo@example.com"]}'), retry_policy=RetryPolicy(max_attempts=1))
     assert "jo" not in everything_said(failure)
 
 
@@ -667,7 +675,7 @@ def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """One warning per retry says who, where, what, which attempt and how long the wait is."""
     limited = Reply(429, headers={"retry-after": "7"})
     with caplog.at_level(logging.WARNING), calling(limited, limited, OK) as (gateway, _, _):
-        gateway.get("/things", [("page", "2")], shape=Things)
+        gateway.get("/things", [("page", "2")], response_type=Things)
     assert [(record.name, record.getMessage()) for record in caplog.records] == [
         ("ai_usage_assets.http.client", f"acme GET /things: 429; attempt {n} of 6, again in 7 s") for n in (1, 2)
     ]
@@ -681,7 +689,7 @@ def test_budget_holds_in_every_minute() -> None:
     with calling(OK, pacing=True) as (gateway, _, clock):
         moments = []
         for number in range(130):
-            gateway.get("/things" if number % 2 else "/people", shape=Things)
+            gateway.get("/things" if number % 2 else "/people", response_type=Things)
             moments.append(clock.monotonic())
     assert moments[5] == moments[0]
     assert moments[6] > moments[5]
@@ -694,15 +702,15 @@ def test_small_budget_is_spaced_from_the_start() -> None:
     """Fifteen a minute are four seconds apart, and another group's requests do not count."""
     with calling(OK, pacing=True) as (gateway, _, clock):
         for _ in range(3):
-            gateway.post("/search", {}, shape=Things)
-            gateway.get("/things", shape=Things)
+            gateway.post("/search", {}, response_type=Things)
+            gateway.get("/things", response_type=Things)
     assert clock.waits == pytest.approx([4, 4])
 
 
 def test_retries_are_paced_too() -> None:
     """An attempt is a request like any other, but the wait before it counts."""
     with calling(Reply(503), OK, pacing=True) as (gateway, _, clock):
-        gateway.post("/search", {}, shape=Things)
+        gateway.post("/search", {}, response_type=Things)
     assert len(clock.waits) == 2
     assert sum(clock.waits) == pytest.approx(4)
 
@@ -711,14 +719,16 @@ def test_without_pacing_only_the_server_is_waited_for() -> None:
     """Simulated vendors are asked as fast as they answer; their Retry-After is kept all the same."""
     with calling(OK, OK, OK, Reply(429, headers={"retry-after": "3"}), OK) as (gateway, _, clock):
         for _ in range(4):
-            gateway.post("/search", {}, shape=Things)
+            gateway.post("/search", {}, response_type=Things)
     assert clock.waits == [3]
 
 
 def test_one_request_at_a_time() -> None:
     """However many threads ask, the vendor sees one request in flight."""
     with calling(Reply(body=OK.body, delay_seconds=0.02)) as (gateway, script, _):
-        threads = [threading.Thread(target=gateway.get, args=("/things",), kwargs={"shape": Things}) for _ in range(4)]
+        threads = [
+            threading.Thread(target=gateway.get, args=("/things",), kwargs={"response_type": Things}) for _ in range(4)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -736,17 +746,17 @@ def paging(nexts: Mapping[str | None, str | None]) -> Callable[[str | None], tup
 
 def test_follow_gives_every_page_once() -> None:
     """Pages come in order until there is no next cursor, and each is fetched only when it is wanted."""
-    pages = follow(paging({None: "a", "a": "b", "b": None}), vendor="acme", endpoint="/things")
+    pages = paginate(paging({None: "a", "a": "b", "b": None}), vendor="acme", endpoint="/things")
     assert list(pages) == ["page None", "page a", "page b"]
 
 
 @pytest.mark.parametrize("nexts", [{None: "a", "a": "a"}, {None: "a", "a": "b", "b": "a"}])
 def test_cursor_that_comes_back_is_a_loop(nexts: Mapping[str | None, str | None]) -> None:
     """A list that leads back into itself is an error, not an endless run and not a short list."""
-    with pytest.raises(PagingLoop, match="already read") as caught:
-        list(follow(paging(nexts), vendor="acme", endpoint="/things"))
+    with pytest.raises(PaginationLoop, match="already read") as caught:
+        list(paginate(paging(nexts), vendor="acme", endpoint="/things"))
     assert (caught.value.vendor, caught.value.endpoint) == ("acme", "/things")
-    assert isinstance(caught.value, PermanentFailure)
+    assert isinstance(caught.value, PermanentApiError)
 
 
 def test_list_without_end_is_a_loop() -> None:
@@ -757,25 +767,25 @@ def test_list_without_end_is_a_loop() -> None:
         return number, str(number) if number < last else None
 
     last = 3
-    assert list(follow(fetch, vendor="acme", endpoint="/things", max_pages=3)) == [1, 2, 3]
+    assert list(paginate(fetch, vendor="acme", endpoint="/things", max_pages=3)) == [1, 2, 3]
     last = 4
-    with pytest.raises(PagingLoop, match="more than 3 pages"):
-        list(follow(fetch, vendor="acme", endpoint="/things", max_pages=3))
+    with pytest.raises(PaginationLoop, match="more than 3 pages"):
+        list(paginate(fetch, vendor="acme", endpoint="/things", max_pages=3))
 
 
 def test_failure_while_paging_is_not_an_end() -> None:
     """When the second page fails, so does the list."""
     expired = Reply(410, b'{"error":"expired"}')
     with calling(OK, expired) as (gateway, _, _):
-        pages = follow(
-            lambda cursor: (gateway.get("/things", shape=Things)[0], "next"), vendor="acme", endpoint="/things"
+        pages = paginate(
+            lambda cursor: (gateway.get("/things", response_type=Things)[0], "next"), vendor="acme", endpoint="/things"
         )
         assert next(pages) == Things([1, 2])
-        with pytest.raises(CursorExpired):
+        with pytest.raises(PageTokenExpired):
             next(pages)
 
 
 def test_bytes_that_are_no_text_are_malformed() -> None:
     """A byte that is not UTF-8 makes the answer malformed; it would break the text column a record is landed in."""
     with calling(Reply(body=b'{"things":[1],"name":"J\xf6rg"}')) as (gateway, _, _), pytest.raises(MalformedResponse):
-        gateway.get("/things", shape=Things)
+        gateway.get("/things", response_type=Things)

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.client import TransientFailure
+from ai_usage_assets.http.client import TransientApiError
 from ai_usage_assets.http.transport import BoundedTransport
 from ai_usage_assets.settings import SettingsError
 from ai_usage_assets.simulator import Simulator
@@ -200,7 +200,7 @@ def test_the_documented_budget_is_never_passed() -> None:
         # Not one request more than there are pages: none was refused.
         assert len(simulator.requests) == pages > 120
         client = Anthropic(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, pacing=False, clock=clock)
-        with pytest.raises(TransientFailure, match="429"):
+        with pytest.raises(TransientApiError, match="429"):
             list(pull.fetch(client, days))
         client.close()
 
@@ -288,7 +288,7 @@ def test_https_through_the_proxy_of_the_environment(
     monkeypatch.setenv("https_proxy", f"ada:tangerine@{address}")
     transport = BoundedTransport("https://api.acme.test", ssl.create_default_context(cafile=certificate))
     with httpx.Client(base_url="https://api.acme.test", transport=transport, trust_env=False) as client:
-        transport.begin_attempt(5)
+        transport.set_deadline(5)
         assert [client.get(path).json() for path in ("/one", "/two")] == [{"a": "b"}] * 2
     assert asked == [("api.acme.test:443", "Basic YWRhOnRhbmdlcmluZQ==")]
 

@@ -36,7 +36,7 @@ def logged_in(metabase: FakeMetabase, secrets: str | None = None, **given: Any) 
     server = MetabaseClient(metabase.url, clock=FakeClock(), attempt_seconds=5)
     try:
         credentials.authenticate(
-            server, Settings(metabase=wanted_, secrets_url=secrets and f"http://{secrets}"), said.append
+            server, Settings(metabase=wanted_, secrets_emulator=secrets and f"http://{secrets}"), said.append
         )
         assert server.get("/api/user/current")["is_superuser"]
     finally:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.client import MalformedResponse, PermanentFailure
+from ai_usage_assets.http.client import MalformedResponse, PermanentApiError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.anthropic import source as anthropic
 from ai_usage_assets.sources.anthropic.source import PULLS, Anthropic
@@ -228,7 +228,7 @@ def test_a_refused_key_is_a_failure(client: Anthropic, simulator: Simulator) -> 
     """A key that is not accepted fails, with the setting to look at."""
     simulator.switches.anthropic.unauthorized = True
     for name in BY_NAME:
-        with pytest.raises(PermanentFailure, match="ANTHROPIC_ADMIN_KEY"):
+        with pytest.raises(PermanentApiError, match="ANTHROPIC_ADMIN_KEY"):
             fetch(client, name, DayRange(NOW.date(), NOW.date()))
 
 
@@ -301,7 +301,7 @@ def test_not_exposed_is_the_vendors_own_word(reply: Reply, exposed: bool) -> Non
     """Only the vendor's own code says that something is not for this key; any other refusal is a failure."""
     with serving(reply) as script:
         client = Anthropic(lambda: "k" * 20, script.url, pacing=False)
-        with pytest.raises(PermanentFailure if exposed else NotExposed):
+        with pytest.raises(PermanentApiError if exposed else NotExposed):
             fetch(client, "anthropic_users", DayRange(NOW.date(), NOW.date()))
 
 

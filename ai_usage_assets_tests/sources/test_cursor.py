@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.client import PermanentFailure
+from ai_usage_assets.http.client import PermanentApiError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.base import NotCredible, NotExposed, PulledDay, RefusedDay
 from ai_usage_assets.sources.cursor import source as cursor
@@ -96,7 +96,7 @@ def test_groups_are_not_exposed_on_the_teams_plan(client: Cursor, simulator: Sim
 def test_a_refused_key_is_a_failure(client: Cursor, simulator: Simulator, name: str) -> None:
     """A key that is not accepted fails, with the setting to look at."""
     simulator.switches.cursor.unauthorized = True
-    with pytest.raises(PermanentFailure, match="CURSOR_ADMIN_KEY"):
+    with pytest.raises(PermanentApiError, match="CURSOR_ADMIN_KEY"):
         fetch(client, name)
 
 

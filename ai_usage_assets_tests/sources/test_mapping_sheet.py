@@ -17,7 +17,7 @@ from google.auth import jwt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_usage_assets.http.client import MalformedResponse, PermanentFailure, TransientFailure
+from ai_usage_assets.http.client import MalformedResponse, PermanentApiError, TransientApiError
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.mapping_sheet.sheet import (
@@ -687,15 +687,15 @@ def test_a_sheet_that_cannot_be_read_says_what_to_do() -> None:
     """Not shared, not found and not there are told apart, each with its remedy."""
     simulator = Simulator(NOW)
     with simulator.serve() as urls:
-        with pytest.raises(PermanentFailure, match="AI_USAGE_SHEET_ID"):
+        with pytest.raises(PermanentApiError, match="AI_USAGE_SHEET_ID"):
             MappingSheet("another", urls.sheets, pacing=False).read()
         simulator.switches.sheets.not_shared = True
-        with pytest.raises(PermanentFailure, match="Share the spreadsheet"):
+        with pytest.raises(PermanentApiError, match="Share the spreadsheet"):
             MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False).read()
         # Neither is about a tab, so neither is asked for tab by tab.
         assert len(simulator.requests) == 2
         simulator.switches.faults.html_200.add("sheets")
-        with pytest.raises(TransientFailure, match="HTML"):
+        with pytest.raises(TransientApiError, match="HTML"):
             MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False, clock=_NoWait()).read()
 
 
@@ -743,21 +743,21 @@ def test_a_busy_sheet_is_asked_again() -> None:
 def test_a_sheet_that_is_closed_meanwhile_has_no_missing_tabs() -> None:
     """Access that ends between two requests is told as that, not as tabs that are gone."""
     script_of = (_refusal(400, "Unable to parse range: 'people'"), _ranges(None), _refusal(403, "No permission"))
-    with serving(*script_of) as script, pytest.raises(PermanentFailure, match="Share the spreadsheet"):
+    with serving(*script_of) as script, pytest.raises(PermanentApiError, match="Share the spreadsheet"):
         _sheet(script.url).read()
     assert len(script.seen) == 3
 
 
 def test_credentials_that_ran_out_are_renewed_by_hand() -> None:
     """A refused login says which command renews it."""
-    with serving(_refusal(401, "Invalid")) as script, pytest.raises(PermanentFailure, match="gcloud auth"):
+    with serving(_refusal(401, "Invalid")) as script, pytest.raises(PermanentApiError, match="gcloud auth"):
         _sheet(script.url).read()
 
 
 def test_an_uploaded_workbook_is_not_four_missing_tabs() -> None:
     """When not one tab can be read, the refusal is about the file and is told as such."""
     unsupported = _refusal(400, "This operation is not supported for this document")
-    with serving(unsupported) as script, pytest.raises(PermanentFailure, match="uploaded workbook"):
+    with serving(unsupported) as script, pytest.raises(PermanentApiError, match="uploaded workbook"):
         _sheet(script.url).read()
     assert len(script.seen) == 1 + len(TABS)
 
@@ -773,7 +773,7 @@ def test_the_address_of_the_sheet_is_as_good_as_its_id() -> None:
     with serving(_ranges(None, None, None, None)) as script:
         _sheet(script.url, "https://docs.google.com/spreadsheets/d/1AbC-d_E/edit#gid=0").read()
     assert script.seen[0].path == "/v4/spreadsheets/1AbC-d_E/values:batchGet"
-    with serving() as script, pytest.raises(PermanentFailure, match="AI_USAGE_SHEET_ID"):
+    with serving() as script, pytest.raises(PermanentApiError, match="AI_USAGE_SHEET_ID"):
         _sheet(script.url, "my sheet?/../x").read()
     assert script.seen == []
 

@@ -574,7 +574,7 @@ def test_no_view_of_finance_reads_all_raw_days(view: Table) -> None:
 
 
 def production(server: FakeBigQuery) -> Settings:
-    return Settings(warehouse="bigquery", project=PROJECT, bigquery_url=server.url, fixed_now=NOW)
+    return Settings(warehouse="bigquery", project=PROJECT, bigquery_emulator=server.url, fixed_now=NOW)
 
 
 def test_the_doctor_examines_the_dataset(server: FakeBigQuery) -> None:

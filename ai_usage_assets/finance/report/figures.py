@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ai_usage_assets.days import ONE_DAY
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.redaction import on_one_line
+from ai_usage_assets.redaction import redact_line
 from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import Row, Warehouse
 
@@ -226,7 +226,7 @@ class _Reading:
         return tuple({name: self._shown(value) for name, value in row.items()} for row in found)
 
     def _shown(self, value: Any) -> Any:
-        return on_one_line(value, with_people=self._with_people) if isinstance(value, str) else value
+        return redact_line(value, with_people=self._with_people) if isinstance(value, str) else value
 
     def report(self, made_at: datetime, *, only_headlines: bool) -> Report:
         """Everything, or what the headlines need: a run of every day does not pay for more."""

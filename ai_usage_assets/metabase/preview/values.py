@@ -11,7 +11,7 @@ from typing import Any
 
 from ai_usage_assets.metabase.render import FORMS
 from ai_usage_assets.metabase.spec import NumberFormat
-from ai_usage_assets.redaction import TOKEN, revealed
+from ai_usage_assets.redaction import KEY_PATTERN, deobfuscate
 
 
 def is_money(form: NumberFormat | None) -> bool:
@@ -31,7 +31,7 @@ def format_value(value: Any, form: NumberFormat | None = None) -> str:
         case bool() | str():
             # Names are others' words: no line ends, and nothing that looks like a key.
             text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
-            return TOKEN.sub("[secret]", revealed(text))
+            return KEY_PATTERN.sub("[secret]", deobfuscate(text))
         case _:
             return _number(Decimal(value), form)
 

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ai_usage_assets.days import ONE_DAY, end_of, start_of
+from ai_usage_assets.days import ONE_DAY, day_end, day_start
 from ai_usage_assets.sources.anthropic.source import (
     _ANALYTICS,
     _CLASSIC,
@@ -137,8 +137,8 @@ class AnthropicQuestions:
         version: dict[str, str] = _ANALYTICS,
     ) -> Seen:
         params = [
-            ("starting_at", _instant(start or start_of(self._day))),
-            ("ending_at", _instant(end or end_of(self._day))),
+            ("starting_at", _instant(start or day_start(self._day))),
+            ("ending_at", _instant(end or day_end(self._day))),
             ("time_bucket_width", "1d"),
             *(("group_by[]", name) for name in group_by),
             *(more or [("limit", str(_PAGE_ROWS))]),
@@ -170,8 +170,8 @@ class AnthropicQuestions:
         return Answer(f"fields {', '.join(facts['fields'])}; the id is a {facts['id']}", facts)
 
     def _daily_totals(self) -> Answer:
-        start = start_of(self._today - timedelta(days=31))
-        page = self._analytics(start=start, end=start_of(self._today)).expect()
+        start = day_start(self._today - timedelta(days=31))
+        page = self._analytics(start=start, end=day_start(self._today)).expect()
         rows = page["data"]
         amounts = {_day(row): _cents(row, "amount") for row in rows}
         paid = [day for day, amount in amounts.items() if amount > 0]
@@ -208,7 +208,7 @@ class AnthropicQuestions:
         return Answer("ignored" if seen.ok else f"refused: {seen.short}", {"ignored": seen.ok})
 
     def _unaligned_start(self) -> Answer:
-        seen = self._analytics(start=start_of(self._day) + timedelta(minutes=30))
+        seen = self._analytics(start=day_start(self._day) + timedelta(minutes=30))
         if not seen.ok:
             return _status(seen)
         rows = seen.value["data"]
@@ -219,7 +219,7 @@ class AnthropicQuestions:
         return Answer(told + ("" if same is None else f", with the {'whole' if same else 'rest of the'} day"), facts)
 
     def _future_end(self) -> Answer:
-        seen = self._analytics(start=start_of(self._today - ONE_DAY), end=end_of(self._today + 3 * ONE_DAY))
+        seen = self._analytics(start=day_start(self._today - ONE_DAY), end=day_end(self._today + 3 * ONE_DAY))
         if not seen.ok:
             return _status(seen)
         days = sorted({_day(row) for row in seen.value["data"]})
@@ -299,7 +299,7 @@ class AnthropicQuestions:
         return Answer(f"total_tokens is the sum of its parts in {len(rows) - len(off)} of {len(rows)} rows", facts)
 
     def _classic(self, day: date, version: dict[str, str]) -> Seen:
-        params = [("starting_at", _instant(start_of(day))), ("ending_at", _instant(end_of(day))), ("limit", "1")]
+        params = [("starting_at", _instant(day_start(day))), ("ending_at", _instant(day_end(day))), ("limit", "1")]
         return self._get("cost_report", [*params, ("group_by[]", "description")], version)
 
     def _classic_equals_analytics(self) -> Answer:

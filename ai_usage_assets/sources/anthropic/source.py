@@ -17,18 +17,18 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from ai_usage_assets.days import DayRange, end_of, start_of
+from ai_usage_assets.days import DayRange, day_end, day_start
 from ai_usage_assets.http.client import (
+    ApiClient,
+    ApiError,
     Clock,
-    CursorExpired,
     Endpoint,
-    Failure,
-    Gateway,
-    Look,
-    Patience,
-    PermanentFailure,
+    PageTokenExpired,
+    PermanentApiError,
+    RawResponse,
+    RetryPolicy,
     SystemClock,
-    follow,
+    paginate,
 )
 from ai_usage_assets.sources.base import (
     EmailIdentity,
@@ -234,50 +234,50 @@ class Anthropic:
         base_url: str,
         *,
         pacing: bool = True,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._gateway = Gateway(
+        self._api = ApiClient(
             NAME,
             base_url,
             authorize=lambda: {"x-api-key": key()},
             endpoints=_ENDPOINTS,
             headers={"user-agent": "ai-usage-assets"},
-            patience=patience,
+            retry_policy=retry_policy,
             pacing=pacing,
             clock=clock or SystemClock(),
             hint=_hint,
         )
 
     @property
-    def date_seen(self) -> str | None:
+    def server_date(self) -> str | None:
         """What the vendor's clock showed in its last answer."""
-        return self._gateway.date_seen
+        return self._api.server_date
 
-    def look(self, path: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> Look:
+    def look(self, path: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> RawResponse:
         """One answer as it came, an error too; `headers` are all that say which version is asked."""
-        return self._gateway.look("GET", f"{_ORGANIZATION}/{path}", params=params, headers=headers)
+        return self._api.request_once("GET", f"{_ORGANIZATION}/{path}", params=params, headers=headers)
 
     def close(self) -> None:
         """Ends the connections."""
-        self._gateway.close()
+        self._api.close()
 
-    def get(self, path: str, params: Sequence[tuple[str, str]], shape: type[_T], version: dict[str, str]) -> _T:
+    def get(self, path: str, params: Sequence[tuple[str, str]], response_type: type[_T], version: dict[str, str]) -> _T:
         """One page in the promised shape."""
-        page, _ = self._gateway.get(f"{_ORGANIZATION}/{path}", params, shape=shape, headers=version)
+        page, _ = self._api.get(f"{_ORGANIZATION}/{path}", params, response_type=response_type, headers=version)
         return page
 
     def report(
-        self, path: str, params: Sequence[tuple[str, str]], shape: type[_ReportT], version: dict[str, str]
+        self, path: str, params: Sequence[tuple[str, str]], response_type: type[_ReportT], version: dict[str, str]
     ) -> Iterator[_ReportT]:
         """The pages of a report, each asked for with the cursor of the one before."""
 
         def fetch(cursor: str | None) -> tuple[_ReportT, str | None]:
             turned = [*params, ("page", cursor)] if cursor else params
-            page = self.get(path, turned, shape, version)
+            page = self.get(path, turned, response_type, version)
             return page, page.next_page if page.has_more else None
 
-        return follow(fetch, vendor=NAME, endpoint=path)
+        return paginate(fetch, vendor=NAME, endpoint=path)
 
     def directory(self, path: str, params: Sequence[tuple[str, str]] = ()) -> tuple[list[bytes], int]:
         """All records of a directory list, and how many pages held them. Only `after_id` advances these lists."""
@@ -287,7 +287,7 @@ class Anthropic:
             page = self.get(path, turned, _Directory, _CURRENT)
             return page, page.last_id if page.has_more else None
 
-        pages = list(follow(fetch, vendor=NAME, endpoint=path))
+        pages = list(paginate(fetch, vendor=NAME, endpoint=path))
         return [bytes(record) for page in pages for record in page.data], len(pages)
 
 
@@ -308,9 +308,9 @@ _NOT_THIS_ORGANISATION = {"organization_type_not_supported", "organization_not_e
 _NOT_THIS_KEY = {"permission_error", "not_found_error"}
 
 
-def _not_exposed(failure: Failure, *, of_key: bool = True) -> NotExposed | None:
+def _not_exposed(failure: ApiError, *, of_key: bool = True) -> NotExposed | None:
     """Whether a refusal means "not for this kind of organisation, or key" rather than "something is broken"."""
-    meant = failure.codes & _NOT_THIS_ORGANISATION or (of_key and failure.codes & _NOT_THIS_KEY)
+    meant = failure.error_codes & _NOT_THIS_ORGANISATION or (of_key and failure.error_codes & _NOT_THIS_KEY)
     return NotExposed(f"{failure.endpoint}: {failure.detail}") if meant else None
 
 
@@ -370,7 +370,7 @@ def _fetch_analytics(client: Anthropic, days: DayRange) -> Iterator[PulledDay | 
     for attempt in range(1, _RESTARTS + 1):
         try:
             window = _read_window(client, days)
-        except (CursorExpired, _DataMoved):
+        except (PageTokenExpired, _DataMoved):
             if attempt == _RESTARTS:
                 for query in _QUERIES:
                     for day in days:
@@ -382,7 +382,7 @@ def _fetch_analytics(client: Anthropic, days: DayRange) -> Iterator[PulledDay | 
                         )
                 return
             continue
-        except PermanentFailure as failure:
+        except PermanentApiError as failure:
             # A key that lacks the right to see the bill is a mistake to mend, not a fact about the contract.
             raise (_not_exposed(failure, of_key=False) or failure) from None
         for day in days:
@@ -395,8 +395,8 @@ def _read_window(client: Anthropic, days: DayRange) -> _Window:
     window = _Window(None, {}, {})
     for query in _QUERIES:
         params = [
-            ("starting_at", _instant(start_of(days.first))),
-            ("ending_at", _instant(end_of(days.last))),
+            ("starting_at", _instant(day_start(days.first))),
+            ("ending_at", _instant(day_end(days.last))),
             ("time_bucket_width", "1d"),
             ("order_by", "time"),
             ("order", "asc"),
@@ -451,7 +451,7 @@ def _judge(window: _Window, day: date) -> Iterator[PulledDay | RefusedDay]:
     """The day's tables, or the reason why the day must not replace what is held."""
     reason, own_reason = _reason_to_refuse(window, day), _reason_to_refuse_tokens(window, day)
     incomplete = None
-    if window.watermark is not None and window.watermark < end_of(day):
+    if window.watermark is not None and window.watermark < day_end(day):
         incomplete = (
             f"Anthropic's data reaches only to {_instant(window.watermark)}; it lags by 4 hours, at most by 24. "
             "Run the day again later."
@@ -528,8 +528,8 @@ def _unreadable(window: _Window, query: _Query, day: date) -> str | None:
 
 def _fetch_cost_report(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
     params = [
-        ("starting_at", _instant(start_of(days.first))),
-        ("ending_at", _instant(end_of(days.last))),
+        ("starting_at", _instant(day_start(days.first))),
+        ("ending_at", _instant(day_end(days.last))),
         ("bucket_width", "1d"),
         ("limit", str(_PAGE_DAYS)),
         ("group_by[]", "workspace_id"),
@@ -543,7 +543,7 @@ def _fetch_cost_report(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
             for record in page.data:
                 bucket = msgspec.json.decode(record, type=_Bucket)
                 buckets[utc(bucket.starting_at).date()].append(bytes(record))
-    except Failure as failure:
+    except ApiError as failure:
         raise (_not_exposed(failure) or failure) from None
     for day in days:
         if len(buckets[day]) != 1:
@@ -558,7 +558,7 @@ def _fetch_cost_report(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
                 raise NotCredible("an amount is not in USD")
             total = sum((dollars(number(amount.amount)) for amount in bucket.results), Decimal(0))
         except (msgspec.ValidationError, NotCredible) as error:
-            yield RefusedDay(RAW_COST_REPORT, day, f"the bucket has an unknown shape: {error}.")
+            yield RefusedDay(RAW_COST_REPORT, day, f"the bucket has an unknown response_type: {error}.")
             continue
         yield PulledDay(RAW_COST_REPORT, day, buckets[day], pages, amount_usd=total)
 
@@ -568,7 +568,7 @@ def _fetch_claude_code(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
         params = [("starting_at", day.isoformat()), ("limit", str(_PAGE_ROWS))]
         try:
             pages = list(client.report("usage_report/claude_code", params, _Report, _CLASSIC))
-        except Failure as failure:
+        except ApiError as failure:
             raise (_not_exposed(failure) or failure) from None
         records = [bytes(record) for page in pages for record in page.data]
         if any(utc(msgspec.json.decode(record, type=_ClaudeCode).date).date() != day for record in records):
@@ -583,7 +583,7 @@ def _fetch_claude_code(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
 def _fetch_organization(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
     try:
         organization = client.get("me", (), msgspec.Raw, _CURRENT)
-    except Failure as failure:
+    except ApiError as failure:
         raise (_not_exposed(failure) or failure) from None
     yield PulledDay(RAW_ORGANIZATION, days.last, [bytes(organization)], 1)
 
@@ -591,7 +591,7 @@ def _fetch_organization(client: Anthropic, days: DayRange) -> Iterator[PulledDay
 def _fetch_users(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
     try:
         records, pages = client.directory("users")
-    except Failure as failure:
+    except ApiError as failure:
         raise (_not_exposed(failure) or failure) from None
     if not records:
         raise NotCredible("the list of users is empty")
@@ -608,7 +608,7 @@ def _fetch_api_keys(client: Anthropic, days: DayRange) -> Iterator[PulledDay | R
             pages += count
             for record in records:
                 found[msgspec.json.decode(record, type=_Identified).id] = record
-    except Failure as failure:
+    except ApiError as failure:
         raise (_not_exposed(failure) or failure) from None
     yield PulledDay(RAW_API_KEYS, days.last, list(found.values()), pages)
 
@@ -624,14 +624,14 @@ def _fetch_workspaces(client: Anthropic, days: DayRange) -> Iterator[PulledDay |
                 continue
             try:
                 found, count = client.directory(f"workspaces/{workspace.id}/members")
-            except Failure as failure:
+            except ApiError as failure:
                 # The default workspace has no list of members: everybody is in it.
                 if workspace.name != _DEFAULT_WORKSPACE or failure.status not in (400, 404):
                     raise
                 continue
             members += found
             member_pages += count
-    except Failure as failure:
+    except ApiError as failure:
         raise (_not_exposed(failure) or failure) from None
     yield PulledDay(RAW_WORKSPACES, days.last, workspaces, pages)
     yield PulledDay(RAW_WORKSPACE_MEMBERS, days.last, members, member_pages)
@@ -737,7 +737,7 @@ def _asking(path: str, ask: Callable[[Anthropic, date], Told], *, of_key: bool =
     def attempt(client: Anthropic, day: date) -> Told:
         try:
             return ask(client, day)
-        except Failure as failure:
+        except ApiError as failure:
             raise (_not_exposed(failure, of_key=of_key) or failure) from None
 
     return Trial(path, attempt)
@@ -753,7 +753,7 @@ def _try_analytics(report: str) -> Trial:
         if page.data_refreshed_at is None:
             return Told(f"no data for {day} yet", "Normal for an organisation that is a day old; else ask Anthropic.")
         reaches = f"data reaches to {page.data_refreshed_at:%Y-%m-%d %H:%M} UTC"
-        late = page.data_refreshed_at < end_of(day)
+        late = page.data_refreshed_at < day_end(day)
         return Told(reaches, f"{day} is not whole yet: it lags by 4 hours, at most by 24. Run later." if late else "")
 
     return _asking(f"analytics/{report}", ask, of_key=False)
@@ -797,8 +797,8 @@ def _try_workspaces(client: Anthropic, day: date) -> Told:
 
 def _day_bounds(day: date) -> list[tuple[str, str]]:
     return [
-        ("starting_at", _instant(start_of(day))),
-        ("ending_at", _instant(end_of(day))),
+        ("starting_at", _instant(day_start(day))),
+        ("ending_at", _instant(day_end(day))),
         ("time_bucket_width", "1d"),
     ]
 

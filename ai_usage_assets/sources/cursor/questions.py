@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ai_usage_assets.days import ONE_DAY, DayRange, start_of
+from ai_usage_assets.days import ONE_DAY, DayRange, day_start
 from ai_usage_assets.sources.cursor.source import _EVENT_FIELDS, _PAGE_SIZE, NAME, Cursor, _milliseconds
 from ai_usage_assets.sources.questions import (
     Answer,
@@ -107,7 +107,7 @@ class CursorQuestions:
 
     def _get(self, path: str, params: Parameters = (), *, rapid: bool = False) -> Seen:
         return self.ask(
-            lambda: self._client.look(path, params=params, paced=not rapid),
+            lambda: self._client.look(path, params=params, rate_limited=not rapid),
             f"GET {path}",
             params,
             about_limits=rapid,
@@ -306,7 +306,7 @@ class CursorQuestions:
 
     def _daily_usage(self) -> Answer:
         day = self._today - 3 * ONE_DAY
-        first, last = (int(start_of(d).timestamp() * 1000) for d in (day, day + ONE_DAY))
+        first, last = (int(day_start(d).timestamp() * 1000) for d in (day, day + ONE_DAY))
         body = {"startDate": first, "endDate": last}
         paged = self._post(_DAILY, {**body, "page": 1, "pageSize": _PAGE_SIZE}).expect()
         bare = self._post(_DAILY, body)

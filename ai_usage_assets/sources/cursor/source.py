@@ -20,8 +20,17 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from ai_usage_assets.days import DayRange, end_of, start_of
-from ai_usage_assets.http.client import Clock, Endpoint, Failure, Gateway, Look, Patience, SystemClock, follow
+from ai_usage_assets.days import DayRange, day_end, day_start
+from ai_usage_assets.http.client import (
+    ApiClient,
+    ApiError,
+    Clock,
+    Endpoint,
+    RawResponse,
+    RetryPolicy,
+    SystemClock,
+    paginate,
+)
 from ai_usage_assets.sources.base import (
     EmailIdentity,
     KeyKind,
@@ -208,15 +217,15 @@ class Cursor:
         base_url: str,
         *,
         pacing: bool = True,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._gateway = Gateway(
+        self._api = ApiClient(
             NAME,
             base_url,
             authorize=lambda: _basic(key()),
             endpoints=_ENDPOINTS,
-            patience=patience,
+            retry_policy=retry_policy,
             pacing=pacing,
             clock=clock or SystemClock(),
             hint=_hint,
@@ -224,22 +233,22 @@ class Cursor:
 
     def close(self) -> None:
         """Ends the connections."""
-        self._gateway.close()
+        self._api.close()
 
-    def get(self, path: str, shape: type[_T]) -> tuple[_T, bytes]:
+    def get(self, path: str, response_type: type[_T]) -> tuple[_T, bytes]:
         """One answer in the promised shape, and its bytes."""
-        page, answer = self._gateway.get(path, shape=shape)
+        page, answer = self._api.get(path, response_type=response_type)
         return page, answer.body
 
-    def post(self, path: str, body: Mapping[str, object], shape: type[_T]) -> tuple[_T, bytes]:
+    def post(self, path: str, body: Mapping[str, object], response_type: type[_T]) -> tuple[_T, bytes]:
         """One page in the promised shape, and its bytes. The API reads with POST."""
-        page, answer = self._gateway.post(path, body, shape=shape)
+        page, answer = self._api.post(path, body, response_type=response_type)
         return page, answer.body
 
     @property
-    def date_seen(self) -> str | None:
+    def server_date(self) -> str | None:
         """What the vendor's clock showed in its last answer."""
-        return self._gateway.date_seen
+        return self._api.server_date
 
     def look(
         self,
@@ -247,10 +256,12 @@ class Cursor:
         body: Mapping[str, object] | None = None,
         params: Sequence[tuple[str, str]] = (),
         *,
-        paced: bool = True,
-    ) -> Look:
+        rate_limited: bool = True,
+    ) -> RawResponse:
         """One answer as it came, an error too; a body makes it a POST."""
-        return self._gateway.look("GET" if body is None else "POST", path, body=body, params=params, paced=paced)
+        return self._api.request_once(
+            "GET" if body is None else "POST", path, body=body, params=params, rate_limited=rate_limited
+        )
 
 
 def _basic(key: str) -> dict[str, str]:
@@ -272,8 +283,8 @@ def _hint(status: int, path: str) -> str | None:
 def _milliseconds(days: DayRange) -> dict[str, int]:
     """Both bounds are inclusive, so a day ends one millisecond before midnight."""
     return {
-        "startDate": int(start_of(days.first).timestamp() * 1000),
-        "endDate": int((end_of(days.last) - _MILLISECOND).timestamp() * 1000),
+        "startDate": int(day_start(days.first).timestamp() * 1000),
+        "endDate": int((day_end(days.last) - _MILLISECOND).timestamp() * 1000),
     }
 
 
@@ -310,7 +321,9 @@ def _fetch_events_of(client: Cursor, day: date) -> PulledDay | RefusedDay:
             continue
         if crawl.problem:
             return RefusedDay(
-                RAW_EVENTS, day, f"an event has an unknown shape: {crawl.problem}. Report it; what was held is kept."
+                RAW_EVENTS,
+                day,
+                f"an event has an unknown response_type: {crawl.problem}. Report it; what was held is kept.",
             )
         return PulledDay(
             RAW_EVENTS,
@@ -357,7 +370,7 @@ def _event_pages(client: Cursor, bounds: dict[str, int]) -> Iterator[tuple[_Even
         more = page.pagination.hasNextPage and page.usageEvents and read <= page.totalUsageEventsCount
         return (page, body), str(page_no + 1) if more else None
 
-    return follow(fetch, vendor=NAME, endpoint="/teams/filtered-usage-events", max_pages=_MOST_PAGES)
+    return paginate(fetch, vendor=NAME, endpoint="/teams/filtered-usage-events", max_pages=_MOST_PAGES)
 
 
 def _page_usd(body: bytes, bounds: dict[str, int]) -> Decimal:
@@ -490,7 +503,7 @@ def _daily_usage_pages(client: Cursor, days: DayRange) -> Iterator[_DailyUsage]:
         seen.update(map(bytes, page.data))
         return page, str(page_no + 1) if page.pagination.hasNextPage and is_new else None
 
-    return follow(fetch, vendor=NAME, endpoint="/teams/daily-usage-data", max_pages=_MOST_PAGES)
+    return paginate(fetch, vendor=NAME, endpoint="/teams/daily-usage-data", max_pages=_MOST_PAGES)
 
 
 def _fetch_members(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
@@ -542,7 +555,7 @@ def _spend_pages(client: Cursor) -> Iterator[tuple[_Spend, bytes]]:
         seen.update(map(bytes, page.teamMemberSpend))
         return (page, body), str(page_no + 1) if promises_more and is_new else None
 
-    return follow(fetch, vendor=NAME, endpoint="/teams/spend", max_pages=_MOST_PAGES)
+    return paginate(fetch, vendor=NAME, endpoint="/teams/spend", max_pages=_MOST_PAGES)
 
 
 def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
@@ -556,7 +569,7 @@ _KEY_INVALID = re.compile(r"invalid\b.*\bkey", re.IGNORECASE)
 def _groups(client: Cursor) -> tuple[_Groups, bytes]:
     try:
         page, body = client.get("/teams/groups", _Groups)
-    except Failure as failure:
+    except ApiError as failure:
         # The wrong plan has been seen as 401, too.
         if failure.status in (401, 403, 404) and not _KEY_INVALID.search(failure.detail):
             raise NotExposed(f"{failure.endpoint}: {failure.detail}") from None

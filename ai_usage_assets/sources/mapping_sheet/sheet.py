@@ -23,8 +23,8 @@ import pandera.pandas as pa
 import requests
 from gspread.http_client import HTTPClient
 
-from ai_usage_assets.http.client import Clock, Endpoint, Gateway, MalformedResponse, Patience, PermanentFailure
-from ai_usage_assets.redaction import TOKEN
+from ai_usage_assets.http.client import ApiClient, Clock, Endpoint, MalformedResponse, PermanentApiError, RetryPolicy
+from ai_usage_assets.redaction import KEY_PATTERN
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import is_loopback
 
@@ -177,10 +177,10 @@ class _Batch(msgspec.Struct):
 class _GatewayClient(HTTPClient):
     """gspread's own client, its requests going out through the gateway."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: ApiClient) -> None:
         # A session in place of credentials, and never used: `request` is the only way out.
         super().__init__(None, session=requests.Session())  # type: ignore[arg-type]
-        self._gateway = gateway
+        self._api = gateway
 
     def request(  # type: ignore[override]  # reads have neither data nor files
         self, method: str, endpoint: str, params: dict[str, Any] | None = None, **ignored: Any
@@ -191,7 +191,7 @@ class _GatewayClient(HTTPClient):
             for name, values in (params or {}).items()
             for value in (values if isinstance(values, list) else [values])
         ]
-        _, answer = self._gateway.get(path, pairs, shape=_Batch)
+        _, answer = self._api.get(path, pairs, response_type=_Batch)
         response = requests.Response()
         response.status_code = 200
         response._content = answer.body  # noqa: SLF001 - how requests itself fills a response
@@ -212,26 +212,26 @@ class MappingSheet:
         base_url: str,
         *,
         pacing: bool = True,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
         address = re.search(r"/spreadsheets/d/([^/]+)", spreadsheet_id)
         self._spreadsheet_id = address[1] if address else spreadsheet_id
-        self._gateway = Gateway(
+        self._api = ApiClient(
             NAME,
             base_url,
             authorize=dict if is_loopback(base_url) else _ambient_credentials,
             endpoints=[Endpoint("GET", _VALUES, per_minute=60)],
-            patience=patience,
+            retry_policy=retry_policy,
             pacing=pacing,
             clock=clock,
             hint=_hint,
         )
-        self._client = _GatewayClient(self._gateway)
+        self._client = _GatewayClient(self._api)
 
     def close(self) -> None:
         """Ends the connections."""
-        self._gateway.close()
+        self._api.close()
 
     def read(self) -> dict[str, list[list[Any]] | TabMissing]:
         """Every tab's cells, header row first, in one request.
@@ -239,7 +239,7 @@ class MappingSheet:
         Only when a tab is missing are the tabs asked for one by one. Raises Failure or SecretError.
         """
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self._spreadsheet_id):
-            raise PermanentFailure(
+            raise PermanentApiError(
                 NAME,
                 f"GET {_VALUES}",
                 detail="the id of the spreadsheet holds what no id holds; nothing was sent",
@@ -248,7 +248,7 @@ class MappingSheet:
             )
         try:
             return dict(zip(TABS, self._values(list(TABS)), strict=True))
-        except PermanentFailure as failure:
+        except PermanentApiError as failure:
             if failure.status != 400:
                 raise
             found = {tab: self._one(tab) for tab in TABS}
@@ -260,7 +260,7 @@ class MappingSheet:
     def _one(self, tab: str) -> list[list[Any]] | TabMissing:
         try:
             return self._values([tab])[0]
-        except PermanentFailure as failure:
+        except PermanentApiError as failure:
             # Google's answer to a range on a tab that does not exist; its wording is not documented.
             if failure.status != 400:
                 raise
@@ -526,7 +526,7 @@ def _text(cell: Any) -> str:
 
 
 def _is_secret(cell: Any) -> bool:
-    return TOKEN.search(_INVISIBLE.sub("", _text(cell))) is not None
+    return KEY_PATTERN.search(_INVISIBLE.sub("", _text(cell))) is not None
 
 
 def _is_number(cell: Any) -> bool:

@@ -16,7 +16,7 @@ import httpx
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.http.transport import BoundedTransport
-from ai_usage_assets.settings import is_safe_address
+from ai_usage_assets.settings import is_https_or_loopback
 
 # Two attempts, so that the end of a run never waits for more than ten seconds.
 _ATTEMPTS = 2
@@ -37,9 +37,9 @@ class WebhookError(OperatorError):
     """A message was not taken; the message names the host and says what to do."""
 
 
-def post(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_SECONDS) -> None:
+def post_message(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_SECONDS) -> None:
     """Sends a text. Raises WebhookError when it was not taken, and SettingsError for a proxy that cannot be used."""
-    if not is_safe_address(address):
+    if not is_https_or_loopback(address):
         raise WebhookError("The address of the webhook is not one of https. Copy it again from where it was made.")
     host = urlsplit(address).hostname
     transport = BoundedTransport(address, httpx.create_ssl_context())
@@ -48,7 +48,7 @@ def post(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_SECONDS) 
     told = ""
     try:
         for _ in range(_ATTEMPTS):
-            transport.begin_attempt(attempt_seconds)
+            transport.set_deadline(attempt_seconds)
             try:
                 answer = transport.handle_request(request)
             except _BROKEN_OFF as error:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from ai_usage_assets.finance.webhook import WebhookError, post
+from ai_usage_assets.http.webhook import WebhookError, post_message
 from ai_usage_assets_tests.fakes.http_server import Reply, serving
 
 SECRET = "T0PSECRETPATH"
@@ -16,7 +16,7 @@ SECRET = "T0PSECRETPATH"
 def test_a_message_arrives_as_it_is() -> None:
     """One POST of JSON with the text, whatever characters are in it."""
     with serving(Reply(body=b"ok")) as chat:
-        post(f"{chat.url}/services/{SECRET}?key=k&token=t", "$1,234.50 & <more> for “Ada”")
+        post_message(f"{chat.url}/services/{SECRET}?key=k&token=t", "$1,234.50 & <more> for “Ada”")
     (seen,) = chat.seen
     assert (seen.method, seen.path, seen.query) == ("POST", f"/services/{SECRET}", [("key", "k"), ("token", "t")])
     assert seen.headers["content-type"] == "application/json"
@@ -42,7 +42,7 @@ def test_what_is_not_taken_is_told_without_the_address(reply: Reply, asked: int,
     """A refusal, a broken and a slow server end within the bound, with what to do and no word of the secret."""
     with serving(reply) as chat:
         with pytest.raises(WebhookError) as told:
-            post(f"{chat.url}/services/{SECRET}", "text", attempt_seconds=0.3)
+            post_message(f"{chat.url}/services/{SECRET}", "text", attempt_seconds=0.3)
         assert len(chat.seen) == asked
     assert says in str(told.value)
     assert SECRET not in str(told.value)
@@ -53,7 +53,7 @@ def test_what_is_not_taken_is_told_without_the_address(reply: Reply, asked: int,
 def test_what_was_taken_is_not_sent_again(goes_wrong: Literal["drip", "cut"]) -> None:
     """After a status of success nothing is waited for: an answer that is slow or breaks off is no reason to repeat."""
     with serving(Reply(goes_wrong=goes_wrong, body=b"x" * 99)) as chat:
-        post(chat.url, "text", attempt_seconds=0.3)
+        post_message(chat.url, "text", attempt_seconds=0.3)
         assert len(chat.seen) == 1
 
 
@@ -61,13 +61,13 @@ def test_a_refusal_without_end_is_read_in_part() -> None:
     """Of an answer that never ends only its beginning is read, whatever it says about its length."""
     endless = Reply(400, b"x" * 2_000, headers={"content-length": str(10**12)})
     with serving(endless) as chat, pytest.raises(WebhookError, match=r"answered 400 \('x{200}'\)"):
-        post(chat.url, "text", attempt_seconds=60)
+        post_message(chat.url, "text", attempt_seconds=60)
 
 
 def test_a_second_attempt_may_succeed() -> None:
     """A server that stumbles once has the message in the end."""
     with serving(Reply(500), Reply(body=b"ok")) as chat:
-        post(chat.url, "text")
+        post_message(chat.url, "text")
     assert len(chat.seen) == 2
 
 
@@ -77,4 +77,4 @@ def test_a_second_attempt_may_succeed() -> None:
 def test_an_address_that_is_not_safe_is_not_sent_to(address: str) -> None:
     """Only https, or a server on this machine, gets what the company spends."""
     with pytest.raises(WebhookError, match="not one of https"):
-        post(address, "text")
+        post_message(address, "text")
