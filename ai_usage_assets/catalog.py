@@ -9,13 +9,13 @@ from functools import cache
 from graphlib import TopologicalSorter
 
 from ai_usage_assets.registry import load_sources
-from ai_usage_assets.sources.base import Pull
+from ai_usage_assets.sources.base import Extract
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 from ai_usage_assets.warehouse.sql_files import read_models
 from ai_usage_assets.warehouse.tables import Table
 
-PULLS: tuple[Pull, ...] = tuple(pull for source in load_sources() for pull in source.extracts)
+EXTRACTS: tuple[Extract, ...] = tuple(pull for source in load_sources() for pull in source.extracts)
 
 
 @cache
@@ -31,7 +31,7 @@ def models() -> tuple[Table, ...]:
 @cache
 def raw() -> tuple[Table, ...]:
     """What the vendors and the sheet are landed in."""
-    return (*(table for pull in PULLS for table in pull.tables), RAW_MAPPING_SHEET)
+    return (*(table for pull in EXTRACTS for table in pull.tables), RAW_MAPPING_SHEET)
 
 
 @cache

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ai_usage_assets.redaction import OBFUSCATION_PATTERN, redact, redact_keys_in_json
-from ai_usage_assets.sources.base import EmailIdentity, Pull, PulledDay, RefusedDay
+from ai_usage_assets.sources.base import DayBatch, EmailIdentity, Extract, RejectedDay
 from ai_usage_assets.warehouse.base import RawDay, Row, Warehouse
 from ai_usage_assets.warehouse.tables import Table
 
@@ -48,7 +48,9 @@ class Landed:
     changed: bool
 
 
-def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | RefusedDay], moment: Moment) -> list[Landed]:
+def land(
+    warehouse: Warehouse, pull: Extract, results: Iterable[DayBatch | RejectedDay], moment: Moment
+) -> list[Landed]:
     """Lands what a pull brought, all its days together; returns one entry per table and day, in order.
 
     Raises WarehouseError when the warehouse refuses; then nothing of these days has changed.
@@ -68,7 +70,7 @@ def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | Refused
         raw_days.append(raw_day)
         before = held.get((raw_day.table.name, raw_day.day))
         is_other = before is not None and before["content_digest"] != outcome.entry["content_digest"]
-        if before and before["completed_at"] and is_other and not pull.snapshot:
+        if before and before["completed_at"] and is_other and not pull.is_snapshot:
             restated.append(_restatement(before, outcome.entry))
     warehouse.load_days(raw_days, [outcome.entry for outcome in landed], restated)
     return landed
@@ -76,8 +78,8 @@ def land(warehouse: Warehouse, pull: Pull, results: Iterable[PulledDay | Refused
 
 def _outcome(
     warehouse: Warehouse,
-    pull: Pull,
-    result: PulledDay | RefusedDay,
+    pull: Extract,
+    result: DayBatch | RejectedDay,
     held: dict[tuple[str, date], Row],
     astray: set[tuple[str, date]],
     moment: Moment,
@@ -85,7 +87,7 @@ def _outcome(
     """How a day ends, and what replaces it if it is replaced."""
     key = (result.table.name, result.day)
     before = held.get(key)
-    if isinstance(result, RefusedDay):
+    if isinstance(result, RejectedDay):
         return _kept(pull, result, before, moment, result.reason), None
     records, payload = _in_order(result.records)
     digest = _digest(payload)
@@ -93,17 +95,17 @@ def _outcome(
         return Landed(_complete(pull, result, before, moment, payload, digest, changed=False), False), None
     if reason := _reason_to_keep(pull, result, before, moment, is_astray=key in astray):
         return _kept(pull, result, before, moment, reason), None
-    emails = _carried_emails(warehouse, pull.emails.get(result.table.name), result, records, before)
+    emails = _carried_emails(warehouse, pull.email_identities.get(result.table.name), result, records, before)
     entry = _complete(pull, result, before, moment, payload, digest, changed=True)
     return Landed(entry, True), RawDay(result.table, result.day, moment.now, _numbered(payload, emails))
 
 
-def _kept(pull: Pull, result: PulledDay | RefusedDay, before: Row | None, moment: Moment, reason: str) -> Landed:
+def _kept(pull: Extract, result: DayBatch | RejectedDay, before: Row | None, moment: Moment, reason: str) -> Landed:
     return Landed(_entry(pull, result.table, result.day, before, moment, "failed", reason), False)
 
 
 def _reason_to_keep(
-    pull: Pull, result: PulledDay, before: Row | None, moment: Moment, *, is_astray: bool
+    pull: Extract, result: DayBatch, before: Row | None, moment: Moment, *, is_astray: bool
 ) -> str | None:
     """Why a pull that ended well must not replace what is held; None when it may."""
     if before is None or moment.accept_loss:
@@ -120,7 +122,7 @@ def _reason_to_keep(
             f"{kept}. {ACCEPT_LOSS_ADVICE}"
         )
     older = result.watermark and before["watermark"] and result.watermark < before["watermark"]
-    if before["completed_at"] and (result.incomplete or older):
+    if before["completed_at"] and (result.incomplete_reason or older):
         return (
             f"the vendor's data reaches less far than in an earlier pull, which brought {before['records']} records"
             f"{_worth(before)}, {kept}; run the day again later."
@@ -138,7 +140,7 @@ def _restatement(before: Row, after: Row) -> Row:
 
 
 def log_not_pulled(
-    warehouse: Warehouse, pull: Pull, days: Sequence[date], moment: Moment, status: str, message: str
+    warehouse: Warehouse, pull: Extract, days: Sequence[date], moment: Moment, status: str, message: str
 ) -> list[Landed]:
     """Notes that days of a pull brought nothing, and why; what is held stays.
 
@@ -156,7 +158,7 @@ def log_not_pulled(
     return [Landed(entry, changed=False) for entry in entries]
 
 
-def _held(warehouse: Warehouse, pull: Pull, days: Sequence[date]) -> dict[tuple[str, date], Row]:
+def _held(warehouse: Warehouse, pull: Extract, days: Sequence[date]) -> dict[tuple[str, date], Row]:
     if not days:
         return {}
     names = ", ".join(f"'{table.name}'" for table in pull.tables)
@@ -168,7 +170,7 @@ def _held(warehouse: Warehouse, pull: Pull, days: Sequence[date]) -> dict[tuple[
     return {(row["asset"], row["usage_date"]): row for row in rows}
 
 
-def _astray(warehouse: Warehouse, pull: Pull, held: dict[tuple[str, date], Row]) -> set[tuple[str, date]]:
+def _astray(warehouse: Warehouse, pull: Extract, held: dict[tuple[str, date], Row]) -> set[tuple[str, date]]:
     """Days of which the table does not hold what the log says was landed, and when.
 
     Where a day and its log entry are not written together, a run may have ended, or another overtaken it, in between.
@@ -241,7 +243,7 @@ def _numbered(payload: pa.Array, emails: Sequence[str | None]) -> pa.Table:
 
 
 def _entry(
-    pull: Pull, table: Table, day: date, before: Row | None, moment: Moment, status: str, message: str | None
+    pull: Extract, table: Table, day: date, before: Row | None, moment: Moment, status: str, message: str | None
 ) -> Row:
     kept = before or {}
     return {
@@ -251,7 +253,7 @@ def _entry(
         "asset": table.name,
         "vendor": pull.vendor,
         "usage_date": day,
-        "is_daily": not pull.snapshot,
+        "is_daily": not pull.is_snapshot,
         "status": status,
         "message": redact(message) if message else None,
         "attempted_at": moment.now,
@@ -260,10 +262,17 @@ def _entry(
 
 
 def _complete(
-    pull: Pull, result: PulledDay, before: Row | None, moment: Moment, payload: pa.Array, digest: str, *, changed: bool
+    pull: Extract,
+    result: DayBatch,
+    before: Row | None,
+    moment: Moment,
+    payload: pa.Array,
+    digest: str,
+    *,
+    changed: bool,
 ) -> Row:
-    status = "incomplete" if result.incomplete else "complete"
-    entry = _entry(pull, result.table, result.day, before, moment, status, result.incomplete)
+    status = "incomplete" if result.incomplete_reason else "complete"
+    entry = _entry(pull, result.table, result.day, before, moment, status, result.incomplete_reason)
     entry |= {
         "records": len(result.records),
         "expected_records": result.expected_records,
@@ -275,7 +284,7 @@ def _complete(
     }
     if changed:
         entry |= {"landed_at": moment.now, "landed_run_id": moment.run_id}
-    if not result.incomplete:
+    if not result.incomplete_reason:
         entry["completed_at"] = moment.now
     return entry
 
@@ -287,7 +296,7 @@ def _worth(before: Row) -> str:
 def _carried_emails(
     warehouse: Warehouse,
     identity: EmailIdentity | None,
-    result: PulledDay,
+    result: DayBatch,
     records: Sequence[bytes],
     before: Row | None,
 ) -> list[str | None]:

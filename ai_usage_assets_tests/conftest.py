@@ -117,7 +117,7 @@ class Company:
 
 
 def _lane(job: dg.JobDefinition, names: Sequence[str]) -> dg.JobDefinition:
-    pulled = {table.name: (pull.vendor, pull.name) for pull in catalog.PULLS for table in pull.tables}
+    pulled = {table.name: (pull.vendor, pull.name) for pull in catalog.EXTRACTS for table in pull.tables}
     chosen_tables = [t.name for t in catalog.tables() if {t.name, *pulled.get(t.name, ())} & {*names}]
     named = dg.AssetSelection.assets(*chosen_tables, *({"report"} & {*names}))
     graph = job.asset_layer.asset_graph

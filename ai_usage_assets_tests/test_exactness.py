@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
-from ai_usage_assets.sources.base import NotCredible, dollars, dollars_of_all, number
+from ai_usage_assets.sources.base import InvalidRecordError
 from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.sources.money import cents_to_usd, parse_decimal, sum_cents_to_usd
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
 DAY = date(2026, 11, 10)
@@ -55,7 +56,9 @@ def test_python_and_sql_make_the_same_dollars(warehouse: DuckDBWarehouse, amount
         ],
     )  # fmt: skip
     found = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_cursor_usage_events ORDER BY record_no")
-    assert [row["amount_usd"] for row in found] == [dollars(number(msgspec.Raw(a.encode()))) for a in amounts]
+    assert [row["amount_usd"] for row in found] == [
+        cents_to_usd(parse_decimal(msgspec.Raw(a.encode()))) for a in amounts
+    ]
 
 
 @SLOW
@@ -93,27 +96,27 @@ def test_the_parts_of_a_charge_make_the_same_dollars(
 def test_many_at_once_are_each_rounded_once(amounts: list[str]) -> None:
     """A page added up at once is its events added up one by one, or is not added up at once at all."""
     raws = [msgspec.Raw(amount.encode()) for amount in amounts]
-    together = dollars_of_all(raws)
-    assert together in (None, sum(dollars(number(raw)) for raw in raws))
-    assert dollars_of_all([msgspec.Raw(b"1"), msgspec.Raw(b"1000000000001")]) is None
-    assert dollars_of_all([msgspec.Raw(b"20.64862"), msgspec.Raw(b"3"), msgspec.Raw(b"-1.5")]) == Decimal("0.2214862")
+    together = sum_cents_to_usd(raws)
+    assert together in (None, sum(cents_to_usd(parse_decimal(raw)) for raw in raws))
+    assert sum_cents_to_usd([msgspec.Raw(b"1"), msgspec.Raw(b"1000000000001")]) is None
+    assert sum_cents_to_usd([msgspec.Raw(b"20.64862"), msgspec.Raw(b"3"), msgspec.Raw(b"-1.5")]) == Decimal("0.2214862")
 
 
 @given(st.lists(st.text('0123456789.-+eE_ \n"aN', max_size=8), min_size=1, max_size=4))
 def test_what_is_no_plain_number_is_not_added_up_at_once(texts: list[str]) -> None:
     """Nothing that would have to be guessed, and no line break within a text, gets into a sum."""
     raws = [msgspec.Raw(text.encode()) for text in texts]
-    together = dollars_of_all(raws)
+    together = sum_cents_to_usd(raws)
     if together is not None:
-        assert together == sum(dollars(number(raw)) for raw in raws)
+        assert together == sum(cents_to_usd(parse_decimal(raw)) for raw in raws)
 
 
 @given(st.text(max_size=12))
 def test_a_number_is_what_both_engines_can_read(text: str) -> None:
     """What the door takes is a plain ASCII decimal; everything else is refused, never guessed."""
     try:
-        value = number(msgspec.Raw(msgspec.json.encode(text)))
-    except NotCredible:
+        value = parse_decimal(msgspec.Raw(msgspec.json.encode(text)))
+    except InvalidRecordError:
         return
     assert text.isascii()
     assert abs(Decimal(text) - value) <= Decimal("5e-19")

@@ -12,11 +12,11 @@ import pytest
 
 from ai_usage_assets.landing import Moment, land, log_not_pulled
 from ai_usage_assets.sources.anthropic import source as anthropic
-from ai_usage_assets.sources.base import PulledDay, RefusedDay
-from ai_usage_assets.sources.cursor.source import PULLS
+from ai_usage_assets.sources.base import DayBatch, RejectedDay
+from ai_usage_assets.sources.cursor.source import EXTRACTS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
-EVENTS = next(pull for pull in PULLS if pull.name == "cursor_usage_events")
+EVENTS = next(pull for pull in EXTRACTS if pull.name == "cursor_usage_events")
 (TABLE,) = EVENTS.tables
 DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -28,8 +28,8 @@ def event(number: int, email: str | None = "jane@example.com") -> bytes:
     return msgspec.json.encode({**shown, **({"userEmail": email} if email else {}), "chargedCents": number})
 
 
-def day(*records: bytes, usd: str = "1") -> PulledDay:
-    return PulledDay(TABLE, DAY, records, pages=1, expected_records=len(records), amount_usd=Decimal(usd))
+def day(*records: bytes, usd: str = "1") -> DayBatch:
+    return DayBatch(TABLE, DAY, records, pages=1, expected_records=len(records), amount_usd=Decimal(usd))
 
 
 def held(warehouse: DuckDBWarehouse) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def test_equal_records_are_as_many_rows(warehouse: DuckDBWarehouse) -> None:
 def test_a_refused_day_keeps_what_is_held(warehouse: DuckDBWarehouse) -> None:
     """A day that must not be believed leaves the old records, and its reason in the log beside their dollars."""
     land(warehouse, EVENTS, [day(event(1), usd="7")], moment())
-    land(warehouse, EVENTS, [RefusedDay(TABLE, DAY, "it does not add up for jane@example.com")], moment(1))
+    land(warehouse, EVENTS, [RejectedDay(TABLE, DAY, "it does not add up for jane@example.com")], moment(1))
     assert len(held(warehouse)) == 1
     noted = entry(warehouse)
     assert (noted["status"], noted["message"]) == ("failed", "it does not add up for [e-mail]")
@@ -174,9 +174,9 @@ def test_each_stored_event_lends_its_email_once(warehouse: DuckDBWarehouse) -> N
 
 def test_lengths_belong_to_the_fingerprint(warehouse: DuckDBWarehouse) -> None:
     """Two records are never taken for one that is both of them."""
-    users = next(pull for pull in anthropic.PULLS if pull.name == "anthropic_users")
-    one = PulledDay(users.tables[0], DAY, [b'{"a":1}{"a":2}'], pages=1)
-    two = PulledDay(users.tables[0], DAY, [b'{"a":1}', b'{"a":2}'], pages=1)
+    users = next(pull for pull in anthropic.EXTRACTS if pull.name == "anthropic_users")
+    one = DayBatch(users.tables[0], DAY, [b'{"a":1}{"a":2}'], pages=1)
+    two = DayBatch(users.tables[0], DAY, [b'{"a":1}', b'{"a":2}'], pages=1)
     land(warehouse, users, [one], moment())
     assert land(warehouse, users, [two], moment(1))[0].changed
 
@@ -196,7 +196,7 @@ def test_an_older_export_does_not_replace_a_whole_day(warehouse: DuckDBWarehouse
     """A pull whose data reaches less far than what is held is kept out, whatever it brings."""
     late, early = NOW, NOW - timedelta(hours=8)
     land(warehouse, EVENTS, [replace(day(event(1), event(2), usd="30"), watermark=late)], moment())
-    partial = replace(day(event(1), usd="0.05"), watermark=early, incomplete="reaches only to noon")
+    partial = replace(day(event(1), usd="0.05"), watermark=early, incomplete_reason="reaches only to noon")
     for number, pulled in enumerate((partial, replace(day(event(3), usd="9"), watermark=early)), 1):
         land(warehouse, EVENTS, [pulled], moment(number))
         noted = entry(warehouse)
@@ -219,9 +219,9 @@ def test_a_day_that_is_held_whole_stays_whole_when_it_may_no_longer_be_asked(
 
 def test_productivity_may_become_empty(warehouse: DuckDBWarehouse) -> None:
     """Where no money hangs on it, a complete and empty pull is the truth."""
-    code = next(pull for pull in anthropic.PULLS if pull.name == "anthropic_claude_code")
-    land(warehouse, code, [PulledDay(code.tables[0], DAY, [b"{}"], pages=1)], moment())
-    land(warehouse, code, [PulledDay(code.tables[0], DAY, [], pages=1)], moment(1))
+    code = next(pull for pull in anthropic.EXTRACTS if pull.name == "anthropic_claude_code")
+    land(warehouse, code, [DayBatch(code.tables[0], DAY, [b"{}"], pages=1)], moment())
+    land(warehouse, code, [DayBatch(code.tables[0], DAY, [], pages=1)], moment(1))
     assert (entry(warehouse)["status"], entry(warehouse)["records"]) == ("complete", 0)
 
 

@@ -768,8 +768,8 @@ CHECKS: tuple[Check, ...] = (
             blocking=False,
             scope="until",
         )
-        for pull in catalog.PULLS
-        for table, fields in pull.fields.items()
+        for pull in catalog.EXTRACTS
+        for table, fields in pull.known_fields.items()
     ),
     Check(
         "kpi_anomaly",

@@ -31,8 +31,8 @@ from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT, load_sources, source_entry
 from ai_usage_assets.secret_manager import SecretError, resolve_secret, version_read
 from ai_usage_assets.settings import Settings, SettingsError, is_loopback
-from ai_usage_assets.sources.base import NotCredible, NotExposed, Source, SourceClient
-from ai_usage_assets.sources.keys import kind_of
+from ai_usage_assets.sources.base import EndpointNotAvailable, InvalidRecordError, Source, SourceClient
+from ai_usage_assets.sources.keys import identify_key
 from ai_usage_assets.warehouse.base import WarehouseBusyError, WarehouseError
 from ai_usage_assets.warehouse.factory import open_warehouse
 
@@ -174,42 +174,43 @@ def _proxy(room: str, url: str) -> Finding | None:
 
 
 def _key(source: Source, key: str, place: str) -> Finding:
-    found = kind_of(key)
-    if found and found[0] != source.name:
-        told = f"{place} holds {found[1].what}; it was not sent to {source.label}"
-        return Finding(source.label, "key", "fails", told, f"Needed: {source.wanted_key}")
-    if found is None:
-        told = f"{place} holds something that begins like no key of {source.label}"
-        return Finding(source.label, "key", "look", told, f"Needed: {source.wanted_key}")
-    kind = found[1]
-    if kind.refused:
-        return Finding(source.label, "key", "look", f"{place} holds {kind.what}", f"Needed: {source.wanted_key}")
-    return Finding(source.label, "key", "works", f"{kind.what} ({place})")
+    needed = f"Needed: {source.wanted_key}"
+    match identify_key(key):
+        case None:
+            unknown = f"{place} holds something that begins like no key of {source.label}"
+            return Finding(source.label, "key", "look", unknown, needed)
+        case (owner, kind) if owner.name != source.name:
+            foreign = f"{place} holds {kind.description}; it was not sent to {source.label}"
+            return Finding(source.label, "key", "fails", foreign, needed)
+        case (_, kind) if kind.is_rejected:
+            return Finding(source.label, "key", "look", f"{place} holds {kind.description}", needed)
+        case (_, kind):
+            return Finding(source.label, "key", "works", f"{kind.description} ({place})")
 
 
 def _tried(source: Source, client: SourceClient, day: date) -> Iterator[Finding]:
     unanswered = 0
-    for number, trial in enumerate(source.probes):
+    for number, probe in enumerate(source.probes):
         try:
-            told = trial.attempt(client, day)
-        except NotExposed as reason:
+            told = probe.run(client, day)
+        except EndpointNotAvailable as reason:
             words = (str(reason).partition(": ")[2] or str(reason)).replace(".: ", ": ")
-            yield Finding(source.label, trial.endpoint, "absent", f"not for this key or plan: {words}")
+            yield Finding(source.label, probe.endpoint, "absent", f"not for this key or plan: {words}")
         except ApiError as failure:
-            yield _failed(source.label, trial.endpoint, failure)
+            yield _failed(source.label, probe.endpoint, failure)
             unanswered += isinstance(failure, TransientApiError)
             # What the first is refused for, the others would be; and who is down need not be asked eight times.
             hopeless = failure.status in (None, 401, 402) or unanswered == _UNANSWERED
             if hopeless and (rest := [later.endpoint for later in source.probes[number + 1 :]]):
                 yield Finding(source.label, f"{len(rest)} more", "absent", f"not tried after that: {', '.join(rest)}")
                 return
-        except (NotCredible, msgspec.MsgspecError) as problem:
+        except (InvalidRecordError, msgspec.MsgspecError) as problem:
             told_wrong = f"the answer is not what was asked for: {problem}"
-            yield Finding(source.label, trial.endpoint, "fails", told_wrong, "Report it; a run would refuse it too.")
+            yield Finding(source.label, probe.endpoint, "fails", told_wrong, "Report it; a run would refuse it too.")
         else:
             unanswered = 0
             outcome: Outcome = "look" if told.next_step else "works"
-            yield Finding(source.label, trial.endpoint, outcome, told.text, told.next_step)
+            yield Finding(source.label, probe.endpoint, outcome, told.text, told.next_step)
 
 
 def _failed(room: str, what: str, failure: ApiError) -> Finding:

@@ -28,7 +28,7 @@ from ai_usage_assets.sources.anthropic.questions import AnthropicQuestions
 from ai_usage_assets.sources.anthropic.source import Anthropic
 from ai_usage_assets.sources.cursor.questions import CursorQuestions
 from ai_usage_assets.sources.cursor.source import Cursor
-from ai_usage_assets.sources.keys import own_key
+from ai_usage_assets.sources.keys import resolve_key
 from ai_usage_assets.sources.questions import BudgetSpent, Facts, NotAnswered, Question, Unanswered
 
 Questions = AnthropicQuestions | CursorQuestions
@@ -85,10 +85,10 @@ def _questions(settings: Settings, *, rate_limit: bool) -> tuple[list[Questions]
     try:
         anthropic, cursor = settings.sources["anthropic"], settings.sources["cursor"]
         if anthropic.key:
-            keys.append(own_key("anthropic", anthropic.key, settings.secrets_emulator))
+            keys.append(resolve_key("anthropic", anthropic.key, settings.secrets_emulator))
             asked.append(AnthropicQuestions(Anthropic(lambda: keys[0], anthropic.base_url, pacing=pacing), now))
         if cursor.key:
-            keys.append(own_key("cursor", cursor.key, settings.secrets_emulator))
+            keys.append(resolve_key("cursor", cursor.key, settings.secrets_emulator))
             asked.append(
                 CursorQuestions(Cursor(lambda: keys[-1], cursor.base_url, pacing=pacing), now, burst=rate_limit)
             )

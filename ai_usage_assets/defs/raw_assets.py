@@ -23,7 +23,7 @@ from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import source_entry
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.sources.base import NotCredible, NotExposed, Pull
+from ai_usage_assets.sources.base import EndpointNotAvailable, Extract, InvalidRecordError
 from ai_usage_assets.warehouse.base import Warehouse
 
 # Two windows in a row without an answer, after all retries: the vendor is down, asking on only costs time.
@@ -39,10 +39,10 @@ _OWNERS = ["team:platform"]
 
 def pull_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
     """The assets of every pull there is."""
-    return [_asset(pull, partitions) for pull in catalog.PULLS]
+    return [_asset(pull, partitions) for pull in catalog.EXTRACTS]
 
 
-def _asset(pull: Pull, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def _asset(pull: Extract, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=pull.name,
         specs=[
@@ -56,19 +56,19 @@ def _asset(pull: Pull, partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
             )
             for table in pull.tables
         ],
-        partitions_def=None if pull.snapshot else partitions,
-        backfill_policy=None if pull.snapshot else dg.BackfillPolicy.single_run(),
+        partitions_def=None if pull.is_snapshot else partitions,
+        backfill_policy=None if pull.is_snapshot else dg.BackfillPolicy.single_run(),
         required_resource_keys={pull.vendor, "warehouse", "settings"},
     )
     def run(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         settings: Settings = context.resources.settings
         moment = Moment(context.run.run_id, settings.now(), settings.accept_loss)
-        if not pull.snapshot and range_from_tags(context.run.tags) is None:
+        if not pull.is_snapshot and range_from_tags(context.run.tags) is None:
             raise dg.Failure(
                 description=f"{pull.name}: the run has no days. Use `ai-usage run`, or choose a partition in the UI.",
                 allow_retries=False,
             )
-        days = [moment.now.date()] if pull.snapshot else [date.fromisoformat(key) for key in context.partition_keys]
+        days = [moment.now.date()] if pull.is_snapshot else [date.fromisoformat(key) for key in context.partition_keys]
         outcomes = _pull(context, pull, getattr(context.resources, pull.vendor), days, moment)
         yield from _report(context, pull, outcomes)
 
@@ -76,14 +76,14 @@ def _asset(pull: Pull, partitions: dg.PartitionsDefinition) -> dg.AssetsDefiniti
 
 
 def _pull(
-    context: dg.AssetExecutionContext, pull: Pull, client: object | None, days: Sequence[date], moment: Moment
+    context: dg.AssetExecutionContext, pull: Extract, client: object | None, days: Sequence[date], moment: Moment
 ) -> list[Landed]:
     warehouse: Warehouse = context.resources.warehouse
     if client is None:
         message = f"{source_entry(pull.vendor).key_variable} is not set, so {pull.vendor} is not pulled."
         context.log.info(message)
         return log_not_pulled(warehouse, pull, days, moment, "not_configured", message)
-    earliest = pull.earliest(moment.now.date()) if pull.earliest else date.min
+    earliest = pull.earliest_day(moment.now.date()) if pull.earliest_day else date.min
     beyond = [day for day in days if day < earliest]
     message = f"{pull.vendor} no longer answers for this day; what was landed in time is kept."
     outcomes = log_not_pulled(warehouse, pull, beyond, moment, "not_exposed", message)
@@ -95,7 +95,7 @@ def _pull(
         rest = [day for later in ranges[number:] for day in later]
         try:
             outcomes += land(warehouse, pull, pull.fetch(client, window), moment)
-        except NotExposed as reason:
+        except EndpointNotAvailable as reason:
             context.log.info(f"{pull.name}: not exposed: {redact(str(reason))}")
             return outcomes + log_not_pulled(warehouse, pull, rest, moment, "not_exposed", str(reason))
         except SecretError as failure:
@@ -107,7 +107,7 @@ def _pull(
             if unanswered >= _PATIENCE_WINDOWS:
                 return outcomes + log_not_pulled(warehouse, pull, rest, moment, "failed", str(failure))
             outcomes += log_not_pulled(warehouse, pull, list(window), moment, "failed", str(failure))
-        except (NotCredible, msgspec.MsgspecError) as problem:
+        except (InvalidRecordError, msgspec.MsgspecError) as problem:
             message = f"an answer of {pull.name} is not what was asked for: {problem}. What was held is kept."
             outcomes += log_not_pulled(warehouse, pull, list(window), moment, "failed", message)
         else:
@@ -117,7 +117,7 @@ def _pull(
 
 
 def _report(
-    context: dg.AssetExecutionContext, pull: Pull, outcomes: Sequence[Landed]
+    context: dg.AssetExecutionContext, pull: Extract, outcomes: Sequence[Landed]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Metadata for a person, day by day; raises when the pull brought nothing at all."""
     failed = [outcome.entry for outcome in outcomes if outcome.entry["status"] == "failed"]
@@ -141,7 +141,7 @@ def _report(
             context.add_asset_metadata(
                 _day_metadata(outcome),
                 asset_key=dg.AssetKey(table.name),
-                partition_key=None if pull.snapshot else outcome.entry["usage_date"].isoformat(),
+                partition_key=None if pull.is_snapshot else outcome.entry["usage_date"].isoformat(),
             )
         context.log.info(f"{table.name}: {_summary(own)}", extra={"labels": {"asset": table.name}})
         yield dg.MaterializeResult(asset_key=table.name, metadata={"days": dg.MetadataValue.md(_day_by_day(own))})

@@ -83,7 +83,7 @@ def _group(table: Table) -> str:
     if table.layer != "staging":
         return table.layer
     (read,) = table.reads
-    vendor = next((pull.vendor for pull in catalog.PULLS if read in {raw.name for raw in pull.tables}), "sheet")
+    vendor = next((pull.vendor for pull in catalog.EXTRACTS if read in {raw.name for raw in pull.tables}), "sheet")
     return f"staging_{vendor}"
 
 

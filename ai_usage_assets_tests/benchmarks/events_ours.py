@@ -23,7 +23,7 @@ _TYPED = sql_folder() / "staging" / "stg_cursor_usage_events.sql"
 def main() -> None:
     """Loads everything into one file."""
     url, days, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    pull = next(pull for pull in cursor.PULLS if pull.name == "cursor_usage_events")
+    pull = next(pull for pull in cursor.EXTRACTS if pull.name == "cursor_usage_events")
     warehouse = DuckDBWarehouse(folder / "ours.duckdb")
     # Of the warehouse only what is measured, as with the floor.
     warehouse.prepare([*OPS_TABLES, *pull.tables, read_model(_TYPED)])

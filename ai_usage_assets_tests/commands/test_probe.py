@@ -121,9 +121,9 @@ def test_looking_takes_an_error_for_an_answer() -> None:
     reply = Reply(503, f'{{"message":"no {KEY} here, jo@acme.test"}}'.encode(), {"x-echo": KEY, "retry-after": "1"})
     with serving(reply) as script:
         client = Cursor(lambda: KEY, script.url, pacing=False)
-        seen = client.look("/teams/members")
+        seen = client.request_once("/teams/members")
         with pytest.raises(ValueError, match="not one of the endpoints"):
-            client.look("/teams/remove-member", {"email": "x"})
+            client.request_once("/teams/remove-member", {"email": "x"})
     assert (seen.status, seen.error_message, seen.headers["x-echo"]) == (503, "no [secret] here, [e-mail]", "[secret]")
     assert len(script.seen) == 1
     with pytest.raises(ApiError, match="no complete answer") as caught:

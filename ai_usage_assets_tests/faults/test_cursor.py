@@ -358,7 +358,7 @@ def test_a_day_with_an_amount_that_cannot_be_meant_costs_only_itself(company: Lo
     company.again()
     told = company.told(EVENTS)
     assert [told[day][0] for day in DAYS] == ["complete", "failed", "complete"]
-    assert "an amount is beyond anything that can be meant. Report it; what was held is kept" in told[MIDDLE][1]
+    assert "an amount is implausibly large. Report it; what was held is kept" in told[MIDDLE][1]
     truth = company.simulator.ledger.cursor_usd(FIRST, LAST)
     assert company.usd() == {**truth, MIDDLE: before[MIDDLE]}
     company.simulator.ledger.undo_edits()

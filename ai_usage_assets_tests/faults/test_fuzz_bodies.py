@@ -23,7 +23,7 @@ from ai_usage_assets.redaction import redact
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.simulator.server import Faults, Request, Response, serving
 from ai_usage_assets.sources.anthropic.source import Anthropic
-from ai_usage_assets.sources.base import NotCredible, NotExposed, Pull, PulledDay, RefusedDay
+from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, Extract, InvalidRecordError, RejectedDay
 from ai_usage_assets.sources.cursor.source import Cursor
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import NOW, empty
@@ -33,7 +33,7 @@ from ai_usage_assets_tests.faults.fuzz import CHANGES, SECRETS, Change, changed,
 DAY = date(2026, 11, 10)
 
 # What `pulls` catches and tells of; anything else would be a crash.
-TOLD = (ApiError, NotExposed, NotCredible, msgspec.MsgspecError)
+TOLD = (ApiError, EndpointNotAvailable, InvalidRecordError, msgspec.MsgspecError)
 
 
 @dataclass
@@ -97,7 +97,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             "cursor": Cursor(lambda: Simulator.CURSOR_KEY, cursor, pacing=False, clock=FakeClock()),
         }
         made = Scene(vendors, clients, warehouse)
-        for pull in catalog.PULLS:
+        for pull in catalog.EXTRACTS:
             vendor = vendors[pull.vendor]
             vendor.asked.clear()
             land(warehouse, pull, list(pull.fetch(clients[pull.vendor], DayRange(DAY, DAY))), made.moment())
@@ -146,7 +146,7 @@ def money(table: str, record: bytes) -> Decimal | None:
     return None
 
 
-def assert_consistent(scene: Scene, pull: Pull, results: list[PulledDay | RefusedDay]) -> None:
+def assert_consistent(scene: Scene, pull: Extract, results: list[DayBatch | RejectedDay]) -> None:
     """What was landed can be read by every view and check, adds up in every reading, and holds no key."""
     warehouse = scene.warehouse
     names = {table.name for table in pull.tables}
@@ -159,7 +159,7 @@ def assert_consistent(scene: Scene, pull: Pull, results: list[PulledDay | Refuse
         rows = warehouse.rows(f"SELECT * FROM ai_usage.{view.name}")
         (raw,) = view.reads
         taken = next(result for result in results if result.table.name == raw)
-        if isinstance(taken, PulledDay) and taken.amount_usd is not None:
+        if isinstance(taken, DayBatch) and taken.amount_usd is not None:
             published = sum((row["amount_usd"] for row in rows if row["usage_date"] == DAY), Decimal(0))
             expected = sum((money(raw, record) for record in taken.records), Decimal(0))
             assert published == taken.amount_usd == expected, view.name
@@ -171,8 +171,8 @@ def assert_consistent(scene: Scene, pull: Pull, results: list[PulledDay | Refuse
             assert not any(secret in row["payload"] for secret in SECRETS)
 
 
-@pytest.mark.parametrize("pull", catalog.PULLS, ids=lambda pull: pull.name)
-def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Pull) -> None:
+@pytest.mark.parametrize("pull", catalog.EXTRACTS, ids=lambda pull: pull.name)
+def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Extract) -> None:
     """Whatever stands in an answer, it is refused in words without keys, or lands with one meaning in every reading."""
     vendor, client = scene.vendors[pull.vendor], scene.clients[pull.vendor]
     ended: list[str] = []
@@ -218,7 +218,7 @@ def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Pull) -> Non
 )
 def test_what_was_found_once_is_refused(scene: Scene, name: str, written: bytes, instead: bytes) -> None:
     """Amounts and instants that no view could read, and fields that stand twice, do not come in."""
-    (pull,) = [pull for pull in catalog.PULLS if pull.name == name]
+    (pull,) = [pull for pull in catalog.EXTRACTS if pull.name == name]
     vendor = scene.vendors[pull.vendor]
     vendor.swapped = (written, instead)
     try:
@@ -227,4 +227,4 @@ def test_what_was_found_once_is_refused(scene: Scene, name: str, written: bytes,
         return
     finally:
         vendor.swapped = None
-    assert any(isinstance(result, RefusedDay) for result in results)
+    assert any(isinstance(result, RejectedDay) for result in results)

@@ -30,7 +30,7 @@ DAYS = DayRange(RESTATED, LAST)
 NARROW = (
     *(
         table.name
-        for pull in catalog.PULLS
+        for pull in catalog.EXTRACTS
         if pull.name in ("cursor_usage_events", "anthropic_analytics")
         for table in pull.tables
     ),

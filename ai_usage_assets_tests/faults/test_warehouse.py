@@ -23,7 +23,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
 from ai_usage_assets.landing import Moment, land, log_not_pulled
-from ai_usage_assets.sources.base import PulledDay
+from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.cursor import source as cursor
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -32,7 +32,7 @@ from ai_usage_assets_tests.faults.runs import Order, Prepared, ai_usage, asked, 
 
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
 DAY = date(2026, 11, 10)
-EVENTS = next(pull for pull in cursor.PULLS if pull.name == "cursor_usage_events")
+EVENTS = next(pull for pull in cursor.EXTRACTS if pull.name == "cursor_usage_events")
 RAW = ("raw_cursor_usage_events", "raw_cursor_members", "raw_anthropic_claude_code")
 
 
@@ -80,10 +80,10 @@ def event(number: int, size: int = 0) -> bytes:
     )
 
 
-def pulled(*records: bytes) -> PulledDay:
+def pulled(*records: bytes) -> DayBatch:
     """What a pull of the day brought."""
     cents = Decimal(len(records)) / 100
-    return PulledDay(EVENTS.tables[0], DAY, records, 1, expected_records=len(records), amount_usd=cents)
+    return DayBatch(EVENTS.tables[0], DAY, records, 1, expected_records=len(records), amount_usd=cents)
 
 
 def held(warehouse: DuckDBWarehouse) -> tuple[int, int]:

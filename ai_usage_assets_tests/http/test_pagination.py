@@ -24,7 +24,7 @@ from ai_usage_assets_tests.faults.fuzz import searching
 
 DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
-PULLS = {pull.name: pull for pull in catalog.PULLS}
+EXTRACTS = {pull.name: pull for pull in catalog.EXTRACTS}
 
 # Some are equal, some have no name and borrow one from their conversation, some differ in what comes last.
 EVENTS = [
@@ -130,8 +130,8 @@ def test_any_order_and_any_pages_make_the_same_tables(
         pages.order, pages.ends = cut
         # Into a table that holds nothing, so that no fingerprint saves it the landing.
         warehouse._connect().execute(f"DELETE FROM {raw}; DELETE FROM ops_asset_days")
-        results = list(PULLS[name].fetch(clients[name], DayRange(DAY, DAY)))
-        land(warehouse, PULLS[name], results, Moment("r", NOW))
+        results = list(EXTRACTS[name].fetch(clients[name], DayRange(DAY, DAY)))
+        land(warehouse, EXTRACTS[name], results, Moment("r", NOW))
         days = {"first_day": DAY, "today": NOW.date(), "start_day": DAY, "end_day": DAY + timedelta(days=1)}
         warehouse.rebuild(catalog.table(fact), days)
         rows = warehouse.rows(f"SELECT record_no, payload FROM ai_usage.{raw} ORDER BY record_no")

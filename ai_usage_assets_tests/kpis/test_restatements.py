@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
 from ai_usage_assets.landing import Moment, land
-from ai_usage_assets.sources.base import PulledDay, dollars
+from ai_usage_assets.sources.base import DayBatch
+from ai_usage_assets.sources.money import cents_to_usd
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
@@ -26,7 +27,7 @@ from ai_usage_assets_tests.support.warehouse_rows import opened, rows
 
 FIRST, TODAY = date(2026, 9, 1), date(2026, 11, 11)
 DAY = date(2026, 11, 2)
-PULLS = {table.name: (pull, table) for pull in catalog.PULLS for table in pull.tables}
+EXTRACTS = {table.name: (pull, table) for pull in catalog.EXTRACTS for table in pull.tables}
 COST, EVENTS = "raw_anthropic_cost", "raw_cursor_usage_events"
 SHOWN = "dimension, dimension_value, old_amount_usd, new_amount_usd, delta_usd"
 
@@ -46,12 +47,12 @@ def event(cents: str, email: str = "jane@example.com", kind: str = "Usage-based"
 
 def bring(warehouse: DuckDBWarehouse, asset: str, on: date, *records: bytes, day: date = DAY) -> None:
     """A pull of the day, whole, at six in the morning of `on`."""
-    pull, table = PULLS[asset]
+    pull, table = EXTRACTS[asset]
     shown = [json.loads(record, parse_float=Decimal) for record in records]
     cents = [Decimal(of["cost"]["amount"] if asset == COST else of["chargedCents"]) for of in shown]
-    usd = sum(map(dollars, cents), Decimal(0))
+    usd = sum(map(cents_to_usd, cents), Decimal(0))
     at = datetime(on.year, on.month, on.day, 6, tzinfo=UTC)
-    pulled = PulledDay(table, day, records, pages=1, expected_records=len(records), amount_usd=usd)
+    pulled = DayBatch(table, day, records, pages=1, expected_records=len(records), amount_usd=usd)
     land(warehouse, pull, [pulled], Moment(f"run of {on}", at))
 
 

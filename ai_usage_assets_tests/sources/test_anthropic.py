@@ -14,13 +14,13 @@ from ai_usage_assets.days import DayRange
 from ai_usage_assets.http.client import MalformedResponse, PermanentApiError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.anthropic import source as anthropic
-from ai_usage_assets.sources.anthropic.source import PULLS, Anthropic
-from ai_usage_assets.sources.base import NotCredible, NotExposed, PulledDay, RefusedDay
+from ai_usage_assets.sources.anthropic.source import EXTRACTS, Anthropic
+from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, InvalidRecordError, RejectedDay
 from ai_usage_assets_tests.fakes.http_server import FakeClock, Reply, serving
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 DAYS = DayRange(date(2026, 11, 10), date(2026, 11, 12))
-BY_NAME = {pull.name: pull for pull in PULLS}
+BY_NAME = {pull.name: pull for pull in EXTRACTS}
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def client(simulator: Simulator) -> Iterator[Anthropic]:
         made.close()
 
 
-def fetch(client: Anthropic, name: str, days: DayRange = DAYS) -> list[PulledDay | RefusedDay]:
+def fetch(client: Anthropic, name: str, days: DayRange = DAYS) -> list[DayBatch | RejectedDay]:
     return list(BY_NAME[name].fetch(client, days))
 
 
-def pulled(client: Anthropic, name: str, days: DayRange = DAYS) -> list[PulledDay]:
+def pulled(client: Anthropic, name: str, days: DayRange = DAYS) -> list[DayBatch]:
     found = fetch(client, name, days)
-    assert all(isinstance(day, PulledDay) for day in found), found
-    return [day for day in found if isinstance(day, PulledDay)]
+    assert all(isinstance(day, DayBatch) for day in found), found
+    return [day for day in found if isinstance(day, DayBatch)]
 
 
 def test_six_queries_of_one_export(client: Anthropic, simulator: Simulator) -> None:
@@ -79,7 +79,7 @@ def test_requests_are_as_documented(client: Anthropic, simulator: Simulator) -> 
 
 def test_windows_stay_within_what_the_vendor_takes() -> None:
     """No pull asks for more than 31 days at once."""
-    assert all(1 <= pull.window_days <= 31 for pull in PULLS)
+    assert all(1 <= pull.window_days <= 31 for pull in EXTRACTS)
 
 
 def test_equal_looking_rows_are_all_kept(client: Anthropic) -> None:
@@ -108,23 +108,23 @@ def test_a_window_that_never_holds_still_is_refused(client: Anthropic, simulator
     """When every attempt meets a refresh, the days are refused with when to come back."""
     simulator.switches.anthropic.refreshes_while_paging = 1000
     found = fetch(client, "anthropic_analytics", DayRange(date(2026, 10, 20), date(2026, 11, 18)))
-    assert all(isinstance(day, RefusedDay) and "refreshed its data" in day.reason for day in found)
+    assert all(isinstance(day, RejectedDay) and "refreshed its data" in day.reason for day in found)
     assert len(found) == 6 * 30
 
 
 def test_an_export_without_watermark_is_no_result(client: Anthropic, simulator: Simulator) -> None:
     """An empty answer without a watermark means not yet, never nothing spent."""
     simulator.switches.anthropic.empty_export = True
-    assert all(isinstance(day, RefusedDay) and "no data" in day.reason for day in fetch(client, "anthropic_analytics"))
+    assert all(isinstance(day, RejectedDay) and "no data" in day.reason for day in fetch(client, "anthropic_analytics"))
 
 
 def test_a_day_beyond_the_watermark_is_incomplete(client: Anthropic, simulator: Simulator) -> None:
     """A day that the export does not cover to its end is landed, and told as incomplete."""
     simulator.now = datetime(2026, 11, 13, 0, 30, tzinfo=UTC)
-    assert {day.incomplete for day in pulled(client, "anthropic_analytics")} == {None}
+    assert {day.incomplete_reason for day in pulled(client, "anthropic_analytics")} == {None}
     simulator.now = datetime(2026, 11, 12, 22, 30, tzinfo=UTC)
     last = [day for day in pulled(client, "anthropic_analytics") if day.day == DAYS.last]
-    assert all("2026-11-12T20:00:00Z" in str(day.incomplete) for day in last)
+    assert all("2026-11-12T20:00:00Z" in str(day.incomplete_reason) for day in last)
 
 
 def test_unknown_fields_are_landed_as_they_are(client: Anthropic, simulator: Simulator) -> None:
@@ -149,7 +149,7 @@ def _usage(tokens: int = 5) -> dict[str, object]:
     return {"starting_at": "2026-11-10T00:00:00Z", "group": {}, "usage": counts}
 
 
-def _scripted(*pages: Reply) -> list[PulledDay | RefusedDay]:
+def _scripted(*pages: Reply) -> list[DayBatch | RejectedDay]:
     """What the analytics pull makes of five scripted answers."""
     with serving(*pages) as script:
         return fetch(
@@ -164,7 +164,7 @@ def test_details_that_miss_the_total_are_refused() -> None:
     (first, *_) = _scripted(
         _page([_cost("500")]), _page([_cost("499")]), _page([_cost("500")]), _page([_cost("500")]), _page([_usage()])
     )
-    assert isinstance(first, RefusedDay)
+    assert isinstance(first, RejectedDay)
     assert "4.99" in first.reason
     assert "5.00" in first.reason
 
@@ -174,7 +174,7 @@ def test_cents_of_any_length_are_exact(amount: str) -> None:
     """Amounts keep every digit on their way to dollars."""
     page = _page([_cost(amount)])
     found = _scripted(page, page, page, page, _page([_usage()]))
-    assert {day.amount_usd for day in found if isinstance(day, PulledDay) and day.amount_usd is not None} == {
+    assert {day.amount_usd for day in found if isinstance(day, DayBatch) and day.amount_usd is not None} == {
         (Decimal(amount) / 100).quantize(Decimal("1e-9"))
     }
 
@@ -187,7 +187,7 @@ def test_an_amount_that_means_nothing_refuses_its_day(bad: dict[str, object]) ->
     page = _page([_cost("1", bad)])
     found = _scripted(page, page, page, page, _page([_usage()]))
     assert found
-    assert all(isinstance(day, RefusedDay) for day in found)
+    assert all(isinstance(day, RejectedDay) for day in found)
 
 
 def test_classic_report_has_a_bucket_a_day(client: Anthropic, simulator: Simulator) -> None:
@@ -220,7 +220,7 @@ def test_archived_and_default_workspaces_are_found(client: Anthropic) -> None:
 def test_what_an_enterprise_key_may_not_see_is_not_exposed(client: Anthropic, simulator: Simulator, name: str) -> None:
     """The Console's endpoints are not exposed to an Enterprise key; that is no failure."""
     simulator.switches.anthropic.enterprise_key = True
-    with pytest.raises(NotExposed):
+    with pytest.raises(EndpointNotAvailable):
         fetch(client, name)
 
 
@@ -255,18 +255,18 @@ def test_tokens_without_a_bill_are_not_a_free_day() -> None:
     """Metered usage with an empty bill is refused; an Enterprise's, which seats may pay, is a day without a bill."""
     nothing = _page([])
     found = _scripted(nothing, nothing, nothing, nothing, _page([_metered()]))
-    assert all(isinstance(day, RefusedDay) and "sends no bill" in day.reason for day in found)
+    assert all(isinstance(day, RejectedDay) and "sends no bill" in day.reason for day in found)
     found = _scripted(nothing, nothing, nothing, nothing, _page([_usage()]))
-    assert all(isinstance(day, PulledDay) for day in found)
+    assert all(isinstance(day, DayBatch) for day in found)
 
 
 def test_what_is_wrong_with_tokens_is_not_wrong_with_the_bill() -> None:
     """A count that cannot be read refuses the usage of the day, and the bill lands; a count such as 12.0 is a count."""
     bill = _page([_cost("500")])
     found = _scripted(bill, bill, bill, bill, _page([_metered(total_tokens="many")]))
-    assert [type(day) for day in found] == [PulledDay] * 4 + [RefusedDay] * 2
+    assert [type(day) for day in found] == [DayBatch] * 4 + [RejectedDay] * 2
     found = _scripted(bill, bill, bill, bill, _page([_metered(total_tokens=12.0)]))
-    assert [type(day) for day in found] == [PulledDay] * 6
+    assert [type(day) for day in found] == [DayBatch] * 6
 
 
 @pytest.mark.parametrize("group", [{"actor": "user_1"}, {"actor": {"email_address": 5}}, None])
@@ -274,7 +274,7 @@ def test_a_row_that_names_nobody_readable_refuses_its_day(group: object) -> None
     """Whom a row is about is read again when it is landed, so what cannot be read is refused at the door."""
     good = _page([_cost("500")])
     found = _scripted(good, _page([{**_cost("500"), "group": group}]), good, good, _page([_usage()]))
-    assert isinstance(found[0], RefusedDay)
+    assert isinstance(found[0], RejectedDay)
 
 
 def test_an_instant_without_a_zone_is_no_instant() -> None:
@@ -301,7 +301,7 @@ def test_not_exposed_is_the_vendors_own_word(reply: Reply, exposed: bool) -> Non
     """Only the vendor's own code says that something is not for this key; any other refusal is a failure."""
     with serving(reply) as script:
         client = Anthropic(lambda: "k" * 20, script.url, pacing=False)
-        with pytest.raises(PermanentApiError if exposed else NotExposed):
+        with pytest.raises(PermanentApiError if exposed else EndpointNotAvailable):
             fetch(client, "anthropic_users", DayRange(NOW.date(), NOW.date()))
 
 
@@ -320,7 +320,7 @@ def test_a_moment_outside_all_time_is_not_credible(name: str, field: str, moment
     page = (
         _page([], data_refreshed_at=moment) if field == "data_refreshed_at" else _page([{**_cost("1"), field: moment}])
     )
-    with serving(page) as script, pytest.raises(NotCredible, match="a moment is beyond"):
+    with serving(page) as script, pytest.raises(InvalidRecordError, match="a time is out of range"):
         fetch(
             Anthropic(lambda: "k" * 20, script.url, pacing=False),
             name,

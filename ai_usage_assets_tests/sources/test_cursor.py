@@ -13,14 +13,14 @@ import pytest
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.http.client import PermanentApiError
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.sources.base import NotCredible, NotExposed, PulledDay, RefusedDay
+from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, InvalidRecordError, RejectedDay
 from ai_usage_assets.sources.cursor import source as cursor
-from ai_usage_assets.sources.cursor.source import PULLS, Cursor
+from ai_usage_assets.sources.cursor.source import EXTRACTS, Cursor
 from ai_usage_assets_tests.fakes.http_server import Reply, serving
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 DAY = DayRange(date(2026, 11, 10), date(2026, 11, 10))
-BY_NAME = {pull.name: pull for pull in PULLS}
+BY_NAME = {pull.name: pull for pull in EXTRACTS}
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def client(simulator: Simulator) -> Iterator[Cursor]:
         made.close()
 
 
-def fetch(client: Cursor, name: str, days: DayRange = DAY) -> list[PulledDay | RefusedDay]:
+def fetch(client: Cursor, name: str, days: DayRange = DAY) -> list[DayBatch | RejectedDay]:
     return list(BY_NAME[name].fetch(client, days))
 
 
 def test_a_day_has_every_event_the_vendor_counts(client: Cursor, simulator: Simulator) -> None:
     """Several pages make one day, equal events included, and its dollars are the ledger's."""
     (found,) = fetch(client, "cursor_usage_events")
-    assert isinstance(found, PulledDay)
+    assert isinstance(found, DayBatch)
     assert found.pages > 1
     assert len(found.records) == found.expected_records == len(simulator.ledger.events(DAY.first))
     sums = simulator.ledger.cursor_usd(DAY.first, DAY.last)[DAY.first]
@@ -64,7 +64,7 @@ def test_a_late_event_makes_the_day_be_read_again(client: Cursor, simulator: Sim
     """A page shift between two pages is seen by the count and crawled away, nothing lost, nothing doubled."""
     simulator.switches.cursor.late_events_while_paging = 1
     (found,) = fetch(client, "cursor_usage_events")
-    assert isinstance(found, PulledDay)
+    assert isinstance(found, DayBatch)
     assert len(found.records) == len(simulator.ledger.events(DAY.first))
 
 
@@ -72,14 +72,14 @@ def test_a_day_that_keeps_moving_is_refused(client: Cursor, simulator: Simulator
     """After three crawls that do not agree with the count, the day is refused and both numbers are told."""
     simulator.switches.cursor.late_events_while_paging = 1000
     (found,) = fetch(client, "cursor_usage_events")
-    assert isinstance(found, RefusedDay)
+    assert isinstance(found, RejectedDay)
     assert "kept changing" in found.reason
 
 
 def test_idle_members_have_a_row(client: Cursor, simulator: Simulator) -> None:
     """Daily usage is paged, so that members without any activity are there too."""
     (found,) = fetch(client, "cursor_daily_usage")
-    assert isinstance(found, PulledDay)
+    assert isinstance(found, DayBatch)
     active = [msgspec.json.decode(record)["isActive"] for record in found.records]
     assert {True, False} == set(active)
     assert len(active) == len(simulator.ledger.members_on(DAY.first))
@@ -88,7 +88,7 @@ def test_idle_members_have_a_row(client: Cursor, simulator: Simulator) -> None:
 def test_groups_are_not_exposed_on_the_teams_plan(client: Cursor, simulator: Simulator) -> None:
     """A plan without billing groups is a fact, not a failure."""
     simulator.switches.cursor.teams_plan = True
-    with pytest.raises(NotExposed):
+    with pytest.raises(EndpointNotAvailable):
         fetch(client, "cursor_groups")
 
 
@@ -109,7 +109,7 @@ def _events(*events: dict[str, object], count: int | None = None) -> Reply:
     return Reply(body=msgspec.json.encode(page))
 
 
-def _scripted(say: Reply) -> PulledDay | RefusedDay:
+def _scripted(say: Reply) -> DayBatch | RejectedDay:
     with serving(say) as script:
         (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
         return found
@@ -129,7 +129,7 @@ def _scripted(say: Reply) -> PulledDay | RefusedDay:
 def test_charged_cents_are_the_ledger(event: dict[str, object], cents: str) -> None:
     """What was charged counts, the fee within it; where it is missing, the parts it is made of."""
     found = _scripted(_events(event))
-    assert isinstance(found, PulledDay)
+    assert isinstance(found, DayBatch)
     assert found.amount_usd == (Decimal(cents) / 100).quantize(Decimal("1e-9"))
 
 
@@ -155,19 +155,22 @@ def test_charged_cents_are_the_ledger(event: dict[str, object], cents: str) -> N
 )
 def test_a_day_that_is_not_credible_is_refused(say: Reply) -> None:
     """Events that cannot be meant, or are not all there, refuse the day; they are never taken for less spend."""
-    assert isinstance(_scripted(say), RefusedDay)
+    assert isinstance(_scripted(say), RejectedDay)
 
 
 def test_an_empty_day_is_a_result() -> None:
     """When the vendor counts no events and sends none, the day is whole and empty."""
     found = _scripted(_events())
-    assert isinstance(found, PulledDay)
+    assert isinstance(found, DayBatch)
     assert (found.records, found.amount_usd) == ([], Decimal(0))
 
 
 def test_a_team_without_members_is_not_believed() -> None:
     """An empty list of members would end every seat; a team has at least its owner."""
-    with serving(Reply(body=b'{"teamMembers":[]}')) as script, pytest.raises(NotCredible, match="members is empty"):
+    with (
+        serving(Reply(body=b'{"teamMembers":[]}')) as script,
+        pytest.raises(InvalidRecordError, match="members is empty"),
+    ):
         fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_members")
 
 
@@ -207,7 +210,7 @@ def _row(user: int, day: str = "2026-11-10") -> dict[str, object]:
 )
 def test_a_list_of_members_that_is_not_whole_is_not_believed(name: str, replies: list[Reply], reason: str) -> None:
     """Rows of other days only, nobody though some are counted, or pages that contradict each other replace nothing."""
-    with serving(*replies) as script, pytest.raises(NotCredible, match=reason):
+    with serving(*replies) as script, pytest.raises(InvalidRecordError, match=reason):
         fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
 
 
@@ -229,7 +232,7 @@ def test_a_list_of_members_that_moved_is_read_again(name: str, replies: list[Rep
     """What contradicted itself once is read again; what misses nobody is taken."""
     with serving(*replies) as script:
         (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
-    assert isinstance(found, PulledDay)
+    assert isinstance(found, DayBatch)
     assert len(found.records) == records
     assert len(script.seen) == len(replies)
 
@@ -266,8 +269,8 @@ def test_pages_that_do_not_end_are_left_soon(name: str, body: dict[str, object])
     """A list that promises more for ever is given up after a handful of requests, and never taken for the day."""
     with serving(Reply(body=msgspec.json.encode(body))) as script:
         client = Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False)
-        with contextlib.suppress(NotCredible):
-            assert all(isinstance(found, RefusedDay) for found in fetch(client, name))
+        with contextlib.suppress(InvalidRecordError):
+            assert all(isinstance(found, RejectedDay) for found in fetch(client, name))
         assert len(script.seen) <= 6
 
 
@@ -276,7 +279,7 @@ def test_pages_that_do_not_end_are_left_soon(name: str, body: dict[str, object])
 def test_tokens_that_cannot_be_counted_refuse_the_day(field: str, text: str) -> None:
     """A count that is no number is refused at the door with its reason, whatever is held already."""
     found = _scripted(_events({"chargedCents": 1}, {"chargedCents": 1, "tokenUsage": {field: text}}))
-    assert isinstance(found, RefusedDay)
+    assert isinstance(found, RejectedDay)
     assert "a count of tokens is not a number" in found.reason
 
 
@@ -295,15 +298,15 @@ def test_an_amount_that_is_there_twice_refuses_the_day(fields: str) -> None:
     """The door and the views would each take another of the two, so neither is taken."""
     event = f'{{"timestamp":"1794300000000",{fields}}}'
     found = _scripted(Reply(body=_events({}).body.replace(b'{"timestamp":"1794300000000"}', event.encode())))
-    assert isinstance(found, RefusedDay)
-    assert "a field stands twice" in found.reason
+    assert isinstance(found, RejectedDay)
+    assert "a field occurs twice" in found.reason
 
 
 def test_a_name_that_only_looks_like_a_second_amount_is_taken() -> None:
     """Other places where the same words stand are no second amount."""
     other = {"chargedCents": 2, "more": {"chargedCents": 3}, "model": "\u0041 chargedCents"}
     found = _scripted(_events(other, {"chargedCents": 1}))
-    assert isinstance(found, PulledDay)
+    assert isinstance(found, DayBatch)
     assert found.amount_usd == Decimal("0.03")
 
 
@@ -327,7 +330,7 @@ def test_equal_pages_of_equal_events_are_all_there() -> None:
     """A page that is one event over and over may come twice, and every one of them counts."""
     with serving(*_paged([7, 7], [7, 7], count=4)) as script:
         (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
-    assert isinstance(found, PulledDay)
+    assert isinstance(found, DayBatch)
     assert (len(found.records), found.amount_usd) == (4, Decimal("0.28"))
     assert len(script.seen) == 2
 
@@ -337,7 +340,7 @@ def test_more_events_than_are_counted_are_not_read_on() -> None:
     pages = [[number, number + 1] for number in range(0, 60, 2)]
     with serving(*_paged(*pages, count=3)) as script:
         (found,) = fetch(Cursor(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
-    assert isinstance(found, RefusedDay)
+    assert isinstance(found, RejectedDay)
     assert len(script.seen) == 6
 
 
@@ -347,4 +350,4 @@ def test_what_sql_could_not_read_is_not_let_in(text: str) -> None:
     body = msgspec.json.encode({"totalUsageEventsCount": 1, "pagination": {"hasNextPage": False}, "usageEvents": []})
     event = f'{{"timestamp":"1794300000000","chargedCents":{text}}}'.encode()
     page = body.replace(b'"usageEvents":[]', b'"usageEvents":[' + event + b"]")
-    assert isinstance(_scripted(Reply(body=page)), RefusedDay)
+    assert isinstance(_scripted(Reply(body=page)), RejectedDay)

@@ -27,8 +27,8 @@ from ai_usage_assets.simulator.cursor import CursorSwitches
 from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Ledger, Usage, cost_basis
 from ai_usage_assets.simulator.organization import SMALLEST
 from ai_usage_assets.simulator.server import Request
-from ai_usage_assets.sources.base import dollars
 from ai_usage_assets.sources.mapping_sheet.sheet import TABS, check_tab
+from ai_usage_assets.sources.money import cents_to_usd
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENTS
 from ai_usage_assets.warehouse.tables import Table
@@ -214,7 +214,7 @@ def _cursor_rows(company: Simulator, days: DayRange) -> list[Row]:
             # Requests, dollars, and tokens as the vendor orders them: input, output, written, read.
             sums = grouped.setdefault(group, [0, Decimal(0), None, None, None, None])
             sums[0] += 1
-            sums[1] += dollars(event.charged_cents)
+            sums[1] += cents_to_usd(event.charged_cents)
             if event.tokens:
                 sums[2:] = [(total or 0) + n for total, n in zip(sums[2:], event.tokens, strict=True)]
         for (basis, model, robot_kind, robot_id, email), (requests, usd, *counts) in grouped.items():
@@ -269,9 +269,9 @@ def _asset_days(company: Simulator, days: DayRange) -> Iterator[Row]:
             day: sum(sums.values()) for day, sums in ledger.cursor_usd(days.first, days.last).items()
         },
     }
-    for pull in catalog.PULLS:
+    for pull in catalog.EXTRACTS:
         for table in pull.tables:
-            for day in [company.now.date()] if pull.snapshot else days:
+            for day in [company.now.date()] if pull.is_snapshot else days:
                 # Every run pulls the trailing days again.
                 last = min(_morning(day + timedelta(days=TRAILING_DAYS)), company.now)
                 restated = company_calendar.RESTATEMENTS.get(day) if table.name in usd else None
@@ -279,7 +279,7 @@ def _asset_days(company: Simulator, days: DayRange) -> Iterator[Row]:
                     "asset": table.name,
                     "vendor": pull.vendor,
                     "usage_date": day,
-                    "is_daily": not pull.snapshot,
+                    "is_daily": not pull.is_snapshot,
                     "status": "complete",
                     "attempted_at": last,
                     "completed_at": last,

@@ -124,7 +124,10 @@ class AnthropicQuestions:
     def _get(self, path: str, params: Parameters, version: dict[str, str]) -> Seen:
         told = " ".join(version.values())
         return self.ask(
-            lambda: self._client.look(path, params, version), f"GET {_ORGANIZATION}/{path}", params, version=told
+            lambda: self._client.request_once(path, params, version),
+            f"GET {_ORGANIZATION}/{path}",
+            params,
+            version=told,
         )
 
     def _analytics(

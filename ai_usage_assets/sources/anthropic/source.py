@@ -31,22 +31,19 @@ from ai_usage_assets.http.client import (
     paginate,
 )
 from ai_usage_assets.sources.base import (
+    DayBatch,
     EmailIdentity,
+    EndpointNotAvailable,
+    Extract,
+    InvalidRecordError,
     KeyKind,
-    NotCredible,
-    NotExposed,
-    Pull,
-    PulledDay,
-    RefusedDay,
+    Probe,
+    ProbeResult,
+    RejectedDay,
     Source,
-    Told,
-    Trial,
-    dollars,
-    fields,
-    number,
-    refuse_doubles,
-    utc,
 )
+from ai_usage_assets.sources.money import cents_to_usd, parse_decimal
+from ai_usage_assets.sources.records import field_paths, reject_duplicate_keys, to_utc
 from ai_usage_assets.warehouse.raw_tables import raw_table
 from ai_usage_assets.warehouse.tables import Table
 
@@ -254,7 +251,7 @@ class Anthropic:
         """What the vendor's clock showed in its last answer."""
         return self._api.server_date
 
-    def look(self, path: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> RawResponse:
+    def request_once(self, path: str, params: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> RawResponse:
         """One answer as it came, an error too; `headers` are all that say which version is asked."""
         return self._api.request_once("GET", f"{_ORGANIZATION}/{path}", params=params, headers=headers)
 
@@ -308,10 +305,10 @@ _NOT_THIS_ORGANISATION = {"organization_type_not_supported", "organization_not_e
 _NOT_THIS_KEY = {"permission_error", "not_found_error"}
 
 
-def _not_exposed(failure: ApiError, *, of_key: bool = True) -> NotExposed | None:
+def _not_exposed(failure: ApiError, *, of_key: bool = True) -> EndpointNotAvailable | None:
     """Whether a refusal means "not for this kind of organisation, or key" rather than "something is broken"."""
     meant = failure.error_codes & _NOT_THIS_ORGANISATION or (of_key and failure.error_codes & _NOT_THIS_KEY)
-    return NotExposed(f"{failure.endpoint}: {failure.detail}") if meant else None
+    return EndpointNotAvailable(f"{failure.endpoint}: {failure.detail}") if meant else None
 
 
 # --- Usage and cost analytics: six queries of one window, one watermark ------------------------------------------
@@ -365,7 +362,7 @@ class _Window:
         return self.days.get((query.table.name, day)) or _DayOfQuery([])
 
 
-def _fetch_analytics(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_analytics(client: Anthropic, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     """The six queries of a window, as one: a refresh in the middle, or a 410, starts it again."""
     for attempt in range(1, _RESTARTS + 1):
         try:
@@ -374,7 +371,7 @@ def _fetch_analytics(client: Anthropic, days: DayRange) -> Iterator[PulledDay | 
             if attempt == _RESTARTS:
                 for query in _QUERIES:
                     for day in days:
-                        yield RefusedDay(
+                        yield RejectedDay(
                             query.table,
                             day,
                             f"Anthropic refreshed its data during each of {_RESTARTS} attempts to read it; "
@@ -406,7 +403,7 @@ def _read_window(client: Anthropic, days: DayRange) -> _Window:
         pages = 0
         for page in client.report(f"analytics/{query.report}", params, _Analytics, _ANALYTICS):
             pages += 1
-            watermarks.add(page.data_refreshed_at and utc(page.data_refreshed_at))
+            watermarks.add(page.data_refreshed_at and to_utc(page.data_refreshed_at))
             if len(watermarks) > 1:
                 raise _DataMoved
             for record in page.data:
@@ -418,9 +415,9 @@ def _read_window(client: Anthropic, days: DayRange) -> _Window:
 
 def _file(window: _Window, query: _Query, record: bytes, days: DayRange) -> None:
     """Puts a record under its day. A record that cannot be read spoils its day, not the window."""
-    day = utc(msgspec.json.decode(record, type=_Bucket).starting_at).date()
+    day = to_utc(msgspec.json.decode(record, type=_Bucket).starting_at).date()
     if not days.first <= day <= days.last:
-        raise NotCredible(f"a record of {query.table.name} is of {day}, which was not asked for")
+        raise InvalidRecordError(f"a record of {query.table.name} is of {day}, which was not asked for")
     found = window.days.setdefault((query.table.name, day), _DayOfQuery([]))
     found.records.append(record)
     try:
@@ -431,23 +428,23 @@ def _file(window: _Window, query: _Query, record: bytes, days: DayRange) -> None
         if not query.has_money:
             tokens = msgspec.json.decode(record, type=_UsageRow).usage
             for raw in (tokens.output_tokens, tokens.uncached_input_tokens, tokens.cache_read_input_tokens):
-                number(raw)
-            total = number(tokens.total_tokens)
+                parse_decimal(raw)
+            total = parse_decimal(tokens.total_tokens)
             found.tokens += total
             # Usage of Claude Enterprise has no workspace, and may be paid by seats.
             found.metered_tokens += total if workspace_id else 0
         if query.has_money:
-            refuse_doubles(record, b'"cost"', b'"amount"', b'"list_amount"')
+            reject_duplicate_keys(record, b'"cost"', b'"amount"', b'"list_amount"')
             money = msgspec.json.decode(record, type=_CostRow).cost
             if money.currency != "USD":
-                raise NotCredible("an amount is not in USD")
-            found.amount_usd += dollars(number(money.amount))
-            found.list_amount_usd += dollars(number(money.list_amount))
-    except (msgspec.ValidationError, NotCredible) as error:
+                raise InvalidRecordError("an amount is not in USD")
+            found.amount_usd += cents_to_usd(parse_decimal(money.amount))
+            found.list_amount_usd += cents_to_usd(parse_decimal(money.list_amount))
+    except (msgspec.ValidationError, InvalidRecordError) as error:
         found.problem = str(error)
 
 
-def _judge(window: _Window, day: date) -> Iterator[PulledDay | RefusedDay]:
+def _judge(window: _Window, day: date) -> Iterator[DayBatch | RejectedDay]:
     """The day's tables, or the reason why the day must not replace what is held."""
     reason, own_reason = _reason_to_refuse(window, day), _reason_to_refuse_tokens(window, day)
     incomplete = None
@@ -461,16 +458,16 @@ def _judge(window: _Window, day: date) -> Iterator[PulledDay | RefusedDay]:
         # What is wrong with the tokens is not wrong with the bill.
         own = None if query.has_money else own_reason
         if reason or own:
-            yield RefusedDay(query.table, day, reason or own or "")
+            yield RejectedDay(query.table, day, reason or own or "")
         else:
-            yield PulledDay(
+            yield DayBatch(
                 table=query.table,
                 day=day,
                 records=found.records,
                 pages=window.pages[query.table.name],
                 amount_usd=found.amount_usd if query.has_money else None,
                 watermark=window.watermark,
-                incomplete=incomplete,
+                incomplete_reason=incomplete,
             )
 
 
@@ -526,7 +523,7 @@ def _unreadable(window: _Window, query: _Query, day: date) -> str | None:
 # --- Classic reports ----------------------------------------------------------------------------------------------
 
 
-def _fetch_cost_report(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_cost_report(client: Anthropic, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     params = [
         ("starting_at", _instant(day_start(days.first))),
         ("ending_at", _instant(day_end(days.last))),
@@ -542,28 +539,28 @@ def _fetch_cost_report(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
             pages += 1
             for record in page.data:
                 bucket = msgspec.json.decode(record, type=_Bucket)
-                buckets[utc(bucket.starting_at).date()].append(bytes(record))
+                buckets[to_utc(bucket.starting_at).date()].append(bytes(record))
     except ApiError as failure:
         raise (_not_exposed(failure) or failure) from None
     for day in days:
         if len(buckets[day]) != 1:
-            yield RefusedDay(
+            yield RejectedDay(
                 RAW_COST_REPORT, day, f"cost_report gave {len(buckets[day])} buckets for the day, not one."
             )
             continue
         try:
-            refuse_doubles(buckets[day][0])
+            reject_duplicate_keys(buckets[day][0])
             bucket = msgspec.json.decode(buckets[day][0], type=_ClassicBucket)
             if any(amount.currency != "USD" for amount in bucket.results):
-                raise NotCredible("an amount is not in USD")
-            total = sum((dollars(number(amount.amount)) for amount in bucket.results), Decimal(0))
-        except (msgspec.ValidationError, NotCredible) as error:
-            yield RefusedDay(RAW_COST_REPORT, day, f"the bucket has an unknown response_type: {error}.")
+                raise InvalidRecordError("an amount is not in USD")
+            total = sum((cents_to_usd(parse_decimal(amount.amount)) for amount in bucket.results), Decimal(0))
+        except (msgspec.ValidationError, InvalidRecordError) as error:
+            yield RejectedDay(RAW_COST_REPORT, day, f"the bucket has an unknown shape: {error}.")
             continue
-        yield PulledDay(RAW_COST_REPORT, day, buckets[day], pages, amount_usd=total)
+        yield DayBatch(RAW_COST_REPORT, day, buckets[day], pages, amount_usd=total)
 
 
-def _fetch_claude_code(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_claude_code(client: Anthropic, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     for day in days:
         params = [("starting_at", day.isoformat()), ("limit", str(_PAGE_ROWS))]
         try:
@@ -571,34 +568,34 @@ def _fetch_claude_code(client: Anthropic, days: DayRange) -> Iterator[PulledDay 
         except ApiError as failure:
             raise (_not_exposed(failure) or failure) from None
         records = [bytes(record) for page in pages for record in page.data]
-        if any(utc(msgspec.json.decode(record, type=_ClaudeCode).date).date() != day for record in records):
-            yield RefusedDay(RAW_CLAUDE_CODE, day, "a record is of another day than was asked for.")
+        if any(to_utc(msgspec.json.decode(record, type=_ClaudeCode).date).date() != day for record in records):
+            yield RejectedDay(RAW_CLAUDE_CODE, day, "a record is of another day than was asked for.")
             continue
-        yield PulledDay(RAW_CLAUDE_CODE, day, records, len(pages))
+        yield DayBatch(RAW_CLAUDE_CODE, day, records, len(pages))
 
 
 # --- Directory ----------------------------------------------------------------------------------------------------
 
 
-def _fetch_organization(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_organization(client: Anthropic, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     try:
         organization = client.get("me", (), msgspec.Raw, _CURRENT)
     except ApiError as failure:
         raise (_not_exposed(failure) or failure) from None
-    yield PulledDay(RAW_ORGANIZATION, days.last, [bytes(organization)], 1)
+    yield DayBatch(RAW_ORGANIZATION, days.last, [bytes(organization)], 1)
 
 
-def _fetch_users(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_users(client: Anthropic, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     try:
         records, pages = client.directory("users")
     except ApiError as failure:
         raise (_not_exposed(failure) or failure) from None
     if not records:
-        raise NotCredible("the list of users is empty")
-    yield PulledDay(RAW_USERS, days.last, records, pages)
+        raise InvalidRecordError("the list of users is empty")
+    yield DayBatch(RAW_USERS, days.last, records, pages)
 
 
-def _fetch_api_keys(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_api_keys(client: Anthropic, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     """Without a status and then once for each: whether the plain list holds archived keys is not documented."""
     found: dict[str, bytes] = {}
     pages = 0
@@ -610,10 +607,10 @@ def _fetch_api_keys(client: Anthropic, days: DayRange) -> Iterator[PulledDay | R
                 found[msgspec.json.decode(record, type=_Identified).id] = record
     except ApiError as failure:
         raise (_not_exposed(failure) or failure) from None
-    yield PulledDay(RAW_API_KEYS, days.last, list(found.values()), pages)
+    yield DayBatch(RAW_API_KEYS, days.last, list(found.values()), pages)
 
 
-def _fetch_workspaces(client: Anthropic, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_workspaces(client: Anthropic, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     members: list[bytes] = []
     member_pages = 0
     try:
@@ -633,8 +630,8 @@ def _fetch_workspaces(client: Anthropic, days: DayRange) -> Iterator[PulledDay |
             member_pages += count
     except ApiError as failure:
         raise (_not_exposed(failure) or failure) from None
-    yield PulledDay(RAW_WORKSPACES, days.last, workspaces, pages)
-    yield PulledDay(RAW_WORKSPACE_MEMBERS, days.last, members, member_pages)
+    yield DayBatch(RAW_WORKSPACES, days.last, workspaces, pages)
+    yield DayBatch(RAW_WORKSPACE_MEMBERS, days.last, members, member_pages)
 
 
 def _instant(moment: datetime) -> str:
@@ -666,7 +663,7 @@ COMPONENTS = frozenset(
     }
 )  # fmt: skip
 
-_GROUP_FIELDS = fields(
+_GROUP_FIELDS = field_paths(
     "starting_at ending_at",
     group="actor actor_type agent_id api_key_id claude_tag_category claude_tag_user_id context_window deployment_id "
     "environment_id inference_geo model organization_id product rbac_group_id service_tier session_id slack_channel_id "
@@ -674,13 +671,13 @@ _GROUP_FIELDS = fields(
     group__actor="type user_id email_address name deleted service_account_id api_key_id provider subject",
     group__actor__provider="type account_id signed_principal subscription_id project_number issuer",
 )
-_COST_FIELDS = _GROUP_FIELDS | fields(cost="amount list_amount currency requests")
-_USAGE_FIELDS = _GROUP_FIELDS | fields(
+_COST_FIELDS = _GROUP_FIELDS | field_paths(cost="amount list_amount currency requests")
+_USAGE_FIELDS = _GROUP_FIELDS | field_paths(
     usage="uncached_input_tokens cache_read_input_tokens output_tokens requests total_tokens",
     usage__cache_creation="ephemeral_5m_input_tokens ephemeral_1h_input_tokens",
     usage__server_tool_use="web_search_requests",
 )
-_CLASSIC_FIELDS = fields(
+_CLASSIC_FIELDS = field_paths(
     "starting_at ending_at",
     results="amount currency workspace_id description cost_type token_type model service_tier context_window "
     "inference_geo",
@@ -688,35 +685,35 @@ _CLASSIC_FIELDS = fields(
 
 _BY_USER_ID = EmailIdentity(_user, one_to_one=False)
 
-PULLS = (
-    Pull(
+EXTRACTS = (
+    Extract(
         "anthropic_analytics",
         NAME,
         tuple(query.table for query in _QUERIES),
         _fetch_analytics,
         window_days=_ANALYTICS_WINDOW_DAYS,
-        earliest=lambda today: max(_ANALYTICS_SINCE, today - _ANALYTICS_REACH),
-        emails={RAW_COST.name: _BY_USER_ID, RAW_USAGE.name: _BY_USER_ID},
-        fields={RAW_COST.name: _COST_FIELDS, RAW_USAGE.name: _USAGE_FIELDS},
+        earliest_day=lambda today: max(_ANALYTICS_SINCE, today - _ANALYTICS_REACH),
+        email_identities={RAW_COST.name: _BY_USER_ID, RAW_USAGE.name: _BY_USER_ID},
+        known_fields={RAW_COST.name: _COST_FIELDS, RAW_USAGE.name: _USAGE_FIELDS},
     ),
-    Pull(
+    Extract(
         "anthropic_cost_report",
         NAME,
         (RAW_COST_REPORT,),
         _fetch_cost_report,
         window_days=_PAGE_DAYS,
-        fields={RAW_COST_REPORT.name: _CLASSIC_FIELDS},
+        known_fields={RAW_COST_REPORT.name: _CLASSIC_FIELDS},
     ),
-    Pull("anthropic_claude_code", NAME, (RAW_CLAUDE_CODE,), _fetch_claude_code, may_become_empty=True),
-    Pull("anthropic_organization", NAME, (RAW_ORGANIZATION,), _fetch_organization, snapshot=True),
-    Pull("anthropic_users", NAME, (RAW_USERS,), _fetch_users, snapshot=True),
-    Pull("anthropic_api_keys", NAME, (RAW_API_KEYS,), _fetch_api_keys, snapshot=True),
-    Pull(
+    Extract("anthropic_claude_code", NAME, (RAW_CLAUDE_CODE,), _fetch_claude_code, may_become_empty=True),
+    Extract("anthropic_organization", NAME, (RAW_ORGANIZATION,), _fetch_organization, is_snapshot=True),
+    Extract("anthropic_users", NAME, (RAW_USERS,), _fetch_users, is_snapshot=True),
+    Extract("anthropic_api_keys", NAME, (RAW_API_KEYS,), _fetch_api_keys, is_snapshot=True),
+    Extract(
         "anthropic_workspaces",
         NAME,
         (RAW_WORKSPACES, RAW_WORKSPACE_MEMBERS),
         _fetch_workspaces,
-        snapshot=True,
+        is_snapshot=True,
         may_become_empty=True,
     ),
 )
@@ -724,75 +721,79 @@ PULLS = (
 
 # --- Trials -------------------------------------------------------------------------------------------------------
 
-KEYS = (
+KEY_KINDS = (
     KeyKind("sk-ant-admin", "an Admin key of the Console"),
     KeyKind("sk-ant-api01-", "a scoped key of Claude Enterprise"),
-    KeyKind("sk-ant-api", "a workspace's key, which may not see the organisation", refused=True),
-    KeyKind("sk-ant-oat", "a login of Claude Code, which may not see the organisation", refused=True),
+    KeyKind("sk-ant-api", "a workspace's key, which may not see the organisation", is_rejected=True),
+    KeyKind("sk-ant-oat", "a login of Claude Code, which may not see the organisation", is_rejected=True),
 )
-KEY_WANTED = "an Admin key (Console, Settings, Admin keys), or an analytics key of Claude Enterprise."
+WANTED_KEY = "an Admin key (Console, Settings, Admin keys), or an analytics key of Claude Enterprise."
 
 
-def _asking(path: str, ask: Callable[[Anthropic, date], Told], *, of_key: bool = True) -> Trial:
-    def attempt(client: Anthropic, day: date) -> Told:
+def _asking(path: str, ask: Callable[[Anthropic, date], ProbeResult], *, of_key: bool = True) -> Probe:
+    def attempt(client: Anthropic, day: date) -> ProbeResult:
         try:
             return ask(client, day)
         except ApiError as failure:
             raise (_not_exposed(failure, of_key=of_key) or failure) from None
 
-    return Trial(path, attempt)
+    return Probe(path, attempt)
 
 
-def _try_me(client: Anthropic, day: date) -> Told:
-    return Told(f"the key belongs to {client.get('me', (), _Organization, _CURRENT).name}")
+def _try_me(client: Anthropic, day: date) -> ProbeResult:
+    return ProbeResult(f"the key belongs to {client.get('me', (), _Organization, _CURRENT).name}")
 
 
-def _try_analytics(report: str) -> Trial:
-    def ask(client: Anthropic, day: date) -> Told:
+def _try_analytics(report: str) -> Probe:
+    def ask(client: Anthropic, day: date) -> ProbeResult:
         page = client.get(f"analytics/{report}", [*_day_bounds(day), ("limit", "1")], _Analytics, _ANALYTICS)
         if page.data_refreshed_at is None:
-            return Told(f"no data for {day} yet", "Normal for an organisation that is a day old; else ask Anthropic.")
+            return ProbeResult(
+                f"no data for {day} yet", "Normal for an organisation that is a day old; else ask Anthropic."
+            )
         reaches = f"data reaches to {page.data_refreshed_at:%Y-%m-%d %H:%M} UTC"
         late = page.data_refreshed_at < day_end(day)
-        return Told(reaches, f"{day} is not whole yet: it lags by 4 hours, at most by 24. Run later." if late else "")
+        return ProbeResult(
+            reaches, f"{day} is not whole yet: it lags by 4 hours, at most by 24. Run later." if late else ""
+        )
 
     return _asking(f"analytics/{report}", ask, of_key=False)
 
 
-def _try_cost_report(client: Anthropic, day: date) -> Told:
+def _try_cost_report(client: Anthropic, day: date) -> ProbeResult:
     page = client.get("cost_report", [*_day_bounds(day)[:2], ("limit", "1")], _Report, _CLASSIC)
     if len(page.data) != 1:
-        raise NotCredible(f"{len(page.data)} buckets came for one day")
-    return Told(f"{day} is answered")
+        raise InvalidRecordError(f"{len(page.data)} buckets came for one day")
+    return ProbeResult(f"{day} is answered")
 
 
-def _try_claude_code(client: Anthropic, day: date) -> Told:
+def _try_claude_code(client: Anthropic, day: date) -> ProbeResult:
     params = [("starting_at", day.isoformat()), ("limit", "1")]
     page = client.get("usage_report/claude_code", params, _Report, _CLASSIC)
-    return Told(f"{day} is answered" if page.data else f"answers; nobody used Claude Code on {day}")
+    return ProbeResult(f"{day} is answered" if page.data else f"answers; nobody used Claude Code on {day}")
 
 
-def _try_users(client: Anthropic, day: date) -> Told:
+def _try_users(client: Anthropic, day: date) -> ProbeResult:
     if not client.get("users", [("limit", "1")], _Directory, _CURRENT).data:
-        raise NotCredible("the list of users is empty")
-    return Told("answers")
+        raise InvalidRecordError("the list of users is empty")
+    return ProbeResult("answers")
 
 
-def _try_api_keys(client: Anthropic, day: date) -> Told:
+def _try_api_keys(client: Anthropic, day: date) -> ProbeResult:
     found = client.get("api_keys", [("limit", "1")], _Directory, _CURRENT).data
-    return Told("answers" if found else "answers; there is no key")
+    return ProbeResult("answers" if found else "answers; there is no key")
 
 
-def _try_workspaces(client: Anthropic, day: date) -> Told:
+def _try_workspaces(client: Anthropic, day: date) -> ProbeResult:
     params = [("limit", "20"), ("include_default", "true")]
     page = client.get("workspaces", params, _Directory, _CURRENT)
     workspaces = [msgspec.json.decode(record, type=_Workspace) for record in page.data]
     # The default workspace has no list of members.
     own = next((workspace for workspace in workspaces if workspace.name != _DEFAULT_WORKSPACE), None)
     if own is None:
-        return Told("answers; there is only the default workspace")
+        return ProbeResult("answers; there is only the default workspace")
     client.get(f"workspaces/{own.id}/members", [("limit", "1")], _Directory, _CURRENT)
-    return Told("answers, members too")
+    return ProbeResult("answers, members too")
 
 
 def _day_bounds(day: date) -> list[tuple[str, str]]:
@@ -803,7 +804,7 @@ def _day_bounds(day: date) -> list[tuple[str, str]]:
     ]
 
 
-TRIALS = (
+PROBES = (
     _asking("me", _try_me),
     _try_analytics("cost"),
     _try_analytics("usage"),
@@ -819,10 +820,9 @@ SOURCE = Source(
     name=NAME,
     label="Anthropic",
     connect=Anthropic,
-    extracts=PULLS,
-    probes=TRIALS,
-    key_kinds=KEYS,
-    wanted_key=KEY_WANTED,
-    bill_table=RAW_COST,
+    extracts=EXTRACTS,
+    probes=PROBES,
+    key_kinds=KEY_KINDS,
+    wanted_key=WANTED_KEY,
     money_tables={"billed": (RAW_COST,)},
 )

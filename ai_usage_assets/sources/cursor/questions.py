@@ -107,14 +107,14 @@ class CursorQuestions:
 
     def _get(self, path: str, params: Parameters = (), *, rapid: bool = False) -> Seen:
         return self.ask(
-            lambda: self._client.look(path, params=params, rate_limited=not rapid),
+            lambda: self._client.request_once(path, params=params, rate_limited=not rapid),
             f"GET {path}",
             params,
             about_limits=rapid,
         )
 
     def _post(self, path: str, body: Mapping[str, object], *, about_limits: bool = False) -> Seen:
-        return self.ask(lambda: self._client.look(path, body), f"POST {path}", body, about_limits=about_limits)
+        return self.ask(lambda: self._client.request_once(path, body), f"POST {path}", body, about_limits=about_limits)
 
     def _events_of(self, first: date, last: date, **more: object) -> Seen:
         body = {**_milliseconds(DayRange(first, last)), "page": 1, "pageSize": _PAGE_SIZE, **more}

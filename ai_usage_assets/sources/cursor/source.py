@@ -32,23 +32,19 @@ from ai_usage_assets.http.client import (
     paginate,
 )
 from ai_usage_assets.sources.base import (
+    DayBatch,
     EmailIdentity,
+    EndpointNotAvailable,
+    Extract,
+    InvalidRecordError,
     KeyKind,
-    NotCredible,
-    NotExposed,
-    Pull,
-    PulledDay,
-    RefusedDay,
+    Probe,
+    ProbeResult,
+    RejectedDay,
     Source,
-    Told,
-    Trial,
-    dollars,
-    dollars_of_all,
-    dollars_of_parts,
-    fields,
-    optional_number,
-    refuse_doubles,
 )
+from ai_usage_assets.sources.money import cents_to_usd, discounted_total_usd, parse_optional_decimal, sum_cents_to_usd
+from ai_usage_assets.sources.records import field_paths, reject_duplicate_keys
 from ai_usage_assets.warehouse.raw_tables import raw_table
 
 NAME = "cursor"
@@ -250,7 +246,7 @@ class Cursor:
         """What the vendor's clock showed in its last answer."""
         return self._api.server_date
 
-    def look(
+    def request_once(
         self,
         path: str,
         body: Mapping[str, object] | None = None,
@@ -288,7 +284,7 @@ def _milliseconds(days: DayRange) -> dict[str, int]:
     }
 
 
-def _fetch_events(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_events(client: Cursor, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     for day in days:
         yield _fetch_events_of(client, day)
 
@@ -307,7 +303,7 @@ class _Crawl:
     problem: str | None = None
 
 
-def _fetch_events_of(client: Cursor, day: date) -> PulledDay | RefusedDay:
+def _fetch_events_of(client: Cursor, day: date) -> DayBatch | RejectedDay:
     """One day, crawled again when the vendor's data moved underneath: pages shift when an event arrives late."""
     found = ""
     for _ in range(_CRAWLS):
@@ -320,12 +316,12 @@ def _fetch_events_of(client: Cursor, day: date) -> PulledDay | RefusedDay:
             found = f"{len(crawl.records)} events on the pages, {counted} counted by Cursor"
             continue
         if crawl.problem:
-            return RefusedDay(
+            return RejectedDay(
                 RAW_EVENTS,
                 day,
-                f"an event has an unknown response_type: {crawl.problem}. Report it; what was held is kept.",
+                f"an event has an unknown shape: {crawl.problem}. Report it; what was held is kept.",
             )
-        return PulledDay(
+        return DayBatch(
             RAW_EVENTS,
             day,
             crawl.records,
@@ -333,7 +329,7 @@ def _fetch_events_of(client: Cursor, day: date) -> PulledDay | RefusedDay:
             expected_records=len(crawl.records),
             amount_usd=crawl.amount_usd,
         )
-    return RefusedDay(
+    return RejectedDay(
         RAW_EVENTS, day, f"the day kept changing while it was read ({found}). What was held is kept; run it again."
     )
 
@@ -351,7 +347,7 @@ def _crawl(client: Cursor, day: date) -> _Crawl:
         crawl.records += events
         try:
             crawl.amount_usd += _page_usd(body, bounds)
-        except (msgspec.ValidationError, NotCredible) as error:
+        except (msgspec.ValidationError, InvalidRecordError) as error:
             crawl.problem = str(error)
     return crawl
 
@@ -378,20 +374,20 @@ def _page_usd(body: bytes, bounds: dict[str, int]) -> Decimal:
     plain = _plain_page_usd(body, bounds)
     if plain is not None:
         return plain
-    refuse_doubles(body)
+    reject_duplicate_keys(body)
     events = msgspec.json.decode(body, type=_Charges).usageEvents
     for event in events:
         stamp = str(event.timestamp)
         if not (len(stamp) < 16 and stamp.isascii() and stamp.isdigit()):
-            raise NotCredible("an event's timestamp is not a number of milliseconds")
+            raise InvalidRecordError("an event's timestamp is not a number of milliseconds")
         if not bounds["startDate"] <= int(stamp) <= bounds["endDate"]:
-            raise NotCredible("an event lies outside the day that was asked for")
+            raise InvalidRecordError("an event lies outside the day that was asked for")
         tokens = event.tokenUsage
         if tokens is None:
             continue
         for count in (tokens.inputTokens, tokens.outputTokens, tokens.cacheWriteTokens, tokens.cacheReadTokens):
             if count is not None and not count.is_finite():
-                raise NotCredible("a count of tokens is not a number")
+                raise InvalidRecordError("a count of tokens is not a number")
     return sum(map(_amount_usd, events), Decimal(0))
 
 
@@ -419,7 +415,7 @@ def _plain_page_usd(body: bytes, bounds: dict[str, int]) -> Decimal | None:
         return None
     if not first <= min(stamps) <= max(stamps) <= last:
         return None
-    return dollars_of_all(event.chargedCents for event in events)
+    return sum_cents_to_usd(event.chargedCents for event in events)
 
 
 def _amount_usd(event: _Charge) -> Decimal:
@@ -427,19 +423,19 @@ def _amount_usd(event: _Charge) -> Decimal:
 
     Where it is not, they are not read, and `sql/` takes what it cannot read of them for NULL.
     """
-    charged = optional_number(event.chargedCents)
+    charged = parse_optional_decimal(event.chargedCents)
     if charged is not None:
-        return dollars(charged)
+        return cents_to_usd(charged)
     tokens = event.tokenUsage or _PricedTokens()
-    total, fee = optional_number(tokens.totalCents), optional_number(event.cursorTokenFee)
-    discount = optional_number(tokens.discountPercentOff) or Decimal(0)
+    total, fee = parse_optional_decimal(tokens.totalCents), parse_optional_decimal(event.cursorTokenFee)
+    discount = parse_optional_decimal(tokens.discountPercentOff) or Decimal(0)
     if not 0 <= discount <= 100 or round(discount, 4) != discount:
-        raise NotCredible("a discount is not a percentage with at most four decimals")
+        raise InvalidRecordError("a discount is not a percentage with at most four decimals")
     kept = (Decimal(100) - discount) / Decimal(100)
-    return dollars_of_parts(total or Decimal(0), kept, fee or Decimal(0))
+    return discounted_total_usd(total or Decimal(0), kept, fee or Decimal(0))
 
 
-def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     """Paged, because only then every member of the day has a row, idle ones too.
 
     A row that does not say of which day it is lies with the last day of the window, where `sql/` leaves it aside and a
@@ -453,7 +449,7 @@ def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | R
         if found is None:
             break
     else:
-        raise NotCredible(f"the list of members kept changing while its pages were read ({found})")
+        raise InvalidRecordError(f"the list of members kept changing while its pages were read ({found})")
     records: dict[date, list[bytes]] = defaultdict(list)
     astray = []
     for row in rows:
@@ -465,12 +461,12 @@ def _fetch_daily_usage(client: Cursor, days: DayRange) -> Iterator[PulledDay | R
         records[day].append(row)
     # The day after may be among them: whether the end is included is not documented.
     if records and not any(day in records for day in days):
-        raise NotCredible(f"daily usage is of {min(records)} to {max(records)}, which was not asked for")
+        raise InvalidRecordError(f"daily usage is of {min(records)} to {max(records)}, which was not asked for")
     if len(astray) > _MOST_ASTRAY * len(rows):
-        raise NotCredible(f"{len(astray)} of {len(rows)} rows do not say of which day they are")
+        raise InvalidRecordError(f"{len(astray)} of {len(rows)} rows do not say of which day they are")
     records[days.last] += astray
     for day in days:
-        yield PulledDay(RAW_DAILY_USAGE, day, records[day], len(pages))
+        yield DayBatch(RAW_DAILY_USAGE, day, records[day], len(pages))
 
 
 def _why_not_whole(rows: Sequence[bytes], said: set[_T], counted: int | None) -> str | None:
@@ -497,7 +493,7 @@ def _daily_usage_pages(client: Cursor, days: DayRange) -> Iterator[_DailyUsage]:
             _DailyUsage,
         )
         if page.pagination.hasNextPage and not page.data:
-            raise NotCredible(f"page {page_no} is empty and promises more")
+            raise InvalidRecordError(f"page {page_no} is empty and promises more")
         # The same page for ever would never end; that rows came twice is seen by who reads them.
         is_new = seen.isdisjoint(map(bytes, page.data))
         seen.update(map(bytes, page.data))
@@ -506,30 +502,30 @@ def _daily_usage_pages(client: Cursor, days: DayRange) -> Iterator[_DailyUsage]:
     return paginate(fetch, vendor=NAME, endpoint="/teams/daily-usage-data", max_pages=_MOST_PAGES)
 
 
-def _fetch_members(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_members(client: Cursor, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     page, _ = client.get("/teams/members", _Members)
     if not page.teamMembers:
         # Every team has its owner; believed, it would end all seats.
-        raise NotCredible("the list of members is empty")
+        raise InvalidRecordError("the list of members is empty")
     for member in page.teamMembers:
         msgspec.json.decode(member, type=_Member)
-    yield PulledDay(RAW_MEMBERS, days.last, [bytes(member) for member in page.teamMembers], 1)
+    yield DayBatch(RAW_MEMBERS, days.last, [bytes(member) for member in page.teamMembers], 1)
 
 
-def _fetch_spend(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_spend(client: Cursor, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     """Whole pages are the records: the start of the billing cycle stands beside the members."""
     for _ in range(_CRAWLS):
         answers = list(_spend_pages(client))
         members = [bytes(member) for page, _ in answers for member in page.teamMemberSpend]
         if not members:
-            raise NotCredible("the list of members is empty")
+            raise InvalidRecordError("the list of members is empty")
         said = {(page.subscriptionCycleStart, page.totalPages, page.totalMembers) for page, _ in answers}
         found = _why_not_whole(members, said, answers[0][0].totalMembers)
         if found is None:
             break
     else:
-        raise NotCredible(f"the list of members kept changing while its pages were read ({found})")
-    yield PulledDay(RAW_SPEND, days.last, [body for _, body in answers], len(answers))
+        raise InvalidRecordError(f"the list of members kept changing while its pages were read ({found})")
+    yield DayBatch(RAW_SPEND, days.last, [body for _, body in answers], len(answers))
 
 
 def _spend_pages(client: Cursor) -> Iterator[tuple[_Spend, bytes]]:
@@ -546,11 +542,11 @@ def _spend_pages(client: Cursor) -> Iterator[tuple[_Spend, bytes]]:
         for record in page.teamMemberSpend:
             # `sql/` reads them, and must be able to.
             member = msgspec.json.decode(record, type=_MemberSpend)
-            optional_number(member.spendCents)
-            optional_number(member.overallSpendCents)
+            parse_optional_decimal(member.spendCents)
+            parse_optional_decimal(member.overallSpendCents)
         promises_more = page_no < page.totalPages
         if promises_more and not page.teamMemberSpend:
-            raise NotCredible(f"page {page_no} is empty and promises more")
+            raise InvalidRecordError(f"page {page_no} is empty and promises more")
         is_new = seen.isdisjoint(map(bytes, page.teamMemberSpend))
         seen.update(map(bytes, page.teamMemberSpend))
         return (page, body), str(page_no + 1) if promises_more and is_new else None
@@ -558,9 +554,9 @@ def _spend_pages(client: Cursor) -> Iterator[tuple[_Spend, bytes]]:
     return paginate(fetch, vendor=NAME, endpoint="/teams/spend", max_pages=_MOST_PAGES)
 
 
-def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[PulledDay | RefusedDay]:
+def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
     _, body = _groups(client)
-    yield PulledDay(RAW_GROUPS, days.last, [body], 1)
+    yield DayBatch(RAW_GROUPS, days.last, [body], 1)
 
 
 _KEY_INVALID = re.compile(r"invalid\b.*\bkey", re.IGNORECASE)
@@ -572,11 +568,11 @@ def _groups(client: Cursor) -> tuple[_Groups, bytes]:
     except ApiError as failure:
         # The wrong plan has been seen as 401, too.
         if failure.status in (401, 403, 404) and not _KEY_INVALID.search(failure.detail):
-            raise NotExposed(f"{failure.endpoint}: {failure.detail}") from None
+            raise EndpointNotAvailable(f"{failure.endpoint}: {failure.detail}") from None
         raise
     for group in page.groups:
         for member in group.currentMembers or []:
-            optional_number(member.spendCents)
+            parse_optional_decimal(member.spendCents)
     return page, body
 
 
@@ -603,88 +599,88 @@ def _same_member(record: bytes) -> tuple[Hashable, str | None]:
     return row.userId, (row.email or "").strip() or None
 
 
-_EVENT_FIELDS = fields(
+_EVENT_FIELDS = field_paths(
     "timestamp userEmail serviceAccountId serviceAccountName cloudAgentId automationId conversationId model kind "
     "maxMode isTokenBasedCall isChargeable isHeadless isFreeBugbot requestsCosts chargedCents cursorTokenFee",
     tokenUsage="inputTokens outputTokens cacheWriteTokens cacheReadTokens totalCents discountPercentOff",
 )
-_DAILY_FIELDS = fields(
+_DAILY_FIELDS = field_paths(
     "userId day date email isActive totalLinesAdded totalLinesDeleted acceptedLinesAdded acceptedLinesDeleted "
     "totalApplies totalAccepts totalRejects totalTabsShown totalTabsAccepted composerRequests chatRequests "
     "agentRequests cmdkUsages subscriptionIncludedReqs apiKeyReqs usageBasedReqs bugbotUsages mostUsedModel "
     "applyMostUsedExtension tabMostUsedExtension clientVersion"
 )
 
-PULLS = (
-    Pull(
+EXTRACTS = (
+    Extract(
         "cursor_usage_events",
         NAME,
         (RAW_EVENTS,),
         _fetch_events,
-        emails={RAW_EVENTS.name: EmailIdentity(_same_event, one_to_one=True)},
-        fields={RAW_EVENTS.name: _EVENT_FIELDS},
+        email_identities={RAW_EVENTS.name: EmailIdentity(_same_event, one_to_one=True)},
+        known_fields={RAW_EVENTS.name: _EVENT_FIELDS},
     ),
-    Pull(
+    Extract(
         "cursor_daily_usage",
         NAME,
         (RAW_DAILY_USAGE,),
         _fetch_daily_usage,
         window_days=_DAILY_USAGE_DAYS,
-        emails={RAW_DAILY_USAGE.name: EmailIdentity(_same_member, one_to_one=False)},
-        fields={RAW_DAILY_USAGE.name: _DAILY_FIELDS},
+        email_identities={RAW_DAILY_USAGE.name: EmailIdentity(_same_member, one_to_one=False)},
+        known_fields={RAW_DAILY_USAGE.name: _DAILY_FIELDS},
     ),
-    Pull("cursor_members", NAME, (RAW_MEMBERS,), _fetch_members, snapshot=True),
-    Pull("cursor_spend", NAME, (RAW_SPEND,), _fetch_spend, snapshot=True),
-    Pull("cursor_groups", NAME, (RAW_GROUPS,), _fetch_groups, snapshot=True),
+    Extract("cursor_members", NAME, (RAW_MEMBERS,), _fetch_members, is_snapshot=True),
+    Extract("cursor_spend", NAME, (RAW_SPEND,), _fetch_spend, is_snapshot=True),
+    Extract("cursor_groups", NAME, (RAW_GROUPS,), _fetch_groups, is_snapshot=True),
 )
 
 
 # --- Trials -------------------------------------------------------------------------------------------------------
 
 # A personal key begins like a team's; which one it is tells only the first answer.
-KEYS = (KeyKind("crsr_", "a key of Cursor"), KeyKind("key_", "an older key of Cursor"))
-KEY_WANTED = "a team key (Dashboard, Settings, Admin API keys)."
+KEY_KINDS = (KeyKind("crsr_", "a key of Cursor"), KeyKind("key_", "an older key of Cursor"))
+WANTED_KEY = "a team key (Dashboard, Settings, Admin API keys)."
 
 
-def _try_members(client: Cursor, day: date) -> Told:
+def _try_members(client: Cursor, day: date) -> ProbeResult:
     page, _ = client.get("/teams/members", _Members)
     members = [msgspec.json.decode(member, type=_Member) for member in page.teamMembers]
     if not members:
-        raise NotCredible("the list of members is empty")
+        raise InvalidRecordError("the list of members is empty")
     removed = sum(bool(member.isRemoved) for member in members)
-    return Told(f"{len(members) - removed} members" + (f", {removed} removed" if removed else ""))
+    return ProbeResult(f"{len(members) - removed} members" + (f", {removed} removed" if removed else ""))
 
 
-def _try_events(client: Cursor, day: date) -> Told:
+def _try_events(client: Cursor, day: date) -> ProbeResult:
     body = {**_milliseconds(DayRange(day, day)), "page": 1, "pageSize": 1}
     page, _ = client.post("/teams/filtered-usage-events", body, _Events)
-    return Told(f"{page.totalUsageEventsCount:,} events on {day}")
+    return ProbeResult(f"{page.totalUsageEventsCount:,} events on {day}")
 
 
-def _try_spend(client: Cursor, day: date) -> Told:
+def _try_spend(client: Cursor, day: date) -> ProbeResult:
     body: dict[str, object] = {"sortBy": "user", "sortDirection": "asc", "page": 1, "pageSize": 1}
     page, _ = client.post("/teams/spend", body, _Spend)
     since = datetime.fromtimestamp(page.subscriptionCycleStart / 1000, UTC)
-    return Told(f"the billing cycle began on {since:%Y-%m-%d}")
+    return ProbeResult(f"the billing cycle began on {since:%Y-%m-%d}")
 
 
-def _try_daily_usage(client: Cursor, day: date) -> Told:
+def _try_daily_usage(client: Cursor, day: date) -> ProbeResult:
     body = {**_milliseconds(DayRange(day, day)), "page": 1, "pageSize": 1}
     page, _ = client.post("/teams/daily-usage-data", body, _DailyUsage)
-    return Told(f"{day} is answered" if page.data else f"answers; no member on {day}")
+    return ProbeResult(f"{day} is answered" if page.data else f"answers; no member on {day}")
 
 
-def _try_groups(client: Cursor, day: date) -> Told:
+def _try_groups(client: Cursor, day: date) -> ProbeResult:
     page, _ = _groups(client)
-    return Told(f"{len(page.groups)} billing groups")
+    return ProbeResult(f"{len(page.groups)} billing groups")
 
 
-TRIALS = (
-    Trial("/teams/members", _try_members),
-    Trial("/teams/filtered-usage-events", _try_events),
-    Trial("/teams/spend", _try_spend),
-    Trial("/teams/daily-usage-data", _try_daily_usage),
-    Trial("/teams/groups", _try_groups),
+PROBES = (
+    Probe("/teams/members", _try_members),
+    Probe("/teams/filtered-usage-events", _try_events),
+    Probe("/teams/spend", _try_spend),
+    Probe("/teams/daily-usage-data", _try_daily_usage),
+    Probe("/teams/groups", _try_groups),
 )
 
 
@@ -692,10 +688,9 @@ SOURCE = Source(
     name=NAME,
     label="Cursor",
     connect=Cursor,
-    extracts=PULLS,
-    probes=TRIALS,
-    key_kinds=KEYS,
-    wanted_key=KEY_WANTED,
-    bill_table=RAW_EVENTS,
+    extracts=EXTRACTS,
+    probes=PROBES,
+    key_kinds=KEY_KINDS,
+    wanted_key=WANTED_KEY,
     money_tables={"billed": (RAW_EVENTS,), "seat": (RAW_MEMBERS, RAW_DAILY_USAGE)},
 )
