@@ -405,16 +405,16 @@ def _existing_warehouse(settings: Settings, *, read_only: bool = False) -> Wareh
 
 
 def _report(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets.finance.report import figures, page
+    from ai_usage_assets.finance.report import data, render
 
     settings = Settings.from_environment()
     month = None if parsed.month is None else days.parse_month(parsed.month)
     warehouse = _existing_warehouse(settings)
-    made = figures.of_month(warehouse, settings.now(), month, with_people=parsed.with_people)
+    made = data.load_report(warehouse, settings.now(), month, with_people=parsed.with_people)
     warehouse.close()
     file = Path(parsed.out)
     try:
-        page.write(made, file)
+        render.write_report(made, file)
     except OSError as error:
         raise SettingsError(f"{file} cannot be written ({error.strerror}); name another with --out.") from None
     _say(f"report: written for a browser, {file.absolute().as_uri()}")
@@ -431,12 +431,12 @@ def _digest(parsed: argparse.Namespace) -> int:
             "--send needs AI_USAGE_DIGEST_WEBHOOK: the address of a chat's webhook, or a secret's name."
         )
     warehouse = _existing_warehouse(settings, read_only=True)
-    made = digest.made(warehouse, days.last_finished_day(settings.now()), with_people=settings.digest_people)
+    made = digest.build_digest(warehouse, days.last_finished_day(settings.now()), with_people=settings.digest_people)
     warehouse.close()
     _answers().print(str(made), highlight=False, markup=False, soft_wrap=True)
     if parsed.send:
         try:
-            digest.send(made, settings)
+            digest.send_digest(made, settings)
         except SecretError as error:
             raise WorkFailed(str(error)) from None
         _say("Sent.")
@@ -446,7 +446,7 @@ def _digest(parsed: argparse.Namespace) -> int:
 def _close(parsed: argparse.Namespace) -> int:
     from ai_usage_assets import catalog
     from ai_usage_assets.commands import screens
-    from ai_usage_assets.finance import close
+    from ai_usage_assets.finance.close import readiness
 
     settings = Settings.from_environment()
     if parsed.csv and (not parsed.month or parsed.dry_run):
@@ -459,7 +459,7 @@ def _close(parsed: argparse.Namespace) -> int:
     warehouse.prepare(catalog.tables())
     try:
         if month is None:
-            screens.months(close.states(warehouse, settings.start_date, settings.now()), _answers())
+            screens.months(readiness.load_month_statuses(warehouse, settings.start_date, settings.now()), _answers())
             return 0
         return _close_month(warehouse, month, settings, parsed)
     finally:
@@ -468,31 +468,32 @@ def _close(parsed: argparse.Namespace) -> int:
 
 def _close_month(warehouse: Warehouse, first: date, settings: Settings, parsed: argparse.Namespace) -> int:
     from ai_usage_assets.commands import screens
-    from ai_usage_assets.finance import close
+    from ai_usage_assets.finance.close import journal, layouts, readiness
+    from ai_usage_assets.finance.close.base import CloseError
 
     now = settings.now()
-    made, held = None, close.closed(warehouse, first)
+    made, held = None, journal.find_close(warehouse, first)
     if held is None:
-        month = close.days_of(first, close.first_day(warehouse, settings.start_date))
-        if found := close.hindrances(warehouse, month, now.date(), settings.start_date):
+        month = readiness.days_to_close(first, readiness.first_recorded_day(warehouse, settings.start_date))
+        if found := readiness.find_blockers(warehouse, month, now.date(), settings.start_date):
             reasons = "\n".join(map(str, found))
-            raise close.CloseRefused(f"{parsed.month} cannot be closed, and nothing was frozen:\n{reasons}")
-        made = close.draft(warehouse, first, now)
-        for note in close.notes(warehouse, month):
+            raise CloseError(f"{parsed.month} cannot be closed, and nothing was frozen:\n{reasons}")
+        made = journal.draft_close(warehouse, first, now)
+        for note in readiness.find_notes(warehouse, month):
             _say(f"! {note}", logging.WARNING)
         if parsed.dry_run:
             _show(lambda: screens.journal(made.close, made.lines, _answers()))
             _say(f"{parsed.month} can be closed; this was a dry run, and nothing was frozen.")
             return 0
-        held = close.freeze(warehouse, made)
-    lines = close.journal(warehouse, held)
+        held = journal.freeze_close(warehouse, made)
+    lines = journal.load_journal(warehouse, held)
     _show(lambda: screens.journal(held, lines, _answers()))
     if made and held == made.close:
         _say(f"{parsed.month} is closed. What changes from now on is corrected in the next month.")
     else:
         _say(f"{parsed.month} is closed since {held['closed_at']:%Y-%m-%d %H:%M} UTC. Nothing was changed.")
     if parsed.csv:
-        written = close.write_csv(parsed.csv, held, lines)
+        written = layouts.write_csv(parsed.csv, held, lines)
         _say(f"{written:,} {'line is' if written == 1 else 'lines are'} in {parsed.csv}.")
         if left := len(lines) - written:
             _say(f"{left:,} more {'is' if left == 1 else 'are'} 0.00 in cents, and left out.")
@@ -509,16 +510,16 @@ def _focus_export(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.finance import focus
 
     settings = Settings.from_environment()
-    month = focus.month_of(parsed.month)
+    month = focus.parse_month(parsed.month)
     warehouse = _existing_warehouse(settings, read_only=True)
-    done = focus.export(
+    done = focus.export_focus(
         warehouse, month, parsed.out, parsed.format, version=parsed.focus_version, with_people=parsed.with_people
     )
     warehouse.close()
     terminal = Console(soft_wrap=True, highlight=False, markup=False)
-    for line in focus.lines(done, parsed.focus_version, month):
+    for line in focus.summarize_export(done, parsed.focus_version, month):
         terminal.print(line)
-    for line in focus.warnings(done):
+    for line in focus.export_warnings(done):
         _say(f"! {line}", logging.WARNING)
     return 0
 

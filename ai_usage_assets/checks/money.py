@@ -14,7 +14,7 @@ import pandera.errors
 from ai_usage_assets import catalog
 from ai_usage_assets.checks.base import Check, CheckContext, Finding, usd
 from ai_usage_assets.days import TRAILING_DAYS
-from ai_usage_assets.finance import close
+from ai_usage_assets.finance.close import integrity
 from ai_usage_assets.sources.anthropic import source as anthropic
 from ai_usage_assets.sources.cursor import source as cursor
 from ai_usage_assets.warehouse.base import Row
@@ -486,7 +486,10 @@ def _every_held_day_built(context: CheckContext) -> list[Finding]:
 
 
 def _as_closed(context: CheckContext) -> list[Finding]:
-    return [Finding(str(wrong).rstrip("."), wrong.amount_usd) for wrong in close.damage(context.warehouse).values()]
+    return [
+        Finding(str(wrong).rstrip("."), wrong.amount_usd)
+        for wrong in integrity.verify_integrity(context.warehouse).values()
+    ]
 
 
 _SEND_RAW = "What was built before stays. Run the days again; if it stays, open the day's raw records."

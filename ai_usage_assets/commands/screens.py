@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ai_usage_assets.finance.close import State
+from ai_usage_assets.finance.close.base import MonthStatus
 from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import Row, Warehouse
 
@@ -361,7 +361,7 @@ def journal(close: Row, lines: Sequence[Row], console: Console) -> None:
         console.print(f"Who pays is said by {close['mapping_snapshot']}.", style="dim", highlight=False)
 
 
-def months(states: Sequence[State], console: Console) -> None:
+def months(states: Sequence[MonthStatus], console: Console) -> None:
     """Which months are closed, which is due, and what it waits for."""
     if not states:
         console.print("No spend is held yet.")

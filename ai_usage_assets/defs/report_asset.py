@@ -7,7 +7,7 @@ Whatever goes wrong with it is told and fails nothing: the figures are published
 import dagster as dg
 
 from ai_usage_assets import days
-from ai_usage_assets.finance.report import figures
+from ai_usage_assets.finance.report import data
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import Warehouse
@@ -28,7 +28,7 @@ from ai_usage_assets.warehouse.base import Warehouse
 def report(context: dg.AssetExecutionContext) -> None:
     """Makes the report."""
     # Imported late: it is the last step that draws.
-    from ai_usage_assets.finance.report import page
+    from ai_usage_assets.finance.report import render
 
     settings: Settings = context.resources.settings
     warehouse: Warehouse = context.resources.warehouse
@@ -38,10 +38,10 @@ def report(context: dg.AssetExecutionContext) -> None:
         context.add_asset_metadata({"summary": "Runs of earlier days make none; `ai-usage report` does."})
         return
     try:
-        made = figures.of_month(warehouse, settings.now(), only_headlines=settings.report_path is None)
-        metadata["summary"] = dg.MetadataValue.md(page.markdown(made))
+        made = data.load_report(warehouse, settings.now(), only_headlines=settings.report_path is None)
+        metadata["summary"] = dg.MetadataValue.md(render.render_markdown(made))
         if settings.report_path:
-            page.write(made, settings.report_path)
+            render.write_report(made, settings.report_path)
             metadata["page"] = dg.MetadataValue.path(str(settings.report_path.absolute()))
     except Exception as error:  # noqa: BLE001 - the day's figures are there; their page must not fail their run
         told = f"The report was not made: {redact(f'{type(error).__name__}: {error}')}"

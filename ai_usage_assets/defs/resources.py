@@ -37,7 +37,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         "warehouse": warehouse_of_run(
             lambda: open_warehouse(settings),
             settings.cloud_run,
-            lambda warehouse, row, log: digest.after_run(warehouse, settings, row, log),
+            lambda warehouse, row, log: digest.publish_digest(warehouse, settings, row, log),
         ),
         **{entry.name: connect(entry.name, settings) for entry in SOURCES},
         "sheet": _sheet(settings),

@@ -5,6 +5,7 @@ a chat. Does not: figures of its own, or how a message travels (`webhook`). Peop
 on; a key, a team and a model always are.
 """
 
+# ruff: noqa: D101, D102
 from __future__ import annotations
 
 import logging
@@ -14,19 +15,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from ai_usage_assets.days import ONE_DAY, last_finished_day, next_month
-from ai_usage_assets.finance.report.figures import (
-    VENDORS,
-    between,
-    budgeted,
-    count_of,
-    days_of,
-    percent,
-    posted,
-    sum_of,
-    usd,
-)
+from ai_usage_assets.finance.amounts import describe_close, sum_known, total_budgets
+from ai_usage_assets.finance.report.data import VENDORS
 from ai_usage_assets.http import webhook
 from ai_usage_assets.redaction import redact, redact_line
+from ai_usage_assets.rendering.text import format_bounds, format_count, format_days, format_percent, format_usd
 from ai_usage_assets.secret_manager import SecretError, resolve_secret
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse import run_log
@@ -56,7 +49,7 @@ class Digest:
         return "\n".join(self.lines)
 
 
-def after_run(warehouse: Warehouse, settings: Settings, run: Row, log: Callable[..., None]) -> None:
+def publish_digest(warehouse: Warehouse, settings: Settings, run: Row, log: Callable[..., None]) -> None:
     """Tells of a daily run for the latest day, in its log and to the chat that is set. Raises nothing.
 
     `log` takes a level and a message, and `extra` as Python's own loggers do.
@@ -66,7 +59,7 @@ def after_run(warehouse: Warehouse, settings: Settings, run: Row, log: Callable[
     if not settings.digest or not is_of_today:
         return
     try:
-        digest = made(warehouse, day, with_people=settings.digest_people, run=run)
+        digest = build_digest(warehouse, day, with_people=settings.digest_people, run=run)
     except Exception as error:  # noqa: BLE001 - news must not fail what they are about
         log(logging.WARNING, f"The digest could not be made ({type(error).__name__}: {redact(str(error))}).")
         return
@@ -74,7 +67,7 @@ def after_run(warehouse: Warehouse, settings: Settings, run: Row, log: Callable[
     log(logging.INFO, redact(str(digest)), extra={"event": "digest"})
     if settings.digest_webhook:
         try:
-            send(digest, settings)
+            send_digest(digest, settings)
         except Exception as error:  # noqa: BLE001
             told = (
                 redact(str(error)) if isinstance(error, (webhook.WebhookError, SecretError)) else type(error).__name__
@@ -82,13 +75,13 @@ def after_run(warehouse: Warehouse, settings: Settings, run: Row, log: Callable[
             log(logging.WARNING, f"The digest was not sent: {told}", extra={"event": "digest_not_sent"})
 
 
-def send(digest: Digest, settings: Settings) -> None:
+def send_digest(digest: Digest, settings: Settings) -> None:
     """Sends it to AI_USAGE_DIGEST_WEBHOOK. Raises WebhookError, SecretError or SettingsError."""
     address = resolve_secret(settings.digest_webhook or "", settings.secrets_emulator, total_seconds=_SECRET_SECONDS)
-    webhook.post_message(address, for_a_chat(digest.lines))
+    webhook.post_message(address, format_for_chat(digest.lines))
 
 
-def for_a_chat(lines: Sequence[str]) -> str:
+def format_for_chat(lines: Sequence[str]) -> str:
     """The lines as a chat takes them: its own signs written out, and without the longest where all are too long."""
     written = [line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in lines]
     kept = [*written]
@@ -96,16 +89,16 @@ def for_a_chat(lines: Sequence[str]) -> str:
         kept.remove(max(kept, key=len))
     left_out = len(written) - len(kept)
     if left_out:
-        kept.append(f"• {count_of(left_out, 'line')} too long for a chat: `ai-usage digest` has all.")
+        kept.append(f"• {format_count(left_out, 'line')} too long for a chat: `ai-usage digest` has all.")
     return "\n".join(kept)
 
 
-def made(warehouse: Warehouse, day: date, *, with_people: bool = False, run: Row | None = None) -> Digest:
+def build_digest(warehouse: Warehouse, day: date, *, with_people: bool = False, run: Row | None = None) -> Digest:
     """The digest of a day, from what the warehouse holds. Raises WarehouseError.
 
     Of `run`, how it ended is told; without one, the newest daily run's checks are.
     """
-    teller = _Teller(warehouse, day, with_people)
+    teller = DigestBuilder(warehouse, day, with_people)
     lines = (
         teller.headline(run),
         *teller.yesterday(),
@@ -118,7 +111,7 @@ def made(warehouse: Warehouse, day: date, *, with_people: bool = False, run: Row
     return Digest(day, lines)
 
 
-class _Teller:
+class DigestBuilder:
     def __init__(self, warehouse: Warehouse, day: date, with_people: bool) -> None:
         self._warehouse = warehouse
         self._day = day
@@ -161,13 +154,13 @@ class _Teller:
         if not rows:
             yield f"• On {self._day}: no spend is held."
             return
-        total = sum_of(row["spend"] for row in rows)
+        total = sum_known(row["spend"] for row in rows)
         parts = [
-            f"{VENDORS[row['vendor']]} {usd(row['spend'])}"
-            + (f" (of it {usd(row['seat'])} for seats)" if row["seat"] else "")
+            f"{VENDORS[row['vendor']]} {format_usd(row['spend'])}"
+            + (f" (of it {format_usd(row['seat'])} for seats)" if row["seat"] else "")
             for row in rows
         ]
-        yield f"• On {self._day}: {usd(total)} – {', '.join(parts)}. Vendors may still restate it."
+        yield f"• On {self._day}: {format_usd(total)} – {', '.join(parts)}. Vendors may still restate it."
 
     def month(self) -> Iterator[str]:
         rows = self._rows(
@@ -176,15 +169,16 @@ class _Teller:
             FROM ai_usage.kpi_budget_vs_actual WHERE month = @month ORDER BY variance_usd DESC, cost_center
             """
         )
-        spent = sum_of(row["spend_usd"] for row in rows)
+        spent = sum_known(row["spend_usd"] for row in rows)
         if spent is None:
             return
-        yield f"• {self._span(rows[0]['through_date'])}: {usd(spent)}{self._posted()}.{self._forecast()}"
+        yield f"• {self._span(rows[0]['through_date'])}: {format_usd(spent)}{self._posted()}.{self._forecast()}"
         yield f"• {self._budgets(rows)}"
         over = [row for row in rows if row["variance_usd"] is not None and row["variance_usd"] > 0]
         if over:
             yield "• Over budget: " + _listed(
-                f"{row['cost_center']} {usd(row['spend_usd'])} of {usd(row['budget_usd'])}" for row in over
+                f"{row['cost_center']} {format_usd(row['spend_usd'])} of {format_usd(row['budget_usd'])}"
+                for row in over
             )
         going = [
             row
@@ -196,7 +190,8 @@ class _Teller:
         ]
         if going:
             yield "• On course to go over: " + _listed(
-                f"{row['cost_center']} {usd(row['projected_usd'])} of {usd(row['budget_usd'])}" for row in going
+                f"{row['cost_center']} {format_usd(row['projected_usd'])} of {format_usd(row['budget_usd'])}"
+                for row in going
             )
 
     def _span(self, through: date | None) -> str:
@@ -207,15 +202,15 @@ class _Teller:
         return f"{self._month:%B} to {last.day} {last:%B}"
 
     def _posted(self) -> str:
-        told = posted(self._rows)
+        told = describe_close(self._rows)
         return f" ({told})" if told else ""
 
     def _budgets(self, rows: Sequence[Row]) -> str:
-        found = budgeted(rows)
+        found = total_budgets(rows)
         if found is None:
             return f"There are no budgets for {self._month:%B}."
-        used = "" if found.used_ratio is None else f", {percent(found.used_ratio)}"
-        told = f"Cost centers with a budget: {usd(found.spend_usd)} of {usd(found.budget_usd)}{used}"
+        used = "" if found.used_ratio is None else f", {format_percent(found.used_ratio)}"
+        told = f"Cost centers with a budget: {format_usd(found.spend_usd)} of {format_usd(found.budget_usd)}{used}"
         told += f"; {found.beside}." if found.beside else "."
         return told + (f" Budgets are incomplete: {found.incomplete}." if found.incomplete else "")
 
@@ -226,8 +221,8 @@ class _Teller:
         if not rows or rows[0]["forecast_usd"] is None:
             return ""
         row = rows[0]
-        span = "" if row["low_usd"] is None else f", {between(row['low_usd'], row['high_usd'])}"
-        return f" At its end about {usd(row['forecast_usd'])}{span}."
+        span = "" if row["low_usd"] is None else f", {format_bounds(row['low_usd'], row['high_usd'])}"
+        return f" At its end about {format_usd(row['forecast_usd'])}{span}."
 
     def unallocated(self) -> Iterator[str]:
         (row,) = self._rows(
@@ -237,7 +232,7 @@ class _Teller:
             """
         )
         if row["spend"] and row["unallocated"]:
-            part = f"{usd(row['unallocated'])}, {percent(row['unallocated'] / row['spend'])}"
+            part = f"{format_usd(row['unallocated'])}, {format_percent(row['unallocated'] / row['spend'])}"
             yield f"• Without a cost center in {self._month:%B}: {part} (kpi_unallocated says what to map)."
 
     def anomalies(self) -> Iterator[str]:
@@ -257,7 +252,7 @@ class _Teller:
     def _anomaly(self, row: Row) -> str:
         who = self._who(row)
         mostly = "" if row["dimension"] == "model" or not row["top_model"] else f", mostly {row['top_model']}"
-        instead = f"{usd(row['amount_usd'])} instead of {usd(row['expected_usd'])}"
+        instead = f"{format_usd(row['amount_usd'])} instead of {format_usd(row['expected_usd'])}"
         included = ", which seats cover" if row["cost_basis"] == "included" else ""
         return f"{row['usage_date']} {VENDORS[row['vendor']]}, {who}: {instead}{included}{mostly}"
 
@@ -281,7 +276,7 @@ class _Teller:
             found = [row for row in rows if row["severity"] == severity]
             if found:
                 yield f"• {what}: " + _listed(
-                    f"{row['check_name']}" + (f" ({usd(row['amount_usd'])})" if row["amount_usd"] else "")
+                    f"{row['check_name']}" + (f" ({format_usd(row['amount_usd'])})" if row["amount_usd"] else "")
                     for row in found
                 )
 
@@ -304,7 +299,7 @@ class _Teller:
         short = [row for row in rows if row["missing"] and row["last_day"]]
         if short:
             yield f"• Missing, so {self._month:%B} is too low: " + _listed(
-                f"{days_of(row['missing'])} of {VENDORS[row['vendor']]}" for row in short
+                f"{format_days(row['missing'])} of {VENDORS[row['vendor']]}" for row in short
             )
 
 

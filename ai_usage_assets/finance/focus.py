@@ -54,7 +54,7 @@ class ExportError(OperatorError):
 
 
 @dataclass(frozen=True)
-class Export:
+class FocusExport:
     """What was written."""
 
     paths: tuple[Path, ...]
@@ -67,7 +67,7 @@ class Export:
     missing_days: int
 
 
-def columns(version: str, *, with_people: bool = False) -> tuple[str, ...]:
+def focus_columns(version: str, *, with_people: bool = False) -> tuple[str, ...]:
     """The columns of a version in order, those of the specification first."""
     return tuple(
         name
@@ -77,23 +77,23 @@ def columns(version: str, *, with_people: bool = False) -> tuple[str, ...]:
     )
 
 
-def month_of(text: str) -> date:
+def parse_month(format_value: str) -> date:
     """The first day of a month written as YYYY-MM. Raises SettingsError."""
-    if re.fullmatch(r"\d{4}-\d{2}", text):
+    if re.fullmatch(r"\d{4}-\d{2}", format_value):
         try:
-            return date.fromisoformat(f"{text}-01")
+            return date.fromisoformat(f"{format_value}-01")
         except ValueError:
             pass
-    raise SettingsError(f"--month is {text!r}; it takes YYYY-MM.")
+    raise SettingsError(f"--month is {format_value!r}; it takes YYYY-MM.")
 
 
-def export(
+def export_focus(
     warehouse: Warehouse, month: date, folder: Path, formats: str = "both", *, version: str, with_people: bool = False
-) -> Export:
+) -> FocusExport:
     """Writes the month's charges. Raises SettingsError for a month without any, ExportError where files cannot be."""
     start = datetime(month.year, month.month, 1, tzinfo=UTC)
     found = warehouse.query(
-        f"SELECT {', '.join(columns(version, with_people=with_people))} FROM ai_usage.{VIEW} "
+        f"SELECT {', '.join(focus_columns(version, with_people=with_people))} FROM ai_usage.{VIEW} "
         "WHERE BillingPeriodStart = @start",
         {"start": start},
     )
@@ -102,8 +102,8 @@ def export(
     charges = _alike(found if with_people else _nameless(found))
     billed, effective = (_sum(charges[name]) for name in ("BilledCost", "EffectiveCost"))
     paths = tuple(folder / f"focus-{version}-{month:%Y-%m}.{kind}" for kind in FORMATS[formats])
-    write_all({path: partial(_WRITERS[path.suffix], charges, version) for path in paths})
-    return Export(
+    write_files({path: partial(_WRITERS[path.suffix], charges, version) for path in paths})
+    return FocusExport(
         paths=paths,
         rows=charges.num_rows,
         billed_usd=billed,
@@ -141,7 +141,7 @@ def _nameless(charges: pa.Table) -> pa.Table:
     for number, field in enumerate(charges.schema):
         if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
             coded = charges[field.name].combine_chunks().dictionary_encode()
-            shown = pa.array([redact(text) for text in coded.dictionary.to_pylist()], pa.string())
+            shown = pa.array([redact(format_value) for format_value in coded.dictionary.to_pylist()], pa.string())
             charges = charges.set_column(number, field.name, shown.take(coded.indices))
     return charges
 
@@ -161,7 +161,7 @@ def _type(found: pa.DataType) -> pa.DataType:
     return pa.string() if pa.types.is_large_string(found) else found
 
 
-def write_all(files: Mapping[Path, Callable[[Path], None]]) -> None:
+def write_files(files: Mapping[Path, Callable[[Path], None]]) -> None:
     """Writes every file beside its place first, so that none is there by halves. Raises ExportError.
 
     A place that cannot be taken is found before any is.
@@ -205,11 +205,11 @@ def _texts(column: pa.ChunkedArray) -> Sequence[str]:
     if column.null_count == len(column):
         return [""] * len(column)
     # People name keys, teams and cost centers freely, and others open the file in a spreadsheet.
-    write = spreadsheet.text if pa.types.is_string(column.type) else text
+    write = spreadsheet.escape_formula if pa.types.is_string(column.type) else format_value
     return ["" if value is None else write(value) for value in column.to_pylist()]
 
 
-def text(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as FOCUS writes it: decimals with a point and no exponent, instants in UTC."""
     match value:
         case Decimal():
@@ -225,7 +225,7 @@ def text(value: object) -> str:
             return str(other)
 
 
-def lines(done: Export, version: str, month: date) -> Iterable[str]:
+def summarize_export(done: FocusExport, version: str, month: date) -> Iterable[str]:
     """What a person is told of it."""
     yield (
         f"FOCUS {version}, {month:%Y-%m}: {done.rows:,} rows, {done.billed_usd:,f} USD billed, "
@@ -235,7 +235,7 @@ def lines(done: Export, version: str, month: date) -> Iterable[str]:
         yield str(path)
 
 
-def warnings(done: Export) -> Iterable[str]:
+def export_warnings(done: FocusExport) -> Iterable[str]:
     """What they should know before it is sent on."""
     if done.missing_days:
         days = f"{done.missing_days} day{'s' * (done.missing_days > 1)}"

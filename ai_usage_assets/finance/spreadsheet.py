@@ -10,7 +10,7 @@ from __future__ import annotations
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")
 
 
-def text(value: object) -> str:
+def escape_formula(value: object) -> str:
     """A value as text, None as none; one that begins like a formula is preceded by an apostrophe."""
     plain = "" if value is None else str(value)
     return f"'{plain}" if plain.lstrip(" ").startswith(_FORMULA) else plain

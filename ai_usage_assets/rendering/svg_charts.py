@@ -1,7 +1,7 @@
 """Pictures in a page: matplotlib's SVG, made part of it.
 
 Belongs here: how a picture looks, and what turns matplotlib's file into a part of a page: no address of anything,
-colours that follow the page's, a title on every mark. Does not: what is drawn (`report.charts`, `metabase.preview`), or
+colors that follow the page's, a title on every mark. Does not: what is drawn (`report.charts`, `metabase.preview`), or
 how a number is written.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 INK, SOFT, GRID, ALARM = "#010101", "#020202", "#030303", "#040404"
 SERIES = ("#110001", "#110002", "#110003")
 _VARIABLES = {INK: "--ink", SOFT: "--soft", GRID: "--grid", ALARM: "--alarm"} | {
-    colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)
+    color: f"--series-{number}" for number, color in enumerate(SERIES, 1)
 }
 DASHED = (0, (4, 2))
 _STYLE: Any = {
@@ -67,18 +67,18 @@ class Drawing:
     kind: str
     tips: list[str] = field(default_factory=list)
 
-    def tip(self, mark: Any, text: str) -> None:
+    def add_tooltip(self, mark: Any, text: str) -> None:
         """Says `text` when the mark is pointed at."""
         mark.set_gid(f"tip-{len(self.tips)}")
         self.tips.append(text)
 
 
-Draw = Callable[[Drawing], None]
+DrawFunction = Callable[[Drawing], None]
 # What a mark says: place, name of the series, amount.
-Told = Callable[[int, str, Decimal], str]
+TooltipText = Callable[[int, str, Decimal], str]
 
 
-def picture(name: str, described: str, draw: Draw, sizes: Mapping[str, tuple[int, int]]) -> Markup:
+def render_chart(name: str, described: str, draw: DrawFunction, sizes: Mapping[str, tuple[int, int]]) -> Markup:
     """The picture in each kind of size, of (width, height) in pixels; `name` is its own on the page."""
     # Imported late: it takes seconds, and only who makes a page should pay for them.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -99,35 +99,35 @@ def picture(name: str, described: str, draw: Draw, sizes: Mapping[str, tuple[int
     return Markup("".join(made))  # noqa: S704
 
 
-def stack(
+def draw_stack(
     drawing: Drawing,
     places: Sequence[int],
     series: Mapping[str, Sequence[Decimal | None]],
-    told: Told,
+    told: TooltipText,
     *,
-    colours: Sequence[str] = SERIES,
-    lying: bool = False,
+    colors: Sequence[str] = SERIES,
+    horizontal: bool = False,
 ) -> tuple[float, float]:
     """Draws the parts of each place, those below zero downwards; returns how far down and up they reach."""
     ends = dict.fromkeys(places, (0.0, 0.0))
     for number, (name, amounts) in enumerate(series.items()):
-        colour = colours[number % len(colours)]
+        color = colors[number % len(colors)]
         for place, amount in zip(places, amounts, strict=True):
             if not amount:
                 continue
             low, high = ends[place]
             size = float(amount)
             start = high if size > 0 else low
-            if lying:
-                (mark,) = drawing.axes.barh([place], [size], left=[start], height=0.72, color=colour)
+            if horizontal:
+                (mark,) = drawing.axes.barh([place], [size], left=[start], height=0.72, color=color)
             else:
-                (mark,) = drawing.axes.bar([place], [size], bottom=[start], width=0.78, color=colour)
-            drawing.tip(mark, told(place, name, amount))
+                (mark,) = drawing.axes.bar([place], [size], bottom=[start], width=0.78, color=color)
+            drawing.add_tooltip(mark, told(place, name, amount))
             ends[place] = (low, high + size) if size > 0 else (low + size, high)
     return min([*(low for low, _ in ends.values()), 0.0]), max([*(high for _, high in ends.values()), 0.0])
 
 
-def lying_names(drawing: Drawing, labels: Sequence[str], longest: int) -> None:
+def label_horizontal_bars(drawing: Drawing, labels: Sequence[str], longest: int) -> None:
     """Names beside bars that lie, the first on top, shortened to `longest` characters."""
     drawing.axes.set_yticks(list(range(len(labels))), [_short(label, longest) for label in labels])
     drawing.axes.invert_yaxis()
@@ -135,21 +135,21 @@ def lying_names(drawing: Drawing, labels: Sequence[str], longest: int) -> None:
     drawing.axes.tick_params(axis="y", length=0, labelcolor=INK)
 
 
-def legend(
-    drawing: Drawing, names: Sequence[str], level: str, *, colours: Sequence[str] = SERIES, columns: int = 4
+def add_legend(
+    drawing: Drawing, names: Sequence[str], level: str, *, colors: Sequence[str] = SERIES, columns: int = 4
 ) -> None:
-    """Which colour is which, and that of the dashed level if there is one."""
+    """Which color is which, and that of the dashed level if there is one."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Any] = [Patch(color=colours[n % len(colours)], label=name) for n, name in enumerate(names)]
+    handles: list[Any] = [Patch(color=colors[n % len(colors)], label=name) for n, name in enumerate(names)]
     if level:
         handles.append(Line2D([], [], color=INK, lw=1.6, ls=DASHED, label=level))
     if handles:
-        drawing.axes.legend(handles=handles, **legend_place(columns))
+        drawing.axes.legend(handles=handles, **legend_options(columns))
 
 
-def legend_place(columns: int) -> dict[str, Any]:
+def legend_options(columns: int) -> dict[str, Any]:
     """Above the picture, from the left."""
     return {
         "loc": "lower left",
@@ -162,13 +162,13 @@ def legend_place(columns: int) -> dict[str, Any]:
     }
 
 
-def numbers(axis: Any, mark: str = "$") -> None:
+def format_axis(axis: Any, mark: str = "$") -> None:
     """Short numbers along an axis, of dollars or of whatever `mark` stands for."""
-    axis.set_major_formatter(lambda value, _: compact(Decimal(str(value)), mark))
+    axis.set_major_formatter(lambda value, _: format_compact(Decimal(str(value)), mark))
     axis.set_tick_params(length=0)
 
 
-def compact(amount: Decimal, mark: str = "$") -> str:
+def format_compact(amount: Decimal, mark: str = "$") -> str:
     """A number for an axis: $950, $1.2k, $3M."""
     size, sign = abs(amount), "−" if amount < 0 else ""
     for unit, name in ((Decimal(1_000_000), "M"), (Decimal(1_000), "k")):
@@ -190,7 +190,7 @@ def _without_words() -> Iterator[None]:
 
 
 def _part_of_page(svg: str, name: str, kind: str, described: str, tips: Sequence[str]) -> str:
-    """An SVG file as an element of a page: own names for its parts, colours by the page, words for its marks."""
+    """An SVG file as an element of a page: own names for its parts, colors by the page, words for its marks."""
     # What is parsed was written a moment ago by matplotlib, not by anybody else.
     root = ElementTree.fromstring(svg)  # noqa: S314
     for parent in list(root.iter()):
@@ -218,7 +218,7 @@ def _part_of_page(svg: str, name: str, kind: str, described: str, tips: Sequence
 
 
 def _page_value(value: str, name: str) -> str:
-    """An attribute's value with the page's colours and font, and with this picture's names."""
-    for colour, variable in _VARIABLES.items():
-        value = value.replace(colour, f"var({variable})")
+    """An attribute's value with the page's colors and font, and with this picture's names."""
+    for color, variable in _VARIABLES.items():
+        value = value.replace(color, f"var({variable})")
     return re.sub(r"font-family: [^;]*(; )?", "", value.replace("url(#", f"url(#{name}-"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
-def templates(folder: Path) -> Environment:
+def template_environment(folder: Path) -> Environment:
     """The templates of a folder. What is filled in is escaped; what is not there is an error."""
     return Environment(
         loader=FileSystemLoader(folder),

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from ai_usage_assets import catalog, cli
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext, Finding
-from ai_usage_assets.finance import close
+from ai_usage_assets.finance.close import integrity, journal, layouts, readiness
+from ai_usage_assets.finance.close.base import CloseError
 from ai_usage_assets.warehouse.base import Row, Warehouse, WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -102,7 +103,7 @@ def warehouse(kept: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 def told(warehouse: Warehouse, month: date = AUGUST, today: date = TODAY) -> list[str]:
     """Why a month cannot be closed."""
-    return [str(hindrance) for hindrance in close.hindrances(warehouse, whole(month), today, FIRST_DAY)]
+    return [str(blocker) for blocker in readiness.find_blockers(warehouse, whole(month), today, FIRST_DAY)]
 
 
 # --- what keeps a month open --------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ def told(warehouse: Warehouse, month: date = AUGUST, today: date = TODAY) -> lis
 def test_a_settled_month_can_be_closed(warehouse: DuckDBWarehouse) -> None:
     """Held, sound, final, equal to its controls: nothing is told, and nothing is of note."""
     assert told(warehouse) == []
-    assert close.notes(warehouse, whole(AUGUST)) == []
+    assert readiness.find_notes(warehouse, whole(AUGUST)) == []
 
 
 DAY = date(2026, 8, 5)
@@ -262,7 +263,7 @@ def test_what_does_not_hinder_is_noted(warehouse: DuckDBWarehouse) -> None:
     """A month that begins late, a seat without a price and spend without a cost center are said before."""
     warehouse.append(RAW_MAPPING_SHEET, [price("0", READ_AT + timedelta(days=1)) | {"payload": '{"vendor":"x"}'}])
     put(warehouse, "int_key_mapping", mapped(1, "a", None))
-    late, unpriced, unallocated = close.notes(warehouse, DayRange(date(2026, 9, 2), date(2026, 9, 30)))
+    late, unpriced, unallocated = readiness.find_notes(warehouse, DayRange(date(2026, 9, 2), date(2026, 9, 30)))
     assert "begins with 2026-09-02" in late
     assert unpriced.startswith("1 paid seats have no price on 1 days")
     assert unallocated.startswith("$7.00 has no cost center")
@@ -283,26 +284,26 @@ def test_closing_twice_is_one_close(warehouse: DuckDBWarehouse) -> None:
     assert shut(warehouse, AUGUST, NOW + timedelta(days=1)) == first
     assert frozen(warehouse) == lines
     assert first["closed_at"] == NOW
-    assert [line["amount_usd"] for line in close.journal(warehouse, first)] == [D(10)]
+    assert [line["amount_usd"] for line in journal.load_journal(warehouse, first)] == [D(10)]
 
 
 def test_of_two_closes_at_once_one_wins(warehouse: DuckDBWarehouse) -> None:
     """Who comes second, with other lines, is told of the first; its own lines count for nothing."""
-    slow = close.draft(warehouse, AUGUST, NOW)
+    slow = journal.draft_close(warehouse, AUGUST, NOW)
     put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
-    quick = close.draft(warehouse, AUGUST, NOW + timedelta(seconds=1))
+    quick = journal.draft_close(warehouse, AUGUST, NOW + timedelta(seconds=1))
     assert slow.close["close_id"] != quick.close["close_id"]
-    won = close.freeze(warehouse, quick)
-    assert close.freeze(warehouse, slow) == won == quick.close
+    won = journal.freeze_close(warehouse, quick)
+    assert journal.freeze_close(warehouse, slow) == won == quick.close
     assert [line["amount_usd"] for line in frozen(warehouse)] == [D(11)]
 
 
 def test_a_close_that_was_killed_is_made_good(warehouse: DuckDBWarehouse) -> None:
     """Lines without the row that closes their month are not seen, and a later close writes its own."""
-    made = close.draft(warehouse, AUGUST, NOW)
+    made = journal.draft_close(warehouse, AUGUST, NOW)
     warehouse.upsert(OPS_JOURNAL_LINES, ("close_id", "line_id"), made.lines)
     assert frozen(warehouse) == []
-    assert close.closed(warehouse, AUGUST) is None
+    assert journal.find_close(warehouse, AUGUST) is None
     put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
     shut(warehouse, AUGUST)
     assert [line["amount_usd"] for line in frozen(warehouse)] == [D(11)]
@@ -310,16 +311,16 @@ def test_a_close_that_was_killed_is_made_good(warehouse: DuckDBWarehouse) -> Non
 
 def test_lines_that_do_not_add_up_are_not_frozen(warehouse: DuckDBWarehouse) -> None:
     """A journal that lacks a billionth of a dollar of what the vendor billed is refused."""
-    made = close.draft(warehouse, AUGUST, NOW)
+    made = journal.draft_close(warehouse, AUGUST, NOW)
     short = [{**line, "amount_usd": D("9.999999999")} for line in made.lines]
-    with pytest.raises(close.CloseRefused, match=r"anthropic billed by \$0\.000000001"):
-        close.add_up(AUGUST, short, made.totals)
+    with pytest.raises(CloseError, match=r"anthropic billed by \$0\.000000001"):
+        integrity.check_totals(AUGUST, short, made.totals)
 
 
 def test_the_totals_and_what_they_came_from_are_kept(warehouse: DuckDBWarehouse) -> None:
     """Per vendor and basis, with a digest of the raw days that changes when one of them does."""
     shut(warehouse, AUGUST)
-    before = close.draft(warehouse, SEPTEMBER, NOW)
+    before = journal.draft_close(warehouse, SEPTEMBER, NOW)
     again(warehouse, date(2026, 9, 30), "cursor", content_digest="another")
     shut(warehouse, SEPTEMBER)
     rows = warehouse.rows("SELECT * FROM ai_usage.ops_close_totals ORDER BY month, vendor, cost_basis")
@@ -391,11 +392,9 @@ def test_an_edited_close_is_told_and_neither_shown_nor_built_upon(warehouse: Duc
     assert found.message.startswith(
         f"2026-09 is not what was closed as {second['close_id']}: {says}. Bring its rows in"
     )
-    with pytest.raises(
-        close.CloseRefused, match="The journal of 2026-09 is neither shown nor exported: 2026-09 is not"
-    ):
-        close.journal(warehouse, second)
-    assert len(close.journal(warehouse, first)) == 1
+    with pytest.raises(CloseError, match="The journal of 2026-09 is neither shown nor exported: 2026-09 is not"):
+        journal.load_journal(warehouse, second)
+    assert len(journal.load_journal(warehouse, first)) == 1
     assert told(warehouse, OCTOBER)[0].startswith("2026-09 is not what was closed")
 
 
@@ -428,7 +427,7 @@ def test_a_failure_of_the_books_check_is_forgotten_when_they_are_mended(warehous
 def test_cents_add_up_to_the_rounded_total(amounts: list[tuple[int, Decimal]]) -> None:
     """Each line is within a cent of its exact amount, and those of one vendor add up to their sum, rounded once."""
     lines = [{"usage_month": AUGUST, "vendor": who, "cost_basis": "billed", "amount_usd": usd} for who, usd in amounts]
-    cents = close.in_cents(lines)
+    cents = integrity.round_to_cents(lines)
     for who in (1, 2):
         mine = [(line["amount_usd"], cent) for line, cent in zip(lines, cents, strict=True) if line["vendor"] == who]
         exact = sum((usd for usd, _ in mine), D(0))
@@ -447,7 +446,7 @@ def test_the_export_is_what_a_ledger_takes(warehouse: DuckDBWarehouse, tmp_path:
     )  # fmt: skip
     closed = shut(warehouse, SEPTEMBER)
     path = tmp_path / "journal.csv"
-    close.write_csv(path, closed, close.journal(warehouse, closed))
+    layouts.write_csv(path, closed, journal.load_journal(warehouse, closed))
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     shown = ("usage_period", "cost_center", "team", "account_key", "debit", "credit", "amount_usd")
@@ -472,18 +471,18 @@ def test_a_line_of_nothing_is_not_exported(warehouse: DuckDBWarehouse, tmp_path:
     put(warehouse, "int_anthropic_cost_daily", billed(4, "2026-08-05", "0.004", "b"))
     put(warehouse, "int_key_mapping", mapped(3, "b", "CC-0"))
     closed = shut(warehouse, AUGUST)
-    lines = close.journal(warehouse, closed)
+    lines = journal.load_journal(warehouse, closed)
     assert [line["ledger_usd"] for line in lines] == [D(0), D(10)]
     path = tmp_path / "journal.csv"
-    assert close.write_csv(path, closed, lines) == 1
+    assert layouts.write_csv(path, closed, lines) == 1
     with path.open(newline="", encoding="utf-8") as file:
         assert [(row["line_id"], row["debit"]) for row in csv.DictReader(file)] == [("AI-2026-08-00002", "10.00")]
 
 
 def test_a_file_that_cannot_be_written_is_told(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """The month is closed all the same, and said to be."""
-    with pytest.raises(close.CloseRefused, match="The month is closed; export it again"):
-        close.write_csv(tmp_path / "no" / "journal.csv", shut(warehouse, AUGUST), [])
+    with pytest.raises(CloseError, match="The month is closed; export it again"):
+        layouts.write_csv(tmp_path / "no" / "journal.csv", shut(warehouse, AUGUST), [])
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -565,7 +564,7 @@ def test_the_start_date_does_not_stand_in_the_way_of_the_first_month(
 def test_days_outside_the_calendar_keep_a_month_open(warehouse: DuckDBWarehouse) -> None:
     """Nobody knows when they settle; what to set and run is told."""
     edit(warehouse, "DELETE FROM dim_date WHERE usage_date < DATE '2026-08-03'")
-    found = [str(reason) for reason in close.hindrances(warehouse, whole(AUGUST), TODAY, date(2026, 8, 3))]
+    found = [str(reason) for reason in readiness.find_blockers(warehouse, whole(AUGUST), TODAY, date(2026, 8, 3))]
     unknown = "not in the calendar, so nobody knows when they settle (2 days: 2026-08-01 to 2026-08-02; $0.00)"
     assert [reason.split(". ")[0] for reason in found] == [
         f"anthropic: {unknown}",
@@ -608,7 +607,7 @@ def test_bigquery_closes_the_same_books_alike(warehouse: DuckDBWarehouse) -> Non
             shut(one, SEPTEMBER)
             put(one, "int_key_mapping", mapped(1, "a", "CC-9"))
         assert journal_of(theirs) == journal_of(warehouse)
-        assert close.damage(theirs) == close.damage(warehouse) == {}
+        assert integrity.verify_integrity(theirs) == integrity.verify_integrity(warehouse) == {}
         closes = "SELECT * FROM ai_usage.ops_month_closes ORDER BY month"
         assert theirs.rows(closes) == warehouse.rows(closes)
         assert len(posted(theirs, "line_id", where="status = 'open'")) == len(journal_of(theirs)) - 5

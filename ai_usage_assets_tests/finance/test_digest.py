@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from ai_usage_assets import cli
-from ai_usage_assets.finance import close, digest
+from ai_usage_assets.finance import digest
+from ai_usage_assets.finance.close import journal
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
@@ -70,11 +71,11 @@ def test_what_is_told(warehouse: DuckDBWarehouse) -> None:
         [check(), check(check_name="control_total", severity="ERROR", amount_usd=Decimal("0.01")), check(run_id="r0")],
     )
     # The key: 10 days of $10. The person: 9 days of $1, then $300.
-    assert str(digest.made(warehouse, DAY, run=RUN)).splitlines() == [
+    assert str(digest.build_digest(warehouse, DAY, run=RUN)).splitlines() == [
         "AI tools, 2026-11-10 (UTC).",
         "• On 2026-11-10: $310.00 – Anthropic $310.00. Vendors may still restate it.",
         # Of the budget the key has used 100 of 90; its 20 days to come cost 10 each; the person's as 0.25 x 300 + ...
-        "• November to 10 November: $409.00." + digest._Teller(warehouse, DAY, False)._forecast(),
+        "• November to 10 November: $409.00." + digest.DigestBuilder(warehouse, DAY, False)._forecast(),
         "• Cost centers with a budget: $100.00 of $90.00, 111.1 %; $309.00 more was spent where there is no budget.",
         "• Over budget: CC-1 $100.00 of $90.00.",
         "• Without a cost center in November: $309.00, 75.6 % (kpi_unallocated says what to map).",
@@ -86,8 +87,8 @@ def test_what_is_told(warehouse: DuckDBWarehouse) -> None:
 
 def test_people_are_named_only_when_that_is_switched_on(warehouse: DuckDBWarehouse) -> None:
     """No address is in the digest unless it was asked for."""
-    assert "@" not in str(digest.made(warehouse, DAY))
-    assert "Anthropic, ada@example.com: $300.00" in str(digest.made(warehouse, DAY, with_people=True))
+    assert "@" not in str(digest.build_digest(warehouse, DAY))
+    assert "Anthropic, ada@example.com: $300.00" in str(digest.build_digest(warehouse, DAY, with_people=True))
 
 
 def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
@@ -95,36 +96,36 @@ def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
     late = [entry(DAY - timedelta(days=n), vendor="cursor", asset="raw_cursor_usage_events") for n in (2, 3)]
     warehouse.append(OPS_ASSET_DAYS, late)
     told = "• Stale: Cursor is held to 2026-11-08 only."
-    assert told in digest.made(warehouse, DAY).lines
+    assert told in digest.build_digest(warehouse, DAY).lines
     # Its key was lost, or taken away; months later it is known which.
     since = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "status": "not_configured", "completed_at": None}
     warehouse.append(OPS_ASSET_DAYS, [entry(DAY - timedelta(days=n), **since) for n in (0, 1)])
-    assert told in digest.made(warehouse, DAY).lines
+    assert told in digest.build_digest(warehouse, DAY).lines
     warehouse._connect().execute(
         "UPDATE ops_asset_days SET usage_date = usage_date - 60 WHERE vendor = 'cursor' AND status = 'complete'"
     )
-    assert not [line for line in digest.made(warehouse, DAY).lines if "Cursor" in line and "held" in line]
+    assert not [line for line in digest.build_digest(warehouse, DAY).lines if "Cursor" in line and "held" in line]
 
 
 def test_days_of_the_month_that_are_missing_are_told(warehouse: DuckDBWarehouse) -> None:
     """A hole behind the newest day makes the month too low, which its figures do not show."""
-    assert not [line for line in digest.made(warehouse, DAY).lines if "Missing" in line]
+    assert not [line for line in digest.build_digest(warehouse, DAY).lines if "Missing" in line]
     lost = [entry(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 4)]
     earlier = entry(date(2026, 10, 30), status="failed", completed_at=None)
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [*lost, earlier])
-    assert "• Missing, so November is too low: 2 days of Anthropic." in digest.made(warehouse, DAY).lines
+    assert "• Missing, so November is too low: 2 days of Anthropic." in digest.build_digest(warehouse, DAY).lines
 
 
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     """With nothing held nothing is claimed."""
     made = opened(tmp_path / "w.duckdb", TODAY, TODAY)
-    assert digest.made(made, DAY).lines == ("AI tools, 2026-11-10 (UTC).", "• On 2026-11-10: no spend is held.")
+    assert digest.build_digest(made, DAY).lines == ("AI tools, 2026-11-10 (UTC).", "• On 2026-11-10: no spend is held.")
 
 
 def test_a_budget_of_nothing_is_overrun_by_any_spend(warehouse: DuckDBWarehouse) -> None:
     """A cost center that shall spend nothing and does is over budget; of nothing there is no share."""
     type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", "0"), ("2026-11", "CC-9", "0"))
-    lines = digest.made(warehouse, DAY).lines
+    lines = digest.build_digest(warehouse, DAY).lines
     assert "• Over budget: CC-1 $100.00 of $0.00." in lines
     beside = "$309.00 more was spent where there is no budget"
     assert f"• Cost centers with a budget: $100.00 of $0.00; {beside}." in lines
@@ -136,7 +137,7 @@ def test_budgets_that_are_incomplete_say_so(warehouse: DuckDBWarehouse) -> None:
     told = "$0.00 of $50.00, 0.0 %; $409.00 more was spent where there is no budget."
     assert (
         f"• Cost centers with a budget: {told} Budgets are incomplete: 1 cost center that spent has none."
-        in digest.made(warehouse, DAY).lines
+        in digest.build_digest(warehouse, DAY).lines
     )
 
 
@@ -145,8 +146,8 @@ def test_a_name_makes_no_line_and_calls_nobody(warehouse: DuckDBWarehouse) -> No
     forged = "prod\n• Failed checks: none\u2028@channel (@all) .@here " + "x" * 50_000
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", forged, "CC-2")])
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
-    plain = digest.made(warehouse, DAY).lines
-    for made in (plain, digest.made(warehouse, DAY, with_people=True).lines):
+    plain = digest.build_digest(warehouse, DAY).lines
+    for made in (plain, digest.build_digest(warehouse, DAY, with_people=True).lines):
         text = "\n".join(made)
         assert "team prod • Failed checks: none ＠channel (＠all) " in text
         assert not [line for line in text.splitlines() if "Failed" in line and not line.startswith("• Unusual")]
@@ -158,7 +159,7 @@ def test_a_name_makes_no_line_and_calls_nobody(warehouse: DuckDBWarehouse) -> No
 
 def test_a_chat_gets_no_more_than_it_takes() -> None:
     """Of lines that are too long together the longest are left out, which is said, and the short ones stay."""
-    text = digest.for_a_chat(["A headline.", "&" * 3_000, "• Failed checks: <a>.", "x" * 9_000])
+    text = digest.format_for_chat(["A headline.", "&" * 3_000, "• Failed checks: <a>.", "x" * 9_000])
     assert len(text) < 16_383
     assert text.splitlines()[0::2] == ["A headline.", "x" * 9_000]
     assert text.splitlines()[1] == "• Failed checks: &lt;a&gt;."
@@ -176,33 +177,33 @@ def test_without_a_run_the_headline_tells_how_the_last_ended(
         row = {"run_id": "r1", "job": "daily", "started_at": NOW, "outcome": outcome, "version": "1"}
         warehouse.append(OPS_RUNS, [row])
     ended = f" The last run, of 2026-11-11 14:00 UTC, {says}." if says else ""
-    assert digest.made(warehouse, DAY).lines[0] == f"AI tools, 2026-11-10 (UTC).{ended}"
+    assert digest.build_digest(warehouse, DAY).lines[0] == f"AI tools, 2026-11-10 (UTC).{ended}"
 
 
 def test_money_given_back_is_told_as_in_the_report(warehouse: DuckDBWarehouse) -> None:
     """A day that is below nothing has its sign before the dollars."""
     fill(warehouse, "int_anthropic_cost_daily", [charge(DAY.isoformat(), "-321", key="k1")])
-    assert "• On 2026-11-10: −$11.00 – Anthropic −$11.00." in str(digest.made(warehouse, DAY))
+    assert "• On 2026-11-10: −$11.00 – Anthropic −$11.00." in str(digest.build_digest(warehouse, DAY))
 
 
 def test_a_month_that_is_over_and_closed(warehouse: DuckDBWarehouse) -> None:
     """On the 1st all of the month before is told, and of a closed one what was posted and what changed since."""
     october = date(2026, 10, 31)
-    assert "• October, all of it: $341.00." in digest.made(warehouse, october).lines
-    close.freeze(warehouse, close.draft(warehouse, date(2026, 10, 1), NOW))
+    assert "• October, all of it: $341.00." in digest.build_digest(warehouse, october).lines
+    journal.freeze_close(warehouse, journal.draft_close(warehouse, date(2026, 10, 1), NOW))
     assert "• October, all of it: $341.00 (closed on 11 November 2026: as posted $341.00)." in str(
-        digest.made(warehouse, october)
+        digest.build_digest(warehouse, october)
     )
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-10-20", "-5.5", key="k1")])
     told = "closed on 11 November 2026: as posted $341.00; −$5.50 is carried as corrections"
-    assert f"• October, all of it: $335.50 ({told})." in digest.made(warehouse, october).lines
+    assert f"• October, all of it: $335.50 ({told})." in digest.build_digest(warehouse, october).lines
 
 
 def test_a_model_is_not_mostly_itself(warehouse: DuckDBWarehouse) -> None:
     """Of a model that stands out, what most of it was spent on is said once."""
     many = [charge(DAY.isoformat(), "30", key=f"n{number}", model="m1") for number in range(20)]
     fill(warehouse, "int_anthropic_cost_daily", many)
-    (line,) = [line for line in digest.made(warehouse, DAY).lines if line.startswith("• Unusual")]
+    (line,) = [line for line in digest.build_digest(warehouse, DAY).lines if line.startswith("• Unusual")]
     assert "model m1: $610.00 instead of $11.00" in line
     assert "model m1: $610.00 instead of $11.00, mostly" not in line
 
@@ -213,7 +214,9 @@ def test_a_model_is_not_mostly_itself(warehouse: DuckDBWarehouse) -> None:
 def told_after(warehouse: DuckDBWarehouse, chosen: Settings, **changed: Any) -> list[tuple[int, str]]:
     """What the log of a run has of it."""
     told: list[tuple[int, str]] = []
-    digest.after_run(warehouse, chosen, RUN | changed, lambda level, message, extra=None: told.append((level, message)))
+    digest.publish_digest(
+        warehouse, chosen, RUN | changed, lambda level, message, extra=None: told.append((level, message))
+    )
     return told
 
 

@@ -18,9 +18,11 @@ import pytest
 from ai_usage_assets import catalog, cli
 from ai_usage_assets.days import DayError, parse_month
 from ai_usage_assets.definitions import build_definitions
-from ai_usage_assets.finance import close
-from ai_usage_assets.finance.report import charts, figures, page
+from ai_usage_assets.finance import amounts
+from ai_usage_assets.finance.close import journal
+from ai_usage_assets.finance.report import charts, data, render
 from ai_usage_assets.rendering import svg_charts
+from ai_usage_assets.rendering.text import format_bounds, format_usd
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RUNS
@@ -109,15 +111,15 @@ def books(file: Path) -> Iterator[DuckDBWarehouse]:
 
 
 @pytest.fixture(scope="module")
-def report(books: DuckDBWarehouse) -> figures.Report:
+def report(books: DuckDBWarehouse) -> data.Report:
     """The report of November, without people."""
-    return figures.of_month(books, MADE_AT)
+    return data.load_report(books, MADE_AT)
 
 
 @pytest.fixture(scope="module")
-def text(report: figures.Report) -> str:
+def text(report: data.Report) -> str:
     """Its page."""
-    return page.html(report)
+    return render.render_html(report)
 
 
 class Page(HTMLParser):
@@ -155,12 +157,12 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def headlines(report: figures.Report) -> dict[str, Decimal | str]:
+def headlines(report: data.Report) -> dict[str, Decimal | str]:
     """What the cards say: the number, or why there is none."""
     return {line.name: line.absent if line.value is None else line.value for line in report.headlines}
 
 
-def test_headlines_are_those_of_the_books(report: figures.Report) -> None:
+def test_headlines_are_those_of_the_books(report: data.Report) -> None:
     """Spend is billed and seats: 30 + 6 + 4 + 2 and ten days of a dollar; one person was active; 30 of 100 are used."""
     assert headlines(report) == {
         "Spend in November 2026, so far": Decimal(52),
@@ -178,7 +180,7 @@ def test_headlines_are_those_of_the_books(report: figures.Report) -> None:
     assert all(line.is_provisional for line in report.headlines if line.value is not None)
 
 
-def test_what_is_expected_is_the_forecasts(books: DuckDBWarehouse, report: figures.Report) -> None:
+def test_what_is_expected_is_the_forecasts(books: DuckDBWarehouse, report: data.Report) -> None:
     """The expected dollars are those of kpi_forecast_total, never less than is spent."""
     (row,) = books.rows("SELECT forecast_usd FROM ai_usage.kpi_forecast_total")
     expected = headlines(report)["Expected for all of November 2026"]
@@ -187,16 +189,16 @@ def test_what_is_expected_is_the_forecasts(books: DuckDBWarehouse, report: figur
     assert expected > 52
 
 
-def test_each_part_adds_up_to_the_whole(report: figures.Report) -> None:
+def test_each_part_adds_up_to_the_whole(report: data.Report) -> None:
     """Vendors, days, teams and people come to the same spend; the months to both of theirs."""
     whole = Decimal(52)
-    assert figures.sum_of(row["spend_usd"] for row in report.vendors) == whole
-    assert figures.sum_of(row["spend_usd"] for row in report.days) == whole
-    assert figures.sum_of(row["spend_usd"] for row in report.teams) == whole
-    assert figures.sum_of(row["spend_usd"] for row in report.months) == whole + 100
+    assert amounts.sum_known(row["spend_usd"] for row in report.vendors) == whole
+    assert amounts.sum_known(row["spend_usd"] for row in report.days) == whole
+    assert amounts.sum_known(row["spend_usd"] for row in report.teams) == whole
+    assert amounts.sum_known(row["spend_usd"] for row in report.months) == whole + 100
     # Billed and included stand apart.
-    assert figures.sum_of(row["amount_usd"] for row in report.models if row["cost_basis"] == "billed") == 42
-    assert figures.sum_of(row["amount_usd"] for row in report.models if row["cost_basis"] == "included") == 5
+    assert amounts.sum_known(row["amount_usd"] for row in report.models if row["cost_basis"] == "billed") == 42
+    assert amounts.sum_known(row["amount_usd"] for row in report.models if row["cost_basis"] == "included") == 5
     assert {row["team"]: (row["anthropic_usd"], row["cursor_usd"]) for row in report.teams} == {
         SCRIPT: (Decimal(30), None),
         "Platform": (Decimal(6), Decimal(12)),
@@ -204,7 +206,7 @@ def test_each_part_adds_up_to_the_whole(report: figures.Report) -> None:
     }
 
 
-def test_it_says_what_was_checked_and_changed(report: figures.Report, text: str) -> None:
+def test_it_says_what_was_checked_and_changed(report: data.Report, text: str) -> None:
     """Of each check the newest result counts; a restated day says from what to what."""
     assert {row["check_name"] for row in report.checks} == {"good_one", "bad_one"}
     assert "1 of 2 checks hold" in text
@@ -215,7 +217,7 @@ def test_it_says_what_was_checked_and_changed(report: figures.Report, text: str)
 
 def test_a_month_that_is_over_is_a_month(books: DuckDBWarehouse) -> None:
     """October is whole: nothing is expected of it, and what was before it is said to be absent."""
-    october = figures.of_month(books, MADE_AT, date(2026, 10, 1))
+    october = data.load_report(books, MADE_AT, date(2026, 10, 1))
     assert headlines(october) == {
         "Spend in October 2026": Decimal(100),
         "Spend in September 2026": "the warehouse begins with 1 October 2026",
@@ -224,7 +226,7 @@ def test_a_month_that_is_over_is_a_month(books: DuckDBWarehouse) -> None:
         "Cost per active user": "nobody is known to have used a tool in October 2026",
         "Without a cost center": Decimal(0),
     }
-    assert "Every dollar has a cost center." in page.html(october)
+    assert "Every dollar has a cost center." in render.render_html(october)
 
 
 def test_the_page_asks_nothing_of_anybody(text: str) -> None:
@@ -269,15 +271,15 @@ def test_nobody_is_named_unless_wanted(books: DuckDBWarehouse, text: str) -> Non
     """Without being asked, the page has neither an e-mail address nor a person's name; asked, it has both."""
     assert "@" not in re.sub(r"@media", "", text)
     assert not re.search(r"\bJane\b", text)
-    named = page.html(figures.of_month(books, MADE_AT, with_people=True))
+    named = render.render_html(data.load_report(books, MADE_AT, with_people=True))
     assert JANE in named
     assert '<td class="short">Jane</td>' in named
 
 
-def test_the_summary_of_a_run_has_the_headlines(books: DuckDBWarehouse, report: figures.Report) -> None:
+def test_the_summary_of_a_run_has_the_headlines(books: DuckDBWarehouse, report: data.Report) -> None:
     """Attached to a run are the numbers at the top, each with what it is; asked for alone they are the same."""
-    assert figures.of_month(books, MADE_AT, only_headlines=True).headlines == report.headlines
-    told = page.markdown(report)
+    assert data.load_report(books, MADE_AT, only_headlines=True).headlines == report.headlines
+    told = render.render_markdown(report)
     assert "* Spend in November 2026, so far: **$52.00** (1 to 10 November 2026" in told
     assert told.count("\n* ") == len(report.headlines)
     assert JANE not in told
@@ -318,7 +320,7 @@ def test_one_definition_of_what_is_within_budget(
     rows: list[tuple[str | None, str | None]], told: tuple[Decimal | None, str, str] | None
 ) -> None:
     """Of budgets of nothing there is no share, and credits without a budget are no spend."""
-    found = figures.budgeted(
+    found = amounts.total_budgets(
         {
             "cost_center": f"CC-{number}",
             "budget_usd": None if budget_usd is None else Decimal(budget_usd),
@@ -335,10 +337,10 @@ def test_words_fit_their_numbers(books: DuckDBWarehouse, text: str) -> None:
     assert "1 paid Cursor seat:" in text
     assert "$2.00 was billed on top of them for usage by seat holders." in text
     assert '<th scope="col" class="n">Expected to be</th>' in text
-    named = page.html(figures.of_month(books, MADE_AT, with_people=True))
+    named = render.render_html(data.load_report(books, MADE_AT, with_people=True))
     assert "Spend by person, 1 to 10 November 2026 (billed and seats, USD): 1 row</summary>" in named
-    assert figures.between(Decimal("9.801"), Decimal("9.799")) == "exactly $9.80"
-    assert figures.between(Decimal(9), Decimal(10)) == "between $9.00 and $10.00"
+    assert format_bounds(Decimal("9.801"), Decimal("9.799")) == "exactly $9.80"
+    assert format_bounds(Decimal(9), Decimal(10)) == "between $9.00 and $10.00"
 
 
 @pytest.fixture(scope="module")
@@ -367,19 +369,19 @@ def on(warehouse: DuckDBWarehouse, today: date) -> None:
 def test_before_the_first_day_there_is_nothing_to_report(made: DuckDBWarehouse) -> None:
     """A warehouse without a finished day has a page that says what to do."""
     on(made, FIRST)
-    text = page.html(figures.of_month(made, MADE_AT))
+    text = render.render_html(data.load_report(made, MADE_AT))
     assert not Page(text).open
     assert "No day has been loaded yet" in text
-    with pytest.raises(figures.NoSuchMonth, match="it has none yet"):
-        figures.of_month(made, MADE_AT, NOVEMBER)
+    with pytest.raises(data.MonthNotFound, match="it has none yet"):
+        data.load_report(made, MADE_AT, NOVEMBER)
 
 
 def test_an_empty_company_has_reasons_and_no_noughts(made: DuckDBWarehouse) -> None:
     """Where nothing is held, every headline says why there is no number, every part says so in words."""
-    empty = figures.of_month(made, MADE_AT)
+    empty = data.load_report(made, MADE_AT)
     assert [line.name for line in empty.headlines if line.value is not None] == []
     assert all(line.absent for line in empty.headlines)
-    text = page.html(empty)
+    text = render.render_html(empty)
     assert not Page(text).open
     assert "$0.00" not in text
     assert "no budget in the sheet for November 2026" in text
@@ -390,9 +392,9 @@ def test_an_empty_company_has_reasons_and_no_noughts(made: DuckDBWarehouse) -> N
 def test_nothing_spent_is_not_nothing_held(made: DuckDBWarehouse) -> None:
     """Days that are held and cost nothing are 0 dollars, and say so."""
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
-    found = figures.of_month(made, MADE_AT)
+    found = data.load_report(made, MADE_AT)
     assert headlines(found)["Spend in November 2026, so far"] == 0
-    assert not Page(page.html(found)).open
+    assert not Page(render.render_html(found)).open
 
 
 def test_one_vendor_alone_is_told_of_the_other(made: DuckDBWarehouse) -> None:
@@ -403,8 +405,8 @@ def test_one_vendor_alone_is_told_of_the_other(made: DuckDBWarehouse) -> None:
         *held(NOVEMBER, THROUGH, "anthropic"),
         *({**row, **absent} for row in held(NOVEMBER, THROUGH, "cursor")),
     ])  # fmt: skip
-    found = figures.of_month(made, MADE_AT)
-    text = page.html(found)
+    found = data.load_report(made, MADE_AT)
+    text = render.render_html(found)
     assert "Cursor is not in these figures: no key is set for it." in text
     assert "There are no seats to show: no key is set for Cursor." in text
     assert "var(--series-2)" not in text.partition("<main>")[2]
@@ -418,9 +420,9 @@ def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse, statu
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
     lost = entry(date(2026, 11, 5), status=status, completed_at=None, message="503 from the vendor.")
     made.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
-    found = figures.of_month(made, MADE_AT)
+    found = data.load_report(made, MADE_AT)
     assert "1 day of Anthropic missing, so it is too low" in found.headlines[0].notes
-    text = page.html(found)
+    text = render.render_html(found)
     assert "503 from the vendor." in text
     row = re.search(r"<tr><td[^>]*>Thu 5 November 2026</td>(.*?)</tr>", text)
     assert row
@@ -437,14 +439,14 @@ def test_the_first_day_of_a_month_reports_the_month_before(made: DuckDBWarehouse
     on(made, NOVEMBER)
     fill(made, "int_anthropic_cost_daily", [charge("2026-10-31", "3", key="k"), charge("2026-11-01", "1", key="k")])
     made.append(OPS_ASSET_DAYS, held(FIRST, date(2026, 10, 31), "anthropic"))
-    found = figures.of_month(made, MADE_AT)
+    found = data.load_report(made, MADE_AT)
     assert found.month
     assert (found.month.first, found.month.is_over) == (FIRST, True)
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, NOVEMBER, "anthropic"))
     on(made, date(2026, 11, 2))
-    found = figures.of_month(made, MADE_AT)
+    found = data.load_report(made, MADE_AT)
     assert headlines(found)["Spend in November 2026, so far"] == 1
-    assert "1 November 2026 (UTC days)" in page.html(found)
+    assert "1 November 2026 (UTC days)" in render.render_html(found)
 
 
 def test_sixty_teams_are_all_in_the_table(made: DuckDBWarehouse) -> None:
@@ -455,8 +457,8 @@ def test_sixty_teams_are_all_in_the_table(made: DuckDBWarehouse) -> None:
         key_mapping("anthropic", "api_key", key, f"Team {key}", "CC", n) for n, key in enumerate(keys)
     ])  # fmt: skip
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
-    found = figures.of_month(made, MADE_AT)
-    text = page.html(found)
+    found = data.load_report(made, MADE_AT)
+    text = render.render_html(found)
     assert len(found.teams) == 60
     assert all(f"Team {key}</td>" in text for key in keys)
     # 1 to 45 are not among the fifteen largest.
@@ -482,8 +484,8 @@ def test_figures_that_are_wrong_are_told_at_the_top(made: DuckDBWarehouse) -> No
         {**run, "run_id": "r0", "started_at": MADE_AT - timedelta(days=1), "first_day": FIRST,
          "last_day": NOVEMBER - timedelta(days=1)},
     ])  # fmt: skip
-    bad = figures.of_month(made, MADE_AT)
-    top, cards, _ = page.html(bad).partition('<div class="cards">')
+    bad = data.load_report(made, MADE_AT)
+    top, cards, _ = render.render_html(bad).partition('<div class="cards">')
     _, alarm, banner = top.partition('<div class="alarm" role="alert">')
     assert cards
     assert alarm
@@ -493,13 +495,13 @@ def test_figures_that_are_wrong_are_told_at_the_top(made: DuckDBWarehouse) -> No
         "1 day of Anthropic differs from the records as they came, added up by themselves, by $30.00 together.",
     ]
     assert '<a href="#quality">' in banner
-    text = page.html(bad)
+    text = render.render_html(bad)
     assert "0 of 2 checks hold" in text
     cells = r"control total \(fct_cost_daily\)</td>.*?Mend it\.</td><td[^>]*>([^<]+)</td><td[^>]*>([^<]+)</td>"
     assert re.findall(cells, text) == [
         ("10 November 2026", "11 November 2026"), ("1 to 31 October 2026", "10 November 2026"),
     ]  # fmt: skip
-    in_a_run = page.markdown(figures.of_month(made, MADE_AT, only_headlines=True))
+    in_a_run = render.render_markdown(data.load_report(made, MADE_AT, only_headlines=True))
     assert "**1 check that must hold failed: control total (fct_cost_daily).**" in in_a_run
 
 
@@ -507,17 +509,19 @@ def test_a_run_that_was_killed_is_told_as_one(made: DuckDBWarehouse) -> None:
     """A run that can no longer say how it ended did not end well."""
     run = {"run_id": "r1", "job": "daily", "started_at": MADE_AT, "outcome": "running", "version": "1"}
     made.append(OPS_RUNS, [run])
-    assert "The last run (daily, 11 November 2026) was interrupted." in page.html(figures.of_month(made, MADE_AT))
+    assert "The last run (daily, 11 November 2026) was interrupted." in render.render_html(
+        data.load_report(made, MADE_AT)
+    )
 
 
 def test_a_closed_month_says_what_was_posted(made: DuckDBWarehouse) -> None:
     """The report of a closed month shows today's figures, what was posted, and what is carried as corrections."""
     fill(made, "int_anthropic_cost_daily", [charge("2026-10-05", "20", key="k1"), charge("2026-10-06", "5", key="k2")])
     made.append(OPS_ASSET_DAYS, held(FIRST, THROUGH, "anthropic"))
-    close.freeze(made, close.draft(made, FIRST, MADE_AT))
+    journal.freeze_close(made, journal.draft_close(made, FIRST, MADE_AT))
 
     def told() -> tuple[Decimal | None, str]:
-        spend = figures.of_month(made, MADE_AT, FIRST, only_headlines=True).headlines[0]
+        spend = data.load_report(made, MADE_AT, FIRST, only_headlines=True).headlines[0]
         return spend.value, spend.notes[-1]
 
     posted = "closed on 11 November 2026: as posted $25.00"
@@ -533,7 +537,7 @@ def test_a_long_name_is_shortened_and_still_there(made: DuckDBWarehouse) -> None
     name = "prod" * 1_000
     fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
     fill(made, "dim_api_key", [{"api_key_id": "k", "name": name, "last_seen_on": TODAY}])
-    text = page.html(figures.of_month(made, MADE_AT))
+    text = render.render_html(data.load_report(made, MADE_AT))
     shortened = f"API key {name}"[:59] + "…"
     assert f'<td title="API key {name}">{shortened}</td>' in text
 
@@ -545,7 +549,7 @@ def test_a_user_without_a_name_is_one_row(made: DuckDBWarehouse) -> None:
         {**charge("2026-11-02", usd), **nameless, "workspace_id": workspace, "identity_key": workspace}
         for usd, workspace in (("3", "w1"), ("4", "w2"))
     ])  # fmt: skip
-    (row,) = figures.of_month(made, MADE_AT).unallocated
+    (row,) = data.load_report(made, MADE_AT).unallocated
     assert (row["principal_id"], row["spend_usd"], row["share_of_spend"]) == ("user_x", 7, 1)
 
 
@@ -561,7 +565,7 @@ def test_a_user_without_a_name_is_one_row(made: DuckDBWarehouse) -> None:
 )
 def test_dollars_are_told_to_the_cent(amount: str, shown: str) -> None:
     """Dollars have separators and cents, and what is there is never called nothing."""
-    assert figures.usd(Decimal(amount)) == shown
+    assert format_usd(Decimal(amount)) == shown
 
 
 @pytest.mark.parametrize(
@@ -569,7 +573,7 @@ def test_dollars_are_told_to_the_cent(amount: str, shown: str) -> None:
 )
 def test_an_axis_is_short(amount: str, shown: str) -> None:
     """An axis says thousands and millions in a letter."""
-    assert svg_charts.compact(Decimal(amount)) == shown
+    assert svg_charts.format_compact(Decimal(amount)) == shown
 
 
 def test_a_credit_is_drawn_downwards() -> None:

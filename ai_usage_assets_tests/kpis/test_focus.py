@@ -150,7 +150,7 @@ def warehouse(empty: DuckDBWarehouse) -> DuckDBWarehouse:
 
 def exported(warehouse: Any, folder: Path, version: str = "1.2", **given: Any) -> list[dict[str, str]]:
     """The rows of the CSV file, as text."""
-    done = focus.export(warehouse, MONTH, folder, "csv", version=version, **given)
+    done = focus.export_focus(warehouse, MONTH, folder, "csv", version=version, **given)
     with done.paths[0].open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -272,7 +272,7 @@ def test_a_closed_month_stays_as_it_was_closed(warehouse: DuckDBWarehouse, tmp_p
     assert dict(rows(warehouse, by_month)) == dict(rows(warehouse, journal))
     assert dict(rows(warehouse, by_month))[MONTH] == Decimal("27.500000001") + 6 * FEE
     for version in ("1.2", "1.4"):
-        done = focus.export(warehouse, december, tmp_path, "csv", version=version)
+        done = focus.export_focus(warehouse, december, tmp_path, "csv", version=version)
         assert (done.rows, done.billed_usd) == (1, Decimal(-6))
     with done.paths[0].open(newline="") as file:
         report = lint_focus_1_4_structure("Cost and Usage", list(csv.DictReader(file)))
@@ -386,7 +386,7 @@ def test_a_file_of_version_1_2_is_as_the_specification_asks(warehouse: DuckDBWar
 @pytest.mark.parametrize("version", focus.VERSIONS)
 def test_a_version_has_its_own_columns(version: str) -> None:
     """The columns of a file are those of the version it says it has, in another's list of them too."""
-    names = [name for name in focus.columns(version) if not name.startswith("x_")]
+    names = [name for name in focus.focus_columns(version) if not name.startswith("x_")]
     judged = detect_focus_schema(names, dataset="Cost and Usage", version=version)
     assert not judged.missing_columns, judged
     assert not judged.unknown_columns, judged
@@ -408,7 +408,7 @@ def test_another_tools_lint_of_version_1_4_finds_nothing(warehouse: DuckDBWareho
 
 def test_both_files_say_the_same_exactly(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """Parquet has exact decimals and instants, the text has no exponents, and a second export is the same."""
-    done = focus.export(warehouse, MONTH, tmp_path, version="1.3")
+    done = focus.export_focus(warehouse, MONTH, tmp_path, version="1.3")
     parquet, text = done.paths
     held = pq.read_table(parquet)
     assert held.schema.field("BilledCost").type == pa.decimal128(38, 9)
@@ -419,14 +419,15 @@ def test_both_files_say_the_same_exactly(warehouse: DuckDBWarehouse, tmp_path: P
         read = list(csv.DictReader(file))
     assert "0.000000001" in {row["BilledCost"] for row in read}
     written = [
-        {name: "" if value is None else focus.text(value) for name, value in row.items()} for row in held.to_pylist()
+        {name: "" if value is None else focus.format_value(value) for name, value in row.items()}
+        for row in held.to_pylist()
     ]
     assert read == written
     assert done.rows == len(read) == 16
     # 15 + 5 + 0.000000001 + 7.5, and six days of a seat.
     assert done.billed_usd == done.effective_usd == Decimal("27.500000001") + 6 * FEE
     before = [path.read_bytes() for path in done.paths]
-    assert [path.read_bytes() for path in focus.export(warehouse, MONTH, tmp_path, version="1.3").paths] == before
+    assert [path.read_bytes() for path in focus.export_focus(warehouse, MONTH, tmp_path, version="1.3").paths] == before
 
 
 def test_people_are_only_named_when_asked_for(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
@@ -443,7 +444,7 @@ def test_no_name_in_the_text_is_a_formula(warehouse: DuckDBWarehouse, tmp_path: 
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", NOBODY, "=A1+1", "@SUM(A1)", 2)])
     fill(warehouse, "dim_api_key", [{"api_key_id": NOBODY, "name": "\t-2+3", "last_seen_on": TODAY}])
     fill(warehouse, "int_anthropic_cost_daily", [{**charge("2026-11-12", "-1", key=NOBODY), "fact_no": 9}])
-    parquet, text = focus.export(warehouse, MONTH, tmp_path, version="1.2").paths
+    parquet, text = focus.export_focus(warehouse, MONTH, tmp_path, version="1.2").paths
     names = ("x_Team", "x_CostCenter", "ResourceName", "BilledCost")
     with text.open(newline="") as file:
         read = {tuple(row[name] for name in names) for row in csv.DictReader(file)}
@@ -454,12 +455,12 @@ def test_no_name_in_the_text_is_a_formula(warehouse: DuckDBWarehouse, tmp_path: 
 
 def test_a_place_that_is_taken_is_found_before_a_file_is_replaced(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """A folder in the place of the text leaves the Parquet of before as it was, and nothing beside it."""
-    parquet, text = focus.export(warehouse, MONTH, tmp_path, version="1.2").paths
+    parquet, text = focus.export_focus(warehouse, MONTH, tmp_path, version="1.2").paths
     parquet.write_text("before")
     text.unlink()
     text.mkdir()
     with pytest.raises(focus.ExportError, match=r"2026-11.csv cannot be written: a folder is there"):
-        focus.export(warehouse, MONTH, tmp_path, version="1.2")
+        focus.export_focus(warehouse, MONTH, tmp_path, version="1.2")
     assert parquet.read_text() == "before"
     assert sorted(tmp_path.glob(".focus*")) == []
 
@@ -474,7 +475,7 @@ def test_files_are_whole_or_not_there(warehouse: DuckDBWarehouse, tmp_path: Path
         raise OSError(28, "No space left on device")
 
     with pytest.raises(focus.ExportError, match=r"b.csv cannot be written: No space left"):
-        focus.write_all({first: lambda path: path.write_text("after") and None, second: fail})
+        focus.write_files({first: lambda path: path.write_text("after") and None, second: fail})
     assert first.read_text() == "before"
     assert sorted(path.name for path in tmp_path.glob("*.csv*")) == ["a.csv"]
     (tmp_path / "file").touch()
@@ -524,8 +525,8 @@ def test_bigquery_gives_the_same_bytes(warehouse: DuckDBWarehouse, tmp_path: Pat
         other.prepare(held)
         for table in held:
             other.append(table, warehouse.rows(f"SELECT * FROM ai_usage.{table.name}"))
-        theirs = focus.export(other, MONTH, tmp_path / "bigquery", version="1.2")
-    ours = focus.export(warehouse, MONTH, tmp_path / "duckdb", version="1.2")
+        theirs = focus.export_focus(other, MONTH, tmp_path / "bigquery", version="1.2")
+    ours = focus.export_focus(warehouse, MONTH, tmp_path / "duckdb", version="1.2")
     assert [path.read_bytes() for path in theirs.paths] == [path.read_bytes() for path in ours.paths]
 
 

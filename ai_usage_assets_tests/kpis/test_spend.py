@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ai_usage_assets import catalog
-from ai_usage_assets.finance.report.figures import change
+from ai_usage_assets.finance.report.data import describe_change
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, key_mapping, opened, rows
@@ -101,8 +101,8 @@ def test_less_than_nothing_has_no_share(warehouse: DuckDBWarehouse) -> None:
         "WHERE month = DATE '2026-11-01' AND team = 'Mobile'",
     )
     assert found == [(-300, -100, -200, None)]
-    assert change(Decimal(-300), Decimal(-100)) == "$200.00 less than in"
-    assert change(Decimal(50), Decimal(-100)) == "$150.00 more than in"
+    assert describe_change(Decimal(-300), Decimal(-100)) == "$200.00 less than in"
+    assert describe_change(Decimal(50), Decimal(-100)) == "$150.00 more than in"
 
 
 def test_a_finished_month_is_held_against_all_of_the_one_before(warehouse: DuckDBWarehouse) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange, next_month
-from ai_usage_assets.finance import close
+from ai_usage_assets.finance.close import journal
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry
@@ -86,7 +86,9 @@ def hold(warehouse: Warehouse, month: date, **changed: Any) -> None:
 
 def shut(warehouse: Warehouse, month: date, now: datetime = NOW) -> Row:
     """Closes a month, if it is not, without asking whether it may be."""
-    return close.closed(warehouse, month) or close.freeze(warehouse, close.draft(warehouse, month, now))
+    return journal.find_close(warehouse, month) or journal.freeze_close(
+        warehouse, journal.draft_close(warehouse, month, now)
+    )
 
 
 def whole(month: date) -> DayRange:

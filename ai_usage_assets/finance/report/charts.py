@@ -13,20 +13,20 @@ from itertools import accumulate
 
 from markupsafe import Markup
 
-from ai_usage_assets.finance.report.figures import usd
 from ai_usage_assets.rendering.svg_charts import (
     DASHED,
     INK,
     SERIES,
-    Draw,
+    DrawFunction,
     Drawing,
-    legend,
-    legend_place,
-    lying_names,
-    numbers,
-    picture,
-    stack,
+    add_legend,
+    draw_stack,
+    format_axis,
+    label_horizontal_bars,
+    legend_options,
+    render_chart,
 )
+from ai_usage_assets.rendering.text import format_usd
 
 # Of a phone that is 390 wide, what is left beside the margins.
 _WIDTHS = {"wide": 980, "narrow": 340}
@@ -51,20 +51,22 @@ def columns(
     def draw(drawing: Drawing) -> None:
         axes, places = drawing.axes, range(len(labels))
         told = tip_labels or labels
-        low, high = stack(drawing, places, series, lambda place, name, amount: f"{told[place]}, {name}: {usd(amount)}")
+        low, high = draw_stack(
+            drawing, places, series, lambda place, name, amount: f"{told[place]}, {name}: {format_usd(amount)}"
+        )
         known = [level for level in levels if level is not None]
         for first, last, level in _runs(levels):
             (line,) = axes.plot([first - 0.5, last + 0.5], [float(level)] * 2, color=INK, lw=1.6, ls=DASHED)
             told_of = told[first] if first == last else f"{told[first]} to {told[last]}"
-            drawing.tip(line, f"{told_of}: {level_name.lower()} {usd(level)}")
+            drawing.add_tooltip(line, f"{told_of}: {level_name.lower()} {format_usd(level)}")
         axes.set_ylim(low * 1.08, max([high, *map(float, known)]) * 1.08 or 1)
         axes.set_xlim(-0.6, max(len(labels), 7) - 0.4)
         step = -(-len(labels) // _MOST_LABELS[drawing.kind]) or 1
         shown = [place for place in places if place % step == 0]
         axes.set_xticks(shown, [labels[place] for place in shown])
         axes.grid(visible=False, axis="x")
-        numbers(axes.yaxis)
-        legend(drawing, [*series], level_name if known else "", columns=_LEGEND_COLUMNS[drawing.kind])
+        format_axis(axes.yaxis)
+        add_legend(drawing, [*series], level_name if known else "", columns=_LEGEND_COLUMNS[drawing.kind])
 
     return _picture(name, described, draw, height=260)
 
@@ -78,19 +80,19 @@ def bars(
     """Stacked bars that lie, the first on top, for names that need room."""
 
     def draw(drawing: Drawing) -> None:
-        low, high = stack(
+        low, high = draw_stack(
             drawing,
             range(len(labels)),
             series,
-            lambda place, name, amount: f"{labels[place]}, {name}: {usd(amount)}",
-            lying=True,
+            lambda place, name, amount: f"{labels[place]}, {name}: {format_usd(amount)}",
+            horizontal=True,
         )
-        lying_names(drawing, labels, _LONGEST_NAME[drawing.kind])
+        label_horizontal_bars(drawing, labels, _LONGEST_NAME[drawing.kind])
         axes = drawing.axes
         axes.set_xlim(low * 1.02, high * 1.02 or 1)
         axes.locator_params(axis="x", nbins=_MOST_NUMBERS[drawing.kind])
-        numbers(axes.xaxis)
-        legend(drawing, [*series], "", columns=_LEGEND_COLUMNS[drawing.kind])
+        format_axis(axes.xaxis)
+        add_legend(drawing, [*series], "", columns=_LEGEND_COLUMNS[drawing.kind])
 
     return _picture(name, described, draw, height=70 + 26 * len(labels))
 
@@ -122,34 +124,34 @@ def climb(
         axes.plot([day for day, _ in points], over, color=SERIES[0], lw=2.4, label="Spent so far")
         for day, amount in points[1:]:
             (mark,) = axes.plot([day], [float(amount)], "o", ms=9, alpha=0, color=SERIES[0])
-            drawing.tip(mark, f"{label}, 1 to {day}: {usd(amount)}")
+            drawing.add_tooltip(mark, f"{label}, 1 to {day}: {format_usd(amount)}")
         reached = [*over]
         if budgeted:
             steps = _added_up(budgeted)
             part = [float(amount) for _, amount in steps]
             (mark,) = axes.plot([day for day, _ in steps], part, color=SERIES[2], lw=2, label="Of it, with a budget")
-            drawing.tip(mark, f"{label}, 1 to {steps[-1][0]}, with a budget: {usd(steps[-1][1])}")
+            drawing.add_tooltip(mark, f"{label}, 1 to {steps[-1][0]}, with a budget: {format_usd(steps[-1][1])}")
             reached += part
         if budget is not None:
             line = axes.axhline(float(budget), color=INK, lw=1.6, ls=DASHED, label="Budget of the month")
-            drawing.tip(line, f"Budget of the month: {usd(budget)}")
+            drawing.add_tooltip(line, f"Budget of the month: {format_usd(budget)}")
             reached.append(float(budget))
         if forecast is not None:
             ends = [len(spent), days]
             axes.plot(ends, [float(total), float(forecast)], color=SERIES[0], lw=1.8, ls=":", label="Expected")
             if low is not None and high is not None:
                 (bar,) = axes.plot([days, days], [float(low), float(high)], color=SERIES[0], lw=7, alpha=0.35)
-                drawing.tip(bar, f"Low {usd(low)}, high {usd(high)}")
+                drawing.add_tooltip(bar, f"Low {format_usd(low)}, high {format_usd(high)}")
                 reached.append(float(high))
             (mark,) = axes.plot([days], [float(forecast)], "o", ms=7, color=SERIES[0])
-            drawing.tip(mark, f"Expected at the end of the month: {usd(forecast)}")
+            drawing.add_tooltip(mark, f"Expected at the end of the month: {format_usd(forecast)}")
             reached.append(float(forecast))
         axes.set_xlim(0, days + 0.4)
         axes.set_ylim(min(0.0, *reached) * 1.08, max(reached) * 1.08 or 1)
         axes.set_xticks([1, *range(5, days - 1, 5), days])
         axes.grid(visible=False, axis="x")
-        numbers(axes.yaxis)
-        axes.legend(**legend_place(_LEGEND_COLUMNS[drawing.kind]))
+        format_axis(axes.yaxis)
+        axes.legend(**legend_options(_LEGEND_COLUMNS[drawing.kind]))
 
     return _picture(name, described, draw, height=260)
 
@@ -173,5 +175,5 @@ def _runs(levels: Sequence[Decimal | None]) -> list[tuple[int, int, Decimal]]:
     return found
 
 
-def _picture(name: str, described: str, draw: Draw, *, height: int) -> Markup:
-    return picture(name, described, draw, {kind: (width, height) for kind, width in _WIDTHS.items()})
+def _picture(name: str, described: str, draw: DrawFunction, *, height: int) -> Markup:
+    return render_chart(name, described, draw, {kind: (width, height) for kind, width in _WIDTHS.items()})

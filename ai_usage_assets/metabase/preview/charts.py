@@ -15,7 +15,15 @@ from markupsafe import Markup
 
 from ai_usage_assets.metabase.preview.values import format_value, is_money
 from ai_usage_assets.metabase.spec import Card, NumberFormat
-from ai_usage_assets.rendering.svg_charts import DASHED, Drawing, legend, lying_names, numbers, picture, stack
+from ai_usage_assets.rendering.svg_charts import (
+    DASHED,
+    Drawing,
+    add_legend,
+    draw_stack,
+    format_axis,
+    label_horizontal_bars,
+    render_chart,
+)
 from ai_usage_assets.warehouse.base import Row
 
 # Metabase's own order of colours begins so; the dashboards name theirs.
@@ -67,18 +75,18 @@ def draw_chart(name: str, card: Card, rows: Sequence[Row], size: tuple[int, int]
     """The chart in a size of (width, height) pixels; `name` is its own on the page."""
     made = _Chart(card, rows)
     described = f"{card.display} chart: {card.name}. {card.description}"
-    return picture(
+    return render_chart(
         name, described, lambda drawing: (_lying if card.display == "row" else _standing)(drawing, made), {"": size}
     )
 
 
 def _lying(drawing: Drawing, draw_chart: _Chart) -> None:
     axes = drawing.axes
-    low, high = _stacked(drawing, draw_chart, list(draw_chart.series), lying=True)
-    lying_names(drawing, draw_chart.labels, _LONGEST_NAME)
+    low, high = _stacked(drawing, draw_chart, list(draw_chart.series), horizontal=True)
+    label_horizontal_bars(drawing, draw_chart.labels, _LONGEST_NAME)
     axes.set_xlim(low * 1.05, high * 1.05 or 1)
     axes.locator_params(axis="x", nbins=5)
-    numbers(axes.xaxis, "$" if is_money(draw_chart.form) else "")
+    format_axis(axes.xaxis, "$" if is_money(draw_chart.form) else "")
     _legend(drawing, draw_chart)
 
 
@@ -98,7 +106,7 @@ def _standing(drawing: Drawing, draw_chart: _Chart) -> None:
         axes.plot([place for place, _ in known], over, color=draw_chart.colour(name), lw=2, ls=style)
         for place, amount in known:
             (mark,) = axes.plot([place], [float(amount)], "o", ms=6, color=draw_chart.colour(name), alpha=0.01)
-            drawing.tip(mark, draw_chart.told(place, name, amount))
+            drawing.add_tooltip(mark, draw_chart.told(place, name, amount))
         low, high = min([low, *over]), max([high, *over])
     axes.set_ylim(low * 1.1, high * 1.1 or 1)
     axes.set_xlim(-0.6, max(len(draw_chart.labels), 2) - 0.4)
@@ -108,19 +116,21 @@ def _standing(drawing: Drawing, draw_chart: _Chart) -> None:
     axes.set_xticks(list(shown_places), [draw_chart.labels[place] for place in shown_places])
     axes.grid(visible=False, axis="x")
     axes.locator_params(axis="y", nbins=6)
-    numbers(axes.yaxis, "$" if is_money(draw_chart.form) else "")
+    format_axis(axes.yaxis, "$" if is_money(draw_chart.form) else "")
     _legend(drawing, draw_chart)
 
 
-def _stacked(drawing: Drawing, draw_chart: _Chart, names: Sequence[str], *, lying: bool = False) -> tuple[float, float]:
+def _stacked(
+    drawing: Drawing, draw_chart: _Chart, names: Sequence[str], *, horizontal: bool = False
+) -> tuple[float, float]:
     """Columns or bars."""
-    return stack(
+    return draw_stack(
         drawing,
         range(len(draw_chart.places)),
         {name: draw_chart.series[name] for name in names},
         draw_chart.told,
-        colours=[draw_chart.colour(name) for name in names] or _COLOURS,
-        lying=lying,
+        colors=[draw_chart.colour(name) for name in names] or _COLOURS,
+        horizontal=horizontal,
     )
 
 
@@ -139,11 +149,11 @@ def _legend(drawing: Drawing, draw_chart: _Chart) -> None:
     bars = [name for name in draw_chart.series if not draw_chart.is_dashed(name)]
     dashed = [name for name in draw_chart.series if draw_chart.is_dashed(name)]
     if len(draw_chart.series) > 1:
-        legend(
+        add_legend(
             drawing,
             [draw_chart.title(name) for name in bars],
             draw_chart.title(dashed[0]) if dashed else "",
-            colours=[draw_chart.colour(name) for name in bars],
+            colors=[draw_chart.colour(name) for name in bars],
         )
 
 

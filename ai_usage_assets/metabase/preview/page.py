@@ -23,7 +23,7 @@ from ai_usage_assets.metabase.preview import charts
 from ai_usage_assets.metabase.preview.queries import Values
 from ai_usage_assets.metabase.preview.values import format_value
 from ai_usage_assets.metabase.spec import COLUMNS, Card, CardRow, Column, Dashboard, Spec, Tab, TextRow
-from ai_usage_assets.rendering.templates import templates
+from ai_usage_assets.rendering.templates import template_environment
 from ai_usage_assets.warehouse.base import Row
 
 # In pixels: the page, a row of the grid, what is between cards, inside of one, and the parts whose height is fixed.
@@ -92,7 +92,7 @@ class Block:
 
 def render_page(spec: Spec, dashboard: Dashboard, values: Values, found: Mapping[str, pa.Table]) -> str:
     """The page of a dashboard, of the rows of its cards."""
-    environment = templates(Path(__file__).parent)
+    environment = template_environment(Path(__file__).parent)
     filters = {
         spec.filters[key].name: ", ".join(values.get(key, ())) or ("all" if spec.filters[key].multiple else "latest")
         for key in dashboard.filters

@@ -5,6 +5,7 @@ few lines of Markdown. Does not: queries (`figures`), pictures (`charts`). Names
 so the template escapes everything that is not a picture.
 """
 
+# ruff: noqa: E501
 from __future__ import annotations
 
 import os
@@ -17,22 +18,18 @@ from tempfile import NamedTemporaryFile
 
 from markupsafe import Markup
 
+from ai_usage_assets.finance.amounts import BudgetTotals, sum_known
 from ai_usage_assets.finance.report import charts
-from ai_usage_assets.finance.report.figures import (
-    VENDORS,
-    Budgeted,
-    Headline,
-    Month,
-    Report,
-    count_of,
-    day,
-    days_of,
-    percent,
-    span,
-    sum_of,
-    usd,
+from ai_usage_assets.finance.report.data import VENDORS, Headline, Report, ReportMonth
+from ai_usage_assets.rendering.templates import template_environment
+from ai_usage_assets.rendering.text import (
+    format_count,
+    format_date,
+    format_date_range,
+    format_days,
+    format_percent,
+    format_usd,
 )
-from ai_usage_assets.rendering.templates import templates
 from ai_usage_assets.warehouse.base import Row
 
 # More than these are one bar, `all others`; the table has them all.
@@ -103,12 +100,12 @@ class Section:
     tables: tuple[Table, ...] = ()
 
 
-def html(report: Report) -> str:
+def render_html(report: Report) -> str:
     """The whole page."""
-    environment = templates(Path(__file__).parent)
-    environment.globals |= {"shown": shown, "longest_name": _LONGEST_NAME}
+    environment = template_environment(Path(__file__).parent)
+    environment.globals |= {"shown": format_headline, "longest_name": _LONGEST_NAME}
     sections = [make(report, report.month) for make in _SECTIONS] if report.month else []
-    return environment.get_template("page.html.j2").render(
+    return environment.get_template("report.html.j2").render(
         report=report,
         month=report.month,
         title=f"Spend on AI tools, {report.month.first:%B %Y}" if report.month else "Spend on AI tools",
@@ -118,35 +115,35 @@ def html(report: Report) -> str:
     )
 
 
-def markdown(report: Report) -> str:
+def render_markdown(report: Report) -> str:
     """The numbers at the top, for the page of a run."""
     lines = [_as_of(report), *(f"\n**{alarm}**" for alarm in _alarms(report)), ""]
     for headline in report.headlines:
-        told = f"**{shown(headline)}**" if headline.value is not None else f"none: {headline.absent}"
+        told = f"**{format_headline(headline)}**" if headline.value is not None else f"none: {headline.absent}"
         lines.append(f"* {headline.name}: {told}" + (f" ({'; '.join(headline.notes)})" if headline.notes else ""))
     return "\n".join(lines)
 
 
-def write(report: Report, file: Path) -> None:
+def write_report(report: Report, file: Path) -> None:
     """Writes the page, whole or not at all."""
     # First, because drawing takes seconds.
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = html(report)
+    text = render_html(report)
     with NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=".", suffix=".html", delete=False) as made:
         made.write(text)
     Path(made.name).chmod(0o644)
     os.replace(made.name, file)  # noqa: PTH105
 
 
-def shown(headline: Headline) -> str:
+def format_headline(headline: Headline) -> str:
     """A headline's number; large dollars without cents."""
     if headline.value is None:
         return "–"
     if headline.unit == "ratio":
-        return percent(headline.value)
+        return format_percent(headline.value)
     if abs(headline.value) >= _WITHOUT_CENTS:
-        return usd(headline.value.quantize(Decimal(1))).removesuffix(".00")
-    return usd(headline.value)
+        return format_usd(headline.value.quantize(Decimal(1))).removesuffix(".00")
+    return format_usd(headline.value)
 
 
 def _as_of(report: Report) -> str:
@@ -154,7 +151,7 @@ def _as_of(report: Report) -> str:
         return "No day has been loaded yet, so there is nothing to report. `ai-usage run` loads the first."
     month = report.month
     until = "the whole month" if month.is_over else f"the days that are over, {month.span}"
-    at = f"As of {day(month.as_of)}, when the figures were last brought up to date."
+    at = f"As of {format_date(month.as_of)}, when the figures were last brought up to date."
     return f"{month.first:%B %Y}: {until} (UTC days). {at}"
 
 
@@ -167,10 +164,10 @@ def _alarms(report: Report) -> list[str]:
     if failed:
         names = ", ".join(failed[:_CHECKS_NAMED])
         more = f", and {len(failed) - _CHECKS_NAMED} more" if len(failed) > _CHECKS_NAMED else ""
-        found.append(f"{count_of(len(failed), 'check')} that must hold failed: {names}{more}.")
+        found.append(f"{format_count(len(failed), 'check')} that must hold failed: {names}{more}.")
     found += [
-        f"{count_of(row['differing'], 'day')} of {VENDORS[row['vendor']]} differ{'s' * (row['differing'] == 1)} from "
-        f"{_CONTROL_WORDS[row['control']]}, by {usd(row['differing_usd'])} together."
+        f"{format_count(row['differing'], 'day')} of {VENDORS[row['vendor']]} differ{'s' * (row['differing'] == 1)} from "
+        f"{_CONTROL_WORDS[row['control']]}, by {format_usd(row['differing_usd'])} together."
         for row in report.controls
         # The classic report is close by design, and not equal.
         if row["differing"] and row["control"] != "classic_cost_report"
@@ -178,7 +175,7 @@ def _alarms(report: Report) -> list[str]:
     return found
 
 
-def _trend(report: Report, month: Month) -> Section:
+def _trend(report: Report, month: ReportMonth) -> Section:
     names = _names(report.days)
     days = [month.first + timedelta(days=n) for n in range((month.through - month.first).days + 1)]
     by_day = {(row["usage_date"], row["vendor"]): row for row in report.days}
@@ -187,26 +184,26 @@ def _trend(report: Report, month: Month) -> Section:
     if not names:
         return Section("trend", "Day by day", (f"No spend is held for {month.span}.",))
     daily = {VENDORS[name]: [_cell(by_day, (each, name), "spend_usd") for each in days] for name in names}
-    totals = [sum_of(_cell(by_day, (each, name), "spend_usd") for name in names) for each in days]
+    totals = [sum_known(_cell(by_day, (each, name), "spend_usd") for name in names) for each in days]
     sentences = [_held_against(found, f"{month.first:%B %Y}")]
     lost: dict[date, list[str]] = {}
     for row in report.gaps:
         lost.setdefault(row["usage_date"], []).append(f"{VENDORS[row['vendor']]} is missing")
     if lost:
         sentences.append(
-            f"A vendor's bill is missing for {days_of(len(lost))} of {month.span}: the table names them, and the last "
+            f"A vendor's bill is missing for {format_days(len(lost))} of {month.span}: the table names them, and the last "
             "part of this page says why."
         )
     expected = report.forecast if report.forecast and not month.is_over else {}
-    total = sum_of(totals) or Decimal(0)
-    against = f", against budgets of {usd(found.budget_usd)} for a part of it" if found else ""
+    total = sum_known(totals) or Decimal(0)
+    against = f", against budgets of {format_usd(found.budget_usd)} for a part of it" if found else ""
     climb = charts.climb(
         "climb",
-        f"Line chart: spend of {month.span} added up, {usd(total)} at its end{against}.",
+        f"Line chart: spend of {month.span} added up, {format_usd(total)} at its end{against}.",
         length,
         totals,
         budget=found.budget_usd if found else None,
-        budgeted=[sum_of(_cell(by_day, (each, name), "budgeted_usd") for name in names) for each in days]
+        budgeted=[sum_known(_cell(by_day, (each, name), "budgeted_usd") for name in names) for each in days]
         if found and found.other_usd
         else (),
         forecast=expected.get("forecast_usd"),
@@ -223,9 +220,9 @@ def _trend(report: Report, month: Month) -> Section:
     )
     rows = tuple(
         (
-            f"{each:%a} {day(each)}",
-            *(usd(_cell(by_day, (each, name), "spend_usd")) for name in names),
-            usd(total_of_day),
+            f"{each:%a} {format_date(each)}",
+            *(format_usd(_cell(by_day, (each, name), "spend_usd")) for name in names),
+            format_usd(total_of_day),
             "; ".join(
                 [*lost.get(each, []), *_finality([by_day[each, name] for name in names if (each, name) in by_day])]
             )
@@ -243,7 +240,7 @@ def _trend(report: Report, month: Month) -> Section:
     )
 
 
-def _months(report: Report, month: Month) -> Section | None:
+def _months(report: Report, month: ReportMonth) -> Section | None:
     names = _names(report.months)
     shown_months = sorted({row["month"] for row in report.months})
     if len(shown_months) < 2:
@@ -271,18 +268,18 @@ def _months(report: Report, month: Month) -> Section | None:
     rows = []
     for each, budget in zip(shown_months, budgets, strict=True):
         its = [found[each, name] for name in names if (each, name) in found]
-        total = sum_of(row["spend_usd"] for row in its)
+        total = sum_known(row["spend_usd"] for row in its)
         missing, through = max(row["missing_days"] for row in its), max(row["through"] for row in its)
         remarks = [_open(any(row["is_provisional"] for row in its), total)]
         if each == month.first and not month.is_over:
             remarks.append(f"to {through.day} {through:%B}")
         if missing:
-            remarks.append(f"{days_of(missing)} missing")
+            remarks.append(f"{format_days(missing)} missing")
         rows.append(
             (
                 f"{each:%B %Y}",
-                *(usd(_cell(found, (each, name), "spend_usd")) for name in names),
-                usd(total),
+                *(format_usd(_cell(found, (each, name), "spend_usd")) for name in names),
+                format_usd(total),
                 *_of_budgets(budget),
                 "; ".join(remarks),
             )
@@ -300,7 +297,7 @@ def _months(report: Report, month: Month) -> Section | None:
     )
 
 
-def _within(budgets: Sequence[Budgeted | None], labels: Sequence[str], tip_labels: Sequence[str]) -> Markup:
+def _within(budgets: Sequence[BudgetTotals | None], labels: Sequence[str], tip_labels: Sequence[str]) -> Markup:
     """The months' budgets, and what was spent of them."""
     return charts.columns(
         "budgeted",
@@ -317,29 +314,31 @@ def _within(budgets: Sequence[Budgeted | None], labels: Sequence[str], tip_label
     )
 
 
-def _of_budgets(found: Budgeted | None) -> tuple[str, str, str, str]:
+def _of_budgets(found: BudgetTotals | None) -> tuple[str, str, str, str]:
     """The budgets of a month, what was spent of them, and without one."""
     if found is None:
         return ("none in the sheet", "–", "–", "–")
     return (
-        usd(found.budget_usd) + "*" * bool(found.lacking),
-        usd(found.spend_usd),
-        percent(found.used_ratio),
-        usd(found.other_usd) if found.other_usd else "–",
+        format_usd(found.budget_usd) + "*" * bool(found.lacking),
+        format_usd(found.spend_usd),
+        format_percent(found.used_ratio),
+        format_usd(found.other_usd) if found.other_usd else "–",
     )
 
 
-def _held_against(found: Budgeted | None, month: str) -> str:
+def _held_against(found: BudgetTotals | None, month: str) -> str:
     if found is None:
         return f"There is no budget line: no budget in the sheet for {month}."
-    used = "" if found.used_ratio is None else f", {percent(found.used_ratio)}"
-    told = f"Cost centers with a budget have spent {usd(found.spend_usd)} of {usd(found.budget_usd)}{used}."
+    used = "" if found.used_ratio is None else f", {format_percent(found.used_ratio)}"
+    told = (
+        f"Cost centers with a budget have spent {format_usd(found.spend_usd)} of {format_usd(found.budget_usd)}{used}."
+    )
     if found.beside:
         told += f" {found.beside}, and is not held against it."
     return told + (f" The budgets are incomplete: {found.incomplete}." if found.incomplete else "")
 
 
-def _vendors(report: Report, month: Month) -> Section:
+def _vendors(report: Report, month: ReportMonth) -> Section:
     sentences = [
         f"{VENDORS.get(name, name)} is not in these figures: no key is set for it." for name in report.not_configured
     ]
@@ -349,33 +348,33 @@ def _vendors(report: Report, month: Month) -> Section:
     rows = tuple(
         (
             VENDORS[row["vendor"]],
-            usd(row["billed_usd"]),
-            usd(row["seat_usd"]),
-            usd(row["spend_usd"]),
-            usd(row["before_usd"]) if row["before_usd"] is not None else "not all held",
+            format_usd(row["billed_usd"]),
+            format_usd(row["seat_usd"]),
+            format_usd(row["spend_usd"]),
+            format_usd(row["before_usd"]) if row["before_usd"] is not None else "not all held",
             _changed(row["spend_usd"], row["before_usd"]),
-            usd(row["included_usd"]),
+            format_usd(row["included_usd"]),
             _open(row["is_provisional"], row["spend_usd"]),
         )
         for row in report.vendors
     )
     sums = {
-        name: sum_of(row[name] for row in report.vendors)
+        name: sum_known(row[name] for row in report.vendors)
         for name in ("billed_usd", "seat_usd", "spend_usd", "included_usd")
     }
     before = (
-        sum_of(row["before_usd"] for row in report.vendors)
+        sum_known(row["before_usd"] for row in report.vendors)
         if all(row["before_usd"] is not None for row in report.vendors)
         else None
     )
     total = (
         "All",
-        usd(sums["billed_usd"]),
-        usd(sums["seat_usd"]),
-        usd(sums["spend_usd"]),
-        usd(before) if before is not None else "not all held",
+        format_usd(sums["billed_usd"]),
+        format_usd(sums["seat_usd"]),
+        format_usd(sums["spend_usd"]),
+        format_usd(before) if before is not None else "not all held",
         _changed(sums["spend_usd"], before),
-        usd(sums["included_usd"]),
+        format_usd(sums["included_usd"]),
         _open(any(row["is_provisional"] for row in report.vendors), sums["spend_usd"]),
     )
     sentences += [
@@ -392,7 +391,7 @@ def _vendors(report: Report, month: Month) -> Section:
     )
 
 
-def _budgets(report: Report, month: Month) -> Section:
+def _budgets(report: Report, month: ReportMonth) -> Section:
     title = "Budgets by cost center"
     if not any(row["budget_usd"] is not None for row in report.budgets):
         told = (
@@ -403,12 +402,12 @@ def _budgets(report: Report, month: Month) -> Section:
     rows = tuple(
         (
             row["cost_center"] or "(no cost center)",
-            usd(row["budget_usd"]) if row["budget_usd"] is not None else "none",
-            usd(row["spend_usd"]),
-            percent(row["used_ratio"]),
-            usd(row["variance_usd"]),
-            percent(row["pace_ratio"]),
-            usd(row["projected_usd"]),
+            format_usd(row["budget_usd"]) if row["budget_usd"] is not None else "none",
+            format_usd(row["spend_usd"]),
+            format_percent(row["used_ratio"]),
+            format_usd(row["variance_usd"]),
+            format_percent(row["pace_ratio"]),
+            format_usd(row["projected_usd"]),
             _over(row["projected_variance_usd"]),
             row["budget_note"] or _BUDGET_WORDS[row["budget_status"]],
         )
@@ -436,7 +435,7 @@ def _budgets(report: Report, month: Month) -> Section:
     )
 
 
-def _teams(report: Report, month: Month) -> Section:
+def _teams(report: Report, month: ReportMonth) -> Section:
     if not report.teams:
         return Section("teams", "By team", (f"No spend is held for {month.span}.",))
     return Section(
@@ -461,29 +460,29 @@ def _teams(report: Report, month: Month) -> Section:
 
 
 def _with_shares(report: Report, rows: Sequence[Row], label: Callable[[Row], str]) -> tuple[tuple[str, ...], ...]:
-    whole = sum_of(row["spend_usd"] for row in rows) or Decimal(0)
+    whole = sum_known(row["spend_usd"] for row in rows) or Decimal(0)
     return tuple(
         (
             label(row),
-            *(usd(row[f"{name}_usd"]) for name in _of(report)),
-            usd(row["spend_usd"]),
-            percent(row["spend_usd"] / whole if whole else None),
+            *(format_usd(row[f"{name}_usd"]) for name in _of(report)),
+            format_usd(row["spend_usd"]),
+            format_percent(row["spend_usd"] / whole if whole else None),
             _changed(row["spend_usd"], row["before_usd"]),
         )
         for row in rows
     )
 
 
-def _people(report: Report, month: Month) -> Section | None:
+def _people(report: Report, month: ReportMonth) -> Section | None:
     if not report.with_people:
         return None
     rows = tuple(
         (
             row["name"] or "(not in the people tab)",
             row["person_email"],
-            usd(row["anthropic"]),
-            usd(row["cursor_usd"]),
-            usd(row["spend_usd"]),
+            format_usd(row["anthropic"]),
+            format_usd(row["cursor_usd"]),
+            format_usd(row["spend_usd"]),
             str(row["active_days"]),
         )
         for row in report.people[:_LISTED]
@@ -498,7 +497,7 @@ def _people(report: Report, month: Month) -> Section | None:
     return Section("people", "By person", told, (), tables)
 
 
-def _models(report: Report, month: Month) -> Section:
+def _models(report: Report, month: ReportMonth) -> Section:
     title = "By model"
     if not report.models:
         return Section("models", title, (f"No usage of {month.span} names a model.",))
@@ -513,10 +512,10 @@ def _models(report: Report, month: Month) -> Section:
             row["model"],
             VENDORS[row["vendor"]],
             _BASIS_WORDS[row["cost_basis"]],
-            usd(row["amount_usd"]),
+            format_usd(row["amount_usd"]),
             f"{row['requests']:,}" if row["requests"] is not None else "not counted",
             f"{row['total_tokens']:,}" if row["total_tokens"] is not None else "not counted",
-            usd(row["usd_per_million_tokens"]),
+            format_usd(row["usd_per_million_tokens"]),
         )
         for row in report.models
     )
@@ -533,31 +532,31 @@ def _models(report: Report, month: Month) -> Section:
     )
 
 
-def _unallocated(report: Report, month: Month) -> Section:
+def _unallocated(report: Report, month: ReportMonth) -> Section:
     title = "Spend without a cost center"
     if not report.unallocated:
-        spent = sum_of(row["spend_usd"] for row in report.vendors)
+        spent = sum_known(row["spend_usd"] for row in report.vendors)
         told = "Every dollar has a cost center." if spent else f"No spend is held for {month.span}."
         return Section("unallocated", title, (told,))
-    total = sum_of(row["spend_usd"] for row in report.unallocated)
-    share = sum_of(row["share_of_spend"] for row in report.unallocated)
+    total = sum_known(row["spend_usd"] for row in report.unallocated)
+    share = sum_known(row["share_of_spend"] for row in report.unallocated)
     listed = report.unallocated[:_LISTED]
     rows = tuple(
         (
             _thing(row, report.with_people),
             VENDORS[row["vendor"]],
-            usd(row["spend_usd"]),
-            percent(row["share_of_spend"]),
-            day(row["first_day"]),
+            format_usd(row["spend_usd"]),
+            format_percent(row["share_of_spend"]),
+            format_date(row["first_day"]),
             row["next_step"],
         )
         for row in listed
     )
-    sentences = [f"{usd(total)}, {percent(share)} of the spend of {month.span}, has no cost center."]
+    sentences = [f"{format_usd(total)}, {format_percent(share)} of the spend of {month.span}, has no cost center."]
     if len(listed) < len(report.unallocated):
-        rest = sum_of(row["spend_usd"] for row in report.unallocated[_LISTED:])
+        rest = sum_known(row["spend_usd"] for row in report.unallocated[_LISTED:])
         sentences.append(
-            f"The {_LISTED} largest are listed; {len(report.unallocated) - _LISTED} more come to {usd(rest)}."
+            f"The {_LISTED} largest are listed; {len(report.unallocated) - _LISTED} more come to {format_usd(rest)}."
         )
     heading = _columns("What~", "Vendor", "Spend*", "Share*", "Since", "What to write into the sheet")
     table = Table(f"Spend without a cost center, {month.span} (USD)", heading, rows, folded=len(rows) > _UNFOLDED)
@@ -578,7 +577,7 @@ def _thing(row: Row, with_people: bool) -> str:
     return "Nobody named"
 
 
-def _seats(report: Report, month: Month) -> Section:
+def _seats(report: Report, month: ReportMonth) -> Section:
     title, seats = "Seats", report.seats
     if seats is None:
         why = (
@@ -589,17 +588,17 @@ def _seats(report: Report, month: Month) -> Section:
         return Section("seats", title, (f"There are no seats to show: {why}.",))
     unknown = f", {seats['unknown_seats']} of which nothing is known" if seats["unknown_seats"] else ""
     sentences = [
-        f"{count_of(seats['paid_seats'], 'paid Cursor seat')}: {seats['active_seats']} active (used in the month or "
-        f"the 30 days to {day(month.through)}), {seats['idle_seats']} idle, {seats['never_used_seats']} never used"
+        f"{format_count(seats['paid_seats'], 'paid Cursor seat')}: {seats['active_seats']} active (used in the month or "
+        f"the 30 days to {format_date(month.through)}), {seats['idle_seats']} idle, {seats['never_used_seats']} never used"
         f"{unknown}.",
-        f"Their fees to date are {usd(seats['seat_usd'])}, of which {usd(seats['idle_usd'])} for idle and unused ones."
+        f"Their fees to date are {format_usd(seats['seat_usd'])}, of which {format_usd(seats['idle_usd'])} for idle and unused ones."
         if seats["seat_usd"] is not None
         else "What they cost is not known: no price in the sheet's seat_prices.",
     ]
     if seats["leverage_ratio"] is not None:
         sentences.append(
-            f"They covered usage by seat holders worth {usd(seats['included_usage_usd'])} at the vendor's rates, "
-            f"{seats['leverage_ratio']:.1f} times the fees; {usd(seats['overage_usd'])} was billed on top of them for "
+            f"They covered usage by seat holders worth {format_usd(seats['included_usage_usd'])} at the vendor's rates, "
+            f"{seats['leverage_ratio']:.1f} times the fees; {format_usd(seats['overage_usd'])} was billed on top of them for "
             "usage by seat holders. What automations and others without a seat used is in neither."
         )
     who = _columns("Name~", "E-mail~") if report.with_people else ()
@@ -608,15 +607,19 @@ def _seats(report: Report, month: Month) -> Section:
             *((row["name"] or "(not in the people tab)", row["user_email"] or "–") if report.with_people else ()),
             row["team"] or "(no team)",
             row["plan"] or "–",
-            usd(row["monthly_price_usd"]) if row["monthly_price_usd"] is not None else "not known",
-            day(row["last_active_date"]) if row["last_active_date"] else "never, in all that is loaded",
-            day(row["first_held_date"]),
+            format_usd(row["monthly_price_usd"]) if row["monthly_price_usd"] is not None else "not known",
+            format_date(row["last_active_date"]) if row["last_active_date"] else "never, in all that is loaded",
+            format_date(row["first_held_date"]),
         )
         for row in report.reclaim
     )
     tables = []
     if reclaim:
-        told = f"; giving them back saves {usd(seats['reclaimable_usd'])} a month" if seats["reclaimable_usd"] else ""
+        told = (
+            f"; giving them back saves {format_usd(seats['reclaimable_usd'])} a month"
+            if seats["reclaimable_usd"]
+            else ""
+        )
         sentences.append(
             f"{seats['reclaimable_seats']} can be given back: paid and unused on each of the last 30 days{told}."
         )
@@ -625,7 +628,7 @@ def _seats(report: Report, month: Month) -> Section:
         heading = (*who, *_columns("Team~", "Plan~", "Price a month*", "Last used", "Held since"))
         tables.append(
             Table(
-                f"Seats to give back, as of {day(month.through)} (USD)",
+                f"Seats to give back, as of {format_date(month.through)} (USD)",
                 heading,
                 reclaim,
                 folded=len(reclaim) > _UNFOLDED,
@@ -638,10 +641,10 @@ def _seats(report: Report, month: Month) -> Section:
             (
                 *((row["name"] or "(not in the people tab)", row["user_email"] or "–") if report.with_people else ()),
                 row["team"] or "(no team)",
-                usd(row["limit_spent_usd"]),
-                usd(row["limit_usd"]),
-                percent(row["limit_used_ratio"]),
-                day(row["limit_as_of_date"]),
+                format_usd(row["limit_spent_usd"]),
+                format_usd(row["limit_usd"]),
+                format_percent(row["limit_used_ratio"]),
+                format_date(row["limit_as_of_date"]),
             )
             for row in report.near_limit
         )
@@ -652,25 +655,25 @@ def _seats(report: Report, month: Month) -> Section:
     return Section("seats", title, tuple(sentences), (), tuple(tables))
 
 
-def _anomalies(report: Report, month: Month) -> Section:
+def _anomalies(report: Report, month: ReportMonth) -> Section:
     title = "Days that stand out"
     rule = (
         "A spike is at least $25.00 and twice what is usual for the same weekday in the eight weeks before, far "
         "outside what varies anyway; what is too young for that is held against its peers."
     )
     if not report.anomalies:
-        spent = sum_of(row["spend_usd"] for row in report.vendors)
+        spent = sum_known(row["spend_usd"] for row in report.vendors)
         told = f"No spike in {month.span}." if spent else f"No spend is held for {month.span}, so no spike either."
         return Section("anomalies", title, (told, rule))
     rows = tuple(
         (
-            day(row["usage_date"]),
+            format_date(row["usage_date"]),
             _who(row, report.with_people),
             VENDORS[row["vendor"]],
             _BASIS_WORDS[row["cost_basis"]],
-            usd(row["amount_usd"]),
-            usd(row["expected_usd"]),
-            usd(row["excess_usd"]),
+            format_usd(row["amount_usd"]),
+            format_usd(row["expected_usd"]),
+            format_usd(row["excess_usd"]),
             row["top_model"] or "–",
             row["team"] or "–",
             _open(row["is_provisional"], row["amount_usd"]),
@@ -678,12 +681,12 @@ def _anomalies(report: Report, month: Month) -> Section:
         for row in report.anomalies[:_LISTED]
     )
     count = len(report.anomalies)
-    sentences = [f"{count_of(count, 'spike')} in {month.span}. {rule}"]
+    sentences = [f"{format_count(count, 'spike')} in {month.span}. {rule}"]
     for basis in ("billed", "included"):
-        excess = sum_of(row["excess_usd"] for row in report.anomalies if row["cost_basis"] == basis)
+        excess = sum_known(row["excess_usd"] for row in report.anomalies if row["cost_basis"] == basis)
         if excess is not None:
             what = "was billed" if basis == "billed" else "of usage was included in seats"
-            sentences.append(f"{usd(excess)} more {what} than expected.")
+            sentences.append(f"{format_usd(excess)} more {what} than expected.")
     if count > _LISTED:
         sentences.append(f"The {_LISTED} largest are listed.")
     heading = _columns(
@@ -704,32 +707,32 @@ def _who(row: Row, with_people: bool) -> str:
     return f"{words.get(kind, kind)} {name}"
 
 
-def _restatements(report: Report, month: Month) -> Section:
+def _restatements(report: Report, month: ReportMonth) -> Section:
     title = "Figures the vendors changed"
     if not report.restatements:
         told = f"No vendor has changed the dollars of a day of {month.span}, or of an earlier day in that time."
         return Section("restatements", title, (told,))
     rows = tuple(
         (
-            day(row["usage_date"]),
+            format_date(row["usage_date"]),
             VENDORS[row["vendor"]],
             _BASIS_WORDS[row["cost_basis"]],
-            usd(row["old_amount_usd"]),
-            usd(row["new_amount_usd"]),
-            usd(row["delta_usd"]),
-            day(row["restated_at"].date()),
-            "after it counted as final" if row["was_settled"] else f"{days_of(row['days_later'])} later",
+            format_usd(row["old_amount_usd"]),
+            format_usd(row["new_amount_usd"]),
+            format_usd(row["delta_usd"]),
+            format_date(row["restated_at"].date()),
+            "after it counted as final" if row["was_settled"] else f"{format_days(row['days_later'])} later",
         )
         for row in report.restatements[:_LISTED]
     )
     more = len(report.restatements) - len(rows)
     billed = [row["delta_usd"] for row in report.restatements if row["cost_basis"] == "billed"]
     sentences = [
-        f"{count_of(len(report.restatements), 'time')} a day's dollars changed after it was held: days of "
+        f"{format_count(len(report.restatements), 'time')} a day's dollars changed after it was held: days of "
         f"{month.first:%B %Y}, and other days whose change was seen in that month."
     ]
     if billed:
-        sentences.append(f"Together they changed what is billed by {usd(sum_of(billed))}.")
+        sentences.append(f"Together they changed what is billed by {format_usd(sum_known(billed))}.")
     if more > 0:
         sentences.append(f"The {_LISTED} largest are listed.")
     heading = _columns("Day", "Vendor", "Basis", "Before*", "After*", "Change*", "Seen on", "When")
@@ -737,7 +740,7 @@ def _restatements(report: Report, month: Month) -> Section:
     return Section("restatements", title, tuple(sentences), (), (table,))
 
 
-def _quality(report: Report, month: Month) -> Section:
+def _quality(report: Report, month: ReportMonth) -> Section:
     by_vendor: dict[str, list[Row]] = {}
     for row in report.held:
         by_vendor.setdefault(row["vendor"], []).append(row)
@@ -750,7 +753,12 @@ def _quality(report: Report, month: Month) -> Section:
     tables = []
     if report.gaps:
         rows_of_gaps = tuple(
-            (day(row["usage_date"]), VENDORS[row["vendor"]], _STATUS_WORDS[row["status"]], row["message"] or "–")
+            (
+                format_date(row["usage_date"]),
+                VENDORS[row["vendor"]],
+                _STATUS_WORDS[row["status"]],
+                row["message"] or "–",
+            )
             for row in report.gaps
         )
         heading = _columns("Day", "Vendor", "Why", "What the last attempt said")
@@ -762,7 +770,7 @@ def _quality(report: Report, month: Month) -> Section:
         differing = sum(row["differing"] for row in report.controls)
         count = sum(row["days"] for row in report.controls)
         sentences.append(
-            f"{count - differing:,} of {count_of(count, 'daily total')} match the vendors' own."
+            f"{count - differing:,} of {format_count(count, 'daily total')} match the vendors' own."
             + (
                 f" {differing:,} {'does' if differing == 1 else 'do'} not: the table says by how much."
                 if differing
@@ -776,7 +784,7 @@ def _quality(report: Report, month: Month) -> Section:
                 f"{row['equal']:,}",
                 f"{row['near']:,}",
                 f"{row['differing']:,}",
-                usd(row["differing_usd"]) if row["differing"] else "–",
+                format_usd(row["differing_usd"]) if row["differing"] else "–",
             )
             for row in report.controls
         )
@@ -800,8 +808,8 @@ def _checked(report: Report, sentences: list[str]) -> list[Table]:
     # One that holds now, and has an older finding that stands, does not hold.
     made, not_held = ({_name_of(row) for row in rows} for rows in (report.checks, failed))
     sentences.append(
-        f"{len(made) - len(not_held)} of {count_of(len(made), 'check')} hold; the last was made on "
-        f"{day(at.date())} at {at:%H:%M} UTC."
+        f"{len(made) - len(not_held)} of {format_count(len(made), 'check')} hold; the last was made on "
+        f"{format_date(at.date())} at {at:%H:%M} UTC."
     )
     if not failed:
         return []
@@ -809,10 +817,10 @@ def _checked(report: Report, sentences: list[str]) -> list[Table]:
         (
             "Failed" if row["blocking"] else "Worth a look",
             _name_of(row),
-            usd(row["amount_usd"]),
+            format_usd(row["amount_usd"]),
             row["message"],
-            span(row["first_day"], row["last_day"]) if row["first_day"] else "all",
-            day(row["checked_at"].date()),
+            format_date_range(row["first_day"], row["last_day"]) if row["first_day"] else "all",
+            format_date(row["checked_at"].date()),
         )
         for row in failed
     )
@@ -825,18 +833,18 @@ def _name_of(check: Row) -> str:
 
 
 def _told_of(run: Row) -> str:
-    days = f" for {span(run['first_day'], run['last_day'])}" if run["first_day"] else ""
+    days = f" for {format_date_range(run['first_day'], run['last_day'])}" if run["first_day"] else ""
     ended = {
         "running": "was still at work when this was written",
         "success": "ended well",
         "failed": "failed",
         "interrupted": "was interrupted",
     }[run["outcome"]]
-    return f"The last run ({run['job']}, {day(run['started_at'].date())}{days}) {ended}."
+    return f"The last run ({run['job']}, {format_date(run['started_at'].date())}{days}) {ended}."
 
 
 def _lying(
-    name: str, what: str, rows: Sequence[Row], label: Callable[[Row], str], report: Report, month: Month
+    name: str, what: str, rows: Sequence[Row], label: Callable[[Row], str], report: Report, month: ReportMonth
 ) -> Markup:
     """Bars of the largest, and one of all others."""
     shown_rows, rest = (rows, []) if len(rows) <= _BARS + 1 else (rows[:_BARS], rows[_BARS:])
@@ -845,7 +853,7 @@ def _lying(
     for vendor in _of(report):
         amounts = [row.get(f"{vendor}_usd") for row in shown_rows]
         if rest:
-            amounts.append(sum_of(row.get(f"{vendor}_usd") for row in rest))
+            amounts.append(sum_known(row.get(f"{vendor}_usd") for row in rest))
         series[VENDORS[vendor]] = amounts
     described = (
         f"Bar chart: dollars by {what}, {month.span}, the largest first. The exact values are in the table below it."
@@ -888,16 +896,16 @@ def _changed(now: Decimal | None, before: Decimal | None) -> str:
         return "–"
     if not before:
         return "new" if now else "–"
-    return f"{'+' if now >= before else ''}{percent((now - before) / before)}"
+    return f"{'+' if now >= before else ''}{format_percent((now - before) / before)}"
 
 
 def _over(variance: Decimal | None) -> str:
     if variance is None:
         return "–"
-    return f"{usd(abs(variance))} {'over' if variance > 0 else 'under'}"
+    return f"{format_usd(abs(variance))} {'over' if variance > 0 else 'under'}"
 
 
-_SECTIONS: tuple[Callable[[Report, Month], Section | None], ...] = (
+_SECTIONS: tuple[Callable[[Report, ReportMonth], Section | None], ...] = (
     _trend,
     _months,
     _vendors,

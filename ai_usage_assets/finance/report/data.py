@@ -1,13 +1,9 @@
-"""What the report says in numbers: every query of it, into plain values.
+"""Load the figures of the report from the KPI views."""
 
-Belongs here: asking finance's views for one month, and why a number is missing. Does not: arithmetic of its own beyond
-adding up rows of one basis and dividing them, drawing (`charts`), or the page (`page`). Text from the warehouse was
-written by others; it leaves here without keys, and without e-mail addresses unless they are wanted.
-"""
-
+# ruff: noqa: E501
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -15,15 +11,27 @@ from typing import Any, Literal
 
 from ai_usage_assets.days import ONE_DAY
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.finance.amounts import BudgetTotals, describe_close, sum_known, total_budgets
 from ai_usage_assets.redaction import redact_line
+from ai_usage_assets.rendering.text import (
+    format_bounds,
+    format_count,
+    format_date,
+    format_date_range,
+    format_days,
+    format_percent,
+    format_usd,
+)
 from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import Row, Warehouse
 
 VENDORS = {"anthropic": "Anthropic", "cursor": "Cursor"}
+
+
 MONTHS_SHOWN = 13
 
 
-class NoSuchMonth(OperatorError):
+class MonthNotFound(OperatorError):
     """The month that was asked for is not in the warehouse."""
 
     exit_code = 2
@@ -42,7 +50,7 @@ class Headline:
 
 
 @dataclass(frozen=True)
-class Month:
+class ReportMonth:
     """The month a report is of: its days that are over, among those there are."""
 
     first: date
@@ -59,84 +67,14 @@ class Month:
     @property
     def span(self) -> str:
         """Its days that are over, for a person."""
-        return span(self.first_held, self.through)
-
-
-@dataclass(frozen=True)
-class Budgeted:
-    """A month's budgets, and what the cost centers that have one spent; what the others spent is held against none.
-
-    `lacking` counts cost centers that spent and have no budget that can be used.
-    """
-
-    budget_usd: Decimal
-    spend_usd: Decimal
-    other_usd: Decimal
-    lacking: int
-
-    @property
-    def used_ratio(self) -> Decimal | None:
-        """The spend as a share of the budgets; None when these are nothing."""
-        return self.spend_usd / self.budget_usd if self.budget_usd else None
-
-    @property
-    def beside(self) -> str:
-        """What was spent without a budget, for a person; nothing when nothing was."""
-        if not self.other_usd:
-            return ""
-        more = "spent" if self.other_usd > 0 else "given back than spent"
-        return f"{usd(abs(self.other_usd))} more was {more} where there is no budget"
-
-    @property
-    def incomplete(self) -> str:
-        """How many cost centers lack one, for a person; nothing when none does."""
-        if not self.lacking:
-            return ""
-        return f"{count_of(self.lacking, 'cost center')} that spent {'has' if self.lacking == 1 else 'have'} none"
-
-
-def budgeted(rows: Iterable[Row]) -> Budgeted | None:
-    """Of a month's rows of kpi_budget_vs_actual; None when no cost center has a budget."""
-    having: list[Row] = []
-    lacking: list[Row] = []
-    for row in rows:
-        (lacking if row["budget_usd"] is None else having).append(row)
-    budget = sum_of(row["budget_usd"] for row in having)
-    if budget is None:
-        return None
-    return Budgeted(
-        budget,
-        sum_of(row["spend_usd"] for row in having) or Decimal(0),
-        sum_of(row["spend_usd"] for row in lacking) or Decimal(0),
-        sum(bool(row["cost_center"] and row["spend_usd"]) for row in lacking),
-    )
-
-
-def posted(rows: Callable[[str], Sequence[Row]]) -> str:
-    """How a closed month stands in the books and what it has turned out to be since; nothing of an open one.
-
-    `rows` asks the warehouse, where @month is the month.
-    """
-    closes = rows("SELECT closed_at, charges_usd FROM ai_usage.ops_month_closes WHERE month = @month")
-    if not closes:
-        return ""
-    told = f"closed on {day(closes[0]['closed_at'].date())}: as posted {usd(closes[0]['charges_usd'])}"
-    (since,) = rows(
-        """
-        SELECT SUM(amount_usd) AS amount_usd, SUM(CASE WHEN amount_usd > 0 THEN amount_usd END) AS moved_usd
-        FROM ai_usage.kpi_chargeback WHERE usage_month = @month AND line_type = 'correction'
-        """
-    )
-    if since["amount_usd"]:
-        return f"{told}; {usd(since['amount_usd'])} is carried as corrections"
-    return f"{told}; {usd(since['moved_usd'])} of it has gone to others since" if since["moved_usd"] else told
+        return format_date_range(self.first_held, self.through)
 
 
 @dataclass(frozen=True)
 class Report:
     """All that the page shows. Lists of rows are empty where there is nothing to show."""
 
-    month: Month | None
+    month: ReportMonth | None
     made_at: datetime
     with_people: bool
     headlines: tuple[Headline, ...] = ()
@@ -144,7 +82,7 @@ class Report:
     not_configured: tuple[str, ...] = ()
     days: tuple[Row, ...] = ()
     months: tuple[Row, ...] = ()
-    monthly_budgets: Mapping[date, Budgeted] = field(default_factory=dict)
+    monthly_budgets: Mapping[date, BudgetTotals] = field(default_factory=dict)
     teams: tuple[Row, ...] = ()
     people: tuple[Row, ...] = ()
     models: tuple[Row, ...] = ()
@@ -163,7 +101,7 @@ class Report:
     run: Row | None = None
 
 
-def of_month(
+def load_report(
     warehouse: Warehouse,
     made_at: datetime,
     month: date | None = None,
@@ -178,14 +116,14 @@ def of_month(
     months = _months(warehouse)
     if month is not None and month not in months:
         held = f"it has {min(months):%Y-%m} to {max(months):%Y-%m}" if months else "it has none yet"
-        raise NoSuchMonth(f"The warehouse has no finished day of {month:%Y-%m}; {held}.")
+        raise MonthNotFound(f"The warehouse has no finished day of {month:%Y-%m}; {held}.")
     if not months:
         return Report(None, made_at, with_people)
     reading = _Reading(warehouse, months, months[month or max(months)], with_people)
     return reading.report(made_at, only_headlines=only_headlines)
 
 
-def _months(warehouse: Warehouse) -> dict[date, Month]:
+def _months(warehouse: Warehouse) -> dict[date, ReportMonth]:
     rows = warehouse.rows(
         """
         SELECT
@@ -195,7 +133,7 @@ def _months(warehouse: Warehouse) -> dict[date, Month]:
         """
     )
     return {
-        row["month"]: Month(
+        row["month"]: ReportMonth(
             row["month"],
             row["first_held"],
             row["through"],
@@ -209,7 +147,9 @@ def _months(warehouse: Warehouse) -> dict[date, Month]:
 class _Reading:
     """The queries of one report."""
 
-    def __init__(self, warehouse: Warehouse, months: dict[date, Month], month: Month, with_people: bool) -> None:
+    def __init__(
+        self, warehouse: Warehouse, months: dict[date, ReportMonth], month: ReportMonth, with_people: bool
+    ) -> None:
         self._warehouse = warehouse
         self._months = months
         self._month = month
@@ -231,7 +171,7 @@ class _Reading:
     def report(self, made_at: datetime, *, only_headlines: bool) -> Report:
         """Everything, or what the headlines need: a run of every day does not pay for more."""
         spent, days, held = self._spent(), self._days(), self._held()
-        vendors = added(spent, "vendor", month=self._month.first)
+        vendors = add_up(spent, "vendor", month=self._month.first)
         people, unallocated = self._people(), self._unallocated()
         every_budget, forecast = self._budgets(), self._forecast()
         budgets = tuple(row for row in every_budget if row["month"] == self._month.first)
@@ -239,7 +179,7 @@ class _Reading:
         spend = self._spend(vendors, days, held)
         headlines = (
             spend,
-            self._month_before(added(spent, "vendor", month=self._previous)),
+            self._month_before(add_up(spent, "vendor", month=self._previous)),
             self._expected(forecast),
             self._budget_used(budgets),
             self._per_user(spend, people),
@@ -261,11 +201,11 @@ class _Reading:
                 )
             ),
             days=days,
-            months=added(spent, "month", "vendor"),
+            months=add_up(spent, "month", "vendor"),
             monthly_budgets={
                 month: found
                 for month in {row["month"] for row in every_budget}
-                if (found := budgeted(row for row in every_budget if row["month"] == month))
+                if (found := total_budgets(row for row in every_budget if row["month"] == month))
             },
             teams=_side_by_side(spent, self._month.first),
             people=people if self._with_people else (),
@@ -465,23 +405,25 @@ class _Reading:
         name = f"Spend in {month.first:%B %Y}" + ("" if month.is_over else ", so far")
         if not vendors and not any(row["held"] for row in held):
             return Headline(name, None, "usd", absent=f"no day of {month.span} is held of any vendor")
-        total = sum_of(row["spend_usd"] for row in vendors) or Decimal(0)
-        billed, seat = sum_of(row["billed_usd"] for row in vendors), sum_of(row["seat_usd"] for row in vendors)
-        notes = [f"{month.span}: {usd(billed)} billed, {usd(seat) if seat is not None else 'none for'} seats"]
+        total = sum_known(row["spend_usd"] for row in vendors) or Decimal(0)
+        billed, seat = sum_known(row["billed_usd"] for row in vendors), sum_known(row["seat_usd"] for row in vendors)
+        notes = [
+            f"{month.span}: {format_usd(billed)} billed, {format_usd(seat) if seat is not None else 'none for'} seats"
+        ]
         if vendors and all(row["before_usd"] is not None for row in vendors):
-            before = sum_of(row["before_usd"] for row in vendors) or Decimal(0)
+            before = sum_known(row["before_usd"] for row in vendors) or Decimal(0)
             compared = "all of the month before" if month.is_over else "the same days of the month before"
-            notes.append(f"{change(total, before)} {compared} ({usd(before)})")
+            notes.append(f"{describe_change(total, before)} {compared} ({format_usd(before)})")
         else:
             notes.append(f"not compared with {self._previous:%B}, of which not all these days are held")
-        open_usd = sum_of(row["spend_usd"] for row in days if row["is_provisional"])
+        open_usd = sum_known(row["spend_usd"] for row in days if row["is_provisional"])
         notes.append(
             "final: the vendors change none of it any more"
             if open_usd is None
-            else f"provisional: the vendors may still change the days that make up {usd(open_usd)} of it"
+            else f"provisional: the vendors may still change the days that make up {format_usd(open_usd)} of it"
         )
         notes += _missing(vendors)
-        if told := posted(self.rows):
+        if told := describe_close(self.rows):
             notes.append(told)
         return Headline(name, total, "usd", tuple(notes), is_provisional=open_usd is not None)
 
@@ -493,7 +435,7 @@ class _Reading:
                 name,
                 None,
                 "usd",
-                absent=f"the warehouse begins with {day(self._months[min(self._months)].first_held)}",
+                absent=f"the warehouse begins with {format_date(self._months[min(self._months)].first_held)}",
             )
         if not vendors:
             return Headline(name, None, "usd", absent="no spend is held of it")
@@ -501,7 +443,9 @@ class _Reading:
         notes = [before.span if before.first_held == before.first else f"only {before.span}: there is none before"]
         notes.append("provisional: the vendors may still change it" if is_open else "final")
         notes += _missing(vendors)
-        return Headline(name, sum_of(row["spend_usd"] for row in vendors), "usd", tuple(notes), is_provisional=is_open)
+        return Headline(
+            name, sum_known(row["spend_usd"] for row in vendors), "usd", tuple(notes), is_provisional=is_open
+        )
 
     def _expected(self, forecast: Row | None) -> Headline:
         month = self._month
@@ -514,24 +458,24 @@ class _Reading:
         bounds = (
             "without a low and a high: it takes three months before this one"
             if low is None or high is None
-            else f"{between(low, high)}, by how far it was off in the months before"
+            else f"{format_bounds(low, high)}, by how far it was off in the months before"
         )
-        notes = [bounds, f"by the days up to {day(month.through)}, the same weekdays, and the seats held then"]
+        notes = [bounds, f"by the days up to {format_date(month.through)}, the same weekdays, and the seats held then"]
         if forecast["missing_days"]:
-            notes.append(f"{days_of(forecast['missing_days'])} that are missing are estimated")
+            notes.append(f"{format_days(forecast['missing_days'])} that are missing are estimated")
         return Headline(name, forecast["forecast_usd"], "usd", tuple(notes), is_provisional=True)
 
     def _budget_used(self, budgets: Sequence[Row]) -> Headline:
         month, name = self._month, "Budget used"
-        found = budgeted(budgets)
+        found = total_budgets(budgets)
         if found is None:
             unused = " that can be used" if any(row["budget_note"] for row in budgets) else ""
             return Headline(name, None, "ratio", absent=f"no budget{unused} in the sheet for {month.first:%B %Y}")
         beside = (f"{found.beside}, and is not in it",) if found.beside else ()
         if found.used_ratio is None:
-            spent = f", and {usd(found.spend_usd)} was spent" if found.spend_usd else ""
+            spent = f", and {format_usd(found.spend_usd)} was spent" if found.spend_usd else ""
             return Headline(name, None, "ratio", beside, f"the budget for {month.first:%B %Y} is $0.00{spent}")
-        notes = [f"{usd(found.spend_usd)} of {usd(found.budget_usd)}"]
+        notes = [f"{format_usd(found.spend_usd)} of {format_usd(found.budget_usd)}"]
         with_budget = [row for row in budgets if row["budget_usd"] is not None]
         if not month.is_over:
             passed, all_of_them = with_budget[0]["elapsed_business_days"], with_budget[0]["business_days"]
@@ -550,7 +494,7 @@ class _Reading:
                 name, None, "usd", absent=f"nobody is known to have used a tool in {self._month.first:%B %Y}"
             )
         notes = (
-            f"all spend of {self._month.span} over the {count_of(active, 'person', 'people')} who used a tool in it",
+            f"all spend of {self._month.span} over the {format_count(active, 'person', 'people')} who used a tool in it",
             "spend that names no person is in it too",
         )
         return Headline(name, spend.value / active, "usd", notes, is_provisional=spend.is_provisional)
@@ -559,12 +503,12 @@ class _Reading:
         name = "Without a cost center"
         if not spend.value:
             return Headline(name, None, "ratio", absent="there is no spend to have a share of")
-        without = sum_of(row["spend_usd"] for row in unallocated) or Decimal(0)
-        notes = (f"{usd(without)} of the spend of {self._month.span}",)
+        without = sum_known(row["spend_usd"] for row in unallocated) or Decimal(0)
+        notes = (f"{format_usd(without)} of the spend of {self._month.span}",)
         return Headline(name, without / spend.value, "ratio", notes, is_provisional=spend.is_provisional)
 
 
-def added(rows: Iterable[Row], *by: str, **only: Any) -> tuple[Row, ...]:
+def add_up(rows: Iterable[Row], *by: str, **only: Any) -> tuple[Row, ...]:
     """Rows added up by some of their columns, in the order in which these are first met; `only` chooses among them.
 
     What is known adds up; a comparison that one part lacks, the whole lacks too.
@@ -577,7 +521,7 @@ def added(rows: Iterable[Row], *by: str, **only: Any) -> tuple[Row, ...]:
 
 
 def _whole(parts: Sequence[Row]) -> Row:
-    whole: Row = {name: sum_of(row[name] for row in parts) for name in _SUMS if name in parts[0]}
+    whole: Row = {name: sum_known(row[name] for row in parts) for name in _SUMS if name in parts[0]}
     if "before_usd" in whole and any(row["before_usd"] is None for row in parts):
         whole["before_usd"] = None
     whole["is_provisional"] = any(row["is_provisional"] for row in parts)
@@ -589,63 +533,23 @@ _SUMS = ("billed_usd", "seat_usd", "spend_usd", "included_usd", "before_usd", "b
 
 def _side_by_side(spent: Sequence[Row], month: date) -> tuple[Row, ...]:
     """The teams of a month, who spent most first, with a column for each vendor."""
-    by_vendor = {(row["team"], row["vendor"]): row["spend_usd"] for row in added(spent, "team", "vendor", month=month)}
+    by_vendor = {(row["team"], row["vendor"]): row["spend_usd"] for row in add_up(spent, "team", "vendor", month=month)}
     teams = [
         {**row, **{f"{vendor}_usd": by_vendor.get((row["team"], vendor)) for vendor in VENDORS}}
-        for row in added(spent, "team", month=month)
+        for row in add_up(spent, "team", month=month)
     ]
     return tuple(sorted(teams, key=lambda row: (-row["spend_usd"], row["team"] or "")))
 
 
-def count_of(count: int, one: str, more: str = "") -> str:
-    """How many of something, for a person."""
-    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
-
-
-def days_of(count: int) -> str:
-    """A number of days for a person."""
-    return count_of(count, "day")
-
-
-def between(low: Decimal, high: Decimal) -> str:
-    """A low and a high for a person, once when they are the same."""
-    return f"exactly {usd(low)}" if usd(low) == usd(high) else f"between {usd(low)} and {usd(high)}"
-
-
 def _missing(vendors: Iterable[Row]) -> list[str]:
     return [
-        f"{days_of(row['missing_days'])} of {VENDORS[row['vendor']]} missing, so it is too low"
+        f"{format_days(row['missing_days'])} of {VENDORS[row['vendor']]} missing, so it is too low"
         for row in vendors
         if row["missing_days"]
     ]
 
 
-def sum_of(values: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum of what is known; None when nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if known else None
-
-
-def usd(amount: Decimal | None) -> str:
-    """Dollars for a person, to the cent; what is less than half a cent is not called nothing."""
-    if amount is None:
-        return "–"
-    cents = amount.quantize(Decimal("0.01"))
-    if not cents and amount:
-        return "under $0.01" if amount > 0 else "over −$0.01"
-    return f"{'−' if cents < 0 else ''}${abs(cents):,.2f}"
-
-
-def percent(ratio: Decimal | None) -> str:
-    """A ratio for a person."""
-    if ratio is None:
-        return "–"
-    if ratio and abs(ratio) < Decimal("0.0005"):
-        return "under 0.1 %"
-    return f"{ratio * 100:,.1f} %".replace("-", "−")
-
-
-def change(now: Decimal, before: Decimal) -> str:
+def describe_change(now: Decimal, before: Decimal) -> str:
     """How one amount stands to an earlier one, to be followed by the name of that."""
     if not before:
         return "there was none in" if now else "none, as in"
@@ -653,24 +557,8 @@ def change(now: Decimal, before: Decimal) -> str:
         # Of less than nothing there is no share.
         if now == before:
             return "as much as in"
-        return f"{usd(abs(now - before))} {'less' if now < before else 'more'} than in"
+        return f"{format_usd(abs(now - before))} {'less' if now < before else 'more'} than in"
     ratio = (now - before) / before
     if abs(ratio) < Decimal("0.0005"):
         return "as much as in"
-    return f"{percent(abs(ratio))} {'more' if ratio > 0 else 'less'} than in"
-
-
-def day(value: date) -> str:
-    """A day for a person, without leading zero."""
-    return f"{value.day} {value:%B %Y}"
-
-
-def span(first: date, last: date) -> str:
-    """Days for a person: `1 to 22 November 2026`."""
-    if first == last:
-        return day(first)
-    return (
-        f"{first.day} to {day(last)}"
-        if (first.year, first.month) == (last.year, last.month)
-        else f"{day(first)} to {day(last)}"
-    )
+    return f"{format_percent(abs(ratio))} {'more' if ratio > 0 else 'less'} than in"
