@@ -397,7 +397,7 @@ def _existing_warehouse(settings: Settings, *, read_only: bool = False) -> Wareh
     in_a_file = settings.warehouse == "duckdb"
     warehouse = open_warehouse(settings, read_only=read_only)
     if (in_a_file and not settings.duckdb_path.exists()) or not run_log.is_kept(warehouse):
-        demo = " For that of the demo, set AI_USAGE_DUCKDB_PATH=data/demo/ai_usage.duckdb." if in_a_file else ""
+        demo = " For that of the demo, set AI_USAGE_DUCKDB_PATH=data/demo/warehouse.duckdb." if in_a_file else ""
         raise SettingsError(
             f"There is no warehouse at {settings.warehouse_location} yet: `ai-usage run` makes it.{demo}"
         )
@@ -571,7 +571,7 @@ def _simulator(parsed: argparse.Namespace) -> int:
             terminal.print(f"export {name}={value}")
         # Never into the warehouse of a real company.
         terminal.print(
-            f"export AI_USAGE_WAREHOUSE=duckdb AI_USAGE_DUCKDB_PATH=data/simulated-{parsed.seed}/ai_usage.duckdb"
+            f"export AI_USAGE_WAREHOUSE=duckdb AI_USAGE_DUCKDB_PATH=data/simulated-{parsed.seed}/warehouse.duckdb"
         )
         terminal.print("ai-usage run")
         signal.pause()

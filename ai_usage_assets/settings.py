@@ -24,13 +24,14 @@ T = TypeVar("T")
 C = TypeVar("C", bound=str)
 N = TypeVar("N", int, None)
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
-
 # No vendor sold what is counted here before, and no clock should be trusted beyond.
 _FIRST_YEAR, _LAST_YEAR = 2023, 2100
 
 # A day is asked for again this long; what was landed of it must still be there then.
 MIN_RAW_EXPIRY_DAYS = 60
+
+# Not named like the schema: in DuckDB, `ai_usage.kpi_spend_monthly` would otherwise look for a catalog `ai_usage`.
+DEFAULT_DUCKDB_PATH = Path("data/warehouse.duckdb")
 
 SHEETS_URL = "https://sheets.googleapis.com"
 # Where a tunnel to Metabase ends.
@@ -118,7 +119,7 @@ class Settings:
     """Everything a person can set, typed. Keys are held as given: a value or a Secret Manager name."""
 
     warehouse: Literal["duckdb", "bigquery"] = "duckdb"
-    duckdb_path: Path = Path("data/ai_usage.duckdb")
+    duckdb_path: Path = DEFAULT_DUCKDB_PATH
     project: str | None = None
     dataset: str = "ai_usage"
     sources: Mapping[str, SourceSettings] = field(default_factory=_default_sources, hash=False)

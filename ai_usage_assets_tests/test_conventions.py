@@ -10,21 +10,21 @@ import sys
 import pytest
 
 from ai_usage_assets.commands import dictionary
-from ai_usage_assets.settings import PROJECT_ROOT
+from ai_usage_assets_tests.support.repository import REPOSITORY
 
-TESTS = sorted((PROJECT_ROOT / "ai_usage_assets_tests").rglob("test_*.py"))
-MODULES = sorted((PROJECT_ROOT / "ai_usage_assets").rglob("*.py"))
+TESTS = sorted((REPOSITORY / "ai_usage_assets_tests").rglob("test_*.py"))
+MODULES = sorted((REPOSITORY / "ai_usage_assets").rglob("*.py"))
 
 
 def test_the_dictionary_is_of_these_schemas() -> None:
     """docs/data_dictionary.md is what `make dictionary` makes today."""
-    assert (PROJECT_ROOT / "docs" / "data_dictionary.md").read_text() == dictionary.markdown(), "run `make dictionary`"
+    assert (REPOSITORY / "docs" / "data_dictionary.md").read_text() == dictionary.markdown(), "run `make dictionary`"
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
 def test_a_lock_has_hashes_and_no_index(name: str) -> None:
     """Every requirement is pinned with a hash, and no package index is named."""
-    text = (PROJECT_ROOT / name).read_text()
+    text = (REPOSITORY / name).read_text()
     pins = re.findall(r"^([A-Za-z0-9_.-]+)==", text, flags=re.MULTILINE)
     entries = re.split(r"^(?=[A-Za-z0-9_.-]+==)", text, flags=re.MULTILINE)[1:]
     assert len(pins) > 50
@@ -42,7 +42,7 @@ def test_every_test_says_what_it_proves_in_a_sentence(path) -> None:
             assert "\n" not in docstring, node.name
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PROJECT_ROOT)))
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_every_module_has_a_docstring(path) -> None:
     """Each module states in its docstring what it does."""
     assert ast.get_docstring(ast.parse(path.read_text()))

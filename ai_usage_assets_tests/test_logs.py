@@ -19,10 +19,11 @@ import pytest
 from ai_usage_assets.commands import demo, launch
 from ai_usage_assets.logs import capture
 from ai_usage_assets.logs.json_logs import format_entry
-from ai_usage_assets.settings import PROJECT_ROOT, LogSettings
+from ai_usage_assets.settings import LogSettings
 from ai_usage_assets_tests.conftest import HELD, Company
 from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets
 from ai_usage_assets_tests.faults.runs import ai_usage
+from ai_usage_assets_tests.support.repository import REPOSITORY
 
 KEY = "sk-ant-admin01-" + "Zz9_" * 20
 LABELS = "logging.googleapis.com/labels"
@@ -52,7 +53,7 @@ def python(code: str, *arguments: str, **environment: str) -> subprocess.Complet
         text=True,
         timeout=120,
         check=False,
-        cwd=PROJECT_ROOT,
+        cwd=REPOSITORY,
     )
 
 
@@ -298,7 +299,7 @@ def dagster(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     """Dagster's command as `ai-usage run` becomes it."""
     home = tmp_path / "dagster"
     home.mkdir()
-    (home / "dagster.yaml").write_text((PROJECT_ROOT / "deploy" / "dagster" / "dagster.yaml").read_text())
+    (home / "dagster.yaml").write_text((REPOSITORY / "deploy" / "dagster" / "dagster.yaml").read_text())
     environment = {**launch.IGNORE_FUTURE_WARNINGS, **launch.GRPC_ERRORS_ONLY, "DAGSTER_HOME": str(home)}
     return python("", "-m", "ai_usage_assets.logs.dagster_process", "job", "execute", *arguments, **environment)
 
@@ -306,7 +307,7 @@ def dagster(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def test_a_crash_in_a_step_is_one_entry_with_its_stack(tmp_path: Path) -> None:
     """An exception of ours inside Dagster is one ERROR with its causes; whatever else is said is an entry, once."""
     (tmp_path / "crash.py").write_text(_CRASHES)
-    config = str(PROJECT_ROOT / "deploy" / "dagster" / "run.yaml")
+    config = str(REPOSITORY / "deploy" / "dagster" / "run.yaml")
     done = dagster(tmp_path, "-f", str(tmp_path / "crash.py"), "-j", "daily", "-c", config)
     assert done.returncode == 1
     found = entries(done)
@@ -365,7 +366,7 @@ def test_outputs_may_be_files(tmp_path: Path) -> None:
         code = "from ai_usage_assets import cli; raise SystemExit(cli.main(['run', '--days', '0']))"
         done = subprocess.run(
             [sys.executable, "-c", code],
-            env={**kept, **IN_THE_CLOUD}, stdout=out, stderr=err, timeout=60, check=False, cwd=PROJECT_ROOT,
+            env={**kept, **IN_THE_CLOUD}, stdout=out, stderr=err, timeout=60, check=False, cwd=REPOSITORY,
         )  # fmt: skip
     assert done.returncode == 2
     (line,) = (tmp_path / "out").read_text().splitlines()

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets.secret_manager import resolve_secret
-from ai_usage_assets.settings import PROJECT_ROOT, CloudRun, LogSettings, Settings, SettingsError
+from ai_usage_assets.settings import CloudRun, LogSettings, Settings, SettingsError
+from ai_usage_assets_tests.support.repository import REPOSITORY
 
 
 def test_nothing_set_gives_the_documented_defaults() -> None:
     """An empty environment is a working embedded warehouse without vendors."""
     settings = Settings.from_environment({})
-    assert (settings.warehouse, settings.duckdb_path) == ("duckdb", Path("data/ai_usage.duckdb"))
+    assert (settings.warehouse, settings.duckdb_path) == ("duckdb", Path("data/warehouse.duckdb"))
     assert (settings.dataset, settings.start_date) == ("ai_usage", date(2026, 1, 1))
     assert settings.configured_sources == ()
     assert settings.sheet_id is None
@@ -132,7 +133,7 @@ def test_the_page_of_settings_names_every_variable() -> None:
 
     Settings.from_environment(Asked())
     LogSettings.from_environment(Asked())
-    page = (PROJECT_ROOT / "docs" / "settings.md").read_text()
+    page = (REPOSITORY / "docs" / "settings.md").read_text()
     # The first cell of a row, and what the platform sets.
     lists = [*re.findall(r"^\| (`.*?) \|", page, re.MULTILINE), page.rpartition("## Set by the platform")[2]]
     named = re.findall(r"`([A-Z_]+)`", " ".join(lists))

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from ai_usage_assets.commands import launch, screens
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.settings import PROJECT_ROOT, Settings
+from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.factory import open_warehouse
@@ -25,7 +26,7 @@ from ai_usage_assets.warehouse.factory import open_warehouse
 # Held still, so that everybody sees the same figures.
 NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)
 DAYS = DayRange(date(2026, 10, 1), date(2026, 11, 22))
-FOLDER = PROJECT_ROOT / "data" / "demo"
+FOLDER = Path("data/demo").absolute()
 
 
 def environment(simulator: Simulator, urls: Urls) -> dict[str, str]:
@@ -49,7 +50,7 @@ def company() -> Iterator[tuple[Simulator, Mapping[str, str]]]:
     with simulator.serve() as urls:
         own = {
             **environment(simulator, urls),
-            "AI_USAGE_DUCKDB_PATH": str(FOLDER / "ai_usage.duckdb"),
+            "AI_USAGE_DUCKDB_PATH": str(FOLDER / "warehouse.duckdb"),
             "AI_USAGE_START_DATE": DAYS.first.isoformat(),
             "AI_USAGE_REPORT": str(FOLDER / "report.html"),
             "DAGSTER_HOME": str(FOLDER / "dagster"),
@@ -80,7 +81,7 @@ def run(answer: Console, progress: Console) -> int:
     written = FOLDER / "report.html"
     if written.exists():
         answer.print(f"\nThe report that the run wrote, for a browser: [bold]{written.as_uri()}[/]", soft_wrap=True)
-    file = settings.duckdb_path.relative_to(PROJECT_ROOT)
+    file = settings.duckdb_path.relative_to(Path.cwd())
     answer.print(
         "\nWhere to look next: [bold]make ui[/] shows how every number is made, README.md how to use your own keys.\n"
         "Finance's other commands, on these figures and on their morning:\n\n"

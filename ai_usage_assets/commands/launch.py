@@ -18,11 +18,12 @@ from typing import NamedTuple, NoReturn
 from ai_usage_assets.days import DayRange, tags_for_range
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs.capture import stop_capture
+from ai_usage_assets.package_data import data_folder
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.settings import PROJECT_ROOT, Settings, SettingsError
+from ai_usage_assets.settings import Settings, SettingsError
 
 _DEFINITIONS_MODULE = "ai_usage_assets.definitions"
-_DEPLOY_DIR = PROJECT_ROOT / "deploy" / "dagster"
+_DEPLOY_DIR = data_folder("deploy") / "dagster"
 
 # What every run writes in the Dagster home.
 _HISTORY_PATHS = (

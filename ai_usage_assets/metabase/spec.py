@@ -35,11 +35,11 @@ from pydantic import (
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.metabase.sql_template import TemplateError, fill, find_variables, remove_clauses
+from ai_usage_assets.package_data import data_folder
 from ai_usage_assets.redaction import redact_line
-from ai_usage_assets.settings import PROJECT_ROOT
 from ai_usage_assets.warehouse import googlesql
 
-DASHBOARDS_DIR = PROJECT_ROOT / "deploy" / "metabase"
+DASHBOARDS_DIR = data_folder("deploy") / "metabase"
 # Metabase's grid.
 COLUMNS = 24
 

@@ -1,8 +1,8 @@
-"""A container without a container engine: the Dockerfile read, its files laid out, its command run as it would be.
+"""Runs the image's command without a container engine.
 
-Belongs here: what the Dockerfile says, and a process as process 1 of a file system of its own that cannot be written
-but in two places, under the image's user, with the image's environment and nothing else. Does not: expectations. What
-pip would install is not installed but shown: the packages of the running environment, at the image's path.
+Reads the Dockerfile, lays out the files that it would put into the image, and starts the entry point as process 1 of a
+read-only file system with the image's user and environment. The locked packages are not installed: the packages of the
+test environment are mounted at the image's path.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,14 +22,14 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from ai_usage_assets.settings import PROJECT_ROOT
+from ai_usage_assets_tests.support.repository import REPOSITORY, build_wheel
 
 TOOLS = ("unshare", "mount", "chroot", "env", "sh")
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction of the Dockerfile, its lines joined and its comments gone."""
+    """One instruction of the Dockerfile, with continued lines joined and comments removed."""
 
     stage: int
     name: str
@@ -38,22 +38,20 @@ class Instruction:
 
     @property
     def exec_form(self) -> list[str]:
-        """The words of a command that no shell reads."""
+        """The words of a command that no shell interprets."""
         return json.loads(self.rest)
 
     @property
     def words(self) -> list[str]:
-        """The rest as words."""
+        """The arguments as words."""
         return shlex.split(self.rest)
 
 
 @cache
 def instructions() -> tuple[Instruction, ...]:
-    """The Dockerfile."""
-    lines = [
-        line for line in (PROJECT_ROOT / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")
-    ]
-    found: list[Instruction] = []
+    """The instructions of the Dockerfile, in order."""
+    lines = [line for line in (REPOSITORY / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
+    parsed: list[Instruction] = []
     stage = -1
     for line in re.sub(r"\\\n", " ", "\n".join(lines)).splitlines():
         if not line.strip():
@@ -64,164 +62,168 @@ def instructions() -> tuple[Instruction, ...]:
         rest = line.partition(" ")[2].strip()
         for flag in flags if name == "COPY" else ():
             rest = rest.replace(flag, "", 1).strip()
-        found.append(Instruction(stage, name, flags, rest))
-    return tuple(found)
+        parsed.append(Instruction(stage, name, flags, rest))
+    return tuple(parsed)
 
 
 def last_stage() -> list[Instruction]:
-    """What the image itself is made by."""
-    return [found for found in instructions() if found.stage == instructions()[-1].stage]
+    """The instructions of the stage that becomes the image."""
+    return [instruction for instruction in instructions() if instruction.stage == instructions()[-1].stage]
 
 
-def of_image(name: str) -> Instruction:
-    """The one instruction of that name in the last stage."""
-    (found,) = [found for found in last_stage() if found.name == name]
-    return found
+def image_instruction(name: str) -> Instruction:
+    """The only instruction of that name in the last stage."""
+    (instruction,) = [instruction for instruction in last_stage() if instruction.name == name]
+    return instruction
 
 
 def environment() -> dict[str, str]:
-    """What ENV sets, build arguments at their defaults."""
-    arguments = dict(word.partition("=")[::2] for found in last_stage() if found.name == "ARG" for word in found.words)
-    values = dict(word.partition("=")[::2] for found in last_stage() if found.name == "ENV" for word in found.words)
-    return {name: re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], value) for name, value in values.items()}
+    """The variables that ENV sets, with build arguments at their defaults."""
+    pairs = {
+        name: dict(word.partition("=")[::2] for entry in last_stage() if entry.name == name for word in entry.words)
+        for name in ("ARG", "ENV")
+    }
+    return {
+        name: re.sub(r"\$\{(\w+)\}", lambda match: pairs["ARG"][match[1]], value)
+        for name, value in pairs["ENV"].items()
+    }
 
 
-def copied() -> dict[str, str]:
-    """What the build takes from this folder, and where to: source to destination, relative to the working directory."""
-    found: dict[str, str] = {}
-    for copy in instructions():
-        if copy.name == "COPY" and not any(flag.startswith("--from") for flag in copy.flags):
-            *sources, destination = copy.words
+def copy_sources() -> dict[str, str]:
+    """What the build copies from the repository: source -> destination, relative to the working directory."""
+    copies: dict[str, str] = {}
+    for instruction in instructions():
+        if instruction.name == "COPY" and not any(flag.startswith("--from") for flag in instruction.flags):
+            *sources, target = instruction.words
             for source in sources:
-                found[source] = str(PurePosixPath(destination) / source) if destination.endswith("/") else destination
-    return found
+                copies[source] = str(PurePosixPath(target) / source) if target.endswith("/") else target
+    return copies
 
 
-def context() -> list[Path]:
-    """The files that the build may see: what .dockerignore leaves, the last pattern that fits deciding."""
-    rules = [line for line in (PROJECT_ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
-    return [path for path in _files() if not _is_ignored(PurePosixPath(path.as_posix()), rules)]
+def build_context() -> list[Path]:
+    """The files that .dockerignore leaves to the build; the last matching pattern decides."""
+    rules = [line for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    return [path for path in _repository_files() if not _is_ignored(PurePosixPath(path.as_posix()), rules)]
 
 
 @cache
-def _files() -> tuple[Path, ...]:
-    found: list[Path] = []
-    for folder, folders, files in os.walk(PROJECT_ROOT):
+def _repository_files() -> tuple[Path, ...]:
+    paths: list[Path] = []
+    for folder, folders, files in os.walk(REPOSITORY):
         folders[:] = [name for name in folders if name not in (".venv", ".git")]
-        found += [(Path(folder) / name).relative_to(PROJECT_ROOT) for name in files]
-    return tuple(found)
+        paths += [(Path(folder) / name).relative_to(REPOSITORY) for name in files]
+    return tuple(paths)
 
 
 def _is_ignored(path: PurePosixPath, rules: list[str]) -> bool:
     ignored = False
     for rule in rules:
         pattern = rule.removeprefix("!")
-        if any(_fits(part, pattern) for part in (path, *path.parents)):
+        if any(_matches(part, pattern) for part in (path, *path.parents)):
             ignored = not rule.startswith("!")
     return ignored
 
 
-def _fits(path: PurePosixPath, pattern: str) -> bool:
+def _matches(path: PurePosixPath, pattern: str) -> bool:
     if pattern.startswith("**/"):
         return fnmatchcase(path.name, pattern[3:])
-    parts, wanted = path.parts, PurePosixPath(pattern).parts
-    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
+    parts, patterns = path.parts, PurePosixPath(pattern).parts
+    return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 
-def image_files() -> dict[str, Path]:
-    """What of this folder is in the image, by its path below the working directory."""
-    found: dict[str, Path] = {}
-    for path in context():
-        for source, destination in copied().items():
-            if path.as_posix() == source or path.is_relative_to(source):
-                inside = PurePosixPath(destination) / path.relative_to(source).as_posix()
-                found[str(inside) if path.as_posix() != source else destination] = path
-    return found
+def copied_files() -> dict[str, Path]:
+    """Every file that the build copies: its path below the working directory -> its path in the repository."""
+    files: dict[str, Path] = {}
+    for path in build_context():
+        for source, target in copy_sources().items():
+            if path.as_posix() == source:
+                files[target] = path
+            elif path.is_relative_to(source):
+                files[str(PurePosixPath(target) / path.relative_to(source).as_posix())] = path
+    return files
 
 
-def why_not() -> str | None:
-    """Why no container can be made here; None where one can."""
+def unsupported_reason() -> str | None:
+    """Why this machine cannot run a container; None when it can."""
     if os.geteuid() != 0:
-        return "a file system of its own needs root"
+        return "a separate file system needs root"
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
-        return f"there is no {' and no '.join(missing)} here"
-    tried = subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False)
-    return None if tried.returncode == 0 else "this machine makes no namespaces"
+        return f"{', '.join(missing)} not found"
+    attempt = subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False)
+    return None if attempt.returncode == 0 else "this machine does not allow namespaces"
 
 
 @dataclass
 class Container:
-    """A root for processes: what is in `root` is read only, `tmp` and `data` can be written and looked at."""
+    """A read-only root file system with the image's content; `tmp` and `data` are writable."""
 
     folder: Path
-    # A really clean environment in place of the shown one, with the interpreter it was made from.
+    # An installed environment to mount instead of a generated one, and the interpreter that created it.
     venv: Path | None = None
     prefix: Path = Path(sys.base_prefix)
     mounts: dict[Path, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.root, self.tmp, self.data = (self.folder / name for name in ("root", "tmp", "data"))
-        user, group = map(int, of_image("USER").rest.split(":"))
+        user, group = map(int, image_instruction("USER").rest.split(":"))
         for folder in (self.tmp, self.data):
             folder.mkdir(parents=True)
             os.chown(folder, user, group)
         for name in ("proc", "tmp", "data", "opt", "etc"):
             (self.root / name).mkdir(parents=True)
-        for inside, path in image_files().items():
-            target = self.root / of_image("WORKDIR").rest.lstrip("/") / inside
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT_ROOT / path, target)
         (self.root / "etc" / "passwd").write_text(f"app:x:{user}:{group}::/nonexistent:/usr/sbin/nologin\n")
         for path in map(Path, ("/usr", "/lib", "/lib64", "/bin", "/dev")):
             if path.is_symlink():
                 (self.root / path.name).symlink_to(path.readlink())
             elif path.is_dir():
-                self._show(path, str(path))
-        self._show(self.prefix, str(self.prefix))
+                self._mount(path, str(path))
+        self._mount(self.prefix, str(self.prefix))
         if self.venv:
-            self._show(self.venv, "/opt/venv")
+            self._mount(self.venv, "/opt/venv")
         else:
-            self._make_environment()
+            self._create_venv()
 
-    def _show(self, path: Path, inside: str) -> None:
-        (self.root / inside.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        self.mounts[path] = inside
+    def _mount(self, path: Path, target: str) -> None:
+        (self.root / target.lstrip("/")).mkdir(parents=True, exist_ok=True)
+        self.mounts[path] = target
 
-    def _make_environment(self) -> None:
+    def _create_venv(self) -> None:
         venv = self.root / "opt" / "venv"
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
         packages = [Path(path) for path in sys.path if path.endswith("site-packages")]
         for number, path in enumerate(packages):
-            self._show(path, f"/opt/packages/{number}")
+            self._mount(path, f"/opt/packages/{number}")
         (site_packages,) = venv.glob("lib/python*/site-packages")
-        inside = [of_image("WORKDIR").rest, *(f"/opt/packages/{number}" for number in range(len(packages)))]
-        (site_packages / "shown.pth").write_text("\n".join(inside))
-        for name, entry in tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]["scripts"].items():
-            module, _, function = entry.partition(":")
-            script = venv / "bin" / name
-            script.write_text(
-                f"#!/opt/venv/bin/python\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
-            )
-            script.chmod(0o755)
+        (site_packages / "packages.pth").write_text(
+            "\n".join(f"/opt/packages/{number}" for number in range(len(packages)))
+        )
+        wheel = build_wheel({name: REPOSITORY / path for name, path in copied_files().items()}, self.folder / "build")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(site_packages)
+        script = venv / "bin" / "ai-usage"
+        script.write_text(
+            "#!/opt/venv/bin/python\nimport sys\nfrom ai_usage_assets.cli import main\nsys.exit(main())\n"
+        )
+        script.chmod(0o755)
 
     @contextmanager
-    def start(self, *arguments: str, **settings: str) -> Iterator[Running]:
-        """The image's entry point, with these arguments in place of its own, until the end of the block."""
-        command = [*of_image("ENTRYPOINT").exec_form, *(arguments or of_image("CMD").exec_form)]
-        owner = of_image("USER").rest
+    def start(self, *arguments: str, **settings: str) -> Iterator[RunningContainer]:
+        """Runs the image's entry point with these arguments instead of CMD until the end of the block."""
+        command = [*image_instruction("ENTRYPOINT").exec_form, *(arguments or image_instruction("CMD").exec_form)]
+        user = image_instruction("USER").rest
         values = [f"{name}={value}" for name, value in {**environment(), "HOME": "/nonexistent", **settings}.items()]
         root = shlex.quote(str(self.root))
         steps = [
             "mount --make-rprivate /",
             f"mount --bind {root} {root}",
             *(f"mount --rbind {shlex.quote(str(path))} {root}{shlex.quote(to)}" for path, to in self.mounts.items()),
-            f"mount --bind {shlex.quote(str(self.tmp))} {root}/tmp",  # noqa: S108 - of the container
+            f"mount --bind {shlex.quote(str(self.tmp))} {root}/tmp",  # noqa: S108 - the container's /tmp
             f"mount --bind {shlex.quote(str(self.data))} {root}/data",
             f"mount -t proc proc {root}/proc",
             f"mount -o remount,ro,bind {root}",
-            f"exec chroot --userspec={owner} --groups= {root} "
-            + shlex.join(["env", f"--chdir={of_image('WORKDIR').rest}", "-i", *values, *command]),
+            f"exec chroot --userspec={user} --groups= {root} "
+            + shlex.join(["env", f"--chdir={image_instruction('WORKDIR').rest}", "-i", *values, *command]),
         ]
         with subprocess.Popen(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-ec", "\n".join(steps)],
@@ -231,33 +233,33 @@ class Container:
             text=True,
         ) as process:
             try:
-                yield Running(process)
+                yield RunningContainer(process)
             finally:
                 process.kill()
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """The same, from its start to its end."""
+        """Runs the entry point to its end."""
         with self.start(*arguments, **settings) as running:
-            return running.ended(300)
+            return running.wait(300)
 
 
 @dataclass
-class Running:
-    """What runs in a container."""
+class RunningContainer:
+    """A started container."""
 
     process: subprocess.Popen[str]
 
     def signal(self, number: int) -> None:
-        """Sends a signal to process 1, as an engine does."""
+        """Sends a signal to process 1, as a container engine does."""
         pid = self.process.pid
         (first,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         os.kill(int(first), number)
 
-    def ended(self, within_seconds: float) -> subprocess.CompletedProcess[str]:
-        """How it came to its end by itself, or was killed when its time was over."""
+    def wait(self, timeout_seconds: float) -> subprocess.CompletedProcess[str]:
+        """Waits for the end; kills the container after the timeout."""
         try:
-            said = self.process.communicate(timeout=within_seconds)
+            output = self.process.communicate(timeout=timeout_seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            said = self.process.communicate()
-        return subprocess.CompletedProcess(self.process.args, self.process.returncode, *said)
+            output = self.process.communicate()
+        return subprocess.CompletedProcess(self.process.args, self.process.returncode, *output)

@@ -15,12 +15,13 @@ import pytest
 import yaml
 
 from ai_usage_assets import cli
-from ai_usage_assets.settings import PROJECT_ROOT, Settings
+from ai_usage_assets.settings import Settings
 from ai_usage_assets_tests.deploy import google_schema, offline_terraform
 from ai_usage_assets_tests.fakes.http_server import Reply, serving
+from ai_usage_assets_tests.support.repository import REPOSITORY
 
 BASH = shutil.which("bash") or "bash"
-DEPLOY_GUIDE = PROJECT_ROOT / "deploy" / "README.md"
+DEPLOY_GUIDE = REPOSITORY / "deploy" / "README.md"
 
 PIPELINE, SCHEDULER = "ai-usage-pipeline", "ai-usage-scheduler"
 METABASE, READER = "ai-usage-metabase", "ai-usage-reader"
@@ -323,7 +324,7 @@ def test_every_alert_has_a_recipient_and_instructions(default_resources: State) 
 
 def test_settings_accept_the_environment_of_the_jobs(all_resources: State) -> None:
     """Settings reads the environment of each job and knows every variable in it."""
-    known = (PROJECT_ROOT / "ai_usage_assets" / "settings.py").read_text()
+    known = (REPOSITORY / "ai_usage_assets" / "settings.py").read_text()
     for job in _values_of(all_resources, "google_cloud_run_v2_job"):
         given = {
             variable["name"]: variable["value"]
@@ -419,7 +420,7 @@ def test_only_a_blank_disk_is_formatted(
 
 def test_compose_file_matches_the_vm(default_resources: State) -> None:
     """The compose file has the VM's images and settings, publishes its port on loopback only and contains no secret."""
-    folder = PROJECT_ROOT / "deploy" / "metabase"
+    folder = REPOSITORY / "deploy" / "metabase"
     services = yaml.safe_load((folder / "compose.yaml").read_text())["services"]
     boot = _cloud_init(default_resources)
     files = {file["path"]: file["content"] for file in boot["write_files"]}

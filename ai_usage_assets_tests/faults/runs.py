@@ -24,12 +24,13 @@ from ai_usage_assets import catalog, days
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.defs.resources import warehouse_of_run
-from ai_usage_assets.settings import PROJECT_ROOT, Settings
+from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.warehouse import googlesql
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.tables import Table
+from ai_usage_assets_tests.support.repository import REPOSITORY
 
 
 def daily_job(settings: Settings, opening: Callable[[], Warehouse], assets: Collection[str] = ()) -> dg.JobDefinition:
@@ -255,7 +256,7 @@ class Prepared:
             [sys.executable, "-c", f"from {__name__} import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PROJECT_ROOT), *filter(None, sys.path)])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])},
         )
         return self
 

@@ -19,11 +19,12 @@ from ai_usage_assets.metabase.api_models import Archived
 from ai_usage_assets.metabase.client import MetabaseClient, MetabaseError
 from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.spec import SpecError
-from ai_usage_assets.settings import PROJECT_ROOT, MetabaseSettings, Settings, SettingsError
+from ai_usage_assets.settings import MetabaseSettings, Settings, SettingsError
 from ai_usage_assets_tests.fakes.http_server import FakeClock, Reply, serving
 from ai_usage_assets_tests.fakes.metabase import FakeMetabase, Fault
 from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets
 from ai_usage_assets_tests.metabase.instance import ACCOUNT, KEY, PRIVATE, a_metabase, folder
+from ai_usage_assets_tests.support.repository import REPOSITORY
 
 EMAIL, PASSWORD = "ada@example.com", "correct horse battery"
 SECRET = "projects/p/secrets/metabase-api-key"
@@ -277,9 +278,7 @@ def test_a_key_and_previews_are_never_committed() -> None:
     paths = [
         f"{folder}{each}" for folder in ("", "deploy/metabase/") for each in ("data/metabase.key", "metabase-preview/x")
     ]
-    told = subprocess.run(
-        ["git", "check-ignore", *paths], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
-    )
+    told = subprocess.run(["git", "check-ignore", *paths], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if told.returncode == 128:
         pytest.skip("this is no checkout")
     assert told.stdout.split() == paths
