@@ -1,4 +1,4 @@
-"""The wheel: installed into an empty environment, it runs from an empty folder and writes nothing into site-packages."""
+"""The wheel, installed into an empty environment, runs from an empty folder and leaves site-packages unchanged."""
 
 from __future__ import annotations
 
