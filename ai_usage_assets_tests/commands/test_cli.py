@@ -135,4 +135,4 @@ def test_a_simulated_company_is_never_among_real_dollars(monkeypatch: pytest.Mon
     with demo.company() as (_, environment):
         settings = Settings.from_environment(environment)
     assert (settings.warehouse, settings.dagster_postgres_url) == ("duckdb", None)
-    assert settings.duckdb_path.parts[-2:] == ("demo", "ai_usage.duckdb")
+    assert settings.duckdb_path.parts[-2:] == ("demo", "warehouse.duckdb")
