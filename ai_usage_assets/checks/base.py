@@ -1,65 +1,116 @@
-"""What a check is, and what it may look at.
-
-Belongs here: the shapes that all checks share. Does not: checks.
-"""
+"""The types that all asset checks share, and checks that are one query of violations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Literal
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.warehouse.base import QueryParameters, Row, Warehouse
+from ai_usage_assets.warehouse.base import QueryParameter, QueryParameters, Row, Warehouse
+from ai_usage_assets.warehouse.sql_files import read_query
+
+# A smaller difference between two figures of a vendor is not reported: the larger of both counts.
+TOLERANCE = {"tolerance_usd": Decimal("0.50"), "tolerance_share": Decimal("0.005")}
 
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What a check may look at: the warehouse, and the days of the run."""
+    """What a check can read: the warehouse, the days of the run, and today."""
 
     warehouse: Warehouse
     days: DayRange
     today: date
 
-    def rows(self, sql: str) -> list[Row]:
-        """The rows of a query over @start_day to @end_day; @today is known too."""
-        return self.warehouse.rows(sql, self.parameters)
+    def rows(self, sql: str, **parameters: QueryParameter) -> list[Row]:
+        """The rows of a query. @start_day, @end_day and @today are set."""
+        return self.warehouse.rows(sql, {**self.parameters, **parameters})
+
+    def query_rows(self, name: str, **parameters: QueryParameter) -> list[Row]:
+        """The rows of the query `sql/queries/checks/<name>.sql`."""
+        return self.rows(read_query(f"checks/{name}"), **parameters)
 
     @property
     def parameters(self) -> QueryParameters:
-        """The days as query parameters."""
+        """The parameters of every query."""
         return {"start_day": self.days.first, "end_day": self.days.last, "today": self.today}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: a short line, and the dollars it touches where it touches money."""
+    """One violation, and the dollars it affects; None when it affects no money."""
 
     message: str
     amount_usd: Decimal | None = None
 
 
+CheckFunction = Callable[[CheckContext], Sequence[Finding]]
+
+
 @dataclass(frozen=True)
 class Check:
-    """One asset check. `find` returns what is wrong; nothing means it holds. `advice` says what to do then.
+    """One asset check. `run` returns the violations; `advice` is the next step when there are any.
 
-    A blocking check stops what is built from the asset and fails the run; any other is a warning. `after` names assets
-    it reads beside its own. It looks at the `days` of the run, or at what there is `until` the last of them, or `now`,
-    whichever they are: a newer result of the same takes an older one back.
+    A blocking check fails the run and stops the assets downstream; any other check warns. `additional_deps` are assets
+    that the check reads besides its own. `scope` says what it covers: the `days` of the run, all data `until` the last
+    of them, or all data as it is `now`. A newer result supersedes an older one that covers no more.
     """
 
     asset: str
     name: str
     expectation: str
     advice: str
-    run: Callable[[CheckContext], Sequence[Finding]]
+    run: CheckFunction
     blocking: bool = True
     additional_deps: tuple[str, ...] = ()
     scope: Literal["days", "until", "now"] = "days"
 
 
-def usd(amount: Decimal | None) -> str:
-    """Dollars for a person."""
+@dataclass(frozen=True)
+class SourceChecks:
+    """The checks of one source, and what the generic checks must know about its models.
+
+    `unique_keys` are the key columns of its models. `published_from` names, for each of its daily models, the raw
+    table whose days it publishes.
+    """
+
+    checks: tuple[Check, ...]
+    unique_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    published_from: Mapping[str, str] = field(default_factory=dict)
+
+
+def violations(query: str, message: str, **parameters: QueryParameter) -> CheckFunction:
+    """A check whose query `sql/queries/checks/<query>.sql` returns one row for each violation.
+
+    `message` is a format string over the columns; dollars (`x_usd`) are formatted, and available exactly as
+    `x_usd_exact`. The column `amount_usd`, if there is one, has the affected dollars.
+    """
+
+    def run(context: CheckContext) -> list[Finding]:
+        return [
+            Finding(message.format_map(_format_values(row)).rstrip("."), row.get("amount_usd"))
+            for row in context.query_rows(query, **parameters)
+        ]
+
+    return run
+
+
+def _format_values(row: Row) -> dict[str, object]:
+    dollars = {name: value for name, value in row.items() if name.endswith("_usd")}
+    return {
+        **row,
+        **{name: format_usd(value) for name, value in dollars.items()},
+        **{f"{name}_exact": format_exact_usd(value) for name, value in dollars.items()},
+    }
+
+
+def format_usd(amount: Decimal | None) -> str:
+    """Dollars and cents; "nothing" for None."""
     return "nothing" if amount is None else f"${amount:,.2f}"
+
+
+def format_exact_usd(amount: Decimal | None) -> str:
+    """Dollars with every decimal: sums that differ in the eighth look equal in cents."""
+    return "nothing" if amount is None else f"${amount.normalize():,f}"

@@ -1,9 +1,6 @@
-"""What must hold, and what stops the line.
+"""Every asset check as a Dagster definition. Results are also stored in `ops_check_results`.
 
-Belongs here: every asset check as Dagster knows it, and what it tells the person who finds it red: what is wrong, how
-much money it touches, what to do. Does not: the checks themselves: `money` has those that stop the line because
-published dollars would be wrong, `attention` those where a person should look. Results are also kept in
-`ops_check_results`. Messages carry days, ids and dollars, never e-mail addresses.
+Messages carry days, ids and dollars, never e-mail addresses.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,26 +11,48 @@ from typing import Any
 
 import dagster as dg
 
-from ai_usage_assets import days
-from ai_usage_assets.checks import attention, money
+from ai_usage_assets import catalog, days
+from ai_usage_assets.checks import freshness, spend
 from ai_usage_assets.checks.base import Check, CheckContext, Finding
+from ai_usage_assets.checks.completeness import DAYS_COMPLETE, loaded_days_published
+from ai_usage_assets.checks.facts import known_fields, schema_checks
 from ai_usage_assets.days import DayRange
+from ai_usage_assets.finance.close.checks import CLOSED_MONTHS_UNCHANGED
 from ai_usage_assets.redaction import redact
+from ai_usage_assets.registry import load_sources
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.sources.mapping_sheet import checks as mapping_sheet
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_CHECK_RESULTS
 
-__all__ = ["CHECKS", "Check", "CheckContext", "Finding", "asset_checks"]
+# The message names the first findings, the metadata lists more of them.
+_FINDINGS_IN_MESSAGE = 5
+_FINDINGS_IN_METADATA = 100
 
-CHECKS: tuple[Check, ...] = (*money.CHECKS, *attention.CHECKS)
 
-# A message is read by a person; the metadata has the rest.
-_FINDINGS_NAMED = 5
-_FINDINGS_LISTED = 100
+def _all_checks() -> Iterator[Check]:
+    sources = load_sources()
+    source_checks = [*(source.load_checks() for source in sources), mapping_sheet.CHECKS]
+    for checks in source_checks:
+        yield from checks.checks
+    for extract in (extract for source in sources for extract in source.extracts):
+        yield from (known_fields(table, fields) for table, fields in extract.known_fields.items())
+    unique_keys = {table: key for checks in source_checks for table, key in checks.unique_keys.items()}
+    yield from schema_checks(catalog.models(), unique_keys)
+    yield from spend.CHECKS
+    yield from freshness.CHECKS
+    yield DAYS_COMPLETE
+    yield loaded_days_published(
+        {model: raw for checks in source_checks for model, raw in checks.published_from.items()}
+    )
+    yield CLOSED_MONTHS_UNCHANGED
+
+
+CHECKS = tuple(_all_checks())
 
 
 def asset_checks() -> list[dg.AssetChecksDefinition]:
-    """Every check as Dagster knows it, those of an asset in one step: a step costs more than a check."""
+    """The Dagster definitions of all checks: those of one asset share a step, which costs more than a check."""
     by_asset: dict[str, list[Check]] = {}
     for check in CHECKS:
         by_asset.setdefault(check.asset, []).append(check)
@@ -53,43 +72,43 @@ def _definition(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition
             )
             for check in checks
         ],
-        # A person may execute one of them from the UI.
+        # A user can execute one of them from the UI.
         can_subset=True,
         required_resource_keys={"warehouse", "settings"},
     )
     def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        chosen = {key.name for key in context.selected_asset_check_keys}
+        selected = {key.name for key in context.selected_asset_check_keys}
         settings: Settings = context.resources.settings
         warehouse: Warehouse = context.resources.warehouse
         today = settings.now().date()
-        everything = DayRange(min(settings.start_date, today), today)
-        check_context = CheckContext(warehouse, days.range_from_tags(context.run.tags) or everything, today)
-        evaluated = [_evaluate(check, check_context) for check in checks if check.name in chosen]
-        # Before Dagster is told: it ends the step at the first that must block.
+        all_days = DayRange(min(settings.start_date, today), today)
+        check_context = CheckContext(warehouse, days.range_from_tags(context.run.tags) or all_days, today)
+        results = [_evaluate(check, check_context) for check in checks if check.name in selected]
+        # Stored first: Dagster ends the step at the first failed blocking check.
         warehouse.upsert(
             OPS_CHECK_RESULTS,
             ("run_id", "asset", "check_name"),
-            [{**row, "run_id": context.run.run_id} for _, row in evaluated],
+            [{**row, "run_id": context.run.run_id} for _, row in results],
         )
-        yield from (result for result, _ in evaluated)
+        yield from (result for result, _ in results)
 
     return run
 
 
-def _evaluate(check: Check, check_context: CheckContext) -> tuple[dg.AssetCheckResult, Row]:
-    """What Dagster is told of a check, and what the warehouse keeps."""
+def _evaluate(check: Check, context: CheckContext) -> tuple[dg.AssetCheckResult, Row]:
+    """Runs a check. Returns its Dagster result and its row of `ops_check_results`."""
     severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
-    # A person may have named a key after an e-mail address; names are quoted, addresses never.
-    findings = [replace(finding, message=redact(finding.message)) for finding in check.run(check_context)]
+    # Findings quote names, and a key can be named after an e-mail address.
+    findings = [replace(finding, message=redact(finding.message)) for finding in check.run(context)]
     passed = not findings
-    message = check.expectation if passed else f"{_told(findings)} {check.advice}"
+    message = check.expectation if passed else f"{_summarize(findings)} {check.advice}"
     amounts = [finding.amount_usd for finding in findings if finding.amount_usd is not None]
-    touched = sum(amounts, Decimal(0)) if amounts else None
-    metadata: dict[str, Any] = {"days": str(check_context.days)}
-    if touched is not None:
-        metadata["touches_usd"] = f"{touched:,.2f}"
+    amount_usd = sum(amounts, Decimal(0)) if amounts else None
+    metadata: dict[str, Any] = {"days": str(context.days)}
+    if amount_usd is not None:
+        metadata["affected_usd"] = f"{amount_usd:,.2f}"
     if findings:
-        lines = [f"* {finding.message}" for finding in findings[:_FINDINGS_LISTED]]
+        lines = [f"* {finding.message}" for finding in findings[:_FINDINGS_IN_METADATA]]
         metadata["findings"] = dg.MetadataValue.md("\n".join(lines))
     result = dg.AssetCheckResult(
         asset_key=check.asset,
@@ -106,13 +125,13 @@ def _evaluate(check: Check, check_context: CheckContext) -> tuple[dg.AssetCheckR
         "passed": passed,
         "severity": severity.value,
         "blocking": check.blocking,
-        "amount_usd": touched,
+        "amount_usd": amount_usd,
         "message": message,
         "looks_at": check.scope,
     }
 
 
-def _told(findings: Sequence[Finding]) -> str:
-    named = "; ".join(finding.message for finding in findings[:_FINDINGS_NAMED])
-    more = len(findings) - _FINDINGS_NAMED
-    return f"{named}; and {more} more." if more > 0 else f"{named}."
+def _summarize(findings: Sequence[Finding]) -> str:
+    first = "; ".join(finding.message for finding in findings[:_FINDINGS_IN_MESSAGE])
+    more = len(findings) - _FINDINGS_IN_MESSAGE
+    return f"{first}; and {more} more." if more > 0 else f"{first}."

@@ -134,7 +134,7 @@ class RunEventFormatter:
             return
         self._failed_checks += 1
         asset = result.asset_key.to_user_string()
-        amount = result.metadata.get("touches_usd")
+        amount = result.metadata.get("affected_usd")
         yield LogEvent(
             logging.ERROR if result.severity == dg.AssetCheckSeverity.ERROR else logging.WARNING,
             f"check {asset}.{result.check_name}: {result.description}",

@@ -17,7 +17,7 @@ from ai_usage_assets.http.client import RetryPolicy
 from ai_usage_assets.warehouse.tables import Table
 
 if TYPE_CHECKING:
-    from ai_usage_assets.checks.base import Check
+    from ai_usage_assets.checks.base import SourceChecks
 
 
 class EndpointNotAvailable(Exception):
@@ -156,7 +156,7 @@ class Source:
     wanted_key: str
     money_tables: Mapping[str, tuple[Table, ...]]
 
-    def load_checks(self) -> tuple[Check, ...]:
+    def load_checks(self) -> SourceChecks:
         """The asset checks of this source: `CHECKS` of its module `checks`, imported late because it is heavy."""
         module = import_module(f"ai_usage_assets.sources.{self.name}.checks")
-        return cast("tuple[Check, ...]", module.CHECKS)
+        return cast("SourceChecks", module.CHECKS)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from ai_usage_assets.warehouse.tables import Table
 
 Row = dict[str, Any]
-QueryParameters = Mapping[str, date | datetime | str | int]
+QueryParameter = date | datetime | str | int | Decimal
+QueryParameters = Mapping[str, QueryParameter]
 
 
 class WarehouseError(OperatorError):

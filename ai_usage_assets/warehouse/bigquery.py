@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
@@ -714,6 +715,8 @@ def _type_of(value: object) -> str:
             return "DATE"
         case int():
             return "INT64"
+        case Decimal():
+            return "NUMERIC"
         case _:
             return "STRING"
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ai_usage_assets.checks.base import CheckContext, Finding
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext, Finding
+from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import made_once, make_company
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
+from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import FIRST, LAST, TODAY, find, spoil
 from ai_usage_assets_tests.conftest import Company, make_company
@@ -57,7 +58,7 @@ def test_a_mapped_company_is_wholly_quiet(cycle: Company) -> None:
     assert again.failed_checks() == {}
 
 
-@pytest.mark.parametrize(("exponent", "means"), [(1, "more than the events"), (-1, "less than the events")])
+@pytest.mark.parametrize(("exponent", "means"), [(1, "more than the loaded events"), (-1, "less than the events")])
 def test_cursors_own_spend_that_differs_is_told(cycle: Company, exponent: int, means: str) -> None:
     """What Cursor says was spent, held against its own events over the whole cycle, differs by so many dollars."""
     for _ in range(2):
@@ -121,7 +122,7 @@ def test_a_budget_that_nobody_can_spend_is_told_with_the_nearest_name(warehouse:
         ("2026-11", "CC\u20111010", 20), ("2026-11", "Elsewhere", 30), ("2026-11", "Keys", 40),
     )  # fmt: skip
     found = find(warehouse, "kpi_budget_vs_actual", "known_budget_cost_centers")
-    nearest = "the nearest that is named is 'CC-1010'"
+    nearest = "the nearest known one is 'CC-1010'"
     assert {(finding.message, finding.amount_usd) for finding in found} == {
         (f"'cc-1010': $25.00 in 2 months from 2026-11 on; {nearest}", Decimal(25)),
         (rf"'CC\u20111010': $20.00 in 1 month from 2026-11 on; {nearest}", Decimal(20)),
@@ -193,8 +194,8 @@ def test_a_vendor_that_went_quiet_is_stale(warehouse: DuckDBWarehouse) -> None:
     assert find(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=2)) == []
     found = find(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=3))
     assert [finding.message for finding in found] == [
-        "anthropic: the newest whole day is 2026-11-11",
-        "cursor: the newest whole day is 2026-11-11",
+        "anthropic: the newest complete day is 2026-11-11",
+        "cursor: the newest complete day is 2026-11-11",
     ]
 
 
@@ -203,7 +204,7 @@ def test_a_vendor_that_was_given_up_is_not_stale(warehouse: DuckDBWarehouse) -> 
     spoil(warehouse, f"UPDATE ops_asset_days SET status = 'not_configured', completed_at = NULL "
         f"WHERE vendor = 'cursor' AND usage_date = '{LAST}'")  # fmt: skip
     found = find(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=2))
-    assert [finding.message for finding in found] == ["cursor: the newest whole day is 2026-11-10"]
+    assert [finding.message for finding in found] == ["cursor: the newest complete day is 2026-11-10"]
     spoil(warehouse, "UPDATE ops_asset_days SET usage_date = usage_date - 60 "
         "WHERE vendor = 'cursor' AND status <> 'not_configured'")  # fmt: skip
     assert find(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=2)) == []
@@ -214,8 +215,8 @@ def test_a_day_that_was_last_read_before_it_was_final_is_told(warehouse: DuckDBW
     assert find(warehouse, "kpi_completeness", "loaded_after_settlement", today=date(2026, 12, 9)) == []
     found = find(warehouse, "kpi_completeness", "loaded_after_settlement", today=date(2026, 12, 20))
     assert [finding.message[:46] for finding in found] == [
-        "anthropic: 2 days from 2026-11-10 to 2026-11-1",
-        "cursor: 2 days from 2026-11-10 to 2026-11-11 c",
+        "anthropic: 2 final days, 2026-11-10 to 2026-11",
+        "cursor: 2 final days, 2026-11-10 to 2026-11-11",
     ]
     assert all(finding.amount_usd for finding in found)
     spoil(warehouse, "UPDATE ops_asset_days SET completed_at = '2026-12-19 06:00+00'")

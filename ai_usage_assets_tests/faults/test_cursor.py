@@ -375,7 +375,7 @@ def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded)
     assert result.success, result.failures()
     ((check, said),) = result.failed_checks().items()
     assert check == f"{DAILY}.rows_match_requested_day"
-    assert said.startswith("4 rows that were read with 2026-11-11 do not say of which day they are. They are kept")
+    assert said.startswith("4 rows of 2026-11-11 have no day, or another one. These rows are stored")
     found = company.sorted(activity)
     assert len(company.payloads(DAILY)) == len(records)
     assert len(found) == len(before) - 4
@@ -507,8 +507,8 @@ def test_spend_that_drifts_from_its_events_is_told(tmp_path: Path) -> None:
         assert result.success, result.failures()
         ((check, said),) = result.failed_checks().items()
         assert check == f"{SPEND}.matches_usage_events"
-        assert "Cursor says $" in said
-        assert "less than the events of its members" in said
+        assert "Cursor reports $" in said
+        assert "less than the events of some members" in said
         assert "ask Cursor" in said
         switches.spend_drift_cents = Decimal(0)
         assert company.run("2026-11-03", "2026-11-04", lane=CONTROLLED).failed_checks() == {}

@@ -90,7 +90,7 @@ def test_a_sheet_that_is_not_given_serves_on(company: Loaded, status: int, says:
     said = told["raw_mapping_sheet.tabs_valid"]
     assert all(f"tab {name}: " in said for name in TABS)
     assert says in said
-    assert "until then its last good version serves" in said
+    assert "until then its last valid version is used" in said
     assert serving(company) == before
     company.simulator.switches.sheets.failing = []
     assert read(company).failed_checks() == {}
@@ -255,7 +255,7 @@ def test_rows_that_are_wrong_are_left_out_with_their_dollars(company: Loaded) ->
     result = read(company)
     told = result.failed_checks()
     assert told.keys() == {"raw_mapping_sheet.rows_valid"}
-    assert "Mend the rows in the sheet; the next run takes them" in told["raw_mapping_sheet.rows_valid"]
+    assert "Correct the rows in the sheet; the next run applies them" in told["raw_mapping_sheet.rows_valid"]
     lines = _findings(result)
     assert len(lines) == len(wrong)
     touched = Decimal(0)

@@ -20,8 +20,9 @@ import duckdb
 import pytest
 
 from ai_usage_assets import catalog
+from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
+from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.landing import Moment, land, log_not_pulled
 from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.cursor import source as cursor
@@ -358,4 +359,4 @@ def test_days_from_the_future_are_told(warehouse: DuckDBWarehouse) -> None:
     log_not_pulled(warehouse, EVENTS, [DAY], Moment("r", NOW), "failed", "503")
     assert not check.run(CheckContext(warehouse, DayRange(DAY, DAY), NOW.date()))
     (finding,) = check.run(CheckContext(warehouse, DayRange(DAY, DAY), NOW.date() - timedelta(days=1)))
-    assert finding.message == "1 days were last tried as late as 2026-11-20, and today is 2026-11-19"
+    assert finding.message == "1 days have a load attempt dated up to 2026-11-20; today is 2026-11-19"

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_usage_assets import catalog, cli
+from ai_usage_assets.checks.base import CheckContext, Finding
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext, Finding
+from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.finance.close import integrity, journal, layouts, readiness
 from ai_usage_assets.finance.close.base import CloseError
 from ai_usage_assets.warehouse.base import Row, Warehouse, WarehouseError

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from ai_usage_assets import catalog
+from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import TRAILING_DAYS, DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
+from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.defs.sql_assets import parameters
 from ai_usage_assets.warehouse.base import QueryParameters
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse

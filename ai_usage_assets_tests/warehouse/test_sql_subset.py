@@ -16,8 +16,9 @@ import pytest
 from sqlglot import exp
 
 from ai_usage_assets import catalog
+from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.asset_checks import CHECKS, CheckContext
+from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse import googlesql
 from ai_usage_assets.warehouse.base import QueryParameters
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse

@@ -1,0 +1,55 @@
+"""Checks of how current and how final the loaded data is."""
+
+from __future__ import annotations
+
+from ai_usage_assets.checks.base import TOLERANCE, Check, violations
+
+# Yesterday may be late once, not twice.
+_STALE_DAYS = 2
+# A younger day is still being counted; changes to it are expected.
+_MOVING_DAYS = 2
+
+CHECKS = (
+    Check(
+        "kpi_completeness",
+        "no_restatements",
+        "No vendor restated the bill of an older day today.",
+        "The new figure is published. Tell finance if the month is closed; kpi_restatements has both figures, and the "
+        "keys and models that differ.",
+        violations("restatements", "{vendor} {usage_date}: {old_usd} became {new_usd}",
+                   **TOLERANCE, moving_days=_MOVING_DAYS),
+        blocking=False,
+    ),
+    Check(
+        "kpi_completeness",
+        "freshness",
+        f"The newest complete day of every source is at most {_STALE_DAYS} days old.",
+        "`ai-usage status` shows the reason; load the missing days. A vendor whose key was removed is reported until "
+        "the end of the next month.",
+        violations("stale_sources", "{vendor}: the newest complete day is {newest_day}", stale_days=_STALE_DAYS),
+        blocking=False,
+        scope="now",
+    ),
+    Check(
+        "kpi_completeness",
+        "loaded_after_settlement",
+        "Every final day was loaded after the vendor settled it.",
+        "Load these days once more: `ai-usage run --day LAST --days N`.",
+        violations(
+            "loaded_before_settlement",
+            "{vendor}: {days} final days, {first_day} to {last_day}, were loaded before the vendor settled them",
+        ),
+        blocking=False,
+        scope="now",
+    ),
+    Check(
+        "kpi_completeness",
+        "no_future_loads",
+        "No load attempt is dated after today.",
+        "Check the clock of this machine, and AI_USAGE_NOW. No money is affected: the next run with the right clock "
+        "corrects which days are final.",
+        violations("future_loads", "{days} days have a load attempt dated up to {attempted_on}; today is {today}"),
+        blocking=False,
+        scope="now",
+    ),
+)  # fmt: skip
