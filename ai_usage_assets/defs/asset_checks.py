@@ -42,9 +42,8 @@ def _all_checks() -> Iterator[Check]:
     yield from spend.CHECKS
     yield from freshness.CHECKS
     yield DAYS_COMPLETE
-    yield loaded_days_published(
-        {model: raw for checks in source_checks for model, raw in checks.published_from.items()}
-    )
+    published_from = {model: raw for checks in source_checks for model, raw in checks.published_from.items()}
+    yield loaded_days_published(published_from)
     yield CLOSED_MONTHS_UNCHANGED
 
 

@@ -42,6 +42,7 @@ _KINDS = {"STRING": "STRING", "INT64": "INT64", "NUMERIC": "NUMERIC", "BOOL": "B
           "TIMESTAMP": "TIMESTAMP"}  # fmt: skip
 _NAMES = {getattr(type_pb2, f"TYPE_{kind}"): name for name, kind in _KINDS.items()}
 _EPOCH = date(1970, 1, 1)
+Parameter = date | str | int | Decimal
 _NANO = 10**9
 
 
@@ -104,18 +105,14 @@ def language_options() -> Any:
 
 
 class Reference:
-    """Tables by name, as Google's engine sees them. `parameters` are the query's, days and texts."""
+    """Tables by name, as Google's engine sees them, and the parameters of every query."""
 
-    def __init__(self, parameters: Mapping[str, date | str]) -> None:
+    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
         self._parameters = parameters
         self._catalog = simple_catalog_pb2.SimpleCatalogProto(name="root")
         self._catalog.builtin_function_options.language_options.CopyFrom(language_options())
         self._dataset = self._catalog.catalog.add(name=DATASET)
-        self._options = options_pb2.AnalyzerOptionsProto(default_timezone="UTC")
-        self._options.language_options.CopyFrom(language_options())
-        for name, value in parameters.items():
-            kind = getattr(type_pb2, f"TYPE_{_kind(value)}")
-            self._options.query_parameters.add(name=name).type.type_kind = kind
+        self._options = _analyzer_options(parameters)
         self._content: dict[str, Any] = {}
 
     def declare(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]] = ()) -> None:
@@ -148,16 +145,20 @@ class Reference:
             node = node.parent
         return {column.name: _NAMES[column.column.type.type_kind] for column in node.output_column_list}
 
-    def query(self, sql: str) -> tuple[dict[str, str], list[list[Any]]]:
-        """Columns and rows of a query, evaluated. Raises Refused."""
+    def query(
+        self, sql: str, parameters: Mapping[str, Parameter] | None = None
+    ) -> tuple[dict[str, str], list[list[Any]]]:
+        """Columns and rows of a query, evaluated, perhaps with other parameters. Raises Refused."""
+        values = self._parameters if parameters is None else parameters
+        options = self._options if parameters is None else _analyzer_options(parameters)
         plain = re.sub(rf"\b{DATASET}\.", "", sql)
-        request = service.PrepareQueryRequest(sql=plain, options=self._options, simple_catalog=self._catalog)
+        request = service.PrepareQueryRequest(sql=plain, options=options, simple_catalog=self._catalog)
         for name, content in self._content.items():
             if re.search(rf"\b{name}\b", plain):
                 request.table_content[name].CopyFrom(content)
         prepared = call("PrepareQuery", request, service.PrepareQueryResponse).prepared
         evaluate = service.EvaluateQueryRequest(prepared_query_id=prepared.prepared_query_id)
-        for name, value in self._parameters.items():
+        for name, value in values.items():
             evaluate.params.add(name=name, value=_encode(value, _kind(value)))
         content = call("EvaluateQuery", evaluate, service.EvaluateQueryResponse).content
         columns = {column.name: _NAMES[column.type.type_kind] for column in prepared.columns}
@@ -167,8 +168,16 @@ class Reference:
         ]
 
 
-def _kind(parameter: date | str) -> str:
-    return "STRING" if isinstance(parameter, str) else "DATE"
+def _analyzer_options(parameters: Mapping[str, Parameter]) -> Any:
+    options = options_pb2.AnalyzerOptionsProto(default_timezone="UTC")
+    options.language_options.CopyFrom(language_options())
+    for name, value in parameters.items():
+        options.query_parameters.add(name=name).type.type_kind = getattr(type_pb2, f"TYPE_{_kind(value)}")
+    return options
+
+
+def _kind(parameter: Parameter) -> str:
+    return {str: "STRING", int: "INT64", Decimal: "NUMERIC", date: "DATE"}[type(parameter)]
 
 
 def _encode(value: Any, kind: str) -> Any:

@@ -73,7 +73,8 @@ def _problems(tree: exp.Expr, published: bool) -> Iterator[str]:
 @pytest.mark.parametrize("path", sorted(sql_folder().rglob("*.sql")), ids=lambda path: path.stem)
 def test_a_file_keeps_to_what_both_engines_share(path: Path) -> None:
     """No file under sql/ uses a word, a function or an order that the engines do not share."""
-    assert problems(path.read_text(), published=True) == []
+    published = "queries" not in path.parts
+    assert problems(path.read_text(), published=published) == []
 
 
 class _Recording(DuckDBWarehouse):
