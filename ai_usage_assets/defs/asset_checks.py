@@ -126,7 +126,7 @@ def _evaluate(check: Check, context: CheckContext) -> tuple[dg.AssetCheckResult,
         "blocking": check.blocking,
         "amount_usd": amount_usd,
         "message": message,
-        "looks_at": check.scope,
+        "scope": check.scope,
     }
 
 

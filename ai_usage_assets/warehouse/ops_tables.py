@@ -93,7 +93,7 @@ OPS_CHECK_RESULTS = Table(
         Column("amount_usd", "NUMERIC", "Dollars the finding touches, where it touches money."),
         Column("message", "STRING", "What is wrong, how much it touches, what to do.", required=True),
         Column(
-            "looks_at",
+            "scope",
             "STRING",
             "What it looks at: days (those of the run), until (what there is up to the last of them), now (what there "
             "is, whichever they are).",

@@ -22,11 +22,11 @@ def run(run_id: str, first: date | None, last: date | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def result(run_id: str, check: str, at: datetime, *, passed: bool, looks_at: str | None = None) -> dict[str, Any]:
+def result(run_id: str, check: str, at: datetime, *, passed: bool, scope: str | None = None) -> dict[str, Any]:
     """What a check said in a run."""
     return {
         "run_id": run_id, "checked_at": at, "asset": "fct_cost_daily", "check_name": check, "passed": passed,
-        "severity": "ERROR", "blocking": True, "message": f"{check} in {run_id}", "looks_at": looks_at,
+        "severity": "ERROR", "blocking": True, "message": f"{check} in {run_id}", "scope": scope,
     }  # fmt: skip
 
 
@@ -67,11 +67,11 @@ def test_a_finding_stands_until_its_days_are_looked_at_again(tmp_path: Path) -> 
             result("all", "then_daily", MORNING - 2 * hour, passed=False),
             result("daily", "then_daily", MORNING, passed=True),
             # What there is now is told by whichever run is the newest; what there is until a day by one of a later.
-            result("daily", "of_now", MORNING, passed=False, looks_at="now"),
-            result("october", "of_now", MORNING + hour, passed=True, looks_at="now"),
-            result("day before", "until", MORNING - 24 * hour, passed=False, looks_at="until"),
-            result("yesterday", "until", MORNING, passed=False, looks_at="until"),
-            result("october", "until", MORNING + hour, passed=True, looks_at="until"),
+            result("daily", "of_now", MORNING, passed=False, scope="now"),
+            result("october", "of_now", MORNING + hour, passed=True, scope="now"),
+            result("day before", "until", MORNING - 24 * hour, passed=False, scope="until"),
+            result("yesterday", "until", MORNING, passed=False, scope="until"),
+            result("october", "until", MORNING + hour, passed=True, scope="until"),
             # Nobody makes it any more: what passed is told for a week, what did not for a month.
             result("long ago", "passed_and_gone", MORNING - timedelta(days=7), passed=True),
             result("long ago", "gone", MORNING - timedelta(days=30), passed=False),

@@ -25,7 +25,7 @@ WITH result AS (
     result.message,
     result.checked_at,
     result.run_id,
-    COALESCE(result.looks_at, 'days') AS looks_at,
+    COALESCE(result.scope, 'days') AS scope,
     run.first_day,
     run.last_day,
     run.run_id IS NOT NULL AS is_known,
@@ -45,9 +45,9 @@ WITH result AS (
   JOIN result AS newer
     ON newer.asset = older.asset AND newer.check_name = older.check_name AND newer.checked_at > older.checked_at
   WHERE NOT older.passed AND (
-    newer.looks_at = 'now'
+    newer.scope = 'now'
     OR (newer.is_known AND newer.first_day IS NULL)
-    OR (newer.looks_at = 'until' AND newer.last_day >= older.last_day)
+    OR (newer.scope = 'until' AND newer.last_day >= older.last_day)
     OR (
       newer.first_day <= older.last_day AND newer.last_day >= older.last_day
       AND DATE_DIFF(newer.first_day, older.first_day, DAY) <= DATE_DIFF(newer.last_day, older.last_day, DAY)
@@ -62,8 +62,8 @@ SELECT
   result.blocking,
   result.amount_usd,
   result.message,
-  CASE WHEN result.looks_at <> 'now' THEN result.first_day END AS first_day,
-  CASE WHEN result.looks_at <> 'now' THEN result.last_day END AS last_day,
+  CASE WHEN result.scope <> 'now' THEN result.first_day END AS first_day,
+  CASE WHEN result.scope <> 'now' THEN result.last_day END AS last_day,
   result.checked_at,
   result.run_id,
   result.as_of_date
