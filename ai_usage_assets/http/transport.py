@@ -1,12 +1,8 @@
-"""How bytes travel: connections on which no attempt outlives its deadline, and the proxy this machine asks for.
+"""An httpx transport with a deadline for the whole attempt, and the proxy that the environment names.
 
-Belongs here: what httpx can only be told below its own surface. Does not: what is asked, how often, with which
-credentials (`gateway`).
-
-httpx bounds each single read, and a server that sends its headers or its body byte by byte keeps every read short.
-httpcore, on which httpx stands, lets its network be replaced: here every connection, handshake, read and write gets
-what is left of its attempt and no more. No thread watches, none is left behind. (Looking up a name is the operating
-system's, with its own bound.)
+httpx limits each single read, so a server that sends its response byte by byte could hold a request forever. Here
+every connect, handshake, read and write gets what is left of the attempt's time. Name resolution has the limit of the
+operating system.
 """
 
 from __future__ import annotations
@@ -24,20 +20,20 @@ import httpx
 
 from ai_usage_assets.settings import SettingsError, is_loopback
 
-_IDLE_SECONDS = 5.0
+_KEEPALIVE_SECONDS = 5.0
 
 
 class BoundedTransport(httpx.BaseTransport):
-    """httpx's way to one host; whoever sends says first how long the attempt may take.
+    """A transport to one host; call `set_deadline` before each attempt.
 
-    Its failures are httpcore's. Raises SettingsError for a proxy that cannot be used.
+    Raises httpcore's exceptions; SettingsError for a proxy that cannot be used.
     """
 
-    def __init__(self, base_url: str, trusted: ssl.SSLContext) -> None:
-        self._network = _Network()
+    def __init__(self, base_url: str, ssl_context: ssl.SSLContext) -> None:
+        self._network = _DeadlineBackend()
         options: dict[str, Any] = {
-            "ssl_context": trusted,
-            "keepalive_expiry": _IDLE_SECONDS,
+            "ssl_context": ssl_context,
+            "keepalive_expiry": _KEEPALIVE_SECONDS,
             "network_backend": self._network,
         }
         proxy = _proxy_of(base_url)
@@ -47,13 +43,13 @@ class BoundedTransport(httpx.BaseTransport):
         self._pool = httpcore.HTTPProxy(proxy_url=str(proxy.url), proxy_auth=proxy.raw_auth, **options)
 
     def set_deadline(self, seconds: float) -> None:
-        """What is sent and read from now on must be over after so many seconds."""
+        """Everything sent and read from now on must be done within so many seconds."""
         self._network.deadline = time.monotonic() + seconds
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """One exchange, its body still to be read."""
+        """Sends a request; the body of the response is still to be read."""
         url = request.url
-        answer = self._pool.handle_request(
+        response = self._pool.handle_request(
             httpcore.Request(
                 method=request.method,
                 url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
@@ -63,18 +59,18 @@ class BoundedTransport(httpx.BaseTransport):
             )
         )
         return httpx.Response(
-            answer.status, headers=answer.headers, stream=_Body(answer), extensions=dict(answer.extensions)
+            response.status, headers=response.headers, stream=_Body(response), extensions=dict(response.extensions)
         )
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         self._pool.close()
 
 
 def describe_proxy(base_url: str) -> str | None:
-    """The proxy that requests to an address go through, without its credentials; None when they go directly.
+    """Returns the proxy for an address without its credentials, None for a direct connection.
 
-    Raises SettingsError for one that cannot be used.
+    Raises SettingsError for a proxy that cannot be used.
     """
     proxy = _proxy_of(base_url)
     if proxy is None:
@@ -83,49 +79,49 @@ def describe_proxy(base_url: str) -> str | None:
 
 
 def _proxy_of(base_url: str) -> httpx.Proxy | None:
-    """The proxy that the environment names for this address; the proxies of this machine are for other machines."""
-    address = urlsplit(base_url)
-    if is_loopback(base_url) or proxy_bypass(address.hostname or ""):
+    """The proxy that the environment names for this address; none for loopback addresses."""
+    parts = urlsplit(base_url)
+    if is_loopback(base_url) or proxy_bypass(parts.hostname or ""):
         return None
     proxies = getproxies()
-    kind = address.scheme if proxies.get(address.scheme) else "all"
-    named = proxies.get(kind)
-    if not named:
+    kind = parts.scheme if proxies.get(parts.scheme) else "all"
+    value = proxies.get(kind)
+    if not value:
         return None
     try:
-        proxy = httpx.Proxy(named if "://" in named else f"http://{named}")
+        proxy = httpx.Proxy(value if "://" in value else f"http://{value}")
         usable = proxy.url.scheme in ("http", "https") and proxy.url.host
     except (ValueError, httpx.InvalidURL):
         usable = False
     if usable:
         return proxy
-    # Not quoted: it may hold a password.
+    # Not quoted: it may contain a password.
     raise SettingsError(
-        f"{kind.upper()}_PROXY names a proxy that cannot be used for {address.hostname}; it takes an address such as "
+        f"{kind.upper()}_PROXY names a proxy that cannot be used for {parts.hostname}; it takes an address such as "
         "http://proxy.example.com:3128 (http or https), without a space before it."
     )
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, answer: httpcore.Response) -> None:
-        self._answer = answer
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._answer.iter_stream()
+        yield from self._response.iter_stream()
 
     def close(self) -> None:
-        self._answer.close()
+        self._response.close()
 
 
-class _Network(httpcore.NetworkBackend):
-    """The network, until the deadline of the attempt."""
+class _DeadlineBackend(httpcore.NetworkBackend):
+    """The network, with one deadline for all its operations."""
 
     def __init__(self) -> None:
         self.deadline = math.inf
-        self._sockets = httpcore.SyncBackend()
+        self._backend = httpcore.SyncBackend()
 
-    def left(self, timeout: float | None) -> float:
-        """Seconds that one step may take."""
+    def limit(self, timeout: float | None) -> float:
+        """The seconds that one operation may take. Raises httpcore.ReadTimeout after the deadline."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise httpcore.ReadTimeout
@@ -139,22 +135,22 @@ class _Network(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        stream = self._sockets.connect_tcp(host, port, self.left(timeout), local_address, socket_options)
-        return _Stream(stream, self)
+        stream = self._backend.connect_tcp(host, port, self.limit(timeout), local_address, socket_options)
+        return _DeadlineStream(stream, self)
 
 
-class _Stream(httpcore.NetworkStream):
-    """A connection on that network."""
+class _DeadlineStream(httpcore.NetworkStream):
+    """A connection with the deadline of its backend."""
 
-    def __init__(self, stream: httpcore.NetworkStream, network: _Network) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, network: _DeadlineBackend) -> None:
         self._stream = stream
         self._network = network
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._network.left(timeout))
+        return self._stream.read(max_bytes, self._network.limit(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._network.left(timeout))
+        self._stream.write(buffer, self._network.limit(timeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -162,8 +158,8 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        stream = self._stream.start_tls(ssl_context, server_hostname, self._network.left(timeout))
-        return _Stream(stream, self._network)
+        stream = self._stream.start_tls(ssl_context, server_hostname, self._network.limit(timeout))
+        return _DeadlineStream(stream, self._network)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

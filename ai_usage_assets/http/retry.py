@@ -1,0 +1,71 @@
+"""How often a failed attempt is repeated, and how long to wait before it."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+_JITTER = 0.1
+_TRANSIENT_STATUS = {408, 409, 425, 429}
+
+
+@dataclass
+class AttemptError:
+    """Why one attempt failed."""
+
+    detail: str
+    transient: bool
+    status: int | None = None
+    error_codes: frozenset[str] = frozenset()
+    request_id: str | None = None
+    malformed: bool = False
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """The bounds of one request with all its retries, in seconds."""
+
+    max_attempts: int = 6
+    first_wait_seconds: float = 1.0
+    max_wait_seconds: float = 120.0
+    total_wait_seconds: float = 600.0
+    # For a 429 without Retry-After; the vendors' rate limits are per minute.
+    rate_limit_wait_seconds: float = 60.0
+    # Ends an attempt whose response arrives so slowly that no single read times out.
+    attempt_seconds: float = 120.0
+
+    def wait_seconds(self, error: AttemptError, attempt: int) -> float:
+        """Returns how long to wait after the given attempt (from 1): Retry-After, else exponential with jitter."""
+        if error.retry_after_seconds is not None:
+            return error.retry_after_seconds
+        if error.status == 429:
+            wait = self.rate_limit_wait_seconds
+        else:
+            wait = min(self.first_wait_seconds * 2 ** (attempt - 1), self.max_wait_seconds)
+        return min(wait * (1 + random.uniform(0, _JITTER)), self.max_wait_seconds)  # noqa: S311 - not a secret
+
+
+# For simulated vendors: as many attempts, and no wait except a Retry-After.
+NO_WAIT_POLICY = RetryPolicy(first_wait_seconds=0.0, rate_limit_wait_seconds=0.0)
+
+
+def is_transient(status: int) -> bool:
+    """Returns whether a request that was answered with this status may succeed later."""
+    return status in _TRANSIENT_STATUS or status >= 500
+
+
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
+    """Returns the seconds a Retry-After header asks for, as a number or a future HTTP date; None if neither."""
+    text = (value or "").strip()
+    if re.fullmatch(r"\d{1,15}(\.\d{1,15})?", text):
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    seconds = ((until if until.tzinfo else until.replace(tzinfo=UTC)) - now).total_seconds()
+    return seconds if seconds >= 0 else None
