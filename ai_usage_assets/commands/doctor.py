@@ -25,7 +25,8 @@ from rich.text import Text
 
 from ai_usage_assets import days
 from ai_usage_assets.commands import launch
-from ai_usage_assets.http.client import ApiError, RetryPolicy, TransientApiError
+from ai_usage_assets.http.errors import ApiError, TransientApiError
+from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.http.transport import describe_proxy
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT, load_sources, source_entry

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from ai_usage_assets.commands.doctor import Finding, Outcome, show, verdict, versions
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.http.client import ApiError
+from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.redaction import KEY_PATTERN, redact
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT
 from ai_usage_assets.secret_manager import SecretError

@@ -17,7 +17,7 @@ import msgspec
 
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange, chunk_days, range_from_tags
-from ai_usage_assets.http.client import ApiError
+from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing import Landed, Moment, land, log_not_pulled
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import source_entry

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from ai_usage_assets.http.client import ApiError
+from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing import Moment
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.secret_manager import SecretError

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.client import RetryPolicy
+from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.warehouse.tables import Table
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ai_usage_assets.http.client import RetryPolicy
+from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.registry import load_source, load_sources, source_entry
 from ai_usage_assets.secret_manager import SecretError, resolve_secret
 from ai_usage_assets.settings import Settings

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from ai_usage_assets.commands import probe
 from ai_usage_assets.commands.probe import ProbeError, scrubbed
-from ai_usage_assets.http.client import ApiError, RawResponse
+from ai_usage_assets.http.client import RawResponse
+from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.sources.anthropic.questions import AnthropicQuestions
 from ai_usage_assets.sources.anthropic.source import Anthropic
@@ -126,7 +127,7 @@ def test_looking_takes_an_error_for_an_answer() -> None:
             client.request_once("/teams/remove-member", {"email": "x"})
     assert (seen.status, seen.error_message, seen.headers["x-echo"]) == (503, "no [secret] here, [e-mail]", "[secret]")
     assert len(script.seen) == 1
-    with pytest.raises(ApiError, match="no complete answer") as caught:
+    with pytest.raises(ApiError, match="no complete response") as caught:
         Cursor(lambda: KEY, "http://127.0.0.1:9", pacing=False).look("/teams/members")
     assert KEY not in str(caught.value)
 

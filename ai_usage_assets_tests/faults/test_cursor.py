@@ -160,12 +160,12 @@ def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
     [
         (lambda s: s.cursor.refuse.update({"/teams": "page"}), "answered 502: an HTML page instead of JSON"),
         (lambda s: s.faults.html_200.add("cursor"), "answered 200: an HTML page instead of JSON"),
-        (lambda s: setattr(s.faults, "truncate_every", 1), "not the promised JSON"),
+        (lambda s: setattr(s.faults, "truncate_every", 1), "not the expected JSON"),
     ],
     ids=["502", "login page", "truncated"],
 )
 def test_an_answer_that_is_none_is_never_no_spend(company: Loaded, broken: Callable[[object], None], says: str) -> None:
-    """What is not the promised JSON fails the days after six attempts, keeps their dollars, and is told."""
+    """What is not the expected JSON fails the days after six attempts, keeps their dollars, and is told."""
     before = company.held()
     broken(company.simulator.switches)
     result = company.again(FIRST, MIDDLE)

@@ -18,7 +18,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
-from ai_usage_assets.http.client import ApiError
+from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing import Moment, land
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.simulator import Simulator

@@ -21,19 +21,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from ai_usage_assets.http.client import (
-    ApiClient,
+from ai_usage_assets.http.client import ApiClient, Endpoint, redact
+from ai_usage_assets.http.errors import (
     ApiError,
-    Endpoint,
     MalformedResponse,
     PageTokenExpired,
     PaginationLoop,
     PermanentApiError,
-    RetryPolicy,
     TransientApiError,
-    paginate,
-    redact,
 )
+from ai_usage_assets.http.pagination import paginate
+from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets_tests.fakes.http_server import STARTED, FakeClock, Reply, Script, serving
 
 # Of no known form, so that only its being held by the gateway can be the reason for its removal.
@@ -192,7 +190,7 @@ def test_placeholder_stands_for_one_identifier() -> None:
 )
 def test_plain_http_is_refused(url: str) -> None:
     """Credentials do not travel in the clear, whatever the host's name pretends."""
-    with pytest.raises(ValueError, match="https, or on loopback only"):
+    with pytest.raises(ValueError, match="https, or to loopback addresses only"):
         ApiClient("acme", url, authorize=dict, endpoints=ENDPOINTS)
 
 
@@ -269,7 +267,7 @@ def test_permanent_failures_are_not_retried(status: int) -> None:
     """What would fail again is asked once."""
     failure, script, clock = failure_of(Reply(status))
     assert type(failure) is PermanentApiError
-    assert (failure.status, failure.attempts, failure.vendor) == (status, 1, "acme")
+    assert (failure.status, failure.attempts, failure.service) == (status, 1, "acme")
     assert len(script.seen) == 1
     assert clock.waits == []
 
@@ -295,7 +293,7 @@ def test_hint_of_the_vendor_comes_first() -> None:
     told, _, _ = failure_of(Reply(401), hint=lambda status, path: hints.get((status, path)))
     silent, _, _ = failure_of(Reply(403), hint=lambda status, path: hints.get((status, path)))
     assert told.next_step == "Ask Ada for a key."
-    assert silent.next_step == "Check what the key and the plan may see."
+    assert silent.next_step == "Check what the key and the plan give access to."
 
 
 def test_text_of_a_failure() -> None:
@@ -460,7 +458,7 @@ def test_connection_that_keeps_breaking(kind: Any) -> None:
     failure, _, _ = failure_of(Reply(body=OK.body, goes_wrong=kind))
     assert type(failure) is TransientApiError
     assert (failure.status, failure.attempts) == (None, 6)
-    assert "broke off" in failure.detail
+    assert "interrupted" in failure.detail
 
 
 def test_nobody_listens() -> None:
@@ -521,10 +519,10 @@ def test_unpacked_body_is_too_large() -> None:
         (b"[]", "Expected `object`, got `array`"),
         (b'{"things":[1,2]', "truncated"),
         (b'{"things":[1,2]} {}', "trailing characters"),
-        (b'{"new":' + b"[" * 100_000, "not the promised JSON: maximum recursion depth exceeded"),
+        (b'{"new":' + b"[" * 100_000, "not the expected JSON: maximum recursion depth exceeded"),
         (b" \n <!DOCTYPE html><title>Sign in</title>", "an HTML page instead of JSON"),
         (b" \n ", "an empty body instead of JSON"),
-        (b"OK", "not the promised JSON"),
+        (b"OK", "not the expected JSON"),
     ],
 )
 def test_success_that_is_not_what_was_promised(body: bytes, detail: str) -> None:
@@ -619,7 +617,7 @@ def test_what_is_packed_twice_is_not_unpacked() -> None:
     """A body that is packed twice is refused unread: a piece of it may be larger than memory."""
     body = gzip.compress(gzip.compress(b'{"things":[]}'))
     failure, _, _ = failure_of(Reply(body=body, headers={"content-encoding": "gzip, gzip"}))
-    assert "packed twice" in failure.detail
+    assert "compressed twice" in failure.detail
 
 
 def test_wrong_shape_does_not_show_what_was_in_it() -> None:
@@ -677,7 +675,7 @@ def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), calling(limited, limited, OK) as (gateway, _, _):
         gateway.get("/things", [("page", "2")], response_type=Things)
     assert [(record.name, record.getMessage()) for record in caplog.records] == [
-        ("ai_usage_assets.http.client", f"acme GET /things: 429; attempt {n} of 6, again in 7 s") for n in (1, 2)
+        ("ai_usage_assets.http.client", f"acme GET /things: 429; attempt {n} of 6, retrying in 7 s") for n in (1, 2)
     ]
 
 
@@ -746,7 +744,7 @@ def paging(nexts: Mapping[str | None, str | None]) -> Callable[[str | None], tup
 
 def test_follow_gives_every_page_once() -> None:
     """Pages come in order until there is no next cursor, and each is fetched only when it is wanted."""
-    pages = paginate(paging({None: "a", "a": "b", "b": None}), vendor="acme", endpoint="/things")
+    pages = paginate(paging({None: "a", "a": "b", "b": None}), service="acme", endpoint="/things")
     assert list(pages) == ["page None", "page a", "page b"]
 
 
@@ -754,8 +752,8 @@ def test_follow_gives_every_page_once() -> None:
 def test_cursor_that_comes_back_is_a_loop(nexts: Mapping[str | None, str | None]) -> None:
     """A list that leads back into itself is an error, not an endless run and not a short list."""
     with pytest.raises(PaginationLoop, match="already read") as caught:
-        list(paginate(paging(nexts), vendor="acme", endpoint="/things"))
-    assert (caught.value.vendor, caught.value.endpoint) == ("acme", "/things")
+        list(paginate(paging(nexts), service="acme", endpoint="/things"))
+    assert (caught.value.service, caught.value.endpoint) == ("acme", "/things")
     assert isinstance(caught.value, PermanentApiError)
 
 
@@ -767,10 +765,10 @@ def test_list_without_end_is_a_loop() -> None:
         return number, str(number) if number < last else None
 
     last = 3
-    assert list(paginate(fetch, vendor="acme", endpoint="/things", max_pages=3)) == [1, 2, 3]
+    assert list(paginate(fetch, service="acme", endpoint="/things", max_pages=3)) == [1, 2, 3]
     last = 4
     with pytest.raises(PaginationLoop, match="more than 3 pages"):
-        list(paginate(fetch, vendor="acme", endpoint="/things", max_pages=3))
+        list(paginate(fetch, service="acme", endpoint="/things", max_pages=3))
 
 
 def test_failure_while_paging_is_not_an_end() -> None:
@@ -778,7 +776,7 @@ def test_failure_while_paging_is_not_an_end() -> None:
     expired = Reply(410, b'{"error":"expired"}')
     with calling(OK, expired) as (gateway, _, _):
         pages = paginate(
-            lambda cursor: (gateway.get("/things", response_type=Things)[0], "next"), vendor="acme", endpoint="/things"
+            lambda cursor: (gateway.get("/things", response_type=Things)[0], "next"), service="acme", endpoint="/things"
         )
         assert next(pages) == Things([1, 2])
         with pytest.raises(PageTokenExpired):

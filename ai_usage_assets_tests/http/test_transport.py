@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.client import TransientApiError
+from ai_usage_assets.http.errors import TransientApiError
 from ai_usage_assets.http.transport import BoundedTransport
 from ai_usage_assets.settings import SettingsError
 from ai_usage_assets.simulator import Simulator
@@ -103,8 +103,10 @@ STAYING = {
     "S21 a day to wait": Fault(
         "answered 429: asks to wait 86,400 s", _LATER, line={"limit_times": {"/": 1}, "retry_after": "86400"}
     ),
-    "every answer is reset in its middle": Fault("the answer broke off", "after 6 attempts", line={"reset_every": 1}),
-    "every answer is cut": Fault("not the promised JSON: Input data was truncated", _LATER, line={"truncate_every": 1}),
+    "every answer is reset in its middle": Fault(
+        "the response was interrupted", "after 6 attempts", line={"reset_every": 1}
+    ),
+    "every answer is cut": Fault("not the expected JSON: Input data was truncated", _LATER, line={"truncate_every": 1}),
     "every answer only calls itself gzip": Fault("is unreadable (DecodingError)", _LATER, line={"garble_every": 1}),
     "a page for people": Fault("an HTML page instead of JSON", _LATER, line={"html_200": {"anthropic"}}),
     "nothing at all": Fault("an empty body instead of JSON", _LATER, line={"instead": {"/": b""}}),
@@ -179,7 +181,7 @@ def test_a_budget_that_somebody_else_has_spent(holding: Company, caplog: pytest.
     with caplog.at_level(logging.WARNING, "ai_usage_assets"):
         result = holding.run(NEXT, lane=ANALYTICS)
     assert result.success, said(result)
-    assert "429; attempt 1 of 6, again in 1 s" in caplog.text
+    assert "429; attempt 1 of 6, retrying in 1 s" in caplog.text
     assert_whole(holding, DAYS[1])
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.client import MalformedResponse, PermanentApiError
+from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.anthropic import source as anthropic
 from ai_usage_assets.sources.anthropic.source import EXTRACTS, Anthropic

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.client import PermanentApiError
+from ai_usage_assets.http.errors import PermanentApiError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, InvalidRecordError, RejectedDay
 from ai_usage_assets.sources.cursor import source as cursor

@@ -17,7 +17,7 @@ from google.auth import jwt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ai_usage_assets.http.client import MalformedResponse, PermanentApiError, TransientApiError
+from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError, TransientApiError
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.mapping_sheet.sheet import (

@@ -18,18 +18,11 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from ai_usage_assets.days import DayRange, day_end, day_start
-from ai_usage_assets.http.client import (
-    ApiClient,
-    ApiError,
-    Clock,
-    Endpoint,
-    PageTokenExpired,
-    PermanentApiError,
-    RawResponse,
-    RetryPolicy,
-    SystemClock,
-    paginate,
-)
+from ai_usage_assets.http.client import ApiClient, Endpoint, RawResponse
+from ai_usage_assets.http.errors import ApiError, PageTokenExpired, PermanentApiError
+from ai_usage_assets.http.pagination import paginate
+from ai_usage_assets.http.rate_limit import Clock, SystemClock
+from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.sources.base import (
     DayBatch,
     EmailIdentity,
@@ -274,7 +267,7 @@ class Anthropic:
             page = self.get(path, turned, response_type, version)
             return page, page.next_page if page.has_more else None
 
-        return paginate(fetch, vendor=NAME, endpoint=path)
+        return paginate(fetch, service=NAME, endpoint=path)
 
     def directory(self, path: str, params: Sequence[tuple[str, str]] = ()) -> tuple[list[bytes], int]:
         """All records of a directory list, and how many pages held them. Only `after_id` advances these lists."""
@@ -284,7 +277,7 @@ class Anthropic:
             page = self.get(path, turned, _Directory, _CURRENT)
             return page, page.last_id if page.has_more else None
 
-        pages = list(paginate(fetch, vendor=NAME, endpoint=path))
+        pages = list(paginate(fetch, service=NAME, endpoint=path))
         return [bytes(record) for page in pages for record in page.data], len(pages)
 
 

@@ -21,16 +21,11 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from ai_usage_assets.days import DayRange, day_end, day_start
-from ai_usage_assets.http.client import (
-    ApiClient,
-    ApiError,
-    Clock,
-    Endpoint,
-    RawResponse,
-    RetryPolicy,
-    SystemClock,
-    paginate,
-)
+from ai_usage_assets.http.client import ApiClient, Endpoint, RawResponse
+from ai_usage_assets.http.errors import ApiError
+from ai_usage_assets.http.pagination import paginate
+from ai_usage_assets.http.rate_limit import Clock, SystemClock
+from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.sources.base import (
     DayBatch,
     EmailIdentity,
@@ -366,7 +361,7 @@ def _event_pages(client: Cursor, bounds: dict[str, int]) -> Iterator[tuple[_Even
         more = page.pagination.hasNextPage and page.usageEvents and read <= page.totalUsageEventsCount
         return (page, body), str(page_no + 1) if more else None
 
-    return paginate(fetch, vendor=NAME, endpoint="/teams/filtered-usage-events", max_pages=_MOST_PAGES)
+    return paginate(fetch, service=NAME, endpoint="/teams/filtered-usage-events", max_pages=_MOST_PAGES)
 
 
 def _page_usd(body: bytes, bounds: dict[str, int]) -> Decimal:
@@ -499,7 +494,7 @@ def _daily_usage_pages(client: Cursor, days: DayRange) -> Iterator[_DailyUsage]:
         seen.update(map(bytes, page.data))
         return page, str(page_no + 1) if page.pagination.hasNextPage and is_new else None
 
-    return paginate(fetch, vendor=NAME, endpoint="/teams/daily-usage-data", max_pages=_MOST_PAGES)
+    return paginate(fetch, service=NAME, endpoint="/teams/daily-usage-data", max_pages=_MOST_PAGES)
 
 
 def _fetch_members(client: Cursor, days: DayRange) -> Iterator[DayBatch | RejectedDay]:
@@ -551,7 +546,7 @@ def _spend_pages(client: Cursor) -> Iterator[tuple[_Spend, bytes]]:
         seen.update(map(bytes, page.teamMemberSpend))
         return (page, body), str(page_no + 1) if promises_more and is_new else None
 
-    return paginate(fetch, vendor=NAME, endpoint="/teams/spend", max_pages=_MOST_PAGES)
+    return paginate(fetch, service=NAME, endpoint="/teams/spend", max_pages=_MOST_PAGES)
 
 
 def _fetch_groups(client: Cursor, days: DayRange) -> Iterator[DayBatch | RejectedDay]:

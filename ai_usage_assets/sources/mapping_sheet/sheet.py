@@ -23,7 +23,10 @@ import pandera.pandas as pa
 import requests
 from gspread.http_client import HTTPClient
 
-from ai_usage_assets.http.client import ApiClient, Clock, Endpoint, MalformedResponse, PermanentApiError, RetryPolicy
+from ai_usage_assets.http.client import ApiClient, Endpoint
+from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError
+from ai_usage_assets.http.rate_limit import Clock
+from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.redaction import KEY_PATTERN
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import is_loopback
