@@ -128,7 +128,7 @@ def test_looking_takes_an_error_for_an_answer() -> None:
     assert (seen.status, seen.error_message, seen.headers["x-echo"]) == (503, "no [secret] here, [e-mail]", "[secret]")
     assert len(script.seen) == 1
     with pytest.raises(ApiError, match="no complete response") as caught:
-        Cursor(lambda: KEY, "http://127.0.0.1:9", pacing=False).look("/teams/members")
+        Cursor(lambda: KEY, "http://127.0.0.1:9", pacing=False).request_once("/teams/members")
     assert KEY not in str(caught.value)
 
 
