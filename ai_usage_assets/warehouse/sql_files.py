@@ -39,6 +39,15 @@ def read_query(name: str) -> str:
         raise MissingSqlError(f"The query {name} is missing: {path} does not exist. Reinstall ai-usage.") from None
 
 
+def query_names() -> list[str]:
+    """The names of all queries, sorted; such as "finance/load_charges". Raises MissingSqlError when there are none."""
+    folder = sql_folder() / "queries"
+    names = sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.sql"))
+    if not names:
+        raise MissingSqlError(f"No SQL files found in {folder}. Reinstall ai-usage.")
+    return names
+
+
 def read_models(folder: Path | None = None) -> list[Table]:
     """Every table and view defined under `sql/` (or another folder), unordered.
 

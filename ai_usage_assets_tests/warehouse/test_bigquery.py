@@ -602,10 +602,10 @@ def test_every_statement_is_tried_without_being_done(server: FakeBigQuery, capsy
     before = len(server.requests)
     assert sql_check.real(production(server), Console(width=100)) == 0
     shown = capsys.readouterr().out
-    assert f"{len(catalog.models())} of {len(catalog.models())} are taken" in shown
+    assert f"{len(catalog.models())} of {len(catalog.models())} are valid" in shown
     assert all(table.name in shown for table in catalog.models())
     assert {seen.method for seen in server.requests[before:] if seen.kind != "query"} == {"GET"}
     warehouse._client.delete_table(f"ai_usage.{STAGED.name}")
     assert sql_check.real(production(server), Console(width=100)) == 1
     count = len(catalog.models())
-    assert f"{count - 2} of {count} are taken" in capsys.readouterr().out
+    assert f"{count - 2} of {count} are valid" in capsys.readouterr().out
