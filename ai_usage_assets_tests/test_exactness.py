@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
 from ai_usage_assets.sources.base import InvalidRecordError
-from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.sources.cursor.events import event_usd
+from ai_usage_assets.sources.cursor.responses import ChargedEvent
 from ai_usage_assets.sources.money import cents_to_usd, parse_decimal, sum_cents_to_usd
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
@@ -86,7 +87,7 @@ def test_the_parts_of_a_charge_make_the_same_dollars(
     )
     found = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_cursor_usage_events ORDER BY record_no")
     assert [row["amount_usd"] for row in found] == [
-        cursor._amount_usd(msgspec.json.decode(payload, type=cursor._Charge)) for payload in payloads
+        event_usd(msgspec.json.decode(payload, type=ChargedEvent)) for payload in payloads
     ]
 
 

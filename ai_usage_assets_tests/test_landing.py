@@ -10,13 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from ai_usage_assets import catalog
 from ai_usage_assets.landing import Moment, land, log_not_pulled
-from ai_usage_assets.sources.anthropic import source as anthropic
 from ai_usage_assets.sources.base import DayBatch, RejectedDay
-from ai_usage_assets.sources.cursor.source import EXTRACTS
+from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
-EVENTS = next(pull for pull in EXTRACTS if pull.name == "cursor_usage_events")
 (TABLE,) = EVENTS.tables
 DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -174,7 +173,7 @@ def test_each_stored_event_lends_its_email_once(warehouse: DuckDBWarehouse) -> N
 
 def test_lengths_belong_to_the_fingerprint(warehouse: DuckDBWarehouse) -> None:
     """Two records are never taken for one that is both of them."""
-    users = next(pull for pull in anthropic.EXTRACTS if pull.name == "anthropic_users")
+    users = next(pull for pull in catalog.EXTRACTS if pull.name == "anthropic_users")
     one = DayBatch(users.tables[0], DAY, [b'{"a":1}{"a":2}'], pages=1)
     two = DayBatch(users.tables[0], DAY, [b'{"a":1}', b'{"a":2}'], pages=1)
     land(warehouse, users, [one], moment())
@@ -219,7 +218,7 @@ def test_a_day_that_is_held_whole_stays_whole_when_it_may_no_longer_be_asked(
 
 def test_productivity_may_become_empty(warehouse: DuckDBWarehouse) -> None:
     """Where no money hangs on it, a complete and empty pull is the truth."""
-    code = next(pull for pull in anthropic.EXTRACTS if pull.name == "anthropic_claude_code")
+    code = next(pull for pull in catalog.EXTRACTS if pull.name == "anthropic_claude_code")
     land(warehouse, code, [DayBatch(code.tables[0], DAY, [b"{}"], pages=1)], moment())
     land(warehouse, code, [DayBatch(code.tables[0], DAY, [], pages=1)], moment(1))
     assert (entry(warehouse)["status"], entry(warehouse)["records"]) == ("complete", 0)

@@ -24,10 +24,10 @@ from ai_usage_assets.redaction import KEY_PATTERN, redact
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import Settings, SettingsError, is_loopback
+from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.anthropic.questions import AnthropicQuestions
-from ai_usage_assets.sources.anthropic.source import Anthropic
+from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.sources.cursor.questions import CursorQuestions
-from ai_usage_assets.sources.cursor.source import Cursor
 from ai_usage_assets.sources.keys import resolve_key
 from ai_usage_assets.sources.questions import BudgetSpent, Facts, NotAnswered, Question, Unanswered
 
@@ -86,11 +86,11 @@ def _questions(settings: Settings, *, rate_limit: bool) -> tuple[list[Questions]
         anthropic, cursor = settings.sources["anthropic"], settings.sources["cursor"]
         if anthropic.key:
             keys.append(resolve_key("anthropic", anthropic.key, settings.secrets_emulator))
-            asked.append(AnthropicQuestions(Anthropic(lambda: keys[0], anthropic.base_url, pacing=pacing), now))
+            asked.append(AnthropicQuestions(AnthropicClient(lambda: keys[0], anthropic.base_url, pacing=pacing), now))
         if cursor.key:
             keys.append(resolve_key("cursor", cursor.key, settings.secrets_emulator))
             asked.append(
-                CursorQuestions(Cursor(lambda: keys[-1], cursor.base_url, pacing=pacing), now, burst=rate_limit)
+                CursorQuestions(CursorClient(lambda: keys[-1], cursor.base_url, pacing=pacing), now, burst=rate_limit)
             )
     except SecretError as error:
         raise ProbeError(str(error)) from None

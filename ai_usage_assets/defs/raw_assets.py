@@ -108,7 +108,7 @@ def _pull(
                 return outcomes + log_not_pulled(warehouse, pull, rest, moment, "failed", str(failure))
             outcomes += log_not_pulled(warehouse, pull, list(window), moment, "failed", str(failure))
         except (InvalidRecordError, msgspec.MsgspecError) as problem:
-            message = f"an answer of {pull.name} is not what was asked for: {problem}. What was held is kept."
+            message = f"an answer of {pull.name} is not what was asked for: {problem}. The earlier data stays."
             outcomes += log_not_pulled(warehouse, pull, list(window), moment, "failed", message)
         else:
             unanswered = 0
@@ -124,7 +124,7 @@ def _report(
     if failed and len(failed) == len(outcomes):
         days = sorted({entry["usage_date"] for entry in failed})
         raise dg.Failure(
-            description=f"{pull.name}: none of {DayRange(days[0], days[-1])} could be pulled; what was held is kept. "
+            description=f"{pull.name}: none of {DayRange(days[0], days[-1])} could be pulled; the earlier data stays. "
             f"{failed[0]['message']}",
             metadata={"days": dg.MetadataValue.md(_day_by_day(outcomes))},
             allow_retries=False,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.http.retry import RetryPolicy
+from ai_usage_assets.registry import SourceEntry
 from ai_usage_assets.warehouse.tables import Table
 
 if TYPE_CHECKING:
@@ -146,8 +147,7 @@ class Source:
     `money_tables` maps a cost basis to the raw tables that determine it: a month close requires all of them.
     """
 
-    name: str
-    label: str
+    entry: SourceEntry
     connect: Connect
     extracts: tuple[Extract, ...]
     probes: tuple[Probe, ...]
@@ -155,6 +155,16 @@ class Source:
     # What kind of key to use, and where to create it.
     wanted_key: str
     money_tables: Mapping[str, tuple[Table, ...]]
+
+    @property
+    def name(self) -> str:
+        """The name in the warehouse."""
+        return self.entry.name
+
+    @property
+    def label(self) -> str:
+        """The name for people."""
+        return self.entry.label
 
     def load_checks(self) -> SourceChecks:
         """The asset checks of this source: `CHECKS` of its module `checks`, imported late because it is heavy."""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.landing import Moment, land
-from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.sources.cursor.client import CursorClient
+from ai_usage_assets.sources.cursor.events import EXTRACT
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets.warehouse.sql_files import read_model, sql_folder
@@ -23,15 +24,14 @@ _TYPED = sql_folder() / "staging" / "stg_cursor_usage_events.sql"
 def main() -> None:
     """Loads everything into one file."""
     url, days, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    pull = next(pull for pull in cursor.EXTRACTS if pull.name == "cursor_usage_events")
     warehouse = DuckDBWarehouse(folder / "ours.duckdb")
     # Of the warehouse only what is measured, as with the floor.
-    warehouse.prepare([*OPS_TABLES, *pull.tables, read_model(_TYPED)])
-    client = cursor.Cursor(lambda: "crsr_benchmark", url, pacing=False)
+    warehouse.prepare([*OPS_TABLES, *EXTRACT.tables, read_model(_TYPED)])
+    client = CursorClient(lambda: "crsr_benchmark", url, pacing=False)
     first = FIRST_DAY.date()
     for number in range(days):
         day = first + timedelta(days=number)
-        land(warehouse, pull, pull.fetch(client, DayRange(day, day)), Moment("bench", datetime.now(UTC)))
+        land(warehouse, EXTRACT, EXTRACT.fetch(client, DayRange(day, day)), Moment("bench", datetime.now(UTC)))
     warehouse._connect().execute("CREATE TABLE typed AS SELECT * FROM stg_cursor_usage_events")
     found = warehouse.rows("SELECT COUNT(*) AS n, SUM(amount_usd) * 100 AS cents FROM ai_usage.typed")[0]
     warehouse.close()

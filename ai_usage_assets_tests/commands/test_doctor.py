@@ -26,8 +26,8 @@ from ai_usage_assets.commands.doctor import Finding
 from ai_usage_assets.http.transport import describe_proxy
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.sources.anthropic import source as anthropic
-from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.sources.anthropic import client as anthropic
+from ai_usage_assets.sources.cursor import client as cursor
 from ai_usage_assets.sources.mapping_sheet.sheet import TABS, account_of
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -75,7 +75,7 @@ def test_all_well(company: Company, width: int) -> None:
     assert text.splitlines()[-1] == "✓ Everything that is configured works. Next: `ai-usage run`"
     assert max(map(len, text.splitlines())) <= width
     assert "the key belongs to Acme Robotics" in text
-    assert "data reaches to 2026-11-20 12:00 UTC" in text
+    assert "data until 2026-11-20 12:00 UTC" in text
     assert "50 members, 3 removed" in text
     settings = company.settings
     people = company.simulator.organisation.people
@@ -88,7 +88,7 @@ def test_every_endpoint_and_tab_is_tried_once(company: Company) -> None:
     findings = found(company.settings)
     asked = [(vendor, request.path) for vendor, request in company.simulator.requests]
     assert len(asked) == len(set(asked))
-    listed = {("anthropic", e.path) for e in anthropic._ENDPOINTS} | {("cursor", e.path) for e in cursor._ENDPOINTS}
+    listed = {("anthropic", e.path) for e in anthropic.ENDPOINTS} | {("cursor", e.path) for e in cursor.ENDPOINTS}
     workspaces = {workspace.id for workspace in company.simulator.organisation.workspaces}
     told = {
         (vendor, "/".join("{workspace_id}" if part in workspaces else part for part in path.split("/")))

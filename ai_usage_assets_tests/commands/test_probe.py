@@ -18,10 +18,10 @@ from ai_usage_assets.commands.probe import ProbeError, scrubbed
 from ai_usage_assets.http.client import RawResponse
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.anthropic.questions import AnthropicQuestions
-from ai_usage_assets.sources.anthropic.source import Anthropic
+from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.sources.cursor.questions import CursorQuestions
-from ai_usage_assets.sources.cursor.source import Cursor
 from ai_usage_assets.sources.questions import Asking, BudgetSpent, form
 from ai_usage_assets_tests.commands.test_cli import ai_usage, own, simulator, urls  # noqa: F401 - fixtures
 from ai_usage_assets_tests.conftest import NOW, Company, make_company
@@ -92,10 +92,12 @@ def test_a_spent_budget_ends_the_asking_and_says_so(company: Company, vendor: st
     asked: AnthropicQuestions | CursorQuestions
     vendor_settings = settings.sources[vendor]
     if vendor == "anthropic":
-        client = Anthropic(lambda: vendor_settings.key or "", vendor_settings.base_url, pacing=False)
+        client = AnthropicClient(lambda: vendor_settings.key or "", vendor_settings.base_url, pacing=False)
         asked = AnthropicQuestions(client, NOW)
     else:
-        asked = CursorQuestions(Cursor(lambda: vendor_settings.key or "", vendor_settings.base_url, pacing=False), NOW)
+        asked = CursorQuestions(
+            CursorClient(lambda: vendor_settings.key or "", vendor_settings.base_url, pacing=False), NOW
+        )
     asked.ask.most_requests = 5
     document: dict[str, Any] = {}
     findings = list(probe._answers(asked, document))
@@ -121,14 +123,14 @@ def test_looking_takes_an_error_for_an_answer() -> None:
     """A listed read is tried once, whatever it answers, and neither its words nor its headers carry the key."""
     reply = Reply(503, f'{{"message":"no {KEY} here, jo@acme.test"}}'.encode(), {"x-echo": KEY, "retry-after": "1"})
     with serving(reply) as script:
-        client = Cursor(lambda: KEY, script.url, pacing=False)
+        client = CursorClient(lambda: KEY, script.url, pacing=False)
         seen = client.request_once("/teams/members")
         with pytest.raises(ValueError, match="not one of the endpoints"):
             client.request_once("/teams/remove-member", {"email": "x"})
     assert (seen.status, seen.error_message, seen.headers["x-echo"]) == (503, "no [secret] here, [e-mail]", "[secret]")
     assert len(script.seen) == 1
     with pytest.raises(ApiError, match="no complete response") as caught:
-        Cursor(lambda: KEY, "http://127.0.0.1:9", pacing=False).request_once("/teams/members")
+        CursorClient(lambda: KEY, "http://127.0.0.1:9", pacing=False).request_once("/teams/members")
     assert KEY not in str(caught.value)
 
 
@@ -225,7 +227,7 @@ def test_a_refusal_for_speed_is_described(then: int, says: str) -> None:
     """The burst stops at the first 429, keeps its words and its headers, and tries one other endpoint."""
     limited = Reply(429, b'{"code":"error","message":"Rate limit exceeded"}', {"retry-after": "60"})
     with serving(*[Reply()] * 4, limited, Reply(then)) as script:
-        asked = CursorQuestions(Cursor(lambda: KEY, script.url, pacing=False), NOW, burst=True)
+        asked = CursorQuestions(CursorClient(lambda: KEY, script.url, pacing=False), NOW, burst=True)
         answer = asked._rate_limit()
     assert answer.told == f"429 at call 5: Rate limit exceeded; {says}" + (" endpoints" if then == 429 else "")
     assert answer.facts["another_endpoint_then"] == then

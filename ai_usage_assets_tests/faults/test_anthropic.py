@@ -206,11 +206,11 @@ def _money(**changed: Any) -> Edit:
     return edit
 
 
-_KEPT = "hat was held is kept"
+_KEPT = "he earlier data stays"
 
 FAULTS = {
     "S5 data that never holds still": Fault(
-        "refreshed its data during each of 3 attempts",
+        "refreshed its data during each of 3 reads",
         "run the day again in an hour",
         {"page_rows": 20, "refreshes_while_paging": 1000},
     ),
@@ -233,8 +233,8 @@ FAULTS = {
     "more to come without a cursor": Fault(
         "has_more is true but next_page is missing", "run again later", {"page_rows": 20, "paging": "no cursor"}
     ),
-    "D12 pages that overlap": Fault("Anthropic's own total of the day is $", _KEPT, {"page_rows": 20, "drift": -3}),
-    "pages with a gap": Fault("Anthropic's own total of the day is $", _KEPT, {"page_rows": 20, "drift": 3}),
+    "D12 pages that overlap": Fault("Anthropic's total of the day is $", _KEPT, {"page_rows": 20, "drift": -3}),
+    "pages with a gap": Fault("Anthropic's total of the day is $", _KEPT, {"page_rows": 20, "drift": 3}),
     "S13 an amount that is no number": Fault("an amount is not a number", _KEPT, {"edit_row": _money(amount="12,50")}),
     "an amount that is null": Fault("an amount is not a number", _KEPT, {"edit_row": _money(amount=None)}),
     "another currency": Fault("not in USD", _KEPT, {"edit_row": _money(currency="EUR")}),
@@ -267,7 +267,7 @@ def test_a_bad_day_costs_no_other(holding: Company) -> None:
     assert holding.run(HELD, NEXT, lane=ANALYTICS).success
     entries = days_of(holding)
     assert (entries[HELD]["status"], entries[NEXT]["status"]) == ("failed", "complete")
-    assert "an amount is not a number. Report it; what was held is kept" in entries[HELD]["message"]
+    assert "an amount is not a number. Report it; the earlier data stays" in entries[HELD]["message"]
     assert [row for row in held(holding) if row["usage_date"] == DAYS[0]] == before
     assert_whole(holding, DAYS[1])
     mend(holding)
@@ -283,7 +283,7 @@ def test_tokens_that_miss_their_total_cost_no_bill(holding: Company, drift: int)
     assert days_of(holding)[NEXT]["status"] == "complete"
     entry = days_of(holding, "raw_anthropic_usage")[NEXT]
     assert entry["status"] == "failed"
-    assert "tokens, Anthropic's own total of the day is" in entry["message"]
+    assert "tokens, Anthropic's total of the day is" in entry["message"]
     assert not [row for row in held(holding) if row["usage_date"] == DAYS[1] and row["name"].startswith("usage")]
     mend(holding)
     assert holding.run(NEXT, lane=ANALYTICS).success

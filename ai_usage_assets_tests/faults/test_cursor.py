@@ -106,7 +106,7 @@ def test_an_endpoint_that_refuses_stops_no_other(company: Loaded) -> None:
     result = company.again(lane="cursor")
     (failure,) = result.failures().values()
     assert "answered 403: Forbidden: Enterprise access required. Check CURSOR_ADMIN_KEY" in failure
-    assert "what was held is kept" in failure
+    assert "the earlier data stays" in failure
     for other in PATHS.keys() - {EVENTS}:
         assert {status for status, _ in company.told(other).values()} == {"complete"}
     assert company.held() == before
@@ -209,8 +209,8 @@ def test_equal_pages_of_equal_events_are_all_counted(company: Loaded) -> None:
 @pytest.mark.parametrize(
     ("moving", "value", "says"),
     [
-        ("endless_paging", True, "a page came twice"),
-        ("miscounted_events", 1, "counted by Cursor"),
+        ("endless_paging", True, "a page occurred twice"),
+        ("miscounted_events", 1, "reported by Cursor"),
     ],
 )
 def test_pages_that_never_agree_refuse_the_day(company: Loaded, moving: str, value: int, says: str) -> None:
@@ -219,9 +219,9 @@ def test_pages_that_never_agree_refuse_the_day(company: Loaded, moving: str, val
     company.simulator.switches.cursor.page_size_limit = 80
     setattr(company.simulator.switches.cursor, moving, value)
     (failure,) = company.again(MIDDLE, MIDDLE).failures().values()
-    assert "the day kept changing while it was read" in failure
+    assert "the day changed during each read" in failure
     assert says in failure
-    assert "What was held is kept; run it again" in failure
+    assert "The earlier data stays; run the day again" in failure
     assert company.held() == before
     assert asked(company, PATHS[EVENTS]) <= 15
     setattr(company.simulator.switches.cursor, moving, type(value)())
@@ -254,7 +254,7 @@ def test_lists_of_members_that_never_end_are_left_soon(company: Loaded) -> None:
     result = company.again(lane=("cursor_daily_usage", "cursor_spend"))
     assert len(result.failures()) == 2
     for failure in result.failures().values():
-        assert "the list of members kept changing while its pages were read" in failure
+        assert "the member list changed while its pages were read" in failure
     assert {asset: company.held(asset) for asset in (DAILY, SPEND)} == before
     assert asked(company, PATHS[DAILY]) + asked(company, PATHS[SPEND]) <= 12
     company.simulator.switches.cursor.endless_paging = False
@@ -358,7 +358,7 @@ def test_a_day_with_an_amount_that_cannot_be_meant_costs_only_itself(company: Lo
     company.again()
     told = company.told(EVENTS)
     assert [told[day][0] for day in DAYS] == ["complete", "failed", "complete"]
-    assert "an amount is implausibly large. Report it; what was held is kept" in told[MIDDLE][1]
+    assert "an amount is implausibly large. Report it; the earlier data stays" in told[MIDDLE][1]
     truth = company.simulator.ledger.cursor_usd(FIRST, LAST)
     assert company.usd() == {**truth, MIDDLE: before[MIDDLE]}
     company.simulator.ledger.undo_edits()
@@ -385,7 +385,7 @@ def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded)
     kept = company.held(DAILY)
     company.simulator.switches.cursor.left_out = {"day": 3}
     (failure,) = company.again(lane=lane).failures().values()
-    assert f"of {len(records)} rows do not say of which day they are. What was held is kept" in failure
+    assert f"of {len(records)} rows have no valid day. The earlier data stays" in failure
     assert company.held(DAILY) == kept
     company.simulator.switches.cursor.left_out = {}
     assert company.healed(lane=lane)

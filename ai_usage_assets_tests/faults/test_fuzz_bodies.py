@@ -23,9 +23,9 @@ from ai_usage_assets.landing import Moment, land
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.simulator.server import Faults, Request, Response, serving
-from ai_usage_assets.sources.anthropic.source import Anthropic
+from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, Extract, InvalidRecordError, RejectedDay
-from ai_usage_assets.sources.cursor.source import Cursor
+from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import NOW, empty
 from ai_usage_assets_tests.fakes.http_server import FakeClock
@@ -94,8 +94,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         serving("cursor", vendors["cursor"].handle, Faults(), 0, lambda request: None) as cursor,
     ):
         clients = {
-            "anthropic": Anthropic(lambda: Simulator.ANTHROPIC_KEY, anthropic, pacing=False, clock=FakeClock()),
-            "cursor": Cursor(lambda: Simulator.CURSOR_KEY, cursor, pacing=False, clock=FakeClock()),
+            "anthropic": AnthropicClient(lambda: Simulator.ANTHROPIC_KEY, anthropic, pacing=False, clock=FakeClock()),
+            "cursor": CursorClient(lambda: Simulator.CURSOR_KEY, cursor, pacing=False, clock=FakeClock()),
         }
         made = Scene(vendors, clients, warehouse)
         for pull in catalog.EXTRACTS:

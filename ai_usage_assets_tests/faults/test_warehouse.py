@@ -25,7 +25,7 @@ from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.landing import Moment, land, log_not_pulled
 from ai_usage_assets.sources.base import DayBatch
-from ai_usage_assets.sources.cursor import source as cursor
+from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import Company, empty, make_company
@@ -33,7 +33,6 @@ from ai_usage_assets_tests.faults.runs import Order, Prepared, ai_usage, asked, 
 
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
 DAY = date(2026, 11, 10)
-EVENTS = next(pull for pull in cursor.EXTRACTS if pull.name == "cursor_usage_events")
 RAW = ("raw_cursor_usage_events", "raw_cursor_members", "raw_anthropic_claude_code")
 
 

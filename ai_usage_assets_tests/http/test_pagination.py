@@ -16,8 +16,8 @@ from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.landing import Moment, land
 from ai_usage_assets.simulator.server import Faults, Request, Response, serving
-from ai_usage_assets.sources.anthropic.source import Anthropic
-from ai_usage_assets.sources.cursor.source import Cursor
+from ai_usage_assets.sources.anthropic.client import AnthropicClient
+from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import empty
 from ai_usage_assets_tests.faults.fuzz import searching
@@ -100,8 +100,8 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dic
         serving("anthropic", pages.anthropic, Faults(), 0, lambda request: None) as anthropic,
     ):
         clients = {
-            "cursor_usage_events": Cursor(lambda: "key", cursor, pacing=False),
-            "anthropic_analytics": Anthropic(lambda: "key", anthropic, pacing=False),
+            "cursor_usage_events": CursorClient(lambda: "key", cursor, pacing=False),
+            "anthropic_analytics": AnthropicClient(lambda: "key", anthropic, pacing=False),
         }
         yield pages, clients, warehouse
         for client in clients.values():

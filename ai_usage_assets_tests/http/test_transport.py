@@ -31,7 +31,8 @@ from ai_usage_assets.http.errors import TransientApiError
 from ai_usage_assets.http.transport import BoundedTransport
 from ai_usage_assets.settings import SettingsError
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.sources.anthropic.source import EXTRACTS, Anthropic
+from ai_usage_assets.sources.anthropic.analytics import EXTRACT
+from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets_tests.conftest import HELD, NOW, Company
 from ai_usage_assets_tests.fakes.http_server import FakeClock
@@ -192,16 +193,16 @@ def test_the_documented_budget_is_never_passed() -> None:
     faults = simulator.switches.faults
     faults.per_minute, faults.clock = {THERE: 60}, clock.monotonic
     days = DayRange(date(2026, 11, 1), date(2026, 11, 10))
-    pull = next(pull for pull in EXTRACTS if pull.name == ANALYTICS)
+    pull = EXTRACT
     with simulator.serve() as urls:
-        client = Anthropic(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, clock=clock)
+        client = AnthropicClient(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, clock=clock)
         found = list(pull.fetch(client, days))
         client.close()
         assert all(isinstance(day, DayBatch) for day in found)
         pages = sum(day.pages for day in found if isinstance(day, DayBatch) and day.day == days.first)
         # Not one request more than there are pages: none was refused.
         assert len(simulator.requests) == pages > 120
-        client = Anthropic(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, pacing=False, clock=clock)
+        client = AnthropicClient(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, pacing=False, clock=clock)
         with pytest.raises(TransientApiError, match="429"):
             list(pull.fetch(client, days))
         client.close()

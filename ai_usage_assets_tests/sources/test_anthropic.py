@@ -13,14 +13,14 @@ import pytest
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.sources.anthropic import source as anthropic
-from ai_usage_assets.sources.anthropic.source import EXTRACTS, Anthropic
+from ai_usage_assets.sources.anthropic.client import ENDPOINTS, AnthropicClient
+from ai_usage_assets.sources.anthropic.source import SOURCE
 from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, InvalidRecordError, RejectedDay
 from ai_usage_assets_tests.fakes.http_server import FakeClock, Reply, serving
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 DAYS = DayRange(date(2026, 11, 10), date(2026, 11, 12))
-BY_NAME = {pull.name: pull for pull in EXTRACTS}
+BY_NAME = {pull.name: pull for pull in SOURCE.extracts}
 
 
 @pytest.fixture
@@ -30,25 +30,25 @@ def simulator() -> Simulator:
 
 
 @pytest.fixture
-def client(simulator: Simulator) -> Iterator[Anthropic]:
+def client(simulator: Simulator) -> Iterator[AnthropicClient]:
     """A client of that company."""
     with simulator.serve() as urls:
-        made = Anthropic(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, pacing=False)
+        made = AnthropicClient(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, pacing=False)
         yield made
         made.close()
 
 
-def fetch(client: Anthropic, name: str, days: DayRange = DAYS) -> list[DayBatch | RejectedDay]:
+def fetch(client: AnthropicClient, name: str, days: DayRange = DAYS) -> list[DayBatch | RejectedDay]:
     return list(BY_NAME[name].fetch(client, days))
 
 
-def pulled(client: Anthropic, name: str, days: DayRange = DAYS) -> list[DayBatch]:
+def pulled(client: AnthropicClient, name: str, days: DayRange = DAYS) -> list[DayBatch]:
     found = fetch(client, name, days)
     assert all(isinstance(day, DayBatch) for day in found), found
     return [day for day in found if isinstance(day, DayBatch)]
 
 
-def test_six_queries_of_one_export(client: Anthropic, simulator: Simulator) -> None:
+def test_six_queries_of_one_export(client: AnthropicClient, simulator: Simulator) -> None:
     """Cost by five dimensions, its three controls, usage and its total come for every day, with one watermark."""
     found = pulled(client, "anthropic_analytics")
     assert Counter(day.table.name for day in found) == dict.fromkeys(
@@ -60,7 +60,7 @@ def test_six_queries_of_one_export(client: Anthropic, simulator: Simulator) -> N
     assert {d.day: d.amount_usd for d in found if d.table.name == "raw_anthropic_cost"} == truth
 
 
-def test_requests_are_as_documented(client: Anthropic, simulator: Simulator) -> None:
+def test_requests_are_as_documented(client: AnthropicClient, simulator: Simulator) -> None:
     """Each family is asked with its own version pin, the beta header where needed, and day-aligned windows."""
     pulled(client, "anthropic_analytics")
     pulled(client, "anthropic_cost_report")
@@ -79,10 +79,10 @@ def test_requests_are_as_documented(client: Anthropic, simulator: Simulator) -> 
 
 def test_windows_stay_within_what_the_vendor_takes() -> None:
     """No pull asks for more than 31 days at once."""
-    assert all(1 <= pull.window_days <= 31 for pull in EXTRACTS)
+    assert all(1 <= pull.window_days <= 31 for pull in SOURCE.extracts)
 
 
-def test_equal_looking_rows_are_all_kept(client: Anthropic) -> None:
+def test_equal_looking_rows_are_all_kept(client: AnthropicClient) -> None:
     """Two identities that the vendor cannot show give two rows with the same dimensions: both are landed."""
     cost = next(day for day in pulled(client, "anthropic_analytics") if day.table.name == "raw_anthropic_cost")
     groups = Counter(
@@ -93,7 +93,7 @@ def test_equal_looking_rows_are_all_kept(client: Anthropic) -> None:
     assert max(groups.values()) == 2
 
 
-def test_a_refresh_in_the_middle_starts_the_window_again(client: Anthropic, simulator: Simulator) -> None:
+def test_a_refresh_in_the_middle_starts_the_window_again(client: AnthropicClient, simulator: Simulator) -> None:
     """A 410 while paging, or a new watermark, restarts the window, and nothing is counted twice."""
     for expire in (True, False):
         anthropic_switches = simulator.switches.anthropic
@@ -104,7 +104,7 @@ def test_a_refresh_in_the_middle_starts_the_window_again(client: Anthropic, simu
         assert anthropic_switches.refreshes_while_paging == 0
 
 
-def test_a_window_that_never_holds_still_is_refused(client: Anthropic, simulator: Simulator) -> None:
+def test_a_window_that_never_holds_still_is_refused(client: AnthropicClient, simulator: Simulator) -> None:
     """When every attempt meets a refresh, the days are refused with when to come back."""
     simulator.switches.anthropic.refreshes_while_paging = 1000
     found = fetch(client, "anthropic_analytics", DayRange(date(2026, 10, 20), date(2026, 11, 18)))
@@ -112,13 +112,13 @@ def test_a_window_that_never_holds_still_is_refused(client: Anthropic, simulator
     assert len(found) == 6 * 30
 
 
-def test_an_export_without_watermark_is_no_result(client: Anthropic, simulator: Simulator) -> None:
+def test_an_export_without_watermark_is_no_result(client: AnthropicClient, simulator: Simulator) -> None:
     """An empty answer without a watermark means not yet, never nothing spent."""
     simulator.switches.anthropic.empty_export = True
     assert all(isinstance(day, RejectedDay) and "no data" in day.reason for day in fetch(client, "anthropic_analytics"))
 
 
-def test_a_day_beyond_the_watermark_is_incomplete(client: Anthropic, simulator: Simulator) -> None:
+def test_a_day_beyond_the_watermark_is_incomplete(client: AnthropicClient, simulator: Simulator) -> None:
     """A day that the export does not cover to its end is landed, and told as incomplete."""
     simulator.now = datetime(2026, 11, 13, 0, 30, tzinfo=UTC)
     assert {day.incomplete_reason for day in pulled(client, "anthropic_analytics")} == {None}
@@ -127,7 +127,7 @@ def test_a_day_beyond_the_watermark_is_incomplete(client: Anthropic, simulator: 
     assert all("2026-11-12T20:00:00Z" in str(day.incomplete_reason) for day in last)
 
 
-def test_unknown_fields_are_landed_as_they_are(client: Anthropic, simulator: Simulator) -> None:
+def test_unknown_fields_are_landed_as_they_are(client: AnthropicClient, simulator: Simulator) -> None:
     """A field nobody documented changes nothing."""
     before = pulled(client, "anthropic_analytics")
     simulator.switches.anthropic.extra_fields = True
@@ -153,7 +153,7 @@ def _scripted(*pages: Reply) -> list[DayBatch | RejectedDay]:
     """What the analytics pull makes of five scripted answers."""
     with serving(*pages) as script:
         return fetch(
-            Anthropic(lambda: "k" * 20, script.url, pacing=False),
+            AnthropicClient(lambda: "k" * 20, script.url, pacing=False),
             "anthropic_analytics",
             DayRange(date(2026, 11, 10), date(2026, 11, 10)),
         )
@@ -190,7 +190,7 @@ def test_an_amount_that_means_nothing_refuses_its_day(bad: dict[str, object]) ->
     assert all(isinstance(day, RejectedDay) for day in found)
 
 
-def test_classic_report_has_a_bucket_a_day(client: Anthropic, simulator: Simulator) -> None:
+def test_classic_report_has_a_bucket_a_day(client: AnthropicClient, simulator: Simulator) -> None:
     """The classic report gives each day one bucket, close to the ledger's total."""
     found = pulled(client, "anthropic_cost_report")
     truth = simulator.ledger.anthropic_cost_usd(DAYS.first, DAYS.last)
@@ -198,7 +198,7 @@ def test_classic_report_has_a_bucket_a_day(client: Anthropic, simulator: Simulat
     assert all(day.amount_usd and abs(day.amount_usd - truth[day.day]) < Decimal("0.01") for day in found)
 
 
-def test_keys_of_every_status_are_found(client: Anthropic) -> None:
+def test_keys_of_every_status_are_found(client: AnthropicClient) -> None:
     """Archived, expired and inactive keys are in the directory too, each once."""
     (found,) = pulled(client, "anthropic_api_keys", DayRange(NOW.date(), NOW.date()))
     status = Counter(msgspec.json.decode(record)["status"] for record in found.records)
@@ -206,7 +206,7 @@ def test_keys_of_every_status_are_found(client: Anthropic) -> None:
     assert len({msgspec.json.decode(record)["id"] for record in found.records}) == len(found.records)
 
 
-def test_archived_and_default_workspaces_are_found(client: Anthropic) -> None:
+def test_archived_and_default_workspaces_are_found(client: AnthropicClient) -> None:
     """The directory holds workspaces that a plain list hides."""
     workspaces, members = pulled(client, "anthropic_workspaces", DayRange(NOW.date(), NOW.date()))
     names = {msgspec.json.decode(record)["name"] for record in workspaces.records}
@@ -217,14 +217,16 @@ def test_archived_and_default_workspaces_are_found(client: Anthropic) -> None:
 @pytest.mark.parametrize(
     "name", ["anthropic_cost_report", "anthropic_claude_code", "anthropic_api_keys", "anthropic_workspaces"]
 )
-def test_what_an_enterprise_key_may_not_see_is_not_exposed(client: Anthropic, simulator: Simulator, name: str) -> None:
+def test_what_an_enterprise_key_may_not_see_is_not_exposed(
+    client: AnthropicClient, simulator: Simulator, name: str
+) -> None:
     """The Console's endpoints are not exposed to an Enterprise key; that is no failure."""
     simulator.switches.anthropic.enterprise_key = True
     with pytest.raises(EndpointNotAvailable):
         fetch(client, name)
 
 
-def test_a_refused_key_is_a_failure(client: Anthropic, simulator: Simulator) -> None:
+def test_a_refused_key_is_a_failure(client: AnthropicClient, simulator: Simulator) -> None:
     """A key that is not accepted fails, with the setting to look at."""
     simulator.switches.anthropic.unauthorized = True
     for name in BY_NAME:
@@ -232,11 +234,11 @@ def test_a_refused_key_is_a_failure(client: Anthropic, simulator: Simulator) -> 
             fetch(client, name, DayRange(NOW.date(), NOW.date()))
 
 
-def test_only_reads_can_be_called(client: Anthropic) -> None:
+def test_only_reads_can_be_called(client: AnthropicClient) -> None:
     """No other path, and no other method, can leave this room."""
     with pytest.raises(ValueError, match="not one of the endpoints"):
         client.get("invites", (), dict, {})
-    assert all(endpoint.method == "GET" for endpoint in anthropic._ENDPOINTS)
+    assert all(endpoint.method == "GET" for endpoint in ENDPOINTS)
 
 
 def _metered(**changed: object) -> dict[str, object]:
@@ -255,7 +257,7 @@ def test_tokens_without_a_bill_are_not_a_free_day() -> None:
     """Metered usage with an empty bill is refused; an Enterprise's, which seats may pay, is a day without a bill."""
     nothing = _page([])
     found = _scripted(nothing, nothing, nothing, nothing, _page([_metered()]))
-    assert all(isinstance(day, RejectedDay) and "sends no bill" in day.reason for day in found)
+    assert all(isinstance(day, RejectedDay) and "but no cost" in day.reason for day in found)
     found = _scripted(nothing, nothing, nothing, nothing, _page([_usage()]))
     assert all(isinstance(day, DayBatch) for day in found)
 
@@ -281,7 +283,7 @@ def test_an_instant_without_a_zone_is_no_instant() -> None:
     """A watermark that could be of any zone is a malformed answer, not a day of the machine's own zone."""
     page = _page([_cost("5")], data_refreshed_at="2026-11-20T12:00:00")
     with serving(page) as script:
-        client = Anthropic(lambda: "k" * 20, script.url, pacing=False, clock=FakeClock())
+        client = AnthropicClient(lambda: "k" * 20, script.url, pacing=False, clock=FakeClock())
         with pytest.raises(MalformedResponse):
             fetch(client, "anthropic_analytics", DayRange(date(2026, 11, 10), date(2026, 11, 10)))
 
@@ -300,7 +302,7 @@ def test_an_instant_without_a_zone_is_no_instant() -> None:
 def test_not_exposed_is_the_vendors_own_word(reply: Reply, exposed: bool) -> None:
     """Only the vendor's own code says that something is not for this key; any other refusal is a failure."""
     with serving(reply) as script:
-        client = Anthropic(lambda: "k" * 20, script.url, pacing=False)
+        client = AnthropicClient(lambda: "k" * 20, script.url, pacing=False)
         with pytest.raises(PermanentApiError if exposed else EndpointNotAvailable):
             fetch(client, "anthropic_users", DayRange(NOW.date(), NOW.date()))
 
@@ -322,7 +324,7 @@ def test_a_moment_outside_all_time_is_not_credible(name: str, field: str, moment
     )
     with serving(page) as script, pytest.raises(InvalidRecordError, match="a time is out of range"):
         fetch(
-            Anthropic(lambda: "k" * 20, script.url, pacing=False),
+            AnthropicClient(lambda: "k" * 20, script.url, pacing=False),
             name,
             DayRange(date(2026, 11, 10), date(2026, 11, 10)),
         )

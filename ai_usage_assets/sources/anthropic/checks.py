@@ -11,33 +11,33 @@ from ai_usage_assets.checks.facts import (
     matches_raw_records,
     required_columns,
 )
-from ai_usage_assets.sources.anthropic import source
+from ai_usage_assets.sources.anthropic import tables
 
 _CHECKS = (
     Check(
-        source.RAW_COST.name,
+        tables.RAW_COST.name,
         "schema",
         "Every cost record has dollars and list dollars.",
         RAW_ADVICE,
         required_columns("stg_anthropic_cost", ("amount_usd", "list_amount_usd")),
     ),
     Check(
-        source.RAW_COST.name,
+        tables.RAW_COST.name,
         "control_total",
         "The cost records of every day add up to Anthropic's day total, cost components and actor types.",
         RAW_ADVICE,
         violations(
             "anthropic/control_totals",
             "{usage_date}: the records add up to {detail_usd_exact}, {control} to {control_usd_exact}",
-            row_rounding_usd=source.ROW_ROUNDING_USD,
+            row_rounding_usd=tables.ROW_ROUNDING_USD,
         ),
     ),
     # Without the classic report as a dependency: when it fails, the bill is still published.
     currency_unit(
-        source.RAW_COST.name, "anthropic", "the classic cost report", (source.RAW_USAGE.name, "dim_model_price")
+        tables.RAW_COST.name, "anthropic", "the classic cost report", (tables.RAW_USAGE.name, "dim_model_price")
     ),
     Check(
-        source.RAW_USAGE.name,
+        tables.RAW_USAGE.name,
         "schema",
         "Every usage record has a token count.",
         RAW_ADVICE,
@@ -50,7 +50,7 @@ _CHECKS = (
     ),
     attribution_preserves_totals("int_anthropic_cost_daily", "anthropic"),
     Check(
-        source.RAW_COST_REPORT.name,
+        tables.RAW_COST_REPORT.name,
         "matches_classic_report",
         "The classic cost report has the same dollars per day, workspace and model.",
         "Published dollars come from the analytics API. The classic report lacks Priority Tier and can lag; if the "
@@ -61,7 +61,7 @@ _CHECKS = (
             **TOLERANCE,
         ),
         blocking=False,
-        additional_deps=(source.RAW_COST_COMPONENTS.name, "dim_workspace"),
+        additional_deps=(tables.RAW_COST_COMPONENTS.name, "dim_workspace"),
     ),
     known_values(
         "int_anthropic_cost_daily",
@@ -69,7 +69,7 @@ _CHECKS = (
         "Every product surface is known.",
         "product",
         "anthropic/products",
-        source.PRODUCTS,
+        tables.PRODUCTS,
     ),
     known_values(
         "int_anthropic_cost_daily",
@@ -80,25 +80,25 @@ _CHECKS = (
         advice="The bill does not need it. Add the model to sql/curated/dim_model_price.sql, or update this project.",
     ),
     known_values(
-        source.RAW_COST.name,
+        tables.RAW_COST.name,
         "known_actor_types",
         "Every actor type is known.",
         "actor type",
         "anthropic/actor_types",
-        source.ACTOR_TYPES,
+        tables.ACTOR_TYPES,
         advice="Spend of an unknown actor type is attributed by its key or workspace only. Look the type up in "
         "Anthropic's changelog and report it.",
     ),
     known_values(
-        source.RAW_COST_COMPONENTS.name,
+        tables.RAW_COST_COMPONENTS.name,
         "known_cost_components",
         "Every cost type and token type is known.",
         "component",
         "anthropic/cost_components",
-        source.COMPONENTS,
+        tables.COMPONENTS,
     ),
     Check(
-        source.RAW_USAGE.name,
+        tables.RAW_USAGE.name,
         "token_types_add_up",
         "Input, cache write, cache read and output tokens add up to all tokens.",
         "Unit costs by token type are affected, dollars are not. If it stays, Anthropic counts a token type that "
@@ -114,8 +114,8 @@ CHECKS = SourceChecks(
     _CHECKS,
     unique_keys={"int_anthropic_user": ("user_id",), "int_anthropic_control_daily": ("usage_date", "control")},
     published_from={
-        "int_anthropic_cost_daily": source.RAW_COST.name,
-        "int_anthropic_tokens_daily": source.RAW_USAGE.name,
-        "int_anthropic_component_daily": source.RAW_COST_COMPONENTS.name,
+        "int_anthropic_cost_daily": tables.RAW_COST.name,
+        "int_anthropic_tokens_daily": tables.RAW_USAGE.name,
+        "int_anthropic_component_daily": tables.RAW_COST_COMPONENTS.name,
     },
 )

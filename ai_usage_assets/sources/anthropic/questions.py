@@ -13,18 +13,17 @@ from decimal import Decimal
 from typing import Any
 
 from ai_usage_assets.days import ONE_DAY, day_end, day_start
-from ai_usage_assets.sources.anthropic.source import (
-    _ANALYTICS,
-    _CLASSIC,
-    _CURRENT,
-    _FIVE,
-    _ORGANIZATION,
-    _PAGE_ROWS,
-    NAME,
-    ROW_ROUNDING_USD,
-    Anthropic,
-    _instant,
+from ai_usage_assets.sources.anthropic.analytics import DIMENSIONS
+from ai_usage_assets.sources.anthropic.client import (
+    ANALYTICS,
+    CLASSIC,
+    CURRENT,
+    ORGANIZATION,
+    PAGE_ROWS,
+    AnthropicClient,
+    format_instant,
 )
+from ai_usage_assets.sources.anthropic.tables import NAME, ROW_ROUNDING_USD
 from ai_usage_assets.sources.questions import (
     Answer,
     Asking,
@@ -49,7 +48,7 @@ class AnthropicQuestions:
     vendor = NAME
     most_requests = 20
 
-    def __init__(self, client: Anthropic, now: datetime) -> None:
+    def __init__(self, client: AnthropicClient, now: datetime) -> None:
         self.ask = Asking(self.most_requests)
         self._client = client
         self._now = now
@@ -125,7 +124,7 @@ class AnthropicQuestions:
         told = " ".join(version.values())
         return self.ask(
             lambda: self._client.request_once(path, params, version),
-            f"GET {_ORGANIZATION}/{path}",
+            f"GET {ORGANIZATION}/{path}",
             params,
             version=told,
         )
@@ -137,14 +136,14 @@ class AnthropicQuestions:
         start: datetime | None = None,
         end: datetime | None = None,
         report: str = "cost",
-        version: dict[str, str] = _ANALYTICS,
+        version: dict[str, str] = ANALYTICS,
     ) -> Seen:
         params = [
-            ("starting_at", _instant(start or day_start(self._day))),
-            ("ending_at", _instant(end or day_end(self._day))),
+            ("starting_at", format_instant(start or day_start(self._day))),
+            ("ending_at", format_instant(end or day_end(self._day))),
             ("time_bucket_width", "1d"),
             *(("group_by[]", name) for name in group_by),
-            *(more or [("limit", str(_PAGE_ROWS))]),
+            *(more or [("limit", str(PAGE_ROWS))]),
         ]
         return self._get(f"analytics/{report}", params, version)
 
@@ -168,7 +167,7 @@ class AnthropicQuestions:
     # --- answers -------------------------------------------------------------------------------------------------
 
     def _me(self) -> Answer:
-        value = self._get("me", (), _CURRENT).expect()
+        value = self._get("me", (), CURRENT).expect()
         facts = {"fields": fields_of([value]), "id": form(value.get("id"))}
         return Answer(f"fields {', '.join(facts['fields'])}; the id is a {facts['id']}", facts)
 
@@ -201,10 +200,10 @@ class AnthropicQuestions:
         return Answer(f"{len(amounts)} of 31 days have cost; {old}; {facts['negative_days']} negative days", facts)
 
     def _no_beta_header(self) -> Answer:
-        return _status(self._analytics(("limit", "1"), version=_CURRENT))
+        return _status(self._analytics(("limit", "1"), version=CURRENT))
 
     def _six_dimensions(self) -> Answer:
-        return _status(self._analytics(("limit", "1"), group_by=(*_FIVE, "service_tier")))
+        return _status(self._analytics(("limit", "1"), group_by=(*DIMENSIONS, "service_tier")))
 
     def _unknown_parameter(self) -> Answer:
         seen = self._analytics(("limit", "1"), ("no_such_parameter", "1"))
@@ -231,7 +230,7 @@ class AnthropicQuestions:
         return Answer(f"200; {len(days)} days have cost, {'some' if future else 'none'} in the future", facts)
 
     def _older_version(self) -> Answer:
-        seen = self._analytics(version={**_ANALYTICS, **_CLASSIC})
+        seen = self._analytics(version={**ANALYTICS, **CLASSIC})
         if not seen.ok:
             return _status(seen)
         rows = seen.value["data"]
@@ -239,17 +238,17 @@ class AnthropicQuestions:
         return Answer(f"200; the day's row is {'the same' if same else 'another'}", {"same_row": same})
 
     def _altered_cursor(self) -> Answer:
-        first = self._analytics(("limit", "1"), group_by=_FIVE).expect()
+        first = self._analytics(("limit", "1"), group_by=DIMENSIONS).expect()
         cursor = first.get("next_page")
         if not cursor:
             raise NotAnswered("the day has no second page")
         middle = len(cursor) // 2
         altered = cursor[:middle] + ("A" if cursor[middle] != "A" else "B") + cursor[middle + 1 :]
-        answer = _status(self._analytics(("limit", "1"), ("page", altered), group_by=_FIVE))
+        answer = _status(self._analytics(("limit", "1"), ("page", altered), group_by=DIMENSIONS))
         return Answer(answer.told, {**answer.facts, "cursor": form(cursor), "cursor_characters": len(cursor)})
 
     def _five_dimensions(self) -> Answer:
-        seen = self._analytics(group_by=_FIVE)
+        seen = self._analytics(group_by=DIMENSIONS)
         told, facts = self._adds_up(seen)
         self._rows = seen.value["data"]
         groups = [row["group"] for row in self._rows]
@@ -302,11 +301,15 @@ class AnthropicQuestions:
         return Answer(f"total_tokens is the sum of its parts in {len(rows) - len(off)} of {len(rows)} rows", facts)
 
     def _classic(self, day: date, version: dict[str, str]) -> Seen:
-        params = [("starting_at", _instant(day_start(day))), ("ending_at", _instant(day_end(day))), ("limit", "1")]
+        params = [
+            ("starting_at", format_instant(day_start(day))),
+            ("ending_at", format_instant(day_end(day))),
+            ("limit", "1"),
+        ]
         return self._get("cost_report", [*params, ("group_by[]", "description")], version)
 
     def _classic_equals_analytics(self) -> Answer:
-        buckets = self._classic(self._day, _CLASSIC).expect()["data"]
+        buckets = self._classic(self._day, CLASSIC).expect()["data"]
         results = [result for bucket in buckets for result in bucket["results"]]
         facts: Facts = {
             "buckets": len(buckets),
@@ -331,10 +334,10 @@ class AnthropicQuestions:
         return Answer(f"{told}, within its rounding" if matches else told, facts)
 
     def _newer(self) -> Answer:
-        return _status(self._classic(self._day, _CURRENT))
+        return _status(self._classic(self._day, CURRENT))
 
     def _retention(self) -> Answer:
-        seen = self._classic(self._today - _LONG_AGO, _CLASSIC)
+        seen = self._classic(self._today - _LONG_AGO, CLASSIC)
         if not seen.ok:
             return _status(seen)
         results = sum(len(bucket["results"]) for bucket in seen.value["data"])
@@ -342,8 +345,8 @@ class AnthropicQuestions:
         return Answer(f"200, with {results or 'no'} results (an organisation may be younger)", facts)
 
     def _key_statuses(self) -> Answer:
-        page = self._get("api_keys", [("limit", str(_PAGE_ROWS))], _CURRENT).expect()
-        archived = self._get("api_keys", [("status", "archived"), ("limit", "1")], _CURRENT).expect()["data"]
+        page = self._get("api_keys", [("limit", str(PAGE_ROWS))], CURRENT).expect()
+        archived = self._get("api_keys", [("status", "archived"), ("limit", "1")], CURRENT).expect()["data"]
         keys = page["data"]
         statuses = counts(key["status"] for key in keys)
         principals = {key["id"]: (key.get("principal") or {}).get("type") for key in keys}
@@ -372,7 +375,7 @@ class AnthropicQuestions:
 
     def _claude_code(self) -> Answer:
         params = [("starting_at", self._day.isoformat()), ("limit", "1")]
-        return _status(self._get("usage_report/claude_code", params, _CURRENT))
+        return _status(self._get("usage_report/claude_code", params, CURRENT))
 
 
 def _status(seen: Seen) -> Answer:

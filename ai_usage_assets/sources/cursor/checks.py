@@ -12,7 +12,7 @@ from ai_usage_assets.checks.facts import (
     matches_raw_records,
     required_columns,
 )
-from ai_usage_assets.sources.cursor import source
+from ai_usage_assets.sources.cursor import tables
 
 _spend_outside_events = violations(
     "cursor/member_spend",
@@ -31,14 +31,14 @@ def _spend_differences(context: CheckContext) -> list[Finding]:
 
 _CHECKS = (
     Check(
-        source.RAW_EVENTS.name,
+        tables.RAW_EVENTS.name,
         "schema",
         "Every event has a time on its day, dollars and a cost basis.",
         RAW_ADVICE,
         required_columns("stg_cursor_usage_events", ("event_at", "amount_usd", "cost_basis"), event_at="event_at"),
     ),
     Check(
-        source.RAW_EVENTS.name,
+        tables.RAW_EVENTS.name,
         "control_total",
         "As many events are loaded as Cursor counts, with the dollars in the day log.",
         RAW_ADVICE,
@@ -48,20 +48,20 @@ _CHECKS = (
             "{logged_usd} were loaded",
         ),
     ),
-    currency_unit(source.RAW_EVENTS.name, "cursor", "the price of the models in the events", ("dim_model_price",)),
+    currency_unit(tables.RAW_EVENTS.name, "cursor", "the price of the models in the events", ("dim_model_price",)),
     matches_raw_records("int_cursor_usage_daily", "stg_cursor_usage_events", ("amount_usd", "output_tokens")),
     attribution_preserves_totals("int_cursor_usage_daily", "cursor"),
     Check(
-        source.RAW_SPEND.name,
+        tables.RAW_SPEND.name,
         "matches_usage_events",
         "Cursor's reported spend per member is within what the usage events of the billing cycle add up to.",
         "Compare the members in stg_cursor_spend with their events; if the difference stays for days, ask Cursor.",
         _spend_differences,
         blocking=False,
-        additional_deps=(source.RAW_EVENTS.name,),
+        additional_deps=(tables.RAW_EVENTS.name,),
     ),
     known_values(
-        source.RAW_EVENTS.name,
+        tables.RAW_EVENTS.name,
         "known_billing_kinds",
         "Every billing kind is known.",
         "kind",
@@ -69,7 +69,7 @@ _CHECKS = (
         advice="An unknown kind counts as billed. " + VALUE_ADVICE,
     ),
     Check(
-        source.RAW_EVENTS.name,
+        tables.RAW_EVENTS.name,
         "no_negative_amounts",
         "No event has a negative amount.",
         "The amount is counted as it is and lowers the spend; ask Cursor what was credited.",
@@ -77,7 +77,7 @@ _CHECKS = (
         blocking=False,
     ),
     Check(
-        source.RAW_DAILY_USAGE.name,
+        tables.RAW_DAILY_USAGE.name,
         "rows_match_requested_day",
         "Every row of daily usage belongs to the requested day.",
         "These rows are stored and not used: the activity of as many members is missing, and before the first list of "
@@ -90,7 +90,7 @@ _CHECKS = (
 CHECKS = SourceChecks(
     _CHECKS,
     published_from={
-        "int_cursor_usage_daily": source.RAW_EVENTS.name,
-        "int_cursor_seat_daily": source.RAW_DAILY_USAGE.name,
+        "int_cursor_usage_daily": tables.RAW_EVENTS.name,
+        "int_cursor_seat_daily": tables.RAW_DAILY_USAGE.name,
     },
 )

@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from ai_usage_assets.days import ONE_DAY, DayRange, day_start
-from ai_usage_assets.sources.cursor.source import _EVENT_FIELDS, _PAGE_SIZE, NAME, Cursor, _milliseconds
+from ai_usage_assets.sources.cursor.client import PAGE_SIZE, CursorClient, day_bounds
+from ai_usage_assets.sources.cursor.tables import EVENT_FIELDS, NAME
 from ai_usage_assets.sources.questions import (
     Answer,
     Asking,
@@ -42,7 +43,7 @@ class CursorQuestions:
     vendor = NAME
     most_requests = 24
 
-    def __init__(self, client: Cursor, now: datetime, *, burst: bool = False) -> None:
+    def __init__(self, client: CursorClient, now: datetime, *, burst: bool = False) -> None:
         self.most_requests += _BURST * burst
         self.ask = Asking(self.most_requests)
         self._client = client
@@ -117,7 +118,7 @@ class CursorQuestions:
         return self.ask(lambda: self._client.request_once(path, body), f"POST {path}", body, about_limits=about_limits)
 
     def _events_of(self, first: date, last: date, **more: object) -> Seen:
-        body = {**_milliseconds(DayRange(first, last)), "page": 1, "pageSize": _PAGE_SIZE, **more}
+        body = {**day_bounds(DayRange(first, last)), "page": 1, "pageSize": PAGE_SIZE, **more}
         return self._post(_EVENTS, body)
 
     # --- answers -------------------------------------------------------------------------------------------------
@@ -171,13 +172,13 @@ class CursorQuestions:
             "charged_is_sum_of_parts": f"{equal} of {len(with_parts)}",
             "models": counts(event.get("model") for event in events),
             "timestamps": counts(type(event["timestamp"]).__name__ for event in events),
-            "fields_not_known": sorted(_paths(events) - _EVENT_FIELDS),
+            "fields_not_known": sorted(_paths(events) - EVENT_FIELDS),
         }
         return Answer(f"{told}; chargedCents is the sum of its parts in {facts['charged_is_sum_of_parts']}", facts)
 
     def _page_size(self) -> Answer:
         one = self._events_of(self._day, self._day, pageSize=1).expect()
-        many = self._events_of(self._day, self._day, pageSize=_PAGE_SIZE + 1)
+        many = self._events_of(self._day, self._day, pageSize=PAGE_SIZE + 1)
         rows = len(many.value["usageEvents"]) if many.ok else None
         facts = {
             "events_of_the_day": one["totalUsageEventsCount"],
@@ -230,7 +231,7 @@ class CursorQuestions:
         return Answer(f"200, with {total:,} events (a team may be younger)", {"events": total})
 
     def _backwards(self) -> Answer:
-        bounds = _milliseconds(DayRange(self._day, self._day))
+        bounds = day_bounds(DayRange(self._day, self._day))
         turned = {"startDate": bounds["endDate"], "endDate": bounds["startDate"], "page": 1, "pageSize": 1}
         return _status(self._post(_EVENTS, turned))
 
@@ -244,7 +245,7 @@ class CursorQuestions:
 
     def _spend(self) -> Answer:
         default = self._post(_SPEND, {"sortBy": "user", "sortDirection": "asc"}).expect()
-        large = self._post(_SPEND, {"sortBy": "user", "sortDirection": "asc", "page": 1, "pageSize": _PAGE_SIZE})
+        large = self._post(_SPEND, {"sortBy": "user", "sortDirection": "asc", "page": 1, "pageSize": PAGE_SIZE})
         best = large.value if large.ok else default
         self._cycle_start = datetime.fromtimestamp(int(best["subscriptionCycleStart"]) / 1000, UTC)
         rows = best["teamMemberSpend"]
@@ -284,7 +285,7 @@ class CursorQuestions:
             "startDate": int(start.timestamp() * 1000),
             "endDate": int(self._now.timestamp() * 1000),
             "page": 1,
-            "pageSize": _PAGE_SIZE,
+            "pageSize": PAGE_SIZE,
         }
         page = self._post(_EVENTS, body).expect()
         events = page["usageEvents"]
@@ -308,7 +309,7 @@ class CursorQuestions:
         day = self._today - 3 * ONE_DAY
         first, last = (int(day_start(d).timestamp() * 1000) for d in (day, day + ONE_DAY))
         body = {"startDate": first, "endDate": last}
-        paged = self._post(_DAILY, {**body, "page": 1, "pageSize": _PAGE_SIZE}).expect()
+        paged = self._post(_DAILY, {**body, "page": 1, "pageSize": PAGE_SIZE}).expect()
         bare = self._post(_DAILY, body)
         rows = paged["data"]
         ahead = counts((date.fromisoformat(row["day"]) - day).days for row in rows)
