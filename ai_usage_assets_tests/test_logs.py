@@ -380,7 +380,7 @@ def test_outputs_may_be_files(tmp_path: Path) -> None:
 def own(company: Company, tmp_path: Path, secrets: str) -> dict[str, str]:
     """A job's settings: keys are names of secrets, and logs are read by Cloud Logging."""
     return {
-        **demo.environment(company.simulator, company.urls),
+        **demo.simulator_environment(company.simulator, company.urls),
         **IN_THE_CLOUD,
         "ANTHROPIC_ADMIN_KEY": "projects/acme-ai/secrets/anthropic-admin-key",
         "CURSOR_ADMIN_KEY": "projects/acme-ai/secrets/cursor-admin-key/versions/1",

@@ -40,7 +40,7 @@ class Production(Company):
     def variables(self) -> dict[str, str]:
         """What Terraform sets."""
         return {
-            **demo.environment(self.simulator, self.urls),
+            **demo.simulator_environment(self.simulator, self.urls),
             **IN_THE_CLOUD,
             "AI_USAGE_START_DATE": self.settings.start_date.isoformat(),
             "AI_USAGE_WAREHOUSE": "bigquery",

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from ai_usage_assets.commands import screens
+from ai_usage_assets.commands.month_summary import print_month_summary
+from ai_usage_assets.commands.status import print_status
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.defs.resources import _outcome
 from ai_usage_assets_tests.conftest import HELD, NEXT, NOW, Company, make_company
@@ -308,10 +309,10 @@ def test_vendor_without_key_is_not_configured(company: Company) -> None:
     # One that was never used lacks nothing.
     shown = io.StringIO()
     warehouse = company.warehouse
-    screens.finance(warehouse, Console(file=shown, width=120))
+    print_month_summary(warehouse, Console(file=shown, width=120))
     warehouse.close()
     (over,) = company.rows("SELECT COUNT(*) AS days FROM ai_usage.dim_date WHERE is_over")
-    assert f"1 of {over['days']} vendor days are held whole" in shown.getvalue()
+    assert f"1 of {over['days']} vendor days are loaded" in shown.getvalue()
 
 
 def test_without_any_key_nothing_is_spent_and_nothing_fails(
@@ -439,7 +440,7 @@ def _shown(company: Company, width: int) -> str:
     """What `status` shows."""
     shown = io.StringIO()
     warehouse = company.warehouse
-    screens.status(warehouse, Console(file=shown, width=width), days_back=40)
+    print_status(warehouse, Console(file=shown, width=width), day_count=40)
     warehouse.close()
     return shown.getvalue()
 

@@ -17,7 +17,13 @@ from typing import Any
 
 from rich.console import Console
 
-from ai_usage_assets.commands.doctor import Finding, Outcome, show, verdict, versions
+from ai_usage_assets.commands.doctor.diagnostics import (
+    Diagnostic,
+    Outcome,
+    describe_versions,
+    print_diagnostics,
+    print_summary,
+)
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.redaction import KEY_PATTERN, redact
@@ -58,23 +64,21 @@ def run(settings: Settings, file: Path | None, console: Console, *, rate_limit: 
     document: Facts = {
         "what": "One run of `ai-usage doctor --probe`: what the vendors' APIs answer to questions about themselves. "
         "Without keys, people and ids.",
-        "made_by": versions(),
+        "made_by": describe_versions(),
         "day": f"{settings.now():%Y-%m-%d}",
     }
-    outcomes = show((finding for one in asked for finding in _answers(one, document)), console)
-    if "works" not in outcomes:
-        verdict("fails", f"No question is answered, so {file} is not written.", console)
+    outcomes = print_diagnostics((finding for one in asked for finding in _answers(one, document)), console)
+    if "ok" not in outcomes:
+        print_summary("error", f"No question is answered, so {file} is not written.", console)
         return 1
     personal = {text for one in asked for text in one.ask.personal}
     for entry in settings.configured_sources:
         if entry.name in document:
             document[entry.name] = _finished(document[entry.name], settings.sources[entry.name].base_url, personal)
     write(file, document, keys, personal)
-    failed = outcomes.count("fails")
-    told = (
-        f"{outcomes.count('works')} of {len(outcomes)} questions are answered, in {file}. Read it before you share it."
-    )
-    verdict("fails" if failed else "works", told, console)
+    failed = outcomes.count("error")
+    told = f"{outcomes.count('ok')} of {len(outcomes)} questions are answered, in {file}. Read it before you share it."
+    print_summary("error" if failed else "ok", told, console)
     return int(bool(failed))
 
 
@@ -99,7 +103,7 @@ def _questions(settings: Settings, *, rate_limit: bool) -> tuple[list[Questions]
     return asked, keys
 
 
-def _answers(asked: Questions, document: Facts) -> Iterator[Finding]:
+def _answers(asked: Questions, document: Facts) -> Iterator[Diagnostic]:
     """Each question when it is answered; the answers go into the document."""
     notes: list[Facts] = []
     section: Facts = {"requests_at_most": asked.most_requests, "requests": 0, "header_names": {}, "questions": notes}
@@ -114,32 +118,32 @@ def _answers(asked: Questions, document: Facts) -> Iterator[Finding]:
         section["requests"] = asked.ask.spent
         section["header_names"] = dict(sorted(asked.ask.header_names.items()))
         yield finding
-        failures = failures + 1 if finding.outcome == "fails" else 0
+        failures = failures + 1 if finding.outcome == "error" else 0
         # Who is refused at the door, or hears nothing twice, need not go on knocking.
         if failures and (number == 0 or failures == _UNANSWERED):
-            yield Finding(room, "the others", "absent", "not asked after that", "`ai-usage doctor` tells more.")
+            yield Diagnostic(room, "the others", "info", "not asked after that", "`ai-usage doctor` tells more.")
             return
 
 
-def _answer(asked: Questions, question: Question, room: str) -> tuple[Facts, Finding]:
-    outcome: Outcome = "absent"
+def _answer(asked: Questions, question: Question, room: str) -> tuple[Facts, Diagnostic]:
+    outcome: Outcome = "info"
     step = ""
     try:
         answer = question.answer()
     except (NotAnswered, BudgetSpent) as reason:
         told = str(reason)
         refused = bool(asked.ask.noted) and asked.ask.noted[-1].get("status") == _KEY_REFUSED
-        outcome = "fails" if refused or isinstance(reason, Unanswered) else "absent"
+        outcome = "error" if refused or isinstance(reason, Unanswered) else "info"
     except ApiError as failure:
-        outcome, told, step = "fails", failure.detail, failure.next_step
+        outcome, told, step = "error", failure.detail, failure.next_step
     except _UNUSUAL as error:
         # Its text might quote what it stumbled over.
         told = f"the answer has a shape that nobody expected ({type(error).__name__})"
     else:
         told = scrubbed(answer.told, asked.ask.personal)
-        return {"told": told, "facts": answer.facts}, Finding(room, question.name, "works", told)
+        return {"told": told, "facts": answer.facts}, Diagnostic(room, question.name, "ok", told)
     told = scrubbed(told, asked.ask.personal)
-    return {"not_answered": told}, Finding(room, question.name, outcome, told, step)
+    return {"not_answered": told}, Diagnostic(room, question.name, outcome, told, step)
 
 
 # --- what is kept -------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def main() -> None:
         simulator.ledger.usage(day)
         simulator.ledger.events(day)
     with simulator.serve() as urls:
-        sys.stdout.write(json.dumps(demo.environment(simulator, urls)) + "\n")
+        sys.stdout.write(json.dumps(demo.simulator_environment(simulator, urls)) + "\n")
         sys.stdout.flush()
         sys.stdin.read()
 

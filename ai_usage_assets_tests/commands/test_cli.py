@@ -1,4 +1,4 @@
-"""What a person types, as processes: exit codes, what is printed, what is left behind."""
+"""`ai-usage` as a process: exit codes, output, and files left behind."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from ai_usage_assets import catalog
+from ai_usage_assets import catalog, cli
 from ai_usage_assets.commands import demo
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator, Urls
@@ -19,38 +20,38 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets_tests.conftest import NOW
 
-Own = dict[str, str]
+Environment = dict[str, str]
 
 
 @pytest.fixture
 def simulator() -> Simulator:
-    """A company of its own for a test."""
+    """A simulated company."""
     return Simulator(NOW)
 
 
 @pytest.fixture
 def urls(simulator: Simulator) -> Iterator[Urls]:
-    """Where it can be asked."""
+    """The addresses of its APIs."""
     with simulator.serve() as served:
         yield served
 
 
 @pytest.fixture
-def own(simulator: Simulator, urls: Urls, tmp_path: Path) -> Own:
-    """The settings of a run against it, in a folder of its own."""
+def environment(simulator: Simulator, urls: Urls, tmp_path: Path) -> Environment:
+    """The environment variables of a run against it."""
     return {
-        **demo.environment(simulator, urls),
+        **demo.simulator_environment(simulator, urls),
         "AI_USAGE_DUCKDB_PATH": str(tmp_path / "w" / "ai_usage.duckdb"),
         "AI_USAGE_START_DATE": "2026-11-01",
     }
 
 
 def ai_usage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command as a process that sees nothing of this one's settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    """Runs a command in a process that inherits no settings."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     return subprocess.run(
         [sys.executable, "-c", "import sys; from ai_usage_assets.cli import main; sys.exit(main())", *arguments],
-        env={**kept, "COLUMNS": "200", **environment},
+        env={**inherited, "COLUMNS": "200", **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -58,9 +59,9 @@ def ai_usage(*arguments: str, **environment: str) -> subprocess.CompletedProcess
     )
 
 
-def test_a_dry_run_does_nothing(own: Own, simulator: Simulator, tmp_path: Path) -> None:
-    """It prints the days and the command, asks nobody, and leaves no file."""
-    run = ai_usage("run", "--dry-run", **own)
+def test_dry_run_changes_nothing(environment: Environment, simulator: Simulator, tmp_path: Path) -> None:
+    """A dry run prints the days and the command, sends no request and creates no file."""
+    run = ai_usage("run", "--dry-run", **environment)
     assert run.returncode == 0
     assert "2026-11-01 to 2026-11-19 (UTC), 19 days" in run.stderr
     assert "dagster job execute -m ai_usage_assets.definitions -j daily" in run.stderr
@@ -69,7 +70,7 @@ def test_a_dry_run_does_nothing(own: Own, simulator: Simulator, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("run", "--day", "2026-11-20"), "not over yet"),
         (("run", "--day", "2031-01-01"), "not over yet"),
@@ -83,56 +84,105 @@ def test_a_dry_run_does_nothing(own: Own, simulator: Simulator, tmp_path: Path) 
         (("simulator", "--ports", "0", "0", "99999"), "--ports"),
         (("ui", "--port", "99999"), "--port"),
         (("launch",), "invalid choice"),
-        ((), "required"),
+        (("sql",), "required"),
     ],
 )
-def test_a_wrong_wish_exits_two_with_one_line(own: Own, arguments: tuple[str, ...], says: str) -> None:
-    """What was asked for wrongly is told in words, with exit code 2, before anything is done."""
-    run = ai_usage(*arguments, **own)
+def test_usage_errors_exit_with_2(environment: Environment, arguments: tuple[str, ...], message: str) -> None:
+    """A usage error is a message without a traceback, and exit code 2."""
+    run = ai_usage(*arguments, **environment)
     assert run.returncode == 2
-    assert says in run.stderr
+    assert message in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def test_a_wrong_setting_exits_two_and_names_it(own: Own) -> None:
-    """A setting that cannot be used is told by its name."""
-    run = ai_usage("run", **{**own, "AI_USAGE_NOW": "noon"})
+def test_invalid_setting_exits_with_2(environment: Environment) -> None:
+    """The message about an invalid setting names the variable."""
+    run = ai_usage("run", **{**environment, "AI_USAGE_NOW": "noon"})
     assert run.returncode == 2
     assert "AI_USAGE_NOW" in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def test_a_file_that_is_no_warehouse_is_told_in_a_line(own: Own, tmp_path: Path) -> None:
-    """A path that leads to something else is said at once, with the variable to look at, whatever its name."""
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """`ai-usage` without arguments prints the same help as `--help`."""
+    try:
+        code = cli.main(arguments)
+    except SystemExit as exit_:
+        code = exit_.code
+    assert code == 0
+    output = capsys.readouterr().out
+    for module in cli._COMMANDS:
+        assert f"\n    {module.__name__.removesuffix('.command').rpartition('.')[2]} " in output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("demo", "doctor", "run", "backfill", "freshness", "status", "ui", "digest", "report", "close", "simulator"),
+        *("focus export", "sql check", "metabase plan", "metabase apply", "metabase smoke", "metabase preview"),
+    ],
+)
+def test_help_of_a_command_shows_an_example_and_its_settings(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of each command has one example of it, and the environment variables that it reads."""
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([*command.split(), "--help"])
+    assert exit_.value.code == 0
+    output = capsys.readouterr().out
+    assert f"example:\n  ai-usage {command}" in output
+    assert ("settings (environment variables" in output) == (command != "demo")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """`ai-usage --version` prints the version of the package."""
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"ai-usage {version('ai-usage-assets')}\n"
+
+
+@pytest.mark.parametrize("arguments", ["'--help'", "'run', '--help'", ""])
+def test_help_imports_nothing_heavy(arguments: str) -> None:
+    """Help imports neither Dagster nor an engine nor Google's clients nor rich, so that it prints at once."""
+    code = (
+        f"import sys; from ai_usage_assets import cli\ntry: cli.main([{arguments}])\nexcept SystemExit: pass\n"
+        "sys.exit(', '.join({'dagster', 'duckdb', 'google', 'pandas', 'pyarrow', 'rich'} & {*sys.modules}) or 0)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (process.returncode, process.stderr) == (0, "")
+
+
+def test_file_that_is_not_a_warehouse(environment: Environment, tmp_path: Path) -> None:
+    """A path to another kind of file fails at once with the name of its setting."""
     path = tmp_path / "blocks.duckdb"
     path.write_text("not a warehouse")
-    run = ai_usage("run", "--days", "1", **{**own, "AI_USAGE_DUCKDB_PATH": str(path)})
+    run = ai_usage("run", "--days", "1", **{**environment, "AI_USAGE_DUCKDB_PATH": str(path)})
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
     assert "AI_USAGE_DUCKDB_PATH" in run.stderr.splitlines()[-1]
 
 
-def test_status_can_be_asked_before_any_run_has_ended(own: Own) -> None:
-    """A first run that was killed leaves a warehouse of which status tells the run, not a traceback."""
-    warehouse = DuckDBWarehouse(Path(own["AI_USAGE_DUCKDB_PATH"]))
+def test_status_before_any_run_has_ended(environment: Environment) -> None:
+    """After a first run that was killed, status shows that run as interrupted."""
+    warehouse = DuckDBWarehouse(Path(environment["AI_USAGE_DUCKDB_PATH"]))
     warehouse.prepare(catalog.tables())
-    moment = datetime(2026, 11, 20, 6, tzinfo=UTC)
-    run = {"run_id": "r" * 8, "job": "daily", "started_at": moment, "outcome": "running", "version": "1"}
+    start = datetime(2026, 11, 20, 6, tzinfo=UTC)
+    run = {"run_id": "r" * 8, "job": "daily", "started_at": start, "outcome": "running", "version": "1"}
     warehouse.append(OPS_RUNS, [run])
     entry = {"asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": date(2026, 11, 10), "is_daily": True}
-    warehouse.append(OPS_ASSET_DAYS, [{**entry, "status": "complete", "attempted_at": moment, "run_id": "r" * 8}])
+    warehouse.append(OPS_ASSET_DAYS, [{**entry, "status": "complete", "attempted_at": start, "run_id": "r" * 8}])
     warehouse.close()
-    told = ai_usage("status", **own)
-    assert told.returncode == 0, told.stderr
-    assert "The last run was interrupted" in told.stdout
+    status = ai_usage("status", **environment)
+    assert status.returncode == 0, status.stderr
+    assert "The last run was interrupted" in status.stdout
 
 
-def test_a_simulated_company_is_never_among_real_dollars(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a shell is set up for, the demo goes into its own file, and its runs into a history of their own."""
+def test_demo_never_uses_a_real_warehouse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo has its own DuckDB file and run history, whatever the shell is configured for."""
     monkeypatch.setenv("AI_USAGE_WAREHOUSE", "bigquery")
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "real")
     monkeypatch.setenv("DAGSTER_PG_URL", "postgresql+psycopg2:///real")
-    with demo.company() as (_, environment):
-        settings = Settings.from_environment(environment)
+    with demo.serve_company() as (_, variables):
+        settings = Settings.from_environment(variables)
     assert (settings.warehouse, settings.dagster_postgres_url) == ("duckdb", None)
     assert settings.duckdb_path.parts[-2:] == ("demo", "warehouse.duckdb")

@@ -133,7 +133,7 @@ def box(tmp_path: Path) -> Container:
 
 def settings_of(company: Company) -> dict[str, str]:
     """The settings under which a container loads the day."""
-    return {**demo.environment(company.simulator, company.urls), "AI_USAGE_START_DATE": DAY.isoformat()}
+    return {**demo.simulator_environment(company.simulator, company.urls), "AI_USAGE_START_DATE": DAY.isoformat()}
 
 
 def on_request(company: Company, chosen: int, act: Callable[[], None]):

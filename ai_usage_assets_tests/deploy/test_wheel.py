@@ -72,7 +72,7 @@ def test_commands_run_from_an_empty_folder(installed: Path, tmp_path: Path) -> N
     folder = tmp_path / "work"
     folder.mkdir()
     with make_company(tmp_path / "unused.duckdb", people=36) as company:
-        environment = {**demo.environment(company.simulator, company.urls), "AI_USAGE_START_DATE": DAY}
+        environment = {**demo.simulator_environment(company.simulator, company.urls), "AI_USAGE_START_DATE": DAY}
         run = _command(installed, folder, environment)
         for arguments in (
             ["run", "--day", DAY], ["report"], ["metabase", "preview"], ["sql", "check"],

@@ -18,7 +18,7 @@ def test_a_command_that_was_ended_is_told_and_healed(company: Company, tmp_path:
     """A run that is killed, or asked to end, is told as interrupted; the next one makes it whole and says so."""
     path = tmp_path / "w" / "ai_usage.duckdb"
     own = {
-        **demo.environment(company.simulator, company.urls),
+        **demo.simulator_environment(company.simulator, company.urls),
         "AI_USAGE_DUCKDB_PATH": str(path),
         "AI_USAGE_START_DATE": "2026-10-01",
     }
@@ -65,7 +65,7 @@ def test_a_backfill_that_is_ended_ends_its_run_and_begins_no_other(company: Comp
     """Asked to end in its first run, a backfill ends as that run does, and tells what is left."""
     path = tmp_path / "w" / "ai_usage.duckdb"
     own = {
-        **demo.environment(company.simulator, company.urls),
+        **demo.simulator_environment(company.simulator, company.urls),
         "AI_USAGE_DUCKDB_PATH": str(path),
         "AI_USAGE_START_DATE": "2026-10-01",
     }

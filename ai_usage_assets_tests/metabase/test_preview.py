@@ -107,7 +107,7 @@ def test_without_a_browser_there_are_pages(
     """Asked for pictures where there is no Chromium, the command says so and writes its pages."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert cli.main(["metabase", "preview", "--dashboard", "pipeline", "--png", "--out", str(tmp_path / "made")]) == 0
-    assert "no Chromium is on this machine" in " ".join(capsys.readouterr().err.split())
+    assert "Chromium is not installed" in " ".join(capsys.readouterr().err.split())
     assert [file.name for file in (tmp_path / "made").iterdir()] == ["pipeline.html"]
 
 

@@ -223,7 +223,7 @@ def test_one_command_applies_and_tries(
         codes.append(main([*command, "--restore"]))
     assert codes == [0, 1, 3, 0]
     told = capsys.readouterr().out
-    assert "Every card answers, and every filter is minded." in told
+    assert "Every card returns rows, and every filter works." in told
     assert "\n  people.yaml: card people, without filters: Metabase says: Unrecognized name" in told
     assert "`ai-usage metabase apply --restore` overwrites them" in told
     assert ADA not in told

@@ -19,7 +19,8 @@ from google.cloud.bigquery import SchemaField
 from rich.console import Console
 
 from ai_usage_assets import catalog
-from ai_usage_assets.commands import doctor, sql_check
+from ai_usage_assets.commands import sql_check
+from ai_usage_assets.commands.doctor.warehouse import diagnose_warehouse
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import RawDay, WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
@@ -581,17 +582,17 @@ def test_the_doctor_examines_the_dataset(server: FakeBigQuery) -> None:
     """Before the first run, after it, and without access: each is told with what to do, and nothing is changed."""
 
     def told() -> list[tuple[str, str]]:
-        return [(found.what, found.outcome) for found in doctor._warehouse(production(server))]
+        return [(found.subject, found.outcome) for found in diagnose_warehouse(production(server))]
 
-    assert told() == [("dataset", "works"), ("tables", "absent"), ("rights", "absent")]
+    assert told() == [("dataset", "ok"), ("tables", "info"), ("rights", "info")]
     opened(server).prepare(catalog.tables())
     server.requests.clear()
     assert told() == [
-        *(("dataset", "works"), ("tables", "works"), ("days", "absent"), ("rights", "works")),
+        *(("dataset", "ok"), ("tables", "ok"), ("days", "info"), ("rights", "ok")),
     ]
     assert {seen.method for seen in server.requests if seen.kind != "query"} == {"GET"}
     server.faults.deny("ai_usage")
-    assert [outcome for _, outcome in told()] == ["fails"]
+    assert [outcome for _, outcome in told()] == ["error"]
 
 
 def test_every_statement_is_tried_without_being_done(server: FakeBigQuery, capsys: pytest.CaptureFixture[str]) -> None:

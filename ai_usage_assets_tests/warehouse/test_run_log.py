@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from ai_usage_assets import catalog, cli
-from ai_usage_assets.commands import screens
 from ai_usage_assets.commands.launch import DagsterCommand
+from ai_usage_assets.commands.status import print_status
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.settings import CloudRun
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -110,7 +110,7 @@ def test_an_older_warehouse_comes_forward_with_its_rows(tmp_path: Path) -> None:
 
 def _shown(warehouse: DuckDBWarehouse) -> str:
     shown = io.StringIO()
-    screens.status(warehouse, Console(file=shown, width=80), days_back=5)
+    print_status(warehouse, Console(file=shown, width=80), day_count=5)
     return shown.getvalue()
 
 
@@ -127,7 +127,7 @@ def test_status_tells_of_the_last_run_and_fits(warehouse: DuckDBWarehouse) -> No
     assert all(len(line) <= 80 for line in shown.splitlines())
     words = " ".join(shown.split())
     for part in (
-        "$1,234,567", "interrupted", "landed 12,345 records, 6.7 MB", "ai-usage-daily-x7k2p, task 2 of 5, attempt 1",
+        "$1,234,567", "interrupted", "loaded 12,345 records, 6.7 MB", "ai-usage-daily-x7k2p, task 2 of 5, attempt 1",
         "registry.test/ai-usage:1.2", "anthropic-admin-key version 3",
     ):  # fmt: skip
         assert part in words

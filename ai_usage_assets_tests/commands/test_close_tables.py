@@ -1,4 +1,4 @@
-"""What a terminal shows of the books."""
+"""The tables of `ai-usage close`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from decimal import Decimal
 
 from rich.console import Console
 
-from ai_usage_assets.commands import screens
+from ai_usage_assets.commands.close_tables import journal_table
 
 
-def test_less_than_half_a_cent_has_no_sign() -> None:
-    """Amounts that round to nothing are nothing, whatever side they come from; others keep their sign."""
+def test_amounts_below_half_a_cent_have_no_sign() -> None:
+    """An amount that rounds to zero is 0.00 and never -0.00; other amounts keep their sign."""
     lines = [
         {"cost_center": center, "line_type": "charge", "amount_usd": Decimal(amount)}
         for center, amount in (("CC-1", "-0.001"), ("CC-2", "-1234.5"))
@@ -21,8 +21,8 @@ def test_less_than_half_a_cent_has_no_sign() -> None:
         "month": date(2026, 10, 1), "charges_usd": Decimal("-1234.501"), "corrections_usd": Decimal("-0.004"),
         "mapping_snapshot": None,
     }  # fmt: skip
-    shown = io.StringIO()
-    screens.journal(close, lines, Console(file=shown, width=80))
-    assert "-0.00" not in shown.getvalue()
-    assert shown.getvalue().count(" 0.00 ") == 2
-    assert "-1,234.50" in shown.getvalue()
+    output = io.StringIO()
+    Console(file=output, width=80).print(journal_table(close, lines))
+    assert "-0.00" not in output.getvalue()
+    assert output.getvalue().count(" 0.00 ") == 2
+    assert "-1,234.50" in output.getvalue()

@@ -1,0 +1,123 @@
+"""What the commands share: how they are declared, what they print, and the warehouse they read.
+
+Imports nothing heavy: every command is declared before one of them runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.logs.capture import current_writer
+from ai_usage_assets.registry import SOURCES
+from ai_usage_assets.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ai_usage_assets.warehouse.base import Warehouse
+
+Handler = Callable[[argparse.Namespace], int]
+
+# The settings that `--help` lists, by subject.
+SOURCE_SETTINGS = (*(entry.key_variable for entry in SOURCES), "AI_USAGE_SHEET_ID")
+WAREHOUSE_SETTINGS = ("AI_USAGE_WAREHOUSE", "AI_USAGE_DUCKDB_PATH", "GOOGLE_CLOUD_PROJECT", "AI_USAGE_DATASET")
+DAY_SETTINGS = ("AI_USAGE_START_DATE", "AI_USAGE_NOW")
+
+# The width of results that are written to a file or a pipe.
+_FILE_WIDTH = 110
+
+
+class CommandFailed(OperatorError):
+    """The command did its work, and the result is a failure."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose usage errors become log entries where the logs are JSON."""
+
+    def error(self, message: str) -> NoReturn:
+        """Reports a usage error and exits with 2."""
+        if current_writer():
+            raise SettingsError(f"{message} (see `{self.prog} --help`)")
+        super().error(message)
+
+
+def add_command(
+    commands: Any, name: str, handler: Handler, *, summary: str, example: str, settings: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """Declares one command; its `--help` shows the example and the settings it reads."""
+    epilog = f"example:\n  {example}"
+    if settings:
+        variables = textwrap.fill(", ".join(settings), 78, initial_indent="  ", subsequent_indent="  ")
+        epilog += f"\n\nsettings (environment variables, see docs/settings.md):\n{variables}"
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def add_group(commands: Any, name: str, *, summary: str) -> Any:
+    """Declares a group of commands, such as `ai-usage sql`, and returns what its commands are added to."""
+    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    return parser.add_subparsers(required=True, metavar="command")
+
+
+def print_message(message: str, level: int = logging.INFO, *, style: str = "", event: str | None = None) -> None:
+    """Prints progress, a warning or an error to stderr, or logs it where the logs are JSON."""
+    if writer := current_writer():
+        writer.write(level, message, event=event)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    mark, color = "", ""
+    if level >= logging.WARNING:
+        mark, color = ("ai-usage: ", "bold red") if level >= logging.ERROR else ("! ", "yellow")
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    for line in message.splitlines():
+        console.print(Text.assemble((mark, color), (line, style)))
+
+
+def result_console() -> Console:
+    """The console for results, on stdout."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=_FILE_WIDTH)
+
+
+def print_result_line(line: str) -> None:
+    """Prints one line to stdout without wrapping or styling it."""
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False, markup=False).print(line)
+
+
+def check_range(option: str, value: int, maximum: int) -> None:
+    """Raises SettingsError for a number outside of 1 to `maximum`."""
+    if not 1 <= value <= maximum:
+        raise SettingsError(f"{option} is {value}; it takes 1 to {maximum}.")
+
+
+def open_existing_warehouse(settings: Settings, *, read_only: bool = False) -> Warehouse:
+    """Opens the warehouse without creating one. Raises SettingsError when no run has created it yet."""
+    from ai_usage_assets.warehouse import run_log
+    from ai_usage_assets.warehouse.factory import open_warehouse
+
+    is_file = settings.warehouse == "duckdb"
+    warehouse = open_warehouse(settings, read_only=read_only)
+    if (is_file and not settings.duckdb_path.exists()) or not run_log.is_kept(warehouse):
+        demo = " For the demo's, set AI_USAGE_DUCKDB_PATH=data/demo/warehouse.duckdb." if is_file else ""
+        raise SettingsError(
+            f"There is no warehouse at {settings.warehouse_location} yet; `ai-usage run` creates it.{demo}"
+        )
+    return warehouse

@@ -1,0 +1,106 @@
+"""`ai-usage close`: freezes the journal of a final month, or lists which months are closed."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ai_usage_assets import days
+from ai_usage_assets.commands.base import (
+    DAY_SETTINGS,
+    WAREHOUSE_SETTINGS,
+    add_command,
+    open_existing_warehouse,
+    print_message,
+    result_console,
+)
+from ai_usage_assets.logs.capture import current_writer
+from ai_usage_assets.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from ai_usage_assets.warehouse.base import Row, Warehouse
+
+
+def add_command_to(commands: Any) -> None:
+    """Declares the command."""
+    parser = add_command(
+        commands,
+        "close",
+        _close,
+        summary="freeze the journal of a final month; without --month, list the months",
+        example="ai-usage close --month 2026-09 --csv september.csv",
+        settings=(*WAREHOUSE_SETTINGS, *DAY_SETTINGS),
+    )
+    parser.add_argument("--month", metavar="YYYY-MM", help="month to close, in UTC; a closed month stays unchanged")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be frozen")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the journal as a CSV file for the ledger")
+
+
+def _close(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets import catalog
+    from ai_usage_assets.commands.close_tables import months_table
+    from ai_usage_assets.finance.close import readiness
+
+    settings = Settings.from_environment()
+    if parsed.csv and (not parsed.month or parsed.dry_run):
+        raise SettingsError("--csv writes the journal of a closed month: it needs --month and excludes --dry-run.")
+    if parsed.csv and (parsed.csv.is_dir() or not parsed.csv.absolute().parent.is_dir()):
+        raise SettingsError(f"--csv is {str(parsed.csv)!r}; it takes a file in an existing folder.")
+    month = days.parse_finished_month(settings.now(), parsed.month) if parsed.month else None
+    warehouse = open_existing_warehouse(settings)
+    # A warehouse of an older version has no journal table yet.
+    warehouse.prepare(catalog.tables())
+    try:
+        if month is None:
+            states = readiness.load_month_statuses(warehouse, settings.start_date, settings.now())
+            for renderable in months_table(states):
+                result_console().print(renderable)
+            return 0
+        return _close_month(warehouse, month, settings, parsed)
+    finally:
+        warehouse.close()
+
+
+def _close_month(warehouse: Warehouse, first: date, settings: Settings, parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.finance.close import journal, layouts, readiness
+    from ai_usage_assets.finance.close.base import CloseError
+
+    now = settings.now()
+    draft, frozen = None, journal.find_close(warehouse, first)
+    if frozen is None:
+        month = readiness.days_to_close(first, readiness.first_recorded_day(warehouse, settings.start_date))
+        if blockers := readiness.find_blockers(warehouse, month, now.date(), settings.start_date):
+            reasons = "\n".join(map(str, blockers))
+            raise CloseError(f"{parsed.month} cannot be closed; nothing was frozen:\n{reasons}")
+        draft = journal.draft_close(warehouse, first, now)
+        for note in readiness.find_notes(warehouse, month):
+            print_message(note, logging.WARNING)
+        if parsed.dry_run:
+            _print_journal(draft.close, draft.lines)
+            print_message(f"{parsed.month} can be closed. This was a dry run; nothing was frozen.")
+            return 0
+        frozen = journal.freeze_close(warehouse, draft)
+    lines = journal.load_journal(warehouse, frozen)
+    _print_journal(frozen, lines)
+    if draft and frozen == draft.close:
+        print_message(f"{parsed.month} is closed. Later changes become corrections in the next month.")
+    else:
+        print_message(f"{parsed.month} was closed on {frozen['closed_at']:%Y-%m-%d %H:%M} UTC. Nothing was changed.")
+    if parsed.csv:
+        written = layouts.write_csv(parsed.csv, frozen, lines)
+        print_message(f"{written:,} line{'s' * (written != 1)} written to {parsed.csv}.")
+        if omitted := len(lines) - written:
+            print_message(f"{omitted:,} line{'s' * (omitted != 1)} omitted: 0.00 when rounded to cents.")
+    return 0
+
+
+def _print_journal(close_row: Row, lines: Sequence[Row]) -> None:
+    """Prints the journal for a person; where the logs are JSON, it is in the warehouse."""
+    from ai_usage_assets.commands.close_tables import journal_table
+
+    if not current_writer():
+        result_console().print(journal_table(close_row, lines))

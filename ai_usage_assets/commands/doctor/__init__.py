@@ -1,0 +1,1 @@
+"""`ai-usage doctor`: tests every credential, endpoint, sheet tab and permission, and changes nothing."""

@@ -1,0 +1,110 @@
+"""The command `ai-usage doctor`: its arguments, the order of the tests, and the summary."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ai_usage_assets.commands.base import (
+    DAY_SETTINGS,
+    SOURCE_SETTINGS,
+    WAREHOUSE_SETTINGS,
+    add_command,
+    result_console,
+)
+from ai_usage_assets.registry import KEY_VARIABLES_TEXT
+from ai_usage_assets.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ai_usage_assets.commands.doctor.diagnostics import Diagnostic
+
+
+def add_command_to(commands: Any) -> None:
+    """Declares the command."""
+    parser = add_command(
+        commands,
+        "doctor",
+        _doctor,
+        summary="test every credential, endpoint, sheet tab and permission; changes nothing",
+        example="ai-usage doctor",
+        settings=(*SOURCE_SETTINGS, *WAREHOUSE_SETTINGS, *DAY_SETTINGS, "DAGSTER_HOME"),
+    )
+    parser.add_argument(
+        "--probe",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="instead, ask the vendors what their API documentation leaves open; write the answers without people or "
+        "keys",
+    )
+    parser.add_argument(
+        "--probe-rate-limit",
+        action="store_true",
+        help="with --probe: also exhaust a rate limit of one minute (21 rapid requests)",
+    )
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        return report_wrong_settings(error, result_console())
+    # Retries are part of the result that is printed.
+    logging.getLogger("ai_usage_assets").setLevel(logging.ERROR)
+    if parsed.probe_rate_limit and parsed.probe is None:
+        raise SettingsError("--probe-rate-limit needs --probe.")
+    if parsed.probe is not None:
+        from ai_usage_assets.commands import probe
+
+        file = Path(parsed.probe) if parsed.probe else None
+        return probe.run(settings, file, result_console(), rate_limit=parsed.probe_rate_limit)
+    return run_diagnostics(settings, result_console())
+
+
+def run_diagnostics(settings: Settings, console: Console) -> int:
+    """Runs and prints every test: 0 when none has an error, else 1."""
+    from ai_usage_assets.commands.doctor.diagnostics import describe_versions, print_diagnostics, print_summary
+
+    console.print(describe_versions(), style="dim", highlight=False)
+    outcomes = print_diagnostics(diagnose(settings), console)
+    errors, warnings = outcomes.count("error"), outcomes.count("warning")
+    if errors:
+        message = f"{errors} of {len(outcomes)} tests failed. Fix the lines marked ✗ and run `ai-usage doctor` again."
+        print_summary("error", message, console)
+    elif not settings.configured_sources:
+        message = f"Nothing failed, but no vendor is configured: set {KEY_VARIABLES_TEXT}."
+        print_summary("warning", message, console)
+    else:
+        count = f" ({warnings} warning{'s' * (warnings != 1)})" if warnings else ""
+        message = f"Everything that is configured works{count}. Next: `ai-usage run`"
+        print_summary("warning" if warnings else "ok", message, console)
+    return int(bool(errors))
+
+
+def report_wrong_settings(error: SettingsError, console: Console) -> int:
+    """Prints every wrong setting, without which nothing can be tested, and returns the exit code."""
+    from ai_usage_assets.commands.doctor.diagnostics import Diagnostic, print_diagnostics, print_summary
+
+    lines = (Diagnostic("Settings", "environment", "error", line) for line in str(error).splitlines())
+    print_diagnostics(lines, console)
+    print_summary("error", "Nothing else was tested. Fix these variables and run `ai-usage doctor` again.", console)
+    return error.exit_code
+
+
+def diagnose(settings: Settings) -> Iterator[Diagnostic]:
+    """Runs every test, one after the other; changes nothing."""
+    from ai_usage_assets.commands.doctor import settings as settings_tests
+    from ai_usage_assets.commands.doctor import sheet, sources, warehouse
+    from ai_usage_assets.registry import load_sources
+
+    yield from settings_tests.diagnose_settings(settings)
+    for source in load_sources():
+        yield from sources.diagnose_source(source, settings)
+    yield from sheet.diagnose_sheet(settings)
+    yield from warehouse.diagnose_warehouse(settings)
+    yield warehouse.diagnose_dagster_home(settings)

@@ -1,0 +1,66 @@
+"""`ai-usage freshness`: whether a successful daily run has loaded the latest day that is due."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import timedelta
+from typing import Any
+
+from ai_usage_assets import days
+from ai_usage_assets.commands.base import (
+    DAY_SETTINGS,
+    WAREHOUSE_SETTINGS,
+    CommandFailed,
+    add_command,
+    check_range,
+    print_message,
+)
+from ai_usage_assets.commands.run import finish_time
+from ai_usage_assets.settings import Settings
+
+_MAX_HOURS = 24 * 366
+
+
+def add_command_to(commands: Any) -> None:
+    """Declares the command."""
+    parser = add_command(
+        commands,
+        "freshness",
+        _check_freshness,
+        summary="check that a successful daily run loaded the latest day; exit code 1 if not",
+        example="ai-usage freshness --hours 26",
+        settings=(*WAREHOUSE_SETTINGS, *DAY_SETTINGS),
+    )
+    parser.add_argument(
+        "--hours", type=int, default=26, help="hours after the end of a day (midnight UTC) until it is due (default 26)"
+    )
+
+
+def _check_freshness(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.warehouse import run_log
+    from ai_usage_assets.warehouse.factory import open_warehouse
+
+    settings = Settings.from_environment()
+    check_range("--hours", parsed.hours, _MAX_HOURS)
+    warehouse = open_warehouse(settings, read_only=True)
+    fresh_run = run_log.fresh(warehouse, settings.now(), parsed.hours)
+    last_run = fresh_run or run_log.last_success(warehouse)
+    has_run_log = run_log.is_kept(warehouse)
+    warehouse.close()
+    loaded = days.DayRange(last_run["first_day"], last_run["last_day"]) if last_run else None
+    if fresh_run:
+        message = f"Fresh: run {fresh_run['run_id'][:8]} loaded {loaded} and ended {finish_time(fresh_run)}."
+        print_message(message, event="fresh")
+        return 0
+    due = days.last_finished_day(settings.now() - timedelta(hours=parsed.hours))
+    history = (
+        f"The last successful run ended {finish_time(last_run)} and loaded {loaded}."
+        if last_run
+        else f"{settings.warehouse_location} has no successful run."
+    )
+    advice = "`ai-usage doctor` shows what fails now. Then run `ai-usage run`."
+    if has_run_log:
+        advice = f"`ai-usage status` shows how the last runs ended, {advice}"
+    raise CommandFailed(
+        f"No successful daily run has loaded {due}, which ended more than {parsed.hours} hours ago. {history} {advice}"
+    )

@@ -1,0 +1,231 @@
+"""`ai-usage metabase`: applies the dashboards of `deploy/metabase` to a Metabase, or previews them as HTML pages."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ai_usage_assets.commands.base import (
+    WAREHOUSE_SETTINGS,
+    add_command,
+    add_group,
+    open_existing_warehouse,
+    print_message,
+    print_result_line,
+)
+from ai_usage_assets.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from ai_usage_assets.metabase.objects import MetabaseContext
+    from ai_usage_assets.metabase.plan import Change
+    from ai_usage_assets.metabase.spec import Spec
+
+# The exit code when Metabase differs from the files, next to 1 (failure) and 2 (usage error).
+DIFFERS = 3
+_WAIT_SECONDS = 300
+_METABASE_SETTINGS = (
+    "AI_USAGE_METABASE_URL", "AI_USAGE_METABASE_API_KEY", "AI_USAGE_METABASE_ADMIN_EMAIL",
+    "AI_USAGE_METABASE_ADMIN_PASSWORD", "AI_USAGE_METABASE_SERVICE_ACCOUNT", "GOOGLE_CLOUD_PROJECT",
+    "AI_USAGE_DATASET",
+)  # fmt: skip
+
+
+def add_command_to(commands: Any) -> None:
+    """Declares the commands."""
+    group = add_group(commands, "metabase", summary="the Metabase dashboards, as code")
+    plan = add_command(
+        group,
+        "plan",
+        _plan,
+        summary=f"show what apply would change, and manual edits; exit code {DIFFERS} for any difference",
+        example="ai-usage metabase plan",
+        settings=_METABASE_SETTINGS,
+    )
+    apply = add_command(
+        group,
+        "apply",
+        _apply,
+        summary=f"create and update the dashboards; exit code {DIFFERS} if manual edits were kept",
+        example="ai-usage metabase apply --restore",
+        settings=_METABASE_SETTINGS,
+    )
+    smoke = add_command(
+        group,
+        "smoke",
+        _smoke,
+        summary="apply, then run every card in Metabase with and without filters; exit code 1 if one fails",
+        example="ai-usage metabase smoke",
+        settings=_METABASE_SETTINGS,
+    )
+    preview = add_command(
+        group,
+        "preview",
+        _preview,
+        summary="write each dashboard as an HTML page with the figures of the warehouse; needs no Metabase",
+        example="ai-usage metabase preview --filter month=2026-10 --out preview",
+        settings=WAREHOUSE_SETTINGS,
+    )
+    for parser in (plan, apply, smoke, preview):
+        parser.add_argument(
+            "--from", dest="folder", type=Path, metavar="DIR", help="read the dashboards from another folder"
+        )
+    for parser in (plan, apply, smoke):
+        parser.add_argument(
+            "--wait",
+            type=int,
+            default=_WAIT_SECONDS,
+            metavar="SECONDS",
+            help=f"how long to wait for a Metabase that is starting (default {_WAIT_SECONDS})",
+        )
+    for parser in (apply, smoke):
+        parser.add_argument("--restore", action="store_true", help="also overwrite manual edits")
+    preview.add_argument("--dashboard", metavar="KEY", help="only this dashboard, by the name of its file")
+    preview.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="value of a dashboard filter, such as month=2026-10; may be repeated",
+    )
+    preview.add_argument(
+        "--out",
+        type=Path,
+        default=Path("metabase-preview"),
+        metavar="DIR",
+        help="output folder (default metabase-preview); the pages contain e-mail addresses, as the dashboards do",
+    )
+    preview.add_argument("--png", action="store_true", help="also write screenshots, if Chromium is installed")
+
+
+def _plan(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.metabase import apply, credentials
+
+    spec = _read_spec(parsed)
+    with _connect(parsed) as (site, settings), credentials.authenticate_read_only(site.server, settings) as is_set_up:
+        changes = apply.plan(site, spec) if is_set_up else apply.plan_of_nothing(spec)
+    for change in changes:
+        print_result_line(str(change))
+    print_result_line(_summarize(changes))
+    return DIFFERS if changes else 0
+
+
+def _apply(parsed: argparse.Namespace) -> int:
+    spec = _read_spec(parsed)
+    with _connect(parsed) as (site, settings):
+        return _apply_spec(site, settings, spec, restore=parsed.restore)
+
+
+def _smoke(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.metabase import smoke
+
+    spec = _read_spec(parsed)
+    problems: list[str] = []
+
+    def report(result: smoke.SmokeResult) -> None:
+        problems.extend(result.wrong)
+        print_result_line(str(result))
+
+    with _connect(parsed) as (site, settings):
+        code = _apply_spec(site, settings, spec, restore=parsed.restore)
+        if code:
+            print_result_line("No card was tested.")
+            return code
+        smoke.smoke(site, spec, report)
+    if problems:
+        print_result_line(f"{len(problems)} problem{'s' * (len(problems) != 1)} found.")
+        return 1
+    print_result_line("Every card returns rows, and every filter works.")
+    return 0
+
+
+def _apply_spec(site: MetabaseContext, settings: Settings, spec: Spec, *, restore: bool) -> int:
+    """Creates and updates what the files describe, prints every change, and returns the exit code."""
+    from ai_usage_assets.metabase import apply, credentials
+
+    changes: list[Change] = []
+
+    def report(change: Change) -> None:
+        changes.append(change)
+        print_result_line(f"{change}{'' if change.done else ': kept'}")
+
+    credentials.authenticate(site.server, settings, print_result_line)
+    apply.apply(site, spec, report, restore=restore)
+    if kept := sum(not change.done for change in changes):
+        print_result_line(f"{kept} edited by hand and kept; `ai-usage metabase apply --restore` overwrites them.")
+        return DIFFERS
+    print_result_line("Metabase matches the files." if changes else _NOTHING_TO_DO)
+    return 0
+
+
+_NOTHING_TO_DO = "Nothing to do: Metabase matches the files."
+
+
+def _summarize(changes: list[Change]) -> str:
+    if not changes:
+        return _NOTHING_TO_DO
+    words = {"+": "to create", "~": "to update", "!": "edited by hand (apply --restore overwrites)", "-": "to archive"}
+    counts = {word: sum(change.sign == sign for change in changes) for sign, word in words.items()}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) + "."
+
+
+def _read_spec(parsed: argparse.Namespace) -> Spec:
+    from ai_usage_assets.metabase import spec
+
+    return spec.read_spec(parsed.folder or spec.DASHBOARDS_DIR)
+
+
+@contextmanager
+def _connect(parsed: argparse.Namespace) -> Iterator[tuple[MetabaseContext, Settings]]:
+    """Waits until the Metabase of the settings is ready and yields a connection to it."""
+    from ai_usage_assets.metabase import credentials
+    from ai_usage_assets.metabase.client import MetabaseClient
+    from ai_usage_assets.metabase.objects import MetabaseContext
+
+    settings = Settings.from_environment()
+    if not settings.project:
+        raise SettingsError("GOOGLE_CLOUD_PROJECT is not set: Metabase reads the dataset of that project.")
+    if parsed.wait < 0:
+        raise SettingsError(f"--wait is {parsed.wait}; it takes a number of seconds.")
+    server = MetabaseClient(settings.metabase.url)
+    try:
+        account = credentials.service_account(settings)
+        if account:
+            server.hide(account)
+        server.wait_until_healthy(parsed.wait)
+        yield MetabaseContext(server, settings.project, settings.dataset, account), settings
+    finally:
+        server.close()
+
+
+def _preview(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.metabase.preview import browser, page, queries
+
+    spec = _read_spec(parsed)
+    values = queries.parse_filters(spec, parsed.filter)
+    dashboards = [dashboard for dashboard in spec.dashboards if parsed.dashboard in (None, dashboard.key)]
+    if not dashboards:
+        keys = ", ".join(dashboard.key for dashboard in spec.dashboards)
+        raise SettingsError(f"--dashboard is {parsed.dashboard!r}; it takes one of {keys}.")
+    chromium = browser.find_browser() if parsed.png else None
+    if parsed.png and chromium is None:
+        print_message("Chromium is not installed, so no screenshots are written.", logging.WARNING)
+    warehouse = open_existing_warehouse(Settings.from_environment(), read_only=True)
+    try:
+        parsed.out.mkdir(parents=True, exist_ok=True)
+        for dashboard in dashboards:
+            file = parsed.out / f"{dashboard.key}.html"
+            results = queries.query_dashboard(warehouse, dashboard, values)
+            file.write_text(page.render_page(spec, dashboard, values, results), "utf-8")
+            if chromium:
+                size = (page.WIDTH, page.page_height(dashboard))
+                browser.take_screenshot(chromium, file, file.with_suffix(".png"), size)
+            print_message(f"preview: {dashboard.name}, {file.absolute().as_uri()}")
+    except OSError as error:
+        raise SettingsError(f"Cannot write to {parsed.out} ({error.strerror}); set another with --out.") from None
+    finally:
+        warehouse.close()
+    return 0

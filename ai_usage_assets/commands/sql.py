@@ -1,0 +1,34 @@
+"""`ai-usage sql check`: validates the SQL files."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ai_usage_assets.commands.base import WAREHOUSE_SETTINGS, add_command, add_group, result_console
+from ai_usage_assets.settings import Settings, SettingsError
+
+
+def add_command_to(commands: Any) -> None:
+    """Declares the command."""
+    group = add_group(commands, "sql", summary="the models under sql/")
+    parser = add_command(
+        group,
+        "check",
+        _check,
+        summary="check that every SQL file is valid GoogleSQL that both engines read alike",
+        example="ai-usage sql check --real",
+        settings=WAREHOUSE_SETTINGS,
+    )
+    parser.add_argument(
+        "--real", action="store_true", help="ask BigQuery by dry runs, which change nothing and cost nothing"
+    )
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.commands import sql_check
+
+    settings = Settings.from_environment()
+    if parsed.real and settings.warehouse != "bigquery":
+        raise SettingsError("--real needs BigQuery: set AI_USAGE_WAREHOUSE=bigquery and GOOGLE_CLOUD_PROJECT.")
+    return sql_check.real(settings, result_console()) if parsed.real else sql_check.offline(result_console())
