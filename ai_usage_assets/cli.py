@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from ai_usage_assets.commands import (
@@ -69,7 +68,6 @@ def _build_parser() -> argparse.ArgumentParser:
         description="Loads the usage and cost of AI tools, reconciles it with the vendors' totals, and reports it.",
         epilog="`ai-usage COMMAND --help` shows the arguments, an example and the settings of a command. "
         "Exit codes: 0 success, 1 failure, 2 usage or configuration error.",
-        formatter_class=partial(argparse.HelpFormatter, max_help_position=16),
     )
     parser.add_argument("--version", action=_PrintVersion, help="print the version and exit")
     parser.set_defaults(handler=None)
@@ -88,4 +86,5 @@ class _PrintVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"ai-usage {version('ai-usage-assets')}\n")
+        sys.stdout.write(f"ai-usage {version('ai-usage-assets')}\n")
+        parser.exit()

@@ -63,7 +63,7 @@ def without_vendors(settings: Settings) -> Settings:
     return replace(settings.with_source("anthropic", key=None).with_source("cursor", key=None), sheet_id=None)
 
 
-# --- everything works -------------------------------------------------------------------------------------------------------
+# --- everything works -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("width", [80, 110])
