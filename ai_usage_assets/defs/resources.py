@@ -18,7 +18,7 @@ from ai_usage_assets.logs.run_events import is_interrupt
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import CloudRun, Settings
 from ai_usage_assets.sources.keys import connect
-from ai_usage_assets.sources.mapping_sheet.sheet import MappingSheet
+from ai_usage_assets.sources.mapping_sheet.client import MappingSheet
 from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.factory import open_warehouse

@@ -18,7 +18,9 @@ from ai_usage_assets.landing import Moment
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.sources.mapping_sheet.sheet import TABS, MappingSheet, TabSnapshot, check_tab
+from ai_usage_assets.sources.mapping_sheet.client import MappingSheet
+from ai_usage_assets.sources.mapping_sheet.tabs import TABS, TabSnapshot
+from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
@@ -60,7 +62,7 @@ def mapping_sheet(context: dg.AssetExecutionContext) -> None:
         )
         return
     snapshots = [
-        check_tab(
+        validate_tab(
             tab,
             values[tab],
             last_good_row_count=held[tab].row_count if tab in held else None,
@@ -71,7 +73,7 @@ def mapping_sheet(context: dg.AssetExecutionContext) -> None:
     ]
     land_sheet(warehouse, snapshots, moment)
     for snapshot in snapshots:
-        say = context.log.error if snapshot.refused else context.log.info
+        say = context.log.error if snapshot.rejection else context.log.info
         say(f"tab {snapshot.tab}: {_summary(snapshot)}")
     context.add_asset_metadata({"tabs": dg.MetadataValue.md(_tab_by_tab(snapshots))})
 
@@ -86,8 +88,8 @@ def land_sheet(warehouse: Warehouse, snapshots: Sequence[TabSnapshot], moment: M
     entries: list[Row] = []
     for snapshot in snapshots:
         before = held.get(snapshot.tab)
-        if snapshot.refused:
-            entries.append(_entry(snapshot.tab, moment, held, "failed", snapshot.refused))
+        if snapshot.rejection:
+            entries.append(_entry(snapshot.tab, moment, held, "failed", snapshot.rejection))
             continue
         landed_at = before.read_at if before else None
         if before is None or before.snapshot_id != snapshot.digest:
@@ -177,8 +179,8 @@ def _notes(snapshot: TabSnapshot) -> list[str]:
 
 
 def _summary(snapshot: TabSnapshot) -> str:
-    if snapshot.refused:
-        return f"refused, the last good version serves on: {snapshot.refused}"
+    if snapshot.rejection:
+        return f"refused, the last good version serves on: {snapshot.rejection}"
     rejected = f", {len(snapshot.rejected)} rejected" if snapshot.rejected else ""
     return f"{len(snapshot.accepted)} rows{rejected}"
 
@@ -186,7 +188,7 @@ def _summary(snapshot: TabSnapshot) -> str:
 def _tab_by_tab(snapshots: Sequence[TabSnapshot]) -> str:
     lines = ["| tab | rows | rejected | note |", "| --- | ---: | ---: | --- |"]
     for snapshot in snapshots:
-        notes = [snapshot.refused] if snapshot.refused else list(snapshot.warnings)
+        notes = [snapshot.rejection] if snapshot.rejection else list(snapshot.warnings)
         notes += [f"row {row.row_no}: {row.reject_reason}" for row in snapshot.rejected]
         note = "<br>".join(str(text).replace("|", "\\|") for text in notes)
         lines.append(f"| {snapshot.tab} | {len(snapshot.accepted)} | {len(snapshot.rejected)} | {note} |")

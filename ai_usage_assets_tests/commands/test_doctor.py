@@ -28,7 +28,8 @@ from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.anthropic import client as anthropic
 from ai_usage_assets.sources.cursor import client as cursor
-from ai_usage_assets.sources.mapping_sheet.sheet import TABS, account_of
+from ai_usage_assets.sources.mapping_sheet.client import describe_account
+from ai_usage_assets.sources.mapping_sheet.tabs import TABS
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
@@ -405,7 +406,7 @@ def test_tabs_are_validated_one_by_one(company: Company) -> None:
     results = diagnostics(company.settings)
     assert results["Sheet", "key_mapping"].outcome == "ok"
     assert results["Sheet", "budgets"].outcome == "error"
-    assert "there is no tab named budgets" in results["Sheet", "budgets"].message
+    assert "the tab budgets does not exist" in results["Sheet", "budgets"].message
     assert results["Sheet", "seat_prices"].outcome == "error"
     people = results["Sheet", "people"]
     assert people.outcome == "warning"
@@ -429,7 +430,7 @@ def test_tabs_are_validated_one_by_one(company: Company) -> None:
 )
 def test_account_to_share_with_is_described_without_its_address(credentials: object, message: str) -> None:
     """Each kind of Google credentials has a description of where to find its address."""
-    result = account_of(credentials)
+    result = describe_account(credentials)
     assert message in result
     assert "@" not in result
 

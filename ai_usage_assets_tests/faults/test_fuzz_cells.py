@@ -1,4 +1,4 @@
-"""Cells of the sheet and settings that nobody would write: told in words, never a crash, a key or a wrong number."""
+"""Fuzzes sheet cells and settings: every input is accepted or rejected, without a crash or a leaked key."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from ai_usage_assets.defs.sheet_asset import land_sheet
 from ai_usage_assets.landing import Moment
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings, SettingsError
-from ai_usage_assets.sources.mapping_sheet.sheet import TABS, SheetColumn, check_tab
+from ai_usage_assets.sources.mapping_sheet.tabs import TABS, SheetColumn
+from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import empty
 from ai_usage_assets_tests.faults.fuzz import CELLS, SECRETS, TEXTS, searching
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 
-# What is right in a column, so that odd cells stand in rows that are otherwise used.
-RIGHT: dict[str, list[Any]] = {
+# Valid values per cell type, so that odd cells are in otherwise valid rows.
+VALID: dict[str, list[Any]] = {
     "id": ["apikey_1", "apikey_2"],
     "label": ["Platform", "CC-1010", None],
     "text": ["a note", None],
@@ -52,23 +53,25 @@ SHEETS = st.sampled_from(list(TABS)).flatmap(
 
 
 def _row(columns: tuple[SheetColumn, ...]) -> st.SearchStrategy[list[Any]]:
-    def right(column: SheetColumn) -> st.SearchStrategy[Any]:
-        return st.sampled_from(list(column.values) or RIGHT[column.kind])
+    def valid_cell(column: SheetColumn) -> st.SearchStrategy[Any]:
+        return st.sampled_from(list(column.values) or VALID[column.type])
 
-    cells = st.tuples(*(st.one_of(right(column), right(column), right(column), CELLS) for column in columns))
+    cells = st.tuples(
+        *(st.one_of(valid_cell(column), valid_cell(column), valid_cell(column), CELLS) for column in columns)
+    )
     return st.builds(lambda row, cut: list(row)[: cut or None], cells, st.sampled_from([0, 0, 0, 2, 5]))
 
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
-    """A warehouse that takes one version of the sheet after the other."""
+    """A warehouse that receives one version of the sheet after another."""
     made = DuckDBWarehouse(empty(tmp_path_factory.mktemp("cells") / "w.duckdb"))
     yield made
     made.close()
 
 
-def test_any_cells_are_used_or_told(warehouse: DuckDBWarehouse) -> None:
-    """Whatever stands in a tab, each row is used as it reads or kept with a reason, and no key is kept or repeated."""
+def test_any_cells_are_accepted_or_rejected(warehouse: DuckDBWarehouse) -> None:
+    """Each row of arbitrary cells is loaded or stored with a reason, and no key is stored or quoted."""
     views = [view for view in catalog.models() if view.layer == "staging" and "raw_mapping_sheet" in view.reads]
     landed = {"rows": 0, "rejected": 0, "refused": 0}
 
@@ -76,8 +79,8 @@ def test_any_cells_are_used_or_told(warehouse: DuckDBWarehouse) -> None:
     @given(SHEETS)
     def search(sheet: tuple[str, list[list[Any]]]) -> None:
         tab, cells = sheet
-        snapshot = check_tab(tab, cells, last_good_row_count=None, today=NOW.date())
-        told = json.dumps([snapshot.refused, snapshot.warnings, [row.reject_reason for row in snapshot.rows]])
+        snapshot = validate_tab(tab, cells, last_good_row_count=None, today=NOW.date())
+        told = json.dumps([snapshot.rejection, snapshot.warnings, [row.reject_reason for row in snapshot.rows]])
         kept = b"".join(row.payload for row in snapshot.rows).decode()
         for secret in SECRETS:
             assert secret not in told
@@ -87,8 +90,8 @@ def test_any_cells_are_used_or_told(warehouse: DuckDBWarehouse) -> None:
         assert [row.row_no for row in snapshot.rows] == sorted({row.row_no for row in snapshot.rows})
         landed["rows"] += len(snapshot.accepted)
         landed["rejected"] += len(snapshot.rejected)
-        landed["refused"] += bool(snapshot.refused)
-        if snapshot.refused:
+        landed["refused"] += bool(snapshot.rejection)
+        if snapshot.rejection:
             return
         moment = Moment("r", NOW + timedelta(seconds=sum(landed.values())))
         land_sheet(warehouse, [snapshot], moment)

@@ -1,5 +1,6 @@
-"""Whatever finance or Google does to the sheet, in whole runs: the rest goes on, the last good version serves, what is
-wrong is told with its dollars, and the next good read heals."""
+"""Tests whole runs with every kind of change to the sheet and every error of Google: other tabs load, and the last good
+version stays in use.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +21,21 @@ SECRET = "crsr_" + "4f" * 32
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse in which three days of Cursor and the sheet are held."""
+    """A warehouse with three loaded days of Cursor and the sheet."""
     return load(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
 def company(held: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Loaded]:
-    """A copy of it, and its company."""
+    """A copy of that warehouse, with its simulated company."""
     with copied(held, tmp_path, caplog) as made:
         yield made
 
 
 def read(company: Loaded, **more: Any) -> Result:
-    """Reads the sheet again, and names keys and people anew."""
+    """Runs the sheet and the models that depend on it."""
     result = company.again(lane=SHEET, **more)
-    # Finance mends the sheet by the message: nobody is woken.
+    # Finance fixes the sheet from the message; the run does not fail.
     assert result.success, result.failures()
     return result
 
@@ -46,7 +47,7 @@ def serving(company: Loaded) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def by_center(company: Loaded, principal: str) -> dict[date, dict[str | None, Decimal]]:
-    """Dollars of a principal by day and cost center."""
+    """The dollars of a principal by day and cost center."""
     found: dict[date, dict[str | None, Decimal]] = {}
     for row in company.rows(
         "SELECT usage_date, cost_center, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
@@ -58,13 +59,13 @@ def by_center(company: Loaded, principal: str) -> dict[date, dict[str | None, De
 
 
 def spend(company: Loaded) -> Decimal:
-    """All dollars of all bases."""
+    """The total of all cost bases."""
     (row,) = company.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily")
     return row["usd"]
 
 
 def tab(company: Loaded, name: str) -> list[list[Any]]:
-    """A copy of a tab, to change."""
+    """A copy of a tab that the test can change."""
     return [list(row) for row in company.simulator.sheet(name)]
 
 
@@ -81,8 +82,8 @@ def tab(company: Loaded, name: str) -> list[list[Any]]:
         (502, "answered 502: an HTML page instead of JSON after 6 attempts. Nothing was changed; run again later"),
     ],
 )
-def test_a_sheet_that_is_not_given_serves_on(company: Loaded, status: int, says: str) -> None:
-    """Without permission, file, quota or Google each tab is told, its last good version serves, and it heals."""
+def test_an_unreadable_sheet_keeps_its_last_good_version(company: Loaded, status: int, says: str) -> None:
+    """If Google rejects the request, each tab says so, keeps its last good version, and recovers with the next run."""
     before, versions = serving(company), company.held("raw_mapping_sheet")
     company.simulator.switches.sheets.failing = [status] * 6
     told = read(company).failed_checks()
@@ -97,8 +98,8 @@ def test_a_sheet_that_is_not_given_serves_on(company: Loaded, status: int, says:
     assert (serving(company), company.held("raw_mapping_sheet")) == (before, versions)
 
 
-def test_a_quota_that_recovers_costs_nothing(company: Loaded) -> None:
-    """Two refusals for the quota and one broken answer are waited out within the run."""
+def test_quota_errors_are_retried_within_the_run(company: Loaded) -> None:
+    """Two quota errors and one malformed response are retried within the run."""
     company.simulator.switches.sheets.failing = [429, 429, 502]
     assert read(company).failed_checks() == {}
 
@@ -131,7 +132,7 @@ def _formula(rows: list[list[Any]]) -> list[list[Any]]:
             {
                 "key_mapping": "its header lacks vendor, principal_type, principal_id",
                 "people": "its header has cost_center more than once. Rename or remove one of them",
-                "budgets": "there is no tab named budgets. Add it, with the columns month, cost_center and budget_usd",
+                "budgets": "the tab budgets does not exist. Add it with the columns month, cost_center and budget_usd",
                 "seat_prices": "its first row is empty. Put the header there: vendor, plan, monthly_price_usd",
             },
         ),
@@ -143,17 +144,19 @@ def _formula(rows: list[list[Any]]) -> list[list[Any]]:
                 "seat_prices": lambda rows: rows[:1],
             },
             {
-                "key_mapping": "it has 6 rows, its last good version has 18: more than 30% are gone",
-                "people": "63 of its 63 rows cannot be used (row 2: person_email is a formula that failed; mend the",
+                "key_mapping": "it has 6 rows, its last good version has 18: more than 30% are missing",
+                "people": "63 of its 63 rows are invalid (row 2: person_email is the error of a formula; fix the",
                 "budgets": "its header lacks month, cost_center and budget_usd. The first row must name the columns",
-                "seat_prices": "it has no rows, its last good version has 2. If that is meant, accept it once with",
+                "seat_prices": "it has no rows, its last good version has 2. If the change is correct, accept it once",
             },
         ),
     ],
     ids=["heads", "rows"],
 )
-def test_a_tab_that_cannot_be_used_serves_on(company: Loaded, changes: dict[str, Any], says: dict[str, str]) -> None:
-    """Whatever makes a tab useless as a whole, each is told alone with what to do, and nothing that serves changes."""
+def test_an_invalid_tab_keeps_its_last_good_version(
+    company: Loaded, changes: dict[str, Any], says: dict[str, str]
+) -> None:
+    """Each way to invalidate a tab is reported for that tab, and its last good version stays in use."""
     before = serving(company)
     good = {name: company.simulator.sheet(name) for name in TABS}
     for name, change in changes.items():
@@ -169,8 +172,8 @@ def test_a_tab_that_cannot_be_used_serves_on(company: Loaded, changes: dict[str,
     assert serving(company) == before
 
 
-def test_one_bad_tab_does_not_stop_the_others(company: Loaded) -> None:
-    """With key_mapping cleared, a person's new team in another tab holds at once, for all of history."""
+def test_an_invalid_tab_does_not_affect_the_others(company: Loaded) -> None:
+    """With key_mapping cleared, a person's new team in another tab applies at once to all of history."""
     mapped = company.held("int_key_mapping")
     people = tab(company, "people")
     email = next(row[0] for row in people[1:] if by_center(company, row[0]) and row[0] != _on_loan(company))
@@ -183,12 +186,12 @@ def test_one_bad_tab_does_not_stop_the_others(company: Loaded) -> None:
 
 
 def _on_loan(company: Loaded) -> str:
-    """The person whom key_mapping gives to another team."""
+    """A person whom key_mapping assigns to another team."""
     return next(row[2] for row in company.simulator.sheet("key_mapping") if row[:2] == ["cursor", "user"])
 
 
-def test_an_accepted_loss_is_taken(company: Loaded) -> None:
-    """An emptied tab that is meant is taken when somebody says so: its keys have no cost center, their dollars stay."""
+def test_an_accepted_loss_is_loaded(company: Loaded) -> None:
+    """An emptied tab is loaded with --accept-loss: its keys have no cost center, and no dollar is lost."""
     robot = _robot(company)
     before = spend(company)
     company.simulator.set_sheet("key_mapping", tab(company, "key_mapping")[:1])
@@ -200,7 +203,7 @@ def test_an_accepted_loss_is_taken(company: Loaded) -> None:
 
 
 def _robot(company: Loaded) -> str:
-    """A service account of the sheet."""
+    """A service account in the sheet."""
     return next(robot.id for robot in company.simulator.organisation.robots if robot.in_sheet)
 
 
@@ -216,17 +219,17 @@ def _people_who_spend(company: Loaded) -> list[str]:
     return [row["principal_id"] for row in found]
 
 
-def test_rows_that_are_wrong_are_left_out_with_their_dollars(company: Loaded) -> None:
-    """Each wrong row is out and told with its dollars, no dollar moves, no secret is kept, and mended ones hold."""
+def test_invalid_rows_are_reported_with_their_dollars(company: Loaded) -> None:
+    """Each invalid row is rejected and reported with its dollars, no secret is stored, and fixed rows apply."""
     before, total = serving(company), spend(company)
     ada, ben, cem, dan, eve, fay, *_ = _people_who_spend(company)
     good = tab(company, "key_mapping")
     center = ["", "Legal", "CC-9999"]
     wrong: list[tuple[list[Any], str, str | None]] = [
-        (["cursor", "user", ada, *center, 50], "usable shares together with row 21 add up to 90 %", ada),
+        (["cursor", "user", ada, *center, 50], "shares together with row 21 add up to 90 %", ada),
         (
             ["cursor", "user", ada, "", "Sales", "CC-9998", 40],
-            "usable shares together with row 20 add up to 90 %",
+            "shares together with row 20 add up to 90 %",
             None,
         ),
         (
@@ -243,10 +246,10 @@ def test_rows_that_are_wrong_are_left_out_with_their_dollars(company: Loaded) ->
         (["cursor", "user", cem, "", "Sales", "CC-2", ""], "overlaps in time with row 24", None),
         (
             ["cursor", "user", dan, "", "", "", ""],
-            "it names nobody: fill in person_email, or team and cost_center",
+            "it has no owner: fill in person_email, or team and cost_center",
             dan,
         ),
-        (["cursor", "user", eve, "", "#N/A", "CC-9999", ""], "team is a formula that failed; mend the formula", eve),
+        (["cursor", "user", eve, "", "#N/A", "CC-9999", ""], "team is the error of a formula; fix the formula", eve),
         (["cursor", "service_account", 1.23e18, *center], "principal_id is a number; format the column as plain", None),
         (["anthropic", "api_key", 12345, *center], "principal_id is a number; format the column as plain text", None),
         (["cursor", "user", fay, *center, "", "", "", f"key: {SECRET}"], "a cell looks like a secret: remove it", fay),
@@ -277,8 +280,8 @@ def test_rows_that_are_wrong_are_left_out_with_their_dollars(company: Loaded) ->
     assert (serving(company), spend(company)) == (before, total)
     stored = company.rows("SELECT payload, reject_reason FROM ai_usage.raw_mapping_sheet")
     assert SECRET not in repr(stored) + company.said()
-    mended = [["cursor", "user", email, "", "Legal", "CC-9999"] for email in (ada, ben, cem, dan, eve, fay)]
-    company.simulator.set_sheet("key_mapping", [*good, *mended])
+    fixed = [["cursor", "user", email, "", "Legal", "CC-9999"] for email in (ada, ben, cem, dan, eve, fay)]
+    company.simulator.set_sheet("key_mapping", [*good, *fixed])
     assert read(company).failed_checks() == {}
     for email in (ada, ben, cem, dan, eve, fay):
         assert {center for centers in by_center(company, email).values() for center in centers} == {"CC-9999"}
@@ -293,8 +296,8 @@ def _findings(result: Result) -> list[str]:
     return []
 
 
-def test_a_sheet_that_is_only_untidy_is_the_same_sheet(company: Loaded) -> None:
-    """Columns in another order, more of them, spaces, capitals, blank rows and an exact repetition change no dollar."""
+def test_formatting_of_the_sheet_changes_no_dollar(company: Loaded) -> None:
+    """Column order, extra columns, spaces, capitals, blank rows and an exact duplicate change no dollar."""
     before = serving(company)["fct_cost_daily"]
     header, *rows = tab(company, "key_mapping")
     untidy = [["Colour", *(f" {name.replace('_', ' ').title()} " for name in reversed(header))]]
@@ -309,8 +312,8 @@ def test_a_sheet_that_is_only_untidy_is_the_same_sheet(company: Loaded) -> None:
     assert serving(company)["fct_cost_daily"] == before
 
 
-def test_a_change_in_mid_month_holds_from_its_day(company: Loaded) -> None:
-    """A row that is ended and one that begins, both back-dated, split a robot's dollars at their day and lose none."""
+def test_a_change_within_a_month_applies_from_its_day(company: Loaded) -> None:
+    """A backdated change of a mapping splits a robot's dollars at its day and loses none."""
     robot, total = _robot(company), spend(company)
     good = tab(company, "key_mapping")
     day = LAST.isoformat()

@@ -16,7 +16,8 @@ from typing import Any
 from ai_usage_assets import catalog
 from ai_usage_assets.defs.sheet_asset import land_sheet
 from ai_usage_assets.landing import Moment
-from ai_usage_assets.sources.mapping_sheet.sheet import TABS, check_tab
+from ai_usage_assets.sources.mapping_sheet.tabs import TABS
+from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import empty
 
@@ -131,8 +132,8 @@ def entry(day: date, **changed: Any) -> dict[str, Any]:
 
 def type_tab(warehouse: DuckDBWarehouse, today: date, tab: str, *typed: tuple[Any, ...]) -> None:
     """A tab as finance typed it, from row 2 on, read that morning; the last column is a remark of their own."""
-    snapshot = check_tab(tab, [(*TABS[tab].names, "remark"), *typed], last_good_row_count=None, today=today)
-    assert snapshot.refused is None
+    snapshot = validate_tab(tab, [(*TABS[tab].names, "remark"), *typed], last_good_row_count=None, today=today)
+    assert snapshot.rejection is None
     land_sheet(warehouse, [snapshot], Moment("r", datetime(today.year, today.month, today.day, 6, tzinfo=UTC)))
 
 

@@ -27,7 +27,8 @@ from ai_usage_assets.simulator.cursor import CursorSwitches
 from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Ledger, Usage, cost_basis
 from ai_usage_assets.simulator.organization import SMALLEST
 from ai_usage_assets.simulator.server import Request
-from ai_usage_assets.sources.mapping_sheet.sheet import TABS, check_tab
+from ai_usage_assets.sources.mapping_sheet.tabs import TABS
+from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.sources.money import cents_to_usd
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENTS
@@ -401,8 +402,8 @@ def _answer(response: Any) -> dict[str, Any]:
 
 
 def _land_sheet(warehouse: DuckDBWarehouse, company: Simulator) -> None:
-    tabs = [check_tab(tab, company.sheet(tab), last_good_row_count=None, today=company.now.date()) for tab in TABS]
-    assert all(tab.refused is None and not tab.rejected for tab in tabs), tabs
+    tabs = [validate_tab(tab, company.sheet(tab), last_good_row_count=None, today=company.now.date()) for tab in TABS]
+    assert all(tab.rejection is None and not tab.rejected for tab in tabs), tabs
     land_sheet(warehouse, tabs, Moment(f"run of {company.now.date()}", company.now))
 
 

@@ -25,7 +25,8 @@ def diagnose_sheet(settings: Settings) -> Iterator[Diagnostic]:
         yield proxy
         return
     # Imports pandas and pandera, which takes a second.
-    from ai_usage_assets.sources.mapping_sheet.sheet import MappingSheet, account, check_tab
+    from ai_usage_assets.sources.mapping_sheet.client import MappingSheet, describe_ambient_account
+    from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 
     sheet = MappingSheet(
         settings.sheet_id, settings.sheets_url, pacing=settings.pacing, retry_policy=INTERACTIVE_RETRIES
@@ -38,18 +39,18 @@ def diagnose_sheet(settings: Settings) -> Iterator[Diagnostic]:
     except ApiError as error:
         diagnostic = diagnose_failure(_SECTION, "spreadsheet", error)
         if error.status in (403, 404) and not is_loopback(settings.sheets_url):
-            diagnostic = replace(diagnostic, next_step=f"{diagnostic.next_step} {account()}")
+            diagnostic = replace(diagnostic, next_step=f"{diagnostic.next_step} {describe_ambient_account()}")
         yield diagnostic
         return
     finally:
         sheet.close()
     yield Diagnostic(_SECTION, "spreadsheet", "ok", "readable")
     for tab, cells in tabs.items():
-        snapshot = check_tab(tab, cells, last_good_row_count=None, today=settings.now().date())
+        snapshot = validate_tab(tab, cells, last_good_row_count=None, today=settings.now().date())
         accepted, rejected = len(snapshot.accepted), snapshot.rejected
         rows = f"{accepted} valid row{'s' * (accepted != 1)}"
-        if snapshot.refused:
-            yield error_diagnostic(_SECTION, tab, snapshot.refused)
+        if snapshot.rejection:
+            yield error_diagnostic(_SECTION, tab, snapshot.rejection)
         elif rejected:
             first = f"row {rejected[0].row_no}: {rejected[0].reject_reason}"
             message = f"{rows}, {len(rejected)} invalid"

@@ -1,1 +1,1 @@
-"""The mapping sheet."""
+"""The mapping sheet: the spreadsheet in which finance maps API keys to people, teams and cost centers."""
