@@ -36,7 +36,7 @@ _OF_WHEN_IT_WAS_READ = ("ops_check_status", "kpi_completeness", "ops_freshness")
 # A worker takes a module at a time; were these not begun first, one would be busy with the last of them alone.
 _LONGEST = (
     "test_production", "test_run", "test_kill", "test_sql", "test_warehouse", "test_container", "test_signals",
-    "test_anthropic", "test_cursor", "test_bigquery", "test_attention", "test_cards", "test_focus",
+    "test_anthropic", "test_cursor", "test_bigquery", "test_cards", "test_focus",
 )  # fmt: skip
 
 

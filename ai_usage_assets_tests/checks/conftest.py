@@ -1,4 +1,4 @@
-"""Two good days of a company, and a copy of them to spoil."""
+"""A warehouse with two loaded days of the simulated company, and a copy of it for each test."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ FIRST, LAST, TODAY = date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 12)
 
 
 @pytest.fixture(scope="session")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a warehouse with two good days."""
+def loaded_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a warehouse with two valid days."""
 
     def make(path: Path) -> None:
         with make_company(path, now=datetime(2026, 11, 12, 14, tzinfo=UTC)) as company:
             result = company.run(FIRST.isoformat(), LAST.isoformat())
             assert result.success, result.failures()
 
-    return made_once(tmp_path_factory, "good.duckdb", make)
+    return made_once(tmp_path_factory, "checked.duckdb", make)
 
 
 @pytest.fixture
-def warehouse(good: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """A copy of it, to spoil."""
-    made = DuckDBWarehouse(shutil.copyfile(good, tmp_path / "spoilt.duckdb"))
-    yield made
-    made.close()
+def warehouse(loaded_warehouse: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """A copy of it, which a test can change."""
+    copy = DuckDBWarehouse(shutil.copyfile(loaded_warehouse, tmp_path / "copy.duckdb"))
+    yield copy
+    copy.close()
 
 
-def find(warehouse: DuckDBWarehouse, asset: str, name: str, *, today: date = TODAY) -> list[Finding]:
-    """What a check finds."""
+def run_check(warehouse: DuckDBWarehouse, asset: str, name: str, *, today: date = TODAY) -> list[Finding]:
+    """Runs one check for the two days."""
     check = next(check for check in CHECKS if (check.asset, check.name) == (asset, name))
     return list(check.run(CheckContext(warehouse, DayRange(FIRST, LAST), today)))
 
 
-def spoil(warehouse: DuckDBWarehouse, sql: str) -> None:
-    """Changes the warehouse behind everybody's back."""
+def execute(warehouse: DuckDBWarehouse, sql: str) -> None:
+    """Changes the warehouse with a DuckDB statement."""
     warehouse._connect().execute(sql)

@@ -1,0 +1,52 @@
+"""Anthropic's control totals and classic cost report."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.checks.conftest import execute, run_check
+
+
+def test_a_missing_record_fails_every_control_total(warehouse: DuckDBWarehouse) -> None:
+    """The day is reported for each of the three control totals, and the missing dollars count once."""
+    usd = warehouse.rows(
+        "SELECT amount_usd FROM ai_usage.stg_anthropic_cost WHERE usage_date = DATE '2026-11-10' AND record_no = 7"
+    )[0]["amount_usd"]
+    execute(warehouse, "DELETE FROM raw_anthropic_cost WHERE usage_date = DATE '2026-11-10' AND record_no = 7")
+    findings = run_check(warehouse, "raw_anthropic_cost", "control_total")
+    assert [finding.amount_usd for finding in findings] == [usd, None, None]
+    assert all("2026-11-10" in finding.message for finding in findings)
+
+
+def test_a_day_without_control_totals_fails(warehouse: DuckDBWarehouse) -> None:
+    """Records without any control total are reported, not accepted unchecked."""
+    for table in ("total", "components", "by_actor_type"):
+        execute(warehouse, f"DELETE FROM raw_anthropic_cost_{table} WHERE usage_date = DATE '2026-11-10'")
+    findings = run_check(warehouse, "raw_anthropic_cost", "control_total")
+    assert [finding.message.rpartition(", ")[2] for finding in findings] == [
+        "the actor types to nothing", "the cost components to nothing", "the day total to nothing",
+    ]  # fmt: skip
+
+
+def test_one_missing_control_total_fails(warehouse: DuckDBWarehouse) -> None:
+    """A day without its day total is reported, although its components add up."""
+    execute(warehouse, "DELETE FROM raw_anthropic_cost_total WHERE usage_date = DATE '2026-11-10'")
+    (finding,) = run_check(warehouse, "raw_anthropic_cost", "control_total")
+    assert finding.message.endswith("the day total to nothing")
+
+
+def test_a_classic_report_that_differs_is_reported(warehouse: DuckDBWarehouse) -> None:
+    """Lines that the classic report lacks are reported by day, workspace and model, with their dollars."""
+    execute(
+        warehouse,
+        "UPDATE raw_anthropic_cost_report SET payload = json_merge_patch(payload, '{\"results\": []}') "
+        "WHERE usage_date = DATE '2026-11-10'",
+    )
+    findings = run_check(warehouse, "raw_anthropic_cost_report", "matches_classic_report")
+    assert all(finding.message.startswith("2026-11-10 wrkspc_") for finding in findings)
+    total = warehouse.rows(
+        "SELECT SUM(amount_usd) AS usd FROM ai_usage.int_anthropic_cost_daily WHERE usage_date = DATE '2026-11-10'"
+    )[0]["usd"]
+    # Lines within the tolerance are not reported.
+    assert Decimal("0.9") * total < sum(finding.amount_usd or 0 for finding in findings) <= total
