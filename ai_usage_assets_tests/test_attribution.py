@@ -1,4 +1,4 @@
-"""Every rule of the contract's attribution, and every question it settles, on rows made by hand."""
+"""Every attribution rule, on hand-made rows."""
 
 from __future__ import annotations
 
@@ -15,79 +15,85 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import empty
 
 DAY = date(2026, 11, 10)
-EVER = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
+ALWAYS = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
 JANE, SAM, KIM = "jane@example.com", "sam@example.com", "kim@example.com"
 PEOPLE = {JANE: ("Platform", "CC-1"), SAM: ("Mobile", "CC-2"), KIM: (None, None)}
 
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """Three people, three keys, and whom the directory knows by their ids."""
-    made = DuckDBWarehouse(empty(tmp_path / "w.duckdb"))
-    put(made, "dim_person", *({"person_email": e, "team": t, "cost_center": c, **EVER} for e, (t, c) in PEOPLE.items()))
-    put(
-        made, "int_anthropic_user",
+    """Three people, three keys, and the directory of user ids."""
+    warehouse = DuckDBWarehouse(empty(tmp_path / "w.duckdb"))
+    add_rows(
+        warehouse,
+        "dim_person",
+        *({"person_email": e, "team": t, "cost_center": c, **ALWAYS} for e, (t, c) in PEOPLE.items()),
+    )
+    add_rows(
+        warehouse, "int_anthropic_user",
         *({"user_id": f"user_{e[:3]}", "email": e, "is_member": True, "last_seen_on": DAY} for e in (JANE, SAM)),
     )  # fmt: skip
-    put(
-        made, "dim_api_key",
+    add_rows(
+        warehouse, "dim_api_key",
         {"api_key_id": "apikey_bound", "name": "bound", "principal_email": SAM, "creator_email": JANE,
          "last_seen_on": DAY},
         {"api_key_id": "apikey_made", "name": "made", "creator_email": JANE, "last_seen_on": DAY},
         {"api_key_id": "apikey_plain", "name": "plain", "last_seen_on": DAY},
     )  # fmt: skip
-    yield made
-    made.close()
+    yield warehouse
+    warehouse.close()
 
 
-def put(warehouse: DuckDBWarehouse, table: str, *rows: dict[str, Any]) -> None:
+def add_rows(warehouse: DuckDBWarehouse, table: str, *rows: dict[str, Any]) -> None:
     warehouse.append(catalog.table(table), list(rows))
 
 
-def mapped(warehouse: DuckDBWarehouse, vendor: str, kind: str, principal: str, **row: Any) -> None:
-    """A row of the mapping sheet."""
-    held = {
+def add_mapping(warehouse: DuckDBWarehouse, vendor: str, kind: str, principal: str, **row: Any) -> None:
+    """Adds a row of the mapping sheet."""
+    defaults = {
         "row_no": len(warehouse.rows("SELECT row_no FROM ai_usage.int_key_mapping")) + 2,
         "share": Decimal(1),
-        **EVER,
+        **ALWAYS,
     }
-    put(
+    add_rows(
         warehouse,
         "int_key_mapping",
-        {**held, "vendor": vendor, "principal_type": kind, "principal_id": principal, **row},
+        {**defaults, "vendor": vendor, "principal_type": kind, "principal_id": principal, **row},
     )
 
 
-def billed(warehouse: DuckDBWarehouse, kind: str, principal: str | None = None, **row: Any) -> dict[str, Any]:
-    """How a dollar of Anthropic's with this actor is attributed."""
+def attribute_anthropic(
+    warehouse: DuckDBWarehouse, kind: str, principal: str | None = None, **row: Any
+) -> dict[str, Any]:
+    """The attribution of one Anthropic dollar of this actor."""
     money = {"fact_no": 1, "identity_key": "a", "requests": 3, "amount_usd": Decimal(1), "list_amount_usd": Decimal(2)}
     fact = {"usage_date": DAY, **money, "principal_type": kind, "principal_id": principal, **row}
-    put(warehouse, "int_anthropic_cost_daily", fact)
-    (found,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
-    assert (found["vendor"], found["cost_basis"], found["amount_usd"]) == ("anthropic", "billed", Decimal(1))
-    return found
+    add_rows(warehouse, "int_anthropic_cost_daily", fact)
+    (row,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
+    assert (row["vendor"], row["cost_basis"], row["amount_usd"]) == ("anthropic", "billed", Decimal(1))
+    return row
 
 
-def used(warehouse: DuckDBWarehouse, kind: str, principal: str | None = None, **row: Any) -> dict[str, Any]:
-    """How a dollar of Cursor's is attributed."""
+def attribute_cursor(warehouse: DuckDBWarehouse, kind: str, principal: str | None = None, **row: Any) -> dict[str, Any]:
+    """The attribution of one Cursor dollar of this principal."""
     fact = {"usage_date": DAY, "fact_no": 1, "identity_key": "c", "cost_basis": "billed", "requests": 1}
     money = {"amount_usd": Decimal(1), "principal_type": kind, "principal_id": principal}
-    put(warehouse, "int_cursor_usage_daily", {**fact, **money, **row})
-    (found,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
-    assert (found["vendor"], found["cost_basis"], found["amount_usd"]) == ("cursor", "billed", Decimal(1))
-    return found
+    add_rows(warehouse, "int_cursor_usage_daily", {**fact, **money, **row})
+    (row,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
+    assert (row["vendor"], row["cost_basis"], row["amount_usd"]) == ("cursor", "billed", Decimal(1))
+    return row
 
 
-def who(row: dict[str, Any]) -> tuple[str, str | None, str | None, str | None]:
-    """The answer: method, person, team, cost center."""
+def assignment(row: dict[str, Any]) -> tuple[str, str | None, str | None, str | None]:
+    """Method, person, team and cost center of a row."""
     return row["attribution_method"], row["person_email"], row["team"], row["cost_center"]
 
 
-# --- Anthropic, in the order of the contract -----------------------------------------------------------------------
+# --- Anthropic -----------------------------------------------------------------------
 
 
-def everything(warehouse: DuckDBWarehouse, *left_out: str) -> None:
-    """A mapping for each way of naming the same dollar, but for what is left out."""
+def add_all_mappings(warehouse: DuckDBWarehouse, *left_out: str) -> None:
+    """Adds a mapping for every principal of the same dollar, except the kinds that are left out."""
     for kind, principal, team in (
         ("api_key", "apikey_bound", "by key"),
         ("service_account", "svac_1", "by account"),
@@ -95,7 +101,7 @@ def everything(warehouse: DuckDBWarehouse, *left_out: str) -> None:
         ("workspace", "wrkspc_1", "by workspace"),
     ):
         if kind not in left_out:
-            mapped(warehouse, "anthropic", kind, principal, team=team, cost_center="X")
+            add_mapping(warehouse, "anthropic", kind, principal, team=team, cost_center="X")
 
 
 SERVICE = {"kind": "service_account", "principal": "svac_1", "api_key_id": "apikey_bound", "workspace_id": "wrkspc_1"}
@@ -110,7 +116,7 @@ KEY = {"kind": "api_key", "principal": "apikey_bound", "api_key_id": "apikey_bou
 
 
 @pytest.mark.parametrize(
-    ("actor", "left_out", "answer"),
+    ("actor", "left_out", "expected"),
     [
         (SERVICE, [], ("api_key_map", None, "by key", "X")),
         (USER, [], ("api_key_map", None, "by key", "X")),
@@ -124,30 +130,35 @@ KEY = {"kind": "api_key", "principal": "apikey_bound", "api_key_id": "apikey_bou
         ({**KEY, "kind": "none", "principal": None}, ["api_key"], ("key_principal", SAM, "Mobile", "CC-2")),
         ({**KEY, "kind": "federated"}, ["api_key"], ("key_principal", SAM, "Mobile", "CC-2")),
         ({**KEY, "api_key_id": "apikey_plain"}, ["workspace"], ("unallocated", None, None, None)),
-        # A service account is never a person, whoever made its key or is bound to it.
+        # A service account is never a person, whoever created its key or is its principal.
         (SERVICE, ["api_key", "service_account", "workspace"], ("unallocated", None, None, None)),
     ],
 )  # fmt: skip
-def test_anthropics_rules_in_their_order(
-    warehouse: DuckDBWarehouse, actor: dict[str, Any], left_out: list[str], answer: tuple[str | None, ...]
+def test_anthropic_rules_apply_in_order(
+    warehouse: DuckDBWarehouse, actor: dict[str, Any], left_out: list[str], expected: tuple[str | None, ...]
 ) -> None:
-    """The first rule that matches wins, and the next one when its row is taken away."""
-    everything(warehouse, *left_out)
-    assert who(billed(warehouse, **actor)) == answer
+    """The first rule that matches wins; without its row the next one does."""
+    add_all_mappings(warehouse, *left_out)
+    assert assignment(attribute_anthropic(warehouse, **actor)) == expected
 
 
-def test_a_user_without_an_email_is_the_person_last_seen_under_the_id(warehouse: DuckDBWarehouse) -> None:
-    """An actor that the vendor no longer names is found by its id, also by the mapping of that person."""
-    assert who(billed(warehouse, "user", "user_sam")) == ("vendor_actor", SAM, "Mobile", "CC-2")
-    mapped(warehouse, "anthropic", "user", SAM, team="On loan", cost_center="CC-9")
-    (found,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
-    assert who(found) == ("user_map", SAM, "On loan", "CC-9")
+def test_a_user_without_email_is_found_by_id(warehouse: DuckDBWarehouse) -> None:
+    """The directory gives the e-mail of a user id, to which the person's mapping applies as well."""
+    assert assignment(attribute_anthropic(warehouse, "user", "user_sam")) == ("vendor_actor", SAM, "Mobile", "CC-2")
+    add_mapping(warehouse, "anthropic", "user", SAM, team="On loan", cost_center="CC-9")
+    (row,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
+    assert assignment(row) == ("user_map", SAM, "On loan", "CC-9")
 
 
-def test_a_user_nobody_knows_is_still_the_vendors_actor(warehouse: DuckDBWarehouse) -> None:
-    """Without an e-mail anywhere the method stays, the person is NULL, and no workspace row takes the cost."""
-    everything(warehouse, "api_key")
-    assert who(billed(warehouse, "user", "user_gone", workspace_id="wrkspc_1")) == ("vendor_actor", None, None, None)
+def test_an_unknown_user_keeps_the_method_vendor_actor(warehouse: DuckDBWarehouse) -> None:
+    """Without any e-mail the person is NULL, and no workspace mapping applies."""
+    add_all_mappings(warehouse, "api_key")
+    assert assignment(attribute_anthropic(warehouse, "user", "user_gone", workspace_id="wrkspc_1")) == (
+        "vendor_actor",
+        None,
+        None,
+        None,
+    )
 
 
 # --- Cursor --------------------------------------------------------------------------------------------------------
@@ -156,12 +167,12 @@ IDS = {"automation_id": "auto_1", "service_account_id": "sa_1", "cloud_agent_id"
 
 
 @pytest.mark.parametrize(
-    ("ids", "left_out", "answer"),
+    ("ids", "left_out", "expected"),
     [
         (IDS, [], ("automation_map", None, "by automation", "X")),
         (IDS, ["automation"], ("service_account_map", None, "by service_account", "X")),
         (IDS, ["automation", "service_account"], ("cloud_agent_map", None, "by cloud_agent", "X")),
-        # A service account is never a person, whatever mail-like value it carries.
+        # A service account is never a person, even with an e-mail.
         (IDS, ["automation", "service_account", "cloud_agent"], ("unallocated", None, None, None)),
         ({**IDS, "service_account_id": None}, ["automation", "cloud_agent"], ("user_map", JANE, "by user", "X")),
         ({"user_email": JANE}, [], ("user_map", JANE, "by user", "X")),
@@ -169,29 +180,34 @@ IDS = {"automation_id": "auto_1", "service_account_id": "sa_1", "cloud_agent_id"
         ({"user_email": None}, [], ("unallocated", None, None, None)),
     ],
 )  # fmt: skip
-def test_cursors_rules_in_their_order(
-    warehouse: DuckDBWarehouse, ids: dict[str, Any], left_out: list[str], answer: tuple[str | None, ...]
+def test_cursor_rules_apply_in_order(
+    warehouse: DuckDBWarehouse, ids: dict[str, Any], left_out: list[str], expected: tuple[str | None, ...]
 ) -> None:
-    """Automation, service account, cloud agent, mapped user, the event's e-mail, nobody."""
+    """The order is automation, service account, cloud agent, mapped user, e-mail of the event, unallocated."""
     for kind, principal in (
         ("automation", "auto_1"), ("service_account", "sa_1"), ("cloud_agent", "bc_1"), ("user", JANE)
     ):  # fmt: skip
         if kind not in left_out:
-            mapped(warehouse, "cursor", kind, principal, team=f"by {kind}", cost_center="X")
-    assert who(used(warehouse, "user", **ids)) == answer
+            add_mapping(warehouse, "cursor", kind, principal, team=f"by {kind}", cost_center="X")
+    assert assignment(attribute_cursor(warehouse, "user", **ids)) == expected
 
 
-def test_a_vendors_rows_are_its_own(warehouse: DuckDBWarehouse) -> None:
-    """A user row for one vendor says nothing of the other."""
-    mapped(warehouse, "anthropic", "user", JANE, team="Elsewhere", cost_center="X")
-    assert who(used(warehouse, "user", JANE, user_email=JANE)) == ("vendor_actor", JANE, "Platform", "CC-1")
+def test_a_mapping_applies_to_its_vendor_only(warehouse: DuckDBWarehouse) -> None:
+    """A user mapping of one vendor does not apply to another."""
+    add_mapping(warehouse, "anthropic", "user", JANE, team="Elsewhere", cost_center="X")
+    assert assignment(attribute_cursor(warehouse, "user", JANE, user_email=JANE)) == (
+        "vendor_actor",
+        JANE,
+        "Platform",
+        "CC-1",
+    )
 
 
-# --- what a row means ------------------------------------------------------------------------------------------------
+# --- mapping rows ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("row", "answer"),
+    ("row", "expected"),
     [
         ({"team": "T", "cost_center": "C"}, (None, "T", "C")),
         ({"team": "T"}, (None, "T", None)),
@@ -201,34 +217,34 @@ def test_a_vendors_rows_are_its_own(warehouse: DuckDBWarehouse) -> None:
         ({"person_email": "new@example.com"}, ("new@example.com", None, None)),
     ],
 )
-def test_a_row_is_the_whole_answer_and_people_fill_what_it_leaves_blank(
-    warehouse: DuckDBWarehouse, row: dict[str, Any], answer: tuple[str | None, ...]
+def test_a_mapping_replaces_the_actor_and_people_fill_its_blanks(
+    warehouse: DuckDBWarehouse, row: dict[str, Any], expected: tuple[str | None, ...]
 ) -> None:
-    """A row without a person leaves none, not even the actor; what it leaves blank comes from the person it names."""
-    mapped(warehouse, "anthropic", "api_key", "apikey_bound", **row)
-    assert who(billed(warehouse, **USER))[1:] == answer
+    """A mapping without a person assigns none, not even the actor; its blanks come from the person it names."""
+    add_mapping(warehouse, "anthropic", "api_key", "apikey_bound", **row)
+    assert assignment(attribute_anthropic(warehouse, **USER))[1:] == expected
 
 
-def test_a_user_row_without_a_person_keeps_its_user(warehouse: DuckDBWarehouse) -> None:
-    """A user row that names only a cost center leaves the person and takes their team."""
-    mapped(warehouse, "cursor", "user", JANE, cost_center="C")
-    assert who(used(warehouse, "user", JANE, user_email=JANE)) == ("user_map", JANE, "Platform", "C")
+def test_a_user_mapping_without_a_person_keeps_the_user(warehouse: DuckDBWarehouse) -> None:
+    """A user mapping with only a cost center keeps the person and their team."""
+    add_mapping(warehouse, "cursor", "user", JANE, cost_center="C")
+    assert assignment(attribute_cursor(warehouse, "user", JANE, user_email=JANE)) == ("user_map", JANE, "Platform", "C")
 
 
 @pytest.mark.parametrize(
-    ("first", "end", "holds"),
+    ("first", "end", "applies"),
     [
         (date(2026, 11, 10), date(2026, 11, 11), True),
         (date(2026, 11, 1), date(2026, 11, 10), False),
         (date(2026, 11, 11), date(9999, 12, 31), False),
     ],
-    ids=["on its only day", "ended that morning", "begins the next day"],
+    ids=["only day", "ends on the day", "begins the next day"],
 )
-def test_intervals_include_their_first_day_and_not_their_last(
-    warehouse: DuckDBWarehouse, first: date, end: date, holds: bool
+def test_intervals_include_their_start_and_exclude_their_end(
+    warehouse: DuckDBWarehouse, first: date, end: date, applies: bool
 ) -> None:
-    """Mapping rows and people hold from effective_from on, and no longer on effective_to."""
-    mapped(
+    """Mappings and people apply from effective_from on, and no longer on effective_to."""
+    add_mapping(
         warehouse,
         "anthropic",
         "api_key",
@@ -237,24 +253,28 @@ def test_intervals_include_their_first_day_and_not_their_last(
         effective_from=first,
         effective_to=end,
     )
-    put(warehouse, "dim_person", {"person_email": "pat@example.com", "team": "T", "cost_center": "C",
+    add_rows(warehouse, "dim_person", {"person_email": "pat@example.com", "team": "T", "cost_center": "C",
                                   "effective_from": first, "effective_to": end})  # fmt: skip
-    found = billed(warehouse, "user", "user_pat", user_email="pat@example.com", api_key_id="apikey_plain")
-    assert who(found)[:2] == (("api_key_map", "mo@example.com") if holds else ("vendor_actor", "pat@example.com"))
+    row = attribute_anthropic(warehouse, "user", "user_pat", user_email="pat@example.com", api_key_id="apikey_plain")
+    assert assignment(row)[:2] == (
+        ("api_key_map", "mo@example.com") if applies else ("vendor_actor", "pat@example.com")
+    )
     warehouse._connect().execute("DELETE FROM int_key_mapping")
-    (found,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
-    assert who(found)[2:] == (("T", "C") if holds else (None, None))
+    (row,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
+    assert assignment(row)[2:] == (("T", "C") if applies else (None, None))
 
 
 def test_shares_split_exactly_and_the_largest_takes_the_remainder(warehouse: DuckDBWarehouse) -> None:
-    """Three parts of an indivisible amount add up to it in dollars, list dollars and requests."""
+    """Three shares of an indivisible amount add up to it in dollars, list dollars and requests."""
     for share, team in (("0.333", "A"), ("0.333", "B"), ("0.334", "C")):
-        mapped(warehouse, "anthropic", "api_key", "apikey_plain", team=team, cost_center=team, share=Decimal(share))
+        add_mapping(
+            warehouse, "anthropic", "api_key", "apikey_plain", team=team, cost_center=team, share=Decimal(share)
+        )
     fact = {"usage_date": DAY, "fact_no": 1, "identity_key": "a", "principal_type": "api_key", "requests": 5}
     money = {"amount_usd": Decimal("0.000000005"), "list_amount_usd": Decimal("10.000000001")}
-    put(warehouse, "int_anthropic_cost_daily", {**fact, **money, "api_key_id": "apikey_plain"})
-    found = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily ORDER BY team")
-    assert [(row["team"], row["amount_usd"], row["list_amount_usd"], row["requests"]) for row in found] == [
+    add_rows(warehouse, "int_anthropic_cost_daily", {**fact, **money, "api_key_id": "apikey_plain"})
+    rows = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily ORDER BY team")
+    assert [(row["team"], row["amount_usd"], row["list_amount_usd"], row["requests"]) for row in rows] == [
         ("A", Decimal("0.000000002"), Decimal("3.330000000"), 1),
         ("B", Decimal("0.000000002"), Decimal("3.330000000"), 1),
         ("C", Decimal("0.000000001"), Decimal("3.340000001"), 3),
@@ -264,57 +284,57 @@ def test_shares_split_exactly_and_the_largest_takes_the_remainder(warehouse: Duc
 # --- seats, tokens and activity ------------------------------------------------------------------------------------
 
 
-def test_a_seat_follows_its_users_row(warehouse: DuckDBWarehouse) -> None:
-    """A seat is its holder's, or whom a user row names; its method is always seat."""
-    put(
+def test_a_seat_follows_its_user_mapping(warehouse: DuckDBWarehouse) -> None:
+    """A seat belongs to its holder, or to the person of a user mapping; its method is always seat."""
+    add_rows(
         warehouse, "int_cursor_seat_daily",
         {"usage_date": DAY, "fact_no": 1, "identity_key": "s", "user_email": JANE, "source": "snapshot",
          "is_paid": True},
     )  # fmt: skip
 
     def seat() -> tuple[str | None, ...]:
-        (found,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
-        assert (found["cost_basis"], found["amount_usd"]) == ("seat", None)
-        return who(found)
+        (row,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
+        assert (row["cost_basis"], row["amount_usd"]) == ("seat", None)
+        return assignment(row)
 
     assert seat() == ("seat", JANE, "Platform", "CC-1")
-    mapped(warehouse, "cursor", "user", JANE, person_email=SAM)
+    add_mapping(warehouse, "cursor", "user", JANE, person_email=SAM)
     assert seat() == ("seat", SAM, "Mobile", "CC-2")
 
 
-def test_tokens_are_attributed_and_added_like_the_money(warehouse: DuckDBWarehouse) -> None:
-    """Both kinds of cache writes are in the sum of writes; a split keeps every sum of tokens."""
+def test_tokens_are_attributed_like_dollars(warehouse: DuckDBWarehouse) -> None:
+    """Cache writes include both durations; a split keeps every sum of tokens."""
     for share, team in (("0.6", "A"), ("0.4", "B")):
-        mapped(warehouse, "anthropic", "api_key", "apikey_plain", team=team, share=Decimal(share))
-    put(
+        add_mapping(warehouse, "anthropic", "api_key", "apikey_plain", team=team, share=Decimal(share))
+    add_rows(
         warehouse, "int_anthropic_tokens_daily",
         {"usage_date": DAY, "fact_no": 1, "identity_key": "a", "principal_type": "api_key", "api_key_id":
          "apikey_plain", "requests": 7, "uncached_input_tokens": 101, "cache_write_5m_tokens": 11,
          "cache_write_1h_tokens": 5, "cache_read_tokens": 1001, "output_tokens": 33, "total_tokens": 1151,
          "web_search_requests": 3},
     )  # fmt: skip
-    put(
+    add_rows(
         warehouse, "int_cursor_usage_daily",
         {"usage_date": DAY, "fact_no": 1, "identity_key": "c", "cost_basis": "included", "principal_type": "user",
          "user_email": SAM, "requests": 2, "amount_usd": Decimal(0), "uncached_input_tokens": 1,
          "cache_write_tokens": 2, "cache_read_tokens": 3, "output_tokens": 4},
     )  # fmt: skip
-    names = (
+    columns = (
         "requests", "uncached_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_write_tokens",
         "cache_read_tokens", "output_tokens", "total_tokens", "web_search_requests",
     )  # fmt: skip
-    found = warehouse.rows(
-        f"SELECT vendor, COUNT(*) AS parts, {', '.join(f'SUM({name}) AS {name}' for name in names)} "
+    rows = warehouse.rows(
+        f"SELECT vendor, COUNT(*) AS parts, {', '.join(f'SUM({name}) AS {name}' for name in columns)} "
         "FROM ai_usage.fct_tokens_daily GROUP BY vendor ORDER BY vendor"
     )
-    assert [tuple(row.values()) for row in found] == [
+    assert [tuple(row.values()) for row in rows] == [
         ("anthropic", 2, 7, 101, 11, 5, 16, 1001, 33, 1151, 3),
         ("cursor", 1, 2, 1, None, None, 2, 3, 4, 10, None),
     ]
 
 
 def test_activity_is_summed_per_person(warehouse: DuckDBWarehouse) -> None:
-    """A developer's rows of a day become one, also those of a key named after only one key; idle members stay."""
+    """A developer's rows of a day become one, also those of an API key with a unique name; idle members stay."""
     code = {
         "usage_date": DAY,
         "principal_type": "user",
@@ -323,19 +343,19 @@ def test_activity_is_summed_per_person(warehouse: DuckDBWarehouse) -> None:
         "commits": 1,
         "pull_requests": 1,
     }
-    put(
+    add_rows(
         warehouse, "int_anthropic_activity_daily",
         {**code, "fact_no": 1, "identity_key": "x", "user_email": SAM},
         {**code, "fact_no": 2, "identity_key": "y", "principal_type": "api_key", "api_key_name": "bound"},
         {**code, "fact_no": 3, "identity_key": "z", "principal_type": "api_key", "api_key_name": "of nobody"},
     )  # fmt: skip
-    put(
+    add_rows(
         warehouse, "int_cursor_activity_daily",
         {"usage_date": DAY, "fact_no": 1, "identity_key": "i", "user_email": JANE, "is_active": False, "requests": 0},
     )  # fmt: skip
-    found = warehouse.rows("SELECT * FROM ai_usage.fct_activity_daily ORDER BY vendor, person_email NULLS LAST")
+    rows = warehouse.rows("SELECT * FROM ai_usage.fct_activity_daily ORDER BY vendor, person_email NULLS LAST")
     assert [
-        (row["vendor"], row["person_email"], row["is_active"], row["sessions"], row["commits"]) for row in found
+        (row["vendor"], row["person_email"], row["is_active"], row["sessions"], row["commits"]) for row in rows
     ] == [
         ("anthropic", SAM, True, 4, 2),
         ("anthropic", None, True, 2, 1),

@@ -1,4 +1,4 @@
-"""The graph explains itself: nothing external, every asset described, owned and shown with its columns."""
+"""The Dagster code location: assets, lineage, partitions, jobs and checks."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ SETTINGS = Settings(start_date=date(2026, 1, 1), fixed_now=datetime(2026, 11, 20
 
 @pytest.fixture(scope="module")
 def definitions() -> dg.Definitions:
-    """The code location, without any vendor."""
+    """The code location without any API key."""
     return build_definitions(SETTINGS)
 
 
-def test_it_loads(definitions: dg.Definitions) -> None:
-    """Everything that is wired to something can be loaded."""
+def test_definitions_load(definitions: dg.Definitions) -> None:
+    """Every job, asset and resource resolves."""
     dg.Definitions.validate_loadable(definitions)
 
 
-def test_nothing_is_external(definitions: dg.Definitions) -> None:
-    """A mistyped upstream name would silently become an external asset; there is none."""
+def test_no_asset_is_external(definitions: dg.Definitions) -> None:
+    """A mistyped upstream name would become an external asset without an error."""
     assert not definitions.resolve_asset_graph().external_asset_keys
 
 
-def test_every_table_but_the_logs_is_an_asset(definitions: dg.Definitions) -> None:
-    """The graph has an asset for each table and view, and beside them only the report."""
+def test_every_table_except_ops_tables_is_an_asset(definitions: dg.Definitions) -> None:
+    """The assets are the tables, the views and the report."""
     keys = {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
     assert keys == {"report", *(table.name for table in catalog.tables() if not table.is_ops_table)}
 
 
-def test_lineage_is_that_of_the_sql(definitions: dg.Definitions) -> None:
-    """What an asset depends on is what its statement reads."""
+def test_lineage_comes_from_the_sql(definitions: dg.Definitions) -> None:
+    """A model depends on the tables that its SQL reads."""
     graph = definitions.resolve_asset_graph()
     for table in catalog.models():
         parents = {key.to_user_string() for key in graph.get(dg.AssetKey(table.name)).parent_keys}
         assert {name for name in table.reads if not name.startswith("ops_")} <= parents, table.name
 
 
-def test_every_asset_explains_itself(definitions: dg.Definitions) -> None:
+def test_every_asset_is_documented(definitions: dg.Definitions) -> None:
     """Each asset has a description, a group, kinds, owners and described columns."""
     graph = definitions.resolve_asset_graph()
     for key in graph.get_all_asset_keys():
@@ -64,7 +64,7 @@ def test_every_asset_explains_itself(definitions: dg.Definitions) -> None:
 
 
 def test_daily_tables_are_partitioned_and_loaded_in_one_run(definitions: dg.Definitions) -> None:
-    """What has days is partitioned by day with single-run backfills; views and snapshots are not."""
+    """Daily tables are partitioned by day with single-run backfills; views and snapshots are not."""
     graph = definitions.resolve_asset_graph()
     for table in catalog.tables():
         if table.is_ops_table:
@@ -77,18 +77,18 @@ def test_daily_tables_are_partitioned_and_loaded_in_one_run(definitions: dg.Defi
 
 
 def test_partitions_end_with_the_last_finished_day(definitions: dg.Definitions) -> None:
-    """The UI offers the days that the command line would accept, and no unfinished one."""
+    """The UI offers the days that the command line accepts."""
     partitions = definitions.resolve_asset_graph().get(dg.AssetKey("raw_anthropic_cost")).partitions_def
     assert partitions is not None
     keys = partitions.get_partition_keys()
     assert (keys[0], keys[-1]) == ("2026-01-01", "2026-11-19")
 
 
-def test_blocking_checks_guard_the_money(definitions: dg.Definitions) -> None:
-    """Every check is in the graph, and those where money would be wrong stop the line."""
+def test_checks_of_money_are_blocking(definitions: dg.Definitions) -> None:
+    """Every check is in the graph, and those that find wrong dollars are blocking."""
     graph = definitions.resolve_asset_graph()
-    known = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
-    assert known == {(check.asset, check.name) for check in CHECKS}
+    graph_checks = {(key.asset_key.to_user_string(), key.name) for key in graph.asset_check_keys}
+    assert graph_checks == {(check.asset, check.name) for check in CHECKS}
     blocking = {(check.asset, check.name) for check in CHECKS if check.blocking}
     assert {
         ("raw_anthropic_cost", "control_total"), ("raw_anthropic_cost", "currency_unit"),
@@ -100,21 +100,21 @@ def test_blocking_checks_guard_the_money(definitions: dg.Definitions) -> None:
     } <= blocking  # fmt: skip
 
 
-def test_every_check_says_what_holds_and_what_to_do() -> None:
-    """A check that turns red tells its reader the next step."""
+def test_every_check_has_an_expectation_and_advice() -> None:
+    """Both are sentences."""
     assert all(check.expectation.endswith(".") and check.advice.endswith(".") for check in CHECKS)
 
 
-def test_rebuild_leaves_the_vendors_alone(definitions: dg.Definitions) -> None:
-    """The rebuild job has every table after raw and the report, and no pull."""
+def test_the_rebuild_job_requests_nothing(definitions: dg.Definitions) -> None:
+    """It has every model and the report, and no extract."""
     job = definitions.resolve_job_def("rebuild")
     selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     assert selected == {"report", *(table.name for table in catalog.models())}
 
 
-def test_vendors_without_keys_still_load() -> None:
-    """The location loads the same with and without keys: no secret is read to look at the graph."""
-    named = replace(SETTINGS, sheet_id="x")
+def test_definitions_load_without_reading_secrets() -> None:
+    """Keys that are secret references load as well: no secret is read to show the graph."""
+    settings = replace(SETTINGS, sheet_id="x")
     for entry in SOURCES:
-        named = named.with_source(entry.name, key=f"projects/p/secrets/{entry.name}")
-    dg.Definitions.validate_loadable(build_definitions(named))
+        settings = settings.with_source(entry.name, key=f"projects/p/secrets/{entry.name}")
+    dg.Definitions.validate_loadable(build_definitions(settings))

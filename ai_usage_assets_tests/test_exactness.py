@@ -1,4 +1,4 @@
-"""Money is exact whatever it looks like: properties, on numbers that nobody chose."""
+"""Property tests: Python and SQL compute exactly the same dollars from any amount."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 DAY = date(2026, 11, 10)
 SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-# As vendors write them: texts of decimals, whole numbers, and floats with their noise.
+# As vendors send them: decimal strings, integers, and floats with rounding noise.
 AMOUNTS = st.one_of(
     st.decimals(-(10**11), 10**11, places=6).map(lambda value: f'"{value:f}"'),
     st.integers(-(10**11), 10**11).map(str),
     st.floats(1e-4, 1e9, allow_nan=False).map(repr),
     st.floats(1e-25, 1e-2).map(repr),
-    # A hair below a half of the last digit of a dollar, or of the last that is held of a cent.
+    # Just below half of the last decimal of a dollar, or of the last stored decimal of a cent.
     st.builds(
         lambda tie, sign, nines: f'"{sign}{tie}4{"9" * nines}"',
         st.sampled_from(["0.0000937", "0.0000002", "7.0000000", "0.000000000000000001", "40.0000000499999999"]),
@@ -36,7 +36,7 @@ AMOUNTS = st.one_of(
 )
 
 
-def empty(warehouse: DuckDBWarehouse, *tables: str) -> None:
+def delete_rows(warehouse: DuckDBWarehouse, *tables: str) -> None:
     for table in tables:
         warehouse._connect().execute(f"DELETE FROM {table}")
 
@@ -45,9 +45,9 @@ def empty(warehouse: DuckDBWarehouse, *tables: str) -> None:
 @given(st.lists(AMOUNTS, min_size=1, max_size=40))
 @example(["0.0000005", "0.00000049", '"0.000000500000"'])
 @example(["9.374999999999999e-05", "-9.374999999999999e-05", "0.00009374999999999999"])
-def test_python_and_sql_make_the_same_dollars(warehouse: DuckDBWarehouse, amounts: list[str]) -> None:
-    """What is added up at the door, outside SQL, is what the typed views add up, to the last digit."""
-    empty(warehouse, "raw_cursor_usage_events")
+def test_python_and_sql_convert_cents_alike(warehouse: DuckDBWarehouse, amounts: list[str]) -> None:
+    """Validation before the load and the staging view compute the same dollars, to the last digit."""
+    delete_rows(warehouse, "raw_cursor_usage_events")
     warehouse.append(
         catalog.table("raw_cursor_usage_events"),
         [
@@ -56,8 +56,8 @@ def test_python_and_sql_make_the_same_dollars(warehouse: DuckDBWarehouse, amount
             for n, amount in enumerate(amounts)
         ],
     )  # fmt: skip
-    found = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_cursor_usage_events ORDER BY record_no")
-    assert [row["amount_usd"] for row in found] == [
+    rows = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_cursor_usage_events ORDER BY record_no")
+    assert [row["amount_usd"] for row in rows] == [
         cents_to_usd(parse_decimal(msgspec.Raw(a.encode()))) for a in amounts
     ]
 
@@ -68,11 +68,11 @@ def test_python_and_sql_make_the_same_dollars(warehouse: DuckDBWarehouse, amount
 @example([("99999999999.123456", 999_999, "0.0000000000499999999"), ('"40.000000500000000001"', 900_000, "5e-8")])
 @example([("0.0000005", 900_000, "0.0000000999999999999999999")])
 @example([("999999999999.000000049999999999", 0, "0")])
-def test_the_parts_of_a_charge_make_the_same_dollars(
+def test_python_and_sql_derive_a_missing_charge_alike(
     warehouse: DuckDBWarehouse, parts: list[tuple[str, int, str]]
 ) -> None:
-    """Where the charge is missing, door and views make the same of total, discount and fee, to the last digit."""
-    empty(warehouse, "raw_cursor_usage_events")
+    """Without a charge, both compute the same dollars from total, discount and fee, to the last digit."""
+    delete_rows(warehouse, "raw_cursor_usage_events")
     payloads = [
         f'{{"timestamp":"1794300000000","tokenUsage":{{"totalCents":{total},"discountPercentOff":{discount / 10_000}}},'
         f'"cursorTokenFee":{fee}}}'
@@ -85,8 +85,8 @@ def test_the_parts_of_a_charge_make_the_same_dollars(
             for n, payload in enumerate(payloads)
         ],
     )
-    found = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_cursor_usage_events ORDER BY record_no")
-    assert [row["amount_usd"] for row in found] == [
+    rows = warehouse.rows("SELECT amount_usd FROM ai_usage.stg_cursor_usage_events ORDER BY record_no")
+    assert [row["amount_usd"] for row in rows] == [
         event_usd(msgspec.json.decode(payload, type=ChargedEvent)) for payload in payloads
     ]
 
@@ -94,27 +94,27 @@ def test_the_parts_of_a_charge_make_the_same_dollars(
 @given(st.lists(AMOUNTS, min_size=1, max_size=30))
 @example(["0.0000005", "0.00000049", "-0.00000005"])
 @example(["0.00009374999999999999", "0.000093749999999999"])
-def test_many_at_once_are_each_rounded_once(amounts: list[str]) -> None:
-    """A page added up at once is its events added up one by one, or is not added up at once at all."""
+def test_a_batch_sums_like_single_amounts(amounts: list[str]) -> None:
+    """The sum of a page is the sum of its rounded events, or None."""
     raws = [msgspec.Raw(amount.encode()) for amount in amounts]
-    together = sum_cents_to_usd(raws)
-    assert together in (None, sum(cents_to_usd(parse_decimal(raw)) for raw in raws))
+    batch_sum = sum_cents_to_usd(raws)
+    assert batch_sum in (None, sum(cents_to_usd(parse_decimal(raw)) for raw in raws))
     assert sum_cents_to_usd([msgspec.Raw(b"1"), msgspec.Raw(b"1000000000001")]) is None
     assert sum_cents_to_usd([msgspec.Raw(b"20.64862"), msgspec.Raw(b"3"), msgspec.Raw(b"-1.5")]) == Decimal("0.2214862")
 
 
 @given(st.lists(st.text('0123456789.-+eE_ \n"aN', max_size=8), min_size=1, max_size=4))
-def test_what_is_no_plain_number_is_not_added_up_at_once(texts: list[str]) -> None:
-    """Nothing that would have to be guessed, and no line break within a text, gets into a sum."""
+def test_a_batch_with_other_text_is_not_summed(texts: list[str]) -> None:
+    """Text that is not a plain number, also with a line break, never becomes part of a sum."""
     raws = [msgspec.Raw(text.encode()) for text in texts]
-    together = sum_cents_to_usd(raws)
-    if together is not None:
-        assert together == sum(cents_to_usd(parse_decimal(raw)) for raw in raws)
+    batch_sum = sum_cents_to_usd(raws)
+    if batch_sum is not None:
+        assert batch_sum == sum(cents_to_usd(parse_decimal(raw)) for raw in raws)
 
 
 @given(st.text(max_size=12))
-def test_a_number_is_what_both_engines_can_read(text: str) -> None:
-    """What the door takes is a plain ASCII decimal; everything else is refused, never guessed."""
+def test_a_parsed_number_is_a_plain_decimal(text: str) -> None:
+    """Only ASCII decimals, which both engines can parse, are accepted."""
     try:
         value = parse_decimal(msgspec.Raw(msgspec.json.encode(text)))
     except InvalidRecordError:
@@ -129,17 +129,17 @@ def test_a_number_is_what_both_engines_can_read(text: str) -> None:
     st.lists(st.decimals(-100, 10**6, places=9), min_size=1, max_size=8),
     st.lists(st.integers(1, 1000), min_size=2, max_size=7),
 )
-def test_a_split_adds_up_to_the_row(warehouse: DuckDBWarehouse, amounts: list[Decimal], weights: list[int]) -> None:
-    """However a key is shared, its parts add up to each row in dollars, list dollars, requests and tokens."""
-    empty(warehouse, "int_anthropic_cost_daily", "int_anthropic_tokens_daily", "int_key_mapping")
+def test_split_amounts_add_up(warehouse: DuckDBWarehouse, amounts: list[Decimal], weights: list[int]) -> None:
+    """The shares of a split key add up to each row in dollars, list dollars, requests and tokens."""
+    delete_rows(warehouse, "int_anthropic_cost_daily", "int_anthropic_tokens_daily", "int_key_mapping")
     shares = [(Decimal(weight) / sum(weights)).quantize(Decimal("1e-8")) for weight in weights]
     shares[0] += 1 - sum(shares)
-    ever = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
+    always = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
     warehouse.append(
         catalog.table("int_key_mapping"),
         [
             {"row_no": n, "vendor": "anthropic", "principal_type": "api_key", "principal_id": "k", "team": str(n),
-             "cost_center": "C", "share": share, **ever}
+             "cost_center": "C", "share": share, **always}
             for n, share in enumerate(shares)
         ],
     )  # fmt: skip

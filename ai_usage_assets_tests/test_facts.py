@@ -1,4 +1,4 @@
-"""Facts follow from what was landed alone: not from the range they were built in, nor from when."""
+"""Facts depend on the loaded records only, not on the range or the time of the rebuild."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ FIRST, LAST, TODAY = date(2026, 9, 1), date(2026, 11, 10), date(2026, 11, 11)
 JANE, SAM = "jane@example.com", "sam@example.com"
 
 
-def put(warehouse: DuckDBWarehouse, table: str, day: date, *records: dict[str, Any]) -> None:
-    """Records of one day, as landed."""
-    found = catalog.table(table)
+def add_records(warehouse: DuckDBWarehouse, name: str, day: date, *records: dict[str, Any]) -> None:
+    """Adds records of one day to a raw table."""
+    table = catalog.table(name)
     warehouse.append(
-        found,
+        table,
         [
-            {found.partition_by: day, "record_no": n, "payload": msgspec.json.encode(record).decode(),
+            {table.partition_by: day, "record_no": n, "payload": msgspec.json.encode(record).decode(),
              "fetched_at": datetime(2026, 11, 11, tzinfo=UTC)}
             for n, record in enumerate(records, 1)
         ],
     )  # fmt: skip
 
 
-def build(warehouse: DuckDBWarehouse, table: str, first: date, last: date) -> None:
-    """Builds the days of a table."""
+def rebuild(warehouse: DuckDBWarehouse, table: str, first: date, last: date) -> None:
+    """Rebuilds days of a model."""
     days = {"first_day": FIRST, "today": TODAY, "start_day": first, "end_day": last}
     warehouse.rebuild(catalog.table(table), days)
 
@@ -38,55 +38,56 @@ def build(warehouse: DuckDBWarehouse, table: str, first: date, last: date) -> No
 def event(day: date, conversation: str, email: str | None = None, **more: Any) -> dict[str, Any]:
     """A Cursor event at noon of the day."""
     noon = int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp() * 1000)
-    named = {"userEmail": email} if email else {}
+    user = {"userEmail": email} if email else {}
     return {
         "timestamp": str(noon), "conversationId": conversation, "kind": "Usage-based", "chargedCents": 5,
-        **named, **more,
+        **user, **more,
     }  # fmt: skip
 
 
-def users(warehouse: DuckDBWarehouse) -> dict[date, str | None]:
-    """Who is named for each day of a fact table with one row a day."""
-    found = warehouse.rows("SELECT usage_date, user_email FROM ai_usage.int_cursor_usage_daily")
-    return {row["usage_date"]: row["user_email"] for row in found}
+def users_by_day(warehouse: DuckDBWarehouse) -> dict[date, str | None]:
+    """The user of each day, where each day has one row."""
+    rows = warehouse.rows("SELECT usage_date, user_email FROM ai_usage.int_cursor_usage_daily")
+    return {row["usage_date"]: row["user_email"] for row in rows}
 
 
-def test_a_nameless_event_takes_the_person_last_seen_in_its_conversation(warehouse: DuckDBWarehouse) -> None:
-    """The latest named event of the conversation within thirty days lends its person; a service account lends none."""
+def test_an_event_without_user_gets_the_last_user_of_its_conversation(warehouse: DuckDBWarehouse) -> None:
+    """The newest event with a user within 30 days counts, except those of a service account."""
     day = date(2026, 10, 20)
-    put(warehouse, "raw_cursor_usage_events", day, event(day, "c"))
-    for near, email, more in (
+    add_records(warehouse, "raw_cursor_usage_events", day, event(day, "c"))
+    for other_day, email, more in (
         (day - timedelta(days=31), SAM, {}),
         (day - timedelta(days=2), SAM, {}),
         (day - timedelta(days=1), JANE, {}),
         (day + timedelta(days=1), "ci@example.com", {"serviceAccountId": "sa_1"}),
         (day + timedelta(days=31), SAM, {}),
     ):
-        put(warehouse, "raw_cursor_usage_events", near, event(near, "c", email, **more))
-    build(warehouse, "int_cursor_usage_daily", day, day)
-    assert users(warehouse)[day] == JANE
+        add_records(warehouse, "raw_cursor_usage_events", other_day, event(other_day, "c", email, **more))
+    rebuild(warehouse, "int_cursor_usage_daily", day, day)
+    assert users_by_day(warehouse)[day] == JANE
 
 
-def test_a_day_is_the_same_in_whatever_range_it_is_built(warehouse: DuckDBWarehouse) -> None:
-    """Built alone, backwards or in one range, a day has the same rows, also where it borrows from days around it."""
+def test_a_day_is_equal_in_every_range_it_is_rebuilt_in(warehouse: DuckDBWarehouse) -> None:
+    """A day has the same rows when it is rebuilt alone, backwards or in one range, also where it reads other days."""
     days = [FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
     for day in days:
-        named = JANE if day.day % 10 == 1 else SAM if day.day % 10 == 6 else None
-        # One conversation dies out in the first month, so that far days must not borrow from it.
-        put(warehouse, "raw_cursor_usage_events", day, event(day, "old" if day < date(2026, 9, 20) else "new", named))
-        if named and day >= date(2026, 10, 25):
-            put(warehouse, "raw_cursor_daily_usage", day, {"userId": "u", "day": str(day), "email": named})
-    put(warehouse, "raw_cursor_usage_events", LAST, event(LAST, "old"))
+        user = JANE if day.day % 10 == 1 else SAM if day.day % 10 == 6 else None
+        # One conversation ends in the first month: later days must not get a user from it.
+        conversation = "old" if day < date(2026, 9, 20) else "new"
+        add_records(warehouse, "raw_cursor_usage_events", day, event(day, conversation, user))
+        if user and day >= date(2026, 10, 25):
+            add_records(warehouse, "raw_cursor_daily_usage", day, {"userId": "u", "day": str(day), "email": user})
+    add_records(warehouse, "raw_cursor_usage_events", LAST, event(LAST, "old"))
     members = [{"id": "u", "email": JANE, "role": "member"}, {"id": "v", "email": SAM, "role": "owner"}]
     for day in (date(2026, 10, 30), date(2026, 11, 6)):
-        put(warehouse, "raw_cursor_members", day, *members)
-        put(
+        add_records(warehouse, "raw_cursor_members", day, *members)
+        add_records(
             warehouse, "raw_cursor_spend", day,
             {"subscriptionCycleStart": 1793664000000, "teamMemberSpend": [{"email": JANE, "billingTier": str(day)}]},
         )  # fmt: skip
     tables = ("int_cursor_usage_daily", "int_cursor_seat_daily")
 
-    def content() -> list[dict[str, Any]]:
+    def all_rows() -> list[dict[str, Any]]:
         return [
             row
             for table in tables
@@ -94,23 +95,23 @@ def test_a_day_is_the_same_in_whatever_range_it_is_built(warehouse: DuckDBWareho
         ]
 
     for table in tables:
-        build(warehouse, table, FIRST, LAST)
-    whole = content()
-    assert {row.get("billing_tier") for row in whole} == {None, "2026-10-30", "2026-11-06"}
-    assert {row["user_email"] for row in whole} == {None, JANE, SAM}
+        rebuild(warehouse, table, FIRST, LAST)
+    expected = all_rows()
+    assert {row.get("billing_tier") for row in expected} == {None, "2026-10-30", "2026-11-06"}
+    assert {row["user_email"] for row in expected} == {None, JANE, SAM}
     for day in reversed(days):
         for table in tables:
-            build(warehouse, table, day, day)
-    assert content() == whole
+            rebuild(warehouse, table, day, day)
+    assert all_rows() == expected
 
 
-def test_an_edited_price_reprices_history(warehouse: DuckDBWarehouse) -> None:
-    """A seat price that finance corrects holds for days long built, without building them again."""
+def test_a_corrected_seat_price_applies_to_history(warehouse: DuckDBWarehouse) -> None:
+    """Earlier days need no rebuild."""
     day = date(2026, 10, 30)
-    put(warehouse, "raw_cursor_members", day, {"id": "u", "email": JANE, "role": "member"})
-    build(warehouse, "int_cursor_seat_daily", day, day)
+    add_records(warehouse, "raw_cursor_members", day, {"id": "u", "email": JANE, "role": "member"})
+    rebuild(warehouse, "int_cursor_seat_daily", day, day)
 
-    def price(usd: str, hour: int) -> None:
+    def set_price(usd: str, hour: int) -> None:
         version = {"snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": usd, "row_no": 2}
         payload = {"vendor": "cursor", "plan": "Teams", "monthly_price_usd": usd}
         warehouse.append(
@@ -119,19 +120,19 @@ def test_an_edited_price_reprices_history(warehouse: DuckDBWarehouse) -> None:
               "payload": msgspec.json.encode(payload).decode()}],
         )  # fmt: skip
 
-    def paid() -> list[str]:
+    def seat_amounts() -> list[str]:
         return [str(row["amount_usd"]) for row in warehouse.rows("SELECT amount_usd FROM ai_usage.fct_seat_daily")]
 
-    assert paid() == ["None"]
-    price("31", 1)
-    assert paid() == ["1.000000000"]
-    price("62", 2)
-    assert paid() == ["2.000000000"]
+    assert seat_amounts() == ["None"]
+    set_price("31", 1)
+    assert seat_amounts() == ["1.000000000"]
+    set_price("62", 2)
+    assert seat_amounts() == ["2.000000000"]
 
 
 @pytest.mark.parametrize("total", ["1e15", '"abc"', "{}", "1e90", "-1e15", "123456789012345678901234567890"])
-def test_what_a_charge_is_made_of_cannot_spoil_it(warehouse: DuckDBWarehouse, total: str) -> None:
-    """Where the charge is there, what it was made from may be anything: it is then not known."""
+def test_invalid_charge_details_leave_the_charge(warehouse: DuckDBWarehouse, total: str) -> None:
+    """When an event has a charge, an invalid total, discount or fee makes only the model price NULL."""
     payload = (
         f'{{"timestamp":"1794300000000","userEmail":"{JANE}","chargedCents":5,"cursorTokenFee":{total},'
         f'"tokenUsage":{{"totalCents":{total},"discountPercentOff":{total}}}}}'
@@ -140,8 +141,8 @@ def test_what_a_charge_is_made_of_cannot_spoil_it(warehouse: DuckDBWarehouse, to
         catalog.table("raw_cursor_usage_events"),
         [{"usage_date": LAST, "record_no": 1, "fetched_at": datetime(2026, 11, 11, tzinfo=UTC), "payload": payload}],
     )
-    found = warehouse.rows("SELECT amount_usd, model_usd FROM ai_usage.stg_cursor_usage_events")
-    assert found == [{"amount_usd": Decimal("0.05"), "model_usd": None}]
+    rows = warehouse.rows("SELECT amount_usd, model_usd FROM ai_usage.stg_cursor_usage_events")
+    assert rows == [{"amount_usd": Decimal("0.05"), "model_usd": None}]
 
 
 @pytest.mark.parametrize(
@@ -161,24 +162,26 @@ def test_what_a_charge_is_made_of_cannot_spoil_it(warehouse: DuckDBWarehouse, to
         ("USAGE_EVENT_KIND_ABORTED_NOT_CHARGED", "included", "not_charged"),
     ],
 )
-def test_what_a_kind_means_for_money(warehouse: DuckDBWarehouse, kind: str | None, basis: str, kind_class: str) -> None:
-    """On demand, own keys and what nobody knows are owed; included, free and failed usage is not."""
-    put(warehouse, "raw_cursor_usage_events", LAST, event(LAST, "c", JANE, kind=kind))
-    found = warehouse.rows("SELECT cost_basis, kind_class FROM ai_usage.stg_cursor_usage_events")
-    assert found == [{"cost_basis": basis, "kind_class": kind_class}]
+def test_billing_kinds_have_a_cost_basis(
+    warehouse: DuckDBWarehouse, kind: str | None, basis: str, kind_class: str
+) -> None:
+    """On-demand, own-key and unknown kinds are billed; included, free and failed usage is included."""
+    add_records(warehouse, "raw_cursor_usage_events", LAST, event(LAST, "c", JANE, kind=kind))
+    rows = warehouse.rows("SELECT cost_basis, kind_class FROM ai_usage.stg_cursor_usage_events")
+    assert rows == [{"cost_basis": basis, "kind_class": kind_class}]
 
 
-def test_somebody_who_came_back_holds_one_seat(warehouse: DuckDBWarehouse) -> None:
-    """A member removed and added again is twice in the list, and pays one seat on days before the first snapshot."""
+def test_a_member_who_was_removed_and_added_again_has_one_seat(warehouse: DuckDBWarehouse) -> None:
+    """The member is in the list twice, and has one paid seat on days before the first snapshot."""
     members = [
         {"id": "old", "email": JANE, "role": "member", "isRemoved": True},
         {"id": "new", "email": JANE, "role": "member", "isRemoved": False},
     ]
-    put(warehouse, "raw_cursor_members", LAST, *members)
-    put(warehouse, "raw_cursor_daily_usage", FIRST, {"userId": "new", "day": str(FIRST), "email": JANE})
-    build(warehouse, "int_cursor_seat_daily", FIRST, FIRST)
-    (found,) = warehouse.rows("SELECT user_id, is_paid FROM ai_usage.int_cursor_seat_daily")
-    assert found == {"user_id": "new", "is_paid": True}
+    add_records(warehouse, "raw_cursor_members", LAST, *members)
+    add_records(warehouse, "raw_cursor_daily_usage", FIRST, {"userId": "new", "day": str(FIRST), "email": JANE})
+    rebuild(warehouse, "int_cursor_seat_daily", FIRST, FIRST)
+    (row,) = warehouse.rows("SELECT user_id, is_paid FROM ai_usage.int_cursor_seat_daily")
+    assert row == {"user_id": "new", "is_paid": True}
 
 
 @pytest.mark.parametrize(
@@ -190,7 +193,7 @@ def test_somebody_who_came_back_holds_one_seat(warehouse: DuckDBWarehouse) -> No
         (date(2026, 2, 1), date(2026, 3, 8), date(2026, 3, 8)),
     ],
 )
-def test_when_a_day_is_settled(warehouse: DuckDBWarehouse, day: date, anthropic: date, cursor: date) -> None:
+def test_settlement_days(warehouse: DuckDBWarehouse, day: date, anthropic: date, cursor: date) -> None:
     """Anthropic's day is final at the later of 30 days after it and the 8th of the next month, Cursor's at 35."""
     warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 1, 1), "today": TODAY})
     rows = warehouse.rows(
