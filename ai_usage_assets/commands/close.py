@@ -22,7 +22,8 @@ from ai_usage_assets.logs.capture import current_writer
 from ai_usage_assets.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from ai_usage_assets.warehouse.base import Row, Warehouse
+    from ai_usage_assets.finance.close.base import JournalLine, MonthClose
+    from ai_usage_assets.warehouse.base import Warehouse
 
 
 def add_command_to(commands: Any) -> None:
@@ -98,7 +99,7 @@ def _close_month(warehouse: Warehouse, first: date, settings: Settings, parsed: 
     return 0
 
 
-def _print_journal(close_row: Row, lines: Sequence[Row]) -> None:
+def _print_journal(close_row: MonthClose, lines: Sequence[JournalLine]) -> None:
     """Prints the journal for a person; where the logs are JSON, it is in the warehouse."""
     from ai_usage_assets.commands.close_tables import journal_table
 

@@ -10,13 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ai_usage_assets.commands.tables import create_table
-from ai_usage_assets.finance.close.base import MonthStatus
-from ai_usage_assets.warehouse.base import Row
+from ai_usage_assets.finance.close.base import JournalLine, MonthClose, MonthStatus
 
 
-def journal_table(close: Row, lines: Sequence[Row]) -> Table:
+def journal_table(close: MonthClose, lines: Sequence[JournalLine]) -> Table:
     """The journal of a month, summed by cost center and line type."""
-    by_center: dict[tuple[str, str], list[Row]] = {}
+    by_center: dict[tuple[str, str], list[JournalLine]] = {}
     for line in lines:
         by_center.setdefault((line["cost_center"] or "Unallocated", line["line_type"]), []).append(line)
     table = create_table(
@@ -26,8 +25,8 @@ def journal_table(close: Row, lines: Sequence[Row]) -> Table:
         amount = sum((line["amount_usd"] for line in group), Decimal(0))
         table.add_row(center, line_type, f"{len(group):,}", f"{amount:z,.2f}")
     table.add_section()
-    for line_type, name in (("charges", "charges_usd"), ("corrections", "corrections_usd")):
-        table.add_row("total", line_type, "", f"{close[name]:z,.2f}", style="bold")
+    for line_type, amount in (("charges", close["charges_usd"]), ("corrections", close["corrections_usd"])):
+        table.add_row("total", line_type, "", f"{amount:z,.2f}", style="bold")
     if close["mapping_snapshot"]:
         table.caption = f"Cost centers from {close['mapping_snapshot']}."
     return table

@@ -157,19 +157,19 @@ def checked(warehouse: Warehouse, run: str, first: date, last: date, at: int, *,
 HINDERED: dict[str, tuple[Callable[[Warehouse], None], str]] = {
     "a day that is not held": (
         lambda w: again(w, DAY, "anthropic", completed_at=None, status="failed", message="503."),
-        "anthropic: not held whole, 503 (1 day: 2026-08-05; $10.00). `ai-usage backfill --from 2026-08-01 --to",
+        "anthropic: not loaded, 503 (1 day: 2026-08-05; $10.00). Run `ai-usage backfill --from 2026-08-01 --to",
     ),
     "a day whose last pull failed": (
         lambda w: again(w, DAY, "anthropic", status="failed", message="503.", amount_usd=D(10)),
-        "anthropic: the last pull did not end well, 503 (1 day: 2026-08-05; $10.00). What was held before is kept",
+        "anthropic: the last attempt failed, 503 (1 day: 2026-08-05; $10.00). Earlier data is kept",
     ),
     "a day that was read before it settled": (
         lambda w: again(w, DAY, "cursor", completed_at=datetime(2026, 9, 8, 23, tzinfo=UTC)),
-        "cursor: settled since, but last read before (1 day: 2026-08-05; $0.00). `ai-usage backfill --from 2026-08-05",
+        "cursor: final now, but last loaded before that (1 day: 2026-08-05; $0.00). Run `ai-usage backfill --from",
     ),
     "a key that was missing for a day": (
         lambda w: again(w, DAY, "cursor", completed_at=None, status="not_configured", message="No key."),
-        "cursor: not held whole, No key (1 day: 2026-08-05; $0.00)",
+        "cursor: not loaded, No key (1 day: 2026-08-05; $0.00)",
     ),
     "a control that differs": (
         lambda w: put(w, "int_anthropic_cost_daily", billed(1, "2026-08-05", "12", "a")),
@@ -178,7 +178,7 @@ HINDERED: dict[str, tuple[Callable[[Warehouse], None], str]] = {
     "a check that failed": (
         lambda w: checked(w, "r1", date(2026, 7, 1), DAY, 1, passed=False),
         "the check fct_x.adds_up failed in the last run for these days: off by $4 (5 days: 2026-08-01 to 2026-08-05; "
-        "$4.00). Mend that; `ai-usage backfill --from 2026-08-01 --to 2026-08-05`",
+        "$4.00). Fix the cause, then run `ai-usage backfill --from 2026-08-01 --to 2026-08-05`",
     ),
 }
 
@@ -202,14 +202,14 @@ def test_a_month_waits_until_its_last_day_has_settled(warehouse: DuckDBWarehouse
     # October are not yet. Cursor: the 12th settles on the 16th of November.
     found = told(warehouse, OCTOBER)
     assert [reason.split(" (")[0] for reason in found] == [
-        "anthropic: may still be restated, the last until 2026-11-30",
-        "anthropic: settled since, but last read before",
-        "cursor: may still be restated, the last until 2026-12-05",
-        "cursor: settled since, but last read before",
+        "anthropic: provisional until 2026-11-30",
+        "anthropic: final now, but last loaded before that",
+        "cursor: provisional until 2026-12-05",
+        "cursor: final now, but last loaded before that",
     ]
     assert "10 days: 2026-10-22 to 2026-10-31" in found[0]
     assert "5 days: 2026-10-17 to 2026-10-21" in found[1]
-    assert "Run on 2026-12-05 or later, then close." in found[2]
+    assert "Run `ai-usage run` on 2026-12-05 or later, then close the month." in found[2]
 
 
 def test_a_vendor_that_was_not_configured_all_month_is_not_waited_for(warehouse: DuckDBWarehouse) -> None:
@@ -218,14 +218,14 @@ def test_a_vendor_that_was_not_configured_all_month_is_not_waited_for(warehouse:
         again(warehouse, day, "cursor", completed_at=None, status="not_configured")
     assert told(warehouse) == []
     (reason,) = [reason for reason in told(warehouse, date(2026, 10, 1)) if "cursor" in reason]
-    assert reason.startswith("cursor: not held whole (31 days: 2026-10-01 to 2026-10-31; $0.00)")
+    assert reason.startswith("cursor: not loaded (31 days: 2026-10-01 to 2026-10-31; $0.00)")
 
 
 def test_a_month_that_nobody_has_loaded_is_not_closed(tmp_path: Path) -> None:
     """Nothing held of anybody is no month without spend."""
     warehouse = opened(tmp_path / "w.duckdb", FIRST_DAY, TODAY)
     (reason,) = told(warehouse)
-    assert "no day of it is held" in reason
+    assert "no day of the month is loaded" in reason
     warehouse.close()
 
 
@@ -242,12 +242,12 @@ def test_a_failed_check_is_forgotten_when_the_same_days_pass(warehouse: DuckDBWa
 def test_months_are_closed_in_order(warehouse: DuckDBWarehouse) -> None:
     """The first with spend comes first, then one after another; what lies before the books stays there."""
     assert told(warehouse, SEPTEMBER) == [
-        "2026-08 has spend and is still open ($10.00). Close the months in order: that one first."
+        "2026-08 has spend and is still open ($10.00). Close the months in order, that one first."
     ]
     shut(warehouse, AUGUST)
     assert told(warehouse, SEPTEMBER) == []
     assert "2026-09 is still open. Close the months in order" in told(warehouse, OCTOBER)[0]
-    assert "the books are closed through 2026-08" in told(warehouse, date(2026, 7, 1))[0]
+    assert "all months through 2026-08 are closed" in told(warehouse, date(2026, 7, 1))[0]
 
 
 def test_nothing_is_closed_under_a_run_at_work(warehouse: DuckDBWarehouse) -> None:
@@ -257,7 +257,7 @@ def test_nothing_is_closed_under_a_run_at_work(warehouse: DuckDBWarehouse) -> No
     assert told(warehouse) == []
     with warehouse.run_lock("12345678-9"):
         (reason,) = told(warehouse)
-    assert reason.startswith("run 12345678, which began 2026-11-20 14:00 UTC, is still at work.")
+    assert reason.startswith("run 12345678, started 2026-11-20 14:00 UTC, is still active.")
 
 
 def test_what_does_not_hinder_is_noted(warehouse: DuckDBWarehouse) -> None:
@@ -265,9 +265,9 @@ def test_what_does_not_hinder_is_noted(warehouse: DuckDBWarehouse) -> None:
     warehouse.append(RAW_MAPPING_SHEET, [price("0", READ_AT + timedelta(days=1)) | {"payload": '{"vendor":"x"}'}])
     put(warehouse, "int_key_mapping", mapped(1, "a", None))
     late, unpriced, unallocated = readiness.find_notes(warehouse, DayRange(date(2026, 9, 2), date(2026, 9, 30)))
-    assert "begins with 2026-09-02" in late
-    assert unpriced.startswith("1 paid seats have no price on 1 days")
-    assert unallocated.startswith("$7.00 has no cost center")
+    assert "begins on 2026-09-02" in late
+    assert unpriced.startswith("1 paid seat without a price on 1 day:")
+    assert unallocated.startswith("$7.00 is unallocated")
 
 
 # --- once -------------------------------------------------------------------------------------------------------------
@@ -343,8 +343,8 @@ def test_the_totals_and_what_they_came_from_are_kept(warehouse: DuckDBWarehouse)
 EDITED = {
     "an amount": (
         "UPDATE ops_journal_lines SET amount_usd = amount_usd + 100 WHERE line_id = 'AI-2026-09-00001'",
-        "its charges are $112.00, and $12.00 were closed, its charges differ from the vendors' totals: anthropic "
-        "billed by $-100.000000000, its debits and credits are not its amounts in cents ($100.00)",
+        "its charges are $112.00 instead of $12.00, its charges differ from the vendors' totals (anthropic billed by "
+        "$-100.000000000), its debits and credits are not its amounts in cents ($100.00)",
     ),
     "a debit": (
         "UPDATE ops_journal_lines SET ledger_usd = ledger_usd + 1 WHERE line_id = 'AI-2026-09-00001'",
@@ -352,20 +352,20 @@ EDITED = {
     ),
     "a cost center": (
         "UPDATE ops_journal_lines SET cost_center = 'CC-9' WHERE line_id = 'AI-2026-09-00001'",
-        "its dollars add up, and something else of it was edited",
+        "its dollars add up, but another column was edited",
     ),
     "a total": (
         "UPDATE ops_close_totals SET amount_usd = 9 WHERE vendor = 'anthropic' AND month = DATE '2026-09-01'",
-        "its charges differ from the vendors' totals: anthropic billed by $2.000000000 ($2.00)",
+        "its charges differ from the vendors' totals (anthropic billed by $2.000000000) ($2.00)",
     ),
     "a line gone": (
         "DELETE FROM ops_journal_lines WHERE line_id = 'AI-2026-09-00003'",
-        "it has 2 lines, and 3 were closed, its charges are $10.00, and $12.00 were closed, its charges differ from "
-        "the vendors' totals: cursor seat by $2.000000000 ($2.00)",
+        "it has 2 lines instead of 3, its charges are $10.00 instead of $12.00, its charges differ from the vendors' "
+        "totals (cursor seat by $2.000000000) ($2.00)",
     ),
     "what a close says of itself": (
         "UPDATE ops_month_closes SET corrections_usd = 4 WHERE month = DATE '2026-09-01'",
-        "its corrections are $0.00, and $4.00 were closed ($4.00)",
+        "its corrections are $0.00 instead of $4.00 ($4.00)",
     ),
 }  # fmt: skip
 
@@ -391,12 +391,12 @@ def test_an_edited_close_is_told_and_neither_shown_nor_built_upon(warehouse: Duc
     edit(warehouse, sql)
     (found,) = damaged(warehouse)
     assert found.message.startswith(
-        f"2026-09 is not what was closed as {second['close_id']}: {says}. Bring its rows in"
+        f"2026-09 was changed after close {second['close_id']}: {says}. Restore its rows in"
     )
-    with pytest.raises(CloseError, match="The journal of 2026-09 is neither shown nor exported: 2026-09 is not"):
+    with pytest.raises(CloseError, match="The journal of 2026-09 is not shown or exported: 2026-09 was"):
         journal.load_journal(warehouse, second)
     assert len(journal.load_journal(warehouse, first)) == 1
-    assert told(warehouse, OCTOBER)[0].startswith("2026-09 is not what was closed")
+    assert told(warehouse, OCTOBER)[0].startswith("2026-09 was changed after close")
 
 
 @pytest.mark.parametrize("gone", [AUGUST, SEPTEMBER])
@@ -406,8 +406,8 @@ def test_a_close_that_is_gone_from_amid_the_others_is_told(warehouse: DuckDBWare
     edit(warehouse, f"DELETE FROM ops_month_closes WHERE month = DATE '{gone}'")
     (found,) = damaged(warehouse)
     assert found.message.startswith(
-        f"{gone:%Y-%m} is not closed, and a later month is: its row in ops_month_closes is gone, its lines are there "
-        f"as close {closes[gone]['close_id']} (${closes[gone]['charges_usd']:.2f}). Bring its rows"
+        f"{gone:%Y-%m} is open although a later month is closed: its row in ops_month_closes was deleted; its journal "
+        f"lines still exist as close {closes[gone]['close_id']} (${closes[gone]['charges_usd']:.2f}). Restore its rows"
     )
     assert found.amount_usd == closes[gone]["charges_usd"]
     edit(warehouse, f"DELETE FROM ops_month_closes WHERE month > DATE '{AUGUST}'")
@@ -526,13 +526,13 @@ def test_the_command_closes_once_and_exports(
     [
         (("--month", "2026-11"), 2, "2026-11 is not over yet"),
         (("--month", "2026-13"), 2, "it takes a month such as"),
-        (("--month", "2026-07"), 2, "before the first day there is, 2026-08-01"),
+        (("--month", "2026-07"), 2, "before the first day, 2026-08-01"),
         (("--month", "2026-08", "--csv", "no/x.csv"), 2, "a folder that is there"),
         (("--csv", "x.csv"), 2, "give --month"),
         (("--month", "2026-09"), 1, "nothing was frozen: ai-usage: 2026-08 has spend and is still open ($10.00)."),
         (("--month", "2026-08", "--dry-run"), 0, "2026-08 can be closed; this was a dry run, and nothing was frozen."),
         ((), 0, "2026-08 │ can be closed │"),
-        ((), 0, "2026-09 2026-08 comes first."),
+        ((), 0, "2026-09 Close 2026-08 first."),
     ],
 )  # fmt: skip
 def test_the_command_says_why_and_what(
@@ -553,9 +553,9 @@ def test_the_start_date_does_not_stand_in_the_way_of_the_first_month(
     """With data from before it, the first month with spend is closed, and exported again, before the next one is."""
     monkeypatch.setenv("AI_USAGE_START_DATE", "2026-09-15")
     assert cli.main(("close", "--month", "2026-09")) == 1
-    assert "that one first, though it is before AI_USAGE_START_DATE, 2026-09-15." in capsys.readouterr().err
+    assert "that one first. It is before AI_USAGE_START_DATE, 2026-09-15." in capsys.readouterr().err
     assert cli.main(("close", "--month", "2026-07")) == 2
-    assert "2026-07 is before the first day there is, 2026-08-01 (AI_USAGE_START_DATE, or" in capsys.readouterr().err
+    assert "2026-07 is before the first day, 2026-08-01 (AI_USAGE_START_DATE, or" in capsys.readouterr().err
     for _ in range(2):
         assert cli.main(("close", "--month", "2026-08", "--csv", str(tmp_path / "journal.csv"))) == 0
     assert "2026-08 is closed since" in capsys.readouterr().err
@@ -566,13 +566,13 @@ def test_days_outside_the_calendar_keep_a_month_open(warehouse: DuckDBWarehouse)
     """Nobody knows when they settle; what to set and run is told."""
     edit(warehouse, "DELETE FROM dim_date WHERE usage_date < DATE '2026-08-03'")
     found = [str(reason) for reason in readiness.find_blockers(warehouse, whole(AUGUST), TODAY, date(2026, 8, 3))]
-    unknown = "not in the calendar, so nobody knows when they settle (2 days: 2026-08-01 to 2026-08-02; $0.00)"
+    unknown = "not in the calendar, so the settlement date is unknown (2 days: 2026-08-01 to 2026-08-02; $0.00)"
     assert [reason.split(". ")[0] for reason in found] == [
         f"anthropic: {unknown}",
         f"cursor: {unknown}",
         "the month begins before AI_USAGE_START_DATE, which is 2026-08-03 (2 days: 2026-08-01 to 2026-08-02)",
     ]
-    assert found[-1].endswith("set AI_USAGE_START_DATE to 2026-08-01, or earlier, first.")
+    assert found[-1].endswith("Set AI_USAGE_START_DATE to 2026-08-01 or earlier before you load or check these days.")
 
 
 # --- BigQuery ---------------------------------------------------------------------------------------------------------

@@ -1,174 +1,185 @@
-"""Verify that closed months still match what was frozen."""
+"""Verify that closed months are still what was frozen.
+
+Does not decide whether a month may be closed (`readiness`) or load the data of a new close (`journal`).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import cast
 
 from ai_usage_assets.days import next_month
-from ai_usage_assets.finance.close.base import CloseBlocker, CloseError
-from ai_usage_assets.warehouse.base import Row, Warehouse
+from ai_usage_assets.finance.close.base import CloseBlocker, CloseError, CloseTotal, JournalLine, LiveLine, MonthClose
+from ai_usage_assets.rendering.text import format_usd
+from ai_usage_assets.warehouse.base import Warehouse
 
-_NOTHING = Decimal(0)
-
-
+ZERO = Decimal(0)
 _CENT = Decimal("0.01")
-
-
 _RESTORE = (
-    "Bring its rows in ops_month_closes, ops_close_totals and ops_journal_lines back as they were, from a backup or "
-    "the file of --csv. Until then the open month corrects what nobody restated or reallocated."
+    "Restore its rows in ops_month_closes, ops_close_totals and ops_journal_lines from a backup or from the file that "
+    "--csv wrote. Until then the open month contains corrections that nobody caused."
 )
-
-
-def verify_integrity(warehouse: Warehouse) -> dict[date, CloseBlocker]:
-    """What is wrong with the books, by month: a close that is not what it was, or is gone from amid the others."""
-    closes = {row["month"]: row for row in warehouse.rows("SELECT * FROM ai_usage.ops_month_closes")}
-    if not closes:
-        return {}
-    lines = _by_close(warehouse.rows("SELECT * FROM ai_usage.ops_journal_lines"))
-    totals = _by_close(warehouse.rows("SELECT * FROM ai_usage.ops_close_totals"))
-    found = {}
-    # Lines of before the first close are of a close too, unless one was given up for good in the middle of its work.
-    month = min({*closes, *(line["posting_month"] for of_close in lines.values() for line in of_close)})
-    while month <= max(closes):
-        if (close := closes.get(month)) is None:
-            wrong: CloseBlocker | None = _gone(month, lines)
-        else:
-            wrong = _changed(close, totals.get(close["close_id"], []), lines.get(close["close_id"], []))
-        if wrong:
-            found[month] = wrong
-        month = next_month(month)
-    return found
-
-
-def _by_close(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        found.setdefault(row["close_id"], []).append(row)
-    return found
-
-
-def _gone(month: date, lines: Mapping[str, Sequence[Row]]) -> CloseBlocker:
-    """Of a month that is open amid closed ones. Attempts that did not end may have left lines beside the close's."""
-    amounts = {
-        close_id: sum((line["amount_usd"] for line in of_close), _NOTHING)
-        for close_id, of_close in lines.items()
-        if of_close[0]["posting_month"] == month
-    }
-    known = " or ".join(amounts)
-    return CloseBlocker(
-        f"{month:%Y-%m} is not closed, and a later month is: its row in ops_month_closes is gone"
-        + (f", its lines are there as close {known}" if known else ""),
-        _RESTORE,
-        amount_usd=max(amounts.values(), key=abs, default=None),
-    )
-
-
-def _changed(close: Row, totals: Sequence[Row], lines: Sequence[Row]) -> CloseBlocker | None:
-    lines = sorted(lines, key=_number)
-    totals = sorted(totals, key=lambda total: (total["vendor"], total["cost_basis"]))
-    wrong, amounts = [], []
-    if len(lines) != close["lines"]:
-        wrong.append(f"it has {len(lines):,} lines, and {close['lines']:,} were closed")
-    for name, found in _sums(lines).items():
-        if found != close[name]:
-            wrong.append(f"its {name.removesuffix('_usd')} are ${found:,.2f}, and ${close[name]:,.2f} were closed")
-            amounts.append(abs(found - close[name]))
-    if differing := _unlike(lines, totals):
-        wrong.append(f"its charges differ from the vendors' totals: {_named(differing)}")
-        amounts.append(sum(map(abs, differing.values()), _NOTHING))
-    cents, ledger = round_to_cents(lines), [line["ledger_usd"] for line in lines]
-    if cents != ledger:
-        wrong.append("its debits and credits are not its amounts in cents")
-        amounts.append(sum((abs(one - other) for one, other in zip(cents, ledger, strict=True)), _NOTHING))
-    if not wrong and compute_fingerprint(close["month"], close["mapping_snapshot"], totals, lines) != close["close_id"]:
-        wrong.append("its dollars add up, and something else of it was edited")
-    if not wrong:
-        return None
-    what = f"{close['month']:%Y-%m} is not what was closed as {close['close_id']}: {', '.join(wrong)}"
-    return CloseBlocker(what, _RESTORE, amount_usd=max(amounts, default=None))
-
-
-# What a fingerprint is made of, in this order: a column that is added later is no part of it, so closes keep theirs.
-_OF_A_TOTAL = ("vendor", "cost_basis", "amount_usd", "month", "content_digest")
-
-
-_OF_A_LINE = (
+# The fingerprint covers these columns in this order. A column that is added later stays out, so that the fingerprints
+# of earlier closes stay valid.
+_TOTAL_COLUMNS = ("vendor", "cost_basis", "amount_usd", "month", "content_digest")
+_LINE_COLUMNS = (
     "line_id", "posting_month", "posting_date", "usage_month", "line_type", "reason", "vendor", "cost_basis", "product",
     "team", "cost_center", "account_key", "currency", "amount_usd", "ledger_usd", "description",
 )  # fmt: skip
 
 
-def compute_fingerprint(month: date, mapping_snapshot: str | None, totals: Sequence[Row], lines: Sequence[Row]) -> str:
-    """The id of a close: everything that is frozen, in 32 hexadecimal digits. Totals and lines are in their order."""
+def verify_integrity(warehouse: Warehouse) -> dict[date, CloseBlocker]:
+    """Checks every close; returns the problem of each month that was edited, or whose close row was deleted."""
+    rows = cast("list[MonthClose]", warehouse.rows("SELECT * FROM ai_usage.ops_month_closes"))
+    closes = {close["month"]: close for close in rows}
+    if not closes:
+        return {}
+    lines: dict[str, list[JournalLine]] = defaultdict(list)
+    for line in cast("list[JournalLine]", warehouse.rows("SELECT * FROM ai_usage.ops_journal_lines")):
+        lines[line["close_id"]].append(line)
+    totals: dict[str, list[CloseTotal]] = defaultdict(list)
+    for total in cast("list[CloseTotal]", warehouse.rows("SELECT * FROM ai_usage.ops_close_totals")):
+        totals[total["close_id"]].append(total)
+    problems = {}
+    # Lines that are older than the first close belong to a close whose row was deleted.
+    month = min({*closes, *(line["posting_month"] for close_lines in lines.values() for line in close_lines)})
+    while month <= max(closes):
+        close = closes.get(month)
+        if close is None:
+            problems[month] = _describe_missing_close(month, lines)
+        elif problem := _compare_with_close(close, totals[close["close_id"]], lines[close["close_id"]]):
+            problems[month] = problem
+        month = next_month(month)
+    return problems
+
+
+def _describe_missing_close(month: date, lines: Mapping[str, Sequence[JournalLine]]) -> CloseBlocker:
+    """A month is open although a later one is closed. Interrupted attempts may have left lines of other closes."""
+    amounts = {
+        close_id: sum((line["amount_usd"] for line in close_lines), ZERO)
+        for close_id, close_lines in lines.items()
+        if close_lines and close_lines[0]["posting_month"] == month
+    }
+    orphans = f"; its journal lines still exist as close {' or '.join(amounts)}" if amounts else ""
+    return CloseBlocker(
+        f"{month:%Y-%m} is open although a later month is closed: its row in ops_month_closes was deleted{orphans}",
+        _RESTORE,
+        amount_usd=max(amounts.values(), key=abs, default=None),
+    )
+
+
+def _compare_with_close(
+    close: MonthClose, totals: Sequence[CloseTotal], lines: Sequence[JournalLine]
+) -> CloseBlocker | None:
+    lines = sorted(lines, key=line_order)
+    totals = sorted(totals, key=lambda total: (total["vendor"], total["cost_basis"]))
+    problems, amounts = [], []
+    if len(lines) != close["lines"]:
+        problems.append(f"it has {len(lines):,} lines instead of {close['lines']:,}")
+    charges, corrections = sum_lines(lines)
+    for name, actual, frozen in (
+        ("charges", charges, close["charges_usd"]),
+        ("corrections", corrections, close["corrections_usd"]),
+    ):
+        if actual != frozen:
+            problems.append(f"its {name} are {format_usd(actual)} instead of {format_usd(frozen)}")
+            amounts.append(abs(actual - frozen))
+    if differences := _compare_charges(lines, totals):
+        problems.append(f"its charges differ from the vendors' totals ({_list_differences(differences)})")
+        amounts.append(sum(map(abs, differences.values()), ZERO))
+    cents, ledger = round_to_cents(lines), [line["ledger_usd"] for line in lines]
+    if cents != ledger:
+        problems.append("its debits and credits are not its amounts in cents")
+        amounts.append(sum((abs(one - other) for one, other in zip(cents, ledger, strict=True)), ZERO))
+    if (
+        not problems
+        and compute_fingerprint(close["month"], close["mapping_snapshot"], totals, lines) != close["close_id"]
+    ):
+        problems.append("its dollars add up, but another column was edited")
+    if not problems:
+        return None
+    return CloseBlocker(
+        f"{close['month']:%Y-%m} was changed after close {close['close_id']}: {', '.join(problems)}",
+        _RESTORE,
+        amount_usd=max(amounts, default=None),
+    )
+
+
+def compute_fingerprint(
+    month: date, mapping_snapshot: str | None, totals: Sequence[CloseTotal], lines: Sequence[JournalLine]
+) -> str:
+    """The id of a close: a hash of everything it freezes, 32 hexadecimal digits. Totals and lines must be in order."""
     frozen = [
         str(month),
         mapping_snapshot,
-        *({name: total[name] for name in _OF_A_TOTAL} for total in totals),
-        *({name: line[name] for name in _OF_A_LINE} for line in lines),
+        *({name: total[name] for name in _TOTAL_COLUMNS} for total in totals),  # type: ignore[literal-required]
+        *({name: line[name] for name in _LINE_COLUMNS} for line in lines),  # type: ignore[literal-required]
     ]
-    return hashlib.sha256(json.dumps(frozen, default=_text).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(frozen, default=_to_json).encode()).hexdigest()[:32]
 
 
-def _text(value: object) -> str:
-    """The same for both engines, whose decimals have another number of zeros."""
+def _to_json(value: object) -> str:
+    """A value as text; the engines return decimals with different numbers of trailing zeros."""
     return f"{value:.9f}" if isinstance(value, Decimal) else str(value)
 
 
-def _number(line: Row) -> tuple[int, str]:
-    """The order of the lines, also of the hundred-thousandth."""
+def line_order(line: JournalLine) -> tuple[int, str]:
+    """The sort key of journal lines; valid for numbers of more than five digits as well."""
     return len(line["line_id"]), line["line_id"]
 
 
-def _sums(lines: Sequence[Row]) -> dict[str, Decimal]:
-    """What a close says of its lines."""
-    sums = {"charges_usd": _NOTHING, "corrections_usd": _NOTHING}
+def sum_lines(lines: Iterable[LiveLine]) -> tuple[Decimal, Decimal]:
+    """The sums of the charges and of the corrections among the lines, in dollars."""
+    charges, corrections = ZERO, ZERO
     for line in lines:
-        sums["charges_usd" if line["line_type"] == "charge" else "corrections_usd"] += line["amount_usd"]
-    return sums
+        if line["line_type"] == "charge":
+            charges += line["amount_usd"]
+        else:
+            corrections += line["amount_usd"]
+    return charges, corrections
 
 
-def _unlike(lines: Sequence[Row], totals: Sequence[Row]) -> dict[tuple[str, str], Decimal]:
-    """By how many dollars the charges among the lines fall short of the vendors' totals, where they do not agree."""
-    wrong = {(total["vendor"], total["cost_basis"]): total["amount_usd"] for total in totals}
+def _compare_charges(lines: Iterable[LiveLine], totals: Iterable[CloseTotal]) -> dict[tuple[str, str], Decimal]:
+    """The vendors' totals less the charges, by vendor and cost basis, where the two differ."""
+    differences = {(total["vendor"], total["cost_basis"]): total["amount_usd"] for total in totals}
     for line in lines:
         if line["line_type"] == "charge":
             key = (line["vendor"], line["cost_basis"])
-            wrong[key] = wrong.get(key, _NOTHING) - line["amount_usd"]
-    return {key: amount for key, amount in wrong.items() if amount}
+            differences[key] = differences.get(key, ZERO) - line["amount_usd"]
+    return {key: amount for key, amount in differences.items() if amount}
 
 
-def _named(differing: Mapping[tuple[str, str], Decimal]) -> str:
-    return "; ".join(f"{vendor} {basis} by ${amount:,.9f}" for (vendor, basis), amount in differing.items())
+def _list_differences(differences: Mapping[tuple[str, str], Decimal]) -> str:
+    return "; ".join(f"{vendor} {basis} by ${amount:,.9f}" for (vendor, basis), amount in differences.items())
 
 
-def round_to_cents(lines: Sequence[Row]) -> list[Decimal]:
-    """Each amount in whole cents, so that those of one vendor, basis and usage month add up to their sum in cents.
+def check_totals(month: date, lines: Iterable[LiveLine], totals: Iterable[CloseTotal]) -> None:
+    """Raises CloseError unless the charges are equal to the vendors' totals, to the last digit."""
+    if differences := _compare_charges(lines, totals):
+        raise CloseError(
+            f"{month:%Y-%m} is not closed: its journal lines differ from the vendors' totals "
+            f"({_list_differences(differences)}). If a run is active, close the month when it has finished; "
+            "otherwise rebuild the models with `ai-usage run --job rebuild`."
+        )
 
-    All are rounded down; what is then missing of the sum, a cent each, goes to those that lost most.
+
+def round_to_cents(lines: Sequence[LiveLine]) -> list[Decimal]:
+    """Rounds each amount so that the cents of a vendor, cost basis and usage month add up to their rounded sum.
+
+    Every amount is rounded down. The remaining cents go to the lines that lost most.
     """
     rounded = [line["amount_usd"].quantize(_CENT, ROUND_FLOOR) for line in lines]
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for number, line in enumerate(lines):
-        groups.setdefault((line["usage_month"], line["vendor"], line["cost_basis"]), []).append(number)
-    for numbers in groups.values():
-        total = sum((lines[number]["amount_usd"] for number in numbers), _NOTHING).quantize(_CENT, ROUND_HALF_UP)
-        missing = int((total - sum((rounded[number] for number in numbers), _NOTHING)) / _CENT)
-        lost = sorted(numbers, key=lambda number: rounded[number] - lines[number]["amount_usd"])
-        for number in lost[:missing]:
-            rounded[number] += _CENT
+    groups: dict[tuple[date, str, str], list[int]] = defaultdict(list)
+    for index, line in enumerate(lines):
+        groups[line["usage_month"], line["vendor"], line["cost_basis"]].append(index)
+    for indices in groups.values():
+        total = sum((lines[index]["amount_usd"] for index in indices), ZERO).quantize(_CENT, ROUND_HALF_UP)
+        remainder = int((total - sum((rounded[index] for index in indices), ZERO)) / _CENT)
+        for index in sorted(indices, key=lambda index: rounded[index] - lines[index]["amount_usd"])[:remainder]:
+            rounded[index] += _CENT
     return rounded
-
-
-def check_totals(month: date, lines: Sequence[Row], totals: Sequence[Row]) -> None:
-    """Raises CloseRefused when the charges among the lines are not the vendors' totals, to the last digit."""
-    if differing := _unlike(lines, totals):
-        raise CloseError(
-            f"{month:%Y-%m} is not closed: its lines and the vendors' totals differ: {_named(differing)}. If a run "
-            "was at work, close again when it is over; else `ai-usage run --job rebuild`."
-        )

@@ -1,4 +1,4 @@
-"""Export a journal as a file that a ledger imports."""
+"""Export a journal as a CSV file that a ledger imports."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ai_usage_assets.finance import spreadsheet
-from ai_usage_assets.finance.close.base import CloseError
-from ai_usage_assets.warehouse.base import Row
+from ai_usage_assets.finance.close.base import CloseError, JournalLine, MonthClose
 
 _COLUMNS = (
     "line_id", "period", "posting_date", "cost_center", "team", "account_key", "currency", "debit", "credit",
@@ -19,21 +18,21 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def write_csv(path: Path, close: Row, lines: Sequence[Row]) -> int:
-    """The journal of a closed month as a file that a ledger imports: all of it, or the file is as it was.
+def write_csv(path: Path, close: MonthClose, lines: Sequence[JournalLine]) -> int:
+    """Writes the journal of a closed month, completely or not at all, and returns the number of lines in the file.
 
-    Debit and credit are in whole cents; amount_usd is exact. A line that is 0.00 in cents is left out: a ledger refuses
-    it. Returns how many lines are in the file. Raises CloseRefused where it cannot be written.
+    Debit and credit are in whole cents; `amount_usd` is exact. Lines of 0.00 are left out because a ledger rejects
+    them. Raises CloseError when the file cannot be written.
     """
-    posted = [_for_a_ledger(close, line) for line in lines if line["ledger_usd"]]
+    posted = [_ledger_row(close, line) for line in lines if line["ledger_usd"]]
     text = io.StringIO(newline="")
-    rows = csv.DictWriter(text, _COLUMNS)
-    rows.writeheader()
-    rows.writerows(posted)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    writer = csv.DictWriter(text, _COLUMNS)
+    writer.writeheader()
+    writer.writerows(posted)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_text(text.getvalue(), encoding="utf-8", newline="")
-        unfinished.replace(path)
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+        temporary.replace(path)
     except OSError as error:
         raise CloseError(
             f"{path} cannot be written ({error.strerror}). The month is closed; export it again with --csv."
@@ -41,10 +40,10 @@ def write_csv(path: Path, close: Row, lines: Sequence[Row]) -> int:
     return len(posted)
 
 
-def _for_a_ledger(close: Row, line: Row) -> dict[str, str]:
+def _ledger_row(close: MonthClose, line: JournalLine) -> dict[str, str]:
     amount = line["ledger_usd"]
     return {
-        **{name: spreadsheet.escape_formula(line[name]) for name in _COLUMNS if name in line},
+        **{name: spreadsheet.escape_formula(value) for name, value in line.items() if name in _COLUMNS},
         "period": f"{line['posting_month']:%Y-%m}",
         "posting_date": str(line["posting_date"]),
         "usage_period": f"{line['usage_month']:%Y-%m}",

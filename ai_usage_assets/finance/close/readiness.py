@@ -1,314 +1,261 @@
-"""Decide whether a month can be closed."""
+"""Decide whether a month can be closed, and describe the state of every month.
+
+Does not build the journal (`journal`) or check closed months (`integrity`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import groupby
+from typing import TypedDict, cast
 
 from ai_usage_assets.days import ONE_DAY, DayError, DayRange, last_finished_day, next_month
-from ai_usage_assets.finance.close.base import CloseBlocker, MonthStatus
-from ai_usage_assets.finance.close.integrity import _NOTHING, verify_integrity
+from ai_usage_assets.finance.close.base import CloseBlocker, MonthClose, MonthStatus
+from ai_usage_assets.finance.close.integrity import ZERO, verify_integrity
+from ai_usage_assets.rendering.text import format_count, format_days, format_usd
 from ai_usage_assets.warehouse.base import Row, Warehouse
+from ai_usage_assets.warehouse.sql_files import read_query
 
-_NOT_ASKED = {"not_configured", "not_exposed"}
+_NO_ACCESS = {"not_configured", "not_exposed"}
+
+
+class _DayAmount(TypedDict):
+    usage_date: date
+    amount_usd: Decimal | None
+
+
+class _DayStatus(_DayAmount):
+    vendor: str
+    settles_on: date | None
+    status: str | None
+    completed_at: datetime | None
+    message: str | None
+
+
+class _DayDifference(_DayAmount):
+    vendor: str
+    control: str
+
+
+class _CheckResult(TypedDict):
+    asset: str
+    check_name: str
+    passed: bool
+    amount_usd: Decimal | None
+    message: str
+    first_day: date
+    last_day: date
 
 
 def first_recorded_day(warehouse: Warehouse, start_date: date) -> date:
-    """The first day that can belong to the books: the start date, or the first day of a bill that is held before it."""
-    (held,) = warehouse.rows(
-        "SELECT MIN(usage_date) AS first_day FROM ai_usage.ops_asset_days "
-        "WHERE asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AND completed_at IS NOT NULL"
-    )
-    return min(start_date, held["first_day"] or start_date)
+    """The first day that can be closed: the start date, or the first day with a loaded bill if that is earlier."""
+    (row,) = warehouse.rows(read_query("finance/close_first_day"))
+    return min(start_date, row["first_day"] or start_date)
 
 
-def days_to_close(month: date, earliest: date) -> DayRange:
-    """The days there are of a month. Raises DayError for one that lies before all of them."""
+def days_to_close(month: date, first_day: date) -> DayRange:
+    """The days of a month from `first_day` on. Raises DayError when the whole month is earlier."""
     last = next_month(month) - ONE_DAY
-    if last < earliest:
+    if last < first_day:
         raise DayError(
-            f"{month:%Y-%m} is before the first day there is, {earliest} (AI_USAGE_START_DATE, or the first that is "
-            "held, whichever is earlier)."
+            f"{month:%Y-%m} is before the first day, {first_day} (AI_USAGE_START_DATE, or the first loaded day if that "
+            "is earlier)."
         )
-    return DayRange(max(month, earliest), last)
+    return DayRange(max(month, first_day), last)
 
 
-def find_blockers(warehouse: Warehouse, month: DayRange, today: date, start_date: date) -> list[CloseBlocker]:
-    """Why a finished month cannot be closed; nothing means it can. `month` is all its days there are."""
-    found = [
-        *_at_work(warehouse),
+def find_blockers(warehouse: Warehouse, days: DayRange, today: date, start_date: date) -> list[CloseBlocker]:
+    """Finds the reasons why a finished month cannot be closed; an empty list means that it can.
+
+    `days` is the result of `days_to_close`.
+    """
+    blockers = [
+        *_find_active_runs(warehouse),
         *verify_integrity(warehouse).values(),
-        *_out_of_order(warehouse, month, start_date),
-        *_unsettled(warehouse, month, today),
-        *_differing(warehouse, month),
-        *_failed_checks(warehouse, month),
+        *_check_month_order(warehouse, days.first.replace(day=1), start_date),
+        *_find_unsettled_days(warehouse, days, today),
+        *_find_differences(warehouse, days),
+        *_find_failed_checks(warehouse, days),
     ]
-    return [*found, *_before_the_start(month, start_date)] if found else []
-
-
-def _before_the_start(month: DayRange, start_date: date) -> list[CloseBlocker]:
-    """Advice that names days is no help where no command would take them."""
-    early = [day for day in month if day < start_date]
-    if not early:
-        return []
-    return [
-        CloseBlocker(
-            f"the month begins before AI_USAGE_START_DATE, which is {start_date}",
-            f"To load its days again or check them, set AI_USAGE_START_DATE to {month.first}, or earlier, first.",
-            early,
+    early = [day for day in days if day < start_date]
+    if blockers and early:
+        # Commands do not accept the days that the other advice names.
+        blockers.append(
+            CloseBlocker(
+                f"the month begins before AI_USAGE_START_DATE, which is {start_date}",
+                f"Set AI_USAGE_START_DATE to {days.first} or earlier before you load or check these days.",
+                early,
+            )
         )
-    ]
+    return blockers
 
 
-def _at_work(warehouse: Warehouse) -> list[CloseBlocker]:
-    running = warehouse.rows("SELECT run_id, started_at FROM ai_usage.ops_runs WHERE outcome = 'running'")
-    return [
-        CloseBlocker(
-            f"run {run['run_id'][:8]}, which began {run['started_at']:%Y-%m-%d %H:%M} UTC, is still at work",
-            "Close when it is over; of one that was killed, the next run says so.",
+def _find_active_runs(warehouse: Warehouse) -> Iterator[CloseBlocker]:
+    for run in warehouse.rows("SELECT run_id, started_at FROM ai_usage.ops_runs WHERE outcome = 'running'"):
+        if warehouse.is_run_active(run["run_id"]):
+            yield CloseBlocker(
+                f"run {run['run_id'][:8]}, started {run['started_at']:%Y-%m-%d %H:%M} UTC, is still active",
+                "Close the month when the run has finished.",
+            )
+
+
+def _check_month_order(warehouse: Warehouse, month: date, start_date: date) -> Iterator[CloseBlocker]:
+    """Months are closed one after another, because corrections are posted in the first open month."""
+    (row,) = warehouse.rows("SELECT MAX(month) AS closed_through FROM ai_usage.ops_month_closes")
+    if row["closed_through"] is not None:
+        due = next_month(row["closed_through"])
+        if month < due:
+            yield CloseBlocker(
+                f"all months through {row['closed_through']:%Y-%m} are closed",
+                f"Changes to an earlier month are corrections in {due:%Y-%m}: see kpi_chargeback.",
+            )
+        elif month > due:
+            yield CloseBlocker(f"{due:%Y-%m} is still open", "Close the months in order, that one first.")
+        return
+    for earlier in warehouse.rows(read_query("finance/close_earlier_spend"), {"month": month}):
+        hint = f" It is before AI_USAGE_START_DATE, {start_date}." if earlier["month"] < start_date else ""
+        yield CloseBlocker(
+            f"{earlier['month']:%Y-%m} has spend and is still open",
+            f"Close the months in order, that one first.{hint}",
+            amount_usd=earlier["amount_usd"],
         )
-        for run in running
-        if warehouse.is_run_active(run["run_id"])
-    ]
 
 
-def _out_of_order(warehouse: Warehouse, month: DayRange, start_date: date) -> list[CloseBlocker]:
-    """Months are closed one after another, beginning with the first that has spend.
+def _find_unsettled_days(warehouse: Warehouse, days: DayRange, today: date) -> Iterator[CloseBlocker]:
+    """Days of a used vendor that are not loaded, failed, or were last read before they were final.
 
-    A correction is posted in the first open month; with a gap in the books nobody could say which that is.
+    A vendor that was not configured or not exposed on every day of the month is not used in it.
     """
-    (books,) = warehouse.rows("SELECT MAX(month) AS closed_through FROM ai_usage.ops_month_closes")
-    through = books["closed_through"]
-    wanted = _month_of(month)
-    if through is not None:
-        due = next_month(through)
-        if wanted < due:
-            # A month from before the books began, which has brought something since.
-            return [
-                CloseBlocker(
-                    f"the books are closed through {through:%Y-%m}",
-                    f"What an earlier month costs now is corrected in {due:%Y-%m}: see kpi_chargeback.",
-                )
-            ]
-        return (
-            [CloseBlocker(f"{due:%Y-%m} is still open", "Close the months in order: that one first.")]
-            if wanted > due
-            else []
-        )
-    earlier = warehouse.rows(
-        "SELECT usage_month AS month, SUM(amount_usd) AS amount_usd FROM ai_usage.kpi_chargeback "
-        "WHERE usage_month < @month GROUP BY usage_month ORDER BY usage_month",
-        {"month": wanted},
-    )
-    return [
-        CloseBlocker(
-            f"{row['month']:%Y-%m} has spend and is still open",
-            "Close the months in order: that one first"
-            + (f", though it is before AI_USAGE_START_DATE, {start_date}." if row["month"] < start_date else "."),
-            amount_usd=row["amount_usd"],
-        )
-        for row in earlier[:1]
-    ]
-
-
-_MONEY_DAYS = """
-WITH entry AS (
-  SELECT vendor, usage_date, status, completed_at, message
-  FROM ai_usage.ops_asset_days
-  WHERE asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events')
-), used AS (
-  SELECT DISTINCT vendor
-  FROM entry
-  WHERE completed_at IS NOT NULL OR status NOT IN ('not_configured', 'not_exposed')
-), spent AS (
-  SELECT usage_date, vendor, SUM(amount_usd) AS amount_usd
-  FROM ai_usage.fct_cost_daily
-  WHERE cost_basis <> 'included' AND usage_date BETWEEN @first_day AND @last_day
-  GROUP BY usage_date, vendor
-)
-SELECT
-  used.vendor,
-  wanted AS usage_date,
-  settlement.settles_on,
-  entry.status,
-  entry.completed_at,
-  entry.message,
-  spent.amount_usd
-FROM UNNEST(GENERATE_DATE_ARRAY(@first_day, @last_day)) AS wanted
-CROSS JOIN used
-LEFT JOIN ai_usage.int_settlement_daily AS settlement
-  ON settlement.usage_date = wanted AND settlement.vendor = used.vendor
-LEFT JOIN entry ON entry.vendor = used.vendor AND entry.usage_date = wanted
-LEFT JOIN spent ON spent.vendor = used.vendor AND spent.usage_date = wanted
-ORDER BY used.vendor, wanted
-"""
-
-
-def _unsettled(warehouse: Warehouse, month: DayRange, today: date) -> list[CloseBlocker]:
-    """Days of a vendor in use that are not held, not sound, or were last read before they were final.
-
-    Not in use is a vendor that was not configured, or not exposed, on every day of the month.
-    """
-    rows = warehouse.rows(_MONEY_DAYS, {"first_day": month.first, "last_day": month.last})
-    load = f"`ai-usage backfill --from {month.first} --to {month.last}` loads it."
+    rows = cast("list[_DayStatus]", warehouse.rows(read_query("finance/close_day_status"), _period(days)))
+    load = f"Run `ai-usage backfill --from {days.first} --to {days.last}`."
     if not rows:
-        return [CloseBlocker("no day of it is held, of any vendor", load)]
-    found = []
-    for vendor, of_vendor in groupby(rows, key=lambda row: str(row["vendor"])):
-        days = list(of_vendor)
-        if all(row["status"] in _NOT_ASKED and row["completed_at"] is None for row in days):
-            continue
-        missing = [row for row in days if row["completed_at"] is None]
-        unsound = [row for row in days if row not in missing and row["status"] in ("failed", "incomplete")]
-        held = [row for row in days if row not in missing and row not in unsound]
-        unknown = [row for row in held if row["settles_on"] is None]
-        early = [row for row in held if row["settles_on"] and row["completed_at"].date() < row["settles_on"]]
-        unsettled = [row for row in early if row["settles_on"] > today]
-        stale = [row for row in early if row not in unsettled]
-        if missing:
-            found.append(_of_days(f"{vendor}: not held whole{_why(missing)}", load, missing))
-        if unsound:
-            again = "What was held before is kept; `ai-usage run` for these days again, when the cause is gone."
-            found.append(_of_days(f"{vendor}: the last pull did not end well{_why(unsound)}", again, unsound))
-        if unknown:
-            again = "`ai-usage run` makes the calendar from AI_USAGE_START_DATE on."
-            found.append(_of_days(f"{vendor}: not in the calendar, so nobody knows when they settle", again, unknown))
-        if unsettled:
-            last = max(row["settles_on"] for row in unsettled)
-            wait = f"Run on {last} or later, then close."
-            found.append(_of_days(f"{vendor}: may still be restated, the last until {last}", wait, unsettled))
-        if stale:
-            first, end = stale[0]["usage_date"], stale[-1]["usage_date"]
-            read = f"`ai-usage backfill --from {first} --to {end}` reads what is final."
-            found.append(_of_days(f"{vendor}: settled since, but last read before", read, stale))
-    return found
+        yield CloseBlocker("no day of the month is loaded for any vendor", load)
+    for vendor, group in groupby(rows, key=lambda row: row["vendor"]):
+        vendor_days = list(group)
+        if any(day["status"] not in _NO_ACCESS or day["completed_at"] for day in vendor_days):
+            yield from _check_vendor_days(vendor, vendor_days, load, today)
 
 
-def _of_days(what: str, advice: str, rows: Sequence[Row]) -> CloseBlocker:
-    days = [row["usage_date"] for row in rows]
-    return CloseBlocker(what, advice, days, sum((row["amount_usd"] or _NOTHING for row in rows), _NOTHING))
+def _check_vendor_days(vendor: str, days: Sequence[_DayStatus], load: str, today: date) -> Iterator[CloseBlocker]:
+    missing, failed, undated = [], [], []
+    provisional: list[_DayStatus] = []
+    outdated: list[_DayStatus] = []
+    for day in days:
+        if day["completed_at"] is None:
+            missing.append(day)
+        elif day["status"] in ("failed", "incomplete"):
+            failed.append(day)
+        elif day["settles_on"] is None:
+            undated.append(day)
+        elif day["completed_at"].date() < day["settles_on"]:
+            (provisional if day["settles_on"] > today else outdated).append(day)
+    if missing:
+        yield _blocker_for_days(f"{vendor}: not loaded{_first_message(missing)}", load, missing)
+    if failed:
+        advice = "Earlier data is kept. Fix the cause, then load these days again with `ai-usage backfill`."
+        yield _blocker_for_days(f"{vendor}: the last attempt failed{_first_message(failed)}", advice, failed)
+    if undated:
+        advice = "`ai-usage run` builds the calendar from AI_USAGE_START_DATE on."
+        yield _blocker_for_days(f"{vendor}: not in the calendar, so the settlement date is unknown", advice, undated)
+    if provisional:
+        final_on = max(day["settles_on"] for day in provisional if day["settles_on"])
+        advice = f"Run `ai-usage run` on {final_on} or later, then close the month."
+        yield _blocker_for_days(f"{vendor}: provisional until {final_on}", advice, provisional)
+    if outdated:
+        first, last = outdated[0]["usage_date"], outdated[-1]["usage_date"]
+        advice = f"Run `ai-usage backfill --from {first} --to {last}` to load the final figures."
+        yield _blocker_for_days(f"{vendor}: final now, but last loaded before that", advice, outdated)
 
 
-def _why(rows: Sequence[Row]) -> str:
-    """What was said of the first of them."""
-    message = next((str(row["message"]) for row in rows if row["message"]), "")
+def _blocker_for_days(problem: str, advice: str, days: Sequence[_DayAmount]) -> CloseBlocker:
+    amount = sum((day["amount_usd"] or ZERO for day in days), ZERO)
+    return CloseBlocker(problem, advice, [day["usage_date"] for day in days], amount)
+
+
+def _first_message(days: Sequence[_DayStatus]) -> str:
+    message = next((day["message"] for day in days if day["message"]), "")
     return f", {message.rstrip('.')}" if message else ""
 
 
-def _differing(warehouse: Warehouse, month: DayRange) -> list[CloseBlocker]:
-    # The classic report is another API, close by design and not equal.
-    rows = warehouse.rows(
-        """
-        SELECT vendor, control, usage_date, ABS(difference_usd) AS amount_usd
-        FROM ai_usage.kpi_reconciliation
-        WHERE status = 'differs' AND control <> 'classic_cost_report' AND usage_date BETWEEN @first_day AND @last_day
-        ORDER BY vendor, control, usage_date
-        """,
-        {"first_day": month.first, "last_day": month.last},
-    )
-    return [
-        _of_days(
+def _find_differences(warehouse: Warehouse, days: DayRange) -> Iterator[CloseBlocker]:
+    rows = cast("list[_DayDifference]", warehouse.rows(read_query("finance/close_differences"), _period(days)))
+    for (vendor, control), group in groupby(rows, key=lambda row: (row["vendor"], row["control"])):
+        yield _blocker_for_days(
             f"{vendor}: the facts differ from the control {control}",
-            "Run these days again (`ai-usage backfill`); kpi_reconciliation shows what differs.",
-            list(of_control),
+            "Load these days again with `ai-usage backfill`; kpi_reconciliation shows the differences.",
+            list(group),
         )
-        for (vendor, control), of_control in groupby(rows, key=lambda row: (row["vendor"], row["control"]))
-    ]
 
 
-def _failed_checks(warehouse: Warehouse, month: DayRange) -> list[CloseBlocker]:
-    """Blocking checks that failed when a day of the month was last checked; a run without days looked at all.
-
-    Not the one of the books: `damage` is asked anew.
-    """
-    rows = warehouse.rows(
-        """
-        SELECT
-          result.asset, result.check_name, result.passed, result.amount_usd, result.message,
-          COALESCE(run.first_day, @first_day) AS first_day, COALESCE(run.last_day, @last_day) AS last_day
-        FROM ai_usage.ops_check_results AS result
-        JOIN ai_usage.ops_runs AS run ON run.run_id = result.run_id
-        WHERE result.blocking AND result.check_name <> 'closed_months_unchanged'
-          AND COALESCE(run.first_day, @first_day) <= @last_day AND COALESCE(run.last_day, @last_day) >= @first_day
-        ORDER BY result.asset, result.check_name, result.checked_at
-        """,
-        {"first_day": month.first, "last_day": month.last},
-    )
-    found = []
+def _find_failed_checks(warehouse: Warehouse, days: DayRange) -> Iterator[CloseBlocker]:
+    """Blocking checks whose newest result for a day of the month is a failure."""
+    rows = cast("list[_CheckResult]", warehouse.rows(read_query("finance/close_check_results"), _period(days)))
     for (asset, name), results in groupby(rows, key=lambda row: (row["asset"], row["check_name"])):
-        last: dict[date, Row] = {}
+        newest: dict[date, _CheckResult] = {}
         for result in results:
-            for day in DayRange(max(result["first_day"], month.first), min(result["last_day"], month.last)):
-                last[day] = result
-        failed = {day: result for day, result in last.items() if not result["passed"]}
+            for day in DayRange(max(result["first_day"], days.first), min(result["last_day"], days.last)):
+                newest[day] = result
+        failed = {day: result for day, result in newest.items() if not result["passed"]}
         if failed:
-            newest = failed[max(failed)]
-            found.append(
-                CloseBlocker(
-                    f"the check {asset}.{name} failed in the last run for these days: {newest['message'].rstrip('.')}",
-                    f"Mend that; `ai-usage backfill --from {min(failed)} --to {max(failed)}` checks it again.",
-                    failed,
-                    newest["amount_usd"],
-                )
+            last = failed[max(failed)]
+            yield CloseBlocker(
+                f"the check {asset}.{name} failed in the last run for these days: {last['message'].rstrip('.')}",
+                f"Fix the cause, then run `ai-usage backfill --from {min(failed)} --to {max(failed)}` to check again.",
+                failed,
+                last["amount_usd"],
             )
-    return found
 
 
-def find_notes(warehouse: Warehouse, month: DayRange) -> list[str]:
-    """What does not keep a month from being closed, and whoever closes it should know."""
-    parameters = {"first_day": month.first, "last_day": month.last}
-    found = []
-    if month.first.day > 1:
-        found.append(f"The month begins with {month.first}, the first day there is (AI_USAGE_START_DATE).")
-    (unpriced,) = warehouse.rows(
-        "SELECT COUNT(DISTINCT user_id) AS seats, COUNT(DISTINCT usage_date) AS days FROM ai_usage.fct_seat_daily "
-        "WHERE is_paid AND amount_usd IS NULL AND usage_date BETWEEN @first_day AND @last_day",
-        parameters,
-    )
+def find_notes(warehouse: Warehouse, days: DayRange) -> list[str]:
+    """Finds what does not block a close but should be known before it."""
+    notes = []
+    if days.first.day > 1:
+        notes.append(f"The month begins on {days.first}, the first day (AI_USAGE_START_DATE).")
+    (unpriced,) = warehouse.rows(read_query("finance/close_unpriced_seats"), _period(days))
     if unpriced["seats"]:
-        found.append(
-            f"{unpriced['seats']} paid seats have no price on {unpriced['days']} days, and no line; a price in the tab "
-            "seat_prices is a correction once the month is closed."
+        notes.append(
+            f"{format_count(unpriced['seats'], 'paid seat')} without a price on {format_days(unpriced['days'])}: no "
+            "journal line contains them. A price that is added to the tab seat_prices later becomes a correction."
         )
-    (unallocated,) = warehouse.rows(
-        "SELECT SUM(amount_usd) AS amount_usd FROM ai_usage.fct_cost_daily "
-        "WHERE cost_basis <> 'included' AND cost_center IS NULL AND usage_date BETWEEN @first_day AND @last_day",
-        parameters,
-    )
+    (unallocated,) = warehouse.rows(read_query("finance/close_unallocated"), _period(days))
     if unallocated["amount_usd"]:
-        found.append(
-            f"${unallocated['amount_usd']:,.2f} has no cost center and is posted without; kpi_unallocated says what to "
-            "write into the sheet, which is a correction once the month is closed."
+        notes.append(
+            f"{format_usd(unallocated['amount_usd'])} is unallocated and posted without a cost center. "
+            "kpi_unallocated lists the rows to add to the sheet; after the close they become corrections."
         )
-    return found
+    return notes
 
 
 def load_month_statuses(warehouse: Warehouse, start_date: date, now: datetime) -> list[MonthStatus]:
-    """Every month that is closed or has something to post, oldest first; only the one that is due is examined."""
-    closes = {row["month"]: row for row in warehouse.rows("SELECT * FROM ai_usage.ops_month_closes")}
+    """Loads every month that is closed or has journal lines, oldest first. Only the next month to close is examined."""
+    closes: dict[date, MonthClose] = {
+        row["month"]: cast("MonthClose", row) for row in warehouse.rows("SELECT * FROM ai_usage.ops_month_closes")
+    }
     rows = warehouse.rows(
         "SELECT posting_month AS month, SUM(amount_usd) AS amount_usd, COUNT(*) AS lines FROM ai_usage.kpi_chargeback "
         "GROUP BY posting_month"
     )
-    posted = {row["month"]: row for row in rows}
-    due = next_month(max(closes)) if closes else min(posted, default=None)
-    first = first_recorded_day(warehouse, start_date)
-    found = []
-    for month in sorted({*closes, *posted} | ({due} if due else set())):
-        row = posted.get(month, {"amount_usd": _NOTHING, "lines": 0})
+    postings: dict[date, Row] = {row["month"]: row for row in rows}
+    due = next_month(max(closes)) if closes else min(postings, default=None)
+    first_day = first_recorded_day(warehouse, start_date)
+    statuses = []
+    for month in sorted({*closes, *postings} | ({due} if due else set())):
+        posting = postings.get(month, {"amount_usd": ZERO, "lines": 0})
         last = next_month(month) - ONE_DAY
-        waits_for = []
-        if month not in closes and last > last_finished_day(now):
-            waits_for = ["It is not over yet."]
-        elif month not in closes and month != due:
-            waits_for = [f"{due:%Y-%m} comes first."]
-        elif month not in closes:
-            days = DayRange(max(month, min(first, last)), last)
-            waits_for = [str(hindrance) for hindrance in find_blockers(warehouse, days, now.date(), start_date)]
-        found.append(MonthStatus(month, row["amount_usd"], row["lines"], closes.get(month), waits_for))
-    return found
+        waits_for: list[str] = []
+        if month not in closes:
+            if last > last_finished_day(now):
+                waits_for = ["The month is not over yet."]
+            elif month != due:
+                waits_for = [f"Close {due:%Y-%m} first."]
+            else:
+                days = DayRange(max(month, min(first_day, last)), last)
+                waits_for = [str(blocker) for blocker in find_blockers(warehouse, days, now.date(), start_date)]
+        statuses.append(MonthStatus(month, posting["amount_usd"], posting["lines"], closes.get(month), waits_for))
+    return statuses
 
 
-def _month_of(days: DayRange) -> date:
-    return days.first.replace(day=1)
+def _period(days: DayRange) -> dict[str, date]:
+    return {"first_day": days.first, "last_day": days.last}
