@@ -509,15 +509,15 @@ def test_the_command_closes_once_and_exports(
     file = tmp_path / "journal.csv"
     done = ai_usage("close", "--month", "2026-08", "--csv", str(file), **own)
     assert done.returncode == 0, done.stderr
-    assert "2026-08 is closed. What changes from now on is corrected in the next month." in done.stderr
-    assert "1 line is in " in done.stderr
+    assert "2026-08 is closed. Later changes become corrections in the next month." in done.stderr
+    assert "1 line written to " in done.stderr
     assert "CC-1" in done.stdout
     assert JANE not in done.stdout + done.stderr
     exported = file.read_bytes()
     assert exported.count(b"AI-2026-08-00001") == 1
     file.unlink()
     assert cli.main(("close", "--month", "2026-08", "--csv", str(file))) == 0
-    assert "2026-08 is closed since 2026-11-20 14:00 UTC. Nothing was changed." in capsys.readouterr().err
+    assert "2026-08 was closed on 2026-11-20 14:00 UTC. Nothing was changed." in capsys.readouterr().err
     assert file.read_bytes() == exported
 
 
@@ -527,10 +527,10 @@ def test_the_command_closes_once_and_exports(
         (("--month", "2026-11"), 2, "2026-11 is not over yet"),
         (("--month", "2026-13"), 2, "it takes a month such as"),
         (("--month", "2026-07"), 2, "before the first day, 2026-08-01"),
-        (("--month", "2026-08", "--csv", "no/x.csv"), 2, "a folder that is there"),
-        (("--csv", "x.csv"), 2, "give --month"),
+        (("--month", "2026-08", "--csv", "no/x.csv"), 2, "a file in an existing folder"),
+        (("--csv", "x.csv"), 2, "it needs --month"),
         (("--month", "2026-09"), 1, "nothing was frozen: ai-usage: 2026-08 has spend and is still open ($10.00)."),
-        (("--month", "2026-08", "--dry-run"), 0, "2026-08 can be closed; this was a dry run, and nothing was frozen."),
+        (("--month", "2026-08", "--dry-run"), 0, "2026-08 can be closed. This was a dry run; nothing was frozen."),
         ((), 0, "2026-08 │ can be closed │"),
         ((), 0, "2026-09 Close 2026-08 first."),
     ],
@@ -558,7 +558,7 @@ def test_the_start_date_does_not_stand_in_the_way_of_the_first_month(
     assert "2026-07 is before the first day, 2026-08-01 (AI_USAGE_START_DATE, or" in capsys.readouterr().err
     for _ in range(2):
         assert cli.main(("close", "--month", "2026-08", "--csv", str(tmp_path / "journal.csv"))) == 0
-    assert "2026-08 is closed since" in capsys.readouterr().err
+    assert "2026-08 was closed on" in capsys.readouterr().err
     assert cli.main(("close", "--month", "2026-09", "--dry-run")) == 0
 
 
