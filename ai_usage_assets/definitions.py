@@ -12,7 +12,7 @@ import dagster as dg
 
 from ai_usage_assets import catalog
 from ai_usage_assets.defs.asset_checks import asset_checks
-from ai_usage_assets.defs.raw_assets import pull_assets
+from ai_usage_assets.defs.raw_assets import build_raw_assets
 from ai_usage_assets.defs.report_asset import report
 from ai_usage_assets.defs.resources import resources
 from ai_usage_assets.defs.sheet_asset import mapping_sheet
@@ -34,7 +34,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
     landed = dg.AssetSelection.assets(*(table.name for table in catalog.raw()))
     return dg.Definitions(
-        assets=[*pull_assets(partitions), mapping_sheet, *model_assets(partitions), report],
+        assets=[*build_raw_assets(partitions), mapping_sheet, *model_assets(partitions), report],
         asset_checks=asset_checks(),
         jobs=[
             dg.define_asset_job(

@@ -43,9 +43,9 @@ def _check_freshness(parsed: argparse.Namespace) -> int:
     settings = Settings.from_environment()
     check_range("--hours", parsed.hours, _MAX_HOURS)
     warehouse = open_warehouse(settings, read_only=True)
-    fresh_run = run_log.fresh(warehouse, settings.now(), parsed.hours)
-    last_run = fresh_run or run_log.last_success(warehouse)
-    has_run_log = run_log.is_kept(warehouse)
+    fresh_run = run_log.find_fresh_run(warehouse, settings.now(), parsed.hours)
+    last_run = fresh_run or run_log.find_last_success(warehouse)
+    has_run_log = run_log.exists(warehouse)
     warehouse.close()
     loaded = days.DayRange(last_run["first_day"], last_run["last_day"]) if last_run else None
     if fresh_run:

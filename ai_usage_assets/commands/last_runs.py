@@ -25,7 +25,7 @@ def print_last_runs(warehouse: Warehouse, console: Console) -> None:
     """Prints the last five runs and how the newest one ended."""
     runs = warehouse.rows("SELECT * FROM ai_usage.ops_runs ORDER BY started_at DESC LIMIT 5")
     for run in runs:
-        run["outcome"] = run_log.outcome(warehouse, run)
+        run["outcome"] = run_log.resolve_outcome(warehouse, run)
     table = create_table("Last runs", "Job", "Days", "Started, UTC", "Took", "Loaded", "Outcome")
     for run in runs:
         table.add_row(

@@ -1,15 +1,12 @@
-"""One Dagster asset per raw table, one step per pull.
+"""One Dagster multi-asset per extract, with one asset per raw table.
 
-Belongs here: asking a vendor for the days of a run, going on after a bad day, and telling Dagster and the log what
-came. Does not: vendor facts (`vendors/`), when a day may replace another (`landing`).
-
-A bad day does not stop the others: what can be landed is landed, the days that failed keep what was held, and the
-checks `complete` and `days_complete` turn red and fail the run at its end. Only a pull that brought nothing at
-all fails its own step.
+A failed day does not stop the others: the days that can be loaded are loaded, a failed day keeps its earlier data, and
+the checks `complete` and `every_day_complete` fail the run at its end. The step fails only if no day was loaded.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -18,115 +15,112 @@ import msgspec
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange, chunk_days, range_from_tags
 from ai_usage_assets.http.errors import ApiError
-from ai_usage_assets.landing import Landed, Moment, land, log_not_pulled
+from ai_usage_assets.landing.base import RunContext
+from ai_usage_assets.landing.extracts import LandingResult, load_extract, log_unloaded_days
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import source_entry
+from ai_usage_assets.rendering.text import format_count, format_usd
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.sources.base import EndpointNotAvailable, Extract, InvalidRecordError
 from ai_usage_assets.warehouse.base import Warehouse
 
-# Two windows in a row without an answer, after all retries: the vendor is down, asking on only costs time.
-_PATIENCE_WINDOWS = 2
-# What one window is refused for, every other would be.
-_KEY_REFUSED = {401, 402, 403}
-
-# Two months.
-_DAYS_LISTED = 62
-
-_OWNERS = ["team:platform"]
+# After this many failed windows in a row, each with all its retries, the vendor is down: more requests only cost time.
+_MAX_FAILED_WINDOWS = 2
+# These statuses reject the key, so every other window would fail too.
+_KEY_REJECTED = {401, 402, 403}
+_MAX_DAYS_LISTED = 62
 
 
-def pull_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets of every pull there is."""
-    return [_asset(pull, partitions) for pull in catalog.EXTRACTS]
+def build_raw_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """Returns the multi-asset of every extract."""
+    return [_build_asset(extract, partitions) for extract in catalog.EXTRACTS]
 
 
-def _asset(pull: Extract, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+def _build_asset(extract: Extract, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
     @dg.multi_asset(
-        name=pull.name,
+        name=extract.name,
         specs=[
             dg.AssetSpec(
                 table.name,
                 description=table.description,
-                group_name=f"raw_{pull.vendor}",
-                kinds={"python", pull.vendor},
-                owners=_OWNERS,
+                group_name=f"raw_{extract.vendor}",
+                kinds={"python", extract.vendor},
+                owners=["team:platform"],
                 metadata=table.ui_metadata(),
             )
-            for table in pull.tables
+            for table in extract.tables
         ],
-        partitions_def=None if pull.is_snapshot else partitions,
-        backfill_policy=None if pull.is_snapshot else dg.BackfillPolicy.single_run(),
-        required_resource_keys={pull.vendor, "warehouse", "settings"},
+        partitions_def=None if extract.is_snapshot else partitions,
+        backfill_policy=None if extract.is_snapshot else dg.BackfillPolicy.single_run(),
+        required_resource_keys={extract.vendor, "warehouse", "settings"},
     )
-    def run(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    def load(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         settings: Settings = context.resources.settings
-        moment = Moment(context.run.run_id, settings.now(), settings.accept_loss)
-        if not pull.is_snapshot and range_from_tags(context.run.tags) is None:
+        run = RunContext(context.run.run_id, settings.now(), settings.accept_loss)
+        if not extract.is_snapshot and range_from_tags(context.run.tags) is None:
             raise dg.Failure(
-                description=f"{pull.name}: the run has no days. Use `ai-usage run`, or choose a partition in the UI.",
+                description=f"{extract.name}: the run has no days. Use `ai-usage run` or select a partition in the UI.",
                 allow_retries=False,
             )
-        days = [moment.now.date()] if pull.is_snapshot else [date.fromisoformat(key) for key in context.partition_keys]
-        outcomes = _pull(context, pull, getattr(context.resources, pull.vendor), days, moment)
-        yield from _report(context, pull, outcomes)
+        days = [run.now.date()] if extract.is_snapshot else [date.fromisoformat(key) for key in context.partition_keys]
+        results = _load_days(context, extract, getattr(context.resources, extract.vendor), days, run)
+        yield from _report(context, extract, results)
 
-    return run
+    return load
 
 
-def _pull(
-    context: dg.AssetExecutionContext, pull: Extract, client: object | None, days: Sequence[date], moment: Moment
-) -> list[Landed]:
+def _load_days(
+    context: dg.AssetExecutionContext, extract: Extract, client: object | None, days: Sequence[date], run: RunContext
+) -> list[LandingResult]:
     warehouse: Warehouse = context.resources.warehouse
+    source = source_entry(extract.vendor)
     if client is None:
-        message = f"{source_entry(pull.vendor).key_variable} is not set, so {pull.vendor} is not pulled."
+        message = f"{source.key_variable} is not set, so {source.label} is not loaded."
         context.log.info(message)
-        return log_not_pulled(warehouse, pull, days, moment, "not_configured", message)
-    earliest = pull.earliest_day(moment.now.date()) if pull.earliest_day else date.min
-    beyond = [day for day in days if day < earliest]
-    message = f"{pull.vendor} no longer answers for this day; what was landed in time is kept."
-    outcomes = log_not_pulled(warehouse, pull, beyond, moment, "not_exposed", message)
-    unanswered = 0
-    ranges = chunk_days([day for day in days if day >= earliest], pull.window_days)
-    for number, window in enumerate(ranges):
-        # The vendor may take minutes to answer; nobody should wait for the warehouse meanwhile.
+        return log_unloaded_days(warehouse, extract, days, run, "not_configured", message)
+    earliest = extract.earliest_day(run.now.date()) if extract.earliest_day else date.min
+    too_old = [day for day in days if day < earliest]
+    message = f"{source.label} no longer returns this day. Data that was loaded before stays."
+    results = log_unloaded_days(warehouse, extract, too_old, run, "not_exposed", message)
+    failed_windows = 0
+    windows = chunk_days([day for day in days if day >= earliest], extract.window_days)
+    for number, window in enumerate(windows):
+        # A request can take minutes; other processes can use the warehouse meanwhile.
         warehouse.close()
-        rest = [day for later in ranges[number:] for day in later]
+        remaining = [day for later in windows[number:] for day in later]
         try:
-            outcomes += land(warehouse, pull, pull.fetch(client, window), moment)
-        except EndpointNotAvailable as reason:
-            context.log.info(f"{pull.name}: not exposed: {redact(str(reason))}")
-            return outcomes + log_not_pulled(warehouse, pull, rest, moment, "not_exposed", str(reason))
-        except SecretError as failure:
-            return outcomes + log_not_pulled(warehouse, pull, rest, moment, "failed", str(failure))
-        except ApiError as failure:
-            if failure.status in _KEY_REFUSED:
-                return outcomes + log_not_pulled(warehouse, pull, rest, moment, "failed", str(failure))
-            unanswered += 1
-            if unanswered >= _PATIENCE_WINDOWS:
-                return outcomes + log_not_pulled(warehouse, pull, rest, moment, "failed", str(failure))
-            outcomes += log_not_pulled(warehouse, pull, list(window), moment, "failed", str(failure))
-        except (InvalidRecordError, msgspec.MsgspecError) as problem:
-            message = f"an answer of {pull.name} is not what was asked for: {problem}. The earlier data stays."
-            outcomes += log_not_pulled(warehouse, pull, list(window), moment, "failed", message)
+            results += load_extract(warehouse, extract, extract.fetch(client, window), run)
+        except EndpointNotAvailable as error:
+            context.log.info(f"{extract.name}: not exposed: {redact(str(error))}")
+            return results + log_unloaded_days(warehouse, extract, remaining, run, "not_exposed", str(error))
+        except SecretError as error:
+            return results + log_unloaded_days(warehouse, extract, remaining, run, "failed", str(error))
+        except ApiError as error:
+            failed_windows += 1
+            if error.status in _KEY_REJECTED or failed_windows >= _MAX_FAILED_WINDOWS:
+                return results + log_unloaded_days(warehouse, extract, remaining, run, "failed", str(error))
+            results += log_unloaded_days(warehouse, extract, list(window), run, "failed", str(error))
+        except (InvalidRecordError, msgspec.MsgspecError) as error:
+            message = f"a response of {extract.name} is invalid: {error}. The earlier data stays."
+            results += log_unloaded_days(warehouse, extract, list(window), run, "failed", message)
         else:
-            unanswered = 0
-            context.log.debug(f"{pull.name}: {window} pulled")
-    return outcomes
+            failed_windows = 0
+            context.log.debug(f"{extract.name}: {window} extracted")
+    return results
 
 
 def _report(
-    context: dg.AssetExecutionContext, pull: Extract, outcomes: Sequence[Landed]
+    context: dg.AssetExecutionContext, extract: Extract, results: Sequence[LandingResult]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Metadata for a person, day by day; raises when the pull brought nothing at all."""
-    failed = [outcome.entry for outcome in outcomes if outcome.entry["status"] == "failed"]
-    if failed and len(failed) == len(outcomes):
+    """Attaches metadata per day to the assets. Raises dg.Failure if no day was loaded."""
+    failed = [result.entry for result in results if result.entry["status"] == "failed"]
+    if failed and len(failed) == len(results):
         days = sorted({entry["usage_date"] for entry in failed})
         raise dg.Failure(
-            description=f"{pull.name}: none of {DayRange(days[0], days[-1])} could be pulled; the earlier data stays. "
+            description=f"{extract.name}: no day of {DayRange(days[0], days[-1])} was loaded; the earlier data stays. "
             f"{failed[0]['message']}",
-            metadata={"days": dg.MetadataValue.md(_day_by_day(outcomes))},
+            metadata={"days": dg.MetadataValue.md(_day_table(results))},
             allow_retries=False,
         )
     for entry in failed:
@@ -135,62 +129,64 @@ def _report(
             f"{entry['asset']} {entry['usage_date']} failed: {entry['message']}",
             extra={"event": "source_fetch_failed", "labels": labels},
         )
-    for table in pull.tables:
-        own = [outcome for outcome in outcomes if outcome.entry["asset"] == table.name]
-        for outcome in own:
+    for table in extract.tables:
+        table_results = [result for result in results if result.entry["asset"] == table.name]
+        for result in table_results:
             context.add_asset_metadata(
-                _day_metadata(outcome),
+                _day_metadata(result),
                 asset_key=dg.AssetKey(table.name),
-                partition_key=None if pull.is_snapshot else outcome.entry["usage_date"].isoformat(),
+                partition_key=None if extract.is_snapshot else result.entry["usage_date"].isoformat(),
             )
-        context.log.info(f"{table.name}: {_summary(own)}", extra={"labels": {"asset": table.name}})
-        yield dg.MaterializeResult(asset_key=table.name, metadata={"days": dg.MetadataValue.md(_day_by_day(own))})
+        context.log.info(f"{table.name}: {_summarize(table_results)}", extra={"labels": {"asset": table.name}})
+        days_metadata = {"days": dg.MetadataValue.md(_day_table(table_results))}
+        yield dg.MaterializeResult(asset_key=table.name, metadata=days_metadata)
 
 
-def _day_metadata(outcome: Landed) -> dict[str, Any]:
-    entry = outcome.entry
+def _day_metadata(result: LandingResult) -> dict[str, Any]:
+    entry = result.entry
     metadata: dict[str, Any] = {
         "status": entry["status"],
-        "changed": outcome.changed,
+        "changed": result.changed,
         "dagster/partition_row_count": entry["records"] or 0,
     }
     if entry["amount_usd"] is not None:
         metadata["amount_usd"] = f"{entry['amount_usd']:,.2f}"
-    for name in ("pages", "expected_records", "message"):
-        if entry[name] is not None:
-            metadata[name] = entry[name]
+    optional = {"pages": entry["pages"], "expected_records": entry["expected_records"], "message": entry["message"]}
+    metadata |= {name: value for name, value in optional.items() if value is not None}
     if entry["watermark"] is not None:
         metadata["watermark"] = entry["watermark"].isoformat()
     return metadata
 
 
-def _summary(outcomes: Sequence[Landed]) -> str:
-    entries = [outcome.entry for outcome in outcomes]
-    records = sum(entry["records"] or 0 for entry in entries)
-    changed = sum(outcome.changed for outcome in outcomes)
-    parts = [f"{len(entries)} day{'s' * (len(entries) != 1)}", f"{records:,} record{'s' * (records != 1)}"]
+def _summarize(results: Sequence[LandingResult]) -> str:
+    entries = [result.entry for result in results]
+    parts = [
+        format_count(len(entries), "day"),
+        format_count(sum(entry["records"] or 0 for entry in entries), "record"),
+    ]
     amounts = [entry["amount_usd"] for entry in entries if entry["amount_usd"] is not None]
     if amounts:
-        parts.append(f"${sum(amounts):,.2f}")
-    parts.append(f"{changed} changed")
-    bad = [entry for entry in entries if entry["status"] != "complete"]
-    if bad:
-        parts.append(", ".join(sorted({f"{entry['status'].replace('_', ' ')}" for entry in bad})))
+        parts.append(format_usd(sum(amounts, Decimal(0))))
+    parts.append(f"{sum(result.changed for result in results)} changed")
+    statuses = sorted({entry["status"].replace("_", " ") for entry in entries if entry["status"] != "complete"})
+    if statuses:
+        parts.append(", ".join(statuses))
     return ", ".join(parts)
 
 
-def _day_by_day(outcomes: Sequence[Landed]) -> str:
+def _day_table(results: Sequence[LandingResult]) -> str:
     lines = ["| day | table | status | records | USD | pages | watermark | note |", "|---|---|---|--:|--:|--:|---|---|"]
-    # Dagster keeps this with every day of the range, so a long range lists only what a person must look at.
-    told = outcomes if len(outcomes) <= _DAYS_LISTED else [o for o in outcomes if o.entry["status"] != "complete"]
-    for outcome in told[:_DAYS_LISTED]:
-        entry = outcome.entry
+    # Dagster stores this table with every day of the range, so a long range lists only days that need attention.
+    incomplete = [result for result in results if result.entry["status"] != "complete"]
+    listed = results if len(results) <= _MAX_DAYS_LISTED else incomplete
+    for result in listed[:_MAX_DAYS_LISTED]:
+        entry = result.entry
         amount = f"{entry['amount_usd']:,.2f}" if entry["amount_usd"] is not None else ""
         watermark = entry["watermark"].strftime("%Y-%m-%d %H:%M") if entry["watermark"] else ""
         lines.append(
             f"| {entry['usage_date']} | {entry['asset']} | {entry['status']} | {entry['records'] or 0:,} | {amount} "
-            f"| {entry['pages'] or ''} | {watermark} | {entry['message'] or ('new' if outcome.changed else '')} |"
+            f"| {entry['pages'] or ''} | {watermark} | {entry['message'] or ('new' if result.changed else '')} |"
         )
-    if len(outcomes) > _DAYS_LISTED:
-        lines.append(f"\n{len(outcomes)} days and tables in all; {len(told)} of them are not complete.")
+    if len(results) > _MAX_DAYS_LISTED:
+        lines.append(f"\n{len(results)} days and tables in total; {len(incomplete)} of them are not complete.")
     return "\n".join(lines)

@@ -64,15 +64,15 @@ def warehouse_of_run(
             yield opened
             opened.close()
             return
-        row = run_log.started(run, cloud_run)
+        row = run_log.start_run(run, cloud_run)
         # Before the sign that it is at work, and before anybody else is let in: killed in between, it leaves no sign.
-        opened.upsert(OPS_RUNS, ("run_id",), [*run_log.interrupted(opened), row])
+        opened.upsert(OPS_RUNS, ("run_id",), [*run_log.find_killed_runs(opened), row])
         with opened.run_lock(run.run_id):
             try:
                 yield opened
             finally:
                 outcome = "failed" if context.instance is None else _outcome(context.instance, run)
-                row = run_log.ended(opened, row, outcome)
+                row = run_log.finish_run(opened, row, outcome)
                 opened.upsert(OPS_RUNS, ("run_id",), [row])
                 if afterwards and context.log:
                     afterwards(opened, row, context.log.log)

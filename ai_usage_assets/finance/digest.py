@@ -138,7 +138,7 @@ class DigestBuilder:
         if run is not None:
             return "" if run["outcome"] == "success" else f" The run {run['outcome']}."
         rows = self._rows(f"SELECT run_id, started_at, outcome FROM ai_usage.ops_runs {_NEWEST}")
-        outcome = run_log.outcome(self._warehouse, rows[0]) if rows else "success"
+        outcome = run_log.resolve_outcome(self._warehouse, rows[0]) if rows else "success"
         if outcome == "success":
             return ""
         ended = {"running": "is still at work", "interrupted": "was interrupted"}.get(outcome, outcome)

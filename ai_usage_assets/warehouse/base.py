@@ -18,6 +18,7 @@ import pyarrow as pa
 from ai_usage_assets.errors import OperatorError
 
 if TYPE_CHECKING:
+    from ai_usage_assets.warehouse.ops_tables import DayLogEntry
     from ai_usage_assets.warehouse.tables import Table
 
 Row = dict[str, Any]
@@ -55,7 +56,9 @@ class Warehouse(Protocol):
     def schema_conflicts(self, tables: Sequence[Table]) -> list[str] | None:
         """What `prepare` would refuse, without changing anything; None when none of them is there."""
 
-    def load_days(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
+    def load_days(
+        self, days: Sequence[RawDay], asset_days: Sequence[DayLogEntry], restated: Sequence[Row] = ()
+    ) -> None:
         """Replaces whole raw days and the log entries that belong to them, and notes what was restated, together."""
 
     def append(self, table: Table, rows: Sequence[Row]) -> None:

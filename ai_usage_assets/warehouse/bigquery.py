@@ -44,7 +44,13 @@ from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse import restatements
 from ai_usage_assets.warehouse.base import QueryParameters, RawDay, Row, WarehouseError
 from ai_usage_assets.warehouse.googlesql import WRITTEN_DATASET, in_dataset
-from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS, OPS_RUNS
+from ai_usage_assets.warehouse.ops_tables import (
+    OPS_ASSET_DAYS,
+    OPS_RESTATEMENT_PARTS,
+    OPS_RESTATEMENTS,
+    OPS_RUNS,
+    DayLogEntry,
+)
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 from ai_usage_assets.warehouse.tables import Column, Table
 
@@ -343,17 +349,19 @@ class BigQueryWarehouse:
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
-    def load_days(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
-        entries = {(row["asset"], row["usage_date"]): row for row in asset_days}
+    def load_days(
+        self, days: Sequence[RawDay], asset_days: Sequence[DayLogEntry], restated: Sequence[Row] = ()
+    ) -> None:
+        entries: dict[tuple[str, Any], Row] = {(row["asset"], row["usage_date"]): {**row} for row in asset_days}
         with self._errors():
-            before = restatements.look(restated, self.rows)
+            before = restatements.query_parts(restated, self.rows)
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 landing = [pool.submit(self._land, day, entries.get((day.table.name, day.day), {})) for day in days]
                 # Each is waited for before one that failed is told: what is under way is not left behind.
                 pool.shutdown()
             for landed in landing:
                 landed.result()
-            parts = restatements.parts(restated, before, restatements.look(restated, self.rows))
+            parts = restatements.changed_parts(restated, before, restatements.query_parts(restated, self.rows))
             of_day: dict[Any, tuple[list[Row], ...]] = {key: ([row], [], []) for key, row in entries.items()}
             for number, noted in enumerate((restated, parts), 1):
                 for row in noted:

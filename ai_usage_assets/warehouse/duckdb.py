@@ -22,7 +22,7 @@ import pyarrow as pa
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.warehouse import googlesql, restatements
 from ai_usage_assets.warehouse.base import QueryParameters, RawDay, Row, WarehouseBusyError, WarehouseError
-from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
+from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS, DayLogEntry
 from ai_usage_assets.warehouse.tables import Column, Table
 
 logger = logging.getLogger(__name__)
@@ -162,9 +162,11 @@ class DuckDBWarehouse:
             connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {googlesql.to_duckdb(query)}")
             connection.execute(f"COMMENT ON VIEW {self._name(table)} IS {_text(wanted)}")
 
-    def load_days(self, days: Sequence[RawDay], asset_days: Sequence[Row], restated: Sequence[Row] = ()) -> None:
+    def load_days(
+        self, days: Sequence[RawDay], asset_days: Sequence[DayLogEntry], restated: Sequence[Row] = ()
+    ) -> None:
         with self._transaction() as connection:
-            before = restatements.look(restated, self.rows)
+            before = restatements.query_parts(restated, self.rows)
             for day in days:
                 name, partition = self._name(day.table), day.table.partition_by
                 connection.execute(f"DELETE FROM {name} WHERE {partition} = ?", [day.day])
@@ -175,9 +177,9 @@ class DuckDBWarehouse:
                     [day.day, day.fetched_at],
                 )
                 connection.unregister("landing")
-            self._upsert(connection, OPS_ASSET_DAYS, ("asset", "usage_date"), asset_days)
+            self._upsert(connection, OPS_ASSET_DAYS, ("asset", "usage_date"), [{**entry} for entry in asset_days])
             self._insert(connection, OPS_RESTATEMENTS, restated)
-            parts = restatements.parts(restated, before, restatements.look(restated, self.rows))
+            parts = restatements.changed_parts(restated, before, restatements.query_parts(restated, self.rows))
             self._insert(connection, OPS_RESTATEMENT_PARTS, parts)
 
     def append(self, table: Table, rows: Sequence[Row]) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TypedDict
+
 from ai_usage_assets.warehouse.tables import Column, Table
 
 OPS_RUNS = Table(
@@ -77,6 +81,30 @@ OPS_ASSET_DAYS = Table(
         Column("run_id", "STRING", "Run that made the last attempt.", required=True),
     ),
 )
+
+
+class DayLogEntry(TypedDict):
+    """A row of OPS_ASSET_DAYS for one raw table and day. `amount_usd` is in dollars."""
+
+    asset: str
+    vendor: str
+    usage_date: date
+    is_daily: bool
+    status: str
+    message: str | None
+    attempted_at: datetime
+    completed_at: datetime | None
+    landed_at: datetime | None
+    records: int | None
+    expected_records: int | None
+    amount_usd: Decimal | None
+    pages: int | None
+    watermark: datetime | None
+    content_digest: str | None
+    bytes: int | None
+    landed_run_id: str | None
+    run_id: str
+
 
 OPS_CHECK_RESULTS = Table(
     name="ops_check_results",

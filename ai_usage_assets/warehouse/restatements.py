@@ -1,8 +1,7 @@
-"""What a restated day of the bill was made of, before and after: the parts whose dollars changed.
+"""Compares a restated day of the bill before and after its replacement, and returns the parts whose dollars changed.
 
-Belongs here: by which dimensions a day's money is taken apart, and what is kept of it. Does not: when a day counts as
-restated (`landing`), or how an engine replaces it (`warehouses/`), which is where both looks are taken: raw keeps the
-newest version of a day only, so the old one can be looked at just until it is replaced.
+An engine queries the parts twice while it replaces a day, because raw tables hold only the newest version. A raw table
+has parts if `sql/queries/restatements/<vendor>/<raw table>.sql` exists.
 """
 
 from __future__ import annotations
@@ -12,84 +11,69 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
-from ai_usage_assets.warehouse.base import Row
+from ai_usage_assets.warehouse.base import QueryParameters, Row
 from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENT_PARTS
+from ai_usage_assets.warehouse.sql_files import query_names, read_query
 
 # Dollars by cost basis, dimension and value.
-Money = dict[tuple[str, str, str | None], Decimal]
+Parts = dict[tuple[str, str, str | None], Decimal]
+PartsByDay = dict[tuple[str, date], Parts]
 
-# The typed views that facts are made from, so that a part is what the bill says. Days are written in: neither engine
-# looks at another than those.
-_CELLS = {
-    "raw_anthropic_cost": """
-SELECT usage_date, 'billed' AS cost_basis, model, api_key_id, workspace_id, principal_id, SUM(amount_usd) AS amount_usd
-FROM ai_usage.stg_anthropic_cost
-WHERE usage_date IN ({days})
-GROUP BY usage_date, model, api_key_id, workspace_id, principal_id
-""",
-    "raw_cursor_usage_events": """
-SELECT
-  usage_date, cost_basis, model,
-  COALESCE(automation_id, service_account_id, cloud_agent_id, user_email) AS principal_id,
-  SUM(amount_usd) AS amount_usd
-FROM ai_usage.stg_cursor_usage_events
-WHERE usage_date IN ({days})
-GROUP BY usage_date, cost_basis, model, COALESCE(automation_id, service_account_id, cloud_agent_id, user_email)
-""",
-}
-_DIMENSIONS = {"model": "model", "api_key_id": "api_key", "workspace_id": "workspace", "principal_id": "principal"}
 TOTAL = "total"
+# Column of a parts query -> the dimension's name in OPS_RESTATEMENT_PARTS.
+_DIMENSIONS = {"model": "model", "api_key_id": "api_key", "workspace_id": "workspace", "principal_id": "principal"}
 
 
-def look(restated: Iterable[Row], rows: Callable[[str], list[Row]]) -> dict[tuple[str, date], Money]:
-    """What the restated days of the bill are made of now, by table and day; `rows` asks the warehouse."""
-    days: dict[str, set[date]] = defaultdict(set)
-    for row in restated:
-        if row["asset"] in _CELLS and None not in (row.get("old_amount_usd"), row.get("new_amount_usd")):
-            days[row["asset"]].add(row["usage_date"])
-    found: dict[tuple[str, date], Money] = {
-        (asset, day): defaultdict(Decimal) for asset, theirs in days.items() for day in theirs
-    }
-    for asset, theirs in days.items():
-        for cell in rows(_CELLS[asset].format(days=", ".join(f"DATE '{day}'" for day in sorted(theirs)))):
-            money = found[asset, cell["usage_date"]]
-            money[cell["cost_basis"], TOTAL, None] += cell["amount_usd"]
+def query_parts(restatements: Iterable[Row], query_rows: Callable[[str, QueryParameters], list[Row]]) -> PartsByDay:
+    """Queries the present parts of the restated days, by raw table and day."""
+    days: dict[tuple[str, str], set[date]] = defaultdict(set)
+    for row in restatements:
+        query = f"restatements/{row['vendor']}/{row['asset']}"
+        has_amounts = None not in (row.get("old_amount_usd"), row.get("new_amount_usd"))
+        if has_amounts and query in query_names():
+            days[query, row["asset"]].add(row["usage_date"])
+    parts: PartsByDay = {(asset, day): defaultdict(Decimal) for (_, asset), dates in days.items() for day in dates}
+    for (query, asset), dates in days.items():
+        for row in query_rows(read_query(query), {"start_day": min(dates), "end_day": max(dates)}):
+            # The range can include days that are not restated.
+            day_parts = parts.get((asset, row["usage_date"]))
+            if day_parts is None:
+                continue
+            day_parts[row["cost_basis"], TOTAL, None] += row["amount_usd"]
             for column, dimension in _DIMENSIONS.items():
-                if column in cell:
-                    money[cell["cost_basis"], dimension, cell[column]] += cell["amount_usd"]
-    return found
+                if column in row:
+                    day_parts[row["cost_basis"], dimension, row[column]] += row["amount_usd"]
+    return parts
 
 
-def parts(
-    restated: Sequence[Row], before: Mapping[tuple[str, date], Money], after: Mapping[tuple[str, date], Money]
-) -> list[Row]:
-    """Rows of OPS_RESTATEMENT_PARTS: for each restated day its totals, and every value whose dollars changed.
+def changed_parts(restatements: Sequence[Row], before: PartsByDay, after: PartsByDay) -> list[Row]:
+    """Returns the rows of OPS_RESTATEMENT_PARTS: each day's totals, and every value whose dollars changed.
 
-    A day that was not what its log says, before or after, has none: parts that do not add up explain nothing.
+    A day that differs from its log, before or after, has no parts, because they would explain another amount.
     """
-    return [part for row in restated for part in _parts(row, before, after)]
+    return [part for row in restatements for part in _changed_parts(row, before, after)]
 
 
-def _parts(row: Row, before: Mapping[tuple[str, date], Money], after: Mapping[tuple[str, date], Money]) -> list[Row]:
-    key = (row["asset"], row["usage_date"])
-    if key not in before or key not in after:
+def _changed_parts(row: Row, before: PartsByDay, after: PartsByDay) -> list[Row]:
+    day_key = (row["asset"], row["usage_date"])
+    if day_key not in before or day_key not in after:
         return []
-    old, new = before[key], after[key]
+    old, new = before[day_key], after[day_key]
     if (_total(old), _total(new)) != (row["old_amount_usd"], row["new_amount_usd"]):
         return []
-    changed = [of for of in old | new if of[1] != TOTAL and old.get(of) != new.get(of)]
+    changed = [part for part in old | new if part[1] != TOTAL and old.get(part) != new.get(part)]
     if not changed:
         return []
-    totals = [of for of in old | new if of[1] == TOTAL]
+    totals = [part for part in old | new if part[1] == TOTAL]
     envelope = {name: row[name] for name in OPS_RESTATEMENT_PARTS.column_names if name in row}
     return [
         {
-            **envelope, "cost_basis": of[0], "dimension": of[1], "dimension_value": of[2],
-            "old_amount_usd": old.get(of), "new_amount_usd": new.get(of),
+            **envelope, "cost_basis": part[0], "dimension": part[1], "dimension_value": part[2],
+            "old_amount_usd": old.get(part), "new_amount_usd": new.get(part),
         }
-        for of in sorted(totals + changed, key=lambda of: (of[0], of[1], of[2] or ""))
+        for part in sorted(totals + changed, key=lambda part: (part[0], part[1], part[2] or ""))
     ]  # fmt: skip
 
 
-def _total(money: Money) -> Decimal:
-    return sum((usd for (_, dimension, _), usd in money.items() if dimension == TOTAL), Decimal(0))
+def _total(changed_parts: Mapping[tuple[str, str, str | None], Decimal]) -> Decimal:
+    return sum((usd for (_, dimension, _), usd in changed_parts.items() if dimension == TOTAL), Decimal(0))

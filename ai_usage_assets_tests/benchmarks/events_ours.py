@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.landing import Moment, land
+from ai_usage_assets.landing.base import RunContext
+from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.sources.cursor.events import EXTRACT
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -31,7 +32,9 @@ def main() -> None:
     first = FIRST_DAY.date()
     for number in range(days):
         day = first + timedelta(days=number)
-        land(warehouse, EXTRACT, EXTRACT.fetch(client, DayRange(day, day)), Moment("bench", datetime.now(UTC)))
+        load_extract(
+            warehouse, EXTRACT, EXTRACT.fetch(client, DayRange(day, day)), RunContext("bench", datetime.now(UTC))
+        )
     warehouse._connect().execute("CREATE TABLE typed AS SELECT * FROM stg_cursor_usage_events")
     found = warehouse.rows("SELECT COUNT(*) AS n, SUM(amount_usd) * 100 AS cents FROM ai_usage.typed")[0]
     warehouse.close()

@@ -19,7 +19,8 @@ from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.http.errors import ApiError
-from ai_usage_assets.landing import Moment, land
+from ai_usage_assets.landing.base import RunContext
+from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.simulator.server import Faults, Request, Response, serving
@@ -75,10 +76,10 @@ class Scene:
     # How many requests each pull makes.
     requests: dict[str, int] = field(default_factory=dict)
 
-    def moment(self) -> Moment:
+    def moment(self) -> RunContext:
         """A later moment each time, at which data may shrink."""
         self.landings += 1
-        return Moment(f"r{self.landings}", NOW + timedelta(seconds=self.landings), accept_loss=True)
+        return RunContext(f"r{self.landings}", NOW + timedelta(seconds=self.landings), accept_loss=True)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         for pull in catalog.EXTRACTS:
             vendor = vendors[pull.vendor]
             vendor.asked.clear()
-            land(warehouse, pull, list(pull.fetch(clients[pull.vendor], DayRange(DAY, DAY))), made.moment())
+            load_extract(warehouse, pull, list(pull.fetch(clients[pull.vendor], DayRange(DAY, DAY))), made.moment())
             made.requests[pull.name] = len(vendor.asked)
         yield made
         for client in clients.values():
@@ -194,7 +195,7 @@ def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Extract) -> 
         finally:
             vendor.changes = []
         moment = scene.moment()
-        for landed in land(scene.warehouse, pull, results, moment):
+        for landed in load_extract(scene.warehouse, pull, results, moment):
             assert not any(secret in str(landed.entry["message"]) for secret in SECRETS)
         ended.append("landed")
         assert_consistent(scene, pull, results)

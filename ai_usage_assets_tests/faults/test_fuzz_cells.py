@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
 from ai_usage_assets.defs.resources import resources
-from ai_usage_assets.defs.sheet_asset import land_sheet
-from ai_usage_assets.landing import Moment
+from ai_usage_assets.landing.base import RunContext
+from ai_usage_assets.landing.sheet import load_sheet
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS, SheetColumn
@@ -93,8 +93,8 @@ def test_any_cells_are_accepted_or_rejected(warehouse: DuckDBWarehouse) -> None:
         landed["refused"] += bool(snapshot.rejection)
         if snapshot.rejection:
             return
-        moment = Moment("r", NOW + timedelta(seconds=sum(landed.values())))
-        land_sheet(warehouse, [snapshot], moment)
+        moment = RunContext("r", NOW + timedelta(seconds=sum(landed.values())))
+        load_sheet(warehouse, [snapshot], moment)
         for view in views:
             rows = warehouse.rows(f"SELECT * FROM ai_usage.{view.name}")
             if view.name == f"stg_{tab}":

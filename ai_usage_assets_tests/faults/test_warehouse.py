@@ -23,7 +23,8 @@ from ai_usage_assets import catalog
 from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
-from ai_usage_assets.landing import Moment, land, log_not_pulled
+from ai_usage_assets.landing.base import RunContext
+from ai_usage_assets.landing.extracts import load_extract, log_unloaded_days
 from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.warehouse.base import WarehouseError
@@ -98,18 +99,18 @@ def held(warehouse: DuckDBWarehouse) -> tuple[int, int]:
 
 def test_a_full_disk_keeps_the_day_as_it_was(warehouse: DuckDBWarehouse) -> None:
     """A day that does not fit is told with what to do, what was held stays whole, and with room the next run lands."""
-    land(warehouse, EVENTS, [pulled(event(1), event(2))], Moment("r1", NOW))
+    load_extract(warehouse, EVENTS, [pulled(event(1), event(2))], RunContext("r1", NOW))
     warehouse.close()
     large = pulled(*(event(number, size=3000) for number in range(3000)))
     with disk_of(warehouse.path.stat().st_size + 100_000):
         with pytest.raises(WarehouseError, match="disk has room") as caught:
-            land(warehouse, EVENTS, [large], Moment("r2", NOW + timedelta(hours=1)))
+            load_extract(warehouse, EVENTS, [large], RunContext("r2", NOW + timedelta(hours=1)))
         assert "\n" not in str(caught.value)
         assert held(warehouse) == (2, 2)
         warehouse.close()
         # Somebody else, and somebody who comes while there is no room yet.
         assert held(DuckDBWarehouse(warehouse.path)) == (2, 2)
-    assert land(warehouse, EVENTS, [large], Moment("r3", NOW + timedelta(hours=2)))[0].changed
+    assert load_extract(warehouse, EVENTS, [large], RunContext("r3", NOW + timedelta(hours=2)))[0].changed
     warehouse.close()
     assert held(warehouse) == (3000, 3000)
 
@@ -194,7 +195,7 @@ def test_what_cannot_be_used_is_told_in_a_line(tmp_path: Path, happened: Callabl
     """`ai-usage run` says of a file, folder or home it cannot use what is wrong and what to do, and touches none."""
     path = tmp_path / "ai_usage.duckdb"
     warehouse = DuckDBWarehouse(empty(path))
-    land(warehouse, EVENTS, [pulled(event(1), event(2))], Moment("r1", NOW))
+    load_extract(warehouse, EVENTS, [pulled(event(1), event(2))], RunContext("r1", NOW))
     warehouse.close()
     happened(path)
     before = path.read_bytes()
@@ -355,7 +356,7 @@ def test_a_clock_that_was_set_back_loses_nothing(company: Company) -> None:
 def test_days_from_the_future_are_told(warehouse: DuckDBWarehouse) -> None:
     """What was tried on a day that has not come says that a clock is wrong; what was tried today does not."""
     (check,) = [check for check in CHECKS if check.name == "no_future_loads"]
-    log_not_pulled(warehouse, EVENTS, [DAY], Moment("r", NOW), "failed", "503")
+    log_unloaded_days(warehouse, EVENTS, [DAY], RunContext("r", NOW), "failed", "503")
     assert not check.run(CheckContext(warehouse, DayRange(DAY, DAY), NOW.date()))
     (finding,) = check.run(CheckContext(warehouse, DayRange(DAY, DAY), NOW.date() - timedelta(days=1)))
     assert finding.message == "1 days have a load attempt dated up to 2026-11-20; today is 2026-11-19"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.landing import Moment, land
+from ai_usage_assets.landing.base import RunContext
+from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.simulator.server import Faults, Request, Response, serving
 from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.cursor.client import CursorClient
@@ -131,7 +132,7 @@ def test_any_order_and_any_pages_make_the_same_tables(
         # Into a table that holds nothing, so that no fingerprint saves it the landing.
         warehouse._connect().execute(f"DELETE FROM {raw}; DELETE FROM ops_asset_days")
         results = list(EXTRACTS[name].fetch(clients[name], DayRange(DAY, DAY)))
-        land(warehouse, EXTRACTS[name], results, Moment("r", NOW))
+        load_extract(warehouse, EXTRACTS[name], results, RunContext("r", NOW))
         days = {"first_day": DAY, "today": NOW.date(), "start_day": DAY, "end_day": DAY + timedelta(days=1)}
         warehouse.rebuild(catalog.table(fact), days)
         rows = warehouse.rows(f"SELECT record_no, payload FROM ai_usage.{raw} ORDER BY record_no")

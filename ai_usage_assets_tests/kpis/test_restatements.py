@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
-from ai_usage_assets.landing import Moment, land
+from ai_usage_assets.landing.base import RunContext
+from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.money import cents_to_usd
 from ai_usage_assets.warehouse.base import WarehouseError
@@ -53,7 +54,7 @@ def bring(warehouse: DuckDBWarehouse, asset: str, on: date, *records: bytes, day
     usd = sum(map(cents_to_usd, cents), Decimal(0))
     at = datetime(on.year, on.month, on.day, 6, tzinfo=UTC)
     pulled = DayBatch(table, day, records, pages=1, expected_records=len(records), amount_usd=usd)
-    land(warehouse, pull, [pulled], Moment(f"run of {on}", at))
+    load_extract(warehouse, pull, [pulled], RunContext(f"run of {on}", at))
 
 
 @pytest.fixture

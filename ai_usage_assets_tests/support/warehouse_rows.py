@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ai_usage_assets import catalog
-from ai_usage_assets.defs.sheet_asset import land_sheet
-from ai_usage_assets.landing import Moment
+from ai_usage_assets.landing.base import RunContext
+from ai_usage_assets.landing.sheet import load_sheet
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS
 from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -134,7 +134,7 @@ def type_tab(warehouse: DuckDBWarehouse, today: date, tab: str, *typed: tuple[An
     """A tab as finance typed it, from row 2 on, read that morning; the last column is a remark of their own."""
     snapshot = validate_tab(tab, [(*TABS[tab].names, "remark"), *typed], last_good_row_count=None, today=today)
     assert snapshot.rejection is None
-    land_sheet(warehouse, [snapshot], Moment("r", datetime(today.year, today.month, today.day, 6, tzinfo=UTC)))
+    load_sheet(warehouse, [snapshot], RunContext("r", datetime(today.year, today.month, today.day, 6, tzinfo=UTC)))
 
 
 def days(first: date, last: date) -> list[date]:

@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from ai_usage_assets import catalog
 from ai_usage_assets.days import TRAILING_DAYS, DayRange
-from ai_usage_assets.defs.sheet_asset import land_sheet
-from ai_usage_assets.landing import Moment
+from ai_usage_assets.landing.base import RunContext
+from ai_usage_assets.landing.sheet import load_sheet
 from ai_usage_assets.simulator import Simulator, Switches, company_calendar
 from ai_usage_assets.simulator.cursor import CursorSwitches
 from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Ledger, Usage, cost_basis
@@ -404,7 +404,7 @@ def _answer(response: Any) -> dict[str, Any]:
 def _land_sheet(warehouse: DuckDBWarehouse, company: Simulator) -> None:
     tabs = [validate_tab(tab, company.sheet(tab), last_good_row_count=None, today=company.now.date()) for tab in TABS]
     assert all(tab.rejection is None and not tab.rejected for tab in tabs), tabs
-    land_sheet(warehouse, tabs, Moment(f"run of {company.now.date()}", company.now))
+    load_sheet(warehouse, tabs, RunContext(f"run of {company.now.date()}", company.now))
 
 
 # --- small things -------------------------------------------------------------------------------------------------

@@ -398,7 +398,7 @@ class _Reading:
             "SELECT run_id, job, started_at, outcome, first_day, last_day FROM ai_usage.ops_runs "
             "ORDER BY started_at DESC LIMIT 1"
         )
-        return run and {**run, "outcome": run_log.outcome(self._warehouse, run)}
+        return run and {**run, "outcome": run_log.resolve_outcome(self._warehouse, run)}
 
     def _spend(self, vendors: Sequence[Row], days: Sequence[Row], held: Sequence[Row]) -> Headline:
         month = self._month
