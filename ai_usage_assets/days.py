@@ -1,10 +1,8 @@
-"""The UTC clock of the project: which days there are, which are finished, when a vendor's day is settled.
-
-Belongs here: arithmetic on days, and how a Dagster run is told its days. Does not: what happens on a day.
-"""
+"""UTC days and months: parsing, ranges, and the Dagster tags that carry a range."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,16 +11,15 @@ from ai_usage_assets.errors import OperatorError
 
 ONE_DAY = timedelta(days=1)
 
-# Vendors restate: Anthropic's day is final at the latest 38 days later, Cursor's 35. Re-pulling 40 covers both.
+# Vendors restate: an Anthropic day is final after at most 38 days, a Cursor day after 35.
 TRAILING_DAYS = 40
 
-
-# Ten years: more is a typing mistake.
+# Ten years; a longer range is a typing mistake.
 MAX_DAYS = 3660
 
 
 class DayError(OperatorError):
-    """A day or range that cannot be run; the message says which days can."""
+    """A day, month or range that cannot be used; the message says which can."""
 
     exit_code = 2
 
@@ -49,86 +46,73 @@ class DayRange:
 
 
 def day_start(day: date) -> datetime:
-    """Midnight UTC at which the day begins."""
+    """Returns the midnight UTC at which the day begins."""
     return datetime.combine(day, time(), UTC)
 
 
 def day_end(day: date) -> datetime:
-    """Midnight UTC at which the day is over (exclusive)."""
+    """Returns the midnight UTC at which the day ends (exclusive)."""
     return day_start(day + ONE_DAY)
 
 
 def last_finished_day(now: datetime) -> date:
-    """The latest UTC day that is over at `now`: UTC yesterday."""
+    """Returns the latest UTC day that is over: yesterday in UTC."""
     return now.astimezone(UTC).date() - ONE_DAY
 
 
 def trailing_range(now: datetime, start_date: date, *, day: str = "yesterday", days: int = TRAILING_DAYS) -> DayRange:
-    """The days of a run: `days` days ending with `day`, clipped at the first day there is.
+    """Returns the `days` days that end with `day`, clipped at `start_date`.
 
-    Raises DayError for a day that is not finished, lies before `start_date`, or cannot be read.
+    Raises DayError for a day that is not over, lies before `start_date`, or cannot be parsed.
     """
     latest = last_finished_day(now)
-    last = _read("--day", day, latest)
+    last = _parse_day("--day", day, latest)
     if not 1 <= days <= MAX_DAYS:
         raise DayError(f"--days is {days}; it takes 1 to {MAX_DAYS}.")
-    if last > latest:
-        raise DayError(f"{last} is not over yet in UTC; the latest finished day is {latest}.")
-    if last < start_date:
-        raise DayError(f"{last} is before the first day there is, {start_date} (AI_USAGE_START_DATE).")
+    _validate(DayRange(last, last), start_date, latest)
     return DayRange(max(start_date, last - timedelta(days=days - 1)), last)
 
 
 def date_range(now: datetime, start_date: date, first: str, last: str) -> DayRange:
-    """The days of a backfill, both ends included and both as they were asked for: nothing is clipped in silence.
+    """Returns the days of a backfill, both ends included; nothing is clipped.
 
-    Raises DayError for a day that is not finished, lies before `start_date`, or cannot be read.
+    Raises DayError for a day that is not over, lies before `start_date`, or cannot be parsed.
     """
     latest = last_finished_day(now)
-    chosen = DayRange(_read("--from", first, latest), _read("--to", last, latest))
-    if chosen.last > latest:
-        raise DayError(f"{chosen.last} is not over yet in UTC; the latest finished day is {latest}.")
-    if chosen.first < start_date:
-        raise DayError(f"{chosen.first} is before the first day there is, {start_date} (AI_USAGE_START_DATE).")
-    if len(chosen) > MAX_DAYS:
-        raise DayError(f"{chosen} is {len(chosen)} days; at most {MAX_DAYS} can be asked for at once.")
-    return chosen
+    days = DayRange(_parse_day("--from", first, latest), _parse_day("--to", last, latest))
+    _validate(days, start_date, latest)
+    if len(days) > MAX_DAYS:
+        raise DayError(f"{days} is {len(days)} days; the limit is {MAX_DAYS}.")
+    return days
 
 
-def next_month(parse_month: date) -> date:
-    """The first day of the month after the one that begins with this day."""
-    return (parse_month + timedelta(days=31)).replace(day=1)
-
-
-def parse_finished_month(now: datetime, text: str) -> date:
-    """The first day of a finished month. Raises DayError for one that is not over, or cannot be read."""
-    first = parse_month(text)
-    if next_month(first) - ONE_DAY > last_finished_day(now):
-        raise DayError(f"{text} is not over yet in UTC; the latest finished day is {last_finished_day(now)}.")
-    return first
-
-
-def _read(option: str, text: str, latest: date) -> date:
-    if text == "yesterday":
-        return latest
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise DayError(f"{option} is {text!r}; it takes yesterday or a day such as 2026-01-31.") from None
+def next_month(month: date) -> date:
+    """Returns the first day of the next month. `month` is the first day of a month."""
+    return (month + timedelta(days=31)).replace(day=1)
 
 
 def parse_month(text: str) -> date:
-    """The first day of a month that is written as YYYY-MM. Raises DayError for anything else."""
+    """Returns the first day of a month written as YYYY-MM. Raises DayError for anything else."""
     try:
-        return date.fromisoformat(f"{text}-01")
+        if re.fullmatch(r"\d{4}-\d{2}", text, re.ASCII):
+            return date.fromisoformat(f"{text}-01")
     except ValueError:
-        raise DayError(f"--month is {text!r}; it takes a month such as 2026-01.") from None
+        pass
+    raise DayError(f"--month is {text!r}; it takes YYYY-MM, such as 2026-01.")
+
+
+def parse_finished_month(now: datetime, text: str) -> date:
+    """Returns the first day of a month that is over. Raises DayError."""
+    month = parse_month(text)
+    if next_month(month) - ONE_DAY > last_finished_day(now):
+        raise DayError(f"{text} is not over yet in UTC; the latest finished day is {last_finished_day(now)}.")
+    return month
 
 
 def split_for_task(days: DayRange, index: int, count: int) -> DayRange | None:
-    """The part of the days that is for one of `count` tasks: contiguous, none longer than another by more than a day.
+    """Returns the part of the days that task `index` of `count` loads; None when there are more tasks than days.
 
-    None where there are more tasks than days. A block and not every n-th day, because a vendor is asked for ranges.
+    Parts are contiguous, because vendors are asked for ranges, and their lengths differ by at most one day.
     """
     start, end = len(days) * index // count, len(days) * (index + 1) // count
     if start == end:
@@ -137,32 +121,48 @@ def split_for_task(days: DayRange, index: int, count: int) -> DayRange | None:
 
 
 def chunk_days(days: Iterable[date], size: int) -> list[DayRange]:
-    """The days as contiguous ranges of at most `size` days, oldest first; duplicates count once."""
-    found: list[DayRange] = []
+    """Returns the days as contiguous ranges of at most `size` days, oldest first; duplicates count once."""
+    ranges: list[DayRange] = []
     for day in sorted(set(days)):
-        previous = found[-1] if found else None
+        previous = ranges[-1] if ranges else None
         if previous and day == previous.last + ONE_DAY and len(previous) < size:
-            found[-1] = DayRange(previous.first, day)
+            ranges[-1] = DayRange(previous.first, day)
         else:
-            found.append(DayRange(day, day))
-    return found
+            ranges.append(DayRange(day, day))
+    return ranges
 
 
 def range_from_tags(tags: Mapping[str, str]) -> DayRange | None:
-    """The days a Dagster run is for, from its tags; None for a run without days."""
-    one = tags.get("dagster/partition")
-    first = tags.get("dagster/asset_partition_range_start", one)
-    last = tags.get("dagster/asset_partition_range_end", one)
+    """Returns the days of a Dagster run from its tags; None for a run without days."""
+    partition = tags.get("dagster/partition")
+    first = tags.get("dagster/asset_partition_range_start", partition)
+    last = tags.get("dagster/asset_partition_range_end", partition)
     if not first or not last:
         return None
     return DayRange(date.fromisoformat(first), date.fromisoformat(last))
 
 
 def tags_for_range(days: DayRange) -> dict[str, str]:
-    """The tags that make a Dagster run load these days."""
+    """Returns the tags that make a Dagster run load these days."""
     if len(days) == 1:
         return {"dagster/partition": days.first.isoformat()}
     return {
         "dagster/asset_partition_range_start": days.first.isoformat(),
         "dagster/asset_partition_range_end": days.last.isoformat(),
     }
+
+
+def _parse_day(option: str, text: str, latest: date) -> date:
+    if text == "yesterday":
+        return latest
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise DayError(f"{option} is {text!r}; it takes yesterday or a day such as 2026-01-31.") from None
+
+
+def _validate(days: DayRange, start_date: date, latest: date) -> None:
+    if days.last > latest:
+        raise DayError(f"{days.last} is not over yet in UTC; the latest finished day is {latest}.")
+    if days.first < start_date:
+        raise DayError(f"{days.first} is before the start date {start_date} (AI_USAGE_START_DATE).")

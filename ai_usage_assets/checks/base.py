@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 from ai_usage_assets.days import DayRange
+from ai_usage_assets.rendering.text import format_usd
 from ai_usage_assets.warehouse.base import QueryParameter, QueryParameters, Row, Warehouse
 from ai_usage_assets.warehouse.sql_files import read_query
 
@@ -101,16 +102,6 @@ def _format_values(row: Row) -> dict[str, object]:
     dollars = {name: value for name, value in row.items() if name.endswith("_usd")}
     return {
         **row,
-        **{name: format_usd(value) for name, value in dollars.items()},
-        **{f"{name}_exact": format_exact_usd(value) for name, value in dollars.items()},
+        **{name: format_usd(value, missing="nothing") for name, value in dollars.items()},
+        **{f"{name}_exact": format_usd(value, decimals=None, missing="nothing") for name, value in dollars.items()},
     }
-
-
-def format_usd(amount: Decimal | None) -> str:
-    """Dollars and cents; "nothing" for None."""
-    return "nothing" if amount is None else f"${amount:,.2f}"
-
-
-def format_exact_usd(amount: Decimal | None) -> str:
-    """Dollars with every decimal: sums that differ in the eighth look equal in cents."""
-    return "nothing" if amount is None else f"${amount.normalize():,f}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ai_usage_assets.checks.base import Check, CheckContext, Finding, format_usd
+from ai_usage_assets.checks.base import Check, CheckContext, Finding
+from ai_usage_assets.rendering.text import format_usd
 
 
 def _incomplete_days(context: CheckContext) -> list[Finding]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ai_usage_assets.checks.base import Check, CheckContext, Finding, format_usd
+from ai_usage_assets.checks.base import Check, CheckContext, Finding
 from ai_usage_assets.days import TRAILING_DAYS
+from ai_usage_assets.rendering.text import format_usd
 
 _FACTOR = 20
 # With fewer published days than this there is no usual price.

@@ -11,8 +11,9 @@ from decimal import Decimal
 import pandas as pd
 import pandera.errors
 
-from ai_usage_assets.checks.base import Check, CheckContext, CheckFunction, Finding, format_exact_usd, format_usd
+from ai_usage_assets.checks.base import Check, CheckContext, CheckFunction, Finding
 from ai_usage_assets.registry import SOURCES
+from ai_usage_assets.rendering.text import format_usd
 from ai_usage_assets.warehouse.tables import Table
 
 RAW_ADVICE = "Published data is unchanged. Load the days again; if the failure stays, inspect their raw records."
@@ -150,7 +151,7 @@ def attribution_preserves_totals(model: str, vendor: str) -> Check:
         for day, cost_basis in sorted(before | after):
             old, new = before.get((day, cost_basis), Decimal(0)), after.get((day, cost_basis), Decimal(0))
             if old != new:
-                sums = f"{format_exact_usd(old)} before attribution, {format_exact_usd(new)} after"
+                sums = f"{format_usd(old, decimals=None)} before attribution, {format_usd(new, decimals=None)} after"
                 findings.append(Finding(f"{day} {vendor} {cost_basis}: {sums}", abs(old - new)))
         return findings
 

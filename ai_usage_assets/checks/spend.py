@@ -6,7 +6,8 @@ import unicodedata
 from decimal import Decimal
 from difflib import get_close_matches
 
-from ai_usage_assets.checks.base import Check, CheckContext, Finding, format_usd, violations
+from ai_usage_assets.checks.base import Check, CheckContext, Finding, violations
+from ai_usage_assets.rendering.text import format_usd
 
 # The part of the spend that should have a cost center.
 _COVERAGE = Decimal("0.98")

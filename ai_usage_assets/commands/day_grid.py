@@ -10,7 +10,8 @@ from decimal import Decimal
 from rich.table import Table
 from rich.text import Text
 
-from ai_usage_assets.commands.tables import create_table, format_usd
+from ai_usage_assets.commands.tables import create_table
+from ai_usage_assets.rendering.text import format_whole_usd
 from ai_usage_assets.warehouse.base import Row
 
 _MARKS = {
@@ -63,7 +64,7 @@ def day_grid(rows: list[Row], first: date, last: date) -> Table:
             asset.removeprefix("raw_"),
             marks,
             f"{sum(row['records'] or 0 for row in visible.values()):,}",
-            format_usd(sum(amounts, Decimal(0))) if amounts else "",
+            format_whole_usd(sum(amounts, Decimal(0))) if amounts else "",
         )
     return table
 

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from ai_usage_assets import days
 from ai_usage_assets.commands.base import (
     WAREHOUSE_SETTINGS,
     add_command,
@@ -42,7 +43,7 @@ def _export(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.finance import focus
 
     settings = Settings.from_environment()
-    month = focus.parse_month(parsed.month)
+    month = days.parse_month(parsed.month)
     warehouse = open_existing_warehouse(settings, read_only=True)
     result = focus.export_focus(
         warehouse, month, parsed.out, parsed.format, version=parsed.focus_version, with_people=parsed.with_people

@@ -7,7 +7,8 @@ import json
 from rich.console import Console
 from rich.text import Text
 
-from ai_usage_assets.commands.tables import create_table, format_usd, result_line, warning_line
+from ai_usage_assets.commands.tables import create_table, result_line, warning_line
+from ai_usage_assets.rendering.text import format_usd, format_whole_usd
 from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import Row, Warehouse
 
@@ -33,7 +34,7 @@ def print_last_runs(warehouse: Warehouse, console: Console) -> None:
             _format_days(run),
             f"{run['started_at']:%m-%d %H:%M}",
             _format_duration(run),
-            format_usd(run.get("landed_usd")),
+            format_whole_usd(run.get("landed_usd")),
             Text(run["outcome"], _COLORS.get(run["outcome"], "yellow")),
         )
     for column in table.columns:
@@ -52,7 +53,7 @@ def print_last_runs(warehouse: Warehouse, console: Console) -> None:
     elif not failed_checks:
         console.print(result_line(True, "Every check of the last run passed."))
     for check in failed_checks:
-        amount = f" (affects ${check['amount_usd']:,.2f})" if check["amount_usd"] is not None else ""
+        amount = f" (affects {format_usd(check['amount_usd'])})" if check["amount_usd"] is not None else ""
         text = f"{check['asset']}.{check['check_name']}{amount}: {check['message']}"
         console.print(result_line(False, text) if check["blocking"] else warning_line(text))
 

@@ -15,12 +15,12 @@ from ai_usage_assets.commands.tables import (
     create_table,
     format_change,
     format_share,
-    format_usd,
     result_line,
     sum_known,
     warning_line,
 )
 from ai_usage_assets.registry import SOURCES, source_label
+from ai_usage_assets.rendering.text import format_whole_usd
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.sql_files import read_query
 
@@ -56,12 +56,12 @@ def _vendor_table(rows: list[Row]) -> Table:
     for row in [*rows, {"vendor": "Total", **total}]:
         table.add_row(
             source_label(row["vendor"]),
-            format_usd(row["billed_usd"]),
-            format_usd(row["seat_usd"]),
-            Text(format_usd(row["spend_usd"]), "bold"),
-            format_usd(row["previous_usd"]),
+            format_whole_usd(row["billed_usd"]),
+            format_whole_usd(row["seat_usd"]),
+            Text(format_whole_usd(row["spend_usd"]), "bold"),
+            format_whole_usd(row["previous_usd"]),
             format_change(row["change_usd"], row["previous_usd"]),
-            format_usd(row["included_usd"]),
+            format_whole_usd(row["included_usd"]),
             style="bold" if row["vendor"] == "Total" else "",
             end_section=row is rows[-1],
         )
@@ -85,9 +85,9 @@ def _team_amounts(row: Row, total: Decimal) -> tuple[str, ...]:
     spend = row["spend_usd"] or Decimal(0)
     previous = row["previous_usd"]
     return (
-        format_usd(spend),
+        format_whole_usd(spend),
         format_share(spend, total),
-        format_usd(previous),
+        format_whole_usd(previous),
         format_change(row["change_usd"], previous),
     )
 
@@ -101,8 +101,8 @@ def _person_table(rows: list[Row]) -> Table:
         table.add_row(
             person[0]["name"] or "not in the people tab",
             min(row["team"] for row in person),
-            *(format_usd(by_vendor.get(entry.name, Decimal(0))) for entry in SOURCES),
-            format_usd(sum_known(by_vendor.values())),
+            *(format_whole_usd(by_vendor.get(entry.name, Decimal(0))) for entry in SOURCES),
+            format_whole_usd(sum_known(by_vendor.values())),
         )
     return table
 
@@ -112,18 +112,18 @@ def _unallocated_table(rows: list[Row]) -> Table | Text:
         return Text("Unallocated: $0. All spend has a cost center.")
     total = sum_known(row["spend_usd"] for row in rows)
     share = sum_known(row["share_of_spend"] for row in rows) or Decimal(0)
-    title = f"Unallocated: {format_usd(total)}, {share:.1%} of spend"
+    title = f"Unallocated: {format_whole_usd(total)}, {share:.1%} of spend"
     table = create_table(title, "Principal", "Spend", "Since", "Next step")
     for row in rows[:_TOP_UNALLOCATED]:
         label = "a person" if row["person_email"] else row["label"] or "no principal"
         table.add_row(
             f"{source_label(row['vendor'])} {label}",
-            format_usd(row["spend_usd"]),
+            format_whole_usd(row["spend_usd"]),
             str(row["first_day"]),
             row["next_step"],
         )
     if rest := rows[_TOP_UNALLOCATED:]:
-        spend = format_usd(sum_known(row["spend_usd"] for row in rest))
+        spend = format_whole_usd(sum_known(row["spend_usd"] for row in rest))
         table.add_row(f"{len(rest)} more", spend, "", "see kpi_unallocated", style="dim")
     return table
 
@@ -155,7 +155,7 @@ def _print_checks(warehouse: Warehouse, console: Console) -> None:
         )
     )
     for check in warnings:
-        amount = f", affects {format_usd(check['amount_usd'])}" if check["amount_usd"] is not None else ""
+        amount = f", affects {format_whole_usd(check['amount_usd'])}" if check["amount_usd"] is not None else ""
         name = check["check_name"].replace("_", " ")
         console.print(warning_line(f"warning: {name} ({check['asset']}{amount})"))
     for check in failed:

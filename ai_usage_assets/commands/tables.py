@@ -38,11 +38,6 @@ def sum_known(values: Iterable[Decimal | None]) -> Decimal | None:
     return sum(known, Decimal(0)) if known else None
 
 
-def format_usd(amount: Decimal | None) -> str:
-    """Whole dollars, such as −$1,234; – for None."""
-    return "–" if amount is None else f"{'−' if round(amount) < 0 else ''}${abs(amount):,.0f}"
-
-
 def format_share(part: Decimal, total: Decimal) -> str:
     """A percentage of a total; – when the total is zero."""
     return f"{part / total:.1%}" if total else "–"

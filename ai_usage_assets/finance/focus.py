@@ -7,8 +7,7 @@ Does not: what a charge is (`sql/kpi/focus_cost_and_usage.sql`).
 from __future__ import annotations
 
 import csv
-import os
-import re
+import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import pyarrow.parquet as pq
 
 from ai_usage_assets import catalog
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.files import replace_atomically
 from ai_usage_assets.finance import spreadsheet
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import SettingsError
@@ -75,16 +75,6 @@ def focus_columns(version: str, *, with_people: bool = False) -> tuple[str, ...]
         if _SINCE.get(name, VERSIONS[0]) <= version <= _UNTIL.get(name, VERSIONS[-1])
         and (with_people or name != _PERSONAL)
     )
-
-
-def parse_month(format_value: str) -> date:
-    """The first day of a month written as YYYY-MM. Raises SettingsError."""
-    if re.fullmatch(r"\d{4}-\d{2}", format_value):
-        try:
-            return date.fromisoformat(f"{format_value}-01")
-        except ValueError:
-            pass
-    raise SettingsError(f"--month is {format_value!r}; it takes YYYY-MM.")
 
 
 def export_focus(
@@ -162,29 +152,18 @@ def _type(found: pa.DataType) -> pa.DataType:
 
 
 def write_files(files: Mapping[Path, Callable[[Path], None]]) -> None:
-    """Writes every file beside its place first, so that none is there by halves. Raises ExportError.
-
-    A place that cannot be taken is found before any is.
-    """
-    with ExitStack() as stack:
-        written: list[tuple[Path, Path]] = []
-        for path, write in files.items():
-            part = path.with_name(f".{path.name}.{os.getpid()}")
-            try:
+    """Writes every file atomically, and replaces none before all are written. Raises ExportError."""
+    path = Path()
+    try:
+        with ExitStack() as stack:
+            for path, write in files.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                stack.callback(part.unlink, missing_ok=True)
-                write(part)
-            except OSError as error:
-                raise ExportError(f"{path} cannot be written: {error.strerror or error}.") from None
-            written.append((part, path))
-        for path in files:
-            if path.is_dir():
-                raise ExportError(f"{path} cannot be written: a folder is there.")
-        for part, path in written:
-            try:
-                part.replace(path)
-            except OSError as error:
-                raise ExportError(f"{path} cannot be written: {error.strerror or error}.") from None
+                write(stack.enter_context(replace_atomically(path)))
+            for path in files:
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    except OSError as error:
+        raise ExportError(f"{error.filename2 or path} cannot be written: {error.strerror or error}.") from None
 
 
 def _parquet(charges: pa.Table, version: str, path: Path) -> None:

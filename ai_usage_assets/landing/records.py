@@ -5,13 +5,13 @@ A day can have hundreds of megabytes, so the functions work on one buffer and co
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.redaction import OBFUSCATION_PATTERN, redact_keys_in_json
 
 # Few records match, and only those are searched for keys in detail.
@@ -43,9 +43,7 @@ def content_digest(payload: pa.Array) -> str:
     It includes the offsets, so that two records never have the digest of one record with the same bytes.
     """
     _, offsets, content = payload.buffers()
-    digest = hashlib.sha256(offsets)
-    digest.update(content)
-    return digest.hexdigest()
+    return sha256_hex(offsets, content)
 
 
 def size_bytes(payload: pa.Array) -> int:

@@ -8,13 +8,13 @@ up. Does not: asking (`server`). A credential is a value, the name of a secret (
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.files import write_atomically
 from ai_usage_assets.metabase.api_models import FirstUser, Login, NewKey, Preferences, Setup
 from ai_usage_assets.metabase.client import AmbiguousOutcome, ApiObject, MetabaseClient, MetabaseError, RequestRejected
 from ai_usage_assets.secret_manager import SecretError, SecretNotFound, resolve_secret, store_secret
@@ -287,11 +287,7 @@ def _store(setting: str, key: str, secrets: str | None) -> None:
 def _write(path: Path, key: str) -> None:
     """Whole, and readable by nobody else from its first byte on."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(f"{key}\n")
-    part.replace(path)
+    write_atomically(path, f"{key}\n", mode=0o600)
 
 
 def _path(setting: str) -> Path:

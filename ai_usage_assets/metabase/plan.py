@@ -9,13 +9,13 @@ holds now is that: then a difference is ours, for what is wanted has changed. El
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.metabase.normalize import Form
 from ai_usage_assets.redaction import redact_line
 
@@ -81,7 +81,7 @@ class StateStore(dict[str, AppliedState]):
 def digest(form: Form) -> str:
     """The same for the same form."""
     text = json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return sha256_hex(text, digits=16)
 
 
 def classify_drift(

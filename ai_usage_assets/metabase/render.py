@@ -6,12 +6,12 @@ Belongs here: names and ids that stay, the grid, filters, clicks, forms of numbe
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid5
 
+from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.metabase.api_models import (
     BigQueryDetails,
     CardUpdate,
@@ -75,7 +75,7 @@ def details(project: str, dataset: str, service_account: str | None) -> BigQuery
 
 def entity_id(key: str) -> str:
     """A card's id that stays, whatever it is called: 21 letters and digits."""
-    number = int.from_bytes(hashlib.sha256(f"ai-usage:{key}".encode()).digest(), "big")
+    number = int(sha256_hex(f"ai-usage:{key}"), 16)
     digits = ""
     while len(digits) < 21:
         number, digit = divmod(number, len(_DIGITS))

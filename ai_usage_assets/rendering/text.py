@@ -9,14 +9,26 @@ from decimal import Decimal
 NONE = "–"
 
 
-def format_usd(amount: Decimal | None) -> str:
-    """Dollars to the cent. An amount below half a cent is not shown as zero."""
+def format_usd(amount: Decimal | None, *, decimals: int | None = 2, missing: str = NONE) -> str:
+    """Dollars, such as −$1,234.50; None for `decimals` shows all there are. `missing` stands for None.
+
+    An amount that would be rounded to zero is shown as a bound.
+    """
     if amount is None:
-        return NONE
-    cents = amount.quantize(Decimal("0.01"))
-    if not cents and amount:
-        return "under $0.01" if amount > 0 else "over −$0.01"
-    return f"{'−' if cents < 0 else ''}${abs(cents):,.2f}"
+        return missing
+    if decimals is None:
+        amount, unit = amount.normalize(), Decimal(0)
+    else:
+        unit = Decimal(1).scaleb(-decimals)
+    rounded = amount.quantize(unit) if unit else amount
+    if amount and not rounded:
+        return f"under ${unit:f}" if amount > 0 else f"over −${unit:f}"
+    return f"{'−' if rounded < 0 else ''}${abs(rounded):,f}"
+
+
+def format_whole_usd(amount: Decimal | None) -> str:
+    """Dollars without cents, for tables."""
+    return format_usd(amount, decimals=0)
 
 
 def format_percent(ratio: Decimal | None) -> str:

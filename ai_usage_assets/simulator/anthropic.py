@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import hashlib
 import json
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Actor, Ledger, Usage
 from ai_usage_assets.simulator.organization import ApiKey, identifier
 from ai_usage_assets.simulator.server import Request, Response
@@ -764,7 +764,7 @@ class _Query:
         if {slack, f"{slack}s"} & {*groups, *filters} and {rbac, f"{rbac}s"} & {*groups, *filters}:
             raise _bad(f"{slack}: cannot be combined with {rbac}")
         kept = sorted((key, value) for key, value in request.query if key not in ("page", "beta"))
-        fingerprint = hashlib.sha256(json.dumps([family, kept]).encode()).hexdigest()[:16]
+        fingerprint = sha256_hex(json.dumps([family, kept]), digits=16)
         if not width:
             first, end = (moment.replace(minute=0, second=0, microsecond=0) for moment in (first, end))
         return cls(

@@ -7,12 +7,13 @@ says.
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Literal
+
+from ai_usage_assets.hashing import sha256_hex
 
 FOUNDED = date(2025, 10, 1)
 # Some people have keys of their own, or fates; they are told by their number.
@@ -242,7 +243,7 @@ class Organisation:
 
 def identifier(seed: int, prefix: str, *parts: object) -> str:
     """An id as the vendors make them, the same for the same seed and parts."""
-    digest = hashlib.sha256("|".join(map(str, (seed, prefix, *parts))).encode()).digest()
+    digest = bytes.fromhex(sha256_hex("|".join(map(str, (seed, prefix, *parts)))))
     alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
     return prefix + "01" + "".join(alphabet[byte % len(alphabet)] for byte in digest[:22])
 
@@ -286,7 +287,7 @@ def build(seed: int, people: int) -> Organisation:
 
 
 def _uuid(seed: int) -> str:
-    digits = hashlib.sha256(f"{seed}/organisation".encode()).hexdigest()
+    digits = sha256_hex(f"{seed}/organisation")
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:32]}"
 
 

@@ -11,7 +11,6 @@ that they disagree, and lands it again (see `landing`).
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import json
@@ -39,6 +38,7 @@ from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
+from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse import restatements
@@ -318,14 +318,14 @@ class BigQueryWarehouse:
             self._client.update_table(found, changed, **self._asking)
 
     def _prepare_view(self, table: Table, found: bigquery.Table | None) -> None:
-        definition = _fingerprint(self._create_view(table, {}))
+        definition = sha256_hex(self._create_view(table, {}), digits=32)
         if found is not None and found.table_type != "VIEW":
             # What was a table in an older version is made from others now.
             self._client.delete_table(found.reference, not_found_ok=True, **self._asking)
         elif found is not None:
             labels = found.labels
             # Without the second label, the run that made it ended in between.
-            is_ours = _DEFINITION in labels and labels.get(_STORED) in (None, _fingerprint(found.view_query))
+            is_ours = _DEFINITION in labels and labels.get(_STORED) in (None, sha256_hex(found.view_query, digits=32))
             if is_ours and labels[_DEFINITION] == definition and _STORED in labels:
                 return
             if not is_ours:
@@ -336,7 +336,7 @@ class BigQueryWarehouse:
         labels = _LABELS | {"layer": table.layer, _DEFINITION: definition}
         self._query(self._create_view(table, labels), {})
         made = self._client.get_table(f"{self.dataset}.{table.name}", **self._asking)
-        made.labels = labels | {_STORED: _fingerprint(made.view_query)}
+        made.labels = labels | {_STORED: sha256_hex(made.view_query, digits=32)}
         self._client.update_table(made, ["labels"], **self._asking)
 
     def _create_view(self, table: Table, labels: Mapping[str, str]) -> str:
@@ -414,8 +414,8 @@ class BigQueryWarehouse:
             )
 
         # The same content of the same day in the same run is the same job, however often it is asked for.
-        told = (str(self), table.name, day.day, hashlib.sha256(body.getbuffer()).hexdigest(), entry.get("run_id"))
-        self._job(start, "land", _fingerprint(repr(told)))
+        told = (str(self), table.name, day.day, sha256_hex(body.getbuffer()), entry.get("run_id"))
+        self._job(start, "land", sha256_hex(repr(told), digits=32))
 
     def append(self, table: Table, rows: Sequence[Row]) -> None:
         with self._errors():
@@ -442,7 +442,7 @@ class BigQueryWarehouse:
                 f"WHERE NOT EXISTS (SELECT 1 FROM {target} AS held WHERE {same})",
                 {},
                 [_rows_parameter("row", table, [row])],
-                name=self._not_failed(_fingerprint(repr(told))),
+                name=self._not_failed(sha256_hex(repr(told), digits=32)),
             )
 
     def _not_failed(self, name: str) -> str:
@@ -756,10 +756,6 @@ def _rows_parameter(name: str, table: Table, rows: Sequence[Row]) -> bigquery.Ar
 
 def _job_id(kind: str, name: str) -> str:
     return f"ai-usage-{kind}-{name}"
-
-
-def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _text(value: str) -> str:

@@ -7,7 +7,6 @@ project, which is GoogleSQL and comes in translated by `googlesql`.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import re
@@ -19,6 +18,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.warehouse import googlesql, restatements
 from ai_usage_assets.warehouse.base import QueryParameters, RawDay, Row, WarehouseBusyError, WarehouseError
@@ -156,7 +156,7 @@ class DuckDBWarehouse:
     def _prepare_view(self, connection: duckdb.DuckDBPyConnection, table: Table, comment: str | None) -> None:
         query = table.query or ""
         # Of what the translation depends on: every start would else translate everything to find that nothing changed.
-        digest = hashlib.sha256((googlesql.RULES + query).encode()).hexdigest()[:12]
+        digest = sha256_hex(googlesql.RULES, query, digits=12)
         wanted = f"{table.description} (definition {digest})"
         if comment != wanted:
             connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {googlesql.to_duckdb(query)}")

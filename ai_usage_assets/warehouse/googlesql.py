@@ -7,7 +7,6 @@ difference that was measured, and each has a test.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -18,6 +17,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.normalize_identifiers import normalize_identifiers
 from sqlglot.optimizer.scope import traverse_scope
+
+from ai_usage_assets.hashing import sha256_hex
 
 # The dataset as it is written in `sql/`; the engine's own takes its place.
 WRITTEN_DATASET = "ai_usage"
@@ -30,7 +31,7 @@ _BIGNUMERIC = "DECIMAL(38, 18)"
 SESSION = "SET TimeZone = 'UTC'"
 
 # By what a translation is known to be still the same: the translator's version, and this file.
-RULES = f"{version('sqlglot')} {hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}\n"
+RULES = f"{version('sqlglot')} {sha256_hex(Path(__file__).read_bytes())}\n"
 
 # Fewer values are read faster one by one.
 _FEW_PATHS = 3

@@ -344,7 +344,7 @@ EDITED = {
     "an amount": (
         "UPDATE ops_journal_lines SET amount_usd = amount_usd + 100 WHERE line_id = 'AI-2026-09-00001'",
         "its charges are $112.00 instead of $12.00, its charges differ from the vendors' totals (anthropic billed by "
-        "$-100.000000000), its debits and credits are not its amounts in cents ($100.00)",
+        "−$100.000000000), its debits and credits are not its amounts in cents ($100.00)",
     ),
     "a debit": (
         "UPDATE ops_journal_lines SET ledger_usd = ledger_usd + 1 WHERE line_id = 'AI-2026-09-00001'",
@@ -525,7 +525,7 @@ def test_the_command_closes_once_and_exports(
     ("arguments", "code", "says"),
     [
         (("--month", "2026-11"), 2, "2026-11 is not over yet"),
-        (("--month", "2026-13"), 2, "it takes a month such as"),
+        (("--month", "2026-13"), 2, "it takes YYYY-MM, such as"),
         (("--month", "2026-07"), 2, "before the first day, 2026-08-01"),
         (("--month", "2026-08", "--csv", "no/x.csv"), 2, "a file in an existing folder"),
         (("--csv", "x.csv"), 2, "it needs --month"),

@@ -459,7 +459,7 @@ def test_a_place_that_is_taken_is_found_before_a_file_is_replaced(warehouse: Duc
     parquet.write_text("before")
     text.unlink()
     text.mkdir()
-    with pytest.raises(focus.ExportError, match=r"2026-11.csv cannot be written: a folder is there"):
+    with pytest.raises(focus.ExportError, match=r"2026-11.csv cannot be written: it is a folder"):
         focus.export_focus(warehouse, MONTH, tmp_path, version="1.2")
     assert parquet.read_text() == "before"
     assert sorted(tmp_path.glob(".focus*")) == []

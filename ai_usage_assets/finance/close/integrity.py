@@ -5,7 +5,6 @@ Does not decide whether a month may be closed (`readiness`) or load the data of 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import cast
 
 from ai_usage_assets.days import next_month
 from ai_usage_assets.finance.close.base import CloseBlocker, CloseError, CloseTotal, JournalLine, LiveLine, MonthClose
+from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.rendering.text import format_usd
 from ai_usage_assets.warehouse.base import Warehouse
 
@@ -120,7 +120,7 @@ def compute_fingerprint(
         *({name: total[name] for name in _TOTAL_COLUMNS} for total in totals),  # type: ignore[literal-required]
         *({name: line[name] for name in _LINE_COLUMNS} for line in lines),  # type: ignore[literal-required]
     ]
-    return hashlib.sha256(json.dumps(frozen, default=_to_json).encode()).hexdigest()[:32]
+    return sha256_hex(json.dumps(frozen, default=_to_json), digits=32)
 
 
 def _to_json(value: object) -> str:
@@ -155,7 +155,9 @@ def _compare_charges(lines: Iterable[LiveLine], totals: Iterable[CloseTotal]) ->
 
 
 def _list_differences(differences: Mapping[tuple[str, str], Decimal]) -> str:
-    return "; ".join(f"{vendor} {basis} by ${amount:,.9f}" for (vendor, basis), amount in differences.items())
+    return "; ".join(
+        f"{vendor} {basis} by {format_usd(amount, decimals=9)}" for (vendor, basis), amount in differences.items()
+    )
 
 
 def check_totals(month: date, lines: Iterable[LiveLine], totals: Iterable[CloseTotal]) -> None:

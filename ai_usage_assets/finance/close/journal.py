@@ -7,7 +7,6 @@ writes its own. The close row is inserted only if the month has none: of two con
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import date, datetime
 from importlib.metadata import version
@@ -23,6 +22,7 @@ from ai_usage_assets.finance.close.integrity import (
     sum_lines,
     verify_integrity,
 )
+from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.registry import load_sources
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_CLOSE_TOTALS, OPS_JOURNAL_LINES, OPS_MONTH_CLOSES
@@ -135,7 +135,7 @@ def _load_totals(warehouse: Warehouse, month: date) -> list[CloseTotal]:
                     vendor=source.name,
                     cost_basis=row["cost_basis"],
                     amount_usd=row["amount_usd"],
-                    content_digest=hashlib.sha256("".join(days).encode()).hexdigest() if days else None,
+                    content_digest=sha256_hex("".join(days)) if days else None,
                 )
             )
     return sorted(totals, key=lambda total: (total["vendor"], total["cost_basis"]))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ai_usage_assets.files import write_atomically
 from ai_usage_assets.finance import spreadsheet
 from ai_usage_assets.finance.close.base import CloseError, JournalLine, MonthClose
 
@@ -29,10 +29,8 @@ def write_csv(path: Path, close: MonthClose, lines: Sequence[JournalLine]) -> in
     writer = csv.DictWriter(text, _COLUMNS)
     writer.writeheader()
     writer.writerows(posted)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
-        temporary.replace(path)
+        write_atomically(path, text.getvalue())
     except OSError as error:
         raise CloseError(
             f"{path} cannot be written ({error.strerror}). The month is closed; export it again with --csv."

@@ -8,16 +8,15 @@ so the template escapes everything that is not a picture.
 # ruff: noqa: E501
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from markupsafe import Markup
 
+from ai_usage_assets.files import write_atomically
 from ai_usage_assets.finance.amounts import BudgetTotals, sum_known
 from ai_usage_assets.finance.report import charts
 from ai_usage_assets.finance.report.data import VENDORS, Headline, Report, ReportMonth
@@ -128,11 +127,7 @@ def write_report(report: Report, file: Path) -> None:
     """Writes the page, whole or not at all."""
     # First, because drawing takes seconds.
     file.parent.mkdir(parents=True, exist_ok=True)
-    text = render_html(report)
-    with NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=".", suffix=".html", delete=False) as made:
-        made.write(text)
-    Path(made.name).chmod(0o644)
-    os.replace(made.name, file)  # noqa: PTH105
+    write_atomically(file, render_html(report))
 
 
 def format_headline(headline: Headline) -> str:

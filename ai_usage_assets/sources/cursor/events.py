@@ -9,11 +9,11 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from hashlib import sha256
 
 import msgspec
 
 from ai_usage_assets.days import DayRange
+from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.http.pagination import paginate
 from ai_usage_assets.sources.base import DayBatch, EmailIdentity, Extract, InvalidRecordError, RejectedDay
 from ai_usage_assets.sources.cursor.client import MAX_PAGES, PAGE_SIZE, CursorClient, day_bounds
@@ -43,7 +43,7 @@ class DayFetch:
     counts: set[int] = field(default_factory=set)
     pages: int = 0
     amount_usd: Decimal = Decimal(0)
-    page_digests: set[bytes] = field(default_factory=set)
+    page_digests: set[str] = field(default_factory=set)
     # A page occurred twice. The count does not detect it: the page that is missing had the same length.
     has_repeated_page: bool = False
     # Why an event is invalid.
@@ -86,7 +86,7 @@ def _fetch_day(client: CursorClient, day: date) -> DayFetch:
     fetched, bounds = DayFetch(), day_bounds(DayRange(day, day))
     for page, body in _iter_pages(client, bounds):
         events = [bytes(event) for event in page.usage_events]
-        digest = sha256(b"\n".join(events)).digest()
+        digest = sha256_hex(b"\n".join(events))
         # Two pages that consist of one repeated event can be equal.
         fetched.has_repeated_page |= digest in fetched.page_digests and len(set(events)) > 1
         fetched.page_digests.add(digest)

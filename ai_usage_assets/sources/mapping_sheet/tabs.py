@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+
+from ai_usage_assets.hashing import sha256_hex
 
 CellType = Literal["id", "label", "text", "enum", "email", "date", "month", "percent", "money"]
 
@@ -135,7 +136,7 @@ class TabSnapshot:
     def digest(self) -> str:
         """SHA-256 of the content: row numbers, cells and reject reasons."""
         content = msgspec.json.encode([[row.row_no, row.payload.decode(), row.reject_reason] for row in self.rows])
-        return hashlib.sha256(content).hexdigest()
+        return sha256_hex(content)
 
 
 def join_names(names: Sequence[str], last: str = "and") -> str:
