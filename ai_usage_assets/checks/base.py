@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -14,7 +14,7 @@ from ai_usage_assets.warehouse.base import QueryParameter, QueryParameters, Row,
 from ai_usage_assets.warehouse.sql_files import read_query
 
 # A smaller difference between two figures of a vendor is not reported: the larger of both counts.
-TOLERANCE = {"tolerance_usd": Decimal("0.50"), "tolerance_share": Decimal("0.005")}
+TOLERANCE: QueryParameters = {"tolerance_usd": Decimal("0.50"), "tolerance_share": Decimal("0.005")}
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,21 @@ class SourceChecks:
     published_from: Mapping[str, str] = field(default_factory=dict)
 
 
-def violations(query: str, message: str, **parameters: QueryParameter) -> CheckFunction:
+def violations(
+    query: str, message: str, parameters: QueryParameters | None = None, *, known: Collection[str] = ()
+) -> CheckFunction:
     """A check whose query `sql/queries/checks/<query>.sql` returns one row for each violation.
 
     `message` is a format string over the columns; dollars (`x_usd`) are formatted, and available exactly as
-    `x_usd_exact`. The column `amount_usd`, if there is one, has the affected dollars.
+    `x_usd_exact`. The column `amount_usd`, if there is one, has the affected dollars. Rows whose column
+    `value` is in `known` are no violations.
     """
 
     def run(context: CheckContext) -> list[Finding]:
         return [
             Finding(message.format_map(_format_values(row)).rstrip("."), row.get("amount_usd"))
-            for row in context.query_rows(query, **parameters)
+            for row in context.query_rows(query, **(parameters or {}))
+            if row.get("value") not in known
         ]
 
     return run

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 
 from ai_usage_assets.checks.base import Check, CheckContext, Finding
 from ai_usage_assets.rendering.text import format_usd
 
 
+@dataclass(frozen=True)
+class _IncompleteDays:
+    """Days of one raw table that are not complete for the same reason."""
+
+    asset: str
+    status: str
+    message: str
+    days: int
+    first_day: date
+    last_day: date
+    # Dollars of an earlier load, which stay.
+    amount_usd: Decimal | None
+
+
+@dataclass(frozen=True)
+class _LoadedDay:
+    asset: str
+    usage_date: date
+    amount_usd: Decimal | None
+
+
 def _incomplete_days(context: CheckContext) -> list[Finding]:
     findings = []
     for row in context.query_rows("incomplete_days"):
-        first, last = row["first_day"], row["last_day"]
-        days = f"{first}" if first == last else f"{row['days']} days, {first} to {last}"
-        kept = "" if row["amount_usd"] is None else f"; {format_usd(row['amount_usd'])} of an earlier load kept"
-        reason = f" ({row['message'].rstrip('.')})" if row["message"] else ""
-        status = row["status"].replace("_", " ")
-        findings.append(Finding(f"{row['asset']}: {days} {status}{kept}{reason}", row["amount_usd"]))
+        cause = _IncompleteDays(**row)
+        days = f"{cause.first_day}" if cause.days == 1 else f"{cause.days} days, {cause.first_day} to {cause.last_day}"
+        earlier = "" if cause.amount_usd is None else f"; {format_usd(cause.amount_usd)} of an earlier load stay"
+        reason = f" ({cause.message.rstrip('.')})" if cause.message else ""
+        text = f"{cause.asset}: {days} {cause.status.replace('_', ' ')}{earlier}{reason}"
+        findings.append(Finding(text, cause.amount_usd))
     return findings
 
 
@@ -37,7 +61,7 @@ def loaded_days_published(published_from: Mapping[str, str]) -> Check:
     """
 
     def run(context: CheckContext) -> list[Finding]:
-        loaded = context.query_rows("loaded_days")
+        loaded = [_LoadedDay(**row) for row in context.query_rows("loaded_days")]
         rows = context.rows(
             " UNION ALL ".join(
                 f"SELECT DISTINCT '{model}' AS model, usage_date FROM ai_usage.{model}" for model in published_from
@@ -46,17 +70,15 @@ def loaded_days_published(published_from: Mapping[str, str]) -> Check:
         published = {(row["model"], row["usage_date"]) for row in rows}
         findings = []
         for model, raw_table in published_from.items():
-            missing = [
-                row for row in loaded if row["asset"] == raw_table and (model, row["usage_date"]) not in published
-            ]
+            missing = [day for day in loaded if day.asset == raw_table and (model, day.usage_date) not in published]
             if missing:
-                first, last = missing[0]["usage_date"], missing[-1]["usage_date"]
-                amounts = [row["amount_usd"] for row in missing if row["amount_usd"] is not None]
+                first, last = missing[0].usage_date, missing[-1].usage_date
+                amounts = [day.amount_usd for day in missing if day.amount_usd is not None]
                 findings.append(
                     Finding(
-                        f"{model} lacks {len(missing)} loaded days, {first} to {last}: "
+                        f"{model} lacks loaded days: {len(missing)}, {first} to {last}; "
                         f"run `ai-usage run --job rebuild --day {last} --days {(last - first).days + 1}`",
-                        sum(amounts) if amounts else None,
+                        sum(amounts, Decimal(0)) if amounts else None,
                     )
                 )
         return findings

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pandas as pd
 import pandera.errors
 
-from ai_usage_assets.checks.base import Check, CheckContext, CheckFunction, Finding
+from ai_usage_assets.checks.base import Check, CheckContext, CheckFunction, Finding, violations
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.rendering.text import format_usd
 from ai_usage_assets.warehouse.tables import Table
@@ -19,7 +19,7 @@ from ai_usage_assets.warehouse.tables import Table
 RAW_ADVICE = "Published data is unchanged. Load the days again; if the failure stays, inspect their raw records."
 MODEL_ADVICE = "The transformation is wrong, not the vendor's data: run `ai-usage run --job rebuild`."
 VALUE_ADVICE = "Its dollars are counted. Look it up in the vendor's changelog and report what it means."
-_FIELD_ADVICE = "The records are stored whole and known fields are used. Report the field: it may carry money."
+_FIELD_ADVICE = "The records are stored unchanged; only known fields are used. Report the field: it may carry money."
 
 _ALLOWED_VALUES = {
     "cost_basis": ("billed", "included", "seat"),
@@ -164,28 +164,9 @@ def attribution_preserves_totals(model: str, vendor: str) -> Check:
     )
 
 
-def known_values(
-    asset: str,
-    name: str,
-    expectation: str,
-    noun: str,
-    query: str,
-    known: Collection[str] = (),
-    advice: str = VALUE_ADVICE,
-) -> Check:
-    """Warns of values in `sql/queries/checks/<query>.sql` (value, amount_usd, first_day) that are not in `known`."""
-
-    def run(context: CheckContext) -> list[Finding]:
-        return [
-            Finding(
-                f"{noun} {row['value']!r}: {format_usd(row['amount_usd'])}, first seen {row['first_day']}",
-                row["amount_usd"],
-            )
-            for row in context.query_rows(query)
-            if row["value"] not in known
-        ]
-
-    return Check(asset, name, expectation, advice, run, blocking=False)
+def unknown_values(query: str, noun: str, known: Collection[str] = ()) -> CheckFunction:
+    """Reports the rows of a query with the columns value, amount_usd and first_day whose value is not in `known`."""
+    return violations(query, noun + " {value!r}: {amount_usd}, first seen {first_day}", known=known)
 
 
 def known_fields(raw_table: str, known: frozenset[str]) -> Check:

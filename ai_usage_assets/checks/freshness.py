@@ -16,8 +16,11 @@ CHECKS = (
         "No vendor restated the bill of an older day today.",
         "The new figure is published. Tell finance if the month is closed; kpi_restatements has both figures, and the "
         "keys and models that differ.",
-        violations("restatements", "{vendor} {usage_date}: {old_usd} became {new_usd}",
-                   **TOLERANCE, moving_days=_MOVING_DAYS),
+        violations(
+            "restatements",
+            "{vendor} {usage_date}: {old_usd} became {new_usd}",
+            {**TOLERANCE, "moving_days": _MOVING_DAYS},
+        ),
         blocking=False,
     ),
     Check(
@@ -26,7 +29,7 @@ CHECKS = (
         f"The newest complete day of every source is at most {_STALE_DAYS} days old.",
         "`ai-usage status` shows the reason; load the missing days. A vendor whose key was removed is reported until "
         "the end of the next month.",
-        violations("stale_sources", "{vendor}: the newest complete day is {newest_day}", stale_days=_STALE_DAYS),
+        violations("stale_sources", "{vendor}: the newest complete day is {newest_day}", {"stale_days": _STALE_DAYS}),
         blocking=False,
         scope="now",
     ),
@@ -37,7 +40,7 @@ CHECKS = (
         "Load these days once more: `ai-usage run --day LAST --days N`.",
         violations(
             "loaded_before_settlement",
-            "{vendor}: {days} final days, {first_day} to {last_day}, were loaded before the vendor settled them",
+            "{vendor}: final days loaded before the vendor settled them: {days}, {first_day} to {last_day}",
         ),
         blocking=False,
         scope="now",
@@ -48,8 +51,8 @@ CHECKS = (
         "No load attempt is dated after today.",
         "Check the clock of this machine, and AI_USAGE_NOW. No money is affected: the next run with the right clock "
         "corrects which days are final.",
-        violations("future_loads", "{days} days have a load attempt dated up to {attempted_on}; today is {today}"),
+        violations("future_loads", "the newest load attempt is dated {attempted_on}, after today ({today})"),
         blocking=False,
         scope="now",
     ),
-)  # fmt: skip
+)

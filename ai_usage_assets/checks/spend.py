@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 
@@ -15,9 +17,20 @@ _COVERAGE = Decimal("0.98")
 _ANOMALY_DAYS = 3
 
 
+@dataclass(frozen=True)
+class _Budget:
+    """All budgeted months of a cost center."""
+
+    cost_center: str
+    months: int
+    first_month: date
+    amount_usd: Decimal
+
+
 def _low_coverage(context: CheckContext) -> list[Finding]:
     (row,) = context.query_rows("cost_center_coverage")
-    spend, unallocated = row["spend_usd"], row["unallocated_usd"]
+    spend: Decimal = row["spend_usd"]
+    unallocated: Decimal = row["unallocated_usd"]
     if spend <= 0 or (share := 1 - unallocated / spend) >= _COVERAGE:
         return []
     text = f"{share:.1%} of the spend of the last 30 days has a cost center, {format_usd(unallocated)} has none"
@@ -28,16 +41,15 @@ def _unknown_budget_cost_centers(context: CheckContext) -> list[Finding]:
     known = {row["cost_center"] for row in context.query_rows("cost_centers")}
     by_spelling = {_normalize(name): name for name in sorted(known)}
     findings = []
-    for row in context.query_rows("budgets"):
-        cost_center, months = row["cost_center"], row["months"]
-        if cost_center in known:
+    for budget in (_Budget(**row) for row in context.query_rows("budgets")):
+        if budget.cost_center in known:
             continue
-        nearest = get_close_matches(_normalize(cost_center), by_spelling, n=1)
+        nearest = get_close_matches(_normalize(budget.cost_center), by_spelling, n=1)
         # ASCII, because two names can look the same.
         hint = f"; the nearest known one is {by_spelling[nearest[0]]!a}" if nearest else ""
-        budget = f"{format_usd(row['amount_usd'])} in {months} month{'s' * (months != 1)}"
+        amount = f"{format_usd(budget.amount_usd)} in {budget.months} month{'s' * (budget.months != 1)}"
         findings.append(
-            Finding(f"{cost_center!a}: {budget} from {row['first_month']:%Y-%m} on{hint}", row["amount_usd"])
+            Finding(f"{budget.cost_center!a}: {amount} from {budget.first_month:%Y-%m} on{hint}", budget.amount_usd)
         )
     return findings
 
@@ -100,7 +112,7 @@ CHECKS = (
         violations(
             "cost_anomalies",
             "{usage_date} {vendor} {spender}: {actual_usd}, expected {expected_usd}, mostly {top_model}",
-            days_back=_ANOMALY_DAYS - 1,
+            {"days_back": _ANOMALY_DAYS - 1},
         ),
         blocking=False,
         scope="until",

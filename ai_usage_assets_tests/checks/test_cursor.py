@@ -98,5 +98,5 @@ def test_a_negative_amount_is_reported(warehouse: DuckDBWarehouse) -> None:
         "WHERE record_no = 1 AND usage_date = DATE '2026-11-10'",
     )
     (finding,) = run_check(warehouse, "raw_cursor_usage_events", "no_negative_amounts")
-    assert finding.message.startswith("2026-11-10: 1 events of −$2.50")
+    assert finding.message.startswith("2026-11-10: negative events: 1, −$2.50 in all")
     assert finding.amount_usd is not None

@@ -293,7 +293,7 @@ def test_odd_money_is_counted_and_told(company: Loaded) -> None:
     result = company.again(lane=PUBLISHED)
     assert result.success, result.failures()
     told = result.failed_checks()
-    assert told[f"{EVENTS}.no_negative_amounts"].startswith("2026-11-09: 1 events of −$3.50.")
+    assert told[f"{EVENTS}.no_negative_amounts"].startswith("2026-11-09: negative events: 1, −$3.50 in all.")
     assert "'Mystery': $9.95, first seen 2026-11-10" in told[f"{EVENTS}.known_billing_kinds"]
     assert "new field 'undocumentedField'" in told[f"{EVENTS}.known_fields"]
     assert len(told) == 3

@@ -359,4 +359,4 @@ def test_days_from_the_future_are_told(warehouse: DuckDBWarehouse) -> None:
     log_unloaded_days(warehouse, EVENTS, [DAY], RunContext("r", NOW), "failed", "503")
     assert not check.run(CheckContext(warehouse, DayRange(DAY, DAY), NOW.date()))
     (finding,) = check.run(CheckContext(warehouse, DayRange(DAY, DAY), NOW.date() - timedelta(days=1)))
-    assert finding.message == "1 days have a load attempt dated up to 2026-11-20; today is 2026-11-19"
+    assert finding.message == "the newest load attempt is dated 2026-11-20, after today (2026-11-19)"

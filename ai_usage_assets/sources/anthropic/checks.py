@@ -6,10 +6,11 @@ from ai_usage_assets.checks.base import TOLERANCE, Check, SourceChecks, violatio
 from ai_usage_assets.checks.currency_unit import currency_unit
 from ai_usage_assets.checks.facts import (
     RAW_ADVICE,
+    VALUE_ADVICE,
     attribution_preserves_totals,
-    known_values,
     matches_raw_records,
     required_columns,
+    unknown_values,
 )
 from ai_usage_assets.sources.anthropic import tables
 
@@ -29,7 +30,7 @@ _CHECKS = (
         violations(
             "anthropic/control_totals",
             "{usage_date}: the records add up to {detail_usd_exact}, {control} to {control_usd_exact}",
-            row_rounding_usd=tables.ROW_ROUNDING_USD,
+            {"row_rounding_usd": tables.ROW_ROUNDING_USD},
         ),
     ),
     # Without the classic report as a dependency: when it fails, the bill is still published.
@@ -58,44 +59,42 @@ _CHECKS = (
         violations(
             "anthropic/classic_report",
             "{usage_date} {workspace_id} {item}: {analytics_usd} published, {classic_usd} in the classic report",
-            **TOLERANCE,
+            TOLERANCE,
         ),
         blocking=False,
         additional_deps=(tables.RAW_COST_COMPONENTS.name, "dim_workspace"),
     ),
-    known_values(
+    Check(
         "int_anthropic_cost_daily",
         "known_products",
         "Every product surface is known.",
-        "product",
-        "anthropic/products",
-        tables.PRODUCTS,
+        VALUE_ADVICE,
+        unknown_values("anthropic/products", "product", tables.PRODUCTS),
+        blocking=False,
     ),
-    known_values(
+    Check(
         "int_anthropic_cost_daily",
         "models_have_list_prices",
         "Every model has a list price in dim_model_price.",
-        "model",
-        "anthropic/models_without_list_price",
-        advice="The bill does not need it. Add the model to sql/curated/dim_model_price.sql, or update this project.",
+        "The bill does not need it. Add the model to sql/curated/dim_model_price.sql, or update this project.",
+        unknown_values("anthropic/models_without_list_price", "model"),
+        blocking=False,
     ),
-    known_values(
+    Check(
         tables.RAW_COST.name,
         "known_actor_types",
         "Every actor type is known.",
-        "actor type",
-        "anthropic/actor_types",
-        tables.ACTOR_TYPES,
-        advice="Spend of an unknown actor type is attributed by its key or workspace only. Look the type up in "
-        "Anthropic's changelog and report it.",
+        "Spend of an unknown actor type is attributed by its key or workspace only. " + VALUE_ADVICE,
+        unknown_values("anthropic/actor_types", "actor type", tables.ACTOR_TYPES),
+        blocking=False,
     ),
-    known_values(
+    Check(
         tables.RAW_COST_COMPONENTS.name,
         "known_cost_components",
         "Every cost type and token type is known.",
-        "component",
-        "anthropic/cost_components",
-        tables.COMPONENTS,
+        VALUE_ADVICE,
+        unknown_values("anthropic/cost_components", "component", tables.COMPONENTS),
+        blocking=False,
     ),
     Check(
         tables.RAW_USAGE.name,

@@ -8,16 +8,16 @@ from ai_usage_assets.checks.facts import (
     RAW_ADVICE,
     VALUE_ADVICE,
     attribution_preserves_totals,
-    known_values,
     matches_raw_records,
     required_columns,
+    unknown_values,
 )
 from ai_usage_assets.sources.cursor import tables
 
 _spend_outside_events = violations(
     "cursor/member_spend",
     "spend of {snapshot_date}: Cursor reports {stated_usd} {measure}, which is {amount_usd} {problem}",
-    **TOLERANCE,
+    TOLERANCE,
 )
 _inconsistent_spend = violations(
     "cursor/inconsistent_member_spend",
@@ -60,20 +60,20 @@ _CHECKS = (
         blocking=False,
         additional_deps=(tables.RAW_EVENTS.name,),
     ),
-    known_values(
+    Check(
         tables.RAW_EVENTS.name,
         "known_billing_kinds",
         "Every billing kind is known.",
-        "kind",
-        "cursor/billing_kinds",
-        advice="An unknown kind counts as billed. " + VALUE_ADVICE,
+        "An unknown kind counts as billed. " + VALUE_ADVICE,
+        unknown_values("cursor/billing_kinds", "kind"),
+        blocking=False,
     ),
     Check(
         tables.RAW_EVENTS.name,
         "no_negative_amounts",
         "No event has a negative amount.",
         "The amount is counted as it is and lowers the spend; ask Cursor what was credited.",
-        violations("cursor/negative_amounts", "{usage_date}: {events} events of {credit_usd}"),
+        violations("cursor/negative_amounts", "{usage_date}: negative events: {events}, {credit_usd} in all"),
         blocking=False,
     ),
     Check(
