@@ -86,7 +86,11 @@ def books(file: Path) -> Iterator[DuckDBWarehouse]:
     fill(made, "int_cursor_seat_daily", [seat(day, JANE) for day in days(NOVEMBER, THROUGH)])
     fill(made, "raw_mapping_sheet", [seat_price("30"), budget("100")])
     fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", "k_odd", SCRIPT, "CC-1")])
-    fill(made, "dim_api_key", [{"api_key_id": "k_nobody", "name": f"{SCRIPT} of {JANE}", "last_seen_on": TODAY}])
+    fill(
+        made,
+        "dim_api_key",
+        [{"vendor": "anthropic", "api_key_id": "k_nobody", "name": f"{SCRIPT} of {JANE}", "last_seen_on": TODAY}],
+    )
     person = {"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-2", **OPEN}
     fill(made, "dim_person", [person])
     made.append(OPS_ASSET_DAYS, held(FIRST, THROUGH, "anthropic", "cursor"))
@@ -536,7 +540,7 @@ def test_a_long_name_is_shortened_and_still_there(made: DuckDBWarehouse) -> None
     """A name that would fill pages is cut in tables, and whole where a reader points at it."""
     name = "prod" * 1_000
     fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
-    fill(made, "dim_api_key", [{"api_key_id": "k", "name": name, "last_seen_on": TODAY}])
+    fill(made, "dim_api_key", [{"vendor": "anthropic", "api_key_id": "k", "name": name, "last_seen_on": TODAY}])
     text = render.render_html(data.load_report(made, MADE_AT))
     shortened = f"API key {name}"[:59] + "…"
     assert f'<td title="API key {name}">{shortened}</td>' in text

@@ -116,7 +116,11 @@ def keep(made: Any) -> None:
     named = f'{{"id":"org_1","name":"{ANN}\'s Organization"}}'
     fill(made, "raw_anthropic_organization", [{**organisation, "payload": named}])
     made.rebuild(catalog.table("int_anthropic_organization"), {"first_day": MONTH, "today": TODAY})
-    fill(made, "dim_api_key", [{"api_key_id": PLATFORM, "name": f"{JANE} laptop", "last_seen_on": TODAY}])
+    fill(
+        made,
+        "dim_api_key",
+        [{"vendor": "anthropic", "api_key_id": PLATFORM, "name": f"{JANE} laptop", "last_seen_on": TODAY}],
+    )
     days = [MONTH + timedelta(days=n) for n in range(30)]
     made.append(OPS_ASSET_DAYS, [entry(day) for day in days])
 
@@ -442,7 +446,11 @@ def test_people_are_only_named_when_asked_for(warehouse: DuckDBWarehouse, tmp_pa
 def test_no_name_in_the_text_is_a_formula(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """What people name freely gets an apostrophe where a spreadsheet opens it, dollars below nothing stay numbers."""
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", NOBODY, "=A1+1", "@SUM(A1)", 2)])
-    fill(warehouse, "dim_api_key", [{"api_key_id": NOBODY, "name": "\t-2+3", "last_seen_on": TODAY}])
+    fill(
+        warehouse,
+        "dim_api_key",
+        [{"vendor": "anthropic", "api_key_id": NOBODY, "name": "\t-2+3", "last_seen_on": TODAY}],
+    )
     fill(warehouse, "int_anthropic_cost_daily", [{**charge("2026-11-12", "-1", key=NOBODY), "fact_no": 9}])
     parquet, text = focus.export_focus(warehouse, MONTH, tmp_path, version="1.2").paths
     names = ("x_Team", "x_CostCenter", "ResourceName", "BilledCost")

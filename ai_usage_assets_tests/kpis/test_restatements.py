@@ -171,7 +171,9 @@ def test_parts_that_would_not_add_up_are_not_kept(warehouse: DuckDBWarehouse) ->
 def test_names_are_told_beside_ids(warehouse: DuckDBWarehouse) -> None:
     """A key has its name, an Anthropic user the e-mail."""
     seen = {"last_seen_on": DAY}
-    warehouse.append(catalog.table("dim_api_key"), [{"api_key_id": "apikey_a", "name": "ci", **seen}])
+    warehouse.append(
+        catalog.table("dim_api_key"), [{"vendor": "anthropic", "api_key_id": "apikey_a", "name": "ci", **seen}]
+    )
     warehouse.append(
         catalog.table("int_anthropic_user"),
         [{"user_id": "user_1", "email": "jane@example.com", "is_member": True, **seen}],

@@ -1,173 +1,158 @@
 CREATE OR REPLACE VIEW ai_usage.bridge_attribution_daily (
   usage_date OPTIONS (description = "UTC day."),
-  identity_key OPTIONS (description = "The identity, as in the facts."),
-  part_no OPTIONS (description = "1 for the largest share, which also takes the rounding remainder."),
-  share OPTIONS (description = "Share of the cost, 1 = all of it."),
-  attribution_method OPTIONS (description = "The rule that matched."),
-  person_email OPTIONS (description = "Person who pays; NULL when the rule names none."),
+  vendor OPTIONS (description = "Vendor."),
+  identity_key OPTIONS (description = "Key of the identity, as in the facts."),
+  part_no OPTIONS (description = "Number of the share, from 1 for the largest, which also takes the rounding remainder."),
+  share OPTIONS (description = "Share of the cost: 1 = all of it."),
+  attribution_method OPTIONS (description = "Name of the rule that matched."),
+  person_email OPTIONS (description = "Person; NULL when the rule names no person."),
   team OPTIONS (description = "Team."),
   cost_center OPTIONS (description = "Cost center; NULL = unallocated.")
 )
-OPTIONS (description = "Who pays for an identity on a day, by the first rule that matches: one row per part, the shares of a day adding up to 1.")
+OPTIONS (description = "Attribution of each identity on each day by the first rule that matches: one row per share. The shares of an identity and day add up to 1.")
 AS
-WITH named_key AS (
-  -- Claude Code names a key, it does not give its id; a name that two keys have tells nothing.
-  SELECT name, MIN(api_key_id) AS api_key_id
+WITH unique_key_names AS (
+  -- Some activity reports only the name of an API key. A name that several keys have identifies none of them.
+  SELECT vendor, name, MIN(api_key_id) AS api_key_id
   FROM ai_usage.dim_api_key
-  GROUP BY name
+  GROUP BY vendor, name
   HAVING COUNT(*) = 1
-), identity AS (
+), identities AS (
   SELECT
-    usage_date, identity_key, 'anthropic' AS source, principal_type, principal_id, user_email, api_key_id, workspace_id,
-    CAST(NULL AS STRING) AS service_account_id, CAST(NULL AS STRING) AS automation_id, CAST(NULL AS STRING) AS cloud_agent_id
-  FROM ai_usage.int_anthropic_cost_daily
+    usage_date, vendor, identity_key, FALSE AS is_seat, principal_type, principal_id, user_email, api_key_id, workspace_id,
+    service_account_id, automation_id, cloud_agent_id
+  FROM ai_usage.int_usage_daily
   UNION ALL
   SELECT
-    usage_date, identity_key, 'anthropic', principal_type, principal_id, user_email, api_key_id, workspace_id,
-    CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING)
-  FROM ai_usage.int_anthropic_tokens_daily
-  UNION ALL
-  SELECT
-    activity.usage_date, activity.identity_key, 'anthropic', activity.principal_type, CAST(NULL AS STRING),
-    activity.user_email, named_key.api_key_id, CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING),
+    activity.usage_date, activity.vendor, activity.identity_key, FALSE, activity.principal_type, activity.user_email,
+    activity.user_email, unique_key_names.api_key_id, CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING),
     CAST(NULL AS STRING)
-  FROM ai_usage.int_anthropic_activity_daily AS activity
-  LEFT JOIN named_key ON named_key.name = activity.api_key_name
+  FROM ai_usage.int_activity_daily AS activity
+  LEFT JOIN unique_key_names
+    ON unique_key_names.vendor = activity.vendor AND unique_key_names.name = activity.api_key_name
   UNION ALL
   SELECT
-    usage_date, identity_key, 'cursor', principal_type, principal_id, user_email, CAST(NULL AS STRING),
-    CAST(NULL AS STRING), service_account_id, automation_id, cloud_agent_id
-  FROM ai_usage.int_cursor_usage_daily
-  UNION ALL
-  SELECT
-    usage_date, identity_key, 'cursor', CASE WHEN user_email IS NULL THEN 'none' ELSE 'user' END, user_email, user_email,
-    CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING)
-  FROM ai_usage.int_cursor_activity_daily
-  UNION ALL
-  SELECT
-    usage_date, identity_key, 'seat', 'user', user_email, user_email, CAST(NULL AS STRING), CAST(NULL AS STRING),
+    usage_date, vendor, identity_key, TRUE, 'user', user_email, user_email, CAST(NULL AS STRING), CAST(NULL AS STRING),
     CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING)
-  FROM ai_usage.fct_seat_daily
-), known AS (
+  FROM ai_usage.int_seat_daily
+), attribution_inputs AS (
   SELECT DISTINCT
-    identity.usage_date,
-    identity.identity_key,
-    identity.source,
-    CASE WHEN identity.source = 'anthropic' THEN 'anthropic' ELSE 'cursor' END AS vendor,
-    identity.principal_type,
-    identity.principal_id,
-    -- A user without an e-mail is the person last seen under that id.
-    COALESCE(identity.user_email, actor.email) AS user_email,
-    identity.api_key_id,
-    identity.workspace_id,
-    identity.service_account_id,
-    identity.automation_id,
-    identity.cloud_agent_id,
+    identities.usage_date,
+    identities.vendor,
+    identities.identity_key,
+    identities.is_seat,
+    identities.principal_type,
+    -- A service account is never a person, whatever e-mail it carries.
+    identities.service_account_id IS NULL AND identities.principal_type IN ('user', 'automation', 'cloud_agent') AS is_person,
+    -- A user without an e-mail is the person last seen with that user id.
+    COALESCE(identities.user_email, directory_user.email) AS user_email,
+    identities.api_key_id,
+    identities.workspace_id,
+    identities.service_account_id,
+    identities.automation_id,
+    identities.cloud_agent_id,
     api_key.principal_email,
     api_key.creator_email
-  FROM identity
-  LEFT JOIN ai_usage.int_anthropic_user AS actor
-    ON identity.source = 'anthropic' AND identity.principal_type = 'user' AND actor.user_id = identity.principal_id
-  LEFT JOIN ai_usage.dim_api_key AS api_key ON api_key.api_key_id = identity.api_key_id
-), asked AS (
-  -- Which mapping rows could answer, in the order in which they are asked.
-  SELECT usage_date, identity_key, vendor, user_email, 1 AS rule_no, 'api_key_map' AS method, 'api_key' AS map_type, api_key_id AS map_id
-  FROM known
-  WHERE source = 'anthropic'
+  FROM identities
+  LEFT JOIN ai_usage.int_directory AS directory_user
+    ON directory_user.object_type = 'user'
+    AND identities.principal_type = 'user'
+    AND directory_user.vendor = identities.vendor
+    AND directory_user.object_id = identities.principal_id
+  LEFT JOIN ai_usage.dim_api_key AS api_key
+    ON api_key.vendor = identities.vendor AND api_key.api_key_id = identities.api_key_id
+), candidate_mappings AS (
+  -- The sheet's rows that can match. The rules have one order for all vendors; identities that a vendor does not have are NULL.
+  SELECT usage_date, vendor, identity_key, user_email, 1 AS rule_no, 'api_key_map' AS method, 'api_key' AS mapped_type, api_key_id AS mapped_id
+  FROM attribution_inputs
+  WHERE api_key_id IS NOT NULL
   UNION ALL
-  SELECT usage_date, identity_key, vendor, user_email, 2, 'service_account_map', 'service_account', principal_id
-  FROM known
-  WHERE source = 'anthropic' AND principal_type = 'service_account'
+  SELECT usage_date, vendor, identity_key, user_email, 2, 'automation_map', 'automation', automation_id
+  FROM attribution_inputs
+  WHERE automation_id IS NOT NULL
   UNION ALL
-  SELECT usage_date, identity_key, vendor, user_email, 3, 'user_map', 'user', user_email
-  FROM known
-  WHERE source = 'anthropic' AND principal_type = 'user'
+  SELECT usage_date, vendor, identity_key, user_email, 3, 'service_account_map', 'service_account', service_account_id
+  FROM attribution_inputs
+  WHERE service_account_id IS NOT NULL
   UNION ALL
-  SELECT usage_date, identity_key, vendor, user_email, 6, 'workspace_map', 'workspace', workspace_id
-  FROM known
-  WHERE source = 'anthropic'
+  SELECT usage_date, vendor, identity_key, user_email, 4, 'cloud_agent_map', 'cloud_agent', cloud_agent_id
+  FROM attribution_inputs
+  WHERE cloud_agent_id IS NOT NULL
   UNION ALL
-  SELECT usage_date, identity_key, vendor, user_email, 1, 'automation_map', 'automation', automation_id
-  FROM known
-  WHERE source = 'cursor'
+  SELECT usage_date, vendor, identity_key, user_email, 5, CASE WHEN is_seat THEN 'seat' ELSE 'user_map' END, 'user', user_email
+  FROM attribution_inputs
+  WHERE is_person AND user_email IS NOT NULL
   UNION ALL
-  SELECT usage_date, identity_key, vendor, user_email, 2, 'service_account_map', 'service_account', service_account_id
-  FROM known
-  WHERE source = 'cursor'
-  UNION ALL
-  SELECT usage_date, identity_key, vendor, user_email, 3, 'cloud_agent_map', 'cloud_agent', cloud_agent_id
-  FROM known
-  WHERE source = 'cursor'
-  UNION ALL
-  SELECT usage_date, identity_key, vendor, user_email, 4, 'user_map', 'user', user_email
-  FROM known
-  WHERE source = 'cursor' AND service_account_id IS NULL
-  UNION ALL
-  SELECT usage_date, identity_key, vendor, user_email, 1, 'seat', 'user', user_email
-  FROM known
-  WHERE source = 'seat'
-), answer AS (
+  SELECT usage_date, vendor, identity_key, user_email, 8, 'workspace_map', 'workspace', workspace_id
+  FROM attribution_inputs
+  WHERE workspace_id IS NOT NULL
+), candidate_rules AS (
   SELECT
-    asked.usage_date,
-    asked.identity_key,
-    asked.rule_no,
-    asked.method,
-    -- A row that names no person leaves it open; only a user row keeps its user.
-    CASE WHEN asked.map_type = 'user' THEN COALESCE(mapping.person_email, asked.user_email) ELSE mapping.person_email END AS person_email,
+    candidate.usage_date,
+    candidate.vendor,
+    candidate.identity_key,
+    candidate.rule_no,
+    candidate.method,
+    -- A row of the sheet that names no person leaves the person open; only a user row keeps its user.
+    CASE
+      WHEN candidate.mapped_type = 'user' THEN COALESCE(mapping.person_email, candidate.user_email)
+      ELSE mapping.person_email
+    END AS person_email,
     mapping.team,
     mapping.cost_center,
     mapping.share,
     mapping.row_no
-  FROM asked
+  FROM candidate_mappings AS candidate
   JOIN ai_usage.int_key_mapping AS mapping
-    ON mapping.vendor = asked.vendor
-    AND mapping.principal_type = asked.map_type
-    AND mapping.principal_id = asked.map_id
-    AND asked.usage_date >= mapping.effective_from
-    AND asked.usage_date < mapping.effective_to
+    ON mapping.vendor = candidate.vendor
+    AND mapping.principal_type = candidate.mapped_type
+    AND mapping.principal_id = candidate.mapped_id
+    AND candidate.usage_date >= mapping.effective_from
+    AND candidate.usage_date < mapping.effective_to
   UNION ALL
-  SELECT usage_date, identity_key, 4, 'vendor_actor', user_email, CAST(NULL AS STRING), CAST(NULL AS STRING), NUMERIC '1', 0
-  FROM known
-  WHERE source = 'anthropic' AND principal_type = 'user'
+  SELECT
+    usage_date, vendor, identity_key, 6, CASE WHEN is_seat THEN 'seat' ELSE 'vendor_actor' END, user_email,
+    CAST(NULL AS STRING), CAST(NULL AS STRING), NUMERIC '1', 0
+  FROM attribution_inputs
+  WHERE is_person AND (user_email IS NOT NULL OR principal_type = 'user')
   UNION ALL
-  SELECT usage_date, identity_key, 5, 'key_principal', principal_email, CAST(NULL AS STRING), CAST(NULL AS STRING), NUMERIC '1', 0
-  FROM known
-  WHERE source = 'anthropic' AND principal_type NOT IN ('user', 'service_account') AND principal_email IS NOT NULL
+  SELECT
+    usage_date, vendor, identity_key, 7, 'key_principal', principal_email, CAST(NULL AS STRING), CAST(NULL AS STRING),
+    NUMERIC '1', 0
+  FROM attribution_inputs
+  WHERE principal_type NOT IN ('user', 'service_account') AND principal_email IS NOT NULL
   UNION ALL
-  SELECT usage_date, identity_key, 7, 'key_creator', creator_email, CAST(NULL AS STRING), CAST(NULL AS STRING), NUMERIC '1', 0
-  FROM known
-  WHERE source = 'anthropic' AND principal_type NOT IN ('user', 'service_account') AND creator_email IS NOT NULL
+  SELECT
+    usage_date, vendor, identity_key, 9, 'key_creator', creator_email, CAST(NULL AS STRING), CAST(NULL AS STRING),
+    NUMERIC '1', 0
+  FROM attribution_inputs
+  WHERE principal_type NOT IN ('user', 'service_account') AND creator_email IS NOT NULL
   UNION ALL
-  SELECT usage_date, identity_key, 5, 'vendor_actor', user_email, CAST(NULL AS STRING), CAST(NULL AS STRING), NUMERIC '1', 0
-  FROM known
-  WHERE source = 'cursor' AND service_account_id IS NULL AND user_email IS NOT NULL
-  UNION ALL
-  SELECT usage_date, identity_key, 2, 'seat', user_email, CAST(NULL AS STRING), CAST(NULL AS STRING), NUMERIC '1', 0
-  FROM known
-  WHERE source = 'seat'
-  UNION ALL
-  SELECT usage_date, identity_key, 8, 'unallocated', CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING), NUMERIC '1', 0
-  FROM known
-  WHERE source <> 'seat'
-), first_answer AS (
+  SELECT
+    usage_date, vendor, identity_key, 10, 'unallocated', CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS STRING),
+    NUMERIC '1', 0
+  FROM attribution_inputs
+  WHERE NOT is_seat
+), matched_rules AS (
   SELECT *
-  FROM answer
-  QUALIFY rule_no = MIN(rule_no) OVER (PARTITION BY usage_date, identity_key)
+  FROM candidate_rules
+  QUALIFY rule_no = MIN(rule_no) OVER (PARTITION BY usage_date, vendor, identity_key)
 )
 SELECT
-  first_answer.usage_date,
-  first_answer.identity_key,
+  matched_rules.usage_date,
+  matched_rules.vendor,
+  matched_rules.identity_key,
   ROW_NUMBER() OVER (
-    PARTITION BY first_answer.usage_date, first_answer.identity_key
-    ORDER BY first_answer.share DESC, first_answer.row_no
+    PARTITION BY matched_rules.usage_date, matched_rules.vendor, matched_rules.identity_key
+    ORDER BY matched_rules.share DESC, matched_rules.row_no
   ) AS part_no,
-  first_answer.share,
-  first_answer.method AS attribution_method,
-  first_answer.person_email,
-  COALESCE(first_answer.team, person.team) AS team,
-  COALESCE(first_answer.cost_center, person.cost_center) AS cost_center
-FROM first_answer
+  matched_rules.share,
+  matched_rules.method AS attribution_method,
+  matched_rules.person_email,
+  COALESCE(matched_rules.team, person.team) AS team,
+  COALESCE(matched_rules.cost_center, person.cost_center) AS cost_center
+FROM matched_rules
 LEFT JOIN ai_usage.dim_person AS person
-  ON person.person_email = first_answer.person_email
-  AND first_answer.usage_date >= person.effective_from
-  AND first_answer.usage_date < person.effective_to
+  ON person.person_email = matched_rules.person_email
+  AND matched_rules.usage_date >= person.effective_from
+  AND matched_rules.usage_date < person.effective_to

@@ -14,23 +14,12 @@ CREATE OR REPLACE VIEW ai_usage.fct_activity_daily (
 )
 OPTIONS (description = "Who was active on which day and what they did, attributed to people. A shared key's activity goes to its largest share, whole. Never money.")
 AS
-WITH activity AS (
-  SELECT
-    usage_date, 'anthropic' AS vendor, identity_key, COALESCE(sessions, 0) > 0 AS is_active, CAST(NULL AS INT64) AS requests,
-    sessions, lines_added, CAST(NULL AS INT64) AS lines_accepted, commits, pull_requests
-  FROM ai_usage.int_anthropic_activity_daily
-  UNION ALL
-  SELECT
-    usage_date, 'cursor', identity_key, is_active, requests, CAST(NULL AS INT64), lines_added, lines_accepted,
-    CAST(NULL AS INT64), CAST(NULL AS INT64)
-  FROM ai_usage.int_cursor_activity_daily
-)
 SELECT
   activity.usage_date,
   activity.vendor,
-  who.person_email,
-  who.team,
-  who.cost_center,
+  attribution.person_email,
+  attribution.team,
+  attribution.cost_center,
   LOGICAL_OR(activity.is_active) AS is_active,
   CAST(SUM(activity.requests) AS INT64) AS requests,
   CAST(SUM(activity.sessions) AS INT64) AS sessions,
@@ -38,7 +27,10 @@ SELECT
   CAST(SUM(activity.lines_accepted) AS INT64) AS lines_accepted,
   CAST(SUM(activity.commits) AS INT64) AS commits,
   CAST(SUM(activity.pull_requests) AS INT64) AS pull_requests
-FROM activity
-LEFT JOIN ai_usage.bridge_attribution_daily AS who
-  ON who.usage_date = activity.usage_date AND who.identity_key = activity.identity_key AND who.part_no = 1
-GROUP BY activity.usage_date, activity.vendor, who.person_email, who.team, who.cost_center
+FROM ai_usage.int_activity_daily AS activity
+LEFT JOIN ai_usage.bridge_attribution_daily AS attribution
+  ON attribution.usage_date = activity.usage_date
+  AND attribution.vendor = activity.vendor
+  AND attribution.identity_key = activity.identity_key
+  AND attribution.part_no = 1
+GROUP BY activity.usage_date, activity.vendor, attribution.person_email, attribution.team, attribution.cost_center

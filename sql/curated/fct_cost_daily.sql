@@ -19,39 +19,35 @@ CREATE OR REPLACE VIEW ai_usage.fct_cost_daily (
 )
 OPTIONS (description = "Every dollar, attributed: billed, included and seat cost of both vendors. Spend = billed + seat; included is usage that a seat or pool already covers. Sums equal the vendors' own to the last digit.")
 AS
-WITH money AS (
+WITH cost AS (
   SELECT
-    usage_date, 'anthropic' AS vendor, 'usage' AS source, fact_no, identity_key, 'billed' AS cost_basis, product, model,
-    principal_type, principal_id, api_key_id, workspace_id, requests, amount_usd, list_amount_usd
-  FROM ai_usage.int_anthropic_cost_daily
+    usage_date, vendor, FALSE AS is_seat, fact_no, identity_key, cost_basis, product, model, principal_type, principal_id,
+    api_key_id, workspace_id, requests, amount_usd, list_amount_usd
+  FROM ai_usage.int_usage_daily
+  WHERE has_cost
   UNION ALL
   SELECT
-    usage_date, 'cursor', 'usage', fact_no, identity_key, cost_basis, 'cursor', model, principal_type, principal_id,
-    CAST(NULL AS STRING), CAST(NULL AS STRING), requests, amount_usd, amount_usd
-  FROM ai_usage.int_cursor_usage_daily
-  UNION ALL
-  SELECT
-    usage_date, vendor, 'seat', fact_no, identity_key, 'seat', 'seat', CAST(NULL AS STRING), 'user', user_email,
+    usage_date, vendor, TRUE, fact_no, identity_key, 'seat', 'seat', CAST(NULL AS STRING), 'user', user_email,
     CAST(NULL AS STRING), CAST(NULL AS STRING), CAST(NULL AS INT64), amount_usd, amount_usd
   FROM ai_usage.fct_seat_daily
   WHERE is_paid
-), part AS (
+), allocated AS (
   SELECT
-    money.*,
-    COALESCE(who.part_no, 1) AS part_no,
-    COALESCE(who.attribution_method, 'unallocated') AS attribution_method,
-    who.person_email,
-    who.team,
-    who.cost_center,
-    CAST(ROUND(money.amount_usd * COALESCE(who.share, NUMERIC '1'), 9) AS NUMERIC) AS amount_usd_part,
-    CAST(ROUND(money.list_amount_usd * COALESCE(who.share, NUMERIC '1'), 9) AS NUMERIC) AS list_amount_usd_part,
+    cost.*,
+    COALESCE(attribution.part_no, 1) AS part_no,
+    COALESCE(attribution.attribution_method, 'unallocated') AS attribution_method,
+    attribution.person_email,
+    attribution.team,
+    attribution.cost_center,
+    CAST(ROUND(cost.amount_usd * COALESCE(attribution.share, NUMERIC '1'), 9) AS NUMERIC) AS amount_usd_part,
+    CAST(ROUND(cost.list_amount_usd * COALESCE(attribution.share, NUMERIC '1'), 9) AS NUMERIC) AS list_amount_usd_part,
     -- Rounded down, so that the remainder of a count is never negative.
-    CAST(FLOOR(CAST(money.requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS requests_part
-  FROM money
-  LEFT JOIN ai_usage.bridge_attribution_daily AS who
-    ON who.usage_date = money.usage_date AND who.identity_key = money.identity_key
-), exact AS (
-  -- The parts of a row add up to the row: the largest takes what rounding left over.
+    CAST(FLOOR(CAST(cost.requests AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS requests_part
+  FROM cost
+  LEFT JOIN ai_usage.bridge_attribution_daily AS attribution
+    ON attribution.usage_date = cost.usage_date AND attribution.vendor = cost.vendor AND attribution.identity_key = cost.identity_key
+), reconciled AS (
+  -- The shares of a row add up to the row: the largest share takes the rounding remainder.
   SELECT
     usage_date,
     vendor,
@@ -68,39 +64,39 @@ WITH money AS (
     attribution_method,
     CAST(CASE
       WHEN part_no = 1
-        THEN requests - (SUM(requests_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - requests_part)
+        THEN requests - (SUM(requests_part) OVER (PARTITION BY vendor, is_seat, usage_date, fact_no) - requests_part)
       ELSE requests_part
     END AS INT64) AS requests,
     CASE
       WHEN part_no = 1
-        THEN amount_usd - (SUM(amount_usd_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - amount_usd_part)
+        THEN amount_usd - (SUM(amount_usd_part) OVER (PARTITION BY vendor, is_seat, usage_date, fact_no) - amount_usd_part)
       ELSE amount_usd_part
     END AS amount_usd,
     CASE
       WHEN part_no = 1
-        THEN list_amount_usd - (SUM(list_amount_usd_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - list_amount_usd_part)
+        THEN list_amount_usd - (SUM(list_amount_usd_part) OVER (PARTITION BY vendor, is_seat, usage_date, fact_no) - list_amount_usd_part)
       ELSE list_amount_usd_part
     END AS list_amount_usd
-  FROM part
+  FROM allocated
 )
 SELECT
-  exact.usage_date,
-  exact.vendor,
-  exact.cost_basis,
-  exact.product,
-  exact.model,
-  exact.principal_type,
-  exact.principal_id,
-  exact.api_key_id,
-  exact.workspace_id,
-  exact.person_email,
-  exact.team,
-  exact.cost_center,
-  exact.attribution_method,
-  exact.requests,
-  exact.amount_usd,
-  exact.list_amount_usd,
+  reconciled.usage_date,
+  reconciled.vendor,
+  reconciled.cost_basis,
+  reconciled.product,
+  reconciled.model,
+  reconciled.principal_type,
+  reconciled.principal_id,
+  reconciled.api_key_id,
+  reconciled.workspace_id,
+  reconciled.person_email,
+  reconciled.team,
+  reconciled.cost_center,
+  reconciled.attribution_method,
+  reconciled.requests,
+  reconciled.amount_usd,
+  reconciled.list_amount_usd,
   COALESCE(settlement.is_provisional, TRUE) AS is_provisional
-FROM exact
+FROM reconciled
 LEFT JOIN ai_usage.int_settlement_daily AS settlement
-  ON settlement.usage_date = exact.usage_date AND settlement.vendor = exact.vendor
+  ON settlement.usage_date = reconciled.usage_date AND settlement.vendor = reconciled.vendor

@@ -14,27 +14,30 @@ CREATE OR REPLACE VIEW ai_usage.fct_seat_daily (
 )
 OPTIONS (description = "Who held a Cursor seat on which day, and what the day of the seat costs: the monthly price of the sheet spread over the days of the month. An edited price reprices history at once.")
 AS
-WITH day AS (
-  SELECT DISTINCT usage_date
-  FROM ai_usage.int_cursor_seat_daily
+WITH seat_day AS (
+  SELECT DISTINCT vendor, usage_date
+  FROM ai_usage.int_seat_daily
 ), seat AS (
   SELECT *, EXTRACT(DAY FROM LAST_DAY(usage_date, MONTH)) AS days_in_month
-  FROM ai_usage.int_cursor_seat_daily
+  FROM ai_usage.int_seat_daily
 ), price AS (
   SELECT
-    day.usage_date,
-    seat.plan,
-    seat.monthly_price_usd,
-    COUNT(*) OVER (PARTITION BY day.usage_date) AS plans
-  FROM day
-  JOIN ai_usage.stg_seat_prices AS seat
-    ON seat.vendor = 'cursor' AND day.usage_date >= seat.effective_from AND day.usage_date < seat.effective_to
+    seat_day.vendor,
+    seat_day.usage_date,
+    seat_price.plan,
+    seat_price.monthly_price_usd,
+    COUNT(*) OVER (PARTITION BY seat_day.vendor, seat_day.usage_date) AS plans
+  FROM seat_day
+  JOIN ai_usage.stg_seat_prices AS seat_price
+    ON seat_price.vendor = seat_day.vendor
+    AND seat_day.usage_date >= seat_price.effective_from
+    AND seat_day.usage_date < seat_price.effective_to
 )
 SELECT
   seat.usage_date,
   seat.fact_no,
   seat.identity_key,
-  'cursor' AS vendor,
+  seat.vendor,
   seat.user_id,
   seat.user_email,
   seat.role,
@@ -49,6 +52,7 @@ SELECT
   ) AS amount_usd
 FROM seat
 LEFT JOIN price
-  ON price.usage_date = seat.usage_date
+  ON price.vendor = seat.vendor
+  AND price.usage_date = seat.usage_date
   AND seat.is_paid
   AND (price.plans = 1 OR LOWER(price.plan) = LOWER(seat.billing_tier))

@@ -26,47 +26,31 @@ OPTIONS (description = "Every token, attributed like the cost. Tokens are counte
 AS
 WITH token AS (
   SELECT
-    usage_date, 'anthropic' AS vendor, 'usage' AS source, fact_no, identity_key, 'billed' AS cost_basis, product, model,
-    principal_type, principal_id, api_key_id, workspace_id, requests, uncached_input_tokens, cache_write_5m_tokens,
-    cache_write_1h_tokens,
-    CASE
-      WHEN cache_write_5m_tokens IS NOT NULL OR cache_write_1h_tokens IS NOT NULL
-        THEN COALESCE(cache_write_5m_tokens, 0) + COALESCE(cache_write_1h_tokens, 0)
-    END AS cache_write_tokens, cache_read_tokens,
-    output_tokens, total_tokens, web_search_requests
-  FROM ai_usage.int_anthropic_tokens_daily
-  UNION ALL
-  SELECT
-    usage_date, 'cursor', 'usage', fact_no, identity_key, cost_basis, 'cursor', model, principal_type, principal_id,
-    CAST(NULL AS STRING), CAST(NULL AS STRING), requests, uncached_input_tokens, CAST(NULL AS INT64), CAST(NULL AS INT64),
-    cache_write_tokens, cache_read_tokens, output_tokens,
-    CASE
-      WHEN COALESCE(uncached_input_tokens, cache_write_tokens, cache_read_tokens, output_tokens) IS NOT NULL
-        THEN COALESCE(uncached_input_tokens, 0) + COALESCE(cache_write_tokens, 0) + COALESCE(cache_read_tokens, 0)
-          + COALESCE(output_tokens, 0)
-    END,
-    CAST(NULL AS INT64)
-  FROM ai_usage.int_cursor_usage_daily
-), part AS (
+    usage_date, vendor, fact_no, identity_key, cost_basis, product, model, principal_type, principal_id, api_key_id,
+    workspace_id, requests, uncached_input_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cache_write_tokens,
+    cache_read_tokens, output_tokens, total_tokens, web_search_requests
+  FROM ai_usage.int_usage_daily
+  WHERE has_tokens
+), allocated AS (
   SELECT
     token.*,
-    COALESCE(who.part_no, 1) AS part_no,
-    COALESCE(who.attribution_method, 'unallocated') AS attribution_method,
-    who.person_email,
-    who.team,
-    who.cost_center,
-    CAST(FLOOR(CAST(token.requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS requests_part,
-    CAST(FLOOR(CAST(token.uncached_input_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS uncached_input_tokens_part,
-    CAST(FLOOR(CAST(token.cache_write_5m_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS cache_write_5m_tokens_part,
-    CAST(FLOOR(CAST(token.cache_write_1h_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS cache_write_1h_tokens_part,
-    CAST(FLOOR(CAST(token.cache_write_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS cache_write_tokens_part,
-    CAST(FLOOR(CAST(token.cache_read_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS cache_read_tokens_part,
-    CAST(FLOOR(CAST(token.output_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS output_tokens_part,
-    CAST(FLOOR(CAST(token.total_tokens AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS total_tokens_part,
-    CAST(FLOOR(CAST(token.web_search_requests AS NUMERIC) * COALESCE(who.share, NUMERIC '1')) AS INT64) AS web_search_requests_part
+    COALESCE(attribution.part_no, 1) AS part_no,
+    COALESCE(attribution.attribution_method, 'unallocated') AS attribution_method,
+    attribution.person_email,
+    attribution.team,
+    attribution.cost_center,
+    CAST(FLOOR(CAST(token.requests AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS requests_part,
+    CAST(FLOOR(CAST(token.uncached_input_tokens AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS uncached_input_tokens_part,
+    CAST(FLOOR(CAST(token.cache_write_5m_tokens AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS cache_write_5m_tokens_part,
+    CAST(FLOOR(CAST(token.cache_write_1h_tokens AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS cache_write_1h_tokens_part,
+    CAST(FLOOR(CAST(token.cache_write_tokens AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS cache_write_tokens_part,
+    CAST(FLOOR(CAST(token.cache_read_tokens AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS cache_read_tokens_part,
+    CAST(FLOOR(CAST(token.output_tokens AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS output_tokens_part,
+    CAST(FLOOR(CAST(token.total_tokens AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS total_tokens_part,
+    CAST(FLOOR(CAST(token.web_search_requests AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS web_search_requests_part
   FROM token
-  LEFT JOIN ai_usage.bridge_attribution_daily AS who
-    ON who.usage_date = token.usage_date AND who.identity_key = token.identity_key
+  LEFT JOIN ai_usage.bridge_attribution_daily AS attribution
+    ON attribution.usage_date = token.usage_date AND attribution.vendor = token.vendor AND attribution.identity_key = token.identity_key
 )
 SELECT
   usage_date,
@@ -84,47 +68,47 @@ SELECT
   attribution_method,
   CAST(CASE
     WHEN part_no = 1
-      THEN requests - (SUM(requests_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - requests_part)
+      THEN requests - (SUM(requests_part) OVER (PARTITION BY vendor, usage_date, fact_no) - requests_part)
     ELSE requests_part
   END AS INT64) AS requests,
   CAST(CASE
     WHEN part_no = 1
-      THEN uncached_input_tokens - (SUM(uncached_input_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - uncached_input_tokens_part)
+      THEN uncached_input_tokens - (SUM(uncached_input_tokens_part) OVER (PARTITION BY vendor, usage_date, fact_no) - uncached_input_tokens_part)
     ELSE uncached_input_tokens_part
   END AS INT64) AS uncached_input_tokens,
   CAST(CASE
     WHEN part_no = 1
-      THEN cache_write_5m_tokens - (SUM(cache_write_5m_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_write_5m_tokens_part)
+      THEN cache_write_5m_tokens - (SUM(cache_write_5m_tokens_part) OVER (PARTITION BY vendor, usage_date, fact_no) - cache_write_5m_tokens_part)
     ELSE cache_write_5m_tokens_part
   END AS INT64) AS cache_write_5m_tokens,
   CAST(CASE
     WHEN part_no = 1
-      THEN cache_write_1h_tokens - (SUM(cache_write_1h_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_write_1h_tokens_part)
+      THEN cache_write_1h_tokens - (SUM(cache_write_1h_tokens_part) OVER (PARTITION BY vendor, usage_date, fact_no) - cache_write_1h_tokens_part)
     ELSE cache_write_1h_tokens_part
   END AS INT64) AS cache_write_1h_tokens,
   CAST(CASE
     WHEN part_no = 1
-      THEN cache_write_tokens - (SUM(cache_write_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_write_tokens_part)
+      THEN cache_write_tokens - (SUM(cache_write_tokens_part) OVER (PARTITION BY vendor, usage_date, fact_no) - cache_write_tokens_part)
     ELSE cache_write_tokens_part
   END AS INT64) AS cache_write_tokens,
   CAST(CASE
     WHEN part_no = 1
-      THEN cache_read_tokens - (SUM(cache_read_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - cache_read_tokens_part)
+      THEN cache_read_tokens - (SUM(cache_read_tokens_part) OVER (PARTITION BY vendor, usage_date, fact_no) - cache_read_tokens_part)
     ELSE cache_read_tokens_part
   END AS INT64) AS cache_read_tokens,
   CAST(CASE
     WHEN part_no = 1
-      THEN output_tokens - (SUM(output_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - output_tokens_part)
+      THEN output_tokens - (SUM(output_tokens_part) OVER (PARTITION BY vendor, usage_date, fact_no) - output_tokens_part)
     ELSE output_tokens_part
   END AS INT64) AS output_tokens,
   CAST(CASE
     WHEN part_no = 1
-      THEN total_tokens - (SUM(total_tokens_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - total_tokens_part)
+      THEN total_tokens - (SUM(total_tokens_part) OVER (PARTITION BY vendor, usage_date, fact_no) - total_tokens_part)
     ELSE total_tokens_part
   END AS INT64) AS total_tokens,
   CAST(CASE
     WHEN part_no = 1
-      THEN web_search_requests - (SUM(web_search_requests_part) OVER (PARTITION BY vendor, source, usage_date, fact_no) - web_search_requests_part)
+      THEN web_search_requests - (SUM(web_search_requests_part) OVER (PARTITION BY vendor, usage_date, fact_no) - web_search_requests_part)
     ELSE web_search_requests_part
   END AS INT64) AS web_search_requests
-FROM part
+FROM allocated

@@ -52,10 +52,10 @@ WITH origin AS (
   GROUP BY vendor, cost_center, cost_basis
 ), seat_price AS (
   -- What a day's seats cost a month at the prices of another: by how much a price that the sheet has already moves it.
-  SELECT usage_date, plan, COUNT(*) AS seats, MAX(monthly_price_usd) AS monthly_price_usd
+  SELECT vendor, usage_date, plan, COUNT(*) AS seats, MAX(monthly_price_usd) AS monthly_price_usd
   FROM ai_usage.fct_seat_daily
   WHERE is_paid AND monthly_price_usd IS NOT NULL
-  GROUP BY usage_date, plan
+  GROUP BY vendor, usage_date, plan
 ), origin_day AS (
   SELECT
     origin.origin_date,
@@ -97,7 +97,7 @@ WITH origin AS (
     ) AS NUMERIC), 6) AS NUMERIC) AS price_ratio
   FROM origin_day
   JOIN latest ON latest.origin_date = origin_day.origin_date AND latest.vendor = origin_day.vendor
-  JOIN seat_price ON seat_price.usage_date = latest.usage_date
+  JOIN seat_price ON seat_price.vendor = latest.vendor AND seat_price.usage_date = latest.usage_date
   JOIN ai_usage.stg_seat_prices AS price
     ON price.vendor = origin_day.vendor
     AND LOWER(price.plan) = LOWER(seat_price.plan)

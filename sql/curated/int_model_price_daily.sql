@@ -1,6 +1,7 @@
 CREATE OR REPLACE VIEW ai_usage.int_model_price_daily (
   usage_date OPTIONS (description = "UTC day on which the model was used."),
-  model OPTIONS (description = "Model as Anthropic's usage names it."),
+  vendor OPTIONS (description = "Vendor; only vendors that publish prices."),
+  model OPTIONS (description = "Model as the vendor's usage names it."),
   price_status OPTIONS (description = "listed; unknown_model: dim_model_price does not know it; depends_on_prompt: its price depends on the length of each prompt, which daily counts do not tell."),
   input_usd OPTIONS (description = "List price that day, dollars per million uncached input tokens; NULL, as all prices, unless listed."),
   cache_write_5m_usd OPTIONS (description = "Dollars per million tokens written to the 5-minute cache."),
@@ -11,12 +12,14 @@ CREATE OR REPLACE VIEW ai_usage.int_model_price_daily (
 OPTIONS (description = "The list price of each Anthropic model on each day it was used, from dim_model_price; a model is known with or without the date at the end of its name. A model without one price that day has none here, never zero.")
 AS
 WITH used AS (
-  SELECT DISTINCT usage_date, model
-  FROM ai_usage.int_anthropic_tokens_daily
-  WHERE model IS NOT NULL
+  SELECT DISTINCT usage.usage_date, usage.vendor, usage.model
+  FROM ai_usage.int_usage_daily AS usage
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = usage.vendor AND vendor.publishes_prices
+  WHERE usage.has_tokens AND usage.model IS NOT NULL
 ), price AS (
   SELECT
     used.usage_date,
+    used.vendor,
     used.model,
     COUNT(price.model) AS prices,
     MAX(price.input_usd) AS input_usd,
@@ -29,10 +32,11 @@ WITH used AS (
     ON (price.model = used.model OR STARTS_WITH(used.model, CONCAT(price.model, '-20')))
     AND used.usage_date >= price.effective_from
     AND used.usage_date < price.effective_to
-  GROUP BY used.usage_date, used.model
+  GROUP BY used.usage_date, used.vendor, used.model
 )
 SELECT
   usage_date,
+  vendor,
   model,
   CASE prices WHEN 0 THEN 'unknown_model' WHEN 1 THEN 'listed' ELSE 'depends_on_prompt' END AS price_status,
   CASE WHEN prices = 1 THEN input_usd END AS input_usd,

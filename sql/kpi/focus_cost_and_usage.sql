@@ -231,8 +231,9 @@ WITH stacked AS (
   CROSS JOIN (SELECT TRUE AS is_correction UNION ALL SELECT FALSE) AS side
   WHERE journal.line_type = 'correction'
 ), organization AS (
-  SELECT 'anthropic' AS vendor, organization_id, name
-  FROM ai_usage.int_anthropic_organization
+  SELECT vendor, object_id AS organization_id, name
+  FROM ai_usage.int_directory
+  WHERE object_type = 'organization'
 ), charge AS (
   SELECT
     entry.*,
@@ -255,11 +256,15 @@ WITH stacked AS (
       WHEN requests > 0 THEN 'Requests'
       ELSE 'Charges'
     END AS unit,
-    CASE vendor WHEN 'anthropic' THEN 'Anthropic' ELSE 'Cursor' END AS provider,
+    dim_vendor.label AS provider,
+    dim_vendor.service_name,
+    dim_vendor.billing_account_name,
+    dim_vendor.billing_account_type,
     -- What may not stand in JSON as it is.
     REPLACE(REPLACE(REGEXP_REPLACE(team, r'[\x00-\x1f]', ' '), '\\', '\\\\'), '"', '\\"') AS team_json,
     REPLACE(REPLACE(REGEXP_REPLACE(cost_center, r'[\x00-\x1f]', ' '), '\\', '\\\\'), '"', '\\"') AS cost_center_json
   FROM entry
+  JOIN ai_usage.dim_vendor AS dim_vendor ON dim_vendor.vendor = entry.vendor
 )
 SELECT
   CAST(NULL AS STRING) AS AllocatedMethodDetails,
@@ -269,9 +274,9 @@ SELECT
   CAST(NULL AS STRING) AS AllocatedTags,
   CAST(NULL AS STRING) AS AvailabilityZone,
   charge.billed_usd AS BilledCost,
-  CASE charge.vendor WHEN 'anthropic' THEN COALESCE(organization.organization_id, 'anthropic') ELSE charge.vendor END AS BillingAccountId,
-  CASE charge.vendor WHEN 'anthropic' THEN organization.name ELSE 'Cursor team' END AS BillingAccountName,
-  CASE charge.vendor WHEN 'anthropic' THEN 'Organization' ELSE 'Team' END AS BillingAccountType,
+  COALESCE(organization.organization_id, charge.vendor) AS BillingAccountId,
+  COALESCE(organization.name, charge.billing_account_name) AS BillingAccountName,
+  charge.billing_account_type AS BillingAccountType,
   'USD' AS BillingCurrency,
   TIMESTAMP(DATE_ADD(charge.month, INTERVAL 1 MONTH)) AS BillingPeriodEnd,
   TIMESTAMP(charge.month) AS BillingPeriodStart,
@@ -352,7 +357,7 @@ SELECT
     WHEN charge.principal_type = 'cloud_agent' THEN 'Cloud Agent'
   END AS ResourceType,
   'AI and Machine Learning' AS ServiceCategory,
-  CASE charge.vendor WHEN 'anthropic' THEN 'Claude' ELSE 'Cursor' END AS ServiceName,
+  charge.service_name AS ServiceName,
   charge.provider AS ServiceProviderName,
   'Generative AI' AS ServiceSubcategory,
   CASE
@@ -387,6 +392,8 @@ SELECT
   charge.team AS x_Team
 FROM charge
 LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = charge.period_start
-LEFT JOIN ai_usage.dim_api_key AS api_key ON api_key.api_key_id = charge.api_key_id
-LEFT JOIN ai_usage.dim_workspace AS workspace ON workspace.workspace_id = charge.workspace_id
+LEFT JOIN ai_usage.dim_api_key AS api_key
+  ON api_key.vendor = charge.vendor AND api_key.api_key_id = charge.api_key_id
+LEFT JOIN ai_usage.dim_workspace AS workspace
+  ON workspace.vendor = charge.vendor AND workspace.workspace_id = charge.workspace_id
 LEFT JOIN organization ON organization.vendor = charge.vendor

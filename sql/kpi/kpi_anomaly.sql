@@ -27,9 +27,10 @@ WITH facet AS (
   SELECT 'api_key' AS dimension UNION ALL SELECT 'robot' UNION ALL SELECT 'person' UNION ALL SELECT 'team'
   UNION ALL SELECT 'model' UNION ALL SELECT 'vendor'
 ), held AS (
-  SELECT DISTINCT vendor, usage_date
-  FROM ai_usage.ops_asset_days
-  WHERE asset IN ('raw_anthropic_cost', 'raw_cursor_usage_events') AND completed_at IS NOT NULL
+  SELECT DISTINCT entry.vendor, entry.usage_date
+  FROM ai_usage.ops_asset_days AS entry
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.bill_asset = entry.asset
+  WHERE entry.completed_at IS NOT NULL
 ), cost AS (
   SELECT
     usage_date,
@@ -471,4 +472,4 @@ SELECT
 FROM named
 LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = named.usage_date
 LEFT JOIN ai_usage.dim_api_key AS api_key
-  ON named.dimension = 'api_key' AND api_key.api_key_id = named.dimension_value
+  ON named.dimension = 'api_key' AND api_key.vendor = named.vendor AND api_key.api_key_id = named.dimension_value

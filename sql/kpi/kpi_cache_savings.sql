@@ -37,7 +37,7 @@ WITH daily AS (
     -- Not all writes together: of a shared row its parts may round by a token, and prices go by lifetime.
     COALESCE(daily.cache_write_5m_tokens + daily.cache_write_1h_tokens, daily.cache_write_tokens, 0)
     + COALESCE(daily.cache_read_tokens, 0) AS cached_tokens,
-    CASE WHEN daily.vendor = 'cursor' THEN 'not_published' ELSE COALESCE(price.price_status, 'unknown_model') END AS price_status,
+    CASE WHEN vendor.publishes_prices THEN COALESCE(price.price_status, 'unknown_model') ELSE 'not_published' END AS price_status,
     price.input_usd,
     CAST((
       COALESCE(daily.cache_write_5m_tokens, 0) * price.cache_write_5m_usd
@@ -45,8 +45,9 @@ WITH daily AS (
       + COALESCE(daily.cache_read_tokens, 0) * price.cache_read_usd
     ) * NUMERIC '0.000001' AS NUMERIC) AS cached_usd
   FROM daily
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = daily.vendor
   LEFT JOIN ai_usage.int_model_price_daily AS price
-    ON daily.vendor = 'anthropic' AND price.usage_date = daily.usage_date AND price.model = daily.model
+    ON price.usage_date = daily.usage_date AND price.vendor = daily.vendor AND price.model = daily.model
 ), monthly AS (
   SELECT
     DATE_TRUNC(priced.usage_date, MONTH) AS month,

@@ -13,12 +13,12 @@ CREATE OR REPLACE VIEW ai_usage.kpi_discount (
 OPTIONS (description = "The effective discount per month, vendor and model: what the vendor billed against its own list price of the same usage. It does not come from dim_model_price.")
 AS
 WITH line AS (
-  SELECT usage_date, 'anthropic' AS vendor, model, amount_usd, list_amount_usd
-  FROM ai_usage.int_anthropic_cost_daily
-  UNION ALL
-  SELECT usage_date, 'cursor', model, amount_usd, CAST(NULL AS NUMERIC)
-  FROM ai_usage.int_cursor_usage_daily
-  WHERE cost_basis = 'billed'
+  SELECT
+    usage.usage_date, usage.vendor, usage.model, usage.amount_usd,
+    CASE WHEN vendor.publishes_prices THEN usage.list_amount_usd END AS list_amount_usd
+  FROM ai_usage.int_usage_daily AS usage
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = usage.vendor
+  WHERE usage.has_cost AND usage.cost_basis = 'billed'
 ), monthly AS (
   SELECT
     DATE_TRUNC(line.usage_date, MONTH) AS month,

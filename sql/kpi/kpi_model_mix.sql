@@ -20,20 +20,9 @@ CREATE OR REPLACE VIEW ai_usage.kpi_model_mix (
 OPTIONS (description = "Which models the money and the tokens go to, as shares of the vendor's month and cost basis, and why that changed against the same days of the month before. With a = dollars, t = tokens and p = a / t of a model, T = tokens of all models of the vendor and cost basis, 0 = before, 1 = now: volume = a0 x (T1 / T0 - 1), mix = p0 x t1 - a0 x T1 / T0, price = a1 - p0 x t1; the three add up to a1 - a0. When there were no tokens at all before, all is volume. A model that vanished keeps its row.")
 AS
 WITH daily AS (
-  SELECT usage_date, 'anthropic' AS vendor, 'billed' AS cost_basis, model, amount_usd, requests, CAST(NULL AS INT64) AS total_tokens
-  FROM ai_usage.int_anthropic_cost_daily
-  UNION ALL
-  SELECT usage_date, 'anthropic', 'billed', model, CAST(NULL AS NUMERIC), CAST(NULL AS INT64), total_tokens
-  FROM ai_usage.int_anthropic_tokens_daily
-  UNION ALL
   SELECT
-    usage_date, 'cursor', cost_basis, model, amount_usd, requests,
-    CASE
-      WHEN COALESCE(uncached_input_tokens, cache_write_tokens, cache_read_tokens, output_tokens) IS NOT NULL
-        THEN COALESCE(uncached_input_tokens, 0) + COALESCE(cache_write_tokens, 0) + COALESCE(cache_read_tokens, 0)
-          + COALESCE(output_tokens, 0)
-    END
-  FROM ai_usage.int_cursor_usage_daily
+    usage_date, vendor, cost_basis, model, amount_usd, CASE WHEN has_cost THEN requests END AS requests, total_tokens
+  FROM ai_usage.int_usage_daily
 ), model_day AS (
   SELECT
     daily.usage_date,

@@ -18,14 +18,15 @@ OPTIONS (description = "Dollars per commit, pull request and accepted line, as r
 AS
 WITH cost AS (
   SELECT
-    DATE_TRUNC(usage_date, MONTH) AS month,
-    vendor,
-    team,
-    SUM(amount_usd) AS spend_usd,
-    LOGICAL_OR(is_provisional) AS is_provisional
-  FROM ai_usage.fct_cost_daily
-  WHERE (vendor = 'anthropic' AND product = 'claude_code') OR (vendor = 'cursor' AND cost_basis <> 'included')
-  GROUP BY DATE_TRUNC(usage_date, MONTH), vendor, team
+    DATE_TRUNC(cost.usage_date, MONTH) AS month,
+    cost.vendor,
+    cost.team,
+    SUM(cost.amount_usd) AS spend_usd,
+    LOGICAL_OR(cost.is_provisional) AS is_provisional
+  FROM ai_usage.fct_cost_daily AS cost
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = cost.vendor
+  WHERE cost.cost_basis <> 'included' AND (vendor.activity_product IS NULL OR cost.product = vendor.activity_product)
+  GROUP BY DATE_TRUNC(cost.usage_date, MONTH), cost.vendor, cost.team
 ), activity AS (
   SELECT
     DATE_TRUNC(usage_date, MONTH) AS month,

@@ -20,14 +20,14 @@ WITH reported AS (
   FROM ai_usage.fct_cost_daily
   WHERE cost_basis <> 'seat'
   GROUP BY vendor, usage_date
-), record AS (
-  SELECT usage_date, records
-  FROM ai_usage.int_anthropic_control_daily
+), detail AS (
+  SELECT vendor, usage_date, records
+  FROM ai_usage.int_control_daily
   WHERE control = 'detail'
 ), control AS (
-  SELECT 'anthropic' AS vendor, usage_date, control, control_usd, records
-  FROM ai_usage.int_anthropic_control_daily
-  WHERE control <> 'detail'
+  SELECT vendor, usage_date, control, amount_usd AS control_usd, records
+  FROM ai_usage.int_control_daily
+  WHERE control NOT IN ('detail', 'token_classes')
   UNION ALL
   SELECT entry.vendor, entry.usage_date, 'landed_records', SUM(entry.amount_usd), 0
   FROM ai_usage.ops_asset_days AS entry
@@ -47,11 +47,11 @@ WITH reported AS (
       WHEN 'classic_cost_report'
         THEN GREATEST(NUMERIC '0.5', CAST(ROUND(ABS(COALESCE(control.control_usd, 0)) * NUMERIC '0.005', 9) AS NUMERIC))
       -- A millionth of a cent for each row on either side, which the vendor may have rounded.
-      ELSE CAST((COALESCE(record.records, 0) + control.records) * NUMERIC '0.00000001' AS NUMERIC)
+      ELSE CAST((COALESCE(detail.records, 0) + control.records) * NUMERIC '0.00000001' AS NUMERIC)
     END AS tolerance_usd
   FROM control
   LEFT JOIN reported ON reported.vendor = control.vendor AND reported.usage_date = control.usage_date
-  LEFT JOIN record ON control.vendor = 'anthropic' AND record.usage_date = control.usage_date
+  LEFT JOIN detail ON detail.vendor = control.vendor AND detail.usage_date = control.usage_date
 )
 SELECT
   compared.vendor,

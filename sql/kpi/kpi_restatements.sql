@@ -28,8 +28,7 @@ WITH noted AS (
     restated.vendor,
     restated.asset,
     restated.restated_at,
-    -- Anthropic has one basis only.
-    CASE WHEN restated.vendor = 'anthropic' THEN 'billed' END,
+    vendor.single_cost_basis,
     'total',
     CAST(NULL AS STRING),
     restated.old_amount_usd,
@@ -59,7 +58,7 @@ SELECT
   CASE newest.dimension
     WHEN 'api_key' THEN api_key.name
     WHEN 'workspace' THEN workspace.name
-    WHEN 'principal' THEN actor.email
+    WHEN 'principal' THEN directory_user.email
   END AS dimension_name,
   newest.old_amount_usd,
   newest.new_amount_usd,
@@ -77,8 +76,13 @@ FROM newest
 LEFT JOIN ai_usage.int_settlement_daily AS settlement
   ON settlement.usage_date = newest.usage_date AND settlement.vendor = newest.vendor
 LEFT JOIN ai_usage.dim_api_key AS api_key
-  ON newest.dimension = 'api_key' AND api_key.api_key_id = newest.dimension_value
+  ON newest.dimension = 'api_key' AND api_key.vendor = newest.vendor AND api_key.api_key_id = newest.dimension_value
 LEFT JOIN ai_usage.dim_workspace AS workspace
-  ON newest.dimension = 'workspace' AND workspace.workspace_id = newest.dimension_value
-LEFT JOIN ai_usage.int_anthropic_user AS actor
-  ON newest.dimension = 'principal' AND newest.vendor = 'anthropic' AND actor.user_id = newest.dimension_value
+  ON newest.dimension = 'workspace'
+  AND workspace.vendor = newest.vendor
+  AND workspace.workspace_id = newest.dimension_value
+LEFT JOIN ai_usage.int_directory AS directory_user
+  ON newest.dimension = 'principal'
+  AND directory_user.object_type = 'user'
+  AND directory_user.vendor = newest.vendor
+  AND directory_user.object_id = newest.dimension_value

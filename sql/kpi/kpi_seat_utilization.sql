@@ -50,18 +50,19 @@ WITH calendar AS (
   WHERE is_over
   GROUP BY month
 ), seat AS (
-  -- One holder for an e-mail, under whatever ids the vendor had it.
-  SELECT *, COALESCE(user_email, user_id, 'not told') AS holder
+  -- One holder per e-mail, under whatever ids the vendor listed it.
+  SELECT *, COALESCE(user_email, user_id, 'unknown') AS holder
   FROM ai_usage.fct_seat_daily
   WHERE is_paid OR role = 'free-owner'
 ), known_id AS (
-  SELECT user_id, MAX(holder) AS holder
+  SELECT vendor, user_id, MAX(holder) AS holder
   FROM seat
   WHERE user_id IS NOT NULL
-  GROUP BY user_id
+  GROUP BY vendor, user_id
 ), seat_month AS (
   SELECT
     calendar.month,
+    seat.vendor,
     seat.holder,
     COUNT(*) AS held_days,
     COUNTIF(seat.source = 'daily_usage') AS inferred_days,
@@ -72,123 +73,146 @@ WITH calendar AS (
   FROM seat
   JOIN calendar ON calendar.month = DATE_TRUNC(seat.usage_date, MONTH)
   WHERE seat.usage_date <= calendar.through_date
-  GROUP BY calendar.month, seat.holder
+  GROUP BY calendar.month, seat.vendor, seat.holder
 ), paid_window AS (
-  SELECT calendar.month, seat.holder, COUNT(*) AS paid_days_30d
+  SELECT calendar.month, seat.vendor, seat.holder, COUNT(*) AS paid_days_30d
   FROM calendar
   JOIN seat ON seat.usage_date BETWEEN calendar.first_of_30_date AND calendar.through_date
   WHERE seat.is_paid
-  GROUP BY calendar.month, seat.holder
+  GROUP BY calendar.month, seat.vendor, seat.holder
 ), last_seat AS (
   SELECT
-    seat.holder, seat.usage_date, seat.identity_key, seat.user_email, seat.user_id, seat.role, seat.is_paid, seat.plan,
-    seat.monthly_price_usd
+    seat.vendor, seat.holder, seat.usage_date, seat.identity_key, seat.user_email, seat.user_id, seat.role, seat.is_paid,
+    seat.plan, seat.monthly_price_usd
   FROM seat
   JOIN seat_month
-    ON seat_month.holder = seat.holder AND seat_month.last_held_date = seat.usage_date
+    ON seat_month.vendor = seat.vendor
+    AND seat_month.holder = seat.holder
+    AND seat_month.last_held_date = seat.usage_date
+), seat_usage AS (
+  SELECT usage.*
+  FROM ai_usage.int_usage_daily AS usage
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = usage.vendor AND vendor.has_seats
+  WHERE usage.has_cost AND usage.user_email IS NOT NULL
 ), active_day AS (
-  -- What the vendor says of the day, and events of the person: a robot's are nobody's activity.
-  SELECT DISTINCT COALESCE(day.user_email, known_id.holder, day.user_id) AS holder, day.usage_date
-  FROM ai_usage.int_cursor_activity_daily AS day
-  LEFT JOIN known_id ON known_id.user_id = day.user_id
-  WHERE day.is_active
+  -- Activity that the vendor reports, and usage of the person; the usage of a service account or automation is nobody's.
+  SELECT DISTINCT activity.vendor, COALESCE(activity.user_email, known_id.holder, activity.user_id) AS holder, activity.usage_date
+  FROM ai_usage.int_activity_daily AS activity
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = activity.vendor AND vendor.has_seats
+  LEFT JOIN known_id ON known_id.vendor = activity.vendor AND known_id.user_id = activity.user_id
+  WHERE activity.is_active
   UNION DISTINCT
-  SELECT user_email, usage_date
-  FROM ai_usage.int_cursor_usage_daily
-  WHERE principal_type IN ('user', 'cloud_agent') AND user_email IS NOT NULL
+  SELECT vendor, user_email, usage_date
+  FROM seat_usage
+  WHERE principal_type IN ('user', 'cloud_agent')
 ), active_window AS (
   SELECT
     calendar.month,
+    active_day.vendor,
     active_day.holder,
     COUNTIF(active_day.usage_date >= calendar.month) AS active_days,
     COUNTIF(active_day.usage_date >= calendar.first_of_30_date) AS active_days_30d,
     MAX(active_day.usage_date) AS last_active_date
   FROM calendar
   JOIN active_day ON active_day.usage_date BETWEEN calendar.first_of_window_date AND calendar.through_date
-  GROUP BY calendar.month, active_day.holder
+  GROUP BY calendar.month, active_day.vendor, active_day.holder
 ), active_before AS (
   -- The last activity of each month, for months without any.
-  SELECT DATE_TRUNC(active_day.usage_date, MONTH) AS month, active_day.holder, MAX(active_day.usage_date) AS last_active_date
+  SELECT
+    DATE_TRUNC(active_day.usage_date, MONTH) AS month, active_day.vendor, active_day.holder,
+    MAX(active_day.usage_date) AS last_active_date
   FROM active_day
   JOIN calendar ON calendar.month = DATE_TRUNC(active_day.usage_date, MONTH)
   WHERE active_day.usage_date <= calendar.through_date
-  GROUP BY DATE_TRUNC(active_day.usage_date, MONTH), active_day.holder
-), seen AS (
+  GROUP BY DATE_TRUNC(active_day.usage_date, MONTH), active_day.vendor, active_day.holder
+), seat_history AS (
   SELECT
     month,
+    vendor,
     holder,
-    MAX(last_active_date) OVER (PARTITION BY holder ORDER BY month ROWS UNBOUNDED PRECEDING) AS last_active_date,
-    MIN(first_held_date) OVER (PARTITION BY holder) AS first_held_date
+    MAX(last_active_date) OVER (PARTITION BY vendor, holder ORDER BY month ROWS UNBOUNDED PRECEDING) AS last_active_date,
+    MIN(first_held_date) OVER (PARTITION BY vendor, holder) AS first_held_date
   FROM (
-    SELECT month, holder, MAX(last_active_date) AS last_active_date, MIN(first_held_date) AS first_held_date
+    SELECT month, vendor, holder, MAX(last_active_date) AS last_active_date, MIN(first_held_date) AS first_held_date
     FROM (
-      SELECT month, holder, last_active_date, CAST(NULL AS DATE) AS first_held_date FROM active_before
+      SELECT month, vendor, holder, last_active_date, CAST(NULL AS DATE) AS first_held_date FROM active_before
       UNION ALL
-      SELECT month, holder, CAST(NULL AS DATE), first_day_of_month FROM seat_month
+      SELECT month, vendor, holder, CAST(NULL AS DATE), first_day_of_month FROM seat_month
     )
-    GROUP BY month, holder
+    GROUP BY month, vendor, holder
   )
-), activity_held AS (
+), loaded_activity AS (
   SELECT
     calendar.month,
+    vendor.vendor,
     COUNT(*) AS known_days,
     COUNTIF(entry.usage_date >= calendar.first_of_30_date) AS known_days_30d,
     COUNTIF(entry.usage_date > DATE_SUB(calendar.through_date, INTERVAL 7 DAY)) AS known_days_7d
   FROM calendar
   JOIN ai_usage.ops_asset_days AS entry
     ON entry.usage_date BETWEEN calendar.first_of_window_date AND calendar.through_date
-  WHERE entry.asset = 'raw_cursor_daily_usage' AND entry.completed_at IS NOT NULL
-  GROUP BY calendar.month
-), events_held AS (
-  SELECT DISTINCT DATE_TRUNC(usage_date, MONTH) AS month
-  FROM ai_usage.ops_asset_days
-  WHERE asset = 'raw_cursor_usage_events' AND completed_at IS NOT NULL
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.activity_asset = entry.asset
+  WHERE entry.completed_at IS NOT NULL
+  GROUP BY calendar.month, vendor.vendor
+), loaded_usage AS (
+  SELECT DISTINCT DATE_TRUNC(entry.usage_date, MONTH) AS month, vendor.vendor
+  FROM ai_usage.ops_asset_days AS entry
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.bill_asset = entry.asset
+  WHERE entry.completed_at IS NOT NULL
 ), usage AS (
   SELECT
     DATE_TRUNC(usage_date, MONTH) AS month,
+    vendor,
     user_email AS holder,
     SUM(CASE WHEN cost_basis = 'included' THEN amount_usd END) AS included_usd,
     SUM(CASE WHEN cost_basis = 'billed' THEN amount_usd END) AS billed_usd
-  FROM ai_usage.int_cursor_usage_daily
-  WHERE user_email IS NOT NULL AND service_account_id IS NULL
-  GROUP BY DATE_TRUNC(usage_date, MONTH), user_email
-), spend_limit AS (
-  SELECT snapshot_date, holder, limit_usd, on_demand_usd
-  FROM ai_usage.int_cursor_limit_monthly
+  FROM seat_usage
+  WHERE service_account_id IS NULL
+  GROUP BY DATE_TRUNC(usage_date, MONTH), vendor, user_email
 ), known_name AS (
   SELECT person_email, name
   FROM ai_usage.dim_person
   QUALIFY ROW_NUMBER() OVER (PARTITION BY person_email ORDER BY effective_from DESC) = 1
 ), provisional AS (
-  SELECT DATE_TRUNC(usage_date, MONTH) AS month, LOGICAL_OR(is_provisional) AS is_provisional
+  SELECT DATE_TRUNC(usage_date, MONTH) AS month, vendor, LOGICAL_OR(is_provisional) AS is_provisional
   FROM ai_usage.int_settlement_daily
-  WHERE vendor = 'cursor' AND usage_date < as_of_date
-  GROUP BY DATE_TRUNC(usage_date, MONTH)
+  WHERE usage_date < as_of_date
+  GROUP BY DATE_TRUNC(usage_date, MONTH), vendor
 ), joined AS (
   SELECT
     seat_month.*,
     calendar.through_date,
     calendar.as_of_date,
-    seen.first_held_date,
-    seen.last_active_date,
+    seat_history.first_held_date,
+    seat_history.last_active_date,
     COALESCE(active_window.active_days, 0) AS active_days,
     COALESCE(active_window.active_days_30d, 0) AS active_days_30d,
     active_window.holder IS NOT NULL AS is_active,
-    COALESCE(activity_held.known_days, 0) AS known_days,
-    COALESCE(activity_held.known_days_30d, 0) AS known_days_30d,
-    COALESCE(activity_held.known_days_7d, 0) AS known_days_7d,
+    COALESCE(loaded_activity.known_days, 0) AS known_days,
+    COALESCE(loaded_activity.known_days_30d, 0) AS known_days_30d,
+    COALESCE(loaded_activity.known_days_7d, 0) AS known_days_7d,
     COALESCE(paid_window.paid_days_30d, 0) AS paid_days_30d,
-    CASE WHEN events_held.month IS NOT NULL THEN COALESCE(usage.included_usd, 0) ELSE usage.included_usd END AS included_usage_usd,
-    CASE WHEN events_held.month IS NOT NULL THEN COALESCE(usage.billed_usd, 0) ELSE usage.billed_usd END AS overage_usd
+    CASE WHEN loaded_usage.month IS NOT NULL THEN COALESCE(usage.included_usd, 0) ELSE usage.included_usd END AS included_usage_usd,
+    CASE WHEN loaded_usage.month IS NOT NULL THEN COALESCE(usage.billed_usd, 0) ELSE usage.billed_usd END AS overage_usd
   FROM seat_month
   JOIN calendar ON calendar.month = seat_month.month
-  JOIN seen ON seen.month = seat_month.month AND seen.holder = seat_month.holder
-  LEFT JOIN active_window ON active_window.month = seat_month.month AND active_window.holder = seat_month.holder
-  LEFT JOIN paid_window ON paid_window.month = seat_month.month AND paid_window.holder = seat_month.holder
-  LEFT JOIN activity_held ON activity_held.month = seat_month.month
-  LEFT JOIN events_held ON events_held.month = seat_month.month
-  LEFT JOIN usage ON usage.month = seat_month.month AND usage.holder = seat_month.holder
-), judged AS (
+  JOIN seat_history
+    ON seat_history.month = seat_month.month
+    AND seat_history.vendor = seat_month.vendor
+    AND seat_history.holder = seat_month.holder
+  LEFT JOIN active_window
+    ON active_window.month = seat_month.month
+    AND active_window.vendor = seat_month.vendor
+    AND active_window.holder = seat_month.holder
+  LEFT JOIN paid_window
+    ON paid_window.month = seat_month.month
+    AND paid_window.vendor = seat_month.vendor
+    AND paid_window.holder = seat_month.holder
+  LEFT JOIN loaded_activity ON loaded_activity.month = seat_month.month AND loaded_activity.vendor = seat_month.vendor
+  LEFT JOIN loaded_usage ON loaded_usage.month = seat_month.month AND loaded_usage.vendor = seat_month.vendor
+  LEFT JOIN usage
+    ON usage.month = seat_month.month AND usage.vendor = seat_month.vendor AND usage.holder = seat_month.holder
+), classified AS (
   SELECT
     *,
     CASE
@@ -200,54 +224,62 @@ WITH calendar AS (
   FROM joined
 )
 SELECT
-  judged.month,
-  judged.through_date,
-  'cursor' AS vendor,
-  who.person_email,
+  classified.month,
+  classified.through_date,
+  classified.vendor,
+  attribution.person_email,
   last_seat.user_email,
   last_seat.user_id,
   known_name.name,
-  who.team,
-  who.cost_center,
+  attribution.team,
+  attribution.cost_center,
   last_seat.role,
-  judged.held_days,
-  judged.inferred_days,
-  judged.first_held_date,
-  judged.last_held_date,
+  classified.held_days,
+  classified.inferred_days,
+  classified.first_held_date,
+  classified.last_held_date,
   last_seat.is_paid,
   last_seat.plan,
   last_seat.monthly_price_usd,
-  judged.seat_usd,
-  judged.unpriced_days,
-  CASE WHEN judged.active_days > 0 OR judged.known_days > 0 THEN judged.active_days END AS active_days,
-  judged.last_active_date,
+  classified.seat_usd,
+  classified.unpriced_days,
+  CASE WHEN classified.active_days > 0 OR classified.known_days > 0 THEN classified.active_days END AS active_days,
+  classified.last_active_date,
   CASE
-    WHEN judged.last_active_date > DATE_SUB(judged.through_date, INTERVAL 7 DAY) THEN TRUE
-    WHEN judged.known_days_7d > 0 THEN FALSE
+    WHEN classified.last_active_date > DATE_SUB(classified.through_date, INTERVAL 7 DAY) THEN TRUE
+    WHEN classified.known_days_7d > 0 THEN FALSE
   END AS is_active_7d,
-  CASE WHEN judged.active_days_30d > 0 THEN TRUE WHEN judged.known_days_30d > 0 THEN FALSE END AS is_active_30d,
-  30 - judged.known_days_30d AS unknown_days_30d,
-  judged.status,
+  CASE WHEN classified.active_days_30d > 0 THEN TRUE WHEN classified.known_days_30d > 0 THEN FALSE END AS is_active_30d,
+  30 - classified.known_days_30d AS unknown_days_30d,
+  classified.status,
   CASE
-    WHEN judged.status IN ('idle', 'never_used') THEN judged.seat_usd
-    WHEN judged.status = 'active' AND judged.seat_usd IS NOT NULL THEN NUMERIC '0'
+    WHEN classified.status IN ('idle', 'never_used') THEN classified.seat_usd
+    WHEN classified.status = 'active' AND classified.seat_usd IS NOT NULL THEN NUMERIC '0'
   END AS idle_usd,
-  judged.paid_days_30d = 30 AND judged.known_days_30d = 30 AND judged.active_days_30d = 0 AS is_reclaimable,
-  judged.included_usage_usd,
-  CAST(ROUND(CAST(SAFE_DIVIDE(judged.included_usage_usd, judged.seat_usd) AS NUMERIC), 6) AS NUMERIC) AS leverage_ratio,
-  judged.overage_usd,
+  classified.paid_days_30d = 30 AND classified.known_days_30d = 30 AND classified.active_days_30d = 0 AS is_reclaimable,
+  classified.included_usage_usd,
+  CAST(ROUND(CAST(SAFE_DIVIDE(classified.included_usage_usd, classified.seat_usd) AS NUMERIC), 6) AS NUMERIC) AS leverage_ratio,
+  classified.overage_usd,
   spend_limit.limit_usd,
   CASE WHEN spend_limit.limit_usd IS NOT NULL THEN spend_limit.on_demand_usd END AS limit_spent_usd,
   CAST(ROUND(CAST(SAFE_DIVIDE(spend_limit.on_demand_usd, spend_limit.limit_usd) AS NUMERIC), 6) AS NUMERIC) AS limit_used_ratio,
   SAFE_DIVIDE(spend_limit.on_demand_usd, spend_limit.limit_usd) >= NUMERIC '0.8' AS is_near_limit,
   CASE WHEN spend_limit.limit_usd IS NOT NULL THEN spend_limit.snapshot_date END AS limit_as_of_date,
   provisional.is_provisional,
-  judged.as_of_date
-FROM judged
-JOIN last_seat ON last_seat.holder = judged.holder AND last_seat.usage_date = judged.last_held_date
-LEFT JOIN ai_usage.bridge_attribution_daily AS who
-  ON who.usage_date = last_seat.usage_date AND who.identity_key = last_seat.identity_key AND who.part_no = 1
-LEFT JOIN known_name ON known_name.person_email = who.person_email
-LEFT JOIN spend_limit
-  ON DATE_TRUNC(spend_limit.snapshot_date, MONTH) = judged.month AND spend_limit.holder = judged.holder
-LEFT JOIN provisional ON provisional.month = judged.month
+  classified.as_of_date
+FROM classified
+JOIN last_seat
+  ON last_seat.vendor = classified.vendor
+  AND last_seat.holder = classified.holder
+  AND last_seat.usage_date = classified.last_held_date
+LEFT JOIN ai_usage.bridge_attribution_daily AS attribution
+  ON attribution.usage_date = last_seat.usage_date
+  AND attribution.vendor = last_seat.vendor
+  AND attribution.identity_key = last_seat.identity_key
+  AND attribution.part_no = 1
+LEFT JOIN known_name ON known_name.person_email = attribution.person_email
+LEFT JOIN ai_usage.int_spend_limit_monthly AS spend_limit
+  ON DATE_TRUNC(spend_limit.snapshot_date, MONTH) = classified.month
+  AND spend_limit.vendor = classified.vendor
+  AND spend_limit.holder = classified.holder
+LEFT JOIN provisional ON provisional.month = classified.month AND provisional.vendor = classified.vendor

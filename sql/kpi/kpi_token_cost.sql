@@ -17,92 +17,70 @@ CREATE OR REPLACE VIEW ai_usage.kpi_token_cost (
 )
 OPTIONS (description = "What a million tokens of each class costs per month and model: what Anthropic billed for the class, its own list price, and the published list price of dim_model_price. amount_usd adds up to Anthropic's bill (within its rounding of rows); kpi_unit_cost has all classes together, Cursor too.")
 AS
-WITH anthropic AS (
+WITH daily AS (
   SELECT
     usage_date,
+    vendor,
+    cost_basis,
     model,
     SUM(uncached_input_tokens) AS uncached_input_tokens,
     SUM(cache_write_5m_tokens) AS cache_write_5m_tokens,
     SUM(cache_write_1h_tokens) AS cache_write_1h_tokens,
+    -- Cache writes whose lifetime the vendor does not report.
+    SUM(CASE
+      WHEN cache_write_5m_tokens IS NULL AND cache_write_1h_tokens IS NULL THEN cache_write_tokens
+    END) AS cache_write_tokens,
     SUM(cache_read_tokens) AS cache_read_tokens,
     SUM(output_tokens) AS output_tokens
-  FROM ai_usage.int_anthropic_tokens_daily
-  GROUP BY usage_date, model
+  FROM ai_usage.int_usage_daily
+  WHERE has_tokens
+  GROUP BY usage_date, vendor, cost_basis, model
 ), token_class AS (
   SELECT 'uncached_input' AS token_class UNION ALL SELECT 'cache_write_5m' UNION ALL SELECT 'cache_write_1h'
-  UNION ALL SELECT 'cache_read' UNION ALL SELECT 'output'
-), anthropic_class AS (
+  UNION ALL SELECT 'cache_write' UNION ALL SELECT 'cache_read' UNION ALL SELECT 'output'
+), classified AS (
   SELECT
-    anthropic.usage_date,
-    anthropic.model,
+    daily.usage_date,
+    daily.vendor,
+    daily.cost_basis,
+    daily.model,
     token_class.token_class,
     CASE token_class.token_class
-      WHEN 'uncached_input' THEN anthropic.uncached_input_tokens
-      WHEN 'cache_write_5m' THEN anthropic.cache_write_5m_tokens
-      WHEN 'cache_write_1h' THEN anthropic.cache_write_1h_tokens
-      WHEN 'cache_read' THEN anthropic.cache_read_tokens
-      ELSE anthropic.output_tokens
+      WHEN 'uncached_input' THEN daily.uncached_input_tokens
+      WHEN 'cache_write_5m' THEN daily.cache_write_5m_tokens
+      WHEN 'cache_write_1h' THEN daily.cache_write_1h_tokens
+      WHEN 'cache_write' THEN daily.cache_write_tokens
+      WHEN 'cache_read' THEN daily.cache_read_tokens
+      ELSE daily.output_tokens
     END AS tokens,
-    COALESCE(price.price_status, 'unknown_model') AS price_status,
+    CASE WHEN vendor.publishes_prices THEN COALESCE(price.price_status, 'unknown_model') ELSE 'not_published' END AS price_status,
     CASE token_class.token_class
       WHEN 'uncached_input' THEN price.input_usd
       WHEN 'cache_write_5m' THEN price.cache_write_5m_usd
       WHEN 'cache_write_1h' THEN price.cache_write_1h_usd
+      WHEN 'cache_write' THEN CAST(NULL AS NUMERIC)
       WHEN 'cache_read' THEN price.cache_read_usd
       ELSE price.output_usd
     END AS rate_usd
-  FROM anthropic
+  FROM daily
   CROSS JOIN token_class
+  JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = daily.vendor
   LEFT JOIN ai_usage.int_model_price_daily AS price
-    ON price.usage_date = anthropic.usage_date AND price.model = anthropic.model
-), cursor_model AS (
-  SELECT
-    usage_date,
-    cost_basis,
-    model,
-    SUM(uncached_input_tokens) AS uncached_input_tokens,
-    SUM(cache_write_tokens) AS cache_write_tokens,
-    SUM(cache_read_tokens) AS cache_read_tokens,
-    SUM(output_tokens) AS output_tokens
-  FROM ai_usage.int_cursor_usage_daily
-  GROUP BY usage_date, cost_basis, model
+    ON price.usage_date = daily.usage_date AND price.vendor = daily.vendor AND price.model = daily.model
 ), line AS (
   SELECT
-    usage_date, 'anthropic' AS vendor, 'billed' AS cost_basis, model, token_class, tokens, price_status,
+    usage_date, vendor, cost_basis, model, token_class, tokens, price_status,
     CAST(tokens * rate_usd * NUMERIC '0.000001' AS NUMERIC) AS priced_usd,
     CASE WHEN rate_usd IS NULL THEN tokens END AS unpriced_tokens,
     CAST(NULL AS NUMERIC) AS amount_usd, CAST(NULL AS NUMERIC) AS list_amount_usd
-  FROM anthropic_class
+  FROM classified
   WHERE tokens > 0
   UNION ALL
   SELECT
-    usage_date, 'anthropic', 'billed', model, token_class, CAST(NULL AS INT64), CAST(NULL AS STRING), CAST(NULL AS NUMERIC),
+    usage_date, vendor, 'billed', model, token_class, CAST(NULL AS INT64), CAST(NULL AS STRING), CAST(NULL AS NUMERIC),
     CAST(NULL AS INT64), amount_usd, list_amount_usd
-  FROM ai_usage.int_anthropic_component_daily
-  UNION ALL
-  SELECT
-    usage_date, 'cursor', cost_basis, model, 'uncached_input', uncached_input_tokens, 'not_published',
-    CAST(NULL AS NUMERIC), uncached_input_tokens, CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC)
-  FROM cursor_model
-  WHERE uncached_input_tokens > 0
-  UNION ALL
-  SELECT
-    usage_date, 'cursor', cost_basis, model, 'cache_write', cache_write_tokens, 'not_published', CAST(NULL AS NUMERIC),
-    cache_write_tokens, CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC)
-  FROM cursor_model
-  WHERE cache_write_tokens > 0
-  UNION ALL
-  SELECT
-    usage_date, 'cursor', cost_basis, model, 'cache_read', cache_read_tokens, 'not_published', CAST(NULL AS NUMERIC),
-    cache_read_tokens, CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC)
-  FROM cursor_model
-  WHERE cache_read_tokens > 0
-  UNION ALL
-  SELECT
-    usage_date, 'cursor', cost_basis, model, 'output', output_tokens, 'not_published', CAST(NULL AS NUMERIC),
-    output_tokens, CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC)
-  FROM cursor_model
-  WHERE output_tokens > 0
+  FROM ai_usage.int_control_daily
+  WHERE control = 'token_classes'
 ), monthly AS (
   SELECT
     DATE_TRUNC(line.usage_date, MONTH) AS month,

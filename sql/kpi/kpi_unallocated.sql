@@ -82,7 +82,7 @@ SELECT
     WHEN spent.attribution_method NOT IN ('unallocated', 'vendor_actor', 'seat')
       THEN 'key_mapping: the row that matches names no cost center; fill it in.'
     WHEN spent.api_key_id IS NOT NULL
-      THEN CONCAT('key_mapping: add anthropic, api_key, ', spent.api_key_id, ' with its team and cost center.')
+      THEN CONCAT('key_mapping: add ', spent.vendor, ', api_key, ', spent.api_key_id, ' with its team and cost center.')
     WHEN spent.attribution_method = 'vendor_actor'
       THEN CONCAT(
         'The vendor no longer says who ', IFNULL(spent.principal_id, 'this user'),
@@ -94,7 +94,7 @@ SELECT
         ' with its team and cost center.'
       )
     WHEN spent.workspace_id IS NOT NULL
-      THEN CONCAT('key_mapping: add anthropic, workspace, ', spent.workspace_id, ' with its team and cost center.')
+      THEN CONCAT('key_mapping: add ', spent.vendor, ', workspace, ', spent.workspace_id, ' with its team and cost center.')
     ELSE 'The vendor names nobody; ask its support which user this was.'
   END AS next_step,
   spent.is_provisional,
@@ -102,5 +102,7 @@ SELECT
 FROM spent
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
 JOIN total ON total.month = spent.month
-LEFT JOIN ai_usage.dim_api_key AS api_key ON api_key.api_key_id = spent.api_key_id
-LEFT JOIN ai_usage.dim_workspace AS workspace ON workspace.workspace_id = spent.workspace_id
+LEFT JOIN ai_usage.dim_api_key AS api_key
+  ON api_key.vendor = spent.vendor AND api_key.api_key_id = spent.api_key_id
+LEFT JOIN ai_usage.dim_workspace AS workspace
+  ON workspace.vendor = spent.vendor AND workspace.workspace_id = spent.workspace_id
