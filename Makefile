@@ -44,9 +44,10 @@ fuzz: $(VENV)/.installed-dev  ## run the fuzz tests for about 15 minutes
 
 check: lint types  ## run lint and types
 
-lint: $(VENV)/.installed-dev  ## run ruff: rules and formatting
+lint: $(VENV)/.installed-dev  ## run ruff (rules and formatting) and import-linter (layers)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 types: $(VENV)/.installed-dev  ## run mypy in strict mode
 	@$(BIN)/mypy
