@@ -425,7 +425,7 @@ def _with_filters_told(dashboard: Dashboard, filters: Mapping[str, Filter]) -> D
 def value_column(key: str, wanted: Filter) -> str:
     """The only column of a filter's values. Raises SpecError when there is another number of them."""
     try:
-        columns = googlesql.selected(wanted.sql)
+        columns = googlesql.selected_columns(wanted.sql)
     except googlesql.UnsupportedSQL as error:
         raise SpecError(f"filters/{key}.sql cannot be read: {' '.join(str(error).split())[:200]}") from None
     if len(columns) != 1 or columns[0] in ("", "*"):

@@ -22,13 +22,13 @@ from ai_usage_assets import catalog
 from ai_usage_assets.commands import sql_check
 from ai_usage_assets.commands.doctor.warehouse import diagnose_warehouse
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouse.base import RawDay, WarehouseError
+from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS, OPS_TABLES
 from ai_usage_assets.warehouse.tables import Column, Table
 from ai_usage_assets_tests.fakes.bigquery.partition_filters import relations, unfiltered
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
-from ai_usage_assets_tests.warehouse.test_duckdb import DAY, NEXT, NOW, RAW, entry, records
+from ai_usage_assets_tests.warehouse.raw_days import DAY, NEXT_DAY, NOW, RAW, log_entry, raw_day
 
 PROJECT = "acme-project"
 STAGED = catalog.table("stg_cursor_usage_events")
@@ -42,7 +42,7 @@ FACT = Table(
     "WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date",
 )
 TABLES = (*OPS_TABLES, RAW, STAGED, FACT)
-DAYS = {"start_day": DAY, "end_day": NEXT}
+DAYS = {"start_day": DAY, "end_day": NEXT_DAY}
 
 
 @pytest.fixture(scope="module")
@@ -83,32 +83,28 @@ def held(server: FakeBigQuery) -> list[tuple[date, str]]:
     return [(row["usage_date"], row["payload"]) for row in rows]
 
 
-def day(*payloads: str, of: date = DAY, at: datetime = NOW) -> RawDay:
-    return RawDay(RAW, of, at, records(*payloads))
-
-
 # --- rows ---------------------------------------------------------------------------------------------------------
 
 
 def test_landing_replaces_whole_days_only(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """A day landed again has its new records and none of the old; its neighbour is untouched, each has one entry."""
-    warehouse.load_days([day("a", "b"), day("c", of=NEXT)], [entry(DAY), entry(NEXT)])
-    warehouse.load_days([day("d")], [entry(DAY, records=1)])
-    assert held(server) == [(DAY, "d"), (NEXT, "c")]
+    warehouse.load_days([raw_day("a", "b"), raw_day("c", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
+    warehouse.load_days([raw_day("d")], [log_entry(DAY, records=1)])
+    assert held(server) == [(DAY, "d"), (NEXT_DAY, "c")]
     logged = server.rows("SELECT usage_date, records FROM ai_usage.ops_asset_days ORDER BY usage_date")
-    assert logged == [{"usage_date": DAY, "records": 1}, {"usage_date": NEXT, "records": None}]
+    assert logged == [{"usage_date": DAY, "records": 1}, {"usage_date": NEXT_DAY, "records": None}]
 
 
 def test_an_empty_day_replaces_a_full_one_when_it_is_landed(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """Zero records are a result like any other."""
-    warehouse.load_days([day("a"), day("b", of=NEXT)], [entry(DAY), entry(NEXT)])
-    warehouse.load_days([day()], [entry(DAY)])
-    assert held(server) == [(NEXT, "b")]
+    warehouse.load_days([raw_day("a"), raw_day("b", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
+    warehouse.load_days([raw_day()], [log_entry(DAY)])
+    assert held(server) == [(NEXT_DAY, "b")]
 
 
 def test_rows_come_back_as_they_were_written(warehouse: BigQueryWarehouse) -> None:
     """Money to nine decimals, instants to the microsecond, nothing where nothing was."""
-    row = entry(
+    row = log_entry(
         DAY, amount_usd=Decimal("-12345678901234567890.123456789"), completed_at=NOW + timedelta(microseconds=1),
         records=2**53 + 1, message="a 'quote', a \\ and a ☃\nof its own",
     )  # fmt: skip
@@ -129,11 +125,11 @@ def test_upsert_replaces_by_key_and_append_adds(warehouse: BigQueryWarehouse, se
 
 def test_rebuild_replaces_its_days_together(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """The days of the range are made anew, the others stay; a query that fails changes nothing."""
-    warehouse.load_days([day("a", "b"), day("c", of=NEXT)], [entry(DAY), entry(NEXT)])
+    warehouse.load_days([raw_day("a", "b"), raw_day("c", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
     warehouse.rebuild(FACT, DAYS)
-    warehouse.load_days([day("d")], [entry(DAY)])
+    warehouse.load_days([raw_day("d")], [log_entry(DAY)])
     warehouse.rebuild(FACT, {"start_day": DAY, "end_day": DAY})
-    made = [{"usage_date": DAY, "records": 1}, {"usage_date": NEXT, "records": 1}]
+    made = [{"usage_date": DAY, "records": 1}, {"usage_date": NEXT_DAY, "records": 1}]
     assert server.rows("SELECT * FROM ai_usage.fct_x ORDER BY usage_date") == made
     broken = replace(FACT, query=(FACT.query or "").replace("COUNT(*)", "DIV(1, COUNT(*) - COUNT(*))"))
     with pytest.raises(WarehouseError):
@@ -180,7 +176,7 @@ def test_errors_do_not_quote_rows(warehouse: BigQueryWarehouse) -> None:
 def test_a_fault_that_passes_leaves_one_effect(warehouse: BigQueryWarehouse, server: FakeBigQuery, fault: Any) -> None:
     """Work is done once, whether a request was not heard, its answer was lost, or a job had to be started again."""
     fault(server.faults)
-    warehouse.load_days([day("a", "b")], [entry(DAY)], [_restated()])
+    warehouse.load_days([raw_day("a", "b")], [log_entry(DAY)], [_restated()])
     warehouse.rebuild(FACT, DAYS)
     assert server.faults.unused() == 0
     assert held(server) == [(DAY, "a"), (DAY, "b")]
@@ -197,7 +193,7 @@ def _restated() -> dict[str, Any]:
 def test_a_start_that_was_not_heard_keeps_its_id(warehouse: BigQueryWarehouse, server: FakeBigQuery, on: Any) -> None:
     """It may be heard late, after the next: under one id the work is done once all the same."""
     server.faults.answer("backendError", on=on, times=2)
-    warehouse.load_days([day("a")], [entry(DAY)])
+    warehouse.load_days([raw_day("a")], [log_entry(DAY)])
     assert server.faults.unused() == 0
     started = {seen.job_id for seen in server.requests if seen.kind == on and seen.job_id}
     assert len(started) == 1
@@ -206,7 +202,7 @@ def test_a_start_that_was_not_heard_keeps_its_id(warehouse: BigQueryWarehouse, s
 def test_a_load_whose_answer_was_lost_is_not_done_again(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """The job's own id tells that it was done, so the file goes over the wire once."""
     server.faults.drop("after", on="load")
-    warehouse.load_days([day("a")], [entry(DAY)])
+    warehouse.load_days([raw_day("a")], [log_entry(DAY)])
     assert len([seen for seen in server.requests if seen.kind == "load"]) == 1
 
 
@@ -218,7 +214,7 @@ def test_a_day_too_large_for_one_request_is_sent_in_pieces(
     # Nothing that could be packed.
     large = random.Random(7).randbytes(6_000_000).hex()
     server.faults.drop(lost, on="load")
-    warehouse.load_days([day(large, "b")], [entry(DAY)])
+    warehouse.load_days([raw_day(large, "b")], [log_entry(DAY)])
     assert "upload" in {seen.kind for seen in server.requests}
     assert held(server) == [(DAY, large), (DAY, "b")]
 
@@ -226,7 +222,7 @@ def test_a_day_too_large_for_one_request_is_sent_in_pieces(
 def test_the_same_content_in_the_same_run_is_the_same_job(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """Landed again by the same run it is found done; in another run, or with other content, it is another job."""
     for payload, run_id in (("a", "r"), ("a", "r"), ("b", "r"), ("a", "s")):
-        warehouse.load_days([day(payload)], [entry(DAY, run_id=run_id)])
+        warehouse.load_days([raw_day(payload)], [log_entry(DAY, run_id=run_id)])
     loads = [seen for seen in server.requests if seen.kind == "load"]
     assert len({seen.job_id for seen in loads}) == 3
     assert [seen.status for seen in loads] == [200, 409, 200, 200]
@@ -245,10 +241,10 @@ def test_a_fault_that_lasts_is_told_and_changes_nothing(
     warehouse: BigQueryWarehouse, server: FakeBigQuery, fault: Any, says: str
 ) -> None:
     """What was held stays, with its log, and the message says what to do."""
-    warehouse.load_days([day("a")], [entry(DAY, records=1)])
+    warehouse.load_days([raw_day("a")], [log_entry(DAY, records=1)])
     fault(server)
     with pytest.raises(WarehouseError, match=says):
-        warehouse.load_days([day("b", "c")], [entry(DAY, records=2)])
+        warehouse.load_days([raw_day("b", "c")], [log_entry(DAY, records=2)])
     server.faults.clear()
     assert held(server) == [(DAY, "a")]
     assert server.rows("SELECT records FROM ai_usage.ops_asset_days") == [{"records": 1}]
@@ -256,7 +252,7 @@ def test_a_fault_that_lasts_is_told_and_changes_nothing(
 
 def test_a_transaction_that_loses_its_race_is_tried_again(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """Two containers that rebuild the same days at once both end, and the days are there once."""
-    warehouse.load_days([day("a", "b"), day("c", of=NEXT)], [entry(DAY), entry(NEXT)])
+    warehouse.load_days([raw_day("a", "b"), raw_day("c", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
     with ThreadPoolExecutor(2) as pool:
         with server.faults.holding_commits() as first:
             one = pool.submit(warehouse.rebuild, FACT, DAYS)
@@ -269,7 +265,7 @@ def test_a_transaction_that_loses_its_race_is_tried_again(warehouse: BigQueryWar
 
 def test_a_race_is_lost_for_long_before_it_is_given_up(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """What other runs hold up is tried for as long as their last statement may take, what fails else six times."""
-    warehouse.load_days([day("a")], [entry(DAY)])
+    warehouse.load_days([raw_day("a")], [log_entry(DAY)])
     lost = "Transaction is aborted due to concurrent update against table acme-project:ai_usage.fct_x."
     server.faults.fail_job("invalidQuery", message=lost, on="query", times=30)
     warehouse.rebuild(FACT, DAYS)
@@ -286,7 +282,7 @@ def test_many_rows_travel_in_several_requests(warehouse: BigQueryWarehouse, serv
     restated = [
         {"asset": RAW.name, "vendor": "x", "usage_date": of, "run_id": "r", "restated_at": NOW} for of in days[-2:]
     ]
-    warehouse.load_days([], [entry(of) for of in days], restated)
+    warehouse.load_days([], [log_entry(of) for of in days], restated)
     assert [seen.kind for seen in server.requests if seen.kind == "query"] == ["query"] * 2
     counted = [
         server.rows(f"SELECT COUNT(*) AS n FROM ai_usage.ops_{name}")[0]["n"] for name in ("asset_days", "restatements")
@@ -300,9 +296,9 @@ def _event(cents: int, model: str = "m1") -> str:
 
 def test_a_restated_day_keeps_what_changed(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """The old version is looked at before it is replaced, the new one after, and the difference goes with the log."""
-    warehouse.load_days([day(_event(100), _event(50, "m2"))], [entry(DAY)])
+    warehouse.load_days([raw_day(_event(100), _event(50, "m2"))], [log_entry(DAY)])
     changed = _restated() | {"old_amount_usd": Decimal("1.5"), "new_amount_usd": Decimal("3.5")}
-    warehouse.load_days([day(_event(300), _event(50, "m2"))], [entry(DAY)], [changed])
+    warehouse.load_days([raw_day(_event(300), _event(50, "m2"))], [log_entry(DAY)], [changed])
     found = server.rows(
         "SELECT cost_basis, dimension, dimension_value, old_amount_usd, new_amount_usd, run_id "
         "FROM ai_usage.ops_restatement_parts ORDER BY dimension"
@@ -316,13 +312,13 @@ def test_a_restated_day_keeps_what_changed(warehouse: BigQueryWarehouse, server:
 
 def test_a_day_and_what_changed_in_it_travel_together(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """However many parts days have, a request holds whole days only, so that none is told in part."""
-    days = [DAY, NEXT]
+    days = [DAY, NEXT_DAY]
     many = [[_event(cents + n, f"m{n}") for n in range(1001)] for cents in (1, 2)]
     usd = [Decimal(sum(range(first, first + 1001))) / 100 for first in (1, 2)]
-    warehouse.load_days([day(*many[0], of=of) for of in days], [entry(of) for of in days])
+    warehouse.load_days([raw_day(*many[0], day=of) for of in days], [log_entry(of) for of in days])
     server.requests.clear()
     restated = [_restated() | {"usage_date": of, "old_amount_usd": usd[0], "new_amount_usd": usd[1]} for of in days]
-    warehouse.load_days([day(*many[1], of=of) for of in days], [entry(of) for of in days], restated)
+    warehouse.load_days([raw_day(*many[1], day=of) for of in days], [log_entry(of) for of in days], restated)
     # Two looks, and one request for each day.
     assert [seen.kind for seen in server.requests if seen.kind == "query"] == ["query"] * 4
     found = server.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.ops_restatement_parts GROUP BY usage_date")
@@ -336,8 +332,8 @@ def test_two_containers_land_the_same_days_at_once(warehouse: BigQueryWarehouse,
     def landing(other: BigQueryWarehouse, payloads: list[str], run_id: str, at: datetime) -> None:
         for _ in range(3):
             other.load_days(
-                [day(*payloads, at=at), day(*payloads, of=NEXT, at=at)],
-                [entry(of, run_id=run_id, content_digest=run_id, records=len(payloads)) for of in (DAY, NEXT)],
+                [raw_day(*payloads, fetched_at=at), raw_day(*payloads, day=NEXT_DAY, fetched_at=at)],
+                [log_entry(of, run_id=run_id, content_digest=run_id, records=len(payloads)) for of in (DAY, NEXT_DAY)],
             )
 
     with ThreadPoolExecutor(2) as pool:
@@ -346,7 +342,7 @@ def test_two_containers_land_the_same_days_at_once(warehouse: BigQueryWarehouse,
             pool.submit(landing, opened(server), theirs, "theirs", NOW + timedelta(minutes=1)),
         ):
             done.result(timeout=60)
-    for of in (DAY, NEXT):
+    for of in (DAY, NEXT_DAY):
         assert [payload for found, payload in held(server) if found == of] in (ours, theirs)
     assert server.rows("SELECT COUNT(*) AS n FROM ai_usage.ops_asset_days") == [{"n": 2}]
 
@@ -357,7 +353,7 @@ def test_two_containers_land_the_same_days_at_once(warehouse: BigQueryWarehouse,
 def test_the_dataset_lies_in_the_united_states(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
     """Where it is made, and where all its jobs run, is a matter of compliance."""
     assert client.get_dataset("ai_usage").location == "US"
-    assert warehouse._client.location == "US"
+    assert warehouse.jobs.client.location == "US"
 
 
 def test_a_dataset_elsewhere_is_refused(server: FakeBigQuery, client: bigquery.Client) -> None:
@@ -365,7 +361,7 @@ def test_a_dataset_elsewhere_is_refused(server: FakeBigQuery, client: bigquery.C
     elsewhere = bigquery.Dataset(f"{PROJECT}.ai_usage")
     elsewhere.location = "EU"
     client.create_dataset(elsewhere)
-    with pytest.raises(WarehouseError, match="lies in EU and must lie in US"):
+    with pytest.raises(WarehouseError, match="is in the location EU, expected US"):
         opened(server).prepare(TABLES)
     assert list(client.list_tables("ai_usage")) == []
 
@@ -391,7 +387,7 @@ def test_no_table_of_the_project_can_lose_its_filter() -> None:
     made = BigQueryWarehouse(PROJECT)
     assert len(daily) > 5
     for table in daily:
-        assert made._wanted(table).require_partition_filter is True, table.name
+        assert made.schema.definition(table).require_partition_filter is True, table.name
 
 
 def test_preparing_again_changes_nothing(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
@@ -430,7 +426,7 @@ def test_a_view_changed_by_hand_is_told_and_restored(
         client.update_table(found, ["view_query"])
     with caplog.at_level(logging.WARNING):
         warehouse.prepare([view])
-    assert "stg_x was changed by hand" in caplog.text
+    assert "stg_x was changed manually" in caplog.text
     assert "SELECT 7 AS a" in caplog.text
     assert server.rows("SELECT a FROM ai_usage.stg_x") == [{"a": 1}]
     caplog.clear()
@@ -440,7 +436,7 @@ def test_a_view_changed_by_hand_is_told_and_restored(
 
 def test_a_dataset_of_another_version_is_brought_forward(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """A table gains columns, descriptions and layout, and no row is lost."""
-    warehouse.load_days([day("a")], [entry(DAY)])
+    warehouse.load_days([raw_day("a")], [log_entry(DAY)])
     wider = replace(
         RAW,
         description="Another.",
@@ -453,14 +449,14 @@ def test_a_dataset_of_another_version_is_brought_forward(warehouse: BigQueryWare
     )
     warehouse.prepare([wider])
     assert held(server) == [(DAY, "a")]
-    found = warehouse._client.get_table(f"ai_usage.{RAW.name}")
+    found = warehouse.jobs.client.get_table(f"ai_usage.{RAW.name}")
     assert (found.description, found.clustering_fields) == ("Another.", ["record_no"])
     assert [(f.name, f.mode) for f in found.schema][-1] == ("extra", "NULLABLE")
     found.schema = [SchemaField(f.name, f.field_type, "NULLABLE") for f in found.schema]
-    warehouse._client.update_table(found, ["schema"])
+    warehouse.jobs.client.update_table(found, ["schema"])
     warehouse.prepare([RAW])
-    warehouse.load_days([day("b", of=NEXT)], [entry(NEXT)])
-    assert held(server) == [(DAY, "a"), (NEXT, "b")]
+    warehouse.load_days([raw_day("b", day=NEXT_DAY)], [log_entry(NEXT_DAY)])
+    assert held(server) == [(DAY, "a"), (NEXT_DAY, "b")]
     warehouse.prepare([wider])
     server.requests.clear()
     warehouse.prepare([wider])
@@ -469,13 +465,13 @@ def test_a_dataset_of_another_version_is_brought_forward(warehouse: BigQueryWare
 
 def test_a_changed_type_is_refused_in_words(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """What cannot be brought forward is told before anything is written; what is made from others is made again."""
-    warehouse.load_days([day("a")], [entry(DAY)])
+    warehouse.load_days([raw_day("a")], [log_entry(DAY)])
     number = replace(RAW, columns=tuple(replace(c, type="INT64") if c.name == "payload" else c for c in RAW.columns))
     assert warehouse.schema_conflicts([number]) == [
-        f"acme-project.ai_usage.{RAW.name}.payload is STRING and should be INT64: the dataset is of another version. "
-        f"Keep a copy of {RAW.name}, and use the version that wrote it."
+        f"acme-project.ai_usage.{RAW.name}.payload has the type STRING, expected INT64: another version of this "
+        f"project wrote the dataset. Keep a copy of {RAW.name} and use that version."
     ]
-    with pytest.raises(WarehouseError, match="payload is STRING and should be INT64"):
+    with pytest.raises(WarehouseError, match="payload has the type STRING, expected INT64"):
         warehouse.prepare([number])
     assert held(server) == [(DAY, "a")]
     texts = replace(FACT, columns=(FACT.columns[0], replace(FACT.columns[1], type="NUMERIC")))
@@ -492,7 +488,7 @@ def test_two_containers_may_start_at_once(server: FakeBigQuery) -> None:
     with ThreadPoolExecutor(3) as pool:
         for done in [pool.submit(opened(server).prepare, [again]) for _ in range(3)]:
             done.result(timeout=60)
-    assert opened(server)._client.get_table(f"ai_usage.{RAW.name}").description == "Another."
+    assert opened(server).jobs.client.get_table(f"ai_usage.{RAW.name}").description == "Another."
 
 
 def test_nothing_is_there_before_the_first_run(server: FakeBigQuery) -> None:
@@ -501,12 +497,14 @@ def test_nothing_is_there_before_the_first_run(server: FakeBigQuery) -> None:
     assert {seen.method for seen in server.requests} == {"GET"}
 
 
-def test_raw_records_may_expire_and_facts_stay(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
+def test_raw_records_may_expire_and_facts_stay(
+    warehouse: BigQueryWarehouse, server: FakeBigQuery, client: bigquery.Client
+) -> None:
     """Off unless asked for; a day whose records are gone is not made again of nothing."""
-    short = BigQueryWarehouse(PROJECT, emulator_url=str(warehouse._resource.emulator_url), raw_expiry_days=90)
+    short = BigQueryWarehouse(PROJECT, emulator_url=server.url, raw_expiry_days=90)
     short.prepare(TABLES)
     assert client.get_table(f"ai_usage.{RAW.name}").time_partitioning.expiration_ms == 90 * 86_400_000
-    gone = {"start_day": date(2026, 8, 1), "end_day": NEXT, "today": date(2026, 11, 20)}
+    gone = {"start_day": date(2026, 8, 1), "end_day": NEXT_DAY, "today": date(2026, 11, 20)}
     with pytest.raises(WarehouseError, match="those before 2026-08-22 are gone"):
         short.rebuild(FACT, gone)
     warehouse.rebuild(FACT, gone)
@@ -518,7 +516,7 @@ def test_another_dataset_is_another_company(server: FakeBigQuery, client: bigque
     """The name under which it is written in the project's SQL is only a name."""
     other = opened(server, dataset="finance_ai")
     other.prepare(TABLES)
-    other.load_days([day("a")], [entry(DAY)])
+    other.load_days([raw_day("a")], [log_entry(DAY)])
     other.rebuild(FACT, DAYS)
     assert other.rows("SELECT records FROM ai_usage.fct_x WHERE usage_date = @start_day", DAYS) == [{"records": 1}]
     with pytest.raises(NotFound):
@@ -540,7 +538,7 @@ def test_a_run_counts_as_at_work_until_no_task_can_be(warehouse: BigQueryWarehou
 
 def test_an_estimate_does_nothing(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """A dry run tells what would be read, or why not, and changes nothing."""
-    warehouse.load_days([day("a" * 1000)], [entry(DAY)])
+    warehouse.load_days([raw_day("a" * 1000)], [log_entry(DAY)])
     assert warehouse.estimate_bytes(FACT.query or "", DAYS) > 0
     warehouse.estimate_bytes(f"DELETE FROM ai_usage.{RAW.name} WHERE usage_date = @start_day", DAYS)
     assert len(held(server)) == 1
@@ -599,14 +597,14 @@ def test_every_statement_is_tried_without_being_done(server: FakeBigQuery, capsy
     """`sql check --real` tells the bytes of each statement, and which one BigQuery refuses; it changes nothing."""
     warehouse = opened(server)
     warehouse.prepare(catalog.tables())
-    warehouse.load_days([day("a" * 1000)], [entry(DAY)])
+    warehouse.load_days([raw_day("a" * 1000)], [log_entry(DAY)])
     before = len(server.requests)
     assert sql_check.real(production(server), Console(width=100)) == 0
     shown = capsys.readouterr().out
     assert f"{len(catalog.models())} of {len(catalog.models())} are valid" in shown
     assert all(table.name in shown for table in catalog.models())
     assert {seen.method for seen in server.requests[before:] if seen.kind != "query"} == {"GET"}
-    warehouse._client.delete_table(f"ai_usage.{STAGED.name}")
+    warehouse.jobs.client.delete_table(f"ai_usage.{STAGED.name}")
     assert sql_check.real(production(server), Console(width=100)) == 1
     count = len(catalog.models())
     assert f"{count - 2} of {count} are valid" in capsys.readouterr().out

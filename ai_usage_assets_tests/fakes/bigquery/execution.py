@@ -26,6 +26,11 @@ from ai_usage_assets_tests.fakes.bigquery.tables import Catalogue, Table
 from ai_usage_assets_tests.fakes.bigquery.values import Field, Parameter, Type
 from ai_usage_assets_tests.fakes.bigquery.writers import Transaction, Writers
 
+# DDL of migrations, which the analyser does not read.
+_DEFINITION_CHANGE = re.compile(
+    r"(?P<verb>DROP VIEW|DROP TABLE|ALTER TABLE) (?P<dataset>\w+)\.(?P<table>\w+)"
+    r"(?: RENAME TO (?P<new_name>\w+)| RENAME COLUMN (?P<column>\w+) TO (?P<new_column>\w+))?"
+)
 _CHANGES = {"INSERT", "UPDATE", "DELETE", "MERGE"}
 # BigQuery bills at least this for each table a query reads.
 LEAST_BYTES = 10 * 1024 * 1024
@@ -130,11 +135,28 @@ class Runner:
         return Outcome("SCRIPT", last.fields, last.rows, last.affected, last.bytes, len(statements))
 
     def _one(self, text: str) -> Outcome:
+        if change := _DEFINITION_CHANGE.fullmatch(" ".join(text.split())):
+            return self._change_definition(change)
         with self._catalogue.cursor() as self._cursor:
             read = self._read(text)
             if read.statement.type.endswith("_TRANSACTION"):
                 raise invalid_query("Transaction control statements are supported only in scripts or sessions")
             return self._execute(read)
+
+    def _change_definition(self, change: re.Match[str]) -> Outcome:
+        table = self._catalogue.table(change["dataset"], change["table"])
+        if table.is_view != (change["verb"] == "DROP VIEW"):
+            raise invalid_query(f"{table.told} is not allowed for this operation because of its type.")
+        kind = change["verb"].replace(" ", "_")
+        if self._query.is_dry:
+            return Outcome(kind)
+        if change["verb"].startswith("DROP"):
+            self._catalogue.delete_table(table)
+        elif change["new_name"]:
+            self._catalogue.rename_table(table, change["new_name"])
+        else:
+            self._catalogue.rename_column(table, change["column"], change["new_column"])
+        return Outcome(kind)
 
     def _in_script(self, text: str) -> Outcome:
         try:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -260,6 +260,29 @@ class Catalogue:
         with self.lock, self.cursor() as cursor:
             cursor.execute(f"DROP {'VIEW' if table.is_view else 'TABLE'} {table.in_duckdb}")
             del self.datasets[table.dataset].tables[table.name]
+
+    def rename_table(self, table: Table, name: str) -> None:
+        """Raises duplicate."""
+        with self.lock, self.cursor() as cursor:
+            tables = self.datasets[table.dataset].tables
+            if name in tables:
+                raise duplicate(f"Table {tables[name].told}")
+            cursor.execute(f"ALTER TABLE {table.in_duckdb} RENAME TO {quoted(name)}")
+            del tables[table.name]
+            table.name = name
+            tables[name] = table
+            table.version += 1
+
+    def rename_column(self, table: Table, name: str, new_name: str) -> None:
+        """Raises invalid for a column that partitions or clusters the table."""
+        with self.lock, self.cursor() as cursor:
+            if name in (table.partition_column, *table.clustering):
+                raise invalid(f"Renaming column {name}, which partitions or clusters the table, is not supported.")
+            if name not in {f.name for f in table.fields}:
+                raise invalid(f"Column {name} not found in {table.told}")
+            cursor.execute(f"ALTER TABLE {table.in_duckdb} RENAME COLUMN {quoted(name)} TO {quoted(new_name)}")
+            table.fields = tuple(replace(f, name=new_name) if f.name == name else f for f in table.fields)
+            table.version += 1
 
     def patch_table(self, table: Table, given: Mapping[str, Any]) -> None:
         """Changes what the request names; the query of a view is not changed here."""
