@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -118,3 +122,38 @@ def test_definitions_load_without_reading_secrets() -> None:
     for entry in SOURCES:
         settings = settings.with_source(entry.name, key=f"projects/p/secrets/{entry.name}")
     dg.Definitions.validate_loadable(build_definitions(settings))
+
+
+_IMPORT_SIDE_EFFECTS = """
+import gc, logging, os, signal, sys, threading, warnings
+# These libraries change warning filters and environment variables when they are imported.
+import dagster, numpy, pandera.pandas, requests
+
+def state():
+    return {
+        "warning filters": [*warnings.filters],
+        "frozen objects": gc.get_freeze_count(),
+        "gc": (gc.isenabled(), gc.get_threshold()),
+        "signal handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+        "root logger": (logging.root.level, [*logging.root.handlers]),
+        "hooks": (sys.excepthook, threading.excepthook, sys.unraisablehook, sys.stdout, sys.stderr),
+        "threads": threading.active_count(),
+        "environment": dict(os.environ),
+        "folder": (os.getcwd(), os.listdir()),
+    }
+
+before = state()
+import ai_usage_assets.definitions
+after = state()
+sys.exit(", ".join(name for name in before if before[name] != after[name]) or 0)
+"""
+
+
+def test_importing_the_definitions_has_no_side_effects(tmp_path: Path) -> None:
+    """The import changes no warning filter, signal handler, logger or other state of the process, and no file."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.run(
+        [sys.executable, "-c", _IMPORT_SIDE_EFFECTS],
+        capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")

@@ -16,7 +16,7 @@ from rich.console import Console
 from ai_usage_assets.commands.month_summary import print_month_summary
 from ai_usage_assets.commands.status import print_status
 from ai_usage_assets.defs.asset_checks import CHECKS
-from ai_usage_assets.defs.resources import _outcome
+from ai_usage_assets.defs.run_recorder import infer_outcome
 from ai_usage_assets_tests.conftest import HELD, NEXT, NOW, Company, make_company
 
 # From one vendor's bill to what finance reads of it.
@@ -431,9 +431,9 @@ def test_a_run_that_was_ended_between_two_steps_is_no_success(company: Company) 
     assert company.run(HELD, lane="cursor_members").success
     (job,) = company._jobs.values()
     (run,) = company.instance.get_runs()
-    assert _outcome(company.instance, run) == "success"
+    assert infer_outcome(company.instance, run) == "success"
     begun = company.instance.create_run_for_job(job, tags=run.tags)
-    assert _outcome(company.instance, begun) == "interrupted"
+    assert infer_outcome(company.instance, begun) == "interrupted"
 
 
 def _shown(company: Company, width: int) -> str:

@@ -17,6 +17,7 @@ from ai_usage_assets.checks.base import Check, CheckContext, Finding
 from ai_usage_assets.checks.completeness import DAYS_COMPLETE, loaded_days_published
 from ai_usage_assets.checks.facts import known_fields, schema_checks
 from ai_usage_assets.days import DayRange
+from ai_usage_assets.defs.resources import STEP_RESOURCES
 from ai_usage_assets.finance.close.checks import CLOSED_MONTHS_UNCHANGED
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import load_sources
@@ -73,7 +74,7 @@ def _definition(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition
         ],
         # A user can execute one of them from the UI.
         can_subset=True,
-        required_resource_keys={"warehouse", "settings"},
+        required_resource_keys={*STEP_RESOURCES},
     )
     def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}

@@ -14,6 +14,7 @@ import msgspec
 
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange, chunk_days, range_from_tags
+from ai_usage_assets.defs.resources import STEP_RESOURCES
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.extracts import LandingResult, load_extract, log_unloaded_days
@@ -53,7 +54,7 @@ def _build_asset(extract: Extract, partitions: dg.PartitionsDefinition) -> dg.As
         ],
         partitions_def=None if extract.is_snapshot else partitions,
         backfill_policy=None if extract.is_snapshot else dg.BackfillPolicy.single_run(),
-        required_resource_keys={extract.vendor, "warehouse", "settings"},
+        required_resource_keys=STEP_RESOURCES | {extract.vendor},
     )
     def load(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         settings: Settings = context.resources.settings

@@ -7,6 +7,7 @@ Whatever goes wrong with it is told and fails nothing: the figures are published
 import dagster as dg
 
 from ai_usage_assets import days
+from ai_usage_assets.defs.resources import STEP_RESOURCES
 from ai_usage_assets.finance.report import data
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import Settings
@@ -23,7 +24,7 @@ from ai_usage_assets.warehouse.base import Warehouse
     owners=["team:finance", "team:platform"],
     # It depends on nothing, so that nothing can stop it; steps run one at a time, and this one has the lowest priority.
     op_tags={"dagster/priority": "-100"},
-    required_resource_keys={"warehouse", "settings"},
+    required_resource_keys=STEP_RESOURCES,
 )
 def report(context: dg.AssetExecutionContext) -> None:
     """Makes the report."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from ai_usage_assets.defs.resources import STEP_RESOURCES
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.sheet import VENDOR, load_sheet, load_versions, log_unread_sheet
@@ -30,7 +31,7 @@ from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
     kinds={"python", "googlesheets"},
     owners=["team:finance", "team:platform"],
     metadata=RAW_MAPPING_SHEET.ui_metadata(),
-    required_resource_keys={VENDOR, "warehouse", "settings"},
+    required_resource_keys=STEP_RESOURCES | {VENDOR},
 )
 def mapping_sheet(context: dg.AssetExecutionContext) -> None:
     """Reads all tabs of the sheet once per run."""

@@ -10,6 +10,7 @@ from datetime import date
 import dagster as dg
 
 from ai_usage_assets import catalog
+from ai_usage_assets.defs.resources import STEP_RESOURCES
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import QueryParameters, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_TABLES
@@ -55,7 +56,7 @@ def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
             **table.ui_metadata(),
             "query": dg.MetadataValue.md(f"```sql\n{table.query}\n```"),
         },
-        required_resource_keys={"warehouse", "settings"},
+        required_resource_keys=STEP_RESOURCES,
     )
     def run(context: dg.AssetExecutionContext) -> None:
         warehouse: Warehouse = context.resources.warehouse

@@ -43,7 +43,7 @@ def start_run(run: DagsterRun, cloud_run: CloudRun) -> Row:
     }
 
 
-def finish_run(warehouse: Warehouse, row: Row, resolve_outcome: str) -> Row:
+def finish_run(warehouse: Warehouse, row: Row, outcome: str) -> Row:
     """Returns the row of a run that ends now with `outcome`."""
     finished_at = datetime.now(UTC)
     secret_versions = secret_manager.versions_read()
@@ -51,7 +51,7 @@ def finish_run(warehouse: Warehouse, row: Row, resolve_outcome: str) -> Row:
         **row,
         **_load_totals(warehouse, row["run_id"]),
         "finished_at": finished_at,
-        "outcome": resolve_outcome,
+        "outcome": outcome,
         "seconds": Decimal((finished_at - row["started_at"]) // timedelta(milliseconds=1)).scaleb(-3),
         "secret_versions": json.dumps(secret_versions, sort_keys=True) if secret_versions else None,
     }

@@ -23,7 +23,7 @@ import dagster as dg
 from ai_usage_assets import catalog, days
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.definitions import build_definitions
-from ai_usage_assets.defs.resources import warehouse_of_run
+from ai_usage_assets.defs.resources import warehouse_resource
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.warehouse import googlesql
@@ -40,7 +40,7 @@ def daily_job(settings: Settings, opening: Callable[[], Warehouse], assets: Coll
         assets=built.assets,
         asset_checks=built.asset_checks,
         jobs=built.jobs,
-        resources={**(built.resources or {}), "warehouse": warehouse_of_run(opening)},
+        resources={**(built.resources or {}), "warehouse": warehouse_resource(opening)},
         loggers=built.loggers,
         executor=built.executor,
     ).resolve_job_def("daily")

@@ -1,0 +1,85 @@
+"""Records each run in `ops_runs` and delivers its digest.
+
+Dagster has no hook after the last step of a failed run that works without a daemon: op hooks run per step, and run
+status sensors need the daemon. A resource is initialized before the first step and torn down after the last one, also
+when steps fail or the process is interrupted. The recorder is therefore a resource, and every step requires it. A
+process that is killed cannot tear it down; the row stays `running` until the next run corrects it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from ai_usage_assets import catalog
+from ai_usage_assets.finance.digest import publish_digest
+from ai_usage_assets.logs.run_events import is_interrupt
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.warehouse import run_log
+from ai_usage_assets.warehouse.base import Row, Warehouse
+from ai_usage_assets.warehouse.ops_tables import OPS_RUNS
+
+_STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_SKIPPED}
+
+
+def run_recorder(settings: Settings) -> dg.ResourceDefinition:
+    """The resource that creates the tables and records the run before its first step and after its last one."""
+
+    @dg.resource(description="Records the run in ops_runs.", required_resource_keys={"warehouse"})
+    def run_recorder(context: dg.InitResourceContext) -> Iterator[None]:
+        warehouse: Warehouse = context.resources.warehouse
+        warehouse.prepare(catalog.tables())
+        run = context.run
+        # Dagster initializes the resources again after an in-process run, to load its outputs.
+        if run is None or _is_recorded(warehouse, run.run_id):
+            yield
+            return
+        row = _record_start(warehouse, run, settings)
+        with warehouse.run_lock(run.run_id):
+            try:
+                yield
+            finally:
+                outcome = infer_outcome(context.instance, run) if context.instance else "failed"
+                row = _record_end(warehouse, row, outcome)
+                if context.log:
+                    publish_digest(warehouse, settings, row, context.log.log)
+
+    return run_recorder
+
+
+def _is_recorded(warehouse: Warehouse, run_id: str) -> bool:
+    return bool(warehouse.rows("SELECT run_id FROM ai_usage.ops_runs WHERE run_id = @run_id", {"run_id": run_id}))
+
+
+def _record_start(warehouse: Warehouse, run: dg.DagsterRun, settings: Settings) -> Row:
+    row = run_log.start_run(run, settings.cloud_run)
+    # Before the run lock exists: a process that is killed in between leaves no lock behind.
+    warehouse.upsert(OPS_RUNS, ("run_id",), [*run_log.find_killed_runs(warehouse), row])
+    return row
+
+
+def _record_end(warehouse: Warehouse, row: Row, outcome: str) -> Row:
+    row = run_log.finish_run(warehouse, row, outcome)
+    warehouse.upsert(OPS_RUNS, ("run_id",), [row])
+    return row
+
+
+def infer_outcome(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    """The outcome of a run whose steps have ended: `success`, `failed` or `interrupted`."""
+    entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    failures = [entry.dagster_event for entry in entries if entry.dagster_event]
+    if any(map(is_interrupt, failures)):
+        return "interrupted"
+    if failures:
+        return "failed"
+    return "success" if _has_completed(instance, run) else "interrupted"
+
+
+def _has_completed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether every planned step has ended. An interrupt between two steps fails neither."""
+    if run.execution_plan_snapshot_id is None:
+        return True
+    planned = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute
+    ended = {entry.step_key for entry in instance.all_logs(run.run_id, of_type=_STEP_ENDS)}
+    return ended >= set(planned)
