@@ -1,7 +1,6 @@
-"""What it takes to ask a vendor about its own API: a budget, one raw answer at a time, and answers without people.
+"""Questions about a vendor's API that its documentation leaves open: their types, and a client with a request budget.
 
-Belongs here: counting requests, and noting of each what may be kept. Does not: the questions of a vendor
-(`*_questions`), or what becomes of the answers (`probe`).
+An answer is a set of facts: counts, differences and forms of ids, never a person, a key or an id.
 """
 
 from __future__ import annotations
@@ -11,162 +10,157 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from ai_usage_assets.http.client import RawResponse
+from ai_usage_assets.http.errors import ApiError
+from ai_usage_assets.sources.base import SourceClient
 
 Facts = dict[str, Any]
-Parameters = Sequence[tuple[str, str]]
 
-# Whose values say how often one may ask, and for how long an answer holds; of all others only the name is kept.
-_KEPT_HEADERS = re.compile(r"rate-?limit|retry|cache-control|^age$")
-# Fields whose values name a person, a key or a thing of the company.
+_RECORDED_HEADERS = re.compile(r"rate-?limit|retry|cache-control")
 _PERSONAL_FIELD = re.compile(r"(?i)(?:name|e-?mail(?:_address)?|subject|hint|url|(?:^|_)ids?|\wId)$")
-_DOWN, _LIMITED = 500, 429
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_PREFIXED = re.compile(r"([A-Za-z]{2,14}_)[A-Za-z0-9]+")
+_PREFIXED_ID = re.compile(r"([A-Za-z]{2,14}_)[A-Za-z0-9]+")
+_MAX_FAILURES = 2
 
 
-class BudgetSpent(Exception):
-    """One more request than was agreed on; it was not sent."""
+class Unanswered(Exception):
+    """The vendor's response does not answer the question; the message says why."""
 
 
-class NotAnswered(Exception):
-    """The question cannot be answered with this key or this data; the message says why."""
+class VendorUnavailable(Unanswered):
+    """The vendor is down, limits requests or refuses the key."""
 
 
-class Unanswered(NotAnswered):
-    """The vendor could not answer now, which says nothing of what was asked."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was learnt: a sentence for a person, and facts that name nobody."""
-
-    told: str
-    facts: Facts = field(default_factory=dict)
+class BudgetExceeded(Unanswered):
+    """The request would exceed the budget; it was not sent."""
 
 
 @dataclass(frozen=True)
-class Question:
-    """One thing that is not known of an API for sure."""
+class ApiRequest:
+    """One read of an API. A `body` makes it a POST."""
+
+    path: str
+    params: Sequence[tuple[str, str]] = ()
+    body: Mapping[str, object] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ApiQuestion:
+    """A question, the requests that answer it, and the function that turns the decoded responses into facts.
+
+    Each element of `requests` builds a request for today's date. Equal requests of several questions are sent once.
+    """
 
     name: str
     text: str
-    answer: Callable[[], Answer]
+    requests: tuple[Callable[[date], ApiRequest], ...]
+    answer: Callable[..., Facts]
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One answer: its status, what the vendor said of an error, and its JSON (None when it is none)."""
+@dataclass
+class Answer:
+    """The facts, or the problem. `failed`: the vendor did not respond properly, so other questions may fail too."""
 
-    status: int
-    said: str
-    codes: frozenset[str]
-    value: Any
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is what was asked for."""
-        return 200 <= self.status < 300 and isinstance(self.value, dict)
-
-    @property
-    def short(self) -> str:
-        """The status, and what the vendor calls it."""
-        return " ".join([str(self.status), *sorted(self.codes)])
-
-    def expect(self) -> Any:
-        """The JSON. Raises NotAnswered when it is not what was asked for."""
-        if not self.ok:
-            raise NotAnswered(f"it answered {self.short}")
-        return self.value
+    question: ApiQuestion
+    facts: Facts | None = None
+    problem: str = ""
+    failed: bool = False
+    requests: list[Facts] = field(default_factory=list)
 
 
-class Asking:
-    """A vendor, as far as a budget of requests reaches."""
+class BudgetedClient:
+    """Sends each request at most once, never more than `max_requests`, and collects the personal data it receives."""
 
-    def __init__(self, most_requests: int) -> None:
-        self.most_requests = most_requests
-        self.spent = 0
-        # Of the present question.
-        self.noted: list[Facts] = []
-        self.header_names: Counter[str] = Counter()
-        # Names, addresses and ids that came by: none of them may get into an answer.
+    def __init__(self, client: SourceClient, max_requests: int) -> None:
+        self._client = client
+        self._responses: dict[str, tuple[Any, Facts]] = {}
+        self.max_requests = max_requests
+        self.sent = 0
         self.personal: set[str] = set()
 
-    def __call__(
-        self,
-        send: Callable[[], RawResponse],
-        request: str,
-        parameters: Parameters | Mapping[str, object],
-        *,
-        version: str = "",
-        about_limits: bool = False,
-    ) -> Seen:
-        """Sends one request and notes it. Raises BudgetSpent instead of sending one too many.
-
-        Raises Unanswered when the vendor is down or asks to wait, unless that is what the question is about.
-        """
-        if self.spent >= self.most_requests:
-            raise BudgetSpent(f"the {self.most_requests} requests that were agreed on are spent")
-        self.spent += 1
-        pairs = list(parameters.items()) if isinstance(parameters, Mapping) else list(parameters)
-        note: Facts = {"request": request, "parameters": [f"{name}={_shown(name, value)}" for name, value in pairs]}
-        if version:
-            note["version"] = version
-        self.noted.append(note)
-        look = send()
-        self.header_names.update(look.headers.keys())
-        note["status"] = look.status
-        if look.error_message:
-            note["said"] = look.error_message
-        if kept := {name: value for name, value in sorted(look.headers.items()) if _KEPT_HEADERS.search(name)}:
-            note["headers"] = kept
+    def request(self, request: ApiRequest) -> tuple[Any, Facts]:
+        """The decoded response, with decimals, and a note about the request. Raises Unanswered and ApiError."""
+        if response := self._responses.get(repr(request)):
+            return response
+        if self.sent >= self.max_requests:
+            raise BudgetExceeded(f"the budget of {self.max_requests} requests is used up")
+        self.sent += 1
+        raw = self._client.request_once(request.path, request.params, request.body, request.headers)
+        note: Facts = {"path": request.path, "status": raw.status} | {
+            name: value for name, value in sorted(raw.headers.items()) if _RECORDED_HEADERS.search(name)
+        }
         try:
-            value = json.loads(look.body, parse_float=Decimal)
+            value = json.loads(raw.body, parse_float=Decimal)
         except (ValueError, RecursionError):
             value = None
-        self._remember(value)
-        if look.status >= _DOWN or (look.status == _LIMITED and not about_limits):
-            raise Unanswered(f"it answered {look.status}: {look.error_message}")
-        return Seen(look.status, look.error_message, look.error_codes, value)
+        self._collect_personal(value)
+        if raw.status != 200 or not isinstance(value, dict):
+            kind = VendorUnavailable if raw.status in (401, 429) or raw.status >= 500 else Unanswered
+            raise kind(" ".join([str(raw.status), *sorted(raw.error_codes)]) + f": {raw.error_message}")
+        self._responses[repr(request)] = value, note
+        return value, note
 
-    def _remember(self, value: Any) -> None:
-        if isinstance(value, dict):
-            for name, inner in value.items():
-                # A short number might be any.
-                shortest = {str: 3, int: 5}.get(type(inner))
-                if shortest and len(str(inner)) >= shortest and _PERSONAL_FIELD.search(name):
-                    self.personal.add(str(inner))
-                self._remember(inner)
-        elif isinstance(value, list):
-            for inner in value:
-                self._remember(inner)
-
-
-def _shown(name: str, value: object) -> str:
-    # A cursor may hold anything, in a spelling that nobody would recognise.
-    return "(a cursor)" if name == "page" and not str(value).isdigit() else str(value)
+    def _collect_personal(self, value: Any) -> None:
+        items = value.items() if isinstance(value, dict) else [("", item) for item in value or ()]
+        for name, item in items:
+            if isinstance(item, dict | list):
+                self._collect_personal(item)
+            # Shorter values occur in other places too.
+            elif isinstance(item, str | int) and _PERSONAL_FIELD.search(name):
+                if len(str(item)) >= (3 if isinstance(item, str) else 5):
+                    self.personal.add(str(item))
 
 
-def form(value: object) -> str:
-    """What an id looks like, without being it."""
+def count_requests(questions: Sequence[ApiQuestion], today: date) -> int:
+    """The number of requests that the questions need."""
+    return len({repr(build(today)) for question in questions for build in question.requests})
+
+
+def ask(client: BudgetedClient, questions: Sequence[ApiQuestion], today: date) -> list[Answer]:
+    """Asks one question after the other; stops after a refused key and after two failures in a row."""
+    answers: list[Answer] = []
+    failures = 0
+    for question in questions:
+        answers.append(answer := _ask(client, question, today))
+        failures = failures + 1 if answer.failed else 0
+        if failures == _MAX_FAILURES or (failures and len(answers) == 1):
+            break
+    return answers
+
+
+def _ask(client: BudgetedClient, question: ApiQuestion, today: date) -> Answer:
+    answer = Answer(question)
+    try:
+        values = []
+        for build in question.requests:
+            value, note = client.request(build(today))
+            values.append(value)
+            answer.requests.append(note)
+        answer.facts = question.answer(*values)
+    except (Unanswered, ApiError) as error:
+        answer.problem = error.detail if isinstance(error, ApiError) else str(error)
+        answer.failed = isinstance(error, VendorUnavailable | ApiError)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        # The message of the error could quote the response.
+        answer.problem = f"the response has an unexpected shape ({type(error).__name__})"
+    return answer
+
+
+def id_form(value: object) -> str:
+    """What an id looks like, without the id."""
     if isinstance(value, str):
         if _UUID.fullmatch(value):
             return "uuid"
-        if found := _PREFIXED.fullmatch(value):
-            return f"{found[1]}…"
+        if match := _PREFIXED_ID.fullmatch(value):
+            return f"{match[1]}…"
         return "digits" if value.isdigit() else "text"
-    return {bool: "boolean", int: "number", Decimal: "number", type(None): "null"}.get(type(value), "object")
-
-
-def fields_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Every field that any of the records has."""
-    return sorted({name for record in records for name in record})
+    return "null" if value is None else "number"
 
 
 def counts(values: Iterable[object]) -> dict[str, int]:
-    """How often each value occurs, most often first; null and absent are `null`."""
-    counted = Counter("null" if value is None else str(value) for value in values)
-    return dict(counted.most_common())
+    """How often each value occurs, most frequent first."""
+    return dict(Counter("null" if value is None else str(value) for value in values).most_common())

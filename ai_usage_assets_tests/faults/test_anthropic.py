@@ -434,7 +434,7 @@ def test_half_a_minute_past_midnight(tmp_path: Path) -> None:
         company.run(NEXT, lane="anthropic")
         entry = days_of(company)[NEXT]
         assert (entry["status"], entry["completed_at"]) == ("incomplete", None)
-        assert "reaches only to 2026-11-11T16:00:00Z" in entry["message"]
+        assert "ends at 2026-11-11T16:00:00Z" in entry["message"]
         assert "Run the day again later" in entry["message"]
         # S15: what the classic report refuses, and any day that is not over, was never asked for.
         asked = [request for _, request in company.simulator.requests if request.one("ending_at")]
