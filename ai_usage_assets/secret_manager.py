@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+from ai_usage_assets.errors import OperatorError
+
 if TYPE_CHECKING:
     from google.cloud.secretmanager import SecretManagerServiceClient
 
@@ -29,7 +31,7 @@ _versions: dict[str, str] = {}
 _LINES = "\n\r\t "
 
 
-class SecretError(RuntimeError):
+class SecretError(OperatorError):
     """A secret cannot be read; the message names it, never its value, and says what to do."""
 
 

@@ -13,12 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ai_usage_assets.days import DayRange
+from ai_usage_assets.http.client import RawResponse
 from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.registry import SourceEntry
 from ai_usage_assets.warehouse.tables import Table
 
 if TYPE_CHECKING:
     from ai_usage_assets.checks.base import SourceChecks
+    from ai_usage_assets.sources.questions import ApiQuestion
 
 
 class EndpointNotAvailable(Exception):
@@ -127,6 +129,15 @@ class SourceClient(Protocol):
     def server_date(self) -> str | None:
         """The `Date` header of the last response."""
 
+    def request_once(
+        self,
+        path: str,
+        params: Sequence[tuple[str, str]] = (),
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RawResponse:
+        """Sends one request without retries and returns any response, errors too. A body makes it a POST."""
+
     def close(self) -> None:
         """Closes the connections."""
 
@@ -170,3 +181,8 @@ class Source:
         """The asset checks of this source: `CHECKS` of its module `checks`, imported late because it is heavy."""
         module = import_module(f"ai_usage_assets.sources.{self.name}.checks")
         return cast("SourceChecks", module.CHECKS)
+
+    def load_questions(self) -> tuple[ApiQuestion, ...]:
+        """What its documentation leaves open: `QUESTIONS` of its module `questions`, for the API probe."""
+        module = import_module(f"ai_usage_assets.sources.{self.name}.questions")
+        return cast("tuple[ApiQuestion, ...]", module.QUESTIONS)

@@ -1,12 +1,8 @@
-"""Questions about a vendor's API that its documentation leaves open: their types, and a client with a request budget.
-
-An answer is a set of facts: counts, differences and forms of ids, never a person, a key or an id.
-"""
+"""Questions that the documentation of a vendor's API leaves open. Answers contain no person, key or id."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,24 +14,6 @@ from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.sources.base import SourceClient
 
 Facts = dict[str, Any]
-
-_RECORDED_HEADERS = re.compile(r"rate-?limit|retry|cache-control")
-_PERSONAL_FIELD = re.compile(r"(?i)(?:name|e-?mail(?:_address)?|subject|hint|url|(?:^|_)ids?|\wId)$")
-_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_PREFIXED_ID = re.compile(r"([A-Za-z]{2,14}_)[A-Za-z0-9]+")
-_MAX_FAILURES = 2
-
-
-class Unanswered(Exception):
-    """The vendor's response does not answer the question; the message says why."""
-
-
-class VendorUnavailable(Unanswered):
-    """The vendor is down, limits requests or refuses the key."""
-
-
-class BudgetExceeded(Unanswered):
-    """The request would exceed the budget; it was not sent."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +28,7 @@ class ApiRequest:
 
 @dataclass(frozen=True)
 class ApiQuestion:
-    """A question, the requests that answer it, and the function that turns the decoded responses into facts.
-
-    Each element of `requests` builds a request for today's date. Equal requests of several questions are sent once.
-    """
+    """A question, its requests (built for today's date), and the function that turns their responses into facts."""
 
     name: str
     text: str
@@ -61,106 +36,72 @@ class ApiQuestion:
     answer: Callable[..., Facts]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Answer:
-    """The facts, or the problem. `failed`: the vendor did not respond properly, so other questions may fail too."""
+    """The facts, or why there are none. `failed`: other questions would fail for the same reason."""
 
     question: ApiQuestion
     facts: Facts | None = None
     problem: str = ""
     failed: bool = False
-    requests: list[Facts] = field(default_factory=list)
+
+
+class Unanswered(Exception):
+    """No response answers the question. With `failed`, other questions would fail too."""
+
+    def __init__(self, message: str, *, failed: bool = False) -> None:
+        super().__init__(message)
+        self.failed = failed
 
 
 class BudgetedClient:
-    """Sends each request at most once, never more than `max_requests`, and collects the personal data it receives."""
+    """Sends equal requests once, and never more than the questions need."""
 
-    def __init__(self, client: SourceClient, max_requests: int) -> None:
+    def __init__(self, client: SourceClient, questions: Sequence[ApiQuestion], today: date) -> None:
         self._client = client
-        self._responses: dict[str, tuple[Any, Facts]] = {}
-        self.max_requests = max_requests
-        self.sent = 0
-        self.personal: set[str] = set()
+        self._responses: dict[str, Any] = {}
+        self.max_requests = len({repr(build(today)) for question in questions for build in question.requests})
+        self.requests_sent = 0
 
-    def request(self, request: ApiRequest) -> tuple[Any, Facts]:
-        """The decoded response, with decimals, and a note about the request. Raises Unanswered and ApiError."""
-        if response := self._responses.get(repr(request)):
-            return response
-        if self.sent >= self.max_requests:
-            raise BudgetExceeded(f"the budget of {self.max_requests} requests is used up")
-        self.sent += 1
-        raw = self._client.request_once(request.path, request.params, request.body, request.headers)
-        note: Facts = {"path": request.path, "status": raw.status} | {
-            name: value for name, value in sorted(raw.headers.items()) if _RECORDED_HEADERS.search(name)
-        }
-        try:
-            value = json.loads(raw.body, parse_float=Decimal)
-        except (ValueError, RecursionError):
-            value = None
-        self._collect_personal(value)
-        if raw.status != 200 or not isinstance(value, dict):
-            kind = VendorUnavailable if raw.status in (401, 429) or raw.status >= 500 else Unanswered
-            raise kind(" ".join([str(raw.status), *sorted(raw.error_codes)]) + f": {raw.error_message}")
-        self._responses[repr(request)] = value, note
-        return value, note
-
-    def _collect_personal(self, value: Any) -> None:
-        items = value.items() if isinstance(value, dict) else [("", item) for item in value or ()]
-        for name, item in items:
-            if isinstance(item, dict | list):
-                self._collect_personal(item)
-            # Shorter values occur in other places too.
-            elif isinstance(item, str | int) and _PERSONAL_FIELD.search(name):
-                if len(str(item)) >= (3 if isinstance(item, str) else 5):
-                    self.personal.add(str(item))
-
-
-def count_requests(questions: Sequence[ApiQuestion], today: date) -> int:
-    """The number of requests that the questions need."""
-    return len({repr(build(today)) for question in questions for build in question.requests})
+    def request(self, request: ApiRequest) -> Any:
+        """The decoded response; decimals are exact. Raises Unanswered, ApiError and ValueError."""
+        if repr(request) not in self._responses:
+            if self.requests_sent >= self.max_requests:
+                raise Unanswered(f"the budget of {self.max_requests} requests is used up")
+            self.requests_sent += 1
+            response = self._client.request_once(request.path, request.params, request.body, request.headers)
+            if (status := response.status) != 200:
+                # Not the message of the error, which could quote a person.
+                message = " ".join([f"status {status}", *sorted(response.error_codes)])
+                raise Unanswered(message, failed=status in (401, 429) or status >= 500)
+            self._responses[repr(request)] = json.loads(response.body, parse_float=Decimal)
+        return self._responses[repr(request)]
 
 
 def ask(client: BudgetedClient, questions: Sequence[ApiQuestion], today: date) -> list[Answer]:
-    """Asks one question after the other; stops after a refused key and after two failures in a row."""
+    """Asks each question; stops if the first one fails or two in a row do."""
     answers: list[Answer] = []
     failures = 0
     for question in questions:
         answers.append(answer := _ask(client, question, today))
         failures = failures + 1 if answer.failed else 0
-        if failures == _MAX_FAILURES or (failures and len(answers) == 1):
+        if failures == 2 or (failures and len(answers) == 1):
             break
     return answers
 
 
 def _ask(client: BudgetedClient, question: ApiQuestion, today: date) -> Answer:
-    answer = Answer(question)
     try:
-        values = []
-        for build in question.requests:
-            value, note = client.request(build(today))
-            values.append(value)
-            answer.requests.append(note)
-        answer.facts = question.answer(*values)
-    except (Unanswered, ApiError) as error:
-        answer.problem = error.detail if isinstance(error, ApiError) else str(error)
-        answer.failed = isinstance(error, VendorUnavailable | ApiError)
-    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        # The message of the error could quote the response.
-        answer.problem = f"the response has an unexpected shape ({type(error).__name__})"
-    return answer
-
-
-def id_form(value: object) -> str:
-    """What an id looks like, without the id."""
-    if isinstance(value, str):
-        if _UUID.fullmatch(value):
-            return "uuid"
-        if match := _PREFIXED_ID.fullmatch(value):
-            return f"{match[1]}…"
-        return "digits" if value.isdigit() else "text"
-    return "null" if value is None else "number"
+        return Answer(question, question.answer(*(client.request(build(today)) for build in question.requests)))
+    except ApiError as error:
+        return Answer(question, problem=error.detail, failed=True)
+    except Unanswered as error:
+        return Answer(question, problem=str(error), failed=error.failed)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
+        # The text of the error could quote the response.
+        return Answer(question, problem=f"the response has an unexpected shape ({type(error).__name__})")
 
 
 def counts(values: Iterable[object]) -> dict[str, int]:
-    """How often each value occurs, most frequent first."""
+    """How often each value of an enumeration occurs, most frequent first."""
     return dict(Counter("null" if value is None else str(value) for value in values).most_common())

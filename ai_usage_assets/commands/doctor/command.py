@@ -42,11 +42,6 @@ def add_command_to(commands: Any) -> None:
         help="instead, ask the vendors what their API documentation leaves open; write the answers without people or "
         "keys",
     )
-    parser.add_argument(
-        "--probe-rate-limit",
-        action="store_true",
-        help="with --probe: also exhaust a rate limit of one minute (21 rapid requests)",
-    )
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
@@ -56,13 +51,11 @@ def _doctor(parsed: argparse.Namespace) -> int:
         return report_wrong_settings(error, result_console())
     # Retries are part of the result that is printed.
     logging.getLogger("ai_usage_assets").setLevel(logging.ERROR)
-    if parsed.probe_rate_limit and parsed.probe is None:
-        raise SettingsError("--probe-rate-limit needs --probe.")
     if parsed.probe is not None:
         from ai_usage_assets.commands import probe
 
         file = Path(parsed.probe) if parsed.probe else None
-        return probe.run(settings, file, result_console(), rate_limit=parsed.probe_rate_limit)
+        return probe.run(settings, file, result_console())
     return run_diagnostics(settings, result_console())
 
 

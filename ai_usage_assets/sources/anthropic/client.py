@@ -75,7 +75,13 @@ class AnthropicClient:
         """Closes the connections."""
         self._api.close()
 
-    def request_once(self, path: str, params: Params, headers: Mapping[str, str]) -> RawResponse:
+    def request_once(
+        self,
+        path: str,
+        params: Params = (),
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> RawResponse:
         """Sends one request without retries and returns any response, errors too. `headers` select the API version."""
         return self._api.request_once("GET", f"{ORGANIZATION}/{path}", params=params, headers=headers)
 

@@ -22,8 +22,6 @@ ENDPOINTS = [
     Endpoint("POST", "/teams/spend", 15),
     Endpoint("POST", "/teams/daily-usage-data", 15),
     Endpoint("GET", "/teams/groups", 15),
-    # Responds on Enterprise plans only.
-    Endpoint("GET", "/analytics/team/dau", 15),
 ]
 
 PAGE_SIZE = 1000
@@ -77,14 +75,13 @@ class CursorClient:
     def request_once(
         self,
         path: str,
-        body: Mapping[str, object] | None = None,
         params: Sequence[tuple[str, str]] = (),
-        *,
-        rate_limited: bool = True,
+        body: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> RawResponse:
         """Sends one request without retries and returns any response, errors too. A body makes it a POST."""
         return self._api.request_once(
-            "GET" if body is None else "POST", path, body=body, params=params, rate_limited=rate_limited
+            "GET" if body is None else "POST", path, params=params, body=body, headers=headers
         )
 
 
