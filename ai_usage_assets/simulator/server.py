@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import socket
-import struct
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ai_usage_assets.http.loopback_server import LoopbackHandler, serve_on_loopback
 
 
 @dataclass(frozen=True)
@@ -91,98 +89,34 @@ def serving(name: str, handle: Handle, faults: Faults, port: int, seen: Callable
     count = itertools.count(1)
     answered: dict[str, deque[float]] = defaultdict(deque)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        # Else headers and body, written one after the other, cost 40 ms a request.
-        disable_nagle_algorithm = True
-        # A client that stops in the middle must not keep a thread for ever.
-        timeout = 30
-
-        def do_GET(self) -> None:
-            self._answer()
-
-        def do_POST(self) -> None:
-            self._answer()
-
-        def do_PUT(self) -> None:
-            self._answer()
-
-        def do_PATCH(self) -> None:
-            self._answer()
-
-        def do_DELETE(self) -> None:
-            self._answer()
-
-        def log_message(self, *args: object) -> None:
-            """Requests are told to `seen`, not printed."""
-
-        def _answer(self) -> None:
+    class Handler(LoopbackHandler):
+        def respond(self) -> None:
             parts = urlsplit(self.path)
-            length = int(self.headers.get("content-length") or 0)
-            headers: dict[str, str] = {}
-            for key, value in self.headers.items():
-                # A repeated header is a list.
-                headers[key.lower()] = f"{headers[key.lower()]}, {value}" if key.lower() in headers else value
-            request = Request(
-                self.command,
-                unquote(parts.path),
-                tuple(parse_qsl(parts.query, keep_blank_values=True)),
-                headers,
-                self.rfile.read(length) if length else b"",
-            )
+            query = tuple(parse_qsl(parts.query, keep_blank_values=True))
+            request = Request(self.command, unquote(parts.path), query, self.read_headers(), self.read_body())
             seen(request)
             response = _fault(name, request, faults, answered) or handle(request)
-            number = next(count)
+            headers = {"date": formatdate(usegmt=True), **response.headers}
+            body, number = response.body, next(count)
             if faults.reset_every and number % faults.reset_every == 0:
-                self._reset(response)
+                self.send_headers(response.status, {**headers, "content-length": str(len(body))})
+                self.end_headers()
+                self.wfile.write(body[: len(body) // 2])
+                self.wfile.flush()
+                self.reset_connection()
                 return
             if faults.truncate_every and number % faults.truncate_every == 0:
-                response = Response(response.status, response.body[: len(response.body) // 2], response.headers)
+                body = body[: len(body) // 2]
             if faults.garble_every and number % faults.garble_every == 0:
-                response = Response(response.status, response.body, {**response.headers, "content-encoding": "gzip"})
-            self._send(request, response)
-
-        def _send(self, request: Request, response: Response) -> None:
-            body = response.body
-            headers = {"date": formatdate(usegmt=True), **response.headers}
-            takes_gzip = "gzip" in request.headers.get("accept-encoding", "") and "content-encoding" not in headers
-            if takes_gzip and len(body) > 1400:
+                headers["content-encoding"] = "gzip"
+            accepts_gzip = "gzip" in request.headers.get("accept-encoding", "")
+            if accepts_gzip and "content-encoding" not in headers and len(body) > 1400:
                 body = gzip.compress(body, compresslevel=1)
                 headers["content-encoding"] = "gzip"
-            self.send_response_only(response.status)
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send(response.status, headers, body)
 
-        def _reset(self, response: Response) -> None:
-            self.send_response_only(response.status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(response.body)))
-            self.end_headers()
-            self.wfile.write(response.body[: len(response.body) // 2])
-            self.wfile.flush()
-            # Not the polite end of a connection: a reset.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        # Clients that go away in the middle are part of the game.
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Says nothing."""
-
-    server = Server(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
+    with serve_on_loopback(Handler, port) as url:
+        yield url
 
 
 def _fault(name: str, request: Request, faults: Faults, answered: dict[str, deque[float]]) -> Response | None:

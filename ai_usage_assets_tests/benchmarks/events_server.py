@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import random
 import sys
-import threading
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from ai_usage_assets.http.loopback_server import LoopbackHandler, serve_on_loopback
 
 FIRST_DAY = datetime(2026, 9, 1, tzinfo=UTC)
 PAGE_SIZE = 1000
@@ -84,32 +84,18 @@ def main() -> None:
     """Serves until stdin ends, which is when whoever started it does."""
     bodies, total = pages(int(sys.argv[1]), int(sys.argv[2]))
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+    class Handler(LoopbackHandler):
         wbufsize = 1 << 20
-        timeout = 60
 
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            body = bodies[asked["startDate"], asked["page"]]
-            self.send_response_only(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+        def respond(self) -> None:
+            query = json.loads(self.read_body())
+            self.send(200, {"content-type": "application/json"}, bodies[query["startDate"], query["page"]])
             self.wfile.flush()
 
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdout.write(f"{server.server_port} {total}\n")
-    sys.stdout.flush()
-    sys.stdin.read()
-    server.shutdown()
+    with serve_on_loopback(Handler) as url:
+        sys.stdout.write(f"{url.rpartition(':')[2]} {total}\n")
+        sys.stdout.flush()
+        sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -1,51 +1,47 @@
-"""A loopback HTTP server that answers from a script, well or badly.
-
-Belongs here: sockets, and the ways an answer can break. Does not: what any vendor says (the simulator knows that).
-"""
+"""An HTTP server that sends prepared replies, including broken ones, and a clock that advances only by sleeping."""
 
 from __future__ import annotations
 
-import socket
-import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
+
+from ai_usage_assets.http.loopback_server import LoopbackHandler, serve_on_loopback
 
 STARTED = datetime(2026, 11, 20, 14, tzinfo=UTC)
 
 
 class FakeClock:
-    """Time that passes only while somebody waits."""
+    """A clock that advances only by `sleep`."""
 
     def __init__(self) -> None:
         self.waits: list[float] = []
 
     def monotonic(self) -> float:
-        """Seconds since some moment."""
+        """Seconds since an arbitrary time."""
         return 1000.0 + sum(self.waits)
 
     def now(self) -> datetime:
-        """The start, and what was waited since."""
+        """The start plus all sleeps."""
         return STARTED + timedelta(seconds=sum(self.waits))
 
     def sleep(self, seconds: float) -> None:
-        """Remembers the wait."""
+        """Records the wait and returns at once."""
         assert seconds >= 0
         self.waits.append(seconds)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer, and how it goes wrong.
+    """A reply and how it fails.
 
-    `cut`: the connection ends in the middle of the body; `reset`: the same, rudely; `silent`: nothing is sent at all;
-    `drip`: the body comes byte by byte, for longer than a test should wait; `drip of headers`: they do.
+    `cut`: the connection closes in the middle of the body; `reset`: it is reset there; `silent`: nothing is sent;
+    `drip`: the body arrives byte by byte, longer than any test waits; `drip of headers`: the headers do.
     """
 
     status: int = 200
@@ -57,7 +53,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it arrived."""
+    """A request as it was received."""
 
     method: str
     path: str
@@ -68,133 +64,89 @@ class Seen:
 
 @dataclass
 class Script:
-    """A server's address, what it was asked, and how many requests it held at once at most."""
+    """A running server: its URL, the requests it received, and the most it handled at the same time."""
 
     url: str = ""
     seen: list[Seen] = field(default_factory=list)
     most_at_once: int = 0
-    _at_once: int = 0
+    _active: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self) -> None:
-        """A request is being held."""
+    def choose_reply(self, request: Seen, answer: Callable[[Seen], Reply]) -> Reply:
+        """Records a request and returns the reply to it; one request after the other."""
         with self._lock:
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
+            self.seen.append(request)
+            return answer(request)
 
-    def next(self, seen: Seen, answer: Callable[[Seen], Reply]) -> Reply:
-        """What a request is answered with; one is looked at after the other."""
+    @contextmanager
+    def count_active(self) -> Iterator[None]:
+        """Counts a request as active during the block."""
         with self._lock:
-            self.seen.append(seen)
-            return answer(seen)
-
-    def end(self) -> None:
-        """It is about to be answered."""
+            self._active += 1
+            self.most_at_once = max(self.most_at_once, self._active)
+        yield
         with self._lock:
-            self._at_once -= 1
+            self._active -= 1
 
 
 @contextmanager
 def serving(*replies: Reply) -> Iterator[Script]:
-    """Serves the replies in their order, the last one again and again, until the end of the block."""
-    left = iter(replies)
-    with answering(lambda _: next(left, replies[-1])) as script:
+    """Serves the replies in order, the last one repeatedly, until the end of the block."""
+    remaining = iter(replies)
+    with answering(lambda _: next(remaining, replies[-1])) as script:
         yield script
 
 
 @contextmanager
 def answering(answer: Callable[[Seen], Reply]) -> Iterator[Script]:
-    """Serves what each request is answered with, until the end of the block."""
+    """Serves the reply that `answer` returns for each request, until the end of the block."""
     script = Script()
-    ended = threading.Event()
+    stopped = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 10
-        # Else headers and body, written one after the other, cost 40 ms a request.
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            self._serve()
-
-        def do_POST(self) -> None:
-            self._serve()
-
-        def do_PUT(self) -> None:
-            self._serve()
-
-        def do_DELETE(self) -> None:
-            self._serve()
-
-        def do_CONNECT(self) -> None:
-            self._serve()
-
-        def log_message(self, *_: object) -> None:
-            """Says nothing; `Script.seen` has it all."""
-
-        def _serve(self) -> None:
+    class Handler(LoopbackHandler):
+        def respond(self) -> None:
             parts = urlsplit(self.path)
-            seen = Seen(
-                self.command,
-                parts.path,
-                parse_qsl(parts.query, keep_blank_values=True),
-                {name.lower(): value for name, value in self.headers.items()},
-                self.rfile.read(int(self.headers.get("content-length") or 0)),
+            query = parse_qsl(parts.query, keep_blank_values=True)
+            reply = script.choose_reply(
+                Seen(self.command, parts.path, query, self.read_headers(), self.read_body()), answer
             )
-            reply = script.next(seen, answer)
-            script.begin()
-            ended.wait(reply.delay_seconds)
-            script.end()
-            self._answer(reply)
+            with script.count_active():
+                stopped.wait(reply.delay_seconds)
+            self._send_reply(reply)
 
-        def _answer(self, reply: Reply) -> None:
+        def _send_reply(self, reply: Reply) -> None:
+            headers = {"date": formatdate(usegmt=True), **reply.headers}
+            if not reply.goes_wrong and "content-length" not in headers:
+                self.send(reply.status, headers, reply.body)
+                return
             self.close_connection = bool(reply.goes_wrong)
             if reply.goes_wrong == "silent":
-                ended.wait(5)
+                stopped.wait(5)
                 return
-            self.send_response_only(reply.status)
-            for name, value in {"date": formatdate(usegmt=True), **reply.headers}.items():
-                self.send_header(name, value)
+            self.send_headers(reply.status, headers)
             if reply.goes_wrong.startswith("drip"):
-                if reply.goes_wrong == "drip":
-                    self.end_headers()
-                else:
-                    self.flush_headers()
-                    self.wfile.write(b"x-slow: ")
-                for _ in range(250):
-                    if ended.wait(0.02):
-                        break
-                    self.wfile.write(b" ")
+                self._drip(headers_end=reply.goes_wrong == "drip")
                 return
-            if "content-length" not in reply.headers:
+            if "content-length" not in headers:
                 self.send_header("content-length", str(len(reply.body)))
             self.end_headers()
-            if not reply.goes_wrong:
-                self.wfile.write(reply.body)
-                return
-            self.wfile.write(reply.body[: len(reply.body) // 2])
+            self.wfile.write(reply.body[: len(reply.body) // 2] if reply.goes_wrong else reply.body)
             if reply.goes_wrong == "reset":
-                # Closing with unsent patience of zero is a reset, not the polite end of a connection.
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.reset_connection()
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
+        def _drip(self, *, headers_end: bool) -> None:
+            if headers_end:
+                self.end_headers()
+            else:
+                self.flush_headers()
+                self.wfile.write(b"x-slow: ")
+            for _ in range(250):
+                if stopped.wait(0.02):
+                    break
+                self.wfile.write(b" ")
 
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Clients that leave in the middle are part of the game."""
-
-        def shutdown_request(self, request: object) -> None:
-            """Closes at once: the usual farewell would turn a reset into an ordinary end."""
-            self.close_request(request)  # type: ignore[arg-type]
-
-    server = Server(("127.0.0.1", 0), Handler)
-    script.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.002}, daemon=True)
-    thread.start()
-    try:
-        yield script
-    finally:
-        ended.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
+    with serve_on_loopback(Handler) as script.url:
+        try:
+            yield script
+        finally:
+            stopped.set()

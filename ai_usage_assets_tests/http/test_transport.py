@@ -10,12 +10,10 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.http.errors import TransientApiError
+from ai_usage_assets.http.loopback_server import LoopbackHandler, serve_on_loopback
 from ai_usage_assets.http.transport import BoundedTransport
 from ai_usage_assets.settings import SettingsError
 from ai_usage_assets.simulator import Simulator
@@ -239,16 +238,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tunnel(certificate: Path) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
     """A proxy that tunnels to an https server on this machine, whatever it is asked for: its address, and who asked."""
-    asked: list[tuple[str, str | None]] = []
+    connects: list[tuple[str, str | None]] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 5
-
-        def do_CONNECT(self) -> None:
-            asked.append((self.path, self.headers.get("proxy-authorization")))
+    class Handler(LoopbackHandler):
+        def respond(self) -> None:
+            connects.append((self.path, self.headers.get("proxy-authorization")))
             self.send_response_only(200)
             self.end_headers()
             with context.wrap_socket(self.connection, server_side=True) as inner:
@@ -257,22 +253,8 @@ def tunnel(certificate: Path) -> Iterator[tuple[str, list[tuple[str, str | None]
                     inner.sendall(b'{"a":"b"}')
             self.close_connection = True
 
-        def log_message(self, *_: object) -> None:
-            """Says nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """The end of a tunnel is no news."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield f"127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
-    thread.join(timeout=5)
+    with serve_on_loopback(Handler) as url:
+        yield url.removeprefix("http://"), connects
 
 
 @pytest.fixture

@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import struct
-import threading
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from ai_usage_assets.http.loopback_server import LoopbackHandler, serve_on_loopback
 from ai_usage_assets_tests.fakes.bigquery import loads
 from ai_usage_assets_tests.fakes.bigquery.errors import ApiError, beyond_this_server, invalid
 from ai_usage_assets_tests.fakes.bigquery.execution import Outcome, Query, Runner
@@ -99,19 +97,16 @@ class FakeBigQuery:
         self.jobs = Jobs(project, self.faults)
         self._writers = Writers()
         self._uploads: dict[str, _Upload] = {}
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.fake = self
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._serving = ExitStack()
+        self.url = ""
 
     def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.002}, daemon=True)
-        self._thread.start()
+        handler = type("_BoundHandler", (_Handler,), {"fake": self})
+        self.url = self._serving.enter_context(serve_on_loopback(handler))
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=5)
+        self._serving.close()
         self.catalogue.close()
 
     def reset(self) -> None:
@@ -377,36 +372,18 @@ def _kind(request: _Request) -> RequestKind:
     return "tables" if "/tables" in request.path else "datasets"
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Handler(LoopbackHandler):
     fake: FakeBigQuery
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that leave in the middle are part of the game."""
-
-    def shutdown_request(self, request: Any) -> None:
-        """Closes at once: a dropped connection is no ordinary end."""
-        self.close_request(request)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-    # Else headers and body, written one after the other, cost 40 ms a request.
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing; `FakeBigQuery.requests` has it all."""
-
-    def _serve(self) -> None:
-        fake = self.server.fake
+    def respond(self) -> None:
+        fake = self.fake
         parts = urlsplit(self.path)
         request = _Request(
             self.command,
             parts.path,
             dict(parse_qsl(parts.query)),
-            {name.lower(): value for name, value in self.headers.items()},
-            self.rfile.read(int(self.headers.get("content-length") or 0)),
+            self.read_headers(),
+            self.read_body(),
             self.headers.get("host", ""),
         )
         kind = _kind(request)
@@ -428,11 +405,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._note(request, kind, answer.status)
         self._send(answer)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - the standard library's names
-
     def _work(self, request: _Request) -> _Answer:
         try:
-            return self.server.fake.answer(request)
+            return self.fake.answer(request)
         except ApiError as error:
             return _Answer(error.status, error.body())
         except Exception as error:  # noqa: BLE001 - the client would try for ten minutes to get another answer
@@ -440,21 +415,12 @@ class _Handler(BaseHTTPRequestHandler):
             return _Answer(told.status, told.body())
 
     def _note(self, request: _Request, kind: RequestKind, status: int) -> None:
-        self.server.fake.requests.append(
-            Seen(request.method, request.path, kind, request.job_id, len(request.body), status)
-        )
+        self.fake.requests.append(Seen(request.method, request.path, kind, request.job_id, len(request.body), status))
 
     def _drop(self, request: _Request, kind: RequestKind) -> None:
         self._note(request, kind, 0)
-        self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.reset_connection()
 
     def _send(self, answer: _Answer) -> None:
         body = b"" if answer.body is None else json.dumps(answer.body).encode()
-        self.send_response_only(answer.status)
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.send_header("content-type", "application/json; charset=UTF-8")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.send(answer.status, {**answer.headers, "content-type": "application/json; charset=UTF-8"}, body)
