@@ -409,7 +409,7 @@ def assert_nothing_secret(company: Company, said: str) -> None:
 
 def test_a_run_with_a_vendor_down_is_told_in_entries(company: Company, tmp_path: Path) -> None:
     """Start, each vendor's failure with what to do, and end with its sums: nothing else, and nothing secret."""
-    company.simulator.switches.cursor.unauthorized = True
+    company.simulator.fault_options.cursor.unauthorized = True
     with held_keys(company).serve() as secrets:
         done = ai_usage(*RUN, **own(company, tmp_path, secrets))
     assert done.returncode == 1

@@ -53,8 +53,8 @@ def test_dollars_equal_the_ledger(loaded: Company) -> None:
 def test_attribution_equals_the_contracts_rules_in_plain_python(loaded: Company) -> None:
     """Billed dollars per cost center are those of an independent reading of the contract."""
     first, last = _days()
-    nameless = loaded.simulator.removed_emails
-    truth = loaded.simulator.ledger.spend_by_cost_center(first, last, nameless=nameless)
+    removed_emails = loaded.simulator.removed_emails
+    truth = loaded.simulator.ledger.spend_by_cost_center(first, last, removed_emails=removed_emails)
     found = loaded.rows(
         "SELECT cost_center, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE cost_basis = 'billed' "
         "GROUP BY cost_center"
@@ -82,7 +82,7 @@ def test_every_attribution_method_is_met(loaded: Company) -> None:
 
 def test_split_parts_add_up_to_the_row(loaded: Company) -> None:
     """A key shared 33.3, 33.3 and 33.4 gives three parts that add up to the vendor's amount exactly."""
-    key = next(key for key in loaded.simulator.organisation.keys if key.name == "shared-sandbox")
+    key = next(key for key in loaded.simulator.organization.keys if key.name == "shared-sandbox")
     parts = loaded.rows(
         "SELECT usage_date, COUNT(DISTINCT team) AS teams, SUM(amount_usd) AS usd, SUM(requests) AS requests "
         f"FROM ai_usage.fct_cost_daily WHERE api_key_id = '{key.id}' GROUP BY usage_date ORDER BY usage_date"
@@ -192,7 +192,7 @@ def test_running_again_changes_no_row_and_a_rebuild_neither(holding: Company) ->
     warehouse.close()
     assert company.content() != before
     company.simulator.requests.clear()
-    company.simulator.switches.faults.down |= {"anthropic", "cursor", "sheets"}
+    company.simulator.fault_options.faults.down |= {"anthropic", "cursor", "sheets"}
     result = company.run(HELD, job="rebuild")
     assert result.success, result.failures()
     assert company.content() == before
@@ -214,7 +214,7 @@ def test_one_vendor_down_leaves_the_other_fresh(
 ) -> None:
     """With one vendor refusing, the other's day is there, the run fails, and it is said which, why and what to do."""
     # Neither keys nor e-mail addresses appear in any event of the run, of what was good and of what was not.
-    getattr(company.simulator.switches, down).unauthorized = True
+    getattr(company.simulator.fault_options, down).unauthorized = True
     result = company.run(HELD)
     assert not result.success
     printed = capfd.readouterr().err
@@ -244,7 +244,7 @@ def test_one_vendor_down_leaves_the_other_fresh(
 def test_a_failed_pull_keeps_what_was_held(holding: Company) -> None:
     """When a vendor fails on a later run, the dollars of the earlier one stay."""
     before = holding.content("fct_cost_daily")
-    holding.simulator.switches.anthropic.unauthorized = True
+    holding.simulator.fault_options.anthropic.unauthorized = True
     assert not holding.run(HELD, lane=BILL).success
     assert holding.content("fct_cost_daily") == before
 
@@ -264,7 +264,7 @@ def test_restated_day_is_replaced_whole(holding: Company) -> None:
 def test_empty_export_never_replaces_a_day(holding: Company) -> None:
     """An export that is suddenly empty fails loudly, and keeps the day; no spend is never read from it."""
     before = holding.content("fct_cost_daily")
-    holding.simulator.switches.anthropic.empty_export = True
+    holding.simulator.fault_options.anthropic.empty_export = True
     result = holding.run(HELD, lane=BILL)
     assert not result.success
     assert holding.content("fct_cost_daily") == before
@@ -277,7 +277,7 @@ def test_removed_person_keeps_their_history(holding: Company) -> None:
         "SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email"
     )
     events = company.simulator.ledger.events(date(2026, 11, 10))
-    email = next(event.email for event in events if event.email and not event.robot_kind)
+    email = next(event.email for event in events if event.email and not event.identity_kind)
     company.simulator.now += timedelta(days=1)
     company.simulator.remove_person(email, date(2026, 11, 21))
     result = company.run(HELD)
@@ -329,7 +329,7 @@ def test_without_any_key_nothing_is_spent_and_nothing_fails(
 
 def test_enterprise_key_is_not_exposed_to_the_console(company: Company) -> None:
     """An Enterprise key gets the bill, and `not exposed` for what only a Console organisation has."""
-    company.simulator.switches.anthropic.enterprise_key = True
+    company.simulator.fault_options.anthropic.enterprise_key = True
     result = company.run(HELD, lane=BILL)
     assert result.success, result.failures()
     states = company.rows("SELECT asset, status FROM ai_usage.ops_asset_days WHERE vendor = 'anthropic'")
@@ -342,7 +342,7 @@ def test_enterprise_key_is_not_exposed_to_the_console(company: Company) -> None:
 
 def test_edited_sheet_reattributes_history(holding: Company) -> None:
     """A row added to the sheet moves the spend of days long landed, without a new pull of them."""
-    key = next(key for key in holding.simulator.organisation.keys if key.name == "prod-2-test")
+    key = next(key for key in holding.simulator.organization.keys if key.name == "prod-2-test")
     rows = holding.simulator.sheet("key_mapping")
     holding.simulator.set_sheet(
         "key_mapping", [*rows, ["anthropic", "api_key", key.id, "", "Platform", "CC-1010", "", "", "", ""]]
@@ -419,7 +419,7 @@ def test_a_rebuild_does_not_publish_what_a_run_would_not(holding: Company) -> No
 def test_a_sheet_that_cannot_be_read_stops_nothing(holding: Company) -> None:
     """With Google down the day is pulled, built and attributed by the last good version, and one check says so."""
     before = holding.content("fct_cost_daily")
-    holding.simulator.switches.faults.down.add("sheets")
+    holding.simulator.fault_options.faults.down.add("sheets")
     result = holding.run(HELD, lane=("raw_mapping_sheet", *BILL))
     assert result.success, result.failures()
     assert "503" in result.failed_checks()["raw_mapping_sheet.tabs_valid"]
@@ -447,7 +447,7 @@ def _shown(company: Company, width: int) -> str:
 
 def test_one_cause_is_told_once_and_fits_a_narrow_terminal(company: Company) -> None:
     """A refused key is one paragraph of the status, not one a table, and no table is wider than the screen."""
-    company.simulator.switches.cursor.unauthorized = True
+    company.simulator.fault_options.cursor.unauthorized = True
     assert not company.run(HELD, lane="cursor").success
     shown = _shown(company, width=80)
     assert " ".join(shown.split()).count("Invalid Team API Key") == 1

@@ -1,7 +1,7 @@
-"""A company and its three vendors on this machine: for the demo, for tests, and for trying things out.
+"""A simulated company with the APIs of its vendors on loopback, for the demo and the tests.
 
-Belongs here: one seeded ledger, and the APIs that show it on loopback. Does not: anything a run depends on. The APIs
-are held against the vendors' own clients by tests; what they answer can be made to go wrong by switches.
+One seeded ledger is the truth that the APIs serve. Tests validate the APIs with the vendors' official clients. Fault
+options make them fail.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from ai_usage_assets.simulator.anthropic import AnthropicAPI, AnthropicSwitches
-from ai_usage_assets.simulator.cursor import CursorAPI, CursorSwitches
+from ai_usage_assets.simulator.anthropic import AnthropicAPI, AnthropicFaultOptions
+from ai_usage_assets.simulator.cursor import CursorAPI, CursorFaultOptions
 from ai_usage_assets.simulator.ledger import Amendment, Ledger
-from ai_usage_assets.simulator.organization import build
+from ai_usage_assets.simulator.organization import build_organization
 from ai_usage_assets.simulator.server import Faults, Request, serving
-from ai_usage_assets.simulator.sheets import SheetsAPI, SheetsSwitches
+from ai_usage_assets.simulator.sheets import SheetsAPI, SheetsFaultOptions
 
 Vendor = Literal["anthropic", "cursor", "sheets"]
 
 
 @dataclass(frozen=True)
 class Urls:
-    """Where the vendors can be asked."""
+    """The base URLs of the simulated APIs."""
 
     anthropic: str
     cursor: str
@@ -33,45 +33,47 @@ class Urls:
 
 
 @dataclass
-class Switches:
-    """How the vendors differ from the ordinary, or go wrong; all can be changed while they serve."""
+class FaultOptions:
+    """Deviations and faults of the simulated APIs. They can be changed while the APIs serve."""
 
-    anthropic: AnthropicSwitches = field(default_factory=AnthropicSwitches)
-    cursor: CursorSwitches = field(default_factory=CursorSwitches)
-    sheets: SheetsSwitches = field(default_factory=SheetsSwitches)
+    anthropic: AnthropicFaultOptions = field(default_factory=AnthropicFaultOptions)
+    cursor: CursorFaultOptions = field(default_factory=CursorFaultOptions)
+    sheets: SheetsFaultOptions = field(default_factory=SheetsFaultOptions)
     faults: Faults = field(default_factory=Faults)
 
 
 class Simulator:
-    """One company. `ledger` is the truth; `requests` is what was asked, in order."""
+    """A simulated company. `ledger` is the truth that the APIs serve; `requests` lists all requests in order."""
 
     ANTHROPIC_KEY = "sk-ant-admin01-simulated-organisation-no-secret"
     CURSOR_KEY = "crsr_simulatedteamnosecret0000000000000000"
     SHEET_ID = "simulated-mapping-sheet"
 
-    def __init__(self, now: datetime, *, seed: int = 7, people: int = 60, switches: Switches | None = None) -> None:
-        self.switches = switches or Switches()
-        self.organisation = build(seed, people)
-        self.ledger = Ledger(seed, self.organisation, now)
+    def __init__(
+        self, now: datetime, *, seed: int = 7, people: int = 60, fault_options: FaultOptions | None = None
+    ) -> None:
+        self.fault_options = fault_options or FaultOptions()
+        self.organization = build_organization(seed, people)
+        self.ledger = Ledger(seed, self.organization, now)
         self.requests: list[tuple[Vendor, Request]] = []
-        clock = lambda: self.ledger.now  # noqa: E731 - the instant may be moved while serving
-        self._anthropic = AnthropicAPI(self.ledger, self.ANTHROPIC_KEY, self.switches.anthropic, clock)
-        self._cursor = CursorAPI(self.ledger, self.CURSOR_KEY, self.switches.cursor, clock)
-        self._sheets = SheetsAPI(self.organisation, self.SHEET_ID, self.switches.sheets)
+        clock = lambda: self.ledger.now  # noqa: E731 - tests move the clock while the APIs serve
+        self._anthropic = AnthropicAPI(self.ledger, self.ANTHROPIC_KEY, self.fault_options.anthropic, clock)
+        self._cursor = CursorAPI(self.ledger, self.CURSOR_KEY, self.fault_options.cursor, clock)
+        self._sheets = SheetsAPI(self.organization, self.SHEET_ID, self.fault_options.sheets)
 
     @property
     def now(self) -> datetime:
-        """The simulated instant; days after it have not happened."""
+        """The simulated instant. Nothing after it has happened."""
         return self.ledger.now
 
     @now.setter
     def now(self, moment: datetime) -> None:
         self.ledger.now = moment
-        self._anthropic.forget()
+        self._anthropic.clear_cache()
 
     @contextmanager
     def serve(self, ports: Sequence[int] = (0, 0, 0)) -> Iterator[Urls]:
-        """Serves all three on 127.0.0.1 until the end of the block; port 0 takes a free one."""
+        """Serves all APIs on 127.0.0.1 until the end of the block. Port 0 selects a free port."""
         apis: tuple[tuple[Vendor, AnthropicAPI | CursorAPI | SheetsAPI], ...] = (
             ("anthropic", self._anthropic),
             ("cursor", self._cursor),
@@ -83,7 +85,7 @@ class Simulator:
                     serving(
                         vendor,
                         api.handle,
-                        self.switches.faults,
+                        self.fault_options.faults,
                         port,
                         lambda request, vendor=vendor: self.requests.append((vendor, request)),  # type: ignore[misc]
                     )
@@ -93,38 +95,38 @@ class Simulator:
             yield Urls(**urls)
 
     def revise(self, day: Any, factor: Decimal) -> None:
-        """Both vendors restate the money of a day by a factor."""
+        """Makes both vendors restate the money of a day by a factor."""
         self.ledger.revise(day, factor)
-        self._anthropic.forget()
+        self._anthropic.clear_cache()
 
     def amend(self, day: date, amendment: Amendment) -> None:
-        """Anthropic knows better what was used on a day, from what it said at first: later, of another, not at all."""
+        """Makes Anthropic change the usage of a day: later, attributed to another actor, or removed."""
         self.ledger.amendments[day] = amendment
-        self.ledger.forget()
-        self._anthropic.forget()
+        self.ledger.clear_cache()
+        self._anthropic.clear_cache()
 
-    def remove_person(self, email: str, on: Any, *, forgotten: bool = False) -> None:
-        """The person leaves on that day: vendors strike them from directories, and Cursor from history.
+    def remove_person(self, email: str, on: Any, *, account_deleted: bool = False) -> None:
+        """Removes a person on a day: vendors delete them from directories, and Cursor removes the e-mail from history.
 
-        With the account deleted as well, Anthropic has forgotten the address.
+        With `account_deleted`, Anthropic removes the address too.
         """
-        forgotten = forgotten or self.organisation.person(email).forgotten
-        self.organisation.replace_person(email, left=on, forgotten=forgotten)
-        self.ledger.forget()
-        self._anthropic.forget()
+        account_deleted = account_deleted or self.organization.person(email).account_deleted
+        self.organization.replace_person(email, left=on, account_deleted=account_deleted)
+        self.ledger.clear_cache()
+        self._anthropic.clear_cache()
 
     @property
     def removed_emails(self) -> set[str]:
-        """People who are gone now, and whom Cursor no longer names in its history."""
-        return {p.email for p in self.organisation.people if not p.is_here(self.now.date())}
+        """The e-mail addresses of people who have left, which Cursor no longer returns."""
+        return {p.email for p in self.organization.people if not p.is_here(self.now.date())}
 
     def sheet(self, tab: str) -> list[list[Any]]:
-        """The cells of a tab, header first."""
-        return self.organisation.tabs[tab]
+        """The cells of a tab, header row first."""
+        return self.organization.tabs[tab]
 
     def set_sheet(self, tab: str, rows: list[list[Any]] | None) -> None:
         """Replaces a tab; None removes it."""
         if rows is None:
-            self.organisation.tabs.pop(tab, None)
+            self.organization.tabs.pop(tab, None)
         else:
-            self.organisation.tabs[tab] = rows
+            self.organization.tabs[tab] = rows

@@ -20,8 +20,9 @@ from typing import Any, Literal
 import msgspec
 
 from ai_usage_assets.hashing import sha256_hex
-from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Actor, Ledger, Usage
-from ai_usage_assets.simulator.organization import ApiKey, identifier
+from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Ledger
+from ai_usage_assets.simulator.organization import ApiKey, vendor_id
+from ai_usage_assets.simulator.records import Actor, Usage
 from ai_usage_assets.simulator.server import Request, Response
 
 _ROOT = "/v1/organizations"
@@ -106,7 +107,7 @@ def _bad(message: str) -> _Refused:
 
 
 @dataclass
-class AnthropicSwitches:
+class AnthropicFaultOptions:
     """What can be different about this vendor; all can be changed while it serves."""
 
     # A Claude Enterprise key: analytics and members only, everything of the Console is refused.
@@ -145,37 +146,39 @@ class AnthropicSwitches:
 class AnthropicAPI:
     """Answers requests. `now` gives the simulated instant."""
 
-    def __init__(self, ledger: Ledger, key: str, switches: AnthropicSwitches, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, ledger: Ledger, key: str, fault_options: AnthropicFaultOptions, now: Callable[[], datetime]
+    ) -> None:
         self._ledger = ledger
         self._key = key
-        self._switches = switches
+        self._options = fault_options
         self._now = now
         self._served = 0
         self._exports = 0
         self._projections: OrderedDict[str, list[list[dict[str, Any]]]] = OrderedDict()
-        self._organization_id = identifier(ledger.seed, "org_", "acme")
+        self._organization_id = vendor_id(ledger.seed, "org_", "acme")
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drops what was computed from an older ledger."""
         self._projections.clear()
 
     def handle(self, request: Request) -> Response:
         """One answer, with the headers every answer has."""
         self._served += 1
-        request_id = identifier(self._ledger.seed, "req_", self._served)
+        request_id = vendor_id(self._ledger.seed, "req_", self._served)
         try:
             status, body = 200, self._route(request)
-            if self._switches.extra_fields:
+            if self._options.extra_fields:
                 body = {**body, "undocumented_field": {"since": "tomorrow"}}
         except _Refused as refused:
-            error: dict[str, Any] = {"type": refused.kind, "message": refused.message + self._switches.error_says}
+            error: dict[str, Any] = {"type": refused.kind, "message": refused.message + self._options.error_says}
             if refused.code:
                 error["details"] = {"error_code": refused.code}
             status, body = refused.status, {"type": "error", "error": error, "request_id": request_id}
         headers = {
             "content-type": "application/json",
             "request-id": request_id,
-            "anthropic-organization-id": self._ledger.organisation.uuid,
+            "anthropic-organization-id": self._ledger.organization.uuid,
         }
         return Response(status, msgspec.json.encode(body), headers)
 
@@ -185,14 +188,14 @@ class AnthropicAPI:
         answer = self._find(request)
         given = request.headers.get("x-api-key")
         bearer = request.headers.get("authorization")
-        if (given != self._key and bearer != f"Bearer {self._key}") or self._switches.unauthorized or self._revoked():
+        if (given != self._key and bearer != f"Bearer {self._key}") or self._options.unauthorized or self._revoked():
             raise _Refused(401, "authentication_error", "invalid x-api-key")
         path = request.path.removeprefix(_ROOT)
-        if status := self._switches.refused.get(path.removeprefix("/")):
+        if status := self._options.refused.get(path.removeprefix("/")):
             raise _Refused(status, *_WORDS[status])
         if path.startswith("/service_accounts"):
             raise _Refused(403, "permission_error", "Admin API keys may not list service accounts.")
-        if self._switches.enterprise_key and not path.startswith(("/analytics/", "/users", "/invites", "/me")):
+        if self._options.enterprise_key and not path.startswith(("/analytics/", "/users", "/invites", "/me")):
             message = "This endpoint is not available for your organization type."
             raise _Refused(400, "invalid_request_error", message, "organization_type_not_supported")
         if request.headers.get("anthropic-version") not in ("2023-06-01", "2026-10-21"):
@@ -200,9 +203,9 @@ class AnthropicAPI:
         return answer(request)
 
     def _revoked(self) -> bool:
-        left = self._switches.answers_left
+        left = self._options.answers_left
         if left is not None:
-            self._switches.answers_left = max(0, left - 1)
+            self._options.answers_left = max(0, left - 1)
         return left == 0
 
     def _find(self, request: Request) -> Callable[[Request], dict[str, Any]]:
@@ -220,9 +223,9 @@ class AnthropicAPI:
                 return self._claude_code
             case ["me"]:
                 return lambda request: {
-                    "id": self._ledger.organisation.uuid,
+                    "id": self._ledger.organization.uuid,
                     "type": "organization",
-                    "name": self._ledger.organisation.name,
+                    "name": self._ledger.organization.name,
                 }
             case ["users"]:
                 return lambda request: _directory(request, self._users(request), ("id",))
@@ -246,8 +249,8 @@ class AnthropicAPI:
             raise _bad(f"anthropic-beta: this endpoint requires {_BETA}")
         query = _Query.read(request, family, self._now())
         cursor = request.one("page")
-        if cursor and self._switches.refreshes_while_paging:
-            self._switches.refreshes_while_paging -= 1
+        if cursor and self._options.refreshes_while_paging:
+            self._options.refreshes_while_paging -= 1
             self._exports += 1
         export = f"{self._export_at().isoformat()}#{self._exports}"
         offset, turn = 0, 0
@@ -255,14 +258,14 @@ class AnthropicAPI:
             asked, offset, of_export, turn = _read_cursor(cursor)
             if asked != query.fingerprint:
                 raise _bad("page: this cursor belongs to a request with other parameters")
-            if of_export != export and self._switches.expire_cursors:
+            if of_export != export and self._options.expire_cursors:
                 raise _Refused(
                     410, "invalid_request_error", "page: this cursor has expired because the data was refreshed"
                 )
             if of_export != export:
                 # Something new stands before the place where the old export was left: a row comes twice.
                 offset -= 1
-        if self._switches.empty_export or query.first >= self._export_at():
+        if self._options.empty_export or query.first >= self._export_at():
             return {
                 "data": [],
                 "has_more": False,
@@ -271,18 +274,18 @@ class AnthropicAPI:
                 "organization_id": self._organization_id,
             }
         combinations = self._project(query, family)
-        size = min(query.limit, self._switches.page_rows)
-        if self._switches.paging == "empty pages" and turn % 2 == 0:
+        size = min(query.limit, self._options.page_rows)
+        if self._options.paging == "empty pages" and turn % 2 == 0:
             size = 0
         page, following = combinations[offset : offset + size], offset + size
         more = following < len(combinations)
-        if size and more and family in self._switches.drift_of:
+        if size and more and family in self._options.drift_of:
             # Never back to where this page began: it would not end.
-            following = max(following + self._switches.drift, offset + 1)
+            following = max(following + self._options.drift, offset + 1)
         # Dropped from the page, not before it: a page may be short, or empty with more to come.
         rows = [row for rows in page for row in rows if not (query.exclude_deleted and _is_deleted(row))]
         return {
-            "data": [self._switches.edit_row(copy.deepcopy(row)) for row in rows] if self._switches.edit_row else rows,
+            "data": [self._options.edit_row(copy.deepcopy(row)) for row in rows] if self._options.edit_row else rows,
             "has_more": more,
             "next_page": self._next_page(_cursor(query.fingerprint, following, export, turn + 1), cursor)
             if more
@@ -293,7 +296,7 @@ class AnthropicAPI:
         }
 
     def _next_page(self, following: str, current: str | None) -> str | None:
-        match self._switches.paging:
+        match self._options.paging:
             case "same cursor":
                 return current or following
             case "no cursor":
@@ -303,12 +306,12 @@ class AnthropicAPI:
 
     def _export_at(self) -> datetime:
         """What the data reaches to: every four hours, when the vendor is not behind."""
-        now = self._now() - self._switches.lag
+        now = self._now() - self._options.lag
         return now.replace(hour=now.hour // 4 * 4, minute=0, second=0, microsecond=0)
 
     def _project(self, query: _Query, family: str) -> list[list[dict[str, Any]]]:
         """The rows of each combination, in the order asked for."""
-        name = f"{query.fingerprint}/{self._export_at().isoformat()}/{self._switches.rounds_rows}"
+        name = f"{query.fingerprint}/{self._export_at().isoformat()}/{self._options.rounds_rows}"
         if name in self._projections:
             return self._projections[name]
         groups: dict[tuple[Any, ...], list[Usage]] = defaultdict(list)
@@ -343,7 +346,7 @@ class AnthropicAPI:
 
     def _amount(self, microcents: int) -> str:
         # A third of a ten thousandth more: no row is a whole number of millionths any longer.
-        return _cents(round(Fraction(microcents * 30_001, 30_000)) if self._switches.rounds_rows else microcents)
+        return _cents(round(Fraction(microcents * 30_001, 30_000)) if self._options.rounds_rows else microcents)
 
     def _visible(self, first: datetime, end: datetime) -> Iterable[Usage]:
         end = min(end, self._export_at())
@@ -362,13 +365,13 @@ class AnthropicAPI:
         if actor.kind == "federated":
             provider = {"type": "oidc", "issuer": "https://oidc.example.com"}
             return {"type": "federated_actor", "provider": provider, "subject": actor.id}
-        person = next(person for person in self._ledger.organisation.people if person.user_id == actor.id)
+        person = next(person for person in self._ledger.organization.people if person.user_id == actor.id)
         deleted = not person.is_here(self._now().date())
         return {
             "type": "user_actor",
             "user_id": actor.id,
-            "email_address": None if deleted and person.forgotten else person.email,
-            "name": "Deleted User" if deleted and person.forgotten else person.name,
+            "email_address": None if deleted and person.account_deleted else person.email,
+            "name": "Deleted User" if deleted and person.account_deleted else person.name,
             "deleted": deleted,
         }
 
@@ -490,7 +493,7 @@ class AnthropicAPI:
                 return value
 
     def _classic_workspace(self, workspace_id: str) -> str | None:
-        workspace = next(w for w in self._ledger.organisation.workspaces if w.id == workspace_id)
+        workspace = next(w for w in self._ledger.organization.workspaces if w.id == workspace_id)
         return None if workspace.is_default else workspace_id
 
     def _claude_code(self, request: Request) -> dict[str, Any]:
@@ -499,7 +502,7 @@ class AnthropicAPI:
         except ValueError:
             raise _bad("starting_at: must be a date such as 2026-01-31") from None
         limit = _limit(request, 20, 1000)
-        keys = {key.id: key for key in self._ledger.organisation.keys}
+        keys = {key.id: key for key in self._ledger.organization.keys}
         records: dict[tuple[Any, ...], list[Usage]] = defaultdict(list)
         for piece in self._ledger.usage(day):
             if piece.product == "claude_code" and piece.at <= self._now() - timedelta(hours=1):
@@ -532,7 +535,7 @@ class AnthropicAPI:
         return {
             "date": _day_bounds(day)["starting_at"],
             "actor": {"type": kind, "email_address" if kind == "user_actor" else "api_key_name": name},
-            "organization_id": self._ledger.organisation.uuid,
+            "organization_id": self._ledger.organization.uuid,
             "customer_type": "api",
             "subscription_type": None,
             "terminal_type": terminal,
@@ -578,7 +581,7 @@ class AnthropicAPI:
                 "role": "admin" if number == 0 else "developer",
                 "added_at": _z(datetime(person.joined.year, person.joined.month, person.joined.day, 9, tzinfo=UTC)),
             }
-            for number, person in enumerate(self._ledger.organisation.people)
+            for number, person in enumerate(self._ledger.organization.people)
             if person.is_here(today)
         ]
         return sorted(
@@ -599,7 +602,7 @@ class AnthropicAPI:
         creator, workspace = request.one("created_by_user_id"), request.one("workspace_id")
         return [
             self._api_key(key, classic=classic)
-            for key in self._ledger.organisation.keys
+            for key in self._ledger.organization.keys
             # An unfiltered list leaves the archived ones out; a deleted one is in none.
             if not key.deleted
             and (key.status == status if status else key.status != "archived")
@@ -640,7 +643,7 @@ class AnthropicAPI:
                 "created_at": "2025-10-01T08:00:00Z",
                 "archived_at": f"{workspace.archived_on}T12:00:00Z" if workspace.archived_on else None,
                 "display_color": "#6C5BB9",
-                "compartment_id": identifier(self._ledger.seed, "cmpt_", workspace.name),
+                "compartment_id": vendor_id(self._ledger.seed, "cmpt_", workspace.name),
                 "data_residency": {
                     "workspace_geo": "us",
                     "allowed_inference_geos": "unrestricted",
@@ -650,14 +653,14 @@ class AnthropicAPI:
                 "tags": {},
                 "user_profile_id": None,
             }
-            for workspace in self._ledger.organisation.workspaces
+            for workspace in self._ledger.organization.workspaces
             if (default or not workspace.is_default)
             and (archived or workspace.archived_on is None)
             and (not ids or workspace.id in ids)
         ]
 
     def _members(self, workspace_id: str) -> list[dict[str, Any]]:
-        workspace = next((w for w in self._ledger.organisation.workspaces if w.id == workspace_id), None)
+        workspace = next((w for w in self._ledger.organization.workspaces if w.id == workspace_id), None)
         if workspace is None:
             raise _Refused(404, "not_found_error", "Workspace not found")
         if workspace.is_default:
@@ -670,14 +673,14 @@ class AnthropicAPI:
                 "workspace_id": workspace_id,
                 "workspace_role": "workspace_developer",
             }
-            for person in self._ledger.organisation.people
+            for person in self._ledger.organization.people
             if person.is_here(today) and (workspace.name == "Claude Code" or person.team_on(today) == "Research")
         ]
 
     def _invites(self, request: Request) -> list[dict[str, Any]]:
         invites: list[dict[str, Any]] = [
             {
-                "id": identifier(self._ledger.seed, "invite_", "new"),
+                "id": vendor_id(self._ledger.seed, "invite_", "new"),
                 "type": "invite",
                 "email": "new.colleague@acme.test",
                 "role": "developer",

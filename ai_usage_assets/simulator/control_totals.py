@@ -34,4 +34,4 @@ def control_totals(simulator: Simulator, first: date, last: date) -> list[Contro
 
 def billed_by_cost_center(simulator: Simulator, first: date, last: date) -> dict[str | None, Decimal]:
     """Billed dollars per cost center; None for unallocated."""
-    return simulator.ledger.spend_by_cost_center(first, last, nameless=simulator.removed_emails)
+    return simulator.ledger.spend_by_cost_center(first, last, removed_emails=simulator.removed_emails)

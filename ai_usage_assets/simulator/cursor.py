@@ -19,8 +19,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from ai_usage_assets.simulator.ledger import Event, Ledger, cost_basis
+from ai_usage_assets.simulator.ledger import Ledger
 from ai_usage_assets.simulator.organization import Person
+from ai_usage_assets.simulator.records import Event, cost_basis
 from ai_usage_assets.simulator.server import Request, Response
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -60,7 +61,7 @@ _REFUSALS: dict[Refusal, tuple[int, dict[str, Any] | bytes]] = {
 
 
 @dataclass
-class CursorSwitches:
+class CursorFaultOptions:
     """What can be different about this vendor; all can be changed while it serves."""
 
     # The Teams plan has no billing groups.
@@ -108,21 +109,23 @@ class CursorSwitches:
 class CursorAPI:
     """Answers requests. `now` gives the simulated instant."""
 
-    def __init__(self, ledger: Ledger, key: str, switches: CursorSwitches, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, ledger: Ledger, key: str, fault_options: CursorFaultOptions, now: Callable[[], datetime]
+    ) -> None:
         self._ledger = ledger
         self._authorization = "Basic " + base64.b64encode(f"{key}:".encode()).decode()
-        self._switches = switches
+        self._options = fault_options
         self._now = now
         self._window, self._counted = 0, Counter[str]()
 
     def handle(self, request: Request) -> Response:
         """One answer."""
-        refusal = next((kind for path, kind in self._switches.refuse.items() if request.path.startswith(path)), None)
+        refusal = next((kind for path, kind in self._options.refuse.items() if request.path.startswith(path)), None)
         if refusal:
             return _refusal(refusal)
         if self._is_beyond_limit(request.path):
             answer = Response(429, _ENCODER.encode({"code": "error", "message": "Rate limit exceeded"}))
-            answer.headers["retry-after"] = f"{self._switches.window_seconds:g}"
+            answer.headers["retry-after"] = f"{self._options.window_seconds:g}"
             return answer
         try:
             status, body = 200, self._route(request)
@@ -132,7 +135,7 @@ class CursorAPI:
         return Response(status, _ENCODER.encode(body))
 
     def _is_beyond_limit(self, path: str) -> bool:
-        seconds = self._switches.window_seconds
+        seconds = self._options.window_seconds
         if seconds is None:
             return False
         window = int(time.monotonic() / seconds)
@@ -140,15 +143,15 @@ class CursorAPI:
             self._window, self._counted = window, Counter()
         self._counted[path] += 1
         usual = _EVENTS_PER_MINUTE if path == "/teams/filtered-usage-events" else _OTHERS_PER_MINUTE
-        limit = self._switches.requests_per_window
+        limit = self._options.requests_per_window
         return self._counted[path] > (usual if limit is None else limit)
 
     def _is_key_good(self, authorization: str | None) -> bool:
-        left = self._switches.key_good_for
-        if authorization != self._authorization or self._switches.unauthorized or left == 0:
+        left = self._options.key_good_for
+        if authorization != self._authorization or self._options.unauthorized or left == 0:
             return False
         if left is not None:
-            self._switches.key_good_for = left - 1
+            self._options.key_good_for = left - 1
         return True
 
     def _route(self, request: Request) -> dict[str, Any]:
@@ -171,13 +174,13 @@ class CursorAPI:
 
     def _records(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The records in the words of the version that is switched on."""
-        style = _STYLES[self._switches.numbers_as]
+        style = _STYLES[self._options.numbers_as]
         # What does not apply is left out, not null; a fault leaves out more.
         return [
             {
                 name: style(value)
                 for name, value in record.items()
-                if not (every := self._switches.left_out.get(name)) or number % every
+                if not (every := self._options.left_out.get(name)) or number % every
             }
             for number, record in enumerate(records)
         ]
@@ -185,12 +188,12 @@ class CursorAPI:
     # --- people ----------------------------------------------------------------------------------------------------
 
     def _id(self, person: Person) -> str | int:
-        identifier = person.cursor_user_id
-        return zlib.crc32(identifier.encode()) if self._switches.numeric_ids else identifier
+        vendor_id = person.cursor_user_id
+        return zlib.crc32(vendor_id.encode()) if self._options.numeric_ids else vendor_id
 
     def _team(self) -> list[Person]:
         return [
-            person for person in self._ledger.organisation.people if person.cursor_role and self._has_joined(person)
+            person for person in self._ledger.organization.people if person.cursor_role and self._has_joined(person)
         ]
 
     def _has_joined(self, person: Person) -> bool:
@@ -209,12 +212,12 @@ class CursorAPI:
                 "isRemoved": self._is_removed(person),
             }
             for person in self._team()
-            if not (self._switches.hide_removed_members and self._is_removed(person))
+            if not (self._options.hide_removed_members and self._is_removed(person))
         ]
         return {"teamMembers": self._records(members)}
 
     def _groups(self, rest: list[str]) -> dict[str, Any]:
-        if self._switches.teams_plan:
+        if self._options.teams_plan:
             raise _Refused(401, "You must be a member of an enterprise team to access this resource")
         start, end = self._cycle()
         cycle = {"cycleStart": _z(start), "cycleEnd": _z(end)}
@@ -297,22 +300,22 @@ class CursorAPI:
                     for event in shown
                     if event.get(asked) == body[asked] or (body[asked] == "*" and asked in event)
                 ]
-        if page > 1 and self._switches.late_events_while_paging and shown:
+        if page > 1 and self._options.late_events_while_paging and shown:
             # Somebody's laptop came back: everything behind the newest event moves by one.
-            self._switches.late_events_while_paging -= 1
+            self._options.late_events_while_paging -= 1
             shown.insert(0, shown[0])
-        if page > 1 and self._switches.lost_events_while_paging and shown:
-            self._switches.lost_events_while_paging -= 1
+        if page > 1 and self._options.lost_events_while_paging and shown:
+            self._options.lost_events_while_paging -= 1
             shown.pop(0)
         pages = math.ceil(len(shown) / size)
         chosen = self._chosen_page(page)
         return {
-            "totalUsageEventsCount": len(shown) + self._switches.miscounted_events,
+            "totalUsageEventsCount": len(shown) + self._options.miscounted_events,
             "pagination": {
                 "numPages": pages,
                 "currentPage": page,
                 "pageSize": size,
-                "hasNextPage": page < pages or self._switches.endless_paging,
+                "hasNextPage": page < pages or self._options.endless_paging,
                 "hasPreviousPage": page > 1,
             },
             "usageEvents": self._records(shown[(chosen - 1) * size : chosen * size]),
@@ -321,27 +324,27 @@ class CursorAPI:
 
     def _paging(self, body: dict[str, Any], *, default: int, most: int) -> tuple[int, int]:
         page, size = _paging(body, default=default, most=most)
-        return page, min(size, self._switches.page_size_limit or size)
+        return page, min(size, self._options.page_size_limit or size)
 
     def _chosen_page(self, page: int) -> int:
         """The page that is sent when this one is asked for."""
-        if self._switches.endless_paging:
+        if self._options.endless_paging:
             return 1
-        if page > 1 and self._switches.repeated_pages:
-            self._switches.repeated_pages -= 1
+        if page > 1 and self._options.repeated_pages:
+            self._options.repeated_pages -= 1
             return page - 1
         return page
 
     def _shown(self, event: Event) -> dict[str, Any]:
-        kind = self._switches.unknown_kind if self._switches.unknown_kind and event.at_ms % 50 == 0 else event.kind
+        kind = self._options.unknown_kind if self._options.unknown_kind and event.at_ms % 50 == 0 else event.kind
         tokens = event.tokens
         shown: dict[str, Any] = {
             "timestamp": str(event.at_ms),
             "userEmail": self._email_shown(event),
-            "serviceAccountId": event.robot_id if event.robot_kind == "service_account" else None,
-            "serviceAccountName": event.robot_name if event.robot_kind == "service_account" else None,
-            "automationId": event.robot_id if event.robot_kind == "automation" else None,
-            "cloudAgentId": event.robot_id if event.robot_kind == "cloud_agent" else None,
+            "serviceAccountId": event.identity_id if event.identity_kind == "service_account" else None,
+            "serviceAccountName": event.identity_name if event.identity_kind == "service_account" else None,
+            "automationId": event.identity_id if event.identity_kind == "automation" else None,
+            "cloudAgentId": event.identity_id if event.identity_kind == "cloud_agent" else None,
             "conversationId": event.conversation_id,
             "model": event.model,
             "kind": kind,
@@ -349,7 +352,7 @@ class CursorAPI:
             "requestsCosts": 1 if tokens else 0,
             "isTokenBasedCall": tokens is not None,
             "isChargeable": cost_basis(event.kind) == "billed",
-            "isHeadless": event.robot_kind is not None,
+            "isHeadless": event.identity_kind is not None,
         }
         if tokens is not None:
             counts = dict(
@@ -360,14 +363,14 @@ class CursorAPI:
                 shown["tokenUsage"]["discountPercentOff"] = event.discount_percent
         shown["chargedCents"] = event.charged_cents
         shown["cursorTokenFee"] = event.fee_cents
-        if self._switches.extra_fields:
+        if self._options.extra_fields:
             shown["undocumentedField"] = {"since": "tomorrow"}
         return {name: value for name, value in shown.items() if value is not None}
 
     def _email_shown(self, event: Event) -> str | None:
-        if event.robot_kind or not event.email or not self._switches.strip_removed_emails:
+        if event.identity_kind or not event.email or not self._options.strip_removed_emails:
             return event.email
-        person = self._ledger.organisation.person(event.email)
+        person = self._ledger.organization.person(event.email)
         return None if self._is_removed(person) else event.email
 
     # --- sums ------------------------------------------------------------------------------------------------------
@@ -386,7 +389,7 @@ class CursorAPI:
         """Cents by e-mail since the cycle began: on demand, and overall."""
         spent: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
         for event in self._visible(int(start.timestamp() * 1000), int(self._now().timestamp() * 1000)):
-            if event.email and not event.robot_kind:
+            if event.email and not event.identity_kind:
                 spent[event.email][1] += event.charged_cents
                 if cost_basis(event.kind) == "billed":
                     spent[event.email][0] += event.charged_cents
@@ -396,8 +399,8 @@ class CursorAPI:
         page, size = self._paging(body, default=100, most=1000)
         start, _ = self._cycle()
         spent = self._spent_cents(start)
-        drift = self._switches.spend_drift_cents
-        undocumented = {"billingTier": self._switches.billing_tier, "removedAt": None, "totalPercentUsed": 12.5}
+        drift = self._options.spend_drift_cents
+        undocumented = {"billingTier": self._options.billing_tier, "removedAt": None, "totalPercentUsed": 12.5}
         rows: list[dict[str, Any]] = [
             {
                 "userId": self._id(person),
@@ -410,7 +413,7 @@ class CursorAPI:
                 "hardLimitOverrideDollars": 0,
                 "monthlyLimitDollars": person.cursor_limit_usd,
                 "effectivePerUserLimitDollars": person.cursor_limit_usd or 200,
-                **(undocumented if self._switches.billing_tier else {}),
+                **(undocumented if self._options.billing_tier else {}),
             }
             for person in self._team()
         ]
@@ -421,7 +424,7 @@ class CursorAPI:
             "teamMemberSpend": self._records(rows[(chosen - 1) * size : chosen * size]),
             "subscriptionCycleStart": int(start.timestamp() * 1000),
             "totalMembers": len(rows),
-            "totalPages": page + 1 if self._switches.endless_paging else pages,
+            "totalPages": page + 1 if self._options.endless_paging else pages,
         }
 
     def _daily_usage(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -439,7 +442,7 @@ class CursorAPI:
         # Pages count people, not rows; who joined after the range is not in it.
         people = [
             person
-            for person in self._ledger.organisation.people
+            for person in self._ledger.organization.people
             if person.cursor_role and any(person.is_here(day) for day in days)
         ]
         number = self._chosen_page(page)
@@ -447,7 +450,7 @@ class CursorAPI:
         by_day: dict[date, dict[str, list[Event]]] = {day: defaultdict(list) for day in days}
         if days:
             for event in self._visible(_start_ms(days[0]), _start_ms(days[-1] + timedelta(days=1)) - 1):
-                if event.email and not event.robot_kind:
+                if event.email and not event.identity_kind:
                     by_day[_day_of(event.at_ms)][event.email].append(event)
         rows = [
             self._daily_row(person, day, by_day[day][person.email])
@@ -463,14 +466,14 @@ class CursorAPI:
                 "pageSize": size,
                 "totalUsers": len(people),
                 "totalPages": pages,
-                "hasNextPage": page < pages or self._switches.endless_paging,
+                "hasNextPage": page < pages or self._options.endless_paging,
                 "hasPreviousPage": page > 1,
             }
         return answer
 
     def _daily_row(self, person: Person, day: date, events: list[Event]) -> dict[str, Any]:
         output = sum(event.tokens[1] for event in events if event.tokens)
-        removed = self._is_removed(person) and self._switches.strip_removed_emails
+        removed = self._is_removed(person) and self._options.strip_removed_emails
         models = [event.model for event in events]
         return {
             "userId": self._id(person),

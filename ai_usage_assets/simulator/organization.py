@@ -1,8 +1,6 @@
-"""The simulated company: people and teams, keys, workspaces and service accounts, seats, and the sheet finance keeps.
+"""The simulated company: people, teams, keys, workspaces, service accounts, seats and the mapping sheet.
 
-Belongs here: who and what there is, and since when. Does not: what they used (`ledger`), or how a vendor shows it.
-All of it follows from the seed. Days are fixed calendar days, so that the company is the same whatever the clock
-says.
+Everything is derived from the seed. All days are fixed, so the company does not depend on the clock.
 """
 
 from __future__ import annotations
@@ -16,10 +14,10 @@ from typing import Any, Literal
 from ai_usage_assets.hashing import sha256_hex
 
 FOUNDED = date(2025, 10, 1)
-# Some people have keys of their own, or fates; they are told by their number.
-SMALLEST = 36
+# The first people have their own keys or exceptions, by number.
+MIN_PEOPLE = 36
 
-# Team -> cost center. One code with zeros in front, as accounting systems have them.
+# Team -> cost center. One code has leading zeros, as in accounting systems.
 COST_CENTERS = {
     "Platform": "CC-1010",
     "Payments": "CC-1020",
@@ -30,8 +28,8 @@ COST_CENTERS = {
     "Research": "CC-4010",
 }
 
-# Dollars a month that were planned for the services of a team and for each of its people.
-_PLAN = {
+# Team -> monthly budget for its services and for each of its people.
+_MONTHLY_BUDGET_USD = {
     "Platform": (420, 170),
     "Payments": (1250, 150),
     "Mobile": (370, 160),
@@ -134,8 +132,8 @@ _LAST_NAMES = [
 
 
 @dataclass(frozen=True)
-class Stay:
-    """A person in a team from a day on."""
+class Employment:
+    """The membership of a person in a team from a day on."""
 
     team: str
     since: date
@@ -143,32 +141,36 @@ class Stay:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody of the company. `left` is the first day without them."""
+    """A person of the company. `left` is the first day after leaving."""
 
     email: str
     name: str
-    stays: tuple[Stay, ...]
+    employments: tuple[Employment, ...]
     joined: date
     left: date | None
     user_id: str
-    # Of Anthropic's usage: 0 for people who have no account there.
-    appetite: float
+    # Relative Anthropic usage; 0 for people without an account.
+    usage_level: float
     cursor_role: Literal["owner", "member", "free-owner"] | None
     cursor_user_id: str
-    # Anthropic forgets the address of a deleted account.
-    forgotten: bool = False
-    # The seat is held on without being used from this day; FOUNDED for one that never was.
-    cursor_until: date | None = None
-    # How large their requests are beside others', and a limit of their own for what they spend on demand in a cycle.
-    cursor_size: int = 1
+    # Anthropic removes the address of a deleted account.
+    account_deleted: bool = False
+    # The seat is unused from this day on; FOUNDED for a seat that was never used.
+    cursor_inactive_since: date | None = None
+    # Relative size of the person's requests, and their on-demand limit per billing cycle.
+    cursor_request_size: int = 1
     cursor_limit_usd: int | None = None
 
     def team_on(self, day: date) -> str:
-        """The team of that day."""
-        return next(stay.team for stay in reversed(self.stays) if stay.since <= day or stay is self.stays[0])
+        """The person's team on a day."""
+        return next(
+            employment.team
+            for employment in reversed(self.employments)
+            if employment.since <= day or employment is self.employments[0]
+        )
 
     def is_here(self, day: date) -> bool:
-        """Whether the person works here on that day."""
+        """Whether the person is employed on a day."""
         return self.joined <= day and (self.left is None or day < self.left)
 
 
@@ -192,20 +194,20 @@ class ApiKey:
     status: Literal["active", "inactive", "archived", "expired"]
     created_by: str | None
     principal: str | None = None
-    # Dollars on an ordinary working day; none since `until`.
+    # Dollars on an average working day, until the day before `until`.
     usd_per_day: float = 0.0
     until: date | None = None
     models: tuple[str, ...] = ("claude-sonnet-5-5",)
     product: str = "messages_api"
-    # Before this day the key acted as nobody, whatever the directory says today.
+    # Before this day the key had no principal, although the directory shows one today.
     bound_since: date = FOUNDED
-    # Gone from every list; what it has cost stays.
+    # Missing in all lists; its cost stays.
     deleted: bool = False
 
 
 @dataclass(frozen=True)
-class Robot:
-    """Something that uses Cursor and is nobody: a service account, an automation or a cloud agent."""
+class ServiceIdentity:
+    """A user of Cursor that is not a person: a service account, an automation or a cloud agent."""
 
     kind: Literal["service_account", "automation", "cloud_agent"]
     id: str
@@ -216,8 +218,8 @@ class Robot:
 
 
 @dataclass
-class Organisation:
-    """Everything there is. The sheet's tabs are what finance has typed, header first."""
+class Organization:
+    """The whole company. `tabs` has the cells of the mapping sheet, header row first."""
 
     name: str
     uuid: str
@@ -225,11 +227,11 @@ class Organisation:
     workspaces: list[Workspace]
     keys: list[ApiKey]
     service_accounts: dict[str, str]
-    robots: list[Robot]
+    service_identities: list[ServiceIdentity]
     tabs: dict[str, list[list[Any]]] = field(default_factory=dict)
 
     def person(self, email: str) -> Person:
-        """The person of that address. Raises StopIteration."""
+        """The person with an e-mail address. Raises StopIteration."""
         return next(person for person in self.people if person.email == email)
 
     def replace_person(self, email: str, **changes: Any) -> None:
@@ -241,49 +243,51 @@ class Organisation:
         self.keys = [replace(key, **changes) if key.name == name else key for key in self.keys]
 
 
-def identifier(seed: int, prefix: str, *parts: object) -> str:
-    """An id as the vendors make them, the same for the same seed and parts."""
+def vendor_id(seed: int, prefix: str, *parts: object) -> str:
+    """A vendor-like id, derived from the seed and the parts."""
     digest = bytes.fromhex(sha256_hex("|".join(map(str, (seed, prefix, *parts)))))
     alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
     return prefix + "01" + "".join(alphabet[byte % len(alphabet)] for byte in digest[:22])
 
 
-def build(seed: int, people: int) -> Organisation:
-    """The company of that seed. Raises ValueError for fewer people than have something of their own."""
-    if people < SMALLEST:
-        raise ValueError(f"the company has at least {SMALLEST} people, not {people}")
+def build_organization(seed: int, people: int) -> Organization:
+    """Builds the company of a seed. Raises ValueError for fewer than MIN_PEOPLE people."""
+    if people < MIN_PEOPLE:
+        raise ValueError(f"the company has at least {MIN_PEOPLE} people, not {people}")
     rng = random.Random(f"{seed}/organisation")
-    staff = list(_staff(seed, people, rng))
+    staff = list(_generate_people(seed, people, rng))
     workspaces = [
-        Workspace(identifier(seed, "wrkspc_", "default"), "Default", is_default=True),
-        Workspace(identifier(seed, "wrkspc_", "production"), "Production"),
-        Workspace(identifier(seed, "wrkspc_", "claude-code"), "Claude Code"),
-        Workspace(identifier(seed, "wrkspc_", "research"), "Research"),
-        Workspace(identifier(seed, "wrkspc_", "hackathon"), "Hackathon 2025", archived_on=date(2026, 6, 30)),
+        Workspace(vendor_id(seed, "wrkspc_", "default"), "Default", is_default=True),
+        Workspace(vendor_id(seed, "wrkspc_", "production"), "Production"),
+        Workspace(vendor_id(seed, "wrkspc_", "claude-code"), "Claude Code"),
+        Workspace(vendor_id(seed, "wrkspc_", "research"), "Research"),
+        Workspace(vendor_id(seed, "wrkspc_", "hackathon"), "Hackathon 2025", archived_on=date(2026, 6, 30)),
     ]
     service_accounts = {
-        name: identifier(seed, "svac_", name) for name in ("billing-svc", "support-bot", "ranking-svc", "nightly-evals")
+        name: vendor_id(seed, "svac_", name) for name in ("billing-svc", "support-bot", "ranking-svc", "nightly-evals")
     }
-    keys = list(_keys(seed, staff, workspaces, service_accounts))
-    robots = [
-        Robot(
-            "service_account", "sa_" + identifier(seed, "", "ci")[2:14], "Nightly CI", "nightly-ci@agents.acme.test", 18
+    keys = list(_generate_keys(seed, staff, workspaces, service_accounts))
+    service_identities = [
+        ServiceIdentity(
+            "service_account", "sa_" + vendor_id(seed, "", "ci")[2:14], "Nightly CI", "nightly-ci@agents.acme.test", 18
         ),
-        Robot("service_account", "sa_" + identifier(seed, "", "docs")[2:14], "Docs bot", None, 5, in_sheet=False),
-        Robot("automation", "auto_" + identifier(seed, "", "triage")[2:14], "Issue triage", None, 8),
-        Robot("cloud_agent", "bc_" + identifier(seed, "", "migrate")[2:14], "Migration agent", None, 6),
+        ServiceIdentity(
+            "service_account", "sa_" + vendor_id(seed, "", "docs")[2:14], "Docs bot", None, 5, in_sheet=False
+        ),
+        ServiceIdentity("automation", "auto_" + vendor_id(seed, "", "triage")[2:14], "Issue triage", None, 8),
+        ServiceIdentity("cloud_agent", "bc_" + vendor_id(seed, "", "migrate")[2:14], "Migration agent", None, 6),
     ]
-    organisation = Organisation(
+    organization = Organization(
         "Acme Robotics",
         str(_uuid(seed)),
         staff,
         workspaces,
         keys,
         service_accounts,
-        robots,
+        service_identities,
     )
-    organisation.tabs = _tabs(organisation)
-    return organisation
+    organization.tabs = _build_tabs(organization)
+    return organization
 
 
 def _uuid(seed: int) -> str:
@@ -291,89 +295,105 @@ def _uuid(seed: int) -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:32]}"
 
 
-def _staff(seed: int, count: int, rng: random.Random) -> Iterator[Person]:
+def _generate_people(seed: int, count: int, rng: random.Random) -> Iterator[Person]:
     teams = list(COST_CENTERS)
     weights = (12, 10, 8, 8, 9, 6, 7)
-    # Appetite for tokens differs by trade.
-    hunger = {"Platform": 1.6, "Payments": 1.2, "Mobile": 1.1, "Data Science": 1.5, "Research": 2.2}
+    # Relative usage by team.
+    usage_by_team = {"Platform": 1.6, "Payments": 1.2, "Mobile": 1.1, "Data Science": 1.5, "Research": 2.2}
     for number in range(count):
         name = f"{_FIRST_NAMES[number % len(_FIRST_NAMES)]} {_LAST_NAMES[(number * 7 + seed) % len(_LAST_NAMES)]}"
         suffix = str(number // len(_FIRST_NAMES)) if number >= len(_FIRST_NAMES) else ""
         email = f"{name.lower().replace(' ', '.')}{suffix}@acme.test"
         team = teams[number] if number < len(teams) else rng.choices(teams, weights)[0]
-        builder = team in hunger
+        builder = team in usage_by_team
         role: Literal["owner", "member", "free-owner"] | None = "member" if builder or rng.random() < 0.2 else None
         person = Person(
             email,
             name,
-            (Stay(team, FOUNDED),),
+            (Employment(team, FOUNDED),),
             joined=FOUNDED,
             left=None,
-            user_id=identifier(seed, "user_", email),
-            appetite=hunger.get(team, 0.35) * rng.uniform(0.3, 1.7) if builder or rng.random() < 0.6 else 0.0,
+            user_id=vendor_id(seed, "user_", email),
+            usage_level=usage_by_team.get(team, 0.35) * rng.uniform(0.3, 1.7) if builder or rng.random() < 0.6 else 0.0,
             cursor_role=role,
-            cursor_user_id=identifier(seed, "user_", "cursor", email),
+            cursor_user_id=vendor_id(seed, "user_", "cursor", email),
         )
-        if number >= SMALLEST:
-            # A company that grows: one more every two weeks.
-            joined = FOUNDED + timedelta(days=(number - SMALLEST) * 13 % 312)
-            person = replace(person, joined=joined, stays=(Stay(team, joined),))
-        yield replace(person, **_FATES.get(number, {}))
+        if number >= MIN_PEOPLE:
+            # The company grows by one person every two weeks.
+            joined = FOUNDED + timedelta(days=(number - MIN_PEOPLE) * 13 % 312)
+            person = replace(person, joined=joined, employments=(Employment(team, joined),))
+        yield replace(person, **_EXCEPTIONS.get(number, {}))
 
 
-# What happens to some: movers, joiners, leavers, the administrators of Cursor, who holds a seat for
-# nothing, and who nears a limit.
-_FATES: dict[int, dict[str, Any]] = {
+# Exceptions by person number: movers, joiners, leavers, Cursor administrators, unused seats, on-demand limits.
+_EXCEPTIONS: dict[int, dict[str, Any]] = {
     0: {"cursor_role": "owner"},
-    4: {"cursor_role": "free-owner", "appetite": 0.2},
+    4: {"cursor_role": "free-owner", "usage_level": 0.2},
     8: {
-        "stays": (Stay("Payments", FOUNDED), Stay("Platform", date(2026, 5, 1))),
-        "appetite": 1.4,
+        "employments": (Employment("Payments", FOUNDED), Employment("Platform", date(2026, 5, 1))),
+        "usage_level": 1.4,
         "cursor_role": "member",
     },
     9: {
-        "stays": (Stay("Mobile", FOUNDED), Stay("Research", date(2026, 11, 1))),
-        "appetite": 2.0,
+        "employments": (Employment("Mobile", FOUNDED), Employment("Research", date(2026, 11, 1))),
+        "usage_level": 2.0,
         "cursor_role": "member",
     },
     10: {
-        "stays": (Stay("Customer Support", FOUNDED), Stay("Data Science", date(2026, 11, 9))),
-        "appetite": 1.1,
+        "employments": (Employment("Customer Support", FOUNDED), Employment("Data Science", date(2026, 11, 9))),
+        "usage_level": 1.1,
         "cursor_role": "member",
     },
     11: {
         "joined": date(2026, 10, 26),
-        "stays": (Stay("Platform", date(2026, 10, 26)),),
+        "employments": (Employment("Platform", date(2026, 10, 26)),),
         "cursor_role": "member",
-        "appetite": 1.2,
+        "usage_level": 1.2,
     },
-    12: {"joined": date(2026, 3, 2), "stays": (Stay("Research", date(2026, 3, 2)),), "appetite": 1.9},
-    13: {"left": date(2026, 11, 14), "stays": (Stay("Payments", FOUNDED),), "cursor_role": "member", "appetite": 1.3},
-    14: {"left": date(2026, 10, 29), "stays": (Stay("Mobile", FOUNDED),), "appetite": 0.9, "cursor_role": "member"},
-    15: {"left": date(2026, 8, 1), "stays": (Stay("Data Science", FOUNDED),), "cursor_role": "member", "appetite": 0.8},
+    12: {"joined": date(2026, 3, 2), "employments": (Employment("Research", date(2026, 3, 2)),), "usage_level": 1.9},
+    13: {
+        "left": date(2026, 11, 14),
+        "employments": (Employment("Payments", FOUNDED),),
+        "cursor_role": "member",
+        "usage_level": 1.3,
+    },
+    14: {
+        "left": date(2026, 10, 29),
+        "employments": (Employment("Mobile", FOUNDED),),
+        "usage_level": 0.9,
+        "cursor_role": "member",
+    },
+    15: {
+        "left": date(2026, 8, 1),
+        "employments": (Employment("Data Science", FOUNDED),),
+        "cursor_role": "member",
+        "usage_level": 0.8,
+    },
     16: {
         "left": date(2026, 11, 5),
-        "stays": (Stay("Platform", FOUNDED),),
-        "appetite": 0.7,
-        "forgotten": True,
+        "employments": (Employment("Platform", FOUNDED),),
+        "usage_level": 0.7,
+        "account_deleted": True,
         "cursor_role": None,
     },
-    2: {"cursor_role": "member", "cursor_size": 3, "cursor_limit_usd": 20},
-    6: {"cursor_role": "member", "cursor_until": date(2026, 11, 2)},
-    17: {"cursor_role": "member", "cursor_until": FOUNDED},
-    20: {"cursor_role": "member", "cursor_size": 3, "cursor_limit_usd": 25},
-    21: {"cursor_role": "member", "cursor_until": date(2026, 9, 18)},
-    27: {"cursor_role": "member", "cursor_until": FOUNDED},
+    2: {"cursor_role": "member", "cursor_request_size": 3, "cursor_limit_usd": 20},
+    6: {"cursor_role": "member", "cursor_inactive_since": date(2026, 11, 2)},
+    17: {"cursor_role": "member", "cursor_inactive_since": FOUNDED},
+    20: {"cursor_role": "member", "cursor_request_size": 3, "cursor_limit_usd": 25},
+    21: {"cursor_role": "member", "cursor_inactive_since": date(2026, 9, 18)},
+    27: {"cursor_role": "member", "cursor_inactive_since": FOUNDED},
 }
 
 
-def _keys(seed: int, staff: list[Person], workspaces: list[Workspace], accounts: dict[str, str]) -> Iterator[ApiKey]:
+def _generate_keys(
+    seed: int, staff: list[Person], workspaces: list[Workspace], accounts: dict[str, str]
+) -> Iterator[ApiKey]:
     default, production, claude_code, research, hackathon = (workspace.id for workspace in workspaces)
     ada, ben, carla = staff[0].user_id, staff[1].user_id, staff[2].user_id
 
     def key(name: str, workspace: str, created_by: str | None, usd: float, **more: Any) -> ApiKey:
         return ApiKey(
-            identifier(seed, "apikey_", name),
+            vendor_id(seed, "apikey_", name),
             name,
             workspace,
             more.pop("status", "active"),
@@ -390,7 +410,7 @@ def _keys(seed: int, staff: list[Person], workspaces: list[Workspace], accounts:
         "nightly-evals", research, carla, 52, principal=accounts["nightly-evals"], models=(opus, sonnet),
         product="message_batches_api",
     )  # fmt: skip
-    # Nobody mapped these accounts' keys; the accounts or the workspace are.
+    # The sheet does not map these keys, but their service accounts or workspace.
     yield key("shared-search-index", production, ada, 24, models=(sonnet,))
     yield key("shared-sandbox", default, ben, 17, models=(sonnet, "claude-haiku-4-5"))
     yield key("mobile-release-notes", production, ada, 6, models=(haiku,), status="inactive", until=date(2026, 11, 10))
@@ -404,7 +424,7 @@ def _keys(seed: int, staff: list[Person], workspaces: list[Workspace], accounts:
         until=date(2026, 10, 20),
     )
     yield key("trial-embedding", default, ben, 3, models=(haiku,), status="expired", until=date(2026, 10, 12))
-    # Real money that no row of the sheet names: one found by its creator, two by nothing.
+    # Spend that the sheet does not map: one key is attributed by its creator, two are unallocated.
     yield key("growth-experiment", default, staff[5].user_id, 14, models=(sonnet,))
     yield key("prod-2-test", default, None, 19, models=(opus, sonnet))
     yield key("tmp-migration", default, None, 8, models=(sonnet,))
@@ -418,27 +438,27 @@ def _keys(seed: int, staff: list[Person], workspaces: list[Workspace], accounts:
             product="claude_code",
         )  # fmt: skip
     for person in staff[32:36]:
-        # The key acts as nobody; only who made it is known.
+        # The key has no principal, only a creator.
         yield key(f"notebook-{person.email.partition('@')[0]}", research, person.user_id, 4, models=(sonnet,))
 
 
-def _budgets(organisation: Organisation) -> Iterator[list[Any]]:
-    """What finance planned at the beginning, for who was there, with growth; Research never got any of that."""
+def _generate_budgets(organization: Organization) -> Iterator[list[Any]]:
+    """The monthly budgets: the people of the month, with growth for all teams except Research."""
     for number in range(15):
         year, month = FOUNDED.year + (FOUNDED.month + number - 1) // 12, (FOUNDED.month + number - 1) % 12 + 1
         first = date(year, month, 1)
         growth = 1 + number * 0.035
-        for team, (services, a_head) in _PLAN.items():
-            heads = sum(person.is_here(first) and person.team_on(first) == team for person in organisation.people)
+        for team, (services, a_head) in _MONTHLY_BUDGET_USD.items():
+            heads = sum(person.is_here(first) and person.team_on(first) == team for person in organization.people)
             usd = (services + a_head * heads) * (1 if team == "Research" else growth)
-            # Somebody forgot one.
+            # One budget is missing.
             if (team, first) != ("Mobile", date(2026, 10, 1)):
                 yield [f"{year}-{month:02}", COST_CENTERS[team], round(usd / 50) * 50]
 
 
-def _tabs(organisation: Organisation) -> dict[str, list[list[Any]]]:
-    keys = {key.name: key for key in organisation.keys}
-    workspace = {workspace.name: workspace.id for workspace in organisation.workspaces}
+def _build_tabs(organization: Organization) -> dict[str, list[list[Any]]]:
+    keys = {key.name: key for key in organization.keys}
+    workspace = {workspace.name: workspace.id for workspace in organization.workspaces}
 
     def row(
         vendor: str, kind: str, principal: str, person: str = "", team: str = "", share: Any = "", **when: Any
@@ -461,8 +481,8 @@ def _tabs(organisation: Organisation) -> dict[str, list[list[Any]]]:
         ["vendor", "principal_type", "principal_id", "person_email", "team", "cost_center", "share_pct",
          "effective_from",
          "effective_to", "note"],
-        row("anthropic", "service_account", organisation.service_accounts["billing-svc"], team="Payments"),
-        row("anthropic", "service_account", organisation.service_accounts["support-bot"], team="Customer Support"),
+        row("anthropic", "service_account", organization.service_accounts["billing-svc"], team="Payments"),
+        row("anthropic", "service_account", organization.service_accounts["support-bot"], team="Customer Support"),
         row("anthropic", "api_key", keys["ranking-svc-prod"].id, team="Data Science", until="2026-11-01", note="moved"),
         row("anthropic", "api_key", keys["ranking-svc-prod"].id, team="Platform", since="2026-11-01"),
         row("anthropic", "api_key", keys["shared-search-index"].id, team="Platform", share=60, note="agreed in Q3"),
@@ -470,28 +490,28 @@ def _tabs(organisation: Organisation) -> dict[str, list[list[Any]]]:
         row("anthropic", "api_key", keys["shared-sandbox"].id, team="Data Science", share=33.3),
         row("anthropic", "api_key", keys["shared-sandbox"].id, team="Research", share=33.3),
         row("anthropic", "api_key", keys["shared-sandbox"].id, team="Marketing", share=33.4),
-        row("anthropic", "api_key", keys["mobile-release-notes"].id, person=organisation.people[2].email),
+        row("anthropic", "api_key", keys["mobile-release-notes"].id, person=organization.people[2].email),
         row("anthropic", "api_key", keys["legacy-chat-widget"].id, team="Customer Support"),
         row("anthropic", "api_key", keys["trial-embedding"].id, team="Marketing"),
         row("anthropic", "workspace", workspace["Research"], team="Research"),
-        row("anthropic", "user", organisation.people[18].email, team="Research", since="2026-11-01", note="on loan"),
-        row("cursor", "user", organisation.people[19].email, team="Platform", note="paid by Platform"),
+        row("anthropic", "user", organization.people[18].email, team="Research", since="2026-11-01", note="on loan"),
+        row("cursor", "user", organization.people[19].email, team="Platform", note="paid by Platform"),
         *(
-            row("cursor", robot.kind, robot.id, team="Platform", note=robot.name)
-            for robot in organisation.robots
-            if robot.in_sheet
+            row("cursor", identity.kind, identity.id, team="Platform", note=identity.name)
+            for identity in organization.service_identities
+            if identity.in_sheet
         ),
     ]  # fmt: skip
     people: list[list[Any]] = [["person_email", "name", "team", "cost_center", "effective_from", "effective_to"]]
-    for person in organisation.people:
-        for number, stay in enumerate(person.stays):
-            until = person.stays[number + 1].since.isoformat() if number + 1 < len(person.stays) else ""
-            since = stay.since.isoformat() if number or person.joined != FOUNDED else ""
-            people.append([person.email, person.name, stay.team, COST_CENTERS[stay.team], since, until])
+    for person in organization.people:
+        for number, employment in enumerate(person.employments):
+            until = person.employments[number + 1].since.isoformat() if number + 1 < len(person.employments) else ""
+            since = employment.since.isoformat() if number or person.joined != FOUNDED else ""
+            people.append([person.email, person.name, employment.team, COST_CENTERS[employment.team], since, until])
     return {
         "key_mapping": mapping,
         "people": people,
-        "budgets": [["month", "cost_center", "budget_usd"], *_budgets(organisation)],
+        "budgets": [["month", "cost_center", "budget_usd"], *_generate_budgets(organization)],
         "seat_prices": [
             ["vendor", "plan", "monthly_price_usd", "effective_from", "effective_to"],
             ["cursor", "Teams Standard", 40, "2026-07-01", ""],

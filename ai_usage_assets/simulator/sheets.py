@@ -1,7 +1,4 @@
-"""The simulated Google Sheets API, as far as gspread reads values.
-
-Belongs here: ranges, ragged rows, Google's errors. Does not: what stands in the tabs (`organisation`).
-"""
+"""The simulated Google Sheets API: the value ranges and errors that gspread reads."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ai_usage_assets.simulator.organization import Organisation
+from ai_usage_assets.simulator.organization import Organization
 from ai_usage_assets.simulator.server import Request, Response
 
 _STATUS = {
@@ -23,16 +20,16 @@ _STATUS = {
     429: "RESOURCE_EXHAUSTED",
     500: "INTERNAL",
 }
-_SAID = {
+_MESSAGES = {
     403: "The caller does not have permission",
-    404: "Requested entity was not found.",
+    404: "Requested entity was not match.",
     429: "Quota exceeded for quota metric 'Read requests' and limit 'Read requests per minute per user'",
     500: "Internal error encountered.",
 }
 _PAGE = (
     b"<!DOCTYPE html><html lang=en><title>Error 502 (Server Error)</title><p><b>502.</b> <ins>That's an error.</ins>"
 )
-# The size of every tab; more rows than that make it longer.
+# The minimum size of every tab.
 _ROWS, _COLUMNS = 1000, 26
 _RANGE = re.compile(
     r"(?:'(?P<quoted>(?:[^']|'')+)'|(?P<plain>[^'!]+))"
@@ -40,7 +37,7 @@ _RANGE = re.compile(
 )
 
 
-class _Refused(Exception):
+class _ApiError(Exception):
     """A request the API does not accept."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -49,42 +46,42 @@ class _Refused(Exception):
 
 
 @dataclass
-class SheetsSwitches:
-    """What can be different; all can be changed while it serves."""
+class SheetsFaultOptions:
+    """Deviations and faults of the simulated API."""
 
-    # The sheet is not shared with whoever asks.
+    # The sheet is not shared with the caller.
     not_shared: bool = False
-    # Statuses of the next answers, before it works again; 502 is a page for people.
+    # Statuses of the next responses; 502 responds with an HTML page.
     failing: list[int] = field(default_factory=list)
 
 
 class SheetsAPI:
-    """Answers requests for one spreadsheet."""
+    """Responds to requests for one spreadsheet."""
 
-    def __init__(self, organisation: Organisation, spreadsheet_id: str, switches: SheetsSwitches) -> None:
-        self._organisation = organisation
+    def __init__(self, organization: Organization, spreadsheet_id: str, fault_options: SheetsFaultOptions) -> None:
+        self._organisation = organization
         self._spreadsheet_id = spreadsheet_id
-        self._switches = switches
+        self._options = fault_options
 
     def handle(self, request: Request) -> Response:
-        """One answer."""
-        if self._switches.failing:
-            return _failure(self._switches.failing.pop(0))
+        """Responds to one request."""
+        if self._options.failing:
+            return _error_response(self._options.failing.pop(0))
         try:
             status, body = 200, self._route(request)
-        except _Refused as refused:
-            status, body = refused.status, _error(refused.status, refused.message)
+        except _ApiError as error:
+            status, body = error.status, _error_body(error.status, error.message)
         return Response(status, msgspec.json.encode(body))
 
     def _route(self, request: Request) -> dict[str, Any]:
-        found = re.fullmatch(r"/v4/spreadsheets/([^/:]+)(?:/values(:batchGet|/(.+)))?", request.path)
-        if request.method != "GET" or not found or found[1] != self._spreadsheet_id:
-            raise _Refused(404, _SAID[404])
-        if self._switches.not_shared:
-            raise _Refused(403, _SAID[403])
-        if found[3]:
-            return self._values(found[3], request)
-        if found[2]:
+        match = re.fullmatch(r"/v4/spreadsheets/([^/:]+)(?:/values(:batchGet|/(.+)))?", request.path)
+        if request.method != "GET" or not match or match[1] != self._spreadsheet_id:
+            raise _ApiError(404, _MESSAGES[404])
+        if self._options.not_shared:
+            raise _ApiError(403, _MESSAGES[403])
+        if match[3]:
+            return self._values(match[3], request)
+        if match[2]:
             ranges = [value for name, value in request.query if name == "ranges"]
             values = [self._values(name, request) for name in ranges]
             return {"spreadsheetId": self._spreadsheet_id, "valueRanges": values}
@@ -107,15 +104,15 @@ class SheetsAPI:
 
     def _values(self, name: str, request: Request) -> dict[str, Any]:
         """The cells of a range such as `budgets`, `'key_mapping'!A1:C9`, `people!2:2` or `people!A:A`."""
-        found = _RANGE.fullmatch(name)
-        tab = (found["quoted"] or found["plain"]).replace("''", "'") if found else ""
-        if found is None or tab not in self._organisation.tabs:
-            raise _Refused(400, f"Unable to parse range: {name}")
+        match = _RANGE.fullmatch(name)
+        tab = (match["quoted"] or match["plain"]).replace("''", "'") if match else ""
+        if match is None or tab not in self._organisation.tabs:
+            raise _ApiError(400, f"Unable to parse range: {name}")
         rows = self._organisation.tabs[tab]
-        one = bool(found["cells"]) and not found["to"]
-        left, top = _number(found["left"]) or 1, int(found["top"] or 1)
-        right = left if one else _number(found["right"]) or _COLUMNS
-        bottom = top if one else int(found["bottom"] or max(_ROWS, len(rows)))
+        one = bool(match["cells"]) and not match["to"]
+        left, top = _column_number(match["left"]) or 1, int(match["top"] or 1)
+        right = left if one else _column_number(match["right"]) or _COLUMNS
+        bottom = top if one else int(match["bottom"] or max(_ROWS, len(rows)))
         raw = request.one("valueRenderOption") in ("UNFORMATTED_VALUE", "FORMULA")
         cells = [
             [cell if raw and cell is not None else _formatted(cell) for cell in row[left - 1 : right]]
@@ -124,49 +121,49 @@ class SheetsAPI:
         dimension = request.one("majorDimension") or "ROWS"
         if dimension == "COLUMNS":
             cells = [list(column) for column in itertools.zip_longest(*cells, fillvalue="")]
-        answer = {
-            "range": f"'{tab}'!{_letters(left)}{top}:{_letters(right)}{bottom}",
+        value_range = {
+            "range": f"'{tab}'!{_column_letters(left)}{top}:{_column_letters(right)}{bottom}",
             "majorDimension": dimension,
         }
-        values = _without_end([_without_end(line, "") for line in cells], [])
-        # An empty range has no `values` at all.
-        return {**answer, "values": values} if values else answer
+        values = _strip_trailing([_strip_trailing(line, "") for line in cells], [])
+        # Google omits `values` for an empty range.
+        return {**value_range, "values": values} if values else value_range
 
 
-def _failure(status: int) -> Response:
+def _error_response(status: int) -> Response:
     if status in _STATUS:
-        return Response(status, msgspec.json.encode(_error(status, _SAID[status])))
+        return Response(status, msgspec.json.encode(_error_body(status, _MESSAGES[status])))
     return Response(status, _PAGE, {"content-type": "text/html; charset=UTF-8"})
 
 
-def _error(status: int, message: str) -> dict[str, Any]:
+def _error_body(status: int, message: str) -> dict[str, Any]:
     return {"error": {"code": status, "message": message, "status": _STATUS[status]}}
 
 
-def _without_end(items: Sequence[Any], nothing: object) -> list[Any]:
-    """Trailing empty cells and rows are not sent."""
-    kept = list(items)
-    while kept and kept[-1] == nothing:
-        kept.pop()
-    return kept
+def _strip_trailing(items: Sequence[Any], nothing: object) -> list[Any]:
+    """Removes trailing empty cells or rows, which Google does not send."""
+    items_left = list(items)
+    while items_left and items_left[-1] == nothing:
+        items_left.pop()
+    return items_left
 
 
 def _formatted(cell: object) -> str:
-    """A cell as it is seen, which is what is answered unless values are asked for."""
+    """The displayed text of a cell, which Google returns unless unformatted values are requested."""
     if isinstance(cell, bool):
         return str(cell).upper()
     return "" if cell is None else str(cell)
 
 
-def _number(letters: str | None) -> int:
-    """The number of a column, 1 for A; 0 for none."""
+def _column_number(letters: str | None) -> int:
+    """The number of a column: 1 for A, 0 for none."""
     number = 0
     for letter in letters or "":
         number = number * 26 + ord(letter) - ord("A") + 1
     return number
 
 
-def _letters(number: int) -> str:
+def _column_letters(number: int) -> str:
     """The letters of a column."""
     letters = ""
     while number:

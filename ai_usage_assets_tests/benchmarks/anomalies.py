@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ai_usage_assets.simulator.ledger import Spike
+from ai_usage_assets.simulator.records import ExpectedAnomaly
 from ai_usage_assets.warehouse.base import Warehouse
 
 
@@ -41,7 +41,7 @@ class Found:
         return 1 - len(self.false) / self.events if self.events else 1.0
 
 
-def measure(warehouse: Warehouse, spikes: Sequence[Spike]) -> Found:
+def measure(warehouse: Warehouse, spikes: Sequence[ExpectedAnomaly]) -> Found:
     """Holds the view against what was planted, a day of a spike and an event each counting once.
 
     A spike also shows in the figures of its model, team and person, so an event on its day in any of them is no false
@@ -66,13 +66,13 @@ def measure(warehouse: Warehouse, spikes: Sequence[Spike]) -> Found:
     )
 
 
-def _is(row: dict[str, Any], spike: Spike) -> bool:
+def _is(row: dict[str, Any], spike: ExpectedAnomaly) -> bool:
     part = row["team"] if spike.dimension == "team" else None
     on_its_day = (row["usage_date"], row["vendor"], row["cost_basis"]) == (spike.day, spike.vendor, "billed")
     return on_its_day and spike.who in (row["dimension_value"], part)
 
 
-def _shows(row: dict[str, Any], spike: Spike) -> bool:
+def _shows(row: dict[str, Any], spike: ExpectedAnomaly) -> bool:
     on_its_day = (row["usage_date"], row["vendor"]) == (spike.day, spike.vendor)
     touched = {spike.who, spike.email, spike.api_key_id, spike.team, spike.model} - {None}
     seen = {row["dimension_value"], row["person_email"], row["team"], row["api_key_id"]}
@@ -87,10 +87,10 @@ def table() -> Table:
     for heading in ("", "planted", "found", "recall", "events told", "false", "precision", "seconds"):
         made.add_column(heading, justify="left" if not heading else "right")
     for people in (36, 60):
-        for name, changed in (("spikes planted", {}), ("nothing planted", {"plants": ()})):
+        for name, changed in (("with injected anomalies", {}), ("without", {"injected_anomalies": ()})):
             with tempfile.TemporaryDirectory() as folder:
                 warehouse = simulated_year(Path(folder) / "year.duckdb", people, **changed)
-                found = measure(warehouse, simulator(people, **changed).ledger.spikes)
+                found = measure(warehouse, simulator(people, **changed).ledger.expected_anomalies)
                 warehouse.close()
             made.add_row(
                 f"{people} people, {name}",

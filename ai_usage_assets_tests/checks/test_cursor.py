@@ -25,17 +25,17 @@ def early_cycle(tmp_path: Path) -> Iterator[Company]:
 
 def test_a_fully_mapped_company_passes_every_check(early_cycle: Company) -> None:
     """With every principal in the mapping sheet, a run has no finding; seats and reported spend are compared."""
-    simulator, organization = early_cycle.simulator, early_cycle.simulator.organisation
+    simulator, organization = early_cycle.simulator, early_cycle.simulator.organization
     rows = [
         *(["anthropic", "workspace", workspace.id, "", "Platform", "CC-1010"] for workspace in organization.workspaces),
-        *(["cursor", robot.kind, robot.id, "", "Platform", "CC-1010"] for robot in organization.robots),
+        *(["cursor", robot.kind, robot.id, "", "Platform", "CC-1010"] for robot in organization.service_identities),
     ]
     header = ["vendor", "principal_type", "principal_id", "person_email", "team", "cost_center", "effective_from"]
     simulator.set_sheet("key_mapping", [header, *([*row, ""] for row in rows)])
     # Both vendors keep the addresses of former members.
-    simulator.switches.cursor.strip_removed_emails = False
+    simulator.fault_options.cursor.strip_removed_emails = False
     for person in organization.people:
-        organization.replace_person(person.email, forgotten=False)
+        organization.replace_person(person.email, account_deleted=False)
     result = early_cycle.run("2026-11-03", "2026-11-04")
     assert result.success, result.failures()
     assert result.failed_checks() == {}

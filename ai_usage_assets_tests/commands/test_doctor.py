@@ -79,7 +79,7 @@ def test_everything_works(company: Company, width: int) -> None:
     assert "data until 2026-11-20 12:00 UTC" in text
     assert "50 members, 3 removed" in text
     settings = company.settings
-    people = company.simulator.organisation.people
+    people = company.simulator.organization.people
     for secret in (*(source.key for source in settings.sources.values()), "@", *(person.name for person in people)):
         assert secret not in text
 
@@ -90,7 +90,7 @@ def test_every_endpoint_and_tab_is_tested_once(company: Company) -> None:
     asked = [(vendor, request.path) for vendor, request in company.simulator.requests]
     assert len(asked) == len(set(asked))
     listed = {("anthropic", e.path) for e in anthropic.ENDPOINTS} | {("cursor", e.path) for e in cursor.ENDPOINTS}
-    workspaces = {workspace.id for workspace in company.simulator.organisation.workspaces}
+    workspaces = {workspace.id for workspace in company.simulator.organization.workspaces}
     result = {
         (vendor, "/".join("{workspace_id}" if part in workspaces else part for part in path.split("/")))
         for vendor, path in asked
@@ -120,7 +120,7 @@ def test_requests_are_small(company: Company) -> None:
 )
 def test_rejected_key_costs_one_request(company: Company, vendor: str, first: str, variable: str) -> None:
     """A rejected key costs one request, names its variable, and does not stop the other tests."""
-    getattr(company.simulator.switches, vendor.lower()).unauthorized = True
+    getattr(company.simulator.fault_options, vendor.lower()).unauthorized = True
     results = diagnostics(company.settings)
     assert [key for key, result in results.items() if result.outcome == "error"] == [(vendor, first)]
     assert variable in results[vendor, first].next_step
@@ -136,7 +136,7 @@ def test_rejected_key_costs_one_request(company: Company, vendor: str, first: st
 
 def test_enterprise_key(company: Company) -> None:
     """Endpoints that an Enterprise organization lacks are reported with the vendor's reason and are no errors."""
-    company.simulator.switches.anthropic.enterprise_key = True
+    company.simulator.fault_options.anthropic.enterprise_key = True
     results = diagnostics(company.settings)
     absent = {what for (section, what), f in results.items() if section == "Anthropic" and f.outcome == "info"}
     assert absent == {"address", "cost_report", "usage_report/claude_code", "api_keys", "workspaces"}
@@ -147,7 +147,7 @@ def test_enterprise_key(company: Company) -> None:
 
 def test_teams_plan_has_no_groups(company: Company) -> None:
     """An endpoint that the plan lacks is no error."""
-    company.simulator.switches.cursor.teams_plan = True
+    company.simulator.fault_options.cursor.teams_plan = True
     result = diagnostics(company.settings)["Cursor", "/teams/groups"]
     assert result.outcome == "info"
     assert "enterprise team" in result.message
@@ -155,7 +155,7 @@ def test_teams_plan_has_no_groups(company: Company) -> None:
 
 def test_vendor_that_is_down_gets_two_requests(company: Company) -> None:
     """After two endpoints without an answer the others are reported as not tested."""
-    company.simulator.switches.faults.down = {"cursor"}
+    company.simulator.fault_options.faults.down = {"cursor"}
     result = outcomes(company.settings, "Cursor")
     assert [what for what, outcome in result.items() if outcome == "error"] == [
         "/teams/members",
@@ -167,7 +167,7 @@ def test_vendor_that_is_down_gets_two_requests(company: Company) -> None:
 def test_separate_failures_do_not_end_the_tests(company: Company) -> None:
     """Two failed endpoints with a working one between them do not count as a vendor that is down."""
     prefix = "/v1/organizations/"
-    company.simulator.switches.faults.fail_times = {f"{prefix}cost_report": 99, f"{prefix}users": 99}
+    company.simulator.fault_options.faults.fail_times = {f"{prefix}cost_report": 99, f"{prefix}users": 99}
     results = diagnostics(company.settings)
     assert {what for (_, what), f in results.items() if f.outcome == "error"} == {"cost_report", "users"}
     assert "status 503: Overloaded, 2 attempts" in results["Anthropic", "users"].message
@@ -176,7 +176,7 @@ def test_separate_failures_do_not_end_the_tests(company: Company) -> None:
 
 def test_html_page_is_an_error(company: Company) -> None:
     """HTML with status 200, such as the login page of a proxy, is an error."""
-    company.simulator.switches.faults.html_200 = {"sheets"}
+    company.simulator.fault_options.faults.html_200 = {"sheets"}
     result = diagnostics(company.settings)["Sheet", "spreadsheet"]
     assert result.outcome == "error"
     assert "HTML page" in result.message
@@ -191,7 +191,7 @@ def test_refused_connection(company: Company) -> None:
 
 def test_data_that_does_not_reach_yesterday_is_a_warning(company: Company) -> None:
     """Before the export covers yesterday, doctor reports how far it reaches as a warning."""
-    company.simulator.switches.anthropic.empty_export = True
+    company.simulator.fault_options.anthropic.empty_export = True
     result = diagnostics(company.settings)["Anthropic", "analytics/cost"]
     assert (result.outcome, result.message) == ("warning", "no data for 2026-11-19 yet")
     assert run_doctor(company.settings)[0] == 0
@@ -199,7 +199,7 @@ def test_data_that_does_not_reach_yesterday_is_a_warning(company: Company) -> No
 
 def test_address_in_the_name_of_the_organization_is_redacted(company: Company) -> None:
     """An organization that is named after an e-mail address is printed without it."""
-    company.simulator.organisation.name = "jo@acme.test's organisation"
+    company.simulator.organization.name = "jo@acme.test's organisation"
     _, text = run_doctor(company.settings)
     assert "the key belongs to [e-mail]" in text
     assert "jo@" not in text
@@ -384,7 +384,7 @@ def test_clock_of_this_machine(tmp_path: Path, minutes: int, outcome: str) -> No
 
 def test_sheet_that_is_not_shared(company: Company) -> None:
     """The next step for a refused sheet is to share it."""
-    company.simulator.switches.sheets.not_shared = True
+    company.simulator.fault_options.sheets.not_shared = True
     result = diagnostics(company.settings)["Sheet", "spreadsheet"]
     assert result.outcome == "error"
     assert "Share the spreadsheet" in result.next_step
@@ -579,7 +579,7 @@ def test_read_only_file(settings: Settings, made: Path) -> None:
 
 def test_command(environment: dict[str, str], simulator: Simulator) -> None:  # noqa: F811 - fixtures
     """The command prints everything to stdout and exits with 1 for an error."""
-    simulator.switches.faults.fail_times = {"/v4": 99}
+    simulator.fault_options.faults.fail_times = {"/v4": 99}
     result = ai_usage("doctor", **environment)
     assert result.returncode == 1
     assert result.stdout.splitlines()[-1].startswith("✗ 1 of ")

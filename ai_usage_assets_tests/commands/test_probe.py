@@ -212,7 +212,7 @@ def test_a_file_that_could_contain_private_data_is_not_written(tmp_path: Path, p
 
 def test_a_refused_key_costs_one_request(company: Company, tmp_path: Path) -> None:
     """A vendor that refuses the key gets one request; the other vendor is asked everything, and the exit code is 1."""
-    company.simulator.switches.cursor.unauthorized = True
+    company.simulator.fault_options.cursor.unauthorized = True
     result = run_probe(company.settings, tmp_path)
     assert result.code == 1
     assert result.document["cursor"]["requests"] == 1
@@ -222,7 +222,10 @@ def test_a_refused_key_costs_one_request(company: Company, tmp_path: Path) -> No
 
 def test_two_failures_in_a_row_end_the_questions_to_a_vendor(company: Company, tmp_path: Path) -> None:
     """After two failed questions the remaining ones are not asked."""
-    company.simulator.switches.faults.fail_times = {"/v1/organizations/api_keys": 0, "/v1/organizations/analytics": 99}
+    company.simulator.fault_options.faults.fail_times = {
+        "/v1/organizations/api_keys": 0,
+        "/v1/organizations/analytics": 99,
+    }
     result = run_probe(company.settings, tmp_path)
     assert result.code == 1
     assert [*result.problems("anthropic")] == ["month"]

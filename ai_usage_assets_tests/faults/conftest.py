@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets.simulator import Simulator, Switches
+from ai_usage_assets.simulator import FaultOptions, Simulator
 from ai_usage_assets_tests.conftest import HELD, Company, Result
 
 NEXT = "2026-11-11"
@@ -52,8 +52,8 @@ def restate(company: Company) -> None:
 
 def turn(company: Company, *, anthropic: dict[str, Any] | None = None, line: dict[str, Any] | None = None) -> None:
     """Turns switches of the vendor and of the line to it."""
-    switches = company.simulator.switches
-    for part, values in ((switches.anthropic, anthropic), (switches.faults, line)):
+    fault_options = company.simulator.fault_options
+    for part, values in ((fault_options.anthropic, anthropic), (fault_options.faults, line)):
         for name, value in (values or {}).items():
             assert hasattr(part, name)
             # Counters count down, and the table of faults is read again.
@@ -62,7 +62,7 @@ def turn(company: Company, *, anthropic: dict[str, Any] | None = None, line: dic
 
 def mend(company: Company) -> None:
     """Everything is as usual again."""
-    usual = Switches()
+    usual = FaultOptions()
     turn(company, anthropic=vars(usual.anthropic), line=vars(usual.faults))
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.simulator.ledger import Actor, Usage
+from ai_usage_assets.simulator.records import Actor, Usage
 from ai_usage_assets_tests.conftest import HELD, NOW, Company, make_company
 from ai_usage_assets_tests.faults.conftest import (
     ANALYTICS,
@@ -93,15 +93,15 @@ HARMLESS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("switches", HARMLESS.values(), ids=HARMLESS)
-def test_what_a_run_takes_in_its_stride(ailing: Company, switches: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fault_options", HARMLESS.values(), ids=HARMLESS)
+def test_what_a_run_takes_in_its_stride(ailing: Company, fault_options: dict[str, Any]) -> None:
     """Odd but honest answers land whole, with nothing lost, doubled or rounded."""
     restate(ailing)
-    turn(ailing, anthropic=switches)
+    turn(ailing, anthropic=fault_options)
     result = ailing.run(HELD, NEXT, lane=ANALYTICS)
     assert result.success, said(result)
     assert_whole(ailing, *DAYS)
-    assert ailing.simulator.switches.anthropic.refreshes_while_paging == 0
+    assert ailing.simulator.fault_options.anthropic.refreshes_while_paging == 0
     mend(ailing)
 
 
@@ -496,17 +496,17 @@ ATTRIBUTED = (
 
 
 def test_who_is_gone_still_has_what_they_spent(holding: Company) -> None:
-    """S14: a key archived, two deleted, a user removed, their account forgotten: all keep the money of their days."""
-    simulator, organisation = holding.simulator, holding.simulator.organisation
+    """S14: a key archived, two deleted, a user removed, their account deleted: all keep the money of their days."""
+    simulator, organization = holding.simulator, holding.simulator.organization
     before = holding.rows(ATTRIBUTED, day=DAYS[0])
-    organisation.replace_key("shared-sandbox", status="archived")
+    organization.replace_key("shared-sandbox", status="archived")
     for name in ("growth-experiment", "support-bot-prod"):
-        organisation.replace_key(name, deleted=True)
+        organization.replace_key(name, deleted=True)
     spenders = {piece.actor.id for piece in simulator.ledger.usage(DAYS[0]) if piece.actor}
-    removed, forgotten = [person.email for person in organisation.people if person.user_id in spenders][:2]
+    removed, deleted = [person.email for person in organization.people if person.user_id in spenders][:2]
     simulator.now += timedelta(days=1)
     simulator.remove_person(removed, NOW.date())
-    simulator.remove_person(forgotten, NOW.date(), forgotten=True)
+    simulator.remove_person(deleted, NOW.date(), account_deleted=True)
     result = holding.run(HELD, sources={"cursor": {"key": None}})
     assert result.success, said(result)
     shown = "\n".join(row["payload"] for row in held(holding) if row["name"] == "cost")
@@ -570,7 +570,7 @@ def test_a_morning_of_news_reaches_finance_whole(holding: Company) -> None:
         "WHERE cost_basis = 'billed' AND usage_date = @day GROUP BY cost_center",
         day=DAYS[0],
     )
-    truth = ledger.spend_by_cost_center(DAYS[0], DAYS[0], nameless=holding.simulator.removed_emails)
+    truth = ledger.spend_by_cost_center(DAYS[0], DAYS[0], removed_emails=holding.simulator.removed_emails)
     assert {row["cost_center"]: row["usd"] for row in found} == truth
     (tokens,) = holding.rows(
         "SELECT SUM(uncached_input_tokens) AS a, SUM(cache_write_5m_tokens) AS b, SUM(cache_write_1h_tokens) AS c, "

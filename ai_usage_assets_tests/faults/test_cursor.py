@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from ai_usage_assets.simulator.cursor import Refusal
-from ai_usage_assets.simulator.ledger import Event
+from ai_usage_assets.simulator.records import Event
 from ai_usage_assets_tests.conftest import Company, make_company
 from ai_usage_assets_tests.faults.preloaded import (
     BUILT,
@@ -64,8 +64,8 @@ def asked(company: Company, path: str) -> int:
 
 def test_a_limit_is_waited_for(company: Loaded) -> None:
     """Cursor's own 429 is asked again when it says, as often as it takes, and the day is whole."""
-    switches = company.simulator.switches.cursor
-    switches.window_seconds, switches.requests_per_window, switches.page_size_limit = 0.25, 1, 80
+    fault_options = company.simulator.fault_options.cursor
+    fault_options.window_seconds, fault_options.requests_per_window, fault_options.page_size_limit = 0.25, 1, 80
     assert company.again(FRESH, FRESH).success
     pages = -(-len(company.simulator.ledger.events(FRESH)) // 80)
     assert asked(company, PATHS[EVENTS]) > pages > 3
@@ -75,22 +75,22 @@ def test_a_limit_is_waited_for(company: Loaded) -> None:
 def test_a_limit_that_lasts_costs_the_days_behind_it(company: Loaded) -> None:
     """A wait nobody has time for fails the days that are left, which keep what is held; those before it are read."""
     before = company.held()
-    switches = company.simulator.switches.cursor
-    switches.window_seconds, switches.requests_per_window = 86_400, 1
+    fault_options = company.simulator.fault_options.cursor
+    fault_options.window_seconds, fault_options.requests_per_window = 86_400, 1
     company.again()
     told = company.told(EVENTS)
     assert [told[day][0] for day in DAYS] == ["complete", "failed", "failed"]
     assert "asks to wait 86,400 s. Rate limit exceeded. Nothing was changed; run again later" in told[MIDDLE][1]
     assert company.held() == before
-    switches.window_seconds = None
+    fault_options.window_seconds = None
     assert company.healed()
 
 
 def test_a_limit_that_answers_nothing_is_given_up(company: Loaded) -> None:
     """Ten refusals in a row cost one day after six attempts; the next day has the other four, and is read."""
     before = company.held()
-    company.simulator.switches.faults.limit_times[PATHS[EVENTS]] = 10
-    company.simulator.switches.faults.retry_after = "0"
+    company.simulator.fault_options.faults.limit_times[PATHS[EVENTS]] = 10
+    company.simulator.fault_options.faults.retry_after = "0"
     company.again()
     told = company.told(EVENTS)
     assert [told[day][0] for day in DAYS] == ["failed", "complete", "complete"]
@@ -102,7 +102,7 @@ def test_a_limit_that_answers_nothing_is_given_up(company: Loaded) -> None:
 def test_an_endpoint_that_refuses_stops_no_other(company: Loaded) -> None:
     """One endpoint that may not be asked fails its own table with what to do, and the others are read."""
     before = company.held()
-    company.simulator.switches.cursor.refuse[PATHS[EVENTS]] = "forbidden"
+    company.simulator.fault_options.cursor.refuse[PATHS[EVENTS]] = "forbidden"
     result = company.again(lane="cursor")
     (failure,) = result.failures().values()
     assert "answered 403: Forbidden: Enterprise access required. Check CURSOR_ADMIN_KEY" in failure
@@ -121,8 +121,8 @@ def test_every_dialect_of_a_refusal_is_read(company: Loaded) -> None:
         SPEND: ("sentence", "answered 403: This team may not use the Admin API"),
         MEMBERS: ("old key", "answered 401: Unauthorized: Invalid API key"),
     }
-    company.simulator.switches.cursor.refuse = {PATHS[asset]: kind for asset, (kind, _) in dialects.items()}
-    company.simulator.switches.cursor.refuse["/teams/groups"] = "scope"
+    company.simulator.fault_options.cursor.refuse = {PATHS[asset]: kind for asset, (kind, _) in dialects.items()}
+    company.simulator.fault_options.cursor.refuse["/teams/groups"] = "scope"
     company.simulator.now += timedelta(days=1)
     result = company.again(lane="cursor")
     assert len(result.failures()) == len(dialects)
@@ -134,7 +134,7 @@ def test_every_dialect_of_a_refusal_is_read(company: Loaded) -> None:
     assert (status, "missing required scope" in message) == ("not_exposed", True)
     # The refusal of a key is the refusal of every day: it is asked for once.
     assert asked(company, PATHS[EVENTS]) == 1
-    company.simulator.switches.cursor.refuse.clear()
+    company.simulator.fault_options.cursor.refuse.clear()
     assert company.healed(lane="cursor")
 
 
@@ -143,7 +143,7 @@ def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
     company.simulator.revise(FIRST, Decimal("1.5"))
     company.simulator.revise(LAST, Decimal("1.5"))
     before = company.usd()
-    company.simulator.switches.cursor.key_good_for = 1
+    company.simulator.fault_options.cursor.key_good_for = 1
     company.again()
     told = company.told(EVENTS)
     assert [told[day][0] for day in DAYS] == ["complete", "failed", "failed"]
@@ -151,7 +151,7 @@ def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
     truth = company.simulator.ledger.cursor_usd(FIRST, FIRST)
     assert company.usd() == {**before, **truth}
     assert asked(company, PATHS[EVENTS]) == 2
-    company.simulator.switches.cursor.key_good_for = None
+    company.simulator.fault_options.cursor.key_good_for = None
     assert company.healed()
 
 
@@ -167,7 +167,7 @@ def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
 def test_an_answer_that_is_none_is_never_no_spend(company: Loaded, broken: Callable[[object], None], says: str) -> None:
     """What is not the expected JSON fails the days after six attempts, keeps their dollars, and is told."""
     before = company.held()
-    broken(company.simulator.switches)
+    broken(company.simulator.fault_options)
     result = company.again(FIRST, MIDDLE)
     (failure,) = result.failures().values()
     assert says in failure
@@ -177,9 +177,9 @@ def test_an_answer_that_is_none_is_never_no_spend(company: Loaded, broken: Calla
 
 def test_an_answer_that_breaks_off_is_asked_for_again(company: Loaded) -> None:
     """Many answers break off, in their JSON or in their connection: all days land all the same, each event once."""
-    company.simulator.switches.faults.truncate_every = 2
-    company.simulator.switches.faults.reset_every = 3
-    company.simulator.switches.cursor.page_size_limit = 200
+    company.simulator.fault_options.faults.truncate_every = 2
+    company.simulator.fault_options.faults.reset_every = 3
+    company.simulator.fault_options.cursor.page_size_limit = 200
     assert company.again(FIRST, FRESH).success
     assert company.equals_ledger(FIRST, FRESH)
 
@@ -190,8 +190,8 @@ def test_an_answer_that_breaks_off_is_asked_for_again(company: Loaded) -> None:
 @pytest.mark.parametrize("moved", ["late_events_while_paging", "lost_events_while_paging", "repeated_pages"])
 def test_pages_that_move_once_are_read_again(company: Loaded, moved: str) -> None:
     """An event that comes or goes between pages, and a page that comes twice, lose and double nothing."""
-    company.simulator.switches.cursor.page_size_limit = 80
-    setattr(company.simulator.switches.cursor, moved, 1)
+    company.simulator.fault_options.cursor.page_size_limit = 80
+    setattr(company.simulator.fault_options.cursor, moved, 1)
     assert company.again(FRESH, FRESH).success
     assert company.equals_ledger(FIRST, FRESH)
 
@@ -199,8 +199,8 @@ def test_pages_that_move_once_are_read_again(company: Loaded, moved: str) -> Non
 def test_equal_pages_of_equal_events_are_all_counted(company: Loaded) -> None:
     """160 equal events of one millisecond make two equal pages: all count, and a page that is repeated adds none."""
     company.simulator.ledger.edit_events(FRESH, lambda events: [_billed(events)[0]] * 160)
-    company.simulator.switches.cursor.page_size_limit = 80
-    company.simulator.switches.cursor.repeated_pages = 1
+    company.simulator.fault_options.cursor.page_size_limit = 80
+    company.simulator.fault_options.cursor.repeated_pages = 1
     assert company.again(FRESH, FRESH).success
     assert company.events()[FRESH] == 160
     assert company.equals_ledger(FIRST, FRESH)
@@ -216,15 +216,15 @@ def test_equal_pages_of_equal_events_are_all_counted(company: Loaded) -> None:
 def test_pages_that_never_agree_refuse_the_day(company: Loaded, moving: str, value: int, says: str) -> None:
     """Three readings that do not agree with themselves or Cursor's count keep what is held, tell why, and end soon."""
     before = company.held()
-    company.simulator.switches.cursor.page_size_limit = 80
-    setattr(company.simulator.switches.cursor, moving, value)
+    company.simulator.fault_options.cursor.page_size_limit = 80
+    setattr(company.simulator.fault_options.cursor, moving, value)
     (failure,) = company.again(MIDDLE, MIDDLE).failures().values()
     assert "the day changed during each read" in failure
     assert says in failure
     assert "The earlier data stays; run the day again" in failure
     assert company.held() == before
     assert asked(company, PATHS[EVENTS]) <= 15
-    setattr(company.simulator.switches.cursor, moving, type(value)())
+    setattr(company.simulator.fault_options.cursor, moving, type(value)())
     assert company.healed()
 
 
@@ -232,8 +232,8 @@ def test_pages_that_never_agree_refuse_the_day(company: Loaded, moving: str, val
 def test_a_member_who_comes_twice_makes_the_list_be_read_again(company: Loaded, asset: str) -> None:
     """A page of members that is sent twice in place of the next neither doubles nor loses one."""
     before = company.payloads(asset)
-    company.simulator.switches.cursor.page_size_limit = 20
-    company.simulator.switches.cursor.repeated_pages = 1
+    company.simulator.fault_options.cursor.page_size_limit = 20
+    company.simulator.fault_options.cursor.repeated_pages = 1
     assert company.again(lane=asset.removeprefix("raw_")).success
     (days,) = {
         row["days"]
@@ -249,15 +249,15 @@ def test_a_member_who_comes_twice_makes_the_list_be_read_again(company: Loaded, 
 def test_lists_of_members_that_never_end_are_left_soon(company: Loaded) -> None:
     """The same page for ever is given up after a handful of requests, and what is held stays."""
     before = {asset: company.held(asset) for asset in (DAILY, SPEND)}
-    company.simulator.switches.cursor.page_size_limit = 20
-    company.simulator.switches.cursor.endless_paging = True
+    company.simulator.fault_options.cursor.page_size_limit = 20
+    company.simulator.fault_options.cursor.endless_paging = True
     result = company.again(lane=("cursor_daily_usage", "cursor_spend"))
     assert len(result.failures()) == 2
     for failure in result.failures().values():
         assert "the member list changed while its pages were read" in failure
     assert {asset: company.held(asset) for asset in (DAILY, SPEND)} == before
     assert asked(company, PATHS[DAILY]) + asked(company, PATHS[SPEND]) <= 12
-    company.simulator.switches.cursor.endless_paging = False
+    company.simulator.fault_options.cursor.endless_paging = False
     assert company.healed(lane="cursor")
 
 
@@ -265,7 +265,7 @@ def test_lists_of_members_that_never_end_are_left_soon(company: Loaded) -> None:
 
 
 def _billed(events: list[Event]) -> list[Event]:
-    return [event for event in events if event.kind == "Usage-based" and event.tokens and not event.robot_kind]
+    return [event for event in events if event.kind == "Usage-based" and event.tokens and not event.identity_kind]
 
 
 def _charged(event: Event, text: str, **more: object) -> Event:
@@ -289,7 +289,7 @@ def test_odd_money_is_counted_and_told(company: Loaded) -> None:
             _charged(_billed(events)[0], long, discount_percent=Decimal("12.5"), total_cents=Decimal(long)),
         ],
     )
-    company.simulator.switches.cursor.extra_fields = True
+    company.simulator.fault_options.cursor.extra_fields = True
     result = company.again(lane=PUBLISHED)
     assert result.success, result.failures()
     told = result.failed_checks()
@@ -305,7 +305,7 @@ def test_odd_money_is_counted_and_told(company: Loaded) -> None:
         day: sum(sums.values()) for day, sums in ledger.cursor_usd(FIRST, LAST).items()
     }
     ledger.undo_edits()
-    company.simulator.switches.cursor.extra_fields = False
+    company.simulator.fault_options.cursor.extra_fields = False
     assert company.healed(lane=PUBLISHED)
 
 
@@ -315,16 +315,16 @@ def test_numbers_in_other_forms_are_the_same_numbers(company: Loaded) -> None:
     seats = "SELECT usage_date, user_email, role, is_paid FROM ai_usage.int_cursor_seat_daily"
     before = {table: _without_ids(company, table) for table in tables}, company.sorted(seats)
     records = company.payloads(EVENTS)
-    switches = company.simulator.switches.cursor
-    for style, switches.numeric_ids in (("floats", False), ("text", True)):
-        switches.numbers_as = style
+    fault_options = company.simulator.fault_options.cursor
+    for style, fault_options.numeric_ids in (("floats", False), ("text", True)):
+        fault_options.numbers_as = style
         result = company.again(lane=BUILT)
         assert result.success, result.failures()
         assert result.failed_checks() == {}
         assert company.payloads(EVENTS) != records
         assert company.equals_ledger()
         assert ({table: _without_ids(company, table) for table in tables}, company.sorted(seats)) == before
-    switches.numbers_as, switches.numeric_ids = "numbers", False
+    fault_options.numbers_as, fault_options.numeric_ids = "numbers", False
     assert company.healed()
     assert company.payloads(EVENTS) == records
 
@@ -341,11 +341,11 @@ def test_a_field_that_is_no_longer_sent(company: Loaded) -> None:
     )
     before = company.sorted(billed)
     assert before
-    company.simulator.switches.cursor.left_out = {"chargedCents": 1, "userEmail": 1}
+    company.simulator.fault_options.cursor.left_out = {"chargedCents": 1, "userEmail": 1}
     result = company.again(lane=PUBLISHED)
     assert result.success, result.failures()
     assert company.sorted(billed) == before
-    company.simulator.switches.cursor.left_out = {}
+    company.simulator.fault_options.cursor.left_out = {}
     assert company.healed(lane=PUBLISHED)
 
 
@@ -370,7 +370,7 @@ def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded)
     activity = "SELECT usage_date, user_id, requests FROM ai_usage.int_cursor_activity_daily"
     lane = ("cursor_daily_usage", "int_cursor_activity_daily")
     before, records = company.sorted(activity), company.payloads(DAILY)
-    company.simulator.switches.cursor.left_out = {"day": 40}
+    company.simulator.fault_options.cursor.left_out = {"day": 40}
     result = company.again(lane=lane)
     assert result.success, result.failures()
     ((check, said),) = result.failed_checks().items()
@@ -383,11 +383,11 @@ def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded)
     assert {status for status, _ in company.told(DAILY).values()} == {"complete"}
     # More than a few are no slip.
     kept = company.held(DAILY)
-    company.simulator.switches.cursor.left_out = {"day": 3}
+    company.simulator.fault_options.cursor.left_out = {"day": 3}
     (failure,) = company.again(lane=lane).failures().values()
     assert f"of {len(records)} rows have no valid day. The earlier data stays" in failure
     assert company.held(DAILY) == kept
-    company.simulator.switches.cursor.left_out = {}
+    company.simulator.fault_options.cursor.left_out = {}
     assert company.healed(lane=lane)
     assert (company.sorted(activity), company.payloads(DAILY)) == (before, records)
 
@@ -414,7 +414,7 @@ def test_what_cursor_changes_afterwards_is_taken_over_whole(company: Loaded) -> 
     ledger.edit_events(
         FIRST,
         lambda events: [
-            *(replace(event, email=company.simulator.organisation.people[0].email) for event in events[:5]),
+            *(replace(event, email=company.simulator.organization.people[0].email) for event in events[:5]),
             *events[7:],
             events[-1],
         ],
@@ -460,7 +460,7 @@ def test_a_day_that_is_suddenly_empty_is_kept_until_somebody_accepts_it(company:
 
 def test_somebody_who_is_gone_from_every_list_keeps_their_history(company: Loaded) -> None:
     """Removed, hidden and nameless: dollars, seats and activity stay theirs, also of days that are read since."""
-    ledger, switches = company.simulator.ledger, company.simulator.switches.cursor
+    ledger, fault_options = company.simulator.ledger, company.simulator.fault_options.cursor
     queries = [
         f"SELECT usage_date, user_email, {what} FROM ai_usage.{table} WHERE usage_date <= DATE '{LAST}'"
         for table, what in (
@@ -470,11 +470,11 @@ def test_somebody_who_is_gone_from_every_list_keeps_their_history(company: Loade
         )
     ]
     before = [company.sorted(query) for query in queries]
-    names = [{event.email for event in ledger.events(day) if not event.robot_kind} for day in (MIDDLE, FRESH)]
+    names = [{event.email for event in ledger.events(day) if not event.identity_kind} for day in (MIDDLE, FRESH)]
     email = sorted(name for name in names[0] & names[1] if name and name not in company.simulator.removed_emails)[0]
     company.simulator.now += timedelta(days=1)
     company.simulator.remove_person(email, company.simulator.now.date())
-    switches.hide_removed_members = True
+    fault_options.hide_removed_members = True
     result = company.again(FIRST, FRESH, lane=BUILT)
     assert result.success, result.failures()
     shown = [msgspec.json.decode(record[2]) for record in company.payloads(DAILY)]
@@ -500,9 +500,9 @@ def _other(folder: Path, now: datetime) -> make_company:
 def test_spend_that_drifts_from_its_events_is_told(tmp_path: Path) -> None:
     """Cursor's own figure that lacks five dollars a member is told with the dollars; limits and tiers are no money."""
     with _other(tmp_path, datetime(2026, 11, 5, 14, tzinfo=UTC)) as company:
-        switches = company.simulator.switches.cursor
-        switches.strip_removed_emails = False
-        switches.spend_drift_cents, switches.billing_tier = Decimal(-500), "premium"
+        fault_options = company.simulator.fault_options.cursor
+        fault_options.strip_removed_emails = False
+        fault_options.spend_drift_cents, fault_options.billing_tier = Decimal(-500), "premium"
         result = company.run("2026-11-03", "2026-11-04", lane=CONTROLLED)
         assert result.success, result.failures()
         ((check, said),) = result.failed_checks().items()
@@ -510,7 +510,7 @@ def test_spend_that_drifts_from_its_events_is_told(tmp_path: Path) -> None:
         assert "Cursor reports $" in said
         assert "less than the events of some members" in said
         assert "ask Cursor" in said
-        switches.spend_drift_cents = Decimal(0)
+        fault_options.spend_drift_cents = Decimal(0)
         assert company.run("2026-11-03", "2026-11-04", lane=CONTROLLED).failed_checks() == {}
         spent = company.simulator._cursor._spent_cents(datetime(2026, 11, 3, tzinfo=UTC))
         found = company.rows("SELECT * FROM ai_usage.stg_cursor_spend WHERE overall_usd <> 0")

@@ -85,7 +85,7 @@ def tab(company: Loaded, name: str) -> list[list[Any]]:
 def test_an_unreadable_sheet_keeps_its_last_good_version(company: Loaded, status: int, says: str) -> None:
     """If Google rejects the request, each tab says so, keeps its last good version, and recovers with the next run."""
     before, versions = serving(company), company.held("raw_mapping_sheet")
-    company.simulator.switches.sheets.failing = [status] * 6
+    company.simulator.fault_options.sheets.failing = [status] * 6
     told = read(company).failed_checks()
     assert told.keys() == {"raw_mapping_sheet.tabs_valid"}
     said = told["raw_mapping_sheet.tabs_valid"]
@@ -93,14 +93,14 @@ def test_an_unreadable_sheet_keeps_its_last_good_version(company: Loaded, status
     assert says in said
     assert "until then its last valid version is used" in said
     assert serving(company) == before
-    company.simulator.switches.sheets.failing = []
+    company.simulator.fault_options.sheets.failing = []
     assert read(company).failed_checks() == {}
     assert (serving(company), company.held("raw_mapping_sheet")) == (before, versions)
 
 
 def test_quota_errors_are_retried_within_the_run(company: Loaded) -> None:
     """Two quota errors and one malformed response are retried within the run."""
-    company.simulator.switches.sheets.failing = [429, 429, 502]
+    company.simulator.fault_options.sheets.failing = [429, 429, 502]
     assert read(company).failed_checks() == {}
 
 
@@ -204,7 +204,7 @@ def test_an_accepted_loss_is_loaded(company: Loaded) -> None:
 
 def _robot(company: Loaded) -> str:
     """A service account in the sheet."""
-    return next(robot.id for robot in company.simulator.organisation.robots if robot.in_sheet)
+    return next(robot.id for robot in company.simulator.organization.service_identities if robot.in_sheet)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------

@@ -188,8 +188,8 @@ def test_a_budget_that_somebody_else_has_spent(holding: Company, caplog: pytest.
 def test_the_documented_budget_is_never_passed() -> None:
     """Paced, hundreds of pages stay within 60 requests in any minute; unpaced, the same server refuses."""
     simulator, clock = Simulator(NOW), FakeClock()
-    simulator.switches.anthropic.page_rows = 10
-    faults = simulator.switches.faults
+    simulator.fault_options.anthropic.page_rows = 10
+    faults = simulator.fault_options.faults
     faults.per_minute, faults.clock = {THERE: 60}, clock.monotonic
     days = DayRange(date(2026, 11, 1), date(2026, 11, 10))
     pull = EXTRACT

@@ -242,7 +242,7 @@ def test_an_empty_company_has_no_spikes(tmp_path: Path) -> None:
 def test_what_was_planted_in_a_year_is_found_and_nothing_else(year: DuckDBWarehouse) -> None:
     """Of the planted days at least nine in ten are told, and of what is told at least nine in ten was planted."""
     # All of them are, and nothing else; one day in ten is left for a company that is made anew.
-    spikes = simulator().ledger.spikes
+    spikes = simulator().ledger.expected_anomalies
     found = measure(year, spikes)
     assert found.planted >= 20
     assert found.recall >= 0.9, found.missed

@@ -84,11 +84,11 @@ _FACTS = ("fct_cost_daily", "fct_tokens_daily", "int_anthropic_component_daily",
 
 def test_what_is_planted_is_there_and_nothing_else(ledger: Ledger) -> None:
     """A spike is exactly what its day costs more than in a year without any, and it is seen where it says."""
-    plain = simulator(plants=()).ledger
+    plain = simulator(injected_anomalies=()).ledger
     planted: dict[date, Decimal] = defaultdict(Decimal)
-    for spike in ledger.spikes:
+    for spike in ledger.expected_anomalies:
         planted[spike.day] += spike.usd
-    assert len({plant.dimension for plant in ledger.plants}) == 4
+    assert len({anomaly.dimension for anomaly in ledger.injected_anomalies}) == 4
     for day in (*planted, date(2026, 9, 8), YEAR.last):
         with_it, without = (
             book.anthropic_cost_usd(day, day)[day] + book.cursor_usd(day, day)[day]["billed"]
@@ -99,9 +99,9 @@ def test_what_is_planted_is_there_and_nothing_else(ledger: Ledger) -> None:
 
 def test_the_last_weeks_are_ordinary(ledger: Ledger) -> None:
     """Where runs are expected to be well nothing is planted; the demo's first days have two spikes."""
-    days = [spike.day for spike in ledger.spikes]
+    days = [spike.day for spike in ledger.expected_anomalies]
     assert max(days) <= date(2026, 10, 10)
-    assert len({spike.what for spike in ledger.spikes if spike.day >= date(2026, 10, 1)}) == 2
+    assert len({spike.what for spike in ledger.expected_anomalies if spike.day >= date(2026, 10, 1)}) == 2
 
 
 def test_the_year_has_seasons_and_grows(year: DuckDBWarehouse) -> None:
@@ -113,7 +113,7 @@ def test_the_year_has_seasons_and_grows(year: DuckDBWarehouse) -> None:
             "WHERE vendor = 'anthropic' GROUP BY usage_date",
         )
     )
-    spikes = {spike.day for spike in simulator().ledger.spikes}
+    spikes = {spike.day for spike in simulator().ledger.expected_anomalies}
 
     def usual(first: date, last: date, *, weekend: bool = False) -> Decimal:
         days = [day for day in DayRange(first, last) if (day.weekday() >= 5) is weekend and day not in spikes]

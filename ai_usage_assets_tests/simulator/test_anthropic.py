@@ -165,7 +165,7 @@ def test_users_are_read_newest_first(sdk: anthropic.Anthropic, simulator: Simula
     """Small pages give each member of today once; who left is not among them."""
     users = list(sdk.beta.organization.users.list(limit=7))
     assert Counter(user.email for user in users) == Counter(
-        person.email for person in simulator.organisation.people if person.is_here(simulator.now.date())
+        person.email for person in simulator.organization.people if person.is_here(simulator.now.date())
     )
     assert [user.added_at for user in users] == sorted((user.added_at for user in users), reverse=True)
     assert [user.id for user in sdk.beta.organization.users.list(email=users[3].email.upper())] == [users[3].id]
@@ -188,15 +188,15 @@ def test_keys_of_every_status_are_read(sdk: anthropic.Anthropic, simulator: Simu
         for status in ("active", "inactive", "archived", "expired")
         for key in keys_api.list(limit=3, status=status)  # type: ignore[arg-type]
     ]
-    assert Counter(key.id for key in keys) == Counter(key.id for key in simulator.organisation.keys)
+    assert Counter(key.id for key in keys) == Counter(key.id for key in simulator.organization.keys)
     assert {key.status for key in keys} == {"active", "inactive", "archived", "expired"}
     assert {type(key.principal).__name__ for key in keys} == {
         "NoneType", "BetaAPIKeyUserActor", "BetaAPIKeyServiceAccountActor",
     }  # fmt: skip
     assert all((key.expires_at is not None) == (key.status == "expired") for key in keys)
-    research = simulator.organisation.workspaces[3].id
+    research = simulator.organization.workspaces[3].id
     assert {key.scope.workspace_id for key in keys_api.list(workspace_id=research)} == {research}  # type: ignore[union-attr]
-    maker = simulator.organisation.people[0].user_id
+    maker = simulator.organization.people[0].user_id
     assert {key.created_by.id for key in keys_api.list(created_by_user_id=maker) if key.created_by} == {maker}
 
 
@@ -204,7 +204,7 @@ def test_the_default_and_archived_workspaces_are_hidden(sdk: anthropic.Anthropic
     """Only on request are the default workspace and archived ones listed."""
     workspaces = sdk.beta.organization.workspaces
     everything = list(workspaces.list(limit=2, include_archived=True, include_default=True))
-    assert Counter(w.name for w in everything) == Counter(w.name for w in simulator.organisation.workspaces)
+    assert Counter(w.name for w in everything) == Counter(w.name for w in simulator.organization.workspaces)
     shown = {w.name for w in workspaces.list()}
     assert {w.name for w in everything} - shown == {"Default", "Hackathon 2025"}
     assert [w.name for w in workspaces.list(ids=[everything[1].id])] == [everything[1].name]
@@ -213,7 +213,7 @@ def test_the_default_and_archived_workspaces_are_hidden(sdk: anthropic.Anthropic
 def test_members_of_a_workspace_are_read(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
     """Small pages give each member once; the default workspace has no list, an unknown one is not found."""
     organization = sdk.beta.organization
-    by_name = {w.name: w.id for w in simulator.organisation.workspaces}
+    by_name = {w.name: w.id for w in simulator.organization.workspaces}
     members = list(organization.workspaces.members.list(workspace_id=by_name["Claude Code"], limit=9))
     assert Counter(member.user_id for member in members) == Counter(user.id for user in organization.users.list())
     assert list(organization.workspaces.members.list(workspace_id=by_name["Default"])) == []
@@ -227,7 +227,7 @@ def test_invites_and_the_organisation_are_read(sdk: anthropic.Anthropic, simulat
     assert [invite.status for invite in organization.invites.list(limit=1)] == ["pending"]
     assert list(organization.invites.list(statuses=["accepted"])) == []
     me = organization.retrieve()
-    assert (me.id, me.name) == (simulator.organisation.uuid, "Acme Robotics")
+    assert (me.id, me.name) == (simulator.organization.uuid, "Acme Robotics")
 
 
 # --- refusals -----------------------------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ def test_a_wrong_key_is_an_authentication_error(simulator: Simulator, urls: Urls
 def test_a_revoked_key_is_an_authentication_error(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
     """A key that worked can stop working."""
     assert own_sdk.beta.organization.retrieve()
-    own.switches.anthropic.unauthorized = True
+    own.fault_options.anthropic.unauthorized = True
     with pytest.raises(anthropic.AuthenticationError):
         own_sdk.beta.organization.retrieve()
 
@@ -327,7 +327,7 @@ def test_what_does_not_exist_is_not_found(sdk: anthropic.Anthropic, urls: Urls) 
 
 def test_an_enterprise_key_reads_analytics_only(own: Simulator, own_urls: Urls, own_sdk: anthropic.Anthropic) -> None:
     """With an Enterprise key analytics and members work, and what is the Console's is a 400 with its error code."""
-    own.switches.anthropic.enterprise_key = True
+    own.fault_options.anthropic.enterprise_key = True
     assert cost(own_sdk)
     assert usage(own_sdk)
     assert list(own_sdk.beta.organization.users.list())
@@ -357,8 +357,8 @@ def test_a_cursor_is_gone_once_the_data_was_refreshed(own: Simulator, own_sdk: a
 
 def test_a_refresh_can_change_the_watermark_instead(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
     """Where cursors outlive a refresh, the page that follows it tells a later watermark."""
-    own.switches.anthropic.refreshes_while_paging = 1
-    own.switches.anthropic.expire_cursors = False
+    own.fault_options.anthropic.refreshes_while_paging = 1
+    own.fault_options.anthropic.expire_cursors = False
     page = own_sdk.beta.organization.analytics.cost.list(starting_at=FIRST, ending_at=END, group_by=["actor"], limit=5)
     following = page.get_next_page()
     assert page.data_refreshed_at is not None
@@ -368,7 +368,7 @@ def test_a_refresh_can_change_the_watermark_instead(own: Simulator, own_sdk: ant
 
 def test_an_empty_export_has_no_watermark(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
     """No export is no rows and a null watermark, not an error."""
-    own.switches.anthropic.empty_export = True
+    own.fault_options.anthropic.empty_export = True
     page = own_sdk.beta.organization.analytics.cost.list(starting_at=FIRST, ending_at=END)
     assert (page.data, page.data_refreshed_at, page.has_more) == ([], None, False)
 
@@ -376,21 +376,21 @@ def test_an_empty_export_has_no_watermark(own: Simulator, own_sdk: anthropic.Ant
 def test_undocumented_fields_pass_the_strict_client(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
     """A field nobody documented changes nothing for the SDK."""
     before = cost(own_sdk, group_by=["model"])
-    own.switches.anthropic.extra_fields = True
+    own.fault_options.anthropic.extra_fields = True
     assert cost(own_sdk, group_by=["model"]) == before
 
 
 def test_the_client_outlives_what_passes(own: Simulator, own_urls: Urls, own_sdk: anthropic.Anthropic) -> None:
     """A 503 and a 429 are retried by the SDK, and told by their types when they stay."""
-    own.switches.faults.fail_times["/v1/organizations/me"] = 1
-    own.switches.faults.limit_times["/v1/organizations/me"] = 1
-    own.switches.faults.retry_after = "0.01"
+    own.fault_options.faults.fail_times["/v1/organizations/me"] = 1
+    own.fault_options.faults.limit_times["/v1/organizations/me"] = 1
+    own.fault_options.faults.retry_after = "0.01"
     assert own_sdk.with_options(max_retries=2).beta.organization.retrieve().type == "organization"
-    own.switches.faults.limit_times["/v1/organizations/me"] = 1
+    own.fault_options.faults.limit_times["/v1/organizations/me"] = 1
     with pytest.raises(anthropic.RateLimitError) as limited:
         own_sdk.beta.organization.retrieve()
     assert limited.value.response.headers["retry-after"] == "0.01"
-    own.switches.faults.down.add("anthropic")
+    own.fault_options.faults.down.add("anthropic")
     with pytest.raises(anthropic.InternalServerError):
         own_sdk.beta.organization.retrieve()
 
@@ -398,7 +398,7 @@ def test_the_client_outlives_what_passes(own: Simulator, own_urls: Urls, own_sdk
 @pytest.mark.parametrize("fault", ["truncate_every", "reset_every"])
 def test_an_answer_can_be_cut(own: Simulator, own_sdk: anthropic.Anthropic, fault: str) -> None:
     """Every second answer is cut in its JSON, or with its connection; the others are whole."""
-    setattr(own.switches.faults, fault, 2)
+    setattr(own.fault_options.faults, fault, 2)
     assert own_sdk.beta.organization.users.list().data
     with pytest.raises((anthropic.APIConnectionError, anthropic.APIResponseValidationError, ValueError)):
         own_sdk.beta.organization.users.list()
@@ -477,7 +477,7 @@ def test_offsets_are_ignored(simulator: Simulator, urls: Urls) -> None:
 
 def test_a_key_is_shown_as_the_version_has_it(simulator: Simulator, urls: Urls) -> None:
     """The older version adds a workspace id, null for the default workspace, whose real id the scope has."""
-    default = simulator.organisation.workspaces[0].id
+    default = simulator.organization.workspaces[0].id
     new = get(simulator, urls, "api_keys", limit=1000).json()["data"]
     old = classic(simulator, urls, "api_keys", limit=1000).json()["data"]
     assert all("workspace_id" not in key for key in new)
@@ -541,7 +541,7 @@ def test_an_empty_key_filter_means_no_key(sdk: anthropic.Anthropic) -> None:
 def test_a_key_as_actor_is_only_what_is_its_own(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
     """actor_ids with a key matches usage of the key itself, not of the account the key acts as."""
     own, acting = (
-        next(key.id for key in simulator.organisation.keys if key.name == name)
+        next(key.id for key in simulator.organization.keys if key.name == name)
         for name in ("prod-2-test", "billing-svc-prod")
     )
     assert money(cost(sdk, actor_ids=[own])) == money(cost(sdk, api_key_ids=[own]))
@@ -577,7 +577,7 @@ def test_every_kind_of_actor_is_there(sdk: anthropic.Anthropic, simulator: Simul
     types = {row.group.actor.type for row in rows if row.group.actor}
     assert types == {"user_actor", "service_account_actor", "federated_actor", "api_actor"}
     assert all(row.group.actor.type == row.group.actor_type for row in rows if row.group.actor)
-    people = {person.user_id: person for person in simulator.organisation.people}
+    people = {person.user_id: person for person in simulator.organization.people}
     for row in rows:
         if row.group.actor and row.group.actor.type == "user_actor":
             assert row.group.actor.email_address == people[row.group.actor.user_id].email
@@ -587,9 +587,9 @@ def test_those_who_left_stay_actors(sdk: anthropic.Anthropic, simulator: Simulat
     """Who left is deleted but keeps the e-mail; whose account was erased has neither e-mail nor name."""
     rows = cost(sdk, starting_at="2026-11-01T00:00:00Z", group_by=["actor"])
     actors = {row.group.actor.user_id: row.group.actor for row in rows if getattr(row.group.actor, "user_id", None)}
-    left = {p.user_id: p for p in simulator.organisation.people if not p.is_here(simulator.now.date())}
+    left = {p.user_id: p for p in simulator.organization.people if not p.is_here(simulator.now.date())}
     assert {user_id for user_id, actor in actors.items() if actor.deleted} == left.keys() & actors.keys()
-    shown = {left[user_id].forgotten: actors[user_id] for user_id in left.keys() & actors.keys()}
+    shown = {left[user_id].account_deleted: actors[user_id] for user_id in left.keys() & actors.keys()}
     assert shown[False].email_address
     assert (shown[True].email_address, shown[True].name) == (None, "Deleted User")
 
@@ -617,7 +617,7 @@ def test_what_has_no_model_has_no_product(sdk: anthropic.Anthropic) -> None:
 def test_the_default_workspace_is_named(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
     """Analytics has the real id of the default workspace, and no row without a workspace."""
     ids = {row.group.workspace_id for row in cost(sdk, group_by=["workspace_id"])}
-    assert simulator.organisation.workspaces[0].id in ids
+    assert simulator.organization.workspaces[0].id in ids
     assert None not in ids
 
 
@@ -768,7 +768,7 @@ def test_classic_lines_say_only_what_was_asked(simulator: Simulator, urls: Urls)
     bounds = {"starting_at": FIRST, "ending_at": END}
     for day in buckets(simulator, urls, "cost_report", **bounds):
         assert {name for name, value in day["results"][0].items() if value is not None} == {"amount", "currency"}
-    default, *others = (workspace.id for workspace in simulator.organisation.workspaces)
+    default, *others = (workspace.id for workspace in simulator.organization.workspaces)
     for day in buckets(simulator, urls, "cost_report", **bounds, group_by=["workspace_id"]):
         ids = [line["workspace_id"] for line in day["results"]]
         assert None in ids

@@ -82,14 +82,14 @@ def test_sdk_reads_the_directory(sdk: anthropic.Anthropic, simulator: Simulator)
     assert (
         len({user.id for user in users})
         == len(users)
-        == sum(p.is_here(NOW.date()) for p in simulator.organisation.people)
+        == sum(p.is_here(NOW.date()) for p in simulator.organization.people)
     )
     keys: list[BetaAPIKey] = []
     for status in ("active", "inactive", "archived", "expired"):
         keys += organization.api_keys.list(limit=3, status=status)
-    assert {key.id for key in keys} == {key.id for key in simulator.organisation.keys}
+    assert {key.id for key in keys} == {key.id for key in simulator.organization.keys}
     shown = list(organization.workspaces.list(limit=2, include_archived=True, include_default=True))
-    assert {w.name for w in shown} == {w.name for w in simulator.organisation.workspaces}
+    assert {w.name for w in shown} == {w.name for w in simulator.organization.workspaces}
     assert {w.name for w in organization.workspaces.list()} < {w.name for w in shown}
     code = next(workspace for workspace in shown if workspace.name == "Claude Code")
     assert len(list(organization.workspaces.members.list(workspace_id=code.id, limit=9))) == len(users)
@@ -132,11 +132,11 @@ def test_sdk_gets_typed_errors(simulator: Simulator, urls: Urls) -> None:
             list(client.beta.organization.service_accounts.list())
         with pytest.raises(anthropic.NotFoundError):
             list(client.beta.organization.rbac_groups.list())
-        own.switches.anthropic.enterprise_key = True
+        own.fault_options.anthropic.enterprise_key = True
         with pytest.raises(anthropic.BadRequestError) as refused:
             list(client.beta.organization.api_keys.list())
         assert refused.value.body["error"]["details"]["error_code"] == "organization_type_not_supported"  # type: ignore[index]
-        own.switches.anthropic.refreshes_while_paging = 1
+        own.fault_options.anthropic.refreshes_while_paging = 1
         with pytest.raises(anthropic.APIStatusError) as gone:
             cost(client, group_by=["actor"], limit=5)
         assert gone.value.status_code == 410
@@ -153,7 +153,7 @@ def test_a_cursor_belongs_to_its_query(simulator: Simulator, urls: Urls) -> None
     first = httpx.get(path, params=query, headers=headers)
     assert first.status_code == 200, first.text
     assert first.headers["request-id"].startswith("req_")
-    assert first.headers["anthropic-organization-id"] == simulator.organisation.uuid
+    assert first.headers["anthropic-organization-id"] == simulator.organization.uuid
     cursor = first.json()["next_page"]
     assert httpx.get(path, params={**query, "page": cursor}, headers=headers).status_code == 200
     changed = httpx.get(path, params={**query, "limit": "3", "page": cursor}, headers=headers)
@@ -355,7 +355,7 @@ def test_cursor_spend_is_that_of_its_events(simulator: Simulator, urls: Urls) ->
     day = date(2026, 11, 3)
     while day <= NOW.date():
         for event in simulator.ledger.events(day):
-            if event.email and not event.robot_kind and start <= event.at_ms <= NOW.timestamp() * 1000:
+            if event.email and not event.identity_kind and start <= event.at_ms <= NOW.timestamp() * 1000:
                 overall[event.email] += event.charged_cents
         day += timedelta(days=1)
     assert {row["email"]: Decimal(str(row["overallSpendCents"])) for row in page["teamMemberSpend"]} == {

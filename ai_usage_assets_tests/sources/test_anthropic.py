@@ -96,7 +96,7 @@ def test_equal_looking_rows_are_all_kept(client: AnthropicClient) -> None:
 def test_a_refresh_in_the_middle_starts_the_window_again(client: AnthropicClient, simulator: Simulator) -> None:
     """A 410 while paging, or a new watermark, restarts the window, and nothing is counted twice."""
     for expire in (True, False):
-        anthropic_switches = simulator.switches.anthropic
+        anthropic_switches = simulator.fault_options.anthropic
         anthropic_switches.expire_cursors, anthropic_switches.refreshes_while_paging = expire, 1
         found = pulled(client, "anthropic_analytics", DayRange(date(2026, 10, 20), date(2026, 11, 18)))
         truth = simulator.ledger.anthropic_cost_usd(date(2026, 10, 20), date(2026, 11, 18))
@@ -106,7 +106,7 @@ def test_a_refresh_in_the_middle_starts_the_window_again(client: AnthropicClient
 
 def test_a_window_that_never_holds_still_is_refused(client: AnthropicClient, simulator: Simulator) -> None:
     """When every attempt meets a refresh, the days are refused with when to come back."""
-    simulator.switches.anthropic.refreshes_while_paging = 1000
+    simulator.fault_options.anthropic.refreshes_while_paging = 1000
     found = fetch(client, "anthropic_analytics", DayRange(date(2026, 10, 20), date(2026, 11, 18)))
     assert all(isinstance(day, RejectedDay) and "refreshed its data" in day.reason for day in found)
     assert len(found) == 6 * 30
@@ -114,7 +114,7 @@ def test_a_window_that_never_holds_still_is_refused(client: AnthropicClient, sim
 
 def test_an_export_without_watermark_is_no_result(client: AnthropicClient, simulator: Simulator) -> None:
     """An empty answer without a watermark means not yet, never nothing spent."""
-    simulator.switches.anthropic.empty_export = True
+    simulator.fault_options.anthropic.empty_export = True
     assert all(isinstance(day, RejectedDay) and "no data" in day.reason for day in fetch(client, "anthropic_analytics"))
 
 
@@ -130,7 +130,7 @@ def test_a_day_beyond_the_watermark_is_incomplete(client: AnthropicClient, simul
 def test_unknown_fields_are_landed_as_they_are(client: AnthropicClient, simulator: Simulator) -> None:
     """A field nobody documented changes nothing."""
     before = pulled(client, "anthropic_analytics")
-    simulator.switches.anthropic.extra_fields = True
+    simulator.fault_options.anthropic.extra_fields = True
     assert pulled(client, "anthropic_analytics") == before
 
 
@@ -221,14 +221,14 @@ def test_what_an_enterprise_key_may_not_see_is_not_exposed(
     client: AnthropicClient, simulator: Simulator, name: str
 ) -> None:
     """The Console's endpoints are not exposed to an Enterprise key; that is no failure."""
-    simulator.switches.anthropic.enterprise_key = True
+    simulator.fault_options.anthropic.enterprise_key = True
     with pytest.raises(EndpointNotAvailable):
         fetch(client, name)
 
 
 def test_a_refused_key_is_a_failure(client: AnthropicClient, simulator: Simulator) -> None:
     """A key that is not accepted fails, with the setting to look at."""
-    simulator.switches.anthropic.unauthorized = True
+    simulator.fault_options.anthropic.unauthorized = True
     for name in BY_NAME:
         with pytest.raises(PermanentApiError, match="ANTHROPIC_ADMIN_KEY"):
             fetch(client, name, DayRange(NOW.date(), NOW.date()))

@@ -63,7 +63,7 @@ def test_the_window_is_the_utc_day_to_the_millisecond(client: CursorClient, simu
 
 def test_a_late_event_makes_the_day_be_read_again(client: CursorClient, simulator: Simulator) -> None:
     """A page shift between two pages is seen by the count and crawled away, nothing lost, nothing doubled."""
-    simulator.switches.cursor.late_events_while_paging = 1
+    simulator.fault_options.cursor.late_events_while_paging = 1
     (found,) = fetch(client, "cursor_usage_events")
     assert isinstance(found, DayBatch)
     assert len(found.records) == len(simulator.ledger.events(DAY.first))
@@ -71,7 +71,7 @@ def test_a_late_event_makes_the_day_be_read_again(client: CursorClient, simulato
 
 def test_a_day_that_keeps_moving_is_refused(client: CursorClient, simulator: Simulator) -> None:
     """After three crawls that do not agree with the count, the day is refused and both numbers are told."""
-    simulator.switches.cursor.late_events_while_paging = 1000
+    simulator.fault_options.cursor.late_events_while_paging = 1000
     (found,) = fetch(client, "cursor_usage_events")
     assert isinstance(found, RejectedDay)
     assert "changed during each read" in found.reason
@@ -88,7 +88,7 @@ def test_idle_members_have_a_row(client: CursorClient, simulator: Simulator) -> 
 
 def test_groups_are_not_exposed_on_the_teams_plan(client: CursorClient, simulator: Simulator) -> None:
     """A plan without billing groups is a fact, not a failure."""
-    simulator.switches.cursor.teams_plan = True
+    simulator.fault_options.cursor.teams_plan = True
     with pytest.raises(EndpointNotAvailable):
         fetch(client, "cursor_groups")
 
@@ -96,7 +96,7 @@ def test_groups_are_not_exposed_on_the_teams_plan(client: CursorClient, simulato
 @pytest.mark.parametrize("name", BY_NAME)
 def test_a_refused_key_is_a_failure(client: CursorClient, simulator: Simulator, name: str) -> None:
     """A key that is not accepted fails, with the setting to look at."""
-    simulator.switches.cursor.unauthorized = True
+    simulator.fault_options.cursor.unauthorized = True
     with pytest.raises(PermanentApiError, match="CURSOR_ADMIN_KEY"):
         fetch(client, name)
 

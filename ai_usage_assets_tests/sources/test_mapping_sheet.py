@@ -686,12 +686,12 @@ def test_an_unreadable_sheet_has_instructions() -> None:
     with simulator.serve() as urls:
         with pytest.raises(PermanentApiError, match="AI_USAGE_SHEET_ID"):
             MappingSheet("another", urls.sheets, pacing=False).read()
-        simulator.switches.sheets.not_shared = True
+        simulator.fault_options.sheets.not_shared = True
         with pytest.raises(PermanentApiError, match="Share the spreadsheet"):
             MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False).read()
         # Neither is about a tab, so neither is asked for tab by tab.
         assert len(simulator.requests) == 2
-        simulator.switches.faults.html_200.add("sheets")
+        simulator.fault_options.faults.html_200.add("sheets")
         with pytest.raises(TransientApiError, match="HTML"):
             MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False, clock=_NoWait()).read()
 

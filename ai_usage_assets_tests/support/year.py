@@ -22,10 +22,11 @@ from ai_usage_assets import catalog
 from ai_usage_assets.days import TRAILING_DAYS, DayRange
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.sheet import load_sheet
-from ai_usage_assets.simulator import Simulator, Switches, company_calendar
-from ai_usage_assets.simulator.cursor import CursorSwitches
-from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Ledger, Usage, cost_basis
-from ai_usage_assets.simulator.organization import SMALLEST
+from ai_usage_assets.simulator import FaultOptions, Simulator, company_calendar
+from ai_usage_assets.simulator.cursor import CursorFaultOptions
+from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Ledger
+from ai_usage_assets.simulator.organization import MIN_PEOPLE
+from ai_usage_assets.simulator.records import Usage, cost_basis
 from ai_usage_assets.simulator.server import Request
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS
 from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
@@ -51,18 +52,20 @@ _ARROW = {
 }
 
 
-def simulator(people: int = SMALLEST, **changed: Any) -> Simulator:
+def simulator(people: int = MIN_PEOPLE, **changed: Any) -> Simulator:
     """The company of the year, which no vendor has forgotten anybody of: every day was pulled in time.
 
-    `changed` is set on its ledger: `plants=()` is the same year with nothing planted.
+    `changed` is set on its ledger: `injected_anomalies=()` is the same year without anomalies.
     """
-    made = Simulator(NOW, people=people, switches=Switches(cursor=CursorSwitches(strip_removed_emails=False)))
+    made = Simulator(
+        NOW, people=people, fault_options=FaultOptions(cursor=CursorFaultOptions(strip_removed_emails=False))
+    )
     for name, value in changed.items():
         setattr(made.ledger, name, value)
     return made
 
 
-def simulated_year(path: Path, people: int = SMALLEST, **changed: Any) -> DuckDBWarehouse:
+def simulated_year(path: Path, people: int = MIN_PEOPLE, **changed: Any) -> DuckDBWarehouse:
     """A warehouse at `path` that holds the year, as if every day had been run on its morning after; a few seconds.
 
     The same ledger is `simulator(people, **changed).ledger`; what was planted in it is `.spikes`.
@@ -130,7 +133,7 @@ def _tables(company: Simulator, days: DayRange) -> Iterator[tuple[Table, list[Ro
 
 
 def _anthropic_rows(ledger: Ledger, days: DayRange) -> tuple[list[Row], list[Row]]:
-    emails = {p.user_id: None if p.forgotten else p.email for p in ledger.organisation.people}
+    emails = {p.user_id: None if p.account_deleted else p.email for p in ledger.organization.people}
     money, tokens = [], []
     for day in days:
         grouped: dict[tuple[Any, ...], list[Usage]] = defaultdict(list)
@@ -205,29 +208,29 @@ def _control_rows(ledger: Ledger, days: DayRange) -> list[Row]:
 
 
 def _cursor_rows(company: Simulator, days: DayRange) -> list[Row]:
-    nameless = company.removed_emails if company.switches.cursor.strip_removed_emails else ()
+    nameless = company.removed_emails if company.fault_options.cursor.strip_removed_emails else ()
     found = []
     for day in days:
         grouped: dict[tuple[Any, ...], list[Any]] = {}
         for event in company.ledger.events(day):
-            email = None if event.email in nameless and not event.robot_kind else event.email
-            group = (cost_basis(event.kind), event.model, event.robot_kind, event.robot_id, email)
+            email = None if event.email in nameless and not event.identity_kind else event.email
+            group = (cost_basis(event.kind), event.model, event.identity_kind, event.identity_id, email)
             # Requests, dollars, and tokens as the vendor orders them: input, output, written, read.
             sums = grouped.setdefault(group, [0, Decimal(0), None, None, None, None])
             sums[0] += 1
             sums[1] += cents_to_usd(event.charged_cents)
             if event.tokens:
                 sums[2:] = [(total or 0) + n for total, n in zip(sums[2:], event.tokens, strict=True)]
-        for (basis, model, robot_kind, robot_id, email), (requests, usd, *counts) in grouped.items():
-            ids = {f"{kind}_id": robot_id if kind == robot_kind else None for kind in _ROBOTS}
+        for (basis, model, identity_kind, identity_id, email), (requests, usd, *counts) in grouped.items():
+            ids = {f"{kind}_id": identity_id if kind == identity_kind else None for kind in _ROBOTS}
             found.append(
                 {
                     "usage_date": day,
                     "identity_key": _key("cursor", *ids.values(), email),
                     "cost_basis": basis,
                     "model": model,
-                    "principal_type": robot_kind or ("user" if email else "none"),
-                    "principal_id": robot_id or email,
+                    "principal_type": identity_kind or ("user" if email else "none"),
+                    "principal_id": identity_id or email,
                     "user_email": email,
                     **ids,
                     "requests": requests,
@@ -257,7 +260,7 @@ def _seat_rows(ledger: Ledger, days: DayRange) -> list[Row]:
             "is_paid": person.is_here(day) and person.cursor_role != "free-owner",
         }
         for day in days
-        for person in ledger.organisation.people
+        for person in ledger.organization.people
         if person.cursor_role and person.joined <= day
     ]
 
@@ -293,7 +296,9 @@ def _asset_days(company: Simulator, days: DayRange) -> Iterator[Row]:
 def _restatements(company: Simulator, days: DayRange) -> Iterator[Row]:
     """The days whose money is another now than when they were first pulled."""
     ledger = company.ledger
-    first_said = Ledger(ledger.seed, ledger.organisation, company.now, factors={}, plants=ledger.plants)
+    first_said = Ledger(
+        ledger.seed, ledger.organization, company.now, factors={}, injected_anomalies=ledger.injected_anomalies
+    )
     for day, (_, on) in company_calendar.RESTATEMENTS.items():
         if day not in days:
             continue

@@ -73,7 +73,7 @@ def test_dollars_of_control_queries_are_not_counted(company: Company) -> None:
 
 def test_a_failed_run_records_what_it_loaded(company: Company) -> None:
     """If one vendor fails, the row has the failure and what the other vendor loaded."""
-    company.simulator.switches.anthropic.unauthorized = True
+    company.simulator.fault_options.anthropic.unauthorized = True
     assert not company.run(HELD, lane=("cursor_usage_events", "anthropic_analytics")).success
     (row,) = company.rows("SELECT * FROM ai_usage.ops_runs")
     held = company.rows("SELECT COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events")
