@@ -168,7 +168,7 @@ def test_included_events_without_a_charge_are_counted(company: Company, tmp_path
 def test_the_file_and_the_output_contain_no_key_person_or_id(probed: tuple[Company, Result]) -> None:
     """No key, e-mail address, name of a person or object, or id of the company occurs."""
     company, result = probed
-    organization = company.simulator.organisation
+    organization = company.simulator.organization
     private = {source.key for source in company.settings.sources.values()} | {organization.uuid, organization.name}
     for person in organization.people:
         private |= {person.email, person.name, person.user_id, person.cursor_user_id}
@@ -222,7 +222,8 @@ def test_a_refused_key_costs_one_request(company: Company, tmp_path: Path) -> No
 
 def test_two_failures_in_a_row_end_the_questions_to_a_vendor(company: Company, tmp_path: Path) -> None:
     """After two failed questions the remaining ones are not asked."""
-    company.simulator.fault_options.faults.fail_times = {
+    faults = company.simulator.fault_options.faults
+    faults.fail_times = {"/v1/organizations/api_keys": 0, "/v1/organizations/analytics": 99}
         "/v1/organizations/api_keys": 0,
         "/v1/organizations/analytics": 99,
     }
