@@ -224,9 +224,6 @@ def test_two_failures_in_a_row_end_the_questions_to_a_vendor(company: Company, t
     """After two failed questions the remaining ones are not asked."""
     faults = company.simulator.fault_options.faults
     faults.fail_times = {"/v1/organizations/api_keys": 0, "/v1/organizations/analytics": 99}
-        "/v1/organizations/api_keys": 0,
-        "/v1/organizations/analytics": 99,
-    }
     result = run_probe(company.settings, tmp_path)
     assert result.code == 1
     assert [*result.problems("anthropic")] == ["month"]
