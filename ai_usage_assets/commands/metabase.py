@@ -20,9 +20,9 @@ from ai_usage_assets.commands.base import (
 from ai_usage_assets.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from ai_usage_assets.metabase.objects import MetabaseContext
     from ai_usage_assets.metabase.plan import Change
-    from ai_usage_assets.metabase.spec import Spec
+    from ai_usage_assets.metabase.resources.base import MetabaseContext
+    from ai_usage_assets.metabase.spec_models import Spec
 
 # The exit code when Metabase differs from the files, next to 1 (failure) and 2 (usage error).
 DIFFERS = 3
@@ -105,8 +105,11 @@ def _plan(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.metabase import apply, credentials
 
     spec = _read_spec(parsed)
-    with _connect(parsed) as (site, settings), credentials.authenticate_read_only(site.server, settings) as is_set_up:
-        changes = apply.plan(site, spec) if is_set_up else apply.plan_of_nothing(spec)
+    with (
+        _connect(parsed) as (context, settings),
+        credentials.authenticate_read_only(context.client, settings) as is_set_up,
+    ):
+        changes = apply.plan(context, spec) if is_set_up else apply.plan_empty(spec)
     for change in changes:
         print_result_line(str(change))
     print_result_line(_summarize(changes))
@@ -115,34 +118,34 @@ def _plan(parsed: argparse.Namespace) -> int:
 
 def _apply(parsed: argparse.Namespace) -> int:
     spec = _read_spec(parsed)
-    with _connect(parsed) as (site, settings):
-        return _apply_spec(site, settings, spec, restore=parsed.restore)
+    with _connect(parsed) as (context, settings):
+        return _apply_spec(context, settings, spec, restore=parsed.restore)
 
 
 def _smoke(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.metabase import smoke
 
     spec = _read_spec(parsed)
-    problems: list[str] = []
+    failures: list[str] = []
 
     def report(result: smoke.SmokeResult) -> None:
-        problems.extend(result.wrong)
+        failures.extend(result.failures)
         print_result_line(str(result))
 
-    with _connect(parsed) as (site, settings):
-        code = _apply_spec(site, settings, spec, restore=parsed.restore)
+    with _connect(parsed) as (context, settings):
+        code = _apply_spec(context, settings, spec, restore=parsed.restore)
         if code:
-            print_result_line("No card was tested.")
+            print_result_line("The smoke test was skipped.")
             return code
-        smoke.smoke(site, spec, report)
-    if problems:
-        print_result_line(f"{len(problems)} problem{'s' * (len(problems) != 1)} found.")
+        smoke.run_smoke_test(context, spec, report)
+    if failures:
+        print_result_line(f"Smoke test failed: {len(failures)} failure{'s' * (len(failures) != 1)}.")
         return 1
-    print_result_line("Every card returns rows, and every filter works.")
+    print_result_line("Smoke test passed: all cards and filters work.")
     return 0
 
 
-def _apply_spec(site: MetabaseContext, settings: Settings, spec: Spec, *, restore: bool) -> int:
+def _apply_spec(context: MetabaseContext, settings: Settings, spec: Spec, *, restore: bool) -> int:
     """Creates and updates what the files describe, prints every change, and returns the exit code."""
     from ai_usage_assets.metabase import apply, credentials
 
@@ -150,32 +153,35 @@ def _apply_spec(site: MetabaseContext, settings: Settings, spec: Spec, *, restor
 
     def report(change: Change) -> None:
         changes.append(change)
-        print_result_line(f"{change}{'' if change.done else ': kept'}")
+        print_result_line(f"{change}{'' if change.is_applied else ': kept'}")
 
-    credentials.authenticate(site.server, settings, print_result_line)
-    apply.apply(site, spec, report, restore=restore)
-    if kept := sum(not change.done for change in changes):
-        print_result_line(f"{kept} edited by hand and kept; `ai-usage metabase apply --restore` overwrites them.")
-        return DIFFERS
-    print_result_line("Metabase matches the files." if changes else _NOTHING_TO_DO)
-    return 0
+    credentials.authenticate(context.client, settings, print_result_line)
+    apply.apply(context, spec, report, restore=restore)
+    kept = sum(not change.is_applied for change in changes)
+    if changes:
+        print_result_line(f"Apply complete: {len(changes) - kept} changed, {kept} manual edits kept.")
+    else:
+        print_result_line(_NO_CHANGES)
+    if kept:
+        print_result_line("`ai-usage metabase apply --restore` overwrites manual edits.")
+    return DIFFERS if kept else 0
 
 
-_NOTHING_TO_DO = "Nothing to do: Metabase matches the files."
+_NO_CHANGES = "No changes. Metabase matches the dashboard files."
 
 
 def _summarize(changes: list[Change]) -> str:
     if not changes:
-        return _NOTHING_TO_DO
-    words = {"+": "to create", "~": "to update", "!": "edited by hand (apply --restore overwrites)", "-": "to archive"}
+        return _NO_CHANGES
+    words = {"+": "to create", "~": "to update", "!": "edited manually (--restore overwrites)", "-": "to archive"}
     counts = {word: sum(change.sign == sign for change in changes) for sign, word in words.items()}
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) + "."
+    return f"Plan: {', '.join(f'{count} {word}' for word, count in counts.items() if count)}."
 
 
 def _read_spec(parsed: argparse.Namespace) -> Spec:
-    from ai_usage_assets.metabase import spec
+    from ai_usage_assets.metabase import spec_reader
 
-    return spec.read_spec(parsed.folder or spec.DASHBOARDS_DIR)
+    return spec_reader.read_spec(parsed.folder or spec_reader.DASHBOARDS_DIR)
 
 
 @contextmanager
@@ -183,22 +189,22 @@ def _connect(parsed: argparse.Namespace) -> Iterator[tuple[MetabaseContext, Sett
     """Waits until the Metabase of the settings is ready and yields a connection to it."""
     from ai_usage_assets.metabase import credentials
     from ai_usage_assets.metabase.client import MetabaseClient
-    from ai_usage_assets.metabase.objects import MetabaseContext
+    from ai_usage_assets.metabase.resources.base import MetabaseContext
 
     settings = Settings.from_environment()
     if not settings.project:
         raise SettingsError("GOOGLE_CLOUD_PROJECT is not set: Metabase reads the dataset of that project.")
     if parsed.wait < 0:
         raise SettingsError(f"--wait is {parsed.wait}; it takes a number of seconds.")
-    server = MetabaseClient(settings.metabase.url)
+    client = MetabaseClient(settings.metabase.url)
     try:
-        account = credentials.service_account(settings)
+        account = credentials.read_service_account(settings)
         if account:
-            server.hide(account)
-        server.wait_until_healthy(parsed.wait)
-        yield MetabaseContext(server, settings.project, settings.dataset, account), settings
+            client.hide_secrets(account)
+        client.wait_until_healthy(parsed.wait)
+        yield MetabaseContext(client, settings.project, settings.dataset, account), settings
     finally:
-        server.close()
+        client.close()
 
 
 def _preview(parsed: argparse.Namespace) -> int:
@@ -209,7 +215,7 @@ def _preview(parsed: argparse.Namespace) -> int:
     dashboards = [dashboard for dashboard in spec.dashboards if parsed.dashboard in (None, dashboard.key)]
     if not dashboards:
         keys = ", ".join(dashboard.key for dashboard in spec.dashboards)
-        raise SettingsError(f"--dashboard is {parsed.dashboard!r}; it takes one of {keys}.")
+        raise SettingsError(f"--dashboard is {parsed.dashboard!r}; it must be one of {keys}.")
     chromium = browser.find_browser() if parsed.png else None
     if parsed.png and chromium is None:
         print_message("Chromium is not installed, so no screenshots are written.", logging.WARNING)

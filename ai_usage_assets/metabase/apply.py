@@ -1,8 +1,4 @@
-"""Brings a Metabase to what is wanted, or only says what that would change.
-
-Belongs here: the order, what is written and what is left, that what was written can be read. Does not: how (`objects`),
-whose doing a difference is (`plan`). Planning is the same walk without writing, so a plan is what would be done.
-"""
+"""Plan and apply: reconcile a Metabase with the spec. A plan is the same walk as an apply, without writes."""
 
 from __future__ import annotations
 
@@ -10,202 +6,210 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from ai_usage_assets.metabase import api_models, normalize
 from ai_usage_assets.metabase.client import MetabaseError
-from ai_usage_assets.metabase.objects import (
-    CardResource,
-    CollectionPermissions,
-    DashboardResource,
-    ManagedResource,
-    MetabaseContext,
-    StateCard,
-    build_stages,
-)
-from ai_usage_assets.metabase.plan import NOT_YET, AppliedState, Change, classify_drift, describe_differences, digest
-from ai_usage_assets.metabase.spec import Spec
-
-_BY_HAND = "made by hand among what is managed"
+from ai_usage_assets.metabase.normalize import Normalized, normalize_card, normalize_dashboard
+from ai_usage_assets.metabase.plan import Change, classify_drift, describe_differences
+from ai_usage_assets.metabase.resources.base import ManagedResource, MetabaseContext
+from ai_usage_assets.metabase.resources.card import CardResource, StateCard
+from ai_usage_assets.metabase.resources.dashboard import DashboardResource
+from ai_usage_assets.metabase.resources.permissions import CollectionPermissions
+from ai_usage_assets.metabase.resources.stages import build_stages
+from ai_usage_assets.metabase.spec_models import Spec
+from ai_usage_assets.metabase.state import PENDING, AppliedState, fingerprint
 
 
 class TargetMismatch(MetabaseError):
-    """To write it would show readers something else altogether, and nobody has asked for that."""
+    """The settings name another dataset than the one Metabase shows."""
 
 
 class ReadBackMismatch(MetabaseError):
-    """What was written reads back otherwise; the message names the object and where."""
+    """An object reads back differently from what was written. The message names the object and the key."""
 
 
-def plan(site: MetabaseContext, spec: Spec) -> list[Change]:
-    """What is not as it is wanted; nothing is changed. Raises MetabaseError."""
-    found: list[Change] = []
-    Reconciler(site, spec, found.append, writes=False, restores=False).go()
-    return found
+def plan(context: MetabaseContext, spec: Spec) -> list[Change]:
+    """Return what apply would change. Raises MetabaseError."""
+    changes: list[Change] = []
+    Reconciler(context, spec, changes.append, writes=False, restores=False).run()
+    return changes
 
 
-def plan_of_nothing(spec: Spec) -> list[Change]:
-    """The plan for a Metabase in which there is nothing, and nobody to ask it."""
-    return [Change("+", thing.key, thing.name) for stage in build_stages(spec) for thing in stage]
+def plan_empty(spec: Spec) -> list[Change]:
+    """Return the plan for a Metabase that is not set up yet."""
+    return [Change("+", resource.key, resource.name) for stage in build_stages(spec) for resource in stage]
 
 
-def apply(site: MetabaseContext, spec: Spec, tell: Callable[[Change], None], *, restore: bool = False) -> None:
-    """Makes everything as it is wanted, telling each change when it is done, and what is left as it was edited by hand.
+def apply(context: MetabaseContext, spec: Spec, report: Callable[[Change], None], *, restore: bool = False) -> None:
+    """Reconcile Metabase with the spec, and report each change once it is applied.
 
-    With `restore`, edits by hand are overwritten. Raises MetabaseError; what was done until then is remembered.
+    Manual edits are reported and kept; `restore` overwrites them. Raises MetabaseError; the state of what was applied
+    until then is saved.
     """
-    Reconciler(site, spec, tell, writes=True, restores=restore).go()
+    Reconciler(context, spec, report, writes=True, restores=restore).run()
 
 
 class Reconciler:
-    """Once through everything that is managed."""
+    """One walk over all managed resources."""
 
     def __init__(
-        self, site: MetabaseContext, spec: Spec, tell: Callable[[Change], None], *, writes: bool, restores: bool
+        self, context: MetabaseContext, spec: Spec, report: Callable[[Change], None], *, writes: bool, restores: bool
     ) -> None:
-        self._site = site
-        self._stages = build_stages(spec.in_dataset(site.dataset))
-        self._listener = tell
-        self._has_told = False
+        self._context = context
+        self._stages = build_stages(spec.in_dataset(context.dataset))
+        self._report_change = report
+        self._has_reported = False
         self._writes = writes
         self._restores = restores
-        self._made: set[str] = set()
-        # Whether nobody else writes where the memory is.
-        self._is_closed = False
-        self._memory = StateCard()
+        self._created: set[str] = set()
+        # Whether the collection with the state is already protected from other groups.
+        self._is_protected = False
+        self._state_card = StateCard()
 
-    def go(self) -> None:
-        """Runs it."""
-        self._memory.recall(self._site)
+    def run(self) -> None:
+        """Reconcile every resource, archive what is no longer in the spec, and save the state."""
+        self._state_card.load(self._context)
         try:
             for stage in self._stages:
-                # All of a stage are there before one is written: dashboards link to each other.
-                there = [thing for thing in stage if self._is_there(thing)]
-                for thing in there:
-                    self._settle(thing)
-                    self._is_closed |= isinstance(thing, CollectionPermissions)
-            self._archive()
+                # Create all of a stage before writing one: dashboards link to each other.
+                for resource in [each for each in stage if self._ensure_exists(each)]:
+                    self._reconcile(resource)
+                    self._is_protected |= isinstance(resource, CollectionPermissions)
+            self._archive_unmanaged()
         except BaseException:
             if self._writes:
-                # The next run shall know what was ours; why this one ended is told by the first error.
+                # Keep the first error.
                 with suppress(MetabaseError):
-                    self._remember()
+                    self._save_state()
             raise
-        self._remember()
+        self._save_state()
 
-    def _tell(self, change: Change) -> None:
-        self._has_told = True
-        self._listener(change)
+    def _report(self, change: Change) -> None:
+        self._has_reported = True
+        self._report_change(change)
 
-    def _is_there(self, thing: ManagedResource) -> bool:
-        number = thing.find(self._site)
+    def _ensure_exists(self, resource: ManagedResource) -> bool:
+        """Find or create the object; a plan only reports that it would be created."""
+        context = self._context
+        number = resource.find(context)
+        if number is None and not self._writes:
+            self._report(Change("+", resource.key, resource.name))
+            return False
         if number is None:
-            if self._writes:
-                number = thing.make(self._site)
-                self._made.add(thing.key)
-                # Ours, even if this ends before it is looked at.
-                self._site.memory[thing.key] = AppliedState(number, NOT_YET, NOT_YET)
-            else:
-                self._tell(Change("+", thing.key, thing.name))
-        if number is not None:
-            self._site.known[thing.key] = number
-        return number is not None
+            number = resource.create(context)
+            self._created.add(resource.key)
+            # Ours, even if this run ends before it writes the object.
+            context.state[resource.key] = AppliedState(number, PENDING, PENDING)
+        context.ids[resource.key] = number
+        return True
 
-    def _settle(self, thing: ManagedResource) -> None:
-        site = self._site
-        wanted, live = thing.wanted(site), thing.read(site)
-        last = site.memory.get(thing.key)
-        change = None
-        if thing.key in self._made:
-            change = Change("+", thing.key, thing.name)
-        elif sign := classify_drift(
-            wanted,
-            live,
-            last,
-            is_unwritten=thing.is_unwritten(wanted, live, last) or not self._made.isdisjoint(thing.of),
-            is_held=self._is_as_wanted(thing, wanted, live),
-        ):
-            moved = thing.moved(wanted, live)
-            change = Change("!" if moved else sign, thing.key, thing.name, moved or describe_differences(wanted, live))
-            if moved and self._writes and not self._restores:
-                raise TargetMismatch(
-                    f"{thing.name} {moved}: nothing was written. Set GOOGLE_CLOUD_PROJECT and AI_USAGE_DATASET as they "
-                    "are meant, or say --restore, and everybody sees the latter from then on."
-                )
+    def _reconcile(self, resource: ManagedResource) -> None:
+        context = self._context
+        desired, live = resource.build_desired(context), resource.read_live(context)
+        change = self._classify(resource, desired, live)
         if change and (not self._writes or (change.sign == "!" and not self._restores)):
-            self._tell(change)
+            self._report(change)
             return
         if change:
-            if change.sign != "+" or not self._is_as_wanted(thing, wanted, live):
-                thing.write(site)
-                wanted, live = thing.wanted(site), thing.read(site)
-            site.memory[thing.key] = AppliedState(site.known[thing.key], NOT_YET, digest(live))
-            self._confirm(thing, wanted, live)
-            self._tell(replace(change, done=True))
-        site.memory[thing.key] = AppliedState(site.known[thing.key], digest(wanted), digest(live))
+            if change.sign != "+" or not _matches(resource, desired, live):
+                resource.update(context)
+                desired, live = resource.build_desired(context), resource.read_live(context)
+            self._record(resource, PENDING, fingerprint(live))
+            _verify_written(resource, desired, live)
+            self._report(replace(change, is_applied=True))
+        self._record(resource, fingerprint(desired), fingerprint(live))
 
-    def _confirm(self, thing: ManagedResource, wanted: normalize.Form, live: normalize.Form) -> None:
-        if not self._is_as_wanted(thing, wanted, live):
-            raise ReadBackMismatch(
-                f"{thing.key} ({thing.name}) was written, and reads back otherwise: "
-                f"{describe_differences(wanted, live, is_whole=thing.is_exact)}. This version of Metabase may not know the key; "  # noqa: E501
-                "nothing after it was written."
+    def _classify(self, resource: ManagedResource, desired: Normalized, live: Normalized) -> Change | None:
+        """Return the change to make, or None. Raises TargetMismatch."""
+        if resource.key in self._created:
+            return Change("+", resource.key, resource.name)
+        last = self._context.state.get(resource.key)
+        is_new = resource.is_uninitialized(desired, live, last) or not self._created.isdisjoint(resource.belongs_to)
+        sign = classify_drift(
+            desired, live, last, is_uninitialized=is_new, has_only_additions=_matches(resource, desired, live)
+        )
+        if not sign:
+            return None
+        target = resource.describe_target_change(desired, live)
+        if target and self._writes and not self._restores:
+            raise TargetMismatch(
+                f"{resource.name} {target}. Nothing was changed. Correct GOOGLE_CLOUD_PROJECT or AI_USAGE_DATASET, or "
+                "use --restore to show every reader the dataset of the settings."
             )
+        details = target or describe_differences(desired, live)
+        return Change("!" if target else sign, resource.key, resource.name, details)
 
-    @staticmethod
-    def _is_as_wanted(thing: ManagedResource, wanted: normalize.Form, live: normalize.Form) -> bool:
-        return not describe_differences(wanted, live, is_whole=thing.is_exact)
+    def _record(self, resource: ManagedResource, desired: str, live: str) -> None:
+        self._context.state[resource.key] = AppliedState(self._context.ids[resource.key], desired, live)
 
-    def _archive(self) -> None:
-        """What is among the managed and not wanted: ours goes; what somebody made there, only when asked."""
-        site = self._site
-        wanted = {(thing.path, site.known[thing.key]) for stage in self._stages for thing in stage}
-        # Every kind counts its ids by itself.
-        ours = {(path, one.id): key for key, one in site.memory.items() if (path := _path(key))}
-        for item in [*site.items("collection"), *site.items("collection behind")]:
+    def _archive_unmanaged(self) -> None:
+        """Archive objects of earlier specs in the managed collections; those that people made only with restore."""
+        context = self._context
+        managed = {(resource.path, context.ids[resource.key]) for stage in self._stages for resource in stage}
+        # Ids are unique per kind only.
+        ours = {(path, one.id): key for key, one in context.state.items() if (path := _path_of(key))}
+        for item in [*context.list_items("collection"), *context.list_items("support collection")]:
             path = DashboardResource.path if item["model"] == "dashboard" else CardResource.path
-            # The memory may be another run's, which works at the same time.
-            if (path, item.id) in wanted or item["name"] == self._memory.name:
+            # A concurrent run may have created its own state card.
+            is_state = item.id == context.ids[self._state_card.key] or item["name"] == self._state_card.name
+            if (path, item.id) in managed or (is_state and path == CardResource.path):
                 continue
             key = ours.get((path, item.id))
-            shown = key or f"{item['model']} {item.id}"
-            change = Change("-" if key else "!", shown, item["name"], "" if key else _BY_HAND)
+            change = (
+                Change("-", key, item["name"])
+                if key
+                else Change("!", f"{item['model']} {item.id}", item["name"], "created manually in a managed collection")
+            )
             if self._writes and (key or self._restores):
-                self._put_away(f"{path}/{item.id}", key)
-                change = replace(change, done=True)
-            self._tell(change)
+                self._archive(f"{path}/{item.id}", key)
+                change = replace(change, is_applied=True)
+            self._report(change)
 
-    def _put_away(self, path: str, key: str | None) -> None:
-        self._site.server.put(path, api_models.Archived(archived=True))
-        raw = self._site.server.get(path)
+    def _archive(self, path: str, key: str | None) -> None:
+        client = self._context.client
+        client.put(path, {"archived": True})
+        raw = client.get(path)
         if not raw.get("archived"):
-            raise ReadBackMismatch(f"{path} was archived, and reads back as if it were not.")
+            raise ReadBackMismatch(f"{path} was archived, but reads back as not archived.")
         if key:
-            # It may be wanted again, and is ours then.
-            with self._site.server.reading(path):
-                form = normalize.dashboard(raw) if path.startswith(DashboardResource.path) else normalize.card(raw)
-            self._site.memory[key] = replace(self._site.memory[key], wanted=NOT_YET, found=digest(form))
+            # The object is still ours if the spec contains it again.
+            with client.parsing(path):
+                live = normalize_dashboard(raw) if path.startswith(DashboardResource.path) else normalize_card(raw)
+            self._context.state[key] = replace(self._context.state[key], desired=PENDING, live=fingerprint(live))
 
-    def _remember(self) -> None:
-        """Last: what was written, and what was found to be as it is wanted; told only where it is all there is."""
-        site, card = self._site, self._memory
-        if self._writes and not self._is_closed:
-            # It ended before it came there, or where anybody may write: what is remembered stays as it is.
+    def _save_state(self) -> None:
+        """Write the state card. A change of it is reported only if it is the only one."""
+        context, card = self._context, self._state_card
+        if self._writes and not self._is_protected:
+            # The run ended before the collection was protected.
             return
-        number = card.find(site)
-        site.known[card.key] = number or 0
-        if number and self._is_as_wanted(card, *card.merged(site)):
+        number = card.find(context)
+        context.ids[card.key] = number or 0
+        if number and _matches(card, *card.merge(context)):
             return
-        if not self._has_told:
-            self._tell(Change("~" if number else "+", card.key, card.name, done=self._writes))
+        if not self._has_reported:
+            self._report(Change("~" if number else "+", card.key, card.name, is_applied=self._writes))
         if not self._writes:
             return
         if not number:
-            site.known[card.key] = card.make(site)
-        if not self._is_as_wanted(card, *card.merged(site)):
-            card.write(site)
-            self._confirm(card, *card.merged(site))
+            context.ids[card.key] = card.create(context)
+        if not _matches(card, *card.merge(context)):
+            card.update(context)
+            _verify_written(card, *card.merge(context))
 
 
-def _path(key: str) -> str | None:
-    """Where a card or a dashboard of that key is; None for what is neither."""
+def _matches(resource: ManagedResource, desired: Normalized, live: Normalized) -> bool:
+    return not describe_differences(desired, live, is_exact=resource.is_exact)
+
+
+def _verify_written(resource: ManagedResource, desired: Normalized, live: Normalized) -> None:
+    if not _matches(resource, desired, live):
+        raise ReadBackMismatch(
+            f"{resource.key} ({resource.name}) reads back differently from what was written: "
+            f"{describe_differences(desired, live, is_exact=resource.is_exact)}. This version of Metabase may not "
+            "support the key. Nothing was written after it."
+        )
+
+
+def _path_of(key: str) -> str | None:
+    """Return the API path of a card's or dashboard's key; None for other keys."""
     kind = key.partition(" ")[0]
     return {"card": CardResource.path, "filter": CardResource.path, "dashboard": DashboardResource.path}.get(kind)

@@ -1,8 +1,7 @@
-"""The one client of Metabase's API: what is tried again, what never is, and what goes wrong, in words.
+"""The HTTP client of Metabase's API: authentication, retries, and error messages without secrets.
 
-Belongs here: bounded requests, logging in, refusals without secrets. Does not: what is sent (`bodies`), where
-credentials come from (`credentials`). A GET and a PUT may be made again; a POST makes something each time, so after an
-answer that was lost it is first looked for.
+GET, PUT and DELETE are retried. A POST creates a new object each time, so after a lost response the client first checks
+whether the object exists.
 """
 
 from __future__ import annotations
@@ -10,42 +9,48 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
 import httpx
 
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.http.rate_limit import Clock, SystemClock
 from ai_usage_assets.http.transport import BoundedTransport
-from ai_usage_assets.metabase.api_models import RequestBody
 from ai_usage_assets.redaction import redact_line
 from ai_usage_assets.settings import is_https_or_loopback
 
-_ATTEMPTS = 4
-_FIRST_WAIT_SECONDS = 1.0
-# Making a connection to a database, Metabase tries it before it answers.
+Body = Mapping[str, Any]
+
+_RETRY_WAITS = (1.0, 2.0, 4.0)
+# Metabase tests a database connection before it answers.
 _ATTEMPT_SECONDS = 90.0
-_HEALTH_SECONDS = 3.0
-_LONGEST_ANSWER_SHOWN = 300
-_HIDDEN = "[secret]"
-_LOST = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError)
+_HEALTH_SECONDS, _HEALTH_INTERVAL_SECONDS = 3.0, 2.0
+_MAX_QUOTED_CHARACTERS = 300
+_REDACTED = "[secret]"
+_CONNECTION_ERRORS = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpx.DecodingError,
+)
+_CHECK_URL = "Check AI_USAGE_METABASE_URL."
 
 
 class MetabaseError(OperatorError):
-    """Metabase did not do what it was asked; the message says what and what to do, on one line without people."""
+    """A request to Metabase failed. The message is one line without secrets and e-mail addresses."""
 
     def __init__(self, message: str) -> None:
-        # Others have chosen names in it.
         super().__init__(redact_line(message, with_people=False))
 
 
 class RequestRejected(MetabaseError):
-    """It answered, and not with success."""
+    """Metabase answered with an error status; nothing was changed."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -53,7 +58,7 @@ class RequestRejected(MetabaseError):
 
 
 class AmbiguousOutcome(MetabaseError):
-    """No answer came, or none that says whether it was done; `brief` says the same of Metabase in a few words."""
+    """No response, or a 5xx or 429: the request may have been carried out. `brief` is a short form of the message."""
 
     def __init__(self, message: str, brief: str) -> None:
         super().__init__(message)
@@ -61,268 +66,237 @@ class AmbiguousOutcome(MetabaseError):
 
 
 class ApiObject(dict[str, Any]):
-    """An object that Metabase answered; one without a key that is asked for is another version's, or nobody's."""
+    """A JSON object of a response. A missing key raises MetabaseError that names the request."""
 
-    def __init__(self, whose: str, given: Mapping[str, Any]) -> None:
-        super().__init__(given)
-        self._whose = whose
+    def __init__(self, request: str, content: Mapping[str, Any]) -> None:
+        super().__init__(content)
+        self._request = request
 
     def __missing__(self, key: str) -> Any:
-        raise _unexpected(self._whose, f"{key} is missing")
+        raise _unexpected(self._request, f"{key} is missing")
 
     @property
     def id(self) -> int:
-        """Its id, which becomes a part of a path. Raises MetabaseError for anything but a number of Metabase's own."""
-        found = self["id"]
-        if type(found) is not int or found < 1:
-            raise _unexpected(self._whose, "an id is no number")
-        return found
-
-
-class Clock(Protocol):
-    """Time, as the module `time` has it."""
-
-    def monotonic(self) -> float:
-        """Seconds since some moment."""
-
-    def sleep(self, seconds: float) -> None:
-        """Waits."""
+        """The id, which becomes part of a path. Raises MetabaseError unless it is a positive integer."""
+        value = self["id"]
+        if type(value) is not int or value < 1:
+            raise _unexpected(self._request, "an id is not a positive integer")
+        return value
 
 
 class MetabaseClient:
-    """One Metabase. Raises MetabaseError for an address over which nothing secret may travel."""
+    """A client of one Metabase. Raises MetabaseError unless the URL is https or loopback."""
 
-    def __init__(self, url: str, *, clock: Clock = time, attempt_seconds: float = _ATTEMPT_SECONDS) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, attempt_seconds: float = _ATTEMPT_SECONDS) -> None:
         if not is_https_or_loopback(url):
-            raise MetabaseError(
-                "The address of Metabase must be one of https, or of this machine (a tunnel ends there)."
-            )
+            raise MetabaseError("AI_USAGE_METABASE_URL must use https, or be an address of this machine (a tunnel).")
         self.url = url.rstrip("/")
         self.host = urlsplit(url).netloc
-        self._clock = clock
+        self._clock = clock or SystemClock()
         self._attempt_seconds = attempt_seconds
-        self._transport = BoundedTransport(url, _trusted(url))
-        self._credentials: dict[str, str] = {}
+        # Loading the certificate store takes longer than a request to this machine.
+        https = url.startswith("https")
+        context = httpx.create_ssl_context() if https else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._transport = BoundedTransport(url, context)
+        self._auth_headers: dict[str, str] = {}
         self._secrets: set[str] = set()
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Close the connections."""
         self._transport.close()
 
-    def hide(self, *secrets: str) -> None:
-        """None of these, nor a line of one, is ever part of a message."""
+    def hide_secrets(self, *secrets: str) -> None:
+        """Redact these values, and each long line of them, from every message."""
         for secret in secrets:
-            # A key has lines, which JSON within JSON writes with more than one backslash.
+            # A private key has several lines, and JSON within JSON escapes line ends more than once.
             self._secrets |= {secret, *(part for part in re.split(r"\\+n|\s|\"", secret) if len(part) > 15)}
 
-    def use_key(self, key: str) -> None:
-        """Asks with a key of the API from now on."""
-        self.hide(key)
-        self._credentials = {"x-api-key": key}
+    def use_api_key(self, key: str) -> None:
+        """Authenticate with an API key from now on."""
+        self.hide_secrets(key)
+        self._auth_headers = {"x-api-key": key}
 
     def use_session(self, session: str) -> None:
-        """Asks as who logged in from now on."""
-        self.hide(session)
-        self._credentials = {"x-metabase-session": session}
+        """Authenticate with a login session from now on."""
+        self.hide_secrets(session)
+        self._auth_headers = {"x-metabase-session": session}
 
     def wait_until_healthy(self, seconds: float) -> None:
-        """Waits so long for a server that is starting. Raises MetabaseError, at once when another program answers."""
+        """Wait for a starting Metabase. Raises MetabaseError after the timeout, or at once for another program."""
         end = self._clock.monotonic() + seconds
         while True:
             try:
-                answer = self._once("GET", "/api/health", None, _HEALTH_SECONDS)
-                told = f"answered {answer.status_code}"
-                if answer.is_redirect:
-                    raise MetabaseError(f"Metabase is not at {self.host} ({told}){_advice(answer.status_code)}")
-                if answer.status_code == 200:
-                    self._check_health(self._read("GET", "/api/health", answer))
+                response = self._request("GET", "/api/health", None, _HEALTH_SECONDS)
+                last = f"answered {response.status_code}"
+                if response.is_redirect:
+                    raise MetabaseError(f"Metabase is not at {self.host} ({last}){_advice(response.status_code)}")
+                if response.status_code == 200:
+                    health = self._parse("GET", "/api/health", response)
+                    # Another program on the tunnel's port, such as Dagster, must not receive a key.
+                    if not isinstance(health, dict) or health.get("status") != "ok":
+                        raise MetabaseError(f"The program at {self.host} is not Metabase. {_CHECK_URL}")
                     return
             except AmbiguousOutcome as error:
-                told = error.brief
+                last = error.brief
             if self._clock.monotonic() >= end:
                 raise MetabaseError(
-                    f"Metabase at {self.host} was not ready within {seconds:.0f} s: the last time it {told}. Is the "
-                    "tunnel open, and is Metabase started? AI_USAGE_METABASE_URL says where it is looked for."
+                    f"Metabase at {self.host} was not ready within {seconds:.0f} s; the last request {last}. Check "
+                    f"that the tunnel is open and that Metabase is running. {_CHECK_URL}"
                 )
-            self._clock.sleep(2.0)
-
-    def _check_health(self, told: Any) -> None:
-        # Whatever else listens on the port of the tunnel, Dagster for one, shall not be sent a key.
-        if not isinstance(told, dict) or told.get("status") != "ok":
-            raise MetabaseError(
-                f"What answers at {self.host} is not Metabase. AI_USAGE_METABASE_URL says where it is looked for."
-            )
-
-    def get(self, path: str) -> ApiObject:
-        """The object that is there. Raises MetabaseError."""
-        found = self._patiently("GET", path, None)
-        if not isinstance(found, ApiObject):
-            raise _unexpected(self._whose("GET", path), "it is no object")
-        return found
-
-    def listed(self, path: str) -> list[ApiObject]:
-        """The objects that are there. Raises MetabaseError."""
-        found = self._patiently("GET", path, None)
-        objects = found["data"] if isinstance(found, ApiObject) else found
-        if not isinstance(objects, list) or not all(isinstance(each, ApiObject) for each in objects):
-            raise _unexpected(self._whose("GET", path), "it is no list of objects")
-        return objects
-
-    def unexpected(self, path: str, what: str) -> MetabaseError:
-        """What a GET answered is not what Metabase says; `what` is wrong with it."""
-        return _unexpected(self._whose("GET", path), what)
+            self._clock.sleep(_HEALTH_INTERVAL_SECONDS)
 
     def pause(self) -> None:
-        """Waits for as long as somebody else may take to put away what was made twice."""
-        self._clock.sleep(_FIRST_WAIT_SECONDS)
+        """Wait until a concurrent run had time to remove a duplicate."""
+        self._clock.sleep(_RETRY_WAITS[0])
 
-    @contextmanager
-    def reading(self, path: str, method: str = "GET") -> Iterator[None]:
-        """Within the block an answer is taken apart. Raises MetabaseError where a part of it is something else."""
-        try:
-            yield
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise _unexpected(self._whose(method, path), type(error).__name__) from error
+    def get(self, path: str) -> ApiObject:
+        """Return an object. Raises MetabaseError."""
+        content = self._request_with_retries("GET", path)
+        if not isinstance(content, ApiObject):
+            raise self.unexpected(path, "not an object")
+        return content
+
+    def get_list(self, path: str) -> list[ApiObject]:
+        """Return a list of objects. Raises MetabaseError."""
+        content = self._request_with_retries("GET", path)
+        objects = content["data"] if isinstance(content, ApiObject) else content
+        if not isinstance(objects, list) or not all(isinstance(each, ApiObject) for each in objects):
+            raise self.unexpected(path, "not a list of objects")
+        return objects
 
     def find(self, path: str) -> ApiObject | None:
-        """An object, or None where there is none. Raises MetabaseError."""
+        """Return an object, or None if it does not exist. Raises MetabaseError."""
         try:
-            found = self.get(path)
+            return self.get(path)
         except RequestRejected as error:
-            # 400: this version takes no id of this kind.
+            # 400: this version does not accept ids of this kind.
             if error.status in (400, 404):
                 return None
             raise
-        return found
 
-    def put(self, path: str, body: RequestBody | None = None) -> Any:
-        """Replaces something. Raises MetabaseError, of which Refused with status 409 where it changed meanwhile."""
-        return self._patiently("PUT", path, body)
+    def put(self, path: str, body: Body | None = None) -> Any:
+        """Replace an object. Raises MetabaseError; RequestRejected with status 409 after a concurrent change."""
+        return self._request_with_retries("PUT", path, body)
 
     def delete(self, path: str) -> None:
-        """Ends something. Raises MetabaseError."""
-        self._patiently("DELETE", path, None)
+        """Delete an object. Raises MetabaseError."""
+        self._request_with_retries("DELETE", path)
 
-    def post(self, path: str, body: RequestBody) -> Any:
-        """Asks once. Raises MetabaseError, of which Lost when it is not known whether it was done."""
-        return self._read("POST", path, self._once("POST", path, body, self._attempt_seconds))
+    def query(self, path: str, body: Body) -> Any:
+        """Run a query, which is a POST that changes nothing. Raises MetabaseError."""
+        return self._request_with_retries("POST", path, body)
 
-    def ask(self, path: str, body: RequestBody) -> Any:
-        """What a query answers, which makes nothing and may be asked again. Raises MetabaseError."""
-        return self._patiently("POST", path, body)
+    def post(self, path: str, body: Body) -> Any:
+        """Send a POST once. Raises MetabaseError; AmbiguousOutcome if it may have been carried out."""
+        return self._parse("POST", path, self._request("POST", path, body, self._attempt_seconds))
 
-    def make(self, path: str, body: RequestBody, look: Callable[[], ApiObject | None]) -> ApiObject:
-        """Makes something once: when no answer came, it is made again only if `look` does not find it.
+    def create(self, path: str, body: Body, find_existing: Callable[[], ApiObject | None]) -> ApiObject:
+        """Create an object exactly once: after a lost response, retry only if `find_existing` returns None.
 
         Raises MetabaseError.
         """
-        for wait in self._waits():
+        for wait in (*_RETRY_WAITS, None):
             try:
-                made = self.post(path, body)
+                created = self.post(path, body)
             except AmbiguousOutcome:
                 if wait is None:
                     raise
                 self._clock.sleep(wait)
-                found = look()
-                if found:
-                    return found
+                if existing := find_existing():
+                    return existing
             else:
-                if not isinstance(made, ApiObject):
-                    raise _unexpected(self._whose("POST", path), "it is no object")
-                return made
+                if not isinstance(created, ApiObject):
+                    raise self.unexpected(path, "not an object", "POST")
+                return created
         raise AssertionError
 
-    def _patiently(self, method: str, path: str, body: RequestBody | None) -> Any:
-        for wait in self._waits():
+    def unexpected(self, path: str, what: str, method: str = "GET") -> MetabaseError:
+        """Return the error for a response that does not have the documented form."""
+        return _unexpected(self._describe(method, path), what)
+
+    @contextmanager
+    def parsing(self, path: str, method: str = "GET") -> Iterator[None]:
+        """Turn errors from reading a response into MetabaseError."""
+        try:
+            yield
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise self.unexpected(path, type(error).__name__, method) from error
+
+    def redact(self, text: str) -> str:
+        """Return text of Metabase on one line, without secrets."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, _REDACTED).replace(json.dumps(secret)[1:-1], _REDACTED)
+        return redact_line(text, with_people=False)[:_MAX_QUOTED_CHARACTERS]
+
+    def _request_with_retries(self, method: str, path: str, body: Body | None = None) -> Any:
+        for wait in (*_RETRY_WAITS, None):
             try:
-                return self._read(method, path, self._once(method, path, body, self._attempt_seconds))
+                return self._parse(method, path, self._request(method, path, body, self._attempt_seconds))
             except AmbiguousOutcome:
                 if wait is None:
                     raise
                 self._clock.sleep(wait)
         raise AssertionError
 
-    @staticmethod
-    def _waits() -> list[float | None]:
-        return [*(_FIRST_WAIT_SECONDS * 2**number for number in range(_ATTEMPTS - 1)), None]
-
-    def _once(self, method: str, path: str, body: RequestBody | None, seconds: float) -> httpx.Response:
-        content = None if body is None else json.dumps(body.sent()).encode()
-        headers = {"accept": "application/json", "content-type": "application/json", **self._credentials}
+    def _request(self, method: str, path: str, body: Body | None, seconds: float) -> httpx.Response:
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"accept": "application/json", "content-type": "application/json", **self._auth_headers}
         request = httpx.Request(method, self.url + path, headers=headers, content=content)
         self._transport.set_deadline(seconds)
         try:
-            answer = self._transport.handle_request(request)
+            response = self._transport.handle_request(request)
             try:
-                answer.read()
+                response.read()
             finally:
-                answer.close()
-        except (*_LOST, httpx.DecodingError) as error:
+                response.close()
+        except _CONNECTION_ERRORS as error:
             name = type(error).__name__
             raise AmbiguousOutcome(
-                f"Metabase at {self.host} did not answer {method} {path} ({name}). Look at the tunnel and the network, "
-                "then run it again.",
-                f"did not answer ({name})",
+                f"Metabase at {self.host} did not answer {method} {path} ({name}). Check the tunnel and the network, "
+                "then run the command again.",
+                f"failed ({name})",
             ) from None
-        return answer
+        return response
 
-    def _read(self, method: str, path: str, answer: httpx.Response) -> Any:
-        status = answer.status_code
-        if answer.is_success:
-            if not answer.content:
+    def _parse(self, method: str, path: str, response: httpx.Response) -> Any:
+        status = response.status_code
+        if response.is_success:
+            if not response.content:
                 return None
             try:
-                return json.loads(answer.content, object_hook=partial(ApiObject, self._whose(method, path)))
+                return json.loads(response.content, object_hook=partial(ApiObject, self._describe(method, path)))
             except (ValueError, RecursionError):
-                raise MetabaseError(
-                    f"Metabase at {self.host} answered {method} {path} with something that is no JSON: is it Metabase "
-                    "that is there? AI_USAGE_METABASE_URL says where it is looked for."
-                ) from None
-        told = f"Metabase at {self.host} refused {method} {path} ({status}): {self._said(answer)}"
-        # 429: not now.
+                raise MetabaseError(f"{self._describe(method, path)} with invalid JSON. {_CHECK_URL}") from None
+        message = f"Metabase at {self.host} rejected {method} {path} ({status}): {self._quote_error(response)}"
         if status >= 500 or status == 429:
-            raise AmbiguousOutcome(told, f"answered {status}")
-        # A login that is refused is explained by who tried it.
-        raise RequestRejected(told if path == "/api/session" else f"{told}{_advice(status)}", status)
+            raise AmbiguousOutcome(message, f"answered {status}")
+        # The caller explains a rejected login.
+        raise RequestRejected(message if path == "/api/session" else f"{message}{_advice(status)}", status)
 
-    def _whose(self, method: str, path: str) -> str:
+    def _describe(self, method: str, path: str) -> str:
         return f"Metabase at {self.host} answered {method} {path}"
 
-    def _said(self, answer: httpx.Response) -> str:
-        """What a refusal says, without what is secret."""
-        text = answer.text
+    def _quote_error(self, response: httpx.Response) -> str:
+        text = response.text
         try:
-            given = answer.json()
+            content = response.json()
         except (ValueError, RecursionError):
-            given = None
-        if isinstance(given, dict):
-            errors = given.get("errors") or given.get("message") or given.get("error") or given
+            content = None
+        if isinstance(content, dict):
+            errors = content.get("errors") or content.get("message") or content.get("error") or content
             text = errors if isinstance(errors, str) else json.dumps(errors, ensure_ascii=False)
-        return self.shown(text)
-
-    def shown(self, text: str) -> str:
-        """What Metabase says, on one line and without what is secret."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, _HIDDEN).replace(json.dumps(secret)[1:-1], _HIDDEN)
-        return redact_line(text, with_people=False)[:_LONGEST_ANSWER_SHOWN]
+        return self.redact(text)
 
 
-def _unexpected(whose: str, what: str) -> MetabaseError:
-    return MetabaseError(
-        f"{whose} with something else than was expected: {what}. Is it a version this was made for (v0.63)?"
-    )
-
-
-def _trusted(url: str) -> ssl.SSLContext:
-    """Whom to trust; where there is no TLS, nobody, for reading the list takes longer than asking this machine."""
-    return httpx.create_ssl_context() if url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+def _unexpected(request: str, what: str) -> MetabaseError:
+    return MetabaseError(f"{request} with an unexpected response: {what}. The supported version is v0.63.")
 
 
 def _advice(status: int) -> str:
     if 300 <= status < 400:
-        return ". It leads elsewhere: put the address it leads to into AI_USAGE_METABASE_URL."
+        return ". It redirects: set AI_USAGE_METABASE_URL to the address it redirects to."
     if status == 401:
-        return ". Metabase does not know who asks: its key was removed, or the session has ended."
+        return ". The API key was removed, or the session has ended."
     if status == 403:
-        return ". Who asks may not do that: the key must be one of the group Administrators."
+        return ". The API key must belong to the group Administrators."
     return ""

@@ -1,8 +1,6 @@
-"""Who asks Metabase: the stored key, or, where there is none yet, the first administrator who has one made.
+"""Authenticate with Metabase: with the stored API key or, without one, as the first administrator, who creates it.
 
-Belongs here: where credentials are kept, and the way to a key: stored, else by logging in, else by setting Metabase
-up. Does not: asking (`server`). A credential is a value, the name of a secret (`projects/P/secrets/S`), or a file
-(`file:PATH`).
+A credential setting is a value, a Secret Manager name (`projects/P/secrets/S`) or a file (`file:PATH`).
 """
 
 from __future__ import annotations
@@ -15,177 +13,170 @@ from typing import Any
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.files import write_atomically
-from ai_usage_assets.metabase.api_models import FirstUser, Login, NewKey, Preferences, Setup
 from ai_usage_assets.metabase.client import AmbiguousOutcome, ApiObject, MetabaseClient, MetabaseError, RequestRejected
 from ai_usage_assets.secret_manager import SecretError, SecretNotFound, resolve_secret, store_secret
-from ai_usage_assets.settings import MetabaseSettings, Settings
+from ai_usage_assets.settings import Settings
 
 KEY_NAME = "ai-usage"
-_ADMINISTRATORS = 2
+ADMINISTRATORS = 2
 _FILE = "file:"
+_UNSUPPORTED = "The supported version is v0.63."
 
 
 class CredentialError(OperatorError):
-    """A credential is missing, or of no use; the message names the setting, never the value."""
+    """A credential is missing or invalid. The message names the setting, never the value."""
 
 
-def authenticate(server: MetabaseClient, settings: Settings, say: Callable[[str], None]) -> None:
-    """Gives the server a key that may do everything; one that is made is stored.
+class _MissingSecretError(CredentialError):
+    """The named secret has no value yet."""
+
+
+def authenticate(client: MetabaseClient, settings: Settings, report: Callable[[str], None]) -> None:
+    """Authenticate the client with an administrator's API key; without a valid stored key, create and store one.
 
     Raises CredentialError or MetabaseError.
     """
-    wanted = settings.metabase
-    key = _stored(wanted.api_key, settings.secrets_emulator)
+    metabase, emulator = settings.metabase, settings.secrets_emulator
+    key = _read_stored_key(metabase.api_key, emulator)
     if key:
-        server.use_key(key)
-        if _is_admin(server):
+        client.use_api_key(key)
+        if _is_administrator(client):
             return
-        told = f"AI_USAGE_METABASE_API_KEY ({_place(wanted.api_key)}) is a key that Metabase no longer takes"
-        if not _can_store(wanted.api_key):
+        message = f"Metabase rejected the API key in {_describe_place(metabase.api_key)} (AI_USAGE_METABASE_API_KEY)"
+        if not _is_writable(metabase.api_key):
             raise CredentialError(
-                f"{told}. Make one of the group Administrators, or name a secret or a file (file:PATH) instead: one "
-                "is made then."
+                f"{message}. Create a key of the group Administrators, or set a secret name or file:PATH to have one "
+                "created."
             )
-        say(f"{told}; another is made.")
-    if not _can_store(wanted.api_key):
-        raise CredentialError("AI_USAGE_METABASE_API_KEY names one version of a secret; name the secret alone.")
-    session = _session(server, wanted, settings.secrets_emulator, say, is_refused=bool(key))
-    server.use_session(session)
-    key, is_renewed = _made(server)
-    _store(wanted.api_key, key, settings.secrets_emulator)
-    made = "was given another value" if is_renewed else "was made"
-    say(f"The key {KEY_NAME!r} of Metabase's API {made} and stored in {_place(wanted.api_key)}.")
+        report(f"{message}; creating another.")
+    if not _is_writable(metabase.api_key):
+        raise CredentialError("AI_USAGE_METABASE_API_KEY names one version of a secret; name the secret itself.")
+    client.use_session(_start_session(client, settings, report, is_rejected=bool(key)))
+    key, is_renewed = _create_api_key(client)
+    _store_key(metabase.api_key, key, emulator)
+    report(
+        f"API key {KEY_NAME!r} {'renewed' if is_renewed else 'created'} and stored in "
+        f"{_describe_place(metabase.api_key)}."
+    )
     if is_renewed:
-        say("Its old value no longer works, wherever else it is kept.")
-    _log_out(server)
-    server.use_key(key)
+        report("Its previous value is no longer valid.")
+    _log_out(client)
+    client.use_api_key(key)
 
 
 @contextmanager
-def authenticate_read_only(server: MetabaseClient, settings: Settings) -> Iterator[bool]:
-    """Within the block the server knows who asks, and nothing was made for it; false where nobody has set it up yet.
+def authenticate_read_only(client: MetabaseClient, settings: Settings) -> Iterator[bool]:
+    """Authenticate within the block without creating anything. Yields False for a Metabase without users.
 
     Raises CredentialError or MetabaseError.
     """
-    key = _stored(settings.metabase.api_key, settings.secrets_emulator)
+    key = _read_stored_key(settings.metabase.api_key, settings.secrets_emulator)
     if key:
-        server.use_key(key)
-        if _is_admin(server):
+        client.use_api_key(key)
+        if _is_administrator(client):
             yield True
             return
-    if not server.get("/api/session/properties").get("has-user-setup"):
+    if not client.get("/api/session/properties").get("has-user-setup"):
         yield False
         return
-    email, password = _admin(server, settings.metabase, settings.secrets_emulator, is_refused=bool(key))
-    server.use_session(_login(server, email, password))
+    client.use_session(_log_in(client, *_read_administrator(client, settings, is_rejected=bool(key))))
     try:
         yield True
     finally:
-        _log_out(server)
+        _log_out(client)
 
 
-def service_account(settings: Settings) -> str | None:
-    """The JSON key with which Metabase asks BigQuery; None when none is set. Raises CredentialError."""
-    given = settings.metabase.service_account
-    if given is None:
+def read_service_account(settings: Settings) -> str | None:
+    """Return the JSON key with which Metabase queries BigQuery, or None if unset. Raises CredentialError."""
+    setting = settings.metabase.service_account
+    if setting is None:
         return None
-    text = _value("AI_USAGE_METABASE_SERVICE_ACCOUNT", given, settings.secrets_emulator)
+    text = _read("AI_USAGE_METABASE_SERVICE_ACCOUNT", setting, settings.secrets_emulator)
     try:
         key = json.loads(text)
     except (ValueError, RecursionError):
         key = None
     if not isinstance(key, dict) or not {"client_email", "private_key"} <= key.keys():
         raise CredentialError(
-            "AI_USAGE_METABASE_SERVICE_ACCOUNT is not the JSON key of a service account, with client_email and "
-            "private_key; `gcloud iam service-accounts keys create` makes one."
+            "AI_USAGE_METABASE_SERVICE_ACCOUNT is not a service account's JSON key with client_email and private_key. "
+            "Create one with `gcloud iam service-accounts keys create`."
         )
     return text
 
 
-def _is_admin(server: MetabaseClient) -> bool:
+def _is_administrator(client: MetabaseClient) -> bool:
+    """Return False if Metabase rejects the key. Raises CredentialError for a key of another group."""
     try:
-        user = server.get("/api/user/current")
+        user = client.get("/api/user/current")
     except RequestRejected as error:
         if error.status == 401:
             return False
         raise
     if not user.get("is_superuser"):
-        raise CredentialError("The key in AI_USAGE_METABASE_API_KEY is not one of Metabase's group Administrators.")
+        raise CredentialError("The key in AI_USAGE_METABASE_API_KEY does not belong to the group Administrators.")
     return True
 
 
-def _log_out(server: MetabaseClient) -> None:
-    # Left open, a session would end by itself.
+def _log_out(client: MetabaseClient) -> None:
+    # A session that stays open expires.
     with suppress(MetabaseError):
-        server.delete("/api/session")
+        client.delete("/api/session")
 
 
-def _admin(
-    server: MetabaseClient, wanted: MetabaseSettings, secrets: str | None, *, is_refused: bool
-) -> tuple[str, str]:
-    """The administrator's e-mail and password; `is_refused` when there is a key and it is no longer taken."""
-    if not wanted.admin_email or not wanted.admin_password:
-        place = _place(wanted.api_key)
-        told = (
-            f"Metabase no longer takes the key in {place}" if is_refused else f"There is no key of its API in {place}"
-        )
+def _read_administrator(client: MetabaseClient, settings: Settings, *, is_rejected: bool) -> tuple[str, str]:
+    """Return the administrator's e-mail and password. `is_rejected`: the stored key is no longer valid."""
+    metabase = settings.metabase
+    if not metabase.admin_email or not metabase.admin_password:
+        place = _describe_place(metabase.api_key)
+        problem = f"Metabase rejected the API key in {place}" if is_rejected else f"There is no API key in {place}"
         raise CredentialError(
-            f"{told}. Set AI_USAGE_METABASE_ADMIN_EMAIL and "
-            "AI_USAGE_METABASE_ADMIN_PASSWORD: on a fresh Metabase they become the first administrator, else they log "
-            "in; once, to make a key."
+            f"{problem}. Set AI_USAGE_METABASE_ADMIN_EMAIL and AI_USAGE_METABASE_ADMIN_PASSWORD to create one. On a "
+            "new Metabase they become the first administrator; otherwise they log in once."
         )
-    email = _value("AI_USAGE_METABASE_ADMIN_EMAIL", wanted.admin_email, secrets)
-    password = _value("AI_USAGE_METABASE_ADMIN_PASSWORD", wanted.admin_password, secrets)
+    email = _read("AI_USAGE_METABASE_ADMIN_EMAIL", metabase.admin_email, settings.secrets_emulator)
+    password = _read("AI_USAGE_METABASE_ADMIN_PASSWORD", metabase.admin_password, settings.secrets_emulator)
     for name, value in (("EMAIL", email), ("PASSWORD", password)):
         if not value:
-            raise CredentialError(f"AI_USAGE_METABASE_ADMIN_{name} names something that is empty.")
-    server.hide(password)
+            raise CredentialError(f"AI_USAGE_METABASE_ADMIN_{name} is empty.")
+    client.hide_secrets(password)
     return email, password
 
 
-def _session(
-    server: MetabaseClient,
-    wanted: MetabaseSettings,
-    secrets: str | None,
-    say: Callable[[str], None],
-    *,
-    is_refused: bool,
+def _start_session(
+    client: MetabaseClient, settings: Settings, report: Callable[[str], None], *, is_rejected: bool
 ) -> str:
-    email, password = _admin(server, wanted, secrets, is_refused=is_refused)
-    properties = server.get("/api/session/properties")
+    email, password = _read_administrator(client, settings, is_rejected=is_rejected)
+    properties = client.get("/api/session/properties")
     if not properties.get("has-user-setup"):
         token = properties.get("setup-token")
-        if wanted.setup_token:
-            token = _value("AI_USAGE_METABASE_SETUP_TOKEN", wanted.setup_token, secrets)
-        if session := _set_up(server, token, email, password):
-            say("Metabase was fresh: its first administrator is that of AI_USAGE_METABASE_ADMIN_EMAIL.")
+        if configured := settings.metabase.setup_token:
+            token = _read("AI_USAGE_METABASE_SETUP_KEY_PATTERN", configured, settings.secrets_emulator)
+        if session := _set_up(client, token, email, password):
+            report("Metabase set up; AI_USAGE_METABASE_ADMIN_EMAIL is its first administrator.")
             return session
-    return _login(server, email, password)
+    return _log_in(client, email, password)
 
 
-def _login(server: MetabaseClient, email: str, password: str) -> str:
+def _log_in(client: MetabaseClient, email: str, password: str) -> str:
     try:
-        return _id(server.post("/api/session", Login(username=email, password=password)))
+        return _read_session(client.post("/api/session", {"username": email, "password": password}))
     except RequestRejected as error:
         raise CredentialError(
-            f"{error}. This Metabase has been set up already: AI_USAGE_METABASE_ADMIN_EMAIL and "
-            "AI_USAGE_METABASE_ADMIN_PASSWORD must be those of an administrator whom it knows."
+            f"{error}. Metabase is already set up: AI_USAGE_METABASE_ADMIN_EMAIL and AI_USAGE_METABASE_ADMIN_PASSWORD "
+            "must be those of an existing administrator."
         ) from None
 
 
-def _set_up(server: MetabaseClient, token: str | None, email: str, password: str) -> str | None:
-    """The session of the first administrator; None when there is one already, made meanwhile or just now."""
+def _set_up(client: MetabaseClient, token: str | None, email: str, password: str) -> str | None:
+    """Create the first administrator and return a session; None if there is an administrator already."""
     if not isinstance(token, str) or not token:
-        raise CredentialError(
-            "This Metabase says no setup token: set the one it was given, AI_USAGE_METABASE_SETUP_TOKEN."
-        )
-    server.hide(token)
-    user = FirstUser(email=email, password=password, first_name="AI usage", last_name="Administrator")
-    body = Setup(token=token, user=user, prefs=Preferences(site_name="AI usage", allow_tracking=False))
+        raise CredentialError("Metabase does not show its setup token; set AI_USAGE_METABASE_SETUP_KEY_PATTERN.")
+    client.hide_secrets(token)
+    user = {"email": email, "password": password, "first_name": "AI usage", "last_name": "Administrator"}
+    preferences = {"site_name": "AI usage", "allow_tracking": False}
     try:
-        return _id(server.post("/api/setup", body))
+        return _read_session(client.post("/api/setup", {"token": token, "user": user, "prefs": preferences}))
     except AmbiguousOutcome:
-        # What was not answered may have been done.
         return None
     except RequestRejected as error:
         if error.status == 403:
@@ -193,113 +184,99 @@ def _set_up(server: MetabaseClient, token: str | None, email: str, password: str
         raise
 
 
-def _id(answer: Any) -> str:
-    session = answer.get("id") if isinstance(answer, dict) else None
-    if not _is_word(session):
-        raise MetabaseError("Metabase answered a login without a session. Is it a version this was made for (v0.63)?")
+def _read_session(response: Any) -> str:
+    session = response.get("id") if isinstance(response, dict) else None
+    if not _is_header_value(session):
+        raise MetabaseError(f"Metabase answered a login without a session. {_UNSUPPORTED}")
     return str(session)
 
 
-def _made(server: MetabaseClient) -> tuple[str, bool]:
-    """A key of that name; one that is there, and whose value nobody has, gets another value: then true."""
+def _create_api_key(client: MetabaseClient) -> tuple[str, bool]:
+    """Create the API key; an existing key of the name gets a new value. Returns the value and whether it existed."""
 
-    def look() -> ApiObject | None:
-        return next((key for key in server.listed("/api/api-key") if is_ours(key)), None)
+    def find_existing() -> ApiObject | None:
+        return next((key for key in client.get_list("/api/api-key") if is_ours(key)), None)
 
     def is_ours(key: ApiObject) -> bool:
-        # Of another group it is somebody else's, and in use.
-        with server.reading("/api/api-key"):
-            group = key.get("group") or {"id": _ADMINISTRATORS}
-            return bool(key["name"] == KEY_NAME and group["id"] == _ADMINISTRATORS)
+        # A key of another group belongs to somebody else.
+        with client.parsing("/api/api-key"):
+            group = key.get("group") or {"id": ADMINISTRATORS}
+            return bool(key["name"] == KEY_NAME and group["id"] == ADMINISTRATORS)
 
-    held = look()
-    made = held or server.make("/api/api-key", NewKey(name=KEY_NAME, group_id=_ADMINISTRATORS), look)
-    if not made.get("unmasked_key"):
-        made = server.put(f"/api/api-key/{made.id}/regenerate")
-    key = made.get("unmasked_key") if isinstance(made, dict) else None
-    if not isinstance(key, str) or not _is_word(key):
-        raise MetabaseError("Metabase made a key and did not say it. Is it a version this was made for (v0.63)?")
-    server.hide(key)
-    return key, held is not None
+    existing = find_existing()
+    body = {"name": KEY_NAME, "group_id": ADMINISTRATORS}
+    created = existing or client.create("/api/api-key", body, find_existing)
+    if not created.get("unmasked_key"):
+        created = client.put(f"/api/api-key/{created.id}/regenerate")
+    key = created.get("unmasked_key") if isinstance(created, dict) else None
+    if not isinstance(key, str) or not _is_header_value(key):
+        raise MetabaseError(f"Metabase created an API key without returning it. {_UNSUPPORTED}")
+    client.hide_secrets(key)
+    return key, existing is not None
 
 
-def _stored(setting: str, secrets: str | None) -> str | None:
-    """The key that is kept; None when none is yet."""
-    if setting.startswith(_FILE) and not _path(setting).exists():
+def _is_header_value(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value
+
+
+def _read_stored_key(setting: str, emulator: str | None) -> str | None:
+    """Return the stored API key, or None if none is stored yet."""
+    if setting.startswith(_FILE) and not _to_path(setting).exists():
         return None
     try:
-        key = _value("AI_USAGE_METABASE_API_KEY", setting, secrets)
-    except _Missing:
+        key = _read("AI_USAGE_METABASE_API_KEY", setting, emulator)
+    except _MissingSecretError:
         return None
-    if key and not _is_word(key):
+    if key and not _is_header_value(key):
         raise CredentialError(
-            f"AI_USAGE_METABASE_API_KEY: what is kept in {_place(setting)} is no key of Metabase's API: it is "
-            "not one word of ASCII."
+            f"AI_USAGE_METABASE_API_KEY: {_describe_place(setting)} does not contain an API key (one ASCII word)."
         )
     return key
 
 
-def _is_word(value: object) -> bool:
-    """Whether it can be a header."""
-    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value
-
-
-class _Missing(CredentialError):
-    """There is no such secret."""
-
-
-def _value(name: str, setting: str, secrets: str | None) -> str:
+def _read(name: str, setting: str, emulator: str | None) -> str:
     try:
         if setting.startswith(_FILE):
-            return _path(setting).read_text("utf-8-sig").strip()
-        return resolve_secret(setting, secrets, multiline=True)
+            return _to_path(setting).read_text("utf-8-sig").strip()
+        return resolve_secret(setting, emulator, multiline=True)
     except SecretNotFound as error:
-        raise _Missing(f"{name}: {error}") from None
+        raise _MissingSecretError(f"{name}: {error}") from None
     except SecretError as error:
         raise CredentialError(f"{name}: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
-        told = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise CredentialError(f"{name}: {_path(setting)} cannot be read ({told}).") from None
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise CredentialError(f"{name}: cannot read {_to_path(setting)} ({reason}).") from None
 
 
-def _can_store(setting: str) -> bool:
+def _is_writable(setting: str) -> bool:
     return setting.startswith(_FILE) or (setting.startswith("projects/") and "/versions/" not in setting)
 
 
-def _store(setting: str, key: str, secrets: str | None) -> None:
+def _store_key(setting: str, key: str, emulator: str | None) -> None:
     try:
         if setting.startswith(_FILE):
-            _write(_path(setting), key)
+            path = _to_path(setting)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, f"{key}\n", mode=0o600)
         else:
-            store_secret(setting, key, secrets)
-    except SecretError as error:
-        told = str(error)
-    except OSError as error:
-        told = f"{_path(setting)} cannot be written ({error.strerror})."
-    else:
-        return
-    raise CredentialError(
-        f"A key of Metabase's API was made and could not be stored: {told} Mend that and run it again: the key gets "
-        "another value then."
-    )
+            store_secret(setting, key, emulator)
+    except (SecretError, OSError) as error:
+        reason = f"cannot write {setting} ({error.strerror})." if isinstance(error, OSError) else str(error)
+        raise CredentialError(
+            f"The new API key of Metabase could not be stored: {reason} Fix this and run the command again; the key "
+            "then gets a new value."
+        ) from None
 
 
-def _write(path: Path, key: str) -> None:
-    """Whole, and readable by nobody else from its first byte on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, f"{key}\n", mode=0o600)
-
-
-def _path(setting: str) -> Path:
+def _to_path(setting: str) -> Path:
     path = Path(setting.removeprefix(_FILE))
     try:
         return path.expanduser()
     except RuntimeError:
-        raise CredentialError(f"Nobody has the home that {path} names.") from None
+        raise CredentialError(f"{path}: there is no such home directory.") from None
 
 
-def _place(setting: str) -> str:
-    """Where a key is kept, for a person."""
+def _describe_place(setting: str) -> str:
     if setting.startswith(_FILE):
-        return f"the file {_path(setting)} (mode 0600)"
+        return f"the file {_to_path(setting)} (mode 0600)"
     return f"the secret {setting}" if setting.startswith("projects/") else "the environment"

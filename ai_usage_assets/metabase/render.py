@@ -1,80 +1,88 @@
-"""From the dashboards that are wanted to the bodies that bring them into a Metabase.
+"""Turn the dashboards of the spec into the request bodies that create them in Metabase.
 
-Belongs here: names and ids that stay, the grid, filters, clicks, forms of numbers. Does not: which keys Metabase takes
-(`bodies`), asking (`server`), comparing (`plan`).
+Metabase ignores keys it does not know. Apply reads every object back and reports a key that was ignored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 from uuid import UUID, uuid5
 
 from ai_usage_assets.hashing import sha256_hex
-from ai_usage_assets.metabase.api_models import (
-    BigQueryDetails,
-    CardUpdate,
-    Chosen,
-    DashboardTab,
-    DashboardUpdate,
-    Dashcard,
-    DashcardQuery,
-    NewDashboard,
-    Parameter,
-    ParameterMapping,
-    Query,
-    Stage,
-    Tag,
-    ValuesSource,
-)
-from ai_usage_assets.metabase.spec import (
-    COLUMNS,
+from ai_usage_assets.metabase.card_settings import column_key
+from ai_usage_assets.metabase.spec_models import (
+    GRID_COLUMNS,
     Card,
+    CardColumn,
     CardRow,
     Click,
-    Column,
     Dashboard,
     Filter,
     NumberFormat,
     Tab,
-    column_key,
     value_column,
 )
-from ai_usage_assets.metabase.sql_template import find_variables
+from ai_usage_assets.registry import SOURCES
 
 DATABASE = "AI usage (BigQuery)"
 COLLECTION = "AI usage (managed as code)"
-BEHIND = "Behind the dashboards"
+SUPPORT_COLLECTION = "Filter values and state"
 GROUP = "AI finance"
+# Metabase shows this instead of a secret, and keeps the secret when it receives it.
 MASK = "**MetabasePass**"
-MEMORY = "What ai-usage last wrote (do not edit)"
+STATE = "ai-usage state (do not edit)"
 
+# The series colors of vendors, in the order of the registry. Readable on white, also with color blindness.
+VENDOR_COLORS = ("#B4592A", "#2563A8", "#55742F", "#7A4FA3", "#B8860B", "#1F7A7A")
 _TAGS = UUID("6f0c5d0e-6c1f-4c43-9a5e-0b5b0f0d7a11")
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_USD = {"number_style": "currency", "currency": "USD", "currency_style": "symbol"}
+# Metabase's settings for each number format.
+NUMBER_FORMATS: Mapping[NumberFormat, Mapping[str, Any]] = {
+    "usd": {**_USD, "decimals": 0},
+    "cents": {**_USD, "decimals": 2},
+    "unit_usd": {**_USD, "decimals": 4},
+    "percent": {"number_style": "percent", "decimals": 1},
+    "count": {"number_style": "decimal", "decimals": 0},
+    "number": {"number_style": "decimal"},
+}
+
+
+Body = dict[str, Any]
 
 
 class IdRegistry(dict[str, int]):
-    """The ids of what is there, by key; 0 for what is not."""
+    """The ids of Metabase's objects by resource key; 0 for an object that does not exist yet."""
 
     def __missing__(self, key: str) -> int:
         return 0
 
 
-def details(project: str, dataset: str, service_account: str | None) -> BigQueryDetails:
-    """The way to a dataset; without a key, with the one that Metabase has."""
-    return BigQueryDetails(
-        project_id=project,
-        service_account_json=service_account or MASK,
-        dataset_filters_type="inclusion",
-        dataset_filters_patterns=dataset,
-        use_jvm_timezone=False,
-        include_user_id_and_hash=False,
-    )
+def card_key(dashboard: str, card: str) -> str:
+    """Return the resource key of a card."""
+    return f"card {dashboard}.{card}"
+
+
+def dashboard_key(dashboard: str) -> str:
+    """Return the resource key of a dashboard."""
+    return f"dashboard {dashboard}"
+
+
+def filter_key(name: str) -> str:
+    """Return the resource key of the card with a filter's values."""
+    return f"filter {name}"
+
+
+def filter_name(key: str, given: Filter) -> str:
+    """Return the name of the card with a filter's values."""
+    return f"Values of the filter {given.name} ({key})"
 
 
 def entity_id(key: str) -> str:
-    """A card's id that stays, whatever it is called: 21 letters and digits."""
+    """Return the permanent id of a card, 21 letters and digits derived from its key: a new name keeps it."""
     number = int(sha256_hex(f"ai-usage:{key}"), 16)
     digits = ""
     while len(digits) < 21:
@@ -83,128 +91,82 @@ def entity_id(key: str) -> str:
     return digits
 
 
-def card(key: str, wanted: Card, filters: Mapping[str, Filter], known: IdRegistry) -> CardUpdate:
-    """A card of a dashboard."""
-    return _card(
-        key,
-        known,
-        name=wanted.name,
-        description=wanted.description,
-        display=wanted.display,
-        sql=wanted.sql,
-        titles={name: filters[name].name for name in wanted.variables},
-        settings=appearance(wanted),
-        collection="collection",
-    )
-
-
-def filter_card(key: str, wanted: Filter, known: IdRegistry) -> CardUpdate:
-    """The card whose rows a filter offers."""
-    return helper_card(filter_key(key), filter_name(key, wanted), "What the filter offers.", wanted.sql, known)
-
-
-def filter_name(key: str, wanted: Filter) -> str:
-    """What the card of a filter is called."""
-    return f"Values of the filter {wanted.name} ({key})"
-
-
-def helper_card(key: str, name: str, description: str, sql: str, known: IdRegistry) -> CardUpdate:
-    """A table that nobody is meant to look at."""
-    return _card(
-        key,
-        known,
-        name=name,
-        description=description,
-        display="table",
-        sql=sql,
-        titles={},
-        settings={},
-        collection="collection behind",
-    )
-
-
-def _card(
-    key: str,
-    known: IdRegistry,
-    *,
-    name: str,
-    description: str,
-    display: str,
-    sql: str,
-    titles: Mapping[str, str],
-    settings: dict[str, Any],
-    collection: str,
-) -> CardUpdate:
-    tags = {
-        tag: Tag(
-            id=str(uuid5(_TAGS, f"{key}/{tag}")),
-            name=tag,
-            display_name=titles.get(tag, tag),
-            type="text",
-            required=False,
-        )
-        for tag in find_variables(sql)
+def render_database(project: str, dataset: str, service_account: str | None) -> Body:
+    """Render the connection to a dataset. Without a key, Metabase keeps the one it has."""
+    details = {
+        "project-id": project,
+        "service-account-json": service_account or MASK,
+        "dataset-filters-type": "inclusion",
+        "dataset-filters-patterns": dataset,
+        "use-jvm-timezone": False,
+        # A user comment in each query would defeat BigQuery's result cache.
+        "include-user-id-and-hash": False,
     }
-    query = Query(
-        lib_type="mbql/query",
-        database=known["database"],
-        stages=[Stage(lib_type="mbql.stage/native", native=sql, template_tags=tags)],
-    )
-    parameters = [
-        Parameter(
-            id=tag.id,
-            name=tag.display_name,
-            slug=tag.name,
-            type="string/=",
-            target=_variable(tag.name),
-        )
-        for tag in tags.values()
-    ]
-    return CardUpdate(
-        name=name,
-        description=description,
-        display=display,
-        type="question",
-        dataset_query=query,
-        visualization_settings=settings,
-        parameters=parameters,
-        collection_id=known[collection],
-        archived=False,
-    )
+    return {"name": DATABASE, "engine": "bigquery-cloud-sdk", "details": details, "auto_run_queries": True}
 
 
-# How Metabase is told to write numbers; the preview reads it too.
-FORMS: Mapping[NumberFormat, Mapping[str, Any]] = {
-    "usd": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 0},
-    "cents": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 2},
-    "unit_usd": {"number_style": "currency", "currency": "USD", "currency_style": "symbol", "decimals": 4},
-    "percent": {"number_style": "percent", "decimals": 1},
-    "count": {"number_style": "decimal", "decimals": 0},
-    "number": {"number_style": "decimal"},
-}
+def render_card(key: str, card: Card, filters: Mapping[str, Filter], ids: IdRegistry) -> Body:
+    """Render a card of a dashboard."""
+    tags, parameters = {}, []
+    for name in card.variables:
+        tag_id, title = str(uuid5(_TAGS, f"{key}/{name}")), filters[name].name
+        tags[name] = {"id": tag_id, "name": name, "display-name": title, "type": "text", "required": False}
+        parameters.append({"id": tag_id, "name": title, "slug": name, "type": "string/=", "target": _variable(name)})
+    return {
+        "name": card.name,
+        "description": card.description,
+        "display": card.display,
+        "type": "question",
+        "dataset_query": _render_query(card.sql, tags, ids),
+        "visualization_settings": render_settings(card),
+        "parameters": parameters,
+        "collection_id": ids["collection"],
+        "archived": False,
+    }
 
 
-def appearance(wanted: Card) -> dict[str, Any]:
-    """A card's visualization_settings: as written, and the forms and titles of its columns."""
-    # Of a table with three columns Metabase would make a pivot unasked.
-    settings = {"table.pivot": False, **wanted.settings} if wanted.display == "table" else dict(wanted.settings)
-    columns = {column_key(name): _of_column(column) for name, column in wanted.columns.items()}
-    if columns := _laid_over(columns, settings.get("column_settings", {})):
-        settings["column_settings"] = columns
-    # A series has the name of its column, unless it is one of several values of a second dimension.
-    if len(settings.get("graph.dimensions", ())) == 1:
-        titles = {
-            name: {"title": wanted.columns[name].title}
-            for name in settings.get("graph.metrics", ())
-            if name in wanted.columns and wanted.columns[name].title
-        }
-        if series := _laid_over(titles, settings.get("series_settings", {})):
-            settings["series_settings"] = series
+def render_support_card(name: str, description: str, sql: str, ids: IdRegistry) -> Body:
+    """Render a table without filters that is on no dashboard."""
+    return {
+        "name": name,
+        "description": description,
+        "display": "table",
+        "type": "question",
+        "dataset_query": _render_query(sql, {}, ids),
+        "visualization_settings": {},
+        "parameters": [],
+        "collection_id": ids["support collection"],
+        "archived": False,
+    }
+
+
+def _render_query(sql: str, tags: Body, ids: IdRegistry) -> Body:
+    stage = {"lib/type": "mbql.stage/native", "native": sql, "template-tags": tags}
+    return {"lib/type": "mbql/query", "database": ids["database"], "stages": [stage]}
+
+
+def render_settings(card: Card) -> Body:
+    """Render `visualization_settings`: titles and formats of the columns, overlaid with the card's own settings."""
+    settings = dict(card.settings)
+    if card.display == "table":
+        # Metabase pivots a table of three columns unless told otherwise.
+        settings = {"table.pivot": False, **settings}
+    columns = {column_key(name): _render_column(column) for name, column in card.columns.items()}
+    series: dict[str, Body] = {}
+    dimensions = settings.get("graph.dimensions", ())
+    if len(dimensions) == 1:
+        titles = {name: card.columns[name].title for name in settings["graph.metrics"] if name in card.columns}
+        series = {name: {"title": title} for name, title in titles.items() if title}
+    if card.series_by == "vendor":
+        series = {entry.label: {"color": color} for entry, color in zip(SOURCES, cycle(VENDOR_COLORS), strict=False)}
+    for name, defaults in (("column_settings", columns), ("series_settings", series)):
+        if merged := _overlay(defaults, settings.get(name, {})):
+            settings[name] = merged
     return settings
 
 
-def _of_column(column: Column) -> dict[str, Any]:
-    settings = dict(FORMS[column.form]) if column.form else {}
+def _render_column(column: CardColumn) -> Body:
+    settings = dict(NUMBER_FORMATS[column.format]) if column.format else {}
     if column.title:
         settings["column_title"] = column.title
     if column.mini_bar:
@@ -212,13 +174,14 @@ def _of_column(column: Column) -> dict[str, Any]:
     return settings
 
 
-def _laid_over(under: Mapping[str, dict[str, Any]], over: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {key: {**under.get(key, {}), **over.get(key, {})} for key in {**under, **over}}
+def _overlay(under: Mapping[str, Body], over: Mapping[str, Body]) -> dict[str, Body]:
+    merged = {key: {**under.get(key, {}), **over.get(key, {})} for key in {**under, **over}}
+    return {key: values for key, values in merged.items() if values}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where something stands on a tab: a card's key, or the settings of words."""
+class GridPosition:
+    """The place of a card on a tab. Without a card key, `settings` hold a text."""
 
     tab: str
     row: int
@@ -226,155 +189,124 @@ class Place:
     size_x: int
     size_y: int
     card: str | None
-    words: dict[str, Any]
+    settings: Body
 
 
-def places(tab: Tab) -> Iterator[Place]:
-    """The grid of a tab, in reading order."""
+def grid_positions(tab: Tab) -> Iterator[GridPosition]:
+    """Yield the positions on a tab in reading order."""
     top = 0
     for row in tab.rows:
         left = 0
         if isinstance(row, CardRow):
             for placed in row.cards:
-                yield Place(tab.name, top, left, placed.width, row.height, placed.card, {})
+                yield GridPosition(tab.name, top, left, placed.width, row.height, placed.card, {})
                 left += placed.width
         else:
             display = "text" if row.heading is None else "heading"
-            words = {
+            settings = {
                 "virtual_card": {"display": display, "dataset_query": {}, "visualization_settings": {}},
-                "text": row.text if row.heading is None else row.heading,
+                "text": row.heading or row.text,
                 "dashcard.background": False,
             }
-            yield Place(tab.name, top, 0, COLUMNS, row.height, None, words)
+            yield GridPosition(tab.name, top, 0, GRID_COLUMNS, row.height, None, settings)
         top += row.height
 
 
-def dashboard_description(wanted: Dashboard) -> str:
-    """The question it answers, and whose it is."""
-    return f"{wanted.question} For: {wanted.reader}."
+def render_dashboard(
+    dashboard: Dashboard, filters: Mapping[str, Filter], ids: IdRegistry, live: Mapping[str, Any] | None = None
+) -> Body:
+    """Render a dashboard. Tabs and dashcards of `live`, its current state in Metabase, keep their ids.
 
-
-def new_dashboard(wanted: Dashboard, known: IdRegistry) -> NewDashboard:
-    """The dashboard before it has cards."""
-    return NewDashboard(name=wanted.name, description=dashboard_description(wanted), collection_id=known["collection"])
-
-
-def dashboard(
-    wanted: Dashboard, filters: Mapping[str, Filter], known: IdRegistry, live: Mapping[str, Any] | None = None
-) -> DashboardUpdate:
-    """A dashboard; tabs and cards that are there (`live`, as Metabase gives it) keep their ids.
-
-    A dashboard of one tab has none: Metabase would show a lonely one.
+    Metabase deletes the tabs and dashcards that are not in the body.
+    A dashboard with one tab has no tabs in Metabase, which would otherwise show a single tab.
     """
-    there = _Ids(live or {})
-    names = [tab.name for tab in wanted.tabs] if len(wanted.tabs) > 1 else []
-    tabs = [DashboardTab(id=number, name=name) for name, number in there.tabs(names).items()]
-    tab_ids = {tab.name: tab.id for tab in tabs}
-    dashcards = [
-        _dashcard(place, wanted, known, there, tab_ids.get(place.tab)) for tab in wanted.tabs for place in places(tab)
-    ]
-    return DashboardUpdate(
-        name=wanted.name,
-        description=dashboard_description(wanted),
-        collection_id=known["collection"],
-        width="full",
-        auto_apply_filters=True,
-        archived=False,
-        parameters=[_parameter(key, filters[key], known) for key in wanted.filters],
-        tabs=tabs,
-        dashcards=dashcards,
-    )
+    parts = _PartIds(live or {})
+    names = [tab.name for tab in dashboard.tabs] if len(dashboard.tabs) > 1 else []
+    tab_ids = parts.assign_tabs(names)
+    return {
+        "name": dashboard.name,
+        "description": dashboard.description,
+        "collection_id": ids["collection"],
+        "width": "full",
+        "auto_apply_filters": True,
+        "archived": False,
+        "parameters": [_render_filter(key, filters[key], ids) for key in dashboard.filters],
+        "tabs": [{"id": number, "name": name} for name, number in tab_ids.items()],
+        "dashcards": [
+            _render_dashcard(position, dashboard, ids, parts, tab_ids.get(tab.name))
+            for tab in dashboard.tabs
+            for position in grid_positions(tab)
+        ],
+    }
 
 
-class _Ids:
-    """Ids that are there, and negative ones for what is new."""
+class _PartIds:
+    """The ids of a dashboard's existing tabs and dashcards, and negative ids for new ones."""
 
     def __init__(self, live: Mapping[str, Any]) -> None:
         self._tabs = {tab["name"]: tab["id"] for tab in live.get("tabs") or []}
-        self._cards: dict[Any, list[int]] = {}
+        self._dashcards: dict[Any, list[int]] = {}
         for each in live.get("dashcards") or []:
-            key = each.get("card_id") or (each.get("visualization_settings") or {}).get("text")
-            self._cards.setdefault(key, []).append(each["id"])
+            content = each.get("card_id") or (each.get("visualization_settings") or {}).get("text")
+            self._dashcards.setdefault(content, []).append(each["id"])
         self._new = 0
 
-    def tabs(self, names: Sequence[str]) -> dict[str, int]:
-        """Each name's id; a new name takes one that is no longer wanted, for with a tab its cards would be deleted."""
-        left = [number for name, number in self._tabs.items() if name not in names]
+    def assign_tabs(self, names: Sequence[str]) -> dict[str, int]:
+        """Return the id of each tab. A new name reuses a removed tab's id: deleting a tab deletes its dashcards."""
+        removed = [number for name, number in self._tabs.items() if name not in names]
         ids = {}
         for name in names:
-            ids[name] = self._tabs[name] if name in self._tabs else left.pop(0) if left else self._next()
+            ids[name] = self._tabs[name] if name in self._tabs else removed.pop(0) if removed else self._next()
         return ids
 
-    def card(self, key: int | str) -> int:
-        """The id of what shows a card, or says a text."""
-        return self._cards[key].pop(0) if self._cards.get(key) else self._next()
+    def assign_dashcard(self, content: int | str) -> int:
+        """Return the id of a dashcard with this card id or text."""
+        return self._dashcards[content].pop(0) if self._dashcards.get(content) else self._next()
 
     def _next(self) -> int:
         self._new -= 1
         return self._new
 
 
-def _dashcard(place: Place, wanted: Dashboard, known: IdRegistry, there: _Ids, tab: int | None) -> Dashcard:
-    settings, mappings, card_id = place.words, [], None
-    if place.card:
-        shown = wanted.cards[place.card]
-        card_id = known[card_key(wanted.key, place.card)]
-        settings = _clicks(shown, known)
-        mappings = [
-            ParameterMapping(parameter_id=name, card_id=card_id, target=_variable(name)) for name in shown.variables
-        ]
-    return Dashcard(
-        id=there.card(card_id or place.words.get("text", "")),
-        card_id=card_id,
-        dashboard_tab_id=tab,
-        row=place.row,
-        col=place.col,
-        size_x=place.size_x,
-        size_y=place.size_y,
-        parameter_mappings=mappings,
-        visualization_settings=settings,
-    )
-
-
-def card_key(dashboard: str, card: str) -> str:
-    """What a card of a dashboard is called among all that is managed."""
-    return f"card {dashboard}.{card}"
-
-
-def dashboard_key(dashboard: str) -> str:
-    """What a dashboard is called there."""
-    return f"dashboard {dashboard}"
-
-
-def filter_key(name: str) -> str:
-    """What the card of a filter's values is called there."""
-    return f"filter {name}"
-
-
-def dashcard_query(chosen: Mapping[str, Sequence[str]]) -> DashcardQuery:
-    """What a dashboard asks of one of its cards, with what is chosen of its filters."""
-    return DashcardQuery(
-        parameters=[Chosen(id=name, type="string/=", value=list(values)) for name, values in chosen.items()]
-    )
+def _render_dashcard(
+    position: GridPosition, dashboard: Dashboard, ids: IdRegistry, parts: _PartIds, tab: int | None
+) -> Body:
+    settings, mappings, card_id = position.settings, list[Body](), None
+    if position.card:
+        card = dashboard.cards[position.card]
+        card_id = ids[card_key(dashboard.key, position.card)]
+        settings = _render_click(card, ids)
+        mappings = [{"parameter_id": name, "card_id": card_id, "target": _variable(name)} for name in card.variables]
+    return {
+        "id": parts.assign_dashcard(card_id or position.settings.get("text", "")),
+        "card_id": card_id,
+        "dashboard_tab_id": tab,
+        "row": position.row,
+        "col": position.col,
+        "size_x": position.size_x,
+        "size_y": position.size_y,
+        "parameter_mappings": mappings,
+        "visualization_settings": settings,
+    }
 
 
 def _variable(name: str) -> list[Any]:
-    """How a card's variable is meant."""
+    """Return Metabase's reference to a card's variable."""
     return ["variable", ["template-tag", name]]
 
 
-def _clicks(shown: Card, known: IdRegistry) -> dict[str, Any]:
-    if not shown.click:
+def _render_click(card: Card, ids: IdRegistry) -> Body:
+    if not card.click:
         return {}
-    behaviour = _behaviour(shown.click, known)
-    if shown.display == "table":
-        # In a table the columns are clicked, not the card.
-        columns = sorted(set(shown.click.filters.values()))
-        return {"column_settings": {column_key(column): {"click_behavior": behaviour} for column in columns}}
-    return {"click_behavior": behaviour}
+    behavior = _render_behavior(card.click, ids)
+    if card.display != "table":
+        return {"click_behavior": behavior}
+    # In a table, the columns are clickable instead of the card.
+    columns = sorted(set(card.click.filters.values()))
+    return {"column_settings": {column_key(column): {"click_behavior": behavior} for column in columns}}
 
 
-def _behaviour(click: Click, known: IdRegistry) -> dict[str, Any]:
+def _render_behavior(click: Click, ids: IdRegistry) -> Body:
     mapping = {
         name: {
             "id": name,
@@ -385,26 +317,20 @@ def _behaviour(click: Click, known: IdRegistry) -> dict[str, Any]:
     }
     if click.dashboard is None:
         return {"type": "crossfilter", "parameterMapping": mapping}
+    target = ids[dashboard_key(click.dashboard)]
+    return {"type": "link", "linkType": "dashboard", "targetId": target, "parameterMapping": mapping}
+
+
+def _render_filter(key: str, given: Filter, ids: IdRegistry) -> Body:
+    field = ["field", value_column(key, given), {"base-type": "type/Text"}]
     return {
-        "type": "link",
-        "linkType": "dashboard",
-        "targetId": known[dashboard_key(click.dashboard)],
-        "parameterMapping": mapping,
+        "id": key,
+        "name": given.name,
+        "slug": key,
+        "type": "string/=",
+        "sectionId": "string",
+        "isMultiSelect": given.multiple,
+        "values_query_type": "list",
+        "values_source_type": "card",
+        "values_source_config": {"card_id": ids[filter_key(key)], "value_field": field},
     }
-
-
-def _parameter(key: str, wanted: Filter, known: IdRegistry) -> Parameter:
-    return Parameter(
-        id=key,
-        name=wanted.name,
-        slug=key,
-        type="string/=",
-        section_id="string",
-        is_multi_select=wanted.multiple,
-        values_query_type="list",
-        values_source_type="card",
-        values_source_config=ValuesSource(
-            card_id=known[filter_key(key)],
-            value_field=["field", value_column(key, wanted), {"base-type": "type/Text"}],
-        ),
-    )

@@ -1,8 +1,4 @@
-"""The simulated year as a finance department leaves it: with closed months, and with what goes wrong now and then.
-
-Belongs here: what the dashboards show and the year alone has none of, and finance's views as tables, which answer at
-once. Does not: expectations.
-"""
+"""The simulated year with what the dashboards show beyond it: closed months, runs, check results and failures."""
 
 from __future__ import annotations
 
@@ -19,8 +15,8 @@ from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESUL
 from ai_usage_assets_tests.support.year import NOW, YEAR
 
 CLOSED_THROUGH = date(2026, 9, 1)
-# What was posted of a month's seat fees, less what they are today: 40 dollars moved, 25 were too few.
-_POSTED_ELSE = """
+# The difference between the posted and the current seat fees: $40 were reallocated later, $25 were added.
+_POSTED_DIFFERENCE = """
   CASE
     WHEN cost_basis <> 'seat' THEN 0
     WHEN usage_month = DATE '2026-08-01' AND cost_center = 'CC-1010' THEN 40
@@ -35,18 +31,18 @@ SELECT
   'close of ' || posting_month, 'AI-' || strftime(posting_month, '%Y%m') || '-'
     || lpad(row_number() OVER (PARTITION BY posting_month ORDER BY vendor, cost_basis, product, team)::VARCHAR, 4, '0'),
   posting_month, last_day(posting_month), usage_month, line_type, reason, vendor, cost_basis, product, team,
-  cost_center, vendor || '_' || cost_basis, 'USD', amount_usd + {_POSTED_ELSE},
-  round(amount_usd + {_POSTED_ELSE}, 2), 'AI usage'
+  cost_center, vendor || '_' || cost_basis, 'USD', amount_usd + {_POSTED_DIFFERENCE},
+  round(amount_usd + {_POSTED_DIFFERENCE}, 2), 'AI usage'
 FROM ai_usage.kpi_chargeback WHERE posting_month <= DATE '{CLOSED_THROUGH}'
 """
 _CLOSES = """
 INSERT INTO ai_usage.ops_month_closes
 SELECT
-  posting_month, any_value(close_id), posting_month + INTERVAL 40 DAY, posting_month + INTERVAL 40 DAY, 'as read then',
+  posting_month, any_value(close_id), posting_month + INTERVAL 40 DAY, posting_month + INTERVAL 40 DAY, 'fingerprint',
   sum(amount_usd), 0, count(*), '0.1.0'
 FROM ai_usage.ops_journal_lines GROUP BY posting_month
 """
-# The vendor's own sum of a day, 5 dollars away from its lines.
+# A day whose control total differs by 5 dollars.
 DIFFERING_DAY = date(2026, 11, 18)
 _CONTROL = f"""
 UPDATE ai_usage.int_anthropic_control_daily SET control_usd = control_usd + 5
@@ -54,8 +50,8 @@ WHERE usage_date = DATE '{DIFFERING_DAY}' AND control = 'cost_components'
 """
 
 
-def lived_in(path: Path) -> None:
-    """Adds it to the year at `path`."""
+def add_operations(path: Path) -> None:
+    """Add closed months, runs, check results, a failed day and a control difference to the year at `path`."""
     warehouse = DuckDBWarehouse(path)
     warehouse.append(OPS_RUNS, [*_runs()])
     warehouse.append(OPS_CHECK_RESULTS, [*_checks()])
@@ -63,8 +59,8 @@ def lived_in(path: Path) -> None:
         "SELECT * FROM ai_usage.ops_asset_days WHERE asset = 'raw_anthropic_claude_code' AND usage_date = @day",
         {"day": DIFFERING_DAY},
     )
-    told = "The vendor answered 503 five times; what was held before is kept. The next run asks again."
-    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [{**gap, "status": "failed", "message": told}])
+    message = "The vendor answered 503 five times; the earlier data stays. The next run loads the day again."
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [{**gap, "status": "failed", "message": message}])
     warehouse.close()
     with duckdb.connect(str(path)) as connection:
         for statement in (_JOURNAL, _CLOSES, _CONTROL):
@@ -87,27 +83,30 @@ def _runs() -> list[Row]:
 
 def _checks() -> list[Row]:
     at = {"run_id": "run 0", "checked_at": datetime(2026, 11, 23, 6, 2, tzinfo=UTC), "amount_usd": None}
-    good = {**at, "passed": True, "severity": "ERROR", "blocking": True, "message": "Holds."}
-    look = {**at, "passed": False, "severity": "WARN", "blocking": False}
+    passed = {**at, "passed": True, "severity": "ERROR", "blocking": True, "message": "Passed."}
+    warning = {**at, "passed": False, "severity": "WARN", "blocking": False}
     return [
-        *({**good, "asset": "fct_cost_daily", "check_name": name} for name in ("money_adds_up", "no_day_twice")),
-        {**good, "asset": "raw_cursor_usage_events", "check_name": "every_page_came"},
+        *({**passed, "asset": "fct_cost_daily", "check_name": name} for name in ("money_adds_up", "no_day_twice")),
+        {**passed, "asset": "raw_cursor_usage_events", "check_name": "every_page_came"},
         {
-            **look, "asset": "kpi_unallocated", "check_name": "unallocated_spend", "amount_usd": Decimal("690.87"),
-            "message": "7 keys and users have no cost center; kpi_unallocated says what to write into the sheet.",
+            **warning, "asset": "kpi_unallocated", "check_name": "unallocated_spend", "amount_usd": Decimal("690.87"),
+            "message": "7 keys and users have no cost center; kpi_unallocated has the rows to add to the sheet.",
         },
         {
-            **look, "asset": "kpi_reconciliation", "check_name": "control_differs", "amount_usd": Decimal(5),
-            "message": f"The vendor's sum by component of {DIFFERING_DAY} differs by $5.00; pull the day again.",
+            **warning, "asset": "kpi_reconciliation", "check_name": "control_differs", "amount_usd": Decimal(5),
+            "message": f"The control total of {DIFFERING_DAY} differs by $5.00; load the day again.",
         },
     ]  # fmt: skip
 
 
-def as_tables(path: Path) -> None:
-    """Finance's views become tables of the same rows: a card's SQL is asked hundreds of times, a view's only once."""
-    # Nobody asks for FOCUS here, and it is the dearest.
+def materialize_views(path: Path) -> None:
+    """Replace the KPI and ops views by tables with the same rows: the cards query them hundreds of times."""
+    # No card queries the FOCUS view, which is the slowest.
     views = [
-        table for table in catalog.models() if table.layer in {"kpi", "ops"} and table.name != "focus_cost_and_usage"
+        table
+        for table in catalog.models()
+        if (table.layer in {"kpi", "ops"} or table.name == "int_month_completeness")
+        and table.name != "focus_cost_and_usage"
     ]
     with duckdb.connect(str(path)) as connection:
         for view in views:

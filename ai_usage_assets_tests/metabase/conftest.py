@@ -1,7 +1,4 @@
-"""What the tests of the dashboards share: the year they are shown with.
-
-Belongs here: fixtures that several topics use. Does not: expectations.
-"""
+"""Fixtures of the dashboard tests."""
 
 from __future__ import annotations
 
@@ -13,27 +10,27 @@ import pytest
 
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import made_once
-from ai_usage_assets_tests.metabase.closed_year import as_tables, lived_in
+from ai_usage_assets_tests.metabase.closed_year import add_operations, materialize_views
 
 
 @pytest.fixture(scope="session")
-def lived_in_file(tmp_path_factory: pytest.TempPathFactory, year: DuckDBWarehouse) -> Path:
-    """The year with what the dashboards show of it, finance's views as tables; to be read, not to be changed."""
+def closed_year_file(tmp_path_factory: pytest.TempPathFactory, year: DuckDBWarehouse) -> Path:
+    """The path of the closed year with its views as tables; read-only, copy it to change it."""
 
-    def make(path: Path) -> None:
+    def create(path: Path) -> None:
         shutil.copyfile(year.path, path)
-        lived_in(path)
-        as_tables(path)
+        add_operations(path)
+        materialize_views(path)
 
     year.close()
-    made = made_once(tmp_path_factory, "lived_in.duckdb", make)
-    # DuckDB lets one process at a time have a file, and there may be several workers.
-    return Path(shutil.copyfile(made, tmp_path_factory.mktemp("lived_in") / "lived_in.duckdb"))
+    created = made_once(tmp_path_factory, "closed_year.duckdb", create)
+    # Several workers may run, and DuckDB opens a file in one process only.
+    return Path(shutil.copyfile(created, tmp_path_factory.mktemp("closed_year") / "closed_year.duckdb"))
 
 
 @pytest.fixture(scope="module")
-def books(lived_in_file: Path) -> Iterator[DuckDBWarehouse]:
-    """A warehouse that holds it."""
-    warehouse = DuckDBWarehouse(lived_in_file)
+def closed_year(closed_year_file: Path) -> Iterator[DuckDBWarehouse]:
+    """The closed year."""
+    warehouse = DuckDBWarehouse(closed_year_file)
     yield warehouse
     warehouse.close()

@@ -1,8 +1,4 @@
-"""What the tests of Metabase's API share: a small set of dashboards, and a Metabase that is logged in to.
-
-Belongs here: the smallest wanted things that have everything, and runs against a fake. Does not: expectations, or the
-dashboards of `deploy/metabase`.
-"""
+"""A small spec with every feature, and helpers that plan and apply it to a fake Metabase."""
 
 from __future__ import annotations
 
@@ -16,25 +12,25 @@ import yaml
 
 from ai_usage_assets.metabase import apply
 from ai_usage_assets.metabase.client import MetabaseClient
-from ai_usage_assets.metabase.objects import MetabaseContext
 from ai_usage_assets.metabase.plan import Change
-from ai_usage_assets.metabase.spec import Spec
+from ai_usage_assets.metabase.resources.base import MetabaseContext
+from ai_usage_assets.metabase.spec_models import Spec
 from ai_usage_assets_tests.fakes.http_server import FakeClock
 from ai_usage_assets_tests.fakes.metabase import ADMINISTRATORS, FakeMetabase
 
-KEY = "mb_0123456789012345678901234567890123456789"
-PRIVATE = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"
-ACCOUNT = json.dumps({"client_email": "metabase@p.example", "private_key": f"-----BEGIN\n{PRIVATE}\n-----END\n"})
+API_KEY = "mb_0123456789012345678901234567890123456789"
+PRIVATE_KEY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"
+ACCOUNT = json.dumps({"client_email": "metabase@p.example", "private_key": f"-----BEGIN\n{PRIVATE_KEY}\n-----END\n"})
 
 
-def wanted(**changed: Any) -> dict[str, Any]:
-    """Two dashboards that link to each other, one with tabs; changed as a test likes."""
+def spec_dict(**changes: Any) -> dict[str, Any]:
+    """Two dashboards that link to each other, one of them with tabs."""
     spend = {
         "name": "Spend by team",
-        "description": "US dollars, of the days of the month that are over.",
+        "description": "US dollars, finished days of the month.",
         "display": "bar",
         "settings": {"graph.dimensions": ["team"], "graph.metrics": ["spend_usd"]},
-        "columns": {"spend_usd": {"title": "Spend", "form": "usd"}},
+        "columns": {"month": {}, "team": {}, "spend_usd": {"title": "Spend", "format": "usd"}},
         "click": {"filters": {"month": "month"}, "dashboard": "people"},
         "sql": "SELECT month, team, spend_usd FROM ai_usage.kpi_spend_monthly WHERE TRUE\n[[AND month IN ({{month}})]]",
     }
@@ -42,13 +38,15 @@ def wanted(**changed: Any) -> dict[str, Any]:
         "name": "Spend",
         "description": "US dollars.",
         "display": "scalar",
+        "settings": {"scalar.field": "spend_usd"},
+        "columns": {"spend_usd": {"format": "usd"}},
         "sql": "SELECT SUM(spend_usd) AS spend_usd FROM ai_usage.kpi_spend_monthly",
     }
-    people = {
+    person_spend = {
         "name": "Spend by person",
         "description": "US dollars.",
         "display": "table",
-        "columns": {"spend_usd": {"form": "cents", "mini_bar": True}},
+        "columns": {"month": {}, "person_email": {}, "spend_usd": {"format": "cents", "mini_bar": True}},
         "click": {"filters": {"month": "month"}},
         "sql": "SELECT month, person_email, spend_usd FROM ai_usage.kpi_spend_by_person WHERE TRUE\n"
         "[[AND month IN ({{month}})]]",
@@ -68,27 +66,27 @@ def wanted(**changed: Any) -> dict[str, Any]:
         ],
         "cards": {"spend": spend, "total": total},
     }
-    persons = {
+    people = {
         "key": "people",
         "name": "People",
         "reader": "cost center owners",
         "question": "Who spends it?",
         "filters": ["month"],
         "tabs": [{"name": "All", "rows": [{"height": 8, "cards": [{"card": "people", "width": 24}]}]}],
-        "cards": {"people": people},
+        "cards": {"people": person_spend},
     }
     month = {"name": "Month", "sql": "SELECT DISTINCT month FROM ai_usage.kpi_spend_monthly ORDER BY month DESC"}
-    return {"filters": {"month": month}, "dashboards": [overview, persons], **changed}
+    return {"filters": {"month": month}, "dashboards": [overview, people], **changes}
 
 
-def spec(given: dict[str, Any] | None = None) -> Spec:
-    """The wanted things, typed."""
-    return Spec.model_validate(wanted() if given is None else given)
+def make_spec(given: dict[str, Any] | None = None) -> Spec:
+    """Parse the small spec, or another one."""
+    return Spec.model_validate(given or spec_dict())
 
 
-def folder(path: Path, given: dict[str, Any] | None = None) -> Path:
-    """The wanted things as files."""
-    given = given or wanted()
+def write_files(path: Path, given: dict[str, Any] | None = None) -> Path:
+    """Write a spec as a folder of YAML and SQL files and return the folder."""
+    given = given or spec_dict()
     (path / "dashboards").mkdir(parents=True)
     (path / "filters").mkdir()
     for key, one in given["filters"].items():
@@ -103,15 +101,21 @@ def folder(path: Path, given: dict[str, Any] | None = None) -> Path:
     return path
 
 
-def site(metabase: FakeMetabase, account: str | None = ACCOUNT, dataset: str = "ai_usage") -> MetabaseContext:
-    """A run's view of a Metabase: nothing is known yet."""
-    server = MetabaseClient(metabase.url, clock=FakeClock(), attempt_seconds=5)
-    server.use_key(KEY)
-    server.hide(ACCOUNT)
-    return MetabaseContext(server, "p", dataset, account)
+@contextmanager
+def connect(
+    metabase: FakeMetabase, account: str | None = ACCOUNT, dataset: str = "ai_usage"
+) -> Iterator[MetabaseContext]:
+    """Yield the context of a new run."""
+    client = MetabaseClient(metabase.url, clock=FakeClock(), attempt_seconds=5)
+    client.use_api_key(API_KEY)
+    client.hide_secrets(ACCOUNT)
+    try:
+        yield MetabaseContext(client, "p", dataset, account)
+    finally:
+        client.close()
 
 
-def applied(
+def run_apply(
     metabase: FakeMetabase,
     given: dict[str, Any] | None = None,
     *,
@@ -119,36 +123,31 @@ def applied(
     dataset: str = "ai_usage",
     restore: bool = False,
 ) -> list[str]:
-    """The lines of one application."""
-    told: list[Change] = []
-    one = site(metabase, account, dataset)
-    try:
-        apply.apply(one, spec(given), told.append, restore=restore)
-    finally:
-        one.server.close()
-    return [f"{each}{'' if each.done else ': left'}" for each in told]
+    """Apply a spec and return the reported lines."""
+    changes: list[Change] = []
+    with connect(metabase, account, dataset) as context:
+        apply.apply(context, make_spec(given), changes.append, restore=restore)
+    return [f"{each}{'' if each.is_applied else ': kept'}" for each in changes]
 
 
-def planned(
+def run_plan(
     metabase: FakeMetabase,
     given: dict[str, Any] | None = None,
+    *,
     account: str | None = ACCOUNT,
     dataset: str = "ai_usage",
 ) -> list[str]:
-    """The lines of a plan."""
-    one = site(metabase, account, dataset)
-    try:
-        return [str(each) for each in apply.plan(one, spec(given))]
-    finally:
-        one.server.close()
+    """Plan a spec and return the lines."""
+    with connect(metabase, account, dataset) as context:
+        return [str(each) for each in apply.plan(context, make_spec(given))]
 
 
 @contextmanager
-def a_metabase(**options: Any) -> Iterator[FakeMetabase]:
-    """A Metabase that was set up, with a key; it notes what it was sent and does not know."""
+def serve_metabase(**options: Any) -> Iterator[FakeMetabase]:
+    """Yield a fake Metabase that is set up and has an API key. Every request must fit its API description."""
     fake = FakeMetabase(users={"ada@example.com": "a long password"}, **options)
     group = {"id": ADMINISTRATORS}
-    fake.keys[3] = {"id": 3, "name": "ai-usage", "group": group, "unmasked_key": KEY, "masked_key": "mb_0"}
+    fake.keys[3] = {"id": 3, "name": "ai-usage", "group": group, "unmasked_key": API_KEY, "masked_key": "mb_0"}
     with fake.serve():
         yield fake
-    assert fake.wrong == []
+    assert fake.invalid == []

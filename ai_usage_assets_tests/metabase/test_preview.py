@@ -1,4 +1,4 @@
-"""The preview: one page a dashboard, with the warehouse's figures in it."""
+"""The preview: one page per dashboard with the warehouse's figures."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import pyarrow as pa
 import pytest
 
 from ai_usage_assets import cli
-from ai_usage_assets.metabase import spec
+from ai_usage_assets.metabase import spec_models
 from ai_usage_assets.metabase.card_validation import validate_rows
 from ai_usage_assets.metabase.preview import browser, charts, page, queries
 from ai_usage_assets.metabase.preview.values import format_value
+from ai_usage_assets.metabase.spec_reader import read_spec
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
 OCTOBER = {"month": ["2026-10"]}
 
 
-class Read(HTMLParser):
-    """What a page says: its words, in order, and whatever could ask anybody for anything."""
+class ParsedPage(HTMLParser):
+    """The words, tags and addresses of a page, in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -42,90 +43,93 @@ class Read(HTMLParser):
 
 
 @pytest.fixture
-def asking(books: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> DuckDBWarehouse:
-    """The warehouse, as the configured one."""
-    books.close()
-    monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(books.path))
-    return books
+def configured_warehouse(closed_year: DuckDBWarehouse, monkeypatch: pytest.MonkeyPatch) -> DuckDBWarehouse:
+    """Configure the warehouse of the closed year."""
+    closed_year.close()
+    monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(closed_year.path))
+    return closed_year
 
 
-def test_the_page_has_what_the_cards_answer(
-    asking: DuckDBWarehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_page_shows_the_rows_of_the_cards(
+    configured_warehouse: DuckDBWarehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command writes a page that asks nothing of anybody, whose numbers, cells and marks are the cards' rows."""
+    """The page loads nothing, and its numbers, cells and marks are the cards' rows."""
     command = ["metabase", "preview", "--dashboard", "overview", "--filter", "month=2026-10", "--out", str(tmp_path)]
     assert cli.main(command) == 0
     (file,) = tmp_path.iterdir()
     assert file.as_uri() in capsys.readouterr().err.replace("\n", "")
     text = file.read_text()
-    read = Read(text)
-    assert "script" not in read.tags
-    assert all(address.startswith("#") for address in read.addresses)
-    assert "preview – not Metabase" in read.words
-    (overview,) = (each for each in spec.read_spec().dashboards if each.key == "overview")
-    found = queries.query_dashboard(asking, overview, OCTOBER)
-    assert {card.name for card in overview.cards.values()} <= set(read.words)
-    assert {tab.name for tab in overview.tabs} <= set(read.words)
-    spend = found["spend"].to_pylist()[-1]
+    parsed = ParsedPage(text)
+    assert "script" not in parsed.tags
+    assert all(address.startswith("#") for address in parsed.addresses)
+    assert "preview, not Metabase" in parsed.words
+    (overview,) = (each for each in read_spec().dashboards if each.key == "overview")
+    rows = queries.query_dashboard(configured_warehouse, overview, OCTOBER)
+    assert {card.name for card in overview.cards.values()} <= set(parsed.words)
+    assert {tab.name for tab in overview.tabs} <= set(parsed.words)
+    spend = rows["spend"].to_pylist()[-1]
     assert spend["month"] == date(2026, 10, 1)
-    assert f"${round(spend['spend_usd']):,}" in read.words
-    assert f"${found['per_user'].to_pylist()[0]['usd_per_user']:,.2f}" in read.words
-    for row in found["budgets"].to_pylist():
-        at = [n for n, word in enumerate(read.words) if word == row["cost_center"]]
-        assert any(f"${round(row['spend_usd']):,}" in read.words[n : n + 5] for n in at), row
-    # A mark of a chart says its number when it is pointed at.
-    for row in found["days"].to_pylist():
+    assert f"${round(spend['spend_usd']):,}" in parsed.words
+    assert f"${rows['cost_per_user'].to_pylist()[0]['usd_per_user']:,.2f}" in parsed.words
+    for row in rows["budget_by_cost_center"].to_pylist():
+        at = [n for n, word in enumerate(parsed.words) if word == row["cost_center"]]
+        assert any(f"${round(row['spend_usd']):,}" in parsed.words[n : n + 5] for n in at), row
+    # A mark of a chart has a tooltip with its number.
+    for row in rows["spend_by_day"].to_pylist():
         day = f"{row['usage_date']:%b} {row['usage_date'].day}"
-        assert f"{day}, Anthropic: ${round(row['anthropic_usd']):,}" in read.words
-    # A forecast is of the running month alone.
-    assert "No results" in read.words
+        assert f"{day}, {row['vendor']}: ${round(row['spend_usd']):,}" in parsed.words
+    # Only the current month has a forecast.
+    assert "No results" in parsed.words
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
         (["--filter", "team=Research"], "KEY one of month, vendor, cost_center, person"),
-        (["--filter", "month"], "it takes KEY=VALUE"),
+        (["--filter", "month"], "it must be KEY=VALUE"),
         (["--filter", "month=2026-13"], "--filter is 'month=2026-13'; a month is written YYYY-MM"),
         (["--from", "/nowhere"], "/nowhere/filters.yaml: No such file or directory"),
         (["--filter", "month=2026-10", "--filter", "month=2026-09"], "--filter month is given twice"),
-        (["--dashboard", "spend"], "it takes one of chargeback, models, overview, pipeline, seats"),
+        (["--dashboard", "spend"], "it must be one of chargeback, models, overview, pipeline, seats"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(
+def test_invalid_arguments_are_errors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], says: str
 ) -> None:
-    """A filter or a dashboard that is not there is named with those that are, and nothing is written."""
-    assert cli.main(["metabase", "preview", "--out", str(tmp_path / "made"), *given]) == 2
+    """The message lists the valid filters or dashboards, and nothing is written."""
+    assert cli.main(["metabase", "preview", "--out", str(tmp_path / "out"), *given]) == 2
     assert says in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "made").exists()
+    assert not (tmp_path / "out").exists()
 
 
-def test_without_a_browser_there_are_pages(
-    asking: DuckDBWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_without_chromium_only_pages_are_written(
+    configured_warehouse: DuckDBWarehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Asked for pictures where there is no Chromium, the command says so and writes its pages."""
+    """With --png and without Chromium, the command says so and writes its pages."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert cli.main(["metabase", "preview", "--dashboard", "pipeline", "--png", "--out", str(tmp_path / "made")]) == 0
+    assert cli.main(["metabase", "preview", "--dashboard", "pipeline", "--png", "--out", str(tmp_path / "out")]) == 0
     assert "Chromium is not installed" in " ".join(capsys.readouterr().err.split())
-    assert [file.name for file in (tmp_path / "made").iterdir()] == ["pipeline.html"]
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["pipeline.html"]
 
 
-@pytest.mark.skipif(browser.find_browser() is None, reason="there is no Chromium on this machine")
-def test_a_real_browser_takes_the_picture(tmp_path: Path) -> None:
-    """A Chromium writes a PNG of the size that was asked for, and what goes wrong is told."""
+@pytest.mark.skipif(browser.find_browser() is None, reason="Chromium is not installed")
+def test_chromium_writes_a_screenshot(tmp_path: Path) -> None:
+    """The PNG has the requested size, and a failure is reported."""
     file, picture = tmp_path / "page.html", tmp_path / "page.png"
     file.write_text("<!doctype html><p>Hello")
-    found = browser.find_browser()
-    assert found
-    browser.take_screenshot(found, file, picture, (page.WIDTH, 600))
+    chromium = browser.find_browser()
+    assert chromium
+    browser.take_screenshot(chromium, file, picture, (page.WIDTH, 600))
     assert struct.unpack(">II", picture.read_bytes()[16:24]) == (page.WIDTH, 600)
-    with pytest.raises(browser.BrowserError, match="took no picture"):
+    with pytest.raises(browser.BrowserError, match="no screenshot of"):
         browser.take_screenshot("/bin/false", file, tmp_path / "none.png", (10, 10))
 
 
 @pytest.mark.parametrize(
-    ("value", "form", "text"),
+    ("value", "number_format", "text"),
     [
         (Decimal("1234.5"), "usd", "$1,235"),
         (Decimal("-1234.567"), "cents", "-$1,234.57"),
@@ -142,20 +146,20 @@ def test_a_real_browser_takes_the_picture(tmp_path: Path) -> None:
         ("sk-ant-admin01-" + "x" * 30, None, "[secret]"),
     ],
 )
-def test_a_value_is_written_by_its_form(value: Any, form: Any, text: str) -> None:
-    """Dollars, shares, counts and days are written as Metabase does, and what looks like a key is not written."""
-    assert format_value(value, form) == text
+def test_values_are_formatted_as_in_metabase(value: Any, number_format: Any, text: str) -> None:
+    """Dollars, ratios, counts and days; what looks like a key is redacted."""
+    assert format_value(value, number_format) == text
 
 
-def test_what_others_have_named_is_no_markup(asking: DuckDBWarehouse, tmp_path: Path) -> None:
-    """In a title, a cell, a mark's label and a filter's value a tag is written out, and none of it is one."""
+def test_names_are_escaped(configured_warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """A tag in a title, a cell, a label or a filter value is text."""
     tag = "<script>alert(1)</script>"
     (cell, bar, one) = (
-        spec.Card(
+        spec_models.Card(
             name=f"{tag} {display}",
             description=tag,
             display=display,
-            columns={"who": spec.Column(title=tag), "usd": spec.Column(title=tag, form="usd")},
+            columns={"who": spec_models.CardColumn(title=tag), "usd": spec_models.CardColumn(title=tag, format="usd")},
             settings=settings,
             sql=f"SELECT '{tag}' AS who, 7 AS usd",
         )
@@ -167,17 +171,17 @@ def test_what_others_have_named_is_no_markup(asking: DuckDBWarehouse, tmp_path: 
     )
     cards = {"cell": cell, "bar": bar, "one": one}
     rows = [{"text": tag}, *({"height": 8, "cards": [{"card": key, "width": 24}]} for key in cards)]
-    made = spec.Dashboard.model_validate(
+    dashboard = spec_models.Dashboard.model_validate(
         {
             "key": "x", "name": tag, "reader": tag, "question": tag, "filters": ["month"],
             "tabs": [{"name": tag, "rows": rows}], "cards": cards,
         }
     )  # fmt: skip
-    wanted = spec.Spec(filters={"month": spec.Filter(name=tag, sql="SELECT 1")}, dashboards=[made])
-    found = {key: asking.query(card.sql) for key, card in cards.items()}
-    text = page.render_page(wanted, made, {"month": [tag]}, found)
+    spec = spec_models.Spec(filters={"month": spec_models.Filter(name=tag, sql="SELECT 1")}, dashboards=[dashboard])
+    rows_by_card = {key: configured_warehouse.query(card.sql) for key, card in cards.items()}
+    text = page.render_page(spec, dashboard, {"month": [tag]}, rows_by_card)
     assert "<script" not in text
-    assert sum(tag in words for words in Read(text).words) > 12
+    assert sum(tag in words for words in ParsedPage(text).words) > 12
 
 
 RULE = {"columns": ["usd"], "type": "single", "color": "#B3261E"}
@@ -191,8 +195,6 @@ RULE = {"columns": ["usd"], "type": "single", "color": "#B3261E"}
         ("combo", {"graph.show_values": True, "series_settings": {"usd": {"display": None}}}, "$7"),
         ("table", {"table.column_formatting": [RULE | {"operator": "!=", "value": 8}]}, 'class="n bad"'),
         ("table", {"table.column_formatting": [RULE | {"operator": "=", "value": "7"}]}, 'class="n"'),
-        ("table", {"table.column_formatting": [RULE | {"operator": "is-null"}]}, 'class="n"'),
-        ("table", {"table.column_formatting": [RULE | {"type": "range", "operator": ">", "value": ""}]}, 'class="n"'),
         ("progress", {"progress.value": "usd", "progress.goal": "half"}, "200.0% of $4"),
         (
             "smartscalar",
@@ -204,28 +206,30 @@ RULE = {"columns": ["usd"], "type": "single", "color": "#B3261E"}
         ),
     ],
 )
-def test_whatever_is_accepted_is_drawn(display: Any, settings: dict[str, Any], says: str) -> None:
-    """A setting that the dashboards do not use, a fraction in floating point or a day that is NULL ends no preview."""
+def test_every_valid_setting_is_drawn(display: Any, settings: dict[str, Any], says: str) -> None:
+    """Settings that the dashboards do not use, floats and a NULL day do not fail."""
     axes = {"graph.dimensions": ["who"], "graph.metrics": ["usd"]} if "graph.show_values" in settings else {}
-    columns = {"who": {}, "day": {}, "usd": {"form": "usd"}, "half": {"form": "usd"}}
+    columns = {"who": {}, "day": {}, "usd": {"format": "usd"}, "half": {"format": "usd"}}
     card = {"name": "x", "description": "x", "display": display, "columns": columns, "sql": "SELECT 1"}
-    made = spec.Dashboard.model_validate(
+    dashboard = spec_models.Dashboard.model_validate(
         {
             "key": "x", "name": "x", "reader": "x", "question": "x",
             "tabs": [{"name": "x", "rows": [{"height": 8, "cards": [{"card": "x", "width": 24}]}]}],
             "cards": {"x": card | {"settings": axes | settings}},
         }
     )  # fmt: skip
-    found = pa.table({"who": ["a"], "day": pa.nulls(1, pa.date32()), "usd": [Decimal(7)], "half": [3.5]})
-    assert validate_rows(made.cards["x"], found) == []
-    assert says in page.render_page(spec.Spec(filters={}, dashboards=[made]), made, {}, {"x": found})
+    rows = pa.table({"who": ["a"], "day": pa.nulls(1, pa.date32()), "usd": [Decimal(7)], "half": [3.5]})
+    assert validate_rows(dashboard.cards["x"], rows) == []
+    assert says in page.render_page(spec_models.Spec(filters={}, dashboards=[dashboard]), dashboard, {}, {"x": rows})
 
 
-def test_a_series_is_named_by_what_a_picture_may_hold() -> None:
-    """A control character in a name that others gave is folded, where the picture's file would be none any more."""
+def test_control_characters_in_series_names_are_removed() -> None:
+    """SVG does not allow them."""
     settings = {"graph.dimensions": ["who", "whose"], "graph.metrics": ["usd"]}
-    columns = {"usd": spec.Column(form="usd")}
-    card = spec.Card(name="x", description="x", display="bar", columns=columns, settings=settings, sql="SELECT 1")
+    columns = {"usd": spec_models.CardColumn(format="usd")}
+    card = spec_models.Card(
+        name="x", description="x", display="bar", columns=columns, settings=settings, sql="SELECT 1"
+    )
     rows = [{"who": "a", "whose": whose, "usd": Decimal(5)} for whose in ("b\x01c", None)]
     drawn = charts.draw_chart("x", card, rows, (400, 300))
     assert ">b c<" in drawn

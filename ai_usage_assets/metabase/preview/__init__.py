@@ -1,6 +1,4 @@
-"""The dashboards with real figures, without a Metabase: one page each, to judge layout, names and numbers by.
+"""Preview of the dashboards without a Metabase: one HTML page each, with real figures on Metabase's grid.
 
-`answers` asks the warehouse, `values` writes a value as Metabase would, `charts` draws, `page` lays it all out on the
-grid of 24 columns, `browser` takes its picture. It is a likeness: how Metabase itself draws it is for `smoke` and eyes.
-Belongs here: what stands in for Metabase's drawing. Does not: what is drawn, which the dashboards' files say.
+It approximates how Metabase draws a card; `ai-usage metabase smoke` tests the dashboards in Metabase itself.
 """

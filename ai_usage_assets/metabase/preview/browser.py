@@ -1,7 +1,4 @@
-"""A picture of a page, taken by a Chromium that is on the machine.
-
-Belongs here: finding it and asking it. Does not: making pages.
-"""
+"""Screenshots of pages with an installed Chromium."""
 
 from __future__ import annotations
 
@@ -13,32 +10,31 @@ from pathlib import Path
 from ai_usage_assets.errors import OperatorError
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-_SECONDS = 120
+_TIMEOUT_SECONDS = 120
 
 
 class BrowserError(OperatorError):
-    """No picture was taken; the message says why."""
+    """The screenshot failed; the message gives the reason."""
 
 
 def find_browser() -> str | None:
-    """The browser's path; None where there is none."""
+    """Return the path of Chromium, or None if it is not installed."""
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
-def take_screenshot(browser: str, page: Path, into: Path, size: tuple[int, int]) -> None:
-    """Writes a PNG of a page of (width, height) pixels. Raises BrowserError."""
+def take_screenshot(browser: str, page: Path, target: Path, size: tuple[int, int]) -> None:
+    """Write a PNG of (width, height) pixels. Raises BrowserError."""
     with tempfile.TemporaryDirectory() as profile:
-        # Without a sandbox, which a container does not let it make: the page has no script and asks nothing of anybody.
+        # A container does not allow Chromium's sandbox. The page is ours, without scripts and external resources.
         command = [
             browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
-            f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}", f"--screenshot={into.absolute()}",
+            f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}", f"--screenshot={target.absolute()}",
             page.absolute().as_uri(),
         ]  # fmt: skip
         try:
-            # The command is made here, of paths.
-            ended = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603
+            result = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_SECONDS, check=False)  # noqa: S603
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise BrowserError(f"{browser} took no picture of {page}: {error}") from None
-    if ended.returncode or not into.exists():
-        last = ended.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise BrowserError(f"{browser} took no picture of {page}: exit code {ended.returncode} {' '.join(last)}")
+            raise BrowserError(f"{browser}: no screenshot of {page}: {error}") from None
+    if result.returncode or not target.exists():
+        last = result.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise BrowserError(f"{browser}: no screenshot of {page}: exit code {result.returncode} {' '.join(last)}")

@@ -1,278 +1,217 @@
-"""A dashboard as one page: Metabase's grid, with the tabs one below the other.
+"""Lay a dashboard out as one HTML page: Metabase's grid, with the tabs below each other.
 
-Belongs here: where everything stands, and cards without axes (numbers, tables, words). Does not: charts (`charts`),
-rows (`answers`). Every height is fixed, so that the page's is known without a browser.
+Every height is fixed, so that the height of the page is known without a browser.
 """
 
 from __future__ import annotations
 
-import json
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from markupsafe import Markup, escape
 
+from ai_usage_assets.metabase.card_settings import (
+    Comparison,
+    ProgressSettings,
+    ScalarSettings,
+    TableSettings,
+    TrendSettings,
+)
 from ai_usage_assets.metabase.card_validation import is_number
-from ai_usage_assets.metabase.preview import charts
-from ai_usage_assets.metabase.preview.queries import Values
+from ai_usage_assets.metabase.preview.charts import draw_chart
+from ai_usage_assets.metabase.preview.queries import FilterValues
 from ai_usage_assets.metabase.preview.values import format_value
-from ai_usage_assets.metabase.spec import COLUMNS, Card, CardRow, Column, Dashboard, Spec, Tab, TextRow
+from ai_usage_assets.metabase.render import GridPosition, grid_positions
+from ai_usage_assets.metabase.spec_models import GRID_COLUMNS, Card, CardColumn, Dashboard, Spec
 from ai_usage_assets.rendering.templates import template_environment
 from ai_usage_assets.warehouse.base import Row
 
-# In pixels: the page, a row of the grid, what is between cards, inside of one, and the parts whose height is fixed.
+# In pixels. The template reads the same sizes.
 WIDTH = 1440
-_ROW, _GAP, _PADDING, _MARGIN = 50, 8, 12, 20
-_TITLE, _HEADER, _TAB = 26, 108, 48
-_TABLE_HEAD, _TABLE_ROW, _TABLE_FOOT = 36, 32, 24
-# How wide a cell may be, in pixels and in letters, before it is cut, or wrapped; and a line of one that is.
-_WIDEST, _LETTERS, _LINE = 520, 75, 18
+SIZES = {
+    "width": WIDTH, "row": 50, "gap": 8, "padding": 12, "margin": 20, "title": 26, "header": 108, "tab_height": 48,
+    "table_head": 36, "table_row": 32, "table_foot": 24, "widest": 520,
+}  # fmt: skip
+# The characters in a wrapped line, and the height of each further line.
+_LINE_CHARACTERS, _LINE_HEIGHT = 75, 18
 _BAD, _GOOD = "#B3261E", "#55742F"
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "=": operator.eq, "!=": operator.ne,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A cell of a table: its text, how long its bar is (0 to 100), and its colour."""
+class TableCell:
+    """A table cell: its text, the length of its bar (0 to 100) and its color."""
 
     text: str
     is_number: bool
     is_wrapped: bool = False
     bar: int | None = None
-    colour: str = ""
+    color: str = ""
 
 
 @dataclass(frozen=True)
-class Table:
-    """As many rows as the card has room for, of `count`."""
+class TableView:
+    """The rows of a table that fit into the card, of `count` rows."""
 
-    heads: list[Cell]
-    rows: list[list[Cell]]
+    heads: list[TableCell]
+    rows: list[list[TableCell]]
     count: int
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """How a number stands to another, with its colour."""
+class NumberView:
+    """A number with notes below it, each a text and a color; `share` (0 to 100) draws a progress bar."""
 
     text: str
-    colour: str
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number by itself; `share` of a goal, 0 to 100."""
-
-    text: str
-    below: str = ""
-    comparisons: tuple[Comparison, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
     share: int | None = None
-    colour: str = ""
+    color: str = ""
 
 
-@dataclass(frozen=True)
-class Block:
-    """Something on the grid: a card with one of a number, a table or a picture, or words."""
-
-    width: int
-    page_height: int
-    title: str = ""
-    description: str = ""
-    words: Markup | None = None
-    is_heading: bool = False
-    number: Number | None = None
-    table: Table | None = None
-    picture: Markup | None = None
-
-
-def render_page(spec: Spec, dashboard: Dashboard, values: Values, found: Mapping[str, pa.Table]) -> str:
-    """The page of a dashboard, of the rows of its cards."""
-    environment = template_environment(Path(__file__).parent)
+def render_page(spec: Spec, dashboard: Dashboard, values: FilterValues, rows: Mapping[str, pa.Table]) -> str:
+    """Render the page of a dashboard from the rows of its cards."""
     filters = {
         spec.filters[key].name: ", ".join(values.get(key, ())) or ("all" if spec.filters[key].multiple else "latest")
         for key in dashboard.filters
     }
-    return environment.get_template("page.html.j2").render(
-        dashboard=dashboard,
-        filters=filters,
-        tabs=[(tab.name, list(_rows(dashboard, tab, number, found))) for number, tab in enumerate(dashboard.tabs)],
-        width=WIDTH,
-        row=_ROW,
-        gap=_GAP,
-        padding=_PADDING,
-        margin=_MARGIN,
-        title=_TITLE,
-        header=_HEADER,
-        tab_height=_TAB,
-        table_head=_TABLE_HEAD,
-        table_row=_TABLE_ROW,
-        table_foot=_TABLE_FOOT,
-        widest=_WIDEST,
-        columns=COLUMNS,
-    )
+    tabs = []
+    for number, tab in enumerate(dashboard.tabs):
+        blocks = [_render_block(f"t{number}", position, dashboard, rows) for position in grid_positions(tab)]
+        tabs.append((tab.name, [list(row) for _, row in groupby(blocks, key=lambda block: block["position"].row)]))
+    template = template_environment(Path(__file__).parent).get_template("page.html.j2")
+    return template.render(dashboard=dashboard, filters=filters, tabs=tabs, columns=GRID_COLUMNS, **SIZES)
 
 
 def page_height(dashboard: Dashboard) -> int:
-    """Of its page, in pixels."""
+    """Return the height of a dashboard's page in pixels."""
     rows = [row.height for tab in dashboard.tabs for row in tab.rows]
-    return _HEADER + _TAB * len(dashboard.tabs) + sum(_pixels(page_height) + _GAP for page_height in rows) + 2 * _MARGIN
+    fixed = SIZES["header"] + SIZES["tab_height"] * len(dashboard.tabs) + 2 * SIZES["margin"]
+    return fixed + sum(height * SIZES["row"] + SIZES["gap"] for height in rows)
 
 
-def _pixels(rows: int) -> int:
-    return rows * _ROW
+def _render_block(prefix: str, position: GridPosition, dashboard: Dashboard, rows: Mapping[str, pa.Table]) -> Row:
+    """Render a text or a card; the template reads the key of its kind."""
+    block: Row = dict.fromkeys(("text", "card", "number", "table", "chart")) | {"position": position}
+    if position.card is None:
+        return block | {"text": _render_markdown(position.settings["text"])}
+    card, table = dashboard.cards[position.card], rows[position.card]
+    block["card"] = card
+    inner_height = position.size_y * SIZES["row"] - 2 * SIZES["padding"] - SIZES["title"]
+    match card.typed_settings:
+        case TableSettings() as settings:
+            block["table"] = _render_table(card, settings, table, inner_height)
+        case TrendSettings() as settings:
+            block["number"] = _render_trend(card, settings, table.to_pylist())
+        case ScalarSettings() as settings:
+            value = table.to_pylist()[0][settings.value]
+            block["number"] = NumberView(format_value(value, card.columns[settings.value].format) or "–")
+        case ProgressSettings() as settings:
+            block["number"] = _render_progress(card, settings, table.to_pylist()[0])
+        case _ if table.num_rows:
+            grid_width = WIDTH - 2 * SIZES["margin"] + SIZES["gap"]
+            width = grid_width * position.size_x // GRID_COLUMNS - SIZES["gap"] - 2 * SIZES["padding"]
+            name = f"{prefix}-{position.card}"
+            block["chart"] = draw_chart(name, card, table.to_pylist(), (width, inner_height))
+        case _:
+            block["chart"] = Markup('<p class="none">No results</p>')
+    return block
 
 
-def _rows(dashboard: Dashboard, tab: Tab, number: int, found: Mapping[str, pa.Table]) -> list[list[Block]]:
-    made = []
-    for row in tab.rows:
-        if isinstance(row, CardRow):
-            made.append(
-                [
-                    _block(f"t{number}-{one.card}", dashboard.cards[one.card], found[one.card], one.width, row.height)
-                    for one in row.cards
-                ]
-            )
-        else:
-            made.append([_words(row)])
-    return made
-
-
-def _words(row: TextRow) -> Block:
-    return Block(COLUMNS, row.height, words=_markdown(row.heading or row.text or ""), is_heading=bool(row.heading))
-
-
-def _markdown(text: str) -> Markup:
-    """As much of Markdown as the dashboards use: **strong**, *emphasis*, `code`."""
-    made = str(escape(text))
+def _render_markdown(text: str) -> Markup:
+    """Render the Markdown that the dashboards use: **strong**, *emphasis* and `code`."""
+    html = str(escape(text))
     for pattern, tag in ((r"\*\*(.+?)\*\*", "strong"), (r"\*(.+?)\*", "em"), (r"`(.+?)`", "code")):
-        made = re.sub(pattern, rf"<{tag}>\1</{tag}>", made)
-    # What was text in it is escaped.
-    return Markup(made)  # noqa: S704
+        html = re.sub(pattern, rf"<{tag}>\1</{tag}>", html)
+    # The text was escaped above.
+    return Markup(html)  # noqa: S704
 
 
-def _block(name: str, card: Card, found: pa.Table, width: int, page_height: int) -> Block:
-    rows: list[Row] = found.to_pylist()
-    block = partial(Block, width, page_height, card.name, card.description)
-    match card.display:
-        case "table":
-            return block(table=_table(card, found, rows, page_height))
-        case "scalar":
-            return block(number=_scalar(card, rows))
-        case "smartscalar":
-            return block(number=_trend(card, rows))
-        case "progress":
-            return block(number=_progress(card, rows))
+def _render_trend(card: Card, settings: TrendSettings, rows: list[Row]) -> NumberView:
     if not rows:
-        return block(picture=Markup('<p class="none">No results</p>'))
-    inside = (WIDTH - 2 * _MARGIN + _GAP) * width // COLUMNS - _GAP - 2 * _PADDING
-    return block(picture=charts.draw_chart(name, card, rows, (inside, _pixels(page_height) - 2 * _PADDING - _TITLE)))
+        return NumberView("–")
+    row = rows[-1]
+    day = next((value for value in row.values() if hasattr(value, "year")), None)
+    notes = [(f"{day:%B %Y}", "")] if day else []
+    notes += [_compare(card, settings, row, one) for one in settings.comparisons]
+    return NumberView(format_value(row[settings.value], card.columns[settings.value].format) or "–", tuple(notes))
 
 
-def _scalar(card: Card, rows: list[Row]) -> Number:
-    name = card.settings["scalar.field"]
-    return Number(format_value(rows[0][name], card.columns[name].form) or "–")
-
-
-def _trend(card: Card, rows: list[Row]) -> Number:
-    """The row's number, against another of its columns."""
-    name = card.settings["scalar.field"]
-    if not rows:
-        return Number("–")
-    last, form = rows[-1], card.columns[name].form
-    compared = []
-    for one in card.settings.get("scalar.comparisons", ()):
-        before = last[one["column"]]
-        compared.append(_comparison(last[name], before, one["label"], format_value(before, form), card))
-    day = next((value for value in last.values() if hasattr(value, "year")), None)
-    return Number(format_value(last[name], form) or "–", f"{day:%B %Y}" if day else "", tuple(compared))
-
-
-def _comparison(now: Decimal | None, before: Decimal | None, label: str, told: str, card: Card) -> Comparison:
+def _compare(card: Card, settings: TrendSettings, row: Row, comparison: Comparison) -> tuple[str, str]:
+    now, before = row[settings.value], row[comparison.column]
     if now is None or not before:
-        return Comparison(f"No {label} to compare with", "")
+        return f"No {comparison.label} to compare with", ""
     ratio = (Decimal(now) - Decimal(before)) / abs(Decimal(before))
-    is_bad = (ratio > 0) == card.settings.get("scalar.switch_positive_negative", False)
-    colour = "" if not ratio else _BAD if is_bad else _GOOD
-    return Comparison(f"{'↑' if ratio > 0 else '↓'} {format_value(abs(ratio), 'percent')} vs. {label}: {told}", colour)
+    color = "" if not ratio else _BAD if (ratio > 0) == settings.less_is_better else _GOOD
+    previous = format_value(before, card.columns[settings.value].format)
+    change = f"{'↑' if ratio > 0 else '↓'} {format_value(abs(ratio), 'percent')}"
+    return f"{change} vs. {comparison.label}: {previous}", color
 
 
-def _progress(card: Card, rows: list[Row]) -> Number:
-    settings, (row,) = card.settings, rows
-    value, goal = row[settings["progress.value"]], row[settings["progress.goal"]]
-    form, goal_form = (card.columns[settings[key]].form for key in ("progress.value", "progress.goal"))
+def _render_progress(card: Card, settings: ProgressSettings, row: Row) -> NumberView:
+    value, goal = row[settings.value], row[settings.goal]
+    text = format_value(value, card.columns[settings.value].format)
     if value is None or not goal:
-        return Number(format_value(value, form) or "–", "No goal")
+        return NumberView(text or "–", (("No goal", ""),))
     ratio = Decimal(value) / Decimal(goal)
-    below = f"{format_value(ratio, 'percent')} of {format_value(goal, goal_form)}"
-    return Number(
-        format_value(value, form), below, share=min(100, int(ratio * 100)), colour=settings.get("progress.color", "")
-    )
+    note = f"{format_value(ratio, 'percent')} of {format_value(goal, card.columns[settings.goal].format)}"
+    return NumberView(text, ((note, ""),), share=min(100, int(ratio * 100)), color=settings.color)
 
 
-def _table(card: Card, found: pa.Table, rows: list[Row], page_height: int) -> Table:
-    names: list[str] = found.column_names
-    numeric = {name for name in names if is_number(found.schema.field(name).type)}
-    column = {name: card.columns.get(name, Column()) for name in names}
-    most = {
+def _render_table(card: Card, settings: TableSettings, table: pa.Table, height: int) -> TableView:
+    rows: list[Row] = table.to_pylist()
+    columns = {name: card.columns.get(name, CardColumn()) for name in table.column_names}
+    numeric = {name for name in columns if is_number(table.schema.field(name).type)}
+    wrapped = settings.wrapped_columns()
+    largest = {
         name: max((abs(row[name]) for row in rows if row[name] is not None), default=0)
-        for name in names
-        if column[name].mini_bar
+        for name, column in columns.items()
+        if column.mini_bar
     }
-    wrapped = {
-        json.loads(key)[1] for key, one in card.settings.get("column_settings", {}).items() if one.get("text_wrapping")
-    }
-    heads = [Cell(column[name].title or name, name in numeric) for name in names]
-    made = []
+    cells = []
     for row in rows:
-        colours = _coloured(card, row, names)
-        made.append(
+        colors = _color_cells(settings, row)
+        cells.append(
             [
-                Cell(
-                    format_value(row[name], column[name].form),
-                    name in numeric,
-                    name in wrapped,
-                    int(100 * max(row[name] or 0, 0) / most[name]) if most.get(name) else None,
-                    colours.get(name, ""),
+                TableCell(
+                    text=format_value(row[name], column.format),
+                    is_number=name in numeric,
+                    is_wrapped=name in wrapped,
+                    bar=int(100 * max(row[name] or 0, 0) / largest[name]) if largest.get(name) else None,
+                    color=colors.get(name, ""),
                 )
-                for name in names
+                for name, column in columns.items()
             ]
         )
-    return Table(heads, made[: _fitting(made, _pixels(page_height) - 2 * _PADDING - _TITLE - _TABLE_HEAD)], len(rows))
+    heads = [TableCell(column.title or name, name in numeric) for name, column in columns.items()]
+    return TableView(heads, cells[: _count_fitting(cells, height - SIZES["table_head"])], len(rows))
 
 
-def _fitting(rows: list[list[Cell]], room: int) -> int:
-    """How many rows there is room for; where not for all, below them for a line that says so."""
-    tops = [0]
+def _count_fitting(rows: list[list[TableCell]], height: int) -> int:
+    """Return how many rows fit; if not all do, a foot line needs room too."""
+    bottoms, bottom = [], 0
     for row in rows:
-        lines = max([-(-len(cell.text) // _LETTERS) for cell in row if cell.is_wrapped], default=1) or 1
-        tops.append(tops[-1] + _TABLE_ROW + _LINE * (lines - 1))
-    if tops[-1] <= room:
+        lines = max([-(-len(cell.text) // _LINE_CHARACTERS) for cell in row if cell.is_wrapped], default=1) or 1
+        bottom += SIZES["table_row"] + _LINE_HEIGHT * (lines - 1)
+        bottoms.append(bottom)
+    if bottom <= height:
         return len(rows)
-    return sum(top <= room - _TABLE_FOOT for top in tops[1:])
+    return sum(each <= height - SIZES["table_foot"] for each in bottoms)
 
 
-# Of rules the commonest; by others, and by ranges, only Metabase colours.
-_HOLDS: dict[str, Any] = {
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    "=": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-}
-
-
-def _coloured(card: Card, row: Row, names: list[str]) -> dict[str, str]:
-    """Column -> colour, by the card's rules."""
-    colours: dict[str, str] = {}
-    for rule in card.settings.get("table.column_formatting", ()):
-        holds = _HOLDS.get(rule["operator"]) if rule["type"] == "single" else None
-        for name in rule["columns"]:
-            if holds and row[name] is not None and holds(row[name], rule["value"]):
-                colours |= dict.fromkeys(names if rule.get("highlight_row") else [name], rule["color"])
-    return colours
+def _color_cells(settings: TableSettings, row: Row) -> dict[str, str]:
+    """Return the color of each column whose rule applies."""
+    colors: dict[str, str] = {}
+    for rule in settings.rules:
+        for name in rule.columns:
+            if row[name] is not None and _OPERATORS[rule.operator](row[name], rule.value):
+                colors |= dict.fromkeys(row if rule.highlight_row else [name], rule.color)
+    return colors

@@ -1,7 +1,4 @@
-"""The rows of a dashboard's cards, from the configured warehouse.
-
-Belongs here: asking as Metabase would, and refusing what it would draw blank. Does not: drawing.
-"""
+"""Query the cards of a dashboard in the configured warehouse."""
 
 from __future__ import annotations
 
@@ -11,46 +8,49 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from ai_usage_assets.metabase.card_validation import validate_rows
-from ai_usage_assets.metabase.spec import Card, Dashboard, Spec, SpecError
+from ai_usage_assets.metabase.spec_models import Card, Dashboard, Spec, SpecError
 from ai_usage_assets.metabase.sql_template import TemplateError, fill
 from ai_usage_assets.warehouse.base import Warehouse, WarehouseError
 
-Values = Mapping[str, Sequence[str]]
+FilterValues = Mapping[str, Sequence[str]]
 
 _MONTH = re.compile(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])")
 
 
-def parse_filters(spec: Spec, given: Sequence[str]) -> dict[str, list[str]]:
-    """`KEY=VALUE`s as values of filters. Raises SpecError for what no dashboard can be filtered by."""
+def parse_filters(spec: Spec, arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Parse `KEY=VALUE` arguments. Raises SpecError for an unknown filter or an invalid value."""
     values: dict[str, list[str]] = {}
-    for one in given:
-        key, equals, value = one.partition("=")
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
         if not equals or not value or key not in spec.filters:
-            raise SpecError(f"--filter is {one!r}; it takes KEY=VALUE, KEY one of {', '.join(spec.filters)}.")
+            raise SpecError(
+                f"--filter is {argument!r}; it must be KEY=VALUE with KEY one of {', '.join(spec.filters)}."
+            )
         if key == "month" and not _MONTH.fullmatch(value):
-            raise SpecError(f"--filter is {one!r}; a month is written YYYY-MM.")
+            raise SpecError(f"--filter is {argument!r}; a month is written YYYY-MM.")
         values.setdefault(key, []).append(value)
         if len(values[key]) > 1 and not spec.filters[key].multiple:
-            raise SpecError(f"--filter {key} is given twice, and takes one value.")
+            raise SpecError(f"--filter {key} is given twice; it takes one value.")
     return values
 
 
-def query_card(warehouse: Warehouse, card: Card, values: Values) -> pa.Table:
-    """A card's rows; values of filters that it does not have change nothing."""
+def query_card(warehouse: Warehouse, card: Card, values: FilterValues) -> pa.Table:
+    """Return a card's rows; filters that the card does not use are ignored."""
     return warehouse.query(*fill(card.sql, values))
 
 
-def query_dashboard(warehouse: Warehouse, dashboard: Dashboard, values: Values) -> dict[str, pa.Table]:
-    """The rows of every card. Raises SpecError naming each card that cannot be asked or drawn, and why."""
-    found: dict[str, pa.Table] = {}
-    wrong: list[str] = []
+def query_dashboard(warehouse: Warehouse, dashboard: Dashboard, values: FilterValues) -> dict[str, pa.Table]:
+    """Return the rows of every card. Raises SpecError with one line per card that fails or cannot be drawn."""
+    rows: dict[str, pa.Table] = {}
+    errors: list[str] = []
     for key, card in dashboard.cards.items():
+        where = f"{dashboard.key}.yaml: card {key}"
         try:
-            found[key] = query_card(warehouse, card, values)
+            rows[key] = query_card(warehouse, card, values)
         except (TemplateError, WarehouseError) as error:
-            wrong.append(f"{dashboard.key}.yaml: card {key}: {error}")
-            continue
-        wrong += [f"{dashboard.key}.yaml: card {key}: {fault}" for fault in validate_rows(card, found[key])]
-    if wrong:
-        raise SpecError(*wrong)
-    return found
+            errors.append(f"{where}: {error}")
+        else:
+            errors += [f"{where}: {line}" for line in validate_rows(card, rows[key])]
+    if errors:
+        raise SpecError(*errors)
+    return rows

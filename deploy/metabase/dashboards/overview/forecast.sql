@@ -1,4 +1,4 @@
--- There is a forecast of the running month alone: of another it is blank, and where one of a line cannot be said.
+-- Only the current month has a forecast; it is empty if the forecast of one line is missing.
 SELECT CASE WHEN COUNTIF(forecast_usd IS NULL) = 0 THEN SUM(forecast_usd) END AS forecast_usd
 FROM ai_usage.kpi_forecast
 WHERE month = COALESCE(

@@ -1,7 +1,7 @@
--- A month in which nothing was spent is 0, one of which no day is held is no row; compared is only what is held whole.
+-- A month without spend is 0, a month without loaded days is no row; only complete periods are compared.
 WITH chosen AS (
   SELECT
-    month, LOGICAL_OR(is_any_day_held) AS is_held, COUNTIF(NOT are_previous_days_held) = 0 AS is_comparable
+    month, LOGICAL_OR(is_any_day_held) AS has_data, COUNTIF(NOT are_previous_days_held) = 0 AS is_comparable
   FROM ai_usage.int_month_completeness
   WHERE month = COALESCE(
       [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
@@ -19,5 +19,5 @@ SELECT
   CASE WHEN chosen.is_comparable THEN spent.same_days_before_usd END AS same_days_before_usd
 FROM chosen
 LEFT JOIN spent ON spent.month = chosen.month
--- A seat's fee is known where no day of the bill is.
-WHERE chosen.is_held OR spent.spend_usd <> 0
+-- Seat fees are known even if no day of the bill is loaded.
+WHERE chosen.has_data OR spent.spend_usd <> 0

@@ -1,4 +1,4 @@
--- Blank when no run has checked anything.
+-- Empty if no run has stored check results.
 SELECT
   CASE WHEN COUNT(*) > 0 THEN COUNT(DISTINCT CASE WHEN NOT passed THEN CONCAT(asset, '.', check_name) END) END
     AS failed_checks

@@ -6,8 +6,8 @@ WITH chosen AS (
 SELECT
   restated.usage_date, restated.vendor, COALESCE(restated.cost_basis, 'billed and included') AS cost_basis,
   restated.old_amount_usd, restated.new_amount_usd, restated.delta_usd, restated.restated_at, restated.days_later,
-  CASE WHEN restated.was_settled THEN 'after it counted as final' ELSE 'while it was provisional' END AS moment,
-  CASE WHEN restated.is_provisional THEN 'may still change' ELSE 'final' END AS finality
+  CASE WHEN restated.was_settled THEN 'after final' ELSE 'while provisional' END AS restated_when,
+  CASE WHEN restated.is_provisional THEN 'provisional' ELSE 'final' END AS status
 FROM ai_usage.kpi_restatements AS restated
 JOIN chosen
   ON restated.usage_date >= DATE_SUB(chosen.month, INTERVAL 12 MONTH)

@@ -1,7 +1,0 @@
--- Blank when there is nothing to hold the month against.
-SELECT CASE WHEN COUNT(*) > 0 THEN COUNTIF(status = 'differs') END AS differing
-FROM ai_usage.kpi_reconciliation
-WHERE DATE_TRUNC(usage_date, MONTH) = COALESCE(
-    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
-  )
-  [[AND vendor IN ({{vendor}})]]

@@ -1,0 +1,19 @@
+-- Empty if the activity of a seat is unknown: a share of the other seats would be misleading.
+WITH chosen AS (
+  SELECT COALESCE(
+    [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
+  ) AS month
+), utilization AS (
+  SELECT
+    month,
+    CAST(ROUND(CAST(SAFE_DIVIDE(SUM(active_seats), SUM(paid_seats)) AS NUMERIC), 6) AS NUMERIC) AS utilization_ratio
+  FROM ai_usage.kpi_seat_summary
+  GROUP BY month
+  HAVING SUM(unknown_seats) = 0
+)
+SELECT
+  chosen.month, this_month.utilization_ratio, previous_month.utilization_ratio AS previous_utilization_ratio
+FROM chosen
+JOIN utilization AS this_month ON this_month.month = chosen.month
+LEFT JOIN utilization AS previous_month ON previous_month.month = DATE_SUB(chosen.month, INTERVAL 1 MONTH)
+WHERE this_month.utilization_ratio IS NOT NULL
