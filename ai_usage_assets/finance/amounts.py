@@ -2,85 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
+from typing import TypedDict
 
 from ai_usage_assets.rendering.text import format_count, format_date, format_usd
-from ai_usage_assets.warehouse.base import Row
+from ai_usage_assets.warehouse.base import Warehouse
+from ai_usage_assets.warehouse.sql_files import read_query
+
+
+class BudgetAmounts(TypedDict):
+    """The columns of a row of `kpi_budget_vs_actual` that its totals need."""
+
+    cost_center: str | None
+    budget_usd: Decimal | None
+    spend_usd: Decimal | None
+
+
+def sum_known(values: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum of the values that are not None; None when all are."""
+    known = [value for value in values if value is not None]
+    return sum(known, Decimal(0)) if known else None
 
 
 @dataclass(frozen=True)
 class BudgetTotals:
-    """A month's budgets, and what the cost centers that have one spent; what the others spent is held against none.
+    """The budgets of a month, and the spend of the cost centers that have one.
 
-    `lacking` counts cost centers that spent and have no budget that can be used.
+    `unbudgeted_usd` is the spend of all others. `missing` counts cost centers with spend and without a usable budget.
     """
 
     budget_usd: Decimal
     spend_usd: Decimal
-    other_usd: Decimal
-    lacking: int
+    unbudgeted_usd: Decimal
+    missing: int
 
     @property
     def used_ratio(self) -> Decimal | None:
-        """The spend as a share of the budgets; None when these are nothing."""
+        """The spend as a share of the budgets; None when these are zero."""
         return self.spend_usd / self.budget_usd if self.budget_usd else None
 
     @property
-    def beside(self) -> str:
-        """What was spent without a budget, for a person; nothing when nothing was."""
-        if not self.other_usd:
+    def unbudgeted_text(self) -> str:
+        """The spend without a budget in words; empty when there is none."""
+        if not self.unbudgeted_usd:
             return ""
-        more = "spent" if self.other_usd > 0 else "given back than spent"
-        return f"{format_usd(abs(self.other_usd))} more was {more} where there is no budget"
+        kind = "spend" if self.unbudgeted_usd > 0 else "credits"
+        return f"{format_usd(abs(self.unbudgeted_usd))} of {kind} without a budget is not included"
 
     @property
-    def incomplete(self) -> str:
-        """How many cost centers lack one, for a person; nothing when none does."""
-        if not self.lacking:
+    def missing_text(self) -> str:
+        """The number of missing budgets in words; empty when none is missing."""
+        if not self.missing:
             return ""
-        return f"{format_count(self.lacking, 'cost center')} that spent {'has' if self.lacking == 1 else 'have'} none"
+        return f"{format_count(self.missing, 'cost center')} with spend {'has' if self.missing == 1 else 'have'} none"
 
 
-def total_budgets(rows: Iterable[Row]) -> BudgetTotals | None:
-    """Of a month's rows of kpi_budget_vs_actual; None when no cost center has a budget."""
-    having: list[Row] = []
-    lacking: list[Row] = []
+def total_budgets(rows: Iterable[BudgetAmounts]) -> BudgetTotals | None:
+    """Adds up the rows of a month of `kpi_budget_vs_actual`; None when no cost center has a budget."""
+    budgeted: list[BudgetAmounts] = []
+    unbudgeted: list[BudgetAmounts] = []
     for row in rows:
-        (lacking if row["budget_usd"] is None else having).append(row)
-    budget = sum_known(row["budget_usd"] for row in having)
+        (unbudgeted if row["budget_usd"] is None else budgeted).append(row)
+    budget = sum_known(row["budget_usd"] for row in budgeted)
     if budget is None:
         return None
     return BudgetTotals(
         budget,
-        sum_known(row["spend_usd"] for row in having) or Decimal(0),
-        sum_known(row["spend_usd"] for row in lacking) or Decimal(0),
-        sum(bool(row["cost_center"] and row["spend_usd"]) for row in lacking),
+        sum_known(row["spend_usd"] for row in budgeted) or Decimal(0),
+        sum_known(row["spend_usd"] for row in unbudgeted) or Decimal(0),
+        sum(bool(row["cost_center"] and row["spend_usd"]) for row in unbudgeted),
     )
 
 
-def describe_close(rows: Callable[[str], Sequence[Row]]) -> str:
-    """How a closed month stands in the books and what it has turned out to be since; nothing of an open one.
-
-    `rows` asks the warehouse, where @month is the month.
-    """
-    closes = rows("SELECT closed_at, charges_usd FROM ai_usage.ops_month_closes WHERE month = @month")
+def describe_close(warehouse: Warehouse, month: date) -> str:
+    """When a month was closed, what was posted and what was corrected since; empty for an open month."""
+    parameters = {"month": month}
+    closes = warehouse.rows(
+        "SELECT closed_at, charges_usd FROM ai_usage.ops_month_closes WHERE month = @month", parameters
+    )
     if not closes:
         return ""
-    told = f"closed on {format_date(closes[0]['closed_at'].date())}: as posted {format_usd(closes[0]['charges_usd'])}"
-    (since,) = rows(
-        """
-        SELECT SUM(amount_usd) AS amount_usd, SUM(CASE WHEN amount_usd > 0 THEN amount_usd END) AS moved_usd
-        FROM ai_usage.kpi_chargeback WHERE usage_month = @month AND line_type = 'correction'
-        """
-    )
-    if since["amount_usd"]:
-        return f"{told}; {format_usd(since['amount_usd'])} is carried as corrections"
-    return f"{told}; {format_usd(since['moved_usd'])} of it has gone to others since" if since["moved_usd"] else told
-
-
-def sum_known(values: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum of what is known; None when nothing is."""
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if known else None
+    (close,) = closes
+    text = f"closed on {format_date(close['closed_at'].date())} with {format_usd(close['charges_usd'])} posted"
+    (corrections,) = warehouse.rows(read_query("finance/close_corrections"), parameters)
+    if corrections["amount_usd"]:
+        return f"{text}; corrections since then: {format_usd(corrections['amount_usd'])}"
+    if corrections["moved_usd"]:
+        return f"{text}; {format_usd(corrections['moved_usd'])} was reallocated since then"
+    return text

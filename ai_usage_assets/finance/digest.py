@@ -1,11 +1,9 @@
-"""The morning's digest: what was spent yesterday and this month, and where somebody should look.
+"""The daily digest: yesterday's and this month's spend, and what needs attention, in a few lines.
 
-Belongs here: reading a few figures from finance's views and putting them into short lines, for the log of a run and for
-a chat. Does not: figures of its own, or how a message travels (`webhook`). People are named only if that is switched
-on; a key, a team and a model always are.
+Does not define figures (the KPI views do) or deliver messages (`http.webhook`). People are named only when the setting
+for it is on; API keys, teams and models always are.
 """
 
-# ruff: noqa: D101, D102
 from __future__ import annotations
 
 import logging
@@ -13,34 +11,61 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, TypedDict
 
 from ai_usage_assets.days import ONE_DAY, last_finished_day, next_month
-from ai_usage_assets.finance.amounts import describe_close, sum_known, total_budgets
-from ai_usage_assets.finance.report.data import VENDORS
+from ai_usage_assets.finance.amounts import BudgetAmounts, describe_close, sum_known, total_budgets
 from ai_usage_assets.http import webhook
 from ai_usage_assets.redaction import redact, redact_line
+from ai_usage_assets.registry import source_label
 from ai_usage_assets.rendering.text import format_bounds, format_count, format_days, format_percent, format_usd
 from ai_usage_assets.secret_manager import SecretError, resolve_secret
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import Row, Warehouse
+from ai_usage_assets.warehouse.sql_files import read_query
 
-# Each kind of news has so many lines; the warehouse and the report have the rest.
-_NAMED = 5
-_DAYS_OF_ANOMALIES = 3
-# A chat that is not reached must not hold up the end of a run.
+# A line lists at most this many items; the report and the warehouse have the rest.
+_MAX_ITEMS = 5
+_ANOMALY_DAYS = 3
+# An unreachable secret manager must not delay the end of a run.
 _SECRET_SECONDS = 10.0
-# Of a key, a person, a team, a cost center or a model.
-_LONGEST_NAME = 80
-# Mattermost takes 16,383 characters, Slack 40,000.
-_LONGEST_MESSAGE = 16_000
-# Outside of an e-mail address a chat takes what follows for somebody to be called.
-_CALL = re.compile(r"(?<![A-Za-z0-9])@")
+_MAX_NAME_LENGTH = 80
+# Mattermost accepts 16,383 characters, Slack 40,000.
+_MAX_MESSAGE_LENGTH = 16_000
+# A chat reads an @ outside an e-mail address as a mention.
+_MENTION = re.compile(r"(?<![A-Za-z0-9])@")
+
+
+class _DaySpend(TypedDict):
+    vendor: str
+    seat_usd: Decimal | None
+    spend_usd: Decimal
+
+
+class _Budget(BudgetAmounts):
+    variance_usd: Decimal | None
+    projected_usd: Decimal | None
+    through_date: date | None
+
+
+class _Anomaly(TypedDict):
+    usage_date: date
+    vendor: str
+    cost_basis: str
+    dimension: str
+    dimension_value: str | None
+    dimension_name: str | None
+    team: str | None
+    top_model: str | None
+    amount_usd: Decimal
+    expected_usd: Decimal
 
 
 @dataclass(frozen=True)
 class Digest:
-    """What is told of one day: its lines, the first of which is a headline."""
+    """The digest of a day; its first line is the title."""
 
     day: date
     lines: tuple[str, ...]
@@ -50,137 +75,137 @@ class Digest:
 
 
 def publish_digest(warehouse: Warehouse, settings: Settings, run: Row, log: Callable[..., None]) -> None:
-    """Tells of a daily run for the latest day, in its log and to the chat that is set. Raises nothing.
+    """Logs the digest after a daily run for the latest day, and sends it to the webhook if one is set.
 
-    `log` takes a level and a message, and `extra` as Python's own loggers do.
+    `log` takes a level, a message and `extra`, like a Python logger. Never raises: a digest must not fail its run.
     """
     day = last_finished_day(settings.now())
-    is_of_today = run["job"] == "daily" and run["last_day"] == day and run["outcome"] != "interrupted"
-    if not settings.digest or not is_of_today:
+    is_for_latest_day = run["job"] == "daily" and run["last_day"] == day and run["outcome"] != "interrupted"
+    if not settings.digest or not is_for_latest_day:
         return
     try:
         digest = build_digest(warehouse, day, with_people=settings.digest_people, run=run)
-    except Exception as error:  # noqa: BLE001 - news must not fail what they are about
-        log(logging.WARNING, f"The digest could not be made ({type(error).__name__}: {redact(str(error))}).")
+    except Exception as error:  # noqa: BLE001
+        log(logging.WARNING, f"The digest failed ({type(error).__name__}: {redact(str(error))}).")
         return
-    # A log is not the warehouse: addresses stay out of it.
+    # Logs contain no e-mail addresses, even when the digest does.
     log(logging.INFO, redact(str(digest)), extra={"event": "digest"})
     if settings.digest_webhook:
         try:
             send_digest(digest, settings)
         except Exception as error:  # noqa: BLE001
-            told = (
-                redact(str(error)) if isinstance(error, (webhook.WebhookError, SecretError)) else type(error).__name__
-            )
-            log(logging.WARNING, f"The digest was not sent: {told}", extra={"event": "digest_not_sent"})
+            is_known = isinstance(error, (webhook.WebhookError, SecretError))
+            reason = redact(str(error)) if is_known else type(error).__name__
+            log(logging.WARNING, f"The digest was not delivered: {reason}", extra={"event": "digest_not_sent"})
 
 
 def send_digest(digest: Digest, settings: Settings) -> None:
-    """Sends it to AI_USAGE_DIGEST_WEBHOOK. Raises WebhookError, SecretError or SettingsError."""
+    """Sends the digest to AI_USAGE_DIGEST_WEBHOOK. Raises WebhookError, SecretError or SettingsError."""
     address = resolve_secret(settings.digest_webhook or "", settings.secrets_emulator, total_seconds=_SECRET_SECONDS)
     webhook.post_message(address, format_for_chat(digest.lines))
 
 
 def format_for_chat(lines: Sequence[str]) -> str:
-    """The lines as a chat takes them: its own signs written out, and without the longest where all are too long."""
-    written = [line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in lines]
-    kept = [*written]
-    while sum(map(len, kept)) + len(kept) > _LONGEST_MESSAGE:
-        kept.remove(max(kept, key=len))
-    left_out = len(written) - len(kept)
-    if left_out:
-        kept.append(f"• {format_count(left_out, 'line')} too long for a chat: `ai-usage digest` has all.")
-    return "\n".join(kept)
+    """Escapes the lines for a chat, and omits the longest ones while the message is too long."""
+    escaped = [line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for line in lines]
+    remaining = [*escaped]
+    while sum(map(len, remaining)) + len(remaining) > _MAX_MESSAGE_LENGTH:
+        remaining.remove(max(remaining, key=len))
+    if omitted := len(escaped) - len(remaining):
+        remaining.append(f"• {format_count(omitted, 'line')} omitted because of length: see `ai-usage digest`.")
+    return "\n".join(remaining)
 
 
 def build_digest(warehouse: Warehouse, day: date, *, with_people: bool = False, run: Row | None = None) -> Digest:
-    """The digest of a day, from what the warehouse holds. Raises WarehouseError.
+    """Builds the digest of a day. Raises WarehouseError.
 
-    Of `run`, how it ended is told; without one, the newest daily run's checks are.
+    `run` is the run that has just ended; without it the digest describes the newest daily run.
     """
-    teller = DigestBuilder(warehouse, day, with_people)
-    lines = (
-        teller.headline(run),
-        *teller.yesterday(),
-        *teller.month(),
-        *teller.unallocated(),
-        *teller.anomalies(),
-        *teller.checks(run),
-        *teller.stale(),
-    )
-    return Digest(day, lines)
+    return Digest(day, tuple(DigestBuilder(warehouse, day, with_people).build(run)))
 
 
 class DigestBuilder:
+    """Queries the figures of a day and writes them as lines."""
+
     def __init__(self, warehouse: Warehouse, day: date, with_people: bool) -> None:
         self._warehouse = warehouse
         self._day = day
         self._month = day.replace(day=1)
         self._with_people = with_people
 
-    def _rows(self, sql: str, **more: object) -> list[Row]:
-        rows = self._warehouse.rows(sql, {"day": self._day, "month": self._month, **more})  # type: ignore[dict-item]
-        return [{name: self._told(value) for name, value in row.items()} for row in rows]
+    def build(self, run: Row | None) -> Iterator[str]:
+        """The lines of the digest, title first."""
+        last_run = run or self._find_last_run()
+        yield f"AI tool spend, {self._day} (UTC).{self._describe_run(run, last_run)}"
+        yield from self._day_lines()
+        yield from self._month_lines()
+        yield from self._unallocated_lines()
+        yield from self._anomaly_lines()
+        if last_run:
+            yield from self._check_lines(last_run["run_id"])
+        yield from self._completeness_lines()
 
-    def _told(self, value: object) -> object:
-        """A value; of a name that others chose, what makes no line of its own and calls nobody."""
+    def _rows(self, name: str, **parameters: Any) -> list[Any]:
+        """The sanitized rows of a query file; the caller assigns their type."""
+        return self._query(read_query(f"finance/{name}"), **parameters)
+
+    def _query(self, sql: str, **parameters: Any) -> list[Any]:
+        rows = self._warehouse.rows(sql, {"day": self._day, "month": self._month, **parameters})
+        return [{name: self._sanitize(value) for name, value in row.items()} for row in rows]
+
+    def _sanitize(self, value: object) -> object:
+        """Makes names that users chose safe: one line, limited length, no mention, no key or address."""
         if not isinstance(value, str):
             return value
-        # A key may be named after somebody.
-        name = _CALL.sub("＠", redact_line(value, with_people=self._with_people))
-        return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        name = _MENTION.sub("＠", redact_line(value, with_people=self._with_people))
+        return name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"
 
-    def headline(self, run: Row | None) -> str:
-        return f"AI tools, {self._day} (UTC).{self._ended(run)}"
+    def _find_last_run(self) -> Row | None:
+        rows = self._query(
+            "SELECT run_id, started_at, outcome FROM ai_usage.ops_runs WHERE job = 'daily' "
+            "ORDER BY started_at DESC LIMIT 1"
+        )
+        return rows[0] if rows else None
 
-    def _ended(self, run: Row | None) -> str:
-        """How the run ended if it did not end well; without one, how the last did."""
+    def _describe_run(self, run: Row | None, last_run: Row | None) -> str:
+        """How a run ended that did not succeed; empty otherwise."""
         if run is not None:
             return "" if run["outcome"] == "success" else f" The run {run['outcome']}."
-        rows = self._rows(f"SELECT run_id, started_at, outcome FROM ai_usage.ops_runs {_NEWEST}")
-        outcome = run_log.resolve_outcome(self._warehouse, rows[0]) if rows else "success"
+        if last_run is None:
+            return ""
+        outcome = run_log.resolve_outcome(self._warehouse, last_run)
         if outcome == "success":
             return ""
-        ended = {"running": "is still at work", "interrupted": "was interrupted"}.get(outcome, outcome)
-        return f" The last run, of {rows[0]['started_at']:%Y-%m-%d %H:%M} UTC, {ended}."
+        text = {"running": "is still active", "interrupted": "was interrupted"}.get(outcome, outcome)
+        return f" The last run, started {last_run['started_at']:%Y-%m-%d %H:%M} UTC, {text}."
 
-    def yesterday(self) -> Iterator[str]:
-        rows = self._rows(
-            """
-            SELECT vendor, SUM(billed_usd) AS billed, SUM(seat_usd) AS seat, SUM(spend_usd) AS spend
-            FROM ai_usage.kpi_spend_daily WHERE usage_date = @day GROUP BY vendor ORDER BY vendor
-            """
-        )
+    def _day_lines(self) -> Iterator[str]:
+        rows: list[_DaySpend] = self._rows("digest_day")
         if not rows:
-            yield f"• On {self._day}: no spend is held."
+            yield f"• {self._day}: no spend is loaded."
             return
-        total = sum_known(row["spend"] for row in rows)
-        parts = [
-            f"{VENDORS[row['vendor']]} {format_usd(row['spend'])}"
-            + (f" (of it {format_usd(row['seat'])} for seats)" if row["seat"] else "")
+        vendors = [
+            f"{source_label(row['vendor'])} {format_usd(row['spend_usd'])}"
+            + (f" including {format_usd(row['seat_usd'])} for seats" if row["seat_usd"] else "")
             for row in rows
         ]
-        yield f"• On {self._day}: {format_usd(total)} – {', '.join(parts)}. Vendors may still restate it."
+        total = format_usd(sum_known(row["spend_usd"] for row in rows))
+        yield f"• {self._day}: {total} ({', '.join(vendors)}), provisional."
 
-    def month(self) -> Iterator[str]:
-        rows = self._rows(
-            """
-            SELECT cost_center, budget_usd, spend_usd, variance_usd, projected_usd, through_date
-            FROM ai_usage.kpi_budget_vs_actual WHERE month = @month ORDER BY variance_usd DESC, cost_center
-            """
-        )
-        spent = sum_known(row["spend_usd"] for row in rows)
-        if spent is None:
+    def _month_lines(self) -> Iterator[str]:
+        rows: list[_Budget] = self._rows("digest_budgets")
+        spend = sum_known(row["spend_usd"] for row in rows)
+        if spend is None:
             return
-        yield f"• {self._span(rows[0]['through_date'])}: {format_usd(spent)}{self._posted()}.{self._forecast()}"
-        yield f"• {self._budgets(rows)}"
+        close = describe_close(self._warehouse, self._month)
+        close_text = f" ({close})" if close else ""
+        period = self._format_period(rows[0]["through_date"])
+        yield f"• {period}: {format_usd(spend)}{close_text}.{self._forecast_text()}"
+        yield f"• {self._budget_text(rows)}"
         over = [row for row in rows if row["variance_usd"] is not None and row["variance_usd"] > 0]
         if over:
-            yield "• Over budget: " + _listed(
-                f"{row['cost_center']} {format_usd(row['spend_usd'])} of {format_usd(row['budget_usd'])}"
-                for row in over
-            )
-        going = [
+            yield "• Over budget: " + _join_items(_compare_with_budget(row, row["spend_usd"]) for row in over)
+        forecast_over = [
             row
             for row in rows
             if row["budget_usd"] is not None
@@ -188,126 +213,100 @@ class DigestBuilder:
             and row["projected_usd"] > row["budget_usd"]
             and row not in over
         ]
-        if going:
-            yield "• On course to go over: " + _listed(
-                f"{row['cost_center']} {format_usd(row['projected_usd'])} of {format_usd(row['budget_usd'])}"
-                for row in going
-            )
+        if forecast_over:
+            items = (_compare_with_budget(row, row["projected_usd"]) for row in forecast_over)
+            yield f"• Forecast over budget: {_join_items(items)}"
 
-    def _span(self, through: date | None) -> str:
-        """Which days of the month are told of."""
+    def _format_period(self, through: date | None) -> str:
         last = min(through or self._day, self._day)
-        if last + ONE_DAY == next_month(self._month):
-            return f"{self._month:%B}, all of it"
-        return f"{self._month:%B} to {last.day} {last:%B}"
+        name = "Month" if last + ONE_DAY == next_month(self._month) else "Month to date"
+        days = f"1–{last.day}" if last.day > 1 else "1"
+        return f"{name} ({self._month:%b} {days})"
 
-    def _posted(self) -> str:
-        told = describe_close(self._rows)
-        return f" ({told})" if told else ""
-
-    def _budgets(self, rows: Sequence[Row]) -> str:
-        found = total_budgets(rows)
-        if found is None:
-            return f"There are no budgets for {self._month:%B}."
-        used = "" if found.used_ratio is None else f", {format_percent(found.used_ratio)}"
-        told = f"Cost centers with a budget: {format_usd(found.spend_usd)} of {format_usd(found.budget_usd)}{used}"
-        told += f"; {found.beside}." if found.beside else "."
-        return told + (f" Budgets are incomplete: {found.incomplete}." if found.incomplete else "")
-
-    def _forecast(self) -> str:
-        rows = self._rows(
+    def _forecast_text(self) -> str:
+        rows = self._query(
             "SELECT forecast_usd, low_usd, high_usd FROM ai_usage.kpi_forecast_total WHERE month = @month"
         )
         if not rows or rows[0]["forecast_usd"] is None:
             return ""
         row = rows[0]
-        span = "" if row["low_usd"] is None else f", {format_bounds(row['low_usd'], row['high_usd'])}"
-        return f" At its end about {format_usd(row['forecast_usd'])}{span}."
+        bounds = "" if row["low_usd"] is None else f" ({format_bounds(row['low_usd'], row['high_usd'])})"
+        return f" Forecast: {format_usd(row['forecast_usd'])}{bounds}."
 
-    def unallocated(self) -> Iterator[str]:
-        (row,) = self._rows(
-            """
-            SELECT SUM(spend_usd) AS spend, SUM(CASE WHEN cost_center IS NULL THEN spend_usd END) AS unallocated
-            FROM ai_usage.kpi_spend_monthly WHERE month = @month
-            """
-        )
-        if row["spend"] and row["unallocated"]:
-            part = f"{format_usd(row['unallocated'])}, {format_percent(row['unallocated'] / row['spend'])}"
-            yield f"• Without a cost center in {self._month:%B}: {part} (kpi_unallocated says what to map)."
+    def _budget_text(self, rows: Sequence[_Budget]) -> str:
+        totals = total_budgets(rows)
+        if totals is None:
+            return f"No budgets for {self._month:%B}."
+        used = "" if totals.used_ratio is None else f", {format_percent(totals.used_ratio)}"
+        parts = [f"Budgets: {format_usd(totals.spend_usd)} of {format_usd(totals.budget_usd)}{used}."]
+        if totals.unbudgeted_text:
+            parts.append(f"{totals.unbudgeted_text}.")
+        if totals.missing_text:
+            parts.append(f"Budgets are incomplete: {totals.missing_text}.")
+        return " ".join(parts)
 
-    def anomalies(self) -> Iterator[str]:
-        rows = self._rows(
-            """
-            SELECT usage_date, vendor, cost_basis, dimension, dimension_value, dimension_name, person_email, team,
-              top_model, amount_usd, expected_usd
-            FROM ai_usage.kpi_anomaly
-            WHERE event_rank = 1 AND usage_date BETWEEN @first AND @day
-            ORDER BY usage_date DESC, cost_basis, excess_usd DESC
-            """,
-            first=self._day - timedelta(days=_DAYS_OF_ANOMALIES - 1),
-        )
+    def _unallocated_lines(self) -> Iterator[str]:
+        (row,) = self._rows("digest_unallocated")
+        if row["spend_usd"] and row["unallocated_usd"]:
+            share = format_percent(row["unallocated_usd"] / row["spend_usd"])
+            yield (
+                f"• Unallocated in {self._month:%B}: {format_usd(row['unallocated_usd'])}, {share}. "
+                "kpi_unallocated lists the rows to add to the sheet."
+            )
+
+    def _anomaly_lines(self) -> Iterator[str]:
+        rows: list[_Anomaly] = self._rows("digest_anomalies", first_day=self._day - timedelta(days=_ANOMALY_DAYS - 1))
         if rows:
-            yield f"• Unusual: {_listed(self._anomaly(row) for row in rows)}"
+            yield f"• Anomalies: {_join_items(map(self._describe_anomaly, rows))}"
 
-    def _anomaly(self, row: Row) -> str:
-        who = self._who(row)
-        mostly = "" if row["dimension"] == "model" or not row["top_model"] else f", mostly {row['top_model']}"
-        instead = f"{format_usd(row['amount_usd'])} instead of {format_usd(row['expected_usd'])}"
-        included = ", which seats cover" if row["cost_basis"] == "included" else ""
-        return f"{row['usage_date']} {VENDORS[row['vendor']]}, {who}: {instead}{included}{mostly}"
+    def _describe_anomaly(self, row: _Anomaly) -> str:
+        amounts = f"{format_usd(row['amount_usd'])}, expected {format_usd(row['expected_usd'])}"
+        included = ", included in seats" if row["cost_basis"] == "included" else ""
+        model = f", mainly {row['top_model']}" if row["top_model"] and row["dimension"] != "model" else ""
+        subject = self._describe_subject(row)
+        return f"{row['usage_date']} {source_label(row['vendor'])}, {subject}: {amounts}{included}{model}"
 
-    def _who(self, row: Row) -> str:
+    def _describe_subject(self, row: _Anomaly) -> str:
         if row["dimension"] == "person":
-            named = row["dimension_value"] if self._with_people else "a person"
-            return f"{named} of {row['team']}" if row["team"] else str(named)
+            person = row["dimension_value"] if self._with_people else "a person"
+            return f"{person} of {row['team']}" if row["team"] else str(person)
         return f"{row['dimension'].replace('_', ' ')} {row['dimension_name'] or row['dimension_value']}"
 
-    def checks(self, run: Row | None) -> Iterator[str]:
-        newest = f"SELECT run_id FROM ai_usage.ops_runs {_NEWEST}"
-        rows = self._rows(
-            f"""
-            SELECT asset, check_name, severity, amount_usd FROM ai_usage.ops_check_results
-            WHERE NOT passed AND run_id = {"@run_id" if run else f"({newest})"}
-            ORDER BY severity, amount_usd DESC, asset, check_name
-            """,
-            **({"run_id": run["run_id"]} if run else {}),
-        )
-        for severity, what in (("ERROR", "Failed checks, which stop the line"), ("WARN", "Asking for a look")):
-            found = [row for row in rows if row["severity"] == severity]
-            if found:
-                yield f"• {what}: " + _listed(
-                    f"{row['check_name']}" + (f" ({format_usd(row['amount_usd'])})" if row["amount_usd"] else "")
-                    for row in found
-                )
+    def _check_lines(self, run_id: str) -> Iterator[str]:
+        rows = self._rows("digest_failed_checks", run_id=run_id)
+        for severity, title in (("ERROR", "Failed checks"), ("WARN", "Warnings")):
+            items = [
+                row["check_name"] + (f" ({format_usd(row['amount_usd'])})" if row["amount_usd"] else "")
+                for row in rows
+                if row["severity"] == severity
+            ]
+            if items:
+                yield f"• {title}: {_join_items(items)}"
 
-    def stale(self) -> Iterator[str]:
-        rows = self._rows(
-            """
-            SELECT vendor, MAX(CASE WHEN completed_at IS NOT NULL THEN usage_date END) AS last_day,
-              COUNTIF(is_missing AND usage_date = @day) > 0 AS is_behind,
-              COUNTIF(is_missing AND usage_date BETWEEN @month AND @day) AS missing
-            FROM ai_usage.kpi_completeness WHERE is_money GROUP BY vendor ORDER BY vendor
-            """
-        )
-        behind = [row for row in rows if row["is_behind"]]
+    def _completeness_lines(self) -> Iterator[str]:
+        rows = self._rows("digest_completeness")
+        behind = [
+            f"{source_label(row['vendor'])} is "
+            + (f"loaded only to {row['last_day']}" if row["last_day"] else "not loaded")
+            for row in rows
+            if row["is_behind"]
+        ]
         if behind:
-            yield "• Stale: " + _listed(
-                f"{VENDORS[row['vendor']]} is held "
-                + (f"to {row['last_day']} only" if row["last_day"] else "for no day yet")
-                for row in behind
-            )
-        short = [row for row in rows if row["missing"] and row["last_day"]]
-        if short:
-            yield f"• Missing, so {self._month:%B} is too low: " + _listed(
-                f"{format_days(row['missing'])} of {VENDORS[row['vendor']]}" for row in short
-            )
+            yield f"• Behind: {_join_items(behind)}"
+        missing = [
+            f"{format_days(row['missing_days'])} of {source_label(row['vendor'])} missing"
+            for row in rows
+            if row["missing_days"] and row["last_day"]
+        ]
+        if missing:
+            yield f"• {self._month:%B} is too low: {_join_items(missing)}"
 
 
-# Of the daily runs.
-_NEWEST = "WHERE job = 'daily' ORDER BY started_at DESC LIMIT 1"
+def _compare_with_budget(row: _Budget, amount: Decimal | None) -> str:
+    return f"{row['cost_center']} {format_usd(amount)} of {format_usd(row['budget_usd'])}"
 
 
-def _listed(parts: Iterable[str]) -> str:
-    found = list(parts)
-    more = len(found) - _NAMED
-    return "; ".join(found[:_NAMED]) + (f"; and {more} more." if more > 0 else ".")
+def _join_items(items: Iterable[str]) -> str:
+    listed = list(items)
+    more = len(listed) - _MAX_ITEMS
+    return "; ".join(listed[:_MAX_ITEMS]) + (f"; and {more} more." if more > 0 else ".")
