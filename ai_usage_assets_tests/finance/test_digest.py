@@ -72,16 +72,16 @@ def test_what_is_told(warehouse: DuckDBWarehouse) -> None:
     )
     # The key: 10 days of $10. The person: 9 days of $1, then $300.
     assert str(digest.build_digest(warehouse, DAY, run=RUN)).splitlines() == [
-        "AI tools, 2026-11-10 (UTC).",
-        "• On 2026-11-10: $310.00 – Anthropic $310.00. Vendors may still restate it.",
+        "AI tool spend, 2026-11-10 (UTC).",
+        "• 2026-11-10: $310.00 (Anthropic $310.00), provisional.",
         # Of the budget the key has used 100 of 90; its 20 days to come cost 10 each; the person's as 0.25 x 300 + ...
-        "• November to 10 November: $409.00." + digest.DigestBuilder(warehouse, DAY, False)._forecast(),
-        "• Cost centers with a budget: $100.00 of $90.00, 111.1 %; $309.00 more was spent where there is no budget.",
+        "• Month to date (Nov 1–10): $409.00." + digest.DigestBuilder(warehouse, DAY, False)._forecast_text(),
+        "• Budgets: $100.00 of $90.00, 111.1 %. $309.00 of spend without a budget is not included.",
         "• Over budget: CC-1 $100.00 of $90.00.",
-        "• Without a cost center in November: $309.00, 75.6 % (kpi_unallocated says what to map).",
-        "• Unusual: 2026-11-10 Anthropic, a person: $300.00 instead of $1.00, mostly m2.",
-        "• Failed checks, which stop the line: control_total ($0.01).",
-        "• Asking for a look: cost_center_coverage ($309.00).",
+        "• Unallocated in November: $309.00, 75.6 %. kpi_unallocated lists the rows to add to the sheet.",
+        "• Anomalies: 2026-11-10 Anthropic, a person: $300.00, expected $1.00, mainly m2.",
+        "• Failed checks: control_total ($0.01).",
+        "• Warnings: cost_center_coverage ($309.00).",
     ]
 
 
@@ -95,7 +95,7 @@ def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
     """A vendor that is asked and whose newest day is not held says to which day it is."""
     late = [entry(DAY - timedelta(days=n), vendor="cursor", asset="raw_cursor_usage_events") for n in (2, 3)]
     warehouse.append(OPS_ASSET_DAYS, late)
-    told = "• Stale: Cursor is held to 2026-11-08 only."
+    told = "• Behind: Cursor is loaded only to 2026-11-08."
     assert told in digest.build_digest(warehouse, DAY).lines
     # Its key was lost, or taken away; months later it is known which.
     since = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "status": "not_configured", "completed_at": None}
@@ -104,22 +104,25 @@ def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
     warehouse._connect().execute(
         "UPDATE ops_asset_days SET usage_date = usage_date - 60 WHERE vendor = 'cursor' AND status = 'complete'"
     )
-    assert not [line for line in digest.build_digest(warehouse, DAY).lines if "Cursor" in line and "held" in line]
+    assert not [line for line in digest.build_digest(warehouse, DAY).lines if "Cursor" in line and "loaded" in line]
 
 
 def test_days_of_the_month_that_are_missing_are_told(warehouse: DuckDBWarehouse) -> None:
     """A hole behind the newest day makes the month too low, which its figures do not show."""
-    assert not [line for line in digest.build_digest(warehouse, DAY).lines if "Missing" in line]
+    assert not [line for line in digest.build_digest(warehouse, DAY).lines if "too low" in line]
     lost = [entry(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 4)]
     earlier = entry(date(2026, 10, 30), status="failed", completed_at=None)
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [*lost, earlier])
-    assert "• Missing, so November is too low: 2 days of Anthropic." in digest.build_digest(warehouse, DAY).lines
+    assert "• November is too low: 2 days of Anthropic missing." in digest.build_digest(warehouse, DAY).lines
 
 
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     """With nothing held nothing is claimed."""
     made = opened(tmp_path / "w.duckdb", TODAY, TODAY)
-    assert digest.build_digest(made, DAY).lines == ("AI tools, 2026-11-10 (UTC).", "• On 2026-11-10: no spend is held.")
+    assert digest.build_digest(made, DAY).lines == (
+        "AI tool spend, 2026-11-10 (UTC).",
+        "• 2026-11-10: no spend is loaded.",
+    )
 
 
 def test_a_budget_of_nothing_is_overrun_by_any_spend(warehouse: DuckDBWarehouse) -> None:
@@ -127,16 +130,16 @@ def test_a_budget_of_nothing_is_overrun_by_any_spend(warehouse: DuckDBWarehouse)
     type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", "0"), ("2026-11", "CC-9", "0"))
     lines = digest.build_digest(warehouse, DAY).lines
     assert "• Over budget: CC-1 $100.00 of $0.00." in lines
-    beside = "$309.00 more was spent where there is no budget"
-    assert f"• Cost centers with a budget: $100.00 of $0.00; {beside}." in lines
+    unbudgeted = "$309.00 of spend without a budget is not included"
+    assert f"• Budgets: $100.00 of $0.00. {unbudgeted}." in lines
 
 
 def test_budgets_that_are_incomplete_say_so(warehouse: DuckDBWarehouse) -> None:
     """What a cost center without a budget spent stands beside the budgets, and is counted against none."""
     type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-9", "50"))
-    told = "$0.00 of $50.00, 0.0 %; $409.00 more was spent where there is no budget."
+    told = "$0.00 of $50.00, 0.0 %. $409.00 of spend without a budget is not included."
     assert (
-        f"• Cost centers with a budget: {told} Budgets are incomplete: 1 cost center that spent has none."
+        f"• Budgets: {told} Budgets are incomplete: 1 cost center with spend has none."
         in digest.build_digest(warehouse, DAY).lines
     )
 
@@ -150,7 +153,7 @@ def test_a_name_makes_no_line_and_calls_nobody(warehouse: DuckDBWarehouse) -> No
     for made in (plain, digest.build_digest(warehouse, DAY, with_people=True).lines):
         text = "\n".join(made)
         assert "team prod • Failed checks: none ＠channel (＠all) " in text
-        assert not [line for line in text.splitlines() if "Failed" in line and not line.startswith("• Unusual")]
+        assert not [line for line in text.splitlines() if "Failed" in line and not line.startswith("• Anomalies")]
         assert not re.search(r"(?<![a-z])@", text)
         assert "x…: $400.00" in text
         assert len(text) < 1_500
@@ -163,7 +166,7 @@ def test_a_chat_gets_no_more_than_it_takes() -> None:
     assert len(text) < 16_383
     assert text.splitlines()[0::2] == ["A headline.", "x" * 9_000]
     assert text.splitlines()[1] == "• Failed checks: &lt;a&gt;."
-    assert text.splitlines()[3] == "• 1 line too long for a chat: `ai-usage digest` has all."
+    assert text.splitlines()[3] == "• 1 line omitted because of length: see `ai-usage digest`."
 
 
 @pytest.mark.parametrize(
@@ -176,36 +179,36 @@ def test_without_a_run_the_headline_tells_how_the_last_ended(
     if outcome:
         row = {"run_id": "r1", "job": "daily", "started_at": NOW, "outcome": outcome, "version": "1"}
         warehouse.append(OPS_RUNS, [row])
-    ended = f" The last run, of 2026-11-11 14:00 UTC, {says}." if says else ""
-    assert digest.build_digest(warehouse, DAY).lines[0] == f"AI tools, 2026-11-10 (UTC).{ended}"
+    ended = f" The last run, started 2026-11-11 14:00 UTC, {says}." if says else ""
+    assert digest.build_digest(warehouse, DAY).lines[0] == f"AI tool spend, 2026-11-10 (UTC).{ended}"
 
 
 def test_money_given_back_is_told_as_in_the_report(warehouse: DuckDBWarehouse) -> None:
     """A day that is below nothing has its sign before the dollars."""
     fill(warehouse, "int_anthropic_cost_daily", [charge(DAY.isoformat(), "-321", key="k1")])
-    assert "• On 2026-11-10: −$11.00 – Anthropic −$11.00." in str(digest.build_digest(warehouse, DAY))
+    assert "• 2026-11-10: −$11.00 (Anthropic −$11.00), provisional." in str(digest.build_digest(warehouse, DAY))
 
 
 def test_a_month_that_is_over_and_closed(warehouse: DuckDBWarehouse) -> None:
     """On the 1st all of the month before is told, and of a closed one what was posted and what changed since."""
     october = date(2026, 10, 31)
-    assert "• October, all of it: $341.00." in digest.build_digest(warehouse, october).lines
+    assert "• Month (Oct 1–31): $341.00." in digest.build_digest(warehouse, october).lines
     journal.freeze_close(warehouse, journal.draft_close(warehouse, date(2026, 10, 1), NOW))
-    assert "• October, all of it: $341.00 (closed on 11 November 2026: as posted $341.00)." in str(
+    assert "• Month (Oct 1–31): $341.00 (closed on 11 November 2026 with $341.00 posted)." in str(
         digest.build_digest(warehouse, october)
     )
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-10-20", "-5.5", key="k1")])
-    told = "closed on 11 November 2026: as posted $341.00; −$5.50 is carried as corrections"
-    assert f"• October, all of it: $335.50 ({told})." in digest.build_digest(warehouse, october).lines
+    told = "closed on 11 November 2026 with $341.00 posted; corrections since then: −$5.50"
+    assert f"• Month (Oct 1–31): $335.50 ({told})." in digest.build_digest(warehouse, october).lines
 
 
 def test_a_model_is_not_mostly_itself(warehouse: DuckDBWarehouse) -> None:
     """Of a model that stands out, what most of it was spent on is said once."""
     many = [charge(DAY.isoformat(), "30", key=f"n{number}", model="m1") for number in range(20)]
     fill(warehouse, "int_anthropic_cost_daily", many)
-    (line,) = [line for line in digest.build_digest(warehouse, DAY).lines if line.startswith("• Unusual")]
-    assert "model m1: $610.00 instead of $11.00" in line
-    assert "model m1: $610.00 instead of $11.00, mostly" not in line
+    (line,) = [line for line in digest.build_digest(warehouse, DAY).lines if line.startswith("• Anomalies")]
+    assert "model m1: $610.00, expected $11.00" in line
+    assert "model m1: $610.00, expected $11.00, mainly" not in line
 
 
 # --- after a run ------------------------------------------------------------------------------------------------------
@@ -228,7 +231,7 @@ def test_a_chat_gets_what_the_log_gets(warehouse: DuckDBWarehouse, path: Path) -
         told = told_after(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=f"{chat.url}/{SECRET}"))
     ((level, message),) = told
     (seen,) = chat.seen
-    assert (level, message.splitlines()[0]) == (logging.INFO, "AI tools, 2026-11-10 (UTC).")
+    assert (level, message.splitlines()[0]) == (logging.INFO, "AI tool spend, 2026-11-10 (UTC).")
     text = json.loads(seen.body)["text"]
     assert text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == message
     assert "R&amp;D &lt;1&gt;: $400.00" in text
@@ -262,7 +265,7 @@ def test_a_chat_that_cannot_be_reached_fails_nothing(
 def test_a_digest_that_cannot_be_made_fails_nothing(path: Path) -> None:
     """Over a warehouse that has no views a run ends as it does, with a warning."""
     ((level, message),) = told_after(DuckDBWarehouse(path), settings(path))
-    assert (level, message.startswith("The digest could not be made")) == (logging.WARNING, True)
+    assert (level, message.startswith("The digest failed")) == (logging.WARNING, True)
 
 
 # --- on request -------------------------------------------------------------------------------------------------------
@@ -277,7 +280,7 @@ def test_the_command_prints_and_sends(
     monkeypatch.setenv("AI_USAGE_NOW", NOW.isoformat())
     assert cli.main(["digest"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("AI tools, 2026-11-10 (UTC).\n• On 2026-11-10: $310.00")
+    assert printed.startswith("AI tool spend, 2026-11-10 (UTC).\n• 2026-11-10: $310.00")
     assert cli.main(["digest", "--send"]) == 2
     with serving(Reply(body=b"ok"), Reply(404, b"no_service")) as chat:
         monkeypatch.setenv("AI_USAGE_DIGEST_WEBHOOK", f"{chat.url}/{SECRET}")

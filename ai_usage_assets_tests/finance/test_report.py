@@ -21,6 +21,7 @@ from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.finance import amounts
 from ai_usage_assets.finance.close import journal
 from ai_usage_assets.finance.report import charts, data, render
+from ai_usage_assets.finance.report.base import MonthNotFound, Report
 from ai_usage_assets.rendering import svg_charts
 from ai_usage_assets.rendering.text import format_bounds, format_usd
 from ai_usage_assets.settings import Settings
@@ -115,13 +116,13 @@ def books(file: Path) -> Iterator[DuckDBWarehouse]:
 
 
 @pytest.fixture(scope="module")
-def report(books: DuckDBWarehouse) -> data.Report:
+def report(books: DuckDBWarehouse) -> Report:
     """The report of November, without people."""
     return data.load_report(books, MADE_AT)
 
 
 @pytest.fixture(scope="module")
-def text(report: data.Report) -> str:
+def text(report: Report) -> str:
     """Its page."""
     return render.render_html(report)
 
@@ -161,59 +162,59 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def headlines(report: data.Report) -> dict[str, Decimal | str]:
+def headlines(report: Report) -> dict[str, Decimal | str]:
     """What the cards say: the number, or why there is none."""
     return {line.name: line.absent if line.value is None else line.value for line in report.headlines}
 
 
-def test_headlines_are_those_of_the_books(report: data.Report) -> None:
+def test_headlines_are_those_of_the_books(report: Report) -> None:
     """Spend is billed and seats: 30 + 6 + 4 + 2 and ten days of a dollar; one person was active; 30 of 100 are used."""
     assert headlines(report) == {
-        "Spend in November 2026, so far": Decimal(52),
+        "Spend in November 2026, month to date": Decimal(52),
         "Spend in October 2026": Decimal(100),
-        "Expected for all of November 2026": headlines(report)["Expected for all of November 2026"],
+        "Forecast for November 2026": headlines(report)["Forecast for November 2026"],
         "Budget used": Decimal("0.3"),
         "Cost per active user": Decimal(52),
-        "Without a cost center": Decimal(4) / Decimal(52),
+        "Unallocated": Decimal(4) / Decimal(52),
     }
     spend, _, _, used, *_ = report.headlines
     assert "1 to 10 November 2026: $42.00 billed, $10.00 seats" in spend.notes
     # Of October's 1 to 10 there are 20 dollars.
-    assert "160.0 % more than in the same days of the month before ($20.00)" in spend.notes
-    assert "$22.00 more was spent where there is no budget, and is not in it" in used.notes
+    assert "160.0 % more than in the same days of the previous month ($20.00)" in spend.notes
+    assert "$22.00 of spend without a budget is not included" in used.notes
     assert all(line.is_provisional for line in report.headlines if line.value is not None)
 
 
-def test_what_is_expected_is_the_forecasts(books: DuckDBWarehouse, report: data.Report) -> None:
+def test_what_is_expected_is_the_forecasts(books: DuckDBWarehouse, report: Report) -> None:
     """The expected dollars are those of kpi_forecast_total, never less than is spent."""
     (row,) = books.rows("SELECT forecast_usd FROM ai_usage.kpi_forecast_total")
-    expected = headlines(report)["Expected for all of November 2026"]
+    expected = headlines(report)["Forecast for November 2026"]
     assert expected == row["forecast_usd"]
     assert isinstance(expected, Decimal)
     assert expected > 52
 
 
-def test_each_part_adds_up_to_the_whole(report: data.Report) -> None:
+def test_each_part_adds_up_to_the_whole(report: Report) -> None:
     """Vendors, days, teams and people come to the same spend; the months to both of theirs."""
     whole = Decimal(52)
-    assert amounts.sum_known(row["spend_usd"] for row in report.vendors) == whole
-    assert amounts.sum_known(row["spend_usd"] for row in report.days) == whole
-    assert amounts.sum_known(row["spend_usd"] for row in report.teams) == whole
-    assert amounts.sum_known(row["spend_usd"] for row in report.months) == whole + 100
+    assert sum(total.spend_usd for total in report.vendors.values()) == whole
+    assert sum(row["spend_usd"] for row in report.days) == whole
+    assert sum(team.total.spend_usd for team in report.teams) == whole
+    assert sum(total.spend_usd for total in report.months.values()) == whole + 100
     # Billed and included stand apart.
     assert amounts.sum_known(row["amount_usd"] for row in report.models if row["cost_basis"] == "billed") == 42
     assert amounts.sum_known(row["amount_usd"] for row in report.models if row["cost_basis"] == "included") == 5
-    assert {row["team"]: (row["anthropic_usd"], row["cursor_usd"]) for row in report.teams} == {
+    assert {team.team: (team.by_vendor.get("anthropic"), team.by_vendor.get("cursor")) for team in report.teams} == {
         SCRIPT: (Decimal(30), None),
         "Platform": (Decimal(6), Decimal(12)),
         None: (Decimal(4), None),
     }
 
 
-def test_it_says_what_was_checked_and_changed(report: data.Report, text: str) -> None:
+def test_it_says_what_was_checked_and_changed(report: Report, text: str) -> None:
     """Of each check the newest result counts; a restated day says from what to what."""
     assert {row["check_name"] for row in report.checks} == {"good_one", "bad_one"}
-    assert "1 of 2 checks hold" in text
+    assert "1 of 2 checks passed" in text
     (changed,) = report.restatements
     assert (changed["old_amount_usd"], changed["new_amount_usd"], changed["delta_usd"]) == (31, 30, -1)
     assert "−$1.00" in text
@@ -224,13 +225,13 @@ def test_a_month_that_is_over_is_a_month(books: DuckDBWarehouse) -> None:
     october = data.load_report(books, MADE_AT, date(2026, 10, 1))
     assert headlines(october) == {
         "Spend in October 2026": Decimal(100),
-        "Spend in September 2026": "the warehouse begins with 1 October 2026",
-        "Expected for all of October 2026": "the month is over: the spend is all there will be",
+        "Spend in September 2026": "the warehouse begins on 1 October 2026",
+        "Forecast for October 2026": "the month is over",
         "Budget used": "no budget in the sheet for October 2026",
-        "Cost per active user": "nobody is known to have used a tool in October 2026",
-        "Without a cost center": Decimal(0),
+        "Cost per active user": "no active user is known for October 2026",
+        "Unallocated": Decimal(0),
     }
-    assert "Every dollar has a cost center." in render.render_html(october)
+    assert "All spend is allocated to a cost center." in render.render_html(october)
 
 
 def test_the_page_asks_nothing_of_anybody(text: str) -> None:
@@ -265,7 +266,7 @@ def test_colours_and_font_are_the_pages(text: str) -> None:
 def test_marks_say_their_numbers(text: str) -> None:
     """Pointing at a column, a bar or a line tells the exact dollars, as the table beside it does."""
     titles = re.findall(r"<title>(.*?)</title>", text)
-    for told in ("2 November, Anthropic: $30.00", "Platform, Cursor: $12.00", "Budget of the month: $100.00"):
+    for told in ("2 November, Anthropic: $30.00", "Platform, Cursor: $12.00", "Budget: $100.00"):
         # Once in the wide picture and once in the narrow one.
         assert titles.count(told) == 2
     assert "<td>Mon 2 November 2026</td>" in text.replace(' class="short"', "")
@@ -280,11 +281,11 @@ def test_nobody_is_named_unless_wanted(books: DuckDBWarehouse, text: str) -> Non
     assert '<td class="short">Jane</td>' in named
 
 
-def test_the_summary_of_a_run_has_the_headlines(books: DuckDBWarehouse, report: data.Report) -> None:
+def test_the_summary_of_a_run_has_the_headlines(books: DuckDBWarehouse, report: Report) -> None:
     """Attached to a run are the numbers at the top, each with what it is; asked for alone they are the same."""
     assert data.load_report(books, MADE_AT, only_headlines=True).headlines == report.headlines
     told = render.render_markdown(report)
-    assert "* Spend in November 2026, so far: **$52.00** (1 to 10 November 2026" in told
+    assert "* Spend in November 2026, month to date: **$52.00** (1 to 10 November 2026" in told
     assert told.count("\n* ") == len(report.headlines)
     assert JANE not in told
 
@@ -299,9 +300,9 @@ def cells(text: str, first: str) -> list[str]:
 def test_only_spend_with_a_budget_is_held_against_budgets(text: str) -> None:
     """Card, sentence, table and pictures tell of the same dollars; what was spent without a budget stands beside."""
     assert "Cost centers with a budget have spent $30.00 of $100.00, 30.0 %." in text
-    assert "$22.00 more was spent where there is no budget, and is not held against it." in text
-    assert "The budgets are incomplete: 1 cost center that spent has none." in text
-    assert cells(text, "October 2026")[3:-1] == ["none in the sheet", "–", "–", "–"]
+    assert "$22.00 of spend without a budget is not included." in text
+    assert "Budgets are incomplete: 1 cost center with spend has none." in text
+    assert cells(text, "October 2026")[3:-1] == ["no budget", "–", "–", "–"]
     assert cells(text, "November 2026")[2:-1] == ["$52.00", "$100.00*", "$30.00", "30.0 %", "$22.00"]
     assert text.count("<title>November 2026, Spend with a budget: $30.00</title>") == 2
     assert text.count("<title>November, 1 to 10, with a budget: $30.00</title>") == 2
@@ -316,7 +317,7 @@ def test_only_spend_with_a_budget_is_held_against_budgets(text: str) -> None:
         ([("10", "9"), ("10", None), (None, None)], (Decimal("0.45"), "", "")),
         (
             [("10", "9"), (None, "-5"), (None, "2")],
-            (Decimal("0.9"), "$3.00 more was given back than spent", "2 cost centers that spent have none"),
+            (Decimal("0.9"), "$3.00 of credits", "2 cost centers with spend have none"),
         ),
     ],
 )
@@ -332,15 +333,15 @@ def test_one_definition_of_what_is_within_budget(
         }
         for number, (budget_usd, spend) in enumerate(rows)
     )
-    assert (found and (found.used_ratio, found.beside.partition(" where")[0], found.incomplete)) == told
+    assert (found and (found.used_ratio, found.unbudgeted_text.partition(" without")[0], found.missing_text)) == told
 
 
 def test_words_fit_their_numbers(books: DuckDBWarehouse, text: str) -> None:
     """One is not many, a span of one amount is that amount, and dollars of seat holders are called so."""
-    assert "over the 1 person who used a tool in it" in text
+    assert "divided by 1 active user" in text
     assert "1 paid Cursor seat:" in text
     assert "$2.00 was billed on top of them for usage by seat holders." in text
-    assert '<th scope="col" class="n">Expected to be</th>' in text
+    assert '<th scope="col" class="n">Forecast over or under</th>' in text
     named = render.render_html(data.load_report(books, MADE_AT, with_people=True))
     assert "Spend by person, 1 to 10 November 2026 (billed and seats, USD): 1 row</summary>" in named
     assert format_bounds(Decimal("9.801"), Decimal("9.799")) == "exactly $9.80"
@@ -375,8 +376,8 @@ def test_before_the_first_day_there_is_nothing_to_report(made: DuckDBWarehouse) 
     on(made, FIRST)
     text = render.render_html(data.load_report(made, MADE_AT))
     assert not Page(text).open
-    assert "No day has been loaded yet" in text
-    with pytest.raises(data.MonthNotFound, match="it has none yet"):
+    assert "No day is loaded yet" in text
+    with pytest.raises(MonthNotFound, match="It has no finished day yet"):
         data.load_report(made, MADE_AT, NOVEMBER)
 
 
@@ -389,7 +390,7 @@ def test_an_empty_company_has_reasons_and_no_noughts(made: DuckDBWarehouse) -> N
     assert not Page(text).open
     assert "$0.00" not in text
     assert "no budget in the sheet for November 2026" in text
-    assert "There are no seats to show" in text
+    assert "No seats are loaded for 1 to 10 November 2026." in text
     assert 'class="alarm"' not in text
 
 
@@ -397,7 +398,7 @@ def test_nothing_spent_is_not_nothing_held(made: DuckDBWarehouse) -> None:
     """Days that are held and cost nothing are 0 dollars, and say so."""
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
     found = data.load_report(made, MADE_AT)
-    assert headlines(found)["Spend in November 2026, so far"] == 0
+    assert headlines(found)["Spend in November 2026, month to date"] == 0
     assert not Page(render.render_html(found)).open
 
 
@@ -411,10 +412,10 @@ def test_one_vendor_alone_is_told_of_the_other(made: DuckDBWarehouse) -> None:
     ])  # fmt: skip
     found = data.load_report(made, MADE_AT)
     text = render.render_html(found)
-    assert "Cursor is not in these figures: no key is set for it." in text
-    assert "There are no seats to show: no key is set for Cursor." in text
+    assert "Cursor is not included: it is not configured." in text
+    assert "No seats are loaded for 1 to 10 November 2026. Not configured: Cursor." in text
     assert "var(--series-2)" not in text.partition("<main>")[2]
-    assert "not compared with October, of which not all these days are held" in found.headlines[0].notes
+    assert "not compared with October: some of these days are not loaded in October" in found.headlines[0].notes
 
 
 @pytest.mark.parametrize("status", ["failed", "not_configured"])
@@ -425,17 +426,17 @@ def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse, statu
     lost = entry(date(2026, 11, 5), status=status, completed_at=None, message="503 from the vendor.")
     made.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
     found = data.load_report(made, MADE_AT)
-    assert "1 day of Anthropic missing, so it is too low" in found.headlines[0].notes
+    assert "too low: 1 day of Anthropic missing" in found.headlines[0].notes
     text = render.render_html(found)
     assert "503 from the vendor." in text
     row = re.search(r"<tr><td[^>]*>Thu 5 November 2026</td>(.*?)</tr>", text)
     assert row
-    assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "Anthropic is missing"]
-    assert "is not in these figures" not in text
+    assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "Anthropic missing"]
+    assert "is not included: it" not in text
     # The 4th is held, and cost nothing.
     row = re.search(r"<tr><td[^>]*>Wed 4 November 2026</td>(.*?)</tr>", text)
     assert row
-    assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "nothing spent"]
+    assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "no spend"]
 
 
 def test_the_first_day_of_a_month_reports_the_month_before(made: DuckDBWarehouse) -> None:
@@ -449,7 +450,7 @@ def test_the_first_day_of_a_month_reports_the_month_before(made: DuckDBWarehouse
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, NOVEMBER, "anthropic"))
     on(made, date(2026, 11, 2))
     found = data.load_report(made, MADE_AT)
-    assert headlines(found)["Spend in November 2026, so far"] == 1
+    assert headlines(found)["Spend in November 2026, month to date"] == 1
     assert "1 November 2026 (UTC days)" in render.render_html(found)
 
 
@@ -494,19 +495,19 @@ def test_figures_that_are_wrong_are_told_at_the_top(made: DuckDBWarehouse) -> No
     assert cards
     assert alarm
     assert re.findall("<li>(.*)</li>", banner) == [
-        "The last run (daily, 11 November 2026 for 10 November 2026) failed. What it was to bring may be missing.",
-        "1 check that must hold failed: control total (fct_cost_daily).",
-        "1 day of Anthropic differs from the records as they came, added up by themselves, by $30.00 together.",
+        "The last run (daily, 11 November 2026 for 10 November 2026) failed. Its data may be missing.",
+        "1 blocking check failed: control total (fct_cost_daily).",
+        "1 day of Anthropic differs from the loaded records, added up independently, by $30.00 in total.",
     ]
     assert '<a href="#quality">' in banner
     text = render.render_html(bad)
-    assert "0 of 2 checks hold" in text
+    assert "0 of 2 checks passed" in text
     cells = r"control total \(fct_cost_daily\)</td>.*?Mend it\.</td><td[^>]*>([^<]+)</td><td[^>]*>([^<]+)</td>"
     assert re.findall(cells, text) == [
         ("10 November 2026", "11 November 2026"), ("1 to 31 October 2026", "10 November 2026"),
     ]  # fmt: skip
     in_a_run = render.render_markdown(data.load_report(made, MADE_AT, only_headlines=True))
-    assert "**1 check that must hold failed: control total (fct_cost_daily).**" in in_a_run
+    assert "**1 blocking check failed: control total (fct_cost_daily).**" in in_a_run
 
 
 def test_a_run_that_was_killed_is_told_as_one(made: DuckDBWarehouse) -> None:
@@ -528,12 +529,12 @@ def test_a_closed_month_says_what_was_posted(made: DuckDBWarehouse) -> None:
         spend = data.load_report(made, MADE_AT, FIRST, only_headlines=True).headlines[0]
         return spend.value, spend.notes[-1]
 
-    posted = "closed on 11 November 2026: as posted $25.00"
+    posted = "closed on 11 November 2026 with $25.00 posted"
     assert told() == (Decimal(25), posted)
     fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
-    assert told() == (Decimal(25), f"{posted}; $20.00 of it has gone to others since")
+    assert told() == (Decimal(25), f"{posted}; $20.00 was reallocated since then")
     fill(made, "int_anthropic_cost_daily", [charge("2026-10-07", "3", key="k1")])
-    assert told() == (Decimal(28), f"{posted}; $3.00 is carried as corrections")
+    assert told() == (Decimal(28), f"{posted}; corrections since then: $3.00")
 
 
 def test_a_long_name_is_shortened_and_still_there(made: DuckDBWarehouse) -> None:
@@ -582,7 +583,7 @@ def test_an_axis_is_short(amount: str, shown: str) -> None:
 
 def test_a_credit_is_drawn_downwards() -> None:
     """A day on which a vendor gave money back has a column below the line, and its number."""
-    drawn = charts.columns("c", "A chart.", ["1", "2"], {"Anthropic": [Decimal(5), Decimal(-3)]})
+    drawn = charts.draw_columns("c", "A chart.", ["1", "2"], {"Anthropic": [Decimal(5), Decimal(-3)]})
     assert "2, Anthropic: −$3.00" in drawn
 
 
@@ -606,7 +607,7 @@ def test_the_command_writes_the_page(
     monkeypatch.setenv("AI_USAGE_NOW", MADE_AT.isoformat())
     made = tmp_path / "made" / "here.html"
     assert cli.main(["report", "--out", str(made), "--month", "2026-10"]) == 0
-    assert "Spend on AI tools, October 2026" in made.read_text()
+    assert "AI tool spend, October 2026" in made.read_text()
     assert made.stat().st_mode & 0o777 == 0o644
     assert [each.name for each in made.parent.iterdir()] == ["here.html"]
     assert made.as_uri() in capsys.readouterr().err.replace("\n", "")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ai_usage_assets import catalog
-from ai_usage_assets.finance.report.data import describe_change
+from ai_usage_assets.finance.report.headlines import describe_change
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, key_mapping, opened, rows
