@@ -1,6 +1,6 @@
-"""Who spends what on AI tools, and is it right.
+"""Loads the usage and cost of AI tools, reconciles it with the vendors' totals, and reports it.
 
-Read the rooms in this order: `definitions` wires everything; `vendors/` know how to pull, only through `gateway`;
-`landing` turns records into one replaced day of a raw table; `sql/` turns raw into facts and KPI views, one asset a
-file (`models`); `checks` say what must hold; `warehouses/` know the engines. `simulator/` plays all three vendors.
+`definitions` wires everything together. `sources` extract records, `landing` loads them into raw tables, the models under
+`sql/` transform them, `checks` test them, and `finance` and `metabase` serve the result. `warehouse` holds the engines;
+`simulator` serves the vendors' APIs for the demo and the tests.
 """

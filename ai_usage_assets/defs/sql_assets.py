@@ -1,18 +1,18 @@
-"""One Dagster asset per file under `sql/`; dependencies are read from the SQL.
+"""One Dagster asset per model under `sql/`, with the dependencies that its SQL reads.
 
-Belongs here: turning a described table or view into an asset. Does not: SQL, columns, engines. Views exist from the
-start of every run (see `definitions`), so a vendor that is down never hides the other's fresh data; their assets say
-what a reader finds in them.
+Views exist before the first step of a run, so a vendor that fails never hides the data of another.
 """
 
+from collections.abc import Sequence
 from datetime import date
 
 import dagster as dg
 
 from ai_usage_assets import catalog
 from ai_usage_assets.defs.resources import STEP_RESOURCES
+from ai_usage_assets.rendering.text import format_count, format_days
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouse.base import QueryParameters, Warehouse
+from ai_usage_assets.warehouse.base import QueryParameters, Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_TABLES
 from ai_usage_assets.warehouse.tables import Table
 
@@ -25,12 +25,12 @@ _OWNERS = {
 
 
 def model_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets of every file under `sql/`."""
-    return [_asset(table, partitions) for table in catalog.models()]
+    """The assets of all models."""
+    return [_build_asset(table, partitions) for table in catalog.models()]
 
 
 def parameters(settings: Settings, first: date | None = None, last: date | None = None) -> QueryParameters:
-    """The parameters a query may use: @first_day, @today, and @start_day to @end_day where a run has days."""
+    """The parameters of a model: @first_day (of the warehouse), @today, and the days of the run, @start_day to @end_day."""
     today = settings.now().date()
     return {
         "first_day": settings.start_date,
@@ -40,8 +40,8 @@ def parameters(settings: Settings, first: date | None = None, last: date | None 
     }
 
 
-def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    daily = table.partition_by is not None
+def _build_asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
+    is_daily = table.partition_by is not None
 
     @dg.asset(
         name=table.name,
@@ -50,51 +50,45 @@ def _asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefini
         group_name=_group(table),
         kinds={"sql", "view" if table.is_view else "table"},
         owners=_OWNERS[table.layer],
-        partitions_def=partitions if daily else None,
-        backfill_policy=dg.BackfillPolicy.single_run() if daily else None,
-        metadata={
-            **table.ui_metadata(),
-            "query": dg.MetadataValue.md(f"```sql\n{table.query}\n```"),
-        },
+        partitions_def=partitions if is_daily else None,
+        backfill_policy=dg.BackfillPolicy.single_run() if is_daily else None,
+        metadata={**table.ui_metadata(), "query": dg.MetadataValue.md(f"```sql\n{table.query}\n```")},
         required_resource_keys=STEP_RESOURCES,
     )
-    def run(context: dg.AssetExecutionContext) -> None:
+    def build(context: dg.AssetExecutionContext) -> None:
         warehouse: Warehouse = context.resources.warehouse
         settings: Settings = context.resources.settings
         if table.is_view:
-            # Only what it is made of: to count its rows each morning would be to read everything for nobody.
+            # The schema only: counting the rows of a view would evaluate it in every run.
             context.add_asset_metadata({"dagster/column_schema": table.ui_schema(warehouse.column_types(table))})
-            return
-        if not daily:
+        elif is_daily:
+            days = [date.fromisoformat(key) for key in context.partition_keys]
+            run_parameters = parameters(settings, days[0], days[-1])
+            warehouse.rebuild(table, run_parameters)
+            _report_days(context, table, warehouse.rows(_count_by_day(table), run_parameters), days)
+        else:
             warehouse.rebuild(table, parameters(settings))
             count = warehouse.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table.name}")[0]["n"]
             context.add_asset_metadata({"dagster/row_count": count})
-            context.log.info(f"{table.name}: {count:,} row{'s' * (count != 1)}")
-            return
-        days = [date.fromisoformat(key) for key in context.partition_keys]
-        chosen = parameters(settings, days[0], days[-1])
-        warehouse.rebuild(table, chosen)
-        _report_days(context, table, warehouse.rows(_count_by_day(table), chosen), days)
+            context.log.info(f"{table.name}: {format_count(count, 'row')}")
 
-    return run
+    return build
 
 
 def _group(table: Table) -> str:
-    """Staging goes beside the raw tables it types, so that the graph shows a lane for each vendor."""
+    """The asset group: the layer, and for staging models the source, next to its raw tables."""
     if table.layer != "staging":
         return table.layer
-    (read,) = table.reads
-    vendor = next((pull.vendor for pull in catalog.EXTRACTS if read in {raw.name for raw in pull.tables}), "sheet")
-    return f"staging_{vendor}"
+    (raw_name,) = table.reads
+    extracts = (extract for extract in catalog.EXTRACTS if raw_name in {raw.name for raw in extract.tables})
+    extract = next(extracts, None)
+    return f"staging_{extract.vendor if extract else 'sheet'}"
 
 
 def _upstream(table: Table) -> list[str]:
-    """The assets a table is made from; the log of landed days is written by everything that lands.
-
-    What else is remembered is no asset: no run makes it.
-    """
-    landed = [raw.name for raw in catalog.raw()] if OPS_ASSET_DAYS.name in table.reads else []
-    return sorted({*table.reads} - {remembered.name for remembered in OPS_TABLES} | set(landed))
+    """The assets that a model depends on. Every raw asset writes the day log; other ops tables are no assets."""
+    raw_names = [raw.name for raw in catalog.raw()] if OPS_ASSET_DAYS.name in table.reads else []
+    return sorted({*table.reads, *raw_names} - {ops_table.name for ops_table in OPS_TABLES})
 
 
 def _count_by_day(table: Table) -> str:
@@ -105,15 +99,14 @@ def _count_by_day(table: Table) -> str:
     )
 
 
-def _report_days(
-    context: dg.AssetExecutionContext, table: Table, counts: list[dict[str, object]], days: list[date]
-) -> None:
-    found = {row["day"]: row for row in counts}
+def _report_days(context: dg.AssetExecutionContext, table: Table, rows: list[Row], days: Sequence[date]) -> None:
+    """Attaches the row count and the dollars of each day to the asset."""
+    by_day = {row["day"]: row for row in rows}
     for day in days:
-        row = found.get(day, {"n": 0, "amount_usd": None})
+        row = by_day.get(day, {"n": 0, "amount_usd": None})
         metadata: dict[str, object] = {"dagster/partition_row_count": row["n"]}
         if row["amount_usd"] is not None:
             metadata["amount_usd"] = f"{row['amount_usd']:,.2f}"
         context.add_asset_metadata(metadata, partition_key=day.isoformat())
-    total = sum(int(str(row["n"])) for row in counts)
-    context.log.info(f"{table.name}: {len(days)} day{'s' * (len(days) != 1)}, {total:,} row{'s' * (total != 1)}")
+    total = sum(row["n"] for row in rows)
+    context.log.info(f"{table.name}: {format_days(len(days))}, {format_count(total, 'row')}")

@@ -21,8 +21,8 @@ import google.oauth2.service_account
 import pytest
 from rich.console import Console
 
+from ai_usage_assets.commands.diagnostics import Diagnostic
 from ai_usage_assets.commands.doctor.command import diagnose, run_diagnostics
-from ai_usage_assets.commands.doctor.diagnostics import Diagnostic
 from ai_usage_assets.http.transport import describe_proxy
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.simulator import Simulator

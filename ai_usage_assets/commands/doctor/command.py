@@ -21,7 +21,7 @@ from ai_usage_assets.settings import Settings, SettingsError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ai_usage_assets.commands.doctor.diagnostics import Diagnostic
+    from ai_usage_assets.commands.diagnostics import Diagnostic
 
 
 def add_command_to(commands: Any) -> None:
@@ -61,7 +61,7 @@ def _doctor(parsed: argparse.Namespace) -> int:
 
 def run_diagnostics(settings: Settings, console: Console) -> int:
     """Runs and prints every test: 0 when none has an error, else 1."""
-    from ai_usage_assets.commands.doctor.diagnostics import describe_versions, print_diagnostics, print_summary
+    from ai_usage_assets.commands.diagnostics import describe_versions, print_diagnostics, print_summary
 
     console.print(describe_versions(), style="dim", highlight=False)
     outcomes = print_diagnostics(diagnose(settings), console)
@@ -81,7 +81,7 @@ def run_diagnostics(settings: Settings, console: Console) -> int:
 
 def report_wrong_settings(error: SettingsError, console: Console) -> int:
     """Prints every wrong setting, without which nothing can be tested, and returns the exit code."""
-    from ai_usage_assets.commands.doctor.diagnostics import Diagnostic, print_diagnostics, print_summary
+    from ai_usage_assets.commands.diagnostics import Diagnostic, print_diagnostics, print_summary
 
     lines = (Diagnostic("Settings", "environment", "error", line) for line in str(error).splitlines())
     print_diagnostics(lines, console)

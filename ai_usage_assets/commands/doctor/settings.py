@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ai_usage_assets import days
-from ai_usage_assets.commands.doctor.diagnostics import Diagnostic
+from ai_usage_assets.commands.diagnostics import Diagnostic
 from ai_usage_assets.settings import Settings
 
 _SECTION = "Settings"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ai_usage_assets.commands.doctor.diagnostics import Diagnostic, error_diagnostic
+from ai_usage_assets.commands.diagnostics import Diagnostic, error_diagnostic
 from ai_usage_assets.commands.doctor.sources import INTERACTIVE_RETRIES, diagnose_failure, diagnose_proxy
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.secret_manager import SecretError

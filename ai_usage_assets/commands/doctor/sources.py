@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from ai_usage_assets import days
-from ai_usage_assets.commands.doctor.diagnostics import Diagnostic, Outcome, error_diagnostic
+from ai_usage_assets.commands.diagnostics import Diagnostic, Outcome, error_diagnostic
 from ai_usage_assets.http.errors import ApiError, TransientApiError
 from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.http.transport import describe_proxy

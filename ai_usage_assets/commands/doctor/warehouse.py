@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ai_usage_assets.commands.doctor.diagnostics import Diagnostic, error_diagnostic
+from ai_usage_assets.commands.diagnostics import Diagnostic, error_diagnostic
 from ai_usage_assets.commands.launch import dagster_home
 from ai_usage_assets.registry import source_label
 from ai_usage_assets.settings import Settings

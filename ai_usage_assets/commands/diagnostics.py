@@ -1,4 +1,4 @@
-"""The lines that `ai-usage doctor` prints: what was tested, the outcome, and what to do."""
+"""The results that `ai-usage doctor` prints: what was tested, the outcome, and what to do."""
 
 from __future__ import annotations
 
