@@ -30,7 +30,7 @@ def model_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinitio
 
 
 def parameters(settings: Settings, first: date | None = None, last: date | None = None) -> QueryParameters:
-    """The parameters of a model: @first_day (of the warehouse), @today, and the days of the run, @start_day to @end_day."""
+    """The parameters of a model: @first_day of the warehouse, @today, and @start_day to @end_day of the run."""
     today = settings.now().date()
     return {
         "first_day": settings.start_date,
