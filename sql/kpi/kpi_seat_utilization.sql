@@ -144,16 +144,16 @@ WITH calendar AS (
 ), loaded_activity AS (
   SELECT
     calendar.month,
-    vendor.vendor,
+    source.vendor,
     COUNT(*) AS known_days,
     COUNTIF(entry.usage_date >= calendar.first_of_30_date) AS known_days_30d,
     COUNTIF(entry.usage_date > DATE_SUB(calendar.through_date, INTERVAL 7 DAY)) AS known_days_7d
   FROM calendar
   JOIN ai_usage.ops_asset_days AS entry
     ON entry.usage_date BETWEEN calendar.first_of_window_date AND calendar.through_date
-  JOIN ai_usage.dim_vendor AS vendor ON vendor.activity_asset = entry.asset
+  JOIN ai_usage.dim_vendor AS source ON source.activity_asset = entry.asset
   WHERE entry.completed_at IS NOT NULL
-  GROUP BY calendar.month, vendor.vendor
+  GROUP BY calendar.month, source.vendor
 ), loaded_usage AS (
   SELECT DISTINCT DATE_TRUNC(entry.usage_date, MONTH) AS month, vendor.vendor
   FROM ai_usage.ops_asset_days AS entry
