@@ -18,6 +18,7 @@ from ai_usage_assets.simulator.cursor import CursorAPI, CursorFaultOptions
 from ai_usage_assets.simulator.ledger import Amendment, Ledger
 from ai_usage_assets.simulator.organization import build_organization
 from ai_usage_assets.simulator.server import Faults, Request, serving
+from ai_usage_assets.simulator.sheet_tabs import build_tabs
 from ai_usage_assets.simulator.sheets import SheetsAPI, SheetsFaultOptions
 
 Vendor = Literal["anthropic", "cursor", "sheets"]
@@ -54,6 +55,7 @@ class Simulator:
     ) -> None:
         self.fault_options = fault_options or FaultOptions()
         self.organization = build_organization(seed, people)
+        self.organization.tabs = build_tabs(self.organization)
         self.ledger = Ledger(seed, self.organization, now)
         self.requests: list[tuple[Vendor, Request]] = []
         clock = lambda: self.ledger.now  # noqa: E731 - tests move the clock while the APIs serve

@@ -20,7 +20,8 @@ from typing import Any, Literal
 import msgspec
 
 from ai_usage_assets.hashing import sha256_hex
-from ai_usage_assets.simulator.ledger import TOKEN_TYPES, Ledger
+from ai_usage_assets.simulator.anthropic_usage import TOKEN_TYPES
+from ai_usage_assets.simulator.ledger import Ledger
 from ai_usage_assets.simulator.organization import ApiKey, vendor_id
 from ai_usage_assets.simulator.records import Actor, Usage
 from ai_usage_assets.simulator.server import Request, Response

@@ -17,7 +17,7 @@ from ai_usage_assets.simulator.organization import ApiKey, Organization
 
 @dataclass(frozen=True)
 class Charge:
-    """Money as the contract attributes it."""
+    """An amount to attribute, with its identity."""
 
     day: date
     vendor: str
@@ -31,14 +31,14 @@ class Charge:
 
 @dataclass(frozen=True)
 class _VendorActor:
-    """A person the vendor names, taken as they are."""
+    """A person whom the vendor names, used without the sheet."""
 
     email: str | None
 
 
 @dataclass(frozen=True)
 class ExpectedAttribution:
-    """The sheet as it is now, looked up by principal and by person, and the contract's rules over it."""
+    """The present sheet by principal and by person, and the attribution rules of the contract."""
 
     mapping: dict[tuple[str, str, str], list[dict[str, str]]]
     people: dict[str, list[dict[str, str]]]
@@ -46,20 +46,20 @@ class ExpectedAttribution:
     emails: dict[str, str]
 
     @classmethod
-    def open(cls, organization: Organization) -> ExpectedAttribution:
-        """The books of a company."""
+    def from_organization(cls, organization: Organization) -> ExpectedAttribution:
+        """Reads the sheet of a company."""
         mapping: dict[tuple[str, str, str], list[dict[str, str]]] = defaultdict(list)
         for row in rows_by_header(organization.tabs["key_mapping"]):
             mapping[(row["vendor"], row["principal_type"], row["principal_id"])].append(row)
         people: dict[str, list[dict[str, str]]] = defaultdict(list)
         for row in rows_by_header(organization.tabs["people"]):
             people[row["person_email"]].append(row)
-        # A deleted account that was never seen with an address has none.
+        # A deleted account has no e-mail address.
         emails = {p.user_id: p.email for p in organization.people if not p.account_deleted}
         return cls(mapping, people, {key.id: key for key in organization.keys}, emails)
 
     def attribute(self, charge: Charge) -> list[tuple[str | None, Decimal]]:
-        """The cost centers of a charge and what is for each; None for no cost center."""
+        """The parts of a charge by cost center; None for unallocated."""
         for kind, principal in self._mapping_order(charge):
             if isinstance(principal, _VendorActor):
                 return [(self._cost_center(principal.email, charge.day), charge.usd)]
@@ -71,7 +71,7 @@ class ExpectedAttribution:
         return [(None, charge.usd)]
 
     def _mapping_order(self, charge: Charge) -> Iterator[tuple[str, str | _VendorActor | None]]:
-        """Contract section 2, in its order: what to look up in the sheet, or whom to take as they are."""
+        """The attribution rules in order: a principal to look up in the sheet, or a person whom the vendor names."""
         if charge.vendor == "cursor":
             for kind in ("automation", "service_account", "cloud_agent"):
                 if charge.actor_kind == kind:
@@ -88,11 +88,11 @@ class ExpectedAttribution:
             if charge.email:
                 yield "user", charge.email
             yield "", _VendorActor(charge.email)
-        nobody = charge.actor_kind not in ("user", "service_account")
-        if nobody and key and (email := self.emails.get(key.principal or "")):
+        is_unbound = charge.actor_kind not in ("user", "service_account")
+        if is_unbound and key and (email := self.emails.get(key.principal or "")):
             yield "", _VendorActor(email)
         yield "workspace", charge.workspace_id
-        if nobody and key and (email := self.emails.get(key.created_by or "")):
+        if is_unbound and key and (email := self.emails.get(key.created_by or "")):
             yield "", _VendorActor(email)
 
     def _split(self, rows: list[dict[str, str]], charge: Charge) -> list[tuple[str | None, Decimal]]:
@@ -112,8 +112,8 @@ class ExpectedAttribution:
         return parts
 
     def _cost_center(self, email: str | None, day: date) -> str | None:
-        found = next((row for row in self.people.get(email or "", ()) if is_valid_on(row, day)), None)
-        return (found["cost_center"] or None) if found else None
+        row = next((row for row in self.people.get(email or "", ()) if is_valid_on(row, day)), None)
+        return (row["cost_center"] or None) if row else None
 
 
 def rows_by_header(tab: list[list[Any]]) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ ActorKind = Literal["user", "service_account", "federated", "api_key", "unknown"
 
 @dataclass(frozen=True)
 class Actor:
-    """Whom Anthropic attributes usage to. `unknown` is an identity it cannot show: each is its own."""
+    """The actor to whom Anthropic attributes usage. Each `unknown` actor is a separate identity."""
 
     kind: ActorKind
     id: str
@@ -23,7 +23,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One piece of Anthropic usage. `components` are (cost type, token type, list, billed) in millionths of a cent."""
+    """One record of Anthropic usage. `components` are (cost type, token type, list, billed) in microcents."""
 
     at: datetime
     actor: Actor | None
@@ -41,18 +41,18 @@ class Usage:
 
     @property
     def list_microcents(self) -> int:
-        """List price of the piece."""
+        """The list price in microcents."""
         return sum(component[2] for component in self.components)
 
     @property
     def billed_microcents(self) -> int:
-        """Billed price of the piece."""
+        """The billed price in microcents."""
         return sum(component[3] for component in self.components)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One Cursor usage event; cents are exact decimals."""
+    """One Cursor usage event. Amounts in cents are exact decimals."""
 
     at_ms: int
     email: str | None
@@ -71,10 +71,10 @@ class Event:
 
 @dataclass(frozen=True)
 class ExpectedAnomaly:
-    """What was planted on a day: `usd` billed on top of the ordinary for `who`, by the name the vendor has for them.
+    """An injected anomaly on a day: `usd` extra billed dollars of `who`.
 
-    `dimension` is where it stands out most: a person (e-mail), a key (id), a team, or a model. What it costs is also in
-    the figures of `model`, of `team` and `email`, and of `api_key_id` where these are one.
+    `dimension` is where it is most visible: a person (e-mail), a key (id), a team or a model. `model`, `team`, `email`
+    and `api_key_id` are the other dimensions that include the extra dollars.
     """
 
     day: date
@@ -90,6 +90,6 @@ class ExpectedAnomaly:
 
 
 def cost_basis(kind: str) -> Literal["billed", "included"]:
-    """What a Cursor kind means for money."""
+    """The cost basis of a Cursor event kind."""
     name = kind.upper().removeprefix("USAGE_EVENT_KIND_")
     return "included" if name.startswith(("INCLUDED", "FREE", "ERRORED", "ABORTED")) else "billed"
