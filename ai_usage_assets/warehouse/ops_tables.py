@@ -44,7 +44,7 @@ OPS_RUNS = Table(
             "Vendors' records in the days of raw tables that the run replaced; a day that came as it was held is none.",
         ),
         Column("landed_bytes", "INT64", "Bytes of these records, as the vendors sent them."),
-        Column("landed_usd", "NUMERIC", "Dollars of the bill among them: Anthropic's cost and Cursor's events."),
+        Column("landed_usd", "NUMERIC", "Dollars of the loaded bill days, of all vendors."),
     ),
 )
 
@@ -55,7 +55,7 @@ OPS_ASSET_DAYS = Table(
     "Dagster's event log, says whether a day is there.",
     columns=(
         Column("asset", "STRING", "Raw table.", required=True),
-        Column("vendor", "STRING", "anthropic, cursor or sheet.", required=True),
+        Column("vendor", "STRING", "Name of the vendor, or sheet.", required=True),
         Column("usage_date", "DATE", "UTC day pulled; for snapshots the day of the read.", required=True),
         Column("is_daily", "BOOL", "Whether there is one for every day; a snapshot is of the day of the read only."),
         Column(
@@ -135,7 +135,7 @@ OPS_RESTATEMENTS = Table(
     description="One row for each time a vendor changed a day that was already held whole: what it was and became.",
     columns=(
         Column("asset", "STRING", "Raw table.", required=True),
-        Column("vendor", "STRING", "anthropic or cursor.", required=True),
+        Column("vendor", "STRING", "Name of the vendor.", required=True),
         Column("usage_date", "DATE", "UTC day that changed.", required=True),
         Column("restated_at", "TIMESTAMP", "When the new content was pulled.", required=True),
         Column("run_id", "STRING", "Run that pulled it.", required=True),
@@ -154,7 +154,7 @@ OPS_RESTATEMENT_PARTS = Table(
     "kept, or that was not what its log says, has none.",
     columns=(
         Column("asset", "STRING", "Raw table.", required=True),
-        Column("vendor", "STRING", "anthropic or cursor.", required=True),
+        Column("vendor", "STRING", "Name of the vendor.", required=True),
         Column("usage_date", "DATE", "UTC day that changed.", required=True),
         Column("restated_at", "TIMESTAMP", "When the new content was pulled.", required=True),
         Column("run_id", "STRING", "Run that pulled it.", required=True),
@@ -197,7 +197,7 @@ OPS_CLOSE_TOTALS = Table(
     columns=(
         Column("close_id", "STRING", "Close it belongs to.", required=True),
         Column("month", "DATE", "First day of the month.", required=True),
-        Column("vendor", "STRING", "anthropic or cursor.", required=True),
+        Column("vendor", "STRING", "Name of the vendor.", required=True),
         Column("cost_basis", "STRING", "billed or seat.", required=True),
         Column("amount_usd", "NUMERIC", "Dollars.", required=True),
         Column(
@@ -224,9 +224,9 @@ OPS_JOURNAL_LINES = Table(
             "line_type", "STRING", "charge (the month's own spend) or correction (of a closed month).", required=True
         ),
         Column("reason", "STRING", "Why a correction is due, as in kpi_chargeback; NULL for a charge."),
-        Column("vendor", "STRING", "anthropic or cursor.", required=True),
+        Column("vendor", "STRING", "Name of the vendor.", required=True),
         Column("cost_basis", "STRING", "billed or seat; included usage is no spend, and has no line.", required=True),
-        Column("product", "STRING", "Product surface; cursor for usage events, seat for seats."),
+        Column("product", "STRING", "Product surface, or seat for seats."),
         Column("team", "STRING", "Team; NULL when nobody is named."),
         Column("cost_center", "STRING", "Cost center; NULL = unallocated."),
         Column(
