@@ -23,20 +23,12 @@ class SourceEntry:
     key_variable: str
     base_url_variable: str
     default_base_url: str
-    # The raw table whose dollars are the vendor's bill.
-    bill_table: str
 
 
 SOURCES = (
-    SourceEntry(
-        "anthropic", "Anthropic", "ANTHROPIC_ADMIN_KEY", "ANTHROPIC_BASE_URL", "https://api.anthropic.com",
-        bill_table="raw_anthropic_cost",
-    ),
-    SourceEntry(
-        "cursor", "Cursor", "CURSOR_ADMIN_KEY", "CURSOR_BASE_URL", "https://api.cursor.com",
-        bill_table="raw_cursor_usage_events",
-    ),
-)  # fmt: skip
+    SourceEntry("anthropic", "Anthropic", "ANTHROPIC_ADMIN_KEY", "ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
+    SourceEntry("cursor", "Cursor", "CURSOR_ADMIN_KEY", "CURSOR_BASE_URL", "https://api.cursor.com"),
+)
 
 # For messages: the variables of which at least one must be set.
 KEY_VARIABLES_TEXT = " or ".join(entry.key_variable for entry in SOURCES)

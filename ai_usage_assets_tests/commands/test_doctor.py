@@ -504,7 +504,7 @@ def test_tables_of_another_version(settings: Settings, made: Path) -> None:
         connection.execute("ALTER TABLE ai_usage.ai_usage.ops_runs ALTER COLUMN version TYPE BIGINT")
     result = diagnostics(settings)["Warehouse", "tables"]
     assert result.outcome == "error"
-    assert "ops_runs.version is BIGINT" in result.message
+    assert "ops_runs.version has the type BIGINT" in result.message
 
 
 @pytest.mark.parametrize(("read_only", "outcome"), [(False, "error"), (True, "ok")])

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ai_usage_assets.commands import probe
-from ai_usage_assets.commands.probe import ProbeError
+from ai_usage_assets.commands.doctor import probe
+from ai_usage_assets.commands.doctor.probe import ProbeError
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.sources.cursor.client import CursorClient

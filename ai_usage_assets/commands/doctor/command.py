@@ -52,7 +52,7 @@ def _doctor(parsed: argparse.Namespace) -> int:
     # Retries are part of the result that is printed.
     logging.getLogger("ai_usage_assets").setLevel(logging.ERROR)
     if parsed.probe is not None:
-        from ai_usage_assets.commands import probe
+        from ai_usage_assets.commands.doctor import probe
 
         file = Path(parsed.probe) if parsed.probe else None
         return probe.run(settings, file, result_console())

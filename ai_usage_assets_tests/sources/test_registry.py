@@ -1,0 +1,57 @@
+"""The registry of sources: it agrees with SQL, and its entries load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ai_usage_assets import catalog
+from ai_usage_assets.registry import SOURCES, load_source, load_sources, source_entry, source_label
+from ai_usage_assets.settings import Settings
+from ai_usage_assets.sources.mapping_sheet.tabs import PRINCIPAL_TYPES
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+
+
+def test_dim_vendor_has_the_names_and_labels_of_the_registry(tmp_path: Path) -> None:
+    """SQL cannot read Python, so `dim_vendor` and the mapping sheet repeat the vendors."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
+    warehouse.prepare([catalog.table("dim_vendor")])
+    rows = warehouse.rows("SELECT vendor, label FROM ai_usage.dim_vendor")
+    warehouse.close()
+    assert {row["vendor"]: row["label"] for row in rows} == {entry.name: entry.label for entry in SOURCES}
+    assert set(PRINCIPAL_TYPES) == {entry.name for entry in SOURCES}
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in SOURCES])
+def test_a_source_is_complete(name: str) -> None:
+    """Every source has extracts that carry its name, probes, key prefixes, checks, questions and money tables."""
+    source = load_source(name)
+    assert (source.name, source.label) == (name, source_label(name))
+    assert {extract.vendor for extract in source.extracts} == {name}
+    assert all(extract.name.startswith(f"{name}_") for extract in source.extracts)
+    assert source.probes
+    assert source.key_kinds
+    assert source.load_checks()
+    assert source.load_questions()
+    raw = {table.name for extract in source.extracts for table in extract.tables}
+    assert {table.name for tables in source.money_tables.values() for table in tables} <= raw
+
+
+def test_settings_have_every_source() -> None:
+    """Names, tables and variables are unique, and an empty environment has the default base URLs."""
+    settings = Settings.from_environment({})
+    assert {name: own.base_url for name, own in settings.sources.items()} == {
+        entry.name: entry.default_base_url for entry in SOURCES
+    }
+    variables = [name for entry in SOURCES for name in (entry.key_variable, entry.base_url_variable)]
+    assert len(set(variables)) == len(variables)
+    tables = [table.name for source in load_sources() for extract in source.extracts for table in extract.tables]
+    assert len(set(tables)) == len(tables)
+
+
+def test_an_unknown_source_is_an_error() -> None:
+    """An unknown name raises KeyError; as a label it is shown as it is."""
+    with pytest.raises(KeyError):
+        source_entry("openai")
+    assert source_label("openai") == "openai"
