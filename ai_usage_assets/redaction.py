@@ -1,19 +1,16 @@
-"""What must never be shown: what keys and e-mail addresses look like, and text without them.
-
-Belongs here: the patterns, once, for logs, exceptions, events, check messages and the sheet. Does not: who shows what.
-"""
+"""Remove keys and e-mail addresses from logs, exceptions, events, check messages and sheet cells."""
 
 from __future__ import annotations
 
 import json
 import re
 
-# Where a word begins; in JSON and in a repr, an escape before it may end in a letter or a digit.
+# The start of a word. In JSON and in a repr, the escape before it may end in a letter or a digit.
 _AFTER_ESCAPE = r"(?<=\\[nrtbf]) | (?<=\\x[0-9a-fA-F]{2}) | (?<=\\u[0-9a-fA-F]{4}) | (?<=\\U[0-9a-fA-F]{8})"
 _START = rf"(?: (?<![A-Za-z0-9]) | {_AFTER_ESCAPE} )"
 _KEY_START = rf"(?: (?<![A-Za-z0-9_]) | {_AFTER_ESCAPE} )"
 
-# Whole tokens that tell what they are, in the clear and in base64.
+# Complete keys with a recognizable prefix, plain and in base64.
 KEY_PATTERN = re.compile(
     rf"""
     {_START} (?: (?:sk|crsr)[-_][A-Za-z0-9_-]{{20,}}        # Anthropic and others, Cursor
@@ -24,7 +21,7 @@ KEY_PATTERN = re.compile(
     """,
     re.VERBOSE,
 )
-# What may be a part of one, or follows a word that announces one: too wide for a sheet, right for a message.
+# Parts of keys, and words after Bearer or Basic. Too broad for a sheet cell, right for a message.
 _PIECE = re.compile(
     rf"""
     {_START} (?: sk- | crsr_ | c2st | Y3Jzc )[A-Za-z0-9+/=_-]{{6,}}
@@ -33,53 +30,53 @@ _PIECE = re.compile(
     """,
     re.VERBOSE,
 )
-# A search begins where a word does, or at most so far before the @ as a name may be long: a long text without an @
-# costs no more than a multiple of its length, whatever is in it.
+# A match begins at the start of a word or at most 64 characters before the @, so the time is linear in the length of a
+# text without an @.
 _EMAIL = re.compile(
     r"""(?:(?<![^\s<>()\[\],;:|='"`])(?:"[^"\n]{1,64}"|[^\s<>()\[\],;:|='"`@＠][^\s<>()\[\],;:|="`@＠]{0,255})"""
     r"""|[^\s<>()\[\],;:|='"`@＠]{1,64})"""
     r"""(?:@|＠|%40)[^\s<>(),;:|=&'"`]+"""
 )
 
-# What hides a token from who looks for one, in words of `re` and of RE2: an ASCII character written as an escape (in
-# JSON within JSON, with more than one backslash), and characters that nobody sees.
+# What hides a key from the patterns, in the syntax of both `re` and RE2: escaped ASCII characters (with more than one
+# backslash in nested JSON) and invisible characters.
 _ESCAPED = r"\\+(?:x|u00)([2-7][0-9a-fA-F])"
-_UNSEEN = (
+_INVISIBLE = (
     r"[\x{AD}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}\x{FEFF}]"
     r"|\\+(?:xad|u(?i:00AD|200[B-F]|202[A-E]|206[0-9]|FEFF))"
 )
-OBFUSCATION_PATTERN = f"{_ESCAPED}|{_UNSEEN}"
-_HIDING = re.compile(
-    re.sub(r"\\x\{([0-9A-F]+)\}", lambda found: chr(int(found[1], 16)), OBFUSCATION_PATTERN)
-    # A run of backslashes is looked at from its begin only; RE2 needs no such help, and knows none.
+OBFUSCATION_PATTERN = f"{_ESCAPED}|{_INVISIBLE}"
+_OBFUSCATION = re.compile(
+    re.sub(r"\\x\{([0-9A-F]+)\}", lambda match: chr(int(match[1], 16)), OBFUSCATION_PATTERN)
+    # Matches a run of backslashes from its start only. RE2 is linear anyway and has no lookbehind.
     .replace(r"\\+", r"(?<!\\)\\+")
 )
 
 
 def deobfuscate(text: str) -> str:
-    """The text with nothing hidden in it that looks like something else."""
-    return _HIDING.sub(lambda found: chr(int(found[1], 16)) if found[1] else "", text)
+    """Returns the text with ASCII escapes resolved and invisible characters removed."""
+    return _OBFUSCATION.sub(lambda match: chr(int(match[1], 16)) if match[1] else "", text)
 
 
 def redact_keys_in_json(record: str) -> str:
-    """A JSON text without keys. Every string that holds none stays as it is written."""
-    if _HIDING.search(record):
-        record = _STRING.sub(_without_hidden, record)
+    """Returns a JSON text without keys. Strings without a key keep their bytes."""
+    if _OBFUSCATION.search(record):
+        record = _STRING.sub(_redact_string, record)
     return KEY_PATTERN.sub("[secret]", record)
 
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
-def _without_hidden(string: re.Match[str]) -> str:
-    if not _HIDING.search(string[0]):
+def _redact_string(string: re.Match[str]) -> str:
+    if not _OBFUSCATION.search(string[0]):
         return string[0]
-    read = deobfuscate(json.loads(string[0], strict=False))
-    return json.dumps(KEY_PATTERN.sub("[secret]", read)) if KEY_PATTERN.search(read) else string[0]
+    text = deobfuscate(json.loads(string[0], strict=False))
+    return json.dumps(KEY_PATTERN.sub("[secret]", text)) if KEY_PATTERN.search(text) else string[0]
 
 
 def redact(text: str) -> str:
-    """The text without anything that looks like a key or an e-mail address."""
+    """Returns the text without keys and e-mail addresses."""
     text = deobfuscate(text)
     for pattern in (KEY_PATTERN, _PIECE):
         text = pattern.sub("[secret]", text)
@@ -87,8 +84,6 @@ def redact(text: str) -> str:
 
 
 def redact_line(text: str, *, with_people: bool) -> str:
-    """What others have named, for a reader: one line of what can be printed, without keys, and without e-mail
-    addresses unless people are wanted.
-    """
+    """Returns a name as one printable line without keys, and without e-mail addresses unless `with_people`."""
     line = " ".join("".join(c if c.isprintable() else " " for c in deobfuscate(text)).split())
     return KEY_PATTERN.sub("[secret]", line) if with_people else redact(line)

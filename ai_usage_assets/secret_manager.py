@@ -1,8 +1,6 @@
-"""From the name of a secret to its value, at the moment it is needed.
+"""Read secrets from Google Secret Manager when they are needed.
 
-Belongs here: Secret Manager, which versions this process has read, and what a person does when one cannot be read.
-Does not: who needs which secret. A value is never logged, kept on disk or put into an exception; only the secret's
-name is.
+A value is never logged, written to disk or put into an exception; only the secret's name is.
 """
 
 from __future__ import annotations
@@ -21,37 +19,37 @@ if TYPE_CHECKING:
 
 _SECRET_NAME = re.compile(r"projects/([a-zA-Z0-9.:-]+)/secrets/([A-Za-z0-9_-]+)(?:/versions/([A-Za-z0-9_-]+))?")
 
-# An attempt that is not answered is made again, until together they took so long.
+# Unanswered attempts are repeated until the total time is used up.
 _ATTEMPT_SECONDS = 10.0
 _TOTAL_SECONDS = 30.0
 
 _versions: dict[str, str] = {}
 
-# What has lines of its own, such as the JSON key of a service account.
+# Allowed in multiline secrets, such as the JSON key of a service account.
 _LINES = "\n\r\t "
 
 
 class SecretError(OperatorError):
-    """A secret cannot be read; the message names it, never its value, and says what to do."""
+    """A secret cannot be read or written; the message gives its name, never its value, and what to do."""
 
 
 class SecretNotFound(SecretError):
-    """There is no such secret yet, or it has no version."""
+    """The secret does not exist or has no version."""
 
 
 def versions_read() -> dict[str, str]:
-    """Which version of each secret this process has read, by its name (`projects/P/secrets/S`), as the server said."""
+    """Returns the version of each secret that this process has read, by name (`projects/P/secrets/S`)."""
     return dict(_versions)
 
 
 def resolve_secret(
     setting: str, server: str | None = None, *, total_seconds: float = _TOTAL_SECONDS, multiline: bool = False
 ) -> str:
-    """The secret a setting stands for: itself, or what Secret Manager holds under that name.
+    """Returns the value of a setting that is a secret or the name of one.
 
-    Takes a key, or `projects/P/secrets/S[/versions/V]` (latest by default); with `multiline`, one that may have spaces
-    and lines. `server` is one on this machine that stands in for Google's; it gets no credentials. Raises SecretError,
-    of which SecretMissing when there is none.
+    A name is `projects/P/secrets/S[/versions/V]`, latest by default; anything else is returned as it is. `multiline`
+    allows spaces and line breaks. `server` is the address of an emulator on this machine; it gets no credentials.
+    Raises SecretError, and its subclass SecretNotFound when there is none.
     """
     if not setting.startswith("projects/"):
         return setting
@@ -59,7 +57,7 @@ def resolve_secret(
 
 
 def store_secret(setting: str, value: str, server: str | None = None) -> str:
-    """Adds a value to the secret of that name, as its latest version, whose number is given. Raises SecretError."""
+    """Adds a version to the named secret and returns its number. Raises SecretError."""
     return _named(setting).add(value, server, _TOTAL_SECONDS)
 
 
@@ -67,14 +65,14 @@ def _named(setting: str) -> _Secret:
     found = _SECRET_NAME.fullmatch(setting)
     if not found:
         raise SecretError(
-            "What begins with projects/ is the name of a secret, but not a whole one. It takes projects/P/secrets/S or "
+            "A value that begins with projects/ must be the full name of a secret: projects/P/secrets/S or "
             "projects/P/secrets/S/versions/V."
         )
     return _Secret(found[1], found[2], found[3] or "latest")
 
 
 def version_read(setting: str) -> str | None:
-    """Which version was read for a setting that names a secret; None for a key, or when it was not read yet."""
+    """Returns the version that was read for the secret a setting names; None if none was."""
     return _versions.get(setting.partition("/versions/")[0])
 
 
@@ -87,9 +85,9 @@ class _Secret:
     version: str
 
     def value(self, server: str | None, total_seconds: float, *, multiline: bool) -> str:
-        with self._telling(total_seconds, "read"), _client(server) as client:
+        with self._translated_errors(total_seconds, "read"), _client(server) as client:
             answer = client.access_secret_version(
-                name=f"{self.path}/versions/{self.version}", **_patience(total_seconds)
+                name=f"{self.path}/versions/{self.version}", **_retry_options(total_seconds)
             )
         version = answer.name.rpartition("/versions/")[2]
         value = self._read(answer.payload, version, _LINES if multiline else "")
@@ -101,14 +99,14 @@ class _Secret:
         from google.cloud.secretmanager import SecretPayload
 
         payload = SecretPayload(data=value.encode(), data_crc32c=google_crc32c.value(value.encode()))
-        with self._telling(total_seconds, "written"), _client(server) as client:
-            answer = client.add_secret_version(parent=self.path, payload=payload, **_patience(total_seconds))
+        with self._translated_errors(total_seconds, "written"), _client(server) as client:
+            answer = client.add_secret_version(parent=self.path, payload=payload, **_retry_options(total_seconds))
         version: str = answer.name.rpartition("/versions/")[2]
         return version
 
     @contextmanager
-    def _telling(self, total_seconds: float, done: Literal["read", "written"]) -> Iterator[None]:
-        # Imported late: a laptop without secrets in the cloud should not pay for the client.
+    def _translated_errors(self, total_seconds: float, done: Literal["read", "written"]) -> Iterator[None]:
+        # Imported here because the client is slow to import and only needed for named secrets.
         from google.api_core.exceptions import GoogleAPIError, NotFound
         from google.auth.exceptions import GoogleAuthError
 
@@ -117,7 +115,7 @@ class _Secret:
         except NotFound:
             raise SecretNotFound(self._not_found(f"The secret {self.path}")) from None
         except (GoogleAPIError, GoogleAuthError) as error:
-            raise SecretError(self._told(error, total_seconds, done)) from None
+            raise SecretError(self._describe(error, total_seconds, done)) from None
 
     @property
     def path(self) -> str:
@@ -128,20 +126,20 @@ class _Secret:
 
         if payload.data_crc32c and google_crc32c.value(payload.data) != payload.data_crc32c:
             raise SecretError(
-                f"The secret {self.path} (version {version}) came damaged: its checksum differs. Run it again; if that "
-                f"happens twice, store it anew: {self._add}."
+                f"The secret {self.path} (version {version}) was damaged on the way: its checksum differs. Run it "
+                f"again; if it happens twice, store the secret again: {self._add}."
             )
         try:
             value: str = payload.data.decode("utf-8-sig").strip()
         except UnicodeDecodeError:
-            # Raised after the block: the error above holds the bytes.
+            # Raised after this block, because the exception contains the bytes.
             value = "\0"
         if not value:
             raise SecretError(f"The secret {self.path} (version {version}) is empty. Store the key in it: {self._add}.")
         if any(not each.isprintable() or each == " " for each in value if each not in allowed):
             raise SecretError(
-                f"The secret {self.path} (version {version}) holds no key: it is not one word of text. Store the key "
-                f"alone in it: {self._add}."
+                f"The secret {self.path} (version {version}) is not a key: it is not a single word of text. Store only "
+                f"the key in it: {self._add}."
             )
         return value
 
@@ -153,17 +151,17 @@ class _Secret:
     def _add(self) -> str:
         return f"`gcloud secrets versions add {self.name} {self._at} --data-file=-` (paste the key, then Ctrl-D)"
 
-    def _told(self, error: Exception, total_seconds: float, done: str) -> str:
+    def _describe(self, error: Exception, total_seconds: float, done: str) -> str:
         from google.api_core import exceptions as api
         from google.auth.exceptions import GoogleAuthError, TransportError
 
         if isinstance(error, api.RetryError):
-            # What was wrong each time; else only that it took too long.
+            # The reason of the last attempt instead of the timeout.
             error = error.cause if isinstance(error.cause, Exception) else error
         what = f"The secret {self.path}"
         if (isinstance(error, GoogleAuthError) and not isinstance(error, TransportError)) or _lacks_credentials(error):
             return (
-                f"{what} was not asked for: there are no credentials of Google here, or they are no longer good. Log "
+                f"{what} was not requested: Google credentials are missing or expired. Log "
                 "in with `gcloud auth application-default login`; in Cloud Run, give the job a service account."
             )
         match error:
@@ -173,41 +171,41 @@ class _Secret:
                 return self._forbidden(what, error.reason, done)
             case api.InvalidArgument():
                 return (
-                    f"{what} has no version {self.version!r}: a version is a number or latest. They are listed by "
+                    f"{what} has no version {self.version!r}: a version is a number or latest. List them with "
                     f"`gcloud secrets versions list {self.name} {self._at}`."
                 )
             case api.ResourceExhausted():
                 return (
                     f"{what} could not be {done}: the project has used up its requests to Secret Manager. Run it again "
-                    f"in a minute; the limits are shown by `gcloud alpha services quota list --consumer=projects/"
+                    f"in a minute; see the limits with `gcloud alpha services quota list --consumer=projects/"
                     f"{self.project} --service=secretmanager.googleapis.com`."
                 )
-        answered = isinstance(error, api.GoogleAPICallError) and not isinstance(error, _silences())
+        answered = isinstance(error, api.GoogleAPICallError) and not isinstance(error, _unanswered())
         went = "refused" if answered else f"did not answer within {total_seconds:.0f} s"
         return (
-            f"{what} could not be {done}: Secret Manager {went} ({type(error).__name__}). Look at the network of "
-            f"this machine, then run it again; `gcloud secrets versions "
-            f"describe {self.version} --secret={self.name} {self._at}` asks the same server."
+            f"{what} could not be {done}: Secret Manager {went} ({type(error).__name__}). Check the network of "
+            f"this machine and run it again; `gcloud secrets versions "
+            f"describe {self.version} --secret={self.name} {self._at}` sends a request to the same server."
         )
 
     def _not_found(self, what: str) -> str:
         if self.version == "latest":
             return (
-                f"{what} does not exist, or has no version. Make it, if `gcloud secrets describe {self.name} "
-                f"{self._at}` finds none: `gcloud secrets create {self.name} {self._at} "
+                f"{what} does not exist or has no version. Create it, if `gcloud secrets describe {self.name} "
+                f"{self._at}` does not find it: `gcloud secrets create {self.name} {self._at} "
                 f"--replication-policy=automatic`. Then store the key: {self._add}."
             )
         return (
-            f"{what} has no version {self.version}, or does not exist. Its versions are listed by `gcloud secrets "
+            f"{what} has no version {self.version}, or does not exist. List its versions with `gcloud secrets "
             f"versions list {self.name} {self._at}`."
         )
 
     def _not_enabled(self, what: str, message: str) -> str:
-        # The server names the version that latest stands for.
+        # The message contains the number of the latest version.
         found = re.search(r"/versions/([0-9]+)", message)
         version = found[1] if found else self.version
         if "DESTROYED" in message:
-            return f"{what} has lost its version {version}, which was destroyed. Store the key anew: {self._add}."
+            return f"{what} has no version {version} any more: it was destroyed. Store the key again: {self._add}."
         return (
             f"{what} has version {version} disabled. Enable it: `gcloud secrets versions enable {version} "
             f"--secret={self.name} {self._at}`; or store another key: {self._add}."
@@ -217,8 +215,8 @@ class _Secret:
         match reason:
             case "SERVICE_DISABLED":
                 return (
-                    f"{what} could not be {done}: the API of Secret Manager is off in this project. Turn it on: "
-                    f"`gcloud services enable secretmanager.googleapis.com {self._at}`, and run it again some minutes "
+                    f"{what} could not be {done}: the Secret Manager API is disabled in this project. Enable it: "
+                    f"`gcloud services enable secretmanager.googleapis.com {self._at}`, and run it again a few minutes "
                     "later."
                 )
             case "BILLING_DISABLED":
@@ -228,7 +226,7 @@ class _Secret:
                 )
         role = "secretAccessor" if done == "read" else "secretVersionAdder"
         return (
-            f"{what} may not be {done} by this account, or does not exist. Let it: `gcloud secrets "
+            f"{what} cannot be {done} by this account, or does not exist. Grant it access: `gcloud secrets "
             f"add-iam-policy-binding {self.name} {self._at} --role=roles/secretmanager.{role} "
             "--member=serviceAccount:ACCOUNT`, with the account the job runs as (user:YOU for a person)."
         )
@@ -244,35 +242,35 @@ def _client(server: str | None) -> SecretManagerServiceClient:
         SecretManagerServiceGrpcTransport,
     )
 
-    # A proxy would not find a server on this machine.
+    # A proxy cannot reach a server on this machine.
     channel = grpc.insecure_channel(urlsplit(server).netloc, options=[("grpc.enable_http_proxy", 0)])
     return secretmanager.SecretManagerServiceClient(transport=SecretManagerServiceGrpcTransport(channel=channel))
 
 
-def _patience(total_seconds: float) -> dict[str, Any]:
-    """How long is waited: for an attempt, and for all."""
+def _retry_options(total_seconds: float) -> dict[str, Any]:
+    """The time limits of an attempt and of all attempts."""
     from google.api_core import exceptions as api
     from google.api_core.retry import Retry
     from google.api_core.timeout import ConstantTimeout
 
-    def is_passing(error: Exception) -> bool:
-        return isinstance(error, (*_silences(), api.ResourceExhausted)) and not _lacks_credentials(error)
+    def is_transient(error: Exception) -> bool:
+        return isinstance(error, (*_unanswered(), api.ResourceExhausted)) and not _lacks_credentials(error)
 
     return {
-        "retry": Retry(predicate=is_passing, initial=0.5, maximum=5, multiplier=2, timeout=total_seconds),
+        "retry": Retry(predicate=is_transient, initial=0.5, maximum=5, multiplier=2, timeout=total_seconds),
         "timeout": ConstantTimeout(min(_ATTEMPT_SECONDS, total_seconds)),  # type: ignore[no-untyped-call]
     }
 
 
-def _silences() -> tuple[type[Exception], ...]:
-    """Errors of a server that did not come to answering."""
+def _unanswered() -> tuple[type[Exception], ...]:
+    """The errors of a request without an answer."""
     from google.api_core import exceptions as api
 
     return (api.ServiceUnavailable, api.DeadlineExceeded, api.InternalServerError)
 
 
 def _lacks_credentials(error: Exception) -> bool:
-    """Whether it is said that who asks is not known: by the server, or by gRPC, as if the server were down."""
+    """Whether credentials are missing; gRPC reports that as an unavailable server."""
     from google.api_core.exceptions import ServiceUnavailable, Unauthenticated
 
     if isinstance(error, ServiceUnavailable):

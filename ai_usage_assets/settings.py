@@ -1,7 +1,6 @@
-"""The only reader of environment variables: names, defaults and the errors for wrong values.
+"""Typed, validated settings from environment variables; no other module reads the environment.
 
-Belongs here: turning text from the environment into typed, validated settings. Does not: using them, or reading
-secrets (a setting that names a secret stays a name; `secrets` resolves it at the first request).
+A setting that names a secret keeps the name; `secret_manager` resolves it at the first request.
 """
 
 from __future__ import annotations
@@ -24,34 +23,34 @@ T = TypeVar("T")
 C = TypeVar("C", bound=str)
 N = TypeVar("N", int, None)
 
-# No vendor sold what is counted here before, and no clock should be trusted beyond.
+# Vendors have no earlier data, and a later clock is wrong.
 _FIRST_YEAR, _LAST_YEAR = 2023, 2100
 
-# A day is asked for again this long; what was landed of it must still be there then.
+# Days are loaded again for this long, so their partitions must not expire earlier.
 MIN_RAW_EXPIRY_DAYS = 60
 
 # Not named like the schema: in DuckDB, `ai_usage.kpi_spend_monthly` would otherwise look for a catalog `ai_usage`.
 DEFAULT_DUCKDB_PATH = Path("data/warehouse.duckdb")
 
 SHEETS_URL = "https://sheets.googleapis.com"
-# Where a tunnel to Metabase ends.
+# The local end of the tunnel to Metabase.
 METABASE_URL = "http://localhost:3000"
 METABASE_KEY = "file:data/metabase.key"
 
 
 class SettingsError(OperatorError):
-    """Settings have values that cannot be used; each line of the message names a variable and what it takes."""
+    """Settings with invalid values; each line of the message names a variable and the values it takes."""
 
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        # A key may have been pasted into the wrong variable.
+        # A key may be in the wrong variable.
         super().__init__(redact(message))
 
 
 @dataclass(frozen=True)
 class CloudRun:
-    """Which execution, which of its tasks and which image this process is; elsewhere, the only task of none."""
+    """The Cloud Run execution, task and image of this process; the defaults apply elsewhere."""
 
     execution: str | None = None
     task_index: int = 0
@@ -62,20 +61,20 @@ class CloudRun:
 
 @dataclass(frozen=True)
 class LogSettings:
-    """Who reads what is said, and what each line says of where it comes from.
+    """The format of log lines and their labels.
 
-    Wrong settings are told in a line too, so these are read by themselves and are never wrong.
+    Errors in other settings are logged too, so these are read separately and fall back to their defaults.
     """
 
     log_format: Literal["console", "json"] = "console"
     service: str = "ai-usage"
-    # Of the request this process works for, as Cloud Logging names it.
+    # The trace of the request, in the format of Cloud Logging.
     trace: str | None = None
     span: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> LogSettings:
-        """The settings of this process, as far as they can be used."""
+        """Reads the settings; invalid values are ignored."""
         read = _Reader(os.environ if environment is None else environment)
         project = read.optional("GOOGLE_CLOUD_PROJECT")
         parent = re.fullmatch(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}", read.text("TRACEPARENT", ""))
@@ -101,22 +100,22 @@ def _default_sources() -> Mapping[str, SourceSettings]:
 
 @dataclass(frozen=True)
 class MetabaseSettings:
-    """Where Metabase is and who asks it. What is secret is held as given: a value, a Secret Manager name, a file."""
+    """The address and credentials of Metabase. A secret is a value, a Secret Manager name or a file."""
 
     url: str = METABASE_URL
-    # The key of its API; where it is kept, unless it is the key itself, the one made at first is stored too.
+    # The API key. If it is a name or a file, the first login creates a key and stores it there.
     api_key: str = field(default=METABASE_KEY, repr=False)
     admin_email: str | None = field(default=None, repr=False)
     admin_password: str | None = field(default=None, repr=False)
-    # Only needed where the server was given one beforehand; else it says its own.
+    # Only for a server that was started with a token of its own; otherwise the server provides it.
     setup_token: str | None = field(default=None, repr=False)
-    # The JSON key with which Metabase asks BigQuery.
+    # The JSON key with which Metabase queries BigQuery.
     service_account: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a person can set, typed. Keys are held as given: a value or a Secret Manager name."""
+    """All settings, typed. Keys are unresolved: a value or a Secret Manager name."""
 
     warehouse: Literal["duckdb", "bigquery"] = "duckdb"
     duckdb_path: Path = DEFAULT_DUCKDB_PATH
@@ -130,25 +129,25 @@ class Settings:
     pacing: bool = True
     accept_loss: bool = False
     dagster_home: Path | None = None
-    # The database that keeps Dagster's history of runs, if it is shared; its address holds a password.
+    # The shared database of Dagster's run history; the address contains a password.
     dagster_postgres_url: str | None = field(default=None, repr=False)
     log_format: Literal["console", "json"] = "console"
-    # Servers on this machine that stand in for Google's.
+    # Emulators on this machine.
     bigquery_emulator: str | None = None
     secrets_emulator: str | None = None
-    # Days after which BigQuery forgets raw partitions; None for never.
+    # Days after which BigQuery deletes raw partitions; None for never.
     raw_expiry_days: int | None = None
-    # After a daily run: whether its digest is told, the chat it is sent to as well, and whether people are named in it.
+    # Whether a daily run logs a digest, the chat it is posted to, and whether it contains names of people.
     digest: bool = True
     digest_webhook: str | None = field(default=None, repr=False)
     digest_people: bool = False
-    # The file each run writes its report to; None for none.
+    # The file that each run writes its report to, if any.
     report_path: Path | None = None
     cloud_run: CloudRun = field(default_factory=CloudRun)
     metabase: MetabaseSettings = field(default_factory=MetabaseSettings)
 
     def now(self) -> datetime:
-        """The instant this run believes in (aware, UTC): AI_USAGE_NOW, else the clock."""
+        """Returns AI_USAGE_NOW or the current time, in UTC."""
         return self.fixed_now or datetime.now(UTC)
 
     @property
@@ -179,14 +178,14 @@ class Settings:
 
     @property
     def warehouse_location(self) -> str:
-        """Where the warehouse is, for a person."""
+        """The location of the warehouse, for messages."""
         if self.warehouse == "bigquery":
             return f"BigQuery {self.project}.{self.dataset}"
         return str(self.duckdb_path.absolute())
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """The settings of this process. Raises SettingsError naming every variable that is wrong."""
+        """Reads all settings. Raises SettingsError with every invalid variable."""
         read = _Reader(os.environ if environment is None else environment)
         settings = cls(
             warehouse=read.choice("AI_USAGE_WAREHOUSE", ("duckdb", "bigquery"), "duckdb"),
@@ -243,7 +242,7 @@ class Settings:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a base URL stays on this machine."""
+    """Returns whether the host of a URL is this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -252,7 +251,7 @@ def is_loopback(url: str) -> bool:
 
 
 def is_https_or_loopback(address: str) -> bool:
-    """Whether what is sent there travels over https, or stays on this machine."""
+    """Returns whether an address is a valid https URL, or an http URL on this machine."""
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname, parts.port
@@ -264,15 +263,15 @@ def is_https_or_loopback(address: str) -> bool:
 
 
 class _Reader:
-    """Typed reads from one environment; an empty variable counts as unset, and what is wrong is noted in `problems`."""
+    """Reads typed values from an environment and collects problems. An empty variable counts as unset."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self.problems: list[str] = []
 
-    def _wrong(self, problem: str, instead: T) -> T:
+    def _report(self, problem: str, default: T) -> T:
         self.problems.append(problem)
-        return instead
+        return default
 
     def optional(self, name: str) -> str | None:
         return self._environment.get(name, "").strip() or None
@@ -285,10 +284,10 @@ class _Reader:
         for choice in choices:
             if value == choice:
                 return choice
-        return self._wrong(f"{name} is {value!r}; it takes {' or '.join(choices)}.", default)
+        return self._report(f"{name} is {value!r}; it takes {' or '.join(choices)}.", default)
 
     def log_format(self) -> Literal["console", "json"]:
-        """Cloud Logging reads what a job prints; a person elsewhere does."""
+        """JSON in a Cloud Run job, whose output Cloud Logging reads; console elsewhere."""
         in_the_cloud = self.optional("CLOUD_RUN_JOB") is not None
         return self.choice("AI_USAGE_LOGS", ("console", "json"), "json" if in_the_cloud else "console")
 
@@ -297,47 +296,47 @@ class _Reader:
         if value is None:
             return default
         if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < at_least:
-            return self._wrong(f"{name} is {value!r}; it takes a whole number, {at_least} or more.", default)
+            return self._report(f"{name} is {value!r}; it takes a whole number, {at_least} or more.", default)
         return int(value)
 
     def emulator_url(self, name: str) -> str | None:
-        """An address of a server on this machine, to which no credentials are sent."""
+        """The address of a server on this machine; it gets no credentials."""
         value = self.optional(name)
         if value is None:
             return None
         url = self.url(name, "http://127.0.0.1:9050") if "://" in value else f"http://{value}"
         if not is_loopback(url):
-            return self._wrong(f"{name} is {value!r}; only a server on this machine may stand in for Google's.", None)
+            return self._report(f"{name} is {value!r}; an emulator must run on this machine.", None)
         return url
 
     def postgres(self, name: str) -> str | None:
-        """An address of a PostgreSQL database, with the driver in it: without, SQLAlchemy looks for another one."""
+        """The address of a PostgreSQL database. Without the driver in it, SQLAlchemy would choose another one."""
         value = self.optional(name)
         if value is None or value.startswith("postgresql+psycopg2://"):
             return value
-        return self._wrong(f"{name} takes an address that begins with postgresql+psycopg2://.", None)
+        return self._report(f"{name} takes an address that begins with postgresql+psycopg2://.", None)
 
     def secret_address(self, name: str) -> str | None:
-        """An address that is a secret itself, or the name of one; it is never quoted."""
+        """A secret address, never quoted, or the name of a secret."""
         value = self.optional(name)
         if value is None or value.startswith("projects/") or is_https_or_loopback(value):
             return value
-        return self._wrong(f"{name} takes an address of https, or the name of a secret (projects/P/secrets/S).", None)
+        return self._report(f"{name} takes an https address or the name of a secret (projects/P/secrets/S).", None)
 
     def path(self, name: str) -> Path | None:
         value = self.optional(name)
         try:
             path = Path(value).expanduser() if value else None
         except RuntimeError:
-            return self._wrong(f"{name} is {value!r}; nobody of that name has a home here.", None)
+            return self._report(f"{name} is {value!r}; there is no such home directory.", None)
         if value and "\0" in value:
-            return self._wrong(f"{name} is {value!r}; no path holds a NUL.", None)
+            return self._report(f"{name} is {value!r}; a path cannot contain NUL.", None)
         return path
 
     def identifier(self, name: str, default: str) -> str:
         value = self.text(name, default)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,1023}", value):
-            return self._wrong(f"{name} is {value!r}; it takes letters, digits and underscores.", default)
+            return self._report(f"{name} is {value!r}; it takes letters, digits and underscores.", default)
         return value
 
     def url(self, name: str, default: str) -> str:
@@ -348,19 +347,19 @@ class _Reader:
             readable = (
                 parts.port != 0
                 and re.fullmatch(r"[A-Za-z0-9._:-]{1,253}", host)
-                # A label of a name holds 63 letters at most.
+                # A DNS label has at most 63 characters.
                 and max(map(len, host.split("."))) < 64
-                # urlsplit leaves out what it does not like.
+                # urlsplit drops invalid characters.
                 and re.fullmatch(r"[!-~]+", value)
             )
         except ValueError:
-            return self._wrong(f"{name} cannot be read; it takes an address such as {default}.", default)
+            return self._report(f"{name} cannot be read; it takes an address such as {default}.", default)
         if "@" in value or parts.query or parts.fragment:
-            return self._wrong(f"{name} carries credentials or a query; it takes a bare address.", default)
+            return self._report(f"{name} carries credentials or a query; it takes a bare address.", default)
         if parts.scheme not in {"http", "https"} or not readable:
-            return self._wrong(f"{name} is {value!r}; it takes an address such as {default}.", default)
+            return self._report(f"{name} is {value!r}; it takes an address such as {default}.", default)
         if parts.scheme == "http" and not is_loopback(value):
-            return self._wrong(f"{name} is {value!r}; plain http is accepted on loopback only, use https.", default)
+            return self._report(f"{name} is {value!r}; plain http is accepted on loopback only, use https.", default)
         return value
 
     def day(self, name: str, default: date) -> date:
@@ -370,9 +369,9 @@ class _Reader:
         try:
             day = date.fromisoformat(value)
         except ValueError:
-            return self._wrong(f"{name} is {value!r}; it takes a day such as 2026-01-31.", default)
+            return self._report(f"{name} is {value!r}; it takes a day such as 2026-01-31.", default)
         if day.year < _FIRST_YEAR:
-            return self._wrong(f"{name} is {value!r}; nothing there is to load was before {_FIRST_YEAR}.", default)
+            return self._report(f"{name} is {value!r}; the vendors have no data before {_FIRST_YEAR}.", default)
         return day
 
     def instant(self, name: str) -> datetime | None:
@@ -382,11 +381,11 @@ class _Reader:
         try:
             instant = datetime.fromisoformat(value)
         except ValueError:
-            return self._wrong(f"{name} is {value!r}; it takes an instant such as 2026-01-31T06:00:00Z.", None)
+            return self._report(f"{name} is {value!r}; it takes an instant such as 2026-01-31T06:00:00Z.", None)
         if instant.tzinfo is None:
-            return self._wrong(f"{name} is {value!r}; write the time zone too, such as 2026-01-31T06:00:00Z.", None)
+            return self._report(f"{name} is {value!r}; write the time zone too, such as 2026-01-31T06:00:00Z.", None)
         if not _FIRST_YEAR <= instant.year < _LAST_YEAR:
-            return self._wrong(
+            return self._report(
                 f"{name} is {value!r}; it takes an instant from {_FIRST_YEAR} on, before {_LAST_YEAR}.", None
             )
         return instant.astimezone(UTC)
@@ -397,4 +396,4 @@ class _Reader:
             return True
         if value in {"0", "off", "false", "no"}:
             return False
-        return self._wrong(f"{name} is {value!r}; it takes on or off.", default)
+        return self._report(f"{name} is {value!r}; it takes on or off.", default)

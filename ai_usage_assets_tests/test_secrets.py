@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from ai_usage_assets.secret_manager import SecretError, resolve_secret, versions_read
-from ai_usage_assets_tests.commands.test_doctor import found
+from ai_usage_assets_tests.commands.test_doctor import diagnostics
 from ai_usage_assets_tests.conftest import HELD, Company
 from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets, Refusal, Version
 
@@ -79,7 +79,7 @@ def test_what_an_editor_adds_to_a_key_is_left_out(server: str, held: FakeSecrets
 @pytest.mark.parametrize(
     ("setting", "versions", "says", "command"),
     [
-        (KEY, [], "does not exist, or has no version", "`gcloud secrets create anthropic-admin-key --project=acme-ai "),
+        (KEY, [], "does not exist or has no version", "`gcloud secrets create anthropic-admin-key --project=acme-ai "),
         (EMPTY, [], "has no version", "`gcloud secrets versions add without-versions --project=acme-ai --data-file=-`"),
         (f"{KEY}/versions/9", [VALUE], "no version 9", "versions list anthropic-admin-key --project=acme-ai`"),
         (f"{KEY}/versions/newest", [VALUE], "no version 'newest'", "versions list anthropic-admin-key --project="),
@@ -87,12 +87,12 @@ def test_what_an_editor_adds_to_a_key_is_left_out(server: str, held: FakeSecrets
          "`gcloud secrets versions enable 2 --secret=anthropic-admin-key --project=acme-ai`"),
         (KEY, [Version(b"", "DESTROYED")], "was destroyed", ADD),
         (KEY, [Version(VALUE.encode(), damaged=True)], "checksum", ADD),
-        (KEY, [b"sk-ant-\xff\xfe"], "not one word of text", ADD),
-        (KEY, [f"KEY={VALUE}\nOTHER=1"], "not one word of text", ADD),
+        (KEY, [b"sk-ant-\xff\xfe"], "not a single word of text", ADD),
+        (KEY, [f"KEY={VALUE}\nOTHER=1"], "not a single word of text", ADD),
         (KEY, [""], "is empty", ADD),
         (KEY, [" \n"], "is empty", ADD),
-        (f"{KEY}/versions/", [VALUE], "not a whole one", "projects/P/secrets/S/versions/V"),
-        ("projects/p/locations/eu/secrets/s", [VALUE], "not a whole one", "projects/P/secrets/S"),
+        (f"{KEY}/versions/", [VALUE], "must be the full name", "projects/P/secrets/S/versions/V"),
+        ("projects/p/locations/eu/secrets/s", [VALUE], "must be the full name", "projects/P/secrets/S"),
     ],
 )  # fmt: skip
 def test_a_secret_that_cannot_be_used_says_the_command(
@@ -109,15 +109,15 @@ def test_a_secret_that_cannot_be_used_says_the_command(
 @pytest.mark.parametrize(
     ("code", "reason", "says", "command"),
     [
-        ("PERMISSION_DENIED", "IAM_PERMISSION_DENIED", "may not be read by this account",
+        ("PERMISSION_DENIED", "IAM_PERMISSION_DENIED", "cannot be read by this account",
          "`gcloud secrets add-iam-policy-binding anthropic-admin-key --project=acme-ai "
          "--role=roles/secretmanager.secretAccessor "),
-        ("PERMISSION_DENIED", "SERVICE_DISABLED", "is off",
+        ("PERMISSION_DENIED", "SERVICE_DISABLED", "is disabled",
          "`gcloud services enable secretmanager.googleapis.com --project=acme-ai`"),
         ("PERMISSION_DENIED", "BILLING_DISABLED", "no billing account", "`gcloud billing projects link acme-ai "),
-        ("UNAUTHENTICATED", "ACCESS_TOKEN_EXPIRED", "no longer good", "`gcloud auth application-default login`"),
+        ("UNAUTHENTICATED", "ACCESS_TOKEN_EXPIRED", "missing or expired", "`gcloud auth application-default login`"),
         # How gRPC tells of credentials that could not be renewed.
-        ("UNAVAILABLE", "Getting metadata from plugin failed with error: expired", "no longer good",
+        ("UNAVAILABLE", "Getting metadata from plugin failed with error: expired", "missing or expired",
          "`gcloud auth application-default login`"),
         ("OUT_OF_RANGE", "", "Secret Manager refused (OutOfRange)", "`gcloud secrets versions describe latest "),
     ],
@@ -189,8 +189,8 @@ def test_doctor_says_which_version_a_key_came_from(company: Company) -> None:
     with held.serve() as address:
         settings = replace(company.settings, secrets_emulator=f"http://{address}")
         settings = settings.with_source("anthropic", key=KEY).with_source("cursor", key=key)
-        findings = found(settings)
-    assert findings["Anthropic", "key"].outcome == "works"
-    assert f"(Secret Manager, {KEY}, version 2)" in findings["Anthropic", "key"].told
-    assert findings["Cursor", "key"].outcome == "fails"
+        findings = diagnostics(settings)
+    assert findings["Anthropic", "key"].outcome == "ok"
+    assert f"(Secret Manager, {KEY}, version 2)" in findings["Anthropic", "key"].message
+    assert findings["Cursor", "key"].outcome == "error"
     assert "`gcloud secrets versions enable 1 --secret=cursor-admin-key" in findings["Cursor", "key"].next_step

@@ -249,7 +249,7 @@ def test_other_runs_tell_nobody(warehouse: DuckDBWarehouse, path: Path, changed:
     ("webhook", "says"),
     [
         ("http://127.0.0.1:9/" + SECRET, "The webhook at 127.0.0.1 did not answer"),
-        ("projects/nonsense", "the name of a secret, but not a whole one"),
+        ("projects/nonsense", "must be the full name of a secret"),
     ],
 )
 def test_a_chat_that_cannot_be_reached_fails_nothing(

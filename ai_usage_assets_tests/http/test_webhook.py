@@ -26,9 +26,9 @@ def test_a_message_arrives_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("reply", "asked", "says"),
     [
-        (Reply(404, b"no_service"), 1, "answered 404 ('no_service'). It was removed"),
+        (Reply(404, b"no_service"), 1, "answered 404 ('no_service'). The webhook or its channel was removed"),
         (Reply(429, b"rate_limited"), 1, "the next run tries again"),
-        (Reply(400, b"invalid_payload"), 1, "another form of message"),
+        (Reply(400, b"invalid_payload"), 1, "another message format"),
         (Reply(503, b"later"), 2, "answered 503 ('later'). The next run tries again"),
         (Reply(503, goes_wrong="cut", body=b"x" * 9), 2, "answered 503 ('xxxx')"),
         (Reply(goes_wrong="silent"), 2, "did not answer (ReadTimeout)"),
@@ -76,5 +76,5 @@ def test_a_second_attempt_may_succeed() -> None:
 )
 def test_an_address_that_is_not_safe_is_not_sent_to(address: str) -> None:
     """Only https, or a server on this machine, gets what the company spends."""
-    with pytest.raises(WebhookError, match="not one of https"):
+    with pytest.raises(WebhookError, match="not an https URL"):
         post_message(address, "text")
