@@ -41,11 +41,10 @@ _UNIQUE_KEYS = {
 
 
 def schema_checks(models: Iterable[Table], unique_keys: Mapping[str, tuple[str, ...]]) -> Iterator[Check]:
-    """A check of columns, values and keys for every curated table and every curated view of facts."""
+    """A check of columns, values and keys for every curated table and every view of facts."""
     keys = {**_UNIQUE_KEYS, **unique_keys}
     for table in models:
-        is_fact = table.name.startswith(("fct_", "int_")) and table.name.endswith(("_daily", "_monthly"))
-        if table.layer == "curated" and (is_fact or not table.is_view):
+        if table.layer == "curated" and (table.name.startswith("fct_") or not table.is_view):
             yield Check(
                 table.name,
                 "schema",
@@ -57,7 +56,7 @@ def schema_checks(models: Iterable[Table], unique_keys: Mapping[str, tuple[str, 
 
 
 def _has_days(table: Table) -> bool:
-    return "usage_date" in table.column_names and bool(table.partition_by or table.is_view)
+    return bool(table.partition_by or table.is_view)
 
 
 def _schema(table: Table, key: Sequence[str]) -> CheckFunction:
