@@ -23,18 +23,18 @@ START = date(2026, 1, 1)
 
 
 def test_yesterday_is_the_last_finished_day_in_utc() -> None:
-    """Half past midnight UTC yesterday is over, wherever the clock that asks stands."""
+    """At half past midnight UTC yesterday is over, whatever the time zone of `now`."""
     assert last_finished_day(NOW) == date(2026, 11, 19)
     assert last_finished_day(datetime.fromisoformat("2026-11-20T01:30:00+02:00")) == date(2026, 11, 18)
 
 
-def test_the_default_is_the_trailing_window() -> None:
-    """Without a wish, the forty days are run that vendors may still restate."""
+def test_default_is_the_trailing_range() -> None:
+    """The default is the forty days that vendors may still restate."""
     assert trailing_range(NOW, START) == DayRange(date(2026, 10, 11), date(2026, 11, 19))
 
 
-def test_the_first_day_there_is_clips_the_window() -> None:
-    """Nothing before the first day is asked for."""
+def test_start_date_clips_the_trailing_range() -> None:
+    """The trailing range contains no day before the start date."""
     assert trailing_range(NOW, START, day="2026-01-03", days=40) == DayRange(START, date(2026, 1, 3))
 
 
@@ -50,20 +50,20 @@ def test_the_first_day_there_is_clips_the_window() -> None:
         ("yesterday", -3, "1 to 3660"),
     ],
 )
-def test_days_that_cannot_be_run_are_refused(day: str, days: int, says: str) -> None:
-    """An unfinished, early or unreadable day is refused with what may be asked instead."""
+def test_invalid_days_are_rejected(day: str, days: int, says: str) -> None:
+    """An unfinished, too early or unreadable day is rejected with the valid values."""
     with pytest.raises(DayError, match=says):
         trailing_range(NOW, START, day=day, days=days)
 
 
-def test_an_inverted_range_is_refused() -> None:
+def test_inverted_range_is_rejected() -> None:
     """A range that ends before it begins is an error, not an empty success."""
     with pytest.raises(DayError, match="before it begins"):
         DayRange(date(2026, 2, 2), date(2026, 2, 1))
 
 
-def test_windows_cover_each_day_once() -> None:
-    """Days become contiguous ranges of a bounded size, gaps and repetitions aside."""
+def test_chunks_cover_each_day_once() -> None:
+    """Days become contiguous ranges of a maximum size; duplicates count once."""
     days = [date(2026, 3, n) for n in (5, 1, 2, 3, 3, 9)]
     found = chunk_days(days, 2)
     assert [(w.first.day, w.last.day) for w in found] == [(1, 2), (3, 3), (5, 5), (9, 9)]
@@ -71,16 +71,16 @@ def test_windows_cover_each_day_once() -> None:
 
 
 @pytest.mark.parametrize("last", ["2026-02-01", "2026-02-03"])
-def test_a_run_is_told_its_days_and_tells_them_back(last: str) -> None:
-    """The tags of a run carry its days there and back."""
+def test_tags_round_trip(last: str) -> None:
+    """Run tags carry a range of days in both directions."""
     days = DayRange(date(2026, 2, 1), date.fromisoformat(last))
     assert range_from_tags(tags_for_range(days)) == days
     assert range_from_tags({}) is None
 
 
 @pytest.mark.parametrize(("length", "count"), [(1, 1), (90, 1), (90, 7), (10, 10), (3, 5), (40, 3), (366, 10)])
-def test_the_blocks_of_tasks_are_all_days_once_and_in_order(length: int, count: int) -> None:
-    """Tasks share the days without a gap, a day twice or a task with two days more than another."""
+def test_tasks_share_all_days_once_and_in_order(length: int, count: int) -> None:
+    """Tasks cover every day once, and their lengths differ by at most one day."""
     asked = DayRange(START, START + timedelta(days=length - 1))
     blocks = [split_for_task(asked, index, count) for index in range(count)]
     assert [day for found in blocks if found for day in found] == list(asked)
@@ -88,7 +88,7 @@ def test_the_blocks_of_tasks_are_all_days_once_and_in_order(length: int, count: 
     assert max(sizes) - min(sizes) <= 1
 
 
-def test_the_days_of_a_backfill_are_those_asked_for() -> None:
+def test_backfill_range_is_inclusive() -> None:
     """Both ends are included, and yesterday may be the last."""
     assert date_range(NOW, START, "2026-02-01", "2026-03-31") == DayRange(date(2026, 2, 1), date(2026, 3, 31))
     assert date_range(NOW, START, "2026-11-01", "yesterday").last == date(2026, 11, 19)
@@ -104,8 +104,8 @@ def test_the_days_of_a_backfill_are_those_asked_for() -> None:
         ("2026-03-01", "2026-02-30", "--to is '2026-02-30'"),
     ],
 )
-def test_a_backfill_that_cannot_be_run_is_refused(first: str, last: str, says: str) -> None:
-    """Nothing is clipped in silence: days that cannot be loaded are refused with what may be asked instead."""
+def test_invalid_backfills_are_rejected(first: str, last: str, says: str) -> None:
+    """Days that cannot be loaded are rejected with the valid values; nothing is clipped."""
     with pytest.raises(DayError, match=says):
         date_range(NOW, START, first, last)
     with pytest.raises(DayError, match="3660"):

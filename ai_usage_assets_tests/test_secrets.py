@@ -58,10 +58,8 @@ def refused(setting: str, server: str | None, total_seconds: float = 5) -> str:
         (f"{KEY}/versions/1", "sk-ant-admin01-old", "1"),
     ],
 )
-def test_a_named_secret_is_its_value_and_its_version_is_known(
-    server: str, held: FakeSecrets, setting: str, value: str, version: str
-) -> None:
-    """The latest version unless one is pinned, asked for once and without credentials; which one it was is kept."""
+def test_secret_value_and_version(server: str, held: FakeSecrets, setting: str, value: str, version: str) -> None:
+    """The latest or the pinned version is read once, without credentials, and its number is recorded."""
     assert versions_read() == {}
     assert resolve_secret(setting, server) == value
     assert versions_read() == {KEY: version}
@@ -70,8 +68,8 @@ def test_a_named_secret_is_its_value_and_its_version_is_known(
 
 
 @pytest.mark.parametrize("stored", [f"{VALUE}\n", f"\ufeff{VALUE}\r\n", f"  {VALUE} "])
-def test_what_an_editor_adds_to_a_key_is_left_out(server: str, held: FakeSecrets, stored: str) -> None:
-    """Line ends, spaces around it and a byte order mark are not part of a key."""
+def test_surrounding_whitespace_is_removed(server: str, held: FakeSecrets, stored: str) -> None:
+    """Line ends, spaces and a byte order mark are not part of a key."""
     held.secrets = {KEY: [stored]}
     assert resolve_secret(KEY, server) == VALUE
 
@@ -95,10 +93,10 @@ def test_what_an_editor_adds_to_a_key_is_left_out(server: str, held: FakeSecrets
         ("projects/p/locations/eu/secrets/s", [VALUE], "must be the full name", "projects/P/secrets/S"),
     ],
 )  # fmt: skip
-def test_a_secret_that_cannot_be_used_says_the_command(
+def test_unusable_secret_gives_the_command(
     server: str, held: FakeSecrets, setting: str, versions: list[Version], says: str, command: str
 ) -> None:
-    """What is wrong is told, and the command that mends it, whole; of the value not a letter."""
+    """The message says what is wrong and the complete command that fixes it, without the value."""
     held.secrets = {KEY: versions}
     told = refused(setting, server)
     assert says in told
@@ -122,10 +120,10 @@ def test_a_secret_that_cannot_be_used_says_the_command(
         ("OUT_OF_RANGE", "", "Secret Manager refused (OutOfRange)", "`gcloud secrets versions describe latest "),
     ],
 )  # fmt: skip
-def test_a_refusal_says_the_command_and_is_not_repeated(
+def test_permanent_error_gives_the_command_and_is_not_retried(
     server: str, held: FakeSecrets, code: str, reason: str, says: str, command: str
 ) -> None:
-    """Who may not read is told why and what to do at once; the same question is not asked again."""
+    """A permanent error gives the reason and the command at once."""
     held.refusals = [Refusal(grpc.StatusCode[code], reason, reason if code == "PERMISSION_DENIED" else "")]
     held.refuses_on = True
     told = refused(KEY, server)
@@ -134,16 +132,16 @@ def test_a_refusal_says_the_command_and_is_not_repeated(
     assert len(held.asked) == 1
 
 
-def test_a_service_that_is_briefly_away_is_asked_again(server: str, held: FakeSecrets) -> None:
-    """What passes is waited for."""
+def test_transient_error_is_retried(server: str, held: FakeSecrets) -> None:
+    """A transient error is retried."""
     held.refusals = [UNAVAILABLE]
     assert resolve_secret(KEY, server) == VALUE
     assert len(held.asked) == 2
 
 
 @pytest.mark.parametrize("fault", ["away", "silent", "over its quota", "not there"])
-def test_waiting_ends(server: str, held: FakeSecrets, fault: str) -> None:
-    """A service that stays away, says nothing, or a network without it is given up, and it says what to look at."""
+def test_retries_end(server: str, held: FakeSecrets, fault: str) -> None:
+    """The total time is bounded for an unavailable, silent or unreachable service; the message says what to check."""
     held.silent = fault == "silent"
     if fault in ("away", "over its quota"):
         code = grpc.StatusCode.RESOURCE_EXHAUSTED if fault == "over its quota" else grpc.StatusCode.UNAVAILABLE
@@ -154,8 +152,8 @@ def test_waiting_ends(server: str, held: FakeSecrets, fault: str) -> None:
     assert "anthropic-admin-key" in told
 
 
-def test_without_credentials_it_says_how_to_log_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine that has no credentials of Google is told so, before anything is sent."""
+def test_missing_credentials_explain_the_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without Google credentials nothing is sent, and the message explains how to log in."""
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
@@ -163,8 +161,8 @@ def test_without_credentials_it_says_how_to_log_in(monkeypatch: pytest.MonkeyPat
     assert "`gcloud auth application-default login`" in told
 
 
-def test_one_vendors_secret_does_not_stop_the_other(company: Company) -> None:
-    """Keys are read when they are needed: a missing one fails its own vendor, with the command, and no other."""
+def test_missing_secret_fails_its_own_vendor_only(company: Company) -> None:
+    """Keys are resolved on first use: a missing secret fails its own vendor, with the command."""
     cursor = "projects/acme-ai/secrets/cursor-admin-key"
     held = FakeSecrets({cursor: [company.simulator.CURSOR_KEY]})
     with held.serve() as address:
@@ -180,8 +178,8 @@ def test_one_vendors_secret_does_not_stop_the_other(company: Company) -> None:
     assert versions_read() == {cursor: "1"}
 
 
-def test_doctor_says_which_version_a_key_came_from(company: Company) -> None:
-    """The secret and the version that was read stand beside the key; of one that is disabled, what to do."""
+def test_doctor_shows_the_secret_version(company: Company) -> None:
+    """The doctor shows secret and version of a key, and what to do about a disabled version."""
     key = re.sub("anthropic", "cursor", KEY)
     held = FakeSecrets(
         {KEY: ["old", company.simulator.ANTHROPIC_KEY], key: [Version(b"crsr_" + b"x" * 64, "DISABLED")]}

@@ -13,8 +13,8 @@ from ai_usage_assets.settings import CloudRun, LogSettings, Settings, SettingsEr
 from ai_usage_assets_tests.support.repository import REPOSITORY
 
 
-def test_nothing_set_gives_the_documented_defaults() -> None:
-    """An empty environment is a working embedded warehouse without vendors."""
+def test_defaults() -> None:
+    """An empty environment configures an embedded warehouse without vendors."""
     settings = Settings.from_environment({})
     assert (settings.warehouse, settings.duckdb_path) == ("duckdb", Path("data/warehouse.duckdb"))
     assert (settings.dataset, settings.start_date) == ("ai_usage", date(2026, 1, 1))
@@ -23,13 +23,13 @@ def test_nothing_set_gives_the_documented_defaults() -> None:
     assert settings.sources["anthropic"].base_url == "https://api.anthropic.com"
 
 
-def test_an_empty_variable_counts_as_unset() -> None:
-    """A variable that is set to nothing, as templates do, is not a key."""
+def test_empty_variable_counts_as_unset() -> None:
+    """A variable with an empty value, as templates write it, is not a key."""
     assert Settings.from_environment({"ANTHROPIC_ADMIN_KEY": " ", "AI_USAGE_NOW": ""}) == Settings.from_environment({})
 
 
-def test_a_cloud_run_job_is_known_by_its_variables() -> None:
-    """Inside a job logs are JSON, and which task of which execution this is can be told; elsewhere it is the only."""
+def test_cloud_run_job() -> None:
+    """In a Cloud Run job logs are JSON and the task is known; elsewhere the process is the only task."""
     inside = Settings.from_environment(
         {
             "CLOUD_RUN_JOB": "daily",
@@ -45,14 +45,14 @@ def test_a_cloud_run_job_is_known_by_its_variables() -> None:
     )
 
 
-def test_what_stands_in_for_google_may_be_named_without_a_scheme() -> None:
-    """Google's own tools write host and port, its client an address; both are taken."""
+def test_emulator_address_with_or_without_scheme() -> None:
+    """Google's tools write host and port, its client a URL; both are accepted."""
     for value in ("127.0.0.1:9050", "http://127.0.0.1:9050"):
         assert Settings.from_environment({"BIGQUERY_EMULATOR_HOST": value}).bigquery_emulator == "http://127.0.0.1:9050"
 
 
-def test_the_clock_can_be_held() -> None:
-    """AI_USAGE_NOW makes a run believe in that instant, in UTC."""
+def test_fixed_clock() -> None:
+    """AI_USAGE_NOW sets the current time, in UTC."""
     settings = Settings.from_environment({"AI_USAGE_NOW": "2026-11-20T08:00:00+02:00"})
     assert settings.now() == datetime(2026, 11, 20, 6, tzinfo=UTC)
 
@@ -84,16 +84,16 @@ def test_the_clock_can_be_held() -> None:
         ("AI_USAGE_ACCEPT_LOSS", "perhaps", "on or off"),
     ],
 )
-def test_a_wrong_value_names_its_variable(name: str, value: str, says: str) -> None:
-    """Whatever cannot be used is refused with the variable's name and what it takes, never with a credential."""
+def test_invalid_value_names_its_variable(name: str, value: str, says: str) -> None:
+    """An invalid value is rejected with its variable and the valid values, without any credential."""
     with pytest.raises(SettingsError, match=says) as caught:
         Settings.from_environment({name: value})
     assert name in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_all_wrong_values_are_told_at_once_without_a_key() -> None:
-    """Each line names one variable, and a key that was pasted into the wrong one is not quoted."""
+def test_all_invalid_values_are_reported_at_once_without_a_key() -> None:
+    """Each line names one variable, and a key in the wrong variable is not quoted."""
     wrong = {"AI_USAGE_NOW": "noon", "AI_USAGE_DATASET": "sk-ant-admin01-0123456789abcdef", "AI_USAGE_PACING": "x"}
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment(wrong)
@@ -103,27 +103,27 @@ def test_all_wrong_values_are_told_at_once_without_a_key() -> None:
 
 
 def test_several_keys_in_one_variable_are_not_quoted() -> None:
-    """A piece of a file of settings, pasted as one value, is told without any of its keys."""
+    """Several lines of a settings file, pasted as one value, are reported without their keys."""
     pasted = "X=x\ncrsr_" + "ab12" * 16 + "\nsk-ant-admin01-" + "Zz9_" * 20
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment({"AI_USAGE_PACING": pasted})
     assert not [secret for secret in ("ab12", "Zz9") if secret in str(caught.value)]
 
 
-def test_keys_are_not_in_the_text_of_settings() -> None:
+def test_settings_repr_contains_no_key() -> None:
     """Printing the settings prints no key."""
     settings = Settings.from_environment({"ANTHROPIC_ADMIN_KEY": "sk-ant-admin01-x", "CURSOR_ADMIN_KEY": "crsr_x"})
     assert "sk-ant" not in repr(settings)
     assert "crsr_" not in repr(settings)
 
 
-def test_a_key_given_as_such_is_itself() -> None:
-    """Only a Secret Manager name is looked up; a key stands for itself."""
+def test_literal_key_is_returned_unchanged() -> None:
+    """Only a Secret Manager name is resolved."""
     assert resolve_secret("sk-ant-admin01-x") == "sk-ant-admin01-x"
 
 
-def test_the_page_of_settings_names_every_variable() -> None:
-    """docs/settings.md has each variable that is read, once, and no other."""
+def test_settings_page_lists_every_variable() -> None:
+    """docs/settings.md lists each variable once, and no other."""
     asked: set[str] = set()
 
     class Asked(dict[str, str]):

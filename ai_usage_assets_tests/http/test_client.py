@@ -1,6 +1,6 @@
-"""The way out: what is sent, how long it is tried, how it fails, and what never gets out.
+"""The HTTP client: requests, retries, errors, rate limits, pagination and redaction.
 
-Every answer comes over real HTTP from a loopback server; only time is made up.
+Responses come over real HTTP from a loopback server; only the clock is fake.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ai_usage_assets.http.pagination import paginate
 from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets_tests.fakes.http_server import STARTED, FakeClock, Reply, Script, serving
 
-# Of no known form, so that only its being held by the gateway can be the reason for its removal.
+# Matches no pattern of a key, so that only the client's knowledge of it can remove it.
 KEY = "winter-tangerine-4711"
 OTHER_KEY = "crsr_0123456789abcdef"
 PEOPLE = ("ada@acme.test", "jo.o'neil@example.com", "ada%40acme.test")
@@ -48,7 +48,7 @@ ENDPOINTS = [
 
 
 class Things(msgspec.Struct):
-    """What the API promises."""
+    """The expected response type."""
 
     things: list[int]
 
@@ -57,88 +57,88 @@ OK = Reply(body=b'{"things":[1,2]}')
 
 
 @contextmanager
-def calling(
+def client_for(
     *replies: Reply, authorize: Callable[[], Mapping[str, str]] = lambda: {"x-api-key": KEY}, **options: Any
 ) -> Iterator[tuple[ApiClient, Script, FakeClock]]:
-    """A gateway to a server that answers from a script."""
+    """A client of a server that sends the replies."""
     clock = FakeClock()
     options = {"pacing": False, "retry_policy": RetryPolicy(), "clock": clock, **options}
     with serving(*replies) as script:
-        gateway = ApiClient("acme", script.url, authorize=authorize, endpoints=ENDPOINTS, **options)
+        client = ApiClient("acme", script.url, authorize=authorize, endpoints=ENDPOINTS, **options)
         try:
-            yield gateway, script, clock
+            yield client, script, clock
         finally:
-            gateway.close()
+            client.close()
 
 
-def failure_of(*replies: Reply, path: str = "/things", **options: Any) -> tuple[ApiError, Script, FakeClock]:
-    """How asking for things fails."""
-    with calling(*replies, **options) as (gateway, script, clock):
+def error_of(*replies: Reply, path: str = "/things", **options: Any) -> tuple[ApiError, Script, FakeClock]:
+    """The error of a request that gets the replies."""
+    with client_for(*replies, **options) as (client, script, clock):
         with pytest.raises(ApiError) as caught:
-            gateway.get(path, response_type=Things)
+            client.get(path, response_type=Things)
         return caught.value, script, clock
 
 
-# --- What is sent ---------------------------------------------------------------------------------------------------
+# --- Requests --------------------------------------------------------------------------------------------------------
 
 
-def test_get_sends_what_it_was_given() -> None:
-    """Parameters keep order, repetition and brackets; credentials and both kinds of headers arrive."""
+def test_get_sends_parameters_and_headers() -> None:
+    """Parameters keep their order, repetition and brackets; credentials and all headers are sent."""
     params = [("group_by[]", "model"), ("group_by[]", "actor"), ("at", "2026-11-01T00:00:00Z"), ("page", "a+b/c=")]
-    with calling(OK, headers={"user-agent": "tests"}) as (gateway, script, _):
-        gateway.get("/things", params, response_type=Things, headers={"x-version": "2"})
+    with client_for(OK, headers={"user-agent": "tests"}) as (client, script, _):
+        client.get("/things", params, response_type=Things, headers={"x-version": "2"})
     (seen,) = script.seen
     assert (seen.method, seen.path, seen.query) == ("GET", "/things", params)
     assert (seen.headers["x-api-key"], seen.headers["user-agent"], seen.headers["x-version"]) == (KEY, "tests", "2")
 
 
 def test_post_sends_json() -> None:
-    """A body arrives as JSON and is said to be JSON."""
-    with calling(OK) as (gateway, script, _):
-        gateway.post("/search", {"page": 2, "text": "ä"}, response_type=Things)
+    """A body is sent as JSON with its content type."""
+    with client_for(OK) as (client, script, _):
+        client.post("/search", {"page": 2, "text": "ä"}, response_type=Things)
     (seen,) = script.seen
     assert seen.headers["content-type"] == "application/json"
     assert msgspec.json.decode(seen.body) == {"page": 2, "text": "ä"}
 
 
-def test_answer_is_decoded_and_kept() -> None:
-    """The caller gets the promised shape, the very bytes, the request's id and the server's date."""
+def test_response_is_decoded_and_returned() -> None:
+    """The caller gets the decoded value, the exact bytes, the request id and the date."""
     headers = {"request-id": "req_1", "date": "Fri, 20 Nov 2026 14:00:00 GMT"}
-    with calling(Reply(body=b'{ "things": [1, 2], "new": 0.10 }', headers=headers)) as (gateway, _, _):
-        things, answer = gateway.get("/things", response_type=Things)
+    with client_for(Reply(body=b'{ "things": [1, 2], "new": 0.10 }', headers=headers)) as (client, _, _):
+        things, response = client.get("/things", response_type=Things)
     assert things == Things([1, 2])
-    assert answer.body == b'{ "things": [1, 2], "new": 0.10 }'
-    assert (answer.request_id, answer.date) == ("req_1", headers["date"])
+    assert response.body == b'{ "things": [1, 2], "new": 0.10 }'
+    assert (response.request_id, response.date) == ("req_1", headers["date"])
 
 
-def test_content_type_is_not_believed() -> None:
-    """JSON that calls itself HTML is JSON."""
-    with calling(Reply(body=OK.body, headers={"content-type": "text/html"})) as (gateway, _, _):
-        assert gateway.get("/things", response_type=Things)[0] == Things([1, 2])
+def test_content_type_is_ignored() -> None:
+    """JSON with the content type of HTML is decoded."""
+    with client_for(Reply(body=OK.body, headers={"content-type": "text/html"})) as (client, _, _):
+        assert client.get("/things", response_type=Things)[0] == Things([1, 2])
 
 
-def test_credentials_are_read_once_and_late() -> None:
-    """No secret is read before the first request, and none twice."""
+def test_credentials_are_resolved_once_at_the_first_request() -> None:
+    """Credentials are resolved at the first request and only once."""
     reads: list[str] = []
 
     def authorize() -> dict[str, str]:
         reads.append("read")
         return {"x-api-key": KEY}
 
-    with calling(OK, authorize=authorize) as (gateway, _, _):
+    with client_for(OK, authorize=authorize) as (client, _, _):
         assert reads == []
-        gateway.get("/things", response_type=Things)
-        gateway.get("/people", response_type=Things)
+        client.get("/things", response_type=Things)
+        client.get("/people", response_type=Things)
     assert reads == ["read"]
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\n", f" {KEY}", f"{KEY}…", f"{KEY}\x00", f"win\r\nx: {KEY}"])
-def test_key_that_no_header_can_carry(key: str) -> None:
-    """A key pasted with a line break or a stray letter fails at once, with advice, without being shown or sent."""
-    failure, script, clock = failure_of(OK, authorize=lambda: {"x-api-key": key})
-    assert isinstance(failure, PermanentApiError)
-    assert "Paste the key again" in str(failure)
-    assert KEY not in everything_said(failure)
+def test_key_that_is_no_valid_header(key: str) -> None:
+    """A key with a line break or an invalid character fails at once, with advice; it is neither shown nor sent."""
+    error, script, clock = error_of(OK, authorize=lambda: {"x-api-key": key})
+    assert isinstance(error, PermanentApiError)
+    assert "Paste the key again" in str(error)
+    assert KEY not in all_text(error)
     assert (script.seen, clock.waits) == ([], [])
 
 
@@ -158,23 +158,23 @@ def test_key_that_no_header_can_carry(key: str) -> None:
         "/rooms/a/members\n",
     ],
 )
-def test_only_listed_paths_can_be_called(path: str) -> None:
-    """A path that is not on the list, or only with another method, is refused before secrets are read."""
+def test_unlisted_path_is_rejected(path: str) -> None:
+    """A path that is not listed for the method is rejected before credentials are resolved."""
 
     def authorize() -> dict[str, str]:
         raise AssertionError("secrets were read")
 
-    with calling(OK, authorize=authorize) as (gateway, script, _):
+    with client_for(OK, authorize=authorize) as (client, script, _):
         with pytest.raises(ValueError, match="may be called"):
-            gateway.get(path, response_type=Things)
+            client.get(path, response_type=Things)
         assert script.seen == []
 
 
 def test_placeholder_stands_for_one_identifier() -> None:
-    """A path with an id in it is called with that id, and reported without it."""
-    failure, script, _ = failure_of(Reply(404), path="/rooms/room_01-A/members")
+    """A path with an id is requested with it and reported without it."""
+    error, script, _ = error_of(Reply(404), path="/rooms/room_01-A/members")
     assert script.seen[0].path == "/rooms/room_01-A/members"
-    assert failure.endpoint == "GET /rooms/{room}/members"
+    assert error.endpoint == "GET /rooms/{room}/members"
 
 
 @pytest.mark.parametrize(
@@ -188,20 +188,20 @@ def test_placeholder_stands_for_one_identifier() -> None:
         "//api.example.com",
     ],
 )
-def test_plain_http_is_refused(url: str) -> None:
-    """Credentials do not travel in the clear, whatever the host's name pretends."""
+def test_plain_http_is_rejected(url: str) -> None:
+    """Credentials are never sent unencrypted, whatever the host name looks like."""
     with pytest.raises(ValueError, match="https, or to loopback addresses only"):
         ApiClient("acme", url, authorize=dict, endpoints=ENDPOINTS)
 
 
 @pytest.mark.parametrize("url", ["https://api.example.com", "http://localhost:1", "http://127.1.2.3:1", "http://[::1]"])
 def test_https_and_loopback_are_accepted(url: str) -> None:
-    """Everything over https, and this machine without it."""
+    """Any https address and http on this machine are accepted."""
     ApiClient("acme", url, authorize=dict, endpoints=ENDPOINTS).close()
 
 
-def test_refused_url_does_not_show_its_password() -> None:
-    """A base URL that carries credentials is refused without repeating them."""
+def test_rejected_url_does_not_show_its_password() -> None:
+    """A base URL with credentials is rejected without repeating them."""
     with pytest.raises(ValueError, match="refused") as caught:
         ApiClient("acme", f"http://user:{KEY}@example.com/?token={KEY}", authorize=dict, endpoints=ENDPOINTS)
     assert KEY not in str(caught.value)
@@ -209,7 +209,7 @@ def test_refused_url_does_not_show_its_password() -> None:
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
-    """A proxy that the environment asks to use for everything, and that refuses everything."""
+    """A proxy for all addresses that refuses every request."""
     with serving(Reply(403)) as script:
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, script.url)
@@ -219,16 +219,16 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
         yield script
 
 
-def test_loopback_needs_no_proxy(proxy: Script) -> None:
+def test_loopback_bypasses_the_proxy(proxy: Script) -> None:
     """A server on this machine is reached directly, whatever proxy the environment names."""
-    with calling(OK) as (gateway, _, _):
-        gateway.get("/things", response_type=Things)
+    with client_for(OK) as (client, _, _):
+        client.get("/things", response_type=Things)
     assert proxy.seen == []
 
 
-def test_the_world_is_reached_through_the_proxy(proxy: Script) -> None:
-    """Elsewhere the proxy of the environment is used, and it is not shown the key."""
-    gateway = ApiClient(
+def test_other_hosts_use_the_proxy(proxy: Script) -> None:
+    """Other hosts are reached through the proxy of the environment, which does not see the key."""
+    client = ApiClient(
         "acme",
         "https://api.example.com",
         authorize=lambda: {"x-api-key": KEY},
@@ -236,17 +236,17 @@ def test_the_world_is_reached_through_the_proxy(proxy: Script) -> None:
         retry_policy=RetryPolicy(max_attempts=1),
     )
     with pytest.raises(TransientApiError, match="no connection"):
-        gateway.get("/things", response_type=Things)
-    gateway.close()
+        client.get("/things", response_type=Things)
+    client.close()
     assert [seen.method for seen in proxy.seen] == ["CONNECT"]
     assert KEY not in str(proxy.seen)
 
 
-def test_a_proxy_repeats_no_password(monkeypatch: pytest.MonkeyPatch, proxy: Script) -> None:
-    """Of what a proxy says only the status is told."""
+def test_proxy_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch, proxy: Script) -> None:
+    """Only the status of the proxy's answer is reported."""
     with serving(Reply(407)) as script:
         monkeypatch.setenv("https_proxy", script.url.replace("//", "//jo:pw123456@"))
-        gateway = ApiClient(
+        client = ApiClient(
             "acme",
             "https://api.example.com",
             authorize=dict,
@@ -254,57 +254,57 @@ def test_a_proxy_repeats_no_password(monkeypatch: pytest.MonkeyPatch, proxy: Scr
             retry_policy=RetryPolicy(max_attempts=1),
         )
         with pytest.raises(TransientApiError, match=r"ProxyError: 407\)") as caught:
-            gateway.get("/things", response_type=Things)
-        gateway.close()
-    assert "pw123456" not in everything_said(caught.value)
+            client.get("/things", response_type=Things)
+        client.close()
+    assert "pw123456" not in all_text(caught.value)
 
 
-# --- Failing at once ------------------------------------------------------------------------------------------------
+# --- Permanent errors ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 413, 422, 301, 302, 307, 308])
-def test_permanent_failures_are_not_retried(status: int) -> None:
-    """What would fail again is asked once."""
-    failure, script, clock = failure_of(Reply(status))
-    assert type(failure) is PermanentApiError
-    assert (failure.status, failure.attempts, failure.service) == (status, 1, "acme")
+def test_permanent_errors_are_not_retried(status: int) -> None:
+    """A request that would fail again is sent once."""
+    error, script, clock = error_of(Reply(status))
+    assert type(error) is PermanentApiError
+    assert (error.status, error.attempts, error.service) == (status, 1, "acme")
     assert len(script.seen) == 1
     assert clock.waits == []
 
 
 def test_redirect_is_not_followed() -> None:
-    """Credentials stay with the host they were meant for, even when it sends the client elsewhere."""
+    """Credentials are not sent to the target of a redirect."""
     with serving(OK) as elsewhere:
-        failure, _, _ = failure_of(Reply(302, headers={"location": f"{elsewhere.url}/things"}))
+        error, _, _ = error_of(Reply(302, headers={"location": f"{elsewhere.url}/things"}))
         assert elsewhere.seen == []
-    assert "Redirects are not followed" in failure.next_step
+    assert "Redirects are not followed" in error.next_step
 
 
-def test_expired_cursor_is_told_apart() -> None:
-    """410 is a class of its own, so that the caller can start its window again."""
-    failure, script, _ = failure_of(Reply(410, b'{"error":{"message":"cursor expired"}}'))
-    assert type(failure) is PageTokenExpired
+def test_expired_page_token_has_its_own_class() -> None:
+    """410 has its own class, so that the caller can start the list again."""
+    error, script, _ = error_of(Reply(410, b'{"error":{"message":"cursor expired"}}'))
+    assert type(error) is PageTokenExpired
     assert len(script.seen) == 1
 
 
-def test_hint_of_the_vendor_comes_first() -> None:
-    """The next step is the vendor's own advice where it has one, else the general one."""
+def test_hint_of_the_service_takes_precedence() -> None:
+    """The next step is the service's own advice if there is one, else the general one."""
     hints = {(401, "/things"): "Ask Ada for a key."}
-    told, _, _ = failure_of(Reply(401), hint=lambda status, path: hints.get((status, path)))
-    silent, _, _ = failure_of(Reply(403), hint=lambda status, path: hints.get((status, path)))
-    assert told.next_step == "Ask Ada for a key."
-    assert silent.next_step == "Check what the key and the plan give access to."
+    hinted, _, _ = error_of(Reply(401), hint=lambda status, path: hints.get((status, path)))
+    unhinted, _, _ = error_of(Reply(403), hint=lambda status, path: hints.get((status, path)))
+    assert hinted.next_step == "Ask Ada for a key."
+    assert unhinted.next_step == "Check what the key and the plan give access to."
 
 
-def test_text_of_a_failure() -> None:
-    """One line says who, where, what, how often, which request, and what to do."""
+def test_error_text() -> None:
+    """The text gives service, endpoint, reason, attempts, request id and next step."""
     body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded."}}'
-    failure, _, _ = failure_of(Reply(529, body, {"request-id": "req_7"}), retry_policy=RetryPolicy(max_attempts=3))
-    assert str(failure) == (
+    error, _, _ = error_of(Reply(529, body, {"request-id": "req_7"}), retry_policy=RetryPolicy(max_attempts=3))
+    assert str(error) == (
         "acme GET /things answered 529: Overloaded after 3 attempts (request req_7). "
         "Nothing was changed; run again later."
     )
-    assert (failure.detail, failure.request_id, failure.attempts) == ("Overloaded.", "req_7", 3)
+    assert (error.detail, error.request_id, error.attempts) == ("Overloaded.", "req_7", 3)
 
 
 @pytest.mark.parametrize(
@@ -331,17 +331,17 @@ def test_text_of_a_failure() -> None:
         (b"", "Bad Request"),
     ],
 )
-def test_what_the_server_said(body: bytes, detail: str) -> None:
-    """The vendors' dialects of errors all come down to the sentence a person can read."""
-    failure, _, _ = failure_of(Reply(400, body))
-    assert failure.detail == detail
+def test_error_message_of_each_body_format(body: bytes, detail: str) -> None:
+    """The message is extracted from each format of an error body."""
+    error, _, _ = error_of(Reply(400, body))
+    assert error.detail == detail
 
 
-# --- Trying again ---------------------------------------------------------------------------------------------------
+# --- Retries ---------------------------------------------------------------------------------------------------------
 
 
 def http_date(seconds_from_start: float) -> str:
-    """An HTTP date, as far from the start of the test's clock."""
+    """An HTTP date relative to the start of the fake clock."""
     return format_datetime(STARTED + timedelta(seconds=seconds_from_start), usegmt=True)
 
 
@@ -361,74 +361,74 @@ def http_date(seconds_from_start: float) -> str:
     ],
 )
 def test_wait_after_429(retry_after: str | None, least: float, most: float) -> None:
-    """The server's own delay is kept, in seconds or as a date; without a usable one a minute's budget is waited out."""
+    """Retry-After is respected as seconds or a date; without a usable one the wait is a minute."""
     limited = Reply(429, headers={} if retry_after is None else {"retry-after": retry_after})
-    with calling(limited, OK) as (gateway, _, clock):
-        assert gateway.get("/things", response_type=Things)[0] == Things([1, 2])
+    with client_for(limited, OK) as (client, _, clock):
+        assert client.get("/things", response_type=Things)[0] == Things([1, 2])
     (wait,) = clock.waits
     assert least <= wait <= most
 
 
-def test_429_for_ever() -> None:
-    """Ten refusals in a row are not all asked for: after the sixth it is a loud, transient failure."""
-    failure, script, clock = failure_of(*[Reply(429)] * 10)
-    assert type(failure) is TransientApiError
-    assert (failure.status, failure.attempts, len(script.seen)) == (429, 6, 6)
+def test_endless_429() -> None:
+    """After six attempts a rate limit is a transient error."""
+    error, script, clock = error_of(*[Reply(429)] * 10)
+    assert type(error) is TransientApiError
+    assert (error.status, error.attempts, len(script.seen)) == (429, 6, 6)
     assert len(clock.waits) == 5
     assert 300 <= sum(clock.waits) <= 330
-    # Clients that were refused together do not come back together.
+    # Jitter keeps clients from retrying at the same time.
     assert len(set(clock.waits)) == 5
 
 
 @pytest.mark.parametrize("retry_after", ["86400", "999999999999", http_date(86400)])
 @pytest.mark.parametrize("status", [429, 503])
-def test_nobody_sleeps_for_hours(status: int, retry_after: str) -> None:
-    """A server that asks for a day is told apart from one that asks for a minute: no wait, and a text that says so."""
-    failure, script, clock = failure_of(Reply(status, headers={"retry-after": retry_after}))
-    assert type(failure) is TransientApiError
+def test_long_retry_after_is_not_waited_for(status: int, retry_after: str) -> None:
+    """A Retry-After of a day fails at once, and the text says so."""
+    error, script, clock = error_of(Reply(status, headers={"retry-after": retry_after}))
+    assert type(error) is TransientApiError
     assert clock.waits == []
     assert len(script.seen) == 1
-    assert failure.detail.startswith("asks to wait ")
+    assert error.detail.startswith("asks to wait ")
 
 
-def test_waiting_is_bounded_in_total() -> None:
-    """The waits of one request together stay within its patience, even when there are attempts left."""
-    failure, _, clock = failure_of(
+def test_total_wait_is_bounded() -> None:
+    """The waits of one request stay within the total, even if attempts are left."""
+    error, _, clock = error_of(
         Reply(429, headers={"retry-after": "100"}), retry_policy=RetryPolicy(total_wait_seconds=250)
     )
     assert clock.waits == [100, 100]
-    assert failure.attempts == 3
+    assert error.attempts == 3
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 500, 502, 503, 504, 529, 599])
-def test_transient_failures_are_retried(status: int) -> None:
-    """What may pass is asked again, after a wait that doubles."""
-    with calling(Reply(status), Reply(status), OK) as (gateway, script, clock):
-        assert gateway.get("/things", [("page", "2")], response_type=Things)[0] == Things([1, 2])
+def test_transient_errors_are_retried(status: int) -> None:
+    """A transient error is retried after a wait that doubles."""
+    with client_for(Reply(status), Reply(status), OK) as (client, script, clock):
+        assert client.get("/things", [("page", "2")], response_type=Things)[0] == Things([1, 2])
     assert 1 <= clock.waits[0] <= 1.1
     assert 2 <= clock.waits[1] <= 2.2
     assert [seen.query for seen in script.seen] == [[("page", "2")]] * 3
 
 
 def test_backoff_is_bounded() -> None:
-    """Doubling ends at the longest wait there is, jitter included."""
-    _, _, clock = failure_of(Reply(500), retry_policy=RetryPolicy(max_attempts=8, max_wait_seconds=10))
+    """The wait grows up to its maximum, jitter included."""
+    _, _, clock = error_of(Reply(500), retry_policy=RetryPolicy(max_attempts=8, max_wait_seconds=10))
     assert len(clock.waits) == 7
     assert clock.waits == sorted(clock.waits)
     assert clock.waits[-1] == 10
 
 
-def test_503_may_say_how_long() -> None:
+def test_503_with_retry_after() -> None:
     """Retry-After counts for every transient status."""
-    with calling(Reply(503, headers={"retry-after": "17"}), OK) as (gateway, _, clock):
-        gateway.get("/things", response_type=Things)
+    with client_for(Reply(503, headers={"retry-after": "17"}), OK) as (client, _, clock):
+        client.get("/things", response_type=Things)
     assert clock.waits == [17]
 
 
 def test_post_is_retried_with_its_body() -> None:
-    """APIs that read with POST are as safe to ask again, with the same question."""
-    with calling(Reply(500), OK) as (gateway, script, _):
-        gateway.post("/search", {"page": 1}, response_type=Things)
+    """A POST that reads is retried with the same body."""
+    with client_for(Reply(500), OK) as (client, script, _):
+        client.post("/search", {"page": 1}, response_type=Things)
     assert [seen.body for seen in script.seen] == [b'{"page":1}'] * 2
 
 
@@ -444,69 +444,67 @@ def test_post_is_retried_with_its_body() -> None:
     ],
     ids=["cut", "reset", "gzip", "truncated JSON", "HTML", "empty"],
 )
-def test_broken_answers_are_asked_for_again(broken: Reply) -> None:
-    """An answer that breaks off or is no JSON never reaches the caller; the next good one does."""
-    with calling(broken, broken, OK) as (gateway, script, clock):
-        assert gateway.get("/things", response_type=Things)[0] == Things([1, 2])
+def test_broken_responses_are_retried(broken: Reply) -> None:
+    """An interrupted or non-JSON response never reaches the caller; the next good one does."""
+    with client_for(broken, broken, OK) as (client, script, clock):
+        assert client.get("/things", response_type=Things)[0] == Things([1, 2])
     assert len(script.seen) == 3
     assert len(clock.waits) == 2
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset"])
-def test_connection_that_keeps_breaking(kind: Any) -> None:
-    """Patience with a broken line ends as a transient failure without a status."""
-    failure, _, _ = failure_of(Reply(body=OK.body, goes_wrong=kind))
-    assert type(failure) is TransientApiError
-    assert (failure.status, failure.attempts) == (None, 6)
-    assert "interrupted" in failure.detail
+def test_interrupted_connection(kind: Any) -> None:
+    """A connection that is always interrupted ends as a transient error without a status."""
+    error, _, _ = error_of(Reply(body=OK.body, goes_wrong=kind))
+    assert type(error) is TransientApiError
+    assert (error.status, error.attempts) == (None, 6)
+    assert "interrupted" in error.detail
 
 
-def test_nobody_listens() -> None:
-    """A refused connection is retried, then a transient failure."""
+def test_refused_connection() -> None:
+    """A refused connection is retried, then a transient error."""
     with serving(OK) as script:
         url = script.url
     clock = FakeClock()
-    gateway = ApiClient("acme", url, authorize=dict, endpoints=ENDPOINTS, pacing=False, clock=clock)
+    client = ApiClient("acme", url, authorize=dict, endpoints=ENDPOINTS, pacing=False, clock=clock)
     with pytest.raises(TransientApiError, match="no connection") as caught:
-        gateway.get("/things", response_type=Things)
-    gateway.close()
+        client.get("/things", response_type=Things)
+    client.close()
     assert caught.value.attempts == 6
 
 
 @pytest.mark.parametrize("kind", ["silent", "drip", "drip of headers"])
-def test_slow_servers_do_not_hold_a_run(kind: Any) -> None:
-    """Neither silence nor headers or a body that drip in for ever last longer than an attempt may."""
+def test_attempt_time_is_bounded(kind: Any) -> None:
+    """A silent server, or one that sends byte by byte, takes no longer than the attempt limit."""
     started = time.monotonic()
-    failure, script, _ = failure_of(
-        Reply(goes_wrong=kind), retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=0.1)
-    )
-    assert type(failure) is TransientApiError
-    assert "in time" in failure.detail
+    error, script, _ = error_of(Reply(goes_wrong=kind), retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=0.1))
+    assert type(error) is TransientApiError
+    assert "in time" in error.detail
     assert len(script.seen) == 2
     assert time.monotonic() - started < 5
 
 
 def test_announced_body_is_too_large() -> None:
-    """A body that announces more than memory should be given to is not read, and not asked for again."""
+    """A body that announces more than the limit is not read and not requested again."""
     announced = Reply(headers={"content-length": str(300 * 1024**2)})
-    failure, script, _ = failure_of(announced, retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=1))
-    assert type(failure) is PermanentApiError
-    assert "larger than 256 MiB" in failure.detail
+    error, script, _ = error_of(announced, retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=1))
+    assert type(error) is PermanentApiError
+    assert "larger than 256 MiB" in error.detail
     assert len(script.seen) == 1
 
 
-def test_unpacked_body_is_too_large() -> None:
-    """A few kilobytes that unpack to more than memory should be given to are refused on the way."""
+def test_decompressed_body_is_too_large() -> None:
+    """A small body that decompresses to more than the limit is rejected while it is read."""
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     # A full flush makes the block independent of what is before it, so it can simply be repeated.
     mebibyte = packer.compress(bytes(1024**2)) + packer.flush(zlib.Z_FULL_FLUSH)
-    failure, script, _ = failure_of(Reply(body=mebibyte * 257, headers={"content-encoding": "deflate"}))
-    assert type(failure) is PermanentApiError
-    assert "larger than 256 MiB" in failure.detail
+    error, script, _ = error_of(Reply(body=mebibyte * 257, headers={"content-encoding": "deflate"}))
+    assert type(error) is PermanentApiError
+    assert "larger than 256 MiB" in error.detail
     assert len(script.seen) == 1
 
 
-# --- The promised JSON ----------------------------------------------------------------------------------------------
+# --- Malformed responses ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -525,12 +523,12 @@ def test_unpacked_body_is_too_large() -> None:
         (b"OK", "not the expected JSON"),
     ],
 )
-def test_success_that_is_not_what_was_promised(body: bytes, detail: str) -> None:
-    """A 200 with anything but the promised shape is a failure that says where it differs, never zero spend."""
-    failure, script, _ = failure_of(Reply(body=body), retry_policy=RetryPolicy(max_attempts=2))
-    assert type(failure) is MalformedResponse
-    assert detail in failure.detail
-    assert (failure.status, failure.attempts, len(script.seen)) == (200, 2, 2)
+def test_unexpected_json_is_malformed(body: bytes, detail: str) -> None:
+    """A 200 with another type is an error that says where it differs, never zero spend."""
+    error, script, _ = error_of(Reply(body=body), retry_policy=RetryPolicy(max_attempts=2))
+    assert type(error) is MalformedResponse
+    assert detail in error.detail
+    assert (error.status, error.attempts, len(script.seen)) == (200, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -543,35 +541,35 @@ def test_success_that_is_not_what_was_promised(body: bytes, detail: str) -> None
         (dict, b'{"a":"\xff"}'),
     ],
 )
-def test_loose_shapes_are_checked_too(response_type: type[Any], body: bytes) -> None:
-    """A caller that takes anything still never gets what is not JSON, or not text."""
+def test_untyped_response_is_checked_too(response_type: type[Any], body: bytes) -> None:
+    """A caller that accepts any type still never gets invalid JSON or text."""
     with (
-        calling(Reply(body=body), retry_policy=RetryPolicy(max_attempts=1)) as (gateway, _, _),
+        client_for(Reply(body=body), retry_policy=RetryPolicy(max_attempts=1)) as (client, _, _),
         pytest.raises(MalformedResponse),
     ):
-        gateway.get("/things", response_type=response_type)
+        client.get("/things", response_type=response_type)
 
 
 def test_success_without_content() -> None:
-    """204 promises nothing and is therefore not an answer."""
-    failure, _, _ = failure_of(Reply(204, b""), retry_policy=RetryPolicy(max_attempts=1))
-    assert type(failure) is MalformedResponse
-    assert failure.status == 204
+    """204 has no JSON and is malformed."""
+    error, _, _ = error_of(Reply(204, b""), retry_policy=RetryPolicy(max_attempts=1))
+    assert type(error) is MalformedResponse
+    assert error.status == 204
 
 
-# --- What never gets out --------------------------------------------------------------------------------------------
+# --- Redaction -------------------------------------------------------------------------------------------------------
 
 
-def everything_said(failure: ApiError) -> str:
-    """All that a careless program could print of a failure."""
-    assert failure.__cause__ is None
-    assert failure.__context__ is None
-    return "\n".join([str(failure), repr(failure), repr(vars(failure)), *traceback.format_exception(failure)])
+def all_text(error: ApiError) -> str:
+    """All text that a program could print of an error."""
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    return "\n".join([str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)])
 
 
 @pytest.mark.parametrize("status", [401, 500])
-def test_secrets_and_people_stay_inside(status: int, caplog: pytest.LogCaptureFixture) -> None:
-    """A server that repeats the key, its parts, a cursor and people gets none of it into errors or logs."""
+def test_errors_and_logs_contain_no_secrets(status: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that repeats the key, its parts, a page token and e-mail addresses gets none into errors or logs."""
     basic = base64.b64encode(f"{KEY}:".encode()).decode()
     params = [("email", PEOPLE[0]), ("page", "secret-cursor")]
     body = msgspec.json.encode(
@@ -579,17 +577,17 @@ def test_secrets_and_people_stay_inside(status: int, caplog: pytest.LogCaptureFi
     )
     with (
         caplog.at_level(logging.DEBUG),
-        calling(
+        client_for(
             Reply(status, body, {"request-id": f"req_{KEY}"}), authorize=lambda: {"authorization": f"Basic {basic}"}
-        ) as (gateway, script, _),
+        ) as (client, script, _),
         pytest.raises(ApiError) as caught,
     ):
-        gateway.get("/things", params, response_type=Things)
-    said = everything_said(caught.value) + caplog.text + repr([vars(record) for record in caplog.records])
+        client.get("/things", params, response_type=Things)
+    text = all_text(caught.value) + caplog.text + repr([vars(record) for record in caplog.records])
     assert script.seen[0].query == params
     assert caplog.records
     for secret in (KEY, basic, OTHER_KEY, "neil", "example.com", "acme.test", "secret-cursor", script.url):
-        assert secret not in said
+        assert secret not in text
     assert "[secret]" in caught.value.detail
     assert "[e-mail]" in caught.value.detail
 
@@ -603,33 +601,31 @@ def test_secrets_and_people_stay_inside(status: int, caplog: pytest.LogCaptureFi
         b'{"x":{"y":"{\\"to\\":\\"jane\\\\u0040example.com\\"} \\\\u0073%(rest)s"}}',
     ],
 )
-def test_no_spelling_lets_a_secret_out(body: bytes) -> None:
-    """A key as the type of an error, after an escape, or spelled with escapes in nested JSON stays inside."""
+def test_escaped_secrets_are_redacted(body: bytes) -> None:
+    """A key as an error code, after an escape, or escaped in nested JSON is redacted."""
     key = b"sk-ant-admin01-" + b"Q7z_" * 8
-    failure, _, _ = failure_of(
-        Reply(400, body % {b"key": key, b"rest": key[1:]}), retry_policy=RetryPolicy(max_attempts=1)
-    )
+    error, _, _ = error_of(Reply(400, body % {b"key": key, b"rest": key[1:]}), retry_policy=RetryPolicy(max_attempts=1))
     for secret in ("admin01", "Q7z_", "jane", "example.com"):
-        assert secret not in everything_said(failure)
+        assert secret not in all_text(error)
 
 
-def test_what_is_packed_twice_is_not_unpacked() -> None:
-    """A body that is packed twice is refused unread: a piece of it may be larger than memory."""
+def test_body_compressed_twice_is_rejected() -> None:
+    """A body that is compressed twice is rejected unread, because a chunk could exceed the memory."""
     body = gzip.compress(gzip.compress(b'{"things":[]}'))
-    failure, _, _ = failure_of(Reply(body=body, headers={"content-encoding": "gzip, gzip"}))
-    assert "compressed twice" in failure.detail
+    error, _, _ = error_of(Reply(body=body, headers={"content-encoding": "gzip, gzip"}))
+    assert "compressed twice" in error.detail
 
 
-def test_wrong_shape_does_not_show_what_was_in_it() -> None:
-    """A record of the wrong shape is described by its fields, not by the person in it."""
-    failure, _, _ = failure_of(Reply(body=b'{"things":["jo@example.com"]}'), retry_policy=RetryPolicy(max_attempts=1))
-    assert "jo" not in everything_said(failure)
+def test_malformed_response_shows_no_values() -> None:
+    """A record of the wrong type is described by its fields, not its values."""
+    error, _, _ = error_of(Reply(body=b'{"things":["jo@example.com"]}'), retry_policy=RetryPolicy(max_attempts=1))
+    assert "jo" not in all_text(error)
 
 
-def test_details_are_short() -> None:
-    """A page of text is cut to what fits a line."""
-    failure, _, _ = failure_of(Reply(400, b'{"message":"' + b"a b " * 50_000 + b'"}'))
-    assert len(failure.detail) == 301
+def test_details_are_truncated() -> None:
+    """A long text is cut to one line."""
+    error, _, _ = error_of(Reply(400, b'{"message":"' + b"a b " * 50_000 + b'"}'))
+    assert len(error.detail) == 301
 
 
 @pytest.mark.parametrize(
@@ -665,67 +661,67 @@ def test_details_are_short() -> None:
     ],
 )
 def test_redact(text: str, clean: str) -> None:
-    """Keys, credentials in base64 and e-mail addresses go; what only resembles them stays."""
+    """Keys, base64 credentials and e-mail addresses are removed; similar text stays."""
     assert redact(text) == clean
 
 
 def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """One warning per retry says who, where, what, which attempt and how long the wait is."""
+    """Each retry logs one warning with endpoint, status, attempt and wait."""
     limited = Reply(429, headers={"retry-after": "7"})
-    with caplog.at_level(logging.WARNING), calling(limited, limited, OK) as (gateway, _, _):
-        gateway.get("/things", [("page", "2")], response_type=Things)
+    with caplog.at_level(logging.WARNING), client_for(limited, limited, OK) as (client, _, _):
+        client.get("/things", [("page", "2")], response_type=Things)
     assert [(record.name, record.getMessage()) for record in caplog.records] == [
         ("ai_usage_assets.http.client", f"acme GET /things: 429; attempt {n} of 6, retrying in 7 s") for n in (1, 2)
     ]
 
 
-# --- Pacing ---------------------------------------------------------------------------------------------------------
+# --- Rate limits -----------------------------------------------------------------------------------------------------
 
 
-def test_budget_holds_in_every_minute() -> None:
-    """Endpoints of one group share a budget: after a small burst they are spaced, and no minute holds more."""
-    with calling(OK, pacing=True) as (gateway, _, clock):
+def test_rate_limit_holds_in_every_minute() -> None:
+    """Endpoints of one group share a rate limit: a small burst, then evenly spaced."""
+    with client_for(OK, pacing=True) as (client, _, clock):
         moments = []
         for number in range(130):
-            gateway.get("/things" if number % 2 else "/people", response_type=Things)
+            client.get("/things" if number % 2 else "/people", response_type=Things)
             moments.append(clock.monotonic())
     assert moments[5] == moments[0]
     assert moments[6] > moments[5]
     assert max(sum(start <= moment < start + 60 for moment in moments) for start in moments) <= 60
-    # Slower than needed would be a fault as well.
+    # Not slower than needed.
     assert moments[-1] - moments[0] < 140
 
 
-def test_small_budget_is_spaced_from_the_start() -> None:
-    """Fifteen a minute are four seconds apart, and another group's requests do not count."""
-    with calling(OK, pacing=True) as (gateway, _, clock):
+def test_small_rate_limit_is_spaced_from_the_start() -> None:
+    """Fifteen a minute are four seconds apart, and other groups do not count."""
+    with client_for(OK, pacing=True) as (client, _, clock):
         for _ in range(3):
-            gateway.post("/search", {}, response_type=Things)
-            gateway.get("/things", response_type=Things)
+            client.post("/search", {}, response_type=Things)
+            client.get("/things", response_type=Things)
     assert clock.waits == pytest.approx([4, 4])
 
 
-def test_retries_are_paced_too() -> None:
-    """An attempt is a request like any other, but the wait before it counts."""
-    with calling(Reply(503), OK, pacing=True) as (gateway, _, clock):
-        gateway.post("/search", {}, response_type=Things)
+def test_retries_count_toward_the_rate_limit() -> None:
+    """A retry is a request like any other, but the wait before it counts."""
+    with client_for(Reply(503), OK, pacing=True) as (client, _, clock):
+        client.post("/search", {}, response_type=Things)
     assert len(clock.waits) == 2
     assert sum(clock.waits) == pytest.approx(4)
 
 
-def test_without_pacing_only_the_server_is_waited_for() -> None:
-    """Simulated vendors are asked as fast as they answer; their Retry-After is kept all the same."""
-    with calling(OK, OK, OK, Reply(429, headers={"retry-after": "3"}), OK) as (gateway, _, clock):
+def test_without_pacing_only_retry_after_is_waited_for() -> None:
+    """Simulated vendors are called without waits except a Retry-After."""
+    with client_for(OK, OK, OK, Reply(429, headers={"retry-after": "3"}), OK) as (client, _, clock):
         for _ in range(4):
-            gateway.post("/search", {}, response_type=Things)
+            client.post("/search", {}, response_type=Things)
     assert clock.waits == [3]
 
 
 def test_one_request_at_a_time() -> None:
-    """However many threads ask, the vendor sees one request in flight."""
-    with calling(Reply(body=OK.body, delay_seconds=0.02)) as (gateway, script, _):
+    """With several threads the server still sees one request at a time."""
+    with client_for(Reply(body=OK.body, delay_seconds=0.02)) as (client, script, _):
         threads = [
-            threading.Thread(target=gateway.get, args=("/things",), kwargs={"response_type": Things}) for _ in range(4)
+            threading.Thread(target=client.get, args=("/things",), kwargs={"response_type": Things}) for _ in range(4)
         ]
         for thread in threads:
             thread.start()
@@ -734,31 +730,31 @@ def test_one_request_at_a_time() -> None:
     assert (len(script.seen), script.most_at_once) == (4, 1)
 
 
-# --- Paging ---------------------------------------------------------------------------------------------------------
+# --- Pagination ------------------------------------------------------------------------------------------------------
 
 
 def paging(nexts: Mapping[str | None, str | None]) -> Callable[[str | None], tuple[str, str | None]]:
-    """Pages named by their cursor, each with the cursor of the next."""
+    """Pages named by their token, each with the token of the next."""
     return lambda cursor: (f"page {cursor}", nexts[cursor])
 
 
-def test_follow_gives_every_page_once() -> None:
-    """Pages come in order until there is no next cursor, and each is fetched only when it is wanted."""
+def test_paginate_yields_every_page_once() -> None:
+    """Pages come in order until there is no next token, and each is fetched on demand."""
     pages = paginate(paging({None: "a", "a": "b", "b": None}), service="acme", endpoint="/things")
     assert list(pages) == ["page None", "page a", "page b"]
 
 
 @pytest.mark.parametrize("nexts", [{None: "a", "a": "a"}, {None: "a", "a": "b", "b": "a"}])
-def test_cursor_that_comes_back_is_a_loop(nexts: Mapping[str | None, str | None]) -> None:
-    """A list that leads back into itself is an error, not an endless run and not a short list."""
+def test_repeated_token_is_a_loop(nexts: Mapping[str | None, str | None]) -> None:
+    """A list that leads back into itself is an error."""
     with pytest.raises(PaginationLoop, match="already read") as caught:
         list(paginate(paging(nexts), service="acme", endpoint="/things"))
     assert (caught.value.service, caught.value.endpoint) == ("acme", "/things")
     assert isinstance(caught.value, PermanentApiError)
 
 
-def test_list_without_end_is_a_loop() -> None:
-    """New cursors for ever end at the limit; a list of exactly that length is fine."""
+def test_endless_list_is_a_loop() -> None:
+    """New tokens forever end at the limit; a list of exactly that length is complete."""
 
     def fetch(cursor: str | None) -> tuple[int, str | None]:
         number = int(cursor or 0) + 1
@@ -771,19 +767,19 @@ def test_list_without_end_is_a_loop() -> None:
         list(paginate(fetch, service="acme", endpoint="/things", max_pages=3))
 
 
-def test_failure_while_paging_is_not_an_end() -> None:
+def test_error_while_paging_is_raised() -> None:
     """When the second page fails, so does the list."""
     expired = Reply(410, b'{"error":"expired"}')
-    with calling(OK, expired) as (gateway, _, _):
+    with client_for(OK, expired) as (client, _, _):
         pages = paginate(
-            lambda cursor: (gateway.get("/things", response_type=Things)[0], "next"), service="acme", endpoint="/things"
+            lambda cursor: (client.get("/things", response_type=Things)[0], "next"), service="acme", endpoint="/things"
         )
         assert next(pages) == Things([1, 2])
         with pytest.raises(PageTokenExpired):
             next(pages)
 
 
-def test_bytes_that_are_no_text_are_malformed() -> None:
-    """A byte that is not UTF-8 makes the answer malformed; it would break the text column a record is landed in."""
-    with calling(Reply(body=b'{"things":[1],"name":"J\xf6rg"}')) as (gateway, _, _), pytest.raises(MalformedResponse):
-        gateway.get("/things", response_type=Things)
+def test_invalid_utf8_is_malformed() -> None:
+    """A byte that is not UTF-8 makes the response malformed; the text column could not store it."""
+    with client_for(Reply(body=b'{"things":[1],"name":"J\xf6rg"}')) as (client, _, _), pytest.raises(MalformedResponse):
+        client.get("/things", response_type=Things)

@@ -1,4 +1,4 @@
-"""A message to a chat is sent once and in time, or it is told why not, without its address."""
+"""Webhook messages are posted once and in bounded time; errors do not contain the address."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ai_usage_assets_tests.fakes.http_server import Reply, serving
 SECRET = "T0PSECRETPATH"
 
 
-def test_a_message_arrives_as_it_is() -> None:
-    """One POST of JSON with the text, whatever characters are in it."""
+def test_message_is_posted_as_json() -> None:
+    """One POST of JSON contains the text, with any characters."""
     with serving(Reply(body=b"ok")) as chat:
         post_message(f"{chat.url}/services/{SECRET}?key=k&token=t", "$1,234.50 & <more> for “Ada”")
     (seen,) = chat.seen
@@ -38,8 +38,8 @@ def test_a_message_arrives_as_it_is() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_what_is_not_taken_is_told_without_the_address(reply: Reply, asked: int, says: str) -> None:
-    """A refusal, a broken and a slow server end within the bound, with what to do and no word of the secret."""
+def test_failure_is_reported_without_the_address(reply: Reply, asked: int, says: str) -> None:
+    """A refused, interrupted or slow post ends in time, with advice and without the secret."""
     with serving(reply) as chat:
         with pytest.raises(WebhookError) as told:
             post_message(f"{chat.url}/services/{SECRET}", "text", attempt_seconds=0.3)
@@ -50,22 +50,22 @@ def test_what_is_not_taken_is_told_without_the_address(reply: Reply, asked: int,
 
 
 @pytest.mark.parametrize("goes_wrong", ["drip", "cut"])
-def test_what_was_taken_is_not_sent_again(goes_wrong: Literal["drip", "cut"]) -> None:
-    """After a status of success nothing is waited for: an answer that is slow or breaks off is no reason to repeat."""
+def test_accepted_message_is_not_sent_again(goes_wrong: Literal["drip", "cut"]) -> None:
+    """After a success status a slow or interrupted body causes no retry."""
     with serving(Reply(goes_wrong=goes_wrong, body=b"x" * 99)) as chat:
         post_message(chat.url, "text", attempt_seconds=0.3)
         assert len(chat.seen) == 1
 
 
-def test_a_refusal_without_end_is_read_in_part() -> None:
-    """Of an answer that never ends only its beginning is read, whatever it says about its length."""
+def test_endless_error_body_is_read_partly() -> None:
+    """Only the beginning of an endless error body is read, whatever its announced length."""
     endless = Reply(400, b"x" * 2_000, headers={"content-length": str(10**12)})
     with serving(endless) as chat, pytest.raises(WebhookError, match=r"answered 400 \('x{200}'\)"):
         post_message(chat.url, "text", attempt_seconds=60)
 
 
-def test_a_second_attempt_may_succeed() -> None:
-    """A server that stumbles once has the message in the end."""
+def test_second_attempt_may_succeed() -> None:
+    """A single failure is retried."""
     with serving(Reply(500), Reply(body=b"ok")) as chat:
         post_message(chat.url, "text")
     assert len(chat.seen) == 2
@@ -74,7 +74,7 @@ def test_a_second_attempt_may_succeed() -> None:
 @pytest.mark.parametrize(
     "address", ["http://chat.example.com/x", "https:///x", "ftp://x", "https://a b/", "https://[x"]
 )
-def test_an_address_that_is_not_safe_is_not_sent_to(address: str) -> None:
-    """Only https, or a server on this machine, gets what the company spends."""
+def test_insecure_address_is_rejected(address: str) -> None:
+    """Messages are sent over https or to this machine only."""
     with pytest.raises(WebhookError, match="not an https URL"):
         post_message(address, "text")
