@@ -1,7 +1,4 @@
-"""Everything there is in the warehouse, in the order in which it can be made.
-
-Belongs here: gathering the one list of pulls, tables and views from where each is described. Does not: descriptions.
-"""
+"""All extracts, tables and views of the project, in an order in which they can be created."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 from ai_usage_assets.warehouse.sql_files import read_models
 from ai_usage_assets.warehouse.tables import Table
 
-EXTRACTS: tuple[Extract, ...] = tuple(pull for source in load_sources() for pull in source.extracts)
+EXTRACTS: tuple[Extract, ...] = tuple(extract for source in load_sources() for extract in source.extracts)
 
 
 @cache
 def models() -> tuple[Table, ...]:
-    """What SQL makes, each after everything it reads."""
+    """The tables and views that SQL files define, each after those that it reads."""
     by_name = {table.name: table for table in read_models()}
     order = TopologicalSorter(
         {name: [read for read in table.reads if read in by_name] for name, table in sorted(by_name.items())}
@@ -30,13 +27,13 @@ def models() -> tuple[Table, ...]:
 
 @cache
 def raw() -> tuple[Table, ...]:
-    """What the vendors and the sheet are landed in."""
-    return (*(table for pull in EXTRACTS for table in pull.tables), RAW_MAPPING_SHEET)
+    """The raw tables."""
+    return (*(table for extract in EXTRACTS for table in extract.tables), RAW_MAPPING_SHEET)
 
 
 @cache
 def tables() -> tuple[Table, ...]:
-    """Every table and view, each after everything it reads."""
+    """Every table and view, each after those that it reads."""
     return (*OPS_TABLES, *raw(), *models())
 
 
@@ -47,4 +44,4 @@ def table(name: str) -> Table:
 
 @cache
 def _by_name() -> dict[str, Table]:
-    return {found.name: found for found in tables()}
+    return {table.name: table for table in tables()}

@@ -204,10 +204,8 @@ class BigQueryWarehouse:
                 name = f"rows_of_{table.name}"
                 statements.append(_merge(table, key, name))
                 parameters.append(_rows_parameter(name, table, rows))
-        if len(statements) > 1:
-            statements = ["BEGIN TRANSACTION", *statements, "COMMIT TRANSACTION"]
         if statements:
-            self.jobs.query(";\n".join(statements), {}, parameters)
+            self.jobs.query(statements[0] if len(statements) == 1 else _transaction(*statements), {}, parameters)
 
     def rebuild(self, table: Table, parameters: QueryParameters) -> None:
         self._reject_expired_days(table, parameters)
@@ -215,11 +213,9 @@ class BigQueryWarehouse:
         target = f"{WRITTEN_DATASET}.{table.name}"
         days = f"{table.partition_by} BETWEEN @start_day AND @end_day" if table.partition_by else "TRUE"
         with self.jobs.errors():
-            self.jobs.query(
-                f"BEGIN TRANSACTION;\nDELETE FROM {target} WHERE {days};\n"
-                f"INSERT INTO {target} ({columns})\n{table.query};\nCOMMIT TRANSACTION",
-                parameters,
-            )
+            delete = f"DELETE FROM {target} WHERE {days}"
+            insert = f"INSERT INTO {target} ({columns})\n{table.query}"
+            self.jobs.query(_transaction(delete, insert), parameters)
 
     def _reject_expired_days(self, table: Table, parameters: QueryParameters) -> None:
         """A day whose raw records have expired would be rebuilt as empty."""
@@ -283,6 +279,10 @@ def _parquet(day: RawDay, required: set[str]) -> io.BytesIO:
     return file
 
 
+def _transaction(*statements: str) -> str:
+    return ";\n".join(["BEGIN TRANSACTION", *statements, "COMMIT TRANSACTION"])
+
+
 def _merge(table: Table, key: Sequence[str], parameter: str) -> str:
     columns, values = _columns_and_values(table)
     target = f"{WRITTEN_DATASET}.{table.name}"
@@ -290,7 +290,7 @@ def _merge(table: Table, key: Sequence[str], parameter: str) -> str:
         return f"INSERT INTO {target} ({columns})\nSELECT {values} FROM UNNEST(@{parameter}) AS entry"
     update = ", ".join(f"{column} = entry.{column}" for column in table.column_names if column not in key)
     return (
-        f"MERGE {target} AS stored\nUSING UNNEST(@{parameter}) AS entry\nON {_equals(key)}\n"
+        f"MERGE {target} AS stored USING UNNEST(@{parameter}) AS entry ON {_equals(key)}\n"
         f"WHEN MATCHED THEN UPDATE SET {update}\nWHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
     )
 

@@ -279,11 +279,11 @@ def _updated_schema(table: Table, existing: bigquery.Table) -> list[bigquery.Sch
 
 
 def _create_view(table: Table, labels: Mapping[str, str]) -> str:
-    columns = ",\n".join(f"  {c.name} OPTIONS (description = {_literal(c.description)})" for c in table.columns)
+    columns = ", ".join(f"{c.name} OPTIONS (description = {_literal(c.description)})" for c in table.columns)
     pairs = ", ".join(f"({_literal(name)}, {_literal(value)})" for name, value in labels.items())
     return (
-        f"CREATE OR REPLACE VIEW {WRITTEN_DATASET}.{table.name} (\n{columns}\n)\n"
-        f"OPTIONS (description = {_literal(table.description)}, labels = [{pairs}])\nAS\n{table.query}"
+        f"CREATE OR REPLACE VIEW {WRITTEN_DATASET}.{table.name} ({columns})\n"
+        f"OPTIONS (description = {_literal(table.description)}, labels = [{pairs}]) AS\n{table.query}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The raw tables: the record of a source byte for byte, and its envelope."""
+"""The raw tables: each row is a record of a source, byte for byte, with its envelope."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from ai_usage_assets.warehouse.tables import Column, Table
 
 
 def raw_table(name: str, description: str, *, snapshot: bool = False) -> Table:
-    """A raw table: the record verbatim and its envelope, one partition a day.
+    """A raw table with one partition per day.
 
-    `snapshot` tables (directories, the sheet) say what was true when they were read, so their day is the day of the
-    read; the others hold what happened on their day.
+    The day of a `snapshot` (a directory) is the day on which it was read; otherwise it is the day of the usage.
     """
     day = (
         Column("snapshot_date", "DATE", "UTC day on which the directory was read.", required=True)
@@ -29,38 +28,38 @@ _ENVELOPE = (
     Column(
         "record_no",
         "INT64",
-        "Number of the record within its day, from 1, in the order of its bytes: the same records give the same "
-        "numbers whatever order or pages they came in. Two equal records are two rows.",
+        "Number of the record within its day, from 1, in the order of the bytes; it does not depend on the order of "
+        "pages. Two equal records are two rows.",
         required=True,
     ),
     Column("payload", "STRING", "The record as the vendor sent it, byte for byte.", required=True),
     Column(
         "carried_email",
         "STRING",
-        "E-mail this record had in an earlier pull, kept because the vendor no longer sends it.",
+        "E-mail of this record in an earlier extract, when the vendor no longer sends it.",
     ),
     Column(
         "fetched_at",
         "TIMESTAMP",
-        "When this content of the day was first pulled; a pull that finds the same content changes nothing.",
+        "Time at which this content of the day was first received; unchanged content keeps it.",
         required=True,
     ),
 )
 
-# The sheet is not a list of records: its rows carry where they stood and whether they may be used.
+# Rows of the sheet have their position and the reason of a rejection instead of the envelope.
 RAW_MAPPING_SHEET = Table(
     name="raw_mapping_sheet",
     layer="raw",
-    description="Every version of every tab of the mapping sheet that was ever accepted, row by row; never changed "
-    "afterwards. Rejected rows are kept with the reason. A cell that looks like a secret is not kept.",
+    description="Every accepted version of every tab of the mapping sheet, row by row; rows never change. Rejected "
+    "rows are stored with the reason. A cell that looks like a secret is not stored.",
     columns=(
-        Column("snapshot_date", "DATE", "UTC day on which this version was first read.", required=True),
+        Column("snapshot_date", "DATE", "UTC day of the first read of this version.", required=True),
         Column("tab", "STRING", "Name of the tab.", required=True),
-        Column("snapshot_id", "STRING", "Fingerprint of the tab's content.", required=True),
-        Column("read_at", "TIMESTAMP", "When this version was first read.", required=True),
-        Column("row_no", "INT64", "Row number as the sheet shows it; 0 marks the version itself.", required=True),
-        Column("payload", "STRING", "The row as a JSON object of normalised text.", required=True),
-        Column("reject_reason", "STRING", "Why the row is not used; NULL for a row that is."),
+        Column("snapshot_id", "STRING", "Fingerprint of the content of the tab.", required=True),
+        Column("read_at", "TIMESTAMP", "Time of the first read of this version.", required=True),
+        Column("row_no", "INT64", "Row number in the sheet; 0 for the version itself.", required=True),
+        Column("payload", "STRING", "The row as a JSON object of normalized text.", required=True),
+        Column("reject_reason", "STRING", "Reason of the rejection; NULL for a valid row."),
     ),
     partition_by="snapshot_date",
     cluster_by=("tab",),

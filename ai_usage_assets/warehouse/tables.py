@@ -19,7 +19,7 @@ Layer = Literal["raw", "staging", "curated", "kpi", "ops"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `type` is GoogleSQL; a view's columns have none, the engine infers it from the query."""
+    """One column. `type` is GoogleSQL; None for a view, whose types the engine infers from the query."""
 
     name: str
     type: str | None
@@ -31,8 +31,8 @@ class Column:
 class Table:
     """One table or view of the warehouse.
 
-    `query` is the GoogleSQL SELECT that fills it (None for what Python writes). `partition_by` is the DATE column by
-    which days are replaced; a table with a query and none is replaced whole.
+    `query` is the GoogleSQL SELECT that fills it; None when Python writes the rows. `partition_by` is the DATE column
+    whose days are replaced; a model without it is replaced as a whole.
     """
 
     name: str
@@ -43,23 +43,23 @@ class Table:
     partition_by: str | None = None
     cluster_by: tuple[str, ...] = ()
     query: str | None = None
-    # The tables its query reads: the lineage, never listed a second time.
+    # The tables that the query reads.
     reads: tuple[str, ...] = ()
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:
-        """Column names in order."""
+        """The names of the columns, in order."""
         return tuple(column.name for column in self.columns)
 
     @property
     def is_ops_table(self) -> bool:
-        """Whether the pipeline writes its rows while it runs; views of the layer are models like any other."""
+        """Whether the pipeline itself writes the rows; the views of the layer are models."""
         return self.layer == "ops" and self.query is None
 
-    # Dagster and pandera take a second to import, and who only asks the warehouse needs neither.
+    # Dagster and pandera take a second to import, and most commands need neither.
 
     def ui_schema(self, types: Mapping[str, str] | None = None) -> dg.TableSchema:
-        """What the Dagster UI shows under "Columns"."""
+        """The columns as the Dagster UI shows them."""
         import dagster as dg
 
         return dg.TableSchema(
@@ -75,7 +75,7 @@ class Table:
         )
 
     def ui_metadata(self) -> dict[str, object]:
-        """What the UI shows of the table before it is ever made."""
+        """The metadata that the Dagster UI shows before the table exists."""
         return {"dagster/column_schema": self.ui_schema(), "dagster/table_name": f"ai_usage.{self.name}"}
 
     def check_schema(self, allowed: Mapping[str, Sequence[str]], key: Sequence[str] = ()) -> pa.DataFrameSchema:
