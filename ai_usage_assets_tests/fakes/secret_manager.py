@@ -1,4 +1,4 @@
-"""A Secret Manager on loopback that speaks real gRPC, for the unmodified client.
+"""A gRPC server on 127.0.0.1 that behaves like Secret Manager, for the unmodified client.
 
 Belongs here: what the service answers to `AccessSecretVersion` and `AddSecretVersion`, errors with their details
 included. Does not: expectations, or verbs the product does not use.
@@ -47,7 +47,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error of the service: its status, its words, and the reason in its details."""
+    """An error of the service: its status, message, and the reason in its details."""
 
     code: grpc.StatusCode
     message: str
@@ -73,7 +73,7 @@ class FakeSecrets:
 
     @contextmanager
     def serve(self) -> Iterator[str]:
-        """Within the block it is served at the address that is given, as host and port."""
+        """Serves until the end of the block and yields host and port."""
         server = grpc.server(ThreadPoolExecutor(4))
         method = grpc.unary_unary_rpc_method_handler(
             self._access,

@@ -1,4 +1,4 @@
-"""How a vendor cuts its answers into pages, and in what order, says nothing: the same records make the same tables."""
+"""The same records give the same tables, whatever their order and pages."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ CUTS = st.tuples(st.permutations(range(16)), st.sets(st.integers(1, 15), max_siz
 
 
 class Pages:
-    """Answers with the records in an order, cut into pages."""
+    """Responses with the records in a given order, split into pages."""
 
     def __init__(self) -> None:
         self.order: list[int] = list(range(16))
@@ -77,7 +77,7 @@ class Pages:
         return Response(200, json.dumps(told).encode())
 
     def anthropic(self, request: Request) -> Response:
-        """The six queries; those with one row a day have one."""
+        """The six queries; those with one row per day have one page."""
         number = int(request.one("page") or 1)
         if len(request.many("group_by")) == 5:
             rows, more = self._page(ROWS, number)
@@ -93,7 +93,7 @@ class Pages:
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dict[str, Any], DuckDBWarehouse]]:
-    """Both vendors on loopback, a client of each, and a warehouse."""
+    """Both vendors on loopback addresses, a client for each, and a warehouse."""
     pages = Pages()
     warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("paging") / "w.duckdb"))
     with (
@@ -118,10 +118,10 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dic
         ("anthropic_analytics", "raw_anthropic_usage", "int_anthropic_tokens_daily"),
     ],
 )
-def test_any_order_and_any_pages_make_the_same_tables(
+def test_order_and_pages_do_not_change_the_tables(
     asked: tuple[Pages, dict[str, Any], DuckDBWarehouse], name: str, raw: str, fact: str
 ) -> None:
-    """Raw rows with their numbers, the fingerprint and the facts are the same, however the records came."""
+    """Numbered raw rows, the digest and the facts do not depend on order and pages."""
     pages, clients, warehouse = asked
     found: list[Any] = []
 

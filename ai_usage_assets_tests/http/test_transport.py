@@ -1,4 +1,4 @@
-"""Broken lines and servers, through the real job: retried within reason, then told, then whole again.
+"""Network and server faults in a real run: retries, then an error, then a complete load by the next run.
 
 Belongs here: what can happen to any vendor's answer on its way, shown with Anthropic's analytics. Does not: how long
 each wait is and how each answer is read (`test_gateway`, with time made up). These runs take their real time, and the
@@ -70,10 +70,10 @@ PASSING: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("line", PASSING.values(), ids=PASSING)
-def test_what_passes_is_waited_out(
+def test_transient_faults_are_retried(
     ailing: Company, line: Callable[[], dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A page that fails is asked for again until it is whole: the run succeeds, with nothing lost or doubled."""
+    """A failed page is requested again until it is complete: the run succeeds without lost or duplicate records."""
     restate(ailing)
     turn(ailing, line=line())
     with caplog.at_level(logging.WARNING, "ai_usage_assets"):
@@ -120,13 +120,13 @@ STAYING = {
 
 
 @pytest.mark.parametrize("fault", STAYING.values(), ids=STAYING)
-def test_what_stays_lands_nothing_and_the_next_run_heals(ailing: Company, fault: Fault) -> None:
-    """Patience ends, neither day is touched, it is said what is wrong and what to do, and the next run has both."""
+def test_permanent_fault_loads_nothing_and_the_next_run_recovers(ailing: Company, fault: Fault) -> None:
+    """When retries are used up, no day changes, the error gives reason and next step, and the next run loads both."""
     assert_kept_then_healed(ailing, fault)
 
 
 def test_ten_refusals_in_a_row(holding: Company) -> None:
-    """S8: six are waited for, then the run fails loudly; the next outlasts the other four by itself."""
+    """Six attempts are made, then the run fails; the next run outlasts the remaining four refusals."""
     restate(holding)
     before = held(holding)
     turn(holding, line={"limit_times": {THERE: 10}})
@@ -141,8 +141,8 @@ def test_ten_refusals_in_a_row(holding: Company) -> None:
 # --- a vendor that is down is not asked for ever ------------------------------------------------------------------
 
 
-def test_a_pull_gives_up_after_two_windows_without_an_answer(company: Company) -> None:
-    """One lost window costs itself; two in a row end the pull, and the days not asked for are told as failed."""
+def test_extract_ends_after_two_failed_chunks(company: Company) -> None:
+    """One failed chunk of days fails alone; two in a row end the extract, and the other days are reported as failed."""
     path, asset = "/v1/organizations/usage_report/claude_code", "raw_anthropic_claude_code"
     ill = ("2026-11-02", "2026-11-04", "2026-11-05")
     turn(company, line={"fail_times": {f"{path}?starting_at={day}": 99 for day in ill}})
@@ -170,8 +170,8 @@ def test_a_pull_gives_up_after_two_windows_without_an_answer(company: Company) -
 # --- budgets a minute, kept by the server -------------------------------------------------------------------------
 
 
-def test_a_budget_that_somebody_else_has_spent(holding: Company, caplog: pytest.LogCaptureFixture) -> None:
-    """When the vendor's minute is full, the run waits as long as it is told and goes on where it was."""
+def test_exhausted_rate_limit_is_waited_for(holding: Company, caplog: pytest.LogCaptureFixture) -> None:
+    """When the vendor's rate limit is used up, the run waits for Retry-After and continues."""
     # A minute lasts a second.
     started = time.monotonic()
     turn(
@@ -185,8 +185,8 @@ def test_a_budget_that_somebody_else_has_spent(holding: Company, caplog: pytest.
     assert_whole(holding, DAYS[1])
 
 
-def test_the_documented_budget_is_never_passed() -> None:
-    """Paced, hundreds of pages stay within 60 requests in any minute; unpaced, the same server refuses."""
+def test_documented_rate_limit_is_never_exceeded() -> None:
+    """With pacing, hundreds of pages stay within 60 requests a minute; without it, the server refuses them."""
     simulator, clock = Simulator(NOW), FakeClock()
     simulator.fault_options.anthropic.page_rows = 10
     faults = simulator.fault_options.faults
@@ -212,7 +212,7 @@ def test_the_documented_budget_is_never_passed() -> None:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of api.acme.test and its key, good for an hour."""
+    """A certificate for api.acme.test and its key, valid for an hour."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "api.acme.test")])
     now = datetime.now(UTC)
@@ -237,7 +237,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tunnel(certificate: Path) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
-    """A proxy that tunnels to an https server on this machine, whatever it is asked for: its address, and who asked."""
+    """A proxy that tunnels every request to a local https server: its address, and the CONNECT requests."""
     connects: list[tuple[str, str | None]] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -265,10 +265,10 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_no_proxy")
-def test_https_through_the_proxy_of_the_environment(
+def test_https_through_the_proxy(
     tunnel: tuple[str, list[tuple[str, str | None]]], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy sees a name and its own credentials; the answer comes over the tunnel, and one tunnel serves twice."""
+    """The proxy sees a host name and its own credentials; one tunnel carries both responses."""
     address, asked = tunnel
     monkeypatch.setenv("https_proxy", f"ada:tangerine@{address}")
     transport = BoundedTransport("https://api.acme.test", ssl.create_default_context(cafile=certificate))
@@ -279,8 +279,8 @@ def test_https_through_the_proxy_of_the_environment(
 
 
 @pytest.mark.usefixtures("_no_proxy")
-def test_a_name_that_needs_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What no_proxy names is reached directly: nobody listens there, and the proxy is not asked."""
+def test_no_proxy_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host in no_proxy is reached directly."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{unused.getsockname()[1]}")
@@ -291,8 +291,8 @@ def test_a_name_that_needs_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_no_proxy")
-def test_a_proxy_of_a_kind_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variable that names it is told, and nothing of what is in it."""
+def test_unsupported_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variable and not its value."""
     monkeypatch.setenv("all_proxy", "socks5://ada:tangerine@proxy.acme.test:1080")
     with pytest.raises(SettingsError, match="ALL_PROXY names a proxy that cannot be used") as told:
         BoundedTransport("https://api.acme.test", ssl.create_default_context())
