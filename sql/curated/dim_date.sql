@@ -1,9 +1,9 @@
 CREATE TABLE IF NOT EXISTS ai_usage.dim_date (
   usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
-  month DATE NOT NULL OPTIONS (description = "First day of its month."),
-  day_of_month INT64 NOT NULL OPTIONS (description = "1 to 31."),
-  days_in_month INT64 NOT NULL OPTIONS (description = "Days of its month."),
-  is_business_day BOOL NOT NULL OPTIONS (description = "Monday to Friday."),
+  month DATE NOT NULL OPTIONS (description = "First day of the month."),
+  day_of_month INT64 NOT NULL OPTIONS (description = "Day of the month, 1 to 31."),
+  days_in_month INT64 NOT NULL OPTIONS (description = "Number of days in the month."),
+  is_business_day BOOL NOT NULL OPTIONS (description = "Whether the day is Monday to Friday."),
   as_of_date DATE NOT NULL OPTIONS (description = "UTC day of the last run."),
   is_over BOOL NOT NULL OPTIONS (description = "Whether the day was over on as_of_date.")
 )

@@ -1,15 +1,15 @@
 CREATE TABLE IF NOT EXISTS ai_usage.dim_model_price (
-  model STRING NOT NULL OPTIONS (description = "Model as Anthropic names it, without a date at its end."),
-  prompt_tier STRING NOT NULL OPTIONS (description = "any, or the length of the prompt in tokens that the price is for."),
-  effective_from DATE NOT NULL OPTIONS (description = "First UTC day the price holds."),
-  effective_to DATE NOT NULL OPTIONS (description = "First UTC day it no longer holds; 9999-12-31 = open."),
-  input_usd NUMERIC NOT NULL OPTIONS (description = "Dollars per million uncached input tokens."),
-  cache_write_5m_usd NUMERIC NOT NULL OPTIONS (description = "Dollars per million tokens written to the 5-minute cache."),
-  cache_write_1h_usd NUMERIC NOT NULL OPTIONS (description = "Dollars per million tokens written to the 1-hour cache."),
-  cache_read_usd NUMERIC NOT NULL OPTIONS (description = "Dollars per million tokens read from a cache."),
-  output_usd NUMERIC NOT NULL OPTIONS (description = "Dollars per million output tokens.")
+  model STRING NOT NULL OPTIONS (description = "Model without the date at the end of its name."),
+  prompt_tier STRING NOT NULL OPTIONS (description = "any, or the length of the prompt in tokens to which the price applies."),
+  effective_from DATE NOT NULL OPTIONS (description = "First UTC day on which the price applies."),
+  effective_to DATE NOT NULL OPTIONS (description = "First UTC day on which the row no longer applies; 9999-12-31 = open."),
+  input_usd NUMERIC NOT NULL OPTIONS (description = "US dollars per million uncached input tokens."),
+  cache_write_5m_usd NUMERIC NOT NULL OPTIONS (description = "US dollars per million tokens written to the 5-minute cache."),
+  cache_write_1h_usd NUMERIC NOT NULL OPTIONS (description = "US dollars per million tokens written to the 1-hour cache."),
+  cache_read_usd NUMERIC NOT NULL OPTIONS (description = "US dollars per million tokens read from a cache."),
+  output_usd NUMERIC NOT NULL OPTIONS (description = "US dollars per million output tokens.")
 )
-OPTIONS (description = "Anthropic's list prices as known on 2026-11-23, standard service. The bill never comes from here: it tells which models are known and what a unit should cost.")
+OPTIONS (description = "Published list prices of models on 2026-11-23, for standard service. No billed amount comes from this table; it lists the known models and the expected unit costs.")
 AS
 WITH price AS (
   SELECT 'claude-fable-5-1' AS model, 'any' AS prompt_tier, DATE '0001-01-01' AS effective_from, DATE '9999-12-31' AS effective_to,

@@ -1,18 +1,18 @@
 CREATE OR REPLACE VIEW ai_usage.fct_activity_daily (
   usage_date OPTIONS (description = "UTC day."),
-  vendor OPTIONS (description = "anthropic (Claude Code) or cursor."),
-  person_email OPTIONS (description = "Person; NULL when nobody is named."),
+  vendor OPTIONS (description = "Vendor."),
+  person_email OPTIONS (description = "Person; NULL when the vendor names no person."),
   team OPTIONS (description = "Team on that day."),
   cost_center OPTIONS (description = "Cost center on that day."),
   is_active OPTIONS (description = "Whether there was any activity."),
-  requests OPTIONS (description = "Requests; NULL for Claude Code, which counts sessions."),
-  sessions OPTIONS (description = "Sessions; NULL for Cursor, which counts requests."),
-  lines_added OPTIONS (description = "Lines added."),
-  lines_accepted OPTIONS (description = "Suggested lines accepted; NULL for Claude Code."),
-  commits OPTIONS (description = "Commits; NULL for Cursor."),
-  pull_requests OPTIONS (description = "Pull requests; NULL for Cursor.")
+  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  sessions OPTIONS (description = "Number of sessions; NULL where the vendor does not count them."),
+  lines_added OPTIONS (description = "Lines of code added."),
+  lines_accepted OPTIONS (description = "Suggested lines that people accepted; NULL where the vendor does not count them."),
+  commits OPTIONS (description = "Number of commits; NULL where the vendor does not count them."),
+  pull_requests OPTIONS (description = "Number of pull requests; NULL where the vendor does not count them.")
 )
-OPTIONS (description = "Who was active on which day and what they did, attributed to people. A shared key's activity goes to its largest share, whole. Never money.")
+OPTIONS (description = "Activity per day and person, attributed like the cost. The activity of a shared key belongs to its largest share. Activity has no amounts.")
 AS
 SELECT
   activity.usage_date,

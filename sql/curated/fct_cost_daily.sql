@@ -1,23 +1,23 @@
 CREATE OR REPLACE VIEW ai_usage.fct_cost_daily (
   usage_date OPTIONS (description = "UTC day."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  cost_basis OPTIONS (description = "billed = owed on top of seats; included = valued usage a seat or pool covers; seat = the seat fee of the day. Never add included to the others."),
-  product OPTIONS (description = "Product surface; cursor for usage events, seat for seats."),
-  model OPTIONS (description = "Model; NULL for cost that belongs to none."),
-  principal_type OPTIONS (description = "Whom the vendor attributes the usage to: user, service_account, federated, api_key, automation, cloud_agent or none."),
-  principal_id OPTIONS (description = "The vendor's id of that principal; for a Cursor user the e-mail."),
-  api_key_id OPTIONS (description = "Anthropic API key."),
-  workspace_id OPTIONS (description = "Anthropic workspace."),
-  person_email OPTIONS (description = "Person who pays; NULL when nobody is named."),
+  vendor OPTIONS (description = "Vendor."),
+  cost_basis OPTIONS (description = "billed: owed on top of seats. included: usage at vendor rates that a seat or pool covers. seat: the seat fee of the day. Never add included to the others."),
+  product OPTIONS (description = "Product surface; seat for seat fees."),
+  model OPTIONS (description = "Model; NULL for cost that belongs to no model."),
+  principal_type OPTIONS (description = "Type of principal to which the vendor attributes the usage: user, service_account, federated, api_key, automation, cloud_agent or none."),
+  principal_id OPTIONS (description = "Vendor's id of the principal; the e-mail where the vendor has no id for users."),
+  api_key_id OPTIONS (description = "API key; NULL where the vendor has none."),
+  workspace_id OPTIONS (description = "Workspace; NULL where the vendor has none."),
+  person_email OPTIONS (description = "Person to whom the amount is attributed; NULL when there is none."),
   team OPTIONS (description = "Team on that day."),
   cost_center OPTIONS (description = "Cost center on that day; NULL = unallocated."),
-  attribution_method OPTIONS (description = "The rule that found them."),
-  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  amount_usd OPTIONS (description = "Dollars."),
-  list_amount_usd OPTIONS (description = "Dollars before discount; for Cursor the amount itself, it publishes no list price."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate the day.")
+  attribution_method OPTIONS (description = "Name of the attribution rule that matched."),
+  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  amount_usd OPTIONS (description = "US dollars."),
+  list_amount_usd OPTIONS (description = "US dollars before discount; equal to amount_usd when the vendor publishes no prices."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate the day.")
 )
-OPTIONS (description = "Every dollar, attributed: billed, included and seat cost of both vendors. Spend = billed + seat; included is usage that a seat or pool already covers. Sums equal the vendors' own to the last digit.")
+OPTIONS (description = "Cost of all vendors per day, attributed: billed, included and seat. Spend = billed + seat. Sums equal the vendors' totals to the last digit.")
 AS
 WITH cost AS (
   SELECT

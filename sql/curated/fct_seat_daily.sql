@@ -1,18 +1,18 @@
 CREATE OR REPLACE VIEW ai_usage.fct_seat_daily (
   usage_date OPTIONS (description = "UTC day."),
   fact_no OPTIONS (description = "Number of the row within its day, from 1."),
-  identity_key OPTIONS (description = "Everything by which the row can be attributed, as one text; joins bridge_attribution_daily."),
-  vendor OPTIONS (description = "cursor. Anthropic's APIs do not say who holds a seat."),
-  user_id OPTIONS (description = "Member's id."),
-  user_email OPTIONS (description = "Member's e-mail."),
-  role OPTIONS (description = "Role; NULL when the first snapshot no longer lists the member."),
-  source OPTIONS (description = "What says so: snapshot (of that day), earlier_snapshot, or daily_usage (before the first snapshot)."),
-  is_paid OPTIONS (description = "Whether the seat is paid: not removed and not a free-owner."),
-  plan OPTIONS (description = "Plan of the price; NULL when no price or several could apply."),
-  monthly_price_usd OPTIONS (description = "Price of the seat per month; NULL when unknown, never 0."),
-  amount_usd OPTIONS (description = "Cost of the day; NULL when the price is unknown.")
+  identity_key OPTIONS (description = "Key of the identity; joins bridge_attribution_daily."),
+  vendor OPTIONS (description = "Vendor; only vendors that list their seats."),
+  user_id OPTIONS (description = "Id of the member."),
+  user_email OPTIONS (description = "E-mail of the member."),
+  role OPTIONS (description = "Role of the member; NULL when the first snapshot no longer lists the member."),
+  source OPTIONS (description = "Where the seat is taken from: snapshot (of that day), earlier_snapshot, or daily_usage (before the first snapshot)."),
+  is_paid OPTIONS (description = "Whether the seat is paid: the member is not removed and is not a free-owner."),
+  plan OPTIONS (description = "Plan of the price; NULL when no price or more than one price applies."),
+  monthly_price_usd OPTIONS (description = "Price of the seat per month in US dollars; NULL when it is not known."),
+  amount_usd OPTIONS (description = "Cost of the day in US dollars; NULL when the price is not known.")
 )
-OPTIONS (description = "Who held a Cursor seat on which day, and what the day of the seat costs: the monthly price of the sheet spread over the days of the month. An edited price reprices history at once.")
+OPTIONS (description = "Seats per day and member, with their cost: the monthly price of the sheet divided by the days of the month. An edited price changes the cost of past days.")
 AS
 WITH seat_day AS (
   SELECT DISTINCT vendor, usage_date

@@ -1,28 +1,28 @@
 CREATE OR REPLACE VIEW ai_usage.fct_tokens_daily (
   usage_date OPTIONS (description = "UTC day."),
-  vendor OPTIONS (description = "anthropic or cursor."),
+  vendor OPTIONS (description = "Vendor."),
   cost_basis OPTIONS (description = "billed or included, as in fct_cost_daily."),
-  product OPTIONS (description = "Product surface; cursor for usage events."),
+  product OPTIONS (description = "Product surface."),
   model OPTIONS (description = "Model."),
-  principal_type OPTIONS (description = "Whom the vendor attributes the usage to: user, service_account, federated, api_key, automation, cloud_agent or none."),
-  principal_id OPTIONS (description = "The vendor's id of that principal; for a Cursor user the e-mail."),
-  api_key_id OPTIONS (description = "Anthropic API key."),
-  workspace_id OPTIONS (description = "Anthropic workspace."),
-  person_email OPTIONS (description = "Person who pays; NULL when nobody is named."),
+  principal_type OPTIONS (description = "Type of principal to which the vendor attributes the usage: user, service_account, federated, api_key, automation, cloud_agent or none."),
+  principal_id OPTIONS (description = "Vendor's id of the principal; the e-mail where the vendor has no id for users."),
+  api_key_id OPTIONS (description = "API key; NULL where the vendor has none."),
+  workspace_id OPTIONS (description = "Workspace; NULL where the vendor has none."),
+  person_email OPTIONS (description = "Person to whom the amount is attributed; NULL when there is none."),
   team OPTIONS (description = "Team on that day."),
   cost_center OPTIONS (description = "Cost center on that day; NULL = unallocated."),
-  attribution_method OPTIONS (description = "The rule that found them."),
-  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  uncached_input_tokens OPTIONS (description = "Input tokens that came from no cache."),
-  cache_write_5m_tokens OPTIONS (description = "Tokens written to the 5-minute cache; NULL for Cursor, which does not say."),
-  cache_write_1h_tokens OPTIONS (description = "Tokens written to the 1-hour cache; NULL for Cursor."),
-  cache_write_tokens OPTIONS (description = "All tokens written to caches."),
+  attribution_method OPTIONS (description = "Name of the attribution rule that matched."),
+  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  uncached_input_tokens OPTIONS (description = "Input tokens that were not read from a cache."),
+  cache_write_5m_tokens OPTIONS (description = "Tokens written to the 5-minute cache; NULL where the vendor does not report the lifetime."),
+  cache_write_1h_tokens OPTIONS (description = "Tokens written to the 1-hour cache; NULL where the vendor does not report the lifetime."),
+  cache_write_tokens OPTIONS (description = "Tokens written to any cache."),
   cache_read_tokens OPTIONS (description = "Input tokens read from a cache."),
   output_tokens OPTIONS (description = "Output tokens."),
   total_tokens OPTIONS (description = "All tokens."),
-  web_search_requests OPTIONS (description = "Web searches; NULL for Cursor.")
+  web_search_requests OPTIONS (description = "Number of web searches; NULL where the vendor does not count them.")
 )
-OPTIONS (description = "Every token, attributed like the cost. Tokens are counted, not priced.")
+OPTIONS (description = "Tokens of all vendors per day, attributed like the cost.")
 AS
 WITH token AS (
   SELECT

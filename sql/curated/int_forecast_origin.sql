@@ -1,26 +1,26 @@
 CREATE OR REPLACE VIEW ai_usage.int_forecast_origin (
-  origin_date OPTIONS (description = "UTC day on which the forecast is made: only days before it are used."),
-  origin_day OPTIONS (description = "Day of the month whose past errors bound the forecast: 5 up to the 7th, 10 up to the 14th, 20 from then on."),
-  month OPTIONS (description = "First day of the month that is forecast."),
-  is_live OPTIONS (description = "TRUE = made today for the running month; FALSE = what would have been said in a past month."),
-  scope OPTIONS (description = "line (vendor, cost center and basis), cost_center (both vendors, billed and seat) or total. Never add rows of different scopes."),
-  vendor OPTIONS (description = "anthropic or cursor; NULL where the scope holds both."),
+  origin_date OPTIONS (description = "UTC day on which the forecast is made. Only earlier days are used."),
+  origin_day OPTIONS (description = "Day of the month whose past errors give the range of the forecast: 5 up to the 7th, 10 up to the 14th, 20 after that."),
+  month OPTIONS (description = "First day of the forecast month."),
+  is_live OPTIONS (description = "TRUE: made today for the current month. FALSE: what the method would have forecast in a past month."),
+  scope OPTIONS (description = "line (vendor, cost center and cost basis), cost_center (all vendors, billed and seat) or total. Never add rows of different scopes."),
+  vendor OPTIONS (description = "Vendor; NULL when the scope covers all vendors."),
   cost_center OPTIONS (description = "Cost center on the day of the spend; NULL = unallocated, and NULL in the total."),
-  cost_basis OPTIONS (description = "billed or seat; NULL where the scope holds both."),
-  spent_to_date_usd OPTIONS (description = "Dollars of the month's days before the origin that are held whole; NULL when none is."),
-  expected_rest_usd OPTIONS (description = "Dollars expected of every other day of the month, those that are not held whole among them; NULL when nothing says."),
-  forecast_usd OPTIONS (description = "Both: dollars at the month's end."),
-  low_usd OPTIONS (description = "Dollars at the month's end if the rest falls as far short of what is expected as it did at worst on the same origin day of the 12 months before; NULL with fewer than 3 such months, and when credits outweigh what is expected."),
-  high_usd OPTIONS (description = "The same for the rest exceeding it by the most."),
-  naive_usd OPTIONS (description = "Straight line, for comparison: dollars to date over their days, times the days of the month."),
-  actual_usd OPTIONS (description = "Dollars the month came to; NULL unless it is over and all of its days are held whole."),
-  method OPTIONS (description = "same_weekday, mean_of_days (a weekday has fewer than 2 days to go by), held_seats, or mixed where the scope holds several; NULL without a forecast."),
-  days_used OPTIONS (description = "Days the expectation goes by: of the last 28, those held whole since the line's first spend; for seats the latest day."),
-  missing_days OPTIONS (description = "Days of the month before the origin that are not held whole; in a sum of vendors the most of any."),
-  is_provisional OPTIONS (description = "Whether a vendor may still restate a day of the month that is counted."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  cost_basis OPTIONS (description = "billed or seat; NULL when the scope covers both."),
+  spent_to_date_usd OPTIONS (description = "US dollars of the complete days of the month before the origin; NULL when there are none."),
+  expected_rest_usd OPTIONS (description = "US dollars expected for all other days of the month, including days that are not complete; NULL when there is nothing to estimate from."),
+  forecast_usd OPTIONS (description = "Forecast for the month: spent_to_date_usd + expected_rest_usd."),
+  low_usd OPTIONS (description = "Lower bound: the rest falls short by the largest ratio seen on the same origin day of the 12 months before. NULL with fewer than 3 such months, or when credits exceed the expected rest."),
+  high_usd OPTIONS (description = "Upper bound: the rest exceeds the expectation by the largest ratio seen."),
+  naive_usd OPTIONS (description = "Linear extrapolation for comparison: dollars to date divided by their days, times the days of the month."),
+  actual_usd OPTIONS (description = "Actual US dollars of the month; NULL unless the month is over and all of its days are complete."),
+  method OPTIONS (description = "same_weekday, mean_of_days (a weekday has fewer than 2 samples), current_seats, or mixed when the scope covers several; NULL without a forecast."),
+  days_used OPTIONS (description = "Number of days the expectation is based on: complete days of the last 28 since the first spend of the line; 1 for seats."),
+  missing_days OPTIONS (description = "Number of days of the month before the origin that are not complete; for several vendors the largest of their numbers."),
+  is_provisional OPTIONS (description = "Whether a vendor can still restate a day that the row includes."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "The forecast of a month's end as one definition, for today and for the 5th, 10th and 20th of each past month, so that what is tested is what is used. Billed: days held whole count as they are, each other day as the mean of its weekday in the last four weeks, the newest week counting four times as much as the oldest (with fewer than two such days, the mean of all days there are). Seats: the paid seats of the latest day, at the sheet's prices. A day that is not held whole is never a zero. Past months are judged by the figures of today, not by those held then. Read kpi_forecast and kpi_forecast_backtest.")
+OPTIONS (description = "Forecast of the month's total, for today and for the 5th, 10th and 20th of each past month. Live forecast and backtest use the same definition. Billed: complete days count as they are; every other day is the weighted mean of its weekday in the last four weeks, where the latest week counts four times as much as the earliest (the mean of all days when there are fewer than two such weekdays). Seats: the paid seats of the latest day at the sheet's prices. A day that is not complete never counts as zero. Past months use today's figures, not those of the time. Read kpi_forecast and kpi_forecast_backtest.")
 AS
 WITH origin AS (
   SELECT usage_date AS origin_date, month, days_in_month, day_of_month, TRUE AS is_live, as_of_date

@@ -1,16 +1,16 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_key_mapping (
   row_no INT64 NOT NULL OPTIONS (description = "Row number in the sheet."),
-  vendor STRING NOT NULL OPTIONS (description = "anthropic or cursor."),
+  vendor STRING NOT NULL OPTIONS (description = "Vendor."),
   principal_type STRING NOT NULL OPTIONS (description = "api_key, workspace, service_account, user, automation or cloud_agent."),
-  principal_id STRING NOT NULL OPTIONS (description = "The vendor's id; for a user the e-mail."),
-  person_email STRING OPTIONS (description = "Person who pays."),
-  team STRING OPTIONS (description = "Team; NULL = the person's."),
-  cost_center STRING OPTIONS (description = "Cost center; NULL = the person's."),
-  share NUMERIC NOT NULL OPTIONS (description = "Share of the cost, 1 = all of it."),
-  effective_from DATE NOT NULL OPTIONS (description = "First UTC day the row holds."),
-  effective_to DATE NOT NULL OPTIONS (description = "First UTC day it no longer holds; 9999-12-31 = open.")
+  principal_id STRING NOT NULL OPTIONS (description = "Vendor's id of the principal; for a user the e-mail."),
+  person_email STRING OPTIONS (description = "Person to whom the principal is mapped."),
+  team STRING OPTIONS (description = "Team; NULL = the team of the person."),
+  cost_center STRING OPTIONS (description = "Cost center; NULL = the cost center of the person."),
+  share NUMERIC NOT NULL OPTIONS (description = "Share of the cost: 1 = all of it."),
+  effective_from DATE NOT NULL OPTIONS (description = "First UTC day on which the row applies."),
+  effective_to DATE NOT NULL OPTIONS (description = "First UTC day on which the row no longer applies; 9999-12-31 = open.")
 )
-OPTIONS (description = "The mapping that finance keeps, ready to join: who pays for a key, workspace, account or user, and what share.")
+OPTIONS (description = "Accepted rows of the sheet's key_mapping tab, with shares as fractions.")
 AS
 SELECT
   row_no,

@@ -2,14 +2,14 @@ CREATE OR REPLACE VIEW ai_usage.int_model_price_daily (
   usage_date OPTIONS (description = "UTC day on which the model was used."),
   vendor OPTIONS (description = "Vendor; only vendors that publish prices."),
   model OPTIONS (description = "Model as the vendor's usage names it."),
-  price_status OPTIONS (description = "listed; unknown_model: dim_model_price does not know it; depends_on_prompt: its price depends on the length of each prompt, which daily counts do not tell."),
-  input_usd OPTIONS (description = "List price that day, dollars per million uncached input tokens; NULL, as all prices, unless listed."),
-  cache_write_5m_usd OPTIONS (description = "Dollars per million tokens written to the 5-minute cache."),
-  cache_write_1h_usd OPTIONS (description = "Dollars per million tokens written to the 1-hour cache."),
-  cache_read_usd OPTIONS (description = "Dollars per million tokens read from a cache."),
-  output_usd OPTIONS (description = "Dollars per million output tokens.")
+  price_status OPTIONS (description = "listed; unknown_model: the model is not in dim_model_price; depends_on_prompt: the price depends on the length of each prompt, which daily counts do not contain."),
+  input_usd OPTIONS (description = "List price of the day in US dollars per million uncached input tokens; NULL, as all prices, unless price_status is listed."),
+  cache_write_5m_usd OPTIONS (description = "US dollars per million tokens written to the 5-minute cache."),
+  cache_write_1h_usd OPTIONS (description = "US dollars per million tokens written to the 1-hour cache."),
+  cache_read_usd OPTIONS (description = "US dollars per million tokens read from a cache."),
+  output_usd OPTIONS (description = "US dollars per million output tokens.")
 )
-OPTIONS (description = "The list price of each Anthropic model on each day it was used, from dim_model_price; a model is known with or without the date at the end of its name. A model without one price that day has none here, never zero.")
+OPTIONS (description = "List price of each model on each day it was used, from dim_model_price. A model matches with or without the date at the end of its name. A model without one price on the day has NULL prices.")
 AS
 WITH used AS (
   SELECT DISTINCT usage.usage_date, usage.vendor, usage.model

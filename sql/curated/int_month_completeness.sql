@@ -1,16 +1,16 @@
 CREATE OR REPLACE VIEW ai_usage.int_month_completeness (
   month OPTIONS (description = "First day of the month."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  through_date OPTIONS (description = "Last finished day of the month: a running month is month to date."),
+  vendor OPTIONS (description = "Vendor."),
+  through_date OPTIONS (description = "Last finished day of the month; the current month is month to date."),
   is_month_over OPTIONS (description = "Whether all days of the month are finished."),
-  missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for the vendor."),
-  is_any_day_held OPTIONS (description = "Whether the money of some finished day of the month is held: else nothing is known of it."),
-  is_previous_month_held OPTIONS (description = "Whether the money of every day of the month before is held."),
-  are_previous_days_held OPTIONS (description = "Whether that of the finished days is held, and that of the days to compare them with: those up to the same day of the month before, all of it when this month is over."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate a finished day of the month."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  missing_days OPTIONS (description = "Number of finished days of the month on which the vendor's bill is not complete."),
+  is_any_day_held OPTIONS (description = "Whether the bill of at least one finished day of the month is loaded."),
+  is_previous_month_held OPTIONS (description = "Whether the bill of every day of the previous month is loaded."),
+  are_previous_days_held OPTIONS (description = "Whether the month can be compared: the bill is loaded for its finished days and for the same days of the previous month (all days when the month is over)."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate a finished day of the month."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "For each month and each vendor that is used in it: how far it has come, what of its money is missing, and whether the month before may be compared with it. The one rule behind every comparison with the month before.")
+OPTIONS (description = "Completeness of the bill per month and vendor in use, and whether the month can be compared with the previous month. Every comparison with the previous month uses this rule.")
 AS
 WITH calendar AS (
   SELECT

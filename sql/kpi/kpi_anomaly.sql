@@ -1,27 +1,27 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_anomaly (
-  usage_date OPTIONS (description = "UTC day of the spike."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  cost_basis OPTIONS (description = "billed = owed on top of seats; included = usage a seat or pool covers, which costs nothing more yet. Never add the two."),
-  event OPTIONS (description = "What one spike is called in every dimension it is seen in: day, vendor, basis, and whom most of it comes from."),
-  event_rank OPTIONS (description = "1 for the row that says it most closely: the API key or robot, else the person, the team, the model. Read these alone to count spikes or add up their dollars."),
-  dimension OPTIONS (description = "api_key, robot (a service account, automation, cloud agent or federated workload), person, team or model."),
-  dimension_value OPTIONS (description = "Which one: id, e-mail or name."),
+  usage_date OPTIONS (description = "UTC day of the anomaly."),
+  vendor OPTIONS (description = "Vendor."),
+  cost_basis OPTIONS (description = "billed: owed on top of seats. included: usage that a seat or pool covers, at no extra cost. Never add the two."),
+  event OPTIONS (description = "Identifier of the anomaly, the same in every dimension in which it appears: day, vendor, cost basis and main source."),
+  event_rank OPTIONS (description = "1 for the most specific row of the anomaly: the API key or service identity, then the person, the team, the model. Filter on 1 to count anomalies or to sum their dollars."),
+  dimension OPTIONS (description = "api_key, robot (service account, automation, cloud agent or federated workload), person, team or model."),
+  dimension_value OPTIONS (description = "Id, e-mail or name within the dimension."),
   dimension_name OPTIONS (description = "Name of an API key; NULL for others."),
-  person_email OPTIONS (description = "Person behind most of the excess; NULL when nobody is named, or it is spread over many."),
-  team OPTIONS (description = "Team behind most of the excess; NULL in the same cases."),
-  api_key_id OPTIONS (description = "Anthropic API key behind most of the excess; NULL in the same cases, and where no key was used."),
-  top_model OPTIONS (description = "Model that contributed most of the excess."),
-  top_model_share_of_excess OPTIONS (description = "Its share of what all models together spent more than usual, 1 = all of it."),
-  amount_usd OPTIONS (description = "Dollars of the day."),
-  expected_usd OPTIONS (description = "Dollars to be expected, see baseline."),
-  excess_usd OPTIONS (description = "Dollars beyond the expected."),
-  score OPTIONS (description = "Dollars beyond the expected and beyond a typical day with spend (the median of those in the eight weeks before; for a working day, of working days), in units of the usual spread: 1.4826 times the median distance of such days from the typical one, at least a fifth of it, at least 2 dollars. NULL for baseline peers."),
-  baseline OPTIONS (description = "What the expected is: same_weekday = median of the same weekday in the eight weeks before (at least four of them); all_days = median of all days in these weeks, for what is younger; peers = what nine in ten of the others stayed under on the day, for what has too little history of its own."),
-  days_of_history OPTIONS (description = "Days of the eight weeks before on which it existed and the vendor's bill is held, those without spend included; 56 at most."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate the day."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  person_email OPTIONS (description = "Person who accounts for most of the excess; NULL when there is none."),
+  team OPTIONS (description = "Team that accounts for most of the excess; NULL when there is none."),
+  api_key_id OPTIONS (description = "API key that accounts for most of the excess; NULL when there is none."),
+  top_model OPTIONS (description = "Model that accounts for the largest part of the excess."),
+  top_model_share_of_excess OPTIONS (description = "Share of that model in the excess of all models: 1 = all of it."),
+  amount_usd OPTIONS (description = "US dollars of the day."),
+  expected_usd OPTIONS (description = "Expected US dollars; see baseline."),
+  excess_usd OPTIONS (description = "US dollars above the expected amount."),
+  score OPTIONS (description = "Distance of the day from its expected amount and from a typical day with spend (the median of the eight weeks before; of working days for a working day), in units of the usual spread: 1.4826 times the median absolute deviation, at least a fifth of the typical day and at least 2 dollars. NULL for the baseline peers."),
+  baseline OPTIONS (description = "How the expected amount is computed. same_weekday: median of the same weekday in the eight weeks before (at least four). all_days: median of all days of these weeks, for shorter histories. peers: 90th percentile of the peers on the day, when there is too little history."),
+  days_of_history OPTIONS (description = "Number of days of the eight weeks before on which the item existed and the vendor's bill is loaded, including days without spend; at most 56."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate the day."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Days on which an API key, robot, person, team or model spent far more than it does. A spike is at least 25 dollars beyond the median of the same weekday in the eight weeks before, at least twice a typical day with spend, and has a score of at least 6, or 8 where all of it is one person's doing, since people have moods. A day without spend counts as zero where the vendor's bill of that day is held and the thing existed. What has no history (fewer than 7 days, or fewer than 5 with spend in the eight weeks) is not judged by its own: a first week is no spike, but 100 dollars more than, and three times, what nine in ten of its peers stayed under that day is. In its first four weeks a key, robot or person must stand out among its peers too, and a team or model be 100 dollars beyond the expected: it is still being taken up. A team, a model or a new thing only counts if the vendor's whole day is up by at least half as much, so that money which merely moved (a new model, a rotated key, a person who changed teams) is quiet. In the first week of a vendor nothing is told. Seats have no spikes; drops are not told, since holidays are most of them.")
+OPTIONS (description = "Days on which the cost of an API key, service identity (robot), person, team or model is far outside its usual range. An anomaly is at least 25 dollars above the median of the same weekday in the eight weeks before, at least twice a typical day with spend, and has a score of at least 6, or 8 when it comes from one person. A day without spend counts as zero when the vendor's bill of the day is loaded and the item existed. An item with little history (fewer than 7 days, or fewer than 5 days with spend) is compared with its peers: it must be 100 dollars above, and three times, their 90th percentile. In its first four weeks, a key, service identity or person must also exceed its peers, and a team or model must be 100 dollars above the expected amount. A team, a model or a new item counts only when the vendor's total rises by at least half as much, so that a new model, a rotated key or a person who changes teams is no anomaly. The first week of a vendor has no anomalies. Seats and drops have no anomalies.")
 AS
 WITH facet AS (
   SELECT 'api_key' AS dimension UNION ALL SELECT 'robot' UNION ALL SELECT 'person' UNION ALL SELECT 'team'

@@ -1,27 +1,27 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_budget_vs_actual (
   month OPTIONS (description = "First day of the month."),
-  cost_center OPTIONS (description = "Cost center; NULL = unallocated, which never has a budget."),
-  budget_status OPTIONS (description = "budgeted, unspent (a budget, and no spend yet), missing (spend, or a projection of it, and no row of the sheet), or a row of the sheet that is not used: duplicate (several budgets for one month), negative, rejected (it cannot be read); unallocated for spend without a cost center."),
-  budget_note OPTIONS (description = "The first row of the sheet that is not used, why, and what to do; NULL when all are."),
-  budget_usd OPTIONS (description = "Budget of the whole month in dollars; NULL without a usable one, never guessed."),
-  spend_usd OPTIONS (description = "Billed and seat dollars of the month, to date while it runs; NULL when there are none."),
-  billed_usd OPTIONS (description = "Dollars owed on top of seats; NULL when there are none."),
-  seat_usd OPTIONS (description = "Seat fees; NULL when there are none, or no price is known."),
-  variance_usd OPTIONS (description = "Spend less the budget of the whole month: above 0 = over budget; NULL without a budget, or while no day of the month is held."),
-  used_ratio OPTIONS (description = "Spend as a share of the budget: 0.80 = 80 % used; NULL as the variance, and for a budget of 0."),
-  business_days OPTIONS (description = "Mondays to Fridays of the month, as far as the calendar reaches back; NULL for a month that has not begun."),
-  elapsed_business_days OPTIONS (description = "Those up to the through date that are held whole, for every vendor that was configured then."),
-  pace_ratio OPTIONS (description = "Spend as a share of the part of the budget whose business days have passed and are held whole: above 1 = ahead of the budget; NULL without a budget or before the first such day. What is held of other days counts as spent all the same."),
-  projected_usd OPTIONS (description = "Dollars at the month's end as kpi_forecast expects them, all of it; NULL for any month but the running one, and when nothing says."),
-  projected_low_usd OPTIONS (description = "Low of the projection; NULL with fewer than 3 past months to judge by."),
-  projected_high_usd OPTIONS (description = "High of the projection; NULL with fewer than 3 past months to judge by."),
-  projected_variance_usd OPTIONS (description = "Projection less the budget: above 0 = the budget will not do."),
-  through_date OPTIONS (description = "Last finished day of the month that is held whole, for any vendor; NULL when none is."),
-  missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for any vendor: the spend lacks them. NULL for a month that has not begun."),
-  is_provisional OPTIONS (description = "Whether a vendor may still restate a day of the month."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  cost_center OPTIONS (description = "Cost center; NULL = unallocated, which has no budget."),
+  budget_status OPTIONS (description = "budgeted; unspent (budget without spend); missing (spend or projection without a budget); duplicate (several budgets for the month), negative or rejected (unreadable) when the row of the sheet is not used; unallocated for spend without a cost center."),
+  budget_note OPTIONS (description = "First row of the sheet that is not used, the reason, and what to do; NULL when all rows are used."),
+  budget_usd OPTIONS (description = "Budget of the month in US dollars; NULL without a usable budget."),
+  spend_usd OPTIONS (description = "Billed and seat US dollars of the month, to date for the current month; NULL when there are none."),
+  billed_usd OPTIONS (description = "US dollars owed on top of seats; NULL when there are none."),
+  seat_usd OPTIONS (description = "Seat fees in US dollars; NULL when there are none, or when no price is known."),
+  variance_usd OPTIONS (description = "Spend minus the budget of the month; positive = over budget. NULL without a budget, or when no day of the month is loaded."),
+  used_ratio OPTIONS (description = "Spend divided by the budget: 0.80 = 80 % used; NULL like the variance, and for a budget of 0."),
+  business_days OPTIONS (description = "Number of Mondays to Fridays of the month within the calendar; NULL for a future month."),
+  elapsed_business_days OPTIONS (description = "Number of business days up to through_date that are complete for every vendor in use."),
+  pace_ratio OPTIONS (description = "Spend divided by the budget of the elapsed complete business days; above 1 = ahead of the budget. NULL without a budget or before the first such day. Spend of other days is included."),
+  projected_usd OPTIONS (description = "Forecast of the month from kpi_forecast; NULL for other months than the current one, and without a forecast."),
+  projected_low_usd OPTIONS (description = "Lower bound of the projection; NULL with fewer than 3 past months."),
+  projected_high_usd OPTIONS (description = "Upper bound of the projection; NULL with fewer than 3 past months."),
+  projected_variance_usd OPTIONS (description = "Projection minus the budget; positive = the budget is exceeded."),
+  through_date OPTIONS (description = "Last finished day of the month that is loaded for at least one vendor; NULL when there is none."),
+  missing_days OPTIONS (description = "Number of finished days of the month on which the bill of a vendor is not complete, so that spend is too low. NULL for a future month."),
+  is_provisional OPTIONS (description = "Whether a vendor can still restate a day of the month."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Budget against spend (billed and seat) by cost center and month: what is left, whether the month is ahead of its budget for the business days that have passed, and where it will end. A budget that is missing, given twice, negative or unreadable is told apart and never guessed. The sheet's rows that are not used are in stg_budget_rejects.")
+OPTIONS (description = "Budget and spend (billed and seat) by cost center and month: variance, pace by business days, and projection. Missing, duplicate, negative and unreadable budgets have their own status and are never estimated. stg_budget_rejects lists the rows that are not used.")
 AS
 WITH ahead AS (
   SELECT month, cost_center, forecast_usd, low_usd, high_usd

@@ -1,22 +1,22 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_cache_savings (
-  month OPTIONS (description = "First day of the month; the running month is to date."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  team OPTIONS (description = "Team on the day; NULL when nobody is named."),
-  model OPTIONS (description = "Model as the vendor names it; `no model` when it names none."),
-  uncached_input_tokens OPTIONS (description = "Input tokens that came from no cache."),
+  month OPTIONS (description = "First day of the month; the current month is month to date."),
+  vendor OPTIONS (description = "Vendor."),
+  team OPTIONS (description = "Team on the day; NULL when it is not known."),
+  model OPTIONS (description = "Model as the vendor names it; `no model` when there is none."),
+  uncached_input_tokens OPTIONS (description = "Input tokens that were not read from a cache."),
   cache_write_tokens OPTIONS (description = "Input tokens written to caches."),
   cache_read_tokens OPTIONS (description = "Input tokens read from caches."),
-  cache_hit_ratio OPTIONS (description = "Tokens read from caches as a share of all input tokens (read, written and uncached): 0.80 = 80 %."),
-  uncached_usd OPTIONS (description = "What the cached tokens with a list price (read and written) would have cost as plain input, in dollars at list price; NULL when none has one."),
-  cached_usd OPTIONS (description = "What the same tokens cost as cache reads and writes, in dollars at list price."),
-  saved_usd OPTIONS (description = "uncached_usd less cached_usd: read tokens x (input price - read price) - written tokens x (write price - input price), at the list price of each day. Negative when writes cost more than reads saved. An estimate at list price, before any discount; not a line of the bill."),
-  saved_ratio OPTIONS (description = "saved_usd as a share of uncached_usd."),
-  unpriced_tokens OPTIONS (description = "Cached tokens without a list price: saved_usd does not speak of them."),
-  price_status OPTIONS (description = "listed; unknown_model: dim_model_price does not know it; depends_on_prompt: the price depends on each prompt's length; not_published: Cursor publishes none; mixed: more than one in the month."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of it."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  cache_hit_ratio OPTIONS (description = "Tokens read from caches divided by all input tokens (read, written and uncached): 0.80 = 80 %."),
+  uncached_usd OPTIONS (description = "Cost of the cached tokens (read and written) as plain input, in US dollars at list price; NULL when none has a list price."),
+  cached_usd OPTIONS (description = "Cost of the same tokens as cache reads and writes, in US dollars at list price."),
+  saved_usd OPTIONS (description = "uncached_usd minus cached_usd: read tokens x (input price - read price) - written tokens x (write price - input price), at the list price of each day. Negative when writes cost more than reads saved. An estimate before discount; not a line of the bill."),
+  saved_ratio OPTIONS (description = "saved_usd divided by uncached_usd."),
+  unpriced_tokens OPTIONS (description = "Cached tokens without a list price; saved_usd does not include them."),
+  price_status OPTIONS (description = "listed; unknown_model: the model is not in dim_model_price; depends_on_prompt: the price depends on the length of each prompt; not_published: the vendor publishes no prices; mixed: several in the month."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the row."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "What prompt caching saves per month, vendor, team and model, from tokens and the dated list prices of dim_model_price. Where no list price is known the tokens are counted as unpriced and saved_usd is NULL, never zero. Cursor says how many tokens came from caches, not what they would have cost.")
+OPTIONS (description = "Savings of prompt caching per month, vendor, team and model, from tokens and the dated list prices of dim_model_price. Tokens without a list price are counted as unpriced, and saved_usd is NULL.")
 AS
 WITH daily AS (
   SELECT

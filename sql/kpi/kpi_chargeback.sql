@@ -1,22 +1,22 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_chargeback (
-  posting_month OPTIONS (description = "First day of the month in whose journal the line stands, or will stand when that month is closed."),
-  usage_month OPTIONS (description = "First day of the month in which the money was spent; before posting_month for a correction."),
+  posting_month OPTIONS (description = "First day of the month whose journal contains the line, or will contain it when the month is closed."),
+  usage_month OPTIONS (description = "First day of the month of the usage; earlier than posting_month for a correction."),
   cost_center OPTIONS (description = "Cost center; NULL = unallocated."),
-  team OPTIONS (description = "Team; NULL when nobody is named."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  cost_basis OPTIONS (description = "billed = owed on top of seats; seat = seat fees. Included usage is no spend and has no line."),
-  product OPTIONS (description = "Product surface; cursor for usage events, seat for seats."),
-  line_type OPTIONS (description = "charge (spend of the posting month itself) or correction (what a closed month has since turned out to be, less what was posted for it)."),
-  line_id OPTIONS (description = "Number of the line in the journal; NULL while its month is open, because it may still change."),
-  amount_usd OPTIONS (description = "Dollars, exact; negative where money is given back. A line of nothing is left out."),
-  status OPTIONS (description = "closed (frozen: the line never changes) or open (live: as the facts are today)."),
+  team OPTIONS (description = "Team; NULL when it is not known."),
+  vendor OPTIONS (description = "Vendor."),
+  cost_basis OPTIONS (description = "billed: owed on top of seats. seat: seat fees. Included usage is no spend and has no line."),
+  product OPTIONS (description = "Product surface; seat for seat fees."),
+  line_type OPTIONS (description = "charge (spend of the posting month) or correction (change of a closed month since it was posted)."),
+  line_id OPTIONS (description = "Number of the line in the journal; NULL while the month is open."),
+  amount_usd OPTIONS (description = "US dollars, exact; negative for credits. Lines of zero are omitted."),
+  status OPTIONS (description = "closed (frozen) or open (follows the facts)."),
   closed_at OPTIONS (description = "When the posting month was closed; NULL while it is open."),
-  mapping_snapshot OPTIONS (description = "Which versions of the sheet's tabs say who pays: the first characters of their snapshot_id in raw_mapping_sheet, none for a tab that was never read. That of the close, or while open that of today."),
-  reason OPTIONS (description = "Why there is a correction, said of the vendor's product, cost basis and usage month: restated (its total is another than was posted: a vendor restated days, days came late, or a seat's price was edited), reallocated (its total is as posted, the sheet gives it to others), or restated and reallocated (its total is another, some of its lines are more and others less than was posted, and the sheet was edited since the last close). NULL for a charge."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate the line's usage; FALSE for a closed line."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date, before the close for a closed line.")
+  mapping_snapshot OPTIONS (description = "Versions of the sheet's tabs that decide the attribution: the first characters of each snapshot_id in raw_mapping_sheet, or none for a tab that was never read. As of the close, or as of the last run while the month is open."),
+  reason OPTIONS (description = "Reason of the correction, for the vendor, product, cost basis and usage month. restated: the total changed (restated or late days, or an edited seat price). reallocated: the total is unchanged and the sheet assigns it differently. restated and reallocated: the total changed, lines changed in both directions, and the sheet was edited since the last close. NULL for a charge."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate the usage of the line; FALSE for a closed line."),
+  as_of_date OPTIONS (description = "UTC day of the last run; for a closed line, of the last run before the close.")
 )
-OPTIONS (description = "The journal by cost center: what to post in each month. A closed month's lines are frozen; an open month's are live. What a closed month turns out to be later (a vendor restates it, the sheet is edited backwards) never changes its lines: the difference stands as corrections in the first open month. So all lines of a usage month, charges and corrections together, always add up to its spend of today, to the last digit. `ai-usage close` closes a month.")
+OPTIONS (description = "Journal by cost center: the lines to post in each month. The lines of a closed month are frozen; those of an open month follow the facts. A later change of a closed month (restatement or edited sheet) is posted as a correction in the first open month. All lines of a usage month, charges and corrections, add up to its current spend to the last digit. `ai-usage close` closes a month.")
 AS
 WITH books AS (
   SELECT

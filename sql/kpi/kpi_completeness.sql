@@ -1,19 +1,19 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_completeness (
-  vendor OPTIONS (description = "anthropic, cursor or sheet."),
-  asset OPTIONS (description = "Raw table; for the sheet with its tab."),
-  usage_date OPTIONS (description = "UTC day; for directories and the sheet the day of the read."),
-  is_money OPTIONS (description = "Whether the day's bill depends on it."),
-  is_missing OPTIONS (description = "Whether it should be there and is not: a finished day, never held, of a vendor that is used. Used is one of which any day was held, or asked for with a key; when its key is taken away, until the end of the month after. What a key or plan may not see is missing only where the bill depends on it."),
-  status OPTIONS (description = "complete (held whole and final), provisional (held whole, the vendor may still restate it), incomplete (the vendor's data does not reach the end of the day yet), failed (the last attempt; what was held before is kept), not_exposed (this key or plan may not see it), not_configured (no key), not_loaded (no run has asked for it)."),
-  records OPTIONS (description = "Records held."),
-  amount_usd OPTIONS (description = "Dollars in the records held, where they carry any."),
-  watermark OPTIONS (description = "How far the vendor said its data reaches."),
-  message OPTIONS (description = "Why, and what to do; NULL when all is well."),
-  attempted_at OPTIONS (description = "When it was last tried."),
-  completed_at OPTIONS (description = "When a pull of this day was last complete."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  vendor OPTIONS (description = "Source: a vendor, or sheet."),
+  asset OPTIONS (description = "Raw table; for the sheet with the name of the tab."),
+  usage_date OPTIONS (description = "UTC day; for directories and the sheet, the day of the read."),
+  is_money OPTIONS (description = "Whether the raw table holds the vendor's bill."),
+  is_missing OPTIONS (description = "Whether data is missing: a finished day of a vendor in use that was never loaded. A vendor is in use when any day was loaded or requested with a key, and until the end of the next month after its key is removed. Data that the key or plan cannot access is missing only for the bill."),
+  status OPTIONS (description = "complete (loaded and final), provisional (loaded, and the vendor can still restate it), incomplete (the vendor's data does not reach the end of the day yet), failed (the last attempt failed; earlier data is kept), not_exposed (the key or plan has no access), not_configured (no key), not_loaded (no run has requested the day)."),
+  records OPTIONS (description = "Number of loaded records."),
+  amount_usd OPTIONS (description = "US dollars in the loaded records; NULL when the records have no amounts."),
+  watermark OPTIONS (description = "Time up to which the vendor reports its data as complete."),
+  message OPTIONS (description = "Reason and remedy; NULL when there is no problem."),
+  attempted_at OPTIONS (description = "Time of the last attempt."),
+  completed_at OPTIONS (description = "Time of the last complete extract of the day."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "For every vendor, raw table and day: is it there, is it final, and if not, why. A finished day that no run has asked for is `not_loaded`.")
+OPTIONS (description = "Status of every raw table and day: loaded, final, or the reason why not. A finished day that no run has requested is `not_loaded`.")
 AS
 WITH wanted AS (
   SELECT DISTINCT entry.vendor, entry.asset, day.usage_date

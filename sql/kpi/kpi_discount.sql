@@ -1,16 +1,16 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_discount (
-  month OPTIONS (description = "First day of the month; the running month is to date."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  cost_basis OPTIONS (description = "billed: what is owed on top of seats. Included usage and seats have no discount here."),
-  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to none."),
-  list_usd OPTIONS (description = "Dollars at the vendor's list price, before discount; NULL for Cursor, which publishes none."),
-  billed_usd OPTIONS (description = "Dollars billed, after discount and before credits."),
-  discount_usd OPTIONS (description = "List less billed; negative is a surcharge. NULL when there is no list price."),
-  discount_ratio OPTIONS (description = "Effective discount as a share of the list price: 0.10 = 10 % off. NULL when there is no list price."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of it."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  month OPTIONS (description = "First day of the month; the current month is month to date."),
+  vendor OPTIONS (description = "Vendor."),
+  cost_basis OPTIONS (description = "billed. Included usage and seats have no discount."),
+  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to no model."),
+  list_usd OPTIONS (description = "US dollars at the vendor's list price, before discount; NULL when the vendor publishes no prices."),
+  billed_usd OPTIONS (description = "Billed US dollars, after discount and before credits."),
+  discount_usd OPTIONS (description = "List price minus billed; negative = surcharge. NULL when there is no list price."),
+  discount_ratio OPTIONS (description = "Discount divided by the list price: 0.10 = 10 % off. NULL when there is no list price."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the row."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "The effective discount per month, vendor and model: what the vendor billed against its own list price of the same usage. It does not come from dim_model_price.")
+OPTIONS (description = "Effective discount per month, vendor and model: billed dollars against the vendor's list price of the same usage. It does not use dim_model_price.")
 AS
 WITH line AS (
   SELECT

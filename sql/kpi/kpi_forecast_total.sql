@@ -1,15 +1,15 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_forecast_total (
-  month OPTIONS (description = "First day of the running month."),
-  spent_to_date_usd OPTIONS (description = "Billed and seat dollars of the month's finished days that are held whole, both vendors; NULL when none is."),
-  expected_rest_usd OPTIONS (description = "Dollars expected of every other day of the month; NULL when nothing says."),
-  forecast_usd OPTIONS (description = "Dollars at the month's end: the sum of kpi_forecast."),
-  low_usd OPTIONS (description = "Dollars at the month's end if the rest falls as far short as it did at worst at this time of the month in the 12 months before; NULL with fewer than 3 such months, and when credits outweigh what is expected."),
-  high_usd OPTIONS (description = "The same for the rest exceeding it by the most."),
-  missing_days OPTIONS (description = "Finished days of the month that are not held whole, the most of any vendor."),
-  is_provisional OPTIONS (description = "Whether a vendor may still restate a day of what is spent to date."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date, and the forecast made.")
+  month OPTIONS (description = "First day of the current month."),
+  spent_to_date_usd OPTIONS (description = "Billed and seat US dollars of the complete days of the month, all vendors; NULL when there are none."),
+  expected_rest_usd OPTIONS (description = "US dollars expected for all other days of the month; NULL when there is nothing to estimate from."),
+  forecast_usd OPTIONS (description = "Forecast for the month: the sum of kpi_forecast."),
+  low_usd OPTIONS (description = "Lower bound: the rest falls short by the largest ratio seen at this time of the month in the 12 months before. NULL with fewer than 3 such months, or when credits exceed the expected rest."),
+  high_usd OPTIONS (description = "Upper bound: the rest exceeds the expectation by the largest ratio seen."),
+  missing_days OPTIONS (description = "Number of finished days of the month that are not complete: the largest number of any vendor."),
+  is_provisional OPTIONS (description = "Whether a vendor can still restate a day of the spend to date."),
+  as_of_date OPTIONS (description = "UTC day of the last run and of the forecast.")
 )
-OPTIONS (description = "What the running month will cost the company at its end, in one row: billed and seats of both vendors, with a low and a high of its own, narrower than those of its parts together.")
+OPTIONS (description = "Forecast of the current month for the company in one row: billed and seats of all vendors, with bounds that are narrower than those of its parts.")
 AS
 SELECT
   month,

@@ -1,23 +1,23 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_model_mix (
-  month OPTIONS (description = "First day of the month; the running month is to date."),
-  vendor OPTIONS (description = "anthropic or cursor."),
+  month OPTIONS (description = "First day of the month; the current month is month to date."),
+  vendor OPTIONS (description = "Vendor."),
   cost_basis OPTIONS (description = "billed or included; seats have no model."),
-  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to none."),
-  amount_usd OPTIONS (description = "Dollars."),
-  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  total_tokens OPTIONS (description = "Tokens, all kinds."),
-  share_of_amount OPTIONS (description = "Share of the dollars of the vendor, month and cost basis; NULL where credits leave nothing, or less, of them."),
+  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to no model."),
+  amount_usd OPTIONS (description = "US dollars."),
+  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  total_tokens OPTIONS (description = "Tokens of all classes."),
+  share_of_amount OPTIONS (description = "Share of the dollars of the vendor, month and cost basis; NULL when credits leave no positive total."),
   share_of_tokens OPTIONS (description = "Share of the tokens of the vendor, month and cost basis."),
-  previous_amount_usd OPTIONS (description = "Dollars of the same days of the month before (all of it when this month is over); NULL, as all that follows, unless all of these days are held, and those of this month."),
-  previous_total_tokens OPTIONS (description = "Tokens of the same days of the month before."),
-  change_usd OPTIONS (description = "Dollars less those of the same days of the month before. Equals price, volume and mix effect together, to the last digit."),
-  price_effect_usd OPTIONS (description = "Of the change, what comes from other dollars per token of this model (list prices, discounts, and another blend of input, output and cache): (price - price before) x tokens."),
-  volume_effect_usd OPTIONS (description = "Of the change, what comes from more or fewer tokens in all, every model growing alike: dollars before x growth of all tokens. Cost that has tokens in neither month changes by volume alone."),
-  mix_effect_usd OPTIONS (description = "Of the change, what comes from this model's tokens growing faster or slower than all tokens: (tokens - tokens before x (1 + growth of all tokens)) x price before. A new model's dollars are all mix; a vanished one loses by volume and mix what it had."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of either month."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  previous_amount_usd OPTIONS (description = "US dollars of the same days of the previous month (all days when the month is over); NULL, like all columns that follow, unless these days and those of this month are complete."),
+  previous_total_tokens OPTIONS (description = "Tokens of the same days of the previous month."),
+  change_usd OPTIONS (description = "US dollars minus those of the same days of the previous month: the sum of price, volume and mix effect, to the last digit."),
+  price_effect_usd OPTIONS (description = "Part of the change due to the price per token of this model (list prices, discounts, and the blend of input, output and cache): (price - previous price) x tokens."),
+  volume_effect_usd OPTIONS (description = "Part of the change due to the number of all tokens, if every model grew alike: previous dollars x growth of all tokens. Cost without tokens in both months changes by volume alone."),
+  mix_effect_usd OPTIONS (description = "Part of the change due to this model growing faster or slower than all tokens: (tokens - previous tokens x (1 + growth of all tokens)) x previous price. The dollars of a new model are all mix."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate a day of either month."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Which models the money and the tokens go to, as shares of the vendor's month and cost basis, and why that changed against the same days of the month before. With a = dollars, t = tokens and p = a / t of a model, T = tokens of all models of the vendor and cost basis, 0 = before, 1 = now: volume = a0 x (T1 / T0 - 1), mix = p0 x t1 - a0 x T1 / T0, price = a1 - p0 x t1; the three add up to a1 - a0. When there were no tokens at all before, all is volume. A model that vanished keeps its row.")
+OPTIONS (description = "Cost and tokens by model as shares of the vendor's month and cost basis, and the reasons for the change since the same days of the previous month. With a = dollars, t = tokens and p = a / t of a model, T = tokens of all models of the vendor and cost basis, 0 = before, 1 = now: volume = a0 x (T1 / T0 - 1), mix = p0 x t1 - a0 x T1 / T0, price = a1 - p0 x t1; the three add up to a1 - a0. Without any previous tokens the whole change is volume. A model that is no longer used keeps its row.")
 AS
 WITH daily AS (
   SELECT

@@ -1,20 +1,20 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_productivity (
-  month OPTIONS (description = "First day of the month; the running month is to date."),
-  vendor OPTIONS (description = "anthropic (Claude Code) or cursor. The two count other things and must not be ranked against each other."),
-  team OPTIONS (description = "Team on the day; NULL for people without one and for keys. Never a person: this view judges no one."),
-  people OPTIONS (description = "Named people of the team who were active with the vendor in the month."),
-  spend_usd OPTIONS (description = "Dollars the ratios are made of, billed and seat: for anthropic the billed cost of Claude Code alone, for cursor on-demand cost and seat fees. Included usage is no part of it, nor are Claude seats, whose fee no API tells: their commits are counted and cost nothing here."),
-  commits OPTIONS (description = "Commits made through Claude Code; a commit made by hand with its help is not one. NULL for Cursor, which does not count them, and for a withheld cohort."),
-  pull_requests OPTIONS (description = "Pull requests made through Claude Code. NULL for Cursor and for a withheld cohort."),
-  lines_accepted OPTIONS (description = "Suggested lines that people accepted in Cursor. Agents write without asking, so the more a team works with agents the more this undercounts. NULL for Claude Code, which does not count them, and for a withheld cohort."),
-  usd_per_commit OPTIONS (description = "Dollars of the cohort / its commits. Commits differ in size, and people who do more in fewer commits look dear: correlation, not causation. NULL where there are none, or they are not counted or withheld."),
-  usd_per_pull_request OPTIONS (description = "Dollars of the cohort / its pull requests. The dollars also paid for questions, reviews and work that led to none: not the price of a pull request."),
-  usd_per_accepted_line OPTIONS (description = "Dollars of the cohort / its accepted lines. Rises with agent mode, which lowers accepted lines and not output; lines are no measure of value."),
-  withheld_reason OPTIONS (description = "Why counts and ratios are NULL: small_cohort (fewer than 5 active people, so that no person can be read from a team), no_activity (no activity of the month is loaded for the team). NULL when they are shown."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate a dollar of it."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  month OPTIONS (description = "First day of the month; the current month is month to date."),
+  vendor OPTIONS (description = "Vendor. Vendors count different things and must not be compared with each other."),
+  team OPTIONS (description = "Team on the day; NULL for people without a team and for keys. This view never shows a person."),
+  people OPTIONS (description = "Number of people of the team who were active with the vendor in the month."),
+  spend_usd OPTIONS (description = "Billed and seat US dollars of the vendor's activity product (see dim_vendor). Included usage is not part of it, and neither are seats that the vendor's API does not list."),
+  commits OPTIONS (description = "Number of commits that the vendor's tool made. NULL where the vendor does not count them, and for a withheld cohort."),
+  pull_requests OPTIONS (description = "Number of pull requests that the vendor's tool made. NULL where the vendor does not count them, and for a withheld cohort."),
+  lines_accepted OPTIONS (description = "Suggested lines that people accepted. Agents write without asking, so that this undercounts teams that use agents. NULL where the vendor does not count them, and for a withheld cohort."),
+  usd_per_commit OPTIONS (description = "Dollars of the cohort divided by its commits. Commits differ in size: this is correlation, not causation. NULL when there are none, or when they are not counted or withheld."),
+  usd_per_pull_request OPTIONS (description = "Dollars of the cohort divided by its pull requests. The dollars also paid for questions, reviews and other work."),
+  usd_per_accepted_line OPTIONS (description = "Dollars of the cohort divided by its accepted lines. It rises with agent mode, which lowers accepted lines but not output."),
+  withheld_reason OPTIONS (description = "Why counts and ratios are NULL: small_cohort (fewer than 5 active people, to protect individuals) or no_activity (no activity of the month is loaded for the team). NULL when they are shown."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the row."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Dollars per commit, pull request and accepted line, as ratios of whole cohorts: all dollars of a team in a month over all it made, never per person and never a mean of ratios. Read it as a trend of one team with one vendor. It says what came along with the spending, not what the spending brought about, and cohorts of fewer than five people are withheld.")
+OPTIONS (description = "US dollars per commit, pull request and accepted line by team, month and vendor. The ratios divide all dollars by all output of a cohort; they are never per person. Read them as the trend of one team with one vendor. They show correlation, not causation. Cohorts of fewer than five people are withheld.")
 AS
 WITH cost AS (
   SELECT

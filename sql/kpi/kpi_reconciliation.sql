@@ -1,16 +1,16 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_reconciliation (
-  vendor OPTIONS (description = "anthropic or cursor."),
+  vendor OPTIONS (description = "Vendor."),
   usage_date OPTIONS (description = "UTC day."),
-  control OPTIONS (description = "day_total, cost_components, actor_types (the vendor's own sums), landed_records (the records held, added up outside SQL), classic_cost_report (a second API, close but not equal by design)."),
-  reported_usd OPTIONS (description = "Dollars in fct_cost_daily, billed and included; seats are not the vendor's figure."),
-  control_usd OPTIONS (description = "Dollars of the control."),
-  difference_usd OPTIONS (description = "Reported less control."),
-  tolerance_usd OPTIONS (description = "How far they may differ: rounding of rows; for the classic report 0.5 % or 0.50 dollars, whichever is more."),
-  status OPTIONS (description = "equal, within_tolerance, or differs."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate the day."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  control OPTIONS (description = "day_total, cost_components or actor_types (totals of the vendor), loaded_records (sum of the loaded records, computed outside SQL), or classic_cost_report (a second API, close but not equal by design)."),
+  reported_usd OPTIONS (description = "US dollars in fct_cost_daily, billed and included, without seats."),
+  control_usd OPTIONS (description = "US dollars of the control total."),
+  difference_usd OPTIONS (description = "reported_usd minus control_usd."),
+  tolerance_usd OPTIONS (description = "Allowed difference: rounding of rows; for the classic report 0.5 % or 0.50 dollars, whichever is more."),
+  status OPTIONS (description = "equal, within_tolerance or differs."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate the day."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "What is reported, held against what the vendor says in total, per day and control. Equal means equal to the last digit, or within what the vendor's own rounding of rows can add up to.")
+OPTIONS (description = "Reported cost compared with control totals, per vendor, day and control. equal means equal to the last digit; within_tolerance means within the vendor's rounding of rows.")
 AS
 WITH reported AS (
   SELECT

@@ -1,22 +1,22 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_restatements (
   usage_date OPTIONS (description = "UTC day that was restated."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  cost_basis OPTIONS (description = "billed = owed on top of seats; included = usage a seat or pool covers; never add the two. NULL where only the sum of both is known."),
-  dimension OPTIONS (description = "total = the whole day; model, api_key, workspace, principal = what the same change was made of. Read one dimension at a time: each adds up to the change of the total."),
-  dimension_value OPTIONS (description = "Which one, by the vendor's id or name (of a Cursor user the e-mail); NULL for the total, and for what has none."),
-  dimension_name OPTIONS (description = "Name of the key or workspace, e-mail of an Anthropic user; NULL where it has none."),
-  old_amount_usd OPTIONS (description = "Dollars before; NULL when it was not there."),
-  new_amount_usd OPTIONS (description = "Dollars after; NULL when it is no longer there."),
-  delta_usd OPTIONS (description = "After less before: what the restatement added to the bill, negative when it took away."),
-  delta_ratio OPTIONS (description = "The same as a share of the dollars before: 0.10 = 10 % more; NULL when there were none."),
-  restated_at OPTIONS (description = "When the new figure was seen: the pull that brought it."),
-  days_later OPTIONS (description = "Days from the usage day to the one on which the new figure was seen; 1 or 2 is a day that was still being counted."),
-  was_settled OPTIONS (description = "Whether the vendor's own term for changes had passed: the change came after the figure counted as final."),
-  is_latest OPTIONS (description = "Whether the day has not been restated again since."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate the day."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  vendor OPTIONS (description = "Vendor."),
+  cost_basis OPTIONS (description = "billed: owed on top of seats. included: usage that a seat or pool covers. Never add the two. NULL when only their sum is known."),
+  dimension OPTIONS (description = "total (the whole day), model, api_key, workspace or principal. Read one dimension at a time: each adds up to the change of the total."),
+  dimension_value OPTIONS (description = "Vendor's id or name within the dimension; the e-mail where the vendor has no id for users. NULL for the total, and for cost without the dimension."),
+  dimension_name OPTIONS (description = "Name of the key or workspace, or e-mail of the user; NULL when it is not known."),
+  old_amount_usd OPTIONS (description = "US dollars before; NULL when the value did not exist."),
+  new_amount_usd OPTIONS (description = "US dollars after; NULL when the value no longer exists."),
+  delta_usd OPTIONS (description = "US dollars after minus before."),
+  delta_ratio OPTIONS (description = "Change divided by the dollars before: 0.10 = 10 % more; NULL when there were none."),
+  restated_at OPTIONS (description = "Time of the extract that brought the new figure."),
+  days_later OPTIONS (description = "Days between the usage day and the restatement; 1 or 2 means that the vendor was still counting the day."),
+  was_settled OPTIONS (description = "Whether the change came after the day was final."),
+  is_latest OPTIONS (description = "Whether this is the latest restatement of the day."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate the day."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Every day of the bill whose dollars changed between two pulls, after it was held whole: from what, to what, when it was seen, and which models, keys, workspaces and principals changed. A row of dimension `total` per day, cost basis and time; money that only moved from one key to another has a total that did not change. For restatements noted before parts were kept, only the total is known. Seats are not a vendor's figure and have none.")
+OPTIONS (description = "Changes of a vendor's bill for days that were already loaded: before, after, when, and by which models, keys, workspaces and principals. Each day, cost basis and time has a row of dimension `total`; cost that moved between keys has an unchanged total. Restatements recorded before details were stored have only the total. Seats have none.")
 AS
 WITH noted AS (
   SELECT

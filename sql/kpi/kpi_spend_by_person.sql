@@ -1,19 +1,19 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_spend_by_person (
   month OPTIONS (description = "First day of the month."),
   vendor OPTIONS (description = "Vendor."),
-  person_email OPTIONS (description = "Person; NULL for spend that names none (service accounts, shared keys, unallocated)."),
+  person_email OPTIONS (description = "Person; NULL for spend without a person (service accounts, shared keys, unallocated)."),
   name OPTIONS (description = "Name."),
-  team OPTIONS (description = "Team on the day; a person who moved has a row for each."),
+  team OPTIONS (description = "Team on the day; a person who changed teams has a row for each."),
   cost_center OPTIONS (description = "Cost center on the day."),
-  spend_usd OPTIONS (description = "Billed and seat dollars."),
-  included_usd OPTIONS (description = "Usage a seat or pool already covers, at vendor rates. Never part of the spend."),
-  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
+  spend_usd OPTIONS (description = "Billed and seat US dollars."),
+  included_usd OPTIONS (description = "Usage that a seat or pool covers, in US dollars at vendor rates. Not part of the spend."),
+  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
   active_days OPTIONS (description = "Days with usage of the vendor."),
   active_days_all_vendors OPTIONS (description = "Days with usage of any vendor, by the same person, team and cost center."),
   person_rank OPTIONS (description = "Rank of the person by spend in the month over all vendors, 1 = highest; NULL without a person."),
-  share_of_spend OPTIONS (description = "Share of the spend of the month, all vendors; NULL where credits leave nothing, or less, of it."),
-  is_provisional OPTIONS (description = "Whether a vendor may still restate a day of the month."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  share_of_spend OPTIONS (description = "Share of the month's spend of all vendors; NULL when credits leave no positive total."),
+  is_provisional OPTIONS (description = "Whether a vendor can still restate a day of the month."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
 OPTIONS (description = "Spend per month, person and vendor, ranked. Spend without a person keeps a row per team and cost center, so that the rows of a month add up to its spend.")
 AS

@@ -1,16 +1,16 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_spend_daily (
   usage_date OPTIONS (description = "UTC day."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  team OPTIONS (description = "Team on that day; NULL when nobody is named."),
+  vendor OPTIONS (description = "Vendor."),
+  team OPTIONS (description = "Team on that day; NULL when it is not known."),
   cost_center OPTIONS (description = "Cost center on that day; NULL = unallocated."),
-  billed_usd OPTIONS (description = "Dollars owed on top of seats; NULL when there are none."),
-  seat_usd OPTIONS (description = "Seat fees of the day; NULL when there are none, or no price is known."),
-  spend_usd OPTIONS (description = "Billed and seat dollars."),
-  included_usd OPTIONS (description = "Usage a seat or pool already covers, at vendor rates. Never part of the spend."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate the day."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  billed_usd OPTIONS (description = "US dollars owed on top of seats; NULL when there are none."),
+  seat_usd OPTIONS (description = "Seat fees of the day in US dollars; NULL when there are none, or when no price is known."),
+  spend_usd OPTIONS (description = "Billed and seat US dollars."),
+  included_usd OPTIONS (description = "Usage that a seat or pool covers, in US dollars at vendor rates. Not part of the spend."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate the day."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Spend per day, vendor, team and cost center. A day without a row is a day without data: see kpi_completeness for why.")
+OPTIONS (description = "Spend per day, vendor, team and cost center. A day without rows has no data; kpi_completeness has the reason.")
 AS
 SELECT
   cost.usage_date,

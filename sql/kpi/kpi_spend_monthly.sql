@@ -1,22 +1,22 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_spend_monthly (
   month OPTIONS (description = "First day of the month."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  team OPTIONS (description = "Team; NULL when nobody is named."),
+  vendor OPTIONS (description = "Vendor."),
+  team OPTIONS (description = "Team; NULL when it is not known."),
   cost_center OPTIONS (description = "Cost center; NULL = unallocated."),
-  through_date OPTIONS (description = "Last finished day of the month: a running month is month to date."),
-  billed_usd OPTIONS (description = "Dollars owed on top of seats; NULL when there are none."),
-  seat_usd OPTIONS (description = "Seat fees; NULL when there are none, or no price is known."),
-  spend_usd OPTIONS (description = "Billed and seat dollars."),
-  included_usd OPTIONS (description = "Usage a seat or pool already covers, at vendor rates. Never part of the spend."),
-  previous_month_usd OPTIONS (description = "Spend of the whole month before; NULL unless all of its days are held."),
-  previous_same_days_usd OPTIONS (description = "Spend of the month before up to the same day of the month, of all of it when this month is over; NULL unless all of these days are held, and those of this month."),
-  change_usd OPTIONS (description = "Spend less that of the same days of the month before; NULL when not all days of both are held."),
-  change_ratio OPTIONS (description = "The same as a share of it: 0.10 = 10 % more; NULL when there was none, or less than none."),
-  missing_days OPTIONS (description = "Finished days of the month whose money is not held whole, for the vendor."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of the month."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  through_date OPTIONS (description = "Last finished day of the month; the current month is month to date."),
+  billed_usd OPTIONS (description = "US dollars owed on top of seats; NULL when there are none."),
+  seat_usd OPTIONS (description = "Seat fees in US dollars; NULL when there are none, or when no price is known."),
+  spend_usd OPTIONS (description = "Billed and seat US dollars."),
+  included_usd OPTIONS (description = "Usage that a seat or pool covers, in US dollars at vendor rates. Not part of the spend."),
+  previous_month_usd OPTIONS (description = "Spend of the whole previous month; NULL unless all of its days are loaded."),
+  previous_same_days_usd OPTIONS (description = "Spend of the previous month up to the same day (all of it when this month is over); NULL unless these days and those of this month are loaded."),
+  change_usd OPTIONS (description = "Spend minus the spend of the same days of the previous month; NULL unless the days of both are loaded."),
+  change_ratio OPTIONS (description = "Change divided by the spend of the same days of the previous month: 0.10 = 10 % more; NULL when that is not positive."),
+  missing_days OPTIONS (description = "Number of finished days of the month on which the vendor's bill is not complete."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the month."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Spend per month, vendor, team and cost center, with the month before: whole, and for the same days (like for like). A team that stopped spending keeps its row.")
+OPTIONS (description = "Spend per month, vendor, team and cost center, compared with the previous month: whole, and for the same days. A team that stopped spending keeps its row.")
 AS
 WITH daily AS (
   SELECT

@@ -1,21 +1,21 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_token_cost (
-  month OPTIONS (description = "First day of the month; the running month is to date."),
-  vendor OPTIONS (description = "anthropic or cursor."),
+  month OPTIONS (description = "First day of the month; the current month is month to date."),
+  vendor OPTIONS (description = "Vendor."),
   cost_basis OPTIONS (description = "billed or included, as in fct_cost_daily."),
-  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to none."),
-  token_class OPTIONS (description = "uncached_input, cache_write_5m, cache_write_1h, cache_read, output; cache_write for Cursor, which does not say for how long; for cost that is not tokens its kind (web_search, code_execution, ..)."),
+  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to no model."),
+  token_class OPTIONS (description = "uncached_input, cache_write_5m, cache_write_1h, cache_read or output; cache_write where the vendor does not report the lifetime; the cost type (web_search, code_execution, ...) for cost that is not tokens."),
   tokens OPTIONS (description = "Tokens of the class; NULL for cost that is not tokens."),
-  amount_usd OPTIONS (description = "Billed dollars for these tokens, after discount; NULL for Cursor, which charges an event as a whole."),
-  list_amount_usd OPTIONS (description = "The vendor's own list price of them in dollars, before discount; NULL for Cursor."),
-  usd_per_million OPTIONS (description = "Billed dollars per million tokens of the class."),
-  list_usd_per_million OPTIONS (description = "List price per million tokens from dim_model_price, over the days of the month weighted by tokens; NULL when none is known."),
-  priced_usd OPTIONS (description = "Tokens with a list price times that of their day, in dollars: what standard service should cost. An estimate beside the bill, never part of it; batch and priority service differ."),
-  unpriced_tokens OPTIONS (description = "Tokens without a list price: counted here, never priced at zero."),
-  price_status OPTIONS (description = "listed; unknown_model: dim_model_price does not know it; depends_on_prompt: the price depends on each prompt's length; not_published: Cursor publishes none; mixed: more than one in the month; NULL for cost that is not tokens."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of it."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  amount_usd OPTIONS (description = "Billed US dollars of the class, after discount; NULL where the vendor does not bill by class."),
+  list_amount_usd OPTIONS (description = "US dollars at the vendor's list price, before discount; NULL where the vendor does not bill by class."),
+  usd_per_million OPTIONS (description = "Billed US dollars per million tokens of the class."),
+  list_usd_per_million OPTIONS (description = "Mean list price per million tokens from dim_model_price, weighted by the tokens of each day; NULL when no price is known."),
+  priced_usd OPTIONS (description = "Tokens at the list price of their day, in US dollars for standard service. An estimate, not part of the bill; batch and priority service differ."),
+  unpriced_tokens OPTIONS (description = "Tokens without a list price."),
+  price_status OPTIONS (description = "listed; unknown_model: the model is not in dim_model_price; depends_on_prompt: the price depends on the length of each prompt; not_published: the vendor publishes no prices; mixed: several in the month; NULL for cost that is not tokens."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the row."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "What a million tokens of each class costs per month and model: what Anthropic billed for the class, its own list price, and the published list price of dim_model_price. amount_usd adds up to Anthropic's bill (within its rounding of rows); kpi_unit_cost has all classes together, Cursor too.")
+OPTIONS (description = "Cost per million tokens by month, model and token class: billed, at the vendor's list price, and at the list price of dim_model_price. For vendors that bill by class, amount_usd adds up to the bill within the vendor's rounding of rows. kpi_unit_cost has all classes together.")
 AS
 WITH daily AS (
   SELECT

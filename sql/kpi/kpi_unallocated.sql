@@ -1,22 +1,22 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_unallocated (
   month OPTIONS (description = "First day of the month."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  principal_type OPTIONS (description = "Whom the vendor attributes the usage to."),
-  principal_id OPTIONS (description = "The vendor's id of that principal; for a Cursor user the e-mail."),
-  api_key_id OPTIONS (description = "Anthropic API key."),
-  api_key_name OPTIONS (description = "Name of that key."),
-  workspace_id OPTIONS (description = "Anthropic workspace."),
-  workspace_name OPTIONS (description = "Name of that workspace."),
-  person_email OPTIONS (description = "Person, where one is named but has no cost center."),
-  attribution_method OPTIONS (description = "The rule that was reached."),
-  spend_usd OPTIONS (description = "Billed and seat dollars."),
-  share_of_spend OPTIONS (description = "Share of all spend of the month; NULL where credits leave nothing, or less, of it."),
-  first_day OPTIONS (description = "First day this spend was seen without a cost center, in any month."),
+  vendor OPTIONS (description = "Vendor."),
+  principal_type OPTIONS (description = "Type of principal to which the vendor attributes the usage."),
+  principal_id OPTIONS (description = "Vendor's id of the principal; the e-mail where the vendor has no id for users."),
+  api_key_id OPTIONS (description = "API key; NULL where the vendor has none."),
+  api_key_name OPTIONS (description = "Name of the API key."),
+  workspace_id OPTIONS (description = "Workspace; NULL where the vendor has none."),
+  workspace_name OPTIONS (description = "Name of the workspace."),
+  person_email OPTIONS (description = "Person without a cost center; NULL when there is no person."),
+  attribution_method OPTIONS (description = "Name of the attribution rule that matched."),
+  spend_usd OPTIONS (description = "Billed and seat US dollars."),
+  share_of_spend OPTIONS (description = "Share of the month's spend; NULL when credits leave no positive total."),
+  first_day OPTIONS (description = "First day of this spend without a cost center, in any month."),
   next_step OPTIONS (description = "What to do."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of it."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the row."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Spend without a cost center, by what it hangs on, with the first day it was seen and what to write into the sheet.")
+OPTIONS (description = "Spend without a cost center by principal, API key and workspace, with its first day and the row to add to the sheet.")
 AS
 WITH line AS (
   SELECT

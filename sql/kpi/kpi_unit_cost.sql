@@ -1,20 +1,20 @@
 CREATE OR REPLACE VIEW ai_usage.kpi_unit_cost (
   month OPTIONS (description = "First day of the month."),
-  vendor OPTIONS (description = "anthropic or cursor."),
+  vendor OPTIONS (description = "Vendor."),
   cost_basis OPTIONS (description = "billed or included; seats have no model."),
-  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to none."),
-  amount_usd OPTIONS (description = "Dollars."),
-  list_amount_usd OPTIONS (description = "Dollars before discount."),
-  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  total_tokens OPTIONS (description = "Tokens, all kinds."),
-  people OPTIONS (description = "People who used it."),
-  usd_per_million_tokens OPTIONS (description = "Dollars per million tokens, all kinds together."),
-  usd_per_request OPTIONS (description = "Dollars per request."),
-  usd_per_person OPTIONS (description = "Dollars per person who used it."),
-  is_provisional OPTIONS (description = "Whether the vendor may still restate a day of it."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  model OPTIONS (description = "Model as the vendor names it; `no model` for cost that belongs to no model."),
+  amount_usd OPTIONS (description = "US dollars."),
+  list_amount_usd OPTIONS (description = "US dollars before discount."),
+  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  total_tokens OPTIONS (description = "Tokens of all classes."),
+  people OPTIONS (description = "Number of people with usage."),
+  usd_per_million_tokens OPTIONS (description = "US dollars per million tokens of all classes."),
+  usd_per_request OPTIONS (description = "US dollars per request."),
+  usd_per_person OPTIONS (description = "US dollars per person with usage."),
+  is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the row."),
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "What a unit costs per month, vendor, cost basis and model: per million tokens, per request, per person. Only rows with both money and units have a unit cost. By class of token: kpi_token_cost.")
+OPTIONS (description = "Unit cost per month, vendor, cost basis and model: per million tokens, per request and per person. Only rows with both cost and units have a unit cost. kpi_token_cost has it by token class.")
 AS
 WITH cost AS (
   SELECT

@@ -1,18 +1,18 @@
 CREATE OR REPLACE VIEW ai_usage.ops_check_status (
   asset OPTIONS (description = "Asset that was checked."),
   check_name OPTIONS (description = "Name of the check."),
-  passed OPTIONS (description = "Whether it held."),
+  passed OPTIONS (description = "Whether the check passed."),
   severity OPTIONS (description = "WARN or ERROR."),
-  blocking OPTIONS (description = "Whether what is built from the asset waits until it holds."),
-  amount_usd OPTIONS (description = "Dollars the finding touches, where it touches money."),
-  message OPTIONS (description = "What is wrong, how much it touches, what to do."),
-  first_day OPTIONS (description = "First UTC day that was looked at; NULL where it was all there is."),
-  last_day OPTIONS (description = "Last UTC day that was looked at; NULL where it was all there is."),
-  checked_at OPTIONS (description = "When it was checked."),
+  blocking OPTIONS (description = "Whether a failure stops the assets downstream."),
+  amount_usd OPTIONS (description = "US dollars that the finding affects; NULL when it affects no cost."),
+  message OPTIONS (description = "What is wrong, how much it affects, and what to do."),
+  first_day OPTIONS (description = "First UTC day that was checked; NULL when all days were checked."),
+  last_day OPTIONS (description = "Last UTC day that was checked; NULL when all days were checked."),
+  checked_at OPTIONS (description = "Time of the check."),
   run_id OPTIONS (description = "Dagster's id of the run."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date.")
+  as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "What the checks say now: of every check the newest result, and beside it an older finding whose days nothing has looked at since: a backfill of October takes nothing back of yesterday, nor a run of yesterday alone what was found in forty days (unless the check looks at what there is now, whichever the days). What passed is told for a week, a finding for a month. ops_check_results has all results.")
+OPTIONS (description = "Current results of the checks: the latest result of each check, and earlier failures for days that no later run has checked. A backfill of October does not clear a failure of yesterday, and a run of yesterday alone does not clear a failure of 40 days, unless the check reads current data only. Passed results are listed for a week, failures for a month. ops_check_results has all results.")
 AS
 WITH result AS (
   SELECT

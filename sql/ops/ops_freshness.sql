@@ -1,13 +1,13 @@
 CREATE OR REPLACE VIEW ai_usage.ops_freshness (
-  vendor OPTIONS (description = "anthropic or cursor."),
-  as_of_date OPTIONS (description = "UTC day on which the warehouse was last brought up to date."),
-  through_date OPTIONS (description = "Last finished day on which the vendor was used: the newest there is, but where its key was taken away."),
-  complete_through_date OPTIONS (description = "Day up to which the bill of every day is held; NULL when that of the first is not."),
-  missing_days OPTIONS (description = "Finished days whose bill is not held, wherever they are."),
-  provisional_from_date OPTIONS (description = "First day that is not final: the vendor may still restate it, or it is missing; NULL when all are."),
-  last_read_at OPTIONS (description = "When a day of the bill was last pulled whole; NULL when none ever was.")
+  vendor OPTIONS (description = "Vendor."),
+  as_of_date OPTIONS (description = "UTC day of the last run."),
+  through_date OPTIONS (description = "Last finished day on which the vendor was in use: the latest day, unless its key was removed."),
+  complete_through_date OPTIONS (description = "Day up to which every bill is loaded; NULL when the first day is missing."),
+  missing_days OPTIONS (description = "Number of finished days without a loaded bill."),
+  provisional_from_date OPTIONS (description = "First day that is not final: provisional or missing; NULL when all days are final."),
+  last_read_at OPTIONS (description = "Time of the last complete extract of the bill; NULL when there is none.")
 )
-OPTIONS (description = "How current the figures are, one row for each vendor that is used: as of when, up to which day the bill is complete, and from which day on it may still change. The sum of kpi_completeness, which has the days and the reasons.")
+OPTIONS (description = "Freshness of each vendor in use: the last run, the day up to which the bill is complete, and the first day that can still change. A summary of kpi_completeness, which has the days and the reasons.")
 AS
 WITH day AS (
   SELECT

@@ -1,14 +1,14 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_activity_daily (
   usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
   fact_no INT64 NOT NULL OPTIONS (description = "Number of the row within its day, from 1."),
-  identity_key STRING NOT NULL OPTIONS (description = "Everything by which the row can be attributed, as one text; joins bridge_attribution_daily."),
+  identity_key STRING NOT NULL OPTIONS (description = "Key of the identity; joins bridge_attribution_daily."),
   principal_type STRING NOT NULL OPTIONS (description = "user or api_key."),
-  user_email STRING OPTIONS (description = "Developer's e-mail."),
+  user_email STRING OPTIONS (description = "E-mail of the developer."),
   api_key_name STRING OPTIONS (description = "Name of the API key; NULL for a developer. Names are not unique."),
-  sessions INT64 OPTIONS (description = "Sessions."),
+  sessions INT64 OPTIONS (description = "Number of sessions."),
   lines_added INT64 OPTIONS (description = "Lines of code added."),
-  commits INT64 OPTIONS (description = "Commits made through Claude Code."),
-  pull_requests INT64 OPTIONS (description = "Pull requests made through Claude Code.")
+  commits INT64 OPTIONS (description = "Number of commits made through Claude Code."),
+  pull_requests INT64 OPTIONS (description = "Number of pull requests made through Claude Code.")
 )
 PARTITION BY usage_date
 CLUSTER BY identity_key

@@ -1,5 +1,5 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_api_key (
-  api_key_id STRING NOT NULL OPTIONS (description = "The key's id (never the key)."),
+  api_key_id STRING NOT NULL OPTIONS (description = "Id of the key; never the key itself."),
   name STRING OPTIONS (description = "Name of the key."),
   status STRING OPTIONS (description = "active, inactive, archived or expired."),
   workspace_id STRING OPTIONS (description = "Workspace that the key is scoped to."),

@@ -2,13 +2,13 @@ CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_component_daily (
   usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
   fact_no INT64 NOT NULL OPTIONS (description = "Number of the row within its day, from 1."),
   workspace_id STRING OPTIONS (description = "Workspace."),
-  model STRING OPTIONS (description = "Model; NULL for cost that belongs to none."),
-  token_class STRING NOT NULL OPTIONS (description = "uncached_input, cache_write_5m, cache_write_1h, cache_read, output; for cost that is not tokens its cost type (web_search, code_execution, ..); a kind nobody knows yet keeps the vendor's word."),
-  amount_usd NUMERIC NOT NULL OPTIONS (description = "Billed dollars."),
-  list_amount_usd NUMERIC NOT NULL OPTIONS (description = "The vendor's list price in dollars, before discount.")
+  model STRING OPTIONS (description = "Model; NULL for cost that belongs to no model."),
+  token_class STRING NOT NULL OPTIONS (description = "uncached_input, cache_write_5m, cache_write_1h, cache_read or output; the cost type (web_search, code_execution, ...) for cost that is not tokens. An unknown class keeps the vendor's name."),
+  amount_usd NUMERIC NOT NULL OPTIONS (description = "Billed US dollars."),
+  list_amount_usd NUMERIC NOT NULL OPTIONS (description = "US dollars at the vendor's list price, before discount.")
 )
 PARTITION BY usage_date
-OPTIONS (description = "What Anthropic's bill was for, per day, workspace, model and class of token. The vendor adds up this bill by itself: it equals int_anthropic_cost_daily within the vendor's rounding of rows, and names no person.")
+OPTIONS (description = "Anthropic's bill per day, workspace, model and token class. It equals int_anthropic_cost_daily within the vendor's rounding of rows, and has no person.")
 AS
 WITH component AS (
   SELECT

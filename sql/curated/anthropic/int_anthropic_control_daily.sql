@@ -1,11 +1,11 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_control_daily (
   usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
-  control STRING NOT NULL OPTIONS (description = "day_total, cost_components, actor_types (the vendor's own sums of the day), classic_cost_report (a second API), or detail: the records that are reported."),
-  control_usd NUMERIC OPTIONS (description = "Dollars the control adds up to."),
-  records INT64 NOT NULL OPTIONS (description = "Records it is made of, each of which the vendor may have rounded.")
+  control STRING NOT NULL OPTIONS (description = "day_total, cost_components or actor_types (totals of the same API), classic_cost_report (a second API), or detail (the records themselves)."),
+  control_usd NUMERIC OPTIONS (description = "Total in US dollars."),
+  records INT64 NOT NULL OPTIONS (description = "Number of records in the total; the vendor can have rounded each of them.")
 )
 PARTITION BY usage_date
-OPTIONS (description = "What Anthropic says in total of each day, by every way it can be asked; kept, so that finance need not read the raw records again to see it.")
+OPTIONS (description = "Control totals that Anthropic reports for each day. They are stored so that finance models do not read the raw records again.")
 AS
 SELECT usage_date, 'detail' AS control, SUM(amount_usd) AS control_usd, COUNT(*) AS records
 FROM ai_usage.stg_anthropic_cost

@@ -1,17 +1,17 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_cost_daily (
   usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
   fact_no INT64 NOT NULL OPTIONS (description = "Number of the row within its day, from 1."),
-  identity_key STRING NOT NULL OPTIONS (description = "Everything by which the row can be attributed, as one text; joins bridge_attribution_daily."),
+  identity_key STRING NOT NULL OPTIONS (description = "Key of the identity; joins bridge_attribution_daily."),
   product STRING OPTIONS (description = "Product surface, as the vendor names it."),
-  model STRING OPTIONS (description = "Model; NULL for cost that belongs to none."),
+  model STRING OPTIONS (description = "Model; NULL for cost that belongs to no model."),
   principal_type STRING NOT NULL OPTIONS (description = "user, service_account, federated, api_key or none."),
-  principal_id STRING OPTIONS (description = "The vendor's id of that principal."),
-  user_email STRING OPTIONS (description = "E-mail of a user as the vendor last sent it."),
+  principal_id STRING OPTIONS (description = "Vendor's id of the principal."),
+  user_email STRING OPTIONS (description = "E-mail of the user as the vendor last sent it."),
   api_key_id STRING OPTIONS (description = "API key that authenticated the requests."),
   workspace_id STRING OPTIONS (description = "Workspace."),
-  requests INT64 OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  amount_usd NUMERIC NOT NULL OPTIONS (description = "Billed dollars."),
-  list_amount_usd NUMERIC NOT NULL OPTIONS (description = "List price in dollars, before discount.")
+  requests INT64 OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  amount_usd NUMERIC NOT NULL OPTIONS (description = "Billed US dollars."),
+  list_amount_usd NUMERIC NOT NULL OPTIONS (description = "US dollars at the vendor's list price, before discount.")
 )
 PARTITION BY usage_date
 CLUSTER BY identity_key

@@ -1,9 +1,9 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_organization (
-  organization_id STRING NOT NULL OPTIONS (description = "The organisation's id."),
-  name STRING OPTIONS (description = "Its name."),
-  last_seen_on DATE NOT NULL OPTIONS (description = "UTC day on which it was last read.")
+  organization_id STRING NOT NULL OPTIONS (description = "Id of the organization."),
+  name STRING OPTIONS (description = "Name of the organization."),
+  last_seen_on DATE NOT NULL OPTIONS (description = "UTC day on which the organization was last read.")
 )
-OPTIONS (description = "The organisation the Anthropic key belongs to, as last seen: one row, or none before the first read.")
+OPTIONS (description = "Organization of the Anthropic key, as last read: one row, or none before the first read.")
 AS
 SELECT
   organization_id,

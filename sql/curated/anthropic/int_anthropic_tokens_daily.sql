@@ -1,22 +1,22 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_tokens_daily (
   usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
   fact_no INT64 NOT NULL OPTIONS (description = "Number of the row within its day, from 1."),
-  identity_key STRING NOT NULL OPTIONS (description = "Everything by which the row can be attributed, as one text; joins bridge_attribution_daily."),
+  identity_key STRING NOT NULL OPTIONS (description = "Key of the identity; joins bridge_attribution_daily."),
   product STRING OPTIONS (description = "Product surface, as the vendor names it."),
-  model STRING OPTIONS (description = "Model; NULL for cost that belongs to none."),
+  model STRING OPTIONS (description = "Model; NULL for cost that belongs to no model."),
   principal_type STRING NOT NULL OPTIONS (description = "user, service_account, federated, api_key or none."),
-  principal_id STRING OPTIONS (description = "The vendor's id of that principal."),
-  user_email STRING OPTIONS (description = "E-mail of a user as the vendor last sent it."),
+  principal_id STRING OPTIONS (description = "Vendor's id of the principal."),
+  user_email STRING OPTIONS (description = "E-mail of the user as the vendor last sent it."),
   api_key_id STRING OPTIONS (description = "API key that authenticated the requests."),
   workspace_id STRING OPTIONS (description = "Workspace."),
-  requests INT64 OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  uncached_input_tokens INT64 OPTIONS (description = "Input tokens that came from no cache."),
+  requests INT64 OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  uncached_input_tokens INT64 OPTIONS (description = "Input tokens that were not read from a cache."),
   cache_write_5m_tokens INT64 OPTIONS (description = "Tokens written to the 5-minute cache."),
   cache_write_1h_tokens INT64 OPTIONS (description = "Tokens written to the 1-hour cache."),
   cache_read_tokens INT64 OPTIONS (description = "Input tokens read from a cache."),
   output_tokens INT64 OPTIONS (description = "Output tokens."),
-  total_tokens INT64 OPTIONS (description = "All tokens, as the vendor adds them up."),
-  web_search_requests INT64 OPTIONS (description = "Web searches.")
+  total_tokens INT64 OPTIONS (description = "All tokens, as the vendor reports them."),
+  web_search_requests INT64 OPTIONS (description = "Number of web searches.")
 )
 PARTITION BY usage_date
 CLUSTER BY identity_key

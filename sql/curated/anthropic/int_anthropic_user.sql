@@ -1,11 +1,11 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_user (
-  user_id STRING NOT NULL OPTIONS (description = "The user's id."),
-  email STRING OPTIONS (description = "E-mail last seen."),
-  name STRING OPTIONS (description = "Name last seen in the directory."),
-  is_member BOOL NOT NULL OPTIONS (description = "Whether the newest directory snapshot lists the user."),
-  last_seen_on DATE NOT NULL OPTIONS (description = "Last UTC day seen, in the directory or in a bill.")
+  user_id STRING NOT NULL OPTIONS (description = "Id of the user."),
+  email STRING OPTIONS (description = "E-mail as last seen."),
+  name STRING OPTIONS (description = "Name as last listed by the directory."),
+  is_member BOOL NOT NULL OPTIONS (description = "Whether the latest directory snapshot lists the user."),
+  last_seen_on DATE NOT NULL OPTIONS (description = "Last UTC day on which the directory or a bill listed the user.")
 )
-OPTIONS (description = "Anthropic users ever seen, with the e-mail and name last seen under their id: history still names people who have left.")
+OPTIONS (description = "Anthropic users with the e-mail and name last seen under their id, including users who have left.")
 AS
 WITH directory AS (
   SELECT snapshot_date AS seen_on, user_id, email, name, 0 AS source_no

@@ -1,5 +1,5 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_workspace (
-  workspace_id STRING NOT NULL OPTIONS (description = "The workspace's id."),
+  workspace_id STRING NOT NULL OPTIONS (description = "Id of the workspace."),
   name STRING OPTIONS (description = "Name of the workspace."),
   is_archived BOOL NOT NULL OPTIONS (description = "Whether the workspace is archived."),
   members INT64 NOT NULL OPTIONS (description = "Number of members in the latest snapshot; 0 for the default workspace, whose members the API does not list."),

@@ -1,17 +1,17 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_cursor_activity_daily (
   usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
   fact_no INT64 NOT NULL OPTIONS (description = "Number of the row within its day, from 1."),
-  identity_key STRING NOT NULL OPTIONS (description = "Everything by which the row can be attributed, as one text; joins bridge_attribution_daily."),
-  user_email STRING OPTIONS (description = "Member's e-mail; NULL when Cursor leaves it out."),
-  user_id STRING OPTIONS (description = "Member's id."),
-  is_active BOOL NOT NULL OPTIONS (description = "Whether the member used Cursor that day."),
-  requests INT64 OPTIONS (description = "Agent, chat, composer and inline-edit requests."),
-  lines_added INT64 OPTIONS (description = "Lines added."),
-  lines_accepted INT64 OPTIONS (description = "Suggested lines accepted.")
+  identity_key STRING NOT NULL OPTIONS (description = "Key of the identity; joins bridge_attribution_daily."),
+  user_email STRING OPTIONS (description = "E-mail of the member; NULL when Cursor does not send it."),
+  user_id STRING OPTIONS (description = "Id of the member."),
+  is_active BOOL NOT NULL OPTIONS (description = "Whether the member used Cursor on the day."),
+  requests INT64 OPTIONS (description = "Number of agent, chat, composer and inline-edit requests."),
+  lines_added INT64 OPTIONS (description = "Lines of code added."),
+  lines_accepted INT64 OPTIONS (description = "Suggested lines that the member accepted.")
 )
 PARTITION BY usage_date
 CLUSTER BY identity_key
-OPTIONS (description = "Cursor activity per day and member, idle members too, before attribution.")
+OPTIONS (description = "Cursor activity per day and member, including idle members, before attribution.")
 AS
 WITH summed AS (
   SELECT

@@ -1,10 +1,10 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_cursor_limit_monthly (
-  snapshot_date DATE NOT NULL OPTIONS (description = "UTC day of the month's last spend snapshot."),
-  holder STRING OPTIONS (description = "Member's e-mail, else id."),
-  limit_usd NUMERIC OPTIONS (description = "On-demand dollars the member may spend in a billing cycle; NULL when none is set."),
-  on_demand_usd NUMERIC OPTIONS (description = "On-demand dollars of the cycle so far.")
+  snapshot_date DATE NOT NULL OPTIONS (description = "UTC day of the last spend snapshot of the month."),
+  holder STRING OPTIONS (description = "E-mail of the member, or the id when there is no e-mail."),
+  limit_usd NUMERIC OPTIONS (description = "US dollars that the member may spend on demand in a billing cycle; NULL when no limit is set."),
+  on_demand_usd NUMERIC OPTIONS (description = "US dollars spent on demand in the billing cycle so far.")
 )
-OPTIONS (description = "How much each Cursor member had spent of their limit, by the last spend snapshot of each month.")
+OPTIONS (description = "Spend limit of each Cursor member and the amount spent, from the last spend snapshot of each month.")
 AS
 WITH limit_day AS (
   SELECT MAX(snapshot_date) AS snapshot_date

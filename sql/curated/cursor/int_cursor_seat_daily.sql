@@ -1,17 +1,17 @@
 CREATE TABLE IF NOT EXISTS ai_usage.int_cursor_seat_daily (
   usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
   fact_no INT64 NOT NULL OPTIONS (description = "Number of the row within its day, from 1."),
-  identity_key STRING NOT NULL OPTIONS (description = "Everything by which the row can be attributed, as one text; joins bridge_attribution_daily."),
-  user_id STRING OPTIONS (description = "Member's id."),
-  user_email STRING OPTIONS (description = "Member's e-mail."),
-  role STRING OPTIONS (description = "Role; NULL when the first snapshot no longer lists the member."),
-  source STRING NOT NULL OPTIONS (description = "What says so: snapshot (of that day), earlier_snapshot, or daily_usage (before the first snapshot)."),
-  is_paid BOOL NOT NULL OPTIONS (description = "Whether the seat is paid: not removed and not a free-owner."),
-  billing_tier STRING OPTIONS (description = "Seat tier, where Cursor says it: that of the day, else the nearest earlier one, else the first.")
+  identity_key STRING NOT NULL OPTIONS (description = "Key of the identity; joins bridge_attribution_daily."),
+  user_id STRING OPTIONS (description = "Id of the member."),
+  user_email STRING OPTIONS (description = "E-mail of the member."),
+  role STRING OPTIONS (description = "Role of the member; NULL when the first snapshot no longer lists the member."),
+  source STRING NOT NULL OPTIONS (description = "Where the seat is taken from: snapshot (of that day), earlier_snapshot, or daily_usage (before the first snapshot)."),
+  is_paid BOOL NOT NULL OPTIONS (description = "Whether the seat is paid: the member is not removed and is not a free-owner."),
+  billing_tier STRING OPTIONS (description = "Seat tier of the day, or of the nearest earlier snapshot, or of the first snapshot; NULL when Cursor does not report it.")
 )
 PARTITION BY usage_date
 CLUSTER BY identity_key
-OPTIONS (description = "Who was a member of the Cursor team on which day, and whether that seat is paid. What it costs is in fct_seat_daily.")
+OPTIONS (description = "Members of the Cursor team on each day, and whether their seats are paid. fct_seat_daily has the cost.")
 AS
 WITH day AS (
   SELECT usage_date

@@ -1,14 +1,14 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_api_keys (
   snapshot_date OPTIONS (description = "UTC day on which the directory was read."),
-  api_key_id OPTIONS (description = "The key's id (never the key)."),
+  api_key_id OPTIONS (description = "Id of the key; never the key itself."),
   name OPTIONS (description = "Name."),
   status OPTIONS (description = "active, inactive, archived or expired."),
-  workspace_id OPTIONS (description = "Workspace it is scoped to; NULL for the whole organisation."),
-  principal_user_id OPTIONS (description = "User the key acts as; NULL for none."),
-  principal_service_account_id OPTIONS (description = "Service account the key acts as; NULL for none."),
-  created_by_user_id OPTIONS (description = "User who created it, a proxy for its owner only.")
+  workspace_id OPTIONS (description = "Workspace that the key is scoped to; NULL for the whole organization."),
+  principal_user_id OPTIONS (description = "User that the key acts as; NULL for none."),
+  principal_service_account_id OPTIONS (description = "Service account that the key acts as; NULL for none."),
+  created_by_user_id OPTIONS (description = "User who created the key.")
 )
-OPTIONS (description = "Anthropic API keys, typed: one row per key and snapshot. Both shapes of `principal` are read.")
+OPTIONS (description = "Anthropic API keys, typed: one row per key and snapshot. Both formats of `principal` are read.")
 AS
 SELECT
   snapshot_date,

@@ -1,17 +1,17 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_claude_code (
   usage_date OPTIONS (description = "UTC day."),
   record_no OPTIONS (description = "Number of the raw record within its day."),
-  user_email OPTIONS (description = "Developer's e-mail, lower-cased; NULL for an API key."),
+  user_email OPTIONS (description = "E-mail of the developer, in lower case; NULL for an API key."),
   api_key_name OPTIONS (description = "Name of the API key; NULL for a developer. Names are not unique."),
   customer_type OPTIONS (description = "api or subscription."),
   terminal_type OPTIONS (description = "Terminal or editor."),
-  sessions OPTIONS (description = "Sessions."),
+  sessions OPTIONS (description = "Number of sessions."),
   lines_added OPTIONS (description = "Lines of code added."),
   lines_removed OPTIONS (description = "Lines of code removed."),
-  commits OPTIONS (description = "Commits made through Claude Code."),
-  pull_requests OPTIONS (description = "Pull requests made through Claude Code.")
+  commits OPTIONS (description = "Number of commits made through Claude Code."),
+  pull_requests OPTIONS (description = "Number of pull requests made through Claude Code.")
 )
-OPTIONS (description = "Claude Code productivity, typed: several rows per developer and day (terminal, customer type, remote). No dollars: the vendor's are list-price estimates.")
+OPTIONS (description = "Claude Code activity, typed: several rows per developer and day (terminal, customer type, remote). Its cost estimates are not used.")
 AS
 SELECT
   usage_date,

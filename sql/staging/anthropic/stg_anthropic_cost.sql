@@ -1,18 +1,18 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost (
   usage_date OPTIONS (description = "UTC day."),
   record_no OPTIONS (description = "Number of the raw record within its day."),
-  principal_type OPTIONS (description = "Whom Anthropic attributes the usage to: user, service_account, federated, api_key or none."),
-  principal_id OPTIONS (description = "The vendor's id of that principal; NULL when it names none."),
-  user_email OPTIONS (description = "E-mail of a user, lower-cased; carried forward from an earlier pull when the vendor no longer sends it."),
+  principal_type OPTIONS (description = "Type of principal to which Anthropic attributes the usage: user, service_account, federated, api_key or none."),
+  principal_id OPTIONS (description = "Vendor's id of the principal; NULL when there is none."),
+  user_email OPTIONS (description = "E-mail of the user, in lower case; taken from an earlier extract when the vendor no longer sends it."),
   api_key_id OPTIONS (description = "API key that authenticated the requests; NULL for the Console, OAuth and seats."),
-  workspace_id OPTIONS (description = "Workspace, the default one by its real id; NULL for Claude Enterprise."),
-  model OPTIONS (description = "Model; NULL for cost that belongs to none, such as code execution."),
-  product OPTIONS (description = "Product surface, as the vendor names it; NULL when unknown to it."),
-  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  amount_usd OPTIONS (description = "Billed dollars: after discount, before credits."),
-  list_amount_usd OPTIONS (description = "List price in dollars, before discount.")
+  workspace_id OPTIONS (description = "Workspace, including the default workspace; NULL for Claude Enterprise."),
+  model OPTIONS (description = "Model; NULL for cost that belongs to no model, such as code execution."),
+  product OPTIONS (description = "Product surface, as the vendor names it; NULL when the vendor does not know it."),
+  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  amount_usd OPTIONS (description = "Billed US dollars, after discount and before credits."),
+  list_amount_usd OPTIONS (description = "US dollars at the vendor's list price, before discount.")
 )
-OPTIONS (description = "Anthropic's billed cost, typed: one row per record. Records with the same dimensions are different identities and all count.")
+OPTIONS (description = "Anthropic's billed cost, typed: one row per record. Records with the same dimensions belong to different identities and all count.")
 AS
 SELECT
   usage_date,

@@ -2,11 +2,11 @@ CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost_by_actor_type (
   usage_date OPTIONS (description = "UTC day."),
   record_no OPTIONS (description = "Number of the raw record within its day."),
   actor_type OPTIONS (description = "Type of actor; NULL for usage without an identity."),
-  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  amount_usd OPTIONS (description = "Billed dollars: after discount, before credits."),
-  list_amount_usd OPTIONS (description = "List price in dollars, before discount.")
+  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  amount_usd OPTIONS (description = "Billed US dollars, after discount and before credits."),
+  list_amount_usd OPTIONS (description = "US dollars at the vendor's list price, before discount.")
 )
-OPTIONS (description = "Anthropic's billed cost per type of actor, typed: a second control.")
+OPTIONS (description = "Anthropic's billed cost per type of actor, typed: a control total.")
 AS
 SELECT
   usage_date,

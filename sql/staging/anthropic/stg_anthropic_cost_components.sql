@@ -1,14 +1,14 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost_components (
   usage_date OPTIONS (description = "UTC day."),
   record_no OPTIONS (description = "Number of the raw record within its day."),
-  workspace_id OPTIONS (description = "Workspace, the default one by its real id."),
-  model OPTIONS (description = "Model; NULL for cost that belongs to none."),
+  workspace_id OPTIONS (description = "Workspace, including the default workspace."),
+  model OPTIONS (description = "Model; NULL for cost that belongs to no model."),
   cost_type OPTIONS (description = "tokens, web_search, code_execution or session_usage."),
-  token_type OPTIONS (description = "Kind of token; NULL for cost that is not tokens."),
-  amount_usd OPTIONS (description = "Billed dollars: after discount, before credits."),
-  list_amount_usd OPTIONS (description = "List price in dollars, before discount.")
+  token_type OPTIONS (description = "Token type; NULL for cost that is not tokens."),
+  amount_usd OPTIONS (description = "Billed US dollars, after discount and before credits."),
+  list_amount_usd OPTIONS (description = "US dollars at the vendor's list price, before discount.")
 )
-OPTIONS (description = "What Anthropic's money was for, typed: per workspace, model, cost type and token type.")
+OPTIONS (description = "Anthropic's billed cost per workspace, model, cost type and token type, typed.")
 AS
 SELECT
   usage_date,

@@ -1,12 +1,12 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost_report (
   usage_date OPTIONS (description = "UTC day."),
   workspace_id OPTIONS (description = "Workspace; NULL for the default one."),
-  description OPTIONS (description = "What the line is for, in the vendor's words."),
-  model OPTIONS (description = "Model; NULL for cost that belongs to none."),
+  description OPTIONS (description = "Description of the line, as the vendor writes it."),
+  model OPTIONS (description = "Model; NULL for cost that belongs to no model."),
   cost_type OPTIONS (description = "tokens, web_search, code_execution or session_usage."),
-  amount_usd OPTIONS (description = "Dollars.")
+  amount_usd OPTIONS (description = "US dollars.")
 )
-OPTIONS (description = "The classic cost report, typed: an independent control without key, person or Priority Tier.")
+OPTIONS (description = "Anthropic's classic cost report, typed: an independent control without key, person or Priority Tier.")
 AS
 SELECT
   usage_date,

@@ -1,11 +1,11 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost_total (
   usage_date OPTIONS (description = "UTC day."),
   record_no OPTIONS (description = "Number of the raw record within its day."),
-  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  amount_usd OPTIONS (description = "Billed dollars: after discount, before credits."),
-  list_amount_usd OPTIONS (description = "List price in dollars, before discount.")
+  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  amount_usd OPTIONS (description = "Billed US dollars, after discount and before credits."),
+  list_amount_usd OPTIONS (description = "US dollars at the vendor's list price, before discount.")
 )
-OPTIONS (description = "Anthropic's own total of the day, typed: the control for every breakdown.")
+OPTIONS (description = "Anthropic's total of the day, typed: the control total for every breakdown.")
 AS
 SELECT
   usage_date,

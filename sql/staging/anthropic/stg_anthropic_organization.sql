@@ -1,9 +1,9 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_organization (
   snapshot_date OPTIONS (description = "UTC day on which the directory was read."),
-  organization_id OPTIONS (description = "The organisation's id."),
-  name OPTIONS (description = "Its name.")
+  organization_id OPTIONS (description = "Id of the organization."),
+  name OPTIONS (description = "Name of the organization.")
 )
-OPTIONS (description = "Which organisation the Anthropic key belongs to, typed.")
+OPTIONS (description = "Organization of the Anthropic key, typed.")
 AS
 SELECT
   snapshot_date,

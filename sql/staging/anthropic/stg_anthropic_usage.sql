@@ -1,21 +1,21 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_usage (
   usage_date OPTIONS (description = "UTC day."),
   record_no OPTIONS (description = "Number of the raw record within its day."),
-  principal_type OPTIONS (description = "Whom Anthropic attributes the usage to: user, service_account, federated, api_key or none."),
-  principal_id OPTIONS (description = "The vendor's id of that principal; NULL when it names none."),
-  user_email OPTIONS (description = "E-mail of a user, lower-cased; carried forward from an earlier pull when the vendor no longer sends it."),
+  principal_type OPTIONS (description = "Type of principal to which Anthropic attributes the usage: user, service_account, federated, api_key or none."),
+  principal_id OPTIONS (description = "Vendor's id of the principal; NULL when there is none."),
+  user_email OPTIONS (description = "E-mail of the user, in lower case; taken from an earlier extract when the vendor no longer sends it."),
   api_key_id OPTIONS (description = "API key that authenticated the requests; NULL for the Console, OAuth and seats."),
-  workspace_id OPTIONS (description = "Workspace, the default one by its real id; NULL for Claude Enterprise."),
-  model OPTIONS (description = "Model; NULL for cost that belongs to none, such as code execution."),
-  product OPTIONS (description = "Product surface, as the vendor names it; NULL when unknown to it."),
-  requests OPTIONS (description = "Requests; NULL where the vendor does not count them."),
-  uncached_input_tokens OPTIONS (description = "Input tokens that came from no cache."),
+  workspace_id OPTIONS (description = "Workspace, including the default workspace; NULL for Claude Enterprise."),
+  model OPTIONS (description = "Model; NULL for cost that belongs to no model, such as code execution."),
+  product OPTIONS (description = "Product surface, as the vendor names it; NULL when the vendor does not know it."),
+  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  uncached_input_tokens OPTIONS (description = "Input tokens that were not read from a cache."),
   cache_write_5m_tokens OPTIONS (description = "Tokens written to the 5-minute cache."),
   cache_write_1h_tokens OPTIONS (description = "Tokens written to the 1-hour cache."),
   cache_read_tokens OPTIONS (description = "Input tokens read from a cache."),
   output_tokens OPTIONS (description = "Output tokens."),
-  total_tokens OPTIONS (description = "All tokens, as the vendor adds them up."),
-  web_search_requests OPTIONS (description = "Web searches.")
+  total_tokens OPTIONS (description = "All tokens, as the vendor reports them."),
+  web_search_requests OPTIONS (description = "Number of web searches.")
 )
 OPTIONS (description = "Anthropic's tokens and requests, typed: one row per record, at the grain of the billed cost.")
 AS

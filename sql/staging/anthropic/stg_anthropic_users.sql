@@ -1,11 +1,11 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_users (
   snapshot_date OPTIONS (description = "UTC day on which the directory was read."),
-  user_id OPTIONS (description = "The member's id."),
-  email OPTIONS (description = "E-mail, lower-cased."),
+  user_id OPTIONS (description = "Id of the member."),
+  email OPTIONS (description = "E-mail, in lower case."),
   name OPTIONS (description = "Name."),
-  role OPTIONS (description = "Role in the organisation.")
+  role OPTIONS (description = "Role in the organization.")
 )
-OPTIONS (description = "Members of the Anthropic organisation, typed: one row per member and snapshot.")
+OPTIONS (description = "Members of the Anthropic organization, typed: one row per member and snapshot.")
 AS
 SELECT
   snapshot_date,

@@ -1,10 +1,10 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_workspace_members (
   snapshot_date OPTIONS (description = "UTC day on which the directory was read."),
-  workspace_id OPTIONS (description = "The workspace's id."),
-  user_id OPTIONS (description = "The member's id."),
+  workspace_id OPTIONS (description = "Id of the workspace."),
+  user_id OPTIONS (description = "Id of the member."),
   workspace_role OPTIONS (description = "Role in the workspace.")
 )
-OPTIONS (description = "Who may work in which Anthropic workspace, typed.")
+OPTIONS (description = "Members of each Anthropic workspace, typed.")
 AS
 SELECT
   snapshot_date,

@@ -1,8 +1,8 @@
 CREATE OR REPLACE VIEW ai_usage.stg_anthropic_workspaces (
   snapshot_date OPTIONS (description = "UTC day on which the directory was read."),
-  workspace_id OPTIONS (description = "The workspace's id."),
+  workspace_id OPTIONS (description = "Id of the workspace."),
   name OPTIONS (description = "Name."),
-  archived_at OPTIONS (description = "When it was archived, as the vendor writes it; NULL while in use.")
+  archived_at OPTIONS (description = "Time of archiving, as the vendor writes it; NULL for an active workspace.")
 )
 OPTIONS (description = "Anthropic workspaces, typed: one row per workspace and snapshot.")
 AS

@@ -1,14 +1,14 @@
 CREATE OR REPLACE VIEW ai_usage.stg_cursor_daily_usage (
   usage_date OPTIONS (description = "UTC day."),
   record_no OPTIONS (description = "Number of the raw record within its day."),
-  user_id OPTIONS (description = "The member's id, as text."),
-  email OPTIONS (description = "E-mail, lower-cased; carried forward from an earlier pull when Cursor no longer sends it."),
-  is_active OPTIONS (description = "Whether the member used Cursor that day."),
-  lines_added OPTIONS (description = "Lines added, all sources."),
-  lines_accepted OPTIONS (description = "Suggested lines accepted. Agents write without asking, so this undercounts them."),
-  requests OPTIONS (description = "Agent, chat, composer and inline-edit requests.")
+  user_id OPTIONS (description = "Id of the member, as text."),
+  email OPTIONS (description = "E-mail, in lower case; taken from an earlier extract when Cursor no longer sends it."),
+  is_active OPTIONS (description = "Whether the member used Cursor on the day."),
+  lines_added OPTIONS (description = "Lines of code added, from all sources."),
+  lines_accepted OPTIONS (description = "Suggested lines that the member accepted. Agents write without asking, so that this undercounts their lines."),
+  requests OPTIONS (description = "Number of agent, chat, composer and inline-edit requests.")
 )
-OPTIONS (description = "Cursor's daily usage, typed: one row per member and day, idle members too. Activity, not money.")
+OPTIONS (description = "Cursor's daily activity, typed: one row per member and day, including idle members.")
 AS
 SELECT
   usage_date,

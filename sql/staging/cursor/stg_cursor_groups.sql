@@ -1,12 +1,12 @@
 CREATE OR REPLACE VIEW ai_usage.stg_cursor_groups (
   snapshot_date OPTIONS (description = "UTC day on which the directory was read."),
-  group_id OPTIONS (description = "The group's id."),
+  group_id OPTIONS (description = "Id of the group."),
   name OPTIONS (description = "Name of the group."),
-  cycle_start OPTIONS (description = "When the billing cycle began, as the vendor writes it."),
-  cycle_end OPTIONS (description = "When it ends."),
-  user_id OPTIONS (description = "Member's id, as text."),
-  email OPTIONS (description = "Member's e-mail, lower-cased."),
-  spend_usd OPTIONS (description = "Dollars the group's usage was worth in the cycle for this member.")
+  cycle_start OPTIONS (description = "Start of the billing cycle, as the vendor writes it."),
+  cycle_end OPTIONS (description = "End of the billing cycle."),
+  user_id OPTIONS (description = "Id of the member, as text."),
+  email OPTIONS (description = "E-mail of the member, in lower case."),
+  spend_usd OPTIONS (description = "US dollars of the member's usage in the group and billing cycle.")
 )
 OPTIONS (description = "Cursor billing groups and their current members, typed. Enterprise only.")
 AS

@@ -1,9 +1,9 @@
 CREATE OR REPLACE VIEW ai_usage.stg_cursor_members (
   snapshot_date OPTIONS (description = "UTC day on which the directory was read."),
-  user_id OPTIONS (description = "The member's id, as text."),
-  email OPTIONS (description = "E-mail, lower-cased."),
+  user_id OPTIONS (description = "Id of the member, as text."),
+  email OPTIONS (description = "E-mail, in lower case."),
   name OPTIONS (description = "Name."),
-  role OPTIONS (description = "owner, member, free-owner (holds no seat) or a newer one."),
+  role OPTIONS (description = "owner, member, free-owner (has no paid seat) or a newer role."),
   is_removed OPTIONS (description = "Whether the member was removed from the team.")
 )
 OPTIONS (description = "Members of the Cursor team, typed: one row per member and snapshot.")

@@ -1,14 +1,14 @@
 CREATE OR REPLACE VIEW ai_usage.stg_cursor_spend (
   snapshot_date OPTIONS (description = "UTC day on which the directory was read."),
-  cycle_started_at OPTIONS (description = "When the billing cycle began."),
-  user_id OPTIONS (description = "The member's id, as text."),
-  email OPTIONS (description = "E-mail, lower-cased."),
-  billing_tier OPTIONS (description = "Seat tier, where Cursor says it."),
-  on_demand_usd OPTIONS (description = "On-demand spend of the cycle so far, in dollars."),
-  overall_usd OPTIONS (description = "On-demand and included usage of the cycle so far, in dollars."),
-  limit_usd OPTIONS (description = "On-demand dollars the member may spend in a cycle: the limit that takes effect, else the member's own, else the override; NULL when none is set.")
+  cycle_started_at OPTIONS (description = "Start of the billing cycle."),
+  user_id OPTIONS (description = "Id of the member, as text."),
+  email OPTIONS (description = "E-mail, in lower case."),
+  billing_tier OPTIONS (description = "Seat tier; NULL when Cursor does not report it."),
+  on_demand_usd OPTIONS (description = "On-demand spend of the billing cycle so far, in US dollars."),
+  overall_usd OPTIONS (description = "On-demand and included usage of the billing cycle so far, in US dollars."),
+  limit_usd OPTIONS (description = "US dollars that the member may spend on demand in a billing cycle: the effective limit, else the member's own, else the override; NULL when no limit is set.")
 )
-OPTIONS (description = "Cursor's own spend per member in the billing cycle of the snapshot, typed.")
+OPTIONS (description = "Cursor's spend per member in the billing cycle of the snapshot, typed.")
 AS
 SELECT
   snapshot_date,

@@ -1,24 +1,24 @@
 CREATE OR REPLACE VIEW ai_usage.stg_cursor_usage_events (
   usage_date OPTIONS (description = "UTC day."),
   record_no OPTIONS (description = "Number of the raw record within its day."),
-  event_at OPTIONS (description = "When the event happened."),
-  user_email OPTIONS (description = "Who used it, lower-cased; carried forward from an earlier pull when Cursor no longer sends it."),
-  service_account_id OPTIONS (description = "Service account; NULL for people. A service account is never a person, whatever e-mail it carries."),
-  automation_id OPTIONS (description = "Automation; NULL when none."),
-  cloud_agent_id OPTIONS (description = "Cloud agent; NULL when none."),
+  event_at OPTIONS (description = "Time of the event."),
+  user_email OPTIONS (description = "E-mail of the user, in lower case; taken from an earlier extract when Cursor no longer sends it."),
+  service_account_id OPTIONS (description = "Service account; NULL for people. An event of a service account never belongs to a person, whatever e-mail it carries."),
+  automation_id OPTIONS (description = "Automation; NULL when there is none."),
+  cloud_agent_id OPTIONS (description = "Cloud agent; NULL when there is none."),
   conversation_id OPTIONS (description = "Conversation."),
   model OPTIONS (description = "Model as Cursor names it; `default` is Auto."),
-  kind OPTIONS (description = "Billing kind, in the vendor's words."),
+  kind OPTIONS (description = "Billing kind, as the vendor writes it."),
   kind_class OPTIONS (description = "Billing class: on_demand, included, byok, not_charged, free or unknown."),
-  cost_basis OPTIONS (description = "billed = owed on top of seats; included = covered by a seat or pool. An unknown kind counts as billed."),
-  uncached_input_tokens OPTIONS (description = "Input tokens that came from no cache; NULL when the event has no token counts."),
+  cost_basis OPTIONS (description = "billed: owed on top of seats. included: covered by a seat or pool. An unknown kind counts as billed."),
+  uncached_input_tokens OPTIONS (description = "Input tokens that were not read from a cache; NULL when the event has no token counts."),
   cache_write_tokens OPTIONS (description = "Tokens written to a cache."),
   cache_read_tokens OPTIONS (description = "Input tokens read from a cache."),
   output_tokens OPTIONS (description = "Output tokens."),
-  amount_usd OPTIONS (description = "Dollars charged, the token fee included."),
-  model_usd OPTIONS (description = "What the models alone cost by Cursor's own token prices, before discount and fee; NULL when it does not say.")
+  amount_usd OPTIONS (description = "US dollars charged, including the token fee."),
+  model_usd OPTIONS (description = "Cost of the models at Cursor's token prices in US dollars, before discount and fee; NULL when Cursor does not report it.")
 )
-OPTIONS (description = "Cursor usage events, typed: one row per event. Two equal events are two events.")
+OPTIONS (description = "Cursor usage events, typed: one row per event. Equal events are separate events.")
 AS
 WITH classified AS (
   SELECT

@@ -1,11 +1,11 @@
 CREATE OR REPLACE VIEW ai_usage.stg_budget_rejects (
   row_no OPTIONS (description = "Row number in the sheet."),
-  month OPTIONS (description = "First day of the month; NULL when it cannot be read."),
-  cost_center OPTIONS (description = "Cost center; NULL when there is none."),
-  problem OPTIONS (description = "unreadable (a cell is blank or cannot be read), negative, duplicate (another row has the same month and cost center), or other."),
-  reject_reason OPTIONS (description = "Why, and what to do.")
+  month OPTIONS (description = "First day of the month; NULL when it is unreadable."),
+  cost_center OPTIONS (description = "Cost center; NULL when it is blank."),
+  problem OPTIONS (description = "unreadable (a cell is blank or unreadable), negative, duplicate (another row has the same month and cost center) or other."),
+  reject_reason OPTIONS (description = "Reason and remedy.")
 )
-OPTIONS (description = "Budgets that are not used: rejected rows of the last good version of the tab. Which of two budgets is meant is never guessed.")
+OPTIONS (description = "Budgets that are not used: rejected rows of the last good version of the tab.")
 AS
 WITH version AS (
   SELECT

@@ -2,7 +2,7 @@ CREATE OR REPLACE VIEW ai_usage.stg_budgets (
   row_no OPTIONS (description = "Row number in the sheet."),
   month OPTIONS (description = "First day of the month."),
   cost_center OPTIONS (description = "Cost center."),
-  budget_usd OPTIONS (description = "Budget in dollars.")
+  budget_usd OPTIONS (description = "Budget in US dollars.")
 )
 OPTIONS (description = "Budgets per cost center and month: accepted rows of the last good version of the tab.")
 AS

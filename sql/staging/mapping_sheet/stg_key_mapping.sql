@@ -1,17 +1,17 @@
 CREATE OR REPLACE VIEW ai_usage.stg_key_mapping (
   row_no OPTIONS (description = "Row number in the sheet."),
-  vendor OPTIONS (description = "anthropic or cursor."),
+  vendor OPTIONS (description = "Vendor."),
   principal_type OPTIONS (description = "api_key, workspace, service_account, user, automation or cloud_agent."),
-  principal_id OPTIONS (description = "The vendor's id; for a user the e-mail."),
-  person_email OPTIONS (description = "Person who pays, lower-cased; NULL when the row names only a team or cost center."),
-  team OPTIONS (description = "Team; NULL = the person's."),
-  cost_center OPTIONS (description = "Cost center; NULL = the person's."),
-  share_pct OPTIONS (description = "Share of the principal's cost in percent."),
-  effective_from OPTIONS (description = "First UTC day the row holds."),
-  effective_to OPTIONS (description = "First UTC day the row no longer holds."),
-  note OPTIONS (description = "Finance's note.")
+  principal_id OPTIONS (description = "Vendor's id of the principal; for a user the e-mail."),
+  person_email OPTIONS (description = "Person, in lower case; NULL when the row names only a team or cost center."),
+  team OPTIONS (description = "Team; NULL = the team of the person."),
+  cost_center OPTIONS (description = "Cost center; NULL = the cost center of the person."),
+  share_pct OPTIONS (description = "Share of the principal's cost, in percent."),
+  effective_from OPTIONS (description = "First UTC day on which the row applies."),
+  effective_to OPTIONS (description = "First UTC day on which the row no longer applies."),
+  note OPTIONS (description = "Note of finance.")
 )
-OPTIONS (description = "The mapping that finance keeps: accepted rows of the last good version of the tab.")
+OPTIONS (description = "Mapping of principals: accepted rows of the last good version of the tab.")
 AS
 WITH versions AS (
   SELECT

@@ -1,11 +1,11 @@
 CREATE OR REPLACE VIEW ai_usage.stg_people (
   row_no OPTIONS (description = "Row number in the sheet."),
-  person_email OPTIONS (description = "E-mail, lower-cased."),
+  person_email OPTIONS (description = "E-mail, in lower case."),
   name OPTIONS (description = "Name."),
   team OPTIONS (description = "Team."),
   cost_center OPTIONS (description = "Cost center."),
-  effective_from OPTIONS (description = "First UTC day the row holds."),
-  effective_to OPTIONS (description = "First UTC day the row no longer holds.")
+  effective_from OPTIONS (description = "First UTC day on which the row applies."),
+  effective_to OPTIONS (description = "First UTC day on which the row no longer applies.")
 )
 OPTIONS (description = "People, their team and cost center over time: accepted rows of the last good version of the tab.")
 AS

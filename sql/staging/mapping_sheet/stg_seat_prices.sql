@@ -1,12 +1,12 @@
 CREATE OR REPLACE VIEW ai_usage.stg_seat_prices (
   row_no OPTIONS (description = "Row number in the sheet."),
-  vendor OPTIONS (description = "anthropic or cursor."),
-  plan OPTIONS (description = "Plan or tier the price is for."),
-  monthly_price_usd OPTIONS (description = "Dollars per seat and month."),
-  effective_from OPTIONS (description = "First UTC day the price holds."),
-  effective_to OPTIONS (description = "First UTC day it no longer holds.")
+  vendor OPTIONS (description = "Vendor."),
+  plan OPTIONS (description = "Plan or tier of the price."),
+  monthly_price_usd OPTIONS (description = "US dollars per seat and month."),
+  effective_from OPTIONS (description = "First UTC day on which the price applies."),
+  effective_to OPTIONS (description = "First UTC day on which the price no longer applies.")
 )
-OPTIONS (description = "What a seat costs per month: accepted rows of the last good version of the tab.")
+OPTIONS (description = "Seat prices: accepted rows of the last good version of the tab.")
 AS
 WITH versions AS (
   SELECT
