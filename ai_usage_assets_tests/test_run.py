@@ -234,7 +234,7 @@ def test_one_vendor_down_leaves_the_other_fresh(
     }
     assert found == {fresh}
     states = company.rows(
-        "SELECT DISTINCT vendor, status FROM ai_usage.kpi_completeness WHERE usage_date = @day AND is_money",
+        "SELECT DISTINCT vendor, status FROM ai_usage.kpi_completeness WHERE usage_date = @day AND is_bill",
         day=date(2026, 11, 10),
     )
     assert {(row["vendor"], row["status"]) for row in states} == {(down, "failed"), (fresh, "provisional")}

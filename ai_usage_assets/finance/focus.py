@@ -115,7 +115,7 @@ def _unknown(warehouse: Warehouse, month: date) -> SettingsError:
 def _missing_days(warehouse: Warehouse, month: date) -> int:
     found = warehouse.rows(
         "SELECT COUNT(DISTINCT usage_date) AS days FROM ai_usage.kpi_completeness "
-        "WHERE is_money AND is_missing AND DATE_TRUNC(usage_date, MONTH) = @month",
+        "WHERE is_bill AND is_missing AND DATE_TRUNC(usage_date, MONTH) = @month",
         {"month": month},
     )
     return int(found[0]["days"])

@@ -533,7 +533,7 @@ def test_half_a_minute_into_a_new_day_and_a_new_billing_cycle(tmp_path: Path) ->
             (date(2026, 12, 2), date(2026, 11, 3)),
             (date(2026, 12, 3), date(2026, 12, 3)),
         }
-        statuses = "SELECT DISTINCT status FROM ai_usage.kpi_completeness WHERE is_money AND usage_date >= '2026-12-01'"
+        statuses = "SELECT DISTINCT status FROM ai_usage.kpi_completeness WHERE is_bill AND usage_date >= '2026-12-01'"
         assert company.rows(statuses) == [{"status": "provisional"}]
         company.simulator.now += timedelta(hours=6)
         last_ms = int(datetime(2026, 12, 3, tzinfo=UTC).timestamp() * 1000) - 1

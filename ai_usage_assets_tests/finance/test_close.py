@@ -173,7 +173,7 @@ HINDERED: dict[str, tuple[Callable[[Warehouse], None], str]] = {
     ),
     "a control that differs": (
         lambda w: put(w, "int_anthropic_cost_daily", billed(1, "2026-08-05", "12", "a")),
-        "anthropic: the facts differ from the control landed_records (1 day: 2026-08-05; $2.00)",
+        "anthropic: the facts differ from the control loaded_records (1 day: 2026-08-05; $2.00)",
     ),
     "a check that failed": (
         lambda w: checked(w, "r1", date(2026, 7, 1), DAY, 1, passed=False),

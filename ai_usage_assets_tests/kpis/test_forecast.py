@@ -153,7 +153,7 @@ def test_seats_cost_what_is_held_at_the_prices_of_the_sheet(tmp_path: Path) -> N
         # Spent: two seats for two days, one for four, 2 dollars each. Jane's seat goes on: the 4 days that are not held
         # and 11 to 20 November at 2, 21 to 30 November at 3. Sam gave theirs back.
         assert rows(warehouse, FORECAST) == [
-            ("cursor", None, "seat", Decimal(16), Decimal(28 + 30), Decimal(74), "held_seats", 1, 4)
+            ("cursor", None, "seat", Decimal(16), Decimal(28 + 30), Decimal(74), "current_seats", 1, 4)
         ]
         warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 1)})
         # On the first of December nothing of it is held, and a seat of 90 dollars costs 90, in 31 days as in 30.

@@ -53,8 +53,8 @@ def test_a_vendor_that_nobody_uses_misses_no_days(tmp_path: Path) -> None:
     absent = {**CURSOR, "completed_at": None}
     warehouse.append(OPS_ASSET_DAYS, [entry(day, **absent, status="not_configured") for day in days(FIRST, through)])
     asked = (
-        "SELECT held.vendor, held.missing_days, fresh.missing_days AS told, held.is_any_day_held, "
-        "held.are_previous_days_held "
+        "SELECT held.vendor, held.missing_days, fresh.missing_days AS told, held.has_loaded_days, "
+        "held.is_comparable "
         "FROM ai_usage.int_month_completeness AS held "
         "LEFT JOIN ai_usage.ops_freshness AS fresh ON fresh.vendor = held.vendor "
         "WHERE held.month = DATE '2026-11-01' ORDER BY held.vendor"
@@ -74,7 +74,7 @@ def test_a_key_that_was_taken_away_is_missed_until_the_end_of_the_next_month(tmp
     warehouse.append(OPS_ASSET_DAYS, [entry(day, **CURSOR) for day in days(FIRST, last)])
     since = {**CURSOR, "completed_at": None, "status": "not_configured"}
     warehouse.append(OPS_ASSET_DAYS, [entry(day, **since) for day in days(last + timedelta(days=1), through)])
-    month = "SELECT month, missing_days, is_any_day_held FROM ai_usage.int_month_completeness ORDER BY month"
+    month = "SELECT month, missing_days, has_loaded_days FROM ai_usage.int_month_completeness ORDER BY month"
     october, november, december = (date(2026, number, 1) for number in (10, 11, 12))
     assert rows(warehouse, month) == [(october, 11, True), (november, 30, False)]
     fresh = "SELECT through_date, complete_through_date, missing_days FROM ai_usage.ops_freshness"

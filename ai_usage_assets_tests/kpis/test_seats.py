@@ -165,7 +165,7 @@ def test_a_running_month_looks_back_thirty_days(warehouse: DuckDBWarehouse) -> N
 
 def test_what_seats_cost_and_what_is_idle(warehouse: DuckDBWarehouse) -> None:
     """A day of November costs a dollar; the fee of a seat nobody uses is idle, a free owner has none."""
-    assert seats(warehouse, "held_days, seat_usd, idle_usd, is_paid, is_reclaimable, last_held_date") == [
+    assert seats(warehouse, "seat_days, seat_usd, idle_usd, is_paid, is_reclaimable, last_seat_date") == [
         ("ana", 30, Decimal(30), Decimal(0), True, False, date(2026, 11, 30)),
         ("ben", 30, Decimal(30), Decimal(30), True, True, date(2026, 11, 30)),
         # Held for ten days only: too early to take it away.
@@ -194,7 +194,7 @@ def test_what_is_not_exposed_is_unknown(warehouse: DuckDBWarehouse) -> None:
         "ana": ("active", 2, True, Decimal(0), False, 30),
         "ben": ("unknown", None, None, None, False, 30),
     }
-    (summary,) = rows(warehouse, "SELECT active_seats, unknown_seats, utilisation_ratio, idle_usd "
+    (summary,) = rows(warehouse, "SELECT active_seats, unknown_seats, utilization_ratio, idle_usd "
                                  "FROM ai_usage.kpi_seat_summary WHERE month = DATE '2026-11-01'")  # fmt: skip
     assert summary == (1, 4, Decimal(1), Decimal(0))
 
@@ -241,9 +241,9 @@ def test_whose_seat_it_is(warehouse: DuckDBWarehouse) -> None:
 
 def test_days_before_the_first_snapshot_are_told(warehouse: DuckDBWarehouse) -> None:
     """Days that only the vendor's usage rows tell of are counted apart."""
-    found = seats(warehouse, "held_days, inferred_days, first_held_date", date(2026, 10, 1))
+    found = seats(warehouse, "seat_days, inferred_days, first_seat_date", date(2026, 10, 1))
     assert found[0] == ("ana", 31, 14, FIRST)
-    assert seats(warehouse, "inferred_days, first_held_date")[2] == ("cy", 0, date(2026, 11, 21))
+    assert seats(warehouse, "inferred_days, first_seat_date")[2] == ("cy", 0, date(2026, 11, 21))
 
 
 def test_an_unknown_price_is_not_zero(warehouse: DuckDBWarehouse) -> None:
@@ -261,7 +261,7 @@ def test_the_month_in_one_row(warehouse: DuckDBWarehouse) -> None:
     """Five paid seats, one used: 30 + 30 + 10 + 10 + 30 = 110 dollars, all but Ana's idle, two seats to give back."""
     (found,) = rows(
         warehouse,
-        "SELECT paid_seats, open_seats, active_seats, idle_seats, never_used_seats, unknown_seats, utilisation_ratio, "
+        "SELECT paid_seats, open_seats, active_seats, idle_seats, never_used_seats, unknown_seats, utilization_ratio, "
         "seat_usd, idle_usd, idle_ratio, reclaimable_seats, reclaimable_usd, included_usage_usd, leverage_ratio, "
         "overage_usd, near_limit_seats, inferred_days, is_provisional, as_of_date FROM ai_usage.kpi_seat_summary "
         "WHERE month = DATE '2026-11-01'",
@@ -287,7 +287,7 @@ def test_the_first_day(tmp_path: Path) -> None:
     fill(made, "int_cursor_seat_daily", [seat(FIRST, ANA), seat(FIRST, BEN)])
     fill(made, "int_cursor_activity_daily", [cursor_activity(FIRST, ANA), cursor_activity(FIRST, BEN, is_active=False)])
     fill(made, "ops_asset_days", [activity_entry(FIRST)])
-    found = seats(made, "status, held_days, is_reclaimable, unknown_days_30d, through_date", FIRST)
+    found = seats(made, "status, seat_days, is_reclaimable, unknown_days_30d, through_date", FIRST)
     assert found == [("ana", "active", 1, False, 29, FIRST), ("ben", "never_used", 1, False, 29, FIRST)]
     made.close()
 

@@ -325,7 +325,7 @@ def test_a_cost_center_without_spend_shows_0(query: Query) -> None:
 # What is missing -> the SQL that removes it, filter values, and what the cards show then; None is also no row.
 GAPS: dict[str, tuple[str, dict[str, list[str]], dict[str, Any]]] = {
     "a vendor's days of the month": (
-        "UPDATE int_month_completeness SET missing_days = 3, are_previous_days_held = FALSE "
+        "UPDATE int_month_completeness SET missing_days = 3, is_comparable = FALSE "
         "WHERE vendor = 'cursor' AND month = DATE '2026-11-01'",
         {},
         {
@@ -340,7 +340,7 @@ GAPS: dict[str, tuple[str, dict[str, list[str]], dict[str, Any]]] = {
         {"overview.spend.same_days_before_usd": ..., "models.cost_per_million.previous_usd_per_million_tokens": ...},
     ),
     "a whole month": (
-        "UPDATE int_month_completeness SET missing_days = 31, is_any_day_held = FALSE, are_previous_days_held = FALSE "
+        "UPDATE int_month_completeness SET missing_days = 31, has_loaded_days = FALSE, is_comparable = FALSE "
         "WHERE month = DATE '2026-10-01'; "
         "UPDATE kpi_model_mix SET amount_usd = 0, previous_amount_usd = NULL WHERE month = DATE '2026-10-01'; "
         "UPDATE kpi_spend_monthly SET spend_usd = 0, previous_same_days_usd = NULL WHERE month = DATE '2026-10-01'",

@@ -62,7 +62,7 @@ WITH unique_key_names AS (
   LEFT JOIN ai_usage.dim_api_key AS api_key
     ON api_key.vendor = identities.vendor AND api_key.api_key_id = identities.api_key_id
 ), candidate_mappings AS (
-  -- The sheet's rows that can match. The rules have one order for all vendors; identities that a vendor does not have are NULL.
+  -- Identities that the sheet can map, by rule. The order of the rules is the same for all vendors.
   SELECT usage_date, vendor, identity_key, user_email, 1 AS rule_no, 'api_key_map' AS method, 'api_key' AS mapped_type, api_key_id AS mapped_id
   FROM attribution_inputs
   WHERE api_key_id IS NOT NULL
@@ -93,7 +93,7 @@ WITH unique_key_names AS (
     candidate.identity_key,
     candidate.rule_no,
     candidate.method,
-    -- A row of the sheet that names no person leaves the person open; only a user row keeps its user.
+    -- A row of the sheet without a person has no person, except that a user row keeps its user.
     CASE
       WHEN candidate.mapped_type = 'user' THEN COALESCE(mapping.person_email, candidate.user_email)
       ELSE mapping.person_email

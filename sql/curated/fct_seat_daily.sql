@@ -45,7 +45,7 @@ SELECT
   seat.is_paid,
   price.plan,
   price.monthly_price_usd,
-  -- The quotient rounded half up at nine decimals in whole numbers: exact in every engine.
+  -- The price divided by the days, rounded half up at nine decimals with integer arithmetic: equal in all engines.
   CAST(
     CAST(DIV(CAST(price.monthly_price_usd * 2000000000 AS INT64) + seat.days_in_month, seat.days_in_month * 2) AS NUMERIC)
     * NUMERIC '0.000000001' AS NUMERIC

@@ -30,28 +30,28 @@ WITH origin AS (
   SELECT usage_date, month, days_in_month, day_of_month, FALSE, as_of_date
   FROM ai_usage.dim_date
   WHERE day_of_month IN (5, 10, 20) AND month < DATE_TRUNC(as_of_date, MONTH)
-), held AS (
+), loaded_day AS (
   SELECT vendor, 'billed' AS cost_basis, usage_date
   FROM ai_usage.kpi_completeness
-  -- A day whose last pull failed is still held from an earlier one.
-  WHERE is_money AND completed_at IS NOT NULL
+  -- A day whose last attempt failed keeps the data of an earlier one.
+  WHERE is_bill AND completed_at IS NOT NULL
   UNION ALL
   SELECT vendor, 'seat', usage_date
   FROM ai_usage.fct_seat_daily
   GROUP BY vendor, usage_date
-  -- Seats without a price have an unknown cost, not none.
+  -- The cost of seats without a price is unknown, not zero.
   HAVING COUNTIF(is_paid) = 0 OR COUNT(amount_usd) > 0
-), spent AS (
+), daily_spend AS (
   SELECT cost.usage_date, cost.vendor, cost.cost_center, cost.cost_basis, SUM(cost.amount_usd) AS amount_usd
   FROM ai_usage.fct_cost_daily AS cost
   WHERE cost.cost_basis IN ('billed', 'seat') AND cost.amount_usd IS NOT NULL
   GROUP BY cost.usage_date, cost.vendor, cost.cost_center, cost.cost_basis
 ), line AS (
   SELECT vendor, cost_center, cost_basis, MIN(usage_date) AS first_day
-  FROM spent
+  FROM daily_spend
   GROUP BY vendor, cost_center, cost_basis
 ), seat_price AS (
-  -- What a day's seats cost a month at the prices of another: by how much a price that the sheet has already moves it.
+  -- Monthly cost of a day's seats, to apply price changes that the sheet already contains.
   SELECT vendor, usage_date, plan, COUNT(*) AS seats, MAX(monthly_price_usd) AS monthly_price_usd
   FROM ai_usage.fct_seat_daily
   WHERE is_paid AND monthly_price_usd IS NOT NULL
@@ -69,9 +69,9 @@ WITH origin AS (
     day.days_in_month AS days_in_own_month,
     DATE_DIFF(origin.origin_date, day.usage_date, DAY) AS age,
     day.month = origin.month AS is_in_month,
-    held.usage_date IS NOT NULL AS is_held,
-    held.usage_date IS NOT NULL AND day.usage_date < origin.origin_date AS is_known,
-    settlement.is_provisional AS is_moving
+    loaded_day.usage_date IS NOT NULL AS is_loaded,
+    loaded_day.usage_date IS NOT NULL AND day.usage_date < origin.origin_date AS is_known,
+    settlement.is_provisional AS is_provisional_day
   FROM origin
   JOIN ai_usage.dim_date AS day
     ON day.usage_date >= LEAST(DATE_SUB(origin.origin_date, INTERVAL 28 DAY), origin.month)
@@ -79,14 +79,14 @@ WITH origin AS (
   CROSS JOIN (SELECT DISTINCT vendor, cost_basis FROM line) AS source
   LEFT JOIN ai_usage.int_settlement_daily AS settlement
     ON settlement.usage_date = day.usage_date AND settlement.vendor = source.vendor
-  LEFT JOIN held
-    ON held.vendor = source.vendor AND held.cost_basis = source.cost_basis AND held.usage_date = day.usage_date
+  LEFT JOIN loaded_day
+    ON loaded_day.vendor = source.vendor AND loaded_day.cost_basis = source.cost_basis AND loaded_day.usage_date = day.usage_date
 ), latest AS (
   SELECT origin_date, vendor, MAX(usage_date) AS usage_date
   FROM origin_day
   WHERE is_known AND cost_basis = 'seat'
   GROUP BY origin_date, vendor
-), repriced AS (
+), price_change AS (
   SELECT
     origin_day.origin_date,
     origin_day.vendor,
@@ -105,26 +105,26 @@ WITH origin AS (
     AND origin_day.usage_date < price.effective_to
   WHERE origin_day.cost_basis = 'seat' AND origin_day.is_in_month AND NOT origin_day.is_known
   GROUP BY origin_day.origin_date, origin_day.vendor, origin_day.usage_date
-), cell AS (
+), line_day AS (
   SELECT
     origin_day.*,
     line.cost_center,
     line.first_day,
-    spent.amount_usd,
+    daily_spend.amount_usd,
     origin_day.is_known AND origin_day.usage_date >= line.first_day AS is_sample,
-    -- Nothing is capped: at one to eight times the next dearest day, or the others of its weekday, the total of the
-    -- simulated year was further off and lower still, since a line that truly grows begins like a spike.
+    -- Spikes are not capped: every cap that was tested on the simulated year increased the error, because growth
+    -- begins like a spike.
     4 - DIV(origin_day.age - 1, 7) AS weight
   FROM origin_day
   JOIN line
     ON line.vendor = origin_day.vendor
     AND line.cost_basis = origin_day.cost_basis
     AND line.first_day <= LAST_DAY(origin_day.month, MONTH)
-  LEFT JOIN spent
-    ON spent.vendor = line.vendor
-    AND spent.cost_basis = line.cost_basis
-    AND COALESCE(spent.cost_center, '') = COALESCE(line.cost_center, '')
-    AND spent.usage_date = origin_day.usage_date
+  LEFT JOIN daily_spend
+    ON daily_spend.vendor = line.vendor
+    AND daily_spend.cost_basis = line.cost_basis
+    AND COALESCE(daily_spend.cost_center, '') = COALESCE(line.cost_center, '')
+    AND daily_spend.usage_date = origin_day.usage_date
 ), by_weekday AS (
   SELECT
     origin_date,
@@ -135,7 +135,7 @@ WITH origin AS (
     MIN(first_day) AS first_day,
     COUNT(amount_usd) AS spending_days,
     COUNTIF(is_in_month) AS calendar_days,
-    COUNTIF(is_in_month AND NOT is_held) AS days_not_held,
+    COUNTIF(is_in_month AND NOT is_loaded) AS days_not_loaded,
     COUNTIF(is_in_month AND is_known) AS known_days,
     COUNTIF(is_in_month AND NOT is_known) AS open_days,
     COUNTIF(is_in_month AND NOT is_known AND age > 0) AS missing_days,
@@ -144,13 +144,13 @@ WITH origin AS (
     COUNTIF(is_sample AND age <= 28) AS samples,
     SUM(CASE WHEN is_sample AND age <= 28 THEN weight END) AS weights,
     SUM(CASE WHEN is_sample AND age <= 28 THEN weight * COALESCE(amount_usd, 0) END) AS weighted_usd,
-    LOGICAL_OR(is_in_month AND is_moving AND (is_known OR (is_held AND NOT is_live))) AS is_provisional
-  FROM cell
+    LOGICAL_OR(is_in_month AND is_provisional_day AND (is_known OR (is_loaded AND NOT is_live))) AS is_provisional
+  FROM line_day
   GROUP BY origin_date, vendor, cost_center, cost_basis, MOD(age + 70, 7)
 ), billed_rest AS (
   SELECT
     *,
-    -- A decimal before it is rounded: what lies halfway then goes the same way in every engine.
+    -- Cast to a decimal before rounding, so that all engines round halves alike.
     CAST(ROUND(CAST(CASE
       WHEN samples >= 2 THEN SAFE_DIVIDE(weighted_usd, weights)
       ELSE SAFE_DIVIDE(
@@ -165,24 +165,24 @@ WITH origin AS (
     open_day.vendor,
     open_day.cost_center,
     SUM(CAST(ROUND(CAST(SAFE_DIVIDE(
-      COALESCE(seat.amount_usd, 0) * COALESCE(repriced.price_ratio, NUMERIC '1') * seat.days_in_own_month,
+      COALESCE(seat.amount_usd, 0) * COALESCE(price_change.price_ratio, NUMERIC '1') * seat.days_in_own_month,
       open_day.days_in_month
     ) AS NUMERIC), 6) AS NUMERIC)) AS expected_usd
-  FROM cell AS open_day
+  FROM line_day AS open_day
   JOIN latest ON latest.origin_date = open_day.origin_date AND latest.vendor = open_day.vendor
-  JOIN cell AS seat
+  JOIN line_day AS seat
     ON seat.origin_date = open_day.origin_date
     AND seat.vendor = open_day.vendor
     AND seat.cost_basis = 'seat'
     AND COALESCE(seat.cost_center, '') = COALESCE(open_day.cost_center, '')
     AND seat.usage_date = latest.usage_date
-  LEFT JOIN repriced
-    ON repriced.origin_date = open_day.origin_date
-    AND repriced.vendor = open_day.vendor
-    AND repriced.usage_date = open_day.usage_date
+  LEFT JOIN price_change
+    ON price_change.origin_date = open_day.origin_date
+    AND price_change.vendor = open_day.vendor
+    AND price_change.usage_date = open_day.usage_date
   WHERE open_day.cost_basis = 'seat' AND open_day.is_in_month AND NOT open_day.is_known
   GROUP BY open_day.origin_date, open_day.vendor, open_day.cost_center
-), summed AS (
+), by_line AS (
   SELECT
     origin_date,
     vendor,
@@ -191,7 +191,7 @@ WITH origin AS (
     MIN(first_day) AS first_day,
     SUM(spending_days) AS spending_days,
     SUM(calendar_days) AS calendar_days,
-    SUM(days_not_held) AS days_not_held,
+    SUM(days_not_loaded) AS days_not_loaded,
     SUM(known_days) AS known_days,
     SUM(open_days) AS open_days,
     SUM(missing_days) AS missing_days,
@@ -211,41 +211,41 @@ WITH origin AS (
     origin.day_of_month,
     origin.is_live,
     origin.as_of_date,
-    summed.vendor,
-    summed.cost_center,
-    summed.cost_basis,
-    summed.known_days,
-    summed.spent_to_date_usd,
+    by_line.vendor,
+    by_line.cost_center,
+    by_line.cost_basis,
+    by_line.known_days,
+    by_line.spent_to_date_usd,
     CASE
-      WHEN summed.open_days = 0 THEN 0
-      WHEN summed.cost_basis = 'billed' THEN summed.expected_usd
-      WHEN summed.first_day < origin.origin_date THEN seat_rest.expected_usd
+      WHEN by_line.open_days = 0 THEN 0
+      WHEN by_line.cost_basis = 'billed' THEN by_line.expected_usd
+      WHEN by_line.first_day < origin.origin_date THEN seat_rest.expected_usd
     END AS expected_rest_usd,
     CASE
-      WHEN NOT origin.is_live AND summed.days_not_held = 0 AND summed.calendar_days = origin.days_in_month
-        THEN summed.month_usd
+      WHEN NOT origin.is_live AND by_line.days_not_loaded = 0 AND by_line.calendar_days = origin.days_in_month
+        THEN by_line.month_usd
     END AS actual_usd,
     CASE
-      WHEN summed.cost_basis = 'seat' THEN 'held_seats'
-      WHEN summed.is_by_all_days THEN 'mean_of_days'
+      WHEN by_line.cost_basis = 'seat' THEN 'current_seats'
+      WHEN by_line.is_by_all_days THEN 'mean_of_days'
       ELSE 'same_weekday'
     END AS method,
-    CASE WHEN summed.cost_basis = 'billed' THEN summed.samples WHEN latest.usage_date IS NULL THEN 0 ELSE 1 END AS days_used,
-    summed.missing_days,
-    summed.is_provisional,
-    summed.first_day < origin.origin_date AS is_begun
-  FROM summed
-  JOIN origin ON origin.origin_date = summed.origin_date
+    CASE WHEN by_line.cost_basis = 'billed' THEN by_line.samples WHEN latest.usage_date IS NULL THEN 0 ELSE 1 END AS days_used,
+    by_line.missing_days,
+    by_line.is_provisional,
+    by_line.first_day < origin.origin_date AS has_started
+  FROM by_line
+  JOIN origin ON origin.origin_date = by_line.origin_date
   LEFT JOIN seat_rest
-    ON summed.cost_basis = 'seat'
-    AND seat_rest.origin_date = summed.origin_date
-    AND seat_rest.vendor = summed.vendor
-    AND COALESCE(seat_rest.cost_center, '') = COALESCE(summed.cost_center, '')
+    ON by_line.cost_basis = 'seat'
+    AND seat_rest.origin_date = by_line.origin_date
+    AND seat_rest.vendor = by_line.vendor
+    AND COALESCE(seat_rest.cost_center, '') = COALESCE(by_line.cost_center, '')
   LEFT JOIN latest
-    ON summed.cost_basis = 'seat' AND latest.origin_date = summed.origin_date AND latest.vendor = summed.vendor
-  -- Who has not spent for a month has no line, unless it is only that nobody knows.
-  WHERE summed.spending_days > 0 OR summed.samples = 0
-), scoped AS (
+    ON by_line.cost_basis = 'seat' AND latest.origin_date = by_line.origin_date AND latest.vendor = by_line.vendor
+  -- A line without spend for a month is dropped, unless its days are not loaded.
+  WHERE by_line.spending_days > 0 OR by_line.samples = 0
+), scoped_line AS (
   SELECT 'line' AS scope, vendor AS scope_vendor, cost_center AS scope_cost_center, cost_basis AS scope_basis, *
   FROM line_forecast
   UNION ALL
@@ -265,8 +265,8 @@ WITH origin AS (
     scope_cost_center AS cost_center,
     scope_basis AS cost_basis,
     SUM(spent_to_date_usd) AS spent_to_date_usd,
-    -- Who began to spend later could not be known of; whose days are not held should have been.
-    CASE WHEN COUNTIF(is_begun AND expected_rest_usd IS NULL) = 0 THEN SUM(expected_rest_usd) END AS expected_rest_usd,
+    -- A line that starts later could not be known; a line whose days are not loaded has no expectation.
+    CASE WHEN COUNTIF(has_started AND expected_rest_usd IS NULL) = 0 THEN SUM(expected_rest_usd) END AS expected_rest_usd,
     SUM(CAST(ROUND(CAST(SAFE_DIVIDE(spent_to_date_usd * days_in_month, known_days) AS NUMERIC), 6) AS NUMERIC)) AS naive_usd,
     CASE WHEN COUNTIF(actual_usd IS NULL) = 0 THEN SUM(actual_usd) END AS actual_usd,
     CASE WHEN COUNT(DISTINCT method) = 1 THEN MAX(method) ELSE 'mixed' END AS method,
@@ -274,10 +274,10 @@ WITH origin AS (
     CAST(MAX(missing_days) AS INT64) AS missing_days,
     LOGICAL_OR(is_provisional) AS is_provisional,
     MAX(as_of_date) AS as_of_date
-  FROM scoped
+  FROM scoped_line
   GROUP BY origin_date, day_of_month, month, is_live, scope, scope_vendor, scope_cost_center, scope_basis
-), off AS (
-  -- What the rest of a past month came to, as a share of what was expected of it.
+), past_error AS (
+  -- Actual rest of a past month divided by its expected rest.
   SELECT
     scope,
     COALESCE(vendor, '') AS vendor,
@@ -288,25 +288,25 @@ WITH origin AS (
     CAST(ROUND(CAST(SAFE_DIVIDE(actual_usd - COALESCE(spent_to_date_usd, 0), expected_rest_usd) AS NUMERIC), 6) AS NUMERIC) AS rest_ratio
   FROM forecast
   WHERE NOT is_live AND expected_rest_usd > 0 AND actual_usd IS NOT NULL
-), bound AS (
+), bounds AS (
   SELECT
     forecast.origin_date,
     forecast.scope,
-    off.vendor,
-    off.cost_center,
-    off.cost_basis,
-    LEAST(MIN(off.rest_ratio), 1) AS low_ratio,
-    GREATEST(MAX(off.rest_ratio), 1) AS high_ratio
+    past_error.vendor,
+    past_error.cost_center,
+    past_error.cost_basis,
+    LEAST(MIN(past_error.rest_ratio), 1) AS low_ratio,
+    GREATEST(MAX(past_error.rest_ratio), 1) AS high_ratio
   FROM forecast
-  JOIN off
-    ON off.scope = forecast.scope
-    AND off.vendor = COALESCE(forecast.vendor, '')
-    AND off.cost_center = COALESCE(forecast.cost_center, '')
-    AND off.cost_basis = COALESCE(forecast.cost_basis, '')
-    AND off.origin_day = forecast.origin_day
-    AND off.month < forecast.month
-    AND off.month >= DATE_SUB(forecast.month, INTERVAL 12 MONTH)
-  GROUP BY forecast.origin_date, forecast.scope, off.vendor, off.cost_center, off.cost_basis
+  JOIN past_error
+    ON past_error.scope = forecast.scope
+    AND past_error.vendor = COALESCE(forecast.vendor, '')
+    AND past_error.cost_center = COALESCE(forecast.cost_center, '')
+    AND past_error.cost_basis = COALESCE(forecast.cost_basis, '')
+    AND past_error.origin_day = forecast.origin_day
+    AND past_error.month < forecast.month
+    AND past_error.month >= DATE_SUB(forecast.month, INTERVAL 12 MONTH)
+  GROUP BY forecast.origin_date, forecast.scope, past_error.vendor, past_error.cost_center, past_error.cost_basis
   HAVING COUNT(*) >= 3
 )
 SELECT
@@ -321,15 +321,15 @@ SELECT
   forecast.spent_to_date_usd,
   forecast.expected_rest_usd,
   COALESCE(forecast.spent_to_date_usd, 0) + forecast.expected_rest_usd AS forecast_usd,
-  -- A share of the rest, rounded by itself, so that what is spent stays exact and the forecast lies between.
+  -- Only the expected rest is scaled and rounded: the spend to date stays exact, and the forecast is between the bounds.
   CASE
-    WHEN forecast.expected_rest_usd >= 0 AND bound.low_ratio IS NOT NULL THEN COALESCE(forecast.spent_to_date_usd, 0) + LEAST(
-      CAST(ROUND(CAST(forecast.expected_rest_usd * bound.low_ratio AS NUMERIC), 6) AS NUMERIC), forecast.expected_rest_usd
+    WHEN forecast.expected_rest_usd >= 0 AND bounds.low_ratio IS NOT NULL THEN COALESCE(forecast.spent_to_date_usd, 0) + LEAST(
+      CAST(ROUND(CAST(forecast.expected_rest_usd * bounds.low_ratio AS NUMERIC), 6) AS NUMERIC), forecast.expected_rest_usd
     )
   END AS low_usd,
   CASE
-    WHEN forecast.expected_rest_usd >= 0 AND bound.high_ratio IS NOT NULL THEN COALESCE(forecast.spent_to_date_usd, 0) + GREATEST(
-      CAST(ROUND(CAST(forecast.expected_rest_usd * bound.high_ratio AS NUMERIC), 6) AS NUMERIC), forecast.expected_rest_usd
+    WHEN forecast.expected_rest_usd >= 0 AND bounds.high_ratio IS NOT NULL THEN COALESCE(forecast.spent_to_date_usd, 0) + GREATEST(
+      CAST(ROUND(CAST(forecast.expected_rest_usd * bounds.high_ratio AS NUMERIC), 6) AS NUMERIC), forecast.expected_rest_usd
     )
   END AS high_usd,
   forecast.naive_usd,
@@ -340,9 +340,9 @@ SELECT
   forecast.is_provisional,
   forecast.as_of_date
 FROM forecast
-LEFT JOIN bound
-  ON bound.origin_date = forecast.origin_date
-  AND bound.scope = forecast.scope
-  AND bound.vendor = COALESCE(forecast.vendor, '')
-  AND bound.cost_center = COALESCE(forecast.cost_center, '')
-  AND bound.cost_basis = COALESCE(forecast.cost_basis, '')
+LEFT JOIN bounds
+  ON bounds.origin_date = forecast.origin_date
+  AND bounds.scope = forecast.scope
+  AND bounds.vendor = COALESCE(forecast.vendor, '')
+  AND bounds.cost_center = COALESCE(forecast.cost_center, '')
+  AND bounds.cost_basis = COALESCE(forecast.cost_basis, '')

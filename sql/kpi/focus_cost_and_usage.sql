@@ -78,8 +78,8 @@ CREATE OR REPLACE VIEW ai_usage.focus_cost_and_usage (
 )
 OPTIONS (description = "All charges in the columns of FOCUS (FinOps Open Cost and Usage Specification) 1.2 to 1.4. Vendor usage is Usage. A seat fee is a recurring Purchase. Usage that a seat covers is Usage with BilledCost 0 and its share of the fee as EffectiveCost. The fee of a seat without usage in the month is Usage of an unused seat. BilledCost of a month and vendor adds up to its spend (billed + seat), and for a closed month to its journal: later changes are taken out of the closed month and are corrections in the month that posts them. A seat without a known price has no row.")
 AS
-WITH stacked AS (
-  -- Money and tokens of one identity become one row; tokens that were never charged become none.
+WITH cost_and_tokens AS (
+  -- Combine cost and tokens of one identity in one row; drop tokens without cost.
   SELECT
     usage_date, vendor, cost_basis, product, model, principal_type, principal_id, api_key_id, workspace_id, person_email,
     team, cost_center, attribution_method, requests, CAST(NULL AS INT64) AS tokens, amount_usd, list_amount_usd,
@@ -108,20 +108,20 @@ WITH stacked AS (
     team,
     cost_center,
     attribution_method,
-    -- Whose seat it is, or whose seat covers it.
+    -- Owner of the seat, or of the seat that covers the usage.
     CASE WHEN principal_type = 'user' THEN principal_id ELSE person_email END AS holder,
     CAST(SUM(requests) AS INT64) AS requests,
     CAST(SUM(tokens) AS INT64) AS tokens,
     SUM(amount_usd) AS amount_usd,
     SUM(list_amount_usd) AS list_amount_usd,
     LOGICAL_OR(is_provisional) AS is_provisional
-  FROM stacked
+  FROM cost_and_tokens
   GROUP BY
     usage_date, vendor, cost_basis, product, model, principal_type, principal_id, api_key_id, workspace_id, person_email,
     team, cost_center, attribution_method
-  HAVING COUNT(stacked.amount_usd) > 0
-), valued AS (
-  -- In hundredths of a cent, so that a share can be had in whole numbers: exact in every engine.
+  HAVING COUNT(cost_and_tokens.amount_usd) > 0
+), weighted AS (
+  -- In hundredths of a cent, so that shares use integer arithmetic: equal in all engines.
   SELECT
     *,
     CASE
@@ -130,8 +130,8 @@ WITH stacked AS (
     END AS own_value,
     CASE WHEN cost_basis = 'included' AND holder IS NOT NULL THEN COALESCE(requests, 0) END AS own_requests
   FROM line
-), seated AS (
-  -- A seat and what it covers meet within a month, person, team and cost center, so that each of these adds up.
+), matched_seats AS (
+  -- Match a seat with the usage it covers within a month, person, team and cost center, so that each of these adds up.
   SELECT
     *,
     CASE WHEN SUM(own_value) OVER seat > 0 THEN own_value ELSE own_requests END AS weight,
@@ -141,9 +141,9 @@ WITH stacked AS (
     END AS total_weight,
     SUM(CASE WHEN cost_basis = 'seat' THEN amount_usd END) OVER seat AS fee_usd,
     LOGICAL_OR(is_provisional) OVER seat AS is_seat_provisional
-  FROM valued
+  FROM weighted
   WINDOW seat AS (PARTITION BY month, vendor, holder, person_email, team, cost_center)
-), shared AS (
+), fee_shares AS (
   SELECT
     *,
     CAST(ROUND(
@@ -160,9 +160,9 @@ WITH stacked AS (
     CAST(ROUND(CAST(SAFE_DIVIDE(
       amount_usd, SUM(amount_usd) OVER (PARTITION BY usage_date, vendor, cost_basis, principal_id)
     ) AS NUMERIC), 6) AS NUMERIC) AS share_of_seat
-  FROM seated
-), exact AS (
-  -- The shares of a fee add up to the fee: the largest takes what rounding left over.
+  FROM matched_seats
+), reconciled AS (
+  -- The shares of a fee add up to the fee: the largest share takes the rounding remainder.
   SELECT
     *,
     CASE
@@ -170,39 +170,39 @@ WITH stacked AS (
       WHEN part_no = 1 THEN COALESCE(fee_usd - (SUM(fee_part_usd) OVER seat - fee_part_usd), 0)
       ELSE COALESCE(fee_part_usd, 0)
     END AS covered_usd
-  FROM shared
+  FROM fee_shares
   WINDOW seat AS (PARTITION BY month, vendor, holder, person_email, team, cost_center)
 ), entry AS (
   SELECT
-    exact.month,
-    exact.usage_date AS period_start,
-    DATE_ADD(exact.usage_date, INTERVAL 1 DAY) AS period_end,
-    CASE WHEN side.is_idle THEN 'idle' ELSE exact.cost_basis END AS kind,
-    exact.vendor,
-    exact.cost_basis,
-    exact.product,
-    exact.model,
-    exact.principal_type,
-    exact.principal_id,
-    exact.api_key_id,
-    exact.workspace_id,
-    exact.person_email,
-    exact.team,
-    exact.cost_center,
-    exact.attribution_method,
-    exact.requests,
-    exact.tokens,
-    exact.amount_usd,
-    exact.list_amount_usd,
-    exact.covered_usd,
-    exact.share_of_seat,
-    CASE WHEN exact.cost_basis = 'billed' THEN exact.is_provisional ELSE exact.is_seat_provisional END AS is_provisional
-  FROM exact
+    reconciled.month,
+    reconciled.usage_date AS period_start,
+    DATE_ADD(reconciled.usage_date, INTERVAL 1 DAY) AS period_end,
+    CASE WHEN side.is_idle THEN 'idle' ELSE reconciled.cost_basis END AS kind,
+    reconciled.vendor,
+    reconciled.cost_basis,
+    reconciled.product,
+    reconciled.model,
+    reconciled.principal_type,
+    reconciled.principal_id,
+    reconciled.api_key_id,
+    reconciled.workspace_id,
+    reconciled.person_email,
+    reconciled.team,
+    reconciled.cost_center,
+    reconciled.attribution_method,
+    reconciled.requests,
+    reconciled.tokens,
+    reconciled.amount_usd,
+    reconciled.list_amount_usd,
+    reconciled.covered_usd,
+    reconciled.share_of_seat,
+    CASE WHEN reconciled.cost_basis = 'billed' THEN reconciled.is_provisional ELSE reconciled.is_seat_provisional END AS is_provisional
+  FROM reconciled
   CROSS JOIN (SELECT FALSE AS is_idle UNION ALL SELECT TRUE) AS side
-  WHERE NOT side.is_idle OR (exact.cost_basis = 'seat' AND COALESCE(exact.total_weight, 0) = 0)
+  WHERE NOT side.is_idle OR (reconciled.cost_basis = 'seat' AND COALESCE(reconciled.total_weight, 0) = 0)
   UNION ALL
-  -- The charges above are those of today. What a closed month has since turned out to be is taken out of it, so that it
-  -- stays as it was closed, and stands as a correction in the month that carries it.
+  -- The charges above follow today's facts. Changes of a closed month are subtracted from it, so that it stays as closed,
+  -- and added as corrections to the month that posts them.
   SELECT
     CASE WHEN side.is_correction THEN journal.posting_month ELSE journal.usage_month END,
     journal.usage_month,
@@ -260,7 +260,7 @@ WITH stacked AS (
     dim_vendor.service_name,
     dim_vendor.billing_account_name,
     dim_vendor.billing_account_type,
-    -- What may not stand in JSON as it is.
+    -- Escape for JSON.
     REPLACE(REPLACE(REGEXP_REPLACE(team, r'[\x00-\x1f]', ' '), '\\', '\\\\'), '"', '\\"') AS team_json,
     REPLACE(REPLACE(REGEXP_REPLACE(cost_center, r'[\x00-\x1f]', ' '), '\\', '\\\\'), '"', '\\"') AS cost_center_json
   FROM entry

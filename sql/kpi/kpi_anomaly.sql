@@ -26,7 +26,7 @@ AS
 WITH facet AS (
   SELECT 'api_key' AS dimension UNION ALL SELECT 'robot' UNION ALL SELECT 'person' UNION ALL SELECT 'team'
   UNION ALL SELECT 'model' UNION ALL SELECT 'vendor'
-), held AS (
+), loaded_day AS (
   SELECT DISTINCT entry.vendor, entry.usage_date
   FROM ai_usage.ops_asset_days AS entry
   JOIN ai_usage.dim_vendor AS vendor ON vendor.bill_asset = entry.asset
@@ -43,7 +43,7 @@ WITH facet AS (
       WHEN principal_type IN ('service_account', 'automation', 'cloud_agent', 'federated') THEN principal_id
     END AS robot_id,
     COALESCE(model, 'no model') AS model,
-    -- One spike has one source, whatever it is looked at by.
+    -- The main source of an anomaly is the same in every dimension.
     COALESCE(person_email, api_key_id, principal_id, 'nobody') AS source,
     SUM(amount_usd) AS amount_usd,
     LOGICAL_OR(is_provisional) AS is_provisional
@@ -55,7 +55,7 @@ WITH facet AS (
       WHEN principal_type IN ('service_account', 'automation', 'cloud_agent', 'federated') THEN principal_id
     END,
     COALESCE(model, 'no model'), COALESCE(person_email, api_key_id, principal_id, 'nobody')
-), seen AS (
+), faceted_cost AS (
   SELECT
     cost.*,
     facet.dimension,
@@ -76,14 +76,14 @@ WITH facet AS (
     dimension,
     dimension_value,
     usage_date,
-    -- Only a person's doing, and people have moods.
+    -- Usage of persons varies more and has a higher threshold.
     dimension IN ('api_key', 'robot', 'person') AND COUNTIF(person_email IS NULL) = 0 AS is_personal,
     SUM(amount_usd) AS amount_usd,
     LOGICAL_OR(is_provisional) AS is_provisional
-  FROM seen
+  FROM faceted_cost
   WHERE dimension_value IS NOT NULL
   GROUP BY vendor, cost_basis, dimension, dimension_value, usage_date
-), known AS (
+), history_start AS (
   SELECT
     *,
     MIN(usage_date) OVER (PARTITION BY vendor, cost_basis, dimension, dimension_value) AS first_date
@@ -97,10 +97,10 @@ WITH facet AS (
     amount_usd,
     ROW_NUMBER() OVER (PARTITION BY vendor, cost_basis, dimension, usage_date ORDER BY amount_usd) AS peer_no,
     COUNT(*) OVER (PARTITION BY vendor, cost_basis, dimension, usage_date) AS peers
-  FROM known
+  FROM history_start
   WHERE amount_usd > 0 AND first_date <= DATE_SUB(usage_date, INTERVAL 7 DAY)
 ), peer_day AS (
-  -- The smallest that nine in ten do not exceed: of all, and of all but one, for the one that exceeds them.
+  -- 90th percentile of all peers, and of all but the largest, which is compared with the others.
   SELECT
     vendor,
     cost_basis,
@@ -111,22 +111,22 @@ WITH facet AS (
   FROM peer
   GROUP BY vendor, cost_basis, dimension, usage_date
 ), candidate AS (
-  -- Less than the floor is no spike, so it needs no baseline; the vendor's whole day is what others are held against.
+  -- Amounts below the floor need no baseline. The total of the vendor is the reference for the other dimensions.
   SELECT
     *,
     ROW_NUMBER() OVER (ORDER BY vendor, cost_basis, dimension, dimension_value, usage_date) AS candidate_no
-  FROM known
+  FROM history_start
   WHERE amount_usd >= 25 OR dimension = 'vendor'
-), before AS (
+), earlier_day AS (
   SELECT
     day.vendor,
     day.usage_date,
     earlier.usage_date AS earlier_date,
     MOD(DATE_DIFF(day.usage_date, earlier.usage_date, DAY), 7) = 0 AS is_same_weekday,
-    -- Quiet weekends would make every working day look restless; a weekend is held against all days.
+    -- Working days are compared with working days only, weekends with all days.
     COALESCE(earlier_kind.is_business_day OR NOT kind.is_business_day, TRUE) AS is_of_its_kind
-  FROM (SELECT DISTINCT vendor, usage_date FROM known) AS day
-  JOIN held AS earlier
+  FROM (SELECT DISTINCT vendor, usage_date FROM history_start) AS day
+  JOIN loaded_day AS earlier
     ON earlier.vendor = day.vendor
     AND earlier.usage_date >= DATE_SUB(day.usage_date, INTERVAL 56 DAY)
     AND earlier.usage_date < day.usage_date
@@ -139,17 +139,17 @@ WITH facet AS (
     ROW_NUMBER() OVER (PARTITION BY candidate.candidate_no ORDER BY COALESCE(series.amount_usd, 0)) AS sample_no,
     COUNT(*) OVER (PARTITION BY candidate.candidate_no) AS samples
   FROM candidate
-  JOIN before
-    ON before.vendor = candidate.vendor
-    AND before.usage_date = candidate.usage_date
-    AND before.is_same_weekday
-    AND before.earlier_date >= candidate.first_date
+  JOIN earlier_day
+    ON earlier_day.vendor = candidate.vendor
+    AND earlier_day.usage_date = candidate.usage_date
+    AND earlier_day.is_same_weekday
+    AND earlier_day.earlier_date >= candidate.first_date
   LEFT JOIN series
     ON series.vendor = candidate.vendor
     AND series.cost_basis = candidate.cost_basis
     AND series.dimension = candidate.dimension
     AND series.dimension_value = candidate.dimension_value
-    AND series.usage_date = before.earlier_date
+    AND series.usage_date = earlier_day.earlier_date
 ), weekday_median AS (
   SELECT
     candidate_no,
@@ -160,8 +160,8 @@ WITH facet AS (
     ) * NUMERIC '0.5', 9) AS NUMERIC) AS median_usd
   FROM same_weekday
   GROUP BY candidate_no
-), suspect AS (
-  -- Most days are as expected, and need not be looked at again.
+), unusual_day AS (
+  -- Drop days near their expected amount early.
   SELECT
     candidate.*,
     COALESCE(weekday_median.samples, 0) >= 4 AS has_weekdays,
@@ -173,23 +173,23 @@ WITH facet AS (
     OR (candidate.amount_usd >= weekday_median.median_usd + 25 AND candidate.amount_usd >= weekday_median.median_usd * 2)
 ), day_before AS (
   SELECT
-    suspect.candidate_no,
-    before.is_same_weekday,
-    before.earlier_date,
+    unusual_day.candidate_no,
+    earlier_day.is_same_weekday,
+    earlier_day.earlier_date,
     COALESCE(series.amount_usd, 0) AS amount_usd,
-    COALESCE(series.amount_usd, 0) > 0 AND before.is_of_its_kind AS is_active
-  FROM suspect
-  JOIN before
-    ON before.vendor = suspect.vendor
-    AND before.usage_date = suspect.usage_date
-    AND before.earlier_date >= suspect.first_date
+    COALESCE(series.amount_usd, 0) > 0 AND earlier_day.is_of_its_kind AS is_active
+  FROM unusual_day
+  JOIN earlier_day
+    ON earlier_day.vendor = unusual_day.vendor
+    AND earlier_day.usage_date = unusual_day.usage_date
+    AND earlier_day.earlier_date >= unusual_day.first_date
   LEFT JOIN series
-    ON series.vendor = suspect.vendor
-    AND series.cost_basis = suspect.cost_basis
-    AND series.dimension = suspect.dimension
-    AND series.dimension_value = suspect.dimension_value
-    AND series.usage_date = before.earlier_date
-), counted AS (
+    ON series.vendor = unusual_day.vendor
+    AND series.cost_basis = unusual_day.cost_basis
+    AND series.dimension = unusual_day.dimension
+    AND series.dimension_value = unusual_day.dimension_value
+    AND series.usage_date = earlier_day.earlier_date
+), ranked_history AS (
   SELECT
     candidate_no,
     is_active,
@@ -212,7 +212,7 @@ WITH facet AS (
       MIN(CASE WHEN is_active AND active_no * 2 BETWEEN actives AND actives + 2 THEN amount_usd END)
       + MAX(CASE WHEN is_active AND active_no * 2 BETWEEN actives AND actives + 2 THEN amount_usd END)
     ) * NUMERIC '0.5', 9) AS NUMERIC) AS typical_usd
-  FROM counted
+  FROM ranked_history
   GROUP BY candidate_no
 ), distance AS (
   SELECT
@@ -225,7 +225,7 @@ WITH facet AS (
     FROM day_before
     JOIN history ON history.candidate_no = day_before.candidate_no
     WHERE day_before.is_active
-  ) AS apart
+  ) AS distances
 ), spread AS (
   SELECT
     candidate_no,
@@ -235,33 +235,33 @@ WITH facet AS (
     ) * NUMERIC '0.5', 9) AS NUMERIC) AS mad_usd
   FROM distance
   GROUP BY candidate_no
-), weighed AS (
+), scored AS (
   SELECT
-    suspect.vendor,
-    suspect.cost_basis,
-    suspect.dimension,
-    suspect.dimension_value,
-    suspect.usage_date,
-    suspect.candidate_no,
-    suspect.is_personal,
-    suspect.amount_usd,
-    suspect.is_provisional,
+    unusual_day.vendor,
+    unusual_day.cost_basis,
+    unusual_day.dimension,
+    unusual_day.dimension_value,
+    unusual_day.usage_date,
+    unusual_day.candidate_no,
+    unusual_day.is_personal,
+    unusual_day.amount_usd,
+    unusual_day.is_provisional,
     COALESCE(history.days_of_history, 0) AS days_of_history,
     COALESCE(history.typical_usd, 0) AS typical_usd,
     COALESCE(
       CASE
-        WHEN suspect.first_date <= DATE_SUB(suspect.usage_date, INTERVAL 7 DAY) THEN peer_day.others_usd
+        WHEN unusual_day.first_date <= DATE_SUB(unusual_day.usage_date, INTERVAL 7 DAY) THEN peer_day.others_usd
         ELSE peer_day.peers_usd
       END, 0
     ) AS peers_usd,
     CASE
       WHEN COALESCE(history.days_of_history, 0) < 7 OR history.active_days < 5 THEN 'peers'
-      WHEN suspect.has_weekdays THEN 'same_weekday'
+      WHEN unusual_day.has_weekdays THEN 'same_weekday'
       ELSE 'all_days'
     END AS baseline,
     CASE
       WHEN COALESCE(history.days_of_history, 0) < 7 OR history.active_days < 5 THEN NULL
-      WHEN suspect.has_weekdays THEN suspect.median_usd
+      WHEN unusual_day.has_weekdays THEN unusual_day.median_usd
       ELSE history.median_usd
     END AS median_of_own_usd,
     GREATEST(
@@ -269,76 +269,76 @@ WITH facet AS (
       CAST(ROUND(COALESCE(history.typical_usd, 0) * NUMERIC '0.2', 9) AS NUMERIC),
       NUMERIC '2'
     ) AS spread_usd
-  FROM suspect
-  LEFT JOIN history ON history.candidate_no = suspect.candidate_no
-  LEFT JOIN spread ON spread.candidate_no = suspect.candidate_no
+  FROM unusual_day
+  LEFT JOIN history ON history.candidate_no = unusual_day.candidate_no
+  LEFT JOIN spread ON spread.candidate_no = unusual_day.candidate_no
   LEFT JOIN peer_day
-    ON peer_day.vendor = suspect.vendor
-    AND peer_day.cost_basis = suspect.cost_basis
-    AND peer_day.dimension = suspect.dimension
-    AND peer_day.usage_date = suspect.usage_date
-), based AS (
+    ON peer_day.vendor = unusual_day.vendor
+    AND peer_day.cost_basis = unusual_day.cost_basis
+    AND peer_day.dimension = unusual_day.dimension
+    AND peer_day.usage_date = unusual_day.usage_date
+), baselined AS (
   SELECT
     *,
     COALESCE(median_of_own_usd, peers_usd) AS expected_usd,
     GREATEST(COALESCE(median_of_own_usd, 0), typical_usd) AS usual_usd
-  FROM weighed
+  FROM scored
 ), spike AS (
   SELECT
-    based.*,
-    based.amount_usd - based.expected_usd AS excess_usd
-  FROM based
-  JOIN based AS whole
-    ON whole.dimension = 'vendor'
-    AND whole.vendor = based.vendor
-    AND whole.cost_basis = based.cost_basis
-    AND whole.usage_date = based.usage_date
-  WHERE based.dimension <> 'vendor'
-    -- A vendor that is new has nothing to be compared with.
-    AND whole.baseline <> 'peers'
-    AND CASE based.baseline
+    baselined.*,
+    baselined.amount_usd - baselined.expected_usd AS excess_usd
+  FROM baselined
+  JOIN baselined AS vendor_day
+    ON vendor_day.dimension = 'vendor'
+    AND vendor_day.vendor = baselined.vendor
+    AND vendor_day.cost_basis = baselined.cost_basis
+    AND vendor_day.usage_date = baselined.usage_date
+  WHERE baselined.dimension <> 'vendor'
+    -- A new vendor has no baseline.
+    AND vendor_day.baseline <> 'peers'
+    AND CASE baselined.baseline
       WHEN 'peers'
-        THEN based.amount_usd >= based.expected_usd + 100 AND based.amount_usd >= based.expected_usd * 3
-      ELSE based.amount_usd >= based.expected_usd + 25
-        AND based.amount_usd >= based.usual_usd * 2
-        AND based.amount_usd - based.usual_usd >= based.spread_usd * CASE WHEN based.is_personal THEN 8 ELSE 6 END
+        THEN baselined.amount_usd >= baselined.expected_usd + 100 AND baselined.amount_usd >= baselined.expected_usd * 3
+      ELSE baselined.amount_usd >= baselined.expected_usd + 25
+        AND baselined.amount_usd >= baselined.usual_usd * 2
+        AND baselined.amount_usd - baselined.usual_usd >= baselined.spread_usd * CASE WHEN baselined.is_personal THEN 8 ELSE 6 END
         AND (
-          based.baseline = 'same_weekday'
-          -- What is taken up by many grows for weeks.
-          OR (based.dimension IN ('team', 'model') AND based.amount_usd >= based.expected_usd + 100)
-          OR (based.dimension NOT IN ('team', 'model') AND based.amount_usd > based.peers_usd)
+          baselined.baseline = 'same_weekday'
+          -- Adoption by many people grows for weeks.
+          OR (baselined.dimension IN ('team', 'model') AND baselined.amount_usd >= baselined.expected_usd + 100)
+          OR (baselined.dimension NOT IN ('team', 'model') AND baselined.amount_usd > baselined.peers_usd)
         )
     END
     AND (
-      (based.baseline <> 'peers' AND based.dimension NOT IN ('team', 'model'))
-      OR (whole.amount_usd - whole.expected_usd) * 2 >= based.amount_usd - based.expected_usd
+      (baselined.baseline <> 'peers' AND baselined.dimension NOT IN ('team', 'model'))
+      OR (vendor_day.amount_usd - vendor_day.expected_usd) * 2 >= baselined.amount_usd - baselined.expected_usd
     )
 ), change AS (
-  -- What each source and model spent on the day, and on the days of the baseline.
+  -- Cost per source and model on the day and on the days of the baseline.
   SELECT
-    spike.candidate_no, seen.source, seen.person_email, seen.team, seen.api_key_id, seen.model,
-    seen.amount_usd AS day_usd, NUMERIC '0' AS before_usd
+    spike.candidate_no, faceted_cost.source, faceted_cost.person_email, faceted_cost.team, faceted_cost.api_key_id, faceted_cost.model,
+    faceted_cost.amount_usd AS day_usd, NUMERIC '0' AS before_usd
   FROM spike
-  JOIN seen
-    ON seen.vendor = spike.vendor
-    AND seen.cost_basis = spike.cost_basis
-    AND seen.dimension = spike.dimension
-    AND seen.dimension_value = spike.dimension_value
-    AND seen.usage_date = spike.usage_date
+  JOIN faceted_cost
+    ON faceted_cost.vendor = spike.vendor
+    AND faceted_cost.cost_basis = spike.cost_basis
+    AND faceted_cost.dimension = spike.dimension
+    AND faceted_cost.dimension_value = spike.dimension_value
+    AND faceted_cost.usage_date = spike.usage_date
   UNION ALL
   SELECT
-    spike.candidate_no, seen.source, seen.person_email, seen.team, seen.api_key_id, seen.model, NUMERIC '0',
-    seen.amount_usd
+    spike.candidate_no, faceted_cost.source, faceted_cost.person_email, faceted_cost.team, faceted_cost.api_key_id, faceted_cost.model, NUMERIC '0',
+    faceted_cost.amount_usd
   FROM spike
   JOIN day_before
     ON day_before.candidate_no = spike.candidate_no
     AND (spike.baseline = 'all_days' OR (spike.baseline = 'same_weekday' AND day_before.is_same_weekday))
-  JOIN seen
-    ON seen.vendor = spike.vendor
-    AND seen.cost_basis = spike.cost_basis
-    AND seen.dimension = spike.dimension
-    AND seen.dimension_value = spike.dimension_value
-    AND seen.usage_date = day_before.earlier_date
+  JOIN faceted_cost
+    ON faceted_cost.vendor = spike.vendor
+    AND faceted_cost.cost_basis = spike.cost_basis
+    AND faceted_cost.dimension = spike.dimension
+    AND faceted_cost.dimension_value = spike.dimension_value
+    AND faceted_cost.usage_date = day_before.earlier_date
 ), baseline_days AS (
   SELECT
     spike.candidate_no,
@@ -397,13 +397,13 @@ WITH facet AS (
   FROM shared
   WHERE part_no = 1
   GROUP BY candidate_no
-), broad AS (
-  -- A team or model that spent more through many, none of whom is half of it.
+), broad_spike AS (
+  -- Anomalies of a team or model without one source that accounts for half of it.
   SELECT spike.vendor, spike.cost_basis, spike.usage_date, spike.dimension, spike.dimension_value
   FROM spike
   JOIN explained ON explained.candidate_no = spike.candidate_no
   WHERE explained.source IS NULL
-), named AS (
+), labeled AS (
   SELECT
     spike.*,
     explained.person_email,
@@ -411,22 +411,22 @@ WITH facet AS (
     explained.api_key_id,
     explained.top_model,
     explained.top_model_share_of_excess,
-    -- Of what is broad, everything in it is a part.
+    -- Assign narrower rows to the broad anomaly that contains them.
     COALESCE(
       CONCAT('model ', of_model.dimension_value),
       CONCAT('team ', of_team.dimension_value),
       explained.source,
       CONCAT(spike.dimension, ' ', spike.dimension_value)
-    ) AS whose
+    ) AS main_source
   FROM spike
   JOIN explained ON explained.candidate_no = spike.candidate_no
-  LEFT JOIN broad AS of_model
+  LEFT JOIN broad_spike AS of_model
     ON of_model.dimension = 'model'
     AND of_model.dimension_value = explained.top_model
     AND of_model.vendor = spike.vendor
     AND of_model.cost_basis = spike.cost_basis
     AND of_model.usage_date = spike.usage_date
-  LEFT JOIN broad AS of_team
+  LEFT JOIN broad_spike AS of_team
     ON of_team.dimension = 'team'
     AND of_team.dimension_value = explained.team
     AND of_team.vendor = spike.vendor
@@ -434,42 +434,42 @@ WITH facet AS (
     AND of_team.usage_date = spike.usage_date
 )
 SELECT
-  named.usage_date,
-  named.vendor,
-  named.cost_basis,
+  labeled.usage_date,
+  labeled.vendor,
+  labeled.cost_basis,
   CONCAT(
-    CAST(named.usage_date AS STRING), '|', named.vendor, '|', named.cost_basis, '|', named.whose
+    CAST(labeled.usage_date AS STRING), '|', labeled.vendor, '|', labeled.cost_basis, '|', labeled.main_source
   ) AS event,
   ROW_NUMBER() OVER (
-    PARTITION BY named.usage_date, named.vendor, named.cost_basis, named.whose
+    PARTITION BY labeled.usage_date, labeled.vendor, labeled.cost_basis, labeled.main_source
     ORDER BY
-      named.whose = CONCAT(named.dimension, ' ', named.dimension_value) DESC,
-      CASE named.dimension WHEN 'api_key' THEN 1 WHEN 'robot' THEN 2 WHEN 'person' THEN 3 WHEN 'team' THEN 4 ELSE 5 END,
-      named.excess_usd DESC,
-      named.dimension_value
+      labeled.main_source = CONCAT(labeled.dimension, ' ', labeled.dimension_value) DESC,
+      CASE labeled.dimension WHEN 'api_key' THEN 1 WHEN 'robot' THEN 2 WHEN 'person' THEN 3 WHEN 'team' THEN 4 ELSE 5 END,
+      labeled.excess_usd DESC,
+      labeled.dimension_value
   ) AS event_rank,
-  named.dimension,
-  named.dimension_value,
+  labeled.dimension,
+  labeled.dimension_value,
   api_key.name AS dimension_name,
-  named.person_email,
-  named.team,
-  named.api_key_id,
-  named.top_model,
-  named.top_model_share_of_excess,
-  named.amount_usd,
-  named.expected_usd,
-  named.excess_usd,
+  labeled.person_email,
+  labeled.team,
+  labeled.api_key_id,
+  labeled.top_model,
+  labeled.top_model_share_of_excess,
+  labeled.amount_usd,
+  labeled.expected_usd,
+  labeled.excess_usd,
   CASE
-    WHEN named.baseline <> 'peers'
+    WHEN labeled.baseline <> 'peers'
       THEN CAST(ROUND(CAST(SAFE_DIVIDE(
-        named.amount_usd - named.usual_usd, named.spread_usd
+        labeled.amount_usd - labeled.usual_usd, labeled.spread_usd
       ) AS NUMERIC), 6) AS NUMERIC)
   END AS score,
-  named.baseline,
-  named.days_of_history,
-  named.is_provisional,
+  labeled.baseline,
+  labeled.days_of_history,
+  labeled.is_provisional,
   day.as_of_date
-FROM named
-LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = named.usage_date
+FROM labeled
+LEFT JOIN ai_usage.dim_date AS day ON day.usage_date = labeled.usage_date
 LEFT JOIN ai_usage.dim_api_key AS api_key
-  ON named.dimension = 'api_key' AND api_key.vendor = named.vendor AND api_key.api_key_id = named.dimension_value
+  ON labeled.dimension = 'api_key' AND api_key.vendor = labeled.vendor AND api_key.api_key_id = labeled.dimension_value

@@ -23,11 +23,11 @@ CREATE OR REPLACE VIEW ai_usage.kpi_budget_vs_actual (
 )
 OPTIONS (description = "Budget and spend (billed and seat) by cost center and month: variance, pace by business days, and projection. Missing, duplicate, negative and unreadable budgets have their own status and are never estimated. stg_budget_rejects lists the rows that are not used.")
 AS
-WITH ahead AS (
+WITH projection AS (
   SELECT month, cost_center, forecast_usd, low_usd, high_usd
   FROM ai_usage.int_forecast_origin
   WHERE is_live AND scope = 'cost_center'
-), spent AS (
+), spend AS (
   SELECT
     DATE_TRUNC(usage_date, MONTH) AS month,
     cost_center,
@@ -43,44 +43,44 @@ WITH ahead AS (
   FROM ai_usage.stg_budget_rejects
   WHERE month IS NOT NULL AND cost_center IS NOT NULL
   QUALIFY ROW_NUMBER() OVER (PARTITION BY month, cost_center ORDER BY row_no) = 1
-), money_day AS (
+), bill_day AS (
   SELECT
     entry.usage_date,
-    -- A day whose last pull failed is still held from an earlier one.
-    LOGICAL_OR(entry.completed_at IS NOT NULL) AS is_any_held,
+    -- A day whose last attempt failed keeps the data of an earlier one.
+    LOGICAL_OR(entry.completed_at IS NOT NULL) AS is_any_loaded,
     LOGICAL_OR(entry.is_missing) AS is_any_missing,
-    -- A vendor that was not there yet, or did not give this day to anybody, does not keep it from being whole.
+    -- A vendor that was not configured, or does not expose the day, does not make it partial.
     LOGICAL_OR(entry.completed_at IS NULL AND entry.status NOT IN ('not_configured', 'not_exposed')) AS is_partial,
     LOGICAL_OR(settlement.is_provisional) AS is_provisional
   FROM ai_usage.kpi_completeness AS entry
   JOIN ai_usage.int_settlement_daily AS settlement
     ON settlement.usage_date = entry.usage_date AND settlement.vendor = entry.vendor
     AND settlement.usage_date < settlement.as_of_date
-  WHERE entry.is_money AND (entry.is_missing OR entry.completed_at IS NOT NULL)
+  WHERE entry.is_bill AND (entry.is_missing OR entry.completed_at IS NOT NULL)
   GROUP BY entry.usage_date
-), reach AS (
+), loaded_month AS (
   SELECT
     DATE_TRUNC(usage_date, MONTH) AS month,
-    MAX(CASE WHEN is_any_held THEN usage_date END) AS through_date,
+    MAX(CASE WHEN is_any_loaded THEN usage_date END) AS through_date,
     COUNTIF(is_any_missing) AS missing_days,
     LOGICAL_OR(is_provisional) AS is_provisional
-  FROM money_day
+  FROM bill_day
   GROUP BY DATE_TRUNC(usage_date, MONTH)
 ), calendar AS (
   SELECT
     day.month,
-    MAX(reach.through_date) AS through_date,
-    COALESCE(MAX(reach.missing_days), 0) AS missing_days,
-    COALESCE(LOGICAL_OR(reach.is_provisional), TRUE) AS is_provisional,
+    MAX(loaded_month.through_date) AS through_date,
+    COALESCE(MAX(loaded_month.missing_days), 0) AS missing_days,
+    COALESCE(LOGICAL_OR(loaded_month.is_provisional), TRUE) AS is_provisional,
     COUNTIF(day.is_business_day) AS business_days,
-    COUNTIF(day.is_business_day AND money_day.is_any_held AND NOT money_day.is_partial) AS elapsed_business_days
+    COUNTIF(day.is_business_day AND bill_day.is_any_loaded AND NOT bill_day.is_partial) AS elapsed_business_days
   FROM ai_usage.dim_date AS day
-  LEFT JOIN money_day ON money_day.usage_date = day.usage_date
-  LEFT JOIN reach ON reach.month = day.month
+  LEFT JOIN bill_day ON bill_day.usage_date = day.usage_date
+  LEFT JOIN loaded_month ON loaded_month.month = day.month
   GROUP BY day.month
-), cell AS (
+), month_cost_center AS (
   SELECT month, cost_center
-  FROM spent
+  FROM spend
   UNION DISTINCT
   SELECT month, cost_center
   FROM ai_usage.stg_budgets
@@ -88,16 +88,16 @@ WITH ahead AS (
   SELECT month, cost_center
   FROM reject
   UNION DISTINCT
-  -- Who spent last month, and has neither spent this month nor a budget yet: projections add up to kpi_forecast_total.
+  -- Cost centers with a projection but without spend or budget, so that projections add up to kpi_forecast_total.
   SELECT month, cost_center
-  FROM ahead
+  FROM projection
 ), line AS (
   SELECT
-    cell.month,
-    cell.cost_center,
+    month_cost_center.month,
+    month_cost_center.cost_center,
     CASE
-      WHEN cell.cost_center IS NULL THEN 'unallocated'
-      WHEN budget.budget_usd IS NOT NULL AND spent.month IS NULL THEN 'unspent'
+      WHEN month_cost_center.cost_center IS NULL THEN 'unallocated'
+      WHEN budget.budget_usd IS NOT NULL AND spend.month IS NULL THEN 'unspent'
       WHEN budget.budget_usd IS NOT NULL THEN 'budgeted'
       WHEN reject.problem IN ('duplicate', 'negative') THEN reject.problem
       WHEN reject.problem IS NOT NULL THEN 'rejected'
@@ -105,23 +105,23 @@ WITH ahead AS (
     END AS budget_status,
     reject.budget_note,
     budget.budget_usd,
-    spent.spend_usd,
-    -- On days that are held, who did not spend has spent nothing.
-    CASE WHEN calendar.through_date IS NOT NULL THEN COALESCE(spent.spend_usd, 0) END AS counted_usd,
-    spent.billed_usd,
-    spent.seat_usd,
+    spend.spend_usd,
+    -- When days are loaded, a cost center without rows has spent zero.
+    CASE WHEN calendar.through_date IS NOT NULL THEN COALESCE(spend.spend_usd, 0) END AS counted_usd,
+    spend.billed_usd,
+    spend.seat_usd,
     calendar.business_days,
     calendar.elapsed_business_days,
     calendar.through_date,
     calendar.missing_days,
-    COALESCE(spent.is_provisional, calendar.is_provisional, TRUE) AS is_provisional
-  FROM cell
-  LEFT JOIN spent
-    ON spent.month = cell.month AND COALESCE(spent.cost_center, '') = COALESCE(cell.cost_center, '')
+    COALESCE(spend.is_provisional, calendar.is_provisional, TRUE) AS is_provisional
+  FROM month_cost_center
+  LEFT JOIN spend
+    ON spend.month = month_cost_center.month AND COALESCE(spend.cost_center, '') = COALESCE(month_cost_center.cost_center, '')
   LEFT JOIN ai_usage.stg_budgets AS budget
-    ON budget.month = cell.month AND budget.cost_center = cell.cost_center
-  LEFT JOIN reject ON reject.month = cell.month AND reject.cost_center = cell.cost_center
-  LEFT JOIN calendar ON calendar.month = cell.month
+    ON budget.month = month_cost_center.month AND budget.cost_center = month_cost_center.cost_center
+  LEFT JOIN reject ON reject.month = month_cost_center.month AND reject.cost_center = month_cost_center.cost_center
+  LEFT JOIN calendar ON calendar.month = month_cost_center.month
 )
 SELECT
   line.month,
@@ -139,16 +139,16 @@ SELECT
   CAST(ROUND(CAST(SAFE_DIVIDE(
     line.counted_usd * line.business_days, line.budget_usd * line.elapsed_business_days
   ) AS NUMERIC), 6) AS NUMERIC) AS pace_ratio,
-  ahead.forecast_usd AS projected_usd,
-  ahead.low_usd AS projected_low_usd,
-  ahead.high_usd AS projected_high_usd,
-  ahead.forecast_usd - line.budget_usd AS projected_variance_usd,
+  projection.forecast_usd AS projected_usd,
+  projection.low_usd AS projected_low_usd,
+  projection.high_usd AS projected_high_usd,
+  projection.forecast_usd - line.budget_usd AS projected_variance_usd,
   line.through_date,
   line.missing_days,
   line.is_provisional,
   today.as_of_date
 FROM line
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
-LEFT JOIN ahead
-  ON ahead.month = line.month
-  AND COALESCE(ahead.cost_center, '') = COALESCE(line.cost_center, '')
+LEFT JOIN projection
+  ON projection.month = line.month
+  AND COALESCE(projection.cost_center, '') = COALESCE(line.cost_center, '')

@@ -34,7 +34,7 @@ WITH daily AS (
 ), priced AS (
   SELECT
     daily.*,
-    -- Not all writes together: of a shared row its parts may round by a token, and prices go by lifetime.
+    -- Sum the writes by lifetime: prices depend on it, and shares of a split row can round by a token.
     COALESCE(daily.cache_write_5m_tokens + daily.cache_write_1h_tokens, daily.cache_write_tokens, 0)
     + COALESCE(daily.cache_read_tokens, 0) AS cached_tokens,
     CASE WHEN vendor.publishes_prices THEN COALESCE(price.price_status, 'unknown_model') ELSE 'not_published' END AS price_status,
@@ -89,5 +89,5 @@ SELECT
   COALESCE(is_provisional, TRUE) AS is_provisional,
   as_of_date
 FROM monthly
--- A month of code execution or of errors has no input that a cache could have helped.
+-- Rows without input tokens (code execution, errors) cannot use a cache.
 WHERE uncached_input_tokens > 0 OR cache_write_tokens > 0 OR cache_read_tokens > 0

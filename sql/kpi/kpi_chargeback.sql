@@ -18,11 +18,11 @@ CREATE OR REPLACE VIEW ai_usage.kpi_chargeback (
 )
 OPTIONS (description = "Journal by cost center: the lines to post in each month. The lines of a closed month are frozen; those of an open month follow the facts. A later change of a closed month (restatement or edited sheet) is posted as a correction in the first open month. All lines of a usage month, charges and corrections, add up to its current spend to the last digit. `ai-usage close` closes a month.")
 AS
-WITH books AS (
+WITH last_close AS (
   SELECT
     MAX(month) AS closed_through,
     DATE_ADD(MAX(month), INTERVAL 1 MONTH) AS open_month,
-    -- All that was posted adds up to what this sheet made of it; a month without a line has none.
+    -- The sheet version of the last close; NULL when it has no lines.
     MAX(CASE WHEN month = last_month THEN mapping_snapshot END) AS mapping_snapshot
   FROM (SELECT month, mapping_snapshot, MAX(month) OVER () AS last_month FROM ai_usage.ops_month_closes) AS closing
 ), version AS (
@@ -60,7 +60,7 @@ WITH books AS (
     closing.as_of_date
   FROM ai_usage.ops_journal_lines AS line
   JOIN ai_usage.ops_month_closes AS closing ON closing.close_id = line.close_id AND closing.month = line.posting_month
-), spent AS (
+), current_spend AS (
   SELECT
     DATE_TRUNC(usage_date, MONTH) AS usage_month,
     cost_center,
@@ -74,9 +74,9 @@ WITH books AS (
   WHERE cost_basis <> 'included'
   GROUP BY DATE_TRUNC(usage_date, MONTH), cost_center, team, vendor, cost_basis, product
 ), difference AS (
-  -- What was posted of a closed month is taken from what it is today; an open month is what it is today.
+  -- For a closed month, subtract the posted lines from the current spend.
   SELECT usage_month, cost_center, team, vendor, cost_basis, product, amount_usd, is_provisional
-  FROM spent
+  FROM current_spend
   UNION ALL
   SELECT usage_month, cost_center, team, vendor, cost_basis, product, -amount_usd, FALSE
   FROM posted
@@ -92,8 +92,8 @@ WITH books AS (
     LOGICAL_OR(is_provisional) AS is_provisional
   FROM difference
   GROUP BY usage_month, cost_center, team, vendor, cost_basis, product
-), due AS (
-  -- The sheet moves money between teams, never between products.
+), open_line AS (
+  -- The sheet reallocates cost between teams, never between products.
   SELECT
     *,
     SUM(amount_usd) OVER (PARTITION BY usage_month, vendor, cost_basis, product) AS total_usd,
@@ -103,29 +103,29 @@ WITH books AS (
   WHERE amount_usd <> 0
 )
 SELECT
-  CASE WHEN due.usage_month <= books.closed_through THEN books.open_month ELSE due.usage_month END AS posting_month,
-  due.usage_month,
-  due.cost_center,
-  due.team,
-  due.vendor,
-  due.cost_basis,
-  due.product,
-  CASE WHEN due.usage_month <= books.closed_through THEN 'correction' ELSE 'charge' END AS line_type,
+  CASE WHEN open_line.usage_month <= last_close.closed_through THEN last_close.open_month ELSE open_line.usage_month END AS posting_month,
+  open_line.usage_month,
+  open_line.cost_center,
+  open_line.team,
+  open_line.vendor,
+  open_line.cost_basis,
+  open_line.product,
+  CASE WHEN open_line.usage_month <= last_close.closed_through THEN 'correction' ELSE 'charge' END AS line_type,
   CAST(NULL AS STRING) AS line_id,
-  due.amount_usd,
+  open_line.amount_usd,
   'open' AS status,
   CAST(NULL AS TIMESTAMP) AS closed_at,
   today.mapping_snapshot,
   CASE
-    WHEN due.usage_month <= books.closed_through AND due.total_usd = 0 THEN 'reallocated'
-    WHEN due.usage_month <= books.closed_through AND due.is_both_ways
-      AND COALESCE(books.mapping_snapshot, '') <> today.mapping_snapshot THEN 'restated and reallocated'
-    WHEN due.usage_month <= books.closed_through THEN 'restated'
+    WHEN open_line.usage_month <= last_close.closed_through AND open_line.total_usd = 0 THEN 'reallocated'
+    WHEN open_line.usage_month <= last_close.closed_through AND open_line.is_both_ways
+      AND COALESCE(last_close.mapping_snapshot, '') <> today.mapping_snapshot THEN 'restated and reallocated'
+    WHEN open_line.usage_month <= last_close.closed_through THEN 'restated'
   END AS reason,
-  due.is_provisional,
+  open_line.is_provisional,
   today.as_of_date
-FROM due
-CROSS JOIN books
+FROM open_line
+CROSS JOIN last_close
 CROSS JOIN today
 UNION ALL
 SELECT

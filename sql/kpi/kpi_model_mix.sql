@@ -39,23 +39,23 @@ WITH daily AS (
   LEFT JOIN ai_usage.int_settlement_daily AS settlement
     ON settlement.usage_date = daily.usage_date AND settlement.vendor = daily.vendor
   GROUP BY daily.usage_date, daily.vendor, daily.cost_basis, COALESCE(daily.model, 'no model')
-), held AS (
+), comparable_month AS (
   SELECT month, vendor, through_date, is_month_over
   FROM ai_usage.int_month_completeness
-  WHERE are_previous_days_held
+  WHERE is_comparable
 ), line AS (
-  -- A day counts once for its own month and once as the month before of the next.
+  -- Each day counts for its own month and as the previous month of the next one.
   SELECT
     month, vendor, cost_basis, model, amount_usd, requests, total_tokens, CAST(NULL AS NUMERIC) AS previous_usd,
     CAST(NULL AS INT64) AS previous_tokens, is_provisional, as_of_date
   FROM model_day
   UNION ALL
   SELECT
-    held.month, day.vendor, day.cost_basis, day.model, CAST(NULL AS NUMERIC), CAST(NULL AS INT64), CAST(NULL AS INT64),
+    comparable_month.month, day.vendor, day.cost_basis, day.model, CAST(NULL AS NUMERIC), CAST(NULL AS INT64), CAST(NULL AS INT64),
     day.amount_usd, day.total_tokens, day.is_provisional, day.as_of_date
   FROM model_day AS day
-  JOIN held ON held.vendor = day.vendor AND held.month = DATE_ADD(day.month, INTERVAL 1 MONTH)
-  WHERE held.is_month_over OR EXTRACT(DAY FROM day.usage_date) <= EXTRACT(DAY FROM held.through_date)
+  JOIN comparable_month ON comparable_month.vendor = day.vendor AND comparable_month.month = DATE_ADD(day.month, INTERVAL 1 MONTH)
+  WHERE comparable_month.is_month_over OR EXTRACT(DAY FROM day.usage_date) <= EXTRACT(DAY FROM comparable_month.through_date)
 ), monthly AS (
   SELECT
     line.month,
@@ -65,14 +65,14 @@ WITH daily AS (
     COALESCE(SUM(line.amount_usd), 0) AS amount_usd,
     CAST(SUM(line.requests) AS INT64) AS requests,
     CAST(SUM(line.total_tokens) AS INT64) AS total_tokens,
-    CASE WHEN MAX(held.month) IS NOT NULL THEN COALESCE(SUM(line.previous_usd), 0) END AS previous_amount_usd,
+    CASE WHEN MAX(comparable_month.month) IS NOT NULL THEN COALESCE(SUM(line.previous_usd), 0) END AS previous_amount_usd,
     CAST(SUM(line.previous_tokens) AS INT64) AS previous_total_tokens,
     LOGICAL_OR(line.is_provisional) AS is_provisional,
     MAX(line.as_of_date) AS as_of_date
   FROM line
-  LEFT JOIN held ON held.vendor = line.vendor AND held.month = line.month
+  LEFT JOIN comparable_month ON comparable_month.vendor = line.vendor AND comparable_month.month = line.month
   GROUP BY line.month, line.vendor, line.cost_basis, line.model
-), totalled AS (
+), with_totals AS (
   SELECT
     *,
     COALESCE(total_tokens, 0) AS t1,
@@ -91,11 +91,11 @@ WITH daily AS (
     END AS volume_effect_usd,
     CASE
       WHEN previous_amount_usd IS NULL THEN CAST(NULL AS NUMERIC)
-      -- Only what has tokens in both months has two prices.
+      -- Only a model with tokens in both months has two prices.
       WHEN t0 > 0 AND t1 > 0 THEN amount_usd - CAST(ROUND(CAST(SAFE_DIVIDE(previous_amount_usd * t1, t0) AS NUMERIC), 9) AS NUMERIC)
       ELSE NUMERIC '0'
     END AS price_effect_usd
-  FROM totalled
+  FROM with_totals
 )
 SELECT
   month,
@@ -118,7 +118,7 @@ SELECT
   amount_usd - previous_amount_usd AS change_usd,
   price_effect_usd,
   volume_effect_usd,
-  -- What the other two leave, so that the three add up to the last digit.
+  -- The remainder, so that the three effects add up to the last digit.
   amount_usd - previous_amount_usd - price_effect_usd - volume_effect_usd AS mix_effect_usd,
   COALESCE(is_provisional, TRUE) AS is_provisional,
   as_of_date

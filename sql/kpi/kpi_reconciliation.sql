@@ -29,7 +29,7 @@ WITH reported AS (
   FROM ai_usage.int_control_daily
   WHERE control NOT IN ('detail', 'token_classes')
   UNION ALL
-  SELECT entry.vendor, entry.usage_date, 'landed_records', SUM(entry.amount_usd), 0
+  SELECT entry.vendor, entry.usage_date, 'loaded_records', SUM(entry.amount_usd), 0
   FROM ai_usage.ops_asset_days AS entry
   JOIN ai_usage.dim_vendor AS vendor ON vendor.bill_asset = entry.asset
   WHERE entry.completed_at IS NOT NULL
@@ -43,10 +43,10 @@ WITH reported AS (
     COALESCE(control.control_usd, 0) AS control_usd,
     COALESCE(reported.reported_usd, 0) - COALESCE(control.control_usd, 0) AS difference_usd,
     CASE control.control
-      WHEN 'landed_records' THEN NUMERIC '0'
+      WHEN 'loaded_records' THEN NUMERIC '0'
       WHEN 'classic_cost_report'
         THEN GREATEST(NUMERIC '0.5', CAST(ROUND(ABS(COALESCE(control.control_usd, 0)) * NUMERIC '0.005', 9) AS NUMERIC))
-      -- A millionth of a cent for each row on either side, which the vendor may have rounded.
+      -- A millionth of a cent for each record on either side, because the vendor can round each record.
       ELSE CAST((COALESCE(detail.records, 0) + control.records) * NUMERIC '0.00000001' AS NUMERIC)
     END AS tolerance_usd
   FROM control

@@ -18,7 +18,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_restatements (
 )
 OPTIONS (description = "Changes of a vendor's bill for days that were already loaded: before, after, when, and by which models, keys, workspaces and principals. Each day, cost basis and time has a row of dimension `total`; cost that moved between keys has an unchanged total. Restatements recorded before details were stored have only the total. Seats have none.")
 AS
-WITH noted AS (
+WITH restatement AS (
   SELECT
     usage_date, vendor, asset, restated_at, cost_basis, dimension, dimension_value, old_amount_usd, new_amount_usd
   FROM ai_usage.ops_restatement_parts
@@ -38,51 +38,51 @@ WITH noted AS (
   LEFT JOIN (
     SELECT DISTINCT asset, usage_date, restated_at, run_id
     FROM ai_usage.ops_restatement_parts
-  ) AS explained
-    ON explained.asset = restated.asset
-    AND explained.usage_date = restated.usage_date
-    AND explained.restated_at = restated.restated_at
-    AND explained.run_id = restated.run_id
-  WHERE explained.asset IS NULL
+  ) AS detailed
+    ON detailed.asset = restated.asset
+    AND detailed.usage_date = restated.usage_date
+    AND detailed.restated_at = restated.restated_at
+    AND detailed.run_id = restated.run_id
+  WHERE detailed.asset IS NULL
     AND restated.old_amount_usd <> restated.new_amount_usd
-), newest AS (
+), latest AS (
   SELECT *, MAX(restated_at) OVER (PARTITION BY asset, usage_date) AS last_restated_at
-  FROM noted
+  FROM restatement
 )
 SELECT
-  newest.usage_date,
-  newest.vendor,
-  newest.cost_basis,
-  newest.dimension,
-  newest.dimension_value,
-  CASE newest.dimension
+  latest.usage_date,
+  latest.vendor,
+  latest.cost_basis,
+  latest.dimension,
+  latest.dimension_value,
+  CASE latest.dimension
     WHEN 'api_key' THEN api_key.name
     WHEN 'workspace' THEN workspace.name
     WHEN 'principal' THEN directory_user.email
   END AS dimension_name,
-  newest.old_amount_usd,
-  newest.new_amount_usd,
-  COALESCE(newest.new_amount_usd, 0) - COALESCE(newest.old_amount_usd, 0) AS delta_usd,
+  latest.old_amount_usd,
+  latest.new_amount_usd,
+  COALESCE(latest.new_amount_usd, 0) - COALESCE(latest.old_amount_usd, 0) AS delta_usd,
   CAST(ROUND(CAST(SAFE_DIVIDE(
-    COALESCE(newest.new_amount_usd, 0) - newest.old_amount_usd, newest.old_amount_usd
+    COALESCE(latest.new_amount_usd, 0) - latest.old_amount_usd, latest.old_amount_usd
   ) AS NUMERIC), 6) AS NUMERIC) AS delta_ratio,
-  newest.restated_at,
-  DATE_DIFF(DATE(newest.restated_at), newest.usage_date, DAY) AS days_later,
-  DATE(newest.restated_at) >= settlement.settles_on AS was_settled,
-  newest.restated_at = newest.last_restated_at AS is_latest,
+  latest.restated_at,
+  DATE_DIFF(DATE(latest.restated_at), latest.usage_date, DAY) AS days_later,
+  DATE(latest.restated_at) >= settlement.settles_on AS was_settled,
+  latest.restated_at = latest.last_restated_at AS is_latest,
   COALESCE(settlement.is_provisional, TRUE) AS is_provisional,
   settlement.as_of_date
-FROM newest
+FROM latest
 LEFT JOIN ai_usage.int_settlement_daily AS settlement
-  ON settlement.usage_date = newest.usage_date AND settlement.vendor = newest.vendor
+  ON settlement.usage_date = latest.usage_date AND settlement.vendor = latest.vendor
 LEFT JOIN ai_usage.dim_api_key AS api_key
-  ON newest.dimension = 'api_key' AND api_key.vendor = newest.vendor AND api_key.api_key_id = newest.dimension_value
+  ON latest.dimension = 'api_key' AND api_key.vendor = latest.vendor AND api_key.api_key_id = latest.dimension_value
 LEFT JOIN ai_usage.dim_workspace AS workspace
-  ON newest.dimension = 'workspace'
-  AND workspace.vendor = newest.vendor
-  AND workspace.workspace_id = newest.dimension_value
+  ON latest.dimension = 'workspace'
+  AND workspace.vendor = latest.vendor
+  AND workspace.workspace_id = latest.dimension_value
 LEFT JOIN ai_usage.int_directory AS directory_user
-  ON newest.dimension = 'principal'
+  ON latest.dimension = 'principal'
   AND directory_user.object_type = 'user'
-  AND directory_user.vendor = newest.vendor
-  AND directory_user.object_id = newest.dimension_value
+  AND directory_user.vendor = latest.vendor
+  AND directory_user.object_id = latest.dimension_value

@@ -8,7 +8,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_seat_summary (
   idle_seats OPTIONS (description = "Number of seats that were used earlier, but not in that period."),
   never_used_seats OPTIONS (description = "Number of seats without any loaded activity."),
   unknown_seats OPTIONS (description = "Number of seats without a known status, because the vendor's daily usage is not exposed."),
-  utilisation_ratio OPTIONS (description = "Active seats divided by the seats with a known status: 0.90 = 90 %."),
+  utilization_ratio OPTIONS (description = "Active seats divided by the seats with a known status: 0.90 = 90 %."),
   reclaimable_seats OPTIONS (description = "Number of seats on the reclaim list: paid and unused on each of the 30 days up to through_date."),
   reclaimable_usd OPTIONS (description = "US dollars per month of the reclaimable seats; NULL when no price is known."),
   seat_usd OPTIONS (description = "Seat fees of the month in US dollars, of all seats; NULL when no price is known."),
@@ -30,14 +30,14 @@ SELECT
   MAX(through_date) AS through_date,
   vendor,
   COUNTIF(is_paid) AS paid_seats,
-  COUNTIF(is_paid AND last_held_date = through_date) AS open_seats,
+  COUNTIF(is_paid AND last_seat_date = through_date) AS open_seats,
   COUNTIF(is_paid AND status = 'active') AS active_seats,
   COUNTIF(is_paid AND status = 'idle') AS idle_seats,
   COUNTIF(is_paid AND status = 'never_used') AS never_used_seats,
   COUNTIF(is_paid AND status = 'unknown') AS unknown_seats,
   CAST(ROUND(CAST(SAFE_DIVIDE(
     COUNTIF(is_paid AND status = 'active'), COUNTIF(is_paid AND status <> 'unknown')
-  ) AS NUMERIC), 6) AS NUMERIC) AS utilisation_ratio,
+  ) AS NUMERIC), 6) AS NUMERIC) AS utilization_ratio,
   COUNTIF(is_reclaimable) AS reclaimable_seats,
   CASE
     WHEN COUNTIF(is_reclaimable) = 0 THEN NUMERIC '0' ELSE SUM(CASE WHEN is_reclaimable THEN monthly_price_usd END)

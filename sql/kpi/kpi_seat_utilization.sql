@@ -9,10 +9,10 @@ CREATE OR REPLACE VIEW ai_usage.kpi_seat_utilization (
   team OPTIONS (description = "Team on the last day of the seat."),
   cost_center OPTIONS (description = "Cost center on the last day of the seat; NULL = unallocated."),
   role OPTIONS (description = "Role of the member at the vendor on the last day of the seat."),
-  held_days OPTIONS (description = "Number of finished days of the month on which the seat existed."),
+  seat_days OPTIONS (description = "Number of finished days of the month on which the seat existed."),
   inferred_days OPTIONS (description = "Number of these days before the first members snapshot, inferred from the vendor's daily usage. Members whom the vendor has since removed and seats that were never assigned are not visible on them. 0 = all days come from snapshots."),
-  first_held_date OPTIONS (description = "First day on which the seat existed, in any loaded month."),
-  last_held_date OPTIONS (description = "Last day of the month on which the seat existed; earlier than through_date when it was given back."),
+  first_seat_date OPTIONS (description = "First day on which the seat existed, in any loaded month."),
+  last_seat_date OPTIONS (description = "Last day of the month on which the seat existed; earlier than through_date when it was given back."),
   is_paid OPTIONS (description = "Whether the seat was paid on its last day; the seat of a free-owner is not paid."),
   plan OPTIONS (description = "Plan of the price on the last day of the seat; NULL when no price or more than one price applies."),
   monthly_price_usd OPTIONS (description = "Price of the seat per month in US dollars on its last day; NULL when it is not known."),
@@ -50,7 +50,7 @@ WITH calendar AS (
   WHERE is_over
   GROUP BY month
 ), seat AS (
-  -- One holder per e-mail, under whatever ids the vendor listed it.
+  -- One holder per e-mail, even when the vendor lists it under several ids.
   SELECT *, COALESCE(user_email, user_id, 'unknown') AS holder
   FROM ai_usage.fct_seat_daily
   WHERE is_paid OR role = 'free-owner'
@@ -64,10 +64,10 @@ WITH calendar AS (
     calendar.month,
     seat.vendor,
     seat.holder,
-    COUNT(*) AS held_days,
+    COUNT(*) AS seat_days,
     COUNTIF(seat.source = 'daily_usage') AS inferred_days,
     MIN(seat.usage_date) AS first_day_of_month,
-    MAX(seat.usage_date) AS last_held_date,
+    MAX(seat.usage_date) AS last_seat_date,
     SUM(seat.amount_usd) AS seat_usd,
     COUNTIF(seat.is_paid AND seat.amount_usd IS NULL) AS unpriced_days
   FROM seat
@@ -88,14 +88,14 @@ WITH calendar AS (
   JOIN seat_month
     ON seat_month.vendor = seat.vendor
     AND seat_month.holder = seat.holder
-    AND seat_month.last_held_date = seat.usage_date
+    AND seat_month.last_seat_date = seat.usage_date
 ), seat_usage AS (
   SELECT usage.*
   FROM ai_usage.int_usage_daily AS usage
   JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = usage.vendor AND vendor.has_seats
   WHERE usage.has_cost AND usage.user_email IS NOT NULL
 ), active_day AS (
-  -- Activity that the vendor reports, and usage of the person; the usage of a service account or automation is nobody's.
+  -- Activity that the vendor reports, and usage events of the person. Usage of service accounts and automations does not count.
   SELECT DISTINCT activity.vendor, COALESCE(activity.user_email, known_id.holder, activity.user_id) AS holder, activity.usage_date
   FROM ai_usage.int_activity_daily AS activity
   JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = activity.vendor AND vendor.has_seats
@@ -131,11 +131,11 @@ WITH calendar AS (
     vendor,
     holder,
     MAX(last_active_date) OVER (PARTITION BY vendor, holder ORDER BY month ROWS UNBOUNDED PRECEDING) AS last_active_date,
-    MIN(first_held_date) OVER (PARTITION BY vendor, holder) AS first_held_date
+    MIN(first_seat_date) OVER (PARTITION BY vendor, holder) AS first_seat_date
   FROM (
-    SELECT month, vendor, holder, MAX(last_active_date) AS last_active_date, MIN(first_held_date) AS first_held_date
+    SELECT month, vendor, holder, MAX(last_active_date) AS last_active_date, MIN(first_seat_date) AS first_seat_date
     FROM (
-      SELECT month, vendor, holder, last_active_date, CAST(NULL AS DATE) AS first_held_date FROM active_before
+      SELECT month, vendor, holder, last_active_date, CAST(NULL AS DATE) AS first_seat_date FROM active_before
       UNION ALL
       SELECT month, vendor, holder, CAST(NULL AS DATE), first_day_of_month FROM seat_month
     )
@@ -183,7 +183,7 @@ WITH calendar AS (
     seat_month.*,
     calendar.through_date,
     calendar.as_of_date,
-    seat_history.first_held_date,
+    seat_history.first_seat_date,
     seat_history.last_active_date,
     COALESCE(active_window.active_days, 0) AS active_days,
     COALESCE(active_window.active_days_30d, 0) AS active_days_30d,
@@ -234,10 +234,10 @@ SELECT
   attribution.team,
   attribution.cost_center,
   last_seat.role,
-  classified.held_days,
+  classified.seat_days,
   classified.inferred_days,
-  classified.first_held_date,
-  classified.last_held_date,
+  classified.first_seat_date,
+  classified.last_seat_date,
   last_seat.is_paid,
   last_seat.plan,
   last_seat.monthly_price_usd,
@@ -271,7 +271,7 @@ FROM classified
 JOIN last_seat
   ON last_seat.vendor = classified.vendor
   AND last_seat.holder = classified.holder
-  AND last_seat.usage_date = classified.last_held_date
+  AND last_seat.usage_date = classified.last_seat_date
 LEFT JOIN ai_usage.bridge_attribution_daily AS attribution
   ON attribution.usage_date = last_seat.usage_date
   AND attribution.vendor = last_seat.vendor

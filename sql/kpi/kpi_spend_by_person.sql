@@ -39,7 +39,7 @@ WITH daily AS (
       PARTITION BY usage_date, person_email, team, cost_center ORDER BY is_active DESC, vendor
     ) AS vendor_no
   FROM daily
-), spent AS (
+), monthly AS (
   SELECT
     DATE_TRUNC(usage_date, MONTH) AS month,
     vendor,
@@ -54,7 +54,7 @@ WITH daily AS (
     LOGICAL_OR(is_provisional) AS is_provisional
   FROM numbered
   GROUP BY DATE_TRUNC(usage_date, MONTH), vendor, person_email, team, cost_center
-), known AS (
+), latest_name AS (
   SELECT person_email, name
   FROM ai_usage.dim_person
   QUALIFY ROW_NUMBER() OVER (PARTITION BY person_email ORDER BY effective_from DESC) = 1
@@ -63,33 +63,33 @@ WITH daily AS (
     month,
     person_email,
     RANK() OVER (PARTITION BY month ORDER BY SUM(spend_usd) DESC) AS person_rank
-  FROM spent
+  FROM monthly
   WHERE person_email IS NOT NULL
   GROUP BY month, person_email
 )
 SELECT
-  spent.month,
-  spent.vendor,
-  spent.person_email,
-  known.name,
-  spent.team,
-  spent.cost_center,
-  spent.spend_usd,
-  spent.included_usd,
-  spent.requests,
-  spent.active_days,
-  CAST(SUM(spent.distinct_active_days) OVER (
-    PARTITION BY spent.month, spent.person_email, spent.team, spent.cost_center
+  monthly.month,
+  monthly.vendor,
+  monthly.person_email,
+  latest_name.name,
+  monthly.team,
+  monthly.cost_center,
+  monthly.spend_usd,
+  monthly.included_usd,
+  monthly.requests,
+  monthly.active_days,
+  CAST(SUM(monthly.distinct_active_days) OVER (
+    PARTITION BY monthly.month, monthly.person_email, monthly.team, monthly.cost_center
   ) AS INT64) AS active_days_all_vendors,
   ranked.person_rank,
   CASE
-    WHEN SUM(spent.spend_usd) OVER (PARTITION BY spent.month) > 0 THEN CAST(ROUND(CAST(SAFE_DIVIDE(
-      spent.spend_usd, SUM(spent.spend_usd) OVER (PARTITION BY spent.month)
+    WHEN SUM(monthly.spend_usd) OVER (PARTITION BY monthly.month) > 0 THEN CAST(ROUND(CAST(SAFE_DIVIDE(
+      monthly.spend_usd, SUM(monthly.spend_usd) OVER (PARTITION BY monthly.month)
     ) AS NUMERIC), 6) AS NUMERIC)
   END AS share_of_spend,
-  spent.is_provisional,
+  monthly.is_provisional,
   today.as_of_date
-FROM spent
+FROM monthly
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
-LEFT JOIN known ON known.person_email = spent.person_email
-LEFT JOIN ranked ON ranked.month = spent.month AND ranked.person_email = spent.person_email
+LEFT JOIN latest_name ON latest_name.person_email = monthly.person_email
+LEFT JOIN ranked ON ranked.month = monthly.month AND ranked.person_email = monthly.person_email

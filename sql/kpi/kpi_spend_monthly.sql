@@ -32,7 +32,7 @@ WITH daily AS (
     is_provisional
   FROM ai_usage.kpi_spend_daily
 ), line AS (
-  -- A day counts once for its own month and once as the month before of the next.
+  -- Each day counts for its own month and as the previous month of the next one.
   SELECT
     month, vendor, team, cost_center, billed_usd, seat_usd, spend_usd, included_usd, is_provisional,
     CAST(NULL AS NUMERIC) AS previous_usd, 0 AS previous_day
@@ -42,7 +42,7 @@ WITH daily AS (
     DATE_ADD(daily.month, INTERVAL 1 MONTH), daily.vendor, daily.team, daily.cost_center, CAST(NULL AS NUMERIC),
     CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC), CAST(NULL AS NUMERIC), CAST(NULL AS BOOL), daily.spend_usd, daily.day_of_month
   FROM daily
-  -- Also where nothing was spent since: what it was before is part of the comparison.
+  -- A team that stopped spending is part of the comparison.
   JOIN ai_usage.int_month_completeness AS later
     ON later.vendor = daily.vendor AND later.month = DATE_ADD(daily.month, INTERVAL 1 MONTH)
 ), monthly AS (
@@ -57,11 +57,11 @@ WITH daily AS (
     SUM(line.included_usd) AS included_usd,
     SUM(line.previous_usd) AS previous_usd,
     SUM(CASE
-      WHEN held.is_month_over OR line.previous_day <= EXTRACT(DAY FROM held.through_date) THEN line.previous_usd
+      WHEN completeness.is_month_over OR line.previous_day <= EXTRACT(DAY FROM completeness.through_date) THEN line.previous_usd
     END) AS previous_same_days_usd,
     LOGICAL_OR(line.is_provisional) AS is_provisional
   FROM line
-  LEFT JOIN ai_usage.int_month_completeness AS held ON held.vendor = line.vendor AND held.month = line.month
+  LEFT JOIN ai_usage.int_month_completeness AS completeness ON completeness.vendor = line.vendor AND completeness.month = line.month
   GROUP BY line.month, line.vendor, line.team, line.cost_center
 )
 SELECT
@@ -69,26 +69,26 @@ SELECT
   monthly.vendor,
   monthly.team,
   monthly.cost_center,
-  held.through_date,
+  completeness.through_date,
   monthly.billed_usd,
   monthly.seat_usd,
   monthly.spend_usd,
   monthly.included_usd,
-  CASE WHEN held.is_previous_month_held THEN COALESCE(monthly.previous_usd, 0) END AS previous_month_usd,
-  CASE WHEN held.are_previous_days_held THEN COALESCE(monthly.previous_same_days_usd, 0) END AS previous_same_days_usd,
+  CASE WHEN completeness.is_previous_month_loaded THEN COALESCE(monthly.previous_usd, 0) END AS previous_month_usd,
+  CASE WHEN completeness.is_comparable THEN COALESCE(monthly.previous_same_days_usd, 0) END AS previous_same_days_usd,
   CASE
-    WHEN held.are_previous_days_held THEN monthly.spend_usd - COALESCE(monthly.previous_same_days_usd, 0)
+    WHEN completeness.is_comparable THEN monthly.spend_usd - COALESCE(monthly.previous_same_days_usd, 0)
   END AS change_usd,
   CASE
-    -- Of less than nothing there is no share: more and less would change places.
-    WHEN held.are_previous_days_held AND monthly.previous_same_days_usd > 0 THEN CAST(ROUND(CAST(SAFE_DIVIDE(
+    -- A ratio to a negative amount has no meaning.
+    WHEN completeness.is_comparable AND monthly.previous_same_days_usd > 0 THEN CAST(ROUND(CAST(SAFE_DIVIDE(
       monthly.spend_usd - monthly.previous_same_days_usd, monthly.previous_same_days_usd
     ) AS NUMERIC), 4) AS NUMERIC)
   END AS change_ratio,
-  COALESCE(held.missing_days, 0) AS missing_days,
-  -- Where nothing was spent yet, the vendor may still say that something was.
-  COALESCE(monthly.is_provisional, held.is_provisional) AS is_provisional,
+  COALESCE(completeness.missing_days, 0) AS missing_days,
+  -- A month without spend yet can still receive some.
+  COALESCE(monthly.is_provisional, completeness.is_provisional) AS is_provisional,
   today.as_of_date
 FROM monthly
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
-LEFT JOIN ai_usage.int_month_completeness AS held ON held.vendor = monthly.vendor AND held.month = monthly.month
+LEFT JOIN ai_usage.int_month_completeness AS completeness ON completeness.vendor = monthly.vendor AND completeness.month = monthly.month

@@ -38,7 +38,7 @@ WITH line AS (
   SELECT month, SUM(amount_usd) AS spend_usd
   FROM line
   GROUP BY month
-), spent AS (
+), unallocated AS (
   SELECT
     month,
     vendor,
@@ -56,53 +56,53 @@ WITH line AS (
   GROUP BY month, vendor, principal_type, principal_id, api_key_id, workspace_id, person_email, attribution_method
 )
 SELECT
-  spent.month,
-  spent.vendor,
-  spent.principal_type,
-  spent.principal_id,
-  spent.api_key_id,
+  unallocated.month,
+  unallocated.vendor,
+  unallocated.principal_type,
+  unallocated.principal_id,
+  unallocated.api_key_id,
   api_key.name AS api_key_name,
-  spent.workspace_id,
+  unallocated.workspace_id,
   workspace.name AS workspace_name,
-  spent.person_email,
-  spent.attribution_method,
-  spent.spend_usd,
+  unallocated.person_email,
+  unallocated.attribution_method,
+  unallocated.spend_usd,
   CASE
     WHEN total.spend_usd > 0
-      THEN CAST(ROUND(CAST(SAFE_DIVIDE(spent.spend_usd, total.spend_usd) AS NUMERIC), 6) AS NUMERIC)
+      THEN CAST(ROUND(CAST(SAFE_DIVIDE(unallocated.spend_usd, total.spend_usd) AS NUMERIC), 6) AS NUMERIC)
   END AS share_of_spend,
-  MIN(spent.first_day_of_month) OVER (
+  MIN(unallocated.first_day_of_month) OVER (
     PARTITION BY
-      spent.vendor, spent.principal_type, spent.principal_id, spent.api_key_id, spent.workspace_id, spent.person_email,
-      spent.attribution_method
+      unallocated.vendor, unallocated.principal_type, unallocated.principal_id, unallocated.api_key_id, unallocated.workspace_id, unallocated.person_email,
+      unallocated.attribution_method
   ) AS first_day,
   CASE
-    WHEN spent.person_email IS NOT NULL
+    WHEN unallocated.person_email IS NOT NULL
       THEN 'people: add a row with a cost center for this person, from the first day on.'
-    WHEN spent.attribution_method NOT IN ('unallocated', 'vendor_actor', 'seat')
+    WHEN unallocated.attribution_method NOT IN ('unallocated', 'vendor_actor', 'seat')
       THEN 'key_mapping: the row that matches names no cost center; fill it in.'
-    WHEN spent.api_key_id IS NOT NULL
-      THEN CONCAT('key_mapping: add ', spent.vendor, ', api_key, ', spent.api_key_id, ' with its team and cost center.')
-    WHEN spent.attribution_method = 'vendor_actor'
+    WHEN unallocated.api_key_id IS NOT NULL
+      THEN CONCAT('key_mapping: add ', unallocated.vendor, ', api_key, ', unallocated.api_key_id, ' with its team and cost center.')
+    WHEN unallocated.attribution_method = 'vendor_actor'
       THEN CONCAT(
-        'The vendor no longer says who ', IFNULL(spent.principal_id, 'this user'),
+        'The vendor no longer says who ', IFNULL(unallocated.principal_id, 'this user'),
         ' was, and no row of the sheet can take it; it stays here.'
       )
-    WHEN spent.principal_type IN ('service_account', 'automation', 'cloud_agent')
+    WHEN unallocated.principal_type IN ('service_account', 'automation', 'cloud_agent')
       THEN CONCAT(
-        'key_mapping: add ', spent.vendor, ', ', spent.principal_type, ', ', spent.principal_id,
+        'key_mapping: add ', unallocated.vendor, ', ', unallocated.principal_type, ', ', unallocated.principal_id,
         ' with its team and cost center.'
       )
-    WHEN spent.workspace_id IS NOT NULL
-      THEN CONCAT('key_mapping: add ', spent.vendor, ', workspace, ', spent.workspace_id, ' with its team and cost center.')
+    WHEN unallocated.workspace_id IS NOT NULL
+      THEN CONCAT('key_mapping: add ', unallocated.vendor, ', workspace, ', unallocated.workspace_id, ' with its team and cost center.')
     ELSE 'The vendor names nobody; ask its support which user this was.'
   END AS next_step,
-  spent.is_provisional,
+  unallocated.is_provisional,
   today.as_of_date
-FROM spent
+FROM unallocated
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
-JOIN total ON total.month = spent.month
+JOIN total ON total.month = unallocated.month
 LEFT JOIN ai_usage.dim_api_key AS api_key
-  ON api_key.vendor = spent.vendor AND api_key.api_key_id = spent.api_key_id
+  ON api_key.vendor = unallocated.vendor AND api_key.api_key_id = unallocated.api_key_id
 LEFT JOIN ai_usage.dim_workspace AS workspace
-  ON workspace.vendor = spent.vendor AND workspace.workspace_id = spent.workspace_id
+  ON workspace.vendor = unallocated.vendor AND workspace.workspace_id = unallocated.workspace_id

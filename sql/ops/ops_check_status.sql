@@ -32,14 +32,14 @@ WITH result AS (
     today.as_of_date,
     ROW_NUMBER() OVER (
       PARTITION BY result.asset, result.check_name ORDER BY result.checked_at DESC, result.run_id DESC
-    ) AS place
+    ) AS recency
   FROM ai_usage.ops_check_results AS result
   CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
   LEFT JOIN ai_usage.ops_runs AS run ON run.run_id = result.run_id
   WHERE DATE(result.checked_at) > DATE_SUB(today.as_of_date, INTERVAL 31 DAY)
-), outdone AS (
-  -- A newer run has looked at the same if the check looks at what there is now, or it at all days, or at these, or if
-  -- its days are the same window some days later, as tomorrow's are.
+), superseded AS (
+  -- A newer result supersedes an older one when the check reads current data, when the newer run has all days or these
+  -- days, or when its days are the same window moved by some days, as in the next daily run.
   SELECT DISTINCT older.asset, older.check_name, older.run_id
   FROM result AS older
   JOIN result AS newer
@@ -68,9 +68,9 @@ SELECT
   result.run_id,
   result.as_of_date
 FROM result
-LEFT JOIN outdone
-  ON outdone.asset = result.asset AND outdone.check_name = result.check_name AND outdone.run_id = result.run_id
+LEFT JOIN superseded
+  ON superseded.asset = result.asset AND superseded.check_name = result.check_name AND superseded.run_id = result.run_id
 WHERE CASE
-  WHEN result.passed THEN result.place = 1 AND DATE(result.checked_at) > DATE_SUB(result.as_of_date, INTERVAL 7 DAY)
-  ELSE result.place = 1 OR outdone.run_id IS NULL
+  WHEN result.passed THEN result.recency = 1 AND DATE(result.checked_at) > DATE_SUB(result.as_of_date, INTERVAL 7 DAY)
+  ELSE result.recency = 1 OR superseded.run_id IS NULL
 END

@@ -19,8 +19,8 @@ WITH day AS (
     as_of_date,
     MIN(CASE WHEN is_missing THEN usage_date END) OVER (PARTITION BY vendor) AS first_missing_date
   FROM ai_usage.kpi_completeness
-  -- A vendor that is not used has no days to miss; one whose every pull failed has.
-  WHERE is_money AND (is_missing OR completed_at IS NOT NULL)
+  -- A vendor that is not in use has no missing days; a vendor whose every extract failed has.
+  WHERE is_bill AND (is_missing OR completed_at IS NOT NULL)
 )
 SELECT
   vendor,

@@ -126,7 +126,7 @@ class SeatHolder(TypedDict):
     plan: str | None
     monthly_price_usd: Decimal | None
     last_active_date: date | None
-    first_held_date: date
+    first_seat_date: date
     is_reclaimable: bool
     is_near_limit: bool
     limit_usd: Decimal | None

@@ -11,44 +11,44 @@ WITH directory AS (
   SELECT snapshot_date AS seen_on, user_id, email, name, 0 AS source_no
   FROM ai_usage.stg_anthropic_users
   WHERE snapshot_date BETWEEN @first_day AND @today
-), bill AS (
+), billed_users AS (
   SELECT MAX(usage_date) AS seen_on, principal_id AS user_id, user_email AS email, CAST(NULL AS STRING) AS name, 1 AS source_no
   FROM ai_usage.int_anthropic_cost_daily
   WHERE usage_date BETWEEN @first_day AND @today AND principal_type = 'user' AND user_email IS NOT NULL
   GROUP BY principal_id, user_email
-), seen AS (
+), sightings AS (
   SELECT * FROM directory
   UNION ALL
-  SELECT * FROM bill
-), named AS (
+  SELECT * FROM billed_users
+), latest_name AS (
   SELECT user_id, name
   FROM directory
   WHERE name IS NOT NULL
   QUALIFY ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY seen_on DESC, name) = 1
-), newest AS (
+), latest_snapshot AS (
   SELECT MAX(seen_on) AS seen_on
   FROM directory
 ), latest AS (
   SELECT *
-  FROM seen
+  FROM sightings
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY user_id ORDER BY CASE WHEN email IS NULL THEN 1 ELSE 0 END, seen_on DESC, source_no, email
   ) = 1
 ), last_seen AS (
   SELECT
     user_id,
-    MAX(seen.seen_on) AS last_seen_on,
-    LOGICAL_OR(source_no = 0 AND seen.seen_on = newest.seen_on) AS is_member
-  FROM seen
-  CROSS JOIN newest
+    MAX(sightings.seen_on) AS last_seen_on,
+    LOGICAL_OR(source_no = 0 AND sightings.seen_on = latest_snapshot.seen_on) AS is_member
+  FROM sightings
+  CROSS JOIN latest_snapshot
   GROUP BY user_id
 )
 SELECT
   latest.user_id,
   latest.email,
-  named.name,
+  latest_name.name,
   COALESCE(last_seen.is_member, FALSE) AS is_member,
   last_seen.last_seen_on
 FROM latest
 JOIN last_seen ON last_seen.user_id = latest.user_id
-LEFT JOIN named ON named.user_id = latest.user_id
+LEFT JOIN latest_name ON latest_name.user_id = latest.user_id

@@ -13,18 +13,18 @@ PARTITION BY usage_date
 CLUSTER BY identity_key
 OPTIONS (description = "Members of the Cursor team on each day, and whether their seats are paid. fct_seat_daily has the cost.")
 AS
-WITH day AS (
+WITH calendar_day AS (
   SELECT usage_date
   FROM UNNEST(GENERATE_DATE_ARRAY(@start_day, @end_day)) AS usage_date
 ), snapshot AS (
   SELECT DISTINCT snapshot_date
   FROM ai_usage.stg_cursor_members
   WHERE snapshot_date BETWEEN @first_day AND @today
-), basis AS (
-  SELECT day.usage_date, MAX(snapshot.snapshot_date) AS snapshot_date
-  FROM day
-  LEFT JOIN snapshot ON snapshot.snapshot_date <= day.usage_date
-  GROUP BY day.usage_date
+), snapshot_for_day AS (
+  SELECT calendar_day.usage_date, MAX(snapshot.snapshot_date) AS snapshot_date
+  FROM calendar_day
+  LEFT JOIN snapshot ON snapshot.snapshot_date <= calendar_day.usage_date
+  GROUP BY calendar_day.usage_date
 ), first_snapshot AS (
   SELECT member.user_id, member.email, member.role, member.is_removed
   FROM ai_usage.stg_cursor_members AS member
@@ -32,7 +32,7 @@ WITH day AS (
     ON earliest.snapshot_date = member.snapshot_date
   WHERE member.snapshot_date BETWEEN @first_day AND @today
 ), by_email AS (
-  -- Somebody who was removed and came back is in the list twice, and holds one seat.
+  -- A member who was removed and came back is listed twice and has one seat.
   SELECT email, user_id, role
   FROM first_snapshot
   WHERE email IS NOT NULL
@@ -42,47 +42,47 @@ WITH day AS (
   FROM first_snapshot
   WHERE user_id IS NOT NULL
   QUALIFY ROW_NUMBER() OVER (PARTITION BY user_id ORDER BY is_removed, email) = 1
-), holder AS (
+), member_seat AS (
   SELECT
-    basis.usage_date,
+    snapshot_for_day.usage_date,
     member.user_id,
     member.email AS user_email,
     member.role,
-    CASE WHEN basis.snapshot_date = basis.usage_date THEN 'snapshot' ELSE 'earlier_snapshot' END AS source,
+    CASE WHEN snapshot_for_day.snapshot_date = snapshot_for_day.usage_date THEN 'snapshot' ELSE 'earlier_snapshot' END AS source,
     NOT member.is_removed AND COALESCE(member.role, '') <> 'free-owner' AS is_paid
-  FROM basis
-  JOIN ai_usage.stg_cursor_members AS member ON member.snapshot_date = basis.snapshot_date
+  FROM snapshot_for_day
+  JOIN ai_usage.stg_cursor_members AS member ON member.snapshot_date = snapshot_for_day.snapshot_date
   WHERE member.snapshot_date BETWEEN @first_day AND @today
   UNION ALL
   SELECT DISTINCT
-    basis.usage_date,
+    snapshot_for_day.usage_date,
     COALESCE(by_email.user_id, by_id.user_id, usage.user_id) AS user_id,
     COALESCE(usage.email, by_id.email) AS user_email,
     COALESCE(by_email.role, by_id.role) AS role,
     'daily_usage' AS source,
     COALESCE(by_email.role, by_id.role, '') <> 'free-owner' AS is_paid
-  FROM basis
-  JOIN ai_usage.stg_cursor_daily_usage AS usage ON usage.usage_date = basis.usage_date
+  FROM snapshot_for_day
+  JOIN ai_usage.stg_cursor_daily_usage AS usage ON usage.usage_date = snapshot_for_day.usage_date
   LEFT JOIN by_email ON by_email.email = usage.email
   LEFT JOIN by_id ON by_id.user_id = usage.user_id
-  WHERE basis.snapshot_date IS NULL AND usage.usage_date BETWEEN @start_day AND @end_day
+  WHERE snapshot_for_day.snapshot_date IS NULL AND usage.usage_date BETWEEN @start_day AND @end_day
 ), member_day AS (
-  -- One seat a member, whom the list may have twice: by e-mail, else by id.
+  -- One seat per member, by e-mail or else by id; the list can contain a member twice.
   SELECT *
-  FROM holder
+  FROM member_seat
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY usage_date, COALESCE(user_email, user_id) ORDER BY CASE WHEN is_paid THEN 0 ELSE 1 END, user_id, role
   ) = 1
 ), tier AS (
-  SELECT day.usage_date, spend.email, spend.billing_tier
-  FROM day
+  SELECT calendar_day.usage_date, spend.email, spend.billing_tier
+  FROM calendar_day
   CROSS JOIN ai_usage.stg_cursor_spend AS spend
   WHERE spend.snapshot_date BETWEEN @first_day AND @today AND spend.billing_tier IS NOT NULL
   QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY day.usage_date, spend.email
+    PARTITION BY calendar_day.usage_date, spend.email
     ORDER BY
-      CASE WHEN spend.snapshot_date <= day.usage_date THEN 0 ELSE 1 END,
-      ABS(DATE_DIFF(day.usage_date, spend.snapshot_date, DAY)),
+      CASE WHEN spend.snapshot_date <= calendar_day.usage_date THEN 0 ELSE 1 END,
+      ABS(DATE_DIFF(calendar_day.usage_date, spend.snapshot_date, DAY)),
       spend.billing_tier
   ) = 1
 ), identified AS (

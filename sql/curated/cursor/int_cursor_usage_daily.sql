@@ -25,24 +25,24 @@ WITH event AS (
   SELECT *
   FROM ai_usage.stg_cursor_usage_events
   WHERE usage_date BETWEEN DATE_SUB(@start_day, INTERVAL 30 DAY) AND DATE_ADD(@end_day, INTERVAL 30 DAY)
-), nameless AS (
+), events_without_email AS (
   SELECT DISTINCT usage_date, conversation_id
   FROM event
   WHERE usage_date BETWEEN @start_day AND @end_day AND user_email IS NULL AND conversation_id IS NOT NULL
 ), conversation AS (
-  -- Counted from the day itself, so that a day is the same in whatever range it is built; 30 days on either side are
-  -- within the days that every run builds again.
-  SELECT nameless.usage_date, nameless.conversation_id, event.user_email
-  FROM nameless
+  -- The window is relative to each day, so that a day has the same rows in every range of days; 30 days on either side
+  -- are within the trailing range that every run rebuilds.
+  SELECT events_without_email.usage_date, events_without_email.conversation_id, event.user_email
+  FROM events_without_email
   JOIN event
-    ON event.conversation_id = nameless.conversation_id
-    AND event.usage_date BETWEEN DATE_SUB(nameless.usage_date, INTERVAL 30 DAY) AND DATE_ADD(nameless.usage_date, INTERVAL 30 DAY)
+    ON event.conversation_id = events_without_email.conversation_id
+    AND event.usage_date BETWEEN DATE_SUB(events_without_email.usage_date, INTERVAL 30 DAY) AND DATE_ADD(events_without_email.usage_date, INTERVAL 30 DAY)
   WHERE event.user_email IS NOT NULL AND event.service_account_id IS NULL
   QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY nameless.usage_date, nameless.conversation_id
+    PARTITION BY events_without_email.usage_date, events_without_email.conversation_id
     ORDER BY event.event_at DESC, event.usage_date DESC, event.record_no DESC
   ) = 1
-), known AS (
+), identified AS (
   SELECT
     event.usage_date,
     event.cost_basis,
@@ -71,7 +71,7 @@ WITH event AS (
       ELSE 'none'
     END AS principal_type,
     COALESCE(automation_id, service_account_id, cloud_agent_id, user_email) AS principal_id
-  FROM known
+  FROM identified
 ), summed AS (
   SELECT
     usage_date,

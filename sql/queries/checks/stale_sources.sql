@@ -11,7 +11,7 @@ WITH newest AS (
     ) AS is_in_use
   FROM ai_usage.kpi_completeness AS completeness
   LEFT JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = completeness.vendor
-  WHERE completeness.is_money OR vendor.vendor IS NULL
+  WHERE completeness.is_bill OR vendor.vendor IS NULL
   GROUP BY completeness.vendor
 )
 SELECT vendor, COALESCE(CAST(newest_day AS STRING), 'none') AS newest_day

@@ -16,5 +16,5 @@ CROSS JOIN (
     COUNTIF(status IN ('complete', 'provisional')) AS loaded,
     COUNTIF(status = 'provisional') AS provisional
   FROM ai_usage.kpi_completeness
-  WHERE is_money AND (is_missing OR completed_at IS NOT NULL)
+  WHERE is_bill AND (is_missing OR completed_at IS NOT NULL)
 ) AS completeness

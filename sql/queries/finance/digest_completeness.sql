@@ -5,6 +5,6 @@ SELECT
   COUNTIF(is_missing AND usage_date = @day) > 0 AS is_behind,
   COUNTIF(is_missing AND usage_date BETWEEN @month AND @day) AS missing_days
 FROM ai_usage.kpi_completeness
-WHERE is_money
+WHERE is_bill
 GROUP BY vendor
 ORDER BY vendor

@@ -7,7 +7,7 @@ SELECT
   plan,
   monthly_price_usd,
   last_active_date,
-  first_held_date,
+  first_seat_date,
   is_reclaimable,
   is_near_limit,
   limit_usd,

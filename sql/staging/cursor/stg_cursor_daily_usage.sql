@@ -21,5 +21,5 @@ SELECT
   COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.agentRequests') AS NUMERIC) AS INT64), 0) + COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.chatRequests') AS NUMERIC) AS INT64), 0)
   + COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.composerRequests') AS NUMERIC) AS INT64), 0) + COALESCE(SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.cmdkUsages') AS NUMERIC) AS INT64), 0) AS requests
 FROM ai_usage.raw_cursor_daily_usage
--- A row that does not say of which day it is was landed with the last day of its window.
+-- A row without a day was loaded with the last day of its window.
 WHERE JSON_VALUE(payload, '$.day') = CAST(usage_date AS STRING)

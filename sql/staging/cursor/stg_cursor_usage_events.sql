@@ -53,7 +53,7 @@ SELECT
   JSON_VALUE(payload, '$.kind') AS kind,
   kind_class,
   CASE WHEN kind_class IN ('on_demand', 'byok', 'unknown') THEN 'billed' ELSE 'included' END AS cost_basis,
-  -- A count may come as 12.0; most do not, and are read faster so.
+  -- A count can be written as 12.0; the direct cast is faster for the others.
   COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.inputTokens') AS INT64), SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.inputTokens') AS NUMERIC) AS INT64)) AS uncached_input_tokens,
   COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheWriteTokens') AS INT64), SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheWriteTokens') AS NUMERIC) AS INT64)) AS cache_write_tokens,
   COALESCE(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheReadTokens') AS INT64), SAFE_CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.cacheReadTokens') AS NUMERIC) AS INT64)) AS cache_read_tokens,
@@ -66,7 +66,7 @@ SELECT
       + COALESCE(ROUND(SAFE_CAST(JSON_VALUE(payload, '$.cursorTokenFee') AS BIGNUMERIC), 18), 0) * NUMERIC '0.01' AS NUMERIC
     )
   ) AS amount_usd,
-  -- No bill, so only read as far as it can be meant: the door lets it in unread where the charge itself is there.
+  -- Not part of the bill and not validated on load, so implausible values become NULL.
   CASE
     WHEN ABS(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC)) <= 1000000000000
       THEN CAST(SAFE_CAST(JSON_VALUE(payload, '$.tokenUsage.totalCents') AS BIGNUMERIC) * NUMERIC '0.01' AS NUMERIC)

@@ -15,12 +15,12 @@ WITH version AS (
     reject_reason,
     SAFE_CAST(CONCAT(JSON_VALUE(payload, '$.month'), '-01') AS DATE) AS month,
     JSON_VALUE(payload, '$.cost_center') AS cost_center,
-    -- What a number of dollars is, as the sheet's rules have it.
+    -- The sheet's rule for an amount in dollars.
     REGEXP_REPLACE(JSON_VALUE(payload, '$.budget_usd'), r'^-?[0-9]{1,15}([.][0-9]{1,9})?$', '') = '' AS is_number,
     STARTS_WITH(JSON_VALUE(payload, '$.budget_usd'), '-') AS is_below_zero
   FROM ai_usage.raw_mapping_sheet
   WHERE tab = 'budgets'
-), judged AS (
+), classified AS (
   SELECT
     row_no,
     month,
@@ -36,5 +36,5 @@ WITH version AS (
   WHERE read_at = last_read_at AND row_no > 0
 )
 SELECT row_no, month, cost_center, problem, reject_reason
-FROM judged
+FROM classified
 WHERE reject_reason IS NOT NULL

@@ -78,7 +78,7 @@ def build_seats(report: Report, month: ReportMonth) -> Section:
                 seat["plan"] or NONE,
                 format_usd(seat["monthly_price_usd"]) if seat["monthly_price_usd"] is not None else "unknown",
                 format_date(seat["last_active_date"]) if seat["last_active_date"] else "never in the loaded days",
-                format_date(seat["first_held_date"]),
+                format_date(seat["first_seat_date"]),
             )
             for seat in report.reclaimable_seats
         ]

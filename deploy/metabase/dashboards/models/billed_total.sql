@@ -1,7 +1,7 @@
 -- A month without billed usage is 0, a month without loaded days is no row; only complete periods are compared.
 WITH chosen AS (
   SELECT
-    month, LOGICAL_OR(is_any_day_held) AS has_data, COUNTIF(NOT are_previous_days_held) = 0 AS is_comparable
+    month, LOGICAL_OR(has_loaded_days) AS has_data, COUNTIF(NOT is_comparable) = 0 AS is_comparable
   FROM ai_usage.int_month_completeness
   WHERE month = COALESCE(
       [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)

@@ -1,6 +1,6 @@
 -- Only complete months are compared.
 WITH chosen AS (
-  SELECT month, COUNTIF(missing_days > 0 OR NOT is_previous_month_held) = 0 AS is_comparable
+  SELECT month, COUNTIF(missing_days > 0 OR NOT is_previous_month_loaded) = 0 AS is_comparable
   FROM ai_usage.int_month_completeness
   WHERE month = COALESCE(
       [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)

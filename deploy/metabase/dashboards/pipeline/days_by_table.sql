@@ -1,6 +1,6 @@
 SELECT
   vendor, asset,
-  CASE WHEN LOGICAL_OR(is_money) THEN 'yes' ELSE 'no' END AS is_bill,
+  CASE WHEN LOGICAL_OR(is_bill) THEN 'yes' ELSE 'no' END AS is_bill,
   COUNTIF(status = 'complete') AS final_days,
   COUNTIF(status = 'provisional') AS provisional_days,
   COUNTIF(is_missing OR status IN ('incomplete', 'failed')) AS missing_days,
@@ -12,4 +12,4 @@ WHERE DATE_TRUNC(usage_date, MONTH) = COALESCE(
   )
   [[AND vendor IN ({{vendor}})]]
 GROUP BY vendor, asset
-ORDER BY LOGICAL_OR(is_money) DESC, vendor, asset
+ORDER BY LOGICAL_OR(is_bill) DESC, vendor, asset
