@@ -66,9 +66,9 @@ def test_what_is_wrong_with_a_budget_is_told_apart_and_never_guessed(warehouse: 
         "SELECT month, cost_center, budget_status, budget_note, budget_usd, spend_usd, variance_usd "
         "FROM ai_usage.kpi_budget_vs_actual WHERE month > DATE '2026-10-01' ORDER BY month, cost_center NULLS LAST",
     )
-    twice = "row 2: says the same thing twice, with row 3; keep one"
+    twice = "row 2: has the same key as row 3; keep one"
     number = "row 5: budget_usd is not an amount; write 1234.50, without separators or a currency sign"
-    secret = "row 14: a cell looks like a secret: remove it from the sheet, revoke the key, and put the key's id there "
+    secret = "row 14: a cell looks like a secret: remove it from the sheet, revoke the key, and enter the key's id "
     secret += "instead"
     assert found == [
         (NOVEMBER, "CC-0", "missing", None, None, 20, None),
