@@ -36,7 +36,7 @@ _CONTROL_LABELS = {
     "day_total": "the vendor's daily total",
     "cost_components": "the vendor's totals by component",
     "actor_types": "the vendor's totals by user type",
-    "landed_records": "the loaded records, added up independently",
+    "loaded_records": "the loaded records, added up independently",
     _APPROXIMATE_CONTROL: "the vendor's other cost report (close by design, not equal)",
 }
 _STATUS_LABELS = {
