@@ -1,7 +1,4 @@
-"""What tests share: a company on loopback, a warehouse in a temporary folder, and runs of the real job.
-
-Belongs here: fixtures that several rooms use. Does not: expectations.
-"""
+"""Fixtures that several test folders share: a simulated company, a warehouse, and runs of the real jobs."""
 
 from __future__ import annotations
 
@@ -27,13 +24,13 @@ from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
-# The day that `holding` begins with, and the one after it.
+# The day that the fixture `holding` has loaded, and the next one.
 HELD, NEXT = "2026-11-10", "2026-11-11"
 
-# Views that say when something was pulled: a run that changes nothing changes them.
+# Views with the time of a read: they change with a run that changes no data.
 _OF_WHEN_IT_WAS_READ = ("ops_check_status", "kpi_completeness", "ops_freshness")
 
-# A worker takes a module at a time; were these not begun first, one would be busy with the last of them alone.
+# A worker takes one module at a time: the longest start first, so that none is left over at the end.
 _LONGEST = (
     "test_production", "test_run", "test_kill", "test_sql", "test_warehouse", "test_container", "test_signals",
     "test_anthropic", "test_cursor", "test_bigquery", "test_cards", "test_focus",
@@ -41,25 +38,25 @@ _LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Longest modules first."""
+    """Sorts the longest modules to the front."""
     order = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @dataclass
 class Company:
-    """A simulated company, where it can be asked, and a warehouse to load it into."""
+    """A simulated company, the addresses of its APIs, and a warehouse to load it into."""
 
     simulator: Simulator
     urls: Urls
     settings: Settings
     instance: dg.DagsterInstance = field(repr=False)
-    # Making a job and an instance takes longer than a small run; both are kept from one run to the next.
+    # Building a job takes longer than a small run, so jobs are reused.
     _jobs: dict[tuple[Any, ...], dg.JobDefinition] = field(default_factory=dict, repr=False)
 
     @property
     def warehouse(self) -> DuckDBWarehouse:
-        """The warehouse of the runs; release it after use."""
+        """The warehouse of the runs; close it after use."""
         return DuckDBWarehouse(self.settings.duckdb_path, self.settings.dataset)
 
     def run(
@@ -102,7 +99,7 @@ class Company:
             warehouse.close()
 
     def content(self, *names: str) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of these tables and views, else of all but the log of runs, in an order of its own."""
+        """Every row of these tables and views, sorted; by default of all but the run log."""
         chosen = names or [
             table.name
             for table in catalog.tables()
@@ -121,7 +118,7 @@ def _lane(job: dg.JobDefinition, names: Sequence[str]) -> dg.JobDefinition:
     chosen_tables = [t.name for t in catalog.tables() if {t.name, *pulled.get(t.name, ())} & {*names}]
     named = dg.AssetSelection.assets(*chosen_tables, *({"report"} & {*names}))
     graph = job.asset_layer.asset_graph
-    # With what lies between them: without it nothing says which comes first.
+    # With the assets between them, which define the order.
     chosen = (named | named.downstream() & named.upstream()).resolve(graph)
     checks = dg.AssetSelection.checks_for_assets(*chosen).resolve_checks(graph)
     return job.get_subset(asset_selection=chosen, asset_check_selection=checks)
@@ -129,13 +126,13 @@ def _lane(job: dg.JobDefinition, names: Sequence[str]) -> dg.JobDefinition:
 
 @dataclass
 class Result:
-    """How a run ended."""
+    """The result of a run."""
 
     success: bool
     events: list[dg.DagsterEvent]
 
     def failures(self) -> dict[str, str]:
-        """What failed, by step: what was said of it."""
+        """The messages of failed steps."""
         told = {}
         for event in self.events:
             if event.event_type == dg.DagsterEventType.STEP_FAILURE:
@@ -145,7 +142,7 @@ class Result:
         return told
 
     def failed_checks(self) -> dict[str, str]:
-        """What checks found wrong, by asset and check."""
+        """The messages of failed checks, by asset and check."""
         found = {}
         for event in self.events:
             if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
@@ -165,16 +162,16 @@ def _empty() -> bytes:
 
 
 def empty(path: Path) -> Path:
-    """Puts a warehouse there with every table and view and no row, in a tenth of the time that making them takes."""
+    """Copies an empty warehouse with every table and view, which is ten times faster than creating it."""
     path.write_bytes(_empty())
     return path
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """A file that takes long to make, made by whichever worker wants it first; to be copied, not to be used."""
+    """Creates a file once for all workers; tests must copy it, not change it."""
     folder = factory.getbasetemp()
     if folder.name.startswith("popen-"):
-        # Of one worker; what is above it is of them all.
+        # The folder of one worker; its parent is shared.
         folder = folder.parent
     path = folder / name
     with path.with_suffix(".lock").open("w") as lock:
@@ -196,14 +193,14 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 @pytest.fixture
 def company(tmp_path: Path) -> Iterator[Company]:
-    """A small company of its own for a test."""
+    """A small company with an empty warehouse."""
     with make_company(empty(tmp_path / "ai_usage.duckdb")) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def one_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse that holds HELD of both vendors, published; to be copied, not to be used."""
+    """A warehouse with HELD loaded; to be copied."""
 
     def make(path: Path) -> None:
         with make_company(path) as company:
@@ -215,7 +212,7 @@ def one_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse that holds HELD and NEXT, brought by one run; to be copied, not to be used."""
+    """A warehouse with HELD and NEXT loaded by one run; to be copied."""
 
     def make(path: Path) -> None:
         with make_company(path) as company:
@@ -227,12 +224,12 @@ def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
-    """Thirteen months of the simulated company; to be read, not to be changed."""
-    # Here, because it is made with what stands above.
+    """Thirteen months of the simulated company; read-only."""
+    # Imported here because the module imports this one.
     from ai_usage_assets_tests.support.year import simulated_year
 
     made = made_once(tmp_path_factory, "year.duckdb", lambda path: simulated_year(path).close())
-    # DuckDB lets one process at a time have a file, and there may be several workers.
+    # Only one process can open a DuckDB file, and there may be several workers.
     warehouse = DuckDBWarehouse(shutil.copyfile(made, tmp_path_factory.mktemp("year") / "year.duckdb"))
     yield warehouse
     warehouse.close()
@@ -240,21 +237,21 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
 
 @pytest.fixture
 def holding(tmp_path: Path, one_day: Path) -> Iterator[Company]:
-    """A company of its own for a test, whose warehouse holds HELD already."""
+    """A company whose warehouse has HELD loaded."""
     with make_company(shutil.copyfile(one_day, tmp_path / "ai_usage.duckdb")) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def ailing(tmp_path_factory: pytest.TempPathFactory, one_day: Path) -> Iterator[Company]:
-    """The same, shared by the tests of a module that leave it whole: for many faults of the same kind."""
+    """The same, shared by the tests of a module; they must leave it unchanged."""
     path = tmp_path_factory.mktemp("ailing") / "ai_usage.duckdb"
     with make_company(shutil.copyfile(one_day, path)) as made:
         yield made
 
 
 class make_company:  # noqa: N801 - used like a function
-    """A company that serves until the end of the block."""
+    """Serves a company until the end of the block."""
 
     def __init__(self, path: Path, *, people: int = 60, now: datetime = NOW) -> None:
         self._simulator = Simulator(now, people=people)

@@ -1,4 +1,4 @@
-"""The whole daily job on BigQuery: what finance reads there is what it reads on a laptop."""
+"""The daily job as in production: BigQuery, Secret Manager and Cloud Run; compared with DuckDB."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from ai_usage_assets.commands import demo
 from ai_usage_assets_tests.conftest import HELD, NEXT, Company, Result, make_company
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery, Seen
 from ai_usage_assets_tests.faults.runs import ai_usage, command, ended
-from ai_usage_assets_tests.test_logs import IN_THE_CLOUD, assert_nothing_secret, entries, held_keys, of_event
+from ai_usage_assets_tests.test_logs import IN_THE_CLOUD, assert_redacted, entries, of_event, secret_manager
 
 RUN = ("run", "--day", NEXT, "--days", "2")
-# Of some thirty; the first dozen come before the first entry of the log.
+# Of about thirty; the first dozen come before the first row of the day log.
 LOADS_BEFORE_THE_END = 18
-# What is true of the run, not of the days.
-OF_THE_RUN = {"run_id", "landed_run_id"}
+# Columns that differ between two runs of the same days.
+RUN_COLUMNS = {"run_id", "landed_run_id"}
 
 
 @dataclass
 class Production(Company):
-    """A company whose warehouse is BigQuery, whose keys are in Secret Manager, whose job runs as in Cloud Run."""
+    """A company with a BigQuery warehouse, keys in Secret Manager, and a job as in Cloud Run."""
 
     server: FakeBigQuery | None = None
     secrets: str = ""
-    said: list[subprocess.CompletedProcess[str]] = field(default_factory=list)
+    processes: list[subprocess.CompletedProcess[str]] = field(default_factory=list)
 
     @property
     def variables(self) -> dict[str, str]:
-        """What Terraform sets."""
+        """The environment variables that Terraform sets."""
         return {
             **demo.simulator_environment(self.simulator, self.urls),
             **IN_THE_CLOUD,
@@ -54,13 +54,13 @@ class Production(Company):
         }
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command as the container starts it."""
-        done = ai_usage(*arguments, **self.variables)
-        self.said.append(done)
-        return done
+        """Runs a command as the container does."""
+        process = ai_usage(*arguments, **self.variables)
+        self.processes.append(process)
+        return process
 
-    def here(self, **changed: Any) -> Result:
-        """Runs both days in this process."""
+    def run_in_process(self, **changed: Any) -> Result:
+        """Loads both days in this process."""
         return self.run(
             HELD,
             NEXT,
@@ -70,16 +70,16 @@ class Production(Company):
             **changed,
         )
 
-    def held(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of every table and view but the log of runs, in an order of its own."""
+    def bigquery_content(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of the compared tables and views, sorted."""
         return {table.name: rows_of(self.server.rows, table.name) for table in COMPARED}
 
     def loads(self) -> list[Seen]:
-        """The days that were loaded."""
+        """The requests that loaded a day."""
         return [seen for seen in self.server.requests if seen.kind == "load"]
 
 
-# Without the log of runs, and what is said of it: another run has another.
+# Without the run log and the status of checks, which differ between runs.
 COMPARED = [
     table
     for table in catalog.tables()
@@ -89,25 +89,27 @@ COMPARED = [
 
 def rows_of(ask: Any, table: str) -> list[tuple[Any, ...]]:
     rows = ask(f"SELECT * FROM ai_usage.{table}")
-    return sorted((tuple(v for k, v in row.items() if k not in OF_THE_RUN) for row in rows), key=repr)
+    return sorted((tuple(v for k, v in row.items() if k not in RUN_COLUMNS) for row in rows), key=repr)
 
 
 @pytest.fixture(scope="module")
 def production(tmp_path_factory: pytest.TempPathFactory, two_days: Path) -> Iterator[Production]:
-    """Two days, pulled once into a file, and by a job that is ended in its midst and started again into BigQuery."""
+    """Two days in a DuckDB file, and in BigQuery by a job that was interrupted and started again."""
     path = shutil.copyfile(two_days, tmp_path_factory.mktemp("production") / "w.duckdb")
     with (
         FakeBigQuery() as server,
         make_company(path) as company,
-        held_keys(company).serve() as secrets,
+        secret_manager(company).serve() as secrets,
     ):
-        made = Production(company.simulator, company.urls, company.settings, company.instance, {}, server, secrets)
-        with command(*RUN, **made.variables) as process:
-            _wait_for(lambda: len(made.loads()) >= LOADS_BEFORE_THE_END, process)
+        production = Production(
+            company.simulator, company.urls, company.settings, company.instance, {}, server, secrets
+        )
+        with command(*RUN, **production.variables) as process:
+            _wait_for(lambda: len(production.loads()) >= LOADS_BEFORE_THE_END, process)
             process.send_signal(signal.SIGTERM)
-            made.said.append(ended(process))
-        made.command(*RUN)
-        yield made
+            production.processes.append(ended(process))
+        production.command(*RUN)
+        yield production
 
 
 def _wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -115,11 +117,11 @@ def _wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> N
         time.sleep(0.01)
 
 
-def test_a_job_that_is_ended_says_so_and_the_next_makes_it_whole(production: Production) -> None:
-    """SIGTERM ends the run as interrupted with what was landed held; the second start ends well."""
-    first, second = production.said[:2]
+def test_interrupted_job_is_completed_by_the_next(production: Production) -> None:
+    """SIGTERM interrupts the run, loaded days stay loaded, and the next run succeeds."""
+    first, second = production.processes[:2]
     assert (first.returncode, second.returncode) == (1, 0), second.stdout[-2000:]
-    assert [entries(done)[-1]["outcome"] for done in (first, second)] == ["interrupted", "success"]
+    assert [entries(process)[-1]["outcome"] for process in (first, second)] == ["interrupted", "success"]
     (end,) = of_event(entries(first), "run_finished")
     assert (end, end["severity"]) == (entries(first)[-1], "ERROR")
     assert "run it again" in end["message"]
@@ -137,45 +139,45 @@ def test_a_job_that_is_ended_says_so_and_the_next_makes_it_whole(production: Pro
     assert 0 < rows[0]["landed_records"] < rows[0]["landed_records"] + row["landed_records"]
 
 
-def test_what_a_job_says_is_entries_and_nothing_secret(production: Production) -> None:
-    """All that was said on stdout is an entry, nothing is on stderr, and no key and no address is in any of it."""
-    for done in production.said[:2]:
-        assert entries(done)
-        assert_nothing_secret(production, done.stdout + done.stderr)
+def test_output_is_redacted_entries(production: Production) -> None:
+    """Stdout has only log entries, stderr is empty, and neither has a key or an e-mail address."""
+    for process in production.processes[:2]:
+        assert entries(process)
+        assert_redacted(production, process.stdout + process.stderr)
 
 
 @pytest.mark.parametrize("table", [table.name for table in COMPARED])
-def test_both_warehouses_hold_the_same(production: Production, table: str) -> None:
-    """Row for row and to the last digit, every raw record, fact and finance view is the same in both."""
-    theirs = rows_of(production.server.rows, table)
-    assert theirs == rows_of(production.rows, table)
+def test_both_engines_have_equal_rows(production: Production, table: str) -> None:
+    """Every table and view is equal in both engines, row for row and to the last digit."""
+    bigquery_rows = rows_of(production.server.rows, table)
+    assert bigquery_rows == rows_of(production.rows, table)
 
 
 def test_a_second_run_loads_nothing(production: Production) -> None:
-    """The same days again change no row, and no raw day is sent."""
-    before = production.held()
+    """Loading the same days again changes no row and loads no raw day."""
+    before = production.bigquery_content()
     production.server.requests.clear()
-    result = production.here()
+    result = production.run_in_process()
     assert result.success, result.failures()
     assert production.loads() == []
-    assert production.held() == before
+    assert production.bigquery_content() == before
 
 
-def test_nothing_is_asked_of_a_vendor_by_a_rebuild(production: Production) -> None:
-    """Everything after the raw days is made again from them, although no vendor answers."""
-    before = production.held()
+def test_rebuild_needs_no_vendor(production: Production) -> None:
+    """Every model is built again from the raw tables while no vendor is reachable."""
+    before = production.bigquery_content()
     for name in ("int_anthropic_cost_daily", "int_cursor_usage_daily", "dim_person"):
         production.server.empty("ai_usage", name)
     unreachable = {"base_url": "http://127.0.0.1:9"}
-    result = production.here(job="rebuild", sources={"anthropic": unreachable, "cursor": unreachable})
+    result = production.run_in_process(job="rebuild", sources={"anthropic": unreachable, "cursor": unreachable})
     assert result.success, result.failures()
-    assert production.held() == before
+    assert production.bigquery_content() == before
 
 
-def test_the_standby_finds_that_nothing_is_missing(production: Production) -> None:
-    """The copy in the second region ends at once after a good run, and what watches over both is content."""
-    asked = len(production.simulator.requests)
+def test_standby_region_does_nothing_after_a_successful_run(production: Production) -> None:
+    """`--if-missing` ends at once after a successful run, and `freshness` reports days that are due."""
+    request_count = len(production.simulator.requests)
     standby = production.command(*RUN, "--if-missing")
     assert (standby.returncode, "Nothing to do" in standby.stdout) == (0, True)
-    assert len(production.simulator.requests) == asked
+    assert len(production.simulator.requests) == request_count
     assert production.command("freshness", "--hours", "26").returncode == 1

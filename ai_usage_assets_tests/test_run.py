@@ -1,4 +1,4 @@
-"""The daily job as a whole, against the simulated company: what lands, what stays, what is told."""
+"""The daily job against the simulated company: what is loaded, kept and reported."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.defs.run_recorder import infer_outcome
 from ai_usage_assets_tests.conftest import HELD, NEXT, NOW, Company, make_company
 
-# From one vendor's bill to what finance reads of it.
+# The raw tables of one vendor and the cost facts.
 BILL = ("anthropic", "fct_cost_daily")
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory, two_days: Path):
-    """A company whose two days were loaded by one run; tests of this fixture only read."""
+    """A company with two days that one run loaded; read-only."""
     path = tmp_path_factory.mktemp("loaded") / "ai_usage.duckdb"
     with make_company(shutil.copyfile(two_days, path)) as company:
         yield company
@@ -36,7 +36,7 @@ def _days() -> tuple[date, date]:
 
 
 def test_dollars_equal_the_ledger(loaded: Company) -> None:
-    """Per day, vendor and cost basis the warehouse says what the ledger says, to the last digit."""
+    """Dollars per day, vendor and cost basis equal the ledger to the last digit."""
     first, last = _days()
     ledger = loaded.simulator.ledger
     truth = {(day, "anthropic", "billed"): usd for day, usd in ledger.anthropic_cost_usd(first, last).items()}
@@ -63,7 +63,7 @@ def test_attribution_equals_the_contracts_rules_in_plain_python(loaded: Company)
 
 
 def test_a_run_for_the_latest_day_attaches_the_months_headlines(holding: Company) -> None:
-    """The summary in the Dagster UI tells the month, and that it is too low while days are missing."""
+    """The report asset has the headlines, which say that the month is too low while days are missing."""
     holding.simulator.now = datetime(2026, 11, 11, 14, tzinfo=UTC)
     assert holding.run(HELD, lane="report").success
     (made,) = holding.instance.fetch_materializations(dg.AssetKey("report"), limit=1).records
@@ -71,8 +71,8 @@ def test_a_run_for_the_latest_day_attaches_the_months_headlines(holding: Company
     assert "of Anthropic missing, so it is too low" in str(summary)
 
 
-def test_every_attribution_method_is_met(loaded: Company) -> None:
-    """The company exercises every rule of the contract, so that none is green for want of data."""
+def test_every_attribution_method_occurs(loaded: Company) -> None:
+    """The simulated company has usage for every attribution rule."""
     found = {row["m"] for row in loaded.rows("SELECT DISTINCT attribution_method AS m FROM ai_usage.fct_cost_daily")}
     assert found == {
         "api_key_map", "service_account_map", "user_map", "vendor_actor", "workspace_map", "key_creator", "unallocated",
@@ -81,7 +81,7 @@ def test_every_attribution_method_is_met(loaded: Company) -> None:
 
 
 def test_split_parts_add_up_to_the_row(loaded: Company) -> None:
-    """A key shared 33.3, 33.3 and 33.4 gives three parts that add up to the vendor's amount exactly."""
+    """The three parts of a key shared 33.3, 33.3 and 33.4 percent add up to the vendor's amount exactly."""
     key = next(key for key in loaded.simulator.organization.keys if key.name == "shared-sandbox")
     parts = loaded.rows(
         "SELECT usage_date, COUNT(DISTINCT team) AS teams, SUM(amount_usd) AS usd, SUM(requests) AS requests "
@@ -96,7 +96,7 @@ def test_split_parts_add_up_to_the_row(loaded: Company) -> None:
 
 
 def test_tokens_and_events_equal_the_ledger(loaded: Company) -> None:
-    """Tokens of Anthropic and events of Cursor are all there."""
+    """All tokens of Anthropic and all events of Cursor are loaded."""
     first, last = _days()
     tokens = loaded.rows("SELECT SUM(total_tokens) AS n FROM ai_usage.fct_tokens_daily WHERE vendor = 'anthropic'")
     events = loaded.rows("SELECT SUM(requests) AS n FROM ai_usage.fct_cost_daily WHERE vendor = 'cursor'")
@@ -114,7 +114,7 @@ def test_records_are_verbatim(loaded: Company) -> None:
     assert sorted(row["payload"].encode() for row in held) == sorted(sent)
 
 
-def test_finance_views_answer(loaded: Company) -> None:
+def test_kpi_views_have_rows(loaded: Company) -> None:
     """Each KPI view has rows, and the months add up to the facts."""
     for view in ("daily", "monthly", "by_person"):
         total = loaded.rows(f"SELECT SUM(spend_usd) AS usd FROM ai_usage.kpi_spend_{view}")[0]["usd"]
@@ -127,8 +127,8 @@ def test_finance_views_answer(loaded: Company) -> None:
         assert loaded.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{view}")[0]["n"], view
 
 
-def test_classes_of_tokens_add_up_to_the_bill(loaded: Company) -> None:
-    """What Anthropic billed by class of token is its bill, within its own rounding of rows; each class has a price."""
+def test_token_costs_add_up_to_the_bill(loaded: Company) -> None:
+    """Costs by token type add up to the bill, within the vendor's rounding of rows; each type has a price."""
     (found,) = loaded.rows(
         "SELECT SUM(amount_usd) AS usd, COUNTIF(tokens > 0 AND usd_per_million IS NULL) AS unpriced "
         "FROM ai_usage.kpi_token_cost WHERE vendor = 'anthropic'"
@@ -138,8 +138,8 @@ def test_classes_of_tokens_add_up_to_the_bill(loaded: Company) -> None:
     assert found["unpriced"] == 0
 
 
-def test_unallocated_is_what_has_no_cost_center(loaded: Company) -> None:
-    """The unallocated view holds exactly the spend without a cost center, each line with what to do."""
+def test_unallocated_is_spend_without_a_cost_center(loaded: Company) -> None:
+    """kpi_unallocated has exactly the spend without a cost center, and a next step for each row."""
     total = loaded.rows("SELECT SUM(spend_usd) AS usd FROM ai_usage.kpi_unallocated")[0]["usd"]
     fact = loaded.rows(
         "SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
@@ -150,7 +150,7 @@ def test_unallocated_is_what_has_no_cost_center(loaded: Company) -> None:
 
 
 def test_reconciliation_is_equal_to_the_last_digit(loaded: Company) -> None:
-    """Every control but the classic report, which rounds, is equal, not merely close."""
+    """Every control total is equal except the classic cost report, which is rounded."""
     found = loaded.rows(
         "SELECT control, status, COUNT(*) AS n FROM ai_usage.kpi_reconciliation GROUP BY control, status"
     )
@@ -159,8 +159,8 @@ def test_reconciliation_is_equal_to_the_last_digit(loaded: Company) -> None:
     assert len({row["control"] for row in found}) == 5
 
 
-def test_days_that_were_not_asked_for_are_not_loaded(loaded: Company) -> None:
-    """A finished day that no run has asked for is told as such, and is neither failed nor zero."""
+def test_days_that_no_run_requested_are_not_loaded(loaded: Company) -> None:
+    """A finished day that no run requested is `not_loaded`, neither failed nor zero."""
     found = loaded.rows("SELECT usage_date, status FROM ai_usage.kpi_completeness WHERE asset = 'raw_anthropic_cost'")
     status = {row["usage_date"]: row["status"] for row in found}
     assert status[date(2026, 11, 9)] == "not_loaded"
@@ -168,15 +168,14 @@ def test_days_that_were_not_asked_for_are_not_loaded(loaded: Company) -> None:
     assert max(status) == NOW.date() - timedelta(days=1)
 
 
-def test_running_again_changes_no_row_and_a_rebuild_neither(holding: Company) -> None:
-    """The same day twice leaves every table as it was, when each row was fetched included."""
-    # And everything after raw comes back the same with no vendor reachable.
+def test_second_run_and_rebuild_change_no_row(holding: Company) -> None:
+    """Loading the same day again changes no row of any table, nor does a rebuild."""
     company = holding
     before = company.content()
     company.simulator.now += timedelta(seconds=1)
     again = company.run(HELD)
     assert again.success
-    # So that the report knows of every check.
+    # The report comes last, so that it has every check result.
     begun = [event.step_key for event in again.events if event.event_type == dg.DagsterEventType.STEP_START]
     assert begun[-1] == "report"
     assert company.content() == before
@@ -212,8 +211,8 @@ def _emptied(name: str):
 def test_one_vendor_down_leaves_the_other_fresh(
     company: Company, down: str, fresh: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With one vendor refusing, the other's day is there, the run fails, and it is said which, why and what to do."""
-    # Neither keys nor e-mail addresses appear in any event of the run, of what was good and of what was not.
+    """If one vendor rejects the key, the other is loaded, and the run fails with the reason and the next step."""
+    # Neither keys nor e-mail addresses appear in any event or line of the run.
     getattr(company.simulator.fault_options, down).unauthorized = True
     result = company.run(HELD)
     assert not result.success
@@ -241,16 +240,16 @@ def test_one_vendor_down_leaves_the_other_fresh(
     assert {"✗", "failed"} <= {*_shown(company, width=200).split()}
 
 
-def test_a_failed_pull_keeps_what_was_held(holding: Company) -> None:
-    """When a vendor fails on a later run, the dollars of the earlier one stay."""
+def test_failed_request_keeps_loaded_days(holding: Company) -> None:
+    """If a vendor fails in a later run, the dollars of the earlier run stay."""
     before = holding.content("fct_cost_daily")
     holding.simulator.fault_options.anthropic.unauthorized = True
     assert not holding.run(HELD, lane=BILL).success
     assert holding.content("fct_cost_daily") == before
 
 
-def test_restated_day_is_replaced_whole(holding: Company) -> None:
-    """A day the vendors restate takes its new total, and no ghost of the old one."""
+def test_restated_day_is_replaced(holding: Company) -> None:
+    """A restated day has its new total and no row of the old one."""
     holding.simulator.revise(date(2026, 11, 10), Decimal("0.5"))
     assert holding.run(HELD, NEXT, lane=BILL).success
     found = holding.rows(
@@ -261,8 +260,8 @@ def test_restated_day_is_replaced_whole(holding: Company) -> None:
     assert {row["usage_date"]: row["usd"] for row in found} == truth
 
 
-def test_empty_export_never_replaces_a_day(holding: Company) -> None:
-    """An export that is suddenly empty fails loudly, and keeps the day; no spend is never read from it."""
+def test_empty_export_replaces_no_day(holding: Company) -> None:
+    """An export that is suddenly empty fails and keeps the loaded day."""
     before = holding.content("fct_cost_daily")
     holding.simulator.fault_options.anthropic.empty_export = True
     result = holding.run(HELD, lane=BILL)
@@ -271,7 +270,7 @@ def test_empty_export_never_replaces_a_day(holding: Company) -> None:
 
 
 def test_removed_person_keeps_their_history(holding: Company) -> None:
-    """After Cursor strips a person's e-mail from history, a re-pull carries it forward and attribution stays."""
+    """After Cursor removes an e-mail from its history, a reload carries it forward and the attribution stays."""
     company = holding
     truth = company.rows(
         "SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email"
@@ -289,8 +288,8 @@ def test_removed_person_keeps_their_history(holding: Company) -> None:
 
 
 @pytest.mark.parametrize("lane", ["anthropic", "cursor"])
-def test_a_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> None:
-    """Keys that were mixed up stay here: nothing is asked, the days fail, and it is said which variable is wrong."""
+def test_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> None:
+    """With the keys mixed up no request is sent, the days fail, and the message names the variables."""
     keys = {"anthropic": company.simulator.CURSOR_KEY, "cursor": company.simulator.ANTHROPIC_KEY}
     result = company.run(HELD, lane=lane, sources={name: {"key": key} for name, key in keys.items()})
     assert not result.success
@@ -301,12 +300,12 @@ def test_a_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> Non
 
 
 def test_vendor_without_key_is_not_configured(company: Company) -> None:
-    """Without a key a vendor is skipped, the run succeeds, and the day is told as not configured."""
+    """A vendor without a key is skipped, its days are `not_configured`, and the run succeeds."""
     result = company.run(HELD, sources={"cursor": {"key": None}})
     assert result.success, result.failures()
     states = company.rows("SELECT DISTINCT status FROM ai_usage.ops_asset_days WHERE vendor = 'cursor'")
     assert [row["status"] for row in states] == ["not_configured"]
-    # One that was never used lacks nothing.
+    # Its days are not missing, because the vendor was never used.
     shown = io.StringIO()
     warehouse = company.warehouse
     print_month_summary(warehouse, Console(file=shown, width=120))
@@ -315,10 +314,8 @@ def test_vendor_without_key_is_not_configured(company: Company) -> None:
     assert f"1 of {over['days']} vendor days are loaded" in shown.getvalue()
 
 
-def test_without_any_key_nothing_is_spent_and_nothing_fails(
-    company: Company, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """A run without any vendor succeeds, and says of each that it is not configured."""
+def test_run_without_any_key(company: Company, capfd: pytest.CaptureFixture[str]) -> None:
+    """A run without any vendor succeeds and reports each as not configured."""
     result = company.run(HELD, sources={"anthropic": {"key": None}, "cursor": {"key": None}}, sheet_id=None)
     assert result.success, result.failures()
     assert company.simulator.requests == []
@@ -327,7 +324,7 @@ def test_without_any_key_nothing_is_spent_and_nothing_fails(
         assert f"{name} is not set" in printed
 
 
-def test_enterprise_key_is_not_exposed_to_the_console(company: Company) -> None:
+def test_enterprise_key(company: Company) -> None:
     """An Enterprise key gets the bill, and `not exposed` for what only a Console organisation has."""
     company.simulator.fault_options.anthropic.enterprise_key = True
     result = company.run(HELD, lane=BILL)
@@ -340,8 +337,8 @@ def test_enterprise_key_is_not_exposed_to_the_console(company: Company) -> None:
     } == {"not_exposed"}
 
 
-def test_edited_sheet_reattributes_history(holding: Company) -> None:
-    """A row added to the sheet moves the spend of days long landed, without a new pull of them."""
+def test_edited_sheet_changes_the_attribution_of_history(holding: Company) -> None:
+    """A row added to the sheet changes the attribution of days that were loaded before, without reloading them."""
     key = next(key for key in holding.simulator.organization.keys if key.name == "prod-2-test")
     rows = holding.simulator.sheet("key_mapping")
     holding.simulator.set_sheet(
@@ -359,8 +356,8 @@ def test_edited_sheet_reattributes_history(holding: Company) -> None:
     }
 
 
-def test_refused_tab_leaves_the_last_good_version(holding: Company) -> None:
-    """A cleared tab is refused alone: its last version serves on, the run succeeds, the check tells."""
+def test_rejected_tab_keeps_its_last_version(holding: Company) -> None:
+    """A cleared tab is rejected: its last version stays, the run succeeds, and a check fails."""
     before = holding.rows("SELECT COUNT(*) AS n FROM ai_usage.int_key_mapping")
     holding.simulator.set_sheet("key_mapping", [])
     result = holding.run(HELD, lane=("raw_mapping_sheet", "int_key_mapping"))
@@ -369,7 +366,7 @@ def test_refused_tab_leaves_the_last_good_version(holding: Company) -> None:
     assert "key_mapping" in result.failed_checks()["raw_mapping_sheet.tabs_valid"]
 
 
-def test_range_of_one_run_loads_every_day(company: Company) -> None:
+def test_one_run_loads_every_day_of_a_range(company: Company) -> None:
     """Each day of a range has its own records."""
     result = company.run("2026-11-01", "2026-11-03", lane="cursor_usage_events")
     assert result.success, result.failures()
@@ -378,8 +375,8 @@ def test_range_of_one_run_loads_every_day(company: Company) -> None:
     assert {row["usage_date"]: row["n"] for row in found} == truth
 
 
-def test_days_out_of_the_vendors_reach(holding: Company) -> None:
-    """Days the analytics API no longer answers for are told as not exposed, or stay whole; the others load."""
+def test_days_older_than_the_vendor_returns(holding: Company) -> None:
+    """Days that the analytics API no longer returns are `not_exposed` or stay loaded; other days are loaded."""
     held = holding.content("fct_cost_daily")["fct_cost_daily"]
     holding.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
     result = holding.run("2026-11-09", NEXT, lane=BILL)
@@ -392,8 +389,8 @@ def test_days_out_of_the_vendors_reach(holding: Company) -> None:
     assert [row[:-1] for row in kept] == [row[:-1] for row in held]
 
 
-def _spoil_units(company: Company) -> None:
-    """Cents taken for dollars in every record that is held."""
+def _multiply_amounts(company: Company) -> None:
+    """Turns cents into dollars in every loaded record."""
     warehouse = company.warehouse
     warehouse._connect().execute(
         'UPDATE raw_anthropic_cost SET payload = regexp_replace(payload, \'"(amount|list_amount)":"([0-9.]+)"\', '
@@ -402,22 +399,22 @@ def _spoil_units(company: Company) -> None:
     warehouse.close()
 
 
-def test_a_rebuild_does_not_publish_what_a_run_would_not(holding: Company) -> None:
-    """Raw records of the wrong unit stop a rebuild as they stop a run, and the facts stay as they were."""
+def test_rebuild_stops_at_failed_raw_checks(holding: Company) -> None:
+    """Raw records in the wrong unit stop a rebuild as they stop a run, and the facts stay unchanged."""
     before = holding.content("int_anthropic_cost_daily")
-    _spoil_units(holding)
+    _multiply_amounts(holding)
     result = holding.run(HELD, job="rebuild")
     assert not result.success
     assert "raw_anthropic_cost.currency_unit" in result.failed_checks()
     kept = holding.rows("SELECT check_name, passed FROM ai_usage.ops_check_results WHERE asset = 'raw_anthropic_cost'")
-    # All of them are kept, also those behind the one that stopped the step.
+    # The results of all checks are stored, also of those after the one that failed.
     assert {row["check_name"] for row in kept} == {c.name for c in CHECKS if c.asset == "raw_anthropic_cost"}
     assert "currency_unit" in {row["check_name"] for row in kept if not row["passed"]}
     assert holding.content("int_anthropic_cost_daily") == before
 
 
-def test_a_sheet_that_cannot_be_read_stops_nothing(holding: Company) -> None:
-    """With Google down the day is pulled, built and attributed by the last good version, and one check says so."""
+def test_unreadable_sheet_stops_nothing(holding: Company) -> None:
+    """While Google Sheets is down, a run uses the last version of the sheet, and one check fails."""
     before = holding.content("fct_cost_daily")
     holding.simulator.fault_options.faults.down.add("sheets")
     result = holding.run(HELD, lane=("raw_mapping_sheet", *BILL))
@@ -426,8 +423,8 @@ def test_a_sheet_that_cannot_be_read_stops_nothing(holding: Company) -> None:
     assert holding.content("fct_cost_daily") == before
 
 
-def test_a_run_that_was_ended_between_two_steps_is_no_success(company: Company) -> None:
-    """Where no step has failed, every step must have come to its end before a run counts as one that went well."""
+def test_run_that_ended_between_two_steps_is_interrupted(company: Company) -> None:
+    """A run without a failed step is a success only if every planned step has ended."""
     assert company.run(HELD, lane="cursor_members").success
     (job,) = company._jobs.values()
     (run,) = company.instance.get_runs()
@@ -437,7 +434,7 @@ def test_a_run_that_was_ended_between_two_steps_is_no_success(company: Company) 
 
 
 def _shown(company: Company, width: int) -> str:
-    """What `status` shows."""
+    """The output of `ai-usage status`."""
     shown = io.StringIO()
     warehouse = company.warehouse
     print_status(warehouse, Console(file=shown, width=width), day_count=40)
@@ -445,8 +442,8 @@ def _shown(company: Company, width: int) -> str:
     return shown.getvalue()
 
 
-def test_one_cause_is_told_once_and_fits_a_narrow_terminal(company: Company) -> None:
-    """A refused key is one paragraph of the status, not one a table, and no table is wider than the screen."""
+def test_status_shows_one_reason_once_and_fits_a_narrow_terminal(company: Company) -> None:
+    """A rejected key is one paragraph of the status, not one per table; no table is wider than the terminal."""
     company.simulator.fault_options.cursor.unauthorized = True
     assert not company.run(HELD, lane="cursor").success
     shown = _shown(company, width=80)

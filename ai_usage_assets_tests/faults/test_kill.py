@@ -1,4 +1,4 @@
-"""A run that is killed at any moment, and the next one: no day is lost, doubled or half there, for nobody who looks."""
+"""Runs that are killed at any time: no reader sees a lost, duplicated or partial day."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import Company, make_company
 from ai_usage_assets_tests.faults.runs import Order, Point, Prepared, Seen, Statement, asked, daily_job, execute
 
-# Held from an earlier run are two days; the second was restated since, and is loaded again with the third.
+# The first two days were loaded by an earlier run. The second was restated since and is loaded again with the third.
 FIRST, RESTATED, LAST = date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11)
 DAYS = DayRange(RESTATED, LAST)
 
@@ -37,21 +37,21 @@ NARROW = (
     "raw_mapping_sheet", "dim_date", "int_cursor_usage_daily", "int_anthropic_cost_daily",
 )  # fmt: skip
 
-# By table (of the logs: and asset) and day: how many rows, and their sum as numbers of their content.
+# By table (for ops tables also by asset) and day: the number of rows and the sum of their hashes.
 Content = dict[tuple[str, Any], tuple[int, int]]
 
-# What is of one run only, and no part of what is held.
-_OF_THE_RUN = {"run_id", "landed_run_id", "checked_at"}
+# Columns that differ between two runs of the same days.
+_RUN_COLUMNS = {"run_id", "landed_run_id", "checked_at"}
 
 
 def content(connection: Any, prefix: str) -> Content:
-    """What is held, by table and day; of the checks those of the last run."""
+    """The content of the warehouse by table and day; check results of the last run only."""
     found: Content = {}
     last = f"SELECT run_id FROM {prefix}ops_runs ORDER BY started_at DESC LIMIT 1"
     for table in catalog.tables():
         if table.is_view or table.name == "ops_runs":
             continue
-        chosen = [name for name in table.column_names if name not in _OF_THE_RUN]
+        chosen = [name for name in table.column_names if name not in _RUN_COLUMNS]
         day = "usage_date" if "usage_date" in chosen and table.name != "dim_date" else table.partition_by or "NULL"
         of = "'/' || asset" if "asset" in chosen and table.is_ops_table else "''"
         where = f"WHERE run_id = ({last})" if table.name == "ops_check_results" else ""
@@ -64,35 +64,35 @@ def content(connection: Any, prefix: str) -> Content:
 
 
 def read(path: Path) -> Content:
-    """The same, as somebody else reads the file."""
+    """The content of a file, read by another connection."""
     with duckdb.connect(str(path), read_only=True) as connection:
         return content(connection, "ai_usage.ai_usage.")
 
 
 def outcomes(path: Path) -> list[str]:
-    """How the runs ended, in their order."""
+    """The outcomes of the runs, in order."""
     with duckdb.connect(str(path), read_only=True) as connection:
         rows = connection.execute("SELECT outcome FROM ai_usage.ai_usage.ops_runs ORDER BY started_at").fetchall()
         return [outcome for (outcome,) in rows]
 
 
-def assert_whole_days(found: Content, before: Content, after: Content, where: str) -> None:
-    """Every day of every table is that of before or that of after, and its log entry says which."""
+def assert_complete_days(found: Content, before: Content, after: Content, where: str) -> None:
+    """Asserts that each day of each table is as before or as after the run, and that the day log agrees."""
     for key in found.keys() | before.keys() | after.keys():
-        # Of the checks of a run that has not ended some are there already.
+        # A run that has not ended has stored some of its check results.
         if not key[0].startswith("ops_check_results"):
-            assert found.get(key) in (before.get(key), after.get(key)), f"{where}: half a day: {key}"
+            assert found.get(key) in (before.get(key), after.get(key)), f"{where}: partial day: {key}"
     for table, day in before.keys() | after.keys():
         old, new, log = before.get((table, day)), after.get((table, day)), (f"ops_asset_days/{table}", day)
         if old != new and log in after:
             assert (found.get((table, day)) == new) == (found.get(log) == after[log]), (
-                f"{where}: the log lies: {table} {day}"
+                f"{where}: the day log is wrong: {table} {day}"
             )
 
 
 @dataclass
 class Scene:
-    """A company, a file as it is before the run, and what the run makes of it when nobody disturbs it."""
+    """A company, a file before the run, and the content that an undisturbed run produces."""
 
     company: Company
     prepared: Prepared
@@ -103,7 +103,7 @@ class Scene:
     requests: dict[tuple[str, ...], int]
 
     def copy(self) -> Path:
-        """A copy of the file, to run on."""
+        """Copies the file for one test."""
         path = self.folder / "copy" / "ai_usage.duckdb"
         shutil.rmtree(path.parent, ignore_errors=True)
         path.parent.mkdir()
@@ -117,12 +117,12 @@ class Scene:
         point: Point | None = None,
         started: Callable[[int], None] = lambda pid: None,
     ) -> int:
-        """One run on the file."""
+        """Runs the job on a file."""
         settings = replace(self.company.settings, duckdb_path=path, fixed_now=self.company.simulator.now)
         return self.prepared.run(Order(settings, DAYS, assets, point, self.says), started)
 
     def run_until_asked(self, path: Path, chosen: int) -> int:
-        """One run that is killed when a vendor is asked for the n-th time."""
+        """Runs the job and kills it at the n-th request."""
         child: queue.Queue[int] = queue.Queue()
         with asked(
             self.company.simulator,
@@ -132,13 +132,13 @@ class Scene:
 
     @property
     def says(self) -> Path:
-        """What the last run said."""
+        """The output of the last run."""
         return self.folder / "says.txt"
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """Three days held, one of them restated since, a row added to the sheet; a fourth day to come."""
+    """Two loaded days, one of them restated since, a row added to the sheet, and a third day to load."""
     folder = tmp_path_factory.mktemp("kill")
     with make_company(folder / "before" / "ai_usage.duckdb", people=36) as company, Prepared() as prepared:
         result = company.run(FIRST.isoformat(), RESTATED.isoformat())
@@ -158,17 +158,17 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield made
 
 
-def assert_whole(scene: Scene, path: Path, assets: tuple[str, ...], where: str) -> None:
-    """What a killed run left is whole days, and that it was at work can be seen no more."""
-    assert_whole_days(read(path), read(scene.before), scene.made[assets], where)
+def assert_consistent(scene: Scene, path: Path, assets: tuple[str, ...], where: str) -> None:
+    """Asserts that a killed run left only complete days and no run lock."""
+    assert_complete_days(read(path), read(scene.before), scene.made[assets], where)
     warehouse = DuckDBWarehouse(path)
     running = warehouse.rows("SELECT run_id FROM ai_usage.ops_runs WHERE outcome = 'running'")
     assert not any(warehouse.is_run_active(run["run_id"]) for run in running), where
     warehouse.close()
 
 
-def assert_heals(scene: Scene, path: Path, assets: tuple[str, ...]) -> None:
-    """The next run makes what an undisturbed one would have made, tells of the killed ones, and leaves nothing else."""
+def assert_completes(scene: Scene, path: Path, assets: tuple[str, ...]) -> None:
+    """Asserts that the next run produces the content of an undisturbed run and records the killed ones."""
     assert scene.run(path, assets) == 0, scene.says.read_text()
     assert read(path) == scene.made[assets]
     assert set(outcomes(path)) <= {"success", "interrupted"}
@@ -177,7 +177,7 @@ def assert_heals(scene: Scene, path: Path, assets: tuple[str, ...]) -> None:
 
 
 EVENTS, COST = "raw_cursor_usage_events", "raw_anthropic_cost"
-# By kind of step. What is landed once is not landed again, so the points before that come first.
+# By kind of step. A day that was loaded is not loaded again, so earlier points come first.
 POINTS = {
     "start": [
         Point("prepare", begins="COMMIT"),
@@ -215,37 +215,37 @@ POINTS = {
 
 @pytest.mark.parametrize("kind", POINTS)
 def test_killed_at_a_statement(scene: Scene, kind: str) -> None:
-    """Killed inside and between the transactions of each kind of step, a run leaves whole days; the next one heals."""
+    """A run killed inside or between the transactions of a step leaves complete days, and the next run completes."""
     path = scene.copy()
     for point in POINTS[kind]:
         assert scene.run(path, NARROW, point) == -signal.SIGKILL, f"{point}: {scene.says.read_text()}"
-        assert_whole(scene, path, NARROW, str(point))
-    assert_heals(scene, path, NARROW)
+        assert_consistent(scene, path, NARROW, str(point))
+    assert_completes(scene, path, NARROW)
 
 
-def test_killed_while_a_vendor_answers(scene: Scene) -> None:
-    """Killed while it waits for an answer, of any vendor, a run leaves whole days, and the next one heals."""
+def test_killed_during_a_request(scene: Scene) -> None:
+    """A run killed while it waits for a response leaves complete days, and the next run completes."""
     path = scene.copy()
     for chosen in range(1, scene.requests[NARROW] + 1, 2):
         assert scene.run_until_asked(path, chosen) == -signal.SIGKILL, f"request {chosen}: {scene.says.read_text()}"
-        assert_whole(scene, path, NARROW, f"request {chosen}")
-    assert_heals(scene, path, NARROW)
+        assert_consistent(scene, path, NARROW, f"request {chosen}")
+    assert_completes(scene, path, NARROW)
 
 
-def test_killed_again_and_again(scene: Scene) -> None:
-    """Killed at places spread over the whole job, each time on what the last one left, it heals in the end."""
+def test_killed_repeatedly(scene: Scene) -> None:
+    """After several runs that were killed at different points, each on the content of the last, a run completes."""
     path = scene.copy()
     for place in range(1, 5):
-        # A run that finds much of its work done executes less; four fifths are left in any case.
+        # A run whose days are partly loaded executes fewer statements, but at least four fifths.
         point = Point(number=scene.statements[()] * place // 5, after=bool(place % 2))
         assert scene.run(path, (), point) == -signal.SIGKILL, f"{point}: {scene.says.read_text()}"
-        assert_whole(scene, path, (), str(point))
+        assert_consistent(scene, path, (), str(point))
     assert outcomes(path).count("running") == 1
-    assert_heals(scene, path, ())
+    assert_completes(scene, path, ())
 
 
-def test_readers_of_the_file_see_whole_days_while_a_run_works(scene: Scene) -> None:
-    """Whoever opens the file while a vendor is asked finds each day as it was or as it will be."""
+def test_other_processes_read_complete_days_during_a_run(scene: Scene) -> None:
+    """A reader that opens the file during a request sees each day as before or as after the run."""
     path = scene.copy()
     before, after = read(scene.before), scene.made[NARROW]
     told: list[Content] = []
@@ -253,28 +253,28 @@ def test_readers_of_the_file_see_whole_days_while_a_run_works(scene: Scene) -> N
         assert scene.run(path) == 0, scene.says.read_text()
     assert len(told) == scene.requests[NARROW]
     for number, found in enumerate(told, 1):
-        assert_whole_days(found, before, after, f"request {number}")
-    # Days were seen before and after, else nothing was proven.
+        assert_complete_days(found, before, after, f"request {number}")
+    # Otherwise the reader saw no change, and the test would prove nothing.
     assert len({frozenset(found.items()) for found in told}) > 3
 
 
-def test_readers_beside_a_transaction_see_whole_days(scene: Scene) -> None:
-    """Another connection of the same process finds, between any two statements, each day as it was or as it will be."""
+def test_other_connections_read_complete_days(scene: Scene) -> None:
+    """Between any two statements another connection sees each day as before or as after the run."""
     path = scene.copy()
     before, after = read(scene.before), scene.made[NARROW]
     told: list[tuple[Statement, Content]] = []
 
-    def look(statement: Statement, connection: Any) -> None:
+    def read_beside(statement: Statement, connection: Any) -> None:
         if statement.verb in ("land", "rebuild") and statement.text.lstrip().startswith(("DELETE", "INSERT")):
             with connection.cursor() as other:
                 told.append((statement, content(other, "warehouse.ai_usage.")))
 
-    opened = Seen(path, lambda statement, connection: None, look)
+    opened = Seen(path, lambda statement, connection: None, read_beside)
     settings = replace(scene.company.settings, duckdb_path=path, fixed_now=scene.company.simulator.now)
     assert execute(daily_job(settings, lambda: opened, NARROW), DAYS)
     assert {statement.table for statement, _ in told if statement.verb == "rebuild"} == {
         "dim_date", "int_cursor_usage_daily", "int_anthropic_cost_daily",
     }  # fmt: skip
     for statement, found in told:
-        assert_whole_days(found, before, after, str(statement))
+        assert_complete_days(found, before, after, str(statement))
     assert read(path) == after
