@@ -13,7 +13,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from ai_usage_assets.simulator.anthropic import AnthropicAPI, AnthropicFaultOptions
+from ai_usage_assets.simulator.anthropic.api import AnthropicAPI
+from ai_usage_assets.simulator.anthropic.base import AnthropicFaultOptions
 from ai_usage_assets.simulator.cursor import CursorAPI, CursorFaultOptions
 from ai_usage_assets.simulator.ledger import Amendment, Ledger
 from ai_usage_assets.simulator.organization import build_organization

@@ -1,7 +1,4 @@
-"""HTTP for the simulated vendors: loopback servers, and the ways in which a server can go wrong.
-
-Belongs here: sockets, headers every answer has, and faults that any vendor can have. Does not: what an API answers.
-"""
+"""HTTP of the simulated vendors: requests, responses, and faults that every vendor can have."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from ai_usage_assets.http.loopback_server import LoopbackHandler, serve_on_loopb
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked."""
+    """A request to a simulated API."""
 
     method: str
     path: str
@@ -30,7 +27,7 @@ class Request:
 
     @property
     def target(self) -> str:
-        """Path and parameters, as a person would write them: `/v1/things?day=2026-11-10`."""
+        """The path with its parameters, such as `/v1/things?day=2026-11-10`."""
         return "?".join(filter(None, (self.path, "&".join(f"{name}={value}" for name, value in self.query))))
 
     def one(self, name: str) -> str | None:
@@ -44,7 +41,7 @@ class Request:
 
 @dataclass
 class Response:
-    """What is answered."""
+    """A response of a simulated API."""
 
     status: int
     body: bytes
@@ -53,28 +50,27 @@ class Response:
 
 @dataclass
 class Faults:
-    """How the servers go wrong; all can be changed while they serve.
+    """Faults of the servers. They can be changed while the APIs serve.
 
-    A name is anthropic, cursor or sheets. A prefix is the beginning of a path, or of a path with its parameters
-    (`Request.target`).
+    Names are anthropic, cursor or sheets. A prefix is the beginning of `Request.target`, the path with its parameters.
     """
 
-    # Answer 503 to everything.
+    # Names of APIs that respond with 503 to every request.
     down: set[str] = field(default_factory=set)
-    # Answer with a page for people.
+    # Names of APIs that respond with an HTML page and status 200.
     html_200: set[str] = field(default_factory=set)
-    # Prefix -> what is answered there with 200 instead.
-    instead: dict[str, bytes] = field(default_factory=dict)
-    # Prefix -> how many times to answer `fail_status` there before it works.
+    # Prefix -> body of a 200 response that replaces the API's.
+    replacements: dict[str, bytes] = field(default_factory=dict)
+    # Prefix -> number of responses with `fail_status` before the API responds.
     fail_times: dict[str, int] = field(default_factory=dict)
     fail_status: int = 503
-    # Prefix -> how many times to answer 429, with or without `retry-after`.
+    # Prefix -> number of 429 responses, with `retry-after` if it is set.
     limit_times: dict[str, int] = field(default_factory=dict)
     retry_after: str | None = None
-    # Prefix -> how many requests are answered in any minute of `clock`; those beyond get 429.
+    # Prefix -> maximum number of requests per minute of `clock`; others get 429.
     per_minute: dict[str, int] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
-    # Cut every n-th answer in the middle of its JSON, or of the connection; or call it gzip when it is not.
+    # Truncates, resets or mislabels as gzip every n-th response.
     truncate_every: int = 0
     reset_every: int = 0
     garble_every: int = 0
@@ -85,7 +81,7 @@ Handle = Callable[[Request], Response]
 
 @contextmanager
 def serving(name: str, handle: Handle, faults: Faults, port: int, seen: Callable[[Request], None]) -> Iterator[str]:
-    """Serves one API on 127.0.0.1 until the end of the block, and gives its base URL."""
+    """Serves one API on 127.0.0.1 until the end of the block; yields its base URL."""
     count = itertools.count(1)
     answered: dict[str, deque[float]] = defaultdict(deque)
 
@@ -125,7 +121,7 @@ def _fault(name: str, request: Request, faults: Faults, answered: dict[str, dequ
     if name in faults.html_200:
         page = b"<!DOCTYPE html><html><body>We will be right back.</body></html>"
         return Response(200, page, {"content-type": "text/html"})
-    for prefix, body in faults.instead.items():
+    for prefix, body in faults.replacements.items():
         if request.target.startswith(prefix):
             return Response(200, body)
     for prefix, left in faults.fail_times.items():

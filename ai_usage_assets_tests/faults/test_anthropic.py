@@ -335,7 +335,7 @@ ENDPOINTS = {
 
 def test_endpoints_refuse_and_the_others_go_on(holding: Company) -> None:
     """What an endpoint keeps back is told for its own table; the bill lands, and the next run has all."""
-    turn(holding, anthropic={"refused": {path: status for path, (status, *_) in ENDPOINTS.items()}})
+    turn(holding, anthropic={"rejected_paths": {path: status for path, (status, *_) in ENDPOINTS.items()}})
     result = holding.run(NEXT, lane="anthropic")
     assert set(result.failures()) == {"anthropic_api_keys", "anthropic_workspaces"}
     assert_whole(holding, DAYS[1])

@@ -218,7 +218,7 @@ def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Extract) -> 
         ("anthropic_cost_report", b'"amount":', b'"amount":"1","amount":'),
     ],
 )
-def test_what_was_found_once_is_refused(scene: Scene, name: str, written: bytes, instead: bytes) -> None:
+def test_what_was_found_once_is_refused(scene: Scene, name: str, written: bytes, replacements: bytes) -> None:
     """Amounts and instants that no view could read, and fields that stand twice, do not come in."""
     (pull,) = [pull for pull in catalog.EXTRACTS if pull.name == name]
     vendor = scene.vendors[pull.vendor]
