@@ -56,7 +56,7 @@ def schema_checks(models: Iterable[Table], unique_keys: Mapping[str, tuple[str, 
 
 
 def _has_days(table: Table) -> bool:
-    return bool(table.partition_by or table.is_view)
+    return "usage_date" in table.column_names and bool(table.partition_by or table.is_view)
 
 
 def _schema(table: Table, key: Sequence[str]) -> CheckFunction:
