@@ -46,13 +46,13 @@ class Fault:
     lost: carried out, and the connection ends before the response
     error: 503, not carried out
     stale: a concurrent change of the permissions comes first
-    twin: a concurrent run creates the same object first
+    duplicate: a concurrent run creates the same object first
     failed: the query fails, which is reported with status 202
     unfiltered: the query ignores its filters
     renamed: the query's last column has another name
     """
 
-    kind: Literal["lost", "error", "stale", "twin", "twin and lost", "failed", "unfiltered", "renamed"]
+    kind: Literal["lost", "error", "stale", "duplicate", "duplicate and lost", "failed", "unfiltered", "renamed"]
     method: str
     path: str
     times: int = 1
@@ -145,7 +145,7 @@ class FakeMetabase:
             return Reply(503, b'{"message":"Service Unavailable"}')
         if fault and fault.kind == "stale":
             self.revision += 1
-        if fault and fault.kind.startswith("twin"):
+        if fault and fault.kind.startswith("duplicate"):
             self._handle(seen, None)
         try:
             status, body = 202 if seen.path.endswith("/query") else 200, self._handle(seen, fault)
@@ -266,9 +266,13 @@ class FakeMetabase:
         self._test_connection(body["details"])
         number = self.next_id("database")
         self.databases[number] = {"id": number, "auto_run_queries": True, "initial_sync_status": "complete", **body}
-        for group, may in self.database_permissions.items():
-            can = "query-builder-and-native" if group in ("1", "2") else "no"
-            may[str(number)] = {"view-data": "unrestricted", "create-queries": can, "download": {"schemas": "full"}}
+        for group, permissions in self.database_permissions.items():
+            queries = "query-builder-and-native" if group in ("1", "2") else "no"
+            permissions[str(number)] = {
+                "view-data": "unrestricted",
+                "create-queries": queries,
+                "download": {"schemas": "full"},
+            }
         return self._mask(self.databases[number])
 
     def get_database(self, seen: Seen, number: str) -> Any:
@@ -310,9 +314,9 @@ class FakeMetabase:
         number = self.next_id("collection")
         parent = body.get("parent_id")
         self.collections[number] = {"id": number, "archived": False, "parent_id": None, **body}
-        for may in self.collection_permissions.values():
-            if inherited := may.get(str(parent or "root")):
-                may[str(number)] = inherited
+        for permissions in self.collection_permissions.values():
+            if inherited := permissions.get(str(parent or "root")):
+                permissions[str(number)] = inherited
         return self._show_collection(self.collections[number])
 
     def get_collection(self, seen: Seen, number: str) -> Any:
@@ -350,7 +354,7 @@ class FakeMetabase:
         if given and any(each["entity_id"] == given for each in self.cards.values()):
             raise _Rejected(500, {"message": "duplicate key value violates unique constraint"})
         number = self.next_id("card")
-        entity = given or f"tabs_after-by-the-server-{number:02d}"[:21].ljust(21, "x")
+        entity = given or f"server-generated-{number:04d}"
         self.cards[number] = {"id": number, "entity_id": entity, "archived": False, **self._prepare_card(body)}
         return self._show_card(self.cards[number])
 
@@ -394,7 +398,7 @@ class FakeMetabase:
         stored = self._get(self.dashboards, number)
         places = [each for each in stored["dashcards"] if (each["id"], each["card_id"]) == (int(place), int(card))]
         if not places:
-            raise _Rejected(404, "Not result.")
+            raise _Rejected(404, "Not found.")
         types = {each["id"]: each["type"] for each in stored["parameters"]}
         mapped = {each["parameter_id"]: each["target"] for each in places[0]["parameter_mappings"]}
         values = {}
@@ -452,12 +456,12 @@ class FakeMetabase:
         body = self._body(seen, "/api/dashboard/{id}")
         tabs = {}
         if "tabs" in body:
-            tabs_after = [self._part(stored["tabs"], tab, TAB_KEYS, seen) for tab in body["tabs"]]
+            new_tabs = [self._part(stored["tabs"], tab, TAB_KEYS, seen) for tab in body["tabs"]]
             # Deleting a tab deletes its dashcards.
-            deleted = {tab["id"] for tab in stored["tabs"]} - {tab["id"] for tab in tabs_after}
+            deleted = {tab["id"] for tab in stored["tabs"]} - {tab["id"] for tab in new_tabs}
             stored["dashcards"] = [card for card in stored["dashcards"] if card["dashboard_tab_id"] not in deleted]
-            tabs = {given["id"]: tab["id"] for given, tab in zip(body["tabs"], tabs_after, strict=True)}
-            body["tabs"] = tabs_after
+            tabs = {given["id"]: tab["id"] for given, tab in zip(body["tabs"], new_tabs, strict=True)}
+            body["tabs"] = new_tabs
         if "dashcards" in body:
             body["dashcards"] = [self._place(stored, card, tabs, seen) for card in body["dashcards"]]
         stored |= body
@@ -467,7 +471,7 @@ class FakeMetabase:
         if len(tabs) > 1 and given.get("dashboard_tab_id") not in tabs:
             raise _Rejected(400, {"errors": {"dashcards": "dashboard_tab_id is required"}})
         if given.get("card_id") and given["card_id"] not in self.cards:
-            raise _Rejected(404, "Not result.")
+            raise _Rejected(404, "Not found.")
         card = self._part(stored["dashcards"], given, DASHCARD_KEYS, seen)
         card.setdefault("series", [])
         if card.get("dashboard_tab_id"):
@@ -478,8 +482,8 @@ class FakeMetabase:
         """Update the element with this id, or create one; elements that are not in the body are deleted."""
         self.ignored += [f"{seen.method} {seen.path} {key}" for key in given.keys() - keys]
         known = {key: value for key, value in given.items() if key in keys}
-        there = next((each for each in stored if each["id"] == known["id"]), None)
-        return {**there, **known} if there else {**known, "id": self.next_id("part")}
+        existing = next((each for each in stored if each["id"] == known["id"]), None)
+        return {**existing, **known} if existing else {**known, "id": self.next_id("part")}
 
     # Groups and permissions
 
@@ -517,22 +521,22 @@ class FakeMetabase:
         self._check_revision(body)
         if body["groups"].get("2", self.database_permissions["2"]) != self.database_permissions["2"]:
             raise _Rejected(400, "You cannot change the permissions of the group Administrators.")
-        for group, may in body["groups"].items():
-            self.database_permissions[group] |= may
+        for group, permissions in body["groups"].items():
+            self.database_permissions[group] |= permissions
         return self.get_database_graph(seen)
 
     def get_collection_graph(self, seen: Seen) -> Any:
         response = {
-            group: {each: can for each, can in may.items() if can != "none"}
-            for group, may in self.collection_permissions.items()
+            group: {each: permission for each, permission in permissions.items() if permission != "none"}
+            for group, permissions in self.collection_permissions.items()
         }
         return {"revision": self.revision, "groups": response}
 
     def put_collection_graph(self, seen: Seen) -> Any:
         body = self._body(seen, "/api/collection/graph")
         self._check_revision(body)
-        for group, may in body["groups"].items():
-            self.collection_permissions[group] |= may
+        for group, permissions in body["groups"].items():
+            self.collection_permissions[group] |= permissions
         return self.get_collection_graph(seen)
 
     def _check_revision(self, body: Row) -> None:
@@ -547,7 +551,7 @@ class FakeMetabase:
         for each in stored.values():
             if isinstance(each, dict) and each.get("entity_id") == number:
                 return each
-        raise _Rejected(404, "Not result.")
+        raise _Rejected(404, "Not found.")
 
 
 def _to_json(value: Any) -> Any:

@@ -389,8 +389,8 @@ def count_objects(metabase: FakeMetabase) -> list[int]:
 def test_concurrent_creation_leaves_one_object(keeps_entity_ids: bool) -> None:
     """Of two objects with the same name, the first stays and the second is archived."""
     paths = ["database", "collection", "card", "dashboard", "permissions/group"]
-    twins = [Fault("twin", "POST", f"/api/{path}", times=9) for path in paths]
-    with serve_metabase(faults=twins, keeps_entity_ids=keeps_entity_ids) as metabase:
+    duplicates = [Fault("duplicate", "POST", f"/api/{path}", times=9) for path in paths]
+    with serve_metabase(faults=duplicates, keeps_entity_ids=keeps_entity_ids) as metabase:
         assert resource_keys(run_apply(metabase), "+") == EVERYTHING
         assert count_objects(metabase) == [1, 2, 5, 2, 3]
         assert run_plan(metabase) == []
@@ -399,7 +399,7 @@ def test_concurrent_creation_leaves_one_object(keeps_entity_ids: bool) -> None:
 @pytest.mark.parametrize("path", ["/api/collection", "/api/dashboard"])
 def test_concurrent_creation_with_a_lost_response_uses_the_first_object(metabase: FakeMetabase, path: str) -> None:
     """The first object is used; a duplicate dashboard is reported."""
-    metabase.faults += [Fault("twin and lost", "POST", path)]
+    metabase.faults += [Fault("duplicate and lost", "POST", path)]
     lines, duplicates = run_apply(metabase), {"/api/dashboard": ["dashboard 2"]}.get(path, [])
     assert resource_keys(lines[: len(EVERYTHING)], "+") == EVERYTHING
     assert resource_keys(lines[len(EVERYTHING) :], "!") == duplicates

@@ -162,7 +162,7 @@ def test_filter_values_are_unique_texts(closed_year: DuckDBWarehouse, key: str) 
     assert None not in values
     assert "" not in values
     assert len(set(values)) == len(values) > 1
-    # As Metabase will list them, but that it starts with the first month.
+    # Sorted as Metabase sorts them, except for months.
     assert values == sorted(values, reverse=key == "month")
     assert {value for choice in CHOICES[key] for value in choice} <= set(values)
     assert SPEC.filters[key].multiple == (key != "month")
@@ -741,17 +741,17 @@ def read_errors(root: Path) -> list[str]:
     ("sql", "says"),
     [
         ("SELEC FROM (", "not GoogleSQL: "),
-        ("-- Later.", "one statement a file, found 0"),
-        ("SELECT 1 AS a; SELECT 2 AS a", "one statement a file, found 2"),
-        ("SELECT 1 AS a;", "it has a ;, which must not be there"),
-        ("DELETE FROM ai_usage.dim_date WHERE TRUE", "it is no query that selects columns"),
-        ("SELECT FROM ai_usage.dim_date", "it is no query that selects columns"),
-        ("SELECT 1 AS a\0", r"it has the character '\x00'"),
+        ("-- Later.", "expected one statement, found 0"),
+        ("SELECT 1 AS a; SELECT 2 AS a", "expected one statement, found 2"),
+        ("SELECT 1 AS a;", "it contains a semicolon"),
+        ("DELETE FROM ai_usage.dim_date WHERE TRUE", "it is not a query that selects columns"),
+        ("SELECT FROM ai_usage.dim_date", "it is not a query that selects columns"),
+        ("SELECT 1 AS a\0", r"it contains the control character '\x00'"),
         ("SELECT 1 AS a WHERE TRUE [[AND (x = {{month}}]]", "not GoogleSQL: "),
         ("SELECT 1 AS a WHERE [[x = {{month}}]]", "not GoogleSQL: "),
-        ("SELECT 1 AS a FROM kpi_x", "the table kpi_x is not of the dataset: write ai_usage.kpi_x"),
-        ("SELECT 1 AS a FROM usage.kpi_x", "the table usage.kpi_x is not of the dataset"),
-        ("WITH kpi_x AS (SELECT a FROM kpi_x) SELECT a FROM kpi_x", "the table kpi_x is not of the dataset"),
+        ("SELECT 1 AS a FROM kpi_x", "the table kpi_x is outside the dataset: write ai_usage.kpi_x"),
+        ("SELECT 1 AS a FROM usage.kpi_x", "the table usage.kpi_x is outside the dataset"),
+        ("WITH kpi_x AS (SELECT a FROM kpi_x) SELECT a FROM kpi_x", "the table kpi_x is outside the dataset"),
         ("SELECT 1 AS a WHERE x IN ({{month}})", "{{month}} is outside [[ ]], so the card is empty"),
         ("SELECT 1 AS a WHERE TRUE [[AND x = {{{month}}}]]", "{{ and }} must enclose one name"),
     ],
