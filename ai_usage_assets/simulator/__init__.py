@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from ai_usage_assets.simulator.anthropic.api import AnthropicAPI
 from ai_usage_assets.simulator.anthropic.base import AnthropicFaultOptions
-from ai_usage_assets.simulator.cursor import CursorAPI, CursorFaultOptions
+from ai_usage_assets.simulator.cursor.api import CursorAPI
+from ai_usage_assets.simulator.cursor.base import CursorFaultOptions
 from ai_usage_assets.simulator.ledger import Amendment, Ledger
 from ai_usage_assets.simulator.organization import build_organization
 from ai_usage_assets.simulator.server import Faults, Request, serving

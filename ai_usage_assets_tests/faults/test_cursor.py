@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ai_usage_assets.simulator.cursor import Refusal
+from ai_usage_assets.simulator.cursor.base import Rejection
 from ai_usage_assets.simulator.records import Event
 from ai_usage_assets_tests.conftest import Company, make_company
 from ai_usage_assets_tests.faults.preloaded import (
@@ -102,7 +102,7 @@ def test_a_limit_that_answers_nothing_is_given_up(company: Loaded) -> None:
 def test_an_endpoint_that_refuses_stops_no_other(company: Loaded) -> None:
     """One endpoint that may not be asked fails its own table with what to do, and the others are read."""
     before = company.held()
-    company.simulator.fault_options.cursor.refuse[PATHS[EVENTS]] = "forbidden"
+    company.simulator.fault_options.cursor.rejections[PATHS[EVENTS]] = "forbidden"
     result = company.again(lane="cursor")
     (failure,) = result.failures().values()
     assert "answered 403: Forbidden: Enterprise access required. Check CURSOR_ADMIN_KEY" in failure
@@ -115,14 +115,14 @@ def test_an_endpoint_that_refuses_stops_no_other(company: Loaded) -> None:
 def test_every_dialect_of_a_refusal_is_read(company: Loaded) -> None:
     """However Cursor words a refusal, its own words are told; billing groups are then a matter of the plan."""
     before = {asset: company.held(asset) for asset in PATHS}
-    dialects: dict[str, tuple[Refusal, str]] = {
+    dialects: dict[str, tuple[Rejection, str]] = {
         EVENTS: ("key", "answered 401: Invalid Team API Key"),
         DAILY: ("plan", "answered 401: You must be a member of an enterprise team to access this resource"),
         SPEND: ("sentence", "answered 403: This team may not use the Admin API"),
         MEMBERS: ("old key", "answered 401: Unauthorized: Invalid API key"),
     }
-    company.simulator.fault_options.cursor.refuse = {PATHS[asset]: kind for asset, (kind, _) in dialects.items()}
-    company.simulator.fault_options.cursor.refuse["/teams/groups"] = "scope"
+    company.simulator.fault_options.cursor.rejections = {PATHS[asset]: kind for asset, (kind, _) in dialects.items()}
+    company.simulator.fault_options.cursor.rejections["/teams/groups"] = "scope"
     company.simulator.now += timedelta(days=1)
     result = company.again(lane="cursor")
     assert len(result.failures()) == len(dialects)
@@ -134,7 +134,7 @@ def test_every_dialect_of_a_refusal_is_read(company: Loaded) -> None:
     assert (status, "missing required scope" in message) == ("not_exposed", True)
     # The refusal of a key is the refusal of every day: it is asked for once.
     assert asked(company, PATHS[EVENTS]) == 1
-    company.simulator.fault_options.cursor.refuse.clear()
+    company.simulator.fault_options.cursor.rejections.clear()
     assert company.healed(lane="cursor")
 
 
@@ -143,7 +143,7 @@ def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
     company.simulator.revise(FIRST, Decimal("1.5"))
     company.simulator.revise(LAST, Decimal("1.5"))
     before = company.usd()
-    company.simulator.fault_options.cursor.key_good_for = 1
+    company.simulator.fault_options.cursor.requests_until_revoked = 1
     company.again()
     told = company.told(EVENTS)
     assert [told[day][0] for day in DAYS] == ["complete", "failed", "failed"]
@@ -151,14 +151,14 @@ def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
     truth = company.simulator.ledger.cursor_usd(FIRST, FIRST)
     assert company.usd() == {**before, **truth}
     assert asked(company, PATHS[EVENTS]) == 2
-    company.simulator.fault_options.cursor.key_good_for = None
+    company.simulator.fault_options.cursor.requests_until_revoked = None
     assert company.healed()
 
 
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
-        (lambda s: s.cursor.refuse.update({"/teams": "page"}), "answered 502: an HTML page instead of JSON"),
+        (lambda s: s.cursor.rejections.update({"/teams": "page"}), "answered 502: an HTML page instead of JSON"),
         (lambda s: s.faults.html_200.add("cursor"), "answered 200: an HTML page instead of JSON"),
         (lambda s: setattr(s.faults, "truncate_every", 1), "not the expected JSON"),
     ],
@@ -317,14 +317,14 @@ def test_numbers_in_other_forms_are_the_same_numbers(company: Loaded) -> None:
     records = company.payloads(EVENTS)
     fault_options = company.simulator.fault_options.cursor
     for style, fault_options.numeric_ids in (("floats", False), ("text", True)):
-        fault_options.numbers_as = style
+        fault_options.number_format = style
         result = company.again(lane=BUILT)
         assert result.success, result.failures()
         assert result.failed_checks() == {}
         assert company.payloads(EVENTS) != records
         assert company.equals_ledger()
         assert ({table: _without_ids(company, table) for table in tables}, company.sorted(seats)) == before
-    fault_options.numbers_as, fault_options.numeric_ids = "numbers", False
+    fault_options.number_format, fault_options.numeric_ids = "numbers", False
     assert company.healed()
     assert company.payloads(EVENTS) == records
 
@@ -341,11 +341,11 @@ def test_a_field_that_is_no_longer_sent(company: Loaded) -> None:
     )
     before = company.sorted(billed)
     assert before
-    company.simulator.fault_options.cursor.left_out = {"chargedCents": 1, "userEmail": 1}
+    company.simulator.fault_options.cursor.omitted_fields = {"chargedCents": 1, "userEmail": 1}
     result = company.again(lane=PUBLISHED)
     assert result.success, result.failures()
     assert company.sorted(billed) == before
-    company.simulator.fault_options.cursor.left_out = {}
+    company.simulator.fault_options.cursor.omitted_fields = {}
     assert company.healed(lane=PUBLISHED)
 
 
@@ -370,7 +370,7 @@ def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded)
     activity = "SELECT usage_date, user_id, requests FROM ai_usage.int_cursor_activity_daily"
     lane = ("cursor_daily_usage", "int_cursor_activity_daily")
     before, records = company.sorted(activity), company.payloads(DAILY)
-    company.simulator.fault_options.cursor.left_out = {"day": 40}
+    company.simulator.fault_options.cursor.omitted_fields = {"day": 40}
     result = company.again(lane=lane)
     assert result.success, result.failures()
     ((check, said),) = result.failed_checks().items()
@@ -383,11 +383,11 @@ def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded)
     assert {status for status, _ in company.told(DAILY).values()} == {"complete"}
     # More than a few are no slip.
     kept = company.held(DAILY)
-    company.simulator.fault_options.cursor.left_out = {"day": 3}
+    company.simulator.fault_options.cursor.omitted_fields = {"day": 3}
     (failure,) = company.again(lane=lane).failures().values()
     assert f"of {len(records)} rows have no valid day. The earlier data stays" in failure
     assert company.held(DAILY) == kept
-    company.simulator.fault_options.cursor.left_out = {}
+    company.simulator.fault_options.cursor.omitted_fields = {}
     assert company.healed(lane=lane)
     assert (company.sorted(activity), company.payloads(DAILY)) == (before, records)
 

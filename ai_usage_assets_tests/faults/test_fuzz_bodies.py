@@ -207,7 +207,7 @@ def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Extract) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "written", "instead"),
+    ("name", "written", "replacement"),
     [
         ("cursor_spend", b'"spendCents":', b'"spendCents":10000000000000,"was":'),
         ("cursor_spend", b'"subscriptionCycleStart":', b'"subscriptionCycleStart":99999999999999999,"was":'),
@@ -218,11 +218,11 @@ def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Extract) -> 
         ("anthropic_cost_report", b'"amount":', b'"amount":"1","amount":'),
     ],
 )
-def test_what_was_found_once_is_refused(scene: Scene, name: str, written: bytes, replacements: bytes) -> None:
+def test_what_was_found_once_is_refused(scene: Scene, name: str, written: bytes, replacement: bytes) -> None:
     """Amounts and instants that no view could read, and fields that stand twice, do not come in."""
     (pull,) = [pull for pull in catalog.EXTRACTS if pull.name == name]
     vendor = scene.vendors[pull.vendor]
-    vendor.swapped = (written, instead)
+    vendor.swapped = (written, replacement)
     try:
         results = list(pull.fetch(scene.clients[pull.vendor], DayRange(DAY, DAY)))
     except TOLD:

@@ -24,7 +24,7 @@ from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.sheet import load_sheet
 from ai_usage_assets.simulator import FaultOptions, Simulator, company_calendar
 from ai_usage_assets.simulator.anthropic_usage import TOKEN_TYPES
-from ai_usage_assets.simulator.cursor import CursorFaultOptions
+from ai_usage_assets.simulator.cursor.base import CursorFaultOptions
 from ai_usage_assets.simulator.ledger import Ledger
 from ai_usage_assets.simulator.organization import MIN_PEOPLE
 from ai_usage_assets.simulator.records import Usage, cost_basis
