@@ -71,20 +71,21 @@ class Company:
     ) -> Result:
         """Runs a job for days, in this process, with settings changed for this run only; `sources` names vendors.
 
-        `lane` leaves of the job only the raw tables of one vendor and their checks: a fifth of the time. It may also
-        name one pull, tables, or several of all these.
+        `lane` restricts the job to the raw tables of a vendor or of an extract, to single tables, or to several of
+        these, with the assets between them and their checks.
         """
-        chosen = DayRange(date.fromisoformat(first), date.fromisoformat(last or first))
+        run_days = DayRange(date.fromisoformat(first), date.fromisoformat(last or first))
         settings = replace(self.settings, **{"fixed_now": self.simulator.now, **changed})
         for name, changes in sources.items():
             settings = settings.with_source(name, **changes)
-        chosen_job = (settings, job, lane)
-        if chosen_job not in self._jobs:
-            whole = build_definitions(settings).resolve_job_def(job)
-            self._jobs[chosen_job] = whole if lane is None else _lane(whole, [lane] if isinstance(lane, str) else lane)
-        outcome = self._jobs[chosen_job].execute_in_process(
+        key = (settings, job, lane)
+        if key not in self._jobs:
+            full_job = build_definitions(settings).resolve_job_def(job)
+            names = [lane] if isinstance(lane, str) else lane
+            self._jobs[key] = full_job if names is None else _lane(full_job, names)
+        outcome = self._jobs[key].execute_in_process(
             run_config={"loggers": {"console": {}}},
-            tags=days.tags_for_range(chosen),
+            tags=days.tags_for_range(run_days),
             instance=self.instance,
             raise_on_error=False,
         )
@@ -107,10 +108,10 @@ class Company:
         ]
         warehouse = self.warehouse
         try:
-            found = {name: warehouse.rows(f"SELECT * FROM ai_usage.{name}") for name in chosen}
+            rows_by_name = {name: warehouse.rows(f"SELECT * FROM ai_usage.{name}") for name in chosen}
         finally:
             warehouse.close()
-        return {name: sorted((tuple(row.values()) for row in rows), key=repr) for name, rows in found.items()}
+        return {name: sorted((tuple(row.values()) for row in rows), key=repr) for name, rows in rows_by_name.items()}
 
 
 def _lane(job: dg.JobDefinition, names: Sequence[str]) -> dg.JobDefinition:
@@ -133,32 +134,32 @@ class Result:
 
     def failures(self) -> dict[str, str]:
         """The messages of failed steps."""
-        told = {}
+        messages = {}
         for event in self.events:
             if event.event_type == dg.DagsterEventType.STEP_FAILURE:
                 data = event.step_failure_data
                 user = data.user_failure_data.description if data.user_failure_data else None
-                told[str(event.step_key)] = str(user or (data.error and data.error.to_string()))
-        return told
+                messages[str(event.step_key)] = str(user or (data.error and data.error.to_string()))
+        return messages
 
     def failed_checks(self) -> dict[str, str]:
         """The messages of failed checks, by asset and check."""
-        found = {}
+        messages = {}
         for event in self.events:
             if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 data = event.asset_check_evaluation_data
                 if not data.passed:
-                    found[f"{data.asset_key.to_user_string()}.{data.check_name}"] = str(data.description)
-        return found
+                    messages[f"{data.asset_key.to_user_string()}.{data.check_name}"] = str(data.description)
+        return messages
 
 
 @cache
 def _empty() -> bytes:
     with TemporaryDirectory() as folder:
-        made = DuckDBWarehouse(Path(folder) / "w.duckdb")
-        made.prepare(catalog.tables())
-        made.close()
-        return made.path.read_bytes()
+        warehouse = DuckDBWarehouse(Path(folder) / "w.duckdb")
+        warehouse.prepare(catalog.tables())
+        warehouse.close()
+        return warehouse.path.read_bytes()
 
 
 def empty(path: Path) -> Path:
@@ -177,25 +178,25 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            begun = factory.mktemp("made_once") / name
-            make(begun)
-            begun.rename(path)
+            unfinished = factory.mktemp("made_once") / name
+            make(unfinished)
+            unfinished.rename(path)
     return path
 
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """An empty warehouse."""
-    made = DuckDBWarehouse(empty(tmp_path / "w.duckdb"))
-    yield made
-    made.close()
+    opened = DuckDBWarehouse(empty(tmp_path / "w.duckdb"))
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
 def company(tmp_path: Path) -> Iterator[Company]:
     """A small company with an empty warehouse."""
-    with make_company(empty(tmp_path / "ai_usage.duckdb")) as made:
-        yield made
+    with make_company(empty(tmp_path / "ai_usage.duckdb")) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")
@@ -228,9 +229,9 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
     # Imported here because the module imports this one.
     from ai_usage_assets_tests.support.year import simulated_year
 
-    made = made_once(tmp_path_factory, "year.duckdb", lambda path: simulated_year(path).close())
+    path = made_once(tmp_path_factory, "year.duckdb", lambda path: simulated_year(path).close())
     # Only one process can open a DuckDB file, and there may be several workers.
-    warehouse = DuckDBWarehouse(shutil.copyfile(made, tmp_path_factory.mktemp("year") / "year.duckdb"))
+    warehouse = DuckDBWarehouse(shutil.copyfile(path, tmp_path_factory.mktemp("year") / "year.duckdb"))
     yield warehouse
     warehouse.close()
 
@@ -238,16 +239,16 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
 @pytest.fixture
 def holding(tmp_path: Path, one_day: Path) -> Iterator[Company]:
     """A company whose warehouse has HELD loaded."""
-    with make_company(shutil.copyfile(one_day, tmp_path / "ai_usage.duckdb")) as made:
-        yield made
+    with make_company(shutil.copyfile(one_day, tmp_path / "ai_usage.duckdb")) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
 def ailing(tmp_path_factory: pytest.TempPathFactory, one_day: Path) -> Iterator[Company]:
     """The same, shared by the tests of a module; they must leave it unchanged."""
     path = tmp_path_factory.mktemp("ailing") / "ai_usage.duckdb"
-    with make_company(shutil.copyfile(one_day, path)) as made:
-        yield made
+    with make_company(shutil.copyfile(one_day, path)) as served:
+        yield served
 
 
 class make_company:  # noqa: N801 - used like a function

@@ -39,27 +39,27 @@ def test_dollars_equal_the_ledger(loaded: Company) -> None:
     """Dollars per day, vendor and cost basis equal the ledger to the last digit."""
     first, last = _days()
     ledger = loaded.simulator.ledger
-    truth = {(day, "anthropic", "billed"): usd for day, usd in ledger.anthropic_cost_usd(first, last).items()}
+    expected = {(day, "anthropic", "billed"): usd for day, usd in ledger.anthropic_cost_usd(first, last).items()}
     for day, sums in ledger.cursor_usd(first, last).items():
-        truth |= {(day, "cursor", basis): usd for basis, usd in sums.items() if usd}
-    truth |= {(day, "cursor", "seat"): usd for day, usd in ledger.seat_usd(first, last).items()}
-    found = loaded.rows(
+        expected |= {(day, "cursor", basis): usd for basis, usd in sums.items() if usd}
+    expected |= {(day, "cursor", "seat"): usd for day, usd in ledger.seat_usd(first, last).items()}
+    rows = loaded.rows(
         "SELECT usage_date, vendor, cost_basis, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
         "GROUP BY usage_date, vendor, cost_basis"
     )
-    assert {(row["usage_date"], row["vendor"], row["cost_basis"]): row["usd"] for row in found if row["usd"]} == truth
+    assert {(row["usage_date"], row["vendor"], row["cost_basis"]): row["usd"] for row in rows if row["usd"]} == expected
 
 
 def test_attribution_equals_the_contracts_rules_in_plain_python(loaded: Company) -> None:
     """Billed dollars per cost center are those of an independent reading of the contract."""
     first, last = _days()
     removed_emails = loaded.simulator.removed_emails
-    truth = loaded.simulator.ledger.spend_by_cost_center(first, last, removed_emails=removed_emails)
-    found = loaded.rows(
+    expected = loaded.simulator.ledger.spend_by_cost_center(first, last, removed_emails=removed_emails)
+    rows = loaded.rows(
         "SELECT cost_center, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily WHERE cost_basis = 'billed' "
         "GROUP BY cost_center"
     )
-    assert {row["cost_center"]: row["usd"] for row in found} == truth
+    assert {row["cost_center"]: row["usd"] for row in rows} == expected
 
 
 def test_a_run_for_the_latest_day_attaches_the_months_headlines(holding: Company) -> None:
@@ -73,8 +73,8 @@ def test_a_run_for_the_latest_day_attaches_the_months_headlines(holding: Company
 
 def test_every_attribution_method_occurs(loaded: Company) -> None:
     """The simulated company has usage for every attribution rule."""
-    found = {row["m"] for row in loaded.rows("SELECT DISTINCT attribution_method AS m FROM ai_usage.fct_cost_daily")}
-    assert found == {
+    rows = {row["m"] for row in loaded.rows("SELECT DISTINCT attribution_method AS m FROM ai_usage.fct_cost_daily")}
+    assert rows == {
         "api_key_map", "service_account_map", "user_map", "vendor_actor", "workspace_map", "key_creator", "unallocated",
         "automation_map", "cloud_agent_map", "seat", "key_principal",
     }  # fmt: skip
@@ -129,13 +129,13 @@ def test_kpi_views_have_rows(loaded: Company) -> None:
 
 def test_token_costs_add_up_to_the_bill(loaded: Company) -> None:
     """Costs by token type add up to the bill, within the vendor's rounding of rows; each type has a price."""
-    (found,) = loaded.rows(
+    (rows,) = loaded.rows(
         "SELECT SUM(amount_usd) AS usd, COUNTIF(tokens > 0 AND usd_per_million IS NULL) AS unpriced "
         "FROM ai_usage.kpi_token_cost WHERE vendor = 'anthropic'"
     )
     (bill,) = loaded.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.int_anthropic_cost_daily")
-    assert abs(found["usd"] - bill["usd"]) < Decimal("0.0001")
-    assert found["unpriced"] == 0
+    assert abs(rows["usd"] - bill["usd"]) < Decimal("0.0001")
+    assert rows["unpriced"] == 0
 
 
 def test_unallocated_is_spend_without_a_cost_center(loaded: Company) -> None:
@@ -151,18 +151,18 @@ def test_unallocated_is_spend_without_a_cost_center(loaded: Company) -> None:
 
 def test_reconciliation_is_equal_to_the_last_digit(loaded: Company) -> None:
     """Every control total is equal except the classic cost report, which is rounded."""
-    found = loaded.rows(
+    rows = loaded.rows(
         "SELECT control, status, COUNT(*) AS n FROM ai_usage.kpi_reconciliation GROUP BY control, status"
     )
-    assert {row["control"] for row in found if row["status"] != "equal"} <= {"classic_cost_report"}
-    assert not [row for row in found if row["status"] == "differs"]
-    assert len({row["control"] for row in found}) == 5
+    assert {row["control"] for row in rows if row["status"] != "equal"} <= {"classic_cost_report"}
+    assert not [row for row in rows if row["status"] == "differs"]
+    assert len({row["control"] for row in rows}) == 5
 
 
 def test_days_that_no_run_requested_are_not_loaded(loaded: Company) -> None:
     """A finished day that no run requested is `not_loaded`, neither failed nor zero."""
-    found = loaded.rows("SELECT usage_date, status FROM ai_usage.kpi_completeness WHERE asset = 'raw_anthropic_cost'")
-    status = {row["usage_date"]: row["status"] for row in found}
+    rows = loaded.rows("SELECT usage_date, status FROM ai_usage.kpi_completeness WHERE asset = 'raw_anthropic_cost'")
+    status = {row["usage_date"]: row["status"] for row in rows}
     assert status[date(2026, 11, 9)] == "not_loaded"
     assert status[date(2026, 11, 10)] == "provisional"
     assert max(status) == NOW.date() - timedelta(days=1)
@@ -217,21 +217,21 @@ def test_one_vendor_down_leaves_the_other_fresh(
     result = company.run(HELD)
     assert not result.success
     printed = capfd.readouterr().err
-    said = "\n".join([*(repr(event) for event in result.events), caplog.text, printed])
-    assert company.simulator.ANTHROPIC_KEY not in said
-    assert company.simulator.CURSOR_KEY not in said
-    assert "@acme.test" not in said
+    output = "\n".join([*(repr(event) for event in result.events), caplog.text, printed])
+    assert company.simulator.ANTHROPIC_KEY not in output
+    assert company.simulator.CURSOR_KEY not in output
+    assert "@acme.test" not in output
     marked = {line.split()[1].rstrip(":") for line in printed.splitlines() if line.startswith("✗")}
     assert marked >= {"cursor_usage_events" if down == "cursor" else "anthropic_analytics"}
     assert f"{down.upper()}_ADMIN_KEY" in printed
     assert f"raw_{'cursor_usage_events' if fresh == 'cursor' else 'anthropic_cost'}: 1 day" in printed
     assert all(step.startswith((down, f"raw_{down}")) for step in result.failures())
     assert "401" in next(iter(result.failures().values()))
-    found = {
+    rows = {
         row["vendor"]
         for row in company.rows("SELECT DISTINCT vendor FROM ai_usage.fct_cost_daily WHERE cost_basis = 'billed'")
     }
-    assert found == {fresh}
+    assert rows == {fresh}
     states = company.rows(
         "SELECT DISTINCT vendor, status FROM ai_usage.kpi_completeness WHERE usage_date = @day AND is_bill",
         day=date(2026, 11, 10),
@@ -252,12 +252,12 @@ def test_restated_day_is_replaced(holding: Company) -> None:
     """A restated day has its new total and no row of the old one."""
     holding.simulator.revise(date(2026, 11, 10), Decimal("0.5"))
     assert holding.run(HELD, NEXT, lane=BILL).success
-    found = holding.rows(
+    rows = holding.rows(
         "SELECT usage_date, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
         "WHERE vendor = 'anthropic' GROUP BY usage_date"
     )
-    truth = holding.simulator.ledger.anthropic_cost_usd(*_days())
-    assert {row["usage_date"]: row["usd"] for row in found} == truth
+    expected = holding.simulator.ledger.anthropic_cost_usd(*_days())
+    assert {row["usage_date"]: row["usd"] for row in rows} == expected
 
 
 def test_empty_export_replaces_no_day(holding: Company) -> None:
@@ -272,7 +272,7 @@ def test_empty_export_replaces_no_day(holding: Company) -> None:
 def test_removed_person_keeps_their_history(holding: Company) -> None:
     """After Cursor removes an e-mail from its history, a reload carries it forward and the attribution stays."""
     company = holding
-    truth = company.rows(
+    expected = company.rows(
         "SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email"
     )
     events = company.simulator.ledger.events(date(2026, 11, 10))
@@ -282,7 +282,7 @@ def test_removed_person_keeps_their_history(holding: Company) -> None:
     result = company.run(HELD)
     assert result.success, result.failures()
     now = company.rows("SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email")
-    assert {row["person_email"]: row["usd"] for row in now} == {row["person_email"]: row["usd"] for row in truth}
+    assert {row["person_email"]: row["usd"] for row in now} == {row["person_email"]: row["usd"] for row in expected}
     carried = company.rows("SELECT COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events WHERE carried_email IS NOT NULL")
     assert carried[0]["n"] > 0
 
@@ -295,8 +295,8 @@ def test_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> None:
     assert not result.success
     assert company.simulator.requests == []
     assert all("it was not sent" in message and "_ADMIN_KEY" in message for message in result.failures().values())
-    said = repr(result.events)
-    assert not any(key in said for key in keys.values())
+    output = repr(result.events)
+    assert not any(key in output for key in keys.values())
 
 
 def test_vendor_without_key_is_not_configured(company: Company) -> None:
@@ -346,11 +346,11 @@ def test_edited_sheet_changes_the_attribution_of_history(holding: Company) -> No
     )
     holding.simulator.now += timedelta(days=1)
     assert holding.run("2026-11-12", lane=("raw_mapping_sheet", *BILL)).success
-    found = holding.rows(
+    rows = holding.rows(
         "SELECT DISTINCT usage_date, attribution_method AS m FROM ai_usage.fct_cost_daily "
         f"WHERE api_key_id = '{key.id}'"
     )
-    assert {(row["usage_date"], row["m"]) for row in found} == {
+    assert {(row["usage_date"], row["m"]) for row in rows} == {
         (date(2026, 11, 10), "api_key_map"),
         (date(2026, 11, 12), "api_key_map"),
     }
@@ -370,9 +370,9 @@ def test_one_run_loads_every_day_of_a_range(company: Company) -> None:
     """Each day of a range has its own records."""
     result = company.run("2026-11-01", "2026-11-03", lane="cursor_usage_events")
     assert result.success, result.failures()
-    found = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events GROUP BY usage_date")
-    truth = company.simulator.ledger.cursor_events(date(2026, 11, 1), date(2026, 11, 3))
-    assert {row["usage_date"]: row["n"] for row in found} == truth
+    rows = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events GROUP BY usage_date")
+    expected = company.simulator.ledger.cursor_events(date(2026, 11, 1), date(2026, 11, 3))
+    assert {row["usage_date"]: row["n"] for row in rows} == expected
 
 
 def test_days_older_than_the_vendor_returns(holding: Company) -> None:
@@ -381,10 +381,10 @@ def test_days_older_than_the_vendor_returns(holding: Company) -> None:
     holding.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
     result = holding.run("2026-11-09", NEXT, lane=BILL)
     assert result.success, result.failures()
-    found = holding.rows(
+    rows = holding.rows(
         "SELECT usage_date, status FROM ai_usage.ops_asset_days WHERE asset = 'raw_anthropic_cost' ORDER BY usage_date"
     )
-    assert [row["status"] for row in found] == ["not_exposed", "complete", "complete"]
+    assert [row["status"] for row in rows] == ["not_exposed", "complete", "complete"]
     kept = [row for row in holding.content("fct_cost_daily")["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
     assert [row[:-1] for row in kept] == [row[:-1] for row in held]
 

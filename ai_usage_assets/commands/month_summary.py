@@ -65,7 +65,7 @@ def _vendor_table(rows: list[Row]) -> Table:
             style="bold" if row["vendor"] == "Total" else "",
             end_section=row is rows[-1],
         )
-    table.caption = "* the same days of the previous month   ** covered by seats, not part of spend"
+    table.caption = "* same days of the previous month   ** covered by seats, not in spend"
     return table
 
 
@@ -143,8 +143,8 @@ def _print_checks(warehouse: Warehouse, console: Console) -> None:
     console.print(
         result_line(
             not quality["differing"],
-            f"{matching} of {quality['totals']} daily totals match the vendors' control totals: {quality['equal']} "
-            "exactly, the others within the vendors' rounding",
+            f"{matching} of {quality['totals']} daily totals match the vendors' control totals "
+            f"({quality['equal']} exactly, the others within rounding)",
         )
     )
     console.print(
