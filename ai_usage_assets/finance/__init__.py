@@ -1,5 +1,1 @@
-"""What finance takes away: the digest, the report, a closed month's journal, FOCUS files.
-
-Belongs here: bringing what the views say into the hands of people and of other programs. Does not: what a number means
-(`sql/kpi`), Metabase (`metabase`).
-"""
+"""What finance uses: the report, the digest, the month close and the FOCUS export."""

@@ -1,7 +1,6 @@
-"""`ai-usage focus export`: a month of `focus_cost_and_usage` as files that FinOps tools read.
+"""Export a month of `focus_cost_and_usage` as FOCUS files that FinOps tools read.
 
-Belongs here: which columns a version of FOCUS has, how they are written down, and that files are whole or not there.
-Does not: what a charge is (`sql/kpi/focus_cost_and_usage.sql`).
+Does not define the charges: `sql/kpi/focus_cost_and_usage.sql` does.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.files import replace_atomically
 from ai_usage_assets.finance import spreadsheet
 from ai_usage_assets.redaction import redact
+from ai_usage_assets.rendering.text import format_days
 from ai_usage_assets.settings import SettingsError
 from ai_usage_assets.warehouse.base import Warehouse
 
@@ -32,8 +32,8 @@ VIEW = "focus_cost_and_usage"
 VERSIONS = ("1.2", "1.3", "1.4")
 FORMATS: Mapping[str, tuple[str, ...]] = {"parquet": ("parquet",), "csv": ("csv",), "both": ("parquet", "csv")}
 
-# The view has the columns of every version; these are not in all of them.
-_SINCE = {
+# The view has the columns of every version. These columns were added or removed by a version.
+_ADDED_IN = {
     **dict.fromkeys(
         (
             "AllocatedMethodDetails", "AllocatedMethodId", "AllocatedResourceId", "AllocatedResourceName",
@@ -43,19 +43,27 @@ _SINCE = {
     ),
     **dict.fromkeys(("CommitmentProgramEligibilityDetails", "InvoiceDetailId"), "1.4"),
 }  # fmt: skip
-_UNTIL = dict.fromkeys(("ProviderName", "PublisherName"), "1.3")
-_PERSONAL = "x_Person"
-# What a reader would sort by; every other column breaks ties, so that the same charges are the same bytes.
-_ORDER = ("ChargePeriodStart", "InvoiceIssuerName", "x_CostBasis", "ChargeCategory", "SkuId", "x_CostCenter", "x_Team")
+_LAST_IN = dict.fromkeys(("ProviderName", "PublisherName"), "1.3")
+_PERSON_COLUMN = "x_Person"
+# The sort order. All other columns break ties, so that equal charges produce equal files.
+_SORT_COLUMNS = (
+    "ChargePeriodStart",
+    "InvoiceIssuerName",
+    "x_CostBasis",
+    "ChargeCategory",
+    "SkuId",
+    "x_CostCenter",
+    "x_Team",
+)
 
 
 class ExportError(OperatorError):
-    """The files cannot be written; the message says which and why."""
+    """A file cannot be written; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
 class FocusExport:
-    """What was written."""
+    """The files of an export and what they contain. `missing_days` counts days of the month without a vendor's bill."""
 
     paths: tuple[Path, ...]
     rows: int
@@ -63,62 +71,59 @@ class FocusExport:
     effective_usd: Decimal
     provisional_rows: int
     as_of_date: date
-    # Days of the month over which a vendor's bill is not held.
     missing_days: int
 
 
 def focus_columns(version: str, *, with_people: bool = False) -> tuple[str, ...]:
-    """The columns of a version in order, those of the specification first."""
+    """The columns of a FOCUS version in order, those of the specification first."""
     return tuple(
         name
         for name in catalog.table(VIEW).column_names
-        if _SINCE.get(name, VERSIONS[0]) <= version <= _UNTIL.get(name, VERSIONS[-1])
-        and (with_people or name != _PERSONAL)
+        if _ADDED_IN.get(name, VERSIONS[0]) <= version <= _LAST_IN.get(name, VERSIONS[-1])
+        and (with_people or name != _PERSON_COLUMN)
     )
 
 
 def export_focus(
     warehouse: Warehouse, month: date, folder: Path, formats: str = "both", *, version: str, with_people: bool = False
 ) -> FocusExport:
-    """Writes the month's charges. Raises SettingsError for a month without any, ExportError where files cannot be."""
-    start = datetime(month.year, month.month, 1, tzinfo=UTC)
-    found = warehouse.query(
-        f"SELECT {', '.join(focus_columns(version, with_people=with_people))} FROM ai_usage.{VIEW} "
-        "WHERE BillingPeriodStart = @start",
-        {"start": start},
+    """Writes the charges of a month. Raises SettingsError when there are none, and ExportError."""
+    names = ", ".join(focus_columns(version, with_people=with_people))
+    rows = warehouse.query(
+        f"SELECT {names} FROM ai_usage.{VIEW} WHERE BillingPeriodStart = @start",
+        {"start": datetime(month.year, month.month, 1, tzinfo=UTC)},
     )
-    if not found.num_rows:
-        raise _unknown(warehouse, month)
-    charges = _alike(found if with_people else _nameless(found))
-    billed, effective = (_sum(charges[name]) for name in ("BilledCost", "EffectiveCost"))
+    if not rows.num_rows:
+        raise _no_charges_error(warehouse, month)
+    charges = _normalize(rows if with_people else _redact_text(rows))
     paths = tuple(folder / f"focus-{version}-{month:%Y-%m}.{kind}" for kind in FORMATS[formats])
     write_files({path: partial(_WRITERS[path.suffix], charges, version) for path in paths})
     return FocusExport(
         paths=paths,
         rows=charges.num_rows,
-        billed_usd=billed,
-        effective_usd=effective,
+        billed_usd=_sum(charges["BilledCost"]),
+        effective_usd=_sum(charges["EffectiveCost"]),
         provisional_rows=pc.sum(charges["x_IsProvisional"].cast(pa.int64())).as_py() or 0,
         as_of_date=pc.max(charges["x_AsOfDate"]).as_py(),
-        missing_days=_missing_days(warehouse, month),
+        missing_days=_count_missing_days(warehouse, month),
     )
 
 
-def _unknown(warehouse: Warehouse, month: date) -> SettingsError:
-    held = warehouse.rows(
+def _no_charges_error(warehouse: Warehouse, month: date) -> SettingsError:
+    (row,) = warehouse.rows(
         f"SELECT MIN(x.BillingPeriodStart) AS first, MAX(x.BillingPeriodStart) AS last FROM ai_usage.{VIEW} AS x"
-    )[0]
-    there = f"there are {held['first']:%Y-%m} to {held['last']:%Y-%m}" if held["first"] else "there are none at all yet"
-    return SettingsError(f"There are no charges of {month:%Y-%m}; {there}.")
+    )
+    available = f"There are charges from {row['first']:%Y-%m} to {row['last']:%Y-%m}." if row["first"] else ""
+    return SettingsError(f"There are no charges for {month:%Y-%m}. {available or 'There are no charges at all yet.'}")
 
 
-def _missing_days(warehouse: Warehouse, month: date) -> int:
-    found = warehouse.rows(
+def _count_missing_days(warehouse: Warehouse, month: date) -> int:
+    (row,) = warehouse.rows(
         "SELECT COUNT(DISTINCT usage_date) AS days FROM ai_usage.kpi_completeness "
         "WHERE is_bill AND is_missing AND DATE_TRUNC(usage_date, MONTH) = @month",
         {"month": month},
     )
-    return int(found[0]["days"])
+    return int(row["days"])
 
 
 def _sum(column: pa.ChunkedArray) -> Decimal:
@@ -126,29 +131,29 @@ def _sum(column: pa.ChunkedArray) -> Decimal:
     return total
 
 
-def _nameless(charges: pa.Table) -> pa.Table:
-    """Without addresses in what people name freely: a key, or an organisation that is called after its owner."""
-    for number, field in enumerate(charges.schema):
+def _redact_text(charges: pa.Table) -> pa.Table:
+    """Redacts text that users chose, such as the name of a key or of an organization."""
+    for index, field in enumerate(charges.schema):
         if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
-            coded = charges[field.name].combine_chunks().dictionary_encode()
-            shown = pa.array([redact(format_value) for format_value in coded.dictionary.to_pylist()], pa.string())
-            charges = charges.set_column(number, field.name, shown.take(coded.indices))
+            encoded = charges[field.name].combine_chunks().dictionary_encode()
+            redacted = pa.array([redact(value) for value in encoded.dictionary.to_pylist()], pa.string())
+            charges = charges.set_column(index, field.name, redacted.take(encoded.indices))
     return charges
 
 
-def _alike(charges: pa.Table) -> pa.Table:
-    """The same types and the same order, whatever engine answered."""
-    typed = charges.cast(pa.schema([(field.name, _type(field.type)) for field in charges.schema]))
-    others = [name for name in typed.column_names if name not in _ORDER]
-    return typed.sort_by([(name, "ascending") for name in (*_ORDER, *others)])
+def _normalize(charges: pa.Table) -> pa.Table:
+    """Gives the charges the same types and order on both engines."""
+    typed = charges.cast(pa.schema([(field.name, _normalize_type(field.type)) for field in charges.schema]))
+    others = [name for name in typed.column_names if name not in _SORT_COLUMNS]
+    return typed.sort_by([(name, "ascending") for name in (*_SORT_COLUMNS, *others)])
 
 
-def _type(found: pa.DataType) -> pa.DataType:
-    if pa.types.is_decimal(found):
+def _normalize_type(data_type: pa.DataType) -> pa.DataType:
+    if pa.types.is_decimal(data_type):
         return pa.decimal128(38, 9)
-    if pa.types.is_timestamp(found):
+    if pa.types.is_timestamp(data_type):
         return pa.timestamp("us", "UTC")
-    return pa.string() if pa.types.is_large_string(found) else found
+    return pa.string() if pa.types.is_large_string(data_type) else data_type
 
 
 def write_files(files: Mapping[Path, Callable[[Path], None]]) -> None:
@@ -166,30 +171,30 @@ def write_files(files: Mapping[Path, Callable[[Path], None]]) -> None:
         raise ExportError(f"{error.filename2 or path} cannot be written: {error.strerror or error}.") from None
 
 
-def _parquet(charges: pa.Table, version: str, path: Path) -> None:
+def _write_parquet(charges: pa.Table, version: str, path: Path) -> None:
     pq.write_table(charges.replace_schema_metadata({"focus_version": version}), path, compression="zstd")
 
 
-def _csv(charges: pa.Table, version: str, path: Path) -> None:
+def _write_csv(charges: pa.Table, version: str, path: Path) -> None:
     with path.open("x", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(charges.column_names)
-        writer.writerows(zip(*(_texts(charges[name]) for name in charges.column_names), strict=True))
+        writer.writerows(zip(*(_format_column(charges[name]) for name in charges.column_names), strict=True))
 
 
-_WRITERS: Mapping[str, Callable[[pa.Table, str, Path], None]] = {".parquet": _parquet, ".csv": _csv}
+_WRITERS: Mapping[str, Callable[[pa.Table, str, Path], None]] = {".parquet": _write_parquet, ".csv": _write_csv}
 
 
-def _texts(column: pa.ChunkedArray) -> Sequence[str]:
+def _format_column(column: pa.ChunkedArray) -> Sequence[str]:
     if column.null_count == len(column):
         return [""] * len(column)
-    # People name keys, teams and cost centers freely, and others open the file in a spreadsheet.
-    write = spreadsheet.escape_formula if pa.types.is_string(column.type) else format_value
-    return ["" if value is None else write(value) for value in column.to_pylist()]
+    # Users choose the names of keys, teams and cost centers, and spreadsheets run formulas.
+    to_text = spreadsheet.escape_formula if pa.types.is_string(column.type) else format_value
+    return ["" if value is None else to_text(value) for value in column.to_pylist()]
 
 
 def format_value(value: object) -> str:
-    """A value as FOCUS writes it: decimals with a point and no exponent, instants in UTC."""
+    """Formats a value as FOCUS requires: decimals without exponent, timestamps in UTC."""
     match value:
         case Decimal():
             whole, _, fraction = f"{value:f}".partition(".")
@@ -204,20 +209,18 @@ def format_value(value: object) -> str:
             return str(other)
 
 
-def summarize_export(done: FocusExport, version: str, month: date) -> Iterable[str]:
-    """What a person is told of it."""
+def summarize_export(export: FocusExport, version: str, month: date) -> Iterable[str]:
+    """The totals of an export, and the path of each file."""
     yield (
-        f"FOCUS {version}, {month:%Y-%m}: {done.rows:,} rows, {done.billed_usd:,f} USD billed, "
-        f"{done.effective_usd:,f} USD effective, as of {done.as_of_date}."
+        f"FOCUS {version}, {month:%Y-%m}: {export.rows:,} rows, {export.billed_usd:,f} USD billed, "
+        f"{export.effective_usd:,f} USD effective, as of {export.as_of_date}."
     )
-    for path in done.paths:
-        yield str(path)
+    yield from map(str, export.paths)
 
 
-def export_warnings(done: FocusExport) -> Iterable[str]:
-    """What they should know before it is sent on."""
-    if done.missing_days:
-        days = f"{done.missing_days} day{'s' * (done.missing_days > 1)}"
-        yield f"{days} of the month's bill {'are' if done.missing_days > 1 else 'is'} not held: see `ai-usage status`."
-    if done.provisional_rows:
-        yield f"{done.provisional_rows:,} rows may still be restated (x_IsProvisional); export the month again later."
+def export_warnings(export: FocusExport) -> Iterable[str]:
+    """What to know before the files are passed on."""
+    if export.missing_days:
+        yield f"{format_days(export.missing_days)} of the month's bill missing: see `ai-usage status`."
+    if export.provisional_rows:
+        yield f"{export.provisional_rows:,} rows are provisional (x_IsProvisional). Export again when they are final."

@@ -1,16 +1,12 @@
-"""What a spreadsheet may be given: texts that it shows and does not run.
-
-Belongs here: the one guard of every file that people open in a spreadsheet. Does not: numbers, which are written as
-they are, or files that only programs read.
-"""
+"""Protect the cells of files that people open in a spreadsheet."""
 
 from __future__ import annotations
 
-# What a spreadsheet takes for the beginning of a formula, in ASCII and in full width.
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+# A spreadsheet reads a cell that begins with one of these as a formula; the last four are full-width forms.
+_FORMULA_START = tuple("=+-@\t\r\n＝＋－＠")
 
 
 def escape_formula(value: object) -> str:
-    """A value as text, None as none; one that begins like a formula is preceded by an apostrophe."""
-    plain = "" if value is None else str(value)
-    return f"'{plain}" if plain.lstrip(" ").startswith(_FORMULA) else plain
+    """A value as text, None as empty text. An apostrophe is put before text that a spreadsheet would run."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_START) else text

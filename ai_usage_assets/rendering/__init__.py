@@ -1,1 +1,1 @@
-"""Templates and charts."""
+"""Templates, charts, and the format of numbers and dates."""

@@ -1,8 +1,7 @@
-"""Pictures in a page: matplotlib's SVG, made part of it.
+"""Draw charts with matplotlib as SVG elements of a page.
 
-Belongs here: how a picture looks, and what turns matplotlib's file into a part of a page: no address of anything,
-colors that follow the page's, a title on every mark. Does not: what is drawn (`report.charts`, `metabase.preview`), or
-how a number is written.
+The elements contain no addresses; their colors are CSS variables of the page, and every mark has a tooltip. What a
+chart shows is decided by its callers.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Colours that stand for the page's own, so that a picture is light or dark with it.
+# Placeholders for the CSS variables of the page, so that charts follow its light and dark mode.
 INK, SOFT, GRID, ALARM = "#010101", "#020202", "#030303", "#040404"
 SERIES = ("#110001", "#110002", "#110003")
 _VARIABLES = {INK: "--ink", SOFT: "--soft", GRID: "--grid", ALARM: "--alarm"} | {
@@ -32,11 +31,11 @@ _VARIABLES = {INK: "--ink", SOFT: "--soft", GRID: "--grid", ALARM: "--alarm"} | 
 }
 DASHED = (0, (4, 2))
 _STYLE: Any = {
-    # Letters stay letters: they can be searched, read aloud, and look like the page's.
+    # Text stays text: it can be searched and read aloud, and uses the font of the page.
     "svg.fonttype": "none",
-    # The same numbers make the same file.
+    # Equal data produces an equal file.
     "svg.hashsalt": "ai-usage",
-    # A team may be called $x$.
+    # The name of a team may look like a formula, such as $x$.
     "text.parse_math": False,
     "font.size": 12,
     "figure.dpi": 72,
@@ -60,76 +59,76 @@ _STYLE: Any = {
 
 @dataclass
 class Drawing:
-    """A picture in the making; `tips` are what its marks say when they are pointed at."""
+    """A chart that is being drawn. `kind` is the key of its size; `tooltips` are the texts of its marks."""
 
     figure: Figure
     axes: Axes
     kind: str
-    tips: list[str] = field(default_factory=list)
+    tooltips: list[str] = field(default_factory=list)
 
     def add_tooltip(self, mark: Any, text: str) -> None:
-        """Says `text` when the mark is pointed at."""
-        mark.set_gid(f"tip-{len(self.tips)}")
-        self.tips.append(text)
+        """Shows `text` when the pointer is on the mark."""
+        mark.set_gid(f"tip-{len(self.tooltips)}")
+        self.tooltips.append(text)
 
 
 DrawFunction = Callable[[Drawing], None]
-# What a mark says: place, name of the series, amount.
+# Makes the tooltip of a mark from its position, series name and amount.
 TooltipText = Callable[[int, str, Decimal], str]
 
 
-def render_chart(name: str, described: str, draw: DrawFunction, sizes: Mapping[str, tuple[int, int]]) -> Markup:
-    """The picture in each kind of size, of (width, height) in pixels; `name` is its own on the page."""
-    # Imported late: it takes seconds, and only who makes a page should pay for them.
+def render_chart(name: str, description: str, draw: DrawFunction, sizes: Mapping[str, tuple[int, int]]) -> Markup:
+    """Draws the chart in each size, (width, height) in pixels by kind. `name` must be unique on the page."""
+    # Importing matplotlib takes seconds.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib
     from matplotlib.figure import Figure
 
-    made = []
+    elements = []
     for kind, (width, height) in sizes.items():
-        with matplotlib.rc_context(_STYLE), _without_words():
-            # At 72 dots an inch a point is a pixel.
+        with matplotlib.rc_context(_STYLE), _suppress_font_warnings():
+            # At 72 dots per inch a point is a pixel.
             figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
             drawing = Drawing(figure, figure.subplots(), kind)
             draw(drawing)
             file = io.StringIO()
             figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        made.append(_part_of_page(file.getvalue(), f"{name}-{kind}", kind, described, drawing.tips))
-    # The pieces are an XML tree, written by its own writer: what was text in it is escaped.
-    return Markup("".join(made))  # noqa: S704
+        elements.append(_embed_svg(file.getvalue(), f"{name}-{kind}", kind, description, drawing.tooltips))
+    # The elements were serialized from an XML tree, so their text is escaped.
+    return Markup("".join(elements))  # noqa: S704
 
 
 def draw_stack(
     drawing: Drawing,
-    places: Sequence[int],
+    positions: Sequence[int],
     series: Mapping[str, Sequence[Decimal | None]],
-    told: TooltipText,
+    tooltip: TooltipText,
     *,
     colors: Sequence[str] = SERIES,
     horizontal: bool = False,
 ) -> tuple[float, float]:
-    """Draws the parts of each place, those below zero downwards; returns how far down and up they reach."""
-    ends = dict.fromkeys(places, (0.0, 0.0))
+    """Draws stacked bars, negative parts below zero, and returns the lowest and the highest end."""
+    ends = dict.fromkeys(positions, (0.0, 0.0))
     for number, (name, amounts) in enumerate(series.items()):
         color = colors[number % len(colors)]
-        for place, amount in zip(places, amounts, strict=True):
+        for position, amount in zip(positions, amounts, strict=True):
             if not amount:
                 continue
-            low, high = ends[place]
+            low, high = ends[position]
             size = float(amount)
             start = high if size > 0 else low
             if horizontal:
-                (mark,) = drawing.axes.barh([place], [size], left=[start], height=0.72, color=color)
+                (mark,) = drawing.axes.barh([position], [size], left=[start], height=0.72, color=color)
             else:
-                (mark,) = drawing.axes.bar([place], [size], bottom=[start], width=0.78, color=color)
-            drawing.add_tooltip(mark, told(place, name, amount))
-            ends[place] = (low, high + size) if size > 0 else (low + size, high)
+                (mark,) = drawing.axes.bar([position], [size], bottom=[start], width=0.78, color=color)
+            drawing.add_tooltip(mark, tooltip(position, name, amount))
+            ends[position] = (low, high + size) if size > 0 else (low + size, high)
     return min([*(low for low, _ in ends.values()), 0.0]), max([*(high for _, high in ends.values()), 0.0])
 
 
-def label_horizontal_bars(drawing: Drawing, labels: Sequence[str], longest: int) -> None:
-    """Names beside bars that lie, the first on top, shortened to `longest` characters."""
-    drawing.axes.set_yticks(list(range(len(labels))), [_short(label, longest) for label in labels])
+def label_horizontal_bars(drawing: Drawing, labels: Sequence[str], max_length: int) -> None:
+    """Labels horizontal bars, the first on top, with names of at most `max_length` characters."""
+    drawing.axes.set_yticks(list(range(len(labels))), [_shorten(label, max_length) for label in labels])
     drawing.axes.invert_yaxis()
     drawing.axes.grid(visible=False, axis="y")
     drawing.axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -138,7 +137,7 @@ def label_horizontal_bars(drawing: Drawing, labels: Sequence[str], longest: int)
 def add_legend(
     drawing: Drawing, names: Sequence[str], level: str, *, colors: Sequence[str] = SERIES, columns: int = 4
 ) -> None:
-    """Which color is which, and that of the dashed level if there is one."""
+    """Adds a legend of the series, and of the dashed level if it has a name."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -150,7 +149,7 @@ def add_legend(
 
 
 def legend_options(columns: int) -> dict[str, Any]:
-    """Above the picture, from the left."""
+    """Options that place a legend above the chart."""
     return {
         "loc": "lower left",
         "bbox_to_anchor": (0, 1),
@@ -162,63 +161,63 @@ def legend_options(columns: int) -> dict[str, Any]:
     }
 
 
-def format_axis(axis: Any, mark: str = "$") -> None:
-    """Short numbers along an axis, of dollars or of whatever `mark` stands for."""
-    axis.set_major_formatter(lambda value, _: format_compact(Decimal(str(value)), mark))
+def format_axis(axis: Any, unit: str = "$") -> None:
+    """Formats the numbers of an axis; `unit` is written before each."""
+    axis.set_major_formatter(lambda value, _: format_compact(Decimal(str(value)), unit))
     axis.set_tick_params(length=0)
 
 
-def format_compact(amount: Decimal, mark: str = "$") -> str:
-    """A number for an axis: $950, $1.2k, $3M."""
+def format_compact(amount: Decimal, unit: str = "$") -> str:
+    """Formats a number for an axis: $950, $1.2k, $3M."""
     size, sign = abs(amount), "−" if amount < 0 else ""
-    for unit, name in ((Decimal(1_000_000), "M"), (Decimal(1_000), "k")):
-        if size >= unit:
-            return f"{sign}{mark}{(size / unit).quantize(Decimal('0.01')).normalize():f}{name}"
-    return f"{sign}{mark}{size.quantize(Decimal('0.01')).normalize():f}"
+    for factor, suffix in ((Decimal(1_000_000), "M"), (Decimal(1_000), "k")):
+        if size >= factor:
+            return f"{sign}{unit}{(size / factor).quantize(Decimal('0.01')).normalize():f}{suffix}"
+    return f"{sign}{unit}{size.quantize(Decimal('0.01')).normalize():f}"
 
 
-def _short(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def _shorten(text: str, max_length: int) -> str:
+    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
 
 
 @contextmanager
-def _without_words() -> Iterator[None]:
-    """A letter that matplotlib's own font lacks is no matter: the browser's has it."""
+def _suppress_font_warnings() -> Iterator[None]:
+    """Suppresses warnings about glyphs that matplotlib's font lacks: the browser renders the text."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield
 
 
-def _part_of_page(svg: str, name: str, kind: str, described: str, tips: Sequence[str]) -> str:
-    """An SVG file as an element of a page: own names for its parts, colors by the page, words for its marks."""
-    # What is parsed was written a moment ago by matplotlib, not by anybody else.
+def _embed_svg(svg: str, name: str, kind: str, description: str, tooltips: Sequence[str]) -> str:
+    """Turns an SVG file into an element of the page: unique ids, colors of the page, tooltips, no metadata."""
+    # The text was written by matplotlib, so it is trusted XML.
     root = ElementTree.fromstring(svg)  # noqa: S314
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag.endswith("}metadata") or child.tag.endswith("}style"):
+            if child.tag.endswith(("}metadata", "}style")):
                 parent.remove(child)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
-        marked = element.attrib.get("id", "")
-        kept = {key.rpartition("}")[2]: _page_value(value, name) for key, value in element.attrib.items()}
+        original_id = element.attrib.get("id", "")
+        attributes = {key.rpartition("}")[2]: _adapt_value(value, name) for key, value in element.attrib.items()}
         element.attrib.clear()
-        element.attrib.update(kept)
-        if "id" in kept:
-            element.set("id", f"{name}-{kept['id']}")
-        if "href" in kept:
-            element.set("href", f"#{name}-{kept['href'].removeprefix('#')}")
-        if marked.startswith("tip-"):
+        element.attrib.update(attributes)
+        if "id" in attributes:
+            element.set("id", f"{name}-{attributes['id']}")
+        if "href" in attributes:
+            element.set("href", f"#{name}-{attributes['href'].removeprefix('#')}")
+        if original_id.startswith("tip-"):
             title = ElementTree.Element("title")
-            title.text = tips[int(marked.removeprefix("tip-"))]
+            title.text = tooltips[int(original_id.removeprefix("tip-"))]
             element.insert(0, title)
     for size in ("width", "height", "version"):
         root.attrib.pop(size, None)
-    root.attrib |= {"class": f"chart {kind}", "role": "img", "aria-label": described}
+    root.attrib |= {"class": f"chart {kind}", "role": "img", "aria-label": description}
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
 
 
-def _page_value(value: str, name: str) -> str:
-    """An attribute's value with the page's colors and font, and with this picture's names."""
+def _adapt_value(value: str, name: str) -> str:
+    """Replaces the placeholder colors and local ids in an attribute, and removes its font."""
     for color, variable in _VARIABLES.items():
         value = value.replace(color, f"var({variable})")
     return re.sub(r"font-family: [^;]*(; )?", "", value.replace("url(#", f"url(#{name}-"))

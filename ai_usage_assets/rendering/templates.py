@@ -1,7 +1,4 @@
-"""HTML from a template beside the code that fills it.
-
-Belongs here: how templates are read, the same for every page. Does not: what a page says, pictures (`pictures`).
-"""
+"""The Jinja environment of all HTML pages."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def template_environment(folder: Path) -> Environment:
-    """The templates of a folder. What is filled in is escaped; what is not there is an error."""
+    """An environment for the templates of a folder. It escapes values, and raises an error for undefined names."""
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,

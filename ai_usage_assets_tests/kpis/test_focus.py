@@ -1,4 +1,4 @@
-"""FOCUS: every charge once, seats moved to what they cover, files that other tools accept."""
+"""The FOCUS export: charges, the distribution of seat fees, and files that other tools accept."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def event(
     day: str, usd: str, *, user: str | None = None, automation: str | None = None, basis: str = "included",
     model: str = "c1", requests: int = 2,
 ) -> dict[str, Any]:  # fmt: skip
-    """A row of Cursor's usage."""
+    """A row of Cursor usage events."""
     return {
         "usage_date": date.fromisoformat(day), "identity_key": f"cursor|{user}|{automation}", "cost_basis": basis,
         "model": model, "principal_type": "user" if user else "automation", "principal_id": user or automation,
@@ -61,7 +61,7 @@ def seat(day: str, user: str) -> dict[str, Any]:
 
 
 def price(usd: str) -> dict[str, Any]:
-    """What the sheet says a seat costs."""
+    """A row of the tab seat_prices."""
     return {
         "snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": "x", "read_at": datetime(2026, 12, 1, tzinfo=UTC),
         "row_no": 2, "payload": f'{{"vendor":"cursor","plan":"Teams","monthly_price_usd":"{usd}"}}',
@@ -73,7 +73,7 @@ def person(email: str, team: str, cost_center: str, **changed: Any) -> dict[str,
     return {"person_email": email, "name": email[:3], "team": team, "cost_center": cost_center, **OPEN, **changed}
 
 
-# Jane's seat of three days covers 3 + 1 dollars of usage, Sam's covers none, and no seat covers an automation.
+# Jane's seat of three days covers $4 of usage, Sam's covers none, and no seat covers an automation.
 EVENTS = (
     event("2026-11-05", "3", user=JANE),
     event("2026-11-06", "1", user=JANE),
@@ -85,7 +85,7 @@ PEOPLE = (person(JANE, "Platform", "CC-1"), person(SAM, 'Mobile "M"\\\n', "CC-2"
 
 
 def bills() -> list[dict[str, Any]]:
-    """Three charges: one with tokens and a discount, one with requests only, one that the vendor counts nothing of."""
+    """Three charges: one with tokens and a discount, one with requests only, one without any quantity."""
     rows = [
         {**charge("2026-11-03", "15", key=PLATFORM), "list_amount_usd": Decimal(20), "product": "messages_api"},
         charge("2026-11-10", "5", user=ANN, model="m2"),
@@ -94,40 +94,40 @@ def bills() -> list[dict[str, Any]]:
     return [{**row, "fact_no": number} for number, row in enumerate(rows, 1)]
 
 
-def keep(made: Any) -> None:
-    """The books of November, in any warehouse."""
-    fill(made, "int_anthropic_cost_daily", bills())
+def fill_november(warehouse: Any) -> None:
+    """Fills any warehouse with the data of November."""
+    fill(warehouse, "int_anthropic_cost_daily", bills())
     tokens = {"total_tokens": 2_000_000, "output_tokens": 1, "amount_usd": None, "list_amount_usd": None}
     never_charged = {**charge("2026-11-11", "1", key=PLATFORM), **tokens}
     fill(
-        made,
+        warehouse,
         "int_anthropic_tokens_daily",
         [
             {name: value for name, value in row.items() if not name.endswith("_usd")}
             for row in ({**bills()[0], **tokens}, never_charged)
         ],
     )
-    fill(made, "int_cursor_usage_daily", EVENTS)
-    fill(made, "int_cursor_seat_daily", SEATS)
-    fill(made, "raw_mapping_sheet", [price("40")])
-    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", PLATFORM, "Platform", "CC-1")])
-    fill(made, "dim_person", PEOPLE)
+    fill(warehouse, "int_cursor_usage_daily", EVENTS)
+    fill(warehouse, "int_cursor_seat_daily", SEATS)
+    fill(warehouse, "raw_mapping_sheet", [price("40")])
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", PLATFORM, "Platform", "CC-1")])
+    fill(warehouse, "dim_person", PEOPLE)
     organisation = {"snapshot_date": TODAY, "record_no": 1, "fetched_at": datetime(2026, 12, 20, tzinfo=UTC)}
     named = f'{{"id":"org_1","name":"{ANN}\'s Organization"}}'
-    fill(made, "raw_anthropic_organization", [{**organisation, "payload": named}])
-    made.rebuild(catalog.table("int_anthropic_organization"), {"first_day": MONTH, "today": TODAY})
+    fill(warehouse, "raw_anthropic_organization", [{**organisation, "payload": named}])
+    warehouse.rebuild(catalog.table("int_anthropic_organization"), {"first_day": MONTH, "today": TODAY})
     fill(
-        made,
+        warehouse,
         "dim_api_key",
         [{"vendor": "anthropic", "api_key_id": PLATFORM, "name": f"{JANE} laptop", "last_seen_on": TODAY}],
     )
     days = [MONTH + timedelta(days=n) for n in range(30)]
-    made.append(OPS_ASSET_DAYS, [entry(day) for day in days])
+    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in days])
 
 
 @pytest.fixture(scope="module")
 def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
-    """Tables and views take longer to make than all that is asked of them."""
+    """A warehouse that all tests share, because creating tables and views is slow."""
     made = opened(tmp_path_factory.mktemp("focus") / "w.duckdb", FIRST, TODAY)
     yield made
     made.close()
@@ -135,32 +135,32 @@ def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWare
 
 @pytest.fixture
 def empty(opened_once: DuckDBWarehouse) -> DuckDBWarehouse:
-    """October to December, as of 20 December, and nothing in it."""
+    """A warehouse of October to December, as of 20 December, without data."""
     clear(opened_once, *(table.name for table in catalog.tables() if not table.is_view and table.name != "dim_date"))
     return opened_once
 
 
 def clear(made: DuckDBWarehouse, *tables: str) -> None:
-    """Empties tables."""
+    """Deletes all rows of the tables."""
     made._connect().execute("".join(f"DELETE FROM {table};" for table in tables))
 
 
 @pytest.fixture
 def warehouse(empty: DuckDBWarehouse) -> DuckDBWarehouse:
-    """The books of November."""
-    keep(empty)
+    """A warehouse with the data of November."""
+    fill_november(empty)
     return empty
 
 
 def exported(warehouse: Any, folder: Path, version: str = "1.2", **given: Any) -> list[dict[str, str]]:
-    """The rows of the CSV file, as text."""
+    """Exports the month and returns the rows of the CSV file."""
     done = focus.export_focus(warehouse, MONTH, folder, "csv", version=version, **given)
     with done.paths[0].open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_what_each_charge_becomes(warehouse: DuckDBWarehouse) -> None:
-    """Usage, purchase, covered usage and idle seats have their category, their costs and their units."""
+def test_charges_have_category_costs_and_units(warehouse: DuckDBWarehouse) -> None:
+    """Usage, purchases, covered usage and idle seats have the expected category, costs and units."""
     found = rows(
         warehouse,
         "SELECT CAST(ChargePeriodStart AS DATE), ChargeCategory, ChargeFrequency, x_CostBasis, BilledCost, "
@@ -180,7 +180,7 @@ def test_what_each_charge_becomes(warehouse: DuckDBWarehouse) -> None:
         (day(3), *usage, "billed", 15, 15, 20, 15, *tokens(2_000_000), "Platform"),
         (day(10), *usage, "billed", 5, 5, 5, 5, 4, "Requests", 4, "Requests", None),
         (day(10), *usage, "billed", tiny, tiny, tiny, tiny, 1, "Charges", 1, "Charges", None),
-        # Three days' fee are 3.999999999: a quarter of it is 1.000000000 rounded, the larger takes the rest.
+        # The fee of three days is 3.999999999. A quarter is rounded to 1.000000000; the larger part takes the rest.
         (day(5), *usage, "included", 0, Decimal("2.999999999"), 3, 3, *tokens(500), "Platform"),
         (day(6), *usage, "included", 0, 1, 1, 1, *tokens(500), "Platform"),
         (day(6), *usage, "included", 0, 0, 2, 2, *tokens(500), None),
@@ -194,8 +194,8 @@ def test_what_each_charge_becomes(warehouse: DuckDBWarehouse) -> None:
 
 
 @pytest.mark.parametrize("vendor", ["anthropic", "cursor"])
-def test_one_vendor_alone(empty: DuckDBWarehouse, vendor: str, tmp_path: Path) -> None:
-    """A company with one vendor has that vendor's charges, and its files."""
+def test_a_single_vendor_is_exported(empty: DuckDBWarehouse, vendor: str, tmp_path: Path) -> None:
+    """A company with one vendor gets the charges of that vendor."""
     if vendor == "anthropic":
         fill(empty, "int_anthropic_cost_daily", bills())
     else:
@@ -205,24 +205,24 @@ def test_one_vendor_alone(empty: DuckDBWarehouse, vendor: str, tmp_path: Path) -
     assert len(found) == (3 if vendor == "anthropic" else 4)
 
 
-def test_nothing_at_all(empty: DuckDBWarehouse, tmp_path: Path) -> None:
-    """An empty company has no charges, and the export says so instead of writing an empty file."""
+def test_a_month_without_charges_is_an_error(empty: DuckDBWarehouse, tmp_path: Path) -> None:
+    """The export reports an error and writes no file."""
     assert rows(empty, "SELECT 1 AS x FROM ai_usage.focus_cost_and_usage") == []
-    with pytest.raises(SettingsError, match=r"no charges of 2026-11; there are none at all yet"):
+    with pytest.raises(SettingsError, match=r"no charges for 2026-11. There are no charges at all"):
         exported(empty, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_seat_without_a_price_is_no_charge(empty: DuckDBWarehouse) -> None:
-    """Where no price is known nothing is invented: no purchase, and what the seat covers has no effective cost."""
+def test_a_seat_without_a_price_has_no_charge(empty: DuckDBWarehouse) -> None:
+    """Without a price there is no purchase, and covered usage has no effective cost."""
     fill(empty, "int_cursor_usage_daily", EVENTS[:1])
     fill(empty, "int_cursor_seat_daily", SEATS)
     found = rows(empty, "SELECT ChargeCategory, BilledCost, EffectiveCost FROM ai_usage.focus_cost_and_usage")
     assert found == [("Usage", Decimal(0), Decimal(0))]
 
 
-def test_usage_without_value_takes_the_fee_by_requests(empty: DuckDBWarehouse) -> None:
-    """A seat that covers only free usage is not idle: requests weigh where dollars cannot, and no digit is lost."""
+def test_the_fee_is_distributed_by_requests_when_usage_is_free(empty: DuckDBWarehouse) -> None:
+    """A seat that covers only free usage is not idle. Requests replace dollars as weights; the parts add up exactly."""
     fill(empty, "raw_mapping_sheet", [price("30")])
     fill(empty, "int_cursor_seat_daily", [seat("2026-11-04", JANE)])
     fill(empty, "int_cursor_usage_daily", [event(f"2026-11-0{day}", "0", user=JANE) for day in (4, 5, 6)])
@@ -231,8 +231,8 @@ def test_usage_without_value_takes_the_fee_by_requests(empty: DuckDBWarehouse) -
     assert sorted(found) == [(third,), (third,), (Decimal("0.333333334"),)]
 
 
-def test_a_seat_is_moved_within_a_team_and_a_month(empty: DuckDBWarehouse) -> None:
-    """Who changes team in the month leaves each team with its own part of the fee."""
+def test_the_fee_is_distributed_within_team_and_month(empty: DuckDBWarehouse) -> None:
+    """When a person changes teams, each team keeps its part of the fee."""
     moved = date(2026, 11, 5)
     fill(
         empty, "dim_person",
@@ -252,8 +252,8 @@ def test_a_seat_is_moved_within_a_team_and_a_month(empty: DuckDBWarehouse) -> No
     )
 
 
-def test_a_closed_month_stays_as_it_was_closed(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """What is restated after the close is taken out of the closed month, and is a Correction in the open one."""
+def test_a_closed_month_does_not_change(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """A restatement after the close is adjusted in the closed month and becomes a Correction in the open month."""
     shut(warehouse, MONTH, datetime(2027, 1, 20, tzinfo=UTC))
     put(warehouse, "int_anthropic_cost_daily", {**bills()[0], "amount_usd": Decimal(9)})
     december = date(2026, 12, 1)
@@ -263,7 +263,7 @@ def test_a_closed_month_stays_as_it_was_closed(warehouse: DuckDBWarehouse, tmp_p
         "CAST(ChargePeriodEnd AS DATE), BilledCost, EffectiveCost, ListCost, ContractedCost, x_Team "
         "FROM ai_usage.focus_cost_and_usage WHERE ChargeCategory = 'Adjustment'",
     )
-    # The vendor takes 6 of the 15 dollars back.
+    # The vendor reduces the $15 by $6.
     period = (MONTH, december)
     assert Counter(found) == Counter(
         [
@@ -298,16 +298,16 @@ DAYS = st.sampled_from(["2026-10-31", "2026-11-01", "2026-11-30"])
     ),
     st.decimals(1, 99, places=4),
 )
-def test_costs_add_up_whatever_the_books_say(
+def test_costs_add_up(
     empty: DuckDBWarehouse,
     monthly: Decimal,
     seats: set[tuple[str, str]],
     events: dict[tuple[str, str, str, str], tuple[Decimal, int]],
     percent: Decimal,
 ) -> None:
-    """Billed is each day's spend; effective is billed in each month, person, team and cost center, exactly."""
+    """Billed equals the spend of each day. Effective equals billed per month, person, team and cost center."""
     clear(empty, "int_cursor_usage_daily", "int_cursor_seat_daily", "raw_mapping_sheet", "int_key_mapping")
-    # Jane's cost is shared by two teams.
+    # Two teams share the cost of Jane.
     shares = enumerate((percent / 100, 1 - percent / 100))
     fill(
         empty, "int_key_mapping",
@@ -333,13 +333,13 @@ def test_costs_add_up_whatever_the_books_say(
     assert Counter(rows(empty, by_day)) == Counter(rows(empty, spend))
 
 
-# --- What the specification asks of a file. ---
+# --- The specification ---
 
 MANDATORY = """
     BilledCost BillingAccountId BillingAccountName BillingCurrency BillingPeriodEnd BillingPeriodStart ChargeCategory
     ChargeClass ChargeDescription ChargePeriodEnd ChargePeriodStart ContractedCost EffectiveCost InvoiceIssuerName
     ListCost PricingQuantity PricingUnit ProviderName PublisherName ServiceCategory ServiceName
-""".split()  # noqa: SIM905 - words, not a list of texts
+""".split()  # noqa: SIM905
 NEVER_NULL = {
     *MANDATORY, "ChargeFrequency", "ServiceSubcategory", "BillingAccountType", "PricingCategory", "PricingCurrency",
     "PricingCurrencyEffectiveCost", "SkuId", "SkuMeter",
@@ -360,8 +360,8 @@ DECIMALS = [name for name in catalog.table(focus.VIEW).column_names if re.search
 INSTANTS = [name for name in catalog.table(focus.VIEW).column_names if re.search("Period(Start|End)$", name)]
 
 
-def test_a_file_of_version_1_2_is_as_the_specification_asks(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """Mandatory columns, nulls, allowed values, formats, and which columns go with which, row by row."""
+def test_version_1_2_conforms_to_the_specification(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """Each row has the mandatory columns, allowed values and formats, and consistent pairs of columns."""
     found = exported(warehouse, tmp_path)
     assert len(found) == 16
     assert set(MANDATORY) <= set(found[0])
@@ -388,17 +388,17 @@ def test_a_file_of_version_1_2_is_as_the_specification_asks(warehouse: DuckDBWar
 
 
 @pytest.mark.parametrize("version", focus.VERSIONS)
-def test_a_version_has_its_own_columns(version: str) -> None:
-    """The columns of a file are those of the version it says it has, in another's list of them too."""
+def test_each_version_has_its_columns(version: str) -> None:
+    """focus-data-toolkit knows every exported column of the version and misses none."""
     names = [name for name in focus.focus_columns(version) if not name.startswith("x_")]
-    judged = detect_focus_schema(names, dataset="Cost and Usage", version=version)
-    assert not judged.missing_columns, judged
-    assert not judged.unknown_columns, judged
+    detected = detect_focus_schema(names, dataset="Cost and Usage", version=version)
+    assert not detected.missing_columns, detected
+    assert not detected.unknown_columns, detected
     assert len(names) == {"1.2": 57, "1.3": 65, "1.4": 65}[version]
 
 
-def test_another_tools_lint_of_version_1_4_finds_nothing(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """The structural and semantic lint of focus-data-toolkit passes, and would not for a wrong file."""
+def test_version_1_4_passes_the_lint_of_focus_data_toolkit(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """The structural and semantic lint passes, and fails for an invalid file."""
     found = exported(warehouse, tmp_path, "1.4")
     report = lint_focus_1_4_structure("Cost and Usage", found)
     assert report.ok, report.messages()
@@ -407,35 +407,35 @@ def test_another_tools_lint_of_version_1_4_finds_nothing(warehouse: DuckDBWareho
     assert {"BilledCost", "ChargeCategory"} <= {violation.column for violation in wrong}
 
 
-# --- The files. ---
+# --- The files ---
 
 
-def test_both_files_say_the_same_exactly(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """Parquet has exact decimals and instants, the text has no exponents, and a second export is the same."""
+def test_parquet_and_csv_are_equal_and_reproducible(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """Parquet has exact types, CSV has no exponents, and a second export produces equal files."""
     done = focus.export_focus(warehouse, MONTH, tmp_path, version="1.3")
     parquet, text = done.paths
-    held = pq.read_table(parquet)
-    assert held.schema.field("BilledCost").type == pa.decimal128(38, 9)
-    assert held.schema.field("ListUnitPrice").type == pa.decimal128(38, 9)
-    assert held.schema.field("ChargePeriodStart").type == pa.timestamp("us", "UTC")
-    assert held.schema.field("InvoiceId").type == pa.string()
+    stored = pq.read_table(parquet)
+    assert stored.schema.field("BilledCost").type == pa.decimal128(38, 9)
+    assert stored.schema.field("ListUnitPrice").type == pa.decimal128(38, 9)
+    assert stored.schema.field("ChargePeriodStart").type == pa.timestamp("us", "UTC")
+    assert stored.schema.field("InvoiceId").type == pa.string()
     with text.open(newline="") as file:
         read = list(csv.DictReader(file))
     assert "0.000000001" in {row["BilledCost"] for row in read}
     written = [
         {name: "" if value is None else focus.format_value(value) for name, value in row.items()}
-        for row in held.to_pylist()
+        for row in stored.to_pylist()
     ]
     assert read == written
     assert done.rows == len(read) == 16
-    # 15 + 5 + 0.000000001 + 7.5, and six days of a seat.
+    # 15 + 5 + 0.000000001 + 7.5 and six seat-days.
     assert done.billed_usd == done.effective_usd == Decimal("27.500000001") + 6 * FEE
     before = [path.read_bytes() for path in done.paths]
     assert [path.read_bytes() for path in focus.export_focus(warehouse, MONTH, tmp_path, version="1.3").paths] == before
 
 
-def test_people_are_only_named_when_asked_for(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """No address is in a file, not in a key's name either, unless it is asked for."""
+def test_people_are_exported_only_on_request(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """Without the option no file contains an e-mail address, not even in the name of a key."""
     exported(warehouse, tmp_path / "without")
     named = exported(warehouse, tmp_path / "with", with_people=True)
     assert "@" not in (tmp_path / "without" / "focus-1.2-2026-11.csv").read_text()
@@ -443,8 +443,8 @@ def test_people_are_only_named_when_asked_for(warehouse: DuckDBWarehouse, tmp_pa
     assert f"{JANE} laptop" in {row["ResourceName"] for row in named}
 
 
-def test_no_name_in_the_text_is_a_formula(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """What people name freely gets an apostrophe where a spreadsheet opens it, dollars below nothing stay numbers."""
+def test_csv_escapes_formulas(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """Names get an apostrophe in CSV; negative amounts stay numbers."""
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", NOBODY, "=A1+1", "@SUM(A1)", 2)])
     fill(
         warehouse,
@@ -457,12 +457,12 @@ def test_no_name_in_the_text_is_a_formula(warehouse: DuckDBWarehouse, tmp_path: 
     with text.open(newline="") as file:
         read = {tuple(row[name] for name in names) for row in csv.DictReader(file)}
     assert ("'=A1+1", "'@SUM(A1)", "'\t-2+3", "-1") in read
-    held = {tuple(row[name] for name in names) for row in pq.read_table(parquet).to_pylist()}
-    assert ("=A1+1", "@SUM(A1)", "\t-2+3", Decimal(-1)) in held
+    stored = {tuple(row[name] for name in names) for row in pq.read_table(parquet).to_pylist()}
+    assert ("=A1+1", "@SUM(A1)", "\t-2+3", Decimal(-1)) in stored
 
 
-def test_a_place_that_is_taken_is_found_before_a_file_is_replaced(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """A folder in the place of the text leaves the Parquet of before as it was, and nothing beside it."""
+def test_a_folder_in_place_of_a_file_keeps_the_other_file(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """When the CSV cannot be replaced, the previous Parquet file stays and no temporary file is left."""
     parquet, text = focus.export_focus(warehouse, MONTH, tmp_path, version="1.2").paths
     parquet.write_text("before")
     text.unlink()
@@ -473,8 +473,8 @@ def test_a_place_that_is_taken_is_found_before_a_file_is_replaced(warehouse: Duc
     assert sorted(tmp_path.glob(".focus*")) == []
 
 
-def test_files_are_whole_or_not_there(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """Where the second file cannot be written the first keeps what it held, and nothing is left beside them."""
+def test_files_are_written_completely_or_not_at_all(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """When the second file fails, the first keeps its content and no temporary file is left."""
     first, second = tmp_path / "a.csv", tmp_path / "b.csv"
     first.write_text("before")
 
@@ -491,8 +491,10 @@ def test_files_are_whole_or_not_there(warehouse: DuckDBWarehouse, tmp_path: Path
         exported(warehouse, tmp_path / "file")
 
 
-def test_the_command(warehouse: DuckDBWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says rows, dollars, files and what is not final; another month, or none, it refuses."""
+def test_the_command_reports_totals_and_warnings(
+    warehouse: DuckDBWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It prints rows, dollars, files and warnings; it rejects a month without charges and an invalid month."""
     moment = datetime(2026, 12, 20, tzinfo=UTC)
     warehouse.append(
         OPS_RUNS, [{"run_id": "r", "job": "daily", "started_at": moment, "outcome": "success", "version": "1"}]
@@ -504,38 +506,41 @@ def test_the_command(warehouse: DuckDBWarehouse, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(warehouse.path))
     monkeypatch.delenv("AI_USAGE_WAREHOUSE", raising=False)
 
-    def told(month: str) -> tuple[int, str, str]:
-        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as beside:
+    def run_export(month: str) -> tuple[int, str, str]:
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as errors:
             code = cli.main(["focus", "export", "--month", month, "--out", str(tmp_path / "out")])
-        return code, out.getvalue(), beside.getvalue()
+        return code, out.getvalue(), errors.getvalue()
 
-    code, out, beside = told("2026-11")
-    assert code == 0, beside
+    code, out, errors = run_export("2026-11")
+    assert code == 0, errors
     total = "35.499999999"
     assert out.splitlines()[0] == (
         f"FOCUS 1.2, 2026-11: 16 rows, {total} USD billed, {total} USD effective, as of 2026-12-20."
     )
     assert out.splitlines()[1:] == [str(tmp_path / "out" / f"focus-1.2-2026-11.{kind}") for kind in ("parquet", "csv")]
-    assert "1 day of the month's bill is not held" in beside
-    # Cursor's days settle after 35 days, on 9 December and later; Anthropic's of November after 30.
-    assert "rows may still be restated" not in beside
-    for month, says in (("2026-10", "no charges of 2026-10; there are 2026-11 to 2026-11"), ("2026-13", "YYYY-MM")):
-        code, _, beside = told(month)
-        assert (code, says in beside) == (2, True)
+    assert "1 day of the month's bill missing" in errors
+    # All days are final: Cursor settles after 35 days, Anthropic after 30.
+    assert "rows are provisional" not in errors
+    for month, message in (
+        ("2026-10", "no charges for 2026-10. There are charges from 2026-11 to"),
+        ("2026-13", "YYYY-MM"),
+    ):
+        code, _, errors = run_export(month)
+        assert (code, message in errors) == (2, True)
 
 
-def test_bigquery_gives_the_same_bytes(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """What BigQuery's client answers becomes the same files, byte for byte, as what DuckDB answers."""
+def test_bigquery_and_duckdb_export_equal_files(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """The files from both engines are equal, byte for byte."""
     with FakeBigQuery() as server:
         other = BigQueryWarehouse("acme-project", emulator_url=server.url, sleep=lambda seconds: None)
-        # That both engines evaluate the views alike is proven where all views are.
-        held = [_as_table(warehouse, name) for name in (focus.VIEW, "kpi_completeness")]
-        other.prepare(held)
-        for table in held:
+        # Another test proves that both engines evaluate the views alike.
+        tables = [_as_table(warehouse, name) for name in (focus.VIEW, "kpi_completeness")]
+        other.prepare(tables)
+        for table in tables:
             other.append(table, warehouse.rows(f"SELECT * FROM ai_usage.{table.name}"))
-        theirs = focus.export_focus(other, MONTH, tmp_path / "bigquery", version="1.2")
-    ours = focus.export_focus(warehouse, MONTH, tmp_path / "duckdb", version="1.2")
-    assert [path.read_bytes() for path in theirs.paths] == [path.read_bytes() for path in ours.paths]
+        other_export = focus.export_focus(other, MONTH, tmp_path / "bigquery", version="1.2")
+    export = focus.export_focus(warehouse, MONTH, tmp_path / "duckdb", version="1.2")
+    assert [path.read_bytes() for path in other_export.paths] == [path.read_bytes() for path in export.paths]
 
 
 def _as_table(warehouse: DuckDBWarehouse, name: str) -> Table:
