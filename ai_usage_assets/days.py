@@ -11,7 +11,7 @@ from ai_usage_assets.errors import OperatorError
 
 ONE_DAY = timedelta(days=1)
 
-# Vendors restate: an Anthropic day is final after at most 38 days, a Cursor day after 35.
+# Vendors restate past days; the slowest one settles a day within 38 days.
 TRAILING_DAYS = 40
 
 # Ten years; a longer range is a typing mistake.

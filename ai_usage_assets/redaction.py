@@ -13,11 +13,11 @@ _KEY_START = rf"(?: (?<![A-Za-z0-9_]) | {_AFTER_ESCAPE} )"
 # Complete keys with a recognizable prefix, plain and in base64.
 KEY_PATTERN = re.compile(
     rf"""
-    {_START} (?: (?:sk|crsr)[-_][A-Za-z0-9_-]{{20,}}        # Anthropic and others, Cursor
+    {_START} (?: (?:sk|crsr)[-_][A-Za-z0-9_-]{{20,}}        # vendors
     | (?: c2st | Y3Jzc )[A-Za-z0-9+/=_-]{{16,}}                     # the same in base64
     | ya29\.[A-Za-z0-9._-]+ | AIza[A-Za-z0-9_-]{{20,}}              # Google
     | eyJ[A-Za-z0-9._-]{{16,}} )                                    # signed tokens
-    | {_KEY_START} key[-_][A-Za-z0-9]{{20,}}                   # Cursor, old; not apikey_…, an id
+    | {_KEY_START} key[-_][A-Za-z0-9]{{20,}}                   # older keys; apikey_… is an id
     """,
     re.VERBOSE,
 )

@@ -1,10 +1,8 @@
-"""Anthropic's bad days, through the real job: what lands, what stays, what is told, and that the next run heals.
+"""Runs of the real job while Anthropic misbehaves: the loaded data stays, faults are reported, the next run recovers.
 
-Belongs here: what this vendor can send or do (S1 to S21 of its contract). Does not: broken lines and servers
-(`test_transport`), or one client's answer to one page (`vendors/test_anthropic`).
-
-HELD is loaded before every test, NEXT often is not, and the vendor has restated both since, so that a fault that let a
-single row through would be seen. A fault ends with both days equal to the ledger, to the last digit.
+The cases are numbered S1 to S21 and D1 to D14. Connection faults are in `http/test_transport`, single responses in
+`sources/test_anthropic`. Every test starts with HELD loaded and both days restated, so a single wrong row would be
+visible; it ends with both days equal to the ledger, to the last digit.
 """
 
 from __future__ import annotations
@@ -41,11 +39,11 @@ from ai_usage_assets_tests.faults.conftest import (
 Edit = Callable[[dict[str, Any]], dict[str, Any]]
 
 
-# --- what the vendor may do, and a run takes in its stride --------------------------------------------------------
+# --- unusual but valid responses --------------------------------------------------------------------------------------
 
 
-def _amounts(form: Callable[[Decimal], Any]) -> Edit:
-    """The same amounts, written otherwise."""
+def _rewrite_amounts(form: Callable[[Decimal], Any]) -> Edit:
+    """Writes the same amounts in another form."""
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
         for name in ("amount", "list_amount"):
@@ -56,8 +54,8 @@ def _amounts(form: Callable[[Decimal], Any]) -> Edit:
     return edit
 
 
-def _counts(form: Callable[[int], Any]) -> Edit:
-    """The same counts, written otherwise."""
+def _rewrite_counts(form: Callable[[int], Any]) -> Edit:
+    """Writes the same counts in another form."""
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
         for part in (row.get("usage", {}), row.get("usage", {}).get("cache_creation", {}), row.get("cost", {})):
@@ -69,8 +67,8 @@ def _counts(form: Callable[[int], Any]) -> Edit:
     return edit
 
 
-def _in_mumbai(row: dict[str, Any]) -> dict[str, Any]:
-    """The same instants, as a clock there shows them."""
+def _use_mumbai_time(row: dict[str, Any]) -> dict[str, Any]:
+    """Writes the same instants with the offset +05:30."""
     for name in ("starting_at", "ending_at"):
         moment = datetime.fromisoformat(row[name]) + timedelta(hours=5, minutes=30)
         row[name] = moment.replace(tzinfo=None).isoformat() + "+05:30"
@@ -83,19 +81,19 @@ HARMLESS: dict[str, dict[str, Any]] = {
     "S5 a refresh that expires the cursor": {"page_rows": 20, "refreshes_while_paging": 1},
     "S5 a refresh that leaves the cursor": {"page_rows": 20, "refreshes_while_paging": 2, "expire_cursors": False},
     "S12 fields nobody has documented": {"extra_fields": True, "edit_row": lambda row: {**row, "carbon_grams": 1.5}},
-    "S13 amounts without zeros at the end": {"edit_row": _amounts(lambda cents: f"{cents.normalize():f}")},
-    "S13 amounts of thirty digits": {"edit_row": _amounts(lambda cents: f"{cents:.24f}")},
-    "S13 amounts as numbers": {"edit_row": _amounts(float)},
-    "S13 amounts with an exponent": {"edit_row": _amounts(lambda cents: f"{cents.scaleb(2):f}e-2")},
-    "D5 counts that become fractions": {"edit_row": _counts(float)},
-    "D5 counts that become texts": {"edit_row": _counts(str)},
-    "instants of another time zone": {"edit_row": _in_mumbai},
+    "S13 amounts without zeros at the end": {"edit_row": _rewrite_amounts(lambda cents: f"{cents.normalize():f}")},
+    "S13 amounts of thirty digits": {"edit_row": _rewrite_amounts(lambda cents: f"{cents:.24f}")},
+    "S13 amounts as numbers": {"edit_row": _rewrite_amounts(float)},
+    "S13 amounts with an exponent": {"edit_row": _rewrite_amounts(lambda cents: f"{cents.scaleb(2):f}e-2")},
+    "D5 counts that become fractions": {"edit_row": _rewrite_counts(float)},
+    "D5 counts that become texts": {"edit_row": _rewrite_counts(str)},
+    "instants of another time zone": {"edit_row": _use_mumbai_time},
 }
 
 
 @pytest.mark.parametrize("fault_options", HARMLESS.values(), ids=HARMLESS)
-def test_what_a_run_takes_in_its_stride(ailing: Company, fault_options: dict[str, Any]) -> None:
-    """Odd but honest answers land whole, with nothing lost, doubled or rounded."""
+def test_unusual_but_valid_responses_load_completely(ailing: Company, fault_options: dict[str, Any]) -> None:
+    """Nothing is lost, counted twice or rounded."""
     restate(ailing)
     turn(ailing, anthropic=fault_options)
     result = ailing.run(HELD, NEXT, lane=ANALYTICS)
@@ -105,8 +103,8 @@ def test_what_a_run_takes_in_its_stride(ailing: Company, fault_options: dict[str
     mend(ailing)
 
 
-def test_fields_nobody_has_documented_are_told(holding: Company) -> None:
-    """S12: a field that is new is kept with its record, and named with how many records have it."""
+def test_undocumented_fields_are_reported(holding: Company) -> None:
+    """S12: a new field is kept in its record, and a check reports it with the number of records."""
     turn(holding, anthropic={"edit_row": lambda row: {**row, "carbon_grams": 1.5}})
     result = holding.run(NEXT, lane=ANALYTICS)
     assert result.success
@@ -114,8 +112,8 @@ def test_fields_nobody_has_documented_are_told(holding: Company) -> None:
     assert all('"carbon_grams":1.5' in row["payload"] for row in held(holding) if row["usage_date"] == DAYS[1])
 
 
-def test_a_kind_of_tokens_that_is_gone_is_told(holding: Company) -> None:
-    """Counts that are no longer sent are not taken for zero in silence: the kinds miss the total, and it is said."""
+def test_a_missing_token_type_is_reported(holding: Company) -> None:
+    """Counts that are no longer sent do not silently become zero: a check reports that the types miss the total."""
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
         row.get("usage", {}).pop("cache_creation", None)
@@ -131,8 +129,8 @@ def test_a_kind_of_tokens_that_is_gone_is_told(holding: Company) -> None:
     assert holding.run(NEXT, lane=ANALYTICS).failed_checks() == {}
 
 
-def test_pages_are_longer_than_asked_for(holding: Company) -> None:
-    """S3: rows that the vendor does not count towards the limit are all landed."""
+def test_pages_longer_than_the_limit_load_completely(holding: Company) -> None:
+    """S3: rows that the vendor does not count towards the limit are loaded."""
     turn(holding, anthropic={"page_rows": 5})
     assert holding.run(NEXT, lane=ANALYTICS).success
     entry = days_of(holding, "raw_anthropic_cost_components")[NEXT]
@@ -140,8 +138,8 @@ def test_pages_are_longer_than_asked_for(holding: Company) -> None:
     assert_whole(holding, DAYS[1])
 
 
-def test_rows_that_look_alike_are_all_counted(holding: Company) -> None:
-    """S4: identities that cannot be shown have equal rows; both are held, and a day read again doubles neither."""
+def test_rows_with_equal_dimensions_all_count(holding: Company) -> None:
+    """S4: identities that are not shown have equal rows; all are loaded, and a reload duplicates none."""
     twins = (
         "SELECT MAX(n) AS most FROM (SELECT COUNT(*) AS n FROM ai_usage.stg_anthropic_cost WHERE usage_date = @day "
         "GROUP BY principal_type, principal_id, api_key_id, workspace_id, model, product) AS found"
@@ -153,8 +151,8 @@ def test_rows_that_look_alike_are_all_counted(holding: Company) -> None:
     assert_whole(holding, DAYS[0])
 
 
-def test_rows_rounded_each_by_itself(holding: Company) -> None:
-    """Where each row is rounded, details and total part by less than a row's rounding each, and land as they are."""
+def test_rows_that_are_rounded_individually_load(holding: Company) -> None:
+    """Rows and total may differ by less than one rounding per row."""
     turn(holding, anthropic={"rounds_rows": True})
     result = holding.run(NEXT, lane=ANALYTICS)
     assert result.success, said(result)
@@ -165,13 +163,13 @@ def test_rows_rounded_each_by_itself(holding: Company) -> None:
         )[0]
         for name in ("cost", "cost_total")
     )
-    # Else this would prove nothing.
+    # Otherwise the test would prove nothing.
     assert detail["usd"] != total["usd"]
     assert abs(detail["usd"] - total["usd"]) <= detail["n"] * Decimal("1e-8")
 
 
-def test_money_given_back_and_nothing_at_all(holding: Company) -> None:
-    """S13: an adjustment below zero lowers the day, and a row of "0" is a row: both exact."""
+def test_credits_and_zero_amounts_are_exact(holding: Company) -> None:
+    """S13: a negative adjustment lowers the day, and a row of "0" is a row."""
 
     def amendment(pieces: list[Usage]) -> list[Usage]:
         adjusted = tuple((kind, token, -listed, -billed) for kind, token, listed, billed in pieces[0].components)
@@ -179,7 +177,7 @@ def test_money_given_back_and_nothing_at_all(holding: Company) -> None:
         return [*pieces, back, replace(pieces[1], product="free_tier", components=())]
 
     holding.simulator.amend(DAYS[1], amendment)
-    turn(holding, anthropic={"edit_row": _amounts(lambda cents: f"{cents.normalize():f}")})
+    turn(holding, anthropic={"edit_row": _rewrite_amounts(lambda cents: f"{cents.normalize():f}")})
     result = holding.run(NEXT, lane=ANALYTICS)
     assert result.success, said(result)
     assert_whole(holding, DAYS[1])
@@ -192,11 +190,11 @@ def test_money_given_back_and_nothing_at_all(holding: Company) -> None:
     assert [Decimal(row["amount"]) < 0 for row in found].count(True) == 1
 
 
-# --- what the vendor may not do: nothing of it replaces what is held ----------------------------------------------
+# --- faults: nothing replaces the loaded data -------------------------------------------------------------------------
 
 
-def _money(**changed: Any) -> Edit:
-    """Rows of the bill say something else of money."""
+def _replace_money(**changed: Any) -> Edit:
+    """Replaces fields of the cost."""
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
         if "cost" in row:
@@ -235,9 +233,11 @@ FAULTS = {
     ),
     "D12 pages that overlap": Fault("Anthropic's total of the day is $", _KEPT, {"page_rows": 20, "drift": -3}),
     "pages with a gap": Fault("Anthropic's total of the day is $", _KEPT, {"page_rows": 20, "drift": 3}),
-    "S13 an amount that is no number": Fault("an amount is not a number", _KEPT, {"edit_row": _money(amount="12,50")}),
-    "an amount that is null": Fault("an amount is not a number", _KEPT, {"edit_row": _money(amount=None)}),
-    "another currency": Fault("not in USD", _KEPT, {"edit_row": _money(currency="EUR")}),
+    "S13 an amount that is no number": Fault(
+        "an amount is not a number", _KEPT, {"edit_row": _replace_money(amount="12,50")}
+    ),
+    "an amount that is null": Fault("an amount is not a number", _KEPT, {"edit_row": _replace_money(amount=None)}),
+    "another currency": Fault("not in USD", _KEPT, {"edit_row": _replace_money(currency="EUR")}),
     "instants as numbers": Fault(
         "Expected `datetime`, got `int`", _KEPT, {"edit_row": lambda row: {**row, "starting_at": 1762732800000}}
     ),
@@ -250,16 +250,16 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_fault_keeps_what_is_held_and_the_next_run_heals(ailing: Company, fault: Fault) -> None:
-    """Neither day is touched, it is said what is wrong and what to do, and the next run brings both whole."""
+def test_a_fault_keeps_the_earlier_data_until_the_next_run(ailing: Company, fault: Fault) -> None:
+    """Neither day changes, the message has the problem and the advice, and the next run loads both days."""
     assert_kept_then_healed(ailing, fault)
 
 
-def test_a_bad_day_costs_no_other(holding: Company) -> None:
-    """One record that cannot be read refuses its own day, whole and alone; the day beside it lands."""
+def test_an_invalid_record_rejects_only_its_day(holding: Company) -> None:
+    """The other day loads."""
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
-        return _money(amount="?")(row) if row["starting_at"].startswith(HELD) else row
+        return _replace_money(amount="?")(row) if row["starting_at"].startswith(HELD) else row
 
     restate(holding)
     before = [row for row in held(holding) if row["usage_date"] == DAYS[0]]
@@ -276,8 +276,8 @@ def test_a_bad_day_costs_no_other(holding: Company) -> None:
 
 
 @pytest.mark.parametrize("drift", [-3, 3])
-def test_tokens_that_miss_their_total_cost_no_bill(holding: Company, drift: int) -> None:
-    """Pages of usage that overlap or leave a gap refuse the tokens of the day; its bill lands."""
+def test_inconsistent_usage_does_not_reject_the_bill(holding: Company, drift: int) -> None:
+    """Usage pages that overlap or leave a gap reject the tokens of the day; its bill loads."""
     turn(holding, anthropic={"page_rows": 20, "drift": drift, "drift_of": ("usage",)})
     holding.run(NEXT, lane=ANALYTICS)
     assert days_of(holding)[NEXT]["status"] == "complete"
@@ -291,7 +291,7 @@ def test_tokens_that_miss_their_total_cost_no_bill(holding: Company, drift: int)
 
 
 def test_an_older_export_replaces_nothing(holding: Company) -> None:
-    """When the vendor's data suddenly ends before the day does, the whole day of an earlier run stays."""
+    """If the export suddenly ends before the end of the day, the complete day of an earlier run stays."""
     before = held(holding)
     turn(holding, anthropic={"lag": timedelta(days=10)})
     assert not holding.run(HELD, lane=ANALYTICS).success
@@ -302,11 +302,11 @@ def test_an_older_export_replaces_nothing(holding: Company) -> None:
     assert_whole(holding, DAYS[0])
 
 
-def test_cents_that_become_dollars_stop_the_line(holding: Company) -> None:
-    """A bill a hundred times too high, consistent in itself, is stopped by a check that says so and how much it is."""
+def test_a_bill_in_another_unit_blocks_publishing(holding: Company) -> None:
+    """A consistent bill that is a hundred times too high fails a blocking check, which names the amount."""
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
-        return _amounts(lambda cents: str(cents * 100))(row)
+        return _rewrite_amounts(lambda cents: str(cents * 100))(row)
 
     turn(holding, anthropic={"edit_row": edit})
     result = holding.run(NEXT, lane="anthropic")
@@ -321,20 +321,20 @@ def test_cents_that_become_dollars_stop_the_line(holding: Company) -> None:
     assert_whole(holding, DAYS[1])
 
 
-# --- a right that is missing, an endpoint that is ill: the others go on -------------------------------------------
+# --- endpoints that fail alone ----------------------------------------------------------------------------------------
 
-# Path: the status it answers, the table it fills, how that ends, and what is said.
+# Path: the status it returns, the table it fills, the status of the day, and the message.
 ENDPOINTS = {
     "cost_report": (403, "cost_report", "not_exposed", "does not have permission"),
     "usage_report/claude_code": (404, "claude_code", "not_exposed", "Not found"),
     "api_keys": (401, "api_keys", "failed", "Check ANTHROPIC_ADMIN_KEY"),
-    # S11: the endpoint that was seen to be ill for a day groups by RBAC, and is not asked at all; any may be.
+    # S11: an endpoint that was down for a day is not used here, but any endpoint can be down.
     "workspaces": (503, "workspaces", "failed", "not ready yet; try again later after 6 attempts"),
 }
 
 
-def test_endpoints_refuse_and_the_others_go_on(holding: Company) -> None:
-    """What an endpoint keeps back is told for its own table; the bill lands, and the next run has all."""
+def test_an_endpoint_without_access_affects_only_its_table(holding: Company) -> None:
+    """The message is stored for its own table, the bill loads, and the next run loads everything."""
     turn(holding, anthropic={"rejected_paths": {path: status for path, (status, *_) in ENDPOINTS.items()}})
     result = holding.run(NEXT, lane="anthropic")
     assert set(result.failures()) == {"anthropic_api_keys", "anthropic_workspaces"}
@@ -358,11 +358,11 @@ def test_endpoints_refuse_and_the_others_go_on(holding: Company) -> None:
     assert {entry["status"] for entry in entries().values()} == {"complete"}
 
 
-# --- the vendor knows better afterwards ---------------------------------------------------------------------------
+# --- restatements -----------------------------------------------------------------------------------------------------
 
 
-def _of_another(pieces: list[Usage]) -> list[Usage]:
-    """The usage of one actor was another's; the first has none left, and the total is the same."""
+def _reassign_actor(pieces: list[Usage]) -> list[Usage]:
+    """Attributes the usage of one actor to another; the total stays the same."""
     first, other = [piece for piece in pieces if piece.actor and piece.actor.kind == "user" and not piece.api_key_id][
         :2
     ]
@@ -381,15 +381,17 @@ def _late(pieces: list[Usage]) -> list[Usage]:
 CORRECTIONS = {
     "S7 rows vanish": lambda pieces: pieces[4:],
     "S7 every other row vanishes": lambda pieces: pieces[::2],
-    "a row moves to another actor": _of_another,
+    "a row moves to another actor": _reassign_actor,
     "rows move to another workspace": _of_another_workspace,
     "events arrive late": _late,
 }
 
 
 @pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
-def test_a_corrected_day_is_replaced_whole(holding: Company, correction: Callable[[list[Usage]], list[Usage]]) -> None:
-    """Rows that vanished leave no ghost, what moved is counted once where it is now, and both totals are kept."""
+def test_a_corrected_day_is_replaced_completely(
+    holding: Company, correction: Callable[[list[Usage]], list[Usage]]
+) -> None:
+    """Removed rows disappear, moved usage counts once, and both totals are recorded."""
     old = days_of(holding)[HELD]
     holding.simulator.amend(DAYS[0], correction)
     result = holding.run(HELD, lane=ANALYTICS)
@@ -411,8 +413,8 @@ def test_a_corrected_day_is_replaced_whole(holding: Company, correction: Callabl
     assert (noted["new_amount_usd"], noted["new_records"]) == (new["amount_usd"], new["records"])
 
 
-def test_old_days_are_restated_up_and_down(company: Company) -> None:
-    """D2: a day of last week that falls and one of last month that rises both take their new total, once."""
+def test_old_days_are_restated_in_both_directions(company: Company) -> None:
+    """D2: a lower day of last week and a higher day of last month get their new totals, once."""
     fallen, risen = NOW.date() - timedelta(days=3), NOW.date() - timedelta(days=29)
     for _ in range(2):
         for day in (fallen, risen):
@@ -424,11 +426,11 @@ def test_old_days_are_restated_up_and_down(company: Company) -> None:
     assert {row["usage_date"] for row in noted} == {fallen, risen}
 
 
-# --- the clock and the calendar -----------------------------------------------------------------------------------
+# --- clock and calendar -----------------------------------------------------------------------------------------------
 
 
-def test_half_a_minute_past_midnight(tmp_path: Path) -> None:
-    """A run before yesterday is counted lands what there is and says that it is not whole; a later one mends it."""
+def test_a_run_right_after_midnight_marks_the_day_incomplete(tmp_path: Path) -> None:
+    """A run before the data is complete loads what exists and marks the day; a later run completes it."""
     with make_company(tmp_path / "w.duckdb", now=datetime(2026, 11, 12, 0, 0, 30, tzinfo=UTC)) as company:
         turn(company, anthropic={"lag": timedelta(hours=5)})
         company.run(NEXT, lane="anthropic")
@@ -436,10 +438,10 @@ def test_half_a_minute_past_midnight(tmp_path: Path) -> None:
         assert (entry["status"], entry["completed_at"]) == ("incomplete", None)
         assert "ends at 2026-11-11T16:00:00Z" in entry["message"]
         assert "Run the day again later" in entry["message"]
-        # S15: what the classic report refuses, and any day that is not over, was never asked for.
+        # S15: no unfinished day is requested, which the classic report would reject.
         asked = [request for _, request in company.simulator.requests if request.one("ending_at")]
         assert {request.one("ending_at") for request in asked} == {"2026-11-12T00:00:00Z"}
-        # S17, S18: whole UTC days, and no other way through a list than the documented one.
+        # S17, S18: complete UTC days and the documented pagination only.
         assert {request.one("starting_at") for request in asked} == {"2026-11-11T00:00:00Z"}
         assert not any(request.one("offset") for _, request in company.simulator.requests)
         company.simulator.now = datetime(2026, 11, 12, 6, tzinfo=UTC)
@@ -458,8 +460,8 @@ def _new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_new_york")
-def test_a_machine_that_changes_its_clock(company: Company) -> None:
-    """On the day of 25 hours where the machine stands, the day that is asked for and landed is the vendor's, of 24."""
+def test_a_day_with_25_local_hours_is_24_utc_hours(company: Company) -> None:
+    """On the day on which local clocks change, the requested and loaded day is the UTC day."""
     day = date(2026, 11, 1)
     assert company.run(day.isoformat(), lane=ANALYTICS).success
     asked = {(request.one("starting_at"), request.one("ending_at")) for _, request in company.simulator.requests}
@@ -475,8 +477,8 @@ def test_a_machine_that_changes_its_clock(company: Company) -> None:
     ],
     ids=["the first day there is", "365 days back"],
 )
-def test_the_edges_of_what_the_vendor_answers(tmp_path: Path, now: datetime, beyond: date, first: date) -> None:
-    """S20: a day out of reach is told as such and never asked for; the first day within reach is landed."""
+def test_days_outside_the_retention_are_not_requested(tmp_path: Path, now: datetime, beyond: date, first: date) -> None:
+    """S20: a day outside the retention is not exposed and not requested; the first day within it loads."""
     with make_company(tmp_path / "w.duckdb", now=now) as company:
         result = company.run(beyond.isoformat(), first.isoformat(), lane=ANALYTICS, start_date=date(2025, 12, 1))
         assert result.success, said(result)
@@ -486,7 +488,7 @@ def test_the_edges_of_what_the_vendor_answers(tmp_path: Path, now: datetime, bey
         assert_whole(company, first)
 
 
-# --- all the way to finance ---------------------------------------------------------------------------------------
+# --- finance views ----------------------------------------------------------------------------------------------------
 
 ATTRIBUTED = (
     "SELECT api_key_id, workspace_id, person_email, team, cost_center, attribution_method, SUM(amount_usd) AS usd "
@@ -495,8 +497,8 @@ ATTRIBUTED = (
 )
 
 
-def test_who_is_gone_still_has_what_they_spent(holding: Company) -> None:
-    """S14: a key archived, two deleted, a user removed, their account deleted: all keep the money of their days."""
+def test_removed_keys_and_users_keep_their_past_spend(holding: Company) -> None:
+    """S14: an archived key, two deleted keys, a removed user and a deleted account keep the spend of their days."""
     simulator, organization = holding.simulator, holding.simulator.organization
     before = holding.rows(ATTRIBUTED, day=DAYS[0])
     organization.replace_key("shared-sandbox", status="archived")
@@ -512,42 +514,42 @@ def test_who_is_gone_still_has_what_they_spent(holding: Company) -> None:
     shown = "\n".join(row["payload"] for row in held(holding) if row["name"] == "cost")
     assert '"email_address":null,"name":"Deleted User","deleted":true' in shown
     assert holding.rows(ATTRIBUTED, day=DAYS[0]) == before
-    # S16: the default workspace is NULL in the classic report and has an id elsewhere; both are one.
+    # S16: the default workspace is NULL in the classic report and has an id elsewhere.
     assert "raw_anthropic_cost_report.matches_classic_report" not in result.failed_checks()
     assert_whole(holding, DAYS[0])
 
 
-def _news(pieces: list[Usage]) -> list[Usage]:
-    """What the vendor may bring on any morning."""
+def _unfamiliar_usage(pieces: list[Usage]) -> list[Usage]:
+    """Usage with values that the project does not know yet."""
     user = next(piece for piece in pieces if piece.actor and piece.actor.kind == "user")
     key = next(piece for piece in pieces if piece.api_key_id and piece.service_tier == "standard")
     account = next(piece.actor for piece in pieces if piece.actor and piece.actor.kind == "service_account")
     return [
-        *_of_another(pieces),
-        # S12: names nobody knows yet.
+        *_reassign_actor(pieces),
+        # S12: unknown names.
         replace(user, product="claude_for_toasters"),
         replace(user, model="claude-sonata-7"),
         replace(user, components=(("data_transfer", None, 7_000_000, 6_300_000),), tokens=(0, 0, 0, 0, 0)),
-        # D13: requests that were blocked have tokens and cost nothing.
+        # D13: blocked requests have tokens and no cost.
         replace(user, components=(), tokens=(90_000, 0, 0, 0, 40)),
-        # Priority Tier, which the classic report leaves out.
+        # The Priority Tier, which the classic report omits.
         *(replace(key, service_tier="priority") for _ in range(9)),
-        # A workload of another cloud, and a service account without a key.
+        # A federated workload, and a service account without a key.
         replace(key, actor=Actor("federated", "repo:acme/site"), api_key_id=None),
         replace(key, actor=account, api_key_id=None),
     ]
 
 
 def holding_account(pieces: list[Usage]) -> str:
-    """A service account that the sheet knows."""
+    """A service account that the sheet maps."""
     return next(piece.actor.id for piece in pieces if piece.actor and piece.actor.kind == "service_account")
 
 
-def test_a_morning_of_news_reaches_finance_whole(holding: Company) -> None:
-    """S7, S12, D6, D11, D13, D14: what is new, moved, blocked or unpriced is counted once, attributed, and told."""
+def test_unfamiliar_usage_reaches_finance_completely(holding: Company) -> None:
+    """S7, S12, D6, D11, D13, D14: new, moved, blocked and unpriced usage counts once, is attributed and reported."""
     one_row = "SELECT * FROM ai_usage.fct_cost_daily LIMIT 1"
     columns = list(holding.rows(one_row)[0])
-    holding.simulator.amend(DAYS[0], _news)
+    holding.simulator.amend(DAYS[0], _unfamiliar_usage)
 
     def shouted(row: dict[str, Any]) -> dict[str, Any]:
         actor = row["group"]["actor"]

@@ -1,5 +1,4 @@
-"""Whatever Cursor does, in whole runs: what is held stays, what lands is the ledger's, what is wrong is told, and the
-next run heals."""
+"""Runs of the real job while Cursor misbehaves: the loaded data stays, faults are reported, the next run recovers."""
 
 from __future__ import annotations
 
@@ -43,7 +42,7 @@ DAYS = (FIRST, MIDDLE, LAST)
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse in which three days are held."""
+    """A warehouse with three loaded days."""
     return load(tmp_path_factory.getbasetemp())
 
 
@@ -54,26 +53,26 @@ def company(held: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Ite
         yield made
 
 
-def asked(company: Company, path: str) -> int:
-    """Requests that were made of an endpoint."""
+def requests_to(company: Company, path: str) -> int:
+    """The requests to an endpoint."""
     return sum(request.path == path for _, request in company.simulator.requests)
 
 
-# --- limits and refusals ---------------------------------------------------------------------------------------------
+# --- rate limits and errors -------------------------------------------------------------------------------------------
 
 
-def test_a_limit_is_waited_for(company: Loaded) -> None:
-    """Cursor's own 429 is asked again when it says, as often as it takes, and the day is whole."""
+def test_a_rate_limit_is_waited_for(company: Loaded) -> None:
+    """A 429 of Cursor is retried after the time it states, and the day is complete."""
     fault_options = company.simulator.fault_options.cursor
     fault_options.window_seconds, fault_options.requests_per_window, fault_options.page_size_limit = 0.25, 1, 80
     assert company.again(FRESH, FRESH).success
     pages = -(-len(company.simulator.ledger.events(FRESH)) // 80)
-    assert asked(company, PATHS[EVENTS]) > pages > 3
+    assert requests_to(company, PATHS[EVENTS]) > pages > 3
     assert company.equals_ledger(FIRST, FRESH)
 
 
-def test_a_limit_that_lasts_costs_the_days_behind_it(company: Loaded) -> None:
-    """A wait nobody has time for fails the days that are left, which keep what is held; those before it are read."""
+def test_a_long_rate_limit_fails_the_remaining_days(company: Loaded) -> None:
+    """A wait above the limit fails the remaining days, which keep their data; the earlier days are loaded."""
     before = company.held()
     fault_options = company.simulator.fault_options.cursor
     fault_options.window_seconds, fault_options.requests_per_window = 86_400, 1
@@ -86,8 +85,8 @@ def test_a_limit_that_lasts_costs_the_days_behind_it(company: Loaded) -> None:
     assert company.healed()
 
 
-def test_a_limit_that_answers_nothing_is_given_up(company: Loaded) -> None:
-    """Ten refusals in a row cost one day after six attempts; the next day has the other four, and is read."""
+def test_repeated_rate_limits_fail_a_day_after_six_attempts(company: Loaded) -> None:
+    """Ten 429 responses fail one day after six attempts; the next day gets the other four and loads."""
     before = company.held()
     company.simulator.fault_options.faults.limit_times[PATHS[EVENTS]] = 10
     company.simulator.fault_options.faults.retry_after = "0"
@@ -99,8 +98,8 @@ def test_a_limit_that_answers_nothing_is_given_up(company: Loaded) -> None:
     assert company.healed()
 
 
-def test_an_endpoint_that_refuses_stops_no_other(company: Loaded) -> None:
-    """One endpoint that may not be asked fails its own table with what to do, and the others are read."""
+def test_an_endpoint_without_access_affects_only_its_table(company: Loaded) -> None:
+    """One endpoint without access fails its own table with advice, and the others load."""
     before = company.held()
     company.simulator.fault_options.cursor.rejections[PATHS[EVENTS]] = "forbidden"
     result = company.again(lane="cursor")
@@ -112,8 +111,8 @@ def test_an_endpoint_that_refuses_stops_no_other(company: Loaded) -> None:
     assert company.held() == before
 
 
-def test_every_dialect_of_a_refusal_is_read(company: Loaded) -> None:
-    """However Cursor words a refusal, its own words are told; billing groups are then a matter of the plan."""
+def test_every_form_of_error_body_is_read(company: Loaded) -> None:
+    """Cursor's own words are in the message; for billing groups an error means that the plan lacks them."""
     before = {asset: company.held(asset) for asset in PATHS}
     dialects: dict[str, tuple[Rejection, str]] = {
         EVENTS: ("key", "answered 401: Invalid Team API Key"),
@@ -132,14 +131,14 @@ def test_every_dialect_of_a_refusal_is_read(company: Loaded) -> None:
         assert company.held(asset) == before[asset]
     status, message = company.told("raw_cursor_groups")[company.simulator.now.date()]
     assert (status, "missing required scope" in message) == ("not_exposed", True)
-    # The refusal of a key is the refusal of every day: it is asked for once.
-    assert asked(company, PATHS[EVENTS]) == 1
+    # A rejected key fails every day, so it is sent once.
+    assert requests_to(company, PATHS[EVENTS]) == 1
     company.simulator.fault_options.cursor.rejections.clear()
     assert company.healed(lane="cursor")
 
 
-def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
-    """Days read before the key died are new, those after it are kept and not asked for."""
+def test_a_key_revoked_during_a_run_keeps_the_earlier_data(company: Loaded) -> None:
+    """Days read before the revocation are new; the others keep their data and are not requested."""
     company.simulator.revise(FIRST, Decimal("1.5"))
     company.simulator.revise(LAST, Decimal("1.5"))
     before = company.usd()
@@ -150,7 +149,7 @@ def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
     assert "Invalid Team API Key. Check CURSOR_ADMIN_KEY" in told[LAST][1]
     truth = company.simulator.ledger.cursor_usd(FIRST, FIRST)
     assert company.usd() == {**before, **truth}
-    assert asked(company, PATHS[EVENTS]) == 2
+    assert requests_to(company, PATHS[EVENTS]) == 2
     company.simulator.fault_options.cursor.requests_until_revoked = None
     assert company.healed()
 
@@ -164,8 +163,10 @@ def test_a_key_that_is_revoked_half_way(company: Loaded) -> None:
     ],
     ids=["502", "login page", "truncated"],
 )
-def test_an_answer_that_is_none_is_never_no_spend(company: Loaded, broken: Callable[[object], None], says: str) -> None:
-    """What is not the expected JSON fails the days after six attempts, keeps their dollars, and is told."""
+def test_an_unexpected_body_never_counts_as_no_spend(
+    company: Loaded, broken: Callable[[object], None], says: str
+) -> None:
+    """A body that is not the expected JSON fails the days after six attempts, and they keep their dollars."""
     before = company.held()
     broken(company.simulator.fault_options)
     result = company.again(FIRST, MIDDLE)
@@ -175,8 +176,8 @@ def test_an_answer_that_is_none_is_never_no_spend(company: Loaded, broken: Calla
     assert company.held() == before
 
 
-def test_an_answer_that_breaks_off_is_asked_for_again(company: Loaded) -> None:
-    """Many answers break off, in their JSON or in their connection: all days land all the same, each event once."""
+def test_a_truncated_response_is_retried(company: Loaded) -> None:
+    """Responses that end early, in their JSON or their connection, are retried; each event loads once."""
     company.simulator.fault_options.faults.truncate_every = 2
     company.simulator.fault_options.faults.reset_every = 3
     company.simulator.fault_options.cursor.page_size_limit = 200
@@ -188,16 +189,16 @@ def test_an_answer_that_breaks_off_is_asked_for_again(company: Loaded) -> None:
 
 
 @pytest.mark.parametrize("moved", ["late_events_while_paging", "lost_events_while_paging", "repeated_pages"])
-def test_pages_that_move_once_are_read_again(company: Loaded, moved: str) -> None:
-    """An event that comes or goes between pages, and a page that comes twice, lose and double nothing."""
+def test_pages_that_change_once_are_read_again(company: Loaded, moved: str) -> None:
+    """An event that appears or disappears between pages, or a repeated page, loses or duplicates nothing."""
     company.simulator.fault_options.cursor.page_size_limit = 80
     setattr(company.simulator.fault_options.cursor, moved, 1)
     assert company.again(FRESH, FRESH).success
     assert company.equals_ledger(FIRST, FRESH)
 
 
-def test_equal_pages_of_equal_events_are_all_counted(company: Loaded) -> None:
-    """160 equal events of one millisecond make two equal pages: all count, and a page that is repeated adds none."""
+def test_equal_pages_of_equal_events_all_count(company: Loaded) -> None:
+    """160 equal events of one millisecond form two equal pages and all count; a repeated page adds none."""
     company.simulator.ledger.edit_events(FRESH, lambda events: [_billed(events)[0]] * 160)
     company.simulator.fault_options.cursor.page_size_limit = 80
     company.simulator.fault_options.cursor.repeated_pages = 1
@@ -213,8 +214,8 @@ def test_equal_pages_of_equal_events_are_all_counted(company: Loaded) -> None:
         ("miscounted_events", 1, "reported by Cursor"),
     ],
 )
-def test_pages_that_never_agree_refuse_the_day(company: Loaded, moving: str, value: int, says: str) -> None:
-    """Three readings that do not agree with themselves or Cursor's count keep what is held, tell why, and end soon."""
+def test_pages_that_never_agree_reject_the_day(company: Loaded, moving: str, value: int, says: str) -> None:
+    """After three inconsistent reads the day keeps its data, and the message gives the reason."""
     before = company.held()
     company.simulator.fault_options.cursor.page_size_limit = 80
     setattr(company.simulator.fault_options.cursor, moving, value)
@@ -223,14 +224,14 @@ def test_pages_that_never_agree_refuse_the_day(company: Loaded, moving: str, val
     assert says in failure
     assert "The earlier data stays; run the day again" in failure
     assert company.held() == before
-    assert asked(company, PATHS[EVENTS]) <= 15
+    assert requests_to(company, PATHS[EVENTS]) <= 15
     setattr(company.simulator.fault_options.cursor, moving, type(value)())
     assert company.healed()
 
 
 @pytest.mark.parametrize("asset", [DAILY, SPEND])
-def test_a_member_who_comes_twice_makes_the_list_be_read_again(company: Loaded, asset: str) -> None:
-    """A page of members that is sent twice in place of the next neither doubles nor loses one."""
+def test_a_repeated_member_repeats_the_read(company: Loaded, asset: str) -> None:
+    """A page of members that is sent in place of the next one neither duplicates nor loses a member."""
     before = company.payloads(asset)
     company.simulator.fault_options.cursor.page_size_limit = 20
     company.simulator.fault_options.cursor.repeated_pages = 1
@@ -246,8 +247,8 @@ def test_a_member_who_comes_twice_makes_the_list_be_read_again(company: Loaded, 
     assert found["n"] == found["ids"] == len(company.simulator._cursor._team())
 
 
-def test_lists_of_members_that_never_end_are_left_soon(company: Loaded) -> None:
-    """The same page for ever is given up after a handful of requests, and what is held stays."""
+def test_endless_member_lists_stop_after_a_few_requests(company: Loaded) -> None:
+    """The loaded data stays."""
     before = {asset: company.held(asset) for asset in (DAILY, SPEND)}
     company.simulator.fault_options.cursor.page_size_limit = 20
     company.simulator.fault_options.cursor.endless_paging = True
@@ -256,12 +257,12 @@ def test_lists_of_members_that_never_end_are_left_soon(company: Loaded) -> None:
     for failure in result.failures().values():
         assert "the member list changed while its pages were read" in failure
     assert {asset: company.held(asset) for asset in (DAILY, SPEND)} == before
-    assert asked(company, PATHS[DAILY]) + asked(company, PATHS[SPEND]) <= 12
+    assert requests_to(company, PATHS[DAILY]) + requests_to(company, PATHS[SPEND]) <= 12
     company.simulator.fault_options.cursor.endless_paging = False
     assert company.healed(lane="cursor")
 
 
-# --- what stands in the records --------------------------------------------------------------------------------------
+# --- records ----------------------------------------------------------------------------------------------------------
 
 
 def _billed(events: list[Event]) -> list[Event]:
@@ -272,8 +273,8 @@ def _charged(event: Event, text: str, **more: object) -> Event:
     return replace(event, charged_cents=Decimal(text), **more)  # type: ignore[arg-type]
 
 
-def test_odd_money_is_counted_and_told(company: Loaded) -> None:
-    """Credits, unknown kinds, charges without tokens, long decimals and new fields land exactly, told with dollars."""
+def test_unusual_money_is_exact_and_reported(company: Loaded) -> None:
+    """Credits, unknown kinds, charges without tokens, long decimals and new fields load exactly and are reported."""
     ledger = company.simulator.ledger
     first, *_ = _billed(ledger.events(FIRST))
     ledger.edit_events(FIRST, lambda events: [*events, _charged(first, "-350.25")])
@@ -309,8 +310,8 @@ def test_odd_money_is_counted_and_told(company: Loaded) -> None:
     assert company.healed(lane=PUBLISHED)
 
 
-def test_numbers_in_other_forms_are_the_same_numbers(company: Loaded) -> None:
-    """Decimal points, text of thirty digits and numbers for ids change no dollar, no token, no seat and no person."""
+def test_numbers_in_other_forms_are_equal(company: Loaded) -> None:
+    """Decimal points, strings of thirty digits and numeric ids change no dollar, token, seat or person."""
     tables = ("int_cursor_usage_daily", "int_cursor_activity_daily")
     seats = "SELECT usage_date, user_email, role, is_paid FROM ai_usage.int_cursor_seat_daily"
     before = {table: _without_ids(company, table) for table in tables}, company.sorted(seats)
@@ -333,8 +334,8 @@ def _without_ids(company: Loaded, table: str) -> list[dict[str, object]]:
     return company.sorted(f"SELECT * EXCEPT (fact_no{', user_id' * ('activity' in table)}) FROM ai_usage.{table}")
 
 
-def test_a_field_that_is_no_longer_sent(company: Loaded) -> None:
-    """Without charged cents the parts they are made of count, the fee once; without e-mails all keep their own."""
+def test_missing_fields_have_fallbacks(company: Loaded) -> None:
+    """Without charged cents their parts count, the fee once; without e-mails, the earlier ones are carried forward."""
     billed = (
         "SELECT usage_date, principal_id, model, SUM(amount_usd) AS usd FROM ai_usage.int_cursor_usage_daily "
         "WHERE cost_basis = 'billed' GROUP BY usage_date, principal_id, model"
@@ -349,8 +350,8 @@ def test_a_field_that_is_no_longer_sent(company: Loaded) -> None:
     assert company.healed(lane=PUBLISHED)
 
 
-def test_a_day_with_an_amount_that_cannot_be_meant_costs_only_itself(company: Loaded) -> None:
-    """A hundred billion dollars in one event refuse its day; the days beside it take their new figures."""
+def test_an_implausible_amount_rejects_only_its_day(company: Loaded) -> None:
+    """A hundred billion dollars in one event reject its day; the other days get their new figures."""
     company.simulator.revise(FIRST, Decimal("1.1"))
     company.simulator.revise(LAST, Decimal("0.9"))
     before = company.usd()
@@ -365,8 +366,8 @@ def test_a_day_with_an_amount_that_cannot_be_meant_costs_only_itself(company: Lo
     assert company.healed()
 
 
-def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded) -> None:
-    """Such a row is kept, used nowhere and told; the other members' days are what they were, and no day fails."""
+def test_daily_usage_rows_without_a_day_are_reported(company: Loaded) -> None:
+    """Such a row is kept, not used, and reported; the days of other members are unchanged."""
     activity = "SELECT usage_date, user_id, requests FROM ai_usage.int_cursor_activity_daily"
     lane = ("cursor_daily_usage", "int_cursor_activity_daily")
     before, records = company.sorted(activity), company.payloads(DAILY)
@@ -381,7 +382,7 @@ def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded)
     assert len(found) == len(before) - 4
     assert all(row in before for row in found)
     assert {status for status, _ in company.told(DAILY).values()} == {"complete"}
-    # More than a few are no slip.
+    # A larger share is rejected.
     kept = company.held(DAILY)
     company.simulator.fault_options.cursor.omitted_fields = {"day": 3}
     (failure,) = company.again(lane=lane).failures().values()
@@ -392,8 +393,8 @@ def test_rows_of_daily_usage_without_a_day_cost_only_themselves(company: Loaded)
     assert (company.sorted(activity), company.payloads(DAILY)) == (before, records)
 
 
-def test_daily_usage_of_many_days_is_asked_for_in_pieces(company: Loaded) -> None:
-    """More than the thirty days that may be asked for at once are asked for in windows, and every day lands."""
+def test_daily_usage_is_requested_in_windows_of_30_days(company: Loaded) -> None:
+    """Every day of a longer range loads."""
     first = date(2026, 10, 5)
     assert company.again(first, LAST, lane="cursor_daily_usage").success
     bodies = [msgspec.json.decode(r.body) for _, r in company.simulator.requests if r.path == PATHS[DAILY]]
@@ -404,11 +405,11 @@ def test_daily_usage_of_many_days_is_asked_for_in_pieces(company: Loaded) -> Non
     assert {row["usage_date"]: row["n"] for row in found} == {day: len(members(day)) for day in days}
 
 
-# --- what changes afterwards -----------------------------------------------------------------------------------------
+# --- restatements -----------------------------------------------------------------------------------------------------
 
 
-def test_what_cursor_changes_afterwards_is_taken_over_whole(company: Loaded) -> None:
-    """Late, lost and moved events and restated days replace what was held, are noted, and change nothing twice."""
+def test_restated_days_are_replaced_completely(company: Loaded) -> None:
+    """Late, lost and moved events replace the loaded ones, are recorded as restatements, and change nothing twice."""
     ledger = company.simulator.ledger
     old = company.usd()
     ledger.edit_events(
@@ -437,8 +438,8 @@ def test_what_cursor_changes_afterwards_is_taken_over_whole(company: Loaded) -> 
     assert company.equals_ledger(FIRST, FRESH)
 
 
-def test_a_day_that_is_suddenly_empty_is_kept_until_somebody_accepts_it(company: Loaded) -> None:
-    """An empty day that had dollars is kept and told with them, one that had none is whole; a loss can be accepted."""
+def test_an_empty_day_replaces_spend_only_with_accept_loss(company: Loaded) -> None:
+    """An empty day that had dollars is kept and reported; one that had none is complete."""
     before = company.held()
     worth = f"${sum(company.usd()[LAST].values()):,.2f}"
     for day in (LAST, FRESH):
@@ -458,8 +459,8 @@ def test_a_day_that_is_suddenly_empty_is_kept_until_somebody_accepts_it(company:
     assert company.equals_ledger(FIRST, FRESH)
 
 
-def test_somebody_who_is_gone_from_every_list_keeps_their_history(company: Loaded) -> None:
-    """Removed, hidden and nameless: dollars, seats and activity stay theirs, also of days that are read since."""
+def test_a_removed_member_keeps_their_history(company: Loaded) -> None:
+    """Dollars, seats and activity stay attributed, also for days that are loaded later."""
     ledger, fault_options = company.simulator.ledger, company.simulator.fault_options.cursor
     queries = [
         f"SELECT usage_date, user_email, {what} FROM ai_usage.{table} WHERE usage_date <= DATE '{LAST}'"
@@ -490,15 +491,15 @@ def test_somebody_who_is_gone_from_every_list_keeps_their_history(company: Loade
     assert (found[0]["n"], found[0]["usd"]) == (len(theirs), sum(event.charged_cents for event in theirs) / 100)
 
 
-# --- the control, and the clock --------------------------------------------------------------------------------------
+# --- controls and clock -----------------------------------------------------------------------------------------------
 
 
 def _other(folder: Path, now: datetime) -> make_company:
     return make_company(folder / "other.duckdb", now=now)
 
 
-def test_spend_that_drifts_from_its_events_is_told(tmp_path: Path) -> None:
-    """Cursor's own figure that lacks five dollars a member is told with the dollars; limits and tiers are no money."""
+def test_a_spend_figure_that_differs_from_events_is_reported(tmp_path: Path) -> None:
+    """Cursor's own figure that lacks five dollars per member is reported; limits and tiers are no money."""
     with _other(tmp_path, datetime(2026, 11, 5, 14, tzinfo=UTC)) as company:
         fault_options = company.simulator.fault_options.cursor
         fault_options.strip_removed_emails = False
@@ -521,8 +522,8 @@ def test_spend_that_drifts_from_its_events_is_told(tmp_path: Path) -> None:
         assert {row["billing_tier"] for row in found} == {"premium"}
 
 
-def test_half_a_minute_into_a_new_day_and_a_new_billing_cycle(tmp_path: Path) -> None:
-    """A day read at once is provisional, a later event is not lost, and cycles are not held against each other."""
+def test_a_run_right_after_midnight_and_a_new_billing_cycle(tmp_path: Path) -> None:
+    """The day is provisional, a later event is not lost, and different cycles are not compared."""
     with _other(tmp_path, datetime(2026, 12, 2, 23, 30, tzinfo=UTC)) as company:
         assert company.run("2026-12-01", lane=CONTROLLED).success
         company.simulator.now = datetime(2026, 12, 3, 0, 0, 30, tzinfo=UTC)
@@ -547,7 +548,7 @@ def test_half_a_minute_into_a_new_day_and_a_new_billing_cycle(tmp_path: Path) ->
 
 
 def test_the_first_and_last_millisecond_of_a_year(tmp_path: Path) -> None:
-    """Events on either side of midnight at the end of a year are each of their own day, once."""
+    """Events on either side of midnight at the end of a year belong to their own day."""
     eve, new = date(2026, 12, 31), date(2027, 1, 1)
     with _other(tmp_path, datetime(2027, 1, 2, 6, tzinfo=UTC)) as company:
         midnight = int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -562,15 +563,15 @@ def test_the_first_and_last_millisecond_of_a_year(tmp_path: Path) -> None:
         assert all(row["event_at"].astimezone(UTC).date() == row["usage_date"] for row in found)
 
 
-def test_the_first_day_of_data_without_any_usage_of_cursor(tmp_path: Path) -> None:
-    """With one vendor silent on the very first day every view answers, nothing is an error, and nothing is compared."""
+def test_the_first_day_of_data_without_cursor_usage(tmp_path: Path) -> None:
+    """If one vendor has nothing on the first day, every view works and no check fails."""
     with _other(tmp_path, datetime(2026, 11, 10, 14, tzinfo=UTC)) as company:
         company.simulator.ledger.edit_events(FIRST, lambda events: [])
         result = company.run(FIRST.isoformat(), start_date=FIRST)
         assert result.success, result.failures()
         content = company.content()
         assert content["int_cursor_usage_daily"] == []
-        # One day has no past to be compared with.
+        # A single day has no past for comparison.
         silent = {name for name in content if name.startswith("kpi_") and not content[name]}
         assert silent == {"kpi_anomaly", "kpi_forecast_backtest", "kpi_restatements"}
         assert {row["previous_same_days_usd"] for row in company.rows("SELECT * FROM ai_usage.kpi_spend_monthly")} == {

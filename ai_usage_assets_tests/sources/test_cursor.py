@@ -1,4 +1,4 @@
-"""Cursor's room: whole days by the vendor's own count, and nothing that writes."""
+"""Cursor's extracts: complete days by Cursor's own count, and requests that only read."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ BY_NAME = {pull.name: pull for pull in SOURCE.extracts}
 
 @pytest.fixture
 def simulator() -> Simulator:
-    """A company of its own for a test, large enough for several pages a day."""
+    """A simulated company that is large enough for several pages a day."""
     return Simulator(NOW, people=400)
 
 
 @pytest.fixture
 def client(simulator: Simulator) -> Iterator[CursorClient]:
-    """A client of that company."""
+    """A client of its API."""
     with simulator.serve() as urls:
         made = CursorClient(lambda: simulator.CURSOR_KEY, urls.cursor, pacing=False)
         yield made
@@ -43,8 +43,8 @@ def fetch(client: CursorClient, name: str, days: DayRange = DAY) -> list[DayBatc
     return list(BY_NAME[name].fetch(client, days))
 
 
-def test_a_day_has_every_event_the_vendor_counts(client: CursorClient, simulator: Simulator) -> None:
-    """Several pages make one day, equal events included, and its dollars are the ledger's."""
+def test_a_day_has_as_many_events_as_cursor_counts(client: CursorClient, simulator: Simulator) -> None:
+    """Several pages form one day, with equal events, and its dollars equal the ledger's."""
     (found,) = fetch(client, "cursor_usage_events")
     assert isinstance(found, DayBatch)
     assert found.pages > 1
@@ -54,23 +54,23 @@ def test_a_day_has_every_event_the_vendor_counts(client: CursorClient, simulator
     assert len(set(found.records)) < len(found.records)
 
 
-def test_the_window_is_the_utc_day_to_the_millisecond(client: CursorClient, simulator: Simulator) -> None:
-    """Bounds are inclusive, so the last is one millisecond before midnight; pages are asked for explicitly."""
+def test_bounds_are_the_utc_day_to_the_millisecond(client: CursorClient, simulator: Simulator) -> None:
+    """The end is inclusive: one millisecond before midnight. Pages are requested explicitly."""
     fetch(client, "cursor_usage_events")
     body = msgspec.json.decode(simulator.requests[0][1].body)
     assert body == {"startDate": 1794268800000, "endDate": 1794355199999, "page": 1, "pageSize": 1000}
 
 
-def test_a_late_event_makes_the_day_be_read_again(client: CursorClient, simulator: Simulator) -> None:
-    """A page shift between two pages is seen by the count and crawled away, nothing lost, nothing doubled."""
+def test_a_late_event_repeats_the_read(client: CursorClient, simulator: Simulator) -> None:
+    """The count detects pages that shifted; after another read nothing is lost or counted twice."""
     simulator.fault_options.cursor.late_events_while_paging = 1
     (found,) = fetch(client, "cursor_usage_events")
     assert isinstance(found, DayBatch)
     assert len(found.records) == len(simulator.ledger.events(DAY.first))
 
 
-def test_a_day_that_keeps_moving_is_refused(client: CursorClient, simulator: Simulator) -> None:
-    """After three crawls that do not agree with the count, the day is refused and both numbers are told."""
+def test_a_day_that_changes_during_every_read_is_rejected(client: CursorClient, simulator: Simulator) -> None:
+    """After three inconsistent reads the day is rejected, and the reason has both counts."""
     simulator.fault_options.cursor.late_events_while_paging = 1000
     (found,) = fetch(client, "cursor_usage_events")
     assert isinstance(found, RejectedDay)
@@ -78,7 +78,7 @@ def test_a_day_that_keeps_moving_is_refused(client: CursorClient, simulator: Sim
 
 
 def test_idle_members_have_a_row(client: CursorClient, simulator: Simulator) -> None:
-    """Daily usage is paged, so that members without any activity are there too."""
+    """Daily usage is requested in pages, which include members without activity."""
     (found,) = fetch(client, "cursor_daily_usage")
     assert isinstance(found, DayBatch)
     active = [msgspec.json.decode(record)["isActive"] for record in found.records]
@@ -86,16 +86,16 @@ def test_idle_members_have_a_row(client: CursorClient, simulator: Simulator) -> 
     assert len(active) == len(simulator.ledger.members_on(DAY.first))
 
 
-def test_groups_are_not_exposed_on_the_teams_plan(client: CursorClient, simulator: Simulator) -> None:
-    """A plan without billing groups is a fact, not a failure."""
+def test_groups_are_not_available_on_the_teams_plan(client: CursorClient, simulator: Simulator) -> None:
+    """A plan without billing groups is no failure."""
     simulator.fault_options.cursor.teams_plan = True
     with pytest.raises(EndpointNotAvailable):
         fetch(client, "cursor_groups")
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_a_refused_key_is_a_failure(client: CursorClient, simulator: Simulator, name: str) -> None:
-    """A key that is not accepted fails, with the setting to look at."""
+def test_a_rejected_key_is_an_error(client: CursorClient, simulator: Simulator, name: str) -> None:
+    """The error names the setting."""
     simulator.fault_options.cursor.unauthorized = True
     with pytest.raises(PermanentApiError, match="CURSOR_ADMIN_KEY"):
         fetch(client, name)
@@ -110,7 +110,7 @@ def _events(*events: dict[str, object], count: int | None = None) -> Reply:
     return Reply(body=msgspec.json.encode(page))
 
 
-def _scripted(say: Reply) -> DayBatch | RejectedDay:
+def _fetch_scripted(say: Reply) -> DayBatch | RejectedDay:
     with serving(say) as script:
         (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
         return found
@@ -127,9 +127,9 @@ def _scripted(say: Reply) -> DayBatch | RejectedDay:
         ({}, "0"),
     ],
 )
-def test_charged_cents_are_the_ledger(event: dict[str, object], cents: str) -> None:
-    """What was charged counts, the fee within it; where it is missing, the parts it is made of."""
-    found = _scripted(_events(event))
+def test_charged_cents_are_the_amount(event: dict[str, object], cents: str) -> None:
+    """`chargedCents` includes the fee; without it, the price of the tokens and the fee are added."""
+    found = _fetch_scripted(_events(event))
     assert isinstance(found, DayBatch)
     assert found.amount_usd == (Decimal(cents) / 100).quantize(Decimal("1e-9"))
 
@@ -140,7 +140,7 @@ def test_charged_cents_are_the_ledger(event: dict[str, object], cents: str) -> N
         _events({"chargedCents": "much"}),
         _events({"chargedCents": 1e15}),
         _events({"timestamp": "1795210812331"}),
-        # All that is needed to be read as an ordinary page, but for its day.
+        # Events in their usual form, except for the day.
         *(
             _events({"timestamp": stamp, "chargedCents": 1})
             for stamp in ("1795210812331", "1784300000000", "17943000000a0")
@@ -154,20 +154,20 @@ def test_charged_cents_are_the_ledger(event: dict[str, object], cents: str) -> N
         *("fewer than counted", "none though counted"),
     ],
 )
-def test_a_day_that_is_not_credible_is_refused(say: Reply) -> None:
-    """Events that cannot be meant, or are not all there, refuse the day; they are never taken for less spend."""
-    assert isinstance(_scripted(say), RejectedDay)
+def test_invalid_or_missing_events_reject_the_day(say: Reply) -> None:
+    """The day is rejected instead of counting less spend."""
+    assert isinstance(_fetch_scripted(say), RejectedDay)
 
 
-def test_an_empty_day_is_a_result() -> None:
-    """When the vendor counts no events and sends none, the day is whole and empty."""
-    found = _scripted(_events())
+def test_a_day_without_events_is_complete() -> None:
+    """If Cursor counts no events and returns none, the batch is empty."""
+    found = _fetch_scripted(_events())
     assert isinstance(found, DayBatch)
     assert (found.records, found.amount_usd) == ([], Decimal(0))
 
 
-def test_a_team_without_members_is_not_believed() -> None:
-    """An empty list of members would end every seat; a team has at least its owner."""
+def test_an_empty_member_list_is_invalid() -> None:
+    """A team has at least its owner; loading an empty list would end every seat."""
     with (
         serving(Reply(body=b'{"teamMembers":[]}')) as script,
         pytest.raises(InvalidRecordError, match="member list is empty"),
@@ -213,8 +213,8 @@ def _row(user: int, day: str = "2026-11-10") -> dict[str, object]:
         ("cursor_spend", [_spend(1, pages=2, total=2), _spend(2, pages=2, total=1)] * 3, "different totals"),
     ],
 )
-def test_a_list_of_members_that_is_not_whole_is_not_believed(name: str, replies: list[Reply], reason: str) -> None:
-    """Rows of other days only, nobody though some are counted, or pages that contradict each other replace nothing."""
+def test_an_inconsistent_member_list_is_invalid(name: str, replies: list[Reply], reason: str) -> None:
+    """Rows of other days only, no rows for counted members, and pages that contradict each other raise an error."""
     with serving(*replies) as script, pytest.raises(InvalidRecordError, match=reason):
         fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
 
@@ -223,7 +223,7 @@ def test_a_list_of_members_that_is_not_whole_is_not_believed(name: str, replies:
     ("name", "replies", "records"),
     [
         ("cursor_daily_usage", [_daily(total=2), _daily(_row(1), _row(2), total=2)], 2),
-        # Whom Cursor counts besides is not documented, nor whether the end of the range is in it.
+        # The documentation does not say whom the count includes, nor whether the end of the range is inclusive.
         ("cursor_daily_usage", [_daily(_row(1), total=2)], 1),
         ("cursor_daily_usage", [_daily(_row(1), _row(1, "2026-11-11"))], 1),
         ("cursor_daily_usage", [_daily(*[{"day": "2026-11-10", "n": n} for n in range(3)], total=3)], 3),
@@ -233,8 +233,8 @@ def test_a_list_of_members_that_is_not_whole_is_not_believed(name: str, replies:
         ("cursor_spend", [_spend(1, pages=2), _spend(2, pages=1), _spend(1, pages=2), _spend(2, pages=2)], 2),
     ],
 )
-def test_a_list_of_members_that_moved_is_read_again(name: str, replies: list[Reply], records: int) -> None:
-    """What contradicted itself once is read again; what misses nobody is taken."""
+def test_a_member_list_that_changed_is_read_again(name: str, replies: list[Reply], records: int) -> None:
+    """A list that contradicts itself once is read again; a list without a sign of loss is accepted."""
     with serving(*replies) as script:
         (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
     assert isinstance(found, DayBatch)
@@ -243,14 +243,14 @@ def test_a_list_of_members_that_moved_is_read_again(name: str, replies: list[Rep
 
 
 def test_credentials_are_the_key_and_an_empty_password(client: CursorClient, simulator: Simulator) -> None:
-    """The header carries the key as the user name, colon included."""
+    """The header has the key as user name, with the colon."""
     fetch(client, "cursor_members")
     expected = b64encode(f"{simulator.CURSOR_KEY}:".encode()).decode()
     assert simulator.requests[0][1].headers["authorization"] == f"Basic {expected}"
 
 
-def test_only_reads_can_be_called(client: CursorClient) -> None:
-    """The endpoints that change limits or members cannot be reached."""
+def test_only_listed_reads_are_allowed(client: CursorClient) -> None:
+    """Endpoints that change limits or members raise ValueError."""
     for path in ("/teams/user-spend-limit", "/teams/remove-member", "/teams/groups"):
         with pytest.raises(ValueError, match="not one of the endpoints"):
             client.post(path, {}, dict)
@@ -266,8 +266,8 @@ def test_only_reads_can_be_called(client: CursorClient) -> None:
     ],
     ids=["the same page for ever", "empty events", "empty daily usage"],
 )  # fmt: skip
-def test_pages_that_do_not_end_are_left_soon(name: str, body: dict[str, object]) -> None:
-    """A list that promises more for ever is given up after a handful of requests, and never taken for the day."""
+def test_endless_pages_stop_after_a_few_requests(name: str, body: dict[str, object]) -> None:
+    """A list that never ends stops after six requests at most, and never becomes a batch."""
     with serving(Reply(body=msgspec.json.encode(body))) as script:
         client = CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False)
         with contextlib.suppress(InvalidRecordError):
@@ -277,9 +277,9 @@ def test_pages_that_do_not_end_are_left_soon(name: str, body: dict[str, object])
 
 @pytest.mark.parametrize("text", ["sNaN", "NaN", "-Infinity"])
 @pytest.mark.parametrize("field", ["inputTokens", "outputTokens", "cacheWriteTokens", "cacheReadTokens"])
-def test_tokens_that_cannot_be_counted_refuse_the_day(field: str, text: str) -> None:
-    """A count that is no number is refused at the door with its reason, whatever is held already."""
-    found = _scripted(_events({"chargedCents": 1}, {"chargedCents": 1, "tokenUsage": {field: text}}))
+def test_an_invalid_token_count_rejects_the_day(field: str, text: str) -> None:
+    """The reason names the token count."""
+    found = _fetch_scripted(_events({"chargedCents": 1}, {"chargedCents": 1, "tokenUsage": {field: text}}))
     assert isinstance(found, RejectedDay)
     assert "a token count is not a number" in found.reason
 
@@ -295,24 +295,24 @@ def test_tokens_that_cannot_be_counted_refuse_the_day(field: str, text: str) -> 
         '"chargedCents":null,"cursorTokenFee":1,"cursorTokenFee":100',
     ],
 )
-def test_an_amount_that_is_there_twice_refuses_the_day(fields: str) -> None:
-    """The door and the views would each take another of the two, so neither is taken."""
+def test_a_duplicate_amount_rejects_the_day(fields: str) -> None:
+    """Python and SQL would read different values of a duplicate key, so neither is used."""
     event = f'{{"timestamp":"1794300000000",{fields}}}'
-    found = _scripted(Reply(body=_events({}).body.replace(b'{"timestamp":"1794300000000"}', event.encode())))
+    found = _fetch_scripted(Reply(body=_events({}).body.replace(b'{"timestamp":"1794300000000"}', event.encode())))
     assert isinstance(found, RejectedDay)
     assert "a field occurs twice" in found.reason
 
 
-def test_a_name_that_only_looks_like_a_second_amount_is_taken() -> None:
-    """Other places where the same words stand are no second amount."""
+def test_amount_names_elsewhere_are_no_duplicates() -> None:
+    """The same name in a nested object or in a string is no duplicate."""
     other = {"chargedCents": 2, "more": {"chargedCents": 3}, "model": "\u0041 chargedCents"}
-    found = _scripted(_events(other, {"chargedCents": 1}))
+    found = _fetch_scripted(_events(other, {"chargedCents": 1}))
     assert isinstance(found, DayBatch)
     assert found.amount_usd == Decimal("0.03")
 
 
-def _paged(*pages: list[int], count: int) -> list[Reply]:
-    """Pages of events, told apart by their cents; all but the last promise more."""
+def _event_pages(*pages: list[int], count: int) -> list[Reply]:
+    """Pages of events with distinct cents; all but the last report a next page."""
     return [
         Reply(
             body=msgspec.json.encode(
@@ -327,28 +327,28 @@ def _paged(*pages: list[int], count: int) -> list[Reply]:
     ]
 
 
-def test_equal_pages_of_equal_events_are_all_there() -> None:
-    """A page that is one event over and over may come twice, and every one of them counts."""
-    with serving(*_paged([7, 7], [7, 7], count=4)) as script:
+def test_equal_pages_of_equal_events_all_count() -> None:
+    """A page that consists of one repeated event can occur twice, and all its events count."""
+    with serving(*_event_pages([7, 7], [7, 7], count=4)) as script:
         (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
     assert isinstance(found, DayBatch)
     assert (len(found.records), found.amount_usd) == (4, Decimal("0.28"))
     assert len(script.seen) == 2
 
 
-def test_more_events_than_are_counted_are_not_read_on() -> None:
-    """Ever new pages end as soon as they hold more than Cursor counts, and the day is refused."""
+def test_reading_stops_above_the_reported_count() -> None:
+    """Pages beyond the reported count are not requested, and the day is rejected."""
     pages = [[number, number + 1] for number in range(0, 60, 2)]
-    with serving(*_paged(*pages, count=3)) as script:
+    with serving(*_event_pages(*pages, count=3)) as script:
         (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
     assert isinstance(found, RejectedDay)
     assert len(script.seen) == 6
 
 
 @pytest.mark.parametrize("text", ['"1_000.5"', '" 12.5 "', "true", '"NaN"', '"Infinity"', '"12,5"', "[]", '"0x1F"'])
-def test_what_sql_could_not_read_is_not_let_in(text: str) -> None:
-    """An amount that one of the engines could not cast would break every view above it, so its day is refused."""
+def test_an_amount_that_sql_cannot_cast_rejects_the_day(text: str) -> None:
+    """An amount that one engine cannot cast would break every view that reads it."""
     body = msgspec.json.encode({"totalUsageEventsCount": 1, "pagination": {"hasNextPage": False}, "usageEvents": []})
     event = f'{{"timestamp":"1794300000000","chargedCents":{text}}}'.encode()
     page = body.replace(b'"usageEvents":[]', b'"usageEvents":[' + event + b"]")
-    assert isinstance(_scripted(Reply(body=page)), RejectedDay)
+    assert isinstance(_fetch_scripted(Reply(body=page)), RejectedDay)
