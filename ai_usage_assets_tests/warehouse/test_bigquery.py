@@ -1,4 +1,4 @@
-"""The production warehouse, through Google's own client and real HTTP: whole days or nothing, whatever goes wrong."""
+"""The BigQuery warehouse, through Google's client and real HTTP, with the faults that BigQuery can have."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ DAYS = {"start_day": DAY, "end_day": NEXT_DAY}
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[FakeBigQuery]:
-    with FakeBigQuery() as made:
-        yield made
+    with FakeBigQuery() as server:
+        yield server
 
 
 @pytest.fixture
@@ -57,28 +57,30 @@ def server(shared: FakeBigQuery) -> FakeBigQuery:
     return shared
 
 
-def opened(server: FakeBigQuery, **given: Any) -> BigQueryWarehouse:
-    """A warehouse as another container would open it; it waits for nothing."""
-    return BigQueryWarehouse(PROJECT, **{"emulator_url": server.url, "sleep": lambda seconds: None, **given})
+def open_warehouse(server: FakeBigQuery, **options: Any) -> BigQueryWarehouse:
+    """The warehouse as another container would open it; retries do not wait."""
+    return BigQueryWarehouse(PROJECT, **{"emulator_url": server.url, "sleep": lambda seconds: None, **options})
 
 
 @pytest.fixture
 def warehouse(server: FakeBigQuery) -> BigQueryWarehouse:
-    made = opened(server)
-    made.prepare(TABLES)
+    warehouse = open_warehouse(server)
+    warehouse.prepare(TABLES)
     server.requests.clear()
-    return made
+    return warehouse
 
 
 @pytest.fixture
 def client(server: FakeBigQuery) -> Iterator[bigquery.Client]:
-    """A person with the console."""
-    made = bigquery.Client(PROJECT, AnonymousCredentials(), client_options={"api_endpoint": server.url}, location="US")
-    yield made
-    made.close()
+    """A client of its own, as somebody else would use it."""
+    client = bigquery.Client(
+        PROJECT, AnonymousCredentials(), client_options={"api_endpoint": server.url}, location="US"
+    )
+    yield client
+    client.close()
 
 
-def held(server: FakeBigQuery) -> list[tuple[date, str]]:
+def loaded_records(server: FakeBigQuery) -> list[tuple[date, str]]:
     rows = server.rows(f"SELECT usage_date, payload FROM ai_usage.{RAW.name} ORDER BY usage_date, record_no")
     return [(row["usage_date"], row["payload"]) for row in rows]
 
@@ -86,59 +88,59 @@ def held(server: FakeBigQuery) -> list[tuple[date, str]]:
 # --- rows ---------------------------------------------------------------------------------------------------------
 
 
-def test_landing_replaces_whole_days_only(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """A day landed again has its new records and none of the old; its neighbour is untouched, each has one entry."""
+def test_loading_replaces_whole_days(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """A day that is loaded again has only its new records and one log entry; other days do not change."""
     warehouse.load_days([raw_day("a", "b"), raw_day("c", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
     warehouse.load_days([raw_day("d")], [log_entry(DAY, records=1)])
-    assert held(server) == [(DAY, "d"), (NEXT_DAY, "c")]
+    assert loaded_records(server) == [(DAY, "d"), (NEXT_DAY, "c")]
     logged = server.rows("SELECT usage_date, records FROM ai_usage.ops_asset_days ORDER BY usage_date")
     assert logged == [{"usage_date": DAY, "records": 1}, {"usage_date": NEXT_DAY, "records": None}]
 
 
-def test_an_empty_day_replaces_a_full_one_when_it_is_landed(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """Zero records are a result like any other."""
+def test_a_day_can_be_replaced_by_no_records(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """Loading a day without records removes its earlier records."""
     warehouse.load_days([raw_day("a"), raw_day("b", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
     warehouse.load_days([raw_day()], [log_entry(DAY)])
-    assert held(server) == [(NEXT_DAY, "b")]
+    assert loaded_records(server) == [(NEXT_DAY, "b")]
 
 
-def test_rows_come_back_as_they_were_written(warehouse: BigQueryWarehouse) -> None:
-    """Money to nine decimals, instants to the microsecond, nothing where nothing was."""
+def test_values_are_exact(warehouse: BigQueryWarehouse) -> None:
+    """Amounts keep nine decimals, timestamps their microseconds, and NULL stays NULL."""
     row = log_entry(
         DAY, amount_usd=Decimal("-12345678901234567890.123456789"), completed_at=NOW + timedelta(microseconds=1),
         records=2**53 + 1, message="a 'quote', a \\ and a ☃\nof its own",
     )  # fmt: skip
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [row])
-    (found,) = warehouse.rows("SELECT * FROM ai_usage.ops_asset_days WHERE usage_date = @start_day", DAYS)
-    assert found == {name: row.get(name) for name in OPS_ASSET_DAYS.column_names}
+    (stored,) = warehouse.rows("SELECT * FROM ai_usage.ops_asset_days WHERE usage_date = @start_day", DAYS)
+    assert stored == {name: row.get(name) for name in OPS_ASSET_DAYS.column_names}
 
 
-def test_upsert_replaces_by_key_and_append_adds(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """A second entry under the same key takes the place of the first; what is appended stands beside it."""
+def test_upsert_replaces_by_key_and_append_inserts(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """A second row with the same key replaces the first; an appended row is added."""
     row = {"run_id": "r", "job": "daily", "started_at": NOW, "outcome": "running", "version": "1"}
     warehouse.upsert(OPS_RUNS, ("run_id",), [row])
     warehouse.upsert(OPS_RUNS, ("run_id",), [row | {"outcome": "success"}, row | {"run_id": "s"}])
     warehouse.append(OPS_RUNS, [row | {"run_id": "t"}])
-    found = server.rows("SELECT run_id, outcome FROM ai_usage.ops_runs ORDER BY run_id")
-    assert [tuple(row.values()) for row in found] == [("r", "success"), ("s", "running"), ("t", "running")]
+    rows = server.rows("SELECT run_id, outcome FROM ai_usage.ops_runs ORDER BY run_id")
+    assert [tuple(row.values()) for row in rows] == [("r", "success"), ("s", "running"), ("t", "running")]
 
 
-def test_rebuild_replaces_its_days_together(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """The days of the range are made anew, the others stay; a query that fails changes nothing."""
+def test_rebuild_is_one_transaction(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """The days of the range are rebuilt and the others stay; a query that fails changes nothing."""
     warehouse.load_days([raw_day("a", "b"), raw_day("c", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
     warehouse.rebuild(FACT, DAYS)
     warehouse.load_days([raw_day("d")], [log_entry(DAY)])
     warehouse.rebuild(FACT, {"start_day": DAY, "end_day": DAY})
-    made = [{"usage_date": DAY, "records": 1}, {"usage_date": NEXT_DAY, "records": 1}]
-    assert server.rows("SELECT * FROM ai_usage.fct_x ORDER BY usage_date") == made
+    expected = [{"usage_date": DAY, "records": 1}, {"usage_date": NEXT_DAY, "records": 1}]
+    assert server.rows("SELECT * FROM ai_usage.fct_x ORDER BY usage_date") == expected
     broken = replace(FACT, query=(FACT.query or "").replace("COUNT(*)", "DIV(1, COUNT(*) - COUNT(*))"))
     with pytest.raises(WarehouseError):
         warehouse.rebuild(broken, DAYS)
-    assert server.rows("SELECT * FROM ai_usage.fct_x ORDER BY usage_date") == made
+    assert server.rows("SELECT * FROM ai_usage.fct_x ORDER BY usage_date") == expected
 
 
 def test_errors_do_not_quote_rows(warehouse: BigQueryWarehouse) -> None:
-    """What BigQuery stumbled over is not repeated: it may hold an address or a key."""
+    """An error message contains no value of a row, which may be an address or a key."""
     with pytest.raises(WarehouseError) as caught:
         warehouse.rows("SELECT CAST('jane@example.com sk-ant-api03-abcdefgh01234567' AS INT64) AS n")
     assert "jane" not in str(caught.value)
@@ -146,7 +148,7 @@ def test_errors_do_not_quote_rows(warehouse: BigQueryWarehouse) -> None:
     assert caught.value.__suppress_context__
 
 
-# --- whatever goes wrong ------------------------------------------------------------------------------------------
+# --- faults -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -168,68 +170,68 @@ def test_errors_do_not_quote_rows(warehouse: BigQueryWarehouse) -> None:
         lambda faults: faults.fail_job("jobRateLimitExceeded", on="load"),
     ],
     ids=[
-        *("503 on load", "503 on query", "429 on load", "429 on query", "503 when asked for a job"),
-        *("load unheard", "load answer lost", "query unheard", "query answer lost", "results lost", "slow jobs"),
+        *("503 on load", "503 on query", "429 on load", "429 on query", "503 on job status"),
+        *("load request lost", "load answer lost", "query request lost", "query answer lost", "results lost", "slow jobs"),
         *("load fails twice", "query fails twice", "job limit"),
     ],
 )  # fmt: skip
-def test_a_fault_that_passes_leaves_one_effect(warehouse: BigQueryWarehouse, server: FakeBigQuery, fault: Any) -> None:
-    """Work is done once, whether a request was not heard, its answer was lost, or a job had to be started again."""
+def test_after_a_transient_fault_the_work_is_done_once(
+    warehouse: BigQueryWarehouse, server: FakeBigQuery, fault: Any
+) -> None:
+    """Work is done once, whether a request or its answer was lost or a job had to be started again."""
     fault(server.faults)
-    warehouse.load_days([raw_day("a", "b")], [log_entry(DAY)], [_restated()])
+    warehouse.load_days([raw_day("a", "b")], [log_entry(DAY)], [_restatement()])
     warehouse.rebuild(FACT, DAYS)
     assert server.faults.unused() == 0
-    assert held(server) == [(DAY, "a"), (DAY, "b")]
+    assert loaded_records(server) == [(DAY, "a"), (DAY, "b")]
     assert server.rows("SELECT records FROM ai_usage.fct_x") == [{"records": 2}]
     for table in ("ops_asset_days", "ops_restatements"):
         assert server.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table}") == [{"n": 1}]
 
 
-def _restated() -> dict[str, Any]:
+def _restatement() -> dict[str, Any]:
     return {"asset": RAW.name, "vendor": "cursor", "usage_date": DAY, "restated_at": NOW, "run_id": "r"}
 
 
 @pytest.mark.parametrize("on", ["load", "query"])
-def test_a_start_that_was_not_heard_keeps_its_id(warehouse: BigQueryWarehouse, server: FakeBigQuery, on: Any) -> None:
-    """It may be heard late, after the next: under one id the work is done once all the same."""
+def test_a_start_without_an_answer_keeps_its_id(warehouse: BigQueryWarehouse, server: FakeBigQuery, on: Any) -> None:
+    """The request may arrive late; with one id, the work is still done once."""
     server.faults.answer("backendError", on=on, times=2)
     warehouse.load_days([raw_day("a")], [log_entry(DAY)])
     assert server.faults.unused() == 0
-    started = {seen.job_id for seen in server.requests if seen.kind == on and seen.job_id}
+    started = {request.job_id for request in server.requests if request.kind == on and request.job_id}
     assert len(started) == 1
 
 
-def test_a_load_whose_answer_was_lost_is_not_done_again(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """The job's own id tells that it was done, so the file goes over the wire once."""
+def test_a_load_with_a_lost_answer_is_not_repeated(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """The job id shows that the load was done, so the file is sent once."""
     server.faults.drop("after", on="load")
     warehouse.load_days([raw_day("a")], [log_entry(DAY)])
-    assert len([seen for seen in server.requests if seen.kind == "load"]) == 1
+    assert len([request for request in server.requests if request.kind == "load"]) == 1
 
 
 @pytest.mark.parametrize("lost", ["before", "after"])
-def test_a_day_too_large_for_one_request_is_sent_in_pieces(
-    warehouse: BigQueryWarehouse, server: FakeBigQuery, lost: Any
-) -> None:
-    """A large file goes up resumably; whether its last piece was not heard or not answered, it is there once."""
-    # Nothing that could be packed.
+def test_a_large_day_is_uploaded_in_parts(warehouse: BigQueryWarehouse, server: FakeBigQuery, lost: Any) -> None:
+    """A large file is uploaded resumably; it is loaded once, whether the last part or its answer was lost."""
+    # Random bytes cannot be compressed.
     large = random.Random(7).randbytes(6_000_000).hex()
     server.faults.drop(lost, on="load")
     warehouse.load_days([raw_day(large, "b")], [log_entry(DAY)])
-    assert "upload" in {seen.kind for seen in server.requests}
-    assert held(server) == [(DAY, large), (DAY, "b")]
+    assert "upload" in {request.kind for request in server.requests}
+    assert loaded_records(server) == [(DAY, large), (DAY, "b")]
 
 
 def test_the_same_content_in_the_same_run_is_the_same_job(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """Landed again by the same run it is found done; in another run, or with other content, it is another job."""
+    """A repeated load in the same run finds the job done; another run or other content is another job."""
     for payload, run_id in (("a", "r"), ("a", "r"), ("b", "r"), ("a", "s")):
         warehouse.load_days([raw_day(payload)], [log_entry(DAY, run_id=run_id)])
-    loads = [seen for seen in server.requests if seen.kind == "load"]
-    assert len({seen.job_id for seen in loads}) == 3
-    assert [seen.status for seen in loads] == [200, 409, 200, 200]
+    loads = [request for request in server.requests if request.kind == "load"]
+    assert len({request.job_id for request in loads}) == 3
+    assert [request.status for request in loads] == [200, 409, 200, 200]
 
 
 @pytest.mark.parametrize(
-    ("fault", "says"),
+    ("fault", "message"),
     [
         (lambda s: s.faults.deny("ai_usage"), "roles/bigquery.dataEditor on the dataset ai_usage"),
         (lambda s: s.faults.answer("quotaExceeded", on="load", times=99), "when the quota allows"),
@@ -237,37 +239,37 @@ def test_the_same_content_in_the_same_run_is_the_same_job(warehouse: BigQueryWar
     ],
     ids=["no access", "no quota", "no answer"],
 )
-def test_a_fault_that_lasts_is_told_and_changes_nothing(
-    warehouse: BigQueryWarehouse, server: FakeBigQuery, fault: Any, says: str
+def test_a_lasting_fault_changes_nothing(
+    warehouse: BigQueryWarehouse, server: FakeBigQuery, fault: Any, message: str
 ) -> None:
-    """What was held stays, with its log, and the message says what to do."""
+    """Earlier records and their log stay, and the message says what to do."""
     warehouse.load_days([raw_day("a")], [log_entry(DAY, records=1)])
     fault(server)
-    with pytest.raises(WarehouseError, match=says):
+    with pytest.raises(WarehouseError, match=message):
         warehouse.load_days([raw_day("b", "c")], [log_entry(DAY, records=2)])
     server.faults.clear()
-    assert held(server) == [(DAY, "a")]
+    assert loaded_records(server) == [(DAY, "a")]
     assert server.rows("SELECT records FROM ai_usage.ops_asset_days") == [{"records": 1}]
 
 
-def test_a_transaction_that_loses_its_race_is_tried_again(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """Two containers that rebuild the same days at once both end, and the days are there once."""
+def test_a_conflicting_transaction_is_retried(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """Two containers that rebuild the same days at once both succeed, and the days exist once."""
     warehouse.load_days([raw_day("a", "b"), raw_day("c", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
     with ThreadPoolExecutor(2) as pool:
         with server.faults.holding_commits() as first:
             one = pool.submit(warehouse.rebuild, FACT, DAYS)
             first.wait()
-            other = pool.submit(opened(server).rebuild, FACT, DAYS)
+            other = pool.submit(open_warehouse(server).rebuild, FACT, DAYS)
         one.result(timeout=30)
         other.result(timeout=30)
     assert server.rows("SELECT records FROM ai_usage.fct_x ORDER BY usage_date") == [{"records": 2}, {"records": 1}]
 
 
-def test_a_race_is_lost_for_long_before_it_is_given_up(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """What other runs hold up is tried for as long as their last statement may take, what fails else six times."""
+def test_conflicts_are_retried_longer_than_other_errors(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """A conflict is retried for as long as another run's statement may take; other errors six times."""
     warehouse.load_days([raw_day("a")], [log_entry(DAY)])
-    lost = "Transaction is aborted due to concurrent update against table acme-project:ai_usage.fct_x."
-    server.faults.fail_job("invalidQuery", message=lost, on="query", times=30)
+    conflict = "Transaction is aborted due to concurrent update against table acme-project:ai_usage.fct_x."
+    server.faults.fail_job("invalidQuery", message=conflict, on="query", times=30)
     warehouse.rebuild(FACT, DAYS)
     assert server.rows("SELECT records FROM ai_usage.fct_x") == [{"records": 1}]
     server.faults.fail_job("backendError", on="query", times=30)
@@ -276,60 +278,60 @@ def test_a_race_is_lost_for_long_before_it_is_given_up(warehouse: BigQueryWareho
     assert server.faults.unused() == 24
 
 
-def test_many_rows_travel_in_several_requests(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """A log of many days is written in parts that a request can hold, each entry with what it restates."""
+def test_many_rows_are_sent_in_several_requests(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """A log of many days is written in batches, each entry together with its restatement."""
     days = [DAY + timedelta(days=n) for n in range(2001)]
     restated = [
         {"asset": RAW.name, "vendor": "x", "usage_date": of, "run_id": "r", "restated_at": NOW} for of in days[-2:]
     ]
     warehouse.load_days([], [log_entry(of) for of in days], restated)
-    assert [seen.kind for seen in server.requests if seen.kind == "query"] == ["query"] * 2
-    counted = [
+    assert [request.kind for request in server.requests if request.kind == "query"] == ["query"] * 2
+    counts = [
         server.rows(f"SELECT COUNT(*) AS n FROM ai_usage.ops_{name}")[0]["n"] for name in ("asset_days", "restatements")
     ]
-    assert counted == [2001, 2]
+    assert counts == [2001, 2]
 
 
 def _event(cents: int, model: str = "m1") -> str:
     return f'{{"timestamp": "1794300000000", "kind": "Usage-based", "model": "{model}", "chargedCents": {cents}}}'
 
 
-def test_a_restated_day_keeps_what_changed(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """The old version is looked at before it is replaced, the new one after, and the difference goes with the log."""
+def test_a_restatement_stores_its_parts(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """The parts are read before and after the day is replaced, and the difference is stored with the log."""
     warehouse.load_days([raw_day(_event(100), _event(50, "m2"))], [log_entry(DAY)])
-    changed = _restated() | {"old_amount_usd": Decimal("1.5"), "new_amount_usd": Decimal("3.5")}
-    warehouse.load_days([raw_day(_event(300), _event(50, "m2"))], [log_entry(DAY)], [changed])
-    found = server.rows(
+    restatement = _restatement() | {"old_amount_usd": Decimal("1.5"), "new_amount_usd": Decimal("3.5")}
+    warehouse.load_days([raw_day(_event(300), _event(50, "m2"))], [log_entry(DAY)], [restatement])
+    rows = server.rows(
         "SELECT cost_basis, dimension, dimension_value, old_amount_usd, new_amount_usd, run_id "
         "FROM ai_usage.ops_restatement_parts ORDER BY dimension"
     )
-    assert [tuple(row.values()) for row in found] == [
+    assert [tuple(row.values()) for row in rows] == [
         ("billed", "model", "m1", Decimal(1), Decimal(3), "r"),
         ("billed", "principal", None, Decimal("1.5"), Decimal("3.5"), "r"),
         ("billed", "total", None, Decimal("1.5"), Decimal("3.5"), "r"),
     ]
 
 
-def test_a_day_and_what_changed_in_it_travel_together(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """However many parts days have, a request holds whole days only, so that none is told in part."""
+def test_a_day_and_its_parts_are_sent_together(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """A request contains whole days only, however many parts they have."""
     days = [DAY, NEXT_DAY]
     many = [[_event(cents + n, f"m{n}") for n in range(1001)] for cents in (1, 2)]
     usd = [Decimal(sum(range(first, first + 1001))) / 100 for first in (1, 2)]
     warehouse.load_days([raw_day(*many[0], day=of) for of in days], [log_entry(of) for of in days])
     server.requests.clear()
-    restated = [_restated() | {"usage_date": of, "old_amount_usd": usd[0], "new_amount_usd": usd[1]} for of in days]
+    restated = [_restatement() | {"usage_date": of, "old_amount_usd": usd[0], "new_amount_usd": usd[1]} for of in days]
     warehouse.load_days([raw_day(*many[1], day=of) for of in days], [log_entry(of) for of in days], restated)
-    # Two looks, and one request for each day.
-    assert [seen.kind for seen in server.requests if seen.kind == "query"] == ["query"] * 4
-    found = server.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.ops_restatement_parts GROUP BY usage_date")
-    assert {row["usage_date"]: row["n"] for row in found} == dict.fromkeys(days, 1003)
+    # Two reads of parts, and one write for each day.
+    assert [request.kind for request in server.requests if request.kind == "query"] == ["query"] * 4
+    rows = server.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.ops_restatement_parts GROUP BY usage_date")
+    assert {row["usage_date"]: row["n"] for row in rows} == dict.fromkeys(days, 1003)
 
 
-def test_two_containers_land_the_same_days_at_once(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """Whoever comes last, each day has the records of one of them, whole, and one log entry."""
+def test_two_containers_can_load_the_same_days(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """Each day has all records of one of them and one log entry, whichever came last."""
     ours, theirs = ["a", "b", "c"], ["a", "b"]
 
-    def landing(other: BigQueryWarehouse, payloads: list[str], run_id: str, at: datetime) -> None:
+    def load(other: BigQueryWarehouse, payloads: list[str], run_id: str, at: datetime) -> None:
         for _ in range(3):
             other.load_days(
                 [raw_day(*payloads, fetched_at=at), raw_day(*payloads, day=NEXT_DAY, fetched_at=at)],
@@ -337,37 +339,37 @@ def test_two_containers_land_the_same_days_at_once(warehouse: BigQueryWarehouse,
             )
 
     with ThreadPoolExecutor(2) as pool:
-        for done in (
-            pool.submit(landing, opened(server), ours, "ours", NOW),
-            pool.submit(landing, opened(server), theirs, "theirs", NOW + timedelta(minutes=1)),
+        for future in (
+            pool.submit(load, open_warehouse(server), ours, "ours", NOW),
+            pool.submit(load, open_warehouse(server), theirs, "theirs", NOW + timedelta(minutes=1)),
         ):
-            done.result(timeout=60)
-    for of in (DAY, NEXT_DAY):
-        assert [payload for found, payload in held(server) if found == of] in (ours, theirs)
+            future.result(timeout=60)
+    for day in (DAY, NEXT_DAY):
+        assert [payload for loaded, payload in loaded_records(server) if loaded == day] in (ours, theirs)
     assert server.rows("SELECT COUNT(*) AS n FROM ai_usage.ops_asset_days") == [{"n": 2}]
 
 
 # --- the dataset, its tables and views ----------------------------------------------------------------------------
 
 
-def test_the_dataset_lies_in_the_united_states(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
-    """Where it is made, and where all its jobs run, is a matter of compliance."""
+def test_the_dataset_is_in_the_united_states(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
+    """The dataset is created and its jobs run in the US location."""
     assert client.get_dataset("ai_usage").location == "US"
     assert warehouse.jobs.client.location == "US"
 
 
-def test_a_dataset_elsewhere_is_refused(server: FakeBigQuery, client: bigquery.Client) -> None:
-    """Data that lies where it may not is told, and nothing is put there."""
+def test_a_dataset_in_another_location_is_rejected(server: FakeBigQuery, client: bigquery.Client) -> None:
+    """A dataset in another location is an error, and nothing is created in it."""
     elsewhere = bigquery.Dataset(f"{PROJECT}.ai_usage")
     elsewhere.location = "EU"
     client.create_dataset(elsewhere)
     with pytest.raises(WarehouseError, match="is in the location EU, expected US"):
-        opened(server).prepare(TABLES)
+        open_warehouse(server).prepare(TABLES)
     assert list(client.list_tables("ai_usage")) == []
 
 
 def test_tables_are_laid_out_and_described(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
-    """Partitioned by day, clustered, described, labelled; raw days cannot be read without saying which."""
+    """Tables are partitioned, clustered, described and labeled; raw tables require a filter on their days."""
     raw, view = client.get_table(f"ai_usage.{RAW.name}"), client.get_table(f"ai_usage.{STAGED.name}")
     assert raw.time_partitioning.field == "usage_date"
     assert raw.time_partitioning.expiration_ms is None
@@ -381,49 +383,49 @@ def test_tables_are_laid_out_and_described(warehouse: BigQueryWarehouse, client:
     assert [field.description for field in view.schema] == [column.description for column in STAGED.columns]
 
 
-def test_no_table_of_the_project_can_lose_its_filter() -> None:
-    """Every raw table of days, which are by far the most there is, asks for a filter; each has a DATE to filter by."""
+def test_daily_raw_tables_require_a_filter() -> None:
+    """Every raw table of days, by far the largest ones, requires a filter on its days."""
     daily = [table for table in catalog.raw() if table.partition_by == "usage_date"]
-    made = BigQueryWarehouse(PROJECT)
+    warehouse = BigQueryWarehouse(PROJECT)
     assert len(daily) > 5
     for table in daily:
-        assert made.schema.definition(table).require_partition_filter is True, table.name
+        assert warehouse.schema.definition(table).require_partition_filter is True, table.name
 
 
 def test_preparing_again_changes_nothing(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """With everything in place, only questions are asked."""
-    opened(server).prepare(TABLES)
-    assert {seen.method for seen in server.requests} == {"GET"}
+    """When everything is up to date, only GET requests are sent."""
+    open_warehouse(server).prepare(TABLES)
+    assert {request.method for request in server.requests} == {"GET"}
 
 
-def test_a_view_is_made_again_only_when_it_changes(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """A new definition replaces the old in place."""
+def test_a_view_is_replaced_only_when_it_changes(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """A new definition replaces the view; the same one sends only GET requests."""
     view = Table("stg_x", "staging", "X.", (Column("a", None, 'A "b" \\ c.'),), is_view=True, query="SELECT 1 AS a")
     warehouse.prepare([view])
     server.requests.clear()
     warehouse.prepare([view])
-    assert {seen.method for seen in server.requests} == {"GET"}
+    assert {request.method for request in server.requests} == {"GET"}
     warehouse.prepare([replace(view, query="SELECT 2 AS a")])
     assert server.rows("SELECT a FROM ai_usage.stg_x") == [{"a": 2}]
 
 
 @pytest.mark.parametrize("how", ["replaced", "edited"])
-def test_a_view_changed_by_hand_is_told_and_restored(
+def test_a_manually_changed_view_is_restored(
     warehouse: BigQueryWarehouse,
     server: FakeBigQuery,
     client: bigquery.Client,
     caplog: pytest.LogCaptureFixture,
     how: str,
 ) -> None:
-    """Whether somebody replaced it by a statement or edited its query, the next run says so and puts it back."""
+    """Whether somebody replaced the view or edited its query, the next run restores it with a warning."""
     view = Table("stg_x", "staging", "X.", (Column("a", None, "A."),), is_view=True, query="SELECT 1 AS a")
     warehouse.prepare([view])
     if how == "replaced":
         client.query("CREATE OR REPLACE VIEW ai_usage.stg_x AS SELECT 7 AS a").result()
     else:
-        found = client.get_table("ai_usage.stg_x")
-        found.view_query = "SELECT 7 AS a"
-        client.update_table(found, ["view_query"])
+        edited = client.get_table("ai_usage.stg_x")
+        edited.view_query = "SELECT 7 AS a"
+        client.update_table(edited, ["view_query"])
     with caplog.at_level(logging.WARNING):
         warehouse.prepare([view])
     assert "stg_x was changed manually" in caplog.text
@@ -434,8 +436,8 @@ def test_a_view_changed_by_hand_is_told_and_restored(
     assert caplog.text == ""
 
 
-def test_a_dataset_of_another_version_is_brought_forward(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """A table gains columns, descriptions and layout, and no row is lost."""
+def test_a_dataset_of_another_version_is_updated(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """A table gets new columns, descriptions and layout, and no row is lost."""
     warehouse.load_days([raw_day("a")], [log_entry(DAY)])
     wider = replace(
         RAW,
@@ -448,23 +450,23 @@ def test_a_dataset_of_another_version_is_brought_forward(warehouse: BigQueryWare
         cluster_by=("record_no",),
     )
     warehouse.prepare([wider])
-    assert held(server) == [(DAY, "a")]
-    found = warehouse.jobs.client.get_table(f"ai_usage.{RAW.name}")
-    assert (found.description, found.clustering_fields) == ("Another.", ["record_no"])
-    assert [(f.name, f.mode) for f in found.schema][-1] == ("extra", "NULLABLE")
-    found.schema = [SchemaField(f.name, f.field_type, "NULLABLE") for f in found.schema]
-    warehouse.jobs.client.update_table(found, ["schema"])
+    assert loaded_records(server) == [(DAY, "a")]
+    table = warehouse.jobs.client.get_table(f"ai_usage.{RAW.name}")
+    assert (table.description, table.clustering_fields) == ("Another.", ["record_no"])
+    assert [(f.name, f.mode) for f in table.schema][-1] == ("extra", "NULLABLE")
+    table.schema = [SchemaField(f.name, f.field_type, "NULLABLE") for f in table.schema]
+    warehouse.jobs.client.update_table(table, ["schema"])
     warehouse.prepare([RAW])
     warehouse.load_days([raw_day("b", day=NEXT_DAY)], [log_entry(NEXT_DAY)])
-    assert held(server) == [(DAY, "a"), (NEXT_DAY, "b")]
+    assert loaded_records(server) == [(DAY, "a"), (NEXT_DAY, "b")]
     warehouse.prepare([wider])
     server.requests.clear()
     warehouse.prepare([wider])
-    assert {seen.method for seen in server.requests} == {"GET"}
+    assert {request.method for request in server.requests} == {"GET"}
 
 
-def test_a_changed_type_is_refused_in_words(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """What cannot be brought forward is told before anything is written; what is made from others is made again."""
+def test_a_changed_type_is_rejected(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """A raw table with another type is an error before anything is written; a model is recreated."""
     warehouse.load_days([raw_day("a")], [log_entry(DAY)])
     number = replace(RAW, columns=tuple(replace(c, type="INT64") if c.name == "payload" else c for c in RAW.columns))
     assert warehouse.schema_conflicts([number]) == [
@@ -473,48 +475,48 @@ def test_a_changed_type_is_refused_in_words(warehouse: BigQueryWarehouse, server
     ]
     with pytest.raises(WarehouseError, match="payload has the type STRING, expected INT64"):
         warehouse.prepare([number])
-    assert held(server) == [(DAY, "a")]
+    assert loaded_records(server) == [(DAY, "a")]
     texts = replace(FACT, columns=(FACT.columns[0], replace(FACT.columns[1], type="NUMERIC")))
     warehouse.prepare([texts])
     assert warehouse.column_types(texts) == {"usage_date": "DATE", "records": "NUMERIC"}
 
 
-def test_two_containers_may_start_at_once(server: FakeBigQuery) -> None:
-    """Both make and describe the same tables and views, and neither stumbles over what the other has just done."""
+def test_containers_can_start_at_once(server: FakeBigQuery) -> None:
+    """Containers that create and update the same tables and views at once all succeed."""
     with ThreadPoolExecutor(3) as pool:
-        for done in [pool.submit(opened(server).prepare, TABLES) for _ in range(3)]:
-            done.result(timeout=60)
+        for future in [pool.submit(open_warehouse(server).prepare, TABLES) for _ in range(3)]:
+            future.result(timeout=60)
     again = replace(RAW, description="Another.")
     with ThreadPoolExecutor(3) as pool:
-        for done in [pool.submit(opened(server).prepare, [again]) for _ in range(3)]:
-            done.result(timeout=60)
-    assert opened(server).jobs.client.get_table(f"ai_usage.{RAW.name}").description == "Another."
+        for future in [pool.submit(open_warehouse(server).prepare, [again]) for _ in range(3)]:
+            future.result(timeout=60)
+    assert open_warehouse(server).jobs.client.get_table(f"ai_usage.{RAW.name}").description == "Another."
 
 
-def test_nothing_is_there_before_the_first_run(server: FakeBigQuery) -> None:
-    """Who only looks finds that nothing was ever prepared, and makes nothing."""
-    assert opened(server).schema_conflicts(TABLES) is None
-    assert {seen.method for seen in server.requests} == {"GET"}
+def test_reading_an_empty_project_creates_nothing(server: FakeBigQuery) -> None:
+    """Before the first run there are no tables, and asking for conflicts creates none."""
+    assert open_warehouse(server).schema_conflicts(TABLES) is None
+    assert {request.method for request in server.requests} == {"GET"}
 
 
 def test_raw_records_may_expire_and_facts_stay(
     warehouse: BigQueryWarehouse, server: FakeBigQuery, client: bigquery.Client
 ) -> None:
-    """Off unless asked for; a day whose records are gone is not made again of nothing."""
+    """Expiration is off by default; a day whose raw records have expired is not rebuilt."""
     short = BigQueryWarehouse(PROJECT, emulator_url=server.url, raw_expiry_days=90)
     short.prepare(TABLES)
     assert client.get_table(f"ai_usage.{RAW.name}").time_partitioning.expiration_ms == 90 * 86_400_000
-    gone = {"start_day": date(2026, 8, 1), "end_day": NEXT_DAY, "today": date(2026, 11, 20)}
+    expired = {"start_day": date(2026, 8, 1), "end_day": NEXT_DAY, "today": date(2026, 11, 20)}
     with pytest.raises(WarehouseError, match="those before 2026-08-22 are gone"):
-        short.rebuild(FACT, gone)
-    warehouse.rebuild(FACT, gone)
+        short.rebuild(FACT, expired)
+    warehouse.rebuild(FACT, expired)
     warehouse.prepare(TABLES)
     assert client.get_table(f"ai_usage.{RAW.name}").time_partitioning.expiration_ms is None
 
 
-def test_another_dataset_is_another_company(server: FakeBigQuery, client: bigquery.Client) -> None:
-    """The name under which it is written in the project's SQL is only a name."""
-    other = opened(server, dataset="finance_ai")
+def test_the_dataset_can_have_another_name(server: FakeBigQuery, client: bigquery.Client) -> None:
+    """The dataset name in the SQL files is replaced by the configured one."""
+    other = open_warehouse(server, dataset="finance_ai")
     other.prepare(TABLES)
     other.load_days([raw_day("a")], [log_entry(DAY)])
     other.rebuild(FACT, DAYS)
@@ -523,8 +525,8 @@ def test_another_dataset_is_another_company(server: FakeBigQuery, client: bigque
         client.get_dataset("ai_usage")
 
 
-def test_a_run_counts_as_at_work_until_no_task_can_be(warehouse: BigQueryWarehouse) -> None:
-    """A run that never said how it ended is taken for killed when it began longer ago than any may last."""
+def test_a_run_is_active_for_as_long_as_a_task_can_last(warehouse: BigQueryWarehouse) -> None:
+    """A run without an outcome counts as killed when it started longer ago than a task may last."""
     now = datetime.now(UTC)
     row = {"job": "daily", "outcome": "running", "version": "1"}
     for name, started in (("new", now), ("old", now - timedelta(days=2))):
@@ -536,40 +538,41 @@ def test_a_run_counts_as_at_work_until_no_task_can_be(warehouse: BigQueryWarehou
     )
 
 
-def test_an_estimate_does_nothing(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """A dry run tells what would be read, or why not, and changes nothing."""
+def test_an_estimate_changes_nothing(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+    """A dry run returns the bytes or the error of a statement without running it."""
     warehouse.load_days([raw_day("a" * 1000)], [log_entry(DAY)])
     assert warehouse.estimate_bytes(FACT.query or "", DAYS) > 0
     warehouse.estimate_bytes(f"DELETE FROM ai_usage.{RAW.name} WHERE usage_date = @start_day", DAYS)
-    assert len(held(server)) == 1
+    assert len(loaded_records(server)) == 1
     with pytest.raises(WarehouseError, match="nosuch"):
         warehouse.estimate_bytes("SELECT nosuch FROM ai_usage.ops_runs")
 
 
-# --- what is read -------------------------------------------------------------------------------------------------
+# --- partition filters --------------------------------------------------------------------------------------------
 
 KNOWN = relations(catalog.tables())
-# A version of the sheet is a few hundred rows, and every version ever read may be the one in force.
+# A version of the sheet has a few hundred rows, and any version may be the one in effect.
 SHEET = "raw_mapping_sheet"
 
 
 @pytest.mark.parametrize("table", [t for t in catalog.models() if not t.is_view], ids=lambda table: table.name)
-def test_what_a_run_makes_reads_only_its_days(table: Table) -> None:
+def test_models_read_only_the_days_of_the_run(table: Table) -> None:
     """No statement that fills a table reads all partitions of a raw or fact table."""
-    read = {found.table for found in unfiltered(table.query or "", KNOWN)}
-    assert read <= {f"ai_usage.{SHEET}"}
+    names = {relation.table for relation in unfiltered(table.query or "", KNOWN)}
+    assert names <= {f"ai_usage.{SHEET}"}
 
 
 @pytest.mark.parametrize(
     "view", [t for t in catalog.models() if t.is_view and t.layer != "staging"], ids=lambda table: table.name
 )
-def test_no_view_of_finance_reads_all_raw_days(view: Table) -> None:
-    """Who opens a view may read all days of facts, which are small, and never all raw records."""
-    read = {found.table.removeprefix("ai_usage.") for found in unfiltered(f"SELECT * FROM ai_usage.{view.name}", KNOWN)}
-    assert {name for name in read if name.startswith("raw_")} <= {SHEET}
+def test_views_do_not_read_all_raw_days(view: Table) -> None:
+    """A view may read all days of facts, which are small, but never all raw records."""
+    relations_read = unfiltered(f"SELECT * FROM ai_usage.{view.name}", KNOWN)
+    names = {relation.table.removeprefix("ai_usage.") for relation in relations_read}
+    assert {name for name in names if name.startswith("raw_")} <= {SHEET}
 
 
-# --- what a person is told ----------------------------------------------------------------------------------------
+# --- commands -----------------------------------------------------------------------------------------------------
 
 
 def production(server: FakeBigQuery) -> Settings:
@@ -577,25 +580,25 @@ def production(server: FakeBigQuery) -> Settings:
 
 
 def test_the_doctor_examines_the_dataset(server: FakeBigQuery) -> None:
-    """Before the first run, after it, and without access: each is told with what to do, and nothing is changed."""
+    """The doctor reports the dataset before the first run, after it and without access, and changes nothing."""
 
-    def told() -> list[tuple[str, str]]:
-        return [(found.subject, found.outcome) for found in diagnose_warehouse(production(server))]
+    def outcomes() -> list[tuple[str, str]]:
+        return [(diagnosis.subject, diagnosis.outcome) for diagnosis in diagnose_warehouse(production(server))]
 
-    assert told() == [("dataset", "ok"), ("tables", "info"), ("rights", "info")]
-    opened(server).prepare(catalog.tables())
+    assert outcomes() == [("dataset", "ok"), ("tables", "info"), ("rights", "info")]
+    open_warehouse(server).prepare(catalog.tables())
     server.requests.clear()
-    assert told() == [
+    assert outcomes() == [
         *(("dataset", "ok"), ("tables", "ok"), ("days", "info"), ("rights", "ok")),
     ]
-    assert {seen.method for seen in server.requests if seen.kind != "query"} == {"GET"}
+    assert {request.method for request in server.requests if request.kind != "query"} == {"GET"}
     server.faults.deny("ai_usage")
-    assert [outcome for _, outcome in told()] == ["error"]
+    assert [outcome for _, outcome in outcomes()] == ["error"]
 
 
-def test_every_statement_is_tried_without_being_done(server: FakeBigQuery, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sql_check_dry_runs_every_model(server: FakeBigQuery, capsys: pytest.CaptureFixture[str]) -> None:
     """`sql check --real` tells the bytes of each statement, and which one BigQuery refuses; it changes nothing."""
-    warehouse = opened(server)
+    warehouse = open_warehouse(server)
     warehouse.prepare(catalog.tables())
     warehouse.load_days([raw_day("a" * 1000)], [log_entry(DAY)])
     before = len(server.requests)
@@ -603,7 +606,7 @@ def test_every_statement_is_tried_without_being_done(server: FakeBigQuery, capsy
     shown = capsys.readouterr().out
     assert f"{len(catalog.models())} of {len(catalog.models())} are valid" in shown
     assert all(table.name in shown for table in catalog.models())
-    assert {seen.method for seen in server.requests[before:] if seen.kind != "query"} == {"GET"}
+    assert {request.method for request in server.requests[before:] if request.kind != "query"} == {"GET"}
     warehouse.jobs.client.delete_table(f"ai_usage.{STAGED.name}")
     assert sql_check.real(production(server), Console(width=100)) == 1
     count = len(catalog.models())
