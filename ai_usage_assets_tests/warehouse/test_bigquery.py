@@ -171,7 +171,8 @@ def test_errors_do_not_quote_rows(warehouse: BigQueryWarehouse) -> None:
     ],
     ids=[
         *("503 on load", "503 on query", "429 on load", "429 on query", "503 on job status"),
-        *("load request lost", "load answer lost", "query request lost", "query answer lost", "results lost", "slow jobs"),
+        *("load request lost", "load answer lost", "query request lost", "query answer lost", "results lost"),
+        "slow jobs",
         *("load fails twice", "query fails twice", "job limit"),
     ],
 )  # fmt: skip
