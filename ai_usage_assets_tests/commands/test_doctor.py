@@ -91,13 +91,13 @@ def test_every_endpoint_and_tab_is_tested_once(company: Company) -> None:
     assert len(asked) == len(set(asked))
     listed = {("anthropic", e.path) for e in anthropic.ENDPOINTS} | {("cursor", e.path) for e in cursor.ENDPOINTS}
     workspaces = {workspace.id for workspace in company.simulator.organization.workspaces}
-    result = {
+    requested = {
         (vendor, "/".join("{workspace_id}" if part in workspaces else part for part in path.split("/")))
         for vendor, path in asked
         if vendor != "sheets"
     }
-    assert result == listed
-    assert {what for section, what in results if section == "Sheet"} == {"spreadsheet", *TABS}
+    assert requested == listed
+    assert {subject for section, subject in results if section == "Sheet"} == {"spreadsheet", *TABS}
 
 
 def test_requests_are_small(company: Company) -> None:
@@ -137,7 +137,7 @@ def test_enterprise_key(company: Company) -> None:
     """Endpoints that an Enterprise organization lacks are reported with the vendor's reason and are no errors."""
     company.simulator.fault_options.anthropic.enterprise_key = True
     results = diagnostics(company.settings)
-    absent = {what for (section, what), f in results.items() if section == "Anthropic" and f.outcome == "info"}
+    absent = {subject for (section, subject), f in results.items() if section == "Anthropic" and f.outcome == "info"}
     assert absent == {"address", "cost_report", "usage_report/claude_code", "api_keys", "workspaces"}
     assert "organization_type_not_supported" in results["Anthropic", "cost_report"].message
     assert results["Anthropic", "analytics/cost"].outcome == "ok"
@@ -156,7 +156,7 @@ def test_vendor_that_is_down_gets_two_requests(company: Company) -> None:
     """After two endpoints without an answer the others are reported as not tested."""
     company.simulator.fault_options.faults.down = {"cursor"}
     result = outcomes(company.settings, "Cursor")
-    assert [what for what, outcome in result.items() if outcome == "error"] == [
+    assert [subject for subject, outcome in result.items() if outcome == "error"] == [
         "/teams/members",
         "/teams/filtered-usage-events",
     ]
@@ -168,7 +168,7 @@ def test_separate_failures_do_not_end_the_tests(company: Company) -> None:
     prefix = "/v1/organizations/"
     company.simulator.fault_options.faults.fail_times = {f"{prefix}cost_report": 99, f"{prefix}users": 99}
     results = diagnostics(company.settings)
-    assert {what for (_, what), f in results.items() if f.outcome == "error"} == {"cost_report", "users"}
+    assert {subject for (_, subject), f in results.items() if f.outcome == "error"} == {"cost_report", "users"}
     assert "status 503: Overloaded, 2 attempts" in results["Anthropic", "users"].message
     assert results["Anthropic", "workspaces"].outcome == "ok"
 
@@ -264,16 +264,16 @@ def test_all_invalid_settings_are_reported_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "what"),
+    ("changed", "subject"),
     [
         ({"fixed_now": MORNING}, "AI_USAGE_NOW"),
         ({"accept_loss": True}, "AI_USAGE_ACCEPT_LOSS"),
         ({"start_date": date(2099, 1, 1)}, "days"),
     ],
 )
-def test_settings_for_one_occasion_are_warnings(tmp_path: Path, changed: dict[str, object], what: str) -> None:
+def test_settings_for_one_occasion_are_warnings(tmp_path: Path, changed: dict[str, object], subject: str) -> None:
     """A setting that was meant for one run and is still set is a warning."""
-    result = diagnostics(replace(Settings(duckdb_path=tmp_path / "w.duckdb"), **changed))["Settings", what]
+    result = diagnostics(replace(Settings(duckdb_path=tmp_path / "w.duckdb"), **changed))["Settings", subject]
     assert result.outcome == "warning"
     assert result.next_step
 
@@ -316,13 +316,13 @@ def test_invalid_proxy_in_a_command(tmp_path: Path) -> None:
             "DAGSTER_HOME": str(tmp_path),
         }
         run = ai_usage("run", **environment)
-        doctor_told = ai_usage("doctor", **environment)
+        doctor_result = ai_usage("doctor", **environment)
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].count("HTTPS_PROXY names a proxy that cannot be used for api.anthropic.com") == 1
-    assert "HTTPS_PROXY names a proxy" in doctor_told.stdout
-    assert doctor_told.returncode == 1
+    assert "HTTPS_PROXY names a proxy" in doctor_result.stdout
+    assert doctor_result.returncode == 1
     assert script.seen
-    for result in (run, doctor_told):
+    for result in (run, doctor_result):
         assert "Traceback" not in result.stderr
         assert "pw123456" not in result.stdout + result.stderr
 
@@ -350,12 +350,12 @@ def test_invalid_timestamp_fails_one_endpoint(tmp_path: Path) -> None:
         assert "error" in outcomes(settings, "Cursor").values()
 
 
-@pytest.mark.parametrize("what", ["folder", "file"])
-def test_folder_and_file_mixed_up(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("subject", ["folder", "file"])
+def test_folder_and_file_mixed_up(tmp_path: Path, subject: str) -> None:
     """A warehouse path that is a folder, or whose folder is a file, is an error of a run and of the doctor."""
     (tmp_path / "file").touch()
-    path = tmp_path if what == "folder" else tmp_path / "file" / "w.duckdb"
-    message = "is a folder" if what == "folder" else "is a file, not a folder"
+    path = tmp_path if subject == "folder" else tmp_path / "file" / "w.duckdb"
+    message = "is a folder" if subject == "folder" else "is a file, not a folder"
     result = [
         result.message for result in diagnostics(Settings(duckdb_path=path)).values() if result.outcome == "error"
     ]
@@ -548,12 +548,12 @@ def test_read_only_folder(settings: Settings) -> None:
     with unprivileged_account() as folder:
         for path in (folder / "w.duckdb", folder / "below" / "w.duckdb"):
             results = diagnostics(replace(settings, duckdb_path=path))
-            for section, what, variable in (
+            for section, subject, variable in (
                 ("Warehouse", "folder", "AI_USAGE_DUCKDB_PATH"),
                 ("Dagster", "home", "DAGSTER_HOME"),
             ):
-                assert "Permission denied" in results[section, what].message
-                assert variable in results[section, what].next_step
+                assert "Permission denied" in results[section, subject].message
+                assert variable in results[section, subject].next_step
 
 
 def test_read_only_file(settings: Settings, made: Path) -> None:
