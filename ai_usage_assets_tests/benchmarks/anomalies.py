@@ -1,4 +1,4 @@
-"""How well kpi_anomaly finds what was planted in the simulated year, and how often it cries for nothing.
+"""Recall and precision of kpi_anomaly on the simulated year.
 
 Belongs here: matching what is told with what was planted. Does not: planting. `make bench BENCH=finance` prints it; a
 test holds it to a floor.
@@ -22,7 +22,7 @@ from ai_usage_assets.warehouse.base import Warehouse
 
 @dataclass(frozen=True)
 class Found:
-    """What was told by day: of so many planted, which were missed; of so many events, which were not planted."""
+    """Detected and missed anomalies by day, and events that were not injected."""
 
     planted: int
     missed: list[str]
@@ -32,17 +32,17 @@ class Found:
 
     @property
     def recall(self) -> float:
-        """Share of the planted that was told; 1 for none."""
+        """Share of injected anomalies that were detected; 1 without any."""
         return 1 - len(self.missed) / self.planted if self.planted else 1.0
 
     @property
     def precision(self) -> float:
-        """Share of the told that was planted; 1 for none."""
+        """Share of detected events that were injected; 1 without any."""
         return 1 - len(self.false) / self.events if self.events else 1.0
 
 
 def measure(warehouse: Warehouse, spikes: Sequence[ExpectedAnomaly]) -> Found:
-    """Holds the view against what was planted, a day of a spike and an event each counting once.
+    """Compares the view with the injected anomalies; each day of an anomaly and each event counts once.
 
     A spike also shows in the figures of its model, team and person, so an event on its day in any of them is no false
     one; found is a spike only by itself or, where it is a team's or a model's, by a part of it.
@@ -80,7 +80,7 @@ def _shows(row: dict[str, Any], spike: ExpectedAnomaly) -> bool:
 
 
 def table() -> Table:
-    """The figures, for companies of two sizes, with spikes and with nothing planted."""
+    """The results for companies of two sizes, with and without injected anomalies."""
     from ai_usage_assets_tests.support.year import simulated_year, simulator
 
     made = Table(title="Spikes in the simulated year", title_justify="left")

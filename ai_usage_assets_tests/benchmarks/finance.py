@@ -1,4 +1,4 @@
-"""`make bench BENCH=finance`: how good finance's views are on the simulated year, and how long they take there.
+"""`make bench BENCH=finance`: accuracy and run time of the finance views on the simulated year.
 
 Belongs here: figures that are stated and cannot be a test's pass or fail. Does not: golden numbers (`kpis/`). Each
 section is given the year's warehouse and prints its own table.
@@ -39,7 +39,7 @@ ORDER BY scope DESC, origin_day
 
 
 def forecast(warehouse: DuckDBWarehouse, terminal: Console) -> None:
-    """Mean absolute error of the month's end, beside a straight line, and how often it lay between low and high."""
+    """Prints the errors of forecast and linear extrapolation, and the share of actuals within the bounds."""
     table = Table(title="Forecast of a month's end, mean absolute error over the past months", title_justify="left")
     for heading in ("", "day", "months", "ours", "straight line", "bias", "nearer", "between low and high"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -58,7 +58,7 @@ def forecast(warehouse: DuckDBWarehouse, terminal: Console) -> None:
 
 
 def seconds(warehouse: DuckDBWarehouse, terminal: Console) -> None:
-    """What reading each of finance's views takes, whole."""
+    """Prints the time to read each finance view."""
     table = Table(title="Every view of finance on the year", title_justify="left")
     for heading in ("view", "rows", "seconds"):
         table.add_column(heading, justify="left" if heading == "view" else "right")
@@ -74,7 +74,7 @@ SECTIONS: tuple[Section, ...] = (forecast, seconds)
 
 
 def measure(terminal: Console) -> None:
-    """Every section, on one year."""
+    """Prints every section for one year."""
     with TemporaryDirectory() as folder:
         warehouse = simulated_year(Path(folder, "year.duckdb"))
         for section in SECTIONS:

@@ -1,4 +1,4 @@
-"""A view of finance's on a test's own books, evaluated by Google's engine too: `test_sql` has two ordinary days only.
+"""Compares the rows of a view in DuckDB and in Google's engine, on the data of a test.
 
 Belongs here: asking both engines the same. Does not: books, expectations.
 """
@@ -14,7 +14,7 @@ from ai_usage_assets_tests.support.reference_sql import Reference
 
 
 def agree(warehouse: DuckDBWarehouse, name: str) -> int:
-    """How many rows both engines make of a view, from what DuckDB has in what it reads.
+    """Returns the number of rows of a view, which both engines compute from the same inputs.
 
     Raises AssertionError with the rows that only one of them makes.
     """

@@ -1,4 +1,4 @@
-"""Spikes: what is told on small books, and how much of what was planted in a year is found."""
+"""kpi_anomaly on small companies, and its recall and precision on the simulated year."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ai_usage_assets_tests.support.year import YEAR, simulator
 FIRST, TODAY = date(2026, 8, 3), date(2026, 11, 11)
 LAST = TODAY - timedelta(days=1)
 HELD = [FIRST + timedelta(days=n) for n in range((TODAY - FIRST).days)]
-# A Tuesday with fourteen weeks before it.
+# A Tuesday after fourteen weeks of history.
 DAY = date(2026, 11, 10)
 BOT, JANE, SAM = "apikey_bot", "jane@example.com", "sam@example.com"
 
@@ -32,7 +32,7 @@ Row = dict[str, Any]
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """Fourteen weeks held; a bot of team Platform that spends 10 dollars a day, 2 on weekends; nobody else."""
+    """Fourteen loaded weeks; a bot of team Platform spends 10 dollars per day and 2 on weekends."""
     made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", BOT, "Platform", "CC-1")])
     people = [(JANE, "Mobile"), (SAM, "Mobile")]
@@ -43,25 +43,25 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 
 def usual(first: date = FIRST, last: date = LAST, skip: tuple[date, ...] = (), **who: str) -> list[Row]:
-    """10 dollars on every working day, 2 on a weekend."""
+    """Charges of 10 dollars on every working day and 2 on a weekend."""
     days = [day for day in HELD if first <= day <= last and day not in skip]
     return [charge(day.isoformat(), "2" if day.weekday() >= 5 else "10", **who) for day in days]
 
 
 def spikes(warehouse: DuckDBWarehouse, *money: Row, rest: tuple[Row, ...] | None = None) -> list[Row]:
-    """What is told when the bot spends as usual and these charges come on top."""
+    """Anomalies when the bot spends as usual and these charges are added."""
     charges = [*(usual(key=BOT) if rest is None else rest), *money]
     fill(warehouse, "int_anthropic_cost_daily", [{**row, "fact_no": number} for number, row in enumerate(charges, 1)])
     return warehouse.rows("SELECT * FROM ai_usage.kpi_anomaly ORDER BY usage_date, event, event_rank")
 
 
 def of_keys(told: list[Row]) -> list[Row]:
-    """Without the team and the model, which a small company's key may move as well."""
+    """Rows of API keys only; a key of a small company can also move its team and model."""
     return [row for row in told if row["dimension"] == "api_key"]
 
 
-def test_a_spike_says_who_how_much_and_which_model(warehouse: DuckDBWarehouse) -> None:
-    """Of 100 dollars 10 were expected; the usual spread is nothing, so 2 dollars are taken: a score of 90 / 2."""
+def test_an_anomaly_names_the_source_the_amount_and_the_model(warehouse: DuckDBWarehouse) -> None:
+    """10 of 100 dollars are expected; the spread is zero, so the minimum of 2 dollars applies: the score is 90 / 2."""
     found = spikes(warehouse, charge("2026-11-10", "90", key=BOT, model="big"))
     assert [(row["dimension"], row["dimension_value"], row["event_rank"]) for row in found] == [
         ("api_key", BOT, 1),
@@ -82,19 +82,19 @@ def test_a_spike_says_who_how_much_and_which_model(warehouse: DuckDBWarehouse) -
     ids=["a cent below the floor", "at the floor"],
 )
 def test_the_floor_in_dollars(warehouse: DuckDBWarehouse, usd: str, told: bool) -> None:
-    """What exceeds the expected by less than 25 dollars is nobody's morning."""
+    """An excess of less than 25 dollars is no anomaly."""
     assert bool(spikes(warehouse, charge("2026-11-10", usd, key=BOT))) is told
 
 
-def test_a_saturday_is_held_against_saturdays(warehouse: DuckDBWarehouse) -> None:
-    """Two dollars are expected of a Saturday, not the ten of a working day."""
+def test_a_saturday_is_compared_with_saturdays(warehouse: DuckDBWarehouse) -> None:
+    """A Saturday is expected to cost 2 dollars, not the 10 dollars of a working day."""
     found = spikes(warehouse, charge("2026-11-07", "40", key=BOT))
     assert found[0]["usage_date"].weekday() == 5
     assert (found[0]["expected_usd"], found[0]["excess_usd"]) == (Decimal(2), Decimal(40))
 
 
-def test_earlier_spikes_do_not_hide_the_next(warehouse: DuckDBWarehouse) -> None:
-    """Three spikes on Tuesdays of the eight weeks before leave the expected as it was."""
+def test_earlier_anomalies_do_not_hide_the_next(warehouse: DuckDBWarehouse) -> None:
+    """Three anomalies on Tuesdays of the eight weeks before do not change the expected amount."""
     money = [charge(f"{DAY - timedelta(weeks=n)}", "90", key=BOT) for n in range(4)]
     found = of_keys(spikes(warehouse, *money))
     assert [(row["usage_date"], row["expected_usd"]) for row in found] == [
@@ -103,8 +103,8 @@ def test_earlier_spikes_do_not_hide_the_next(warehouse: DuckDBWarehouse) -> None
 
 
 @pytest.mark.parametrize("held", [True, False], ids=["held and empty", "never pulled"])
-def test_a_day_without_spend_is_zero_only_where_the_bill_is_held(warehouse: DuckDBWarehouse, held: bool) -> None:
-    """Five of eight Tuesdays empty make zero the expected; if they were never pulled, the three others count: ten."""
+def test_a_day_without_spend_is_zero_only_when_the_bill_is_loaded(warehouse: DuckDBWarehouse, held: bool) -> None:
+    """With five of eight Tuesdays empty, zero is expected; if they were never loaded, ten, from the other three."""
     empty = tuple(DAY - timedelta(weeks=n) for n in range(1, 6))
     if not held:
         warehouse._connect().execute(
@@ -116,18 +116,18 @@ def test_a_day_without_spend_is_zero_only_where_the_bill_is_held(warehouse: Duck
     assert (found[0]["baseline"], found[0]["days_of_history"]) == (baseline, days)
 
 
-def test_a_young_thing_has_all_its_days_for_a_baseline(warehouse: DuckDBWarehouse) -> None:
-    """A key of two weeks is held against them, and has to stand out among its peers: the bot's ten dollars."""
+def test_a_short_history_uses_all_days_as_baseline(warehouse: DuckDBWarehouse) -> None:
+    """A key with two weeks of history is compared with them, and must also exceed its peers."""
     young = usual(first=DAY - timedelta(days=14), key="apikey_young")
     (found,) = of_keys(spikes(warehouse, *young, charge("2026-11-10", "90", key="apikey_young")))
     assert (found["expected_usd"], found["days_of_history"], found["baseline"]) == (Decimal(10), 14, "all_days")
 
 
 @pytest.mark.parametrize(("usd", "told"), [("60", False), ("109", False), ("500", True)])
-def test_a_first_week_is_no_spike_but_500_dollars_on_the_first_day_are(
+def test_a_first_week_is_no_anomaly_but_500_dollars_on_the_first_day_are(
     warehouse: DuckDBWarehouse, usd: str, told: bool
 ) -> None:
-    """Something new is held against its peers (the bot's ten dollars): 100 more and three times that is told."""
+    """A new key is compared with its peers: 100 dollars more and three times their amount is an anomaly."""
     found = of_keys(spikes(warehouse, charge("2026-11-10", usd, key="apikey_new")))
     expected = ("peers", Decimal(10), Decimal(490), None, 0)
     shown = ("baseline", "expected_usd", "excess_usd", "score", "days_of_history")
@@ -137,15 +137,15 @@ def test_a_first_week_is_no_spike_but_500_dollars_on_the_first_day_are(
 
 
 @pytest.mark.parametrize(("rest", "expected"), [({"key": BOT}, 10), ({"user": JANE}, 0)], ids=["a peer", "none"])
-def test_a_new_thing_is_not_its_own_peer(warehouse: DuckDBWarehouse, rest: dict[str, str], expected: int) -> None:
-    """A key seen once, weeks ago, has no history either, and is not what it is compared with."""
+def test_a_new_key_is_not_its_own_peer(warehouse: DuckDBWarehouse, rest: dict[str, str], expected: int) -> None:
+    """A key that was used once, weeks ago, has no history, and is not compared with itself."""
     money = [charge("2026-09-01", "1", key="apikey_rare"), charge("2026-11-10", "500", key="apikey_rare")]
     (found,) = of_keys(spikes(warehouse, *money, rest=tuple(usual(**rest))))
     assert (found["baseline"], found["expected_usd"]) == ("peers", Decimal(expected))
 
 
-def test_the_first_week_of_a_vendor_tells_nothing(tmp_path: Path) -> None:
-    """On the first days of a warehouse everything is new, and nothing is known to be unusual."""
+def test_the_first_week_of_a_vendor_has_no_anomalies(tmp_path: Path) -> None:
+    """On the first days of a warehouse nothing can be unusual."""
     made = opened(tmp_path / "w.duckdb", DAY - timedelta(days=3), TODAY)
     made.append(OPS_ASSET_DAYS, [entry(DAY - timedelta(days=n)) for n in range(4)])
     assert spikes(made, rest=()) == []
@@ -154,14 +154,14 @@ def test_the_first_week_of_a_vendor_tells_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["m1", "m2"], ids=["a rotated key", "and a new model"])
-def test_money_that_moved_is_no_spike(warehouse: DuckDBWarehouse, model: str) -> None:
-    """A key that takes over what another has spent every day adds nothing to the vendor's day, nor does its model."""
+def test_cost_that_moved_is_no_anomaly(warehouse: DuckDBWarehouse, model: str) -> None:
+    """A key that takes over the spend of another key does not change the vendor's total; nor does a new model."""
     big = [charge(day.isoformat(), "300", key="apikey_old") for day in HELD if day < DAY]
     assert spikes(warehouse, *big, charge("2026-11-10", "300", key="apikey_next", model=model)) == []
 
 
-def test_one_spike_is_one_event_in_every_dimension(warehouse: DuckDBWarehouse) -> None:
-    """Jane's agent shows as her, her team and the model; the person is named first, and is whose it is."""
+def test_one_anomaly_is_one_event_in_every_dimension(warehouse: DuckDBWarehouse) -> None:
+    """Jane's agent appears as the person, the team and the model; the row of the person has rank 1."""
     money = [*usual(user=JANE), *usual(user=SAM), charge("2026-11-10", "400", user=JANE)]
     found = spikes(warehouse, *money)
     assert [(row["event_rank"], row["dimension"]) for row in found] == [(1, "person"), (2, "team"), (3, "model")]
@@ -169,8 +169,8 @@ def test_one_spike_is_one_event_in_every_dimension(warehouse: DuckDBWarehouse) -
     assert {row["person_email"] for row in found} == {JANE}
 
 
-def test_both_engines_find_the_same_spikes(warehouse: DuckDBWarehouse) -> None:
-    """Google's engine tells the same rows: weekdays, all days and peers as baselines, medians of odd and even many."""
+def test_both_engines_find_the_same_anomalies(warehouse: DuckDBWarehouse) -> None:
+    """Google's engine returns the same rows, for all baselines and for medians of odd and even counts."""
     days = [DAY - timedelta(days=n) for n in range(13)]
     spikes(
         warehouse,
@@ -186,19 +186,19 @@ def test_both_engines_find_the_same_spikes(warehouse: DuckDBWarehouse) -> None:
     assert len(found) == 3
 
 
-def test_a_spike_through_many_is_one_event(warehouse: DuckDBWarehouse) -> None:
+def test_an_anomaly_of_many_people_is_one_event(warehouse: DuckDBWarehouse) -> None:
     """Three people spend ten times as much on one day: one event, named after what they have in common."""
     fill(warehouse, "dim_person", [{"person_email": "kim@example.com", "name": "kim", "team": "Mobile", **OPEN}])
     people = (JANE, SAM, "kim@example.com")
     money = [row for who in people for row in (*usual(user=who), charge("2026-11-10", "90", user=who))]
-    # Of one model that all use, so that the model is what is named.
+    # All use one model, so that the event is named after the model.
     found = spikes(warehouse, *money)
     assert {row["event"] for row in found} == {"2026-11-10|anthropic|billed|model m1"}
     assert [row["dimension"] for row in found] == ["model", "person", "person", "person", "team"]
 
 
-def test_included_usage_is_apart(warehouse: DuckDBWarehouse) -> None:
-    """Cursor's included usage has spikes of its own, and billed money none for them."""
+def test_included_usage_has_its_own_anomalies(warehouse: DuckDBWarehouse) -> None:
+    """Included usage has its own anomalies, which do not affect billed cost."""
     cursor = {"asset": "raw_cursor_usage_events", "vendor": "cursor"}
     warehouse.append(OPS_ASSET_DAYS, [entry(day, **cursor) for day in HELD])
     included = [
@@ -213,13 +213,13 @@ def test_included_usage_is_apart(warehouse: DuckDBWarehouse) -> None:
 
 
 def told(warehouse: DuckDBWarehouse, first: date = FIRST, last: date = LAST) -> list[Finding]:
-    """What the check says after a run of these days."""
+    """Findings of the check after a run of these days."""
     (check,) = (check for check in CHECKS if check.name == "no_cost_anomalies")
     return list(check.run(CheckContext(warehouse, DayRange(first, last), last + timedelta(days=1))))
 
 
-def test_the_check_tells_a_spike_once_and_for_three_mornings(warehouse: DuckDBWarehouse) -> None:
-    """One finding an event, with the dollars beyond the expected; never an e-mail; silent on the fourth morning."""
+def test_the_check_reports_an_anomaly_once_and_for_three_days(warehouse: DuckDBWarehouse) -> None:
+    """One finding per event with its excess and without an e-mail; none on the fourth day."""
     day = date(2026, 11, 6)
     spikes(warehouse, *usual(user=JANE), charge(str(day), "90", key=BOT), charge(str(day), "290", user=JANE))
     found = told(warehouse, last=day)
@@ -231,23 +231,23 @@ def test_the_check_tells_a_spike_once_and_for_three_mornings(warehouse: DuckDBWa
     assert told(warehouse, first=date(2026, 11, 7)) == []
 
 
-def test_an_empty_company_has_no_spikes(tmp_path: Path) -> None:
-    """Nothing held, nothing told, and the check is quiet."""
+def test_an_empty_company_has_no_anomalies(tmp_path: Path) -> None:
+    """Without loaded days there are no anomalies and no findings."""
     made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     assert made.rows("SELECT * FROM ai_usage.kpi_anomaly") == []
     assert told(made) == []
     made.close()
 
 
-def test_what_was_planted_in_a_year_is_found_and_nothing_else(year: DuckDBWarehouse) -> None:
-    """Of the planted days at least nine in ten are told, and of what is told at least nine in ten was planted."""
-    # All of them are, and nothing else; one day in ten is left for a company that is made anew.
+def test_recall_and_precision_on_the_simulated_year(year: DuckDBWarehouse) -> None:
+    """Recall and precision of the injected anomalies are at least 90 %."""
+    # Both are 100 % today; 90 % leaves room for another simulated company.
     spikes = simulator().ledger.expected_anomalies
     found = measure(year, spikes)
     assert found.planted >= 20
     assert found.recall >= 0.9, found.missed
     assert found.precision >= 0.9, found.false
-    # A person's, and a team's of three days.
+    # One of a person, and one of a team over three days.
     for spike in (spikes[0], next(spike for spike in spikes if spike.dimension == "team")):
         lines = [finding.message for finding in told(year, YEAR.first, spike.day)]
         assert len(lines) == 1

@@ -1,4 +1,4 @@
-"""Budgets against spend, on a company small enough to add up by hand and a sheet that is read as it is typed."""
+"""kpi_budget_vs_actual on a small company, with the sheet as it is typed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OCTOBER, NOVEMBER, DECEMBER = date(2026, 10, 1), date(2026, 11, 1), date(2026, 1
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """October and the first ten days of November, seven of which are business days, as of 11 November."""
+    """October and the first ten days of November, seven of them business days, as of 11 November."""
     made = opened(tmp_path / "w.duckdb", OCTOBER, TODAY)
     charges = [charge("2026-10-05", "111", key="CC-1"), charge("2026-11-03", "100", key="CC-1")]
     charges += [charge("2026-11-10", "20", key=center) for center in CENTERS]
@@ -33,7 +33,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 
 def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
-    """What is used, and whether it is ahead of the business days that have passed."""
+    """The used ratio and the pace by elapsed business days."""
     type_tab(
         warehouse, TODAY, "budgets", ("2026-10", "CC-1", 100), ("2026-11", "CC-1", "300.00"), ("2026-11", "CC-0", 0)
     )
@@ -52,8 +52,8 @@ def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_what_is_wrong_with_a_budget_is_told_apart_and_never_guessed(warehouse: DuckDBWarehouse) -> None:
-    """Missing, given twice, negative and unreadable budgets each say so; a repeated row does no harm."""
+def test_unusable_budgets_have_a_status_of_their_own(warehouse: DuckDBWarehouse) -> None:
+    """Missing, duplicate, negative and unreadable budgets have their own status; an exact duplicate has no effect."""
     type_tab(
         warehouse, TODAY, "budgets",
         ("2026-11", "CC-3", 100), ("2026-11", "CC-3", 200), ("2026-11", "CC-4", -5), ("2026-11", "CC-5", "1,000"),
@@ -82,7 +82,7 @@ def test_what_is_wrong_with_a_budget_is_told_apart_and_never_guessed(warehouse: 
         (NOVEMBER, "CC-8", "negative", "row 10: budget_usd must not be negative", None, None, None),
         (NOVEMBER, "CC-9", "rejected", secret, None, None, None),
         (NOVEMBER, None, "unallocated", None, None, 3, None),
-        # A month that has not begun is not yet under its budget.
+        # A future month has no variance.
         (DECEMBER, "CC-1", "unspent", None, 90, None, None),
     ]
     rejected = rows(warehouse, "SELECT row_no, month, problem FROM ai_usage.stg_budget_rejects ORDER BY row_no")
@@ -94,8 +94,8 @@ def test_what_is_wrong_with_a_budget_is_told_apart_and_never_guessed(warehouse: 
     ]  # fmt: skip
 
 
-def test_billed_and_seat_are_shown_apart_and_included_usage_never(warehouse: DuckDBWarehouse) -> None:
-    """Spend is billed and seat; what a seat covers is no part of it."""
+def test_billed_and_seat_are_separate_and_included_usage_is_left_out(warehouse: DuckDBWarehouse) -> None:
+    """Spend is billed plus seat; usage that a seat covers is not part of it."""
     identity = {"usage_date": date(2026, 11, 4), "identity_key": "jane", "user_email": "jane@example.com"}
     usage = {**identity, "model": "m", "principal_type": "user", "principal_id": "jane@example.com", "requests": 1}
     fill(
@@ -115,8 +115,8 @@ def test_billed_and_seat_are_shown_apart_and_included_usage_never(warehouse: Duc
     assert rows(warehouse, found.replace("IS NULL", "= 'CC-2'")) == [(20, 20, None)]
 
 
-def test_the_projection_is_the_forecast_and_only_of_the_running_month(warehouse: DuckDBWarehouse) -> None:
-    """A cost center is projected to the sum of its forecast, and held against its budget; a past month is not."""
+def test_only_the_current_month_has_a_projection(warehouse: DuckDBWarehouse) -> None:
+    """The projection of a cost center is the sum of its forecast; a past month has none."""
     type_tab(warehouse, TODAY, "budgets", ("2026-10", "CC-1", 100), ("2026-11", "CC-1", 130))
     projected = "SELECT cost_center, projected_usd FROM ai_usage.kpi_budget_vs_actual WHERE projected_usd IS NOT NULL"
     expected = "SELECT cost_center, SUM(forecast_usd) FROM ai_usage.kpi_forecast GROUP BY cost_center"
@@ -129,8 +129,8 @@ def test_the_projection_is_the_forecast_and_only_of_the_running_month(warehouse:
     assert found == [(None, None), (True, True)]
 
 
-def test_projections_add_up_on_the_first_morning_of_a_month(tmp_path: Path) -> None:
-    """Who is expected to spend has a row, with or without a budget or a cost center."""
+def test_projections_add_up_on_the_first_day_of_a_month(tmp_path: Path) -> None:
+    """Every cost center with expected spend has a row, with or without a budget."""
     warehouse = opened(tmp_path / "w.duckdb", OCTOBER, NOVEMBER)
     october = [OCTOBER + timedelta(n) for n in range(31)]
     charges = [
@@ -156,8 +156,8 @@ def test_projections_add_up_on_the_first_morning_of_a_month(tmp_path: Path) -> N
     warehouse.close()
 
 
-def test_days_that_are_missing_are_told_and_days_not_held_do_not_pass(warehouse: DuckDBWarehouse) -> None:
-    """The pace is that of the days held; a vendor that was never asked lacks nothing, one that failed does."""
+def test_missing_days_are_counted_and_do_not_elapse(warehouse: DuckDBWarehouse) -> None:
+    """The pace uses complete days; a vendor that was never requested has no missing days, one that failed has."""
     type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 70))
     asked = "SELECT elapsed_business_days, through_date, missing_days, pace_ratio FROM ai_usage.kpi_budget_vs_actual "
     asked += "WHERE month = DATE '2026-11-01' AND cost_center = 'CC-2'"
@@ -165,15 +165,15 @@ def test_days_that_are_missing_are_told_and_days_not_held_do_not_pass(warehouse:
     none = [entry(NOVEMBER + timedelta(n), **cursor, status="not_configured") for n in range(10)]
     late = [entry(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 10)]
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), none + late)
-    # 20 / (70 * 5 / 21) = 1.2: the 3rd, amid the month, and the 10th have not passed.
+    # 20 / (70 * 5 / 21) = 1.2: the 3rd and the 10th have not elapsed.
     assert rows(warehouse, asked) == [(5, date(2026, 11, 9), 2, Decimal("1.2"))]
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [{**none[4], "status": "failed"}])
-    # Of October nobody has asked for Cursor's days; in November they are ten.
+    # Cursor's days of October were never requested; in November ten were.
     assert rows(warehouse, asked)[0][2] == 10
 
 
-def test_days_that_are_missing_amid_the_month_have_not_passed(warehouse: DuckDBWarehouse) -> None:
-    """Of seven business days one failed for Anthropic and one for Cursor, which was not yet there on a third."""
+def test_missing_days_within_the_month_do_not_elapse(warehouse: DuckDBWarehouse) -> None:
+    """Of seven business days, one failed for Anthropic, one for Cursor, and Cursor was not configured on a third."""
     type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 84))
     cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events"}
     theirs = [entry(NOVEMBER + timedelta(n), **cursor) for n in range(10)]
@@ -189,7 +189,7 @@ def test_days_that_are_missing_amid_the_month_have_not_passed(warehouse: DuckDBW
 
 
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
-    """Without spend and budgets there is no row; a budget before the first day is held shows no variance."""
+    """Without spend and budgets there are no rows; a budget before the first loaded day has no variance."""
     made = opened(tmp_path / "w.duckdb", TODAY, TODAY)
     assert rows(made, "SELECT * FROM ai_usage.kpi_budget_vs_actual") == []
     type_tab(made, TODAY, "budgets", ("2026-11", "CC-1", 70))

@@ -1,4 +1,4 @@
-"""The journal by cost center: live while a month is open, frozen when it is closed, and always the facts in sum."""
+"""kpi_chargeback: open months follow the facts, closed months are frozen, and all lines add up to the facts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ D = Decimal
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with every table and view and a calendar; to be copied."""
+    """A warehouse file with all tables and views and a calendar, to copy."""
     path = tmp_path_factory.mktemp("empty") / "w.duckdb"
     opened(path, FIRST_DAY, TODAY).close()
     return path
@@ -51,14 +51,14 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def warehouse(empty: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """An empty company of its own for a test."""
+    """A copy of the empty warehouse."""
     with copied(empty, tmp_path) as made:
         yield made
 
 
 @pytest.fixture
 def books(warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
-    """Two keys and a person, in September and October.
+    """Spend of two keys and a person in September and October.
 
     September: $10 of key a, two thirds to CC-1 and one third to CC-2; $7 of key b, which nobody has; $3 of Jane's on
     demand and $99 that her seat covers; one day of her seat of $60, 60 / 30 = $2. October: $5 of key a.
@@ -81,8 +81,8 @@ def books(warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
     return warehouse
 
 
-def test_an_open_month_is_live(books: DuckDBWarehouse) -> None:
-    """Every dollar of spend has a line, also without a cost center; what a seat covers has none."""
+def test_an_open_month_follows_the_facts(books: DuckDBWarehouse) -> None:
+    """All spend has a line, also without a cost center; usage that a seat covers has none."""
     found = posted(books, "posting_month", "vendor", "cost_basis", "cost_center", "line_type", "status", "line_id")
     assert found == [
         (SEPTEMBER, "anthropic", "billed", "CC-1", "charge", "open", None, D("6.666666670")),
@@ -101,8 +101,8 @@ def test_an_open_month_is_live(books: DuckDBWarehouse) -> None:
     assert {row["usage_month"]: row["is_provisional"] for row in provisional} == {SEPTEMBER: False, OCTOBER: False}
 
 
-def test_nothing_is_posted_where_nothing_is_spent(warehouse: DuckDBWarehouse) -> None:
-    """An empty organisation has no line, neither open nor after its months were closed."""
+def test_without_spend_there_are_no_lines(warehouse: DuckDBWarehouse) -> None:
+    """An empty company has no lines, neither open nor closed."""
     assert posted(warehouse, "line_id") == []
     closed = shut(warehouse, AUGUST)
     assert (closed["lines"], closed["charges_usd"], closed["mapping_snapshot"]) == (0, 0, None)
@@ -111,14 +111,14 @@ def test_nothing_is_posted_where_nothing_is_spent(warehouse: DuckDBWarehouse) ->
 
 
 def test_one_vendor_on_its_first_day(warehouse: DuckDBWarehouse) -> None:
-    """A day of this morning is a provisional line of the running month."""
+    """The first loaded day is a provisional line of the current month."""
     put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-11-19", "4", "a"))
     found = posted(warehouse, "posting_month", "is_provisional", "closed_at", "reason")
     assert found == [(NOVEMBER, True, None, None, D(4))]
 
 
-def test_a_restated_day_of_a_closed_month_is_a_correction_of_the_open_one(books: DuckDBWarehouse) -> None:
-    """The vendor takes back $3 of key a: two thirds of it are CC-1's, one third CC-2's; September stays as it was."""
+def test_a_restated_day_of_a_closed_month_is_a_correction_in_the_open_month(books: DuckDBWarehouse) -> None:
+    """The vendor reduces key a by $3: two thirds are CC-1's, one third CC-2's; lines of September do not change."""
     closed = shut(books, SEPTEMBER)
     frozen = books.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id")
     assert [row["line_id"] for row in frozen] == [f"AI-2026-09-0000{n}" for n in range(1, 6)]
@@ -134,8 +134,8 @@ def test_a_restated_day_of_a_closed_month_is_a_correction_of_the_open_one(books:
     ]
 
 
-def test_a_back_dated_edit_of_the_sheet_moves_money_between_cost_centers(books: DuckDBWarehouse) -> None:
-    """Key b is given to CC-1 after the close: a correction of +$7 and one of -$7, of which the vendor knows nothing."""
+def test_a_backdated_edit_of_the_sheet_moves_cost_between_cost_centers(books: DuckDBWarehouse) -> None:
+    """Key b is mapped to CC-1 after the close: corrections of +$7 and -$7."""
     shut(books, SEPTEMBER)
     put(books, "int_key_mapping", mapped(4, "b", "CC-1"))
     found = posted(books, "posting_month", "cost_center", "team", "reason", where="line_type = 'correction'")
@@ -146,8 +146,8 @@ def test_a_back_dated_edit_of_the_sheet_moves_money_between_cost_centers(books: 
 
 
 @pytest.mark.parametrize("is_edited", [True, False])
-def test_a_restated_day_beside_an_edit_of_the_sheet_is_both(books: DuckDBWarehouse, is_edited: bool) -> None:
-    """Key b, now CC-1's, is restated by $2; a vendor that moves $7 to another key and adds $2 has only restated."""
+def test_a_restatement_and_an_edit_of_the_sheet_are_both_reasons(books: DuckDBWarehouse, is_edited: bool) -> None:
+    """Key b, now of CC-1, is restated by $2; a vendor that moves $7 to another key and adds $2 only restates."""
     shut(books, SEPTEMBER)
     if is_edited:
         put(books, "int_key_mapping", mapped(4, "b", "CC-1"))
@@ -166,7 +166,7 @@ def test_a_restated_day_beside_an_edit_of_the_sheet_is_both(books: DuckDBWarehou
 
 
 def test_an_edited_seat_price_corrects_every_closed_month(books: DuckDBWarehouse) -> None:
-    """A seat of $75 instead of $60: $2.50 a day of September, $0.50 more than was posted."""
+    """A seat costs $75 instead of $60: $2.50 per day of September, $0.50 more than was posted."""
     shut(books, SEPTEMBER)
     books.append(RAW_MAPPING_SHEET, [price("75", READ_AT + timedelta(days=1))])
     found = posted(books, "cost_basis", "cost_center", "reason", where="line_type = 'correction'")
@@ -174,7 +174,7 @@ def test_an_edited_seat_price_corrects_every_closed_month(books: DuckDBWarehouse
 
 
 def test_corrections_are_frozen_with_their_month(books: DuckDBWarehouse) -> None:
-    """Closed with October, a correction is posted for good; what changes next is held against all that was posted."""
+    """A correction closed with October is final; later changes are compared with everything that was posted."""
     shut(books, SEPTEMBER)
     put(books, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
     closed = shut(books, OCTOBER)
@@ -187,8 +187,8 @@ def test_corrections_are_frozen_with_their_month(books: DuckDBWarehouse) -> None
     ]
 
 
-def test_spend_of_before_the_books_is_a_correction(books: DuckDBWarehouse) -> None:
-    """A month that had brought nothing when the books were begun is corrected in the open month, not lost."""
+def test_spend_before_the_first_close_is_a_correction(books: DuckDBWarehouse) -> None:
+    """A month without spend at the first close is corrected in the open month."""
     shut(books, SEPTEMBER)
     put(books, "int_anthropic_cost_daily", billed(1, "2026-08-31", "1", "b"))
     found = posted(books, "posting_month", "line_type", where=f"usage_month = DATE '{AUGUST}'")
@@ -212,7 +212,7 @@ ALL_LINES = """
 SELECT status, posting_month, usage_month, line_type, vendor, cost_basis, product, team, cost_center, reason, amount_usd
 FROM ai_usage.kpi_chargeback
 """
-# Charges of a month as the journal has them, and as the vendors had when it was closed.
+# Charges of a month in the journal, and the vendors' totals at the close.
 CHARGED = """
 SELECT posting_month AS month, vendor, cost_basis, SUM(amount_usd) AS usd FROM ai_usage.kpi_chargeback
 WHERE status = 'closed' AND line_type = 'charge' GROUP BY posting_month, vendor, cost_basis
@@ -224,7 +224,7 @@ JOIN ai_usage.ops_month_closes AS closing ON closing.close_id = total.close_id
 
 
 def change(warehouse: Warehouse, step: int, what: tuple[Any, ...]) -> None:
-    """One thing that happens to the books."""
+    """Applies one change to the warehouse."""
     match what:
         case ("bill", number, day, usd, key):
             put(warehouse, "int_anthropic_cost_daily", billed(number, day, str(usd), key))
@@ -239,17 +239,17 @@ def change(warehouse: Warehouse, step: int, what: tuple[Any, ...]) -> None:
 
 
 def sums(warehouse: Warehouse, sql: str) -> dict[tuple[Any, ...], Decimal]:
-    """What is not nothing, by everything but its dollars."""
+    """Non-zero sums by all columns except the amount."""
     rows = [tuple(row.values()) for row in warehouse.rows(sql)]
     return {row[:-1]: row[-1] for row in rows if row[-1]}
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(happened=st.lists(st.lists(CHANGES, max_size=4), min_size=2, max_size=3))
-def test_whatever_happens_the_journal_is_the_facts_and_what_is_closed_stays(
+def test_the_journal_adds_up_to_the_facts_and_closed_lines_never_change(
     empty: Path, tmp_path: Path, happened: list[list[tuple[Any, ...]]]
 ) -> None:
-    """With months closed amid any changes, a usage month's lines add up to its spend, and closed lines are as ever."""
+    """For any changes and closes, lines add up to the spend of their usage month; closed lines never change."""
     warehouse = DuckDBWarehouse(shutil.copyfile(empty, tmp_path / "w.duckdb"))
     try:
         put(warehouse, "int_cursor_seat_daily", seat(1, "2026-08-08", JANE), seat(1, "2026-09-30", JANE))
@@ -271,6 +271,6 @@ def test_whatever_happens_the_journal_is_the_facts_and_what_is_closed_stays(
         warehouse.close()
 
 
-def test_the_journal_is_an_asset_behind_the_facts() -> None:
-    """What the view reads of the books is no asset that a run would make."""
+def test_the_journal_depends_on_the_facts_only() -> None:
+    """The ops tables that the view reads are no upstream assets."""
     assert {"ops_journal_lines", "ops_month_closes"} <= set(catalog.table("kpi_chargeback").reads)

@@ -1,4 +1,4 @@
-"""What the checks say now: ops_check_status, of all that they have said."""
+"""ops_check_status: the current result of each check."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MORNING = datetime(2026, 11, 11, 6, tzinfo=UTC)
 
 
 def run(run_id: str, first: date | None, last: date | None) -> dict[str, Any]:
-    """A run for these days; for all of them without any."""
+    """A run of these days, or of all days."""
     return {
         "run_id": run_id, "job": "daily", "started_at": MORNING, "first_day": first, "last_day": last,
         "outcome": "success", "version": "0.1.0",
@@ -23,15 +23,15 @@ def run(run_id: str, first: date | None, last: date | None) -> dict[str, Any]:
 
 
 def result(run_id: str, check: str, at: datetime, *, passed: bool, scope: str | None = None) -> dict[str, Any]:
-    """What a check said in a run."""
+    """The result of a check in a run."""
     return {
         "run_id": run_id, "checked_at": at, "asset": "fct_cost_daily", "check_name": check, "passed": passed,
         "severity": "ERROR", "blocking": True, "message": f"{check} in {run_id}", "scope": scope,
     }  # fmt: skip
 
 
-def test_a_finding_stands_until_its_days_are_looked_at_again(tmp_path: Path) -> None:
-    """Of each check the newest result counts, and beside it what was found for days no later run has looked at."""
+def test_a_failure_stays_until_its_days_are_checked_again(tmp_path: Path) -> None:
+    """The view has the latest result of each check, and earlier failures for days that no later run has checked."""
     warehouse = opened(tmp_path / "w.duckdb", date(2026, 10, 1), TODAY)
     warehouse.append(
         OPS_RUNS,
@@ -48,35 +48,35 @@ def test_a_finding_stands_until_its_days_are_looked_at_again(tmp_path: Path) -> 
     warehouse.append(
         OPS_CHECK_RESULTS,
         [
-            # Mended by the run of the next day, whose days are one further.
+            # Passed in the run of the next day, whose days are one later.
             result("day before", "mended", MORNING - 24 * hour, passed=False),
             result("daily", "mended", MORNING, passed=True),
-            # A backfill of October says nothing of yesterday, and has a finding of its own.
+            # A backfill of October does not clear a failure of yesterday, and has its own failure.
             result("daily", "of_yesterday", MORNING, passed=False),
             result("october", "of_yesterday", MORNING + hour, passed=True),
             result("daily", "of_october", MORNING, passed=True),
             result("october", "of_october", MORNING + hour, passed=False),
-            # One day of forty was asked again; a year is not looked at by the run of a morning.
+            # One day of forty was checked again; a daily run does not check a year.
             result("daily", "of_forty_days", MORNING, passed=False),
             result("yesterday", "of_forty_days", MORNING + hour, passed=True),
             result("year", "of_a_year", MORNING - 24 * hour, passed=False),
             result("daily", "of_a_year", MORNING, passed=True),
-            # One that looks at all has looked at these too, and is looked at again by another of all.
+            # A run of all days checks these days too; only a later run of all days supersedes it.
             result("daily", "of_all", MORNING, passed=False),
             result("all", "of_all", MORNING + 2 * hour, passed=True),
             result("all", "then_daily", MORNING - 2 * hour, passed=False),
             result("daily", "then_daily", MORNING, passed=True),
-            # What there is now is told by whichever run is the newest; what there is until a day by one of a later.
+            # With scope now, the latest run decides; with scope until, a run with a later last day.
             result("daily", "of_now", MORNING, passed=False, scope="now"),
             result("october", "of_now", MORNING + hour, passed=True, scope="now"),
             result("day before", "until", MORNING - 24 * hour, passed=False, scope="until"),
             result("yesterday", "until", MORNING, passed=False, scope="until"),
             result("october", "until", MORNING + hour, passed=True, scope="until"),
-            # Nobody makes it any more: what passed is told for a week, what did not for a month.
+            # Checks that no longer run: passed results are listed for a week, failures for a month.
             result("long ago", "passed_and_gone", MORNING - timedelta(days=7), passed=True),
             result("long ago", "gone", MORNING - timedelta(days=30), passed=False),
             result("longer ago", "long_gone", MORNING - timedelta(days=31), passed=False),
-            # A run of which nothing is known looked at nobody knows what.
+            # The days of an unknown run are unknown.
             result("daily", "by_hand", MORNING, passed=False),
             result("unknown", "by_hand", MORNING + hour, passed=True),
         ],

@@ -1,4 +1,4 @@
-"""Where a month will end, and how good the forecast has been, on books small enough to reckon by hand."""
+"""The forecast and its backtest on small companies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import charge, entry, fill, key_mapping, opened, rows
 
-# A Wednesday; the month began on a Sunday.
+# A Wednesday; the month begins on a Sunday.
 TODAY = date(2026, 11, 11)
 PLATFORM, MOBILE, NOBODY = "apikey_platform", "apikey_mobile", "apikey_nobody"
 CENTERS = {PLATFORM: "CC-1", MOBILE: "CC-2"}
@@ -25,7 +25,7 @@ VIEWS = ("kpi_forecast", "kpi_forecast_total", "kpi_forecast_backtest", "int_for
 
 
 def days(first: date, end: date) -> Iterator[date]:
-    """Days from the first up to before the end."""
+    """Days from first to end, without end."""
     return (first + timedelta(n) for n in range((end - first).days))
 
 
@@ -33,7 +33,7 @@ def days(first: date, end: date) -> Iterator[date]:
 def book(
     path: Path, charges: Iterable[dict[str, Any]], *, first: date = date(2026, 10, 1), today: date = TODAY
 ) -> Iterator[DuckDBWarehouse]:
-    """A company whose Anthropic bill is held for every day from the first up to today."""
+    """A warehouse with Anthropic's bill loaded for every day from the first to today."""
     made = opened(path / f"{today}.duckdb", first, today)
     fill(made, "int_anthropic_cost_daily", [row for row in charges if row["usage_date"] < today])
     mappings = [
@@ -46,12 +46,12 @@ def book(
 
 
 def daily(first: date, end: date, usd: Callable[[date], object], key: str = PLATFORM) -> list[dict[str, Any]]:
-    """A charge on each day that has one."""
+    """A charge on each day with an amount."""
     return [charge(str(day), str(usd(day)), key=key) for day in days(first, end) if usd(day)]
 
 
 def workdays(day: date) -> int:
-    """On Mondays to Fridays 4 dollars in the week before TODAY, and one less in each week before that."""
+    """4 dollars on Mondays to Fridays of the last week before TODAY, and one dollar less in each week before."""
     return 0 if day.weekday() >= 5 else 4 - (TODAY - day).days // 7 + ((TODAY - day).days % 7 == 0)
 
 
@@ -63,11 +63,11 @@ FROM ai_usage.kpi_forecast ORDER BY vendor, cost_center, cost_basis
 """
 
 
-def test_each_day_to_come_is_the_mean_of_its_weekday(tmp_path: Path) -> None:
-    """Newer weeks count more, weekends without spend stay without, and nothing says how far off it may be yet."""
+def test_each_future_day_is_the_mean_of_its_weekday(tmp_path: Path) -> None:
+    """Later weeks count more, weekends without spend stay at zero, and there are no bounds yet."""
     with book(tmp_path, STEPS) as warehouse:
-        # A working day is (4*4 + 3*3 + 2*2 + 1*1) / 10 = 3. Left are 14: 11-13, 16-20, 23-27 and 30 November.
-        # Spent: 2 and 3 November 3 each, 4, 5, 6, 9 and 10 November 4 each.
+        # A working day is (4*4 + 3*3 + 2*2 + 1*1) / 10 = 3. 14 remain: 11-13, 16-20, 23-27 and 30 November.
+        # Spend to date: 3 each on 2 and 3 November, 4 each on 4, 5, 6, 9 and 10 November.
         assert rows(warehouse, FORECAST) == [
             ("anthropic", "CC-1", "billed", Decimal(26), Decimal(42), Decimal(68), "same_weekday", 28, 0)
         ]
@@ -76,8 +76,8 @@ def test_each_day_to_come_is_the_mean_of_its_weekday(tmp_path: Path) -> None:
         assert (row["low_usd"], row["high_usd"]) == (None, None)
 
 
-def test_a_spike_is_expected_again_by_its_weight(tmp_path: Path) -> None:
-    """As its description says: 40 % of a day of last week on each such weekday to come, and 30 % a week later."""
+def test_a_spike_counts_with_its_weight(tmp_path: Path) -> None:
+    """40 % of a day of last week is expected on each such weekday, and 30 % a week later."""
     spike = charge("2026-11-04", "100", key=PLATFORM)
     for today, wednesdays, share in ((TODAY, 3, 40), (TODAY + timedelta(7), 2, 30)):
         before = charge(str(today - timedelta(28)), "0", key=PLATFORM)
@@ -85,49 +85,49 @@ def test_a_spike_is_expected_again_by_its_weight(tmp_path: Path) -> None:
             assert rows(warehouse, "SELECT expected_rest_usd FROM ai_usage.kpi_forecast") == [(wednesdays * share,)]
 
 
-def test_a_day_that_is_not_held_whole_is_estimated_and_told(tmp_path: Path) -> None:
-    """It is neither a zero nor the part of it that is held, and it says nothing about its weekday."""
+def test_an_incomplete_day_is_estimated_and_counted(tmp_path: Path) -> None:
+    """It counts neither as zero nor with its loaded part, and is no sample of its weekday."""
     with book(tmp_path, STEPS) as warehouse:
         lost = entry(date(2026, 11, 5), status="incomplete", completed_at=None)
         warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
-        # A Thursday is now (3*3 + 2*2 + 1*1) / 6 = 2.333333, and four of them are open: 5, 12, 19 and 26 November.
+        # A Thursday is (3*3 + 2*2 + 1*1) / 6 = 2.333333, and four are open: 5, 12, 19 and 26 November.
         # The other 11 working days are 3 each.
         rest = 4 * Decimal("2.333333") + 33
         assert rows(warehouse, FORECAST) == [
             ("anthropic", "CC-1", "billed", Decimal(22), rest, 22 + rest, "same_weekday", 27, 1)
         ]
-        # Failed again after it had been held, it still counts.
+        # A day that failed after it was loaded still counts.
         warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [entry(date(2026, 11, 5), status="failed")])
         assert rows(warehouse, FORECAST)[0][3:6] == (Decimal(26), Decimal(42), Decimal(68))
 
 
-def test_who_began_last_week_is_judged_by_the_days_since(tmp_path: Path) -> None:
-    """Days before the first spend are no zeros; with one day of each weekday the mean of all days is used."""
+def test_a_new_line_is_estimated_from_its_first_day_on(tmp_path: Path) -> None:
+    """Days before the first spend are not zero; with one sample per weekday, the mean of all days is used."""
     charges = [charge(f"2026-11-{day}", usd, key=MOBILE) for day, usd in (("06", "10"), ("09", "5"), ("10", "15"))]
     with book(tmp_path, charges) as warehouse:
-        # 30 dollars in the five days from the 6th to the 10th: 6 a day, for the 20 days left.
+        # 30 dollars in the five days from the 6th to the 10th: 6 per day for the remaining 20 days.
         assert rows(warehouse, FORECAST) == [
             ("anthropic", "CC-2", "billed", Decimal(30), Decimal(120), Decimal(150), "mean_of_days", 5, 0)
         ]
 
 
-def test_the_first_morning_of_a_month_has_a_forecast(tmp_path: Path) -> None:
-    """Without a finished day nothing is known to be spent, and the whole month is expected."""
+def test_the_first_day_of_a_month_has_a_forecast(tmp_path: Path) -> None:
+    """Without a finished day the spend to date is NULL and the whole month is estimated."""
     today = date(2026, 11, 1)
     with book(tmp_path, daily(date(2026, 10, 4), today, lambda _: 2), today=today) as warehouse:
         found = rows(warehouse, FORECAST)
         assert [row[3:] for row in found] == [(None, Decimal(60), Decimal(60), "same_weekday", 28, 0)]
 
 
-def test_the_last_morning_of_a_long_month_counts_its_first_days(tmp_path: Path) -> None:
-    """Four weeks back do not reach the first of the month; what it cost counts all the same."""
+def test_the_last_day_of_a_long_month_includes_its_first_days(tmp_path: Path) -> None:
+    """The first of the month is more than four weeks ago and still counts."""
     today = date(2026, 10, 31)
     with book(tmp_path, daily(date(2026, 10, 1), today, lambda _: 2), today=today) as warehouse:
         assert [row[3:6] for row in rows(warehouse, FORECAST)] == [(Decimal(60), Decimal(2), Decimal(62))]
 
 
-def test_seats_cost_what_is_held_at_the_prices_of_the_sheet(tmp_path: Path) -> None:
-    """The seats of the latest day go on, at a price that the sheet already has for later; unheld days are estimated."""
+def test_seats_continue_at_the_prices_of_the_sheet(tmp_path: Path) -> None:
+    """The seats of the latest day continue, at future prices of the sheet; days that are not loaded are estimated."""
     with book(tmp_path, []) as warehouse:
         fill(
             warehouse,
@@ -150,19 +150,19 @@ def test_seats_cost_what_is_held_at_the_prices_of_the_sheet(tmp_path: Path) -> N
                  '{"vendor":"cursor","plan":"teams","monthly_price_usd":"90","effective_from":"2026-11-21"}'},
             ],
         )  # fmt: skip
-        # Spent: two seats for two days, one for four, 2 dollars each. Jane's seat goes on: the 4 days that are not held
-        # and 11 to 20 November at 2, 21 to 30 November at 3. Sam gave theirs back.
+        # Spend to date: two seats for two days, one for four, 2 dollars each. Jane's seat continues: the 4 missing days
+        # and 11 to 20 November at 2, 21 to 30 November at 3. Sam's seat was given back.
         assert rows(warehouse, FORECAST) == [
             ("cursor", None, "seat", Decimal(16), Decimal(28 + 30), Decimal(74), "current_seats", 1, 4)
         ]
         warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 1)})
-        # On the first of December nothing of it is held, and a seat of 90 dollars costs 90, in 31 days as in 30.
-        # (Twenty days without seats are what nobody has loaded yet.)
+        # On the first of December no day is loaded, and a seat of 90 dollars costs 90 in 31 days.
+        # (Twenty days were not loaded.)
         assert [round(row[5], 2) for row in rows(warehouse, FORECAST)] == [Decimal(90)]
 
 
 def test_seats_without_a_price_are_not_free(tmp_path: Path) -> None:
-    """A seat whose price nobody knows has no forecast rather than one of zero."""
+    """A seat without a known price has no forecast."""
     with book(tmp_path, []) as warehouse:
         seat = {"identity_key": "jane", "user_id": "jane", "source": "snapshot", "is_paid": True}
         fill(
@@ -171,7 +171,7 @@ def test_seats_without_a_price_are_not_free(tmp_path: Path) -> None:
         assert rows(warehouse, FORECAST) == []
 
 
-# One dollar a day in July and August, two from September on.
+# One dollar per day in July and August, two from September on.
 DOUBLED = daily(date(2026, 7, 1), TODAY, lambda day: 1 if day < date(2026, 9, 1) else 2)
 BACKTEST = """
 SELECT forecast_usd, actual_usd, error_usd, error_ratio, naive_usd, naive_error_ratio, is_better
@@ -179,11 +179,11 @@ FROM ai_usage.kpi_forecast_backtest WHERE scope = 'total' AND origin_date = @day
 """
 
 
-def test_what_would_have_been_said_and_what_came(tmp_path: Path) -> None:
-    """A month is forecast from the days before alone; where a straight line was nearer, it says so."""
+def test_the_backtest_uses_earlier_days_only(tmp_path: Path) -> None:
+    """A past month is forecast from earlier days only; is_better is FALSE where the linear extrapolation was closer."""
     with book(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
-        # On Saturday 5 September four days were known, Tuesday to Friday: such a day is (4*2 + 3 + 2 + 1) / 10 = 1.4,
-        # any other 1. Left are 14 of the former and 12 of the latter: 8 + 19.6 + 12 = 39.6 of 60.
+        # On Saturday 5 September four days were loaded, Tuesday to Friday: such a day is (4*2 + 3 + 2 + 1) / 10 = 1.4,
+        # any other 1. 14 of the former and 12 of the latter remain: 8 + 19.6 + 12 = 39.6 of 60.
         (found,) = warehouse.rows(BACKTEST, {"day": date(2026, 9, 5)})
         assert found == {
             "forecast_usd": Decimal("39.6"), "actual_usd": Decimal(60), "error_usd": Decimal("-20.4"),
@@ -194,16 +194,16 @@ def test_what_would_have_been_said_and_what_came(tmp_path: Path) -> None:
         assert (found["forecast_usd"], found["error_usd"], found["is_better"]) == (Decimal(31), Decimal(0), True)
 
 
-def test_low_and_high_are_the_widest_misses_of_three_months_at_least(tmp_path: Path) -> None:
-    """Before there are three past months there is neither; then the rest may miss by as much as it ever did."""
+def test_bounds_are_the_largest_errors_of_at_least_three_months(tmp_path: Path) -> None:
+    """With fewer than three past months there are no bounds; then they are the largest errors of the rest."""
     with book(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
         found = rows(
             warehouse,
             "SELECT month, low_usd, high_usd FROM ai_usage.kpi_forecast_backtest "
             "WHERE scope = 'line' AND origin_day = 10 ORDER BY month",
         )
-        # On 10 September the rest was expected at 6 * 1.7 + 15 * 1.4 = 31.2 and came to 42, 1.346154 times as much; in
-        # July and August it was met. October: 18 dollars to date and 44 expected.
+        # On 10 September the expected rest was 6 * 1.7 + 15 * 1.4 = 31.2 and the actual 42, 1.346154 times as much; in
+        # July and August it was exact. October: 18 dollars to date and 44 expected.
         assert found == [
             (date(2026, 7, 1), None, None),
             (date(2026, 8, 1), None, None),
@@ -216,7 +216,7 @@ def test_low_and_high_are_the_widest_misses_of_three_months_at_least(tmp_path: P
 
 
 def test_a_forecast_lies_between_its_low_and_its_high(tmp_path: Path) -> None:
-    """To the last digit; and where credits outweigh the rest, whose share of a rest nobody knows, there is neither."""
+    """To the last digit; without bounds where credits exceed the expected rest."""
     with book(tmp_path, daily(date(2026, 7, 1), TODAY, lambda _: "3.333333333"), first=date(2026, 7, 1)) as warehouse:
         outside = "FROM ai_usage.int_forecast_origin WHERE NOT forecast_usd BETWEEN low_usd AND high_usd"
         assert rows(warehouse, f"SELECT origin_date, low_usd, forecast_usd, high_usd {outside}") == []
@@ -229,8 +229,8 @@ def test_a_forecast_lies_between_its_low_and_its_high(tmp_path: Path) -> None:
         assert rows(warehouse, total) == [(Decimal(-3000), None, None)]
 
 
-def test_a_month_with_a_hole_has_no_actual(tmp_path: Path) -> None:
-    """What is not held whole cannot judge a forecast, nor bound the next."""
+def test_a_month_with_missing_days_has_no_actual(tmp_path: Path) -> None:
+    """A month with missing days neither scores a forecast nor bounds the next one."""
     with book(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
         lost = entry(date(2026, 8, 28), status="failed", completed_at=None)
         warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
@@ -239,13 +239,13 @@ def test_a_month_with_a_hole_has_no_actual(tmp_path: Path) -> None:
             31,
             *3 * (None,),
         )
-        # October has July and September before it now, which are too few.
+        # October has only July and September before it, which are too few.
         bounds = "SELECT low_usd FROM ai_usage.kpi_forecast_backtest WHERE scope = 'total' AND origin_date = @day"
         assert warehouse.rows(bounds, {"day": date(2026, 10, 10)}) == [{"low_usd": None}]
 
 
 def erratic(seed: int) -> list[dict[str, Any]]:
-    """Spend of three keys, one of them of nobody and one that begins late, different on every day."""
+    """Spend of three keys that differs on every day; one is unallocated and one starts late."""
     rng = random.Random(seed)
     return [
         charge(str(day), f"{rng.uniform(0.1, 90):.9f}", key=key)
@@ -256,8 +256,8 @@ def erratic(seed: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("day", [date(2026, 10, 10), date(2026, 9, 20)])
-def test_what_is_tested_is_what_was_said(tmp_path: Path, day: date) -> None:
-    """The back-test of a day says to the last digit what the forecast said on that day, whatever came later."""
+def test_the_backtest_equals_the_forecast_of_the_time(tmp_path: Path, day: date) -> None:
+    """The backtest of a day equals the live forecast of that day to the last digit."""
     said = "cost_center, forecast_usd, low_usd, high_usd"
     charges = erratic(1)
     with book(tmp_path, charges, first=date(2026, 7, 1)) as warehouse:
@@ -273,7 +273,7 @@ def test_what_is_tested_is_what_was_said(tmp_path: Path, day: date) -> None:
 
 
 def test_the_parts_of_every_forecast_add_up(tmp_path: Path) -> None:
-    """Lines add up to cost centers and to the total on every origin day, and what is spent to date to the bill."""
+    """Lines add up to cost centers and to the total on every origin day, and spend to date to the bill."""
     with book(tmp_path, erratic(2), first=date(2026, 7, 1)) as warehouse:
         sums = {
             scope: rows(
@@ -293,18 +293,18 @@ def test_the_parts_of_every_forecast_add_up(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("today", [TODAY, date(2026, 10, 1)], ids=["later", "the first day"])
 def test_an_empty_company_has_no_forecast(tmp_path: Path, today: date) -> None:
-    """Where nothing was ever spent there is nothing to say."""
+    """Without spend there are no rows."""
     with book(tmp_path, [], today=today) as warehouse:
         for view in VIEWS:
             assert rows(warehouse, f"SELECT * FROM ai_usage.{view}") == [], view
 
 
-def test_a_vendor_that_stopped_answering_leaves_no_guess(tmp_path: Path) -> None:
-    """With none of the last four weeks held, a line has no forecast, and neither has a total it is part of."""
+def test_a_vendor_without_recent_days_has_no_forecast(tmp_path: Path) -> None:
+    """Without a loaded day in the last four weeks, a line has no forecast, and neither have its totals."""
     with book(tmp_path, daily(date(2026, 7, 1), date(2026, 8, 1), lambda _: 2), first=date(2026, 7, 1)) as warehouse:
         lost = [entry(day, status="failed", completed_at=None) for day in days(date(2026, 10, 1), TODAY)]
         warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), lost)
-        # The other vendor is well: 2 dollars a day.
+        # The other vendor is loaded: 2 dollars per day.
         usage = {"identity_key": "c", "cost_basis": "billed", "principal_type": "none", "requests": 1}
         held = [*days(date(2026, 10, 1), TODAY)]
         fill(warehouse, "int_cursor_usage_daily", [{**usage, "usage_date": d, "amount_usd": Decimal(2)} for d in held])
@@ -321,12 +321,12 @@ def test_a_vendor_that_stopped_answering_leaves_no_guess(tmp_path: Path) -> None
         first=date(2026, 8, 1),
         today=date(2026, 11, 12),
     ) as warehouse:
-        # Held, and nothing spent for a month: no line.
+        # Loaded, without spend for a month: no line.
         assert rows(warehouse, FORECAST) == []
 
 
-def test_it_beats_a_straight_line_on_the_simulated_year(year: DuckDBWarehouse) -> None:
-    """On every origin day its mean absolute error is below a straight line's, in total and by cost center."""
+def test_the_forecast_beats_a_linear_extrapolation_on_the_simulated_year(year: DuckDBWarehouse) -> None:
+    """On every origin day its error is below that of the linear extrapolation, in total and by cost center."""
     found = rows(
         year,
         "SELECT scope, origin_day, COUNT(DISTINCT month), "

@@ -1,4 +1,4 @@
-"""How current the figures are: ops_freshness, of the log of days."""
+"""ops_freshness and completeness from the day log."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FIRST, TODAY = date(2026, 10, 1), date(2026, 11, 11)
 CURSOR = {"asset": "raw_cursor_usage_events", "vendor": "cursor"}
 
 
-def test_a_gap_ends_what_is_complete_and_begins_what_is_not_final(tmp_path: Path) -> None:
-    """A vendor is complete up to the day before its first gap, and final up to the first day that may still change."""
+def test_a_gap_bounds_the_complete_and_the_final_days(tmp_path: Path) -> None:
+    """A vendor is complete up to the day before its first gap, and final up to the first day that can still change."""
     warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     through = TODAY - timedelta(days=1)
     final = {"completed_at": entry(TODAY)["completed_at"]}
-    # Anthropic whole, its first days read when they were final; of Cursor the 5th failed and nothing is held of it.
+    # Anthropic is complete and its first days are final; the 5th failed for Cursor and was never loaded.
     warehouse.append(OPS_ASSET_DAYS, [entry(day, **final) for day in days(FIRST, through)])
     lost = {"status": "failed", "completed_at": None}
     for day in days(FIRST, through):
@@ -35,8 +35,8 @@ def test_a_gap_ends_what_is_complete_and_begins_what_is_not_final(tmp_path: Path
     ]
 
 
-def test_a_vendor_whose_first_day_is_missing_is_complete_up_to_nowhere(tmp_path: Path) -> None:
-    """With nothing before the gap there is no day up to which the bill is held; without a log there is no row."""
+def test_without_the_first_day_there_is_no_complete_through_date(tmp_path: Path) -> None:
+    """Without a day before the gap, complete_through_date is NULL; without a day log there is no row."""
     warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     assert rows(warehouse, "SELECT * FROM ai_usage.ops_freshness") == []
     warehouse.append(OPS_ASSET_DAYS, [entry(FIRST, status="failed", completed_at=None), entry(date(2026, 10, 2))])
@@ -45,8 +45,8 @@ def test_a_vendor_whose_first_day_is_missing_is_complete_up_to_nowhere(tmp_path:
     assert found == (None, len(days(FIRST, TODAY)) - 2, entry(date(2026, 10, 2))["completed_at"])
 
 
-def test_a_vendor_that_nobody_uses_misses_no_days(tmp_path: Path) -> None:
-    """Without a key there is no row and no gap; where every pull failed there are both."""
+def test_a_vendor_that_is_not_in_use_has_no_missing_days(tmp_path: Path) -> None:
+    """Without a key there is no row; a vendor whose every extract failed has missing days."""
     warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     through = TODAY - timedelta(days=1)
     warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in days(FIRST, through)])
@@ -66,8 +66,8 @@ def test_a_vendor_that_nobody_uses_misses_no_days(tmp_path: Path) -> None:
     warehouse.close()
 
 
-def test_a_key_that_was_taken_away_is_missed_until_the_end_of_the_next_month(tmp_path: Path) -> None:
-    """So long it may have been lost; then the vendor was given up, and its older months are as they were."""
+def test_a_removed_key_leaves_missing_days_until_the_end_of_the_next_month(tmp_path: Path) -> None:
+    """After that the vendor is no longer in use, and its earlier months do not change."""
     today = date(2027, 1, 11)
     warehouse = opened(tmp_path / "w.duckdb", FIRST, today)
     through, last = today - timedelta(days=1), date(2026, 10, 20)
@@ -79,14 +79,14 @@ def test_a_key_that_was_taken_away_is_missed_until_the_end_of_the_next_month(tmp
     assert rows(warehouse, month) == [(october, 11, True), (november, 30, False)]
     fresh = "SELECT through_date, complete_through_date, missing_days FROM ai_usage.ops_freshness"
     assert rows(warehouse, fresh) == [(date(2026, 11, 30), last, 41)]
-    # With a key again, what was not asked for meanwhile is missing.
+    # With a key again, the days in between are missing.
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [entry(through, **CURSOR)])
     assert rows(warehouse, month)[2:] == [(december, 31, False), (date(2027, 1, 1), 9, True)]
     warehouse.close()
 
 
-def test_what_a_plan_may_not_see_is_missing_only_of_the_bill(tmp_path: Path) -> None:
-    """A table of the bill that is not exposed is missed, another is not, nor is a day that is not over."""
+def test_data_that_is_not_exposed_is_missing_only_for_the_bill(tmp_path: Path) -> None:
+    """A bill that is not exposed is missing; another table is not, nor is a day that is not over."""
     warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     absent = {"completed_at": None, "status": "not_exposed"}
     for asset in ("raw_anthropic_cost", "raw_anthropic_claude_code"):

@@ -1,4 +1,4 @@
-"""What changed after a day was held whole: kept by landing, told by kpi_restatements."""
+"""Restatements: recorded when a day is loaded again, and reported by kpi_restatements."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def event(cents: str, email: str = "jane@example.com", kind: str = "Usage-based"
 
 
 def bring(warehouse: DuckDBWarehouse, asset: str, on: date, *records: bytes, day: date = DAY) -> None:
-    """A pull of the day, whole, at six in the morning of `on`."""
+    """Loads a complete extract of the day at six in the morning of `on`."""
     pull, table = EXTRACTS[asset]
     shown = [json.loads(record, parse_float=Decimal) for record in records]
     cents = [Decimal(of["cost"]["amount"] if asset == COST else of["chargedCents"]) for of in shown]
@@ -59,7 +59,7 @@ def bring(warehouse: DuckDBWarehouse, asset: str, on: date, *records: bytes, day
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Any:
-    """September to the tenth of November, nothing pulled yet."""
+    """An empty warehouse from September to the tenth of November."""
     made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     yield made
     made.close()
@@ -70,8 +70,8 @@ def told(warehouse: DuckDBWarehouse, columns: str = SHOWN, where: str = "TRUE") 
     return rows(warehouse, f"SELECT {columns} FROM ai_usage.kpi_restatements WHERE {where} ORDER BY {order}")
 
 
-def test_a_restated_day_says_from_what_to_what_and_which_key_and_model(warehouse: DuckDBWarehouse) -> None:
-    """Six dollars became nine: key a lost one, key b came with four; what did not change is not told."""
+def test_a_restated_day_has_its_amounts_keys_and_models(warehouse: DuckDBWarehouse) -> None:
+    """Six dollars became nine: key a lost one, key b gained four; unchanged values are left out."""
     bring(warehouse, COST, date(2026, 11, 3), cost("300"), cost("200", model="haiku"), cost("100", key="apikey_c"))
     bring(warehouse, COST, date(2026, 11, 5), cost("300"), cost("100", model="haiku"), cost("100", key="apikey_c"),
           cost("400", key="apikey_b"))  # fmt: skip
@@ -92,8 +92,8 @@ def test_a_restated_day_says_from_what_to_what_and_which_key_and_model(warehouse
     ]
 
 
-def test_billed_and_included_are_told_apart(warehouse: DuckDBWarehouse) -> None:
-    """An event that was included and is charged now takes from the one and adds to the other."""
+def test_billed_and_included_are_separate(warehouse: DuckDBWarehouse) -> None:
+    """An event that changes from included to billed reduces one basis and increases the other."""
     bring(warehouse, EVENTS, date(2026, 11, 3), event("100"), event("250", kind="Included in Pro"))
     bring(warehouse, EVENTS, date(2026, 11, 4), event("100"), event("250"))
     assert told(warehouse, f"cost_basis, {SHOWN}", "dimension IN ('total', 'principal')") == [
@@ -104,8 +104,8 @@ def test_billed_and_included_are_told_apart(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_each_time_is_told_and_the_last_one_marked(warehouse: DuckDBWarehouse) -> None:
-    """A day that changed twice has both, and what came after the vendor had settled it says so."""
+def test_each_restatement_is_listed_and_the_latest_is_marked(warehouse: DuckDBWarehouse) -> None:
+    """A day that changed twice has two restatements; one after settlement is marked as such."""
     day = date(2026, 9, 20)
     bring(warehouse, COST, date(2026, 9, 21), cost("100"), day=day)
     bring(warehouse, COST, date(2026, 9, 22), cost("200"), day=day)
@@ -118,8 +118,8 @@ def test_each_time_is_told_and_the_last_one_marked(warehouse: DuckDBWarehouse) -
     ]
 
 
-def test_money_that_moved_is_told_although_the_total_stayed(warehouse: DuckDBWarehouse) -> None:
-    """One key's dollar is now another's; a change of anything but dollars is no restatement of the bill."""
+def test_cost_that_moved_between_keys_is_listed(warehouse: DuckDBWarehouse) -> None:
+    """A dollar moved to another key with an unchanged total; a change without dollars is no restatement."""
     bring(warehouse, COST, date(2026, 11, 3), cost("100"))
     bring(warehouse, COST, date(2026, 11, 4), cost("100", key="apikey_b"))
     assert told(warehouse, SHOWN, "dimension IN ('total', 'api_key')") == [
@@ -133,16 +133,16 @@ def test_money_that_moved_is_told_although_the_total_stayed(warehouse: DuckDBWar
     assert len(told(warehouse)) == before
 
 
-def test_a_first_load_and_the_same_again_are_no_restatement(warehouse: DuckDBWarehouse) -> None:
-    """Nothing is told on the first day, nor of a pull that brings what is held, nor of an empty organisation."""
+def test_a_first_load_and_an_equal_load_are_no_restatements(warehouse: DuckDBWarehouse) -> None:
+    """The first load, an equal load and an empty company have no restatements."""
     assert told(warehouse) == []
     bring(warehouse, COST, date(2026, 11, 3), cost("100"), cost("50"))
     bring(warehouse, COST, date(2026, 11, 4), cost("50"), cost("100"))
     assert told(warehouse) == []
 
 
-def test_what_was_noted_without_parts_has_its_total(warehouse: DuckDBWarehouse) -> None:
-    """Restatements of an older version are told as a total; Cursor's two bases were one sum then."""
+def test_a_restatement_without_details_has_its_total(warehouse: DuckDBWarehouse) -> None:
+    """Restatements of an older version have only a total; Cursor's two bases were one sum then."""
     noted = {"usage_date": DAY, "restated_at": datetime(2026, 11, 4, tzinfo=UTC), "run_id": "r",
              "old_amount_usd": Decimal(1), "new_amount_usd": Decimal(3)}  # fmt: skip
     warehouse.append(
@@ -160,16 +160,16 @@ def test_what_was_noted_without_parts_has_its_total(warehouse: DuckDBWarehouse) 
     ]
 
 
-def test_parts_that_would_not_add_up_are_not_kept(warehouse: DuckDBWarehouse) -> None:
-    """Where the table did not hold what its log says, only the total is known."""
+def test_details_that_do_not_add_up_are_not_stored(warehouse: DuckDBWarehouse) -> None:
+    """When the raw table differed from the day log, only the total is stored."""
     bring(warehouse, COST, date(2026, 11, 3), cost("100"), cost("50", key="apikey_b"))
     warehouse._connect().execute("DELETE FROM raw_anthropic_cost WHERE record_no = 1")
     bring(warehouse, COST, date(2026, 11, 4), cost("300"))
     assert told(warehouse) == [("total", None, Decimal("1.5"), Decimal(3), Decimal("1.5"))]
 
 
-def test_names_are_told_beside_ids(warehouse: DuckDBWarehouse) -> None:
-    """A key has its name, an Anthropic user the e-mail."""
+def test_keys_and_users_have_names(warehouse: DuckDBWarehouse) -> None:
+    """A key has its name, a user the e-mail."""
     seen = {"last_seen_on": DAY}
     warehouse.append(
         catalog.table("dim_api_key"), [{"vendor": "anthropic", "api_key_id": "apikey_a", "name": "ci", **seen}]
@@ -186,8 +186,8 @@ def test_names_are_told_beside_ids(warehouse: DuckDBWarehouse) -> None:
     ]  # fmt: skip
 
 
-def test_both_engines_tell_the_same(warehouse: DuckDBWarehouse) -> None:
-    """Google's engine makes the same rows of what was kept."""
+def test_both_engines_return_the_same_restatements(warehouse: DuckDBWarehouse) -> None:
+    """Google's engine returns the same rows."""
     bring(warehouse, COST, date(2026, 11, 3), cost("300"), cost("200", model="haiku"))
     bring(warehouse, COST, date(2026, 11, 5), cost("301"), cost("400", key="apikey_b"))
     bring(warehouse, EVENTS, date(2026, 11, 3), event("100"), event("250", kind="Included in Pro"))
@@ -195,8 +195,8 @@ def test_both_engines_tell_the_same(warehouse: DuckDBWarehouse) -> None:
     assert agree(warehouse, "kpi_restatements") > 10
 
 
-def test_a_landing_that_fails_notes_nothing(warehouse: DuckDBWarehouse) -> None:
-    """The day, its log, the note and the parts are one transaction: all of it or nothing."""
+def test_a_failed_load_records_nothing(warehouse: DuckDBWarehouse) -> None:
+    """The day, its log entry, the restatement and its details are one transaction."""
     bring(warehouse, COST, date(2026, 11, 3), cost("100"))
     warehouse._connect().execute("ALTER TABLE ops_restatement_parts DROP COLUMN new_amount_usd")
     before = rows(warehouse, "SELECT payload FROM ai_usage.raw_anthropic_cost")
@@ -206,8 +206,8 @@ def test_a_landing_that_fails_notes_nothing(warehouse: DuckDBWarehouse) -> None:
     assert rows(warehouse, "SELECT * FROM ai_usage.ops_restatements") == []
 
 
-def test_an_older_warehouse_gains_the_parts_and_keeps_its_notes(tmp_path: Path) -> None:
-    """A file without the table of parts gets it; the restatements it has noted stay and are told."""
+def test_an_older_warehouse_gains_the_details_table(tmp_path: Path) -> None:
+    """A file without the details table gets it; its restatements stay."""
     made = opened(tmp_path / "old.duckdb", FIRST, TODAY)
     made._connect().execute("DROP VIEW kpi_restatements")
     made._connect().execute("DROP TABLE ops_restatement_parts")
@@ -238,10 +238,8 @@ CHARGES = st.lists(
         st.tuples(st.just(EVENTS), st.lists(CHARGES.filter(bool), min_size=2, max_size=3)),
     )
 )
-def test_the_parts_of_every_dimension_add_up_to_the_change(
-    shared: DuckDBWarehouse, brought: tuple[str, list[list[bytes]]]
-) -> None:
-    """Whatever a day was and became, each dimension's changes add up to the total's, and that to the day's own."""
+def test_every_dimension_adds_up_to_the_change(shared: DuckDBWarehouse, brought: tuple[str, list[list[bytes]]]) -> None:
+    """For any two versions of a day, the changes of each dimension add up to the change of the total."""
     asset, versions = brought
     tables = (asset, "ops_asset_days", OPS_RESTATEMENTS.name, OPS_RESTATEMENT_PARTS.name)
     for table in tables:
@@ -262,7 +260,7 @@ def test_the_parts_of_every_dimension_add_up_to_the_change(
 
 @pytest.fixture(scope="module")
 def shared() -> Any:
-    """One warehouse for all examples, emptied by each."""
+    """One warehouse for all examples, emptied by each of them."""
     with tempfile.TemporaryDirectory() as folder:
         made = opened(Path(folder) / "w.duckdb", FIRST, TODAY)
         yield made

@@ -1,4 +1,4 @@
-"""Seats: what they cost, who uses them, which can be given back, on a company small enough to add up by hand."""
+"""Seats on a small company: cost, use, reclaim list."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ ANA, BEN, CY, DEE, EVE, FAY = (f"{name}@example.com" for name in ("ana", "ben", 
 
 
 def activity_entry(day: date) -> dict[str, Any]:
-    """The pull of a day of Cursor's daily usage ended well."""
+    """A complete day of Cursor's daily usage."""
     return entry(day, asset="raw_cursor_daily_usage", vendor="cursor")
 
 
 def events_entry(day: date) -> dict[str, Any]:
-    """The pull of a day of Cursor's events ended well."""
+    """A complete day of Cursor's usage events."""
     return entry(day, asset="raw_cursor_usage_events", vendor="cursor")
 
 
 def spend_snapshot(day: date, *members: dict[str, Any]) -> dict[str, Any]:
-    """What Cursor says each member has spent of the limit."""
+    """A spend snapshot with each member's limit and spend."""
     page = {"subscriptionCycleStart": 1793664000000, "teamMemberSpend": list(members)}
     return {
         "snapshot_date": day, "record_no": 1, "payload": msgspec.json.encode(page).decode(),
@@ -56,7 +56,7 @@ def spend_snapshot(day: date, *members: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """October, November and five days of December; a seat costs 30 dollars a month, one a day in November.
+    """October, November and five days of December; a seat costs 30 dollars per month, one per day in November.
 
     Ana works, Ben stopped on 10 October, Cy got a seat on 21 November and never used it, Dee is a free owner, Eve's
     seat ended on 10 November, and Fay is only seen in events.
@@ -70,20 +70,20 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
           for day in every for email in (ANA, BEN, FAY)),
         *(seat(day, DEE, role="free-owner", is_paid=False) for day in every),
         *(seat(day, CY) for day in every if day >= start),
-        # The list keeps who was removed.
+        # The members list keeps removed members.
         *(seat(day, EVE, is_paid=day <= end) for day in every),
     ])  # fmt: skip
     fill(made, "int_cursor_activity_daily", [
         *(cursor_activity(day, ANA) for day in every),
         *(cursor_activity(day, BEN, is_active=day == date(2026, 10, 10)) for day in every),
-        # A row without its e-mail is the member's of that id.
+        # A row without an e-mail belongs to the member with that id.
         cursor_activity(date(2026, 10, 20), None, user_id=f"user_{EVE}"),
     ])  # fmt: skip
     fill(made, "int_cursor_usage_daily", [
         cursor_usage("2026-11-03", ANA, "45", basis="included"),
         cursor_usage("2026-11-04", ANA, "12.5"),
         cursor_usage("2026-11-05", ANA, "99", service_account_id="sa"),
-        # A robot's money is Ben's, its work is not.
+        # The cost of an automation belongs to Ben, its activity does not.
         cursor_usage("2026-11-06", BEN, "3", automation_id="auto"),
         cursor_usage("2026-10-31", FAY, "0.5", basis="included"),
         cursor_usage("2026-12-03", FAY, "0.5", basis="included"),
@@ -113,13 +113,13 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def warehouse(company: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """A copy of the company for each test."""
+    """A copy of the company."""
     with copied(company, tmp_path) as made:
         yield made
 
 
 def seats(warehouse: DuckDBWarehouse, columns: str, month: date = NOVEMBER) -> list[tuple[Any, ...]]:
-    """Columns of every seat of a month, by e-mail without its domain."""
+    """Columns of every seat of a month, ordered by the local part of the e-mail."""
     return [
         (email.partition("@")[0], *row)
         for email, *row in rows(
@@ -130,20 +130,20 @@ def seats(warehouse: DuckDBWarehouse, columns: str, month: date = NOVEMBER) -> l
     ]
 
 
-def test_who_uses_their_seat(warehouse: DuckDBWarehouse) -> None:
-    """Used, idle, never used; days of use, the last of them, and the windows of 7 and 30 days."""
+def test_seat_status(warehouse: DuckDBWarehouse) -> None:
+    """Active, idle and never used seats; active days, the last one, and the windows of 7 and 30 days."""
     columns = "status, active_days, last_active_date, is_active_7d, is_active_30d"
     ben, eve, fay = date(2026, 10, 10), date(2026, 10, 20), date(2026, 10, 31)
     assert seats(warehouse, columns) == [
         ("ana", "active", 30, date(2026, 11, 30), True, True),
-        # The automation that runs in Ben's name does not make him active.
+        # The automation with Ben's e-mail does not make him active.
         ("ben", "idle", 0, ben, False, False),
         ("cy", "never_used", 0, None, False, False),
         ("dee", "never_used", 0, None, False, False),
         ("eve", "idle", 0, eve, False, False),
         ("fay", "idle", 0, fay, False, False),
     ]
-    # On 5 December the 30 days begin on 6 November, and Fay's event of the third is enough.
+    # On 5 December the 30 days begin on 6 November, and Fay's event of the third makes her active.
     assert seats(warehouse, columns, DECEMBER) == [
         ("ana", "active", 5, LAST, True, True),
         ("ben", "idle", 0, ben, False, False),
@@ -153,8 +153,8 @@ def test_who_uses_their_seat(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_a_running_month_looks_back_thirty_days(warehouse: DuckDBWarehouse) -> None:
-    """Who was active thirty days ago is not idle because the month is young; a day longer ago is."""
+def test_the_current_month_uses_the_last_thirty_days(warehouse: DuckDBWarehouse) -> None:
+    """Activity 30 days ago makes a seat active at the beginning of a month; activity 31 days ago does not."""
     fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-06", CY, "0", model="m2"), cursor_usage("2026-11-05", BEN, "0", model="m2"),
     ])  # fmt: skip
@@ -163,12 +163,12 @@ def test_a_running_month_looks_back_thirty_days(warehouse: DuckDBWarehouse) -> N
     assert found["ben"] == ["idle", 0, False]
 
 
-def test_what_seats_cost_and_what_is_idle(warehouse: DuckDBWarehouse) -> None:
-    """A day of November costs a dollar; the fee of a seat nobody uses is idle, a free owner has none."""
+def test_seat_fees_and_idle_fees(warehouse: DuckDBWarehouse) -> None:
+    """A day of November costs a dollar; the fee of an unused seat is idle; a free owner has no fee."""
     assert seats(warehouse, "seat_days, seat_usd, idle_usd, is_paid, is_reclaimable, last_seat_date") == [
         ("ana", 30, Decimal(30), Decimal(0), True, False, date(2026, 11, 30)),
         ("ben", 30, Decimal(30), Decimal(30), True, True, date(2026, 11, 30)),
-        # Held for ten days only: too early to take it away.
+        # Ten days only: too early to reclaim.
         ("cy", 10, Decimal(10), Decimal(10), True, False, date(2026, 11, 30)),
         ("dee", 30, None, None, False, False, date(2026, 11, 30)),
         ("eve", 10, Decimal(10), Decimal(10), True, False, date(2026, 11, 10)),
@@ -176,8 +176,8 @@ def test_what_seats_cost_and_what_is_idle(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_a_hole_in_what_is_known_takes_no_seat_away(warehouse: DuckDBWarehouse) -> None:
-    """With one of the thirty days not held nobody is on the reclaim list, and the row says why."""
+def test_a_missing_day_of_activity_prevents_reclaiming(warehouse: DuckDBWarehouse) -> None:
+    """When one of the 30 days is not loaded, the reclaim list is empty, and unknown_days_30d is 1."""
     warehouse._connect().execute(
         "DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage' AND usage_date = DATE '2026-11-17'"
     )
@@ -185,8 +185,8 @@ def test_a_hole_in_what_is_known_takes_no_seat_away(warehouse: DuckDBWarehouse) 
     assert found["ben"] == ["idle", False, 1]
 
 
-def test_what_is_not_exposed_is_unknown(warehouse: DuckDBWarehouse) -> None:
-    """Where the vendor's daily usage is not held nobody is called idle; an event still shows who is active."""
+def test_without_daily_usage_the_status_is_unknown(warehouse: DuckDBWarehouse) -> None:
+    """Without loaded daily usage no seat is idle; an event still makes a seat active."""
     warehouse._connect().execute("DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage'")
     warehouse._connect().execute("DELETE FROM int_cursor_activity_daily")
     found = seats(warehouse, "status, active_days, is_active_30d, idle_usd, is_reclaimable, unknown_days_30d")
@@ -200,7 +200,7 @@ def test_what_is_not_exposed_is_unknown(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_leverage_and_overage(warehouse: DuckDBWarehouse) -> None:
-    """Included usage against the fee, and what was billed on top; a service account's money is nobody's here."""
+    """Included usage divided by the fee, and billed usage; cost of a service account does not count."""
     found = seats(warehouse, "included_usage_usd, leverage_ratio, overage_usd")
     assert found[:2] == [
         ("ana", Decimal(45), Decimal("1.5"), Decimal("12.5")),
@@ -210,8 +210,8 @@ def test_leverage_and_overage(warehouse: DuckDBWarehouse) -> None:
     assert seats(warehouse, "included_usage_usd, leverage_ratio, overage_usd")[1] == ("ben", None, None, Decimal(3))
 
 
-def test_who_is_near_their_limit(warehouse: DuckDBWarehouse) -> None:
-    """The last snapshot of the month; the limit in effect, else the member's own, else an override; none is NULL."""
+def test_spend_limits(warehouse: DuckDBWarehouse) -> None:
+    """Limits of the last snapshot: the effective limit, else the member's own, else an override, else NULL."""
     newest = date(2026, 11, 29)
     assert seats(warehouse, "limit_usd, limit_spent_usd, limit_used_ratio, is_near_limit, limit_as_of_date") == [
         ("ana", Decimal(50), Decimal(45), Decimal("0.9"), True, newest),
@@ -219,19 +219,19 @@ def test_who_is_near_their_limit(warehouse: DuckDBWarehouse) -> None:
         ("cy", None, None, None, None, None),
         ("dee", None, None, None, None, None),
         ("eve", Decimal(80), Decimal(64), Decimal("0.8"), True, newest),
-        # A limit of nothing cannot be used in part.
+        # A limit of zero has no ratio.
         ("fay", Decimal(0), Decimal("0.01"), None, None, newest),
     ]
 
 
-def test_without_a_known_limit_nobody_is_counted(warehouse: DuckDBWarehouse) -> None:
-    """A month without a spend snapshot does not say that nobody is near their limit."""
+def test_without_a_known_limit_the_count_is_null(warehouse: DuckDBWarehouse) -> None:
+    """A month without a spend snapshot has no count of members near their limit."""
     found = rows(warehouse, "SELECT month, near_limit_seats FROM ai_usage.kpi_seat_summary ORDER BY month")
     assert found == [(FIRST, None), (NOVEMBER, 2), (DECEMBER, None)]
 
 
-def test_whose_seat_it_is(warehouse: DuckDBWarehouse) -> None:
-    """Team and cost center are those of the last day; the sheet may let another person pay."""
+def test_the_person_team_and_cost_center_of_a_seat(warehouse: DuckDBWarehouse) -> None:
+    """Team and cost center are those of the last day; the sheet can name another person."""
     assert seats(warehouse, "person_email, name, team, cost_center")[:3] == [
         ("ana", ANA, "Ana", "New", "CC-1"),
         ("ben", ANA, "Ana", "Tools", "CC-2"),
@@ -239,15 +239,15 @@ def test_whose_seat_it_is(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_days_before_the_first_snapshot_are_told(warehouse: DuckDBWarehouse) -> None:
-    """Days that only the vendor's usage rows tell of are counted apart."""
+def test_days_before_the_first_snapshot_are_counted(warehouse: DuckDBWarehouse) -> None:
+    """Days inferred from daily usage are counted separately."""
     found = seats(warehouse, "seat_days, inferred_days, first_seat_date", date(2026, 10, 1))
     assert found[0] == ("ana", 31, 14, FIRST)
     assert seats(warehouse, "inferred_days, first_seat_date")[2] == ("cy", 0, date(2026, 11, 21))
 
 
 def test_an_unknown_price_is_not_zero(warehouse: DuckDBWarehouse) -> None:
-    """Without a price the fee, what is idle and the leverage are NULL, and the days are counted."""
+    """Without a price, the fees and the leverage are NULL, and the days are counted."""
     warehouse._connect().execute("DELETE FROM raw_mapping_sheet")
     found = seats(warehouse, "seat_usd, unpriced_days, idle_usd, leverage_ratio, monthly_price_usd")
     assert found[0] == ("ana", None, 30, None, None, None)
@@ -257,8 +257,8 @@ def test_an_unknown_price_is_not_zero(warehouse: DuckDBWarehouse) -> None:
     assert summary == (None, None, None, 2, None)
 
 
-def test_the_month_in_one_row(warehouse: DuckDBWarehouse) -> None:
-    """Five paid seats, one used: 30 + 30 + 10 + 10 + 30 = 110 dollars, all but Ana's idle, two seats to give back."""
+def test_seat_summary(warehouse: DuckDBWarehouse) -> None:
+    """Five paid seats, one active: 30 + 30 + 10 + 10 + 30 = 110 dollars, all but Ana's idle, two reclaimable."""
     (found,) = rows(
         warehouse,
         "SELECT paid_seats, open_seats, active_seats, idle_seats, never_used_seats, unknown_seats, utilization_ratio, "
@@ -274,7 +274,7 @@ def test_the_month_in_one_row(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_fees_add_up_to_the_spend(warehouse: DuckDBWarehouse) -> None:
-    """The fees of all holders are the seat fees of the month, to the last digit."""
+    """The fees of all seats equal the seat fees of the month, to the last digit."""
     by_seat = rows(warehouse, "SELECT month, SUM(seat_usd) FROM ai_usage.kpi_seat_utilization GROUP BY month")
     spent = rows(warehouse, "SELECT month, SUM(seat_usd) FROM ai_usage.kpi_spend_monthly GROUP BY month")
     assert sorted(by_seat) == sorted(spent)
@@ -282,7 +282,7 @@ def test_fees_add_up_to_the_spend(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_the_first_day(tmp_path: Path) -> None:
-    """On the first day a seat without activity is never used, which takes nothing away."""
+    """On the first day a seat without activity is never_used and not reclaimable."""
     made = opened(tmp_path / "w.duckdb", FIRST, date(2026, 10, 2))
     fill(made, "int_cursor_seat_daily", [seat(FIRST, ANA), seat(FIRST, BEN)])
     fill(made, "int_cursor_activity_daily", [cursor_activity(FIRST, ANA), cursor_activity(FIRST, BEN, is_active=False)])
@@ -292,8 +292,8 @@ def test_the_first_day(tmp_path: Path) -> None:
     made.close()
 
 
-def test_without_cursor_there_is_nothing(tmp_path: Path) -> None:
-    """A company that has only Anthropic has no seats, and no error."""
+def test_without_seats_there_are_no_rows(tmp_path: Path) -> None:
+    """A company with Anthropic only has no seats."""
     made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     fill(made, "int_anthropic_cost_daily", [charge("2026-11-03", "5", key="k")])
     fill(made, "ops_asset_days", [entry(day) for day in days(FIRST, LAST)])

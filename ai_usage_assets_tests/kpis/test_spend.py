@@ -1,4 +1,4 @@
-"""Finance's views on a company small enough to add up by hand."""
+"""Spend views on a small company."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 
 def again(warehouse: DuckDBWarehouse, *entries: dict[str, Any]) -> None:
-    """Other endings of the same days."""
+    """Replaces entries of the day log."""
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), entries)
 
 
 def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None:
-    """A running month is held against the same days of the month before; a team that stopped keeps its row."""
+    """The current month is compared with the same days of the previous one; a team without new spend keeps its row."""
     found = rows(
         warehouse,
         "SELECT team, through_date, spend_usd, previous_month_usd, previous_same_days_usd, change_usd, change_ratio, "
@@ -79,8 +79,8 @@ def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None
     ]
 
 
-def test_a_month_without_spend_is_less_than_the_one_before(warehouse: DuckDBWarehouse) -> None:
-    """A vendor of which nothing was billed since has 0 and what it was before, not no row."""
+def test_a_month_without_spend_has_a_negative_change(warehouse: DuckDBWarehouse) -> None:
+    """A vendor without charges in the month has a row with 0 and the previous spend."""
     warehouse._connect().execute("DELETE FROM int_anthropic_cost_daily WHERE usage_date > '2026-10-31'")
     found = rows(
         warehouse,
@@ -90,8 +90,8 @@ def test_a_month_without_spend_is_less_than_the_one_before(warehouse: DuckDBWare
     assert found == [("Mobile", 0, 7, -7, True), ("Platform", 0, 11, -11, True)]
 
 
-def test_less_than_nothing_has_no_share(warehouse: DuckDBWarehouse) -> None:
-    """Held against a month that gave money back, a change is dollars, and no ratio whose sign says the contrary."""
+def test_a_negative_previous_month_has_no_ratio(warehouse: DuckDBWarehouse) -> None:
+    """Compared with a month of credits, the change has dollars and no ratio."""
     credit = {**charge("2026-10-06", "-107", key=MOBILE), "fact_no": 20}
     more = {**charge("2026-11-06", "-300", key=MOBILE), "fact_no": 21}
     warehouse.append(catalog.table("int_anthropic_cost_daily"), [credit, more])
@@ -105,8 +105,8 @@ def test_less_than_nothing_has_no_share(warehouse: DuckDBWarehouse) -> None:
     assert describe_change(Decimal(50), Decimal(-100)) == "$150.00 more than in"
 
 
-def test_a_finished_month_is_held_against_all_of_the_one_before(warehouse: DuckDBWarehouse) -> None:
-    """Where nothing of the month before is loaded, the comparison is NULL, never zero."""
+def test_a_finished_month_is_compared_with_the_whole_previous_month(warehouse: DuckDBWarehouse) -> None:
+    """When the previous month is not loaded, the comparison is NULL."""
     found = rows(
         warehouse,
         "SELECT team, through_date, spend_usd, previous_month_usd, change_usd FROM ai_usage.kpi_spend_monthly "
@@ -118,8 +118,8 @@ def test_a_finished_month_is_held_against_all_of_the_one_before(warehouse: DuckD
     ]
 
 
-def test_people_are_ranked_and_the_rest_kept(warehouse: DuckDBWarehouse) -> None:
-    """A person has a rank and a share of all spend; spend without a person keeps its row without a rank."""
+def test_people_are_ranked_and_other_spend_is_listed(warehouse: DuckDBWarehouse) -> None:
+    """A person has a rank and a share of all spend; spend without a person has no rank."""
     found = rows(
         warehouse,
         "SELECT name, team, spend_usd, person_rank, share_of_spend FROM ai_usage.kpi_spend_by_person "
@@ -136,8 +136,8 @@ SHARES = ("kpi_spend_by_person.share_of_spend", "kpi_unallocated.share_of_spend"
 
 
 @pytest.mark.parametrize("share", SHARES)
-def test_of_less_than_nothing_nobody_has_a_share(warehouse: DuckDBWarehouse, share: str) -> None:
-    """A month in which credits outweigh the rest has no shares; the month before keeps its own."""
+def test_a_negative_total_has_no_shares(warehouse: DuckDBWarehouse, share: str) -> None:
+    """A month in which credits exceed charges has no shares; the previous month has its own."""
     view, column = share.split(".")
     credit = {**charge("2026-11-09", "-100", key=NOBODY), "fact_no": 8}
     old = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
@@ -146,8 +146,8 @@ def test_of_less_than_nothing_nobody_has_a_share(warehouse: DuckDBWarehouse, sha
     assert found == [(date(2026, 10, 1), False), (date(2026, 11, 1), True)]
 
 
-def test_every_row_says_whether_it_is_final_and_as_of_when(warehouse: DuckDBWarehouse) -> None:
-    """On 3 December Anthropic's October is final, and its November is not before the 30th, as every view says."""
+def test_every_row_has_is_provisional_and_as_of_date(warehouse: DuckDBWarehouse) -> None:
+    """On 3 December, October is final and November is provisional in every view."""
     warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 3)})
     again(warehouse, entry(date(2026, 10, 5), amount_usd=10), entry(date(2026, 11, 10), amount_usd=5))
     late = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
@@ -183,15 +183,15 @@ def test_unit_costs(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_unallocated_says_since_when_and_what_to_write(warehouse: DuckDBWarehouse) -> None:
-    """What has no cost center is listed with its first day and the row to add, however small."""
+def test_unallocated_spend_has_its_first_day_and_the_row_to_add(warehouse: DuckDBWarehouse) -> None:
+    """Spend without a cost center is listed with its first day and the row to add."""
     found = rows(warehouse, "SELECT api_key_id, spend_usd, first_day, next_step FROM ai_usage.kpi_unallocated")
     assert [row[:3] for row in found] == [(NOBODY, Decimal("0.000000001"), date(2026, 11, 9))]
     assert NOBODY in found[0][3]
 
 
 def test_days_are_provisional_until_the_vendor_settles(warehouse: DuckDBWarehouse) -> None:
-    """A day of early October is final when the later of thirty days and the eighth of November has come."""
+    """A day of early October is final at the later of 30 days after it and 8 November."""
     found = dict(rows(warehouse, "SELECT usage_date, is_provisional FROM ai_usage.fct_cost_daily"))
     assert found[date(2026, 10, 5)] is False
     assert found[date(2026, 10, 11)] is False
@@ -204,7 +204,7 @@ def test_days_are_provisional_until_the_vendor_settles(warehouse: DuckDBWarehous
 
 
 def test_missing_days_are_counted_for_the_month(warehouse: DuckDBWarehouse) -> None:
-    """A month says how many of its finished days are not held whole; one that only failed again later is held."""
+    """A month counts its finished days without a complete bill; a day that failed after it was loaded is complete."""
     again(
         warehouse,
         entry(date(2026, 11, 8), status="failed", message="503"),
@@ -225,10 +225,10 @@ def test_missing_days_are_counted_for_the_month(warehouse: DuckDBWarehouse) -> N
     ],
     ids=["after the days compared", "among them", "of the month itself"],
 )
-def test_a_month_is_only_compared_with_days_that_are_held(
+def test_a_month_is_only_compared_with_loaded_days(
     warehouse: DuckDBWarehouse, day: date, whole: Decimal | None, same_days: Decimal | None
 ) -> None:
-    """A month before that lacks a day has no total, and there is no comparison with or of days that are missing."""
+    """A previous month with a missing day has no total, and months with missing days are not compared."""
     again(warehouse, entry(day, status="failed", completed_at=None))
     found = rows(
         warehouse,
@@ -238,15 +238,15 @@ def test_a_month_is_only_compared_with_days_that_are_held(
     assert found == [(whole, same_days, same_days is None)]
 
 
-def test_final_is_what_was_read_when_it_was_final(warehouse: DuckDBWarehouse) -> None:
-    """A day that has grown old since it was last read stays provisional; read again it is complete."""
+def test_a_day_is_final_only_when_read_after_settlement(warehouse: DuckDBWarehouse) -> None:
+    """A day that was last read before settlement stays provisional; read again, it is complete."""
     again(warehouse, entry(date(2026, 10, 4), completed_at=datetime(2026, 11, 9, tzinfo=UTC)))
     found = dict(rows(warehouse, "SELECT usage_date, status FROM ai_usage.kpi_completeness"))
     assert (found[date(2026, 10, 3)], found[date(2026, 10, 4)]) == ("provisional", "complete")
 
 
 def test_seats_are_spread_over_the_days_of_the_month(warehouse: DuckDBWarehouse) -> None:
-    """A seat costs its price over the days of its month, for who is neither removed nor a free owner."""
+    """A seat costs its price divided by the days of the month, unless the member is removed or a free owner."""
     members = [
         '{"id":"u1","email":"jane@example.com","role":"member","isRemoved":false}',
         '{"id":"u2","email":"sam@example.com","role":"free-owner","isRemoved":false}',

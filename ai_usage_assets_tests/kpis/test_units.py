@@ -1,4 +1,4 @@
-"""What a unit costs: by class of token, with caches and discounts, why the bill changed, and what was made for it."""
+"""Unit costs, cache savings, discounts, model mix and productivity."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-5-5"
 
 @pytest.fixture(scope="module")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """October and ten days of November, in which nothing happened; prices are known."""
+    """October and ten days of November without usage, with list prices."""
     path = tmp_path_factory.mktemp("units") / "w.duckdb"
     made = opened(path, FIRST, TODAY)
     made.rebuild(catalog.table("dim_model_price"), {})
@@ -49,13 +49,13 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def warehouse(blank: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """An empty company of its own for each test."""
+    """A copy of the empty warehouse."""
     with copied(blank, tmp_path) as made:
         yield made
 
 
 def held(warehouse: DuckDBWarehouse, *vendors: str) -> None:
-    """All days of the vendors' money are held."""
+    """Marks all days of the vendors' bills as loaded."""
     names = {"anthropic": "raw_anthropic_cost", "cursor": "raw_cursor_usage_events"}
     fill(warehouse, "ops_asset_days", [
         entry(day, asset=names[vendor], vendor=vendor) for vendor in vendors for day in days(FIRST, date(2026, 11, 10))
@@ -63,7 +63,7 @@ def held(warehouse: DuckDBWarehouse, *vendors: str) -> None:
 
 
 def component(day: str, model: str | None, token_class: str, usd: str, list_usd: str | None = None) -> dict[str, Any]:
-    """What Anthropic billed for one class of token."""
+    """Anthropic's cost of one token class."""
     return {
         "usage_date": date.fromisoformat(day), "model": model, "token_class": token_class, "amount_usd": Decimal(usd),
         "list_amount_usd": Decimal(list_usd or usd),
@@ -73,13 +73,13 @@ def component(day: str, model: str | None, token_class: str, usd: str, list_usd:
 # --- by class of token --------------------------------------------------------------------------------------------
 
 
-def test_a_million_tokens_of_each_class(warehouse: DuckDBWarehouse) -> None:
-    """Each class has its tokens, what was billed for it and its list price; code execution has no tokens."""
+def test_cost_per_million_tokens_of_each_class(warehouse: DuckDBWarehouse) -> None:
+    """Each class has its tokens, its billed dollars and its list price; code execution has no tokens."""
     fill(warehouse, "int_anthropic_tokens_daily", [tokens(
         "2026-11-03", model=SONNET, uncached_input_tokens=2_000_000, cache_write_5m_tokens=400_000,
         cache_write_1h_tokens=500_000, cache_read_tokens=30_000_000, output_tokens=1_000_000,
     )])  # fmt: skip
-    # A fifth off the list price of 2 dollars in, 2.50 and 4 to write, 0.10 to read, 10 out.
+    # 20 % off the list prices: 2 dollars input, 2.50 and 4 cache writes, 0.10 cache reads, 10 output.
     fill(warehouse, "int_anthropic_component_daily", [
         component("2026-11-03", SONNET, name, usd, list_usd)
         for name, usd, list_usd in (("uncached_input", "3.2", "4"), ("cache_write_5m", "0.8", "1"),
@@ -104,7 +104,7 @@ def test_a_million_tokens_of_each_class(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_prices_are_those_of_the_day(warehouse: DuckDBWarehouse) -> None:
-    """Sonnet's cache reads became cheaper on 7 October: three million at 0.20 and one at 0.10 is 0.70 for four."""
+    """The price of cache reads fell on 7 October: three million at 0.20 and one at 0.10 are 0.70 for four."""
     fill(warehouse, "int_anthropic_tokens_daily", [
         tokens("2026-10-06", model=f"{SONNET}-20260901", cache_read_tokens=3_000_000),
         tokens("2026-10-07", model=f"{SONNET}-20260901", cache_read_tokens=1_000_000),
@@ -120,7 +120,7 @@ def test_prices_are_those_of_the_day(warehouse: DuckDBWarehouse) -> None:
 def test_a_model_without_a_price_is_counted_and_not_priced(
     warehouse: DuckDBWarehouse, model: str | None, status: str
 ) -> None:
-    """Its tokens stand apart as unpriced, in the classes and in what caches save; its dollars are unknown, not zero."""
+    """Its tokens count as unpriced in both views; its priced dollars are NULL."""
     fill(warehouse, "int_anthropic_tokens_daily", [
         tokens("2026-11-03", model=model, cache_read_tokens=5, cache_write_1h_tokens=2, output_tokens=1)
     ])  # fmt: skip
@@ -138,7 +138,7 @@ def test_a_model_without_a_price_is_counted_and_not_priced(
 
 
 def test_cursor_counts_tokens_and_prices_none(warehouse: DuckDBWarehouse) -> None:
-    """Cursor charges an event as a whole: tokens by class and basis, no dollars by class."""
+    """Cursor charges whole events: tokens by class and basis, no dollars by class."""
     fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-03", "a@x", "1", uncached_input_tokens=10, cache_write_tokens=20, cache_read_tokens=30,
                      output_tokens=0),
@@ -160,8 +160,8 @@ def test_cursor_counts_tokens_and_prices_none(warehouse: DuckDBWarehouse) -> Non
 # --- what caches save ---------------------------------------------------------------------------------------------
 
 
-def test_what_caches_save(warehouse: DuckDBWarehouse) -> None:
-    """Ten million reads save 1.90 each on Sonnet; writes cost 0.50 and 2 more than plain input."""
+def test_cache_savings(warehouse: DuckDBWarehouse) -> None:
+    """Ten million reads save 1.90 each; writes cost 0.50 and 2 more than plain input."""
     # Saved: 10 x (2 - 0.10) - 2 x (2.50 - 2) - 1 x (4 - 2) = 16 dollars; plain input would have been 13 x 2 = 26.
     fill(warehouse, "int_anthropic_tokens_daily", [tokens(
         "2026-11-03", key="k1", model=SONNET, uncached_input_tokens=7_000_000, cache_write_5m_tokens=2_000_000,
@@ -178,8 +178,8 @@ def test_what_caches_save(warehouse: DuckDBWarehouse) -> None:
     )  # fmt: skip
 
 
-def test_writes_that_nobody_reads_lose_money(warehouse: DuckDBWarehouse) -> None:
-    """A million tokens written for an hour cost two dollars more than plain input; a row without input is none."""
+def test_unread_cache_writes_have_negative_savings(warehouse: DuckDBWarehouse) -> None:
+    """A million tokens written for an hour cost two dollars more than plain input; rows without input are left out."""
     fill(warehouse, "int_anthropic_tokens_daily", [
         tokens("2026-11-03", model=SONNET, cache_write_1h_tokens=1_000_000)
     ])  # fmt: skip
@@ -192,7 +192,7 @@ def test_writes_that_nobody_reads_lose_money(warehouse: DuckDBWarehouse) -> None
 
 
 def test_effective_discount(warehouse: DuckDBWarehouse) -> None:
-    """List less billed over the list, per model; Cursor publishes no list price, so it has no discount, not zero."""
+    """The discount divided by the list price, per model; without published prices it is NULL."""
     fill(warehouse, "int_anthropic_cost_daily", [
         {**charge("2026-11-03", "8", key="k"), "list_amount_usd": Decimal(10)},
         {**charge("2026-11-04", "10", key="k"), "list_amount_usd": Decimal(14)},
@@ -221,19 +221,19 @@ def used(model: str | None, day: str, usd: str, count: int) -> tuple[dict[str, A
 
 
 def book(warehouse: DuckDBWarehouse, *usages: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Writes charges and their tokens."""
+    """Adds charges and their tokens."""
     fill(warehouse, "int_anthropic_cost_daily", [cost for cost, _ in usages])
     fill(warehouse, "int_anthropic_tokens_daily", [count for _, count in usages if count["total_tokens"]])
 
 
 def mix(warehouse: DuckDBWarehouse, month: str = "2026-11-01") -> dict[str, list[Any]]:
-    """The effects of a month by model."""
+    """Effects of a month by model."""
     found = rows(warehouse, f"SELECT {EFFECTS} FROM ai_usage.kpi_model_mix WHERE month = DATE '{month}'")
     return {model: effects for model, *effects in found}
 
 
 def test_price_volume_and_mix(warehouse: DuckDBWarehouse) -> None:
-    """Tokens doubled from 100 to 200, one model got dearer, one came, one went, and code execution has no tokens."""
+    """Tokens double; one model becomes more expensive, one is new, one ends; code execution has no tokens."""
     # a: 60 tokens for 60 (1 each), now 140 for 280 (2 each). Price 140 x 1 = 140, volume 60 x 1 = 60, mix (140 - 60 x
     # 2) x 1 = 20. old: 40 tokens for 20, now none: volume 20 x 1 = 20, mix -(40 x 2) x 0.5 = -40. new: nothing, now
     # 60 tokens for 6: all mix.
@@ -243,7 +243,7 @@ def test_price_volume_and_mix(warehouse: DuckDBWarehouse) -> None:
         used("a", "2026-10-05", "60", 60), used("a", "2026-11-05", "280", 140),
         used("old", "2026-10-10", "20", 40), used("new", "2026-11-06", "6", 60),
         used(None, "2026-10-05", "1", 0), used(None, "2026-11-05", "4", 0),
-        # After the tenth, with which November is not compared yet.
+        # After the tenth, which November is not compared with yet.
         used("a", "2026-10-11", "1000", 1000), used("late", "2026-10-11", "1000", 1000),
     )  # fmt: skip
     assert mix(warehouse) == {
@@ -255,7 +255,7 @@ def test_price_volume_and_mix(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_a_month_that_cannot_be_compared_has_no_effects(warehouse: DuckDBWarehouse) -> None:
-    """Where a day of the month before is not held the effects are NULL, not as if nothing had been spent."""
+    """When a day of the previous month is not loaded, the effects are NULL."""
     held(warehouse, "anthropic")
     book(warehouse, used("a", "2026-10-05", "60", 60), used("a", "2026-11-05", "280", 140))
     assert mix(warehouse, "2026-10-01") == {"a": [None, 60, None, None, None, None]}
@@ -263,13 +263,13 @@ def test_a_month_that_cannot_be_compared_has_no_effects(warehouse: DuckDBWarehou
     assert mix(warehouse) == {"a": [None, 280, None, None, None, None]}
 
 
-def test_a_vendor_that_begins_is_all_volume(warehouse: DuckDBWarehouse) -> None:
-    """With no tokens at all in the month before, there was no mix that could change."""
+def test_a_new_vendor_is_all_volume(warehouse: DuckDBWarehouse) -> None:
+    """Without any tokens in the previous month, the whole change is volume."""
     held(warehouse, "anthropic", "cursor")
     book(warehouse, used("a", "2026-11-05", "280", 140))
     fill(warehouse, "int_cursor_usage_daily", [cursor_usage("2026-10-05", "a@x", "3", output_tokens=5)])
     assert mix(warehouse)["a"] == [0, 280, 0, 280, 0, 280]
-    # And a vendor that ends.
+    # The same for a vendor that ends.
     assert rows(warehouse, "SELECT volume_effect_usd FROM ai_usage.kpi_model_mix WHERE vendor = 'cursor' "
                            "AND month = DATE '2026-11-01'") == [(Decimal(-3),)]  # fmt: skip
 
@@ -282,7 +282,7 @@ MODEL = st.fixed_dictionaries({"before": st.tuples(AMOUNT, COUNT), "now": st.tup
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(MODEL, min_size=1, max_size=6))
 def test_the_three_effects_add_up_to_the_change(warehouse: DuckDBWarehouse, models: list[dict[str, Any]]) -> None:
-    """Whatever models come, go, cost nothing or have no tokens: to the last digit."""
+    """For any models, to the last digit."""
     for table in ("int_anthropic_cost_daily", "int_anthropic_tokens_daily"):
         warehouse._connect().execute(f"DELETE FROM {table}")
     if not rows(warehouse, "SELECT usage_date FROM ai_usage.ops_asset_days"):
@@ -297,7 +297,7 @@ def test_the_three_effects_add_up_to_the_change(warehouse: DuckDBWarehouse, mode
 
 
 def test_mix_and_unit_cost_have_the_same_dollars(warehouse: DuckDBWarehouse) -> None:
-    """Both views hold every dollar that has a model or none, per basis, also where a shared key is split."""
+    """Both views contain all cost per basis, also when a shared key is split."""
     fill(warehouse, "int_key_mapping", [
         {**key_mapping("anthropic", "api_key", "k", team, "CC", n), "share": Decimal(share)}
         for n, (team, share) in enumerate((("A", "0.3"), ("B", "0.7")))
@@ -317,10 +317,10 @@ def test_mix_and_unit_cost_have_the_same_dollars(warehouse: DuckDBWarehouse) -> 
 # --- what was made ------------------------------------------------------------------------------------------------
 
 
-def test_dollars_of_a_cohort_over_what_it_made(warehouse: DuckDBWarehouse) -> None:
-    """All dollars of a team over all it made, per vendor; four people are too few; what is not counted is NULL."""
-    # Platform at Anthropic: 5 people x 2 dollars of Claude Code over 20 commits and 4 pull requests; its API traffic
-    # is no part of it. At Cursor: 5 seats at a dollar and 1 billed over 12 accepted lines.
+def test_productivity_ratios_of_a_cohort(warehouse: DuckDBWarehouse) -> None:
+    """All dollars of a team divided by its output, per vendor; four people are too few; uncounted output is NULL."""
+    # Platform at Anthropic: 5 people x 2 dollars of Claude Code for 20 commits and 4 pull requests; its API traffic
+    # does not count. At Cursor: 5 seats at a dollar and 1 billed for 12 accepted lines.
     platform, mobile = ([f"{team}{n}@example.com" for n in range(size)] for team, size in (("p", 5), ("m", 4)))
     fill(warehouse, "dim_person", [
         {"person_email": email, "name": None, "team": team, "cost_center": "CC", **OPEN}
@@ -357,8 +357,8 @@ def test_dollars_of_a_cohort_over_what_it_made(warehouse: DuckDBWarehouse) -> No
     ]
 
 
-def test_money_without_activity_says_so(warehouse: DuckDBWarehouse) -> None:
-    """A team whose activity is not loaded has dollars and no ratios, and idle people make no cohort."""
+def test_spend_without_activity_is_withheld(warehouse: DuckDBWarehouse) -> None:
+    """A team without loaded activity has dollars and no ratios; idle people do not form a cohort."""
     fill(warehouse, "int_anthropic_cost_daily", [{**charge("2026-11-03", "2", key="k"), "product": "claude_code"}])
     fill(warehouse, "int_cursor_activity_daily", [
         cursor_activity(date(2026, 11, 3), f"p{n}@example.com", is_active=False, lines_accepted=1) for n in range(9)
@@ -371,8 +371,8 @@ def test_money_without_activity_says_so(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_nobody_is_named(warehouse: DuckDBWarehouse) -> None:
-    """What was made is never told of a person: no column of the view can hold one."""
+def test_the_view_has_no_person(warehouse: DuckDBWarehouse) -> None:
+    """No column of the productivity view can contain a person."""
     assert not {"person_email", "user_email", "name"} & set(catalog.table("kpi_productivity").column_names)
 
 
@@ -381,12 +381,12 @@ def test_nobody_is_named(warehouse: DuckDBWarehouse) -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_an_empty_company(warehouse: DuckDBWarehouse, view: str) -> None:
-    """Where nothing happened a view is empty, and no error."""
+    """Without data every view is empty."""
     assert rows(warehouse, f"SELECT * FROM ai_usage.{view}") == []
 
 
 def test_the_first_day_of_one_vendor(warehouse: DuckDBWarehouse) -> None:
-    """With one day of one vendor each view speaks of that vendor, provisionally, and as of today."""
+    """With one day of one vendor, each view has that vendor, provisional and as of today."""
     fill(warehouse, "int_anthropic_cost_daily", [{**charge("2026-11-10", "2", key="k"), "product": "claude_code"}])
     fill(warehouse, "int_anthropic_tokens_daily", [tokens("2026-11-10", key="k", uncached_input_tokens=5)])
     for view in VIEWS:

@@ -1,4 +1,4 @@
-"""The simulated year in a warehouse is the ledger's year, and what a run of the job would have left of it."""
+"""The simulated year equals the ledger and the result of runs of the job."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ai_usage_assets_tests.support.year import YEAR, filled, simulator
 
 @pytest.fixture(scope="module")
 def ledger() -> Ledger:
-    """What the year should say."""
+    """The ledger of the year."""
     return simulator().ledger
 
 
 @pytest.mark.parametrize("day", [date(2026, 1, 14), date(2026, 10, 8)], ids=["restated", "with a spike"])
-def test_the_year_is_the_ledgers(year: DuckDBWarehouse, ledger: Ledger, day: date) -> None:
-    """A day's total of every basis and cost center is the ledger's."""
+def test_the_year_equals_the_ledger(year: DuckDBWarehouse, ledger: Ledger, day: date) -> None:
+    """The total of each cost basis and cost center of a day equals the ledger."""
     found: dict[str, dict[str | None, Decimal]] = defaultdict(dict)
     for basis, center, usd in rows(
         year,
@@ -40,8 +40,8 @@ def test_the_year_is_the_ledgers(year: DuckDBWarehouse, ledger: Ledger, day: dat
     assert sum(found["seat"].values()) == ledger.seat_usd(day, day)[day]
 
 
-def test_the_year_is_whole(year: DuckDBWarehouse, ledger: Ledger) -> None:
-    """Every day is held and complete or provisional, and all its money adds up to the ledger's."""
+def test_the_year_is_complete(year: DuckDBWarehouse, ledger: Ledger) -> None:
+    """Every day is complete or provisional, and all cost adds up to the ledger."""
     first, last = YEAR.first, YEAR.last
     cursor = ledger.cursor_usd(first, last).values()
     totals = rows(
@@ -62,12 +62,12 @@ def test_the_year_is_whole(year: DuckDBWarehouse, ledger: Ledger) -> None:
     assert (min(row[1] for row in held), max(row[2] for row in held)) == (first, last)
 
 
-def test_the_year_is_what_a_run_leaves(tmp_path: Path, holding: Company) -> None:
-    """A day that the job pulled over HTTP is row for row the same money, tokens, classes of tokens and activity."""
+def test_the_year_equals_the_result_of_a_run(tmp_path: Path, holding: Company) -> None:
+    """A day that the job loaded over HTTP has the same rows of cost, tokens, token classes and activity."""
     day = date.fromisoformat(HELD)
     ours, theirs = filled(tmp_path / "ours.duckdb", holding.simulator, DayRange(day, day)), holding.warehouse
     for table in _FACTS:
-        # Rows are numbered in another order.
+        # Rows are numbered in a different order.
         columns = ", ".join(name for name in catalog.table(table).column_names if name != "fact_no")
         found, left = (
             sorted(rows(warehouse, f"SELECT {columns} FROM ai_usage.{table} WHERE usage_date = DATE '{day}'"), key=repr)
@@ -82,8 +82,8 @@ def test_the_year_is_what_a_run_leaves(tmp_path: Path, holding: Company) -> None
 _FACTS = ("fct_cost_daily", "fct_tokens_daily", "int_anthropic_component_daily", "fct_activity_daily")
 
 
-def test_what_is_planted_is_there_and_nothing_else(ledger: Ledger) -> None:
-    """A spike is exactly what its day costs more than in a year without any, and it is seen where it says."""
+def test_the_ledger_contains_exactly_the_injected_anomalies(ledger: Ledger) -> None:
+    """An injected anomaly is exactly the difference to a year without anomalies, in its dimension."""
     plain = simulator(injected_anomalies=()).ledger
     planted: dict[date, Decimal] = defaultdict(Decimal)
     for spike in ledger.expected_anomalies:
@@ -98,14 +98,14 @@ def test_what_is_planted_is_there_and_nothing_else(ledger: Ledger) -> None:
 
 
 def test_the_last_weeks_are_ordinary(ledger: Ledger) -> None:
-    """Where runs are expected to be well nothing is planted; the demo's first days have two spikes."""
+    """The last weeks have no anomalies; the first days of the demo have two."""
     days = [spike.day for spike in ledger.expected_anomalies]
     assert max(days) <= date(2026, 10, 10)
     assert len({spike.what for spike in ledger.expected_anomalies if spike.day >= date(2026, 10, 1)}) == 2
 
 
 def test_the_year_has_seasons_and_grows(year: DuckDBWarehouse) -> None:
-    """Weekends, the end of the year and the summer are quiet, and the last autumn costs more than the first."""
+    """Weekends, the end of the year and the summer cost less, and the last autumn costs more than the first."""
     spend = dict(
         rows(
             year,
@@ -126,8 +126,8 @@ def test_the_year_has_seasons_and_grows(year: DuckDBWarehouse) -> None:
     assert usual(date(2026, 11, 1), date(2026, 11, 22)) > november * Decimal("1.2")
 
 
-def test_finance_has_something_to_see(year: DuckDBWarehouse) -> None:
-    """Two seat prices, restated days, a month without a budget, one overrun for months, and seats nobody uses."""
+def test_the_year_contains_every_finance_case(year: DuckDBWarehouse) -> None:
+    """Two seat prices, restated days, a month without a budget, an overrun budget, and unused seats."""
     assert rows(year, "SELECT COUNT(DISTINCT monthly_price_usd) FROM ai_usage.fct_seat_daily WHERE is_paid") == [(2,)]
     restated = rows(year, "SELECT DISTINCT usage_date FROM ai_usage.ops_restatements "
                           "WHERE old_amount_usd <> new_amount_usd")  # fmt: skip
@@ -153,7 +153,7 @@ def test_finance_has_something_to_see(year: DuckDBWarehouse) -> None:
 
 
 def test_list_prices_are_those_of_their_day(year: DuckDBWarehouse) -> None:
-    """What a model's tokens cost at list is what the table of prices says for the day, before and after a change."""
+    """The list cost of a model's tokens follows dim_model_price, before and after a price change."""
     found = rows(
         year,
         "SELECT COUNT(*) FROM ai_usage.int_anthropic_tokens_daily AS token "
@@ -175,5 +175,5 @@ def test_list_prices_are_those_of_their_day(year: DuckDBWarehouse) -> None:
         "WHERE token.product <> 'message_batches_api' AND token.usage_date BETWEEN DATE '2026-10-06' AND "
         "DATE '2026-10-07'",
     )
-    # A component is cut to a millionth of a cent.
+    # A component is truncated to a millionth of a cent.
     assert dearer[0][0] < Decimal("0.000001")

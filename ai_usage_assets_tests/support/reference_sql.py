@@ -1,4 +1,4 @@
-"""Google's own GoogleSQL engine (ZetaSQL), as judge of `sql/`: it analyses a statement, and evaluates a query.
+"""Google's GoogleSQL engine (ZetaSQL) as the reference for `sql/`: analyzes statements and evaluates queries.
 
 Belongs here: speaking to ZetaSQL. Does not: the project's SQL, expectations. Slow and exact, for tests only: nothing is
 optimised, and the first use on a machine compiles the engine for half a minute and keeps the result.
@@ -30,7 +30,7 @@ from zetasql.wasi._pb2.zetasql.public import type_pb2, value_pb2
 
 DATASET = "ai_usage"
 
-# What open-source ZetaSQL has and BigQuery has not, and the other way round.
+# Features of open-source ZetaSQL that BigQuery does not have, and vice versa.
 _FEATURES_OFF = (
     "ARRAY_EQUALITY", "ARRAY_ORDERING", "CONCAT_MIXED_TYPES", "DISALLOW_GROUP_BY_FLOAT", "FOREIGN_KEYS",
     "JSON_TYPE_COMPARISON", "SPANNER_LEGACY_DDL", "TIMESTAMP_NANOS", "TIMESTAMP_PICOS", "TOP_LEVEL_TABLE_STATEMENTS",
@@ -47,11 +47,11 @@ _NANO = 10**9
 
 
 class Refused(Exception):
-    """What Google's engine says against a statement."""
+    """Google's engine rejected a statement."""
 
 
 class _Engine(wasm_client.WasmClient):
-    """The wheel's client, moving memory in one piece instead of byte by byte."""
+    """The wheel's client with bulk memory copies."""
 
     def write_bytes(self, ptr: int, data: bytes) -> None:
         ctypes.memmove(ctypes.addressof(self.memory.data_ptr().contents) + ptr, data, len(data))
@@ -68,18 +68,18 @@ def _engine() -> _Engine:
         return made
 
     wasm_client.Config = config
-    # Compiling takes every processor: of several workers one does it, and the others find the result.
+    # Compiling uses all processors; one worker compiles, and the others read the cache.
     with Path(tempfile.gettempdir(), f"zetasql-{os.getuid()}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _Engine(wasm_path=get_wasm_path())
 
 
-# One memory, which only one caller at a time can use.
+# The engine's memory allows one caller at a time.
 _LOCK = threading.Lock()
 
 
 def call(name: str, request: Any, answer: type[Any]) -> Any:
-    """One call of the engine's service. Raises Refused with Google's words."""
+    """Calls the engine's service. Raises Refused with the engine's message."""
     with _LOCK:
         try:
             return _engine().call_grpc_func(f"ZetaSqlLocalService_{name}", request, answer)
@@ -89,7 +89,7 @@ def call(name: str, request: Any, answer: type[Any]) -> Any:
 
 @functools.cache
 def language_options() -> Any:
-    """GoogleSQL as BigQuery speaks it."""
+    """Language options of BigQuery."""
     language = call(
         "GetLanguageOptions", service.LanguageOptionsRequest(maximum_features=True), options_pb2.LanguageOptionsProto
     )
@@ -99,13 +99,13 @@ def language_options() -> Any:
     del language.enabled_language_features[:]
     language.enabled_language_features.extend(sorted(features | {number(f"FEATURE_{name}") for name in _FEATURES_ON}))
     language.reserved_keywords.append("QUALIFY")
-    # Empty means every kind of statement.
+    # Empty allows every kind of statement.
     del language.supported_statement_kinds[:]
     return language
 
 
 class Reference:
-    """Tables by name, as Google's engine sees them, and the parameters of every query."""
+    """A catalog of tables for Google's engine, and the query parameters."""
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
         self._parameters = parameters
@@ -116,8 +116,8 @@ class Reference:
         self._content: dict[str, Any] = {}
 
     def declare(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]] = ()) -> None:
-        """A table with these columns (name -> GoogleSQL type), and perhaps rows."""
-        # The evaluator reads contents of the root catalogue only; statements name the dataset.
+        """Declares a table with these columns (name -> GoogleSQL type) and rows."""
+        # The evaluator reads rows from the root catalog only; statements use the dataset.
         for catalog in (self._catalog, self._dataset):
             kept = [table for table in catalog.table if table.name != name]
             del catalog.table[:]
@@ -126,7 +126,7 @@ class Reference:
             for column, kind in columns.items():
                 table.column.add(name=column).type.type_kind = getattr(type_pb2, f"TYPE_{_KINDS[kind]}")
         content = service.TableContent()
-        # No rows are contents, too.
+        # An empty table has contents, too.
         content.table_data.SetInParent()
         for row in rows:
             made = content.table_data.row.add()
@@ -135,7 +135,7 @@ class Reference:
         self._content[name] = content
 
     def analyse(self, sql: str) -> dict[str, str]:
-        """The columns and types a CREATE statement or a query ends with. Raises Refused with Google's words."""
+        """Returns the columns and types of a CREATE statement or a query. Raises Refused with the engine's message."""
         request = service.AnalyzeRequest(simple_catalog=self._catalog, options=self._options, sql_statement=sql)
         statement = call("Analyze", request, service.AnalyzeResponse).resolved_statement
         node = getattr(statement, statement.WhichOneof("node"))
@@ -148,7 +148,7 @@ class Reference:
     def query(
         self, sql: str, parameters: Mapping[str, Parameter] | None = None
     ) -> tuple[dict[str, str], list[list[Any]]]:
-        """Columns and rows of a query, evaluated, perhaps with other parameters. Raises Refused."""
+        """Evaluates a query and returns its columns and rows. Raises Refused."""
         values = self._parameters if parameters is None else parameters
         options = self._options if parameters is None else _analyzer_options(parameters)
         plain = re.sub(rf"\b{DATASET}\.", "", sql)
@@ -213,7 +213,7 @@ def _decode(cell: Any, kind: str) -> Any:
             stamp = cell.timestamp_value
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
         case "NUMERIC":
-            # As short as it can be written.
+            # Without trailing zeros.
             return Decimal(int.from_bytes(cell.numeric_value, "little", signed=True)).scaleb(-9)
         case _:
             return getattr(cell, set_one)

@@ -1,4 +1,4 @@
-"""The simulated company's year in a warehouse, without servers and without the job, for what is measured on a year.
+"""Writes the simulated company's year into a warehouse without servers and without the job.
 
 Belongs here: writing what daily runs would have left, straight from the ledger and, where the ledger does not say it,
 from what the simulated vendors answer. Does not: expectations. `test_year.py` holds it against a run of the job.
@@ -54,7 +54,7 @@ _ARROW = {
 
 
 def simulator(people: int = MIN_PEOPLE, **changed: Any) -> Simulator:
-    """The company of the year, which no vendor has forgotten anybody of: every day was pulled in time.
+    """The company of the year. No vendor has removed e-mails, because every day was loaded in time.
 
     `changed` is set on its ledger: `injected_anomalies=()` is the same year without anomalies.
     """
@@ -67,7 +67,7 @@ def simulator(people: int = MIN_PEOPLE, **changed: Any) -> Simulator:
 
 
 def simulated_year(path: Path, people: int = MIN_PEOPLE, **changed: Any) -> DuckDBWarehouse:
-    """A warehouse at `path` that holds the year, as if every day had been run on its morning after; a few seconds.
+    """Creates a warehouse at `path` with the year, as if every day had been loaded on the next morning.
 
     The same ledger is `simulator(people, **changed).ledger`; what was planted in it is `.spikes`.
     """
@@ -75,11 +75,11 @@ def simulated_year(path: Path, people: int = MIN_PEOPLE, **changed: Any) -> Duck
 
 
 def filled(path: Path, company: Simulator, days: DayRange) -> DuckDBWarehouse:
-    """A warehouse at `path` that holds these days of a company, as its vendors tell them now."""
+    """Creates a warehouse at `path` with these days of a company, as its vendors report them now."""
     today = company.now.date()
     warehouse = opened(path, days.first, today)
     _land_sheet(warehouse, company)
-    # What DuckDB is told row by row takes a minute for a year; a column at once, a second.
+    # Inserting columns takes a second per year, inserting rows a minute.
     warehouse.close()
     with duckdb.connect(str(path)) as connection:
         for table, rows in _tables(company, days):
@@ -216,7 +216,7 @@ def _cursor_rows(company: Simulator, days: DayRange) -> list[Row]:
         for event in company.ledger.events(day):
             email = None if event.email in nameless and not event.identity_kind else event.email
             group = (cost_basis(event.kind), event.model, event.identity_kind, event.identity_id, email)
-            # Requests, dollars, and tokens as the vendor orders them: input, output, written, read.
+            # Requests, dollars, and tokens in the vendor's order: input, output, written, read.
             sums = grouped.setdefault(group, [0, Decimal(0), None, None, None, None])
             sums[0] += 1
             sums[1] += cents_to_usd(event.charged_cents)
@@ -249,7 +249,7 @@ _ROBOTS = ("automation", "service_account", "cloud_agent")
 
 
 def _seat_rows(ledger: Ledger, days: DayRange) -> list[Row]:
-    """Members of each day's snapshot, those who have left among them."""
+    """Members of each day's snapshot, including those who have left."""
     return [
         {
             "usage_date": day,
@@ -277,7 +277,7 @@ def _asset_days(company: Simulator, days: DayRange) -> Iterator[Row]:
     for pull in catalog.EXTRACTS:
         for table in pull.tables:
             for day in [company.now.date()] if pull.is_snapshot else days:
-                # Every run pulls the trailing days again.
+                # Every run loads the trailing range again.
                 last = min(_morning(day + timedelta(days=TRAILING_DAYS)), company.now)
                 restated = company_calendar.RESTATEMENTS.get(day) if table.name in usd else None
                 yield {
@@ -295,7 +295,7 @@ def _asset_days(company: Simulator, days: DayRange) -> Iterator[Row]:
 
 
 def _restatements(company: Simulator, days: DayRange) -> Iterator[Row]:
-    """The days whose money is another now than when they were first pulled."""
+    """Days whose cost differs from their first load."""
     ledger = company.ledger
     first_said = Ledger(
         ledger.seed, ledger.organization, company.now, factors={}, injected_anomalies=ledger.injected_anomalies
@@ -370,7 +370,7 @@ def _daily_usage_rows(company: Simulator, days: DayRange) -> list[Row]:
 
 
 def _directories(company: Simulator) -> dict[str, list[bytes]]:
-    """Raw records of the directories, as they are on the last morning."""
+    """Raw records of the directories on the last morning."""
     keys = [
         key
         for status in ("active", "inactive", "archived", "expired")
@@ -417,7 +417,7 @@ def _land_sheet(warehouse: DuckDBWarehouse, company: Simulator) -> None:
 
 
 def _key(*parts: str | None) -> str:
-    """What joins an identity to who pays for it."""
+    """The identity key of these parts."""
     return "|".join((part or "").replace("%", "%25").replace("|", "%7C") for part in parts)
 
 
