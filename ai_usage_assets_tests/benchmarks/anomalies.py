@@ -90,16 +90,16 @@ def table() -> Table:
         for name, changed in (("with injected anomalies", {}), ("without", {"injected_anomalies": ()})):
             with tempfile.TemporaryDirectory() as folder:
                 warehouse = simulated_year(Path(folder) / "year.duckdb", people, **changed)
-                found = measure(warehouse, simulator(people, **changed).ledger.expected_anomalies)
+                actual = measure(warehouse, simulator(people, **changed).ledger.expected_anomalies)
                 warehouse.close()
             made.add_row(
                 f"{people} people, {name}",
-                str(found.planted),
-                str(found.planted - len(found.missed)),
-                f"{found.recall:.0%}" if found.planted else "",
-                str(found.events),
-                str(len(found.false)),
-                f"{found.precision:.0%}" if found.planted else "",
-                f"{found.seconds:.1f}",
+                str(actual.planted),
+                str(actual.planted - len(actual.missed)),
+                f"{actual.recall:.0%}" if actual.planted else "",
+                str(actual.events),
+                str(len(actual.false)),
+                f"{actual.precision:.0%}" if actual.planted else "",
+                f"{actual.seconds:.1f}",
             )
     return made

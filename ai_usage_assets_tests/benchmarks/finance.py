@@ -65,8 +65,8 @@ def seconds(warehouse: DuckDBWarehouse, terminal: Console) -> None:
     for view in catalog.models():
         if view.layer in {"kpi", "ops"}:
             started = time.perf_counter()
-            held = warehouse.query(f"SELECT {', '.join(view.column_names)} FROM ai_usage.{view.name}").num_rows
-            table.add_row(view.name, f"{held:,}", f"{time.perf_counter() - started:.1f}")
+            loaded = warehouse.query(f"SELECT {', '.join(view.column_names)} FROM ai_usage.{view.name}").num_rows
+            table.add_row(view.name, f"{loaded:,}", f"{time.perf_counter() - started:.1f}")
     terminal.print(table)
 
 

@@ -13,7 +13,7 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.support.reference_sql import Reference
 
 
-def agree(warehouse: DuckDBWarehouse, name: str) -> int:
+def compare_engines(warehouse: DuckDBWarehouse, name: str) -> int:
     """Returns the number of rows of a view, which both engines compute from the same inputs.
 
     Raises AssertionError with the rows that only one of them makes.
@@ -22,14 +22,14 @@ def agree(warehouse: DuckDBWarehouse, name: str) -> int:
     reference = Reference({})
     for read in view.reads:
         table = catalog.table(read)
-        held = [list(row.values()) for row in warehouse.rows(f"SELECT * FROM ai_usage.{read}")]
+        loaded = [list(row.values()) for row in warehouse.rows(f"SELECT * FROM ai_usage.{read}")]
         types = warehouse.column_types(table) if table.is_view else {c.name: str(c.type) for c in table.columns}
-        reference.declare(read, types, held)
-    _, found = reference.query(view.query or "")
+        reference.declare(read, types, loaded)
+    _, actual = reference.query(view.query or "")
     ours = [list(row.values()) for row in warehouse.rows(f"SELECT * FROM ai_usage.{name}")]
-    if differing := set(_canonical(ours)) ^ set(_canonical(found)):
+    if differing := set(_canonical(ours)) ^ set(_canonical(actual)):
         raise AssertionError(f"{name} differs: {sorted(differing)}")
-    return len(found)
+    return len(actual)
 
 
 def _canonical(rows: list[list[Any]]) -> list[tuple[str, ...]]:

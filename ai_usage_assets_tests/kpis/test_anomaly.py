@@ -16,7 +16,7 @@ from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.benchmarks.anomalies import measure
-from ai_usage_assets_tests.kpis.engines import agree
+from ai_usage_assets_tests.kpis.engines import compare_engines
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, fill, key_mapping, opened
 from ai_usage_assets_tests.support.year import YEAR, simulator
 
@@ -33,42 +33,46 @@ Row = dict[str, Any]
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """Fourteen loaded weeks; a bot of team Platform spends 10 dollars per day and 2 on weekends."""
-    made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
-    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", BOT, "Platform", "CC-1")])
+    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", BOT, "Platform", "CC-1")])
     people = [(JANE, "Mobile"), (SAM, "Mobile")]
-    fill(made, "dim_person", [{"person_email": who, "name": who[:3], "team": team, **OPEN} for who, team in people])
-    made.append(OPS_ASSET_DAYS, [entry(day) for day in HELD])
-    yield made
-    made.close()
+    fill(
+        warehouse,
+        "dim_person",
+        [{"person_email": identity, "name": identity[:3], "team": team, **OPEN} for identity, team in people],
+    )
+    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in HELD])
+    yield warehouse
+    warehouse.close()
 
 
-def usual(first: date = FIRST, last: date = LAST, skip: tuple[date, ...] = (), **who: str) -> list[Row]:
+def usual_charges(first: date = FIRST, last: date = LAST, skip: tuple[date, ...] = (), **identity: str) -> list[Row]:
     """Charges of 10 dollars on every working day and 2 on a weekend."""
     days = [day for day in HELD if first <= day <= last and day not in skip]
-    return [charge(day.isoformat(), "2" if day.weekday() >= 5 else "10", **who) for day in days]
+    return [charge(day.isoformat(), "2" if day.weekday() >= 5 else "10", **identity) for day in days]
 
 
-def spikes(warehouse: DuckDBWarehouse, *money: Row, rest: tuple[Row, ...] | None = None) -> list[Row]:
+def find_anomalies(warehouse: DuckDBWarehouse, *money: Row, rest: tuple[Row, ...] | None = None) -> list[Row]:
     """Anomalies when the bot spends as usual and these charges are added."""
-    charges = [*(usual(key=BOT) if rest is None else rest), *money]
+    charges = [*(usual_charges(key=BOT) if rest is None else rest), *money]
     fill(warehouse, "int_anthropic_cost_daily", [{**row, "fact_no": number} for number, row in enumerate(charges, 1)])
     return warehouse.rows("SELECT * FROM ai_usage.kpi_anomaly ORDER BY usage_date, event, event_rank")
 
 
-def of_keys(told: list[Row]) -> list[Row]:
+def key_rows(anomalies: list[Row]) -> list[Row]:
     """Rows of API keys only; a key of a small company can also move its team and model."""
-    return [row for row in told if row["dimension"] == "api_key"]
+    return [row for row in anomalies if row["dimension"] == "api_key"]
 
 
 def test_an_anomaly_names_the_source_the_amount_and_the_model(warehouse: DuckDBWarehouse) -> None:
     """10 of 100 dollars are expected; the spread is zero, so the minimum of 2 dollars applies: the score is 90 / 2."""
-    found = spikes(warehouse, charge("2026-11-10", "90", key=BOT, model="big"))
-    assert [(row["dimension"], row["dimension_value"], row["event_rank"]) for row in found] == [
+    actual = find_anomalies(warehouse, charge("2026-11-10", "90", key=BOT, model="big"))
+    assert [(row["dimension"], row["dimension_value"], row["event_rank"]) for row in actual] == [
         ("api_key", BOT, 1),
         ("team", "Platform", 2),
     ]
-    first = found[0] | {"fact": None}
-    assert {row["event"] for row in found} == {f"2026-11-10|anthropic|billed|{BOT}"}
+    first = actual[0] | {"fact": None}
+    assert {row["event"] for row in actual} == {f"2026-11-10|anthropic|billed|{BOT}"}
     shown = ("usage_date", "amount_usd", "expected_usd", "excess_usd", "score", "baseline", "days_of_history")
     assert tuple(first[name] for name in shown) == (DAY, 100, 10, 90, 45, "same_weekday", 56)
     shown = ("person_email", "team", "api_key_id", "top_model", "top_model_share_of_excess", "as_of_date")
@@ -77,62 +81,64 @@ def test_an_anomaly_names_the_source_the_amount_and_the_model(warehouse: DuckDBW
 
 
 @pytest.mark.parametrize(
-    ("usd", "told"),
+    ("usd", "is_reported"),
     [("24.99", False), ("25", True)],
     ids=["a cent below the floor", "at the floor"],
 )
-def test_the_floor_in_dollars(warehouse: DuckDBWarehouse, usd: str, told: bool) -> None:
+def test_the_floor_in_dollars(warehouse: DuckDBWarehouse, usd: str, is_reported: bool) -> None:
     """An excess of less than 25 dollars is no anomaly."""
-    assert bool(spikes(warehouse, charge("2026-11-10", usd, key=BOT))) is told
+    assert bool(find_anomalies(warehouse, charge("2026-11-10", usd, key=BOT))) is is_reported
 
 
 def test_a_saturday_is_compared_with_saturdays(warehouse: DuckDBWarehouse) -> None:
     """A Saturday is expected to cost 2 dollars, not the 10 dollars of a working day."""
-    found = spikes(warehouse, charge("2026-11-07", "40", key=BOT))
-    assert found[0]["usage_date"].weekday() == 5
-    assert (found[0]["expected_usd"], found[0]["excess_usd"]) == (Decimal(2), Decimal(40))
+    actual = find_anomalies(warehouse, charge("2026-11-07", "40", key=BOT))
+    assert actual[0]["usage_date"].weekday() == 5
+    assert (actual[0]["expected_usd"], actual[0]["excess_usd"]) == (Decimal(2), Decimal(40))
 
 
 def test_earlier_anomalies_do_not_hide_the_next(warehouse: DuckDBWarehouse) -> None:
     """Three anomalies on Tuesdays of the eight weeks before do not change the expected amount."""
     money = [charge(f"{DAY - timedelta(weeks=n)}", "90", key=BOT) for n in range(4)]
-    found = of_keys(spikes(warehouse, *money))
-    assert [(row["usage_date"], row["expected_usd"]) for row in found] == [
+    actual = key_rows(find_anomalies(warehouse, *money))
+    assert [(row["usage_date"], row["expected_usd"]) for row in actual] == [
         (DAY - timedelta(weeks=n), Decimal(10)) for n in (3, 2, 1, 0)
     ]
 
 
-@pytest.mark.parametrize("held", [True, False], ids=["held and empty", "never pulled"])
-def test_a_day_without_spend_is_zero_only_when_the_bill_is_loaded(warehouse: DuckDBWarehouse, held: bool) -> None:
+@pytest.mark.parametrize("loaded", [True, False], ids=["loaded and empty", "never loaded"])
+def test_a_day_without_spend_is_zero_only_when_the_bill_is_loaded(warehouse: DuckDBWarehouse, loaded: bool) -> None:
     """With five of eight Tuesdays empty, zero is expected; if they were never loaded, ten, from the other three."""
     empty = tuple(DAY - timedelta(weeks=n) for n in range(1, 6))
-    if not held:
+    if not loaded:
         warehouse._connect().execute(
             f"DELETE FROM ops_asset_days WHERE usage_date IN ({', '.join(f'DATE {str(day)!r}' for day in empty)})"
         )
-    found = spikes(warehouse, charge("2026-11-10", "90", key=BOT), rest=tuple(usual(key=BOT, skip=empty)))
-    expected, baseline, days = (Decimal(0), "same_weekday", 56) if held else (Decimal(10), "all_days", 51)
-    assert found[0]["expected_usd"] == expected
-    assert (found[0]["baseline"], found[0]["days_of_history"]) == (baseline, days)
+    actual = find_anomalies(
+        warehouse, charge("2026-11-10", "90", key=BOT), rest=tuple(usual_charges(key=BOT, skip=empty))
+    )
+    expected, baseline, days = (Decimal(0), "same_weekday", 56) if loaded else (Decimal(10), "all_days", 51)
+    assert actual[0]["expected_usd"] == expected
+    assert (actual[0]["baseline"], actual[0]["days_of_history"]) == (baseline, days)
 
 
 def test_a_short_history_uses_all_days_as_baseline(warehouse: DuckDBWarehouse) -> None:
     """A key with two weeks of history is compared with them, and must also exceed its peers."""
-    young = usual(first=DAY - timedelta(days=14), key="apikey_young")
-    (found,) = of_keys(spikes(warehouse, *young, charge("2026-11-10", "90", key="apikey_young")))
-    assert (found["expected_usd"], found["days_of_history"], found["baseline"]) == (Decimal(10), 14, "all_days")
+    young = usual_charges(first=DAY - timedelta(days=14), key="apikey_young")
+    (actual,) = key_rows(find_anomalies(warehouse, *young, charge("2026-11-10", "90", key="apikey_young")))
+    assert (actual["expected_usd"], actual["days_of_history"], actual["baseline"]) == (Decimal(10), 14, "all_days")
 
 
-@pytest.mark.parametrize(("usd", "told"), [("60", False), ("109", False), ("500", True)])
+@pytest.mark.parametrize(("usd", "is_reported"), [("60", False), ("109", False), ("500", True)])
 def test_a_first_week_is_no_anomaly_but_500_dollars_on_the_first_day_are(
-    warehouse: DuckDBWarehouse, usd: str, told: bool
+    warehouse: DuckDBWarehouse, usd: str, is_reported: bool
 ) -> None:
     """A new key is compared with its peers: 100 dollars more and three times their amount is an anomaly."""
-    found = of_keys(spikes(warehouse, charge("2026-11-10", usd, key="apikey_new")))
+    actual = key_rows(find_anomalies(warehouse, charge("2026-11-10", usd, key="apikey_new")))
     expected = ("peers", Decimal(10), Decimal(490), None, 0)
     shown = ("baseline", "expected_usd", "excess_usd", "score", "days_of_history")
-    assert [(row["dimension_value"], *(row[name] for name in shown)) for row in found] == (
-        [("apikey_new", *expected)] if told else []
+    assert [(row["dimension_value"], *(row[name] for name in shown)) for row in actual] == (
+        [("apikey_new", *expected)] if is_reported else []
     )
 
 
@@ -140,39 +146,42 @@ def test_a_first_week_is_no_anomaly_but_500_dollars_on_the_first_day_are(
 def test_a_new_key_is_not_its_own_peer(warehouse: DuckDBWarehouse, rest: dict[str, str], expected: int) -> None:
     """A key that was used once, weeks ago, has no history, and is not compared with itself."""
     money = [charge("2026-09-01", "1", key="apikey_rare"), charge("2026-11-10", "500", key="apikey_rare")]
-    (found,) = of_keys(spikes(warehouse, *money, rest=tuple(usual(**rest))))
-    assert (found["baseline"], found["expected_usd"]) == ("peers", Decimal(expected))
+    (actual,) = key_rows(find_anomalies(warehouse, *money, rest=tuple(usual_charges(**rest))))
+    assert (actual["baseline"], actual["expected_usd"]) == ("peers", Decimal(expected))
 
 
 def test_the_first_week_of_a_vendor_has_no_anomalies(tmp_path: Path) -> None:
     """On the first days of a warehouse nothing can be unusual."""
-    made = opened(tmp_path / "w.duckdb", DAY - timedelta(days=3), TODAY)
-    made.append(OPS_ASSET_DAYS, [entry(DAY - timedelta(days=n)) for n in range(4)])
-    assert spikes(made, rest=()) == []
-    assert spikes(made, charge("2026-11-07", "900", key=BOT), charge("2026-11-10", "2000", key=BOT), rest=()) == []
-    made.close()
+    warehouse = opened(tmp_path / "w.duckdb", DAY - timedelta(days=3), TODAY)
+    warehouse.append(OPS_ASSET_DAYS, [entry(DAY - timedelta(days=n)) for n in range(4)])
+    assert find_anomalies(warehouse, rest=()) == []
+    assert (
+        find_anomalies(warehouse, charge("2026-11-07", "900", key=BOT), charge("2026-11-10", "2000", key=BOT), rest=())
+        == []
+    )
+    warehouse.close()
 
 
 @pytest.mark.parametrize("model", ["m1", "m2"], ids=["a rotated key", "and a new model"])
 def test_cost_that_moved_is_no_anomaly(warehouse: DuckDBWarehouse, model: str) -> None:
     """A key that takes over the spend of another key does not change the vendor's total; nor does a new model."""
     big = [charge(day.isoformat(), "300", key="apikey_old") for day in HELD if day < DAY]
-    assert spikes(warehouse, *big, charge("2026-11-10", "300", key="apikey_next", model=model)) == []
+    assert find_anomalies(warehouse, *big, charge("2026-11-10", "300", key="apikey_next", model=model)) == []
 
 
 def test_one_anomaly_is_one_event_in_every_dimension(warehouse: DuckDBWarehouse) -> None:
     """Jane's agent appears as the person, the team and the model; the row of the person has rank 1."""
-    money = [*usual(user=JANE), *usual(user=SAM), charge("2026-11-10", "400", user=JANE)]
-    found = spikes(warehouse, *money)
-    assert [(row["event_rank"], row["dimension"]) for row in found] == [(1, "person"), (2, "team"), (3, "model")]
-    assert {row["event"] for row in found} == {f"2026-11-10|anthropic|billed|{JANE}"}
-    assert {row["person_email"] for row in found} == {JANE}
+    money = [*usual_charges(user=JANE), *usual_charges(user=SAM), charge("2026-11-10", "400", user=JANE)]
+    actual = find_anomalies(warehouse, *money)
+    assert [(row["event_rank"], row["dimension"]) for row in actual] == [(1, "person"), (2, "team"), (3, "model")]
+    assert {row["event"] for row in actual} == {f"2026-11-10|anthropic|billed|{JANE}"}
+    assert {row["person_email"] for row in actual} == {JANE}
 
 
 def test_both_engines_find_the_same_anomalies(warehouse: DuckDBWarehouse) -> None:
     """Google's engine returns the same rows, for all baselines and for medians of odd and even counts."""
     days = [DAY - timedelta(days=n) for n in range(13)]
-    spikes(
+    find_anomalies(
         warehouse,
         *(charge(str(day), f"{n}.37", key="apikey_young") for n, day in enumerate(days, 1)),
         *(
@@ -181,20 +190,22 @@ def test_both_engines_find_the_same_anomalies(warehouse: DuckDBWarehouse) -> Non
         ),
         charge("2026-11-03", "50", key=BOT, model="m2"),
     )
-    assert agree(warehouse, "kpi_anomaly") >= 5
-    found = warehouse.rows("SELECT DISTINCT baseline FROM ai_usage.kpi_anomaly")
-    assert len(found) == 3
+    assert compare_engines(warehouse, "kpi_anomaly") >= 5
+    actual = warehouse.rows("SELECT DISTINCT baseline FROM ai_usage.kpi_anomaly")
+    assert len(actual) == 3
 
 
 def test_an_anomaly_of_many_people_is_one_event(warehouse: DuckDBWarehouse) -> None:
     """Three people spend ten times as much on one day: one event, named after what they have in common."""
     fill(warehouse, "dim_person", [{"person_email": "kim@example.com", "name": "kim", "team": "Mobile", **OPEN}])
     people = (JANE, SAM, "kim@example.com")
-    money = [row for who in people for row in (*usual(user=who), charge("2026-11-10", "90", user=who))]
+    money = [
+        row for identity in people for row in (*usual_charges(user=identity), charge("2026-11-10", "90", user=identity))
+    ]
     # All use one model, so that the event is named after the model.
-    found = spikes(warehouse, *money)
-    assert {row["event"] for row in found} == {"2026-11-10|anthropic|billed|model m1"}
-    assert [row["dimension"] for row in found] == ["model", "person", "person", "person", "team"]
+    actual = find_anomalies(warehouse, *money)
+    assert {row["event"] for row in actual} == {"2026-11-10|anthropic|billed|model m1"}
+    assert [row["dimension"] for row in actual] == ["model", "person", "person", "person", "team"]
 
 
 def test_included_usage_has_its_own_anomalies(warehouse: DuckDBWarehouse) -> None:
@@ -207,12 +218,12 @@ def test_included_usage_has_its_own_anomalies(warehouse: DuckDBWarehouse) -> Non
         for day in HELD
     ]  # fmt: skip
     fill(warehouse, "int_cursor_usage_daily", included)
-    found = warehouse.rows("SELECT DISTINCT vendor, cost_basis FROM ai_usage.kpi_anomaly")
-    assert found == [{"vendor": "cursor", "cost_basis": "included"}]
-    assert told(warehouse) == []
+    actual = warehouse.rows("SELECT DISTINCT vendor, cost_basis FROM ai_usage.kpi_anomaly")
+    assert actual == [{"vendor": "cursor", "cost_basis": "included"}]
+    assert check_findings(warehouse) == []
 
 
-def told(warehouse: DuckDBWarehouse, first: date = FIRST, last: date = LAST) -> list[Finding]:
+def check_findings(warehouse: DuckDBWarehouse, first: date = FIRST, last: date = LAST) -> list[Finding]:
     """Findings of the check after a run of these days."""
     (check,) = (check for check in CHECKS if check.name == "no_cost_anomalies")
     return list(check.run(CheckContext(warehouse, DayRange(first, last), last + timedelta(days=1))))
@@ -221,34 +232,36 @@ def told(warehouse: DuckDBWarehouse, first: date = FIRST, last: date = LAST) -> 
 def test_the_check_reports_an_anomaly_once_and_for_three_days(warehouse: DuckDBWarehouse) -> None:
     """One finding per event with its excess and without an e-mail; none on the fourth day."""
     day = date(2026, 11, 6)
-    spikes(warehouse, *usual(user=JANE), charge(str(day), "90", key=BOT), charge(str(day), "290", user=JANE))
-    found = told(warehouse, last=day)
-    assert [(finding.message, finding.amount_usd) for finding in found] == [
+    find_anomalies(
+        warehouse, *usual_charges(user=JANE), charge(str(day), "90", key=BOT), charge(str(day), "290", user=JANE)
+    )
+    actual = check_findings(warehouse, last=day)
+    assert [(finding.message, finding.amount_usd) for finding in actual] == [
         ("2026-11-06 anthropic a person of team Mobile: $300.00, expected $10.00, mostly m1", Decimal(290)),
         ("2026-11-06 anthropic key apikey_bot: $100.00, expected $10.00, mostly m1", Decimal(90)),
     ]
-    assert [len(told(warehouse, last=day + timedelta(days=n))) for n in range(4)] == [2, 2, 2, 0]
-    assert told(warehouse, first=date(2026, 11, 7)) == []
+    assert [len(check_findings(warehouse, last=day + timedelta(days=n))) for n in range(4)] == [2, 2, 2, 0]
+    assert check_findings(warehouse, first=date(2026, 11, 7)) == []
 
 
 def test_an_empty_company_has_no_anomalies(tmp_path: Path) -> None:
     """Without loaded days there are no anomalies and no findings."""
-    made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
-    assert made.rows("SELECT * FROM ai_usage.kpi_anomaly") == []
-    assert told(made) == []
-    made.close()
+    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    assert warehouse.rows("SELECT * FROM ai_usage.kpi_anomaly") == []
+    assert check_findings(warehouse) == []
+    warehouse.close()
 
 
 def test_recall_and_precision_on_the_simulated_year(year: DuckDBWarehouse) -> None:
     """Recall and precision of the injected anomalies are at least 90 %."""
     # Both are 100 % today; 90 % leaves room for another simulated company.
-    spikes = simulator().ledger.expected_anomalies
-    found = measure(year, spikes)
-    assert found.planted >= 20
-    assert found.recall >= 0.9, found.missed
-    assert found.precision >= 0.9, found.false
+    find_anomalies = simulator().ledger.expected_anomalies
+    actual = measure(year, find_anomalies)
+    assert actual.planted >= 20
+    assert actual.recall >= 0.9, actual.missed
+    assert actual.precision >= 0.9, actual.false
     # One of a person, and one of a team over three days.
-    for spike in (spikes[0], next(spike for spike in spikes if spike.dimension == "team")):
-        lines = [finding.message for finding in told(year, YEAR.first, spike.day)]
+    for spike in (find_anomalies[0], next(spike for spike in find_anomalies if spike.dimension == "team")):
+        lines = [finding.message for finding in check_findings(year, YEAR.first, spike.day)]
         assert len(lines) == 1
         assert "@" not in lines[0]

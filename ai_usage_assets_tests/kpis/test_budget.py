@@ -21,15 +21,17 @@ OCTOBER, NOVEMBER, DECEMBER = date(2026, 10, 1), date(2026, 11, 1), date(2026, 1
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """October and the first ten days of November, seven of them business days, as of 11 November."""
-    made = opened(tmp_path / "w.duckdb", OCTOBER, TODAY)
+    warehouse = opened(tmp_path / "w.duckdb", OCTOBER, TODAY)
     charges = [charge("2026-10-05", "111", key="CC-1"), charge("2026-11-03", "100", key="CC-1")]
     charges += [charge("2026-11-10", "20", key=center) for center in CENTERS]
     charges += [charge("2026-11-09", "3", key="nobody")]
-    fill(made, "int_anthropic_cost_daily", charges)
-    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)])
-    made.append(OPS_ASSET_DAYS, [entry(OCTOBER + timedelta(n)) for n in range(41)])
-    yield made
-    made.close()
+    fill(warehouse, "int_anthropic_cost_daily", charges)
+    fill(
+        warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)]
+    )
+    warehouse.append(OPS_ASSET_DAYS, [entry(OCTOBER + timedelta(n)) for n in range(41)])
+    yield warehouse
+    warehouse.close()
 
 
 def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
@@ -37,7 +39,7 @@ def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
     type_tab(
         warehouse, TODAY, "budgets", ("2026-10", "CC-1", 100), ("2026-11", "CC-1", "300.00"), ("2026-11", "CC-0", 0)
     )
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT month, cost_center, budget_status, budget_usd, spend_usd, variance_usd, used_ratio, business_days, "
         "elapsed_business_days, pace_ratio, through_date, missing_days FROM ai_usage.kpi_budget_vs_actual "
@@ -45,7 +47,7 @@ def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
     )
     # 120 of 300 dollars in 7 of 21 business days: 120 / (300 / 3) = 1.2.
     through, over = date(2026, 11, 10), date(2026, 10, 31)
-    assert found == [
+    assert actual == [
         (OCTOBER, "CC-1", "budgeted", 100, 111, 11, Decimal("1.11"), 22, 22, Decimal("1.11"), over, 0),
         (NOVEMBER, "CC-1", "budgeted", 300, 120, -180, Decimal("0.4"), 21, 7, Decimal("1.2"), through, 0),
         (NOVEMBER, "CC-0", "budgeted", 0, 20, 20, None, 21, 7, None, through, 0),
@@ -61,7 +63,7 @@ def test_unusable_budgets_have_a_status_of_their_own(warehouse: DuckDBWarehouse)
         ("2026-11", "CC-8", -1), ("2026-11", "CC-8", -2), ("soon", "CC-1", 1), ("2026-11", "", 2),
         ("2026-11", "CC-9", 5, "sk-ant-api03-" + "a1B2" * 12), ("2026-11", "CC-9", -5),
     )  # fmt: skip
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT month, cost_center, budget_status, budget_note, budget_usd, spend_usd, variance_usd "
         "FROM ai_usage.kpi_budget_vs_actual WHERE month > DATE '2026-10-01' ORDER BY month, cost_center NULLS LAST",
@@ -70,7 +72,7 @@ def test_unusable_budgets_have_a_status_of_their_own(warehouse: DuckDBWarehouse)
     number = "row 5: budget_usd is not an amount; write 1234.50, without separators or a currency sign"
     secret = "row 14: a cell looks like a secret: remove it from the sheet, revoke the key, and enter the key's id "
     secret += "instead"
-    assert found == [
+    assert actual == [
         (NOVEMBER, "CC-0", "missing", None, None, 20, None),
         (NOVEMBER, "CC-1", "missing", None, None, 120, None),
         (NOVEMBER, "CC-2", "missing", None, None, 20, None),
@@ -110,9 +112,9 @@ def test_billed_and_seat_are_separate_and_included_usage_is_left_out(warehouse: 
     price = '{"vendor":"cursor","plan":"Teams","monthly_price_usd":"60"}'
     sheet = {"snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": "x", "read_at": datetime.now(UTC)}
     fill(warehouse, "raw_mapping_sheet", [{**sheet, "row_no": 2, "payload": price}])
-    found = "SELECT spend_usd, billed_usd, seat_usd FROM ai_usage.kpi_budget_vs_actual WHERE cost_center IS NULL"
-    assert rows(warehouse, found) == [(10, 8, 2)]
-    assert rows(warehouse, found.replace("IS NULL", "= 'CC-2'")) == [(20, 20, None)]
+    actual = "SELECT spend_usd, billed_usd, seat_usd FROM ai_usage.kpi_budget_vs_actual WHERE cost_center IS NULL"
+    assert rows(warehouse, actual) == [(10, 8, 2)]
+    assert rows(warehouse, actual.replace("IS NULL", "= 'CC-2'")) == [(20, 20, None)]
 
 
 def test_only_the_current_month_has_a_projection(warehouse: DuckDBWarehouse) -> None:
@@ -121,12 +123,12 @@ def test_only_the_current_month_has_a_projection(warehouse: DuckDBWarehouse) -> 
     projected = "SELECT cost_center, projected_usd FROM ai_usage.kpi_budget_vs_actual WHERE projected_usd IS NOT NULL"
     expected = "SELECT cost_center, SUM(forecast_usd) FROM ai_usage.kpi_forecast GROUP BY cost_center"
     assert sorted(rows(warehouse, projected), key=str) == sorted(rows(warehouse, expected), key=str)
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT projected_usd > 130, projected_usd - 130 = projected_variance_usd FROM ai_usage.kpi_budget_vs_actual "
         "WHERE cost_center = 'CC-1' ORDER BY month",
     )
-    assert found == [(None, None), (True, True)]
+    assert actual == [(None, None), (True, True)]
 
 
 def test_projections_add_up_on_the_first_day_of_a_month(tmp_path: Path) -> None:
@@ -142,12 +144,12 @@ def test_projections_add_up_on_the_first_day_of_a_month(tmp_path: Path) -> None:
     )
     warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in october])
     type_tab(warehouse, NOVEMBER, "budgets", ("2026-11", "CC-1", 100))
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT cost_center, budget_status, spend_usd, projected_usd FROM ai_usage.kpi_budget_vs_actual "
         "WHERE month = DATE '2026-11-01' ORDER BY cost_center NULLS LAST",
     )
-    assert found == [
+    assert actual == [
         ("CC-1", "unspent", None, 150),
         ("CC-2", "missing", None, 90),
         (None, "unallocated", None, 60),
@@ -159,17 +161,17 @@ def test_projections_add_up_on_the_first_day_of_a_month(tmp_path: Path) -> None:
 def test_missing_days_are_counted_and_do_not_elapse(warehouse: DuckDBWarehouse) -> None:
     """The pace uses complete days; a vendor that was never requested has no missing days, one that failed has."""
     type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 70))
-    asked = "SELECT elapsed_business_days, through_date, missing_days, pace_ratio FROM ai_usage.kpi_budget_vs_actual "
-    asked += "WHERE month = DATE '2026-11-01' AND cost_center = 'CC-2'"
+    query = "SELECT elapsed_business_days, through_date, missing_days, pace_ratio FROM ai_usage.kpi_budget_vs_actual "
+    query += "WHERE month = DATE '2026-11-01' AND cost_center = 'CC-2'"
     cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "completed_at": None}
     none = [entry(NOVEMBER + timedelta(n), **cursor, status="not_configured") for n in range(10)]
     late = [entry(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 10)]
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), none + late)
     # 20 / (70 * 5 / 21) = 1.2: the 3rd and the 10th have not elapsed.
-    assert rows(warehouse, asked) == [(5, date(2026, 11, 9), 2, Decimal("1.2"))]
+    assert rows(warehouse, query) == [(5, date(2026, 11, 9), 2, Decimal("1.2"))]
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [{**none[4], "status": "failed"}])
     # Cursor's days of October were never requested; in November ten were.
-    assert rows(warehouse, asked)[0][2] == 10
+    assert rows(warehouse, query)[0][2] == 10
 
 
 def test_missing_days_within_the_month_do_not_elapse(warehouse: DuckDBWarehouse) -> None:
@@ -181,22 +183,22 @@ def test_missing_days_within_the_month_do_not_elapse(warehouse: DuckDBWarehouse)
     theirs[2] |= {"status": "failed", "completed_at": None}
     late = entry(date(2026, 11, 4), status="failed", completed_at=None)
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [*theirs, late])
-    asked = (
+    query = (
         "SELECT elapsed_business_days, pace_ratio FROM ai_usage.kpi_budget_vs_actual WHERE month = DATE '2026-11-01'"
     )
     # 20 / (84 * 5 / 21) = 1.
-    assert rows(warehouse, f"{asked} AND cost_center = 'CC-2'") == [(5, Decimal(1))]
+    assert rows(warehouse, f"{query} AND cost_center = 'CC-2'") == [(5, Decimal(1))]
 
 
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     """Without spend and budgets there are no rows; a budget before the first loaded day has no variance."""
-    made = opened(tmp_path / "w.duckdb", TODAY, TODAY)
-    assert rows(made, "SELECT * FROM ai_usage.kpi_budget_vs_actual") == []
-    type_tab(made, TODAY, "budgets", ("2026-11", "CC-1", 70))
-    found = rows(
-        made,
+    warehouse = opened(tmp_path / "w.duckdb", TODAY, TODAY)
+    assert rows(warehouse, "SELECT * FROM ai_usage.kpi_budget_vs_actual") == []
+    type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", 70))
+    actual = rows(
+        warehouse,
         "SELECT budget_status, spend_usd, variance_usd, used_ratio, elapsed_business_days, pace_ratio, through_date, "
         "projected_usd FROM ai_usage.kpi_budget_vs_actual",
     )
-    assert found == [("unspent", None, None, None, 0, None, None, None)]
-    made.close()
+    assert actual == [("unspent", None, None, None, 0, None, None, None)]
+    warehouse.close()

@@ -52,12 +52,12 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def warehouse(empty: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of the empty warehouse."""
-    with copied(empty, tmp_path) as made:
-        yield made
+    with copied(empty, tmp_path) as warehouse:
+        yield warehouse
 
 
 @pytest.fixture
-def books(warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
+def history(warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
     """Spend of two keys and a person in September and October.
 
     September: $10 of key a, two thirds to CC-1 and one third to CC-2; $7 of key b, which nobody has; $3 of Jane's on
@@ -81,10 +81,10 @@ def books(warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
     return warehouse
 
 
-def test_an_open_month_follows_the_facts(books: DuckDBWarehouse) -> None:
+def test_an_open_month_follows_the_facts(history: DuckDBWarehouse) -> None:
     """All spend has a line, also without a cost center; usage that a seat covers has none."""
-    found = posted(books, "posting_month", "vendor", "cost_basis", "cost_center", "line_type", "status", "line_id")
-    assert found == [
+    actual = posted(history, "posting_month", "vendor", "cost_basis", "cost_center", "line_type", "status", "line_id")
+    assert actual == [
         (SEPTEMBER, "anthropic", "billed", "CC-1", "charge", "open", None, D("6.666666670")),
         (SEPTEMBER, "anthropic", "billed", "CC-2", "charge", "open", None, D("3.333333330")),
         (SEPTEMBER, "anthropic", "billed", None, "charge", "open", None, D(7)),
@@ -93,11 +93,14 @@ def test_an_open_month_follows_the_facts(books: DuckDBWarehouse) -> None:
         (OCTOBER, "anthropic", "billed", "CC-1", "charge", "open", None, D("3.333333335")),
         (OCTOBER, "anthropic", "billed", "CC-2", "charge", "open", None, D("1.666666665")),
     ]
-    (told,) = books.rows(
+    (reported,) = history.rows(
         "SELECT DISTINCT mapping_snapshot, as_of_date FROM ai_usage.kpi_chargeback WHERE vendor = 'cursor'"
     )
-    assert told == {"mapping_snapshot": "key_mapping none, people none, seat_prices           60", "as_of_date": TODAY}
-    provisional = books.rows("SELECT DISTINCT usage_month, is_provisional FROM ai_usage.kpi_chargeback")
+    assert reported == {
+        "mapping_snapshot": "key_mapping none, people none, seat_prices           60",
+        "as_of_date": TODAY,
+    }
+    provisional = history.rows("SELECT DISTINCT usage_month, is_provisional FROM ai_usage.kpi_chargeback")
     assert {row["usage_month"]: row["is_provisional"] for row in provisional} == {SEPTEMBER: False, OCTOBER: False}
 
 
@@ -113,20 +116,20 @@ def test_without_spend_there_are_no_lines(warehouse: DuckDBWarehouse) -> None:
 def test_one_vendor_on_its_first_day(warehouse: DuckDBWarehouse) -> None:
     """The first loaded day is a provisional line of the current month."""
     put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-11-19", "4", "a"))
-    found = posted(warehouse, "posting_month", "is_provisional", "closed_at", "reason")
-    assert found == [(NOVEMBER, True, None, None, D(4))]
+    actual = posted(warehouse, "posting_month", "is_provisional", "closed_at", "reason")
+    assert actual == [(NOVEMBER, True, None, None, D(4))]
 
 
-def test_a_restated_day_of_a_closed_month_is_a_correction_in_the_open_month(books: DuckDBWarehouse) -> None:
+def test_a_restated_day_of_a_closed_month_is_a_correction_in_the_open_month(history: DuckDBWarehouse) -> None:
     """The vendor reduces key a by $3: two thirds are CC-1's, one third CC-2's; lines of September do not change."""
-    closed = shut(books, SEPTEMBER)
-    frozen = books.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id")
+    closed = shut(history, SEPTEMBER)
+    frozen = history.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id")
     assert [row["line_id"] for row in frozen] == [f"AI-2026-09-0000{n}" for n in range(1, 6)]
     assert {row["closed_at"] for row in frozen} == {closed["closed_at"]}
-    put(books, "int_anthropic_cost_daily", billed(1, "2026-09-05", "7", "a"))
-    assert books.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id") == frozen
+    put(history, "int_anthropic_cost_daily", billed(1, "2026-09-05", "7", "a"))
+    assert history.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id") == frozen
     columns = ("usage_month", "cost_center", "line_type", "reason")
-    assert posted(books, *columns, where=f"posting_month = DATE '{OCTOBER}'") == [
+    assert posted(history, *columns, where=f"posting_month = DATE '{OCTOBER}'") == [
         (SEPTEMBER, "CC-1", "correction", "restated", D("-2.000000001")),
         (SEPTEMBER, "CC-2", "correction", "restated", D("-0.999999999")),
         (OCTOBER, "CC-1", "charge", None, D("3.333333335")),
@@ -134,65 +137,65 @@ def test_a_restated_day_of_a_closed_month_is_a_correction_in_the_open_month(book
     ]
 
 
-def test_a_backdated_edit_of_the_sheet_moves_cost_between_cost_centers(books: DuckDBWarehouse) -> None:
+def test_a_backdated_edit_of_the_sheet_moves_cost_between_cost_centers(history: DuckDBWarehouse) -> None:
     """Key b is mapped to CC-1 after the close: corrections of +$7 and -$7."""
-    shut(books, SEPTEMBER)
-    put(books, "int_key_mapping", mapped(4, "b", "CC-1"))
-    found = posted(books, "posting_month", "cost_center", "team", "reason", where="line_type = 'correction'")
-    assert found == [
+    shut(history, SEPTEMBER)
+    put(history, "int_key_mapping", mapped(4, "b", "CC-1"))
+    actual = posted(history, "posting_month", "cost_center", "team", "reason", where="line_type = 'correction'")
+    assert actual == [
         (OCTOBER, "CC-1", "Team CC-1", "reallocated", D(7)),
         (OCTOBER, None, None, "reallocated", D(-7)),
     ]
 
 
 @pytest.mark.parametrize("is_edited", [True, False])
-def test_a_restatement_and_an_edit_of_the_sheet_are_both_reasons(books: DuckDBWarehouse, is_edited: bool) -> None:
+def test_a_restatement_and_an_edit_of_the_sheet_are_both_reasons(history: DuckDBWarehouse, is_edited: bool) -> None:
     """Key b, now of CC-1, is restated by $2; a vendor that moves $7 to another key and adds $2 only restates."""
-    shut(books, SEPTEMBER)
+    shut(history, SEPTEMBER)
     if is_edited:
-        put(books, "int_key_mapping", mapped(4, "b", "CC-1"))
-        put(books, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
-        books.append(RAW_MAPPING_SHEET, [price("60", READ_AT + timedelta(days=1)) | {"snapshot_id": "another"}])
+        put(history, "int_key_mapping", mapped(4, "b", "CC-1"))
+        put(history, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
+        history.append(RAW_MAPPING_SHEET, [price("60", READ_AT + timedelta(days=1)) | {"snapshot_id": "another"}])
     else:
-        put(books, "int_key_mapping", mapped(4, "c", "CC-1"))
-        put(books, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "c"))
-    put(books, "int_cursor_usage_daily", event(1, "2026-09-07", "4", JANE))
+        put(history, "int_key_mapping", mapped(4, "c", "CC-1"))
+        put(history, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "c"))
+    put(history, "int_cursor_usage_daily", event(1, "2026-09-07", "4", JANE))
     both = "restated and reallocated" if is_edited else "restated"
-    assert posted(books, "vendor", "cost_center", "reason", where="line_type = 'correction'") == [
+    assert posted(history, "vendor", "cost_center", "reason", where="line_type = 'correction'") == [
         ("anthropic", "CC-1", both, D(9)),
         ("anthropic", None, both, D(-7)),
         ("cursor", "CC-3", "restated", D(1)),
     ]
 
 
-def test_an_edited_seat_price_corrects_every_closed_month(books: DuckDBWarehouse) -> None:
+def test_an_edited_seat_price_corrects_every_closed_month(history: DuckDBWarehouse) -> None:
     """A seat costs $75 instead of $60: $2.50 per day of September, $0.50 more than was posted."""
-    shut(books, SEPTEMBER)
-    books.append(RAW_MAPPING_SHEET, [price("75", READ_AT + timedelta(days=1))])
-    found = posted(books, "cost_basis", "cost_center", "reason", where="line_type = 'correction'")
-    assert found == [("seat", "CC-3", "restated", D("0.5"))]
+    shut(history, SEPTEMBER)
+    history.append(RAW_MAPPING_SHEET, [price("75", READ_AT + timedelta(days=1))])
+    actual = posted(history, "cost_basis", "cost_center", "reason", where="line_type = 'correction'")
+    assert actual == [("seat", "CC-3", "restated", D("0.5"))]
 
 
-def test_corrections_are_frozen_with_their_month(books: DuckDBWarehouse) -> None:
+def test_corrections_are_frozen_with_their_month(history: DuckDBWarehouse) -> None:
     """A correction closed with October is final; later changes are compared with everything that was posted."""
-    shut(books, SEPTEMBER)
-    put(books, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
-    closed = shut(books, OCTOBER)
+    shut(history, SEPTEMBER)
+    put(history, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
+    closed = shut(history, OCTOBER)
     assert (closed["charges_usd"], closed["corrections_usd"]) == (5, 2)
-    assert posted(books, "line_id", where="status = 'open'") == []
-    put(books, "int_anthropic_cost_daily", billed(2, "2026-09-06", "8", "b"))
-    assert posted(books, "posting_month", "usage_month", "status", where="line_type = 'correction'") == [
+    assert posted(history, "line_id", where="status = 'open'") == []
+    put(history, "int_anthropic_cost_daily", billed(2, "2026-09-06", "8", "b"))
+    assert posted(history, "posting_month", "usage_month", "status", where="line_type = 'correction'") == [
         (OCTOBER, SEPTEMBER, "closed", D(2)),
         (NOVEMBER, SEPTEMBER, "open", D(-1)),
     ]
 
 
-def test_spend_before_the_first_close_is_a_correction(books: DuckDBWarehouse) -> None:
+def test_spend_before_the_first_close_is_a_correction(history: DuckDBWarehouse) -> None:
     """A month without spend at the first close is corrected in the open month."""
-    shut(books, SEPTEMBER)
-    put(books, "int_anthropic_cost_daily", billed(1, "2026-08-31", "1", "b"))
-    found = posted(books, "posting_month", "line_type", where=f"usage_month = DATE '{AUGUST}'")
-    assert found == [(OCTOBER, "correction", D(1))]
+    shut(history, SEPTEMBER)
+    put(history, "int_anthropic_cost_daily", billed(1, "2026-08-31", "1", "b"))
+    actual = posted(history, "posting_month", "line_type", where=f"usage_month = DATE '{AUGUST}'")
+    assert actual == [(OCTOBER, "correction", D(1))]
 
 
 CENTERS = st.sampled_from(["CC-1", "CC-2", None])
@@ -245,16 +248,16 @@ def sums(warehouse: Warehouse, sql: str) -> dict[tuple[Any, ...], Decimal]:
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(happened=st.lists(st.lists(CHANGES, max_size=4), min_size=2, max_size=3))
+@given(months=st.lists(st.lists(CHANGES, max_size=4), min_size=2, max_size=3))
 def test_the_journal_adds_up_to_the_facts_and_closed_lines_never_change(
-    empty: Path, tmp_path: Path, happened: list[list[tuple[Any, ...]]]
+    empty: Path, tmp_path: Path, months: list[list[tuple[Any, ...]]]
 ) -> None:
     """For any changes and closes, lines add up to the spend of their usage month; closed lines never change."""
     warehouse = DuckDBWarehouse(shutil.copyfile(empty, tmp_path / "w.duckdb"))
     try:
         put(warehouse, "int_cursor_seat_daily", seat(1, "2026-08-08", JANE), seat(1, "2026-09-30", JANE))
         month, frozen = AUGUST, []
-        for number, changes in enumerate(happened):
+        for number, changes in enumerate(months):
             for step, what in enumerate(changes, 10 * number):
                 change(warehouse, step, what)
             lines = sorted(map(tuple, (line.values() for line in warehouse.rows(ALL_LINES))), key=repr)

@@ -81,13 +81,13 @@ def test_a_failure_stays_until_its_days_are_checked_again(tmp_path: Path) -> Non
             result("unknown", "by_hand", MORNING + hour, passed=True),
         ],
     )
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT check_name, run_id, passed, last_day, as_of_date FROM ai_usage.ops_check_status ORDER BY 1, 2",
     )
     warehouse.close()
     october = date(2026, 10, 31)
-    assert found == [
+    assert actual == [
         ("by_hand", "daily", False, YESTERDAY, TODAY),
         ("by_hand", "unknown", True, None, TODAY),
         ("gone", "long ago", False, None, TODAY),

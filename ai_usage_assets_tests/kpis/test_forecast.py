@@ -30,19 +30,19 @@ def days(first: date, end: date) -> Iterator[date]:
 
 
 @contextmanager
-def book(
+def company_warehouse(
     path: Path, charges: Iterable[dict[str, Any]], *, first: date = date(2026, 10, 1), today: date = TODAY
 ) -> Iterator[DuckDBWarehouse]:
     """A warehouse with Anthropic's bill loaded for every day from the first to today."""
-    made = opened(path / f"{today}.duckdb", first, today)
-    fill(made, "int_anthropic_cost_daily", [row for row in charges if row["usage_date"] < today])
+    warehouse = opened(path / f"{today}.duckdb", first, today)
+    fill(warehouse, "int_anthropic_cost_daily", [row for row in charges if row["usage_date"] < today])
     mappings = [
         key_mapping("anthropic", "api_key", key, "T", center, n) for n, (key, center) in enumerate(CENTERS.items())
     ]
-    fill(made, "int_key_mapping", mappings)
-    made.append(OPS_ASSET_DAYS, [entry(day) for day in days(first, today)])
-    yield made
-    made.close()
+    fill(warehouse, "int_key_mapping", mappings)
+    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in days(first, today)])
+    yield warehouse
+    warehouse.close()
 
 
 def daily(first: date, end: date, usd: Callable[[date], object], key: str = PLATFORM) -> list[dict[str, Any]]:
@@ -65,7 +65,7 @@ FROM ai_usage.kpi_forecast ORDER BY vendor, cost_center, cost_basis
 
 def test_each_future_day_is_the_mean_of_its_weekday(tmp_path: Path) -> None:
     """Later weeks count more, weekends without spend stay at zero, and there are no bounds yet."""
-    with book(tmp_path, STEPS) as warehouse:
+    with company_warehouse(tmp_path, STEPS) as warehouse:
         # A working day is (4*4 + 3*3 + 2*2 + 1*1) / 10 = 3. 14 remain: 11-13, 16-20, 23-27 and 30 November.
         # Spend to date: 3 each on 2 and 3 November, 4 each on 4, 5, 6, 9 and 10 November.
         assert rows(warehouse, FORECAST) == [
@@ -81,15 +81,15 @@ def test_a_spike_counts_with_its_weight(tmp_path: Path) -> None:
     spike = charge("2026-11-04", "100", key=PLATFORM)
     for today, wednesdays, share in ((TODAY, 3, 40), (TODAY + timedelta(7), 2, 30)):
         before = charge(str(today - timedelta(28)), "0", key=PLATFORM)
-        with book(tmp_path, [before, spike], today=today) as warehouse:
+        with company_warehouse(tmp_path, [before, spike], today=today) as warehouse:
             assert rows(warehouse, "SELECT expected_rest_usd FROM ai_usage.kpi_forecast") == [(wednesdays * share,)]
 
 
 def test_an_incomplete_day_is_estimated_and_counted(tmp_path: Path) -> None:
     """It counts neither as zero nor with its loaded part, and is no sample of its weekday."""
-    with book(tmp_path, STEPS) as warehouse:
-        lost = entry(date(2026, 11, 5), status="incomplete", completed_at=None)
-        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
+    with company_warehouse(tmp_path, STEPS) as warehouse:
+        failed_entry = entry(date(2026, 11, 5), status="incomplete", completed_at=None)
+        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [failed_entry])
         # A Thursday is (3*3 + 2*2 + 1*1) / 6 = 2.333333, and four are open: 5, 12, 19 and 26 November.
         # The other 11 working days are 3 each.
         rest = 4 * Decimal("2.333333") + 33
@@ -104,7 +104,7 @@ def test_an_incomplete_day_is_estimated_and_counted(tmp_path: Path) -> None:
 def test_a_new_line_is_estimated_from_its_first_day_on(tmp_path: Path) -> None:
     """Days before the first spend are not zero; with one sample per weekday, the mean of all days is used."""
     charges = [charge(f"2026-11-{day}", usd, key=MOBILE) for day, usd in (("06", "10"), ("09", "5"), ("10", "15"))]
-    with book(tmp_path, charges) as warehouse:
+    with company_warehouse(tmp_path, charges) as warehouse:
         # 30 dollars in the five days from the 6th to the 10th: 6 per day for the remaining 20 days.
         assert rows(warehouse, FORECAST) == [
             ("anthropic", "CC-2", "billed", Decimal(30), Decimal(120), Decimal(150), "mean_of_days", 5, 0)
@@ -114,21 +114,21 @@ def test_a_new_line_is_estimated_from_its_first_day_on(tmp_path: Path) -> None:
 def test_the_first_day_of_a_month_has_a_forecast(tmp_path: Path) -> None:
     """Without a finished day the spend to date is NULL and the whole month is estimated."""
     today = date(2026, 11, 1)
-    with book(tmp_path, daily(date(2026, 10, 4), today, lambda _: 2), today=today) as warehouse:
-        found = rows(warehouse, FORECAST)
-        assert [row[3:] for row in found] == [(None, Decimal(60), Decimal(60), "same_weekday", 28, 0)]
+    with company_warehouse(tmp_path, daily(date(2026, 10, 4), today, lambda _: 2), today=today) as warehouse:
+        actual = rows(warehouse, FORECAST)
+        assert [row[3:] for row in actual] == [(None, Decimal(60), Decimal(60), "same_weekday", 28, 0)]
 
 
 def test_the_last_day_of_a_long_month_includes_its_first_days(tmp_path: Path) -> None:
     """The first of the month is more than four weeks ago and still counts."""
     today = date(2026, 10, 31)
-    with book(tmp_path, daily(date(2026, 10, 1), today, lambda _: 2), today=today) as warehouse:
+    with company_warehouse(tmp_path, daily(date(2026, 10, 1), today, lambda _: 2), today=today) as warehouse:
         assert [row[3:6] for row in rows(warehouse, FORECAST)] == [(Decimal(60), Decimal(2), Decimal(62))]
 
 
 def test_seats_continue_at_the_prices_of_the_sheet(tmp_path: Path) -> None:
     """The seats of the latest day continue, at future prices of the sheet; days that are not loaded are estimated."""
-    with book(tmp_path, []) as warehouse:
+    with company_warehouse(tmp_path, []) as warehouse:
         fill(
             warehouse,
             "int_cursor_seat_daily",
@@ -163,7 +163,7 @@ def test_seats_continue_at_the_prices_of_the_sheet(tmp_path: Path) -> None:
 
 def test_seats_without_a_price_are_not_free(tmp_path: Path) -> None:
     """A seat without a known price has no forecast."""
-    with book(tmp_path, []) as warehouse:
+    with company_warehouse(tmp_path, []) as warehouse:
         seat = {"identity_key": "jane", "user_id": "jane", "source": "snapshot", "is_paid": True}
         fill(
             warehouse, "int_cursor_seat_daily", [{"usage_date": day, **seat} for day in days(date(2026, 11, 5), TODAY)]
@@ -181,30 +181,30 @@ FROM ai_usage.kpi_forecast_backtest WHERE scope = 'total' AND origin_date = @day
 
 def test_the_backtest_uses_earlier_days_only(tmp_path: Path) -> None:
     """A past month is forecast from earlier days only; is_better is FALSE where the linear extrapolation was closer."""
-    with book(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
+    with company_warehouse(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
         # On Saturday 5 September four days were loaded, Tuesday to Friday: such a day is (4*2 + 3 + 2 + 1) / 10 = 1.4,
         # any other 1. 14 of the former and 12 of the latter remain: 8 + 19.6 + 12 = 39.6 of 60.
-        (found,) = warehouse.rows(BACKTEST, {"day": date(2026, 9, 5)})
-        assert found == {
+        (actual,) = warehouse.rows(BACKTEST, {"day": date(2026, 9, 5)})
+        assert actual == {
             "forecast_usd": Decimal("39.6"), "actual_usd": Decimal(60), "error_usd": Decimal("-20.4"),
             "error_ratio": Decimal("-0.34"), "naive_usd": Decimal(60), "naive_error_ratio": Decimal(0),
             "is_better": False,
         }  # fmt: skip
-        (found,) = warehouse.rows(BACKTEST, {"day": date(2026, 8, 20)})
-        assert (found["forecast_usd"], found["error_usd"], found["is_better"]) == (Decimal(31), Decimal(0), True)
+        (actual,) = warehouse.rows(BACKTEST, {"day": date(2026, 8, 20)})
+        assert (actual["forecast_usd"], actual["error_usd"], actual["is_better"]) == (Decimal(31), Decimal(0), True)
 
 
 def test_bounds_are_the_largest_errors_of_at_least_three_months(tmp_path: Path) -> None:
     """With fewer than three past months there are no bounds; then they are the largest errors of the rest."""
-    with book(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
-        found = rows(
+    with company_warehouse(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
+        actual = rows(
             warehouse,
             "SELECT month, low_usd, high_usd FROM ai_usage.kpi_forecast_backtest "
             "WHERE scope = 'line' AND origin_day = 10 ORDER BY month",
         )
         # On 10 September the expected rest was 6 * 1.7 + 15 * 1.4 = 31.2 and the actual 42, 1.346154 times as much; in
         # July and August it was exact. October: 18 dollars to date and 44 expected.
-        assert found == [
+        assert actual == [
             (date(2026, 7, 1), None, None),
             (date(2026, 8, 1), None, None),
             (date(2026, 9, 1), None, None),
@@ -217,25 +217,27 @@ def test_bounds_are_the_largest_errors_of_at_least_three_months(tmp_path: Path) 
 
 def test_a_forecast_lies_between_its_low_and_its_high(tmp_path: Path) -> None:
     """To the last digit; without bounds where credits exceed the expected rest."""
-    with book(tmp_path, daily(date(2026, 7, 1), TODAY, lambda _: "3.333333333"), first=date(2026, 7, 1)) as warehouse:
+    with company_warehouse(
+        tmp_path, daily(date(2026, 7, 1), TODAY, lambda _: "3.333333333"), first=date(2026, 7, 1)
+    ) as warehouse:
         outside = "FROM ai_usage.int_forecast_origin WHERE NOT forecast_usd BETWEEN low_usd AND high_usd"
         assert rows(warehouse, f"SELECT origin_date, low_usd, forecast_usd, high_usd {outside}") == []
         (total,) = warehouse.rows("SELECT forecast_usd, low_usd, high_usd FROM ai_usage.kpi_forecast_total")
         assert total["low_usd"] == total["forecast_usd"] == total["high_usd"]
     given_back = daily(date(2026, 7, 1), TODAY, lambda day: 100 if day < date(2026, 10, 5) else -100)
     (tmp_path / "back").mkdir()
-    with book(tmp_path / "back", given_back, first=date(2026, 7, 1)) as warehouse:
+    with company_warehouse(tmp_path / "back", given_back, first=date(2026, 7, 1)) as warehouse:
         total = "SELECT forecast_usd, low_usd, high_usd FROM ai_usage.kpi_forecast_total"
         assert rows(warehouse, total) == [(Decimal(-3000), None, None)]
 
 
 def test_a_month_with_missing_days_has_no_actual(tmp_path: Path) -> None:
     """A month with missing days neither scores a forecast nor bounds the next one."""
-    with book(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
-        lost = entry(date(2026, 8, 28), status="failed", completed_at=None)
-        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
-        (found,) = warehouse.rows(BACKTEST, {"day": date(2026, 8, 5)})
-        assert (found["forecast_usd"], found["actual_usd"], found["error_ratio"], found["is_better"]) == (
+    with company_warehouse(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
+        failed_entry = entry(date(2026, 8, 28), status="failed", completed_at=None)
+        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [failed_entry])
+        (actual,) = warehouse.rows(BACKTEST, {"day": date(2026, 8, 5)})
+        assert (actual["forecast_usd"], actual["actual_usd"], actual["error_ratio"], actual["is_better"]) == (
             31,
             *3 * (None,),
         )
@@ -260,13 +262,13 @@ def test_the_backtest_equals_the_forecast_of_the_time(tmp_path: Path, day: date)
     """The backtest of a day equals the live forecast of that day to the last digit."""
     said = "cost_center, forecast_usd, low_usd, high_usd"
     charges = erratic(1)
-    with book(tmp_path, charges, first=date(2026, 7, 1)) as warehouse:
+    with company_warehouse(tmp_path, charges, first=date(2026, 7, 1)) as warehouse:
         tested = warehouse.rows(
             f"SELECT {said} FROM ai_usage.kpi_forecast_backtest "
             "WHERE scope = 'line' AND origin_date = @day ORDER BY cost_center",
             {"day": day},
         )
-    with book(tmp_path, charges, first=date(2026, 7, 1), today=day) as warehouse:
+    with company_warehouse(tmp_path, charges, first=date(2026, 7, 1), today=day) as warehouse:
         live = warehouse.rows(f"SELECT {said} FROM ai_usage.kpi_forecast ORDER BY cost_center")
     assert tested == live
     assert {row["cost_center"] for row in live} == {None, "CC-1", "CC-2"}
@@ -274,7 +276,7 @@ def test_the_backtest_equals_the_forecast_of_the_time(tmp_path: Path, day: date)
 
 def test_the_parts_of_every_forecast_add_up(tmp_path: Path) -> None:
     """Lines add up to cost centers and to the total on every origin day, and spend to date to the bill."""
-    with book(tmp_path, erratic(2), first=date(2026, 7, 1)) as warehouse:
+    with company_warehouse(tmp_path, erratic(2), first=date(2026, 7, 1)) as warehouse:
         sums = {
             scope: rows(
                 warehouse,
@@ -294,28 +296,32 @@ def test_the_parts_of_every_forecast_add_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("today", [TODAY, date(2026, 10, 1)], ids=["later", "the first day"])
 def test_an_empty_company_has_no_forecast(tmp_path: Path, today: date) -> None:
     """Without spend there are no rows."""
-    with book(tmp_path, [], today=today) as warehouse:
+    with company_warehouse(tmp_path, [], today=today) as warehouse:
         for view in VIEWS:
             assert rows(warehouse, f"SELECT * FROM ai_usage.{view}") == [], view
 
 
 def test_a_vendor_without_recent_days_has_no_forecast(tmp_path: Path) -> None:
     """Without a loaded day in the last four weeks, a line has no forecast, and neither have its totals."""
-    with book(tmp_path, daily(date(2026, 7, 1), date(2026, 8, 1), lambda _: 2), first=date(2026, 7, 1)) as warehouse:
-        lost = [entry(day, status="failed", completed_at=None) for day in days(date(2026, 10, 1), TODAY)]
-        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), lost)
+    with company_warehouse(
+        tmp_path, daily(date(2026, 7, 1), date(2026, 8, 1), lambda _: 2), first=date(2026, 7, 1)
+    ) as warehouse:
+        failed_entry = [entry(day, status="failed", completed_at=None) for day in days(date(2026, 10, 1), TODAY)]
+        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), failed_entry)
         # The other vendor is loaded: 2 dollars per day.
         usage = {"identity_key": "c", "cost_basis": "billed", "principal_type": "none", "requests": 1}
-        held = [*days(date(2026, 10, 1), TODAY)]
-        fill(warehouse, "int_cursor_usage_daily", [{**usage, "usage_date": d, "amount_usd": Decimal(2)} for d in held])
+        loaded = [*days(date(2026, 10, 1), TODAY)]
+        fill(
+            warehouse, "int_cursor_usage_daily", [{**usage, "usage_date": d, "amount_usd": Decimal(2)} for d in loaded]
+        )
         cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events"}
-        warehouse.append(OPS_ASSET_DAYS, [entry(day, **cursor) for day in held])
+        warehouse.append(OPS_ASSET_DAYS, [entry(day, **cursor) for day in loaded])
         assert [(row[0], *row[5:]) for row in rows(warehouse, FORECAST)] == [
             ("anthropic", None, None, 0, 10),
             ("cursor", Decimal(60), "same_weekday", 28, 0),
         ]
         assert rows(warehouse, "SELECT forecast_usd FROM ai_usage.kpi_forecast_total") == [(None,)]
-    with book(
+    with company_warehouse(
         tmp_path,
         daily(date(2026, 8, 1), date(2026, 9, 1), lambda _: 2),
         first=date(2026, 8, 1),
@@ -327,11 +333,11 @@ def test_a_vendor_without_recent_days_has_no_forecast(tmp_path: Path) -> None:
 
 def test_the_forecast_beats_a_linear_extrapolation_on_the_simulated_year(year: DuckDBWarehouse) -> None:
     """On every origin day its error is below that of the linear extrapolation, in total and by cost center."""
-    found = rows(
+    actual = rows(
         year,
         "SELECT scope, origin_day, COUNT(DISTINCT month), "
         "SUM(ABS(error_ratio)) < SUM(ABS(naive_error_ratio)) AS is_better FROM ai_usage.kpi_forecast_backtest "
         "WHERE scope IN ('total', 'cost_center') AND error_ratio IS NOT NULL AND naive_error_ratio IS NOT NULL "
         "GROUP BY scope, origin_day ORDER BY scope, origin_day",
     )
-    assert found == [(scope, day, 13, True) for scope in ("cost_center", "total") for day in (5, 10, 20)]
+    assert actual == [(scope, day, 13, True) for scope in ("cost_center", "total") for day in (5, 10, 20)]

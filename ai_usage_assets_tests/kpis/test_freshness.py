@@ -19,16 +19,16 @@ def test_a_gap_bounds_the_complete_and_the_final_days(tmp_path: Path) -> None:
     final = {"completed_at": entry(TODAY)["completed_at"]}
     # Anthropic is complete and its first days are final; the 5th failed for Cursor and was never loaded.
     warehouse.append(OPS_ASSET_DAYS, [entry(day, **final) for day in days(FIRST, through)])
-    lost = {"status": "failed", "completed_at": None}
+    failed_entry = {"status": "failed", "completed_at": None}
     for day in days(FIRST, through):
-        warehouse.append(OPS_ASSET_DAYS, [entry(day, **CURSOR, **(lost if day.day == 5 else final))])
-    found = rows(
+        warehouse.append(OPS_ASSET_DAYS, [entry(day, **CURSOR, **(failed_entry if day.day == 5 else final))])
+    actual = rows(
         warehouse,
         "SELECT vendor, as_of_date, through_date, complete_through_date, missing_days, provisional_from_date "
         "FROM ai_usage.ops_freshness ORDER BY vendor",
     )
     warehouse.close()
-    assert found == [
+    assert actual == [
         # The 8th of the next month, or 30 days later.
         ("anthropic", TODAY, through, through, 0, date(2026, 10, 14)),
         ("cursor", TODAY, through, date(2026, 10, 4), 2, date(2026, 10, 5)),
@@ -40,9 +40,9 @@ def test_without_the_first_day_there_is_no_complete_through_date(tmp_path: Path)
     warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     assert rows(warehouse, "SELECT * FROM ai_usage.ops_freshness") == []
     warehouse.append(OPS_ASSET_DAYS, [entry(FIRST, status="failed", completed_at=None), entry(date(2026, 10, 2))])
-    (found,) = rows(warehouse, "SELECT complete_through_date, missing_days, last_read_at FROM ai_usage.ops_freshness")
+    (actual,) = rows(warehouse, "SELECT complete_through_date, missing_days, last_read_at FROM ai_usage.ops_freshness")
     warehouse.close()
-    assert found == (None, len(days(FIRST, TODAY)) - 2, entry(date(2026, 10, 2))["completed_at"])
+    assert actual == (None, len(days(FIRST, TODAY)) - 2, entry(date(2026, 10, 2))["completed_at"])
 
 
 def test_a_vendor_that_is_not_in_use_has_no_missing_days(tmp_path: Path) -> None:
@@ -50,19 +50,20 @@ def test_a_vendor_that_is_not_in_use_has_no_missing_days(tmp_path: Path) -> None
     warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
     through = TODAY - timedelta(days=1)
     warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in days(FIRST, through)])
-    absent = {**CURSOR, "completed_at": None}
-    warehouse.append(OPS_ASSET_DAYS, [entry(day, **absent, status="not_configured") for day in days(FIRST, through)])
-    asked = (
-        "SELECT held.vendor, held.missing_days, fresh.missing_days AS told, held.has_loaded_days, "
-        "held.is_comparable "
-        "FROM ai_usage.int_month_completeness AS held "
-        "LEFT JOIN ai_usage.ops_freshness AS fresh ON fresh.vendor = held.vendor "
-        "WHERE held.month = DATE '2026-11-01' ORDER BY held.vendor"
+    absent_entry = {**CURSOR, "completed_at": None}
+    warehouse.append(
+        OPS_ASSET_DAYS, [entry(day, **absent_entry, status="not_configured") for day in days(FIRST, through)]
     )
-    assert rows(warehouse, asked) == [("anthropic", 0, 0, True, True)]
-    failed = [entry(day, **absent, status="failed") for day in days(FIRST, through)]
+    query = (
+        "SELECT month.vendor, month.missing_days, freshness.missing_days AS missing_days_in_all, month.has_loaded_days, "
+        "month.is_comparable FROM ai_usage.int_month_completeness AS month "
+        "LEFT JOIN ai_usage.ops_freshness AS freshness ON freshness.vendor = month.vendor "
+        "WHERE month.month = DATE '2026-11-01' ORDER BY month.vendor"
+    )
+    assert rows(warehouse, query) == [("anthropic", 0, 0, True, True)]
+    failed = [entry(day, **absent_entry, status="failed") for day in days(FIRST, through)]
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), failed)
-    assert rows(warehouse, asked)[1] == ("cursor", 10, 41, False, False)
+    assert rows(warehouse, query)[1] == ("cursor", 10, 41, False, False)
     warehouse.close()
 
 
@@ -88,12 +89,12 @@ def test_a_removed_key_leaves_missing_days_until_the_end_of_the_next_month(tmp_p
 def test_data_that_is_not_exposed_is_missing_only_for_the_bill(tmp_path: Path) -> None:
     """A bill that is not exposed is missing; another table is not, nor is a day that is not over."""
     warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
-    absent = {"completed_at": None, "status": "not_exposed"}
+    absent_entry = {"completed_at": None, "status": "not_exposed"}
     for asset in ("raw_anthropic_cost", "raw_anthropic_claude_code"):
-        warehouse.append(OPS_ASSET_DAYS, [entry(day, asset=asset, **absent) for day in (FIRST, TODAY)])
-    asked = (
+        warehouse.append(OPS_ASSET_DAYS, [entry(day, asset=asset, **absent_entry) for day in (FIRST, TODAY)])
+    query = (
         "SELECT asset, usage_date FROM ai_usage.kpi_completeness "
         "WHERE is_missing AND status = 'not_exposed' ORDER BY asset, usage_date"
     )
-    assert rows(warehouse, asked) == [("raw_anthropic_cost", FIRST)]
+    assert rows(warehouse, query) == [("raw_anthropic_cost", FIRST)]
     warehouse.close()

@@ -23,7 +23,7 @@ from ai_usage_assets.sources.money import cents_to_usd
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
-from ai_usage_assets_tests.kpis.engines import agree
+from ai_usage_assets_tests.kpis.engines import compare_engines
 from ai_usage_assets_tests.support.warehouse_rows import opened, rows
 
 FIRST, TODAY = date(2026, 9, 1), date(2026, 11, 11)
@@ -46,7 +46,7 @@ def event(cents: str, email: str = "jane@example.com", kind: str = "Usage-based"
     return msgspec.json.encode({**shown, "chargedCents": msgspec.Raw(cents.encode())})
 
 
-def bring(warehouse: DuckDBWarehouse, asset: str, on: date, *records: bytes, day: date = DAY) -> None:
+def load_day(warehouse: DuckDBWarehouse, asset: str, on: date, *records: bytes, day: date = DAY) -> None:
     """Loads a complete extract of the day at six in the morning of `on`."""
     pull, table = EXTRACTS[asset]
     shown = [json.loads(record, parse_float=Decimal) for record in records]
@@ -60,22 +60,22 @@ def bring(warehouse: DuckDBWarehouse, asset: str, on: date, *records: bytes, day
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Any:
     """An empty warehouse from September to the tenth of November."""
-    made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
-    yield made
-    made.close()
+    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    yield warehouse
+    warehouse.close()
 
 
-def told(warehouse: DuckDBWarehouse, columns: str = SHOWN, where: str = "TRUE") -> list[tuple[Any, ...]]:
+def restatements(warehouse: DuckDBWarehouse, columns: str = SHOWN, where: str = "TRUE") -> list[tuple[Any, ...]]:
     order = "vendor, cost_basis, restated_at, dimension, dimension_value NULLS FIRST"
     return rows(warehouse, f"SELECT {columns} FROM ai_usage.kpi_restatements WHERE {where} ORDER BY {order}")
 
 
 def test_a_restated_day_has_its_amounts_keys_and_models(warehouse: DuckDBWarehouse) -> None:
     """Six dollars became nine: key a lost one, key b gained four; unchanged values are left out."""
-    bring(warehouse, COST, date(2026, 11, 3), cost("300"), cost("200", model="haiku"), cost("100", key="apikey_c"))
-    bring(warehouse, COST, date(2026, 11, 5), cost("300"), cost("100", model="haiku"), cost("100", key="apikey_c"),
+    load_day(warehouse, COST, date(2026, 11, 3), cost("300"), cost("200", model="haiku"), cost("100", key="apikey_c"))
+    load_day(warehouse, COST, date(2026, 11, 5), cost("300"), cost("100", model="haiku"), cost("100", key="apikey_c"),
           cost("400", key="apikey_b"))  # fmt: skip
-    assert told(warehouse) == [
+    assert restatements(warehouse) == [
         ("api_key", "apikey_a", Decimal(5), Decimal(4), Decimal(-1)),
         ("api_key", "apikey_b", None, Decimal(4), Decimal(4)),
         ("model", "haiku", Decimal(2), Decimal(1), Decimal(-1)),
@@ -86,17 +86,17 @@ def test_a_restated_day_has_its_amounts_keys_and_models(warehouse: DuckDBWarehou
         ("workspace", "wrkspc_1", Decimal(6), Decimal(9), Decimal(3)),
     ]
     when = "cost_basis, restated_at, days_later, delta_ratio, was_settled, is_latest, is_provisional, as_of_date"
-    seen = datetime(2026, 11, 5, 6, tzinfo=UTC)
-    assert told(warehouse, when, "dimension = 'total'") == [
-        ("billed", seen, 3, Decimal("0.5"), False, True, True, TODAY)
+    last_seen = datetime(2026, 11, 5, 6, tzinfo=UTC)
+    assert restatements(warehouse, when, "dimension = 'total'") == [
+        ("billed", last_seen, 3, Decimal("0.5"), False, True, True, TODAY)
     ]
 
 
 def test_billed_and_included_are_separate(warehouse: DuckDBWarehouse) -> None:
     """An event that changes from included to billed reduces one basis and increases the other."""
-    bring(warehouse, EVENTS, date(2026, 11, 3), event("100"), event("250", kind="Included in Pro"))
-    bring(warehouse, EVENTS, date(2026, 11, 4), event("100"), event("250"))
-    assert told(warehouse, f"cost_basis, {SHOWN}", "dimension IN ('total', 'principal')") == [
+    load_day(warehouse, EVENTS, date(2026, 11, 3), event("100"), event("250", kind="Included in Pro"))
+    load_day(warehouse, EVENTS, date(2026, 11, 4), event("100"), event("250"))
+    assert restatements(warehouse, f"cost_basis, {SHOWN}", "dimension IN ('total', 'principal')") == [
         ("billed", "principal", "jane@example.com", Decimal(1), Decimal("3.5"), Decimal("2.5")),
         ("billed", "total", None, Decimal(1), Decimal("3.5"), Decimal("2.5")),
         ("included", "principal", "jane@example.com", Decimal("2.5"), None, Decimal("-2.5")),
@@ -107,12 +107,12 @@ def test_billed_and_included_are_separate(warehouse: DuckDBWarehouse) -> None:
 def test_each_restatement_is_listed_and_the_latest_is_marked(warehouse: DuckDBWarehouse) -> None:
     """A day that changed twice has two restatements; one after settlement is marked as such."""
     day = date(2026, 9, 20)
-    bring(warehouse, COST, date(2026, 9, 21), cost("100"), day=day)
-    bring(warehouse, COST, date(2026, 9, 22), cost("200"), day=day)
-    bring(warehouse, COST, date(2026, 11, 9), cost("500"), day=day)
-    found = told(warehouse, "old_amount_usd, new_amount_usd, days_later, was_settled, is_latest, is_provisional",
-                 "dimension = 'total'")  # fmt: skip
-    assert found == [
+    load_day(warehouse, COST, date(2026, 9, 21), cost("100"), day=day)
+    load_day(warehouse, COST, date(2026, 9, 22), cost("200"), day=day)
+    load_day(warehouse, COST, date(2026, 11, 9), cost("500"), day=day)
+    columns = "old_amount_usd, new_amount_usd, days_later, was_settled, is_latest, is_provisional"
+    actual = restatements(warehouse, columns, "dimension = 'total'")
+    assert actual == [
         (Decimal(1), Decimal(2), 2, False, False, False),
         (Decimal(2), Decimal(5), 50, True, True, False),
     ]
@@ -120,25 +120,25 @@ def test_each_restatement_is_listed_and_the_latest_is_marked(warehouse: DuckDBWa
 
 def test_cost_that_moved_between_keys_is_listed(warehouse: DuckDBWarehouse) -> None:
     """A dollar moved to another key with an unchanged total; a change without dollars is no restatement."""
-    bring(warehouse, COST, date(2026, 11, 3), cost("100"))
-    bring(warehouse, COST, date(2026, 11, 4), cost("100", key="apikey_b"))
-    assert told(warehouse, SHOWN, "dimension IN ('total', 'api_key')") == [
+    load_day(warehouse, COST, date(2026, 11, 3), cost("100"))
+    load_day(warehouse, COST, date(2026, 11, 4), cost("100", key="apikey_b"))
+    assert restatements(warehouse, SHOWN, "dimension IN ('total', 'api_key')") == [
         ("api_key", "apikey_a", Decimal(1), None, Decimal(-1)),
         ("api_key", "apikey_b", None, Decimal(1), Decimal(1)),
         ("total", None, Decimal(1), Decimal(1), Decimal(0)),
     ]
-    before = len(told(warehouse))
-    bring(warehouse, COST, date(2026, 11, 5), cost("60", key="apikey_b"), cost("40", key="apikey_b"))
+    before = len(restatements(warehouse))
+    load_day(warehouse, COST, date(2026, 11, 5), cost("60", key="apikey_b"), cost("40", key="apikey_b"))
     assert len(rows(warehouse, "SELECT * FROM ai_usage.ops_restatements")) == 2
-    assert len(told(warehouse)) == before
+    assert len(restatements(warehouse)) == before
 
 
 def test_a_first_load_and_an_equal_load_are_no_restatements(warehouse: DuckDBWarehouse) -> None:
     """The first load, an equal load and an empty company have no restatements."""
-    assert told(warehouse) == []
-    bring(warehouse, COST, date(2026, 11, 3), cost("100"), cost("50"))
-    bring(warehouse, COST, date(2026, 11, 4), cost("50"), cost("100"))
-    assert told(warehouse) == []
+    assert restatements(warehouse) == []
+    load_day(warehouse, COST, date(2026, 11, 3), cost("100"), cost("50"))
+    load_day(warehouse, COST, date(2026, 11, 4), cost("50"), cost("100"))
+    assert restatements(warehouse) == []
 
 
 def test_a_restatement_without_details_has_its_total(warehouse: DuckDBWarehouse) -> None:
@@ -154,7 +154,7 @@ def test_a_restatement_without_details_has_its_total(warehouse: DuckDBWarehouse)
             {"asset": "raw_anthropic_usage", "vendor": "anthropic", **noted},
         ],
     )
-    assert told(warehouse, f"vendor, cost_basis, {SHOWN}") == [
+    assert restatements(warehouse, f"vendor, cost_basis, {SHOWN}") == [
         ("anthropic", "billed", "total", None, Decimal(1), Decimal(3), Decimal(2)),
         ("cursor", None, "total", None, Decimal(1), Decimal(3), Decimal(2)),
     ]
@@ -162,63 +162,63 @@ def test_a_restatement_without_details_has_its_total(warehouse: DuckDBWarehouse)
 
 def test_details_that_do_not_add_up_are_not_stored(warehouse: DuckDBWarehouse) -> None:
     """When the raw table differed from the day log, only the total is stored."""
-    bring(warehouse, COST, date(2026, 11, 3), cost("100"), cost("50", key="apikey_b"))
+    load_day(warehouse, COST, date(2026, 11, 3), cost("100"), cost("50", key="apikey_b"))
     warehouse._connect().execute("DELETE FROM raw_anthropic_cost WHERE record_no = 1")
-    bring(warehouse, COST, date(2026, 11, 4), cost("300"))
-    assert told(warehouse) == [("total", None, Decimal("1.5"), Decimal(3), Decimal("1.5"))]
+    load_day(warehouse, COST, date(2026, 11, 4), cost("300"))
+    assert restatements(warehouse) == [("total", None, Decimal("1.5"), Decimal(3), Decimal("1.5"))]
 
 
 def test_keys_and_users_have_names(warehouse: DuckDBWarehouse) -> None:
     """A key has its name, a user the e-mail."""
-    seen = {"last_seen_on": DAY}
+    last_seen = {"last_seen_on": DAY}
     warehouse.append(
-        catalog.table("dim_api_key"), [{"vendor": "anthropic", "api_key_id": "apikey_a", "name": "ci", **seen}]
+        catalog.table("dim_api_key"), [{"vendor": "anthropic", "api_key_id": "apikey_a", "name": "ci", **last_seen}]
     )
     warehouse.append(
         catalog.table("int_anthropic_user"),
-        [{"user_id": "user_1", "email": "jane@example.com", "is_member": True, **seen}],
+        [{"user_id": "user_1", "email": "jane@example.com", "is_member": True, **last_seen}],
     )
-    bring(warehouse, COST, date(2026, 11, 3), cost("100"), cost("100", key=None, user="user_1"))
-    bring(warehouse, COST, date(2026, 11, 4), cost("200"), cost("300", key=None, user="user_1"))
-    found = told(warehouse, "dimension_value, dimension_name", "dimension IN ('api_key', 'principal')")
-    assert found == [
+    load_day(warehouse, COST, date(2026, 11, 3), cost("100"), cost("100", key=None, user="user_1"))
+    load_day(warehouse, COST, date(2026, 11, 4), cost("200"), cost("300", key=None, user="user_1"))
+    actual = restatements(warehouse, "dimension_value, dimension_name", "dimension IN ('api_key', 'principal')")
+    assert actual == [
         (None, None), ("apikey_a", "ci"), ("apikey_a", None), ("user_1", "jane@example.com"),
     ]  # fmt: skip
 
 
 def test_both_engines_return_the_same_restatements(warehouse: DuckDBWarehouse) -> None:
     """Google's engine returns the same rows."""
-    bring(warehouse, COST, date(2026, 11, 3), cost("300"), cost("200", model="haiku"))
-    bring(warehouse, COST, date(2026, 11, 5), cost("301"), cost("400", key="apikey_b"))
-    bring(warehouse, EVENTS, date(2026, 11, 3), event("100"), event("250", kind="Included in Pro"))
-    bring(warehouse, EVENTS, date(2026, 11, 6), event("100.0000001"), event("250"))
-    assert agree(warehouse, "kpi_restatements") > 10
+    load_day(warehouse, COST, date(2026, 11, 3), cost("300"), cost("200", model="haiku"))
+    load_day(warehouse, COST, date(2026, 11, 5), cost("301"), cost("400", key="apikey_b"))
+    load_day(warehouse, EVENTS, date(2026, 11, 3), event("100"), event("250", kind="Included in Pro"))
+    load_day(warehouse, EVENTS, date(2026, 11, 6), event("100.0000001"), event("250"))
+    assert compare_engines(warehouse, "kpi_restatements") > 10
 
 
 def test_a_failed_load_records_nothing(warehouse: DuckDBWarehouse) -> None:
     """The day, its log entry, the restatement and its details are one transaction."""
-    bring(warehouse, COST, date(2026, 11, 3), cost("100"))
+    load_day(warehouse, COST, date(2026, 11, 3), cost("100"))
     warehouse._connect().execute("ALTER TABLE ops_restatement_parts DROP COLUMN new_amount_usd")
     before = rows(warehouse, "SELECT payload FROM ai_usage.raw_anthropic_cost")
     with pytest.raises(WarehouseError):
-        bring(warehouse, COST, date(2026, 11, 4), cost("300"))
+        load_day(warehouse, COST, date(2026, 11, 4), cost("300"))
     assert rows(warehouse, "SELECT payload FROM ai_usage.raw_anthropic_cost") == before
     assert rows(warehouse, "SELECT * FROM ai_usage.ops_restatements") == []
 
 
 def test_an_older_warehouse_gains_the_details_table(tmp_path: Path) -> None:
     """A file without the details table gets it; its restatements stay."""
-    made = opened(tmp_path / "old.duckdb", FIRST, TODAY)
-    made._connect().execute("DROP VIEW kpi_restatements")
-    made._connect().execute("DROP TABLE ops_restatement_parts")
-    made.append(
+    warehouse = opened(tmp_path / "old.duckdb", FIRST, TODAY)
+    warehouse._connect().execute("DROP VIEW kpi_restatements")
+    warehouse._connect().execute("DROP TABLE ops_restatement_parts")
+    warehouse.append(
         OPS_RESTATEMENTS,
         [{"asset": COST, "vendor": "anthropic", "usage_date": DAY, "restated_at": datetime(2026, 11, 4, tzinfo=UTC),
           "run_id": "r", "old_amount_usd": Decimal(1), "new_amount_usd": Decimal(3)}],
     )  # fmt: skip
-    made.prepare(catalog.tables())
-    assert [row[-1] for row in told(made)] == [Decimal(2)]
-    made.close()
+    warehouse.prepare(catalog.tables())
+    assert [row[-1] for row in restatements(warehouse)] == [Decimal(2)]
+    warehouse.close()
 
 
 CENTS = st.decimals(-1000, 100_000, places=11).map(str)
@@ -245,9 +245,9 @@ def test_every_dimension_adds_up_to_the_change(shared: DuckDBWarehouse, brought:
     for table in tables:
         shared._connect().execute(f"DELETE FROM {table}")
     for number, records in enumerate(versions):
-        bring(shared, asset, date(2026, 11, 3) + timedelta(days=number), *records)
+        load_day(shared, asset, date(2026, 11, 3) + timedelta(days=number), *records)
     sums: dict[Any, Decimal] = defaultdict(Decimal)
-    for at, basis, dimension, delta in told(shared, "restated_at, cost_basis, dimension, delta_usd"):
+    for at, basis, dimension, delta in restatements(shared, "restated_at, cost_basis, dimension, delta_usd"):
         sums[at, basis, dimension] += delta
     for (at, basis, dimension), delta in sums.items():
         assert sums[at, basis, "total"] == delta, dimension
@@ -262,6 +262,6 @@ def test_every_dimension_adds_up_to_the_change(shared: DuckDBWarehouse, brought:
 def shared() -> Any:
     """One warehouse for all examples, emptied by each of them."""
     with tempfile.TemporaryDirectory() as folder:
-        made = opened(Path(folder) / "w.duckdb", FIRST, TODAY)
-        yield made
-        made.close()
+        warehouse = opened(Path(folder) / "w.duckdb", FIRST, TODAY)
+        yield warehouse
+        warehouse.close()

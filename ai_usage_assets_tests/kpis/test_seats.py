@@ -62,10 +62,10 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seat ended on 10 November, and Fay is only seen in events.
     """
     path = tmp_path_factory.mktemp("seats") / "w.duckdb"
-    made = opened(path, FIRST, TODAY)
+    warehouse = opened(path, FIRST, TODAY)
     every = days(FIRST, LAST)
     end, start = date(2026, 11, 10), date(2026, 11, 21)
-    fill(made, "int_cursor_seat_daily", [
+    fill(warehouse, "int_cursor_seat_daily", [
         *(seat(day, email, source="daily_usage" if day < date(2026, 10, 15) else "snapshot")
           for day in every for email in (ANA, BEN, FAY)),
         *(seat(day, DEE, role="free-owner", is_paid=False) for day in every),
@@ -73,13 +73,13 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # The members list keeps removed members.
         *(seat(day, EVE, is_paid=day <= end) for day in every),
     ])  # fmt: skip
-    fill(made, "int_cursor_activity_daily", [
+    fill(warehouse, "int_cursor_activity_daily", [
         *(cursor_activity(day, ANA) for day in every),
         *(cursor_activity(day, BEN, is_active=day == date(2026, 10, 10)) for day in every),
         # A row without an e-mail belongs to the member with that id.
         cursor_activity(date(2026, 10, 20), None, user_id=f"user_{EVE}"),
     ])  # fmt: skip
-    fill(made, "int_cursor_usage_daily", [
+    fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-03", ANA, "45", basis="included"),
         cursor_usage("2026-11-04", ANA, "12.5"),
         cursor_usage("2026-11-05", ANA, "99", service_account_id="sa"),
@@ -88,7 +88,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cursor_usage("2026-10-31", FAY, "0.5", basis="included"),
         cursor_usage("2026-12-03", FAY, "0.5", basis="included"),
     ])  # fmt: skip
-    fill(made, "raw_cursor_spend", [
+    fill(warehouse, "raw_cursor_spend", [
         spend_snapshot(date(2026, 11, 15), {"email": ANA, "spendCents": 4900, "effectivePerUserLimitDollars": 50}),
         spend_snapshot(
             date(2026, 11, 29),
@@ -99,23 +99,23 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"email": FAY, "spendCents": 1, "effectivePerUserLimitDollars": 0},
         ),
     ])  # fmt: skip
-    made.rebuild(catalog.table("int_cursor_limit_monthly"), {"first_day": FIRST, "today": TODAY})
-    fill(made, "raw_mapping_sheet", [seat_price("30")])
-    fill(made, "dim_person", [
+    warehouse.rebuild(catalog.table("int_cursor_limit_monthly"), {"first_day": FIRST, "today": TODAY})
+    fill(warehouse, "raw_mapping_sheet", [seat_price("30")])
+    fill(warehouse, "dim_person", [
         {"person_email": ANA, "name": "Ana", "team": "Old", "cost_center": "CC-0", **OPEN, "effective_to": start},
         {"person_email": ANA, "name": "Ana", "team": "New", "cost_center": "CC-1", **OPEN, "effective_from": start},
     ])  # fmt: skip
-    fill(made, "int_key_mapping", [{**key_mapping("cursor", "user", BEN, "Tools", "CC-2"), "person_email": ANA}])
-    fill(made, "ops_asset_days", [make(day) for day in every for make in (activity_entry, events_entry)])
-    made.close()
+    fill(warehouse, "int_key_mapping", [{**key_mapping("cursor", "user", BEN, "Tools", "CC-2"), "person_email": ANA}])
+    fill(warehouse, "ops_asset_days", [make(day) for day in every for make in (activity_entry, events_entry)])
+    warehouse.close()
     return path
 
 
 @pytest.fixture
 def warehouse(company: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of the company."""
-    with copied(company, tmp_path) as made:
-        yield made
+    with copied(company, tmp_path) as warehouse:
+        yield warehouse
 
 
 def seats(warehouse: DuckDBWarehouse, columns: str, month: date = NOVEMBER) -> list[tuple[Any, ...]]:
@@ -158,9 +158,9 @@ def test_the_current_month_uses_the_last_thirty_days(warehouse: DuckDBWarehouse)
     fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-06", CY, "0", model="m2"), cursor_usage("2026-11-05", BEN, "0", model="m2"),
     ])  # fmt: skip
-    found = {name: row for name, *row in seats(warehouse, "status, active_days, is_active_30d", DECEMBER)}
-    assert found["cy"] == ["active", 0, True]
-    assert found["ben"] == ["idle", 0, False]
+    actual = {name: row for name, *row in seats(warehouse, "status, active_days, is_active_30d", DECEMBER)}
+    assert actual["cy"] == ["active", 0, True]
+    assert actual["ben"] == ["idle", 0, False]
 
 
 def test_seat_fees_and_idle_fees(warehouse: DuckDBWarehouse) -> None:
@@ -181,16 +181,16 @@ def test_a_missing_day_of_activity_prevents_reclaiming(warehouse: DuckDBWarehous
     warehouse._connect().execute(
         "DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage' AND usage_date = DATE '2026-11-17'"
     )
-    found = {name: row for name, *row in seats(warehouse, "status, is_reclaimable, unknown_days_30d")}
-    assert found["ben"] == ["idle", False, 1]
+    actual = {name: row for name, *row in seats(warehouse, "status, is_reclaimable, unknown_days_30d")}
+    assert actual["ben"] == ["idle", False, 1]
 
 
 def test_without_daily_usage_the_status_is_unknown(warehouse: DuckDBWarehouse) -> None:
     """Without loaded daily usage no seat is idle; an event still makes a seat active."""
     warehouse._connect().execute("DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage'")
     warehouse._connect().execute("DELETE FROM int_cursor_activity_daily")
-    found = seats(warehouse, "status, active_days, is_active_30d, idle_usd, is_reclaimable, unknown_days_30d")
-    assert {row[0]: row[1:] for row in found if row[0] in ("ana", "ben")} == {
+    actual = seats(warehouse, "status, active_days, is_active_30d, idle_usd, is_reclaimable, unknown_days_30d")
+    assert {row[0]: row[1:] for row in actual if row[0] in ("ana", "ben")} == {
         "ana": ("active", 2, True, Decimal(0), False, 30),
         "ben": ("unknown", None, None, None, False, 30),
     }
@@ -201,8 +201,8 @@ def test_without_daily_usage_the_status_is_unknown(warehouse: DuckDBWarehouse) -
 
 def test_leverage_and_overage(warehouse: DuckDBWarehouse) -> None:
     """Included usage divided by the fee, and billed usage; cost of a service account does not count."""
-    found = seats(warehouse, "included_usage_usd, leverage_ratio, overage_usd")
-    assert found[:2] == [
+    actual = seats(warehouse, "included_usage_usd, leverage_ratio, overage_usd")
+    assert actual[:2] == [
         ("ana", Decimal(45), Decimal("1.5"), Decimal("12.5")),
         ("ben", Decimal(0), Decimal(0), Decimal(3)),
     ]
@@ -226,8 +226,8 @@ def test_spend_limits(warehouse: DuckDBWarehouse) -> None:
 
 def test_without_a_known_limit_the_count_is_null(warehouse: DuckDBWarehouse) -> None:
     """A month without a spend snapshot has no count of members near their limit."""
-    found = rows(warehouse, "SELECT month, near_limit_seats FROM ai_usage.kpi_seat_summary ORDER BY month")
-    assert found == [(FIRST, None), (NOVEMBER, 2), (DECEMBER, None)]
+    actual = rows(warehouse, "SELECT month, near_limit_seats FROM ai_usage.kpi_seat_summary ORDER BY month")
+    assert actual == [(FIRST, None), (NOVEMBER, 2), (DECEMBER, None)]
 
 
 def test_the_person_team_and_cost_center_of_a_seat(warehouse: DuckDBWarehouse) -> None:
@@ -241,17 +241,17 @@ def test_the_person_team_and_cost_center_of_a_seat(warehouse: DuckDBWarehouse) -
 
 def test_days_before_the_first_snapshot_are_counted(warehouse: DuckDBWarehouse) -> None:
     """Days inferred from daily usage are counted separately."""
-    found = seats(warehouse, "seat_days, inferred_days, first_seat_date", date(2026, 10, 1))
-    assert found[0] == ("ana", 31, 14, FIRST)
+    actual = seats(warehouse, "seat_days, inferred_days, first_seat_date", date(2026, 10, 1))
+    assert actual[0] == ("ana", 31, 14, FIRST)
     assert seats(warehouse, "inferred_days, first_seat_date")[2] == ("cy", 0, date(2026, 11, 21))
 
 
 def test_an_unknown_price_is_not_zero(warehouse: DuckDBWarehouse) -> None:
     """Without a price, the fees and the leverage are NULL, and the days are counted."""
     warehouse._connect().execute("DELETE FROM raw_mapping_sheet")
-    found = seats(warehouse, "seat_usd, unpriced_days, idle_usd, leverage_ratio, monthly_price_usd")
-    assert found[0] == ("ana", None, 30, None, None, None)
-    assert found[1] == ("ben", None, 30, None, None, None)
+    actual = seats(warehouse, "seat_usd, unpriced_days, idle_usd, leverage_ratio, monthly_price_usd")
+    assert actual[0] == ("ana", None, 30, None, None, None)
+    assert actual[1] == ("ben", None, 30, None, None, None)
     (summary,) = rows(warehouse, "SELECT seat_usd, idle_usd, idle_ratio, reclaimable_seats, reclaimable_usd "
                                  "FROM ai_usage.kpi_seat_summary WHERE month = DATE '2026-11-01'")  # fmt: skip
     assert summary == (None, None, None, 2, None)
@@ -259,14 +259,14 @@ def test_an_unknown_price_is_not_zero(warehouse: DuckDBWarehouse) -> None:
 
 def test_seat_summary(warehouse: DuckDBWarehouse) -> None:
     """Five paid seats, one active: 30 + 30 + 10 + 10 + 30 = 110 dollars, all but Ana's idle, two reclaimable."""
-    (found,) = rows(
+    (actual,) = rows(
         warehouse,
         "SELECT paid_seats, open_seats, active_seats, idle_seats, never_used_seats, unknown_seats, utilization_ratio, "
         "seat_usd, idle_usd, idle_ratio, reclaimable_seats, reclaimable_usd, included_usage_usd, leverage_ratio, "
         "overage_usd, near_limit_seats, inferred_days, is_provisional, as_of_date FROM ai_usage.kpi_seat_summary "
         "WHERE month = DATE '2026-11-01'",
     )
-    assert found == (
+    assert actual == (
         5, 4, 1, 3, 1, 0, Decimal("0.2"),
         Decimal(110), Decimal(80), Decimal("0.727273"), 2, Decimal(60), Decimal(45), Decimal("0.409091"),
         Decimal("15.5"), 2, 0, True, TODAY,
@@ -283,20 +283,24 @@ def test_fees_add_up_to_the_spend(warehouse: DuckDBWarehouse) -> None:
 
 def test_the_first_day(tmp_path: Path) -> None:
     """On the first day a seat without activity is never_used and not reclaimable."""
-    made = opened(tmp_path / "w.duckdb", FIRST, date(2026, 10, 2))
-    fill(made, "int_cursor_seat_daily", [seat(FIRST, ANA), seat(FIRST, BEN)])
-    fill(made, "int_cursor_activity_daily", [cursor_activity(FIRST, ANA), cursor_activity(FIRST, BEN, is_active=False)])
-    fill(made, "ops_asset_days", [activity_entry(FIRST)])
-    found = seats(made, "status, seat_days, is_reclaimable, unknown_days_30d, through_date", FIRST)
-    assert found == [("ana", "active", 1, False, 29, FIRST), ("ben", "never_used", 1, False, 29, FIRST)]
-    made.close()
+    warehouse = opened(tmp_path / "w.duckdb", FIRST, date(2026, 10, 2))
+    fill(warehouse, "int_cursor_seat_daily", [seat(FIRST, ANA), seat(FIRST, BEN)])
+    fill(
+        warehouse,
+        "int_cursor_activity_daily",
+        [cursor_activity(FIRST, ANA), cursor_activity(FIRST, BEN, is_active=False)],
+    )
+    fill(warehouse, "ops_asset_days", [activity_entry(FIRST)])
+    actual = seats(warehouse, "status, seat_days, is_reclaimable, unknown_days_30d, through_date", FIRST)
+    assert actual == [("ana", "active", 1, False, 29, FIRST), ("ben", "never_used", 1, False, 29, FIRST)]
+    warehouse.close()
 
 
 def test_without_seats_there_are_no_rows(tmp_path: Path) -> None:
     """A company with Anthropic only has no seats."""
-    made = opened(tmp_path / "w.duckdb", FIRST, TODAY)
-    fill(made, "int_anthropic_cost_daily", [charge("2026-11-03", "5", key="k")])
-    fill(made, "ops_asset_days", [entry(day) for day in days(FIRST, LAST)])
+    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    fill(warehouse, "int_anthropic_cost_daily", [charge("2026-11-03", "5", key="k")])
+    fill(warehouse, "ops_asset_days", [entry(day) for day in days(FIRST, LAST)])
     for view in ("kpi_seat_utilization", "kpi_seat_summary"):
-        assert rows(made, f"SELECT month FROM ai_usage.{view}") == []
-    made.close()
+        assert rows(warehouse, f"SELECT month FROM ai_usage.{view}") == []
+    warehouse.close()

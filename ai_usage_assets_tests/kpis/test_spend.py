@@ -24,7 +24,7 @@ JANE = "jane@example.com"
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """October and the first ten days of November, as of 11 November."""
-    made = opened(tmp_path / "w.duckdb", date(2026, 10, 1), TODAY)
+    warehouse = opened(tmp_path / "w.duckdb", date(2026, 10, 1), TODAY)
     charges = [
         charge("2026-10-05", "10", key=PLATFORM),
         charge("2026-10-10", "1", key=PLATFORM),
@@ -36,43 +36,43 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     ]
     for number, row in enumerate(charges, 1):
         row["fact_no"] = number
-    made.append(catalog.table("int_anthropic_cost_daily"), charges)
+    warehouse.append(catalog.table("int_anthropic_cost_daily"), charges)
     tokens = [
         {**row, "total_tokens": 2_000_000, "output_tokens": 1, "amount_usd": None, "list_amount_usd": None}
         for row in charges
     ]
-    made.append(catalog.table("int_anthropic_tokens_daily"), tokens)
-    made.append(
+    warehouse.append(catalog.table("int_anthropic_tokens_daily"), tokens)
+    warehouse.append(
         catalog.table("int_key_mapping"),
         [
             key_mapping("anthropic", "api_key", key, team, center, n)
             for n, (key, team, center) in enumerate([(PLATFORM, "Platform", "CC-1"), (MOBILE, "Mobile", "CC-2")])
         ],
     )
-    made.append(
+    warehouse.append(
         catalog.table("dim_person"),
         [{"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-1", **OPEN}],
     )
-    held = [date(2026, 10, 1) + timedelta(days=n) for n in range(41)]
-    made.append(OPS_ASSET_DAYS, [entry(day) for day in held])
-    yield made
-    made.close()
+    loaded = [date(2026, 10, 1) + timedelta(days=n) for n in range(41)]
+    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in loaded])
+    yield warehouse
+    warehouse.close()
 
 
-def again(warehouse: DuckDBWarehouse, *entries: dict[str, Any]) -> None:
+def replace_entries(warehouse: DuckDBWarehouse, *entries: dict[str, Any]) -> None:
     """Replaces entries of the day log."""
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), entries)
 
 
 def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None:
     """The current month is compared with the same days of the previous one; a team without new spend keeps its row."""
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT team, through_date, spend_usd, previous_month_usd, previous_same_days_usd, change_usd, change_ratio, "
         "is_provisional FROM ai_usage.kpi_spend_monthly WHERE month = DATE '2026-11-01' ORDER BY team NULLS LAST",
     )
     through = date(2026, 11, 10)
-    assert found == [
+    assert actual == [
         ("Mobile", through, Decimal(0), Decimal(7), Decimal(7), Decimal(-7), Decimal(-1), True),
         ("Platform", through, Decimal(20), Decimal(111), Decimal(11), Decimal(9), Decimal("0.8182"), True),
         (None, through, Decimal("0.000000001"), Decimal(0), Decimal(0), Decimal("0.000000001"), None, True),
@@ -82,12 +82,12 @@ def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None
 def test_a_month_without_spend_has_a_negative_change(warehouse: DuckDBWarehouse) -> None:
     """A vendor without charges in the month has a row with 0 and the previous spend."""
     warehouse._connect().execute("DELETE FROM int_anthropic_cost_daily WHERE usage_date > '2026-10-31'")
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT team, spend_usd, previous_same_days_usd, change_usd, is_provisional FROM ai_usage.kpi_spend_monthly "
         "WHERE month = DATE '2026-11-01' ORDER BY team",
     )
-    assert found == [("Mobile", 0, 7, -7, True), ("Platform", 0, 11, -11, True)]
+    assert actual == [("Mobile", 0, 7, -7, True), ("Platform", 0, 11, -11, True)]
 
 
 def test_a_negative_previous_month_has_no_ratio(warehouse: DuckDBWarehouse) -> None:
@@ -95,24 +95,24 @@ def test_a_negative_previous_month_has_no_ratio(warehouse: DuckDBWarehouse) -> N
     credit = {**charge("2026-10-06", "-107", key=MOBILE), "fact_no": 20}
     more = {**charge("2026-11-06", "-300", key=MOBILE), "fact_no": 21}
     warehouse.append(catalog.table("int_anthropic_cost_daily"), [credit, more])
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT spend_usd, previous_same_days_usd, change_usd, change_ratio FROM ai_usage.kpi_spend_monthly "
         "WHERE month = DATE '2026-11-01' AND team = 'Mobile'",
     )
-    assert found == [(-300, -100, -200, None)]
+    assert actual == [(-300, -100, -200, None)]
     assert describe_change(Decimal(-300), Decimal(-100)) == "$200.00 less than in"
     assert describe_change(Decimal(50), Decimal(-100)) == "$150.00 more than in"
 
 
 def test_a_finished_month_is_compared_with_the_whole_previous_month(warehouse: DuckDBWarehouse) -> None:
     """When the previous month is not loaded, the comparison is NULL."""
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT team, through_date, spend_usd, previous_month_usd, change_usd FROM ai_usage.kpi_spend_monthly "
         "WHERE month = DATE '2026-10-01' ORDER BY team",
     )
-    assert found == [
+    assert actual == [
         ("Mobile", date(2026, 10, 31), Decimal(7), None, None),
         ("Platform", date(2026, 10, 31), Decimal(111), None, None),
     ]
@@ -120,12 +120,12 @@ def test_a_finished_month_is_compared_with_the_whole_previous_month(warehouse: D
 
 def test_people_are_ranked_and_other_spend_is_listed(warehouse: DuckDBWarehouse) -> None:
     """A person has a rank and a share of all spend; spend without a person has no rank."""
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT name, team, spend_usd, person_rank, share_of_spend FROM ai_usage.kpi_spend_by_person "
         "WHERE month = DATE '2026-11-01' ORDER BY spend_usd DESC",
     )
-    assert found == [
+    assert actual == [
         (None, "Platform", Decimal(15), None, Decimal("0.75")),
         ("Jane", "Platform", Decimal(5), 1, Decimal("0.25")),
         (None, None, Decimal("0.000000001"), None, Decimal(0)),
@@ -142,14 +142,14 @@ def test_a_negative_total_has_no_shares(warehouse: DuckDBWarehouse, share: str) 
     credit = {**charge("2026-11-09", "-100", key=NOBODY), "fact_no": 8}
     old = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
     warehouse.append(catalog.table("int_anthropic_cost_daily"), [credit, old])
-    found = rows(warehouse, f"SELECT DISTINCT month, {column} IS NULL FROM ai_usage.{view} ORDER BY month")
-    assert found == [(date(2026, 10, 1), False), (date(2026, 11, 1), True)]
+    actual = rows(warehouse, f"SELECT DISTINCT month, {column} IS NULL FROM ai_usage.{view} ORDER BY month")
+    assert actual == [(date(2026, 10, 1), False), (date(2026, 11, 1), True)]
 
 
 def test_every_row_has_is_provisional_and_as_of_date(warehouse: DuckDBWarehouse) -> None:
     """On 3 December, October is final and November is provisional in every view."""
     warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 3)})
-    again(warehouse, entry(date(2026, 10, 5), amount_usd=10), entry(date(2026, 11, 10), amount_usd=5))
+    replace_entries(warehouse, entry(date(2026, 10, 5), amount_usd=10), entry(date(2026, 11, 10), amount_usd=5))
     late = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
     warehouse.append(catalog.table("int_anthropic_cost_daily"), [late])
     october, november, as_of = date(2026, 10, 1), date(2026, 11, 1), date(2026, 12, 3)
@@ -160,18 +160,18 @@ def test_every_row_has_is_provisional_and_as_of_date(warehouse: DuckDBWarehouse)
         ("int_month_completeness", "month", "vendor = 'anthropic' AND month < DATE '2026-12-01'"),
         ("kpi_reconciliation", "DATE_TRUNC(usage_date, MONTH)", "TRUE"),
     ):
-        asked = f"SELECT DISTINCT {month}, is_provisional, as_of_date FROM ai_usage.{view} WHERE {where} ORDER BY 1"
-        assert rows(warehouse, asked) == [(october, False, as_of), (november, True, as_of)], view
+        query = f"SELECT DISTINCT {month}, is_provisional, as_of_date FROM ai_usage.{view} WHERE {where} ORDER BY 1"
+        assert rows(warehouse, query) == [(october, False, as_of), (november, True, as_of)], view
 
 
 def test_unit_costs(warehouse: DuckDBWarehouse) -> None:
     """Dollars per million tokens, per request and per person, by model."""
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT model, usd_per_million_tokens, usd_per_request, people, usd_per_person FROM ai_usage.kpi_unit_cost "
         "WHERE month = DATE '2026-11-01' ORDER BY model",
     )
-    assert found == [
+    assert actual == [
         ("m1", Decimal("3.75"), Decimal("1.875"), 0, None),
         ("m2", Decimal("2.5"), Decimal("1.25"), 1, Decimal(5)),
     ]
@@ -185,17 +185,17 @@ def test_unit_costs(warehouse: DuckDBWarehouse) -> None:
 
 def test_unallocated_spend_has_its_first_day_and_the_row_to_add(warehouse: DuckDBWarehouse) -> None:
     """Spend without a cost center is listed with its first day and the row to add."""
-    found = rows(warehouse, "SELECT api_key_id, spend_usd, first_day, next_step FROM ai_usage.kpi_unallocated")
-    assert [row[:3] for row in found] == [(NOBODY, Decimal("0.000000001"), date(2026, 11, 9))]
-    assert NOBODY in found[0][3]
+    actual = rows(warehouse, "SELECT api_key_id, spend_usd, first_day, next_step FROM ai_usage.kpi_unallocated")
+    assert [row[:3] for row in actual] == [(NOBODY, Decimal("0.000000001"), date(2026, 11, 9))]
+    assert NOBODY in actual[0][3]
 
 
 def test_days_are_provisional_until_the_vendor_settles(warehouse: DuckDBWarehouse) -> None:
     """A day of early October is final at the later of 30 days after it and 8 November."""
-    found = dict(rows(warehouse, "SELECT usage_date, is_provisional FROM ai_usage.fct_cost_daily"))
-    assert found[date(2026, 10, 5)] is False
-    assert found[date(2026, 10, 11)] is False
-    assert found[date(2026, 11, 3)] is True
+    actual = dict(rows(warehouse, "SELECT usage_date, is_provisional FROM ai_usage.fct_cost_daily"))
+    assert actual[date(2026, 10, 5)] is False
+    assert actual[date(2026, 10, 11)] is False
+    assert actual[date(2026, 11, 3)] is True
     settles = dict(
         rows(warehouse, "SELECT usage_date, settles_on FROM ai_usage.int_settlement_daily WHERE vendor = 'anthropic'")
     )
@@ -205,15 +205,15 @@ def test_days_are_provisional_until_the_vendor_settles(warehouse: DuckDBWarehous
 
 def test_missing_days_are_counted_for_the_month(warehouse: DuckDBWarehouse) -> None:
     """A month counts its finished days without a complete bill; a day that failed after it was loaded is complete."""
-    again(
+    replace_entries(
         warehouse,
         entry(date(2026, 11, 8), status="failed", message="503"),
         entry(date(2026, 11, 9), status="failed", message="503", completed_at=None),
         entry(date(2026, 11, 10), status="incomplete", completed_at=None),
         entry(date(2026, 10, 4), status="failed", completed_at=None),
     )
-    found = rows(warehouse, "SELECT DISTINCT month, missing_days FROM ai_usage.kpi_spend_monthly ORDER BY month")
-    assert found == [(date(2026, 10, 1), 1), (date(2026, 11, 1), 2)]
+    actual = rows(warehouse, "SELECT DISTINCT month, missing_days FROM ai_usage.kpi_spend_monthly ORDER BY month")
+    assert actual == [(date(2026, 10, 1), 1), (date(2026, 11, 1), 2)]
 
 
 @pytest.mark.parametrize(
@@ -229,20 +229,20 @@ def test_a_month_is_only_compared_with_loaded_days(
     warehouse: DuckDBWarehouse, day: date, whole: Decimal | None, same_days: Decimal | None
 ) -> None:
     """A previous month with a missing day has no total, and months with missing days are not compared."""
-    again(warehouse, entry(day, status="failed", completed_at=None))
-    found = rows(
+    replace_entries(warehouse, entry(day, status="failed", completed_at=None))
+    actual = rows(
         warehouse,
         "SELECT previous_month_usd, previous_same_days_usd, change_usd IS NULL FROM ai_usage.kpi_spend_monthly "
         "WHERE month = DATE '2026-11-01' AND team = 'Platform'",
     )
-    assert found == [(whole, same_days, same_days is None)]
+    assert actual == [(whole, same_days, same_days is None)]
 
 
 def test_a_day_is_final_only_when_read_after_settlement(warehouse: DuckDBWarehouse) -> None:
     """A day that was last read before settlement stays provisional; read again, it is complete."""
-    again(warehouse, entry(date(2026, 10, 4), completed_at=datetime(2026, 11, 9, tzinfo=UTC)))
-    found = dict(rows(warehouse, "SELECT usage_date, status FROM ai_usage.kpi_completeness"))
-    assert (found[date(2026, 10, 3)], found[date(2026, 10, 4)]) == ("provisional", "complete")
+    replace_entries(warehouse, entry(date(2026, 10, 4), completed_at=datetime(2026, 11, 9, tzinfo=UTC)))
+    actual = dict(rows(warehouse, "SELECT usage_date, status FROM ai_usage.kpi_completeness"))
+    assert (actual[date(2026, 10, 3)], actual[date(2026, 10, 4)]) == ("provisional", "complete")
 
 
 def test_seats_are_spread_over_the_days_of_the_month(warehouse: DuckDBWarehouse) -> None:
@@ -276,12 +276,12 @@ def test_seats_are_spread_over_the_days_of_the_month(warehouse: DuckDBWarehouse)
         "end_day": date(2026, 11, 6),
     }
     warehouse.rebuild(catalog.table("int_cursor_seat_daily"), days)
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT usage_date, source, amount_usd FROM ai_usage.fct_seat_daily WHERE is_paid ORDER BY usage_date",
     )
     fee = Decimal("1.333333333")
-    assert found == [
+    assert actual == [
         (date(2026, 11, 4), "daily_usage", fee),
         (date(2026, 11, 5), "snapshot", fee),
         (date(2026, 11, 6), "earlier_snapshot", fee),

@@ -38,23 +38,23 @@ SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-5-5"
 
 
 @pytest.fixture(scope="module")
-def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """October and ten days of November without usage, with list prices."""
     path = tmp_path_factory.mktemp("units") / "w.duckdb"
-    made = opened(path, FIRST, TODAY)
-    made.rebuild(catalog.table("dim_model_price"), {})
-    made.close()
+    warehouse = opened(path, FIRST, TODAY)
+    warehouse.rebuild(catalog.table("dim_model_price"), {})
+    warehouse.close()
     return path
 
 
 @pytest.fixture
-def warehouse(blank: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+def warehouse(empty_path: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of the empty warehouse."""
-    with copied(blank, tmp_path) as made:
-        yield made
+    with copied(empty_path, tmp_path) as warehouse:
+        yield warehouse
 
 
-def held(warehouse: DuckDBWarehouse, *vendors: str) -> None:
+def mark_loaded(warehouse: DuckDBWarehouse, *vendors: str) -> None:
     """Marks all days of the vendors' bills as loaded."""
     names = {"anthropic": "raw_anthropic_cost", "cursor": "raw_cursor_usage_events"}
     fill(warehouse, "ops_asset_days", [
@@ -85,7 +85,7 @@ def test_cost_per_million_tokens_of_each_class(warehouse: DuckDBWarehouse) -> No
         for name, usd, list_usd in (("uncached_input", "3.2", "4"), ("cache_write_5m", "0.8", "1"),
                                     ("cache_write_1h", "1.6", "2"), ("cache_read", "2.4", "3"), ("output", "8", "10"))
     ] + [component("2026-11-03", None, "code_execution", "0.05")])  # fmt: skip
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT model, token_class, tokens, amount_usd, list_amount_usd, usd_per_million, list_usd_per_million, "
         "priced_usd, unpriced_tokens, price_status FROM ai_usage.kpi_token_cost ORDER BY model, token_class",
@@ -97,7 +97,7 @@ def test_cost_per_million_tokens_of_each_class(warehouse: DuckDBWarehouse) -> No
         ("output", 1_000_000, "8", "10", "8", "10", "10"),
         ("uncached_input", 2_000_000, "3.2", "4", "1.6", "2", "4"),
     ]
-    assert found == [
+    assert actual == [
         *((SONNET, name, count, *map(Decimal, usd), 0, "listed") for name, count, *usd in numbers),
         ("no model", "code_execution", None, Decimal("0.05"), Decimal("0.05"), None, None, None, None, None),
     ]
@@ -109,8 +109,8 @@ def test_prices_are_those_of_the_day(warehouse: DuckDBWarehouse) -> None:
         tokens("2026-10-06", model=f"{SONNET}-20260901", cache_read_tokens=3_000_000),
         tokens("2026-10-07", model=f"{SONNET}-20260901", cache_read_tokens=1_000_000),
     ])  # fmt: skip
-    found = rows(warehouse, "SELECT tokens, priced_usd, list_usd_per_million FROM ai_usage.kpi_token_cost")
-    assert found == [(4_000_000, Decimal("0.7"), Decimal("0.175"))]
+    actual = rows(warehouse, "SELECT tokens, priced_usd, list_usd_per_million FROM ai_usage.kpi_token_cost")
+    assert actual == [(4_000_000, Decimal("0.7"), Decimal("0.175"))]
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_a_model_without_a_price_is_counted_and_not_priced(
     fill(warehouse, "int_anthropic_tokens_daily", [
         tokens("2026-11-03", model=model, cache_read_tokens=5, cache_write_1h_tokens=2, output_tokens=1)
     ])  # fmt: skip
-    found = rows(
+    actual = rows(
         warehouse, "SELECT token_class, unpriced_tokens, priced_usd, list_usd_per_million, price_status "
                    "FROM ai_usage.kpi_token_cost ORDER BY token_class",
     )  # fmt: skip
-    assert found == [
+    assert actual == [
         ("cache_read", 5, None, None, status), ("cache_write_1h", 2, None, None, status),
         ("output", 1, None, None, status),
     ]  # fmt: skip
@@ -144,9 +144,9 @@ def test_cursor_counts_tokens_and_prices_none(warehouse: DuckDBWarehouse) -> Non
                      output_tokens=0),
         cursor_usage("2026-11-03", "a@x", "1", basis="included", uncached_input_tokens=7),
     ])  # fmt: skip
-    found = rows(warehouse, "SELECT cost_basis, token_class, tokens, amount_usd, unpriced_tokens, price_status "
+    actual = rows(warehouse, "SELECT cost_basis, token_class, tokens, amount_usd, unpriced_tokens, price_status "
                             "FROM ai_usage.kpi_token_cost ORDER BY cost_basis, token_class")  # fmt: skip
-    assert found == [
+    assert actual == [
         ("billed", "cache_read", 30, None, 30, "not_published"),
         ("billed", "cache_write", 20, None, 20, "not_published"),
         ("billed", "uncached_input", 10, None, 10, "not_published"),
@@ -168,12 +168,12 @@ def test_cache_savings(warehouse: DuckDBWarehouse) -> None:
         cache_write_1h_tokens=1_000_000, cache_read_tokens=10_000_000, output_tokens=5,
     )])  # fmt: skip
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
-    (found,) = rows(
+    (actual,) = rows(
         warehouse,
         "SELECT team, cache_write_tokens, cache_hit_ratio, uncached_usd, cached_usd, saved_usd, saved_ratio, "
         "unpriced_tokens, is_provisional FROM ai_usage.kpi_cache_savings",
     )
-    assert found == (
+    assert actual == (
         "Platform", 3_000_000, Decimal("0.5"), Decimal(26), Decimal(10), Decimal(16), Decimal("0.615385"), 0, True,
     )  # fmt: skip
 
@@ -184,8 +184,8 @@ def test_unread_cache_writes_have_negative_savings(warehouse: DuckDBWarehouse) -
         tokens("2026-11-03", model=SONNET, cache_write_1h_tokens=1_000_000)
     ])  # fmt: skip
     fill(warehouse, "int_anthropic_tokens_daily", [tokens("2026-11-04", model=None, output_tokens=3)])
-    found = rows(warehouse, "SELECT saved_usd, saved_ratio, cache_hit_ratio FROM ai_usage.kpi_cache_savings")
-    assert found == [(Decimal(-2), Decimal(-1), Decimal(0))]
+    actual = rows(warehouse, "SELECT saved_usd, saved_ratio, cache_hit_ratio FROM ai_usage.kpi_cache_savings")
+    assert actual == [(Decimal(-2), Decimal(-1), Decimal(0))]
 
 
 # --- discount -----------------------------------------------------------------------------------------------------
@@ -201,9 +201,9 @@ def test_effective_discount(warehouse: DuckDBWarehouse) -> None:
     fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-03", "a@x", "5"), cursor_usage("2026-11-03", "a@x", "7", basis="included"),
     ])  # fmt: skip
-    found = rows(warehouse, "SELECT vendor, model, list_usd, billed_usd, discount_usd, discount_ratio "
+    actual = rows(warehouse, "SELECT vendor, model, list_usd, billed_usd, discount_usd, discount_ratio "
                             "FROM ai_usage.kpi_discount ORDER BY vendor, model")  # fmt: skip
-    assert found == [
+    assert actual == [
         ("anthropic", "free", Decimal(0), Decimal(0), Decimal(0), None),
         ("anthropic", "m1", Decimal(24), Decimal(18), Decimal(6), Decimal("0.25")),
         ("cursor", "m1", None, Decimal(5), None, None),
@@ -215,21 +215,21 @@ def test_effective_discount(warehouse: DuckDBWarehouse) -> None:
 EFFECTS = "model, previous_amount_usd, amount_usd, price_effect_usd, volume_effect_usd, mix_effect_usd, change_usd"
 
 
-def used(model: str | None, day: str, usd: str, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def charge_with_tokens(model: str | None, day: str, usd: str, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """A charge and its tokens."""
     return {**charge(day, usd, key="k"), "model": model}, tokens(day, key="k", model=model, output_tokens=count)
 
 
-def book(warehouse: DuckDBWarehouse, *usages: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def add_usage(warehouse: DuckDBWarehouse, *usages: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """Adds charges and their tokens."""
     fill(warehouse, "int_anthropic_cost_daily", [cost for cost, _ in usages])
     fill(warehouse, "int_anthropic_tokens_daily", [count for _, count in usages if count["total_tokens"]])
 
 
-def mix(warehouse: DuckDBWarehouse, month: str = "2026-11-01") -> dict[str, list[Any]]:
+def effects(warehouse: DuckDBWarehouse, month: str = "2026-11-01") -> dict[str, list[Any]]:
     """Effects of a month by model."""
-    found = rows(warehouse, f"SELECT {EFFECTS} FROM ai_usage.kpi_model_mix WHERE month = DATE '{month}'")
-    return {model: effects for model, *effects in found}
+    actual = rows(warehouse, f"SELECT {EFFECTS} FROM ai_usage.kpi_model_mix WHERE month = DATE '{month}'")
+    return {model: values for model, *values in actual}
 
 
 def test_price_volume_and_mix(warehouse: DuckDBWarehouse) -> None:
@@ -237,16 +237,16 @@ def test_price_volume_and_mix(warehouse: DuckDBWarehouse) -> None:
     # a: 60 tokens for 60 (1 each), now 140 for 280 (2 each). Price 140 x 1 = 140, volume 60 x 1 = 60, mix (140 - 60 x
     # 2) x 1 = 20. old: 40 tokens for 20, now none: volume 20 x 1 = 20, mix -(40 x 2) x 0.5 = -40. new: nothing, now
     # 60 tokens for 6: all mix.
-    held(warehouse, "anthropic")
-    book(
+    mark_loaded(warehouse, "anthropic")
+    add_usage(
         warehouse,
-        used("a", "2026-10-05", "60", 60), used("a", "2026-11-05", "280", 140),
-        used("old", "2026-10-10", "20", 40), used("new", "2026-11-06", "6", 60),
-        used(None, "2026-10-05", "1", 0), used(None, "2026-11-05", "4", 0),
+        charge_with_tokens("a", "2026-10-05", "60", 60), charge_with_tokens("a", "2026-11-05", "280", 140),
+        charge_with_tokens("old", "2026-10-10", "20", 40), charge_with_tokens("new", "2026-11-06", "6", 60),
+        charge_with_tokens(None, "2026-10-05", "1", 0), charge_with_tokens(None, "2026-11-05", "4", 0),
         # After the tenth, which November is not compared with yet.
-        used("a", "2026-10-11", "1000", 1000), used("late", "2026-10-11", "1000", 1000),
+        charge_with_tokens("a", "2026-10-11", "1000", 1000), charge_with_tokens("late", "2026-10-11", "1000", 1000),
     )  # fmt: skip
-    assert mix(warehouse) == {
+    assert effects(warehouse) == {
         "a": [60, 280, 140, 60, 20, 220],
         "old": [20, 0, 0, 20, -40, -20],
         "new": [0, 6, 0, 0, 6, 6],
@@ -256,19 +256,21 @@ def test_price_volume_and_mix(warehouse: DuckDBWarehouse) -> None:
 
 def test_a_month_that_cannot_be_compared_has_no_effects(warehouse: DuckDBWarehouse) -> None:
     """When a day of the previous month is not loaded, the effects are NULL."""
-    held(warehouse, "anthropic")
-    book(warehouse, used("a", "2026-10-05", "60", 60), used("a", "2026-11-05", "280", 140))
-    assert mix(warehouse, "2026-10-01") == {"a": [None, 60, None, None, None, None]}
+    mark_loaded(warehouse, "anthropic")
+    add_usage(
+        warehouse, charge_with_tokens("a", "2026-10-05", "60", 60), charge_with_tokens("a", "2026-11-05", "280", 140)
+    )
+    assert effects(warehouse, "2026-10-01") == {"a": [None, 60, None, None, None, None]}
     warehouse._connect().execute("UPDATE ops_asset_days SET completed_at = NULL WHERE usage_date = DATE '2026-10-07'")
-    assert mix(warehouse) == {"a": [None, 280, None, None, None, None]}
+    assert effects(warehouse) == {"a": [None, 280, None, None, None, None]}
 
 
 def test_a_new_vendor_is_all_volume(warehouse: DuckDBWarehouse) -> None:
     """Without any tokens in the previous month, the whole change is volume."""
-    held(warehouse, "anthropic", "cursor")
-    book(warehouse, used("a", "2026-11-05", "280", 140))
+    mark_loaded(warehouse, "anthropic", "cursor")
+    add_usage(warehouse, charge_with_tokens("a", "2026-11-05", "280", 140))
     fill(warehouse, "int_cursor_usage_daily", [cursor_usage("2026-10-05", "a@x", "3", output_tokens=5)])
-    assert mix(warehouse)["a"] == [0, 280, 0, 280, 0, 280]
+    assert effects(warehouse)["a"] == [0, 280, 0, 280, 0, 280]
     # The same for a vendor that ends.
     assert rows(warehouse, "SELECT volume_effect_usd FROM ai_usage.kpi_model_mix WHERE vendor = 'cursor' "
                            "AND month = DATE '2026-11-01'") == [(Decimal(-3),)]  # fmt: skip
@@ -286,12 +288,12 @@ def test_the_three_effects_add_up_to_the_change(warehouse: DuckDBWarehouse, mode
     for table in ("int_anthropic_cost_daily", "int_anthropic_tokens_daily"):
         warehouse._connect().execute(f"DELETE FROM {table}")
     if not rows(warehouse, "SELECT usage_date FROM ai_usage.ops_asset_days"):
-        held(warehouse, "anthropic")
-    book(warehouse, *(
-        used(f"m{number}", day, f"{model[when][0]:f}", model[when][1])
+        mark_loaded(warehouse, "anthropic")
+    add_usage(warehouse, *(
+        charge_with_tokens(f"m{number}", day, f"{model[when][0]:f}", model[when][1])
         for number, model in enumerate(models) for when, day in (("before", "2026-10-05"), ("now", "2026-11-05"))
     ))  # fmt: skip
-    for model, (before, now, price, volume, mixed, change) in mix(warehouse).items():
+    for model, (before, now, price, volume, mixed, change) in effects(warehouse).items():
         assert (before, now) == (models[int(model[1:])]["before"][0], models[int(model[1:])]["now"][0])
         assert price + volume + mixed == change == now - before
 
@@ -302,7 +304,11 @@ def test_mix_and_unit_cost_have_the_same_dollars(warehouse: DuckDBWarehouse) -> 
         {**key_mapping("anthropic", "api_key", "k", team, "CC", n), "share": Decimal(share)}
         for n, (team, share) in enumerate((("A", "0.3"), ("B", "0.7")))
     ])  # fmt: skip
-    book(warehouse, used("a", "2026-11-05", "0.000000001", 7), used(None, "2026-11-05", "3", 0))
+    add_usage(
+        warehouse,
+        charge_with_tokens("a", "2026-11-05", "0.000000001", 7),
+        charge_with_tokens(None, "2026-11-05", "3", 0),
+    )
     fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-03", "a@x", "5", output_tokens=3),
         cursor_usage("2026-11-03", "a@x", "7", basis="included"),
@@ -344,13 +350,13 @@ def test_productivity_ratios_of_a_cohort(warehouse: DuckDBWarehouse) -> None:
         cursor_activity(day, email, lines_accepted=count)
         for email, count in zip(platform, (12, 0, 0, 0, 0), strict=True)
     ])  # fmt: skip
-    found = rows(
+    actual = rows(
         warehouse,
         "SELECT vendor, team, people, spend_usd, commits, pull_requests, lines_accepted, usd_per_commit, "
         "usd_per_pull_request, usd_per_accepted_line, withheld_reason FROM ai_usage.kpi_productivity "
         "ORDER BY vendor, team",
     )
-    assert found == [
+    assert actual == [
         ("anthropic", "Mobile", 4, Decimal(8), None, None, None, None, None, None, "small_cohort"),
         ("anthropic", "Platform", 5, Decimal(10), 20, 4, None, Decimal("0.5"), Decimal("2.5"), None, None),
         ("cursor", "Platform", 5, Decimal(6), None, None, 12, None, None, Decimal("0.5"), None),
@@ -363,9 +369,9 @@ def test_spend_without_activity_is_withheld(warehouse: DuckDBWarehouse) -> None:
     fill(warehouse, "int_cursor_activity_daily", [
         cursor_activity(date(2026, 11, 3), f"p{n}@example.com", is_active=False, lines_accepted=1) for n in range(9)
     ])  # fmt: skip
-    found = rows(warehouse, "SELECT vendor, people, spend_usd, lines_accepted, usd_per_commit, withheld_reason "
+    actual = rows(warehouse, "SELECT vendor, people, spend_usd, lines_accepted, usd_per_commit, withheld_reason "
                             "FROM ai_usage.kpi_productivity ORDER BY vendor")  # fmt: skip
-    assert found == [
+    assert actual == [
         ("anthropic", 0, Decimal(2), None, None, "no_activity"),
         ("cursor", 0, None, None, None, "small_cohort"),
     ]
@@ -390,5 +396,5 @@ def test_the_first_day_of_one_vendor(warehouse: DuckDBWarehouse) -> None:
     fill(warehouse, "int_anthropic_cost_daily", [{**charge("2026-11-10", "2", key="k"), "product": "claude_code"}])
     fill(warehouse, "int_anthropic_tokens_daily", [tokens("2026-11-10", key="k", uncached_input_tokens=5)])
     for view in VIEWS:
-        found = rows(warehouse, f"SELECT vendor, month, is_provisional, as_of_date FROM ai_usage.{view}")
-        assert found == [("anthropic", date(2026, 11, 1), True, TODAY)], view
+        actual = rows(warehouse, f"SELECT vendor, month, is_provisional, as_of_date FROM ai_usage.{view}")
+        assert actual == [("anthropic", date(2026, 11, 1), True, TODAY)], view

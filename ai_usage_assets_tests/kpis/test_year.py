@@ -28,16 +28,16 @@ def ledger() -> Ledger:
 @pytest.mark.parametrize("day", [date(2026, 1, 14), date(2026, 10, 8)], ids=["restated", "with a spike"])
 def test_the_year_equals_the_ledger(year: DuckDBWarehouse, ledger: Ledger, day: date) -> None:
     """The total of each cost basis and cost center of a day equals the ledger."""
-    found: dict[str, dict[str | None, Decimal]] = defaultdict(dict)
+    actual: dict[str, dict[str | None, Decimal]] = defaultdict(dict)
     for basis, center, usd in rows(
         year,
         "SELECT cost_basis, cost_center, SUM(amount_usd) FROM ai_usage.fct_cost_daily "
         f"WHERE usage_date = DATE '{day}' GROUP BY cost_basis, cost_center",
     ):
-        found[basis][center] = usd
-    assert found["billed"] == ledger.spend_by_cost_center(day, day)
-    assert sum(found["included"].values()) == ledger.cursor_usd(day, day)[day]["included"]
-    assert sum(found["seat"].values()) == ledger.seat_usd(day, day)[day]
+        actual[basis][center] = usd
+    assert actual["billed"] == ledger.spend_by_cost_center(day, day)
+    assert sum(actual["included"].values()) == ledger.cursor_usd(day, day)[day]["included"]
+    assert sum(actual["seat"].values()) == ledger.seat_usd(day, day)[day]
 
 
 def test_the_year_is_complete(year: DuckDBWarehouse, ledger: Ledger) -> None:
@@ -53,13 +53,13 @@ def test_the_year_is_complete(year: DuckDBWarehouse, ledger: Ledger) -> None:
         ("cursor", "included"): sum(day["included"] for day in cursor),
         ("cursor", "seat"): sum(ledger.seat_usd(first, last).values()),
     }
-    held = rows(
+    loaded = rows(
         year,
         "SELECT status, MIN(usage_date), MAX(usage_date), COUNT(DISTINCT usage_date) FROM ai_usage.kpi_completeness "
         f"WHERE vendor <> 'sheet' AND usage_date <= DATE '{last}' GROUP BY status",
     )
-    assert {row[0] for row in held} == {"complete", "provisional"}
-    assert (min(row[1] for row in held), max(row[2] for row in held)) == (first, last)
+    assert {row[0] for row in loaded} == {"complete", "provisional"}
+    assert (min(row[1] for row in loaded), max(row[2] for row in loaded)) == (first, last)
 
 
 def test_the_year_equals_the_result_of_a_run(tmp_path: Path, holding: Company) -> None:
@@ -69,12 +69,12 @@ def test_the_year_equals_the_result_of_a_run(tmp_path: Path, holding: Company) -
     for table in _FACTS:
         # Rows are numbered in a different order.
         columns = ", ".join(name for name in catalog.table(table).column_names if name != "fact_no")
-        found, left = (
+        actual, left = (
             sorted(rows(warehouse, f"SELECT {columns} FROM ai_usage.{table} WHERE usage_date = DATE '{day}'"), key=repr)
             for warehouse in (ours, theirs)
         )
-        assert found == left, table
-        assert found
+        assert actual == left, table
+        assert actual
     ours.close()
     theirs.close()
 
@@ -154,14 +154,14 @@ def test_the_year_contains_every_finance_case(year: DuckDBWarehouse) -> None:
 
 def test_list_prices_are_those_of_their_day(year: DuckDBWarehouse) -> None:
     """The list cost of a model's tokens follows dim_model_price, before and after a price change."""
-    found = rows(
+    actual = rows(
         year,
         "SELECT COUNT(*) FROM ai_usage.int_anthropic_tokens_daily AS token "
         "LEFT JOIN ai_usage.dim_model_price AS price ON price.model = token.model "
         "AND token.usage_date >= price.effective_from AND token.usage_date < price.effective_to "
         "WHERE token.model IS NOT NULL AND price.model IS NULL",
     )
-    assert found == [(0,)]
+    assert actual == [(0,)]
     dearer = rows(
         year,
         "SELECT MAX(ABS(money.list_amount_usd - CAST(ROUND((token.uncached_input_tokens * price.input_usd "

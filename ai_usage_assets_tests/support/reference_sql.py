@@ -63,9 +63,9 @@ class _Engine(wasm_client.WasmClient):
 @functools.cache
 def _engine() -> _Engine:
     def config() -> wasmtime.Config:
-        made = wasmtime.Config()
-        made.cache = True
-        return made
+        warehouse = wasmtime.Config()
+        warehouse.cache = True
+        return warehouse
 
     wasm_client.Config = config
     # Compiling uses all processors; one worker compiles, and the others read the cache.
@@ -129,9 +129,9 @@ class Reference:
         # An empty table has contents, too.
         content.table_data.SetInParent()
         for row in rows:
-            made = content.table_data.row.add()
+            warehouse = content.table_data.row.add()
             for value, kind in zip(row, columns.values(), strict=True):
-                made.cell.append(_encode(value, kind))
+                warehouse.cell.append(_encode(value, kind))
         self._content[name] = content
 
     def analyse(self, sql: str) -> dict[str, str]:
@@ -181,25 +181,25 @@ def _kind(parameter: Parameter) -> str:
 
 
 def _encode(value: Any, kind: str) -> Any:
-    made = value_pb2.ValueProto()
+    warehouse = value_pb2.ValueProto()
     if value is None:
-        return made
+        return warehouse
     match kind:
         case "STRING":
-            made.string_value = value
+            warehouse.string_value = value
         case "INT64":
-            made.int64_value = value
+            warehouse.int64_value = value
         case "BOOL":
-            made.bool_value = value
+            warehouse.bool_value = value
         case "DATE":
-            made.date_value = (value - _EPOCH).days
+            warehouse.date_value = (value - _EPOCH).days
         case "TIMESTAMP":
             since = value - datetime(1970, 1, 1, tzinfo=UTC)
-            made.timestamp_value.seconds = since // timedelta(seconds=1)
-            made.timestamp_value.nanos = since % timedelta(seconds=1) // timedelta(microseconds=1) * 1000
+            warehouse.timestamp_value.seconds = since // timedelta(seconds=1)
+            warehouse.timestamp_value.nanos = since % timedelta(seconds=1) // timedelta(microseconds=1) * 1000
         case "NUMERIC":
-            made.numeric_value = int(value * _NANO).to_bytes(16, "little", signed=True)
-    return made
+            warehouse.numeric_value = int(value * _NANO).to_bytes(16, "little", signed=True)
+    return warehouse
 
 
 def _decode(cell: Any, kind: str) -> Any:

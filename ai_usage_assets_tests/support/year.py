@@ -58,12 +58,12 @@ def simulator(people: int = MIN_PEOPLE, **changed: Any) -> Simulator:
 
     `changed` is set on its ledger: `injected_anomalies=()` is the same year without anomalies.
     """
-    made = Simulator(
+    warehouse = Simulator(
         NOW, people=people, fault_options=FaultOptions(cursor=CursorFaultOptions(strip_removed_emails=False))
     )
     for name, value in changed.items():
-        setattr(made.ledger, name, value)
-    return made
+        setattr(warehouse.ledger, name, value)
+    return warehouse
 
 
 def simulated_year(path: Path, people: int = MIN_PEOPLE, **changed: Any) -> DuckDBWarehouse:
@@ -176,7 +176,7 @@ def _anthropic_rows(ledger: Ledger, days: DayRange) -> tuple[list[Row], list[Row
 
 
 def _component_rows(ledger: Ledger, days: DayRange) -> list[Row]:
-    found = []
+    actual = []
     for day in days:
         sums: dict[tuple[str, str | None, str], list[int]] = defaultdict(lambda: [0, 0])
         for piece in ledger.usage(day):
@@ -184,14 +184,14 @@ def _component_rows(ledger: Ledger, days: DayRange) -> list[Row]:
                 total = sums[(piece.workspace_id, piece.model, _CLASSES.get(token_type or "", cost_type))]
                 total[0] += billed
                 total[1] += listed
-        found += [
+        actual += [
             {
                 "usage_date": day, "workspace_id": workspace_id, "model": model, "token_class": token_class,
                 "amount_usd": _usd(billed), "list_amount_usd": _usd(listed),
             }
             for (workspace_id, model, token_class), (billed, listed) in sums.items()
         ]  # fmt: skip
-    return found
+    return actual
 
 
 _CLASSES = dict(
@@ -210,7 +210,7 @@ def _control_rows(ledger: Ledger, days: DayRange) -> list[Row]:
 
 def _cursor_rows(company: Simulator, days: DayRange) -> list[Row]:
     nameless = company.removed_emails if company.fault_options.cursor.strip_removed_emails else ()
-    found = []
+    actual = []
     for day in days:
         grouped: dict[tuple[Any, ...], list[Any]] = {}
         for event in company.ledger.events(day):
@@ -224,7 +224,7 @@ def _cursor_rows(company: Simulator, days: DayRange) -> list[Row]:
                 sums[2:] = [(total or 0) + n for total, n in zip(sums[2:], event.tokens, strict=True)]
         for (basis, model, identity_kind, identity_id, email), (requests, usd, *counts) in grouped.items():
             ids = {f"{kind}_id": identity_id if kind == identity_kind else None for kind in _ROBOTS}
-            found.append(
+            actual.append(
                 {
                     "usage_date": day,
                     "identity_key": _key("cursor", *ids.values(), email),
@@ -242,7 +242,7 @@ def _cursor_rows(company: Simulator, days: DayRange) -> list[Row]:
                     "cache_read_tokens": counts[3],
                 }
             )
-    return found
+    return actual
 
 
 _ROBOTS = ("automation", "service_account", "cloud_agent")
@@ -322,7 +322,7 @@ def _restatements(company: Simulator, days: DayRange) -> Iterator[Row]:
 
 
 def _claude_code_rows(company: Simulator, days: DayRange) -> list[Row]:
-    found = []
+    actual = []
     for day in days:
         sums: dict[tuple[str | None, str | None], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         for record in _anthropic(company, "usage_report/claude_code", starting_at=str(day))["data"]:
@@ -334,18 +334,18 @@ def _claude_code_rows(company: Simulator, days: DayRange) -> list[Row]:
             total[3] += core["pull_requests_by_claude_code"]
         for (email, key_name), (sessions, lines, commits, pull_requests) in sums.items():
             kind = "user" if email else "api_key"
-            found.append(
+            actual.append(
                 {
                     "usage_date": day, "identity_key": _key("claude_code", kind, email, key_name),
                     "principal_type": kind, "user_email": email, "api_key_name": key_name, "sessions": sessions,
                     "lines_added": lines, "commits": commits, "pull_requests": pull_requests,
                 }
             )  # fmt: skip
-    return found
+    return actual
 
 
 def _daily_usage_rows(company: Simulator, days: DayRange) -> list[Row]:
-    found = []
+    actual = []
     for start in range(0, len(days), 30):
         first = days.first + timedelta(days=start)
         last = min(first + timedelta(days=29), days.last)
@@ -356,17 +356,17 @@ def _daily_usage_rows(company: Simulator, days: DayRange) -> list[Row]:
             "pageSize": 1000,
         }
         for record in _cursor(company, "POST", "/teams/daily-usage-data", body)["data"]:
-            asked = ("agentRequests", "chatRequests", "composerRequests", "cmdkUsages")
-            found.append(
+            counters = ("agentRequests", "chatRequests", "composerRequests", "cmdkUsages")
+            actual.append(
                 {
                     "usage_date": date.fromisoformat(record["day"]),
                     "identity_key": _key("cursor", None, None, None, record.get("email")),
                     "user_email": record.get("email"), "user_id": record["userId"], "is_active": record["isActive"],
-                    "requests": sum(record[name] for name in asked),
+                    "requests": sum(record[name] for name in counters),
                     "lines_added": record["totalLinesAdded"], "lines_accepted": record["acceptedLinesAdded"],
                 }
             )  # fmt: skip
-    return found
+    return actual
 
 
 def _directories(company: Simulator) -> dict[str, list[bytes]]:
@@ -403,8 +403,8 @@ def _cursor(company: Simulator, method: str, path: str, body: Any = None) -> dic
 
 def _answer(response: Any) -> dict[str, Any]:
     assert response.status == 200, response.body
-    found: dict[str, Any] = msgspec.json.decode(response.body)
-    return found
+    actual: dict[str, Any] = msgspec.json.decode(response.body)
+    return actual
 
 
 def _land_sheet(warehouse: DuckDBWarehouse, company: Simulator) -> None:
