@@ -1,7 +1,6 @@
 """Recall and precision of kpi_anomaly on the simulated year.
 
-Belongs here: matching what is told with what was planted. Does not: planting. `make bench BENCH=finance` prints it; a
-test holds it to a floor.
+`make bench BENCH=finance` prints them; a test asserts a minimum.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from ai_usage_assets.warehouse.base import Warehouse
 
 
 @dataclass(frozen=True)
-class Found:
+class DetectionResult:
     """Detected and missed anomalies by day, and events that were not injected."""
 
-    planted: int
+    injected: int
     missed: list[str]
     events: int
     false: list[str]
@@ -33,7 +32,7 @@ class Found:
     @property
     def recall(self) -> float:
         """Share of injected anomalies that were detected; 1 without any."""
-        return 1 - len(self.missed) / self.planted if self.planted else 1.0
+        return 1 - len(self.missed) / self.injected if self.injected else 1.0
 
     @property
     def precision(self) -> float:
@@ -41,11 +40,11 @@ class Found:
         return 1 - len(self.false) / self.events if self.events else 1.0
 
 
-def measure(warehouse: Warehouse, spikes: Sequence[ExpectedAnomaly]) -> Found:
+def measure(warehouse: Warehouse, spikes: Sequence[ExpectedAnomaly]) -> DetectionResult:
     """Compares the view with the injected anomalies; each day of an anomaly and each event counts once.
 
-    A spike also shows in the figures of its model, team and person, so an event on its day in any of them is no false
-    one; found is a spike only by itself or, where it is a team's or a model's, by a part of it.
+    An anomaly also affects its model, team and person, so an event of any of them on its day is not a false positive. An
+    anomaly is detected only in its own dimension, or for a team by a row of that team.
     """
     started = time.perf_counter()
     rows = warehouse.rows("SELECT * FROM ai_usage.kpi_anomaly")
@@ -53,11 +52,13 @@ def measure(warehouse: Warehouse, spikes: Sequence[ExpectedAnomaly]) -> Found:
     by_event: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_event[row["event"]].append(row)
-    missed = [spike for spike in spikes if not any(_is(row, spike) for row in rows)]
+    missed = [spike for spike in spikes if not any(_matches(row, spike) for row in rows)]
     false = [
-        event for event, seen in by_event.items() if not any(_shows(row, spike) for row in seen for spike in spikes)
+        event
+        for event, event_rows in by_event.items()
+        if not any(_is_related(row, spike) for row in event_rows for spike in spikes)
     ]
-    return Found(
+    return DetectionResult(
         len(spikes),
         [f"{spike.day} {spike.what}, {spike.dimension}, ${spike.usd:,.0f}" for spike in missed],
         len(by_event),
@@ -66,17 +67,17 @@ def measure(warehouse: Warehouse, spikes: Sequence[ExpectedAnomaly]) -> Found:
     )
 
 
-def _is(row: dict[str, Any], spike: ExpectedAnomaly) -> bool:
+def _matches(row: dict[str, Any], spike: ExpectedAnomaly) -> bool:
     part = row["team"] if spike.dimension == "team" else None
     on_its_day = (row["usage_date"], row["vendor"], row["cost_basis"]) == (spike.day, spike.vendor, "billed")
     return on_its_day and spike.who in (row["dimension_value"], part)
 
 
-def _shows(row: dict[str, Any], spike: ExpectedAnomaly) -> bool:
+def _is_related(row: dict[str, Any], spike: ExpectedAnomaly) -> bool:
     on_its_day = (row["usage_date"], row["vendor"]) == (spike.day, spike.vendor)
-    touched = {spike.who, spike.email, spike.api_key_id, spike.team, spike.model} - {None}
-    seen = {row["dimension_value"], row["person_email"], row["team"], row["api_key_id"]}
-    return on_its_day and bool(touched & seen)
+    related = {spike.who, spike.email, spike.api_key_id, spike.team, spike.model} - {None}
+    values = {row["dimension_value"], row["person_email"], row["team"], row["api_key_id"]}
+    return on_its_day and bool(related & values)
 
 
 def table() -> Table:

@@ -55,7 +55,7 @@ def test_a_vendor_that_is_not_in_use_has_no_missing_days(tmp_path: Path) -> None
         OPS_ASSET_DAYS, [entry(day, **absent_entry, status="not_configured") for day in days(FIRST, through)]
     )
     query = (
-        "SELECT month.vendor, month.missing_days, freshness.missing_days AS missing_days_in_all, month.has_loaded_days, "
+        "SELECT month.vendor, month.missing_days, freshness.missing_days AS all_missing_days, month.has_loaded_days, "
         "month.is_comparable FROM ai_usage.int_month_completeness AS month "
         "LEFT JOIN ai_usage.ops_freshness AS freshness ON freshness.vendor = month.vendor "
         "WHERE month.month = DATE '2026-11-01' ORDER BY month.vendor"
