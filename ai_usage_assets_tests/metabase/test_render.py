@@ -10,7 +10,7 @@ import pytest
 from ai_usage_assets.metabase import render
 from ai_usage_assets.metabase.render import IdRegistry
 from ai_usage_assets.metabase.spec_models import Card, CardRow, Dashboard, Filter, SpecError, value_column
-from ai_usage_assets.metabase.spec_reader import read_spec
+from ai_usage_assets.metabase.spec_reader import DASHBOARDS_DIR, read_spec
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets_tests.fakes.metabase_schema import find_description
 from ai_usage_assets_tests.metabase.instance import API_KEY, serve_metabase, spec_dict
@@ -78,6 +78,14 @@ def test_series_of_vendors_have_the_colors_of_the_registry() -> None:
     assert series.pop("Budget") == {"display": "line"}
     assert series.keys() == {entry.label for entry in SOURCES}
     assert len({one["color"] for one in series.values()}) == len(SOURCES)
+
+
+def test_no_dashboard_file_names_a_vendor() -> None:
+    """A new source needs no change of the dashboards."""
+    names = {name.lower() for entry in SOURCES for name in (entry.name, entry.label)}
+    files = [path for path in DASHBOARDS_DIR.rglob("*") if path.suffix in (".yaml", ".sql")]
+    assert len(files) > 50
+    assert [path.name for path in files if any(name in path.read_text().lower() for name in names)] == []
 
 
 def test_a_table_is_never_pivoted() -> None:
