@@ -137,7 +137,7 @@ def finance() -> None:
     from ai_usage_assets_tests.benchmarks.finance import measure
 
     measure(terminal)
-    terminal.print(anomalies.table())
+    terminal.print(anomalies.results_table())
 
 
 _AI_USAGE = [str(Path(sys.executable).with_name("ai-usage"))]

@@ -43,8 +43,8 @@ class DetectionResult:
 def measure(warehouse: Warehouse, spikes: Sequence[ExpectedAnomaly]) -> DetectionResult:
     """Compares the view with the injected anomalies; each day of an anomaly and each event counts once.
 
-    An anomaly also affects its model, team and person, so an event of any of them on its day is not a false positive. An
-    anomaly is detected only in its own dimension, or for a team by a row of that team.
+    An anomaly also affects its model, team and person, so an event of any of them on its day is no false positive.
+    An anomaly is detected only in its own dimension, or for a team by a row of that team.
     """
     started = time.perf_counter()
     rows = warehouse.rows("SELECT * FROM ai_usage.kpi_anomaly")
@@ -80,27 +80,27 @@ def _is_related(row: dict[str, Any], spike: ExpectedAnomaly) -> bool:
     return on_its_day and bool(related & values)
 
 
-def table() -> Table:
+def results_table() -> Table:
     """The results for companies of two sizes, with and without injected anomalies."""
     from ai_usage_assets_tests.support.year import simulated_year, simulator
 
-    made = Table(title="Spikes in the simulated year", title_justify="left")
-    for heading in ("", "planted", "found", "recall", "events told", "false", "precision", "seconds"):
-        made.add_column(heading, justify="left" if not heading else "right")
+    table = Table(title="Anomalies in the simulated year", title_justify="left")
+    for heading in ("", "injected", "detected", "recall", "events", "false", "precision", "seconds"):
+        table.add_column(heading, justify="left" if not heading else "right")
     for people in (36, 60):
         for name, changed in (("with injected anomalies", {}), ("without", {"injected_anomalies": ()})):
             with tempfile.TemporaryDirectory() as folder:
                 warehouse = simulated_year(Path(folder) / "year.duckdb", people, **changed)
-                actual = measure(warehouse, simulator(people, **changed).ledger.expected_anomalies)
+                result = measure(warehouse, simulator(people, **changed).ledger.expected_anomalies)
                 warehouse.close()
-            made.add_row(
+            table.add_row(
                 f"{people} people, {name}",
-                str(actual.planted),
-                str(actual.planted - len(actual.missed)),
-                f"{actual.recall:.0%}" if actual.planted else "",
-                str(actual.events),
-                str(len(actual.false)),
-                f"{actual.precision:.0%}" if actual.planted else "",
-                f"{actual.seconds:.1f}",
+                str(result.injected),
+                str(result.injected - len(result.missed)),
+                f"{result.recall:.0%}" if result.injected else "",
+                str(result.events),
+                str(len(result.false)),
+                f"{result.precision:.0%}" if result.injected else "",
+                f"{result.seconds:.1f}",
             )
-    return made
+    return table

@@ -1,7 +1,6 @@
 """`make bench BENCH=finance`: accuracy and run time of the finance views on the simulated year.
 
-Belongs here: figures that are stated and cannot be a test's pass or fail. Does not: golden numbers (`kpis/`). Each
-section is given the year's warehouse and prints its own table.
+Each section receives the warehouse of the year and prints its own table. Expected values are in `kpis/`.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ ORDER BY scope DESC, origin_day
 
 def forecast(warehouse: DuckDBWarehouse, terminal: Console) -> None:
     """Prints the errors of forecast and linear extrapolation, and the share of actuals within the bounds."""
-    table = Table(title="Forecast of a month's end, mean absolute error over the past months", title_justify="left")
-    for heading in ("", "day", "months", "ours", "straight line", "bias", "nearer", "between low and high"):
+    table = Table(title="Mean absolute error of the forecast over the past months", title_justify="left")
+    for heading in ("", "day", "months", "forecast", "linear extrapolation", "bias", "closer", "within bounds"):
         table.add_column(heading, justify="left" if not heading else "right")
     for row in warehouse.rows(_SCORES):
         table.add_row(
@@ -59,14 +58,14 @@ def forecast(warehouse: DuckDBWarehouse, terminal: Console) -> None:
 
 def seconds(warehouse: DuckDBWarehouse, terminal: Console) -> None:
     """Prints the time to read each finance view."""
-    table = Table(title="Every view of finance on the year", title_justify="left")
+    table = Table(title="Run time of the finance views on the year", title_justify="left")
     for heading in ("view", "rows", "seconds"):
         table.add_column(heading, justify="left" if heading == "view" else "right")
     for view in catalog.models():
         if view.layer in {"kpi", "ops"}:
             started = time.perf_counter()
-            loaded = warehouse.query(f"SELECT {', '.join(view.column_names)} FROM ai_usage.{view.name}").num_rows
-            table.add_row(view.name, f"{loaded:,}", f"{time.perf_counter() - started:.1f}")
+            row_count = warehouse.query(f"SELECT {', '.join(view.column_names)} FROM ai_usage.{view.name}").num_rows
+            table.add_row(view.name, f"{row_count:,}", f"{time.perf_counter() - started:.1f}")
     terminal.print(table)
 
 

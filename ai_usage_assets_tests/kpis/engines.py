@@ -1,7 +1,4 @@
-"""Compares the rows of a view in DuckDB and in Google's engine, on the data of a test.
-
-Belongs here: asking both engines the same. Does not: books, expectations.
-"""
+"""Compares the rows of a view in DuckDB and in Google's engine, on the data of a test."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ def test_recall_and_precision_on_the_simulated_year(year: DuckDBWarehouse) -> No
     # Both are 100 % today; 90 % leaves room for another simulated company.
     find_anomalies = simulator().ledger.expected_anomalies
     actual = measure(year, find_anomalies)
-    assert actual.planted >= 20
+    assert actual.injected >= 20
     assert actual.recall >= 0.9, actual.missed
     assert actual.precision >= 0.9, actual.false
     # One of a person, and one of a team over three days.

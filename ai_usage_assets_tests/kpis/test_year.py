@@ -85,16 +85,16 @@ _FACTS = ("fct_cost_daily", "fct_tokens_daily", "int_anthropic_component_daily",
 def test_the_ledger_contains_exactly_the_injected_anomalies(ledger: Ledger) -> None:
     """An injected anomaly is exactly the difference to a year without anomalies, in its dimension."""
     plain = simulator(injected_anomalies=()).ledger
-    planted: dict[date, Decimal] = defaultdict(Decimal)
+    injected: dict[date, Decimal] = defaultdict(Decimal)
     for spike in ledger.expected_anomalies:
-        planted[spike.day] += spike.usd
+        injected[spike.day] += spike.usd
     assert len({anomaly.dimension for anomaly in ledger.injected_anomalies}) == 4
-    for day in (*planted, date(2026, 9, 8), YEAR.last):
+    for day in (*injected, date(2026, 9, 8), YEAR.last):
         with_it, without = (
             book.anthropic_cost_usd(day, day)[day] + book.cursor_usd(day, day)[day]["billed"]
             for book in (ledger, plain)
         )
-        assert with_it - without == planted.get(day, 0), day
+        assert with_it - without == injected.get(day, 0), day
 
 
 def test_the_last_weeks_are_ordinary(ledger: Ledger) -> None:

@@ -1,7 +1,6 @@
 """Google's GoogleSQL engine (ZetaSQL) as the reference for `sql/`: analyzes statements and evaluates queries.
 
-Belongs here: speaking to ZetaSQL. Does not: the project's SQL, expectations. Slow and exact, for tests only: nothing is
-optimised, and the first use on a machine compiles the engine for half a minute and keeps the result.
+For tests only: exact and slow. The first use on a machine compiles the engine for half a minute and caches the result.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Writes the simulated company's year into a warehouse without servers and without the job.
 
-Belongs here: writing what daily runs would have left, straight from the ledger and, where the ledger does not say it,
-from what the simulated vendors answer. Does not: expectations. `test_year.py` holds it against a run of the job.
+The rows come from the ledger and, where the ledger lacks them, from the responses of the simulated vendors.
+`test_year.py` compares them with a run of the job.
 """
 
 from __future__ import annotations
