@@ -7,13 +7,13 @@ from decimal import Decimal
 
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import TODAY, execute, run_check
-from ai_usage_assets_tests.support.warehouse_rows import type_tab
+from ai_usage_assets_tests.support.warehouse_rows import load_tab
 
 
 def test_an_unknown_cost_center_of_a_budget_is_reported_with_the_nearest_known_one(warehouse: DuckDBWarehouse) -> None:
     """Case and a no-break hyphen make another name; a cost center that only keys are mapped to is known."""
     execute(warehouse, "UPDATE int_key_mapping SET cost_center = 'Keys'")
-    type_tab(
+    load_tab(
         warehouse, TODAY + timedelta(days=1), "budgets",
         ("2026-11", "CC-1010", 5), ("2026-11", "cc-1010", 10), ("2026-12", "cc-1010", 15),
         ("2026-11", "CC\u20111010", 20), ("2026-11", "Elsewhere", 30), ("2026-11", "Keys", 40),

@@ -1,4 +1,4 @@
-"""The month close: what keeps a month open, that it is closed once, and what a ledger gets."""
+"""The month close: blockers, freezing, integrity, the export, and the command."""
 
 from __future__ import annotations
 
@@ -44,91 +44,91 @@ from ai_usage_assets_tests.support.finance_history import (
     READ_AT,
     SEPTEMBER,
     TODAY,
-    billed,
-    event,
-    hold,
-    mapped,
-    posted,
-    price,
-    put,
-    seat,
-    shut,
-    whole,
+    add_loaded_days,
+    close_month,
+    cost_row,
+    days_of_month,
+    journal_rows,
+    mapping_row,
+    price_row,
+    seat_row,
+    upsert_rows,
+    usage_row,
 )
-from ai_usage_assets_tests.support.warehouse_rows import copied, entry, opened
+from ai_usage_assets_tests.support.warehouse_rows import copy_warehouse, create_warehouse, day_log_row
 
 D = Decimal
 JANE = "jane@example.com"
 
 
-def keep(warehouse: Warehouse) -> None:
-    """Two settled months: $10 of a key in August; $7 of it, $3 of Jane's and a day of her seat, $2, in September."""
-    put(
+def fill_months(warehouse: Warehouse) -> None:
+    """Fills two final months: $10 of a key in August; $7 of it, $3 of Jane and one seat-day, $2, in September."""
+    upsert_rows(
         warehouse, "int_anthropic_cost_daily",
-        billed(1, "2026-08-05", "10", "a"), billed(2, "2026-09-06", "7", "a"), billed(3, "2026-10-05", "5", "a"),
+        cost_row(1, "2026-08-05", "10", "a"), cost_row(2, "2026-09-06", "7", "a"), cost_row(3, "2026-10-05", "5", "a"),
     )  # fmt: skip
-    put(warehouse, "int_cursor_usage_daily", event(1, "2026-09-07", "3", JANE))
-    put(warehouse, "int_cursor_seat_daily", seat(1, "2026-09-08", JANE))
-    put(warehouse, "int_key_mapping", mapped(1, "a", "CC-1"), mapped(2, JANE, "CC-2", kind="user"))
-    warehouse.append(RAW_MAPPING_SHEET, [price("60")])
-    held = {("anthropic", date(2026, 8, 5)): 10, ("anthropic", date(2026, 9, 6)): 7, ("cursor", date(2026, 9, 7)): 3}
+    upsert_rows(warehouse, "int_cursor_usage_daily", usage_row(1, "2026-09-07", "3", JANE))
+    upsert_rows(warehouse, "int_cursor_seat_daily", seat_row(1, "2026-09-08", JANE))
+    upsert_rows(warehouse, "int_key_mapping", mapping_row(1, "a", "CC-1"), mapping_row(2, JANE, "CC-2", kind="user"))
+    warehouse.append(RAW_MAPPING_SHEET, [price_row("60")])
+    bills = {("anthropic", date(2026, 8, 5)): 10, ("anthropic", date(2026, 9, 6)): 7, ("cursor", date(2026, 9, 7)): 3}
     for month in (AUGUST, SEPTEMBER):
-        hold(warehouse, month)
-    for (vendor, day), usd in held.items():
-        again(warehouse, day, vendor, amount_usd=D(usd))
+        add_loaded_days(warehouse, month)
+    for (vendor, day), usd in bills.items():
+        replace_day_log(warehouse, day, vendor, amount_usd=D(usd))
 
 
-def again(warehouse: Warehouse, day: date, vendor: str, **changed: Any) -> None:
-    """Another ending of the pull of a day of a vendor's bill."""
+def replace_day_log(warehouse: Warehouse, day: date, vendor: str, **changed: Any) -> None:
+    """Replaces the day log row of a vendor's bill."""
     asset = {"anthropic": "raw_anthropic_cost", "cursor": "raw_cursor_usage_events"}[vendor]
-    row = entry(day, asset=asset, vendor=vendor, **{"completed_at": READ_AT, "content_digest": "x", **changed})
+    row = day_log_row(day, asset=asset, vendor=vendor, **{"completed_at": READ_AT, "content_digest": "x", **changed})
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [row])
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with these books; to be copied."""
-    path = tmp_path_factory.mktemp("kept") / "w.duckdb"
-    made = opened(path, FIRST_DAY, TODAY)
-    keep(made)
-    made.close()
+def prepared_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse file with these months, to be copied."""
+    path = tmp_path_factory.mktemp("prepared") / "w.duckdb"
+    warehouse = create_warehouse(path, FIRST_DAY, TODAY)
+    fill_months(warehouse)
+    warehouse.close()
     return path
 
 
 @pytest.fixture
-def warehouse(kept: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """These books, of its own for a test."""
-    with copied(kept, tmp_path) as made:
-        yield made
+def warehouse(prepared_file: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """A copy of these months for one test."""
+    with copy_warehouse(prepared_file, tmp_path) as copy:
+        yield copy
 
 
-def told(warehouse: Warehouse, month: date = AUGUST, today: date = TODAY) -> list[str]:
-    """Why a month cannot be closed."""
-    return [str(blocker) for blocker in readiness.find_blockers(warehouse, whole(month), today, FIRST_DAY)]
+def blockers(warehouse: Warehouse, month: date = AUGUST, today: date = TODAY) -> list[str]:
+    """The reasons why a month cannot be closed, as text."""
+    return [str(blocker) for blocker in readiness.find_blockers(warehouse, days_of_month(month), today, FIRST_DAY)]
 
 
-# --- what keeps a month open --------------------------------------------------------------------------------------
+# --- blockers ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_settled_month_can_be_closed(warehouse: DuckDBWarehouse) -> None:
-    """Held, sound, final, equal to its controls: nothing is told, and nothing is of note."""
-    assert told(warehouse) == []
-    assert readiness.find_notes(warehouse, whole(AUGUST)) == []
+def test_a_final_month_can_be_closed(warehouse: DuckDBWarehouse) -> None:
+    """A month that is loaded, final and equal to its control totals has no blocker and no note."""
+    assert blockers(warehouse) == []
+    assert readiness.find_notes(warehouse, days_of_month(AUGUST)) == []
 
 
 DAY = date(2026, 8, 5)
 
 
-def checked(warehouse: Warehouse, run: str, first: date, last: date, at: int, *, passed: bool) -> None:
-    """A run of some days and how one blocking check ended in it."""
-    moment = READ_AT + timedelta(hours=at)
+def add_check_result(warehouse: Warehouse, run: str, first: date, last: date, at: int, *, passed: bool) -> None:
+    """Adds a run of some days with the result of one blocking check."""
+    checked_at = READ_AT + timedelta(hours=at)
     warehouse.append(
         OPS_RUNS,
         [
             {
                 "run_id": run,
                 "job": "daily",
-                "started_at": moment,
+                "started_at": checked_at,
                 "first_day": first,
                 "last_day": last,
                 "outcome": "failed",
@@ -141,7 +141,7 @@ def checked(warehouse: Warehouse, run: str, first: date, last: date, at: int, *,
         [
             {
                 "run_id": run,
-                "checked_at": moment,
+                "checked_at": checked_at,
                 "asset": "fct_x",
                 "check_name": "adds_up",
                 "passed": passed,
@@ -154,179 +154,179 @@ def checked(warehouse: Warehouse, run: str, first: date, last: date, at: int, *,
     )
 
 
-HINDERED: dict[str, tuple[Callable[[Warehouse], None], str]] = {
-    "a day that is not held": (
-        lambda w: again(w, DAY, "anthropic", completed_at=None, status="failed", message="503."),
+BLOCKED: dict[str, tuple[Callable[[Warehouse], None], str]] = {
+    "a day that is not loaded": (
+        lambda w: replace_day_log(w, DAY, "anthropic", completed_at=None, status="failed", message="503."),
         "anthropic: not loaded, 503 (1 day: 2026-08-05; $10.00). Run `ai-usage backfill --from 2026-08-01 --to",
     ),
-    "a day whose last pull failed": (
-        lambda w: again(w, DAY, "anthropic", status="failed", message="503.", amount_usd=D(10)),
+    "a day whose last attempt failed": (
+        lambda w: replace_day_log(w, DAY, "anthropic", status="failed", message="503.", amount_usd=D(10)),
         "anthropic: the last attempt failed, 503 (1 day: 2026-08-05; $10.00). Earlier data is kept",
     ),
-    "a day that was read before it settled": (
-        lambda w: again(w, DAY, "cursor", completed_at=datetime(2026, 9, 8, 23, tzinfo=UTC)),
+    "a day that was loaded before it was final": (
+        lambda w: replace_day_log(w, DAY, "cursor", completed_at=datetime(2026, 9, 8, 23, tzinfo=UTC)),
         "cursor: final now, but last loaded before that (1 day: 2026-08-05; $0.00). Run `ai-usage backfill --from",
     ),
-    "a key that was missing for a day": (
-        lambda w: again(w, DAY, "cursor", completed_at=None, status="not_configured", message="No key."),
+    "a day without a key": (
+        lambda w: replace_day_log(w, DAY, "cursor", completed_at=None, status="not_configured", message="No key."),
         "cursor: not loaded, No key (1 day: 2026-08-05; $0.00)",
     ),
-    "a control that differs": (
-        lambda w: put(w, "int_anthropic_cost_daily", billed(1, "2026-08-05", "12", "a")),
+    "a control total that differs": (
+        lambda w: upsert_rows(w, "int_anthropic_cost_daily", cost_row(1, "2026-08-05", "12", "a")),
         "anthropic: the facts differ from the control loaded_records (1 day: 2026-08-05; $2.00)",
     ),
     "a check that failed": (
-        lambda w: checked(w, "r1", date(2026, 7, 1), DAY, 1, passed=False),
+        lambda w: add_check_result(w, "r1", date(2026, 7, 1), DAY, 1, passed=False),
         "the check fct_x.adds_up failed in the last run for these days: off by $4 (5 days: 2026-08-01 to 2026-08-05; "
         "$4.00). Fix the cause, then run `ai-usage backfill --from 2026-08-01 --to 2026-08-05`",
     ),
 }
 
 
-@pytest.mark.parametrize("name", HINDERED)
-def test_what_keeps_a_month_open_is_told_with_days_dollars_and_advice(warehouse: DuckDBWarehouse, name: str) -> None:
-    """Each reason stands alone, and the month can be closed as soon as it is gone."""
-    hinder, says = HINDERED[name]
-    hinder(warehouse)
-    (reason,) = told(warehouse)
-    assert reason.startswith(says)
+@pytest.mark.parametrize("name", BLOCKED)
+def test_a_blocker_has_days_dollars_and_advice(warehouse: DuckDBWarehouse, name: str) -> None:
+    """Each case causes exactly one blocker."""
+    change, message = BLOCKED[name]
+    change(warehouse)
+    (reason,) = blockers(warehouse)
+    assert reason.startswith(message)
 
 
-def test_a_month_waits_until_its_last_day_has_settled(warehouse: DuckDBWarehouse) -> None:
-    """October, read on 15 November: its days settle from 8 November (Anthropic) or 5 November (Cursor) on."""
-    shut(warehouse, AUGUST)
-    shut(warehouse, SEPTEMBER)
-    hold(warehouse, OCTOBER)
-    again(warehouse, date(2026, 10, 5), "anthropic", amount_usd=D(5))
-    # Anthropic: the 17th and later are final thirty days after, from the 16th of November on; those after the 20th of
-    # October are not yet. Cursor: the 12th settles on the 16th of November.
-    found = told(warehouse, OCTOBER)
-    assert [reason.split(" (")[0] for reason in found] == [
+def test_a_month_cannot_be_closed_before_its_last_day_is_final(warehouse: DuckDBWarehouse) -> None:
+    """October, loaded on 15 November, has days that are still provisional and days that must be loaded again."""
+    close_month(warehouse, AUGUST)
+    close_month(warehouse, SEPTEMBER)
+    add_loaded_days(warehouse, OCTOBER)
+    replace_day_log(warehouse, date(2026, 10, 5), "anthropic", amount_usd=D(5))
+    # Anthropic is final after 30 days: days to 16 October were final when they were loaded, and days to 21 October are
+    # final today. Cursor is final after 35 days.
+    reasons = blockers(warehouse, OCTOBER)
+    assert [reason.split(" (")[0] for reason in reasons] == [
         "anthropic: provisional until 2026-11-30",
         "anthropic: final now, but last loaded before that",
         "cursor: provisional until 2026-12-05",
         "cursor: final now, but last loaded before that",
     ]
-    assert "10 days: 2026-10-22 to 2026-10-31" in found[0]
-    assert "5 days: 2026-10-17 to 2026-10-21" in found[1]
-    assert "Run `ai-usage run` on 2026-12-05 or later, then close the month." in found[2]
+    assert "10 days: 2026-10-22 to 2026-10-31" in reasons[0]
+    assert "5 days: 2026-10-17 to 2026-10-21" in reasons[1]
+    assert "Run `ai-usage run` on 2026-12-05 or later, then close the month." in reasons[2]
 
 
-def test_a_vendor_that_was_not_configured_all_month_is_not_waited_for(warehouse: DuckDBWarehouse) -> None:
-    """One that is used later, and had no key then, has no day to wait for; one that was just not loaded has."""
-    for day in whole(AUGUST):
-        again(warehouse, day, "cursor", completed_at=None, status="not_configured")
-    assert told(warehouse) == []
-    (reason,) = [reason for reason in told(warehouse, date(2026, 10, 1)) if "cursor" in reason]
+def test_a_vendor_without_a_key_all_month_is_ignored(warehouse: DuckDBWarehouse) -> None:
+    """A vendor that was not configured in the month does not block it; one that was not loaded does."""
+    for day in days_of_month(AUGUST):
+        replace_day_log(warehouse, day, "cursor", completed_at=None, status="not_configured")
+    assert blockers(warehouse) == []
+    (reason,) = [reason for reason in blockers(warehouse, date(2026, 10, 1)) if "cursor" in reason]
     assert reason.startswith("cursor: not loaded (31 days: 2026-10-01 to 2026-10-31; $0.00)")
 
 
-def test_a_month_that_nobody_has_loaded_is_not_closed(tmp_path: Path) -> None:
-    """Nothing held of anybody is no month without spend."""
-    warehouse = opened(tmp_path / "w.duckdb", FIRST_DAY, TODAY)
-    (reason,) = told(warehouse)
+def test_a_month_without_loaded_days_cannot_be_closed(tmp_path: Path) -> None:
+    """An empty warehouse is not a month without spend."""
+    warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST_DAY, TODAY)
+    (reason,) = blockers(warehouse)
     assert "no day of the month is loaded" in reason
     warehouse.close()
 
 
-def test_a_failed_check_is_forgotten_when_the_same_days_pass(warehouse: DuckDBWarehouse) -> None:
-    """A later run of other days does not make a failure good; one of these days does."""
-    checked(warehouse, "r1", date(2026, 8, 1), DAY, 1, passed=False)
-    checked(warehouse, "r2", date(2026, 8, 5), date(2026, 8, 9), 2, passed=True)
-    (reason,) = told(warehouse)
+def test_a_failed_check_blocks_until_the_same_days_pass(warehouse: DuckDBWarehouse) -> None:
+    """A later run of other days does not clear a failure; a run of the same days does."""
+    add_check_result(warehouse, "r1", date(2026, 8, 1), DAY, 1, passed=False)
+    add_check_result(warehouse, "r2", date(2026, 8, 5), date(2026, 8, 9), 2, passed=True)
+    (reason,) = blockers(warehouse)
     assert "4 days: 2026-08-01 to 2026-08-04" in reason
-    checked(warehouse, "r3", date(2026, 7, 1), date(2026, 8, 31), 3, passed=True)
-    assert told(warehouse) == []
+    add_check_result(warehouse, "r3", date(2026, 7, 1), date(2026, 8, 31), 3, passed=True)
+    assert blockers(warehouse) == []
 
 
 def test_months_are_closed_in_order(warehouse: DuckDBWarehouse) -> None:
-    """The first with spend comes first, then one after another; what lies before the books stays there."""
-    assert told(warehouse, SEPTEMBER) == [
+    """The first month with spend is closed first, then one after another."""
+    assert blockers(warehouse, SEPTEMBER) == [
         "2026-08 has spend and is still open ($10.00). Close the months in order, that one first."
     ]
-    shut(warehouse, AUGUST)
-    assert told(warehouse, SEPTEMBER) == []
-    assert "2026-09 is still open. Close the months in order" in told(warehouse, OCTOBER)[0]
-    assert "all months through 2026-08 are closed" in told(warehouse, date(2026, 7, 1))[0]
+    close_month(warehouse, AUGUST)
+    assert blockers(warehouse, SEPTEMBER) == []
+    assert "2026-09 is still open. Close the months in order" in blockers(warehouse, OCTOBER)[0]
+    assert "all months through 2026-08 are closed" in blockers(warehouse, date(2026, 7, 1))[0]
 
 
-def test_nothing_is_closed_under_a_run_at_work(warehouse: DuckDBWarehouse) -> None:
-    """A run that is building makes the month wait; one that was killed does not."""
+def test_an_active_run_blocks_a_close(warehouse: DuckDBWarehouse) -> None:
+    """An active run blocks the close; a run that was killed does not."""
     row = {"run_id": "12345678-9", "job": "daily", "started_at": NOW, "outcome": "running", "version": "1"}
     warehouse.append(OPS_RUNS, [row])
-    assert told(warehouse) == []
+    assert blockers(warehouse) == []
     with warehouse.run_lock("12345678-9"):
-        (reason,) = told(warehouse)
+        (reason,) = blockers(warehouse)
     assert reason.startswith("run 12345678, started 2026-11-20 14:00 UTC, is still active.")
 
 
-def test_what_does_not_hinder_is_noted(warehouse: DuckDBWarehouse) -> None:
-    """A month that begins late, a seat without a price and spend without a cost center are said before."""
-    warehouse.append(RAW_MAPPING_SHEET, [price("0", READ_AT + timedelta(days=1)) | {"payload": '{"vendor":"x"}'}])
-    put(warehouse, "int_key_mapping", mapped(1, "a", None))
+def test_notes_describe_what_does_not_block(warehouse: DuckDBWarehouse) -> None:
+    """A month that begins late, seats without a price and unallocated spend are noted."""
+    warehouse.append(RAW_MAPPING_SHEET, [price_row("0", READ_AT + timedelta(days=1)) | {"payload": '{"vendor":"x"}'}])
+    upsert_rows(warehouse, "int_key_mapping", mapping_row(1, "a", None))
     late, unpriced, unallocated = readiness.find_notes(warehouse, DayRange(date(2026, 9, 2), date(2026, 9, 30)))
     assert "begins on 2026-09-02" in late
     assert unpriced.startswith("1 paid seat without a price on 1 day:")
     assert unallocated.startswith("$7.00 is unallocated")
 
 
-# --- once -------------------------------------------------------------------------------------------------------------
+# --- freezing ---------------------------------------------------------------------------------------------------------
 
 
-def frozen(warehouse: Warehouse) -> list[Row]:
+def closed_lines(warehouse: Warehouse) -> list[Row]:
     return warehouse.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id")
 
 
-def test_closing_twice_is_one_close(warehouse: DuckDBWarehouse) -> None:
-    """The second finds the first, whatever has happened in between, and nothing is written anew."""
-    first = shut(warehouse, AUGUST)
-    lines = frozen(warehouse)
-    put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
-    assert shut(warehouse, AUGUST, NOW + timedelta(days=1)) == first
-    assert frozen(warehouse) == lines
+def test_closing_twice_changes_nothing(warehouse: DuckDBWarehouse) -> None:
+    """The second close returns the first, even when the data changed in between."""
+    first = close_month(warehouse, AUGUST)
+    lines = closed_lines(warehouse)
+    upsert_rows(warehouse, "int_anthropic_cost_daily", cost_row(1, "2026-08-05", "11", "a"))
+    assert close_month(warehouse, AUGUST, NOW + timedelta(days=1)) == first
+    assert closed_lines(warehouse) == lines
     assert first["closed_at"] == NOW
     assert [line["amount_usd"] for line in journal.load_journal(warehouse, first)] == [D(10)]
 
 
-def test_of_two_closes_at_once_one_wins(warehouse: DuckDBWarehouse) -> None:
-    """Who comes second, with other lines, is told of the first; its own lines count for nothing."""
+def test_one_of_two_concurrent_closes_wins(warehouse: DuckDBWarehouse) -> None:
+    """The second of two concurrent closes returns the first; its own lines are ignored."""
     slow = journal.draft_close(warehouse, AUGUST, NOW)
-    put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
+    upsert_rows(warehouse, "int_anthropic_cost_daily", cost_row(1, "2026-08-05", "11", "a"))
     quick = journal.draft_close(warehouse, AUGUST, NOW + timedelta(seconds=1))
     assert slow.close["close_id"] != quick.close["close_id"]
     won = journal.freeze_close(warehouse, quick)
     assert journal.freeze_close(warehouse, slow) == won == quick.close
-    assert [line["amount_usd"] for line in frozen(warehouse)] == [D(11)]
+    assert [line["amount_usd"] for line in closed_lines(warehouse)] == [D(11)]
 
 
-def test_a_close_that_was_killed_is_made_good(warehouse: DuckDBWarehouse) -> None:
-    """Lines without the row that closes their month are not seen, and a later close writes its own."""
-    made = journal.draft_close(warehouse, AUGUST, NOW)
-    warehouse.upsert(OPS_JOURNAL_LINES, ("close_id", "line_id"), made.lines)
-    assert frozen(warehouse) == []
+def test_a_close_can_be_repeated_after_it_was_killed(warehouse: DuckDBWarehouse) -> None:
+    """Lines without a close row are ignored, and a later close writes its own."""
+    draft = journal.draft_close(warehouse, AUGUST, NOW)
+    warehouse.upsert(OPS_JOURNAL_LINES, ("close_id", "line_id"), draft.lines)
+    assert closed_lines(warehouse) == []
     assert journal.find_close(warehouse, AUGUST) is None
-    put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-08-05", "11", "a"))
-    shut(warehouse, AUGUST)
-    assert [line["amount_usd"] for line in frozen(warehouse)] == [D(11)]
+    upsert_rows(warehouse, "int_anthropic_cost_daily", cost_row(1, "2026-08-05", "11", "a"))
+    close_month(warehouse, AUGUST)
+    assert [line["amount_usd"] for line in closed_lines(warehouse)] == [D(11)]
 
 
-def test_lines_that_do_not_add_up_are_not_frozen(warehouse: DuckDBWarehouse) -> None:
-    """A journal that lacks a billionth of a dollar of what the vendor billed is refused."""
-    made = journal.draft_close(warehouse, AUGUST, NOW)
-    short = [{**line, "amount_usd": D("9.999999999")} for line in made.lines]
+def test_lines_that_differ_from_the_totals_are_rejected(warehouse: DuckDBWarehouse) -> None:
+    """A difference of a billionth of a dollar is rejected."""
+    draft = journal.draft_close(warehouse, AUGUST, NOW)
+    short = [{**line, "amount_usd": D("9.999999999")} for line in draft.lines]
     with pytest.raises(CloseError, match=r"anthropic billed by \$0\.000000001"):
-        integrity.check_totals(AUGUST, short, made.totals)
+        integrity.check_totals(AUGUST, short, draft.totals)
 
 
-def test_the_totals_and_what_they_came_from_are_kept(warehouse: DuckDBWarehouse) -> None:
-    """Per vendor and basis, with a digest of the raw days that changes when one of them does."""
-    shut(warehouse, AUGUST)
+def test_totals_are_stored_with_a_digest_of_their_raw_days(warehouse: DuckDBWarehouse) -> None:
+    """Totals are stored by vendor and cost basis; the digest changes when a raw day changes."""
+    close_month(warehouse, AUGUST)
     before = journal.draft_close(warehouse, SEPTEMBER, NOW)
-    again(warehouse, date(2026, 9, 30), "cursor", content_digest="another")
-    shut(warehouse, SEPTEMBER)
+    replace_day_log(warehouse, date(2026, 9, 30), "cursor", content_digest="another")
+    close_month(warehouse, SEPTEMBER)
     rows = warehouse.rows("SELECT * FROM ai_usage.ops_close_totals ORDER BY month, vendor, cost_basis")
-    found = [(row["month"], row["vendor"], row["cost_basis"], row["amount_usd"]) for row in rows]
-    assert found == [
+    totals = [(row["month"], row["vendor"], row["cost_basis"], row["amount_usd"]) for row in rows]
+    assert totals == [
         (AUGUST, "anthropic", "billed", D(10)),
         (SEPTEMBER, "anthropic", "billed", D(7)),
         (SEPTEMBER, "cursor", "billed", D(3)),
@@ -338,7 +338,7 @@ def test_the_totals_and_what_they_came_from_are_kept(warehouse: DuckDBWarehouse)
     assert before.totals[1]["content_digest"] != digests[2]
 
 
-# --- is it what was closed? -------------------------------------------------------------------------------------------
+# --- integrity --------------------------------------------------------------------------------------------------------
 
 EDITED = {
     "an amount": (
@@ -358,12 +358,12 @@ EDITED = {
         "UPDATE ops_close_totals SET amount_usd = 9 WHERE vendor = 'anthropic' AND month = DATE '2026-09-01'",
         "its charges differ from the vendors' totals (anthropic billed by $2.000000000) ($2.00)",
     ),
-    "a line gone": (
+    "a deleted line": (
         "DELETE FROM ops_journal_lines WHERE line_id = 'AI-2026-09-00003'",
         "it has 2 lines instead of 3, its charges are $10.00 instead of $12.00, its charges differ from the vendors' "
         "totals (cursor seat by $2.000000000) ($2.00)",
     ),
-    "what a close says of itself": (
+    "a sum in the close row": (
         "UPDATE ops_month_closes SET corrections_usd = 4 WHERE month = DATE '2026-09-01'",
         "its corrections are $0.00 instead of $4.00 ($4.00)",
     ),
@@ -371,62 +371,62 @@ EDITED = {
 
 
 def edit(warehouse: DuckDBWarehouse, sql: str) -> None:
-    """Changes the books behind everybody's back."""
+    """Changes the warehouse without the pipeline."""
     warehouse._connect().execute(sql)
 
 
-def damaged(warehouse: Warehouse) -> list[Finding]:
-    """What the check of the books finds."""
+def find_changes(warehouse: Warehouse) -> list[Finding]:
+    """The findings of the check of closed months."""
     (check,) = (check for check in CHECKS if check.name == "closed_months_unchanged")
     assert (check.asset, check.blocking) == ("kpi_chargeback", True)
-    return list(check.run(CheckContext(warehouse, whole(NOVEMBER), TODAY)))
+    return list(check.run(CheckContext(warehouse, days_of_month(NOVEMBER), TODAY)))
 
 
 @pytest.mark.parametrize("name", EDITED)
-def test_an_edited_close_is_told_and_neither_shown_nor_built_upon(warehouse: DuckDBWarehouse, name: str) -> None:
-    """The month, what differs and the dollars are told; that month is not exported, another is, and none is closed."""
-    first, second = shut(warehouse, AUGUST), shut(warehouse, SEPTEMBER)
-    assert damaged(warehouse) == []
-    sql, says = EDITED[name]
+def test_an_edited_close_is_reported_and_not_exported(warehouse: DuckDBWarehouse, name: str) -> None:
+    """The finding names the month and the dollars. Only that month is not exported, and no month can be closed."""
+    first, second = close_month(warehouse, AUGUST), close_month(warehouse, SEPTEMBER)
+    assert find_changes(warehouse) == []
+    sql, message = EDITED[name]
     edit(warehouse, sql)
-    (found,) = damaged(warehouse)
-    assert found.message.startswith(
-        f"2026-09 was changed after close {second['close_id']}: {says}. Restore its rows in"
+    (finding,) = find_changes(warehouse)
+    assert finding.message.startswith(
+        f"2026-09 was changed after close {second['close_id']}: {message}. Restore its rows in"
     )
     with pytest.raises(CloseError, match="The journal of 2026-09 is not shown or exported: 2026-09 was"):
         journal.load_journal(warehouse, second)
     assert len(journal.load_journal(warehouse, first)) == 1
-    assert told(warehouse, OCTOBER)[0].startswith("2026-09 was changed after close")
+    assert blockers(warehouse, OCTOBER)[0].startswith("2026-09 was changed after close")
 
 
 @pytest.mark.parametrize("gone", [AUGUST, SEPTEMBER])
-def test_a_close_that_is_gone_from_amid_the_others_is_told(warehouse: DuckDBWarehouse, gone: date) -> None:
-    """Its dollars, which are posted again as corrections, and the id of its lines; the last may be taken away."""
-    closes = {month: shut(warehouse, month) for month in (AUGUST, SEPTEMBER, OCTOBER)}
+def test_a_deleted_close_row_between_others_is_reported(warehouse: DuckDBWarehouse, gone: date) -> None:
+    """The finding has the dollars and the id of the lines. Deleting the last close is allowed."""
+    closes = {month: close_month(warehouse, month) for month in (AUGUST, SEPTEMBER, OCTOBER)}
     edit(warehouse, f"DELETE FROM ops_month_closes WHERE month = DATE '{gone}'")
-    (found,) = damaged(warehouse)
-    assert found.message.startswith(
+    (finding,) = find_changes(warehouse)
+    assert finding.message.startswith(
         f"{gone:%Y-%m} is open although a later month is closed: its row in ops_month_closes was deleted; its journal "
         f"lines still exist as close {closes[gone]['close_id']} (${closes[gone]['charges_usd']:.2f}). Restore its rows"
     )
-    assert found.amount_usd == closes[gone]["charges_usd"]
+    assert finding.amount_usd == closes[gone]["charges_usd"]
     edit(warehouse, f"DELETE FROM ops_month_closes WHERE month > DATE '{AUGUST}'")
-    assert damaged(warehouse) == []
+    assert find_changes(warehouse) == []
 
 
-def test_a_failure_of_the_books_check_is_forgotten_when_they_are_mended(warehouse: DuckDBWarehouse) -> None:
-    """The books are looked at when a month is closed, whatever a run had found."""
-    checked(warehouse, "r1", date(2026, 8, 1), DAY, 1, passed=False)
+def test_a_stored_result_of_the_integrity_check_does_not_block(warehouse: DuckDBWarehouse) -> None:
+    """A close verifies the closed months itself and ignores what a run found."""
+    add_check_result(warehouse, "r1", date(2026, 8, 1), DAY, 1, passed=False)
     edit(warehouse, "UPDATE ops_check_results SET asset = 'kpi_chargeback', check_name = 'closed_months_unchanged'")
-    assert told(warehouse) == []
+    assert blockers(warehouse) == []
 
 
-# --- for a ledger -----------------------------------------------------------------------------------------------------
+# --- export -----------------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.tuples(st.integers(1, 2), st.decimals(D(-1000), D(1000), places=9)), max_size=30))
 def test_cents_add_up_to_the_rounded_total(amounts: list[tuple[int, Decimal]]) -> None:
-    """Each line is within a cent of its exact amount, and those of one vendor add up to their sum, rounded once."""
+    """Each line is within a cent of its exact amount, and the cents of a vendor add up to the rounded sum."""
     lines = [{"usage_month": AUGUST, "vendor": who, "cost_basis": "billed", "amount_usd": usd} for who, usd in amounts]
     cents = integrity.round_to_cents(lines)
     for who in (1, 2):
@@ -437,17 +437,17 @@ def test_cents_add_up_to_the_rounded_total(amounts: list[tuple[int, Decimal]]) -
     assert all(cent == cent.quantize(D("0.01")) for cent in cents)
 
 
-def test_the_export_is_what_a_ledger_takes(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """A header, ISO dates, fixed decimals, debit or credit; a name that is a formula is only a name."""
-    shut(warehouse, AUGUST)
-    put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-08-05", "4.005", "a"))
-    put(
+def test_the_export_has_the_format_of_a_ledger(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """The file has ISO dates, fixed decimals and debit or credit, and escapes formulas in names."""
+    close_month(warehouse, AUGUST)
+    upsert_rows(warehouse, "int_anthropic_cost_daily", cost_row(1, "2026-08-05", "4.005", "a"))
+    upsert_rows(
         warehouse, "int_key_mapping",
-        mapped(1, "a", "CC-1") | {"team": "=A1"}, mapped(2, JANE, "@SUM(1)", kind="user"),
+        mapping_row(1, "a", "CC-1") | {"team": "=A1"}, mapping_row(2, JANE, "@SUM(1)", kind="user"),
     )  # fmt: skip
-    closed = shut(warehouse, SEPTEMBER)
+    close = close_month(warehouse, SEPTEMBER)
     path = tmp_path / "journal.csv"
-    layouts.write_csv(path, closed, journal.load_journal(warehouse, closed))
+    layouts.write_csv(path, close, journal.load_journal(warehouse, close))
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     shown = ("usage_period", "cost_center", "team", "account_key", "debit", "credit", "amount_usd")
@@ -467,33 +467,33 @@ def test_the_export_is_what_a_ledger_takes(warehouse: DuckDBWarehouse, tmp_path:
     assert [file.name for file in tmp_path.iterdir() if "journal" in file.name] == ["journal.csv"]
 
 
-def test_a_line_of_nothing_is_not_exported(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """What is 0.00 in cents stays in the journal, and is no posting; the number of its line stays free."""
-    put(warehouse, "int_anthropic_cost_daily", billed(4, "2026-08-05", "0.004", "b"))
-    put(warehouse, "int_key_mapping", mapped(3, "b", "CC-0"))
-    closed = shut(warehouse, AUGUST)
-    lines = journal.load_journal(warehouse, closed)
+def test_a_line_of_zero_cents_is_not_exported(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """A line of 0.00 stays in the journal and is not exported; its number stays unused."""
+    upsert_rows(warehouse, "int_anthropic_cost_daily", cost_row(4, "2026-08-05", "0.004", "b"))
+    upsert_rows(warehouse, "int_key_mapping", mapping_row(3, "b", "CC-0"))
+    close = close_month(warehouse, AUGUST)
+    lines = journal.load_journal(warehouse, close)
     assert [line["ledger_usd"] for line in lines] == [D(0), D(10)]
     path = tmp_path / "journal.csv"
-    assert layouts.write_csv(path, closed, lines) == 1
+    assert layouts.write_csv(path, close, lines) == 1
     with path.open(newline="", encoding="utf-8") as file:
         assert [(row["line_id"], row["debit"]) for row in csv.DictReader(file)] == [("AI-2026-08-00002", "10.00")]
 
 
-def test_a_file_that_cannot_be_written_is_told(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """The month is closed all the same, and said to be."""
+def test_a_file_that_cannot_be_written_is_an_error(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """The message says that the month is closed."""
     with pytest.raises(CloseError, match="The month is closed; export it again"):
-        layouts.write_csv(tmp_path / "no" / "journal.csv", shut(warehouse, AUGUST), [])
+        layouts.write_csv(tmp_path / "no" / "journal.csv", close_month(warehouse, AUGUST), [])
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def own(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The settings of a command on these books."""
+def environment(prepared_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of a command on these months."""
     variables = {
-        "AI_USAGE_DUCKDB_PATH": str(shutil.copyfile(kept, tmp_path / "w.duckdb")),
+        "AI_USAGE_DUCKDB_PATH": str(shutil.copyfile(prepared_file, tmp_path / "w.duckdb")),
         "AI_USAGE_START_DATE": str(FIRST_DAY),
         "AI_USAGE_NOW": NOW.isoformat(),
     }
@@ -503,16 +503,16 @@ def own(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
 
 def test_the_command_closes_once_and_exports(
-    own: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As a process it freezes the month and writes a file; a second time nothing changes, and the file is the same."""
+    """The command freezes the month and writes a file. A second call changes nothing and writes an equal file."""
     file = tmp_path / "journal.csv"
-    done = ai_usage("close", "--month", "2026-08", "--csv", str(file), **own)
-    assert done.returncode == 0, done.stderr
-    assert "2026-08 is closed. Later changes become corrections in the next month." in done.stderr
-    assert "1 line written to " in done.stderr
-    assert "CC-1" in done.stdout
-    assert JANE not in done.stdout + done.stderr
+    process = ai_usage("close", "--month", "2026-08", "--csv", str(file), **environment)
+    assert process.returncode == 0, process.stderr
+    assert "2026-08 is closed. Later changes become corrections in the next month." in process.stderr
+    assert "1 line written to " in process.stderr
+    assert "CC-1" in process.stdout
+    assert JANE not in process.stdout + process.stderr
     exported = file.read_bytes()
     assert exported.count(b"AI-2026-08-00001") == 1
     file.unlink()
@@ -522,7 +522,7 @@ def test_the_command_closes_once_and_exports(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "message"),
     [
         (("--month", "2026-11"), 2, "2026-11 is not over yet"),
         (("--month", "2026-13"), 2, "it takes YYYY-MM, such as"),
@@ -535,22 +535,22 @@ def test_the_command_closes_once_and_exports(
         ((), 0, "2026-09 Close 2026-08 first."),
     ],
 )  # fmt: skip
-def test_the_command_says_why_and_what(
-    own: dict[str, str], arguments: tuple[str, ...], code: int, says: str, capsys: pytest.CaptureFixture[str]
+def test_the_command_reports_results_and_errors(
+    environment: dict[str, str], arguments: tuple[str, ...], code: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be done is told with its reason; looking changes nothing."""
+    """The command gives its reason when it refuses; a listing and a dry run change nothing."""
     assert cli.main(("close", *arguments)) == code
-    told = capsys.readouterr()
-    assert says in " ".join((told.out + told.err).split())
-    warehouse = DuckDBWarehouse(own["AI_USAGE_DUCKDB_PATH"])
-    assert frozen(warehouse) == []
+    output = capsys.readouterr()
+    assert message in " ".join((output.out + output.err).split())
+    warehouse = DuckDBWarehouse(environment["AI_USAGE_DUCKDB_PATH"])
+    assert closed_lines(warehouse) == []
     warehouse.close()
 
 
-def test_the_start_date_does_not_stand_in_the_way_of_the_first_month(
-    own: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_month_before_the_start_date_can_be_closed(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With data from before it, the first month with spend is closed, and exported again, before the next one is."""
+    """With data from before the start date, the first month with spend is closed first."""
     monkeypatch.setenv("AI_USAGE_START_DATE", "2026-09-15")
     assert cli.main(("close", "--month", "2026-09")) == 1
     assert "that one first. It is before AI_USAGE_START_DATE, 2026-09-15." in capsys.readouterr().err
@@ -562,60 +562,62 @@ def test_the_start_date_does_not_stand_in_the_way_of_the_first_month(
     assert cli.main(("close", "--month", "2026-09", "--dry-run")) == 0
 
 
-def test_days_outside_the_calendar_keep_a_month_open(warehouse: DuckDBWarehouse) -> None:
-    """Nobody knows when they settle; what to set and run is told."""
+def test_days_outside_the_calendar_block_a_close(warehouse: DuckDBWarehouse) -> None:
+    """Their settlement date is unknown; the advice names the setting to change."""
     edit(warehouse, "DELETE FROM dim_date WHERE usage_date < DATE '2026-08-03'")
-    found = [str(reason) for reason in readiness.find_blockers(warehouse, whole(AUGUST), TODAY, date(2026, 8, 3))]
+    reasons = [
+        str(reason) for reason in readiness.find_blockers(warehouse, days_of_month(AUGUST), TODAY, date(2026, 8, 3))
+    ]
     unknown = "not in the calendar, so the settlement date is unknown (2 days: 2026-08-01 to 2026-08-02; $0.00)"
-    assert [reason.split(". ")[0] for reason in found] == [
+    assert [reason.split(". ")[0] for reason in reasons] == [
         f"anthropic: {unknown}",
         f"cursor: {unknown}",
         "the month begins before AI_USAGE_START_DATE, which is 2026-08-03 (2 days: 2026-08-01 to 2026-08-02)",
     ]
-    assert found[-1].endswith("Set AI_USAGE_START_DATE to 2026-08-01 or earlier before you load or check these days.")
+    assert reasons[-1].endswith("Set AI_USAGE_START_DATE to 2026-08-01 or earlier before you load or check these days.")
 
 
 # --- BigQuery ---------------------------------------------------------------------------------------------------------
 
 
-def journal_of(warehouse: Warehouse) -> list[Row]:
+def all_journal_lines(warehouse: Warehouse) -> list[Row]:
     return warehouse.rows(
         "SELECT * FROM ai_usage.kpi_chargeback ORDER BY posting_month, line_id, usage_month, "
         "cost_center, vendor, product, cost_basis, line_type, reason"
     )
 
 
-def read_by(*names: str) -> list[Table]:
-    """These tables and views and all they are made from, and what Python writes."""
+def tables_read_by(*names: str) -> list[Table]:
+    """These tables and views, all that they read, and the ops tables."""
     wanted = set(names)
     for table in reversed(catalog.tables()):
         wanted |= set(table.reads) if table.name in wanted else set()
     return [table for table in catalog.tables() if table.name in wanted or table.is_ops_table]
 
 
-def test_bigquery_closes_the_same_books_alike(warehouse: DuckDBWarehouse) -> None:
-    """Both engines refuse alike, freeze the same lines under the same ids, and correct them by the same dollars."""
+def test_bigquery_and_duckdb_close_alike(warehouse: DuckDBWarehouse) -> None:
+    """Both engines freeze equal lines under equal ids, and correct them by the same dollars."""
     with FakeBigQuery() as server:
-        theirs = BigQueryWarehouse("acme-project", emulator_url=server.url, sleep=lambda seconds: None)
-        theirs.prepare(read_by("kpi_chargeback", "kpi_reconciliation"))
-        theirs.rebuild(catalog.table("dim_date"), {"first_day": FIRST_DAY, "today": TODAY})
-        keep(theirs)
-        assert told(theirs) == told(warehouse) == []
-        for one in (theirs, warehouse):
-            first = shut(one, AUGUST)
-            assert shut(one, AUGUST, NOW + timedelta(days=1)) == first
-            put(one, "int_anthropic_cost_daily", billed(1, "2026-08-05", "7.5", "a"))
-            shut(one, SEPTEMBER)
-            put(one, "int_key_mapping", mapped(1, "a", "CC-9"))
-        assert journal_of(theirs) == journal_of(warehouse)
-        assert integrity.verify_integrity(theirs) == integrity.verify_integrity(warehouse) == {}
+        bigquery = BigQueryWarehouse("acme-project", emulator_url=server.url, sleep=lambda seconds: None)
+        bigquery.prepare(tables_read_by("kpi_chargeback", "kpi_reconciliation"))
+        bigquery.rebuild(catalog.table("dim_date"), {"first_day": FIRST_DAY, "today": TODAY})
+        fill_months(bigquery)
+        assert blockers(bigquery) == blockers(warehouse) == []
+        for one in (bigquery, warehouse):
+            first = close_month(one, AUGUST)
+            assert close_month(one, AUGUST, NOW + timedelta(days=1)) == first
+            upsert_rows(one, "int_anthropic_cost_daily", cost_row(1, "2026-08-05", "7.5", "a"))
+            close_month(one, SEPTEMBER)
+            upsert_rows(one, "int_key_mapping", mapping_row(1, "a", "CC-9"))
+        assert all_journal_lines(bigquery) == all_journal_lines(warehouse)
+        assert integrity.verify_integrity(bigquery) == integrity.verify_integrity(warehouse) == {}
         closes = "SELECT * FROM ai_usage.ops_month_closes ORDER BY month"
-        assert theirs.rows(closes) == warehouse.rows(closes)
-        assert len(posted(theirs, "line_id", where="status = 'open'")) == len(journal_of(theirs)) - 5
+        assert bigquery.rows(closes) == warehouse.rows(closes)
+        assert len(journal_rows(bigquery, "line_id", where="status = 'open'")) == len(all_journal_lines(bigquery)) - 5
 
 
-def test_of_several_containers_one_closes() -> None:
-    """Several that add the row of the same month at once leave one; taken away by hand, it can be added again."""
+def test_one_of_several_concurrent_closes_wins() -> None:
+    """Concurrent inserts for a month leave one row. After it is deleted by hand, a row can be inserted again."""
     with FakeBigQuery() as server:
         containers = [
             BigQueryWarehouse("acme-project", emulator_url=server.url, sleep=lambda seconds: None) for _ in range(4)
@@ -634,16 +636,16 @@ def test_of_several_containers_one_closes() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        (held,) = server.rows("SELECT * FROM ai_usage.ops_month_closes")
-        assert held["close_id"] in "0123"
-        # By hand, and then again.
+        (row_in_table,) = server.rows("SELECT * FROM ai_usage.ops_month_closes")
+        assert row_in_table["close_id"] in "0123"
+        # Delete it by hand, and insert it again.
         containers[0].query("DELETE FROM ai_usage.ops_month_closes WHERE TRUE")
         containers[0].insert_if_absent(OPS_MONTH_CLOSES, ("month",), {**row, "close_id": "5"})
-        assert [found["close_id"] for found in server.rows("SELECT * FROM ai_usage.ops_month_closes")] == ["5"]
+        assert [row["close_id"] for row in server.rows("SELECT * FROM ai_usage.ops_month_closes")] == ["5"]
 
 
-def test_a_close_that_bigquery_refused_is_not_found_again() -> None:
-    """While the table is as it was, the id of the job follows from it and the month, and from how often that failed."""
+def test_a_failed_bigquery_insert_is_repeated_under_a_new_job_id() -> None:
+    """The job id depends on the table, the month and the number of failures."""
     with FakeBigQuery() as server:
         container = BigQueryWarehouse("acme-project", emulator_url=server.url, sleep=lambda seconds: None)
         container.prepare([OPS_MONTH_CLOSES])

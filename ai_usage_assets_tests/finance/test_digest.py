@@ -20,7 +20,14 @@ from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
 from ai_usage_assets_tests.fakes.http_server import Reply, serving
-from ai_usage_assets_tests.support.warehouse_rows import charge, entry, fill, key_mapping, opened, type_tab
+from ai_usage_assets_tests.support.warehouse_rows import (
+    charge,
+    create_warehouse,
+    day_log_row,
+    fill,
+    key_mapping,
+    load_tab,
+)
 
 TODAY, DAY = date(2026, 11, 11), date(2026, 11, 10)
 NOW = datetime(2026, 11, 11, 14, tzinfo=UTC)
@@ -37,15 +44,15 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def warehouse(path: Path) -> Iterator[DuckDBWarehouse]:
     """Sixty quiet days of ten dollars for a key and one for a person, who then spends three hundred."""
-    made = opened(path, date(2026, 9, 1), TODAY)
+    made = create_warehouse(path, date(2026, 9, 1), TODAY)
     days = [DAY - timedelta(days=n) for n in range(60)]
     charges = [charge(day.isoformat(), "10", key="k1") for day in days]
     charges += [charge(day.isoformat(), "1", user="ada@example.com") for day in days[1:]]
     charges += [charge(DAY.isoformat(), "300", user="ada@example.com", model="m2")]
     fill(made, "int_anthropic_cost_daily", charges)
     fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
-    made.append(OPS_ASSET_DAYS, [entry(day) for day in days])
-    type_tab(made, TODAY, "budgets", ("2026-11", "CC-1", "90"))
+    made.append(OPS_ASSET_DAYS, [day_log_row(day) for day in days])
+    load_tab(made, TODAY, "budgets", ("2026-11", "CC-1", "90"))
     yield made
     made.close()
 
@@ -93,13 +100,13 @@ def test_people_are_named_only_when_that_is_switched_on(warehouse: DuckDBWarehou
 
 def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
     """A vendor that is asked and whose newest day is not held says to which day it is."""
-    late = [entry(DAY - timedelta(days=n), vendor="cursor", asset="raw_cursor_usage_events") for n in (2, 3)]
+    late = [day_log_row(DAY - timedelta(days=n), vendor="cursor", asset="raw_cursor_usage_events") for n in (2, 3)]
     warehouse.append(OPS_ASSET_DAYS, late)
     told = "• Behind: Cursor is loaded only to 2026-11-08."
     assert told in digest.build_digest(warehouse, DAY).lines
     # Its key was lost, or taken away; months later it is known which.
     since = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "status": "not_configured", "completed_at": None}
-    warehouse.append(OPS_ASSET_DAYS, [entry(DAY - timedelta(days=n), **since) for n in (0, 1)])
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(DAY - timedelta(days=n), **since) for n in (0, 1)])
     assert told in digest.build_digest(warehouse, DAY).lines
     warehouse._connect().execute(
         "UPDATE ops_asset_days SET usage_date = usage_date - 60 WHERE vendor = 'cursor' AND status = 'complete'"
@@ -110,15 +117,15 @@ def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
 def test_days_of_the_month_that_are_missing_are_told(warehouse: DuckDBWarehouse) -> None:
     """A hole behind the newest day makes the month too low, which its figures do not show."""
     assert not [line for line in digest.build_digest(warehouse, DAY).lines if "too low" in line]
-    lost = [entry(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 4)]
-    earlier = entry(date(2026, 10, 30), status="failed", completed_at=None)
+    lost = [day_log_row(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 4)]
+    earlier = day_log_row(date(2026, 10, 30), status="failed", completed_at=None)
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [*lost, earlier])
     assert "• November is too low: 2 days of Anthropic missing." in digest.build_digest(warehouse, DAY).lines
 
 
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     """With nothing held nothing is claimed."""
-    made = opened(tmp_path / "w.duckdb", TODAY, TODAY)
+    made = create_warehouse(tmp_path / "w.duckdb", TODAY, TODAY)
     assert digest.build_digest(made, DAY).lines == (
         "AI tool spend, 2026-11-10 (UTC).",
         "• 2026-11-10: no spend is loaded.",
@@ -127,7 +134,7 @@ def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
 
 def test_a_budget_of_nothing_is_overrun_by_any_spend(warehouse: DuckDBWarehouse) -> None:
     """A cost center that shall spend nothing and does is over budget; of nothing there is no share."""
-    type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", "0"), ("2026-11", "CC-9", "0"))
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", "0"), ("2026-11", "CC-9", "0"))
     lines = digest.build_digest(warehouse, DAY).lines
     assert "• Over budget: CC-1 $100.00 of $0.00." in lines
     unbudgeted = "$309.00 of spend without a budget is not included"
@@ -136,7 +143,7 @@ def test_a_budget_of_nothing_is_overrun_by_any_spend(warehouse: DuckDBWarehouse)
 
 def test_budgets_that_are_incomplete_say_so(warehouse: DuckDBWarehouse) -> None:
     """What a cost center without a budget spent stands beside the budgets, and is counted against none."""
-    type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-9", "50"))
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-9", "50"))
     told = "$0.00 of $50.00, 0.0 %. $409.00 of spend without a budget is not included."
     assert (
         f"• Budgets: {told} Budgets are incomplete: 1 cost center with spend has none."

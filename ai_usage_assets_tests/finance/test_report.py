@@ -30,12 +30,12 @@ from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESUL
 from ai_usage_assets_tests.support.warehouse_rows import (
     OPEN,
     charge,
+    create_warehouse,
     cursor_usage,
+    day_log_row,
     days,
-    entry,
     fill,
     key_mapping,
-    opened,
     seat,
     seat_price,
 )
@@ -61,7 +61,7 @@ def budget(usd: str, cost_center: str = "CC-1", row_no: int = 2) -> dict[str, An
 def held(first: date, last: date, *vendors: str) -> list[dict[str, Any]]:
     """The log of days whose bill came well."""
     assets = {"anthropic": "raw_anthropic_cost", "cursor": "raw_cursor_usage_events"}
-    return [entry(day, asset=assets[vendor], vendor=vendor) for vendor in vendors for day in days(first, last)]
+    return [day_log_row(day, asset=assets[vendor], vendor=vendor) for vendor in vendors for day in days(first, last)]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def books(file: Path) -> Iterator[DuckDBWarehouse]:
     """October and ten days of November. Of November: 30 dollars of a team with an odd name, 6 of Jane and 4 of nobody
     at Anthropic; at Cursor 2 billed to Jane, 5 included, and her seat for ten days of 30 dollars a month.
     """
-    made = opened(file, FIRST, TODAY)
+    made = create_warehouse(file, FIRST, TODAY)
     fill(made, "int_anthropic_cost_daily", [
         charge("2026-10-05", "20", key="k_odd"), charge("2026-10-20", "80", key="k_odd"),
         charge("2026-11-02", "30", key="k_odd"), charge("2026-11-03", "6", user=JANE, model="m2"),
@@ -352,7 +352,7 @@ def test_words_fit_their_numbers(books: DuckDBWarehouse, text: str) -> None:
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse without anything but a calendar; to be copied."""
     path = tmp_path_factory.mktemp("blank") / "w.duckdb"
-    opened(path, FIRST, TODAY).close()
+    create_warehouse(path, FIRST, TODAY).close()
     return path
 
 
@@ -423,7 +423,7 @@ def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse, statu
     """A day of which the bill did not come has a dash, a reason, and makes the headline say that it is too low."""
     fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
     made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
-    lost = entry(date(2026, 11, 5), status=status, completed_at=None, message="503 from the vendor.")
+    lost = day_log_row(date(2026, 11, 5), status=status, completed_at=None, message="503 from the vendor.")
     made.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
     found = data.load_report(made, MADE_AT)
     assert "too low: 1 day of Anthropic missing" in found.headlines[0].notes

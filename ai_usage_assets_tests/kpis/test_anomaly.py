@@ -17,7 +17,7 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.benchmarks.anomalies import measure
 from ai_usage_assets_tests.kpis.engines import compare_engines
-from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, fill, key_mapping, opened
+from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, create_warehouse, day_log_row, fill, key_mapping
 from ai_usage_assets_tests.support.year import YEAR, simulator
 
 FIRST, TODAY = date(2026, 8, 3), date(2026, 11, 11)
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """Fourteen loaded weeks; a bot of team Platform spends 10 dollars per day and 2 on weekends."""
-    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST, TODAY)
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", BOT, "Platform", "CC-1")])
     people = [(JANE, "Mobile"), (SAM, "Mobile")]
     fill(
@@ -41,7 +41,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
         "dim_person",
         [{"person_email": identity, "name": identity[:3], "team": team, **OPEN} for identity, team in people],
     )
-    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in HELD])
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in HELD])
     yield warehouse
     warehouse.close()
 
@@ -152,8 +152,8 @@ def test_a_new_key_is_not_its_own_peer(warehouse: DuckDBWarehouse, rest: dict[st
 
 def test_the_first_week_of_a_vendor_has_no_anomalies(tmp_path: Path) -> None:
     """On the first days of a warehouse nothing can be unusual."""
-    warehouse = opened(tmp_path / "w.duckdb", DAY - timedelta(days=3), TODAY)
-    warehouse.append(OPS_ASSET_DAYS, [entry(DAY - timedelta(days=n)) for n in range(4)])
+    warehouse = create_warehouse(tmp_path / "w.duckdb", DAY - timedelta(days=3), TODAY)
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(DAY - timedelta(days=n)) for n in range(4)])
     assert find_anomalies(warehouse, rest=()) == []
     assert (
         find_anomalies(warehouse, charge("2026-11-07", "900", key=BOT), charge("2026-11-10", "2000", key=BOT), rest=())
@@ -211,7 +211,7 @@ def test_an_anomaly_of_many_people_is_one_event(warehouse: DuckDBWarehouse) -> N
 def test_included_usage_has_its_own_anomalies(warehouse: DuckDBWarehouse) -> None:
     """Included usage has its own anomalies, which do not affect billed cost."""
     cursor = {"asset": "raw_cursor_usage_events", "vendor": "cursor"}
-    warehouse.append(OPS_ASSET_DAYS, [entry(day, **cursor) for day in HELD])
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **cursor) for day in HELD])
     included = [
         {"usage_date": day, "identity_key": "c", "cost_basis": "included", "model": "m", "principal_type": "user",
          "principal_id": JANE, "user_email": JANE, "requests": 1, "amount_usd": Decimal(200 if day == DAY else 5)}
@@ -246,7 +246,7 @@ def test_the_check_reports_an_anomaly_once_and_for_three_days(warehouse: DuckDBW
 
 def test_an_empty_company_has_no_anomalies(tmp_path: Path) -> None:
     """Without loaded days there are no anomalies and no findings."""
-    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST, TODAY)
     assert warehouse.rows("SELECT * FROM ai_usage.kpi_anomaly") == []
     assert check_findings(warehouse) == []
     warehouse.close()

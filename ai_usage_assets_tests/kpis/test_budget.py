@@ -11,7 +11,15 @@ import pytest
 
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
-from ai_usage_assets_tests.support.warehouse_rows import charge, entry, fill, key_mapping, opened, rows, type_tab
+from ai_usage_assets_tests.support.warehouse_rows import (
+    charge,
+    create_warehouse,
+    day_log_row,
+    fill,
+    key_mapping,
+    load_tab,
+    rows,
+)
 
 TODAY = date(2026, 11, 11)
 CENTERS = ("CC-1", "CC-2", "CC-3", "CC-4", "CC-5", "CC-6", "CC-0")
@@ -21,7 +29,7 @@ OCTOBER, NOVEMBER, DECEMBER = date(2026, 10, 1), date(2026, 11, 1), date(2026, 1
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """October and the first ten days of November, seven of them business days, as of 11 November."""
-    warehouse = opened(tmp_path / "w.duckdb", OCTOBER, TODAY)
+    warehouse = create_warehouse(tmp_path / "w.duckdb", OCTOBER, TODAY)
     charges = [charge("2026-10-05", "111", key="CC-1"), charge("2026-11-03", "100", key="CC-1")]
     charges += [charge("2026-11-10", "20", key=center) for center in CENTERS]
     charges += [charge("2026-11-09", "3", key="nobody")]
@@ -29,14 +37,14 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     fill(
         warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)]
     )
-    warehouse.append(OPS_ASSET_DAYS, [entry(OCTOBER + timedelta(n)) for n in range(41)])
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(OCTOBER + timedelta(n)) for n in range(41)])
     yield warehouse
     warehouse.close()
 
 
 def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
     """The used ratio and the pace by elapsed business days."""
-    type_tab(
+    load_tab(
         warehouse, TODAY, "budgets", ("2026-10", "CC-1", 100), ("2026-11", "CC-1", "300.00"), ("2026-11", "CC-0", 0)
     )
     actual = rows(
@@ -56,7 +64,7 @@ def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
 
 def test_unusable_budgets_have_a_status_of_their_own(warehouse: DuckDBWarehouse) -> None:
     """Missing, duplicate, negative and unreadable budgets have their own status; an exact duplicate has no effect."""
-    type_tab(
+    load_tab(
         warehouse, TODAY, "budgets",
         ("2026-11", "CC-3", 100), ("2026-11", "CC-3", 200), ("2026-11", "CC-4", -5), ("2026-11", "CC-5", "1,000"),
         ("2026-11", "CC-6", 50), ("2026-11", "CC-6", 50), ("2026-11", "CC-7", 70), ("2026-12", "CC-1", 90),
@@ -119,7 +127,7 @@ def test_billed_and_seat_are_separate_and_included_usage_is_left_out(warehouse: 
 
 def test_only_the_current_month_has_a_projection(warehouse: DuckDBWarehouse) -> None:
     """The projection of a cost center is the sum of its forecast; a past month has none."""
-    type_tab(warehouse, TODAY, "budgets", ("2026-10", "CC-1", 100), ("2026-11", "CC-1", 130))
+    load_tab(warehouse, TODAY, "budgets", ("2026-10", "CC-1", 100), ("2026-11", "CC-1", 130))
     projected = "SELECT cost_center, projected_usd FROM ai_usage.kpi_budget_vs_actual WHERE projected_usd IS NOT NULL"
     expected = "SELECT cost_center, SUM(forecast_usd) FROM ai_usage.kpi_forecast GROUP BY cost_center"
     assert sorted(rows(warehouse, projected), key=str) == sorted(rows(warehouse, expected), key=str)
@@ -133,7 +141,7 @@ def test_only_the_current_month_has_a_projection(warehouse: DuckDBWarehouse) -> 
 
 def test_projections_add_up_on_the_first_day_of_a_month(tmp_path: Path) -> None:
     """Every cost center with expected spend has a row, with or without a budget."""
-    warehouse = opened(tmp_path / "w.duckdb", OCTOBER, NOVEMBER)
+    warehouse = create_warehouse(tmp_path / "w.duckdb", OCTOBER, NOVEMBER)
     october = [OCTOBER + timedelta(n) for n in range(31)]
     charges = [
         charge(str(day), usd, key=key) for day in october for key, usd in (("CC-1", "5"), ("CC-2", "3"), ("x", "2"))
@@ -142,8 +150,8 @@ def test_projections_add_up_on_the_first_day_of_a_month(tmp_path: Path) -> None:
     fill(
         warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)]
     )
-    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in october])
-    type_tab(warehouse, NOVEMBER, "budgets", ("2026-11", "CC-1", 100))
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in october])
+    load_tab(warehouse, NOVEMBER, "budgets", ("2026-11", "CC-1", 100))
     actual = rows(
         warehouse,
         "SELECT cost_center, budget_status, spend_usd, projected_usd FROM ai_usage.kpi_budget_vs_actual "
@@ -160,12 +168,12 @@ def test_projections_add_up_on_the_first_day_of_a_month(tmp_path: Path) -> None:
 
 def test_missing_days_are_counted_and_do_not_elapse(warehouse: DuckDBWarehouse) -> None:
     """The pace uses complete days; a vendor that was never requested has no missing days, one that failed has."""
-    type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 70))
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 70))
     query = "SELECT elapsed_business_days, through_date, missing_days, pace_ratio FROM ai_usage.kpi_budget_vs_actual "
     query += "WHERE month = DATE '2026-11-01' AND cost_center = 'CC-2'"
     cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "completed_at": None}
-    none = [entry(NOVEMBER + timedelta(n), **cursor, status="not_configured") for n in range(10)]
-    late = [entry(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 10)]
+    none = [day_log_row(NOVEMBER + timedelta(n), **cursor, status="not_configured") for n in range(10)]
+    late = [day_log_row(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 10)]
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), none + late)
     # 20 / (70 * 5 / 21) = 1.2: the 3rd and the 10th have not elapsed.
     assert rows(warehouse, query) == [(5, date(2026, 11, 9), 2, Decimal("1.2"))]
@@ -176,12 +184,12 @@ def test_missing_days_are_counted_and_do_not_elapse(warehouse: DuckDBWarehouse) 
 
 def test_missing_days_within_the_month_do_not_elapse(warehouse: DuckDBWarehouse) -> None:
     """Of seven business days, one failed for Anthropic, one for Cursor, and Cursor was not configured on a third."""
-    type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 84))
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 84))
     cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events"}
-    theirs = [entry(NOVEMBER + timedelta(n), **cursor) for n in range(10)]
+    theirs = [day_log_row(NOVEMBER + timedelta(n), **cursor) for n in range(10)]
     theirs[1] |= {"status": "not_configured", "completed_at": None}
     theirs[2] |= {"status": "failed", "completed_at": None}
-    late = entry(date(2026, 11, 4), status="failed", completed_at=None)
+    late = day_log_row(date(2026, 11, 4), status="failed", completed_at=None)
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [*theirs, late])
     query = (
         "SELECT elapsed_business_days, pace_ratio FROM ai_usage.kpi_budget_vs_actual WHERE month = DATE '2026-11-01'"
@@ -192,9 +200,9 @@ def test_missing_days_within_the_month_do_not_elapse(warehouse: DuckDBWarehouse)
 
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     """Without spend and budgets there are no rows; a budget before the first loaded day has no variance."""
-    warehouse = opened(tmp_path / "w.duckdb", TODAY, TODAY)
+    warehouse = create_warehouse(tmp_path / "w.duckdb", TODAY, TODAY)
     assert rows(warehouse, "SELECT * FROM ai_usage.kpi_budget_vs_actual") == []
-    type_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", 70))
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", 70))
     actual = rows(
         warehouse,
         "SELECT budget_status, spend_usd, variance_usd, used_ratio, elapsed_business_days, pace_ratio, through_date, "

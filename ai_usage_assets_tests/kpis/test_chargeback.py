@@ -26,16 +26,16 @@ from ai_usage_assets_tests.support.finance_history import (
     READ_AT,
     SEPTEMBER,
     TODAY,
-    billed,
-    event,
-    mapped,
-    posted,
-    price,
-    put,
-    seat,
-    shut,
+    close_month,
+    cost_row,
+    journal_rows,
+    mapping_row,
+    price_row,
+    seat_row,
+    upsert_rows,
+    usage_row,
 )
-from ai_usage_assets_tests.support.warehouse_rows import copied, opened
+from ai_usage_assets_tests.support.warehouse_rows import copy_warehouse, create_warehouse
 
 JANE = "jane@example.com"
 D = Decimal
@@ -45,14 +45,14 @@ D = Decimal
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse file with all tables and views and a calendar, to copy."""
     path = tmp_path_factory.mktemp("empty") / "w.duckdb"
-    opened(path, FIRST_DAY, TODAY).close()
+    create_warehouse(path, FIRST_DAY, TODAY).close()
     return path
 
 
 @pytest.fixture
 def warehouse(empty: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of the empty warehouse."""
-    with copied(empty, tmp_path) as warehouse:
+    with copy_warehouse(empty, tmp_path) as warehouse:
         yield warehouse
 
 
@@ -63,27 +63,29 @@ def history(warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
     September: $10 of key a, two thirds to CC-1 and one third to CC-2; $7 of key b, which nobody has; $3 of Jane's on
     demand and $99 that her seat covers; one day of her seat of $60, 60 / 30 = $2. October: $5 of key a.
     """
-    put(
+    upsert_rows(
         warehouse, "int_anthropic_cost_daily",
-        billed(1, "2026-09-05", "10", "a"), billed(2, "2026-09-06", "7", "b"), billed(3, "2026-10-05", "5", "a"),
+        cost_row(1, "2026-09-05", "10", "a"), cost_row(2, "2026-09-06", "7", "b"), cost_row(3, "2026-10-05", "5", "a"),
     )  # fmt: skip
-    put(
+    upsert_rows(
         warehouse, "int_cursor_usage_daily",
-        event(1, "2026-09-07", "3", JANE), event(2, "2026-09-07", "99", JANE, "included"),
+        usage_row(1, "2026-09-07", "3", JANE), usage_row(2, "2026-09-07", "99", JANE, "included"),
     )  # fmt: skip
-    put(warehouse, "int_cursor_seat_daily", seat(1, "2026-09-08", JANE))
-    put(
+    upsert_rows(warehouse, "int_cursor_seat_daily", seat_row(1, "2026-09-08", JANE))
+    upsert_rows(
         warehouse, "int_key_mapping",
-        mapped(1, "a", "CC-1", "0.666666667"), mapped(2, "a", "CC-2", "0.333333333"),
-        mapped(3, JANE, "CC-3", kind="user"),
+        mapping_row(1, "a", "CC-1", "0.666666667"), mapping_row(2, "a", "CC-2", "0.333333333"),
+        mapping_row(3, JANE, "CC-3", kind="user"),
     )  # fmt: skip
-    warehouse.append(RAW_MAPPING_SHEET, [price("60")])
+    warehouse.append(RAW_MAPPING_SHEET, [price_row("60")])
     return warehouse
 
 
 def test_an_open_month_follows_the_facts(history: DuckDBWarehouse) -> None:
     """All spend has a line, also without a cost center; usage that a seat covers has none."""
-    actual = posted(history, "posting_month", "vendor", "cost_basis", "cost_center", "line_type", "status", "line_id")
+    actual = journal_rows(
+        history, "posting_month", "vendor", "cost_basis", "cost_center", "line_type", "status", "line_id"
+    )
     assert actual == [
         (SEPTEMBER, "anthropic", "billed", "CC-1", "charge", "open", None, D("6.666666670")),
         (SEPTEMBER, "anthropic", "billed", "CC-2", "charge", "open", None, D("3.333333330")),
@@ -106,30 +108,30 @@ def test_an_open_month_follows_the_facts(history: DuckDBWarehouse) -> None:
 
 def test_without_spend_there_are_no_lines(warehouse: DuckDBWarehouse) -> None:
     """An empty company has no lines, neither open nor closed."""
-    assert posted(warehouse, "line_id") == []
-    closed = shut(warehouse, AUGUST)
+    assert journal_rows(warehouse, "line_id") == []
+    closed = close_month(warehouse, AUGUST)
     assert (closed["lines"], closed["charges_usd"], closed["mapping_snapshot"]) == (0, 0, None)
-    shut(warehouse, SEPTEMBER)
-    assert posted(warehouse, "line_id") == []
+    close_month(warehouse, SEPTEMBER)
+    assert journal_rows(warehouse, "line_id") == []
 
 
 def test_one_vendor_on_its_first_day(warehouse: DuckDBWarehouse) -> None:
     """The first loaded day is a provisional line of the current month."""
-    put(warehouse, "int_anthropic_cost_daily", billed(1, "2026-11-19", "4", "a"))
-    actual = posted(warehouse, "posting_month", "is_provisional", "closed_at", "reason")
+    upsert_rows(warehouse, "int_anthropic_cost_daily", cost_row(1, "2026-11-19", "4", "a"))
+    actual = journal_rows(warehouse, "posting_month", "is_provisional", "closed_at", "reason")
     assert actual == [(NOVEMBER, True, None, None, D(4))]
 
 
 def test_a_restated_day_of_a_closed_month_is_a_correction_in_the_open_month(history: DuckDBWarehouse) -> None:
     """The vendor reduces key a by $3: two thirds are CC-1's, one third CC-2's; lines of September do not change."""
-    closed = shut(history, SEPTEMBER)
+    closed = close_month(history, SEPTEMBER)
     frozen = history.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id")
     assert [row["line_id"] for row in frozen] == [f"AI-2026-09-0000{n}" for n in range(1, 6)]
     assert {row["closed_at"] for row in frozen} == {closed["closed_at"]}
-    put(history, "int_anthropic_cost_daily", billed(1, "2026-09-05", "7", "a"))
+    upsert_rows(history, "int_anthropic_cost_daily", cost_row(1, "2026-09-05", "7", "a"))
     assert history.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id") == frozen
     columns = ("usage_month", "cost_center", "line_type", "reason")
-    assert posted(history, *columns, where=f"posting_month = DATE '{OCTOBER}'") == [
+    assert journal_rows(history, *columns, where=f"posting_month = DATE '{OCTOBER}'") == [
         (SEPTEMBER, "CC-1", "correction", "restated", D("-2.000000001")),
         (SEPTEMBER, "CC-2", "correction", "restated", D("-0.999999999")),
         (OCTOBER, "CC-1", "charge", None, D("3.333333335")),
@@ -139,9 +141,9 @@ def test_a_restated_day_of_a_closed_month_is_a_correction_in_the_open_month(hist
 
 def test_a_backdated_edit_of_the_sheet_moves_cost_between_cost_centers(history: DuckDBWarehouse) -> None:
     """Key b is mapped to CC-1 after the close: corrections of +$7 and -$7."""
-    shut(history, SEPTEMBER)
-    put(history, "int_key_mapping", mapped(4, "b", "CC-1"))
-    actual = posted(history, "posting_month", "cost_center", "team", "reason", where="line_type = 'correction'")
+    close_month(history, SEPTEMBER)
+    upsert_rows(history, "int_key_mapping", mapping_row(4, "b", "CC-1"))
+    actual = journal_rows(history, "posting_month", "cost_center", "team", "reason", where="line_type = 'correction'")
     assert actual == [
         (OCTOBER, "CC-1", "Team CC-1", "reallocated", D(7)),
         (OCTOBER, None, None, "reallocated", D(-7)),
@@ -151,17 +153,17 @@ def test_a_backdated_edit_of_the_sheet_moves_cost_between_cost_centers(history: 
 @pytest.mark.parametrize("is_edited", [True, False])
 def test_a_restatement_and_an_edit_of_the_sheet_are_both_reasons(history: DuckDBWarehouse, is_edited: bool) -> None:
     """Key b, now of CC-1, is restated by $2; a vendor that moves $7 to another key and adds $2 only restates."""
-    shut(history, SEPTEMBER)
+    close_month(history, SEPTEMBER)
     if is_edited:
-        put(history, "int_key_mapping", mapped(4, "b", "CC-1"))
-        put(history, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
-        history.append(RAW_MAPPING_SHEET, [price("60", READ_AT + timedelta(days=1)) | {"snapshot_id": "another"}])
+        upsert_rows(history, "int_key_mapping", mapping_row(4, "b", "CC-1"))
+        upsert_rows(history, "int_anthropic_cost_daily", cost_row(2, "2026-09-06", "9", "b"))
+        history.append(RAW_MAPPING_SHEET, [price_row("60", READ_AT + timedelta(days=1)) | {"snapshot_id": "another"}])
     else:
-        put(history, "int_key_mapping", mapped(4, "c", "CC-1"))
-        put(history, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "c"))
-    put(history, "int_cursor_usage_daily", event(1, "2026-09-07", "4", JANE))
+        upsert_rows(history, "int_key_mapping", mapping_row(4, "c", "CC-1"))
+        upsert_rows(history, "int_anthropic_cost_daily", cost_row(2, "2026-09-06", "9", "c"))
+    upsert_rows(history, "int_cursor_usage_daily", usage_row(1, "2026-09-07", "4", JANE))
     both = "restated and reallocated" if is_edited else "restated"
-    assert posted(history, "vendor", "cost_center", "reason", where="line_type = 'correction'") == [
+    assert journal_rows(history, "vendor", "cost_center", "reason", where="line_type = 'correction'") == [
         ("anthropic", "CC-1", both, D(9)),
         ("anthropic", None, both, D(-7)),
         ("cursor", "CC-3", "restated", D(1)),
@@ -170,21 +172,21 @@ def test_a_restatement_and_an_edit_of_the_sheet_are_both_reasons(history: DuckDB
 
 def test_an_edited_seat_price_corrects_every_closed_month(history: DuckDBWarehouse) -> None:
     """A seat costs $75 instead of $60: $2.50 per day of September, $0.50 more than was posted."""
-    shut(history, SEPTEMBER)
-    history.append(RAW_MAPPING_SHEET, [price("75", READ_AT + timedelta(days=1))])
-    actual = posted(history, "cost_basis", "cost_center", "reason", where="line_type = 'correction'")
+    close_month(history, SEPTEMBER)
+    history.append(RAW_MAPPING_SHEET, [price_row("75", READ_AT + timedelta(days=1))])
+    actual = journal_rows(history, "cost_basis", "cost_center", "reason", where="line_type = 'correction'")
     assert actual == [("seat", "CC-3", "restated", D("0.5"))]
 
 
 def test_corrections_are_frozen_with_their_month(history: DuckDBWarehouse) -> None:
     """A correction closed with October is final; later changes are compared with everything that was posted."""
-    shut(history, SEPTEMBER)
-    put(history, "int_anthropic_cost_daily", billed(2, "2026-09-06", "9", "b"))
-    closed = shut(history, OCTOBER)
+    close_month(history, SEPTEMBER)
+    upsert_rows(history, "int_anthropic_cost_daily", cost_row(2, "2026-09-06", "9", "b"))
+    closed = close_month(history, OCTOBER)
     assert (closed["charges_usd"], closed["corrections_usd"]) == (5, 2)
-    assert posted(history, "line_id", where="status = 'open'") == []
-    put(history, "int_anthropic_cost_daily", billed(2, "2026-09-06", "8", "b"))
-    assert posted(history, "posting_month", "usage_month", "status", where="line_type = 'correction'") == [
+    assert journal_rows(history, "line_id", where="status = 'open'") == []
+    upsert_rows(history, "int_anthropic_cost_daily", cost_row(2, "2026-09-06", "8", "b"))
+    assert journal_rows(history, "posting_month", "usage_month", "status", where="line_type = 'correction'") == [
         (OCTOBER, SEPTEMBER, "closed", D(2)),
         (NOVEMBER, SEPTEMBER, "open", D(-1)),
     ]
@@ -192,9 +194,9 @@ def test_corrections_are_frozen_with_their_month(history: DuckDBWarehouse) -> No
 
 def test_spend_before_the_first_close_is_a_correction(history: DuckDBWarehouse) -> None:
     """A month without spend at the first close is corrected in the open month."""
-    shut(history, SEPTEMBER)
-    put(history, "int_anthropic_cost_daily", billed(1, "2026-08-31", "1", "b"))
-    actual = posted(history, "posting_month", "line_type", where=f"usage_month = DATE '{AUGUST}'")
+    close_month(history, SEPTEMBER)
+    upsert_rows(history, "int_anthropic_cost_daily", cost_row(1, "2026-08-31", "1", "b"))
+    actual = journal_rows(history, "posting_month", "line_type", where=f"usage_month = DATE '{AUGUST}'")
     assert actual == [(OCTOBER, "correction", D(1))]
 
 
@@ -230,15 +232,20 @@ def change(warehouse: Warehouse, step: int, what: tuple[Any, ...]) -> None:
     """Applies one change to the warehouse."""
     match what:
         case ("bill", number, day, usd, key):
-            put(warehouse, "int_anthropic_cost_daily", billed(number, day, str(usd), key))
+            upsert_rows(warehouse, "int_anthropic_cost_daily", cost_row(number, day, str(usd), key))
         case ("event", number, day, usd, basis):
-            put(warehouse, "int_cursor_usage_daily", event(number, day, str(usd), JANE, basis))
+            upsert_rows(warehouse, "int_cursor_usage_daily", usage_row(number, day, str(usd), JANE, basis))
         case ("sheet", key, center, share):
             rest = str(1 - D(share))
             first = 10 * ord(key)
-            put(warehouse, "int_key_mapping", mapped(first, key, center, share), mapped(first + 1, key, "CC-9", rest))
+            upsert_rows(
+                warehouse,
+                "int_key_mapping",
+                mapping_row(first, key, center, share),
+                mapping_row(first + 1, key, "CC-9", rest),
+            )
         case ("price", usd):
-            warehouse.append(RAW_MAPPING_SHEET, [price(str(usd), READ_AT + timedelta(seconds=step))])
+            warehouse.append(RAW_MAPPING_SHEET, [price_row(str(usd), READ_AT + timedelta(seconds=step))])
 
 
 def sums(warehouse: Warehouse, sql: str) -> dict[tuple[Any, ...], Decimal]:
@@ -255,7 +262,9 @@ def test_the_journal_adds_up_to_the_facts_and_closed_lines_never_change(
     """For any changes and closes, lines add up to the spend of their usage month; closed lines never change."""
     warehouse = DuckDBWarehouse(shutil.copyfile(empty, tmp_path / "w.duckdb"))
     try:
-        put(warehouse, "int_cursor_seat_daily", seat(1, "2026-08-08", JANE), seat(1, "2026-09-30", JANE))
+        upsert_rows(
+            warehouse, "int_cursor_seat_daily", seat_row(1, "2026-08-08", JANE), seat_row(1, "2026-09-30", JANE)
+        )
         month, frozen = AUGUST, []
         for number, changes in enumerate(months):
             for step, what in enumerate(changes, 10 * number):
@@ -267,7 +276,7 @@ def test_the_journal_adds_up_to_the_facts_and_closed_lines_never_change(
             assert {used: usd for used, usd in total.items() if usd} == sums(warehouse, SPENT)
             assert [line for line in lines if line[0] == "closed"] == frozen
             frozen = sorted((("closed", *line[1:]) for line in lines if line[1] <= month), key=repr)
-            shut(warehouse, month)
+            close_month(warehouse, month)
             month = next_month(month)
         assert sums(warehouse, CHARGED) == sums(warehouse, TOTALS)
     finally:

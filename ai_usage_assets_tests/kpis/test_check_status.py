@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ai_usage_assets.warehouse.ops_tables import OPS_CHECK_RESULTS, OPS_RUNS
-from ai_usage_assets_tests.support.warehouse_rows import opened, rows
+from ai_usage_assets_tests.support.warehouse_rows import create_warehouse, rows
 
 TODAY = date(2026, 11, 11)
 YESTERDAY = TODAY - timedelta(days=1)
@@ -32,7 +32,7 @@ def result(run_id: str, check: str, at: datetime, *, passed: bool, scope: str | 
 
 def test_a_failure_stays_until_its_days_are_checked_again(tmp_path: Path) -> None:
     """The view has the latest result of each check, and earlier failures for days that no later run has checked."""
-    warehouse = opened(tmp_path / "w.duckdb", date(2026, 10, 1), TODAY)
+    warehouse = create_warehouse(tmp_path / "w.duckdb", date(2026, 10, 1), TODAY)
     warehouse.append(
         OPS_RUNS,
         [

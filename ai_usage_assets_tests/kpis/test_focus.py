@@ -30,8 +30,16 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets.warehouse.tables import Column, Table
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
-from ai_usage_assets_tests.support.finance_history import put, shut
-from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, fill, key_mapping, opened, rows
+from ai_usage_assets_tests.support.finance_history import close_month, upsert_rows
+from ai_usage_assets_tests.support.warehouse_rows import (
+    OPEN,
+    charge,
+    create_warehouse,
+    day_log_row,
+    fill,
+    key_mapping,
+    rows,
+)
 
 FIRST, TODAY, MONTH = date(2026, 10, 1), date(2026, 12, 20), date(2026, 11, 1)
 PLATFORM, NOBODY = "apikey_platform", "apikey_nobody"
@@ -122,13 +130,13 @@ def fill_november(warehouse: Any) -> None:
         [{"vendor": "anthropic", "api_key_id": PLATFORM, "name": f"{JANE} laptop", "last_seen_on": TODAY}],
     )
     days = [MONTH + timedelta(days=n) for n in range(30)]
-    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in days])
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in days])
 
 
 @pytest.fixture(scope="module")
 def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
     """A warehouse that all tests share, because creating tables and views is slow."""
-    made = opened(tmp_path_factory.mktemp("focus") / "w.duckdb", FIRST, TODAY)
+    made = create_warehouse(tmp_path_factory.mktemp("focus") / "w.duckdb", FIRST, TODAY)
     yield made
     made.close()
 
@@ -254,8 +262,8 @@ def test_the_fee_is_distributed_within_team_and_month(empty: DuckDBWarehouse) ->
 
 def test_a_closed_month_does_not_change(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """A restatement after the close is adjusted in the closed month and becomes a Correction in the open month."""
-    shut(warehouse, MONTH, datetime(2027, 1, 20, tzinfo=UTC))
-    put(warehouse, "int_anthropic_cost_daily", {**bills()[0], "amount_usd": Decimal(9)})
+    close_month(warehouse, MONTH, datetime(2027, 1, 20, tzinfo=UTC))
+    upsert_rows(warehouse, "int_anthropic_cost_daily", {**bills()[0], "amount_usd": Decimal(9)})
     december = date(2026, 12, 1)
     found = rows(
         warehouse,
@@ -500,7 +508,7 @@ def test_the_command_reports_totals_and_warnings(
         OPS_RUNS, [{"run_id": "r", "job": "daily", "started_at": moment, "outcome": "success", "version": "1"}]
     )
     warehouse.upsert(
-        OPS_ASSET_DAYS, ("asset", "usage_date"), [entry(date(2026, 11, 9), status="failed", completed_at=None)]
+        OPS_ASSET_DAYS, ("asset", "usage_date"), [day_log_row(date(2026, 11, 9), status="failed", completed_at=None)]
     )
     warehouse.close()
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(warehouse.path))

@@ -15,7 +15,7 @@ import pytest
 from ai_usage_assets import catalog
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
-from ai_usage_assets_tests.support.warehouse_rows import charge, entry, fill, key_mapping, opened, rows
+from ai_usage_assets_tests.support.warehouse_rows import charge, create_warehouse, day_log_row, fill, key_mapping, rows
 
 # A Wednesday; the month begins on a Sunday.
 TODAY = date(2026, 11, 11)
@@ -34,13 +34,13 @@ def company_warehouse(
     path: Path, charges: Iterable[dict[str, Any]], *, first: date = date(2026, 10, 1), today: date = TODAY
 ) -> Iterator[DuckDBWarehouse]:
     """A warehouse with Anthropic's bill loaded for every day from the first to today."""
-    warehouse = opened(path / f"{today}.duckdb", first, today)
+    warehouse = create_warehouse(path / f"{today}.duckdb", first, today)
     fill(warehouse, "int_anthropic_cost_daily", [row for row in charges if row["usage_date"] < today])
     mappings = [
         key_mapping("anthropic", "api_key", key, "T", center, n) for n, (key, center) in enumerate(CENTERS.items())
     ]
     fill(warehouse, "int_key_mapping", mappings)
-    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in days(first, today)])
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in days(first, today)])
     yield warehouse
     warehouse.close()
 
@@ -88,7 +88,7 @@ def test_a_spike_counts_with_its_weight(tmp_path: Path) -> None:
 def test_an_incomplete_day_is_estimated_and_counted(tmp_path: Path) -> None:
     """It counts neither as zero nor with its loaded part, and is no sample of its weekday."""
     with company_warehouse(tmp_path, STEPS) as warehouse:
-        failed_entry = entry(date(2026, 11, 5), status="incomplete", completed_at=None)
+        failed_entry = day_log_row(date(2026, 11, 5), status="incomplete", completed_at=None)
         warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [failed_entry])
         # A Thursday is (3*3 + 2*2 + 1*1) / 6 = 2.333333, and four are open: 5, 12, 19 and 26 November.
         # The other 11 working days are 3 each.
@@ -97,7 +97,7 @@ def test_an_incomplete_day_is_estimated_and_counted(tmp_path: Path) -> None:
             ("anthropic", "CC-1", "billed", Decimal(22), rest, 22 + rest, "same_weekday", 27, 1)
         ]
         # A day that failed after it was loaded still counts.
-        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [entry(date(2026, 11, 5), status="failed")])
+        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [day_log_row(date(2026, 11, 5), status="failed")])
         assert rows(warehouse, FORECAST)[0][3:6] == (Decimal(26), Decimal(42), Decimal(68))
 
 
@@ -234,7 +234,7 @@ def test_a_forecast_lies_between_its_low_and_its_high(tmp_path: Path) -> None:
 def test_a_month_with_missing_days_has_no_actual(tmp_path: Path) -> None:
     """A month with missing days neither scores a forecast nor bounds the next one."""
     with company_warehouse(tmp_path, DOUBLED, first=date(2026, 7, 1)) as warehouse:
-        failed_entry = entry(date(2026, 8, 28), status="failed", completed_at=None)
+        failed_entry = day_log_row(date(2026, 8, 28), status="failed", completed_at=None)
         warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [failed_entry])
         (actual,) = warehouse.rows(BACKTEST, {"day": date(2026, 8, 5)})
         assert (actual["forecast_usd"], actual["actual_usd"], actual["error_ratio"], actual["is_better"]) == (
@@ -306,7 +306,7 @@ def test_a_vendor_without_recent_days_has_no_forecast(tmp_path: Path) -> None:
     with company_warehouse(
         tmp_path, daily(date(2026, 7, 1), date(2026, 8, 1), lambda _: 2), first=date(2026, 7, 1)
     ) as warehouse:
-        failed_entry = [entry(day, status="failed", completed_at=None) for day in days(date(2026, 10, 1), TODAY)]
+        failed_entry = [day_log_row(day, status="failed", completed_at=None) for day in days(date(2026, 10, 1), TODAY)]
         warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), failed_entry)
         # The other vendor is loaded: 2 dollars per day.
         usage = {"identity_key": "c", "cost_basis": "billed", "principal_type": "none", "requests": 1}
@@ -315,7 +315,7 @@ def test_a_vendor_without_recent_days_has_no_forecast(tmp_path: Path) -> None:
             warehouse, "int_cursor_usage_daily", [{**usage, "usage_date": d, "amount_usd": Decimal(2)} for d in loaded]
         )
         cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events"}
-        warehouse.append(OPS_ASSET_DAYS, [entry(day, **cursor) for day in loaded])
+        warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **cursor) for day in loaded])
         assert [(row[0], *row[5:]) for row in rows(warehouse, FORECAST)] == [
             ("anthropic", None, None, 0, 10),
             ("cursor", Decimal(60), "same_weekday", 28, 0),

@@ -24,7 +24,7 @@ from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
 from ai_usage_assets_tests.kpis.engines import compare_engines
-from ai_usage_assets_tests.support.warehouse_rows import opened, rows
+from ai_usage_assets_tests.support.warehouse_rows import create_warehouse, rows
 
 FIRST, TODAY = date(2026, 9, 1), date(2026, 11, 11)
 DAY = date(2026, 11, 2)
@@ -60,7 +60,7 @@ def load_day(warehouse: DuckDBWarehouse, asset: str, on: date, *records: bytes, 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Any:
     """An empty warehouse from September to the tenth of November."""
-    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST, TODAY)
     yield warehouse
     warehouse.close()
 
@@ -208,7 +208,7 @@ def test_a_failed_load_records_nothing(warehouse: DuckDBWarehouse) -> None:
 
 def test_an_older_warehouse_gains_the_details_table(tmp_path: Path) -> None:
     """A file without the details table gets it; its restatements stay."""
-    warehouse = opened(tmp_path / "old.duckdb", FIRST, TODAY)
+    warehouse = create_warehouse(tmp_path / "old.duckdb", FIRST, TODAY)
     warehouse._connect().execute("DROP VIEW kpi_restatements")
     warehouse._connect().execute("DROP TABLE ops_restatement_parts")
     warehouse.append(
@@ -262,6 +262,6 @@ def test_every_dimension_adds_up_to_the_change(shared: DuckDBWarehouse, brought:
 def shared() -> Any:
     """One warehouse for all examples, emptied by each of them."""
     with tempfile.TemporaryDirectory() as folder:
-        warehouse = opened(Path(folder) / "w.duckdb", FIRST, TODAY)
+        warehouse = create_warehouse(Path(folder) / "w.duckdb", FIRST, TODAY)
         yield warehouse
         warehouse.close()

@@ -13,17 +13,17 @@ import pytest
 
 from ai_usage_assets import catalog
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.support.warehouse_rows import (  # fmt: skip
+from ai_usage_assets_tests.support.warehouse_rows import (
     OPEN,
     charge,
-    copied,
+    copy_warehouse,
+    create_warehouse,
     cursor_activity,
     cursor_usage,
+    day_log_row,
     days,
-    entry,
     fill,
     key_mapping,
-    opened,
     rows,
     seat,
     seat_price,
@@ -37,12 +37,12 @@ ANA, BEN, CY, DEE, EVE, FAY = (f"{name}@example.com" for name in ("ana", "ben", 
 
 def activity_entry(day: date) -> dict[str, Any]:
     """A complete day of Cursor's daily usage."""
-    return entry(day, asset="raw_cursor_daily_usage", vendor="cursor")
+    return day_log_row(day, asset="raw_cursor_daily_usage", vendor="cursor")
 
 
 def events_entry(day: date) -> dict[str, Any]:
     """A complete day of Cursor's usage events."""
-    return entry(day, asset="raw_cursor_usage_events", vendor="cursor")
+    return day_log_row(day, asset="raw_cursor_usage_events", vendor="cursor")
 
 
 def spend_snapshot(day: date, *members: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seat ended on 10 November, and Fay is only seen in events.
     """
     path = tmp_path_factory.mktemp("seats") / "w.duckdb"
-    warehouse = opened(path, FIRST, TODAY)
+    warehouse = create_warehouse(path, FIRST, TODAY)
     every = days(FIRST, LAST)
     end, start = date(2026, 11, 10), date(2026, 11, 21)
     fill(warehouse, "int_cursor_seat_daily", [
@@ -114,7 +114,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def warehouse(company: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of the company."""
-    with copied(company, tmp_path) as warehouse:
+    with copy_warehouse(company, tmp_path) as warehouse:
         yield warehouse
 
 
@@ -283,7 +283,7 @@ def test_fees_add_up_to_the_spend(warehouse: DuckDBWarehouse) -> None:
 
 def test_the_first_day(tmp_path: Path) -> None:
     """On the first day a seat without activity is never_used and not reclaimable."""
-    warehouse = opened(tmp_path / "w.duckdb", FIRST, date(2026, 10, 2))
+    warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST, date(2026, 10, 2))
     fill(warehouse, "int_cursor_seat_daily", [seat(FIRST, ANA), seat(FIRST, BEN)])
     fill(
         warehouse,
@@ -298,9 +298,9 @@ def test_the_first_day(tmp_path: Path) -> None:
 
 def test_without_seats_there_are_no_rows(tmp_path: Path) -> None:
     """A company with Anthropic only has no seats."""
-    warehouse = opened(tmp_path / "w.duckdb", FIRST, TODAY)
+    warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST, TODAY)
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-11-03", "5", key="k")])
-    fill(warehouse, "ops_asset_days", [entry(day) for day in days(FIRST, LAST)])
+    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in days(FIRST, LAST)])
     for view in ("kpi_seat_utilization", "kpi_seat_summary"):
         assert rows(warehouse, f"SELECT month FROM ai_usage.{view}") == []
     warehouse.close()

@@ -14,7 +14,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.finance.report.headlines import describe_change
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
-from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, entry, key_mapping, opened, rows
+from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, create_warehouse, day_log_row, key_mapping, rows
 
 TODAY = date(2026, 11, 11)
 PLATFORM, MOBILE, NOBODY = "apikey_platform", "apikey_mobile", "apikey_nobody"
@@ -24,7 +24,7 @@ JANE = "jane@example.com"
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """October and the first ten days of November, as of 11 November."""
-    warehouse = opened(tmp_path / "w.duckdb", date(2026, 10, 1), TODAY)
+    warehouse = create_warehouse(tmp_path / "w.duckdb", date(2026, 10, 1), TODAY)
     charges = [
         charge("2026-10-05", "10", key=PLATFORM),
         charge("2026-10-10", "1", key=PLATFORM),
@@ -54,7 +54,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
         [{"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-1", **OPEN}],
     )
     loaded = [date(2026, 10, 1) + timedelta(days=n) for n in range(41)]
-    warehouse.append(OPS_ASSET_DAYS, [entry(day) for day in loaded])
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in loaded])
     yield warehouse
     warehouse.close()
 
@@ -149,7 +149,9 @@ def test_a_negative_total_has_no_shares(warehouse: DuckDBWarehouse, share: str) 
 def test_every_row_has_is_provisional_and_as_of_date(warehouse: DuckDBWarehouse) -> None:
     """On 3 December, October is final and November is provisional in every view."""
     warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 10, 1), "today": date(2026, 12, 3)})
-    replace_entries(warehouse, entry(date(2026, 10, 5), amount_usd=10), entry(date(2026, 11, 10), amount_usd=5))
+    replace_entries(
+        warehouse, day_log_row(date(2026, 10, 5), amount_usd=10), day_log_row(date(2026, 11, 10), amount_usd=5)
+    )
     late = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
     warehouse.append(catalog.table("int_anthropic_cost_daily"), [late])
     october, november, as_of = date(2026, 10, 1), date(2026, 11, 1), date(2026, 12, 3)
@@ -207,10 +209,10 @@ def test_missing_days_are_counted_for_the_month(warehouse: DuckDBWarehouse) -> N
     """A month counts its finished days without a complete bill; a day that failed after it was loaded is complete."""
     replace_entries(
         warehouse,
-        entry(date(2026, 11, 8), status="failed", message="503"),
-        entry(date(2026, 11, 9), status="failed", message="503", completed_at=None),
-        entry(date(2026, 11, 10), status="incomplete", completed_at=None),
-        entry(date(2026, 10, 4), status="failed", completed_at=None),
+        day_log_row(date(2026, 11, 8), status="failed", message="503"),
+        day_log_row(date(2026, 11, 9), status="failed", message="503", completed_at=None),
+        day_log_row(date(2026, 11, 10), status="incomplete", completed_at=None),
+        day_log_row(date(2026, 10, 4), status="failed", completed_at=None),
     )
     actual = rows(warehouse, "SELECT DISTINCT month, missing_days FROM ai_usage.kpi_spend_monthly ORDER BY month")
     assert actual == [(date(2026, 10, 1), 1), (date(2026, 11, 1), 2)]
@@ -229,7 +231,7 @@ def test_a_month_is_only_compared_with_loaded_days(
     warehouse: DuckDBWarehouse, day: date, whole: Decimal | None, same_days: Decimal | None
 ) -> None:
     """A previous month with a missing day has no total, and months with missing days are not compared."""
-    replace_entries(warehouse, entry(day, status="failed", completed_at=None))
+    replace_entries(warehouse, day_log_row(day, status="failed", completed_at=None))
     actual = rows(
         warehouse,
         "SELECT previous_month_usd, previous_same_days_usd, change_usd IS NULL FROM ai_usage.kpi_spend_monthly "
@@ -240,7 +242,7 @@ def test_a_month_is_only_compared_with_loaded_days(
 
 def test_a_day_is_final_only_when_read_after_settlement(warehouse: DuckDBWarehouse) -> None:
     """A day that was last read before settlement stays provisional; read again, it is complete."""
-    replace_entries(warehouse, entry(date(2026, 10, 4), completed_at=datetime(2026, 11, 9, tzinfo=UTC)))
+    replace_entries(warehouse, day_log_row(date(2026, 10, 4), completed_at=datetime(2026, 11, 9, tzinfo=UTC)))
     actual = dict(rows(warehouse, "SELECT usage_date, status FROM ai_usage.kpi_completeness"))
     assert (actual[date(2026, 10, 3)], actual[date(2026, 10, 4)]) == ("provisional", "complete")
 

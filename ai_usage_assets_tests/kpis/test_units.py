@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.support.warehouse_rows import (  # fmt: skip
+from ai_usage_assets_tests.support.warehouse_rows import (
     OPEN,
     charge,
     claude_code,
-    copied,
+    copy_warehouse,
+    create_warehouse,
     cursor_activity,
     cursor_usage,
+    day_log_row,
     days,
-    entry,
     fill,
     key_mapping,
-    opened,
     rows,
     seat,
     seat_price,
@@ -41,7 +41,7 @@ SONNET, HAIKU = "claude-sonnet-5-5", "claude-haiku-5-5"
 def empty_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """October and ten days of November without usage, with list prices."""
     path = tmp_path_factory.mktemp("units") / "w.duckdb"
-    warehouse = opened(path, FIRST, TODAY)
+    warehouse = create_warehouse(path, FIRST, TODAY)
     warehouse.rebuild(catalog.table("dim_model_price"), {})
     warehouse.close()
     return path
@@ -50,7 +50,7 @@ def empty_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def warehouse(empty_path: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of the empty warehouse."""
-    with copied(empty_path, tmp_path) as warehouse:
+    with copy_warehouse(empty_path, tmp_path) as warehouse:
         yield warehouse
 
 
@@ -58,7 +58,8 @@ def mark_loaded(warehouse: DuckDBWarehouse, *vendors: str) -> None:
     """Marks all days of the vendors' bills as loaded."""
     names = {"anthropic": "raw_anthropic_cost", "cursor": "raw_cursor_usage_events"}
     fill(warehouse, "ops_asset_days", [
-        entry(day, asset=names[vendor], vendor=vendor) for vendor in vendors for day in days(FIRST, date(2026, 11, 10))
+        day_log_row(day, asset=names[vendor], vendor=vendor)
+        for vendor in vendors for day in days(FIRST, date(2026, 11, 10))
     ])  # fmt: skip
 
 

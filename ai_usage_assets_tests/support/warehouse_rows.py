@@ -1,6 +1,6 @@
-"""A company's books, small enough to add up by hand, written straight into the tables finance's views read.
+"""Rows for small warehouses whose totals can be added up by hand.
 
-Belongs here: rows as the pipeline would have left them, by the few things a test cares about. Does not: expectations.
+Each function builds a row as the pipeline writes it, from the few values that matter to a test.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from ai_usage_assets_tests.conftest import empty
 OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
 
 
-def opened(path: Path, first_day: date, today: date) -> DuckDBWarehouse:
-    """A warehouse with every table and view and nothing in them, whose calendar ends with the month of `today`."""
-    made = DuckDBWarehouse(empty(path))
-    made.rebuild(catalog.table("dim_date"), {"first_day": first_day, "today": today})
-    return made
+def create_warehouse(path: Path, first_day: date, today: date) -> DuckDBWarehouse:
+    """Creates a warehouse with all tables and views and no data; its calendar ends with the month of `today`."""
+    warehouse = DuckDBWarehouse(empty(path))
+    warehouse.rebuild(catalog.table("dim_date"), {"first_day": first_day, "today": today})
+    return warehouse
 
 
 @contextmanager
-def copied(books: Path, folder: Path) -> Iterator[DuckDBWarehouse]:
-    """A copy of books that stand in a file, until the end of the block."""
-    made = DuckDBWarehouse(shutil.copyfile(books, folder / "w.duckdb"))
-    yield made
-    made.close()
+def copy_warehouse(file: Path, folder: Path) -> Iterator[DuckDBWarehouse]:
+    """Opens a copy of a warehouse file, and closes it at the end of the block."""
+    warehouse = DuckDBWarehouse(shutil.copyfile(file, folder / "w.duckdb"))
+    yield warehouse
+    warehouse.close()
 
 
 def fill(warehouse: DuckDBWarehouse, table: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Adds rows to a table, numbered within it where the table numbers its rows."""
+    """Appends rows to a table, and numbers them if the table has a column `fact_no`."""
     target = catalog.table(table)
-    (held,) = warehouse.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table}")
-    numbered = [{**row, "fact_no": number} for number, row in enumerate(rows, held["n"] + 1)]
+    (existing,) = warehouse.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table}")
+    numbered = [{**row, "fact_no": number} for number, row in enumerate(rows, existing["n"] + 1)]
     warehouse.append(target, numbered if "fact_no" in target.column_names else list(rows))
 
 
 def charge(day: str, usd: str, *, key: str | None = None, user: str | None = None, model: str = "m1") -> dict[str, Any]:
-    """A row of Anthropic's bill."""
+    """A row of the Anthropic bill."""
     kind = "user" if user else "api_key"
     return {
         "usage_date": date.fromisoformat(day), "fact_no": 1, "identity_key": f"{kind}|{key}|{user}", "model": model,
@@ -58,20 +58,20 @@ def charge(day: str, usd: str, *, key: str | None = None, user: str | None = Non
 
 
 def tokens(day: str, *, key: str = "k1", model: str | None = "m1", **counts: int | None) -> dict[str, Any]:
-    """A row of Anthropic's token counts, which add up; a class that is not named was not used."""
+    """A row of Anthropic token counts with their total; classes that are not given are 0."""
     kinds = ("uncached_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_read_tokens")
-    held = {**dict.fromkeys((*kinds, "output_tokens"), 0), **counts}
+    all_counts = {**dict.fromkeys((*kinds, "output_tokens"), 0), **counts}
     return {
         "usage_date": date.fromisoformat(day), "identity_key": f"api_key|{key}|None", "model": model,
-        "principal_type": "api_key", "principal_id": key, "api_key_id": key, **held,
-        "total_tokens": sum(count or 0 for count in held.values()),
+        "principal_type": "api_key", "principal_id": key, "api_key_id": key, **all_counts,
+        "total_tokens": sum(count or 0 for count in all_counts.values()),
     }  # fmt: skip
 
 
 def cursor_usage(
     day: str, email: str | None, usd: str, *, basis: str = "billed", model: str | None = "m1", **more: Any
 ) -> dict[str, Any]:
-    """Events of a day at Cursor, a person's unless an account or an automation is named."""
+    """Cursor usage of a day, of a person unless an account or an automation is given."""
     ids = {name: more.get(name) for name in ("automation_id", "service_account_id", "cloud_agent_id")}
     kind = next((name.removesuffix("_id") for name, value in ids.items() if value), "user" if email else "none")
     return {
@@ -82,14 +82,14 @@ def cursor_usage(
 
 
 def cursor_activity(day: date, email: str | None, *, is_active: bool = True, **more: Any) -> dict[str, Any]:
-    """What Cursor says a member did on a day."""
+    """The Cursor activity of a member on a day."""
     return {
         "usage_date": day, "identity_key": f"cursor||||{email}", "user_email": email, "is_active": is_active, **more,
     }  # fmt: skip
 
 
 def seat(day: date, email: str | None, *, role: str = "member", is_paid: bool = True, **more: Any) -> dict[str, Any]:
-    """A day of a seat at Cursor."""
+    """A Cursor seat on a day."""
     return {
         "usage_date": day, "identity_key": f"seat|{email}|", "user_id": f"user_{email}", "user_email": email,
         "role": role, "source": "snapshot", "is_paid": is_paid, **more,
@@ -97,16 +97,16 @@ def seat(day: date, email: str | None, *, role: str = "member", is_paid: bool = 
 
 
 def seat_price(usd: str, *, row_no: int = 2) -> dict[str, Any]:
-    """A row of the sheet that gives every Cursor seat a price per month."""
-    read = datetime(2026, 1, 1, tzinfo=UTC)
+    """A row of the tab seat_prices with the monthly price of every Cursor seat."""
+    read_at = datetime(2026, 1, 1, tzinfo=UTC)
     return {
-        "snapshot_date": read.date(), "tab": "seat_prices", "snapshot_id": "x", "read_at": read, "row_no": row_no,
+        "snapshot_date": read_at.date(), "tab": "seat_prices", "snapshot_id": "x", "read_at": read_at, "row_no": row_no,
         "payload": f'{{"vendor":"cursor","plan":"Teams","monthly_price_usd":"{usd}"}}',
     }  # fmt: skip
 
 
 def claude_code(day: date, email: str, **counts: int) -> dict[str, Any]:
-    """What a developer did with Claude Code on a day."""
+    """The Claude Code activity of a developer on a day."""
     return {
         "usage_date": day, "identity_key": f"claude_code|user|{email}|", "principal_type": "user", "user_email": email,
         "sessions": 1, **counts,
@@ -114,15 +114,15 @@ def claude_code(day: date, email: str, **counts: int) -> dict[str, Any]:
 
 
 def key_mapping(vendor: str, kind: str, principal: str, team: str, cost_center: str, row_no: int = 0) -> dict[str, Any]:
-    """A row of the sheet that gives all of a principal to a team."""
+    """A row of the tab key_mapping that allocates a principal to a team."""
     return {
         "row_no": row_no, "vendor": vendor, "principal_type": kind, "principal_id": principal, "team": team,
         "cost_center": cost_center, "share": Decimal(1), **OPEN,
     }  # fmt: skip
 
 
-def entry(day: date, **changed: Any) -> dict[str, Any]:
-    """How the pull of a day of the bill ended: well, on the morning after."""
+def day_log_row(day: date, **changed: Any) -> dict[str, Any]:
+    """A row of the day log: a bill that was loaded on the next morning."""
     morning = datetime(day.year, day.month, day.day, 6, tzinfo=UTC) + timedelta(days=1)
     return {
         "asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": day, "is_daily": True, "run_id": "r",
@@ -130,18 +130,18 @@ def entry(day: date, **changed: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def type_tab(warehouse: DuckDBWarehouse, today: date, tab: str, *typed: tuple[Any, ...]) -> None:
-    """A tab as finance typed it, from row 2 on, read that morning; the last column is a remark of their own."""
-    snapshot = validate_tab(tab, [(*TABS[tab].names, "remark"), *typed], last_good_row_count=None, today=today)
+def load_tab(warehouse: DuckDBWarehouse, today: date, tab: str, *tab_rows: tuple[Any, ...]) -> None:
+    """Loads a tab with the given rows as if it was read on that morning; it has an additional column of remarks."""
+    snapshot = validate_tab(tab, [(*TABS[tab].names, "remark"), *tab_rows], last_good_row_count=None, today=today)
     assert snapshot.rejection is None
     load_sheet(warehouse, [snapshot], RunContext("r", datetime(today.year, today.month, today.day, 6, tzinfo=UTC)))
 
 
 def days(first: date, last: date) -> list[date]:
-    """Every day from the first to the last."""
+    """The days from the first to the last."""
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 def rows(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:
-    """The rows of a query as plain tuples."""
+    """The rows of a query as tuples."""
     return [tuple(row.values()) for row in warehouse.rows(sql)]

@@ -35,7 +35,7 @@ from ai_usage_assets.sources.money import cents_to_usd
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENTS
 from ai_usage_assets.warehouse.tables import Table
-from ai_usage_assets_tests.support.warehouse_rows import opened
+from ai_usage_assets_tests.support.warehouse_rows import create_warehouse
 
 YEAR = DayRange(date(2025, 10, 1), date(2026, 11, 22))
 # The morning after the last day.
@@ -77,7 +77,7 @@ def simulated_year(path: Path, people: int = MIN_PEOPLE, **changed: Any) -> Duck
 def filled(path: Path, company: Simulator, days: DayRange) -> DuckDBWarehouse:
     """Creates a warehouse at `path` with these days of a company, as its vendors report them now."""
     today = company.now.date()
-    warehouse = opened(path, days.first, today)
+    warehouse = create_warehouse(path, days.first, today)
     _land_sheet(warehouse, company)
     # Inserting columns takes a second per year, inserting rows a minute.
     warehouse.close()
