@@ -1,4 +1,4 @@
-"""Extracts usage events, the bill: a day is read completely, counted against Cursor's own count and replaced whole.
+"""Extracts usage events, the bill: a day is read completely, compared with Cursor's own count, and replaced.
 
 Events have no id, so they are never deduplicated or merged.
 """
