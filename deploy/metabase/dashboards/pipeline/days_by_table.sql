@@ -1,6 +1,6 @@
 SELECT
   vendor, asset,
-  CASE WHEN LOGICAL_OR(is_bill) THEN 'yes' ELSE 'no' END AS is_bill,
+  CASE WHEN LOGICAL_OR(is_bill) THEN 'yes' ELSE 'no' END AS part_of_bill,
   COUNTIF(status = 'complete') AS final_days,
   COUNTIF(status = 'provisional') AS provisional_days,
   COUNTIF(is_missing OR status IN ('incomplete', 'failed')) AS missing_days,
