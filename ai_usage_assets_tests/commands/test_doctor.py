@@ -35,7 +35,7 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets_tests.commands.test_cli import ai_usage, environment, simulator, urls  # noqa: F401 - fixtures
 from ai_usage_assets_tests.conftest import Company, empty
-from ai_usage_assets_tests.fakes.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
 
 MORNING = datetime(2026, 11, 20, 6, tzinfo=UTC)
 
@@ -306,12 +306,12 @@ def test_invalid_proxy_is_rejected(monkeypatch: pytest.MonkeyPatch, named: str) 
 def test_invalid_proxy_in_a_command(tmp_path: Path) -> None:
     """A run and the doctor name the variable and not the password; vendors without a proxy are still tested."""
     members = Reply(body=b'{"teamMembers":[]}')
-    with serving(members) as script:
+    with serve_replies(members) as server:
         environment = {
             "HTTPS_PROXY": "socks5://us:pw123456@127.0.0.1:1",
             "ANTHROPIC_ADMIN_KEY": "sk-ant-admin01-" + "x" * 30,
             "CURSOR_ADMIN_KEY": TEAM_KEY,
-            "CURSOR_BASE_URL": script.url,
+            "CURSOR_BASE_URL": server.url,
             "AI_USAGE_DUCKDB_PATH": str(tmp_path / "w.duckdb"),
             "DAGSTER_HOME": str(tmp_path),
         }
@@ -321,7 +321,7 @@ def test_invalid_proxy_in_a_command(tmp_path: Path) -> None:
     assert run.stderr.splitlines()[-1].count("HTTPS_PROXY names a proxy that cannot be used for api.anthropic.com") == 1
     assert "HTTPS_PROXY names a proxy" in doctor_result.stdout
     assert doctor_result.returncode == 1
-    assert script.seen
+    assert server.requests
     for result in (run, doctor_result):
         assert "Traceback" not in result.stderr
         assert "pw123456" not in result.stdout + result.stderr
@@ -332,9 +332,9 @@ def test_invalid_proxy_in_a_command(tmp_path: Path) -> None:
 )
 def test_invalid_date_header(tmp_path: Path, server_date: str) -> None:
     """A Date header that is no date counts as missing."""
-    with serving(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": server_date})) as script:
+    with serve_replies(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": server_date})) as server:
         settings = Settings(duckdb_path=tmp_path / "w.duckdb", pacing=False).with_source(
-            "cursor", key=TEAM_KEY, base_url=script.url
+            "cursor", key=TEAM_KEY, base_url=server.url
         )
         result = diagnostics(settings)["Cursor", "clock"]
     assert result.outcome == "info"
@@ -343,9 +343,9 @@ def test_invalid_date_header(tmp_path: Path, server_date: str) -> None:
 def test_invalid_timestamp_fails_one_endpoint(tmp_path: Path) -> None:
     """Microseconds instead of milliseconds fail their endpoint, and the others are still tested."""
     body = b'{"teamMemberSpend":[],"subscriptionCycleStart":1763000000000000,"totalPages":1,"teamMembers":[]}'
-    with serving(Reply(body=body)) as script:
+    with serve_replies(Reply(body=body)) as server:
         settings = Settings(duckdb_path=tmp_path / "w.duckdb", pacing=False).with_source(
-            "cursor", key=TEAM_KEY, base_url=script.url
+            "cursor", key=TEAM_KEY, base_url=server.url
         )
         assert "error" in outcomes(settings, "Cursor").values()
 
@@ -368,9 +368,9 @@ def test_folder_and_file_mixed_up(tmp_path: Path, subject: str) -> None:
 def test_clock_of_this_machine(tmp_path: Path, minutes: int, outcome: str) -> None:
     """The clock is compared with the vendor's, also when the vendor rejects the request."""
     theirs = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
-    with serving(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": theirs})) as script:
+    with serve_replies(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": theirs})) as server:
         settings = Settings(duckdb_path=tmp_path / "w.duckdb", pacing=False).with_source(
-            "cursor", key=TEAM_KEY, base_url=script.url
+            "cursor", key=TEAM_KEY, base_url=server.url
         )
         result = diagnostics(settings)["Cursor", "clock"]
     assert result.outcome == outcome

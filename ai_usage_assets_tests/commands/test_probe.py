@@ -21,7 +21,7 @@ from ai_usage_assets.sources.cursor.questions import QUESTIONS
 from ai_usage_assets.sources.questions import ApiRequest, BudgetedClient, Unanswered
 from ai_usage_assets_tests.commands.test_cli import ai_usage, environment, simulator, urls  # noqa: F401 - fixtures
 from ai_usage_assets_tests.conftest import NOW, Company, make_company
-from ai_usage_assets_tests.fakes.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
 
 KEY = "crsr_0123456789abcdefghij0123456789"
 
@@ -87,27 +87,27 @@ def test_the_announced_budget_is_kept_and_all_requests_read(probed: tuple[Compan
 
 def test_a_request_above_the_budget_is_not_sent() -> None:
     """Equal requests are sent once, and the budget is checked before sending."""
-    with serving(Reply(body=b"{}")) as script:
-        client = BudgetedClient(CursorClient(lambda: KEY, script.url, pacing=False), QUESTIONS, NOW.date())
+    with serve_replies(Reply(body=b"{}")) as server:
+        client = BudgetedClient(CursorClient(lambda: KEY, server.url, pacing=False), QUESTIONS, NOW.date())
         client.max_requests = 1
         client.request(ApiRequest("/teams/members"))
         client.request(ApiRequest("/teams/members"))
         with pytest.raises(Unanswered, match="1 requests is used up"):
             client.request(ApiRequest("/teams/groups"))
-    assert len(script.seen) == 1
+    assert len(server.requests) == 1
 
 
 def test_request_once_returns_errors_without_retry_and_without_the_key() -> None:
     """A listed read is sent once whatever the status; its text and headers do not contain the key."""
     reply = Reply(503, f'{{"message":"no {KEY} here, jo@acme.test"}}'.encode(), {"x-echo": KEY, "retry-after": "1"})
-    with serving(reply) as script:
-        client = CursorClient(lambda: KEY, script.url, pacing=False)
+    with serve_replies(reply) as server:
+        client = CursorClient(lambda: KEY, server.url, pacing=False)
         response = client.request_once("/teams/members")
         with pytest.raises(ValueError, match="not one of the endpoints"):
             client.request_once("/teams/remove-member", body={"email": "x"})
     assert (response.status, response.error_message) == (503, "no [secret] here, [e-mail]")
     assert response.headers["x-echo"] == "[secret]"
-    assert len(script.seen) == 1
+    assert len(server.requests) == 1
     with pytest.raises(ApiError, match="no complete response") as caught:
         CursorClient(lambda: KEY, "http://127.0.0.1:9", pacing=False).request_once("/teams/members")
     assert KEY not in str(caught.value)
@@ -155,8 +155,8 @@ def test_included_events_without_a_charge_are_counted(company: Company, tmp_path
         for cents, token in zip([0, 5.5, 0, 0], tokens, strict=True)
     ]
     body = {"teamMembers": [], "teamMemberSpend": [], "totalUsageEventsCount": 4, "usageEvents": events}
-    with serving(Reply(body=json.dumps(body).encode())) as script:
-        facts = run_probe(cursor_only(company, script.url), tmp_path).facts("cursor")["charges"]
+    with serve_replies(Reply(body=json.dumps(body).encode())) as server:
+        facts = run_probe(cursor_only(company, server.url), tmp_path).facts("cursor")["charges"]
     assert facts["included"] == 12
     assert facts["included_with_charged_cents_0"] == 9
     assert facts["included_with_charged_cents_0_and_price"] == 3
@@ -184,8 +184,8 @@ def test_the_text_of_an_error_is_not_copied(company: Company, tmp_path: Path) ->
     members = Reply(body=b'{"teamMembers":[{"id":"user_1","name":"Zora Quill","role":"owner"}]}')
     spend = Reply(body=b'{"teamMemberSpend":[]}')
     refusal = Reply(400, b'{"code":"bad_request","message":"Zora Quill is not allowed"}')
-    with serving(members, spend, refusal) as script:
-        result = run_probe(cursor_only(company, script.url), tmp_path)
+    with serve_replies(members, spend, refusal) as server:
+        result = run_probe(cursor_only(company, server.url), tmp_path)
     assert result.problems("cursor")["kinds"].startswith("status 400")
     assert "Zora" not in result.text + result.output
 
@@ -233,8 +233,8 @@ def test_two_failures_in_a_row_end_the_questions_to_a_vendor(company: Company, t
 def test_a_response_of_another_shape_leaves_only_its_question_open(company: Company, tmp_path: Path) -> None:
     """The problem names the kind of error and quotes nothing, and the other questions are asked."""
     body = b'{"teamMembers":{"jo@acme.test":"Jo"},"teamMemberSpend":[],"totalUsageEventsCount":0,"usageEvents":[]}'
-    with serving(Reply(body=body)) as script:
-        result = run_probe(cursor_only(company, script.url), tmp_path)
+    with serve_replies(Reply(body=body)) as server:
+        result = run_probe(cursor_only(company, server.url), tmp_path)
     assert result.code == 0
     assert result.problems("cursor") == {"members": "the response has an unexpected shape (AttributeError)"}
     assert "acme" not in result.text + result.output
@@ -243,9 +243,9 @@ def test_a_response_of_another_shape_leaves_only_its_question_open(company: Comp
 @pytest.mark.parametrize("wrong", ["closed", "cut", "reset", "refused"])
 def test_without_any_answer_no_file_is_written(company: Company, tmp_path: Path, wrong: str) -> None:
     """The summary says so, and the name stays free for the next probe."""
-    reply = Reply(401) if wrong == "refused" else Reply(body=b'{"teamMembers":[]}', goes_wrong=wrong)  # type: ignore[arg-type]
-    with serving(reply) as script:
-        settings = cursor_only(company, "http://127.0.0.1:9" if wrong == "closed" else script.url)
+    reply = Reply(401) if wrong == "refused" else Reply(body=b'{"teamMembers":[]}', fault=wrong)  # type: ignore[arg-type]
+    with serve_replies(reply) as server:
+        settings = cursor_only(company, "http://127.0.0.1:9" if wrong == "closed" else server.url)
         result = run_probe(settings, tmp_path)
     assert (result.code, result.text) == (1, "")
     assert "✗ No question is answered" in result.output

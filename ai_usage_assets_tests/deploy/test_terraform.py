@@ -17,7 +17,7 @@ import yaml
 from ai_usage_assets import cli
 from ai_usage_assets.settings import Settings
 from ai_usage_assets_tests.deploy import google_schema, offline_terraform
-from ai_usage_assets_tests.fakes.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
 from ai_usage_assets_tests.support.repository import REPOSITORY
 
 BASH = shutil.which("bash") or "bash"
@@ -472,7 +472,7 @@ def test_the_vm_reads_its_secrets_into_memory(default_resources: State, tmp_path
     )
     memory_folder = tmp_path / "run"
     replies = (token, secret(b"dbpass"), secret(b"encryption"), token, secret(b"dbpass"), secret(b""))
-    with serving(*replies) as server:
+    with serve_replies(*replies) as server:
         script = script.replace("/run/metabase", str(memory_folder))
         script = script.replace("http://metadata.google.internal", server.url)
         script = script.replace("https://secretmanager.googleapis.com", server.url)
@@ -485,12 +485,14 @@ def test_the_vm_reads_its_secrets_into_memory(default_resources: State, tmp_path
         assert (memory_folder / "environment").stat().st_mode & 0o077 == 0
         assert "token-of-the-test" not in (tmp_path / "docker-arguments").read_text()
         assert "token-of-the-test" in (tmp_path / "docker-input").read_text()
-        requested_paths = [seen.path for seen in server.seen[1:]]
+        requested_paths = [request.path for request in server.requests[1:]]
         assert requested_paths == [
             f"/v1/projects/test-project/secrets/{name}/versions/latest:access"
             for name in ("metabase-db-password", "metabase-encryption-key")
         ]
-        assert {seen.headers["authorization"] for seen in server.seen[1:]} == {"Bearer ya29.token-of-the-test"}
+        assert {request.headers["authorization"] for request in server.requests[1:]} == {
+            "Bearer ya29.token-of-the-test"
+        }
         assert subprocess.run(run, env=environment, capture_output=True, text=True, check=False).returncode != 0
 
 

@@ -38,7 +38,7 @@ class FakeClock:
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply and how it fails.
+    """A reply and the fault with which it is sent.
 
     `cut`: the connection closes in the middle of the body; `reset`: it is reset there; `silent`: nothing is sent;
     `drip`: the body arrives byte by byte, longer than any test waits; `drip of headers`: the headers do.
@@ -47,13 +47,13 @@ class Reply:
     status: int = 200
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
-    goes_wrong: Literal["", "cut", "reset", "silent", "drip", "drip of headers"] = ""
+    fault: Literal["", "cut", "reset", "silent", "drip", "drip of headers"] = ""
     delay_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A request as it was received."""
+class RecordedRequest:
+    """A request as the server received it."""
 
     method: str
     path: str
@@ -63,75 +63,74 @@ class Seen:
 
 
 @dataclass
-class Script:
+class FakeServer:
     """A running server: its URL, the requests it received, and the most it handled at the same time."""
 
     url: str = ""
-    seen: list[Seen] = field(default_factory=list)
-    most_at_once: int = 0
+    requests: list[RecordedRequest] = field(default_factory=list)
+    max_concurrency: int = 0
     _active: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def choose_reply(self, request: Seen, answer: Callable[[Seen], Reply]) -> Reply:
+    def choose_reply(self, request: RecordedRequest, handle: Callable[[RecordedRequest], Reply]) -> Reply:
         """Records a request and returns the reply to it; one request after the other."""
         with self._lock:
-            self.seen.append(request)
-            return answer(request)
+            self.requests.append(request)
+            return handle(request)
 
     @contextmanager
     def count_active(self) -> Iterator[None]:
         """Counts a request as active during the block."""
         with self._lock:
             self._active += 1
-            self.most_at_once = max(self.most_at_once, self._active)
+            self.max_concurrency = max(self.max_concurrency, self._active)
         yield
         with self._lock:
             self._active -= 1
 
 
 @contextmanager
-def serving(*replies: Reply) -> Iterator[Script]:
+def serve_replies(*replies: Reply) -> Iterator[FakeServer]:
     """Serves the replies in order, the last one repeatedly, until the end of the block."""
     remaining = iter(replies)
-    with answering(lambda _: next(remaining, replies[-1])) as script:
-        yield script
+    with serve_handler(lambda _: next(remaining, replies[-1])) as server:
+        yield server
 
 
 @contextmanager
-def answering(answer: Callable[[Seen], Reply]) -> Iterator[Script]:
-    """Serves the reply that `answer` returns for each request, until the end of the block."""
-    script = Script()
+def serve_handler(handle: Callable[[RecordedRequest], Reply]) -> Iterator[FakeServer]:
+    """Serves the reply that `handle` returns for each request, until the end of the block."""
+    server = FakeServer()
     stopped = threading.Event()
 
     class Handler(LoopbackHandler):
         def respond(self) -> None:
             parts = urlsplit(self.path)
             query = parse_qsl(parts.query, keep_blank_values=True)
-            reply = script.choose_reply(
-                Seen(self.command, parts.path, query, self.read_headers(), self.read_body()), answer
-            )
-            with script.count_active():
+            request = RecordedRequest(self.command, parts.path, query, self.read_headers(), self.read_body())
+            reply = server.choose_reply(request, handle)
+            with server.count_active():
                 stopped.wait(reply.delay_seconds)
             self._send_reply(reply)
 
         def _send_reply(self, reply: Reply) -> None:
             headers = {"date": formatdate(usegmt=True), **reply.headers}
-            if not reply.goes_wrong and "content-length" not in headers:
+            if not reply.fault and "content-length" not in headers:
                 self.send(reply.status, headers, reply.body)
                 return
-            self.close_connection = bool(reply.goes_wrong)
-            if reply.goes_wrong == "silent":
+            self.close_connection = bool(reply.fault)
+            if reply.fault == "silent":
                 stopped.wait(5)
                 return
             self.send_headers(reply.status, headers)
-            if reply.goes_wrong.startswith("drip"):
-                self._drip(headers_end=reply.goes_wrong == "drip")
+            if reply.fault.startswith("drip"):
+                self._drip(headers_end=reply.fault == "drip")
                 return
             if "content-length" not in headers:
                 self.send_header("content-length", str(len(reply.body)))
             self.end_headers()
-            self.wfile.write(reply.body[: len(reply.body) // 2] if reply.goes_wrong else reply.body)
-            if reply.goes_wrong == "reset":
+            self.wfile.write(reply.body[: len(reply.body) // 2] if reply.fault else reply.body)
+            if reply.fault == "reset":
                 self.reset_connection()
 
         def _drip(self, *, headers_end: bool) -> None:
@@ -145,8 +144,8 @@ def answering(answer: Callable[[Seen], Reply]) -> Iterator[Script]:
                     break
                 self.wfile.write(b" ")
 
-    with serve_on_loopback(Handler) as script.url:
+    with serve_on_loopback(Handler) as server.url:
         try:
-            yield script
+            yield server
         finally:
             stopped.set()

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from ai_usage_assets.metabase.sql_template import fill
 from ai_usage_assets.warehouse.base import Warehouse, WarehouseError
-from ai_usage_assets_tests.fakes.http_server import Reply, Seen, answering
+from ai_usage_assets_tests.fakes.http_server import RecordedRequest, Reply, serve_handler
 from ai_usage_assets_tests.fakes.metabase_schema import (
     BODY_KEYS,
     CARD_QUERY,
@@ -90,7 +90,7 @@ class FakeMetabase:
     has_column_types: bool = True
     faults: list[Fault] = field(default_factory=list)
     url: str = ""
-    seen: list[Seen] = field(default_factory=list)
+    request: list[RecordedRequest] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
     users: dict[str, str] = field(default_factory=dict)
@@ -114,13 +114,13 @@ class FakeMetabase:
     @contextmanager
     def serve(self) -> Iterator[FakeMetabase]:
         """Serve at `url` within the block."""
-        with answering(self._reply) as script:
-            self.url, self.seen = script.url, script.seen
+        with serve_handler(self._reply) as server:
+            self.url, self.requests = server.url, server.requests
             yield self
 
     def writes(self) -> list[str]:
         """Return the requests that change something, as method and path."""
-        return [f"{each.method} {each.path}" for each in self.seen if each.method != "GET"]
+        return [f"{each.method} {each.path}" for each in self.requests if each.method != "GET"]
 
     def next_id(self, kind: str) -> int:
         """Return a new id of a kind of object."""
@@ -139,61 +139,61 @@ class FakeMetabase:
         """Return the collection with this name."""
         return next(each for each in self.collections.values() if each["name"] == name)
 
-    def _reply(self, seen: Seen) -> Reply:
-        fault = self._fault(seen)
+    def _reply(self, request: RecordedRequest) -> Reply:
+        fault = self._fault(request)
         if fault and fault.kind == "error":
             return Reply(503, b'{"message":"Service Unavailable"}')
         if fault and fault.kind == "stale":
             self.revision += 1
         if fault and fault.kind.startswith("duplicate"):
-            self._handle(seen, None)
+            self._handle(request, None)
         try:
-            status, body = 202 if seen.path.endswith("/query") else 200, self._handle(seen, fault)
+            status, body = 202 if request.path.endswith("/query") else 200, self._handle(request, fault)
         except _Rejected as rejection:
             status, body = rejection.status, rejection.body
-        body = self.responses.get(f"{seen.method} {seen.path}", body)
+        body = self.responses.get(f"{request.method} {request.path}", body)
         content = b"" if body is None else json.dumps(body).encode()
-        return Reply(status, content, goes_wrong="reset" if fault and fault.kind.endswith("lost") else "")
+        return Reply(status, content, fault="reset" if fault and fault.kind.endswith("lost") else "")
 
-    def _fault(self, seen: Seen) -> Fault | None:
+    def _fault(self, request: RecordedRequest) -> Fault | None:
         for fault in self.faults:
-            if fault.times and fault.method == seen.method and seen.path.endswith(fault.path):
+            if fault.times and fault.method == request.method and request.path.endswith(fault.path):
                 fault.times -= 1
                 return fault
         return None
 
-    def _handle(self, seen: Seen, fault: Fault | None) -> Any:
+    def _handle(self, request: RecordedRequest, fault: Fault | None) -> Any:
         if self.starting_requests:
             self.starting_requests -= 1
             raise _Rejected(503, {"status": "initializing", "progress": 0.5})
         for method, pattern, is_open, handler in _ROUTES:
-            result = re.fullmatch(pattern, seen.path)
-            if method == seen.method and result:
+            result = re.fullmatch(pattern, request.path)
+            if method == request.method and result:
                 if not is_open:
-                    self._authenticate(seen)
-                if seen.path.endswith("/query"):
-                    return handler(self, seen, *result.groups(), fault=fault.kind if fault else "")
-                return handler(self, seen, *result.groups())
+                    self._authenticate(request)
+                if request.path.endswith("/query"):
+                    return handler(self, request, *result.groups(), fault=fault.kind if fault else "")
+                return handler(self, request, *result.groups())
         raise _Rejected(404, "API endpoint does not exist.")
 
-    def _authenticate(self, seen: Seen) -> Row:
-        key = seen.headers.get("x-api-key")
+    def _authenticate(self, request: RecordedRequest) -> Row:
+        key = request.headers.get("x-api-key")
         stored = [each for each in self.keys.values() if key and each["unmasked_key"] == key]
         if stored:
             return {"id": 50, "email": "api-key-user@api-key.invalid", "is_superuser": stored[0]["group"]["id"] == 2}
-        if seen.headers.get("x-metabase-session") in self.sessions:
+        if request.headers.get("x-metabase-session") in self.sessions:
             return {"id": 1, "is_superuser": True}
         raise _Rejected(401, "Unauthenticated")
 
-    def _body(self, seen: Seen, path: str) -> Row:
+    def _body(self, request: RecordedRequest, path: str) -> Row:
         """Return the known keys of a request body and record the others."""
-        given = json.loads(seen.body)
-        self.invalid += validate_body(seen.method, path, given)
-        known = BODY_KEYS[seen.method, path] - {self.ignores}
-        self.ignored += [f"{seen.method} {path} {key}" for key in given.keys() - known]
+        given = json.loads(request.body)
+        self.invalid += validate_body(request.method, path, given)
+        known = BODY_KEYS[request.method, path] - {self.ignores}
+        self.ignored += [f"{request.method} {path} {key}" for key in given.keys() - known]
         body = {key: value for key, value in given.items() if key in known}
-        self.ignored += [f"{seen.method} {path} {part}" for part in find_ignored_keys(body)]
-        if missing := REQUIRED_KEYS.get((seen.method, path), set()) - body.keys():
+        self.ignored += [f"{request.method} {path} {part}" for part in find_ignored_keys(body)]
+        if missing := REQUIRED_KEYS.get((request.method, path), set()) - body.keys():
             raise _Rejected(400, {"errors": dict.fromkeys(missing, "missing required key"), "specific-errors": {}})
         for key in ("name", "display", "description"):
             if key in body and (body[key] == "" or not isinstance(body[key], str | None)):
@@ -202,15 +202,15 @@ class FakeMetabase:
 
     # Authentication
 
-    def health(self, seen: Seen) -> Any:
+    def health(self, request: RecordedRequest) -> Any:
         return {"status": "ok"}
 
-    def properties(self, seen: Seen) -> Any:
+    def properties(self, request: RecordedRequest) -> Any:
         token = None if self.users else self.setup_token
         return {"setup-token": token, "has-user-setup": bool(self.users), "version": {"tag": "v0.63.17"}}
 
-    def setup(self, seen: Seen) -> Any:
-        body = self._body(seen, "/api/setup")
+    def setup(self, request: RecordedRequest) -> Any:
+        body = self._body(request, "/api/setup")
         if self.users:
             raise _Rejected(403, "The /api/setup route can only be used to create the first user.")
         if body["token"] != self.setup_token:
@@ -218,8 +218,8 @@ class FakeMetabase:
         self.users[body["user"]["email"]] = body["user"]["password"]
         return self._create_session()
 
-    def login(self, seen: Seen) -> Any:
-        body = self._body(seen, "/api/session")
+    def login(self, request: RecordedRequest) -> Any:
+        body = self._body(request, "/api/session")
         if self.failed_logins >= 3:
             message = "Too many attempts! You must wait 15 seconds before trying again."
             raise _Rejected(400, {"errors": {"username": message}})
@@ -233,24 +233,24 @@ class FakeMetabase:
         self.sessions.add(session)
         return {"id": session}
 
-    def logout(self, seen: Seen) -> Any:
-        self.sessions.discard(seen.headers["x-metabase-session"])
+    def logout(self, request: RecordedRequest) -> Any:
+        self.sessions.discard(request.headers["x-metabase-session"])
 
-    def current_user(self, seen: Seen) -> Any:
-        return self._authenticate(seen)
+    def current_user(self, request: RecordedRequest) -> Any:
+        return self._authenticate(request)
 
-    def list_keys(self, seen: Seen) -> Any:
+    def list_keys(self, request: RecordedRequest) -> Any:
         return [{key: each[key] for key in ("id", "name", "group", "masked_key")} for each in self.keys.values()]
 
-    def create_key(self, seen: Seen) -> Any:
-        body = self._body(seen, "/api/api-key")
+    def create_key(self, request: RecordedRequest) -> Any:
+        body = self._body(request, "/api/api-key")
         if any(each["name"] == body["name"] for each in self.keys.values()):
             raise _Rejected(400, {"errors": {"name": "An API key with that name exists."}})
         number = self.next_id("key")
         self.keys[number] = {"id": number, "name": body["name"], "group": {"id": body["group_id"]}}
-        return self.regenerate_key(seen, str(number))
+        return self.regenerate_key(request, str(number))
 
-    def regenerate_key(self, seen: Seen, number: str) -> Any:
+    def regenerate_key(self, request: RecordedRequest, number: str) -> Any:
         stored = self.keys[int(number)]
         value = f"mb_{self.next_id('value'):044d}"
         stored |= {"unmasked_key": value, "masked_key": f"{value[:7]}{'*' * 40}"}
@@ -258,11 +258,11 @@ class FakeMetabase:
 
     # Databases
 
-    def list_databases(self, seen: Seen) -> Any:
+    def list_databases(self, request: RecordedRequest) -> Any:
         return {"data": [self._mask(each) for each in self.databases.values()], "total": len(self.databases)}
 
-    def create_database(self, seen: Seen) -> Any:
-        body = self._body(seen, "/api/database")
+    def create_database(self, request: RecordedRequest) -> Any:
+        body = self._body(request, "/api/database")
         self._test_connection(body["details"])
         number = self.next_id("database")
         self.databases[number] = {"id": number, "auto_run_queries": True, "initial_sync_status": "complete", **body}
@@ -275,15 +275,15 @@ class FakeMetabase:
             }
         return self._mask(self.databases[number])
 
-    def get_database(self, seen: Seen, number: str) -> Any:
+    def get_database(self, request: RecordedRequest, number: str) -> Any:
         return self._mask(self._get(self.databases, number))
 
-    def delete_database(self, seen: Seen, number: str) -> Any:
+    def delete_database(self, request: RecordedRequest, number: str) -> Any:
         del self.databases[self._get(self.databases, number)["id"]]
 
-    def put_database(self, seen: Seen, number: str) -> Any:
+    def put_database(self, request: RecordedRequest, number: str) -> Any:
         stored = self._get(self.databases, number)
-        body = self._body(seen, "/api/database/{id}")
+        body = self._body(request, "/api/database/{id}")
         if body["details"].get("service-account-json") == MASK:
             body["details"]["service-account-json"] = stored["details"]["service-account-json"]
         self._test_connection(body["details"])
@@ -304,13 +304,13 @@ class FakeMetabase:
 
     # Collections
 
-    def list_collections(self, seen: Seen) -> Any:
+    def list_collections(self, request: RecordedRequest) -> Any:
         personal = {"id": 1, "name": "Ada's Personal Collection", "personal_owner_id": 1, "location": "/"}
         stored = [self._show_collection(each) for each in self.collections.values() if not each["archived"]]
         return [{"id": "root", "name": "Our analytics"}, personal, *stored]
 
-    def create_collection(self, seen: Seen) -> Any:
-        body = self._body(seen, "/api/collection")
+    def create_collection(self, request: RecordedRequest) -> Any:
+        body = self._body(request, "/api/collection")
         number = self.next_id("collection")
         parent = body.get("parent_id")
         self.collections[number] = {"id": number, "archived": False, "parent_id": None, **body}
@@ -319,12 +319,12 @@ class FakeMetabase:
                 permissions[str(number)] = inherited
         return self._show_collection(self.collections[number])
 
-    def get_collection(self, seen: Seen, number: str) -> Any:
+    def get_collection(self, request: RecordedRequest, number: str) -> Any:
         return self._show_collection(self._get(self.collections, number))
 
-    def put_collection(self, seen: Seen, number: str) -> Any:
+    def put_collection(self, request: RecordedRequest, number: str) -> Any:
         stored = self._get(self.collections, number)
-        stored |= self._body(seen, "/api/collection/{id}")
+        stored |= self._body(request, "/api/collection/{id}")
         return self._show_collection(stored)
 
     def _show_collection(self, stored: Row) -> Row:
@@ -334,8 +334,8 @@ class FakeMetabase:
             location = f"{outer}{parent}/"
         return {**stored, "location": location, "personal_owner_id": None, "can_write": True, "namespace": None}
 
-    def list_items(self, seen: Seen, number: str) -> Any:
-        models = [value for key, value in seen.query if key == "models"]
+    def list_items(self, request: RecordedRequest, number: str) -> Any:
+        models = [value for key, value in request.query if key == "models"]
         stored = [("card", each) for each in self.cards.values()]
         stored += [("dashboard", each) for each in self.dashboards.values()]
         result = [
@@ -347,8 +347,8 @@ class FakeMetabase:
 
     # Cards
 
-    def create_card(self, seen: Seen) -> Any:
-        body = self._body(seen, "/api/card")
+    def create_card(self, request: RecordedRequest) -> Any:
+        body = self._body(request, "/api/card")
         given = body.pop("entity_id", None)
         given = given if self.keeps_entity_ids else None
         if given and any(each["entity_id"] == given for each in self.cards.values()):
@@ -358,12 +358,12 @@ class FakeMetabase:
         self.cards[number] = {"id": number, "entity_id": entity, "archived": False, **self._prepare_card(body)}
         return self._show_card(self.cards[number])
 
-    def get_card(self, seen: Seen, number: str) -> Any:
+    def get_card(self, request: RecordedRequest, number: str) -> Any:
         return self._show_card(self._get(self.cards, number))
 
-    def put_card(self, seen: Seen, number: str) -> Any:
+    def put_card(self, request: RecordedRequest, number: str) -> Any:
         stored = self._get(self.cards, number)
-        stored |= self._prepare_card(self._body(seen, "/api/card/{id}"))
+        stored |= self._prepare_card(self._body(request, "/api/card/{id}"))
         return self._show_card(stored)
 
     def _prepare_card(self, body: Row) -> Row:
@@ -390,11 +390,11 @@ class FakeMetabase:
 
     # Queries
 
-    def query_card(self, seen: Seen, number: str, *, fault: str) -> Any:
-        self._body(seen, CARD_QUERY)
+    def query_card(self, request: RecordedRequest, number: str, *, fault: str) -> Any:
+        self._body(request, CARD_QUERY)
         return self._run_query(self._get(self.cards, number), {}, fault)
 
-    def query_dashcard(self, seen: Seen, number: str, place: str, card: str, *, fault: str) -> Any:
+    def query_dashcard(self, request: RecordedRequest, number: str, place: str, card: str, *, fault: str) -> Any:
         stored = self._get(self.dashboards, number)
         places = [each for each in stored["dashcards"] if (each["id"], each["card_id"]) == (int(place), int(card))]
         if not places:
@@ -402,7 +402,7 @@ class FakeMetabase:
         types = {each["id"]: each["type"] for each in stored["parameters"]}
         mapped = {each["parameter_id"]: each["target"] for each in places[0]["parameter_mappings"]}
         values = {}
-        for parameter in self._body(seen, DASHCARD_QUERY).get("parameters") or []:
+        for parameter in self._body(request, DASHCARD_QUERY).get("parameters") or []:
             if types.get(parameter["id"]) != parameter["type"]:
                 raise _Rejected(400, f"Dashboard does not have a parameter with ID {parameter['id']}.")
             # The mapping names the variable; without one the filter is ignored.
@@ -430,8 +430,8 @@ class FakeMetabase:
 
     # Dashboards
 
-    def create_dashboard(self, seen: Seen) -> Any:
-        body = self._body(seen, "/api/dashboard")
+    def create_dashboard(self, request: RecordedRequest) -> Any:
+        body = self._body(request, "/api/dashboard")
         number = self.next_id("dashboard")
         self.dashboards[number] = {
             "id": number,
@@ -445,53 +445,53 @@ class FakeMetabase:
         }
         return self.dashboards[number]
 
-    def get_dashboard(self, seen: Seen, number: str) -> Any:
+    def get_dashboard(self, request: RecordedRequest, number: str) -> Any:
         stored = copy.deepcopy(self._get(self.dashboards, number))
         for card in stored["dashcards"]:
             card |= {"created_at": "2026-01-01T00:00:00Z", "card": {"id": card["card_id"]}, "series": card["series"]}
         return {**stored, "param_values": None, "last-edit-info": {}, "can_write": True}
 
-    def put_dashboard(self, seen: Seen, number: str) -> Any:
+    def put_dashboard(self, request: RecordedRequest, number: str) -> Any:
         stored = self._get(self.dashboards, number)
-        body = self._body(seen, "/api/dashboard/{id}")
+        body = self._body(request, "/api/dashboard/{id}")
         tabs = {}
         if "tabs" in body:
-            new_tabs = [self._part(stored["tabs"], tab, TAB_KEYS, seen) for tab in body["tabs"]]
+            new_tabs = [self._part(stored["tabs"], tab, TAB_KEYS, request) for tab in body["tabs"]]
             # Deleting a tab deletes its dashcards.
             deleted = {tab["id"] for tab in stored["tabs"]} - {tab["id"] for tab in new_tabs}
             stored["dashcards"] = [card for card in stored["dashcards"] if card["dashboard_tab_id"] not in deleted]
             tabs = {given["id"]: tab["id"] for given, tab in zip(body["tabs"], new_tabs, strict=True)}
             body["tabs"] = new_tabs
         if "dashcards" in body:
-            body["dashcards"] = [self._place(stored, card, tabs, seen) for card in body["dashcards"]]
+            body["dashcards"] = [self._place(stored, card, tabs, request) for card in body["dashcards"]]
         stored |= body
         return stored
 
-    def _place(self, stored: Row, given: Row, tabs: dict[int, int], seen: Seen) -> Row:
+    def _place(self, stored: Row, given: Row, tabs: dict[int, int], request: RecordedRequest) -> Row:
         if len(tabs) > 1 and given.get("dashboard_tab_id") not in tabs:
             raise _Rejected(400, {"errors": {"dashcards": "dashboard_tab_id is required"}})
         if given.get("card_id") and given["card_id"] not in self.cards:
             raise _Rejected(404, "Not found.")
-        card = self._part(stored["dashcards"], given, DASHCARD_KEYS, seen)
+        card = self._part(stored["dashcards"], given, DASHCARD_KEYS, request)
         card.setdefault("series", [])
         if card.get("dashboard_tab_id"):
             card["dashboard_tab_id"] = tabs[card["dashboard_tab_id"]]
         return card
 
-    def _part(self, stored: list[Row], given: Row, keys: set[str], seen: Seen) -> Row:
+    def _part(self, stored: list[Row], given: Row, keys: set[str], request: RecordedRequest) -> Row:
         """Update the element with this id, or create one; elements that are not in the body are deleted."""
-        self.ignored += [f"{seen.method} {seen.path} {key}" for key in given.keys() - keys]
+        self.ignored += [f"{request.method} {request.path} {key}" for key in given.keys() - keys]
         known = {key: value for key, value in given.items() if key in keys}
         existing = next((each for each in stored if each["id"] == known["id"]), None)
         return {**existing, **known} if existing else {**known, "id": self.next_id("part")}
 
     # Groups and permissions
 
-    def list_groups(self, seen: Seen) -> Any:
+    def list_groups(self, request: RecordedRequest) -> Any:
         return [{"id": number, "name": name, "member_count": 1} for number, name in self.groups.items()]
 
-    def create_group(self, seen: Seen) -> Any:
-        name = self._body(seen, "/api/permissions/group")["name"]
+    def create_group(self, request: RecordedRequest) -> Any:
+        name = self._body(request, "/api/permissions/group")["name"]
         if name in self.groups.values():
             raise _Rejected(400, {"errors": {"name": "A group with that name already exists."}})
         return self.add_group(name)
@@ -506,38 +506,38 @@ class FakeMetabase:
         }
         return {"id": number, "name": name}
 
-    def get_group(self, seen: Seen, number: str) -> Any:
+    def get_group(self, request: RecordedRequest, number: str) -> Any:
         return {"id": int(number), "name": self._get(self.groups, number), "members": []}
 
-    def put_group(self, seen: Seen, number: str) -> Any:
-        self.groups[int(number)] = self._body(seen, "/api/permissions/group/{id}")["name"]
-        return self.get_group(seen, number)
+    def put_group(self, request: RecordedRequest, number: str) -> Any:
+        self.groups[int(number)] = self._body(request, "/api/permissions/group/{id}")["name"]
+        return self.get_group(request, number)
 
-    def get_database_graph(self, seen: Seen) -> Any:
+    def get_database_graph(self, request: RecordedRequest) -> Any:
         return {"revision": self.revision, "groups": self.database_permissions}
 
-    def put_database_graph(self, seen: Seen) -> Any:
-        body = self._body(seen, "/api/permissions/graph")
+    def put_database_graph(self, request: RecordedRequest) -> Any:
+        body = self._body(request, "/api/permissions/graph")
         self._check_revision(body)
         if body["groups"].get("2", self.database_permissions["2"]) != self.database_permissions["2"]:
             raise _Rejected(400, "You cannot change the permissions of the group Administrators.")
         for group, permissions in body["groups"].items():
             self.database_permissions[group] |= permissions
-        return self.get_database_graph(seen)
+        return self.get_database_graph(request)
 
-    def get_collection_graph(self, seen: Seen) -> Any:
+    def get_collection_graph(self, request: RecordedRequest) -> Any:
         response = {
             group: {each: permission for each, permission in permissions.items() if permission != "none"}
             for group, permissions in self.collection_permissions.items()
         }
         return {"revision": self.revision, "groups": response}
 
-    def put_collection_graph(self, seen: Seen) -> Any:
-        body = self._body(seen, "/api/collection/graph")
+    def put_collection_graph(self, request: RecordedRequest) -> Any:
+        body = self._body(request, "/api/collection/graph")
         self._check_revision(body)
         for group, permissions in body["groups"].items():
             self.collection_permissions[group] |= permissions
-        return self.get_collection_graph(seen)
+        return self.get_collection_graph(request)
 
     def _check_revision(self, body: Row) -> None:
         if body["revision"] != self.revision:

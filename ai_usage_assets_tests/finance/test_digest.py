@@ -19,7 +19,7 @@ from ai_usage_assets.finance.close import journal
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
-from ai_usage_assets_tests.fakes.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
 from ai_usage_assets_tests.support.warehouse_rows import (
     charge,
     create_warehouse,
@@ -234,12 +234,12 @@ def test_a_chat_gets_what_the_log_gets(warehouse: DuckDBWarehouse, path: Path) -
     """A daily run for the latest day tells its log and the chat the same, with the chat's own signs written out."""
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", "R&D <1>", "CC-2")])
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
-    with serving(Reply(body=b"ok")) as chat:
+    with serve_replies(Reply(body=b"ok")) as chat:
         told = told_after(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=f"{chat.url}/{SECRET}"))
     ((level, message),) = told
-    (seen,) = chat.seen
+    (request,) = chat.requests
     assert (level, message.splitlines()[0]) == (logging.INFO, "AI tool spend, 2026-11-10 (UTC).")
-    text = json.loads(seen.body)["text"]
+    text = json.loads(request.body)["text"]
     assert text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == message
     assert "R&amp;D &lt;1&gt;: $400.00" in text
     assert "@" not in text
@@ -289,8 +289,8 @@ def test_the_command_prints_and_sends(
     printed = capsys.readouterr().out
     assert printed.startswith("AI tool spend, 2026-11-10 (UTC).\n• 2026-11-10: $310.00")
     assert cli.main(["digest", "--send"]) == 2
-    with serving(Reply(body=b"ok"), Reply(404, b"no_service")) as chat:
+    with serve_replies(Reply(body=b"ok"), Reply(404, b"no_service")) as chat:
         monkeypatch.setenv("AI_USAGE_DIGEST_WEBHOOK", f"{chat.url}/{SECRET}")
         assert [cli.main(["digest", "--send"]) for _ in range(2)] == [0, 1]
-    assert "It was removed" in (said := capsys.readouterr().err)
+    assert "The webhook or its channel was removed" in (said := capsys.readouterr().err)
     assert SECRET not in said

@@ -32,7 +32,7 @@ from ai_usage_assets.http.errors import (
 )
 from ai_usage_assets.http.pagination import paginate
 from ai_usage_assets.http.retry import RetryPolicy
-from ai_usage_assets_tests.fakes.http_server import STARTED, FakeClock, Reply, Script, serving
+from ai_usage_assets_tests.fakes.http_server import STARTED, FakeClock, FakeServer, Reply, serve_replies
 
 # Matches no pattern of a key, so that only the client's knowledge of it can remove it.
 KEY = "winter-tangerine-4711"
@@ -59,24 +59,24 @@ OK = Reply(body=b'{"things":[1,2]}')
 @contextmanager
 def client_for(
     *replies: Reply, authorize: Callable[[], Mapping[str, str]] = lambda: {"x-api-key": KEY}, **options: Any
-) -> Iterator[tuple[ApiClient, Script, FakeClock]]:
+) -> Iterator[tuple[ApiClient, FakeServer, FakeClock]]:
     """A client of a server that sends the replies."""
     clock = FakeClock()
     options = {"pacing": False, "retry_policy": RetryPolicy(), "clock": clock, **options}
-    with serving(*replies) as script:
-        client = ApiClient("acme", script.url, authorize=authorize, endpoints=ENDPOINTS, **options)
+    with serve_replies(*replies) as server:
+        client = ApiClient("acme", server.url, authorize=authorize, endpoints=ENDPOINTS, **options)
         try:
-            yield client, script, clock
+            yield client, server, clock
         finally:
             client.close()
 
 
-def error_of(*replies: Reply, path: str = "/things", **options: Any) -> tuple[ApiError, Script, FakeClock]:
+def error_of(*replies: Reply, path: str = "/things", **options: Any) -> tuple[ApiError, FakeServer, FakeClock]:
     """The error of a request that gets the replies."""
-    with client_for(*replies, **options) as (client, script, clock):
+    with client_for(*replies, **options) as (client, server, clock):
         with pytest.raises(ApiError) as caught:
             client.get(path, response_type=Things)
-        return caught.value, script, clock
+        return caught.value, server, clock
 
 
 # --- Requests --------------------------------------------------------------------------------------------------------
@@ -85,20 +85,24 @@ def error_of(*replies: Reply, path: str = "/things", **options: Any) -> tuple[Ap
 def test_get_sends_parameters_and_headers() -> None:
     """Parameters keep their order, repetition and brackets; credentials and all headers are sent."""
     params = [("group_by[]", "model"), ("group_by[]", "actor"), ("at", "2026-11-01T00:00:00Z"), ("page", "a+b/c=")]
-    with client_for(OK, headers={"user-agent": "tests"}) as (client, script, _):
+    with client_for(OK, headers={"user-agent": "tests"}) as (client, server, _):
         client.get("/things", params, response_type=Things, headers={"x-version": "2"})
-    (seen,) = script.seen
-    assert (seen.method, seen.path, seen.query) == ("GET", "/things", params)
-    assert (seen.headers["x-api-key"], seen.headers["user-agent"], seen.headers["x-version"]) == (KEY, "tests", "2")
+    (request,) = server.requests
+    assert (request.method, request.path, request.query) == ("GET", "/things", params)
+    assert (request.headers["x-api-key"], request.headers["user-agent"], request.headers["x-version"]) == (
+        KEY,
+        "tests",
+        "2",
+    )
 
 
 def test_post_sends_json() -> None:
     """A body is sent as JSON with its content type."""
-    with client_for(OK) as (client, script, _):
+    with client_for(OK) as (client, server, _):
         client.post("/search", {"page": 2, "text": "ä"}, response_type=Things)
-    (seen,) = script.seen
-    assert seen.headers["content-type"] == "application/json"
-    assert msgspec.json.decode(seen.body) == {"page": 2, "text": "ä"}
+    (request,) = server.requests
+    assert request.headers["content-type"] == "application/json"
+    assert msgspec.json.decode(request.body) == {"page": 2, "text": "ä"}
 
 
 def test_response_is_decoded_and_returned() -> None:
@@ -135,11 +139,11 @@ def test_credentials_are_resolved_once_at_the_first_request() -> None:
 @pytest.mark.parametrize("key", [f"{KEY}\n", f" {KEY}", f"{KEY}…", f"{KEY}\x00", f"win\r\nx: {KEY}"])
 def test_key_that_is_no_valid_header(key: str) -> None:
     """A key with a line break or an invalid character fails at once, with advice; it is neither shown nor sent."""
-    error, script, clock = error_of(OK, authorize=lambda: {"x-api-key": key})
+    error, server, clock = error_of(OK, authorize=lambda: {"x-api-key": key})
     assert isinstance(error, PermanentApiError)
     assert "Paste the key again" in str(error)
     assert KEY not in all_text(error)
-    assert (script.seen, clock.waits) == ([], [])
+    assert (server.requests, clock.waits) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -164,16 +168,16 @@ def test_unlisted_path_is_rejected(path: str) -> None:
     def authorize() -> dict[str, str]:
         raise AssertionError("secrets were read")
 
-    with client_for(OK, authorize=authorize) as (client, script, _):
+    with client_for(OK, authorize=authorize) as (client, server, _):
         with pytest.raises(ValueError, match="may be called"):
             client.get(path, response_type=Things)
-        assert script.seen == []
+        assert server.requests == []
 
 
 def test_placeholder_stands_for_one_identifier() -> None:
     """A path with an id is requested with it and reported without it."""
-    error, script, _ = error_of(Reply(404), path="/rooms/room_01-A/members")
-    assert script.seen[0].path == "/rooms/room_01-A/members"
+    error, server, _ = error_of(Reply(404), path="/rooms/room_01-A/members")
+    assert server.requests[0].path == "/rooms/room_01-A/members"
     assert error.endpoint == "GET /rooms/{room}/members"
 
 
@@ -208,25 +212,25 @@ def test_rejected_url_does_not_show_its_password() -> None:
 
 
 @pytest.fixture
-def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Script]:
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     """A proxy for all addresses that refuses every request."""
-    with serving(Reply(403)) as script:
+    with serve_replies(Reply(403)) as server:
         for name in ("http_proxy", "https_proxy", "all_proxy"):
-            monkeypatch.setenv(name, script.url)
+            monkeypatch.setenv(name, server.url)
             monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
-        yield script
+        yield server
 
 
-def test_loopback_bypasses_the_proxy(proxy: Script) -> None:
+def test_loopback_bypasses_the_proxy(proxy: FakeServer) -> None:
     """A server on this machine is reached directly, whatever proxy the environment names."""
     with client_for(OK) as (client, _, _):
         client.get("/things", response_type=Things)
-    assert proxy.seen == []
+    assert proxy.requests == []
 
 
-def test_other_hosts_use_the_proxy(proxy: Script) -> None:
+def test_other_hosts_use_the_proxy(proxy: FakeServer) -> None:
     """Other hosts are reached through the proxy of the environment, which does not see the key."""
     client = ApiClient(
         "acme",
@@ -238,14 +242,14 @@ def test_other_hosts_use_the_proxy(proxy: Script) -> None:
     with pytest.raises(TransientApiError, match="no connection"):
         client.get("/things", response_type=Things)
     client.close()
-    assert [seen.method for seen in proxy.seen] == ["CONNECT"]
-    assert KEY not in str(proxy.seen)
+    assert [request.method for request in proxy.requests] == ["CONNECT"]
+    assert KEY not in str(proxy.requests)
 
 
-def test_proxy_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch, proxy: Script) -> None:
+def test_proxy_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch, proxy: FakeServer) -> None:
     """Only the status of the proxy's answer is reported."""
-    with serving(Reply(407)) as script:
-        monkeypatch.setenv("https_proxy", script.url.replace("//", "//jo:pw123456@"))
+    with serve_replies(Reply(407)) as server:
+        monkeypatch.setenv("https_proxy", server.url.replace("//", "//jo:pw123456@"))
         client = ApiClient(
             "acme",
             "https://api.example.com",
@@ -265,26 +269,26 @@ def test_proxy_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch, proxy: 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 413, 422, 301, 302, 307, 308])
 def test_permanent_errors_are_not_retried(status: int) -> None:
     """A request that would fail again is sent once."""
-    error, script, clock = error_of(Reply(status))
+    error, server, clock = error_of(Reply(status))
     assert type(error) is PermanentApiError
     assert (error.status, error.attempts, error.service) == (status, 1, "acme")
-    assert len(script.seen) == 1
+    assert len(server.requests) == 1
     assert clock.waits == []
 
 
 def test_redirect_is_not_followed() -> None:
     """Credentials are not sent to the target of a redirect."""
-    with serving(OK) as elsewhere:
+    with serve_replies(OK) as elsewhere:
         error, _, _ = error_of(Reply(302, headers={"location": f"{elsewhere.url}/things"}))
-        assert elsewhere.seen == []
+        assert elsewhere.requests == []
     assert "Redirects are not followed" in error.next_step
 
 
 def test_expired_page_token_has_its_own_class() -> None:
     """410 has its own class, so that the caller can start the list again."""
-    error, script, _ = error_of(Reply(410, b'{"error":{"message":"cursor expired"}}'))
+    error, server, _ = error_of(Reply(410, b'{"error":{"message":"cursor expired"}}'))
     assert type(error) is PageTokenExpired
-    assert len(script.seen) == 1
+    assert len(server.requests) == 1
 
 
 def test_hint_of_the_service_takes_precedence() -> None:
@@ -371,9 +375,9 @@ def test_wait_after_429(retry_after: str | None, least: float, most: float) -> N
 
 def test_endless_429() -> None:
     """After six attempts a rate limit is a transient error."""
-    error, script, clock = error_of(*[Reply(429)] * 10)
+    error, server, clock = error_of(*[Reply(429)] * 10)
     assert type(error) is TransientApiError
-    assert (error.status, error.attempts, len(script.seen)) == (429, 6, 6)
+    assert (error.status, error.attempts, len(server.requests)) == (429, 6, 6)
     assert len(clock.waits) == 5
     assert 300 <= sum(clock.waits) <= 330
     # Jitter keeps clients from retrying at the same time.
@@ -384,10 +388,10 @@ def test_endless_429() -> None:
 @pytest.mark.parametrize("status", [429, 503])
 def test_long_retry_after_is_not_waited_for(status: int, retry_after: str) -> None:
     """A Retry-After of a day fails at once, and the text says so."""
-    error, script, clock = error_of(Reply(status, headers={"retry-after": retry_after}))
+    error, server, clock = error_of(Reply(status, headers={"retry-after": retry_after}))
     assert type(error) is TransientApiError
     assert clock.waits == []
-    assert len(script.seen) == 1
+    assert len(server.requests) == 1
     assert error.detail.startswith("asks to wait ")
 
 
@@ -403,11 +407,11 @@ def test_total_wait_is_bounded() -> None:
 @pytest.mark.parametrize("status", [408, 409, 425, 500, 502, 503, 504, 529, 599])
 def test_transient_errors_are_retried(status: int) -> None:
     """A transient error is retried after a wait that doubles."""
-    with client_for(Reply(status), Reply(status), OK) as (client, script, clock):
+    with client_for(Reply(status), Reply(status), OK) as (client, server, clock):
         assert client.get("/things", [("page", "2")], response_type=Things)[0] == Things([1, 2])
     assert 1 <= clock.waits[0] <= 1.1
     assert 2 <= clock.waits[1] <= 2.2
-    assert [seen.query for seen in script.seen] == [[("page", "2")]] * 3
+    assert [request.query for request in server.requests] == [[("page", "2")]] * 3
 
 
 def test_backoff_is_bounded() -> None:
@@ -427,16 +431,16 @@ def test_503_with_retry_after() -> None:
 
 def test_post_is_retried_with_its_body() -> None:
     """A POST that reads is retried with the same body."""
-    with client_for(Reply(500), OK) as (client, script, _):
+    with client_for(Reply(500), OK) as (client, server, _):
         client.post("/search", {"page": 1}, response_type=Things)
-    assert [seen.body for seen in script.seen] == [b'{"page":1}'] * 2
+    assert [request.body for request in server.requests] == [b'{"page":1}'] * 2
 
 
 @pytest.mark.parametrize(
     "broken",
     [
-        Reply(body=OK.body, goes_wrong="cut"),
-        Reply(body=OK.body, goes_wrong="reset"),
+        Reply(body=OK.body, fault="cut"),
+        Reply(body=OK.body, fault="reset"),
         Reply(body=OK.body, headers={"content-encoding": "gzip"}),
         Reply(body=OK.body[:-3]),
         Reply(body=b"<html>We will be right back</html>", headers={"content-type": "text/html"}),
@@ -446,16 +450,16 @@ def test_post_is_retried_with_its_body() -> None:
 )
 def test_broken_responses_are_retried(broken: Reply) -> None:
     """An interrupted or non-JSON response never reaches the caller; the next good one does."""
-    with client_for(broken, broken, OK) as (client, script, clock):
+    with client_for(broken, broken, OK) as (client, server, clock):
         assert client.get("/things", response_type=Things)[0] == Things([1, 2])
-    assert len(script.seen) == 3
+    assert len(server.requests) == 3
     assert len(clock.waits) == 2
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset"])
 def test_interrupted_connection(kind: Any) -> None:
     """A connection that is always interrupted ends as a transient error without a status."""
-    error, _, _ = error_of(Reply(body=OK.body, goes_wrong=kind))
+    error, _, _ = error_of(Reply(body=OK.body, fault=kind))
     assert type(error) is TransientApiError
     assert (error.status, error.attempts) == (None, 6)
     assert "interrupted" in error.detail
@@ -463,8 +467,8 @@ def test_interrupted_connection(kind: Any) -> None:
 
 def test_refused_connection() -> None:
     """A refused connection is retried, then a transient error."""
-    with serving(OK) as script:
-        url = script.url
+    with serve_replies(OK) as server:
+        url = server.url
     clock = FakeClock()
     client = ApiClient("acme", url, authorize=dict, endpoints=ENDPOINTS, pacing=False, clock=clock)
     with pytest.raises(TransientApiError, match="no connection") as caught:
@@ -477,20 +481,20 @@ def test_refused_connection() -> None:
 def test_attempt_time_is_bounded(kind: Any) -> None:
     """A silent server, or one that sends byte by byte, takes no longer than the attempt limit."""
     started = time.monotonic()
-    error, script, _ = error_of(Reply(goes_wrong=kind), retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=0.1))
+    error, server, _ = error_of(Reply(fault=kind), retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=0.1))
     assert type(error) is TransientApiError
     assert "in time" in error.detail
-    assert len(script.seen) == 2
+    assert len(server.requests) == 2
     assert time.monotonic() - started < 5
 
 
 def test_announced_body_is_too_large() -> None:
     """A body that announces more than the limit is not read and not requested again."""
     announced = Reply(headers={"content-length": str(300 * 1024**2)})
-    error, script, _ = error_of(announced, retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=1))
+    error, server, _ = error_of(announced, retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=1))
     assert type(error) is PermanentApiError
     assert "larger than 256 MiB" in error.detail
-    assert len(script.seen) == 1
+    assert len(server.requests) == 1
 
 
 def test_decompressed_body_is_too_large() -> None:
@@ -498,10 +502,10 @@ def test_decompressed_body_is_too_large() -> None:
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     # A full flush makes the block independent of what is before it, so it can simply be repeated.
     mebibyte = packer.compress(bytes(1024**2)) + packer.flush(zlib.Z_FULL_FLUSH)
-    error, script, _ = error_of(Reply(body=mebibyte * 257, headers={"content-encoding": "deflate"}))
+    error, server, _ = error_of(Reply(body=mebibyte * 257, headers={"content-encoding": "deflate"}))
     assert type(error) is PermanentApiError
     assert "larger than 256 MiB" in error.detail
-    assert len(script.seen) == 1
+    assert len(server.requests) == 1
 
 
 # --- Malformed responses ---------------------------------------------------------------------------------------------
@@ -525,10 +529,10 @@ def test_decompressed_body_is_too_large() -> None:
 )
 def test_unexpected_json_is_malformed(body: bytes, detail: str) -> None:
     """A 200 with another type is an error that says where it differs, never zero spend."""
-    error, script, _ = error_of(Reply(body=body), retry_policy=RetryPolicy(max_attempts=2))
+    error, server, _ = error_of(Reply(body=body), retry_policy=RetryPolicy(max_attempts=2))
     assert type(error) is MalformedResponse
     assert detail in error.detail
-    assert (error.status, error.attempts, len(script.seen)) == (200, 2, 2)
+    assert (error.status, error.attempts, len(server.requests)) == (200, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -579,14 +583,14 @@ def test_errors_and_logs_contain_no_secrets(status: int, caplog: pytest.LogCaptu
         caplog.at_level(logging.DEBUG),
         client_for(
             Reply(status, body, {"request-id": f"req_{KEY}"}), authorize=lambda: {"authorization": f"Basic {basic}"}
-        ) as (client, script, _),
+        ) as (client, server, _),
         pytest.raises(ApiError) as caught,
     ):
         client.get("/things", params, response_type=Things)
     text = all_text(caught.value) + caplog.text + repr([vars(record) for record in caplog.records])
-    assert script.seen[0].query == params
+    assert server.requests[0].query == params
     assert caplog.records
-    for secret in (KEY, basic, OTHER_KEY, "neil", "example.com", "acme.test", "secret-cursor", script.url):
+    for secret in (KEY, basic, OTHER_KEY, "neil", "example.com", "acme.test", "secret-cursor", server.url):
         assert secret not in text
     assert "[secret]" in caught.value.detail
     assert "[e-mail]" in caught.value.detail
@@ -719,7 +723,7 @@ def test_without_pacing_only_retry_after_is_waited_for() -> None:
 
 def test_one_request_at_a_time() -> None:
     """With several threads the server still sees one request at a time."""
-    with client_for(Reply(body=OK.body, delay_seconds=0.02)) as (client, script, _):
+    with client_for(Reply(body=OK.body, delay_seconds=0.02)) as (client, server, _):
         threads = [
             threading.Thread(target=client.get, args=("/things",), kwargs={"response_type": Things}) for _ in range(4)
         ]
@@ -727,7 +731,7 @@ def test_one_request_at_a_time() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    assert (len(script.seen), script.most_at_once) == (4, 1)
+    assert (len(server.requests), server.max_concurrency) == (4, 1)
 
 
 # --- Pagination ------------------------------------------------------------------------------------------------------

@@ -8,19 +8,23 @@ from typing import Literal
 import pytest
 
 from ai_usage_assets.http.webhook import WebhookError, post_message
-from ai_usage_assets_tests.fakes.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
 
 SECRET = "T0PSECRETPATH"
 
 
 def test_message_is_posted_as_json() -> None:
     """One POST of JSON contains the text, with any characters."""
-    with serving(Reply(body=b"ok")) as chat:
+    with serve_replies(Reply(body=b"ok")) as chat:
         post_message(f"{chat.url}/services/{SECRET}?key=k&token=t", "$1,234.50 & <more> for “Ada”")
-    (seen,) = chat.seen
-    assert (seen.method, seen.path, seen.query) == ("POST", f"/services/{SECRET}", [("key", "k"), ("token", "t")])
-    assert seen.headers["content-type"] == "application/json"
-    assert json.loads(seen.body) == {"text": "$1,234.50 & <more> for “Ada”"}
+    (request,) = chat.requests
+    assert (request.method, request.path, request.query) == (
+        "POST",
+        f"/services/{SECRET}",
+        [("key", "k"), ("token", "t")],
+    )
+    assert request.headers["content-type"] == "application/json"
+    assert json.loads(request.body) == {"text": "$1,234.50 & <more> for “Ada”"}
 
 
 @pytest.mark.parametrize(
@@ -30,45 +34,45 @@ def test_message_is_posted_as_json() -> None:
         (Reply(429, b"rate_limited"), 1, "the next run tries again"),
         (Reply(400, b"invalid_payload"), 1, "another message format"),
         (Reply(503, b"later"), 2, "answered 503 ('later'). The next run tries again"),
-        (Reply(503, goes_wrong="cut", body=b"x" * 9), 2, "answered 503 ('xxxx')"),
-        (Reply(goes_wrong="silent"), 2, "did not answer (ReadTimeout)"),
-        (Reply(500, goes_wrong="drip", body=b"x" * 99), 2, "answered 500 ('')"),
+        (Reply(503, fault="cut", body=b"x" * 9), 2, "answered 503 ('xxxx')"),
+        (Reply(fault="silent"), 2, "did not answer (ReadTimeout)"),
+        (Reply(500, fault="drip", body=b"x" * 99), 2, "answered 500 ('')"),
         (Reply(404, f"No /services/{SECRET} here".encode()), 1, "answered 404 ('No /…/… here')"),
-        (Reply(goes_wrong="drip of headers"), 2, "did not answer (ReadTimeout)"),
+        (Reply(fault="drip of headers"), 2, "did not answer (ReadTimeout)"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_failure_is_reported_without_the_address(reply: Reply, asked: int, says: str) -> None:
     """A refused, interrupted or slow post ends in time, with advice and without the secret."""
-    with serving(reply) as chat:
+    with serve_replies(reply) as chat:
         with pytest.raises(WebhookError) as told:
             post_message(f"{chat.url}/services/{SECRET}", "text", attempt_seconds=0.3)
-        assert len(chat.seen) == asked
+        assert len(chat.requests) == asked
     assert says in str(told.value)
     assert SECRET not in str(told.value)
     assert told.value.__cause__ is None
 
 
-@pytest.mark.parametrize("goes_wrong", ["drip", "cut"])
-def test_accepted_message_is_not_sent_again(goes_wrong: Literal["drip", "cut"]) -> None:
+@pytest.mark.parametrize("fault", ["drip", "cut"])
+def test_accepted_message_is_not_sent_again(fault: Literal["drip", "cut"]) -> None:
     """After a success status a slow or interrupted body causes no retry."""
-    with serving(Reply(goes_wrong=goes_wrong, body=b"x" * 99)) as chat:
+    with serve_replies(Reply(fault=fault, body=b"x" * 99)) as chat:
         post_message(chat.url, "text", attempt_seconds=0.3)
-        assert len(chat.seen) == 1
+        assert len(chat.requests) == 1
 
 
 def test_endless_error_body_is_read_partly() -> None:
     """Only the beginning of an endless error body is read, whatever its announced length."""
     endless = Reply(400, b"x" * 2_000, headers={"content-length": str(10**12)})
-    with serving(endless) as chat, pytest.raises(WebhookError, match=r"answered 400 \('x{200}'\)"):
+    with serve_replies(endless) as chat, pytest.raises(WebhookError, match=r"answered 400 \('x{200}'\)"):
         post_message(chat.url, "text", attempt_seconds=60)
 
 
 def test_second_attempt_may_succeed() -> None:
     """A single failure is retried."""
-    with serving(Reply(500), Reply(body=b"ok")) as chat:
+    with serve_replies(Reply(500), Reply(body=b"ok")) as chat:
         post_message(chat.url, "text")
-    assert len(chat.seen) == 2
+    assert len(chat.requests) == 2
 
 
 @pytest.mark.parametrize(

@@ -541,10 +541,10 @@ def test_an_invalid_id_never_becomes_a_path(metabase: FakeMetabase, number: Any)
     """The error names the id, and nothing is archived."""
     run_apply(metabase)
     metabase.responses["GET /api/collection/2/items"] = [{"id": number, "model": "card", "name": "x"}]
-    before = len(metabase.seen)
+    before = len(metabase.requests)
     with pytest.raises(MetabaseError, match="with an unexpected response: an id is not a positive"):
         run_apply(metabase, restore=True)
-    assert {each.method for each in metabase.seen[before:]} == {"GET"}
+    assert {each.method for each in metabase.requests[before:]} == {"GET"}
 
 
 @pytest.mark.parametrize("sql", [5, [None], {}])

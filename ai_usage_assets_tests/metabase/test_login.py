@@ -20,7 +20,7 @@ from ai_usage_assets.metabase.credentials import CredentialError
 from ai_usage_assets.metabase.spec_models import SpecError
 from ai_usage_assets.metabase.spec_reader import read_spec
 from ai_usage_assets.settings import MetabaseSettings, Settings, SettingsError
-from ai_usage_assets_tests.fakes.http_server import FakeClock, Reply, serving
+from ai_usage_assets_tests.fakes.http_server import FakeClock, Reply, serve_replies
 from ai_usage_assets_tests.fakes.metabase import FakeMetabase, Fault
 from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets
 from ai_usage_assets_tests.metabase.instance import ACCOUNT, API_KEY, PRIVATE_KEY, serve_metabase, write_files
@@ -247,7 +247,7 @@ def test_a_closed_tunnel_is_reported() -> None:
 def test_status_429_is_retried() -> None:
     """A POST is retried too, because it was not carried out."""
     clock = FakeClock()
-    with serving(Reply(status=429), Reply(status=429), Reply(body=b'{"id": 7}')) as other:
+    with serve_replies(Reply(status=429), Reply(status=429), Reply(body=b'{"id": 7}')) as other:
         client = MetabaseClient(other.url, clock=clock)
         assert client.create("/api/card", {"archived": True}, lambda: None).id == 7
         client.close()
@@ -270,7 +270,7 @@ def test_status_429_is_retried() -> None:
 def test_another_program_on_the_port_is_an_error_at_once(reply: Reply, message: str) -> None:
     """The client neither waits for it nor sends it a key."""
     clock = FakeClock()
-    with serving(reply) as other:
+    with serve_replies(reply) as other:
         client = MetabaseClient(other.url, clock=clock)
         with pytest.raises(MetabaseError, match=message):
             client.wait_until_healthy(60)
@@ -312,7 +312,7 @@ def test_plain_http_is_allowed_for_this_machine_only(url: str) -> None:
 )
 def test_error_messages_contain_no_secrets(content: bytes) -> None:
     """As plain text, in JSON, and in JSON within JSON."""
-    with serving(Reply(400, content)) as other:
+    with serve_replies(Reply(400, content)) as other:
         client = MetabaseClient(other.url)
         client.hide_secrets('pass "horse" of mine', ACCOUNT)
         with pytest.raises(MetabaseError, match=r"rejected GET /api/x \(400\).*\[secret\]") as error:
@@ -334,7 +334,7 @@ def test_error_messages_contain_no_secrets(content: bytes) -> None:
 )
 def test_an_invalid_response_is_an_error(reply: Reply, message: str) -> None:
     """HTML, JSON of another shape and corrupt bytes."""
-    with serving(reply) as other:
+    with serve_replies(reply) as other:
         client = MetabaseClient(other.url, clock=FakeClock())
         with pytest.raises(MetabaseError, match=message):
             client.get("/api/x")
@@ -344,7 +344,7 @@ def test_an_invalid_response_is_an_error(reply: Reply, message: str) -> None:
 @pytest.mark.parametrize("body", [b'{"total": 1}', b'{"data": {}}', b'[1, "x"]', b"null"])
 def test_an_invalid_list_is_an_error(body: bytes) -> None:
     """An object instead of a list, or other elements in it."""
-    with serving(Reply(body=body)) as other:
+    with serve_replies(Reply(body=body)) as other:
         client = MetabaseClient(other.url, clock=FakeClock())
         with pytest.raises(MetabaseError, match=r"answered GET /api/x with an unexpected response"):
             client.get_list("/api/x")
@@ -353,7 +353,7 @@ def test_an_invalid_list_is_an_error(body: bytes) -> None:
 
 def test_a_missing_key_is_an_error() -> None:
     """The message names the request and the key."""
-    with serving(Reply(body=b'{"groups": [{"name": "x"}]}')) as other:
+    with serve_replies(Reply(body=b'{"groups": [{"name": "x"}]}')) as other:
         client = MetabaseClient(other.url, clock=FakeClock())
         (group,) = client.get("/api/x")["groups"]
         with pytest.raises(MetabaseError, match=r"answered GET /api/x with an unexpected response: id is missing"):
@@ -397,7 +397,7 @@ def test_exit_codes_of_plan_and_apply(
     assert "No changes." in output.out
     assert 'rejected PUT /api/database/1 (400): {"message": "Invalid service account: [secret]"}' in output.err
     assert "AI_USAGE_METABASE_SERVICE_ACCOUNT is not a service account's JSON key" in output.err
-    urls = json.dumps([(each.path, each.query) for each in metabase.seen])
+    urls = json.dumps([(each.path, each.query) for each in metabase.requests])
     for secret in secrets:
         assert secret not in output.out + output.err + urls
 

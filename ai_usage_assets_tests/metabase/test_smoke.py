@@ -80,7 +80,7 @@ def test_the_dashboards_pass(closed_year: DuckDBWarehouse) -> None:
     assert metabase.ignored == []
     assert failures(results) == []
     assert [each.name for each in results[1:]] == [each.name for each in given.dashboards]
-    paths = [each.path for each in metabase.seen if each.path.endswith("/query")]
+    paths = [each.path for each in metabase.requests if each.path.endswith("/query")]
     assert all(path.startswith("/api/card/") for path in paths[: len(given.filters)])
     assert len(set(paths)) == len(given.filters) + sum(len(each.cards) for each in given.dashboards)
 
@@ -224,9 +224,9 @@ def test_exit_codes_of_smoke(
         metabase.faults.append(Fault("failed", "POST", PEOPLE))
         codes.append(main(command))
         metabase.card("Spend")["display"] = "table"
-        before = len(metabase.seen)
+        before = len(metabase.requests)
         codes.append(main(command))
-        assert not any(each.path.endswith("/query") for each in metabase.seen[before:])
+        assert not any(each.path.endswith("/query") for each in metabase.requests[before:])
         codes.append(main([*command, "--restore"]))
     assert codes == [0, 1, 3, 0]
     output = capsys.readouterr().out

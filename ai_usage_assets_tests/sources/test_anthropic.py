@@ -16,7 +16,7 @@ from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.anthropic.client import ENDPOINTS, AnthropicClient
 from ai_usage_assets.sources.anthropic.source import SOURCE
 from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, InvalidRecordError, RejectedDay
-from ai_usage_assets_tests.fakes.http_server import FakeClock, Reply, serving
+from ai_usage_assets_tests.fakes.http_server import FakeClock, Reply, serve_replies
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 DAYS = DayRange(date(2026, 11, 10), date(2026, 11, 12))
@@ -151,7 +151,7 @@ def _usage(tokens: int = 5) -> dict[str, object]:
 
 def _fetch_scripted(*pages: Reply) -> list[DayBatch | RejectedDay]:
     """Runs the analytics extract for one day against scripted responses."""
-    with serving(*pages) as script:
+    with serve_replies(*pages) as script:
         return fetch(
             AnthropicClient(lambda: "k" * 20, script.url, pacing=False),
             "anthropic_analytics",
@@ -282,7 +282,7 @@ def test_an_invalid_actor_rejects_its_day(group: object) -> None:
 def test_a_watermark_without_time_zone_is_malformed() -> None:
     """A watermark without a time zone is a malformed response."""
     page = _page([_cost("5")], data_refreshed_at="2026-11-20T12:00:00")
-    with serving(page) as script:
+    with serve_replies(page) as script:
         client = AnthropicClient(lambda: "k" * 20, script.url, pacing=False, clock=FakeClock())
         with pytest.raises(MalformedResponse):
             fetch(client, "anthropic_analytics", DayRange(date(2026, 11, 10), date(2026, 11, 10)))
@@ -301,7 +301,7 @@ def test_a_watermark_without_time_zone_is_malformed() -> None:
 )  # fmt: skip
 def test_only_the_vendors_error_codes_mean_not_available(reply: Reply, exposed: bool) -> None:
     """Only Anthropic's own error codes mean that an endpoint is not available; any other error is a failure."""
-    with serving(reply) as script:
+    with serve_replies(reply) as script:
         client = AnthropicClient(lambda: "k" * 20, script.url, pacing=False)
         with pytest.raises(PermanentApiError if exposed else EndpointNotAvailable):
             fetch(client, "anthropic_users", DayRange(NOW.date(), NOW.date()))
@@ -322,7 +322,7 @@ def test_a_time_out_of_range_is_invalid(name: str, field: str, moment: str) -> N
     page = (
         _page([], data_refreshed_at=moment) if field == "data_refreshed_at" else _page([{**_cost("1"), field: moment}])
     )
-    with serving(page) as script, pytest.raises(InvalidRecordError, match="a time is out of range"):
+    with serve_replies(page) as script, pytest.raises(InvalidRecordError, match="a time is out of range"):
         fetch(
             AnthropicClient(lambda: "k" * 20, script.url, pacing=False),
             name,

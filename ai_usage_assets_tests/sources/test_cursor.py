@@ -17,7 +17,7 @@ from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, InvalidRecordError, RejectedDay
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.sources.cursor.source import SOURCE
-from ai_usage_assets_tests.fakes.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 DAY = DayRange(date(2026, 11, 10), date(2026, 11, 10))
@@ -111,7 +111,7 @@ def _events(*events: dict[str, object], count: int | None = None) -> Reply:
 
 
 def _fetch_scripted(say: Reply) -> DayBatch | RejectedDay:
-    with serving(say) as script:
+    with serve_replies(say) as script:
         (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
         return found
 
@@ -169,7 +169,7 @@ def test_a_day_without_events_is_complete() -> None:
 def test_an_empty_member_list_is_invalid() -> None:
     """A team has at least its owner; loading an empty list would end every seat."""
     with (
-        serving(Reply(body=b'{"teamMembers":[]}')) as script,
+        serve_replies(Reply(body=b'{"teamMembers":[]}')) as script,
         pytest.raises(InvalidRecordError, match="member list is empty"),
     ):
         fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_members")
@@ -215,7 +215,7 @@ def _row(user: int, day: str = "2026-11-10") -> dict[str, object]:
 )
 def test_an_inconsistent_member_list_is_invalid(name: str, replies: list[Reply], reason: str) -> None:
     """Rows of other days only, no rows for counted members, and pages that contradict each other raise an error."""
-    with serving(*replies) as script, pytest.raises(InvalidRecordError, match=reason):
+    with serve_replies(*replies) as script, pytest.raises(InvalidRecordError, match=reason):
         fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
 
 
@@ -235,11 +235,11 @@ def test_an_inconsistent_member_list_is_invalid(name: str, replies: list[Reply],
 )
 def test_a_member_list_that_changed_is_read_again(name: str, replies: list[Reply], records: int) -> None:
     """A list that contradicts itself once is read again; a list without a sign of loss is accepted."""
-    with serving(*replies) as script:
+    with serve_replies(*replies) as script:
         (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
     assert isinstance(found, DayBatch)
     assert len(found.records) == records
-    assert len(script.seen) == len(replies)
+    assert len(script.requests) == len(replies)
 
 
 def test_credentials_are_the_key_and_an_empty_password(client: CursorClient, simulator: Simulator) -> None:
@@ -268,11 +268,11 @@ def test_only_listed_reads_are_allowed(client: CursorClient) -> None:
 )  # fmt: skip
 def test_endless_pages_stop_after_a_few_requests(name: str, body: dict[str, object]) -> None:
     """A list that never ends stops after six requests at most, and never becomes a batch."""
-    with serving(Reply(body=msgspec.json.encode(body))) as script:
+    with serve_replies(Reply(body=msgspec.json.encode(body))) as script:
         client = CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False)
         with contextlib.suppress(InvalidRecordError):
             assert all(isinstance(found, RejectedDay) for found in fetch(client, name))
-        assert len(script.seen) <= 6
+        assert len(script.requests) <= 6
 
 
 @pytest.mark.parametrize("text", ["sNaN", "NaN", "-Infinity"])
@@ -329,20 +329,20 @@ def _event_pages(*pages: list[int], count: int) -> list[Reply]:
 
 def test_equal_pages_of_equal_events_all_count() -> None:
     """A page that consists of one repeated event can occur twice, and all its events count."""
-    with serving(*_event_pages([7, 7], [7, 7], count=4)) as script:
+    with serve_replies(*_event_pages([7, 7], [7, 7], count=4)) as script:
         (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
     assert isinstance(found, DayBatch)
     assert (len(found.records), found.amount_usd) == (4, Decimal("0.28"))
-    assert len(script.seen) == 2
+    assert len(script.requests) == 2
 
 
 def test_reading_stops_above_the_reported_count() -> None:
     """Pages beyond the reported count are not requested, and the day is rejected."""
     pages = [[number, number + 1] for number in range(0, 60, 2)]
-    with serving(*_event_pages(*pages, count=3)) as script:
+    with serve_replies(*_event_pages(*pages, count=3)) as script:
         (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
     assert isinstance(found, RejectedDay)
-    assert len(script.seen) == 6
+    assert len(script.requests) == 6
 
 
 @pytest.mark.parametrize("text", ['"1_000.5"', '" 12.5 "', "true", '"NaN"', '"Infinity"', '"12,5"', "[]", '"0x1F"'])

@@ -23,7 +23,7 @@ from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.mapping_sheet.client import MappingSheet, _request_headers
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS, MissingTab, TabSnapshot
 from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
-from ai_usage_assets_tests.fakes.http_server import Reply, serving
+from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
 
 TODAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
@@ -636,9 +636,9 @@ def test_any_cells_give_each_row_one_result(tab: str, rows: list[list[Any]]) -> 
     assert out == sorted(set(out))
     for row_no, row in enumerate(values[1:], 2):
         # Between the two lie characters of which it may be argued whether anything can be seen.
-        seen = any(any(map(str.isalnum, str(cell))) for cell in row if cell is not None)
+        visible = any(any(map(str.isalnum, str(cell))) for cell in row if cell is not None)
         blank = all(cell is None or str(cell).isspace() or cell == "" for cell in row)
-        assert row_no in out if seen else not blank or row_no not in out
+        assert row_no in out if visible else not blank or row_no not in out
     assert SECRET not in str(snapshot)
 
 
@@ -712,29 +712,29 @@ def _error_reply(status: int, message: str) -> Reply:
 
 def test_the_request_has_all_tabs_and_unformatted_values() -> None:
     """The request has every tab and asks for unformatted values, so that a numeric id is detected."""
-    with serving(
+    with serve_replies(
         _ranges([["vendor", "principal_type"], ["cursor"]], None, [["month"], [46327, "CC-1"]], None)
-    ) as script:
-        values = _sheet(script.url).read()
+    ) as server:
+        values = _sheet(server.url).read()
     assert values == {
         "key_mapping": [["vendor", "principal_type"], ["cursor"]],
         "people": [],
         "budgets": [["month"], [46327, "CC-1"]],
         "seat_prices": [],
     }
-    (seen,) = script.seen
-    assert (seen.method, seen.path) == ("GET", "/v4/spreadsheets/1AbC-d_E/values:batchGet")
-    assert [value for name, value in seen.query if name == "ranges"] == [f"'{tab}'" for tab in TABS]
-    assert ("valueRenderOption", "UNFORMATTED_VALUE") in seen.query
-    assert ("majorDimension", "ROWS") in seen.query
-    assert "authorization" not in seen.headers
+    (request,) = server.requests
+    assert (request.method, request.path) == ("GET", "/v4/spreadsheets/1AbC-d_E/values:batchGet")
+    assert [value for name, value in request.query if name == "ranges"] == [f"'{tab}'" for tab in TABS]
+    assert ("valueRenderOption", "UNFORMATTED_VALUE") in request.query
+    assert ("majorDimension", "ROWS") in request.query
+    assert "authorization" not in request.headers
 
 
 def test_a_429_is_retried() -> None:
     """A used-up quota is waited for."""
-    with serving(_error_reply(429, "Quota exceeded"), _ranges(None, None, None, None)) as script:
-        assert _sheet(script.url).read() == {tab: [] for tab in TABS}
-    assert len(script.seen) == 2
+    with serve_replies(_error_reply(429, "Quota exceeded"), _ranges(None, None, None, None)) as server:
+        assert _sheet(server.url).read() == {tab: [] for tab in TABS}
+    assert len(server.requests) == 2
 
 
 def test_lost_access_is_not_a_missing_tab() -> None:
@@ -744,51 +744,53 @@ def test_lost_access_is_not_a_missing_tab() -> None:
         _ranges(None),
         _error_reply(403, "No permission"),
     )
-    with serving(*script_of) as script, pytest.raises(PermanentApiError, match="Share the spreadsheet"):
-        _sheet(script.url).read()
-    assert len(script.seen) == 3
+    with serve_replies(*script_of) as server, pytest.raises(PermanentApiError, match="Share the spreadsheet"):
+        _sheet(server.url).read()
+    assert len(server.requests) == 3
 
 
 def test_expired_credentials_have_instructions() -> None:
     """The error for a rejected login has the command that renews it."""
-    with serving(_error_reply(401, "Invalid")) as script, pytest.raises(PermanentApiError, match="gcloud auth"):
-        _sheet(script.url).read()
+    with serve_replies(_error_reply(401, "Invalid")) as server, pytest.raises(PermanentApiError, match="gcloud auth"):
+        _sheet(server.url).read()
 
 
 def test_an_uploaded_workbook_is_one_error() -> None:
     """If no tab can be read, the error is about the file."""
     unsupported = _error_reply(400, "This operation is not supported for this document")
-    with serving(unsupported) as script, pytest.raises(PermanentApiError, match="uploaded workbook"):
-        _sheet(script.url).read()
-    assert len(script.seen) == 1 + len(TABS)
+    with serve_replies(unsupported) as server, pytest.raises(PermanentApiError, match="uploaded workbook"):
+        _sheet(server.url).read()
+    assert len(server.requests) == 1 + len(TABS)
 
 
 def test_a_response_with_fewer_tabs_is_malformed() -> None:
     """A response with fewer ranges than tabs is rejected."""
-    with serving(_ranges(None, None, None)) as script, pytest.raises(MalformedResponse, match="3 ranges for 4"):
-        _sheet(script.url).read()
+    with serve_replies(_ranges(None, None, None)) as server, pytest.raises(MalformedResponse, match="3 ranges for 4"):
+        _sheet(server.url).read()
 
 
 def test_the_address_of_the_sheet_is_accepted() -> None:
     """The browser's address works as an id, and an impossible id is never sent."""
-    with serving(_ranges(None, None, None, None)) as script:
-        _sheet(script.url, "https://docs.google.com/spreadsheets/d/1AbC-d_E/edit#gid=0").read()
-    assert script.seen[0].path == "/v4/spreadsheets/1AbC-d_E/values:batchGet"
-    with serving() as script, pytest.raises(PermanentApiError, match="AI_USAGE_SHEET_ID"):
-        _sheet(script.url, "my sheet?/../x").read()
-    assert script.seen == []
+    with serve_replies(_ranges(None, None, None, None)) as server:
+        _sheet(server.url, "https://docs.google.com/spreadsheets/d/1AbC-d_E/edit#gid=0").read()
+    assert server.requests[0].path == "/v4/spreadsheets/1AbC-d_E/values:batchGet"
+    with serve_replies() as server, pytest.raises(PermanentApiError, match="AI_USAGE_SHEET_ID"):
+        _sheet(server.url, "my sheet?/../x").read()
+    assert server.requests == []
 
 
 def test_ambient_credentials_use_the_read_only_scope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The token is requested with the read-only scope, and the quota project is sent."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    with serving(Reply(body=b'{"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}')) as script:
+    with serve_replies(
+        Reply(body=b'{"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}')
+    ) as server:
         account = {
             "type": "service_account",
             "project_id": "acme",
             "client_email": "usage@example.com",
             "private_key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
-            "token_uri": script.url,
+            "token_uri": server.url,
         }
         (tmp_path / "account.json").write_text(json.dumps(account))
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
@@ -796,7 +798,7 @@ def test_ambient_credentials_use_the_read_only_scope(tmp_path: Path, monkeypatch
         headers = _request_headers()
     assert headers["authorization"] == "Bearer a-token"
     assert headers["x-goog-user-project"] == "acme-tools"
-    claims = jwt.decode(dict(parse_qsl(script.seen[0].body.decode()))["assertion"], verify=False)  # type: ignore[no-untyped-call]
+    claims = jwt.decode(dict(parse_qsl(server.requests[0].body.decode()))["assertion"], verify=False)  # type: ignore[no-untyped-call]
     assert claims["scope"] == "https://www.googleapis.com/auth/spreadsheets.readonly"
 
 
