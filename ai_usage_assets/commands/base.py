@@ -116,7 +116,7 @@ def open_existing_warehouse(settings: Settings, *, read_only: bool = False) -> W
     is_file = settings.warehouse == "duckdb"
     warehouse = open_warehouse(settings, read_only=read_only)
     if (is_file and not settings.duckdb_path.exists()) or not run_log.exists(warehouse):
-        demo = " For the demo's, set AI_USAGE_DUCKDB_PATH=data/demo/warehouse.duckdb." if is_file else ""
+        demo = " For the demo, set AI_USAGE_DUCKDB_PATH=data/demo/warehouse.duckdb." if is_file else ""
         raise SettingsError(
             f"There is no warehouse at {settings.warehouse_location} yet; `ai-usage run` creates it.{demo}"
         )
