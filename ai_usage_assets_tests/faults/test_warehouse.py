@@ -181,7 +181,7 @@ def _read_only_home(path: Path) -> None:
         (_changed_content(_flipped), "damaged"),
         (_changed_content(_newer), "newer DuckDB"),
         (_of_another_version, "another version of this project wrote the file"),
-        (_read_only("ai_usage.duckdb"), "are writable"),
+        (_read_only("warehouse.duckdb"), "are writable"),
         (_read_only("."), "is not writable"),
         (_read_only_home, "DAGSTER_HOME"),
         (_damaged_history, "is not a SQLite database"),
@@ -193,7 +193,7 @@ def _read_only_home(path: Path) -> None:
 )  # fmt: skip
 def test_an_unusable_file_is_reported_in_one_line(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
     """`ai-usage run` reports a file, folder or home that it cannot use in one line, and changes none of them."""
-    path = tmp_path / "ai_usage.duckdb"
+    path = tmp_path / "warehouse.duckdb"
     warehouse = DuckDBWarehouse(empty(path))
     load_extract(warehouse, EVENTS, [day_batch(event(1), event(2))], RunContext("r1", NOW))
     warehouse.close()
@@ -223,7 +223,7 @@ def test_an_unusable_file_is_reported_in_one_line(tmp_path: Path, damage: Callab
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     """A company that no test changes."""
-    with make_company(tmp_path_factory.mktemp("shared") / "ai_usage.duckdb", people=36) as company:
+    with make_company(tmp_path_factory.mktemp("shared") / "warehouse.duckdb", people=36) as company:
         yield company
 
 
