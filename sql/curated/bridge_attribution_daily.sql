@@ -43,7 +43,8 @@ WITH unique_key_names AS (
     identities.is_seat,
     identities.principal_type,
     -- A service account is never a person, whatever e-mail it carries.
-    identities.service_account_id IS NULL AND identities.principal_type IN ('user', 'automation', 'cloud_agent') AS is_person,
+    identities.service_account_id IS NULL
+      AND identities.principal_type IN ('user', 'automation', 'cloud_agent') AS is_person,
     -- A user without an e-mail is the person last seen with that user id.
     COALESCE(identities.user_email, directory_user.email) AS user_email,
     identities.api_key_id,
@@ -63,7 +64,9 @@ WITH unique_key_names AS (
     ON api_key.vendor = identities.vendor AND api_key.api_key_id = identities.api_key_id
 ), candidate_mappings AS (
   -- Identities that the sheet can map, by rule. The order of the rules is the same for all vendors.
-  SELECT usage_date, vendor, identity_key, user_email, 1 AS rule_no, 'api_key_map' AS method, 'api_key' AS mapped_type, api_key_id AS mapped_id
+  SELECT
+    usage_date, vendor, identity_key, user_email, 1 AS rule_no, 'api_key_map' AS method, 'api_key' AS mapped_type,
+    api_key_id AS mapped_id
   FROM attribution_inputs
   WHERE api_key_id IS NOT NULL
   UNION ALL
@@ -79,7 +82,8 @@ WITH unique_key_names AS (
   FROM attribution_inputs
   WHERE cloud_agent_id IS NOT NULL
   UNION ALL
-  SELECT usage_date, vendor, identity_key, user_email, 5, CASE WHEN is_seat THEN 'seat' ELSE 'user_map' END, 'user', user_email
+  SELECT
+    usage_date, vendor, identity_key, user_email, 5, CASE WHEN is_seat THEN 'seat' ELSE 'user_map' END, 'user', user_email
   FROM attribution_inputs
   WHERE is_person AND user_email IS NOT NULL
   UNION ALL

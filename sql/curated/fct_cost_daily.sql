@@ -45,7 +45,9 @@ WITH cost AS (
     CAST(FLOOR(CAST(cost.requests AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS requests_part
   FROM cost
   LEFT JOIN ai_usage.bridge_attribution_daily AS attribution
-    ON attribution.usage_date = cost.usage_date AND attribution.vendor = cost.vendor AND attribution.identity_key = cost.identity_key
+    ON attribution.usage_date = cost.usage_date
+    AND attribution.vendor = cost.vendor
+    AND attribution.identity_key = cost.identity_key
 ), reconciled AS (
   -- The shares of a row add up to the row: the largest share takes the rounding remainder.
   SELECT

@@ -50,7 +50,9 @@ WITH token AS (
     CAST(FLOOR(CAST(token.web_search_requests AS NUMERIC) * COALESCE(attribution.share, NUMERIC '1')) AS INT64) AS web_search_requests_part
   FROM token
   LEFT JOIN ai_usage.bridge_attribution_daily AS attribution
-    ON attribution.usage_date = token.usage_date AND attribution.vendor = token.vendor AND attribution.identity_key = token.identity_key
+    ON attribution.usage_date = token.usage_date
+    AND attribution.vendor = token.vendor
+    AND attribution.identity_key = token.identity_key
 )
 SELECT
   usage_date,

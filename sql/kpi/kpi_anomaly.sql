@@ -316,7 +316,8 @@ WITH facet AS (
 ), change AS (
   -- Cost per source and model on the day and on the days of the baseline.
   SELECT
-    spike.candidate_no, faceted_cost.source, faceted_cost.person_email, faceted_cost.team, faceted_cost.api_key_id, faceted_cost.model,
+    spike.candidate_no, faceted_cost.source, faceted_cost.person_email, faceted_cost.team, faceted_cost.api_key_id,
+    faceted_cost.model,
     faceted_cost.amount_usd AS day_usd, NUMERIC '0' AS before_usd
   FROM spike
   JOIN faceted_cost
@@ -327,7 +328,8 @@ WITH facet AS (
     AND faceted_cost.usage_date = spike.usage_date
   UNION ALL
   SELECT
-    spike.candidate_no, faceted_cost.source, faceted_cost.person_email, faceted_cost.team, faceted_cost.api_key_id, faceted_cost.model, NUMERIC '0',
+    spike.candidate_no, faceted_cost.source, faceted_cost.person_email, faceted_cost.team, faceted_cost.api_key_id,
+    faceted_cost.model, NUMERIC '0',
     faceted_cost.amount_usd
   FROM spike
   JOIN day_before

@@ -24,7 +24,9 @@ WITH expected_days AS (
   SELECT vendor, asset, usage_date
   FROM ai_usage.ops_asset_days
 ), expected AS (
-  SELECT expected_days.vendor, expected_days.asset, expected_days.usage_date, COALESCE(expected_days.asset = vendor.bill_asset, FALSE) AS is_bill
+  SELECT
+    expected_days.vendor, expected_days.asset, expected_days.usage_date,
+    COALESCE(expected_days.asset = vendor.bill_asset, FALSE) AS is_bill
   FROM expected_days
   LEFT JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = expected_days.vendor
 ), vendor_in_use AS (

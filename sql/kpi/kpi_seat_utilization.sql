@@ -95,7 +95,8 @@ WITH calendar AS (
   JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = usage.vendor AND vendor.has_seats
   WHERE usage.has_cost AND usage.user_email IS NOT NULL
 ), active_day AS (
-  -- Activity that the vendor reports, and usage events of the person. Usage of service accounts and automations does not count.
+  -- Activity that the vendor reports, and usage events of the person. Usage of service accounts and automations does not
+  -- count.
   SELECT DISTINCT activity.vendor, COALESCE(activity.user_email, known_id.holder, activity.user_id) AS holder, activity.usage_date
   FROM ai_usage.int_activity_daily AS activity
   JOIN ai_usage.dim_vendor AS vendor ON vendor.vendor = activity.vendor AND vendor.has_seats

@@ -61,7 +61,8 @@ WITH daily AS (
     END) AS previous_same_days_usd,
     LOGICAL_OR(line.is_provisional) AS is_provisional
   FROM line
-  LEFT JOIN ai_usage.int_month_completeness AS completeness ON completeness.vendor = line.vendor AND completeness.month = line.month
+  LEFT JOIN ai_usage.int_month_completeness AS completeness
+    ON completeness.vendor = line.vendor AND completeness.month = line.month
   GROUP BY line.month, line.vendor, line.team, line.cost_center
 )
 SELECT
@@ -91,4 +92,5 @@ SELECT
   today.as_of_date
 FROM monthly
 CROSS JOIN (SELECT MAX(as_of_date) AS as_of_date FROM ai_usage.dim_date) AS today
-LEFT JOIN ai_usage.int_month_completeness AS completeness ON completeness.vendor = monthly.vendor AND completeness.month = monthly.month
+LEFT JOIN ai_usage.int_month_completeness AS completeness
+  ON completeness.vendor = monthly.vendor AND completeness.month = monthly.month

@@ -73,20 +73,22 @@ SELECT
   END AS share_of_spend,
   MIN(unallocated.first_day_of_month) OVER (
     PARTITION BY
-      unallocated.vendor, unallocated.principal_type, unallocated.principal_id, unallocated.api_key_id, unallocated.workspace_id, unallocated.person_email,
-      unallocated.attribution_method
+      unallocated.vendor, unallocated.principal_type, unallocated.principal_id, unallocated.api_key_id,
+      unallocated.workspace_id, unallocated.person_email, unallocated.attribution_method
   ) AS first_day,
   CASE
     WHEN unallocated.person_email IS NOT NULL
-      THEN 'people: add a row with a cost center for this person, from the first day on.'
+      THEN 'people: add a row with a cost center for this person, effective from first_day.'
     WHEN unallocated.attribution_method NOT IN ('unallocated', 'vendor_actor', 'seat')
-      THEN 'key_mapping: the row that matches names no cost center; fill it in.'
+      THEN 'key_mapping: the matching row has no cost center; fill it in.'
     WHEN unallocated.api_key_id IS NOT NULL
-      THEN CONCAT('key_mapping: add ', unallocated.vendor, ', api_key, ', unallocated.api_key_id, ' with its team and cost center.')
+      THEN CONCAT(
+        'key_mapping: add ', unallocated.vendor, ', api_key, ', unallocated.api_key_id, ' with its team and cost center.'
+      )
     WHEN unallocated.attribution_method = 'vendor_actor'
       THEN CONCAT(
-        'The vendor no longer says who ', IFNULL(unallocated.principal_id, 'this user'),
-        ' was, and no row of the sheet can take it; it stays here.'
+        'The vendor no longer reports who ', IFNULL(unallocated.principal_id, 'this user'),
+        ' is, so that no row of the sheet can match.'
       )
     WHEN unallocated.principal_type IN ('service_account', 'automation', 'cloud_agent')
       THEN CONCAT(
@@ -94,8 +96,10 @@ SELECT
         ' with its team and cost center.'
       )
     WHEN unallocated.workspace_id IS NOT NULL
-      THEN CONCAT('key_mapping: add ', unallocated.vendor, ', workspace, ', unallocated.workspace_id, ' with its team and cost center.')
-    ELSE 'The vendor names nobody; ask its support which user this was.'
+      THEN CONCAT(
+        'key_mapping: add ', unallocated.vendor, ', workspace, ', unallocated.workspace_id, ' with its team and cost center.'
+      )
+    ELSE 'The vendor reports no identity; ask its support which user it was.'
   END AS next_step,
   unallocated.is_provisional,
   today.as_of_date

@@ -36,7 +36,8 @@ WITH event AS (
   FROM events_without_email
   JOIN event
     ON event.conversation_id = events_without_email.conversation_id
-    AND event.usage_date BETWEEN DATE_SUB(events_without_email.usage_date, INTERVAL 30 DAY) AND DATE_ADD(events_without_email.usage_date, INTERVAL 30 DAY)
+    AND event.usage_date BETWEEN DATE_SUB(events_without_email.usage_date, INTERVAL 30 DAY)
+      AND DATE_ADD(events_without_email.usage_date, INTERVAL 30 DAY)
   WHERE event.user_email IS NOT NULL AND event.service_account_id IS NULL
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY events_without_email.usage_date, events_without_email.conversation_id
