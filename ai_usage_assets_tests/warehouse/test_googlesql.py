@@ -1,4 +1,4 @@
-"""The translation: each measured difference between the engines, and what is refused for want of one meaning."""
+"""The translation to DuckDB: each difference between the engines, and the constructs that are rejected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ai_usage_assets.warehouse.googlesql import SESSION, UnsupportedSQL, parse, 
 
 
 def value(expression: str, **parameters: Any) -> Any:
-    """What DuckDB answers to a GoogleSQL expression."""
+    """The value of a GoogleSQL expression in DuckDB."""
     connection = duckdb.connect()
     connection.execute(SESSION)
     return connection.execute(to_duckdb(f"SELECT {expression}"), parameters or None).fetchall()[0][0]
@@ -56,68 +56,68 @@ def value(expression: str, **parameters: Any) -> Any:
         ("SAFE_CAST('x' AS DATE)", None),
     ],
 )
-def test_an_expression_means_the_same(expression: str, expected: object) -> None:
-    """DuckDB answers what BigQuery is documented to answer."""
-    found = value(expression)
-    assert found == expected
-    assert type(found) is type(expected)
+def test_expressions_have_the_same_value(expression: str, expected: object) -> None:
+    """DuckDB returns the value and type that BigQuery documents."""
+    result = value(expression)
+    assert result == expected
+    assert type(result) is type(expected)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/Los_Angeles", "Pacific/Kiritimati"])
-def test_a_day_is_a_utc_day_wherever_a_view_is_read(zone: str) -> None:
-    """Days of instants, and midnights of days, do not follow the time zone of the client that opened the file."""
+def test_days_are_utc_days_in_every_time_zone(zone: str) -> None:
+    """Conversions between days and timestamps do not depend on the time zone of the session."""
     connection = duckdb.connect()
     connection.execute(f"SET TimeZone = '{zone}'")
     instants = "SELECT TIMESTAMP '2026-11-20 01:00:00+00' AS a, TIMESTAMP '2026-11-20 23:00:00+00' AS b"
     same = "TIMESTAMP(DATE '2026-11-20') = TIMESTAMP '2026-11-20 00:00:00+00'"
-    found = connection.execute(to_duckdb(f"SELECT DATE(a), DATE(b), {same} FROM ({instants})")).fetchall()
-    assert found == [(date(2026, 11, 20), date(2026, 11, 20), True)]
+    rows = connection.execute(to_duckdb(f"SELECT DATE(a), DATE(b), {same} FROM ({instants})")).fetchall()
+    assert rows == [(date(2026, 11, 20), date(2026, 11, 20), True)]
 
 
 RECORD = """'{"a":"x","b":{"c":41280.25},"d":[1],"e":"{}","f":null,"g":"1\\\\u00e9\\\\"","h":true}'"""
 
 
 def test_a_record_is_parsed_once_for_many_values() -> None:
-    """Three values and more are read in one go, and are what each would be alone."""
+    """Three or more values of a record are read with one call, and equal those that are read alone."""
     paths = ["$.a", "$.b.c", "$.d", "$.e", "$.f", "$.g", "$.h", "$.nothing", "$.b"]
     values = ", ".join(f"JSON_VALUE(r, '{path}') AS v{number}" for number, path in enumerate(paths))
     together = to_duckdb(f"SELECT {values} FROM (SELECT {RECORD} AS r)")
     assert together.count("LIST_EXTRACT") == len(paths)
-    found = duckdb.connect().execute(together).fetchall()[0]
-    assert found == ("x", "41280.25", None, "{}", None, '1é"', "true", None, None)
-    assert list(found) == [value(f"JSON_VALUE(r, '{path}') FROM (SELECT {RECORD} AS r)") for path in paths]
+    row = duckdb.connect().execute(together).fetchall()[0]
+    assert row == ("x", "41280.25", None, "{}", None, '1é"', "true", None, None)
+    assert list(row) == [value(f"JSON_VALUE(r, '{path}') FROM (SELECT {RECORD} AS r)") for path in paths]
 
 
 @pytest.mark.parametrize(
-    ("odd", "is_"),
+    ("path", "expected"),
     [("@path", "x"), ("'$.\"a.b\"'", "dot"), ("'$.d[0]'", "1"), ("CONCAT('$.', 'a')", "x")],
 )
-def test_a_path_that_is_not_plain_is_read_alone(odd: str, is_: str) -> None:
-    """A parameter, an expression, a subscript or a quoted name is what it is alone, whatever is read beside it."""
+def test_a_path_that_is_not_plain_is_read_alone(path: str, expected: str) -> None:
+    """A parameter, an expression, a subscript or a quoted name keeps its value beside other reads."""
     record = """(SELECT '{"a":"x","b":2,"c":3,"a.b":"dot","d":[1]}' AS r)"""
     sql = to_duckdb(
-        f"SELECT JSON_VALUE(r, {odd}), JSON_VALUE(r, '$.a'), JSON_VALUE(r, '$.b'), JSON_VALUE(r, '$.c') FROM {record}"
+        f"SELECT JSON_VALUE(r, {path}), JSON_VALUE(r, '$.a'), JSON_VALUE(r, '$.b'), JSON_VALUE(r, '$.c') FROM {record}"
     )
     assert sql.count("LIST_EXTRACT") == 3
-    found = duckdb.connect().execute(sql, {"path": "$.a"} if odd == "@path" else None).fetchall()
-    assert found == [(is_, "x", "2", "3")]
+    rows = duckdb.connect().execute(sql, {"path": "$.a"} if path == "@path" else None).fetchall()
+    assert rows == [(expected, "x", "2", "3")]
 
 
-def test_what_is_grouped_by_is_what_is_selected() -> None:
-    """A grouped value stays as it was written, in the list and in the grouping."""
+def test_grouped_expressions_equal_the_selected_ones() -> None:
+    """A grouped value is translated alike in the SELECT list and in GROUP BY."""
     keys = ", ".join(f"JSON_VALUE(r, '$.{name}')" for name in "abcd")
     sql = to_duckdb(f"SELECT {keys}, COUNT(*) AS n FROM (SELECT '{{}}' AS r) GROUP BY {keys}")
     assert duckdb.connect().execute(sql).fetchall() == [(None, None, None, None, 1)]
 
 
 def test_division_by_zero_is_an_error() -> None:
-    """1/0 fails, as in BigQuery; it is neither NULL nor infinity."""
+    """1/0 fails, as in BigQuery."""
     with pytest.raises(duckdb.Error, match="division by zero"):
         value("1 / 0")
 
 
 def test_parameters_keep_their_names() -> None:
-    """@name is bound by name."""
+    """A parameter @name is bound by its name."""
     assert value("@day", day=date(2026, 1, 2)) == date(2026, 1, 2)
 
 
@@ -135,19 +135,19 @@ def test_parameters_keep_their_names() -> None:
         "SELECT FROM WHERE",
     ],
 )
-def test_what_has_two_meanings_is_refused(sql: str) -> None:
-    """A construct on which the engines disagree cannot be used, and the refusal says so."""
+def test_ambiguous_constructs_are_rejected(sql: str) -> None:
+    """A construct on which the engines disagree is an error."""
     with pytest.raises(UnsupportedSQL):
         to_duckdb(sql)
 
 
 def test_tables_lose_their_dataset() -> None:
-    """A file named like the schema would make qualified names ambiguous, so none are written."""
+    """Translated table names are unqualified, so that they do not depend on the name of the file."""
     assert "ai_usage" not in to_duckdb("SELECT * FROM ai_usage.fct_cost_daily AS f JOIN ai_usage.dim_date ON TRUE")
 
 
 def test_lineage_is_read_from_the_sql() -> None:
-    """What a statement reads is found in it, CTEs and the table it makes aside."""
+    """The tables that a statement reads exclude its CTEs and the table that it creates."""
     sql = (
         "CREATE VIEW ai_usage.v (a) AS WITH c AS (SELECT * FROM ai_usage.t) "
         "SELECT c.a FROM c JOIN ai_usage.u ON u.a = c.a WHERE EXISTS (SELECT 1 FROM ai_usage.w)"

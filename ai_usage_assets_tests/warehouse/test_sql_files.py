@@ -1,4 +1,4 @@
-"""The project's SQL, judged by Google's own analyser and evaluator."""
+"""The project's SQL, checked with Google's analyzer and evaluator."""
 
 from __future__ import annotations
 
@@ -26,75 +26,73 @@ FIRST, LAST, TODAY = date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 20)
 
 
 class Recording(DuckDBWarehouse):
-    """A warehouse that remembers every query and its rows."""
+    """A warehouse that records every query and its rows."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.asked: list[tuple[str, QueryParameters, pa.Table]] = []
+        self.queries: list[tuple[str, QueryParameters, pa.Table]] = []
 
     def query(self, sql: str, parameters: QueryParameters | None = None) -> pa.Table:
-        found = super().query(sql, parameters)
-        self.asked.append((sql, parameters or {}, found))
-        return found
+        result = super().query(sql, parameters)
+        self.queries.append((sql, parameters or {}, result))
+        return result
 
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
-    """Two days of a small company."""
+    """A warehouse with two days of a small company."""
     with make_company(tmp_path_factory.mktemp("sql") / "w.duckdb", people=40) as company:
         result = company.run(FIRST.isoformat(), LAST.isoformat())
         assert result.success, result.failures()
-        made = Recording(company.settings.duckdb_path)
-        made.run_parameters = dict(parameters(company.settings, FIRST, LAST))  # type: ignore[attr-defined]
-        yield made
-        made.close()
+        warehouse = Recording(company.settings.duckdb_path)
+        warehouse.run_parameters = dict(parameters(company.settings, FIRST, LAST))  # type: ignore[attr-defined]
+        yield warehouse
+        warehouse.close()
 
 
 @pytest.fixture(scope="module")
 def reference(warehouse: Recording) -> Reference:
-    """Google's engine, with every table and view as DuckDB has them."""
+    """Google's engine, without tables."""
     return Reference(warehouse.run_parameters)  # type: ignore[attr-defined]
 
 
 def statement(table: Table) -> str:
-    """The file a table or view is made by."""
+    """The file that defines a table or view."""
     (path,) = sql_folder().rglob(f"{table.name}.sql")
     return path.read_text()
 
 
-def canonical(found: list[list[Any]]) -> list[tuple[str, ...]]:
-    """Rows in an order of their own, numbers without meaningless zeros."""
+def canonical(rows: list[list[Any]]) -> list[tuple[str, ...]]:
+    """Sorted rows as text, numbers without trailing zeros."""
     return sorted(
         tuple(format(value.normalize(), "f") if isinstance(value, Decimal) else str(value) for value in row)
-        for row in found
+        for row in rows
     )
 
 
-def rows(found: pa.Table) -> list[list[Any]]:
-    """An Arrow table as lists."""
-    return [list(row.values()) for row in found.to_pylist()]
+def row_lists(table: pa.Table) -> list[list[Any]]:
+    """The rows of an Arrow table as lists."""
+    return [list(row.values()) for row in table.to_pylist()]
 
 
-def test_google_accepts_every_statement_and_both_engines_evaluate_it_alike(
-    warehouse: Recording, reference: Reference
-) -> None:
-    """Every file and every query of a check is GoogleSQL to Google's analyser, and gives both engines the same rows."""
+def test_both_engines_return_the_same_rows(warehouse: Recording, reference: Reference) -> None:
+    """Google's analyzer accepts every model and check query, and both engines return the same rows."""
     for table in catalog.tables():
-        held = rows(warehouse.query(f"SELECT {', '.join(table.column_names)} FROM ai_usage.{table.name}"))
+        stored = row_lists(warehouse.query(f"SELECT {', '.join(table.column_names)} FROM ai_usage.{table.name}"))
         if table.query is None:
-            reference.declare(table.name, {c.name: str(c.type) for c in table.columns}, held)
+            reference.declare(table.name, {c.name: str(c.type) for c in table.columns}, stored)
             continue
-        analysed = reference.analyse(statement(table))
-        assert list(analysed) == list(table.column_names), table.name
+        analyzed = reference.analyse(statement(table))
+        assert list(analyzed) == list(table.column_names), table.name
         if not table.is_view:
-            assert analysed == {c.name: c.type for c in table.columns}, table.name
-        columns, found = reference.query(table.query)
-        assert canonical(held) == canonical(found), table.name
-        reference.declare(table.name, columns, found)
-    warehouse.asked.clear()
+            assert analyzed == {c.name: c.type for c in table.columns}, table.name
+        columns, expected = reference.query(table.query)
+        assert canonical(stored) == canonical(expected), table.name
+        reference.declare(table.name, columns, expected)
+    warehouse.queries.clear()
     for check in CHECKS:
         check.run(CheckContext(warehouse, DayRange(FIRST, LAST), TODAY))
-    assert len(warehouse.asked) >= len(CHECKS)
-    for sql, values, held_rows in warehouse.asked:
-        _, found = reference.query(sql, {name: value for name, value in values.items() if f"@{name}" in sql})
-        assert canonical(rows(held_rows)) == canonical(found), sql
+    assert len(warehouse.queries) >= len(CHECKS)
+    for sql, values, result in warehouse.queries:
+        _, expected = reference.query(sql, {name: value for name, value in values.items() if f"@{name}" in sql})
+        assert canonical(row_lists(result)) == canonical(expected), sql

@@ -1,7 +1,6 @@
-"""The subset of GoogleSQL that both engines share, told by name in a second and without Google's engine.
+"""The SQL files use only functions and words on which both engines agree; checked by name, in a second.
 
-What `googlesql` refuses (clocks, subscripts, offsets, week numbers) and what `schemas` asks for (columns named, so no
-star in what is published) is not looked at again. Google's engine proves the rest in `test_sql`.
+`googlesql` rejects further constructs, and `test_sql_files` compares the results with Google's engine.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -33,11 +31,10 @@ RESERVED = frozenset(
     LIMIT LOOKUP MERGE NATURAL NEW NO NOT NULL NULLS OF ON OR ORDER OUTER OVER PARTITION PRECEDING PROTO QUALIFY
     RANGE RECURSIVE RESPECT RIGHT ROLLUP ROWS SELECT SET SOME STRUCT TABLESAMPLE THEN TO TREAT TRUE UNBOUNDED UNION
     UNNEST USING WHEN WHERE WINDOW WITH WITHIN
-    """.split()  # noqa: SIM905 - words, not a list of texts
+    """.split()  # noqa: SIM905 - more readable as words
 )
 
-# What both engines were seen to answer alike, on every value that tests know of. Another one is added with its proof in
-# `warehouses/test_googlesql`.
+# Functions for which both engines return the same values. Add another one together with a test in `test_googlesql`.
 SHARED: frozenset[type[exp.Expr]] = frozenset(
     {
         exp.Abs, exp.And, exp.Case, exp.Cast, exp.Coalesce, exp.Concat, exp.Count, exp.CountIf, exp.Date, exp.DateAdd,
@@ -51,7 +48,7 @@ SHARED: frozenset[type[exp.Expr]] = frozenset(
 
 
 def problems(sql: str, *, published: bool) -> list[str]:
-    """What a statement has that the engines do not share, each with what to do."""
+    """The constructs of a statement that the engines do not share, each with what to do."""
     return list(_problems(googlesql.parse(sql), published))
 
 
@@ -60,63 +57,63 @@ def _problems(tree: exp.Expr, published: bool) -> Iterator[str]:
         if isinstance(node, exp.Identifier) and not node.args.get("quoted") and node.name.upper() in RESERVED:
             yield f"{node.name} is reserved in GoogleSQL: choose another name"
         elif isinstance(node, exp.Anonymous):
-            yield f"{node.name}(): is it GoogleSQL, and the same in DuckDB? Use one of the functions in SHARED"
+            yield f"{node.name}() is unknown: use one of the functions in SHARED"
         elif isinstance(node, exp.Func) and type(node) not in SHARED:
-            yield f"{node.sql_name()}(): not known to be the same in both engines; prove it and add it to SHARED"
+            yield f"{node.sql_name()}() may differ between the engines: test it and add it to SHARED"
         elif published and isinstance(node, exp.Order) and isinstance(node.parent, exp.Query):
             if not node.parent.args.get("limit"):
-                yield "ORDER BY without LIMIT: a table has no order, and BigQuery sorts for nothing"
+                yield "ORDER BY without LIMIT has no effect on a table"
         elif isinstance(node, exp.Limit) and not (node.parent and node.parent.args.get("order")):
-            yield "LIMIT without ORDER BY: each engine keeps other rows"
+            yield "LIMIT without ORDER BY: the engines keep different rows"
 
 
 @pytest.mark.parametrize("path", sorted(sql_folder().rglob("*.sql")), ids=lambda path: path.stem)
-def test_a_file_keeps_to_what_both_engines_share(path: Path) -> None:
-    """No file under sql/ uses a word, a function or an order that the engines do not share."""
+def test_files_use_the_shared_subset(path: Path) -> None:
+    """No file under sql/ has a word, a function or an order that the engines do not share."""
     published = "queries" not in path.parts
     assert problems(path.read_text(), published=published) == []
 
 
 class _Recording(DuckDBWarehouse):
-    """A warehouse that remembers every query."""
+    """A warehouse that records every query."""
 
-    asked: set[str]
+    queries: set[str]
 
     def query(self, sql: str, parameters: QueryParameters | None = None) -> pa.Table:
-        self.asked.add(sql)
+        self.queries.add(sql)
         return super().query(sql, parameters)
 
 
-def test_checks_keep_to_what_both_engines_share(tmp_path: Path) -> None:
-    """Nor does any query of a check."""
+def test_checks_use_the_shared_subset(tmp_path: Path) -> None:
+    """No query of a check has a construct that the engines do not share."""
     warehouse = _Recording(tmp_path / "w.duckdb")
-    warehouse.asked = set()
+    warehouse.queries = set()
     warehouse.prepare(catalog.tables())
     day = date(2026, 11, 10)
     for check in CHECKS:
         check.run(CheckContext(warehouse, DayRange(day, day), day))
     warehouse.close()
-    assert len(warehouse.asked) > len(CHECKS) / 2
-    found: dict[str, Any] = {sql: problems(sql, published=False) for sql in warehouse.asked}
-    assert {sql: told for sql, told in found.items() if told} == {}
+    assert len(warehouse.queries) > len(CHECKS) / 2
+    results = {sql: problems(sql, published=False) for sql in warehouse.queries}
+    assert {sql: result for sql, result in results.items() if result} == {}
 
 
 @pytest.mark.parametrize(
-    ("sql", "says"),
+    ("sql", "problem"),
     [
         ("SELECT a AS rows FROM t", "rows is reserved"),
         ("WITH hash AS (SELECT 1 AS a) SELECT a FROM hash", "hash is reserved"),
         ("SELECT t.a FROM t AS `end`", ""),
-        ("SELECT MEDIAN(a) FROM t", "not known"),
-        ("SELECT list_sort(a) FROM t", "is it GoogleSQL"),
-        ("SELECT RAND() AS a", "not known"),
+        ("SELECT MEDIAN(a) FROM t", "may differ"),
+        ("SELECT list_sort(a) FROM t", "is unknown"),
+        ("SELECT RAND() AS a", "may differ"),
         ("SELECT a FROM t ORDER BY a", "ORDER BY without LIMIT"),
         ("SELECT a FROM t LIMIT 3", "LIMIT without ORDER BY"),
         ("SELECT a, ROW_NUMBER() OVER (ORDER BY a) AS n FROM t ORDER BY a LIMIT 3", ""),
     ],
 )
-def test_what_is_told(sql: str, says: str) -> None:
-    """Each thing the engines do not share is named, and what they share is not."""
-    told = problems(sql, published=True)
-    assert says in " ".join(told)
-    assert bool(told) == bool(says)
+def test_problems_are_named(sql: str, problem: str) -> None:
+    """Each construct that the engines do not share is reported, and no other."""
+    reported = problems(sql, published=True)
+    assert problem in " ".join(reported)
+    assert bool(reported) == bool(problem)

@@ -1,4 +1,4 @@
-"""SQL files describe themselves, and everything that shows columns shows theirs."""
+"""SQL files define tables and views, and the catalog orders them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets import catalog
-from ai_usage_assets.warehouse.sql_files import SchemaError, read_models
+from ai_usage_assets.warehouse.sql_files import MissingSqlError, SchemaError, read_models, read_query
 
 GOOD = """CREATE TABLE IF NOT EXISTS ai_usage.fct_x (
   usage_date DATE NOT NULL OPTIONS (description = "Day."),
@@ -27,8 +27,8 @@ def read(tmp_path: Path, sql: str, name: str = "fct_x", layer: str = "curated"):
     return read_models(tmp_path)
 
 
-def test_a_file_tells_its_table(tmp_path: Path) -> None:
-    """Name, columns, partition, clustering, description and lineage all come from the one statement."""
+def test_a_file_defines_a_table(tmp_path: Path) -> None:
+    """Name, columns, partition, clustering, description and lineage come from the statement."""
     (table,) = read(tmp_path, GOOD)
     assert (table.name, table.layer, table.is_view, table.partition_by) == ("fct_x", "curated", False, "usage_date")
     assert (table.cluster_by, table.reads, table.description) == (("usd",), ("fct_y",), "X.")
@@ -39,7 +39,7 @@ def test_a_file_tells_its_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         ('OPTIONS (description = "Dollars.")', "", "no description for usd"),
         ("fct_x (", "fct_z (", "must create ai_usage.fct_x"),
@@ -49,29 +49,29 @@ def test_a_file_tells_its_table(tmp_path: Path) -> None:
         ("\nAS\nSELECT", " AS\nSELECT", "AS must be on its own line"),
     ],
 )
-def test_a_file_that_does_not_describe_itself_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
-    """What is missing is told with the file's name."""
-    with pytest.raises(SchemaError, match=says) as caught:
+def test_an_incomplete_file_is_an_error(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """The message names the file and the problem."""
+    with pytest.raises(SchemaError, match=message) as caught:
         read(tmp_path, GOOD.replace(old, new))
     assert "fct_x.sql" in str(caught.value)
 
 
-def test_an_unknown_folder_is_told(tmp_path: Path) -> None:
-    """A file in a folder that means nothing is not silently left out."""
+def test_an_unknown_folder_is_an_error(tmp_path: Path) -> None:
+    """A file in a folder that is no layer is an error, not ignored."""
     with pytest.raises(SchemaError, match="staging, curated, kpi, ops"):
         read(tmp_path, GOOD, layer="misc")
 
 
-def test_the_projects_tables_come_after_what_they_read() -> None:
-    """The catalogue's order can be made from top to bottom, and nothing reads what does not exist."""
+def test_tables_follow_those_that_they_read() -> None:
+    """The catalog lists each table after those that it reads, and nothing reads a missing table."""
     seen: set[str] = set()
     for table in catalog.tables():
         assert set(table.reads) <= seen, table.name
         seen.add(table.name)
 
 
-def test_names_are_unique_and_say_their_layer() -> None:
-    """Every table is there once, and its name begins as the contract says."""
+def test_names_are_unique_and_begin_with_their_layer() -> None:
+    """Every table name is unique and begins with a prefix of its layer."""
     names = [table.name for table in catalog.tables()]
     assert len(names) == len(set(names))
     prefixes = {
@@ -85,8 +85,8 @@ def test_names_are_unique_and_say_their_layer() -> None:
         assert table.name.startswith(prefixes[table.layer]), table.name
 
 
-def test_contract_columns_are_there() -> None:
-    """The facts have the contract's columns, in its order."""
+def test_facts_have_the_contract_columns() -> None:
+    """The facts have the columns of the contract, in its order."""
     assert catalog.table("fct_cost_daily").column_names == (
         "usage_date", "vendor", "cost_basis", "product", "model", "principal_type", "principal_id", "api_key_id",
         "workspace_id", "person_email", "team", "cost_center", "attribution_method", "requests", "amount_usd",
@@ -100,3 +100,15 @@ def test_contract_columns_are_there() -> None:
         "usage_date", "vendor", "person_email", "team", "cost_center", "is_active", "requests", "sessions",
         "lines_added", "lines_accepted", "commits", "pull_requests",
     )  # fmt: skip
+
+
+def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
+    """An installation without SQL files is an error, not an empty catalog."""
+    with pytest.raises(MissingSqlError, match="No SQL files found"):
+        read_models(tmp_path)
+
+
+def test_a_missing_query_is_an_error() -> None:
+    """The message names the query that is missing."""
+    with pytest.raises(MissingSqlError, match="finance/nothing is missing"):
+        read_query("finance/nothing")
