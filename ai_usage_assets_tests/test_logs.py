@@ -21,7 +21,7 @@ from ai_usage_assets.logs import capture
 from ai_usage_assets.logs.json_logs import format_entry
 from ai_usage_assets.settings import LogSettings
 from ai_usage_assets_tests.conftest import HELD, Company
-from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets
+from ai_usage_assets_tests.fakes.secret_manager import FakeSecretManager
 from ai_usage_assets_tests.faults.runs import ai_usage
 from ai_usage_assets_tests.support.repository import REPOSITORY
 
@@ -391,9 +391,9 @@ def job_environment(company: Company, tmp_path: Path, secrets: str) -> dict[str,
 RUN = ("run", "--day", HELD, "--days", "1")
 
 
-def secret_manager(company: Company) -> FakeSecrets:
+def secret_manager(company: Company) -> FakeSecretManager:
     """A Secret Manager with both keys; the entry of Anthropic has two versions."""
-    return FakeSecrets({
+    return FakeSecretManager({
         "projects/acme-ai/secrets/anthropic-admin-key": ["old", company.simulator.ANTHROPIC_KEY],
         "projects/acme-ai/secrets/cursor-admin-key": [company.simulator.CURSOR_KEY],
     })  # fmt: skip

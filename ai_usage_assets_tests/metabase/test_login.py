@@ -22,7 +22,7 @@ from ai_usage_assets.metabase.spec_reader import read_spec
 from ai_usage_assets.settings import MetabaseSettings, Settings, SettingsError
 from ai_usage_assets_tests.fakes.http_server import FakeClock, Reply, serve_replies
 from ai_usage_assets_tests.fakes.metabase import FakeMetabase, Fault
-from ai_usage_assets_tests.fakes.secret_manager import FakeSecrets
+from ai_usage_assets_tests.fakes.secret_manager import FakeSecretManager
 from ai_usage_assets_tests.metabase.instance import ACCOUNT, API_KEY, PRIVATE_KEY, serve_metabase, write_files
 from ai_usage_assets_tests.support.repository import REPOSITORY
 
@@ -138,7 +138,7 @@ def test_a_removed_key_is_replaced(tmp_path: Path) -> None:
 
 def test_the_key_is_stored_in_secret_manager() -> None:
     """The key becomes the first version of the secret and is read in the next run."""
-    manager = FakeSecrets({SECRET: [], "projects/p/secrets/password": [PASSWORD]})
+    manager = FakeSecretManager({SECRET: [], "projects/p/secrets/password": [PASSWORD]})
     with manager.serve() as secrets, serve_new() as metabase:
         lines = authenticate(metabase, secrets, api_key=SECRET, admin_password="projects/p/secrets/password")
         assert lines[-1].endswith(f"stored in the secret {SECRET}.")
@@ -175,7 +175,7 @@ def test_a_key_that_cannot_be_stored_is_an_error_without_the_key(tmp_path: Path)
 )
 def test_a_failed_login_is_explained(tmp_path: Path, given: dict[str, Any], message: str) -> None:
     """The message names the setting, and a wrong password is tried once: Metabase limits attempts."""
-    manager = FakeSecrets({SECRET: []})
+    manager = FakeSecretManager({SECRET: []})
     with serve_metabase() as metabase, manager.serve() as secrets:
         with pytest.raises((CredentialError, MetabaseError), match=message):
             authenticate(metabase, secrets, **{"api_key": f"file:{tmp_path / 'key'}", **given})
