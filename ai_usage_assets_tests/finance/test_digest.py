@@ -1,4 +1,4 @@
-"""The morning's digest: finance's figures in a few lines, after a run and on request."""
+"""The daily digest, after a run and on request."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ RUN = {"run_id": "r1", "job": "daily", "last_day": DAY, "outcome": "success"}
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the books are."""
+    """The path of the warehouse file."""
     return tmp_path / "w.duckdb"
 
 
 @pytest.fixture
 def warehouse(path: Path) -> Iterator[DuckDBWarehouse]:
-    """Sixty quiet days of ten dollars for a key and one for a person, who then spends three hundred."""
+    """Sixty days of $10 for a key and $1 for a person, who spends $300 on the last day."""
     made = create_warehouse(path, date(2026, 9, 1), TODAY)
     days = [DAY - timedelta(days=n) for n in range(60)]
     charges = [charge(day.isoformat(), "10", key="k1") for day in days]
@@ -58,7 +58,7 @@ def warehouse(path: Path) -> Iterator[DuckDBWarehouse]:
 
 
 def check(**changed: Any) -> dict[str, Any]:
-    """A check of the run that asks for a look."""
+    """A failed check of the run, by default a warning."""
     return {
         "run_id": "r1", "checked_at": NOW, "asset": "kpi_unallocated", "check_name": "cost_center_coverage",
         "passed": False,
@@ -67,12 +67,12 @@ def check(**changed: Any) -> dict[str, Any]:
 
 
 def settings(path: Path, **more: str) -> Settings:
-    """The settings of a run on that morning."""
+    """The settings of a run on the next morning."""
     return Settings.from_environment({"AI_USAGE_DUCKDB_PATH": str(path), "AI_USAGE_NOW": NOW.isoformat(), **more})
 
 
-def test_what_is_told(warehouse: DuckDBWarehouse) -> None:
-    """Yesterday, the month against its budgets, what has no cost center, what is unusual and which checks failed."""
+def test_the_lines_of_a_digest(warehouse: DuckDBWarehouse) -> None:
+    """The digest has yesterday, the month, budgets, unallocated spend, anomalies and failed checks."""
     warehouse.append(
         OPS_CHECK_RESULTS,
         [check(), check(check_name="control_total", severity="ERROR", amount_usd=Decimal("0.01")), check(run_id="r0")],
@@ -92,19 +92,19 @@ def test_what_is_told(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_people_are_named_only_when_that_is_switched_on(warehouse: DuckDBWarehouse) -> None:
-    """No address is in the digest unless it was asked for."""
+def test_people_are_named_only_when_enabled(warehouse: DuckDBWarehouse) -> None:
+    """Without the option the digest contains no e-mail address."""
     assert "@" not in str(digest.build_digest(warehouse, DAY))
     assert "Anthropic, ada@example.com: $300.00" in str(digest.build_digest(warehouse, DAY, with_people=True))
 
 
-def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
-    """A vendor that is asked and whose newest day is not held says to which day it is."""
+def test_a_vendor_that_is_behind_is_reported(warehouse: DuckDBWarehouse) -> None:
+    """A vendor whose newest day is missing is listed with its last loaded day."""
     late = [day_log_row(DAY - timedelta(days=n), vendor="cursor", asset="raw_cursor_usage_events") for n in (2, 3)]
     warehouse.append(OPS_ASSET_DAYS, late)
     told = "• Behind: Cursor is loaded only to 2026-11-08."
     assert told in digest.build_digest(warehouse, DAY).lines
-    # Its key was lost, or taken away; months later it is known which.
+    # A vendor without a key counts as missing until the end of the next month.
     since = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "status": "not_configured", "completed_at": None}
     warehouse.append(OPS_ASSET_DAYS, [day_log_row(DAY - timedelta(days=n), **since) for n in (0, 1)])
     assert told in digest.build_digest(warehouse, DAY).lines
@@ -114,8 +114,8 @@ def test_a_vendor_that_is_behind_is_told(warehouse: DuckDBWarehouse) -> None:
     assert not [line for line in digest.build_digest(warehouse, DAY).lines if "Cursor" in line and "loaded" in line]
 
 
-def test_days_of_the_month_that_are_missing_are_told(warehouse: DuckDBWarehouse) -> None:
-    """A hole behind the newest day makes the month too low, which its figures do not show."""
+def test_missing_days_of_the_month_are_reported(warehouse: DuckDBWarehouse) -> None:
+    """Missing days before the newest one make the month too low."""
     assert not [line for line in digest.build_digest(warehouse, DAY).lines if "too low" in line]
     lost = [day_log_row(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 4)]
     earlier = day_log_row(date(2026, 10, 30), status="failed", completed_at=None)
@@ -124,7 +124,7 @@ def test_days_of_the_month_that_are_missing_are_told(warehouse: DuckDBWarehouse)
 
 
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
-    """With nothing held nothing is claimed."""
+    """An empty warehouse has no figures."""
     made = create_warehouse(tmp_path / "w.duckdb", TODAY, TODAY)
     assert digest.build_digest(made, DAY).lines == (
         "AI tool spend, 2026-11-10 (UTC).",
@@ -132,8 +132,8 @@ def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     )
 
 
-def test_a_budget_of_nothing_is_overrun_by_any_spend(warehouse: DuckDBWarehouse) -> None:
-    """A cost center that shall spend nothing and does is over budget; of nothing there is no share."""
+def test_any_spend_exceeds_a_budget_of_zero(warehouse: DuckDBWarehouse) -> None:
+    """A budget of zero can be exceeded and has no used share."""
     load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", "0"), ("2026-11", "CC-9", "0"))
     lines = digest.build_digest(warehouse, DAY).lines
     assert "• Over budget: CC-1 $100.00 of $0.00." in lines
@@ -141,8 +141,8 @@ def test_a_budget_of_nothing_is_overrun_by_any_spend(warehouse: DuckDBWarehouse)
     assert f"• Budgets: $100.00 of $0.00. {unbudgeted}." in lines
 
 
-def test_budgets_that_are_incomplete_say_so(warehouse: DuckDBWarehouse) -> None:
-    """What a cost center without a budget spent stands beside the budgets, and is counted against none."""
+def test_incomplete_budgets_are_reported(warehouse: DuckDBWarehouse) -> None:
+    """Spend without a budget is listed separately."""
     load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-9", "50"))
     told = "$0.00 of $50.00, 0.0 %. $409.00 of spend without a budget is not included."
     assert (
@@ -151,8 +151,8 @@ def test_budgets_that_are_incomplete_say_so(warehouse: DuckDBWarehouse) -> None:
     )
 
 
-def test_a_name_makes_no_line_and_calls_nobody(warehouse: DuckDBWarehouse) -> None:
-    """A name with line ends, somebody to call and no end is a short part of its own line, with people and without."""
+def test_names_cannot_add_lines_or_mentions(warehouse: DuckDBWarehouse) -> None:
+    """A long name with line breaks and mentions stays a short part of its line."""
     forged = "prod\n• Failed checks: none\u2028@channel (@all) .@here " + "x" * 50_000
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", forged, "CC-2")])
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
@@ -167,8 +167,8 @@ def test_a_name_makes_no_line_and_calls_nobody(warehouse: DuckDBWarehouse) -> No
     assert "@" not in "".join(plain)
 
 
-def test_a_chat_gets_no_more_than_it_takes() -> None:
-    """Of lines that are too long together the longest are left out, which is said, and the short ones stay."""
+def test_a_long_message_omits_its_longest_lines() -> None:
+    """The longest lines are omitted, and a last line says so."""
     text = digest.format_for_chat(["A headline.", "&" * 3_000, "• Failed checks: <a>.", "x" * 9_000])
     assert len(text) < 16_383
     assert text.splitlines()[0::2] == ["A headline.", "x" * 9_000]
@@ -179,10 +179,10 @@ def test_a_chat_gets_no_more_than_it_takes() -> None:
 @pytest.mark.parametrize(
     ("outcome", "says"), [("failed", "failed"), ("running", "was interrupted"), ("success", None), (None, None)]
 )
-def test_without_a_run_the_headline_tells_how_the_last_ended(
+def test_without_a_run_the_title_describes_the_last_run(
     warehouse: DuckDBWarehouse, outcome: str | None, says: str | None
 ) -> None:
-    """Asked for later, the digest still says that the last run failed or was killed."""
+    """On request the digest says that the last run failed or was interrupted."""
     if outcome:
         row = {"run_id": "r1", "job": "daily", "started_at": NOW, "outcome": outcome, "version": "1"}
         warehouse.append(OPS_RUNS, [row])
@@ -190,14 +190,14 @@ def test_without_a_run_the_headline_tells_how_the_last_ended(
     assert digest.build_digest(warehouse, DAY).lines[0] == f"AI tool spend, 2026-11-10 (UTC).{ended}"
 
 
-def test_money_given_back_is_told_as_in_the_report(warehouse: DuckDBWarehouse) -> None:
-    """A day that is below nothing has its sign before the dollars."""
+def test_a_credit_has_its_sign_before_the_dollars(warehouse: DuckDBWarehouse) -> None:
+    """A negative day is formatted as in the report."""
     fill(warehouse, "int_anthropic_cost_daily", [charge(DAY.isoformat(), "-321", key="k1")])
     assert "• 2026-11-10: −$11.00 (Anthropic −$11.00), provisional." in str(digest.build_digest(warehouse, DAY))
 
 
 def test_a_month_that_is_over_and_closed(warehouse: DuckDBWarehouse) -> None:
-    """On the 1st all of the month before is told, and of a closed one what was posted and what changed since."""
+    """For a finished month the digest covers all of it, with the posted and the corrected amount once it is closed."""
     october = date(2026, 10, 31)
     assert "• Month (Oct 1–31): $341.00." in digest.build_digest(warehouse, october).lines
     journal.freeze_close(warehouse, journal.draft_close(warehouse, date(2026, 10, 1), NOW))
@@ -209,8 +209,8 @@ def test_a_month_that_is_over_and_closed(warehouse: DuckDBWarehouse) -> None:
     assert f"• Month (Oct 1–31): $335.50 ({told})." in digest.build_digest(warehouse, october).lines
 
 
-def test_a_model_is_not_mostly_itself(warehouse: DuckDBWarehouse) -> None:
-    """Of a model that stands out, what most of it was spent on is said once."""
+def test_an_anomaly_of_a_model_names_it_once(warehouse: DuckDBWarehouse) -> None:
+    """The main model is left out when the anomaly is about that model."""
     many = [charge(DAY.isoformat(), "30", key=f"n{number}", model="m1") for number in range(20)]
     fill(warehouse, "int_anthropic_cost_daily", many)
     (line,) = [line for line in digest.build_digest(warehouse, DAY).lines if line.startswith("• Anomalies")]
@@ -221,8 +221,8 @@ def test_a_model_is_not_mostly_itself(warehouse: DuckDBWarehouse) -> None:
 # --- after a run ------------------------------------------------------------------------------------------------------
 
 
-def told_after(warehouse: DuckDBWarehouse, chosen: Settings, **changed: Any) -> list[tuple[int, str]]:
-    """What the log of a run has of it."""
+def log_of_run(warehouse: DuckDBWarehouse, chosen: Settings, **changed: Any) -> list[tuple[int, str]]:
+    """The log entries that publishing the digest creates."""
     told: list[tuple[int, str]] = []
     digest.publish_digest(
         warehouse, chosen, RUN | changed, lambda level, message, extra=None: told.append((level, message))
@@ -230,12 +230,12 @@ def told_after(warehouse: DuckDBWarehouse, chosen: Settings, **changed: Any) -> 
     return told
 
 
-def test_a_chat_gets_what_the_log_gets(warehouse: DuckDBWarehouse, path: Path) -> None:
-    """A daily run for the latest day tells its log and the chat the same, with the chat's own signs written out."""
+def test_the_chat_receives_the_logged_digest(warehouse: DuckDBWarehouse, path: Path) -> None:
+    """After a daily run the log and the chat receive the same text, escaped for the chat."""
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", "R&D <1>", "CC-2")])
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
     with serve_replies(Reply(body=b"ok")) as chat:
-        told = told_after(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=f"{chat.url}/{SECRET}"))
+        told = log_of_run(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=f"{chat.url}/{SECRET}"))
     ((level, message),) = told
     (request,) = chat.requests
     assert (level, message.splitlines()[0]) == (logging.INFO, "AI tool spend, 2026-11-10 (UTC).")
@@ -246,10 +246,10 @@ def test_a_chat_gets_what_the_log_gets(warehouse: DuckDBWarehouse, path: Path) -
 
 
 @pytest.mark.parametrize("changed", [{"job": "rebuild"}, {"last_day": date(2026, 3, 1)}, {"outcome": "interrupted"}])
-def test_other_runs_tell_nobody(warehouse: DuckDBWarehouse, path: Path, changed: dict[str, Any]) -> None:
-    """A rebuild, a backfill of old days and a run that was asked to end send no digest, nor does one it is off for."""
-    assert told_after(warehouse, settings(path), **changed) == []
-    assert told_after(warehouse, settings(path, AI_USAGE_DIGEST="off")) == []
+def test_other_runs_publish_no_digest(warehouse: DuckDBWarehouse, path: Path, changed: dict[str, Any]) -> None:
+    """A rebuild, a backfill, an interrupted run, and a run with the digest turned off publish nothing."""
+    assert log_of_run(warehouse, settings(path), **changed) == []
+    assert log_of_run(warehouse, settings(path, AI_USAGE_DIGEST="off")) == []
 
 
 @pytest.mark.parametrize(
@@ -259,19 +259,19 @@ def test_other_runs_tell_nobody(warehouse: DuckDBWarehouse, path: Path, changed:
         ("projects/nonsense", "must be the full name of a secret"),
     ],
 )
-def test_a_chat_that_cannot_be_reached_fails_nothing(
+def test_an_unreachable_chat_does_not_fail_the_run(
     warehouse: DuckDBWarehouse, path: Path, webhook: str, says: str
 ) -> None:
-    """The run's log has the digest, and a warning that it was not sent, without the address."""
-    (_, _), (level, message) = told_after(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=webhook))
+    """The log has the digest and a warning without the address."""
+    (_, _), (level, message) = log_of_run(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=webhook))
     assert level == logging.WARNING
     assert says in message
     assert SECRET not in message
 
 
-def test_a_digest_that_cannot_be_made_fails_nothing(path: Path) -> None:
-    """Over a warehouse that has no views a run ends as it does, with a warning."""
-    ((level, message),) = told_after(DuckDBWarehouse(path), settings(path))
+def test_a_failing_digest_does_not_fail_the_run(path: Path) -> None:
+    """A warehouse without views causes a warning."""
+    ((level, message),) = log_of_run(DuckDBWarehouse(path), settings(path))
     assert (level, message.startswith("The digest failed")) == (logging.WARNING, True)
 
 
@@ -281,7 +281,7 @@ def test_a_digest_that_cannot_be_made_fails_nothing(path: Path) -> None:
 def test_the_command_prints_and_sends(
     warehouse: DuckDBWarehouse, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`ai-usage digest` prints it; with --send a chat gets it, and a chat that refuses makes the exit code 1."""
+    """`ai-usage digest` prints the digest; `--send` delivers it and exits with 1 when the chat rejects it."""
     warehouse.close()
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(path))
     monkeypatch.setenv("AI_USAGE_NOW", NOW.isoformat())

@@ -1,4 +1,4 @@
-"""The page finance opens: its figures are the books', it asks nothing of anybody, it says why a number is missing."""
+"""The report: its figures, its page, and what it says when a figure is absent."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ VOID = {"meta", "br", "link", "img"}
 
 
 def budget(usd: str, cost_center: str = "CC-1", row_no: int = 2) -> dict[str, Any]:
-    """A row of the sheet's budgets for November."""
+    """A row of the tab budgets for November."""
     read = datetime(2026, 1, 1, tzinfo=UTC)
     payload = {"month": "2026-11", "cost_center": cost_center, "budget_usd": usd}
     return {
@@ -58,15 +58,15 @@ def budget(usd: str, cost_center: str = "CC-1", row_no: int = 2) -> dict[str, An
     }  # fmt: skip
 
 
-def held(first: date, last: date, *vendors: str) -> list[dict[str, Any]]:
-    """The log of days whose bill came well."""
+def loaded_days(first: date, last: date, *vendors: str) -> list[dict[str, Any]]:
+    """Day log rows of loaded bills."""
     assets = {"anthropic": "raw_anthropic_cost", "cursor": "raw_cursor_usage_events"}
     return [day_log_row(day, asset=assets[vendor], vendor=vendor) for vendor in vendors for day in days(first, last)]
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the books are."""
+    """The path of the warehouse file."""
     return tmp_path_factory.mktemp("report") / "w.duckdb"
 
 
@@ -94,7 +94,7 @@ def books(file: Path) -> Iterator[DuckDBWarehouse]:
     )
     person = {"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-2", **OPEN}
     fill(made, "dim_person", [person])
-    made.append(OPS_ASSET_DAYS, held(FIRST, THROUGH, "anthropic", "cursor"))
+    made.append(OPS_ASSET_DAYS, loaded_days(FIRST, THROUGH, "anthropic", "cursor"))
     at = {"run_id": "r1", "checked_at": MADE_AT, "asset": "kpi_completeness", "amount_usd": None}
     made.append(OPS_CHECK_RESULTS, [
         {**at, "check_name": "good_one", "passed": True, "severity": "ERROR", "blocking": True, "message": "Fine."},
@@ -123,12 +123,12 @@ def report(books: DuckDBWarehouse) -> Report:
 
 @pytest.fixture(scope="module")
 def text(report: Report) -> str:
-    """Its page."""
+    """The page of that report."""
     return render.render_html(report)
 
 
 class Page(HTMLParser):
-    """What a browser would find: tags that close, names, addresses, and the text of each part."""
+    """Parses the page: tags, ids, addresses and text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -163,11 +163,11 @@ class Page(HTMLParser):
 
 
 def headlines(report: Report) -> dict[str, Decimal | str]:
-    """What the cards say: the number, or why there is none."""
+    """The value of each headline, or the reason why it has none."""
     return {line.name: line.absent if line.value is None else line.value for line in report.headlines}
 
 
-def test_headlines_are_those_of_the_books(report: Report) -> None:
+def test_headlines_have_the_expected_values(report: Report) -> None:
     """Spend is billed and seats: 30 + 6 + 4 + 2 and ten days of a dollar; one person was active; 30 of 100 are used."""
     assert headlines(report) == {
         "Spend in November 2026, month to date": Decimal(52),
@@ -185,7 +185,7 @@ def test_headlines_are_those_of_the_books(report: Report) -> None:
     assert all(line.is_provisional for line in report.headlines if line.value is not None)
 
 
-def test_what_is_expected_is_the_forecasts(books: DuckDBWarehouse, report: Report) -> None:
+def test_the_forecast_is_that_of_the_view(books: DuckDBWarehouse, report: Report) -> None:
     """The expected dollars are those of kpi_forecast_total, never less than is spent."""
     (row,) = books.rows("SELECT forecast_usd FROM ai_usage.kpi_forecast_total")
     expected = headlines(report)["Forecast for November 2026"]
@@ -194,8 +194,8 @@ def test_what_is_expected_is_the_forecasts(books: DuckDBWarehouse, report: Repor
     assert expected > 52
 
 
-def test_each_part_adds_up_to_the_whole(report: Report) -> None:
-    """Vendors, days, teams and people come to the same spend; the months to both of theirs."""
+def test_every_section_adds_up_to_the_total(report: Report) -> None:
+    """Vendors, days, teams and months add up to the same spend."""
     whole = Decimal(52)
     assert sum(total.spend_usd for total in report.vendors.values()) == whole
     assert sum(row["spend_usd"] for row in report.days) == whole
@@ -211,7 +211,7 @@ def test_each_part_adds_up_to_the_whole(report: Report) -> None:
     }
 
 
-def test_it_says_what_was_checked_and_changed(report: Report, text: str) -> None:
+def test_checks_and_restatements_are_shown(report: Report, text: str) -> None:
     """Of each check the newest result counts; a restated day says from what to what."""
     assert {row["check_name"] for row in report.checks} == {"good_one", "bad_one"}
     assert "1 of 2 checks passed" in text
@@ -220,7 +220,7 @@ def test_it_says_what_was_checked_and_changed(report: Report, text: str) -> None
     assert "−$1.00" in text
 
 
-def test_a_month_that_is_over_is_a_month(books: DuckDBWarehouse) -> None:
+def test_a_finished_month_has_no_forecast(books: DuckDBWarehouse) -> None:
     """October is whole: nothing is expected of it, and what was before it is said to be absent."""
     october = data.load_report(books, MADE_AT, date(2026, 10, 1))
     assert headlines(october) == {
@@ -234,7 +234,7 @@ def test_a_month_that_is_over_is_a_month(books: DuckDBWarehouse) -> None:
     assert "All spend is allocated to a cost center." in render.render_html(october)
 
 
-def test_the_page_asks_nothing_of_anybody(text: str) -> None:
+def test_the_page_loads_no_external_resource(text: str) -> None:
     """It is well-formed and small, has no script and no address, and every name in it is there once."""
     found = Page(text)
     assert not found.open
@@ -248,14 +248,14 @@ def test_the_page_asks_nothing_of_anybody(text: str) -> None:
     assert len(text.encode()) < 500_000
 
 
-def test_names_are_text(text: str) -> None:
-    """A team called like a script is shown as it is called, in tables and in pictures, and runs nothing."""
+def test_names_are_escaped(text: str) -> None:
+    """A team whose name is a script is shown as text in tables and charts."""
     found = Page(text)
     assert sum(SCRIPT in words for words in found.words) > 3
     assert "<script" not in text
 
 
-def test_colours_and_font_are_the_pages(text: str) -> None:
+def test_charts_use_the_colors_and_font_of_the_page(text: str) -> None:
     """No picture brings a colour or a font of its own, so that it is light or dark with the page."""
     for picture in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
         assert not re.search(r"#[0-9a-f]{6}|font-family", picture)
@@ -263,7 +263,7 @@ def test_colours_and_font_are_the_pages(text: str) -> None:
         assert re.search(r'role="img" aria-label="[A-Z][^"]+\."', picture)
 
 
-def test_marks_say_their_numbers(text: str) -> None:
+def test_marks_have_tooltips_with_exact_amounts(text: str) -> None:
     """Pointing at a column, a bar or a line tells the exact dollars, as the table beside it does."""
     titles = re.findall(r"<title>(.*?)</title>", text)
     for told in ("2 November, Anthropic: $30.00", "Platform, Cursor: $12.00", "Budget: $100.00"):
@@ -272,8 +272,8 @@ def test_marks_say_their_numbers(text: str) -> None:
     assert "<td>Mon 2 November 2026</td>" in text.replace(' class="short"', "")
 
 
-def test_nobody_is_named_unless_wanted(books: DuckDBWarehouse, text: str) -> None:
-    """Without being asked, the page has neither an e-mail address nor a person's name; asked, it has both."""
+def test_people_are_shown_only_on_request(books: DuckDBWarehouse, text: str) -> None:
+    """Without the option the page contains no name of a person and no e-mail address."""
     assert "@" not in re.sub(r"@media", "", text)
     assert not re.search(r"\bJane\b", text)
     named = render.render_html(data.load_report(books, MADE_AT, with_people=True))
@@ -281,7 +281,7 @@ def test_nobody_is_named_unless_wanted(books: DuckDBWarehouse, text: str) -> Non
     assert '<td class="short">Jane</td>' in named
 
 
-def test_the_summary_of_a_run_has_the_headlines(books: DuckDBWarehouse, report: Report) -> None:
+def test_the_summary_of_a_run_contains_the_headlines(books: DuckDBWarehouse, report: Report) -> None:
     """Attached to a run are the numbers at the top, each with what it is; asked for alone they are the same."""
     assert data.load_report(books, MADE_AT, only_headlines=True).headlines == report.headlines
     told = render.render_markdown(report)
@@ -297,7 +297,7 @@ def cells(text: str, first: str) -> list[str]:
     return re.findall(r">([^<]+)</td>", row[1])
 
 
-def test_only_spend_with_a_budget_is_held_against_budgets(text: str) -> None:
+def test_budgets_are_compared_with_budgeted_spend_only(text: str) -> None:
     """Card, sentence, table and pictures tell of the same dollars; what was spent without a budget stands beside."""
     assert "Cost centers with a budget have spent $30.00 of $100.00, 30.0 %." in text
     assert "$22.00 of spend without a budget is not included." in text
@@ -321,7 +321,7 @@ def test_only_spend_with_a_budget_is_held_against_budgets(text: str) -> None:
         ),
     ],
 )
-def test_one_definition_of_what_is_within_budget(
+def test_budget_totals_exclude_unbudgeted_spend(
     rows: list[tuple[str | None, str | None]], told: tuple[Decimal | None, str, str] | None
 ) -> None:
     """Of budgets of nothing there is no share, and credits without a budget are no spend."""
@@ -336,7 +336,7 @@ def test_one_definition_of_what_is_within_budget(
     assert (found and (found.used_ratio, found.unbudgeted_text.partition(" without")[0], found.missing_text)) == told
 
 
-def test_words_fit_their_numbers(books: DuckDBWarehouse, text: str) -> None:
+def test_singular_and_plural_match_the_number(books: DuckDBWarehouse, text: str) -> None:
     """One is not many, a span of one amount is that amount, and dollars of seat holders are called so."""
     assert "divided by 1 active user" in text
     assert "1 paid Cursor seat:" in text
@@ -381,8 +381,8 @@ def test_before_the_first_day_there_is_nothing_to_report(made: DuckDBWarehouse) 
         data.load_report(made, MADE_AT, NOVEMBER)
 
 
-def test_an_empty_company_has_reasons_and_no_noughts(made: DuckDBWarehouse) -> None:
-    """Where nothing is held, every headline says why there is no number, every part says so in words."""
+def test_an_empty_warehouse_shows_reasons_instead_of_zeros(made: DuckDBWarehouse) -> None:
+    """Every headline gives a reason, and every section says that nothing is loaded."""
     empty = data.load_report(made, MADE_AT)
     assert [line.name for line in empty.headlines if line.value is not None] == []
     assert all(line.absent for line in empty.headlines)
@@ -394,21 +394,21 @@ def test_an_empty_company_has_reasons_and_no_noughts(made: DuckDBWarehouse) -> N
     assert 'class="alarm"' not in text
 
 
-def test_nothing_spent_is_not_nothing_held(made: DuckDBWarehouse) -> None:
-    """Days that are held and cost nothing are 0 dollars, and say so."""
-    made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
+def test_loaded_days_without_spend_are_zero(made: DuckDBWarehouse) -> None:
+    """Loaded days without cost add up to $0."""
+    made.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
     found = data.load_report(made, MADE_AT)
     assert headlines(found)["Spend in November 2026, month to date"] == 0
     assert not Page(render.render_html(found)).open
 
 
-def test_one_vendor_alone_is_told_of_the_other(made: DuckDBWarehouse) -> None:
+def test_a_vendor_that_is_not_configured_is_mentioned(made: DuckDBWarehouse) -> None:
     """Without a key for Cursor the page says that it is not in the figures, and shows one series."""
     fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
     absent = {"status": "not_configured", "completed_at": None, "message": "No key."}
     made.append(OPS_ASSET_DAYS, [
-        *held(NOVEMBER, THROUGH, "anthropic"),
-        *({**row, **absent} for row in held(NOVEMBER, THROUGH, "cursor")),
+        *loaded_days(NOVEMBER, THROUGH, "anthropic"),
+        *({**row, **absent} for row in loaded_days(NOVEMBER, THROUGH, "cursor")),
     ])  # fmt: skip
     found = data.load_report(made, MADE_AT)
     text = render.render_html(found)
@@ -419,10 +419,10 @@ def test_one_vendor_alone_is_told_of_the_other(made: DuckDBWarehouse) -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "not_configured"])
-def test_a_day_that_is_missing_is_no_day_of_nothing(made: DuckDBWarehouse, status: str) -> None:
+def test_a_missing_day_has_no_amount(made: DuckDBWarehouse, status: str) -> None:
     """A day of which the bill did not come has a dash, a reason, and makes the headline say that it is too low."""
     fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
-    made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
+    made.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
     lost = day_log_row(date(2026, 11, 5), status=status, completed_at=None, message="503 from the vendor.")
     made.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
     found = data.load_report(made, MADE_AT)
@@ -443,25 +443,25 @@ def test_the_first_day_of_a_month_reports_the_month_before(made: DuckDBWarehouse
     """On 1 November October is whole; on the 2nd there is one day of November."""
     on(made, NOVEMBER)
     fill(made, "int_anthropic_cost_daily", [charge("2026-10-31", "3", key="k"), charge("2026-11-01", "1", key="k")])
-    made.append(OPS_ASSET_DAYS, held(FIRST, date(2026, 10, 31), "anthropic"))
+    made.append(OPS_ASSET_DAYS, loaded_days(FIRST, date(2026, 10, 31), "anthropic"))
     found = data.load_report(made, MADE_AT)
     assert found.month
     assert (found.month.first, found.month.is_over) == (FIRST, True)
-    made.append(OPS_ASSET_DAYS, held(NOVEMBER, NOVEMBER, "anthropic"))
+    made.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, NOVEMBER, "anthropic"))
     on(made, date(2026, 11, 2))
     found = data.load_report(made, MADE_AT)
     assert headlines(found)["Spend in November 2026, month to date"] == 1
     assert "1 November 2026 (UTC days)" in render.render_html(found)
 
 
-def test_sixty_teams_are_all_in_the_table(made: DuckDBWarehouse) -> None:
+def test_sixty_teams_are_all_listed(made: DuckDBWarehouse) -> None:
     """A picture shows the largest and one bar of all others; the table has every one, and both the whole sum."""
     keys = [f"k{n:02}" for n in range(60)]
     fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", str(n + 1), key=key) for n, key in enumerate(keys)])
     fill(made, "int_key_mapping", [
         key_mapping("anthropic", "api_key", key, f"Team {key}", "CC", n) for n, key in enumerate(keys)
     ])  # fmt: skip
-    made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
+    made.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
     found = data.load_report(made, MADE_AT)
     text = render.render_html(found)
     assert len(found.teams) == 60
@@ -470,9 +470,9 @@ def test_sixty_teams_are_all_in_the_table(made: DuckDBWarehouse) -> None:
     assert f"45 others, Anthropic: ${45 * 46 // 2:,.2f}" in text
 
 
-def test_figures_that_are_wrong_are_told_at_the_top(made: DuckDBWarehouse) -> None:
+def test_alarms_are_shown_at_the_top(made: DuckDBWarehouse) -> None:
     """A failed run, a failed check and a total that differs stand above the numbers, and lead to what is wrong."""
-    made.append(OPS_ASSET_DAYS, held(NOVEMBER, THROUGH, "anthropic"))
+    made.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
     # What came was nothing, by the log of days.
     fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
     at = {"run_id": "r1", "checked_at": MADE_AT, "asset": "fct_cost_daily", "passed": False, "message": "Mend it."}
@@ -510,8 +510,8 @@ def test_figures_that_are_wrong_are_told_at_the_top(made: DuckDBWarehouse) -> No
     assert "**1 blocking check failed: control total (fct_cost_daily).**" in in_a_run
 
 
-def test_a_run_that_was_killed_is_told_as_one(made: DuckDBWarehouse) -> None:
-    """A run that can no longer say how it ended did not end well."""
+def test_a_killed_run_is_reported_as_interrupted(made: DuckDBWarehouse) -> None:
+    """A run that is marked as running but no longer active was interrupted."""
     run = {"run_id": "r1", "job": "daily", "started_at": MADE_AT, "outcome": "running", "version": "1"}
     made.append(OPS_RUNS, [run])
     assert "The last run (daily, 11 November 2026) was interrupted." in render.render_html(
@@ -519,10 +519,10 @@ def test_a_run_that_was_killed_is_told_as_one(made: DuckDBWarehouse) -> None:
     )
 
 
-def test_a_closed_month_says_what_was_posted(made: DuckDBWarehouse) -> None:
+def test_a_closed_month_shows_the_posted_amount(made: DuckDBWarehouse) -> None:
     """The report of a closed month shows today's figures, what was posted, and what is carried as corrections."""
     fill(made, "int_anthropic_cost_daily", [charge("2026-10-05", "20", key="k1"), charge("2026-10-06", "5", key="k2")])
-    made.append(OPS_ASSET_DAYS, held(FIRST, THROUGH, "anthropic"))
+    made.append(OPS_ASSET_DAYS, loaded_days(FIRST, THROUGH, "anthropic"))
     journal.freeze_close(made, journal.draft_close(made, FIRST, MADE_AT))
 
     def told() -> tuple[Decimal | None, str]:
@@ -537,7 +537,7 @@ def test_a_closed_month_says_what_was_posted(made: DuckDBWarehouse) -> None:
     assert told() == (Decimal(28), f"{posted}; corrections since then: $3.00")
 
 
-def test_a_long_name_is_shortened_and_still_there(made: DuckDBWarehouse) -> None:
+def test_a_long_name_is_shortened_with_a_tooltip(made: DuckDBWarehouse) -> None:
     """A name that would fill pages is cut in tables, and whole where a reader points at it."""
     name = "prod" * 1_000
     fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
@@ -568,7 +568,7 @@ def test_a_user_without_a_name_is_one_row(made: DuckDBWarehouse) -> None:
         ("-5", "−$5.00"),
     ],
 )
-def test_dollars_are_told_to_the_cent(amount: str, shown: str) -> None:
+def test_dollars_are_formatted_to_the_cent(amount: str, shown: str) -> None:
     """Dollars have separators and cents, and what is there is never called nothing."""
     assert format_usd(Decimal(amount)) == shown
 
@@ -576,13 +576,13 @@ def test_dollars_are_told_to_the_cent(amount: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("amount", "shown"), [("0", "$0"), ("2500", "$2.5k"), ("3000000", "$3M"), ("0.5", "$0.5"), ("-1200", "−$1.2k")]
 )
-def test_an_axis_is_short(amount: str, shown: str) -> None:
+def test_axis_numbers_are_short(amount: str, shown: str) -> None:
     """An axis says thousands and millions in a letter."""
     assert svg_charts.format_compact(Decimal(amount)) == shown
 
 
-def test_a_credit_is_drawn_downwards() -> None:
-    """A day on which a vendor gave money back has a column below the line, and its number."""
+def test_a_credit_is_drawn_below_zero() -> None:
+    """A negative amount is drawn below the axis with its tooltip."""
     drawn = charts.draw_columns("c", "A chart.", ["1", "2"], {"Anthropic": [Decimal(5), Decimal(-3)]})
     assert "2, Anthropic: −$3.00" in drawn
 
@@ -619,8 +619,8 @@ def test_the_command_writes_the_page(
     assert not (tmp_path / "none.duckdb").exists()
 
 
-def test_a_run_writes_it_and_is_never_failed_by_it(books: DuckDBWarehouse, file: Path, tmp_path: Path) -> None:
-    """The step attaches the summary and the file; where that cannot be written it says so, and the run goes well."""
+def test_a_failing_report_does_not_fail_the_run(books: DuckDBWarehouse, file: Path, tmp_path: Path) -> None:
+    """The step attaches the summary and the file. A file that cannot be written is reported, and the run succeeds."""
     books.close()
     made = tmp_path / "report.html"
     for path, expected in ((made, {"summary", "page"}), (made / "x.html", {"summary", "problem"}), (None, {"summary"})):
