@@ -22,7 +22,7 @@ from ai_usage_assets_tests.support.year import YEAR, simulator
 
 FIRST, TODAY = date(2026, 8, 3), date(2026, 11, 11)
 LAST = TODAY - timedelta(days=1)
-HELD = [FIRST + timedelta(days=n) for n in range((TODAY - FIRST).days)]
+LOADED_DAYS = [FIRST + timedelta(days=n) for n in range((TODAY - FIRST).days)]
 # A Tuesday after fourteen weeks of history.
 DAY = date(2026, 11, 10)
 BOT, JANE, SAM = "apikey_bot", "jane@example.com", "sam@example.com"
@@ -41,14 +41,14 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
         "dim_person",
         [{"person_email": identity, "name": identity[:3], "team": team, **OPEN} for identity, team in people],
     )
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in HELD])
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in LOADED_DAYS])
     yield warehouse
     warehouse.close()
 
 
 def usual_charges(first: date = FIRST, last: date = LAST, skip: tuple[date, ...] = (), **identity: str) -> list[Row]:
     """Charges of 10 dollars on every working day and 2 on a weekend."""
-    days = [day for day in HELD if first <= day <= last and day not in skip]
+    days = [day for day in LOADED_DAYS if first <= day <= last and day not in skip]
     return [charge(day.isoformat(), "2" if day.weekday() >= 5 else "10", **identity) for day in days]
 
 
@@ -165,7 +165,7 @@ def test_the_first_week_of_a_vendor_has_no_anomalies(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["m1", "m2"], ids=["a rotated key", "and a new model"])
 def test_cost_that_moved_is_no_anomaly(warehouse: DuckDBWarehouse, model: str) -> None:
     """A key that takes over the spend of another key does not change the vendor's total; nor does a new model."""
-    big = [charge(day.isoformat(), "300", key="apikey_old") for day in HELD if day < DAY]
+    big = [charge(day.isoformat(), "300", key="apikey_old") for day in LOADED_DAYS if day < DAY]
     assert find_anomalies(warehouse, *big, charge("2026-11-10", "300", key="apikey_next", model=model)) == []
 
 
@@ -211,11 +211,11 @@ def test_an_anomaly_of_many_people_is_one_event(warehouse: DuckDBWarehouse) -> N
 def test_included_usage_has_its_own_anomalies(warehouse: DuckDBWarehouse) -> None:
     """Included usage has its own anomalies, which do not affect billed cost."""
     cursor = {"asset": "raw_cursor_usage_events", "vendor": "cursor"}
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **cursor) for day in HELD])
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **cursor) for day in LOADED_DAYS])
     included = [
         {"usage_date": day, "identity_key": "c", "cost_basis": "included", "model": "m", "principal_type": "user",
          "principal_id": JANE, "user_email": JANE, "requests": 1, "amount_usd": Decimal(200 if day == DAY else 5)}
-        for day in HELD
+        for day in LOADED_DAYS
     ]  # fmt: skip
     fill(warehouse, "int_cursor_usage_daily", included)
     actual = warehouse.rows("SELECT DISTINCT vendor, cost_basis FROM ai_usage.kpi_anomaly")

@@ -60,7 +60,7 @@ def warehouse(empty: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 def history(warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
     """Spend of two keys and a person in September and October.
 
-    September: $10 of key a, two thirds to CC-1 and one third to CC-2; $7 of key b, which nobody has; $3 of Jane's on
+    September: $10 of key a, two thirds to CC-1 and one third to CC-2; $7 of key b, which is unmapped; $3 of Jane's on
     demand and $99 that her seat covers; one day of her seat of $60, 60 / 30 = $2. October: $5 of key a.
     """
     upsert_rows(

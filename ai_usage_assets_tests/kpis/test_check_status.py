@@ -49,8 +49,8 @@ def test_a_failure_stays_until_its_days_are_checked_again(tmp_path: Path) -> Non
         OPS_CHECK_RESULTS,
         [
             # Passed in the run of the next day, whose days are one later.
-            result("day before", "mended", MORNING - 24 * hour, passed=False),
-            result("daily", "mended", MORNING, passed=True),
+            result("day before", "fixed", MORNING - 24 * hour, passed=False),
+            result("daily", "fixed", MORNING, passed=True),
             # A backfill of October does not clear a failure of yesterday, and has its own failure.
             result("daily", "of_yesterday", MORNING, passed=False),
             result("october", "of_yesterday", MORNING + hour, passed=True),
@@ -90,8 +90,8 @@ def test_a_failure_stays_until_its_days_are_checked_again(tmp_path: Path) -> Non
     assert actual == [
         ("by_hand", "daily", False, YESTERDAY, TODAY),
         ("by_hand", "unknown", True, None, TODAY),
+        ("fixed", "daily", True, YESTERDAY, TODAY),
         ("gone", "long ago", False, None, TODAY),
-        ("mended", "daily", True, YESTERDAY, TODAY),
         ("of_a_year", "daily", True, YESTERDAY, TODAY),
         ("of_a_year", "year", False, YESTERDAY - timedelta(days=1), TODAY),
         ("of_all", "all", True, None, TODAY),

@@ -19,7 +19,7 @@ from ai_usage_assets_tests.support.warehouse_rows import charge, create_warehous
 
 # A Wednesday; the month begins on a Sunday.
 TODAY = date(2026, 11, 11)
-PLATFORM, MOBILE, NOBODY = "apikey_platform", "apikey_mobile", "apikey_nobody"
+PLATFORM, MOBILE, UNMAPPED = "apikey_platform", "apikey_mobile", "apikey_unmapped"
 CENTERS = {PLATFORM: "CC-1", MOBILE: "CC-2"}
 VIEWS = ("kpi_forecast", "kpi_forecast_total", "kpi_forecast_backtest", "int_forecast_origin")
 
@@ -251,7 +251,7 @@ def erratic(seed: int) -> list[dict[str, Any]]:
     rng = random.Random(seed)
     return [
         charge(str(day), f"{rng.uniform(0.1, 90):.9f}", key=key)
-        for key, first in ((PLATFORM, date(2026, 7, 1)), (NOBODY, date(2026, 7, 1)), (MOBILE, date(2026, 9, 17)))
+        for key, first in ((PLATFORM, date(2026, 7, 1)), (UNMAPPED, date(2026, 7, 1)), (MOBILE, date(2026, 9, 17)))
         for day in days(first, TODAY)
         if rng.random() < 0.7
     ]
@@ -260,16 +260,16 @@ def erratic(seed: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("day", [date(2026, 10, 10), date(2026, 9, 20)])
 def test_the_backtest_equals_the_forecast_of_the_time(tmp_path: Path, day: date) -> None:
     """The backtest of a day equals the live forecast of that day to the last digit."""
-    said = "cost_center, forecast_usd, low_usd, high_usd"
+    columns = "cost_center, forecast_usd, low_usd, high_usd"
     charges = erratic(1)
     with company_warehouse(tmp_path, charges, first=date(2026, 7, 1)) as warehouse:
         tested = warehouse.rows(
-            f"SELECT {said} FROM ai_usage.kpi_forecast_backtest "
+            f"SELECT {columns} FROM ai_usage.kpi_forecast_backtest "
             "WHERE scope = 'line' AND origin_date = @day ORDER BY cost_center",
             {"day": day},
         )
     with company_warehouse(tmp_path, charges, first=date(2026, 7, 1), today=day) as warehouse:
-        live = warehouse.rows(f"SELECT {said} FROM ai_usage.kpi_forecast ORDER BY cost_center")
+        live = warehouse.rows(f"SELECT {columns} FROM ai_usage.kpi_forecast ORDER BY cost_center")
     assert tested == live
     assert {row["cost_center"] for row in live} == {None, "CC-1", "CC-2"}
 

@@ -17,7 +17,7 @@ from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, create_warehouse, day_log_row, key_mapping, rows
 
 TODAY = date(2026, 11, 11)
-PLATFORM, MOBILE, NOBODY = "apikey_platform", "apikey_mobile", "apikey_nobody"
+PLATFORM, MOBILE, UNMAPPED = "apikey_platform", "apikey_mobile", "apikey_unmapped"
 JANE = "jane@example.com"
 
 
@@ -32,7 +32,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
         charge("2026-10-06", "7", key=MOBILE),
         charge("2026-11-03", "15", key=PLATFORM),
         charge("2026-11-10", "5", user=JANE, model="m2"),
-        charge("2026-11-09", "0.000000001", key=NOBODY),
+        charge("2026-11-09", "0.000000001", key=UNMAPPED),
     ]
     for number, row in enumerate(charges, 1):
         row["fact_no"] = number
@@ -139,8 +139,8 @@ SHARES = ("kpi_spend_by_person.share_of_spend", "kpi_unallocated.share_of_spend"
 def test_a_negative_total_has_no_shares(warehouse: DuckDBWarehouse, share: str) -> None:
     """A month in which credits exceed charges has no shares; the previous month has its own."""
     view, column = share.split(".")
-    credit = {**charge("2026-11-09", "-100", key=NOBODY), "fact_no": 8}
-    old = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
+    credit = {**charge("2026-11-09", "-100", key=UNMAPPED), "fact_no": 8}
+    old = {**charge("2026-10-09", "1", key=UNMAPPED), "fact_no": 9}
     warehouse.append(catalog.table("int_anthropic_cost_daily"), [credit, old])
     actual = rows(warehouse, f"SELECT DISTINCT month, {column} IS NULL FROM ai_usage.{view} ORDER BY month")
     assert actual == [(date(2026, 10, 1), False), (date(2026, 11, 1), True)]
@@ -152,7 +152,7 @@ def test_every_row_has_is_provisional_and_as_of_date(warehouse: DuckDBWarehouse)
     replace_entries(
         warehouse, day_log_row(date(2026, 10, 5), amount_usd=10), day_log_row(date(2026, 11, 10), amount_usd=5)
     )
-    late = {**charge("2026-10-09", "1", key=NOBODY), "fact_no": 9}
+    late = {**charge("2026-10-09", "1", key=UNMAPPED), "fact_no": 9}
     warehouse.append(catalog.table("int_anthropic_cost_daily"), [late])
     october, november, as_of = date(2026, 10, 1), date(2026, 11, 1), date(2026, 12, 3)
     for view, month, where in (
@@ -188,8 +188,8 @@ def test_unit_costs(warehouse: DuckDBWarehouse) -> None:
 def test_unallocated_spend_has_its_first_day_and_the_row_to_add(warehouse: DuckDBWarehouse) -> None:
     """Spend without a cost center is listed with its first day and the row to add."""
     actual = rows(warehouse, "SELECT api_key_id, spend_usd, first_day, next_step FROM ai_usage.kpi_unallocated")
-    assert [row[:3] for row in actual] == [(NOBODY, Decimal("0.000000001"), date(2026, 11, 9))]
-    assert NOBODY in actual[0][3]
+    assert [row[:3] for row in actual] == [(UNMAPPED, Decimal("0.000000001"), date(2026, 11, 9))]
+    assert UNMAPPED in actual[0][3]
 
 
 def test_days_are_provisional_until_the_vendor_settles(warehouse: DuckDBWarehouse) -> None:
@@ -219,7 +219,7 @@ def test_missing_days_are_counted_for_the_month(warehouse: DuckDBWarehouse) -> N
 
 
 @pytest.mark.parametrize(
-    ("day", "whole", "same_days"),
+    ("day", "whole_month", "same_days"),
     [
         (date(2026, 10, 31), None, Decimal(11)),
         (date(2026, 10, 10), None, None),
@@ -228,7 +228,7 @@ def test_missing_days_are_counted_for_the_month(warehouse: DuckDBWarehouse) -> N
     ids=["after the days compared", "among them", "of the month itself"],
 )
 def test_a_month_is_only_compared_with_loaded_days(
-    warehouse: DuckDBWarehouse, day: date, whole: Decimal | None, same_days: Decimal | None
+    warehouse: DuckDBWarehouse, day: date, whole_month: Decimal | None, same_days: Decimal | None
 ) -> None:
     """A previous month with a missing day has no total, and months with missing days are not compared."""
     replace_entries(warehouse, day_log_row(day, status="failed", completed_at=None))
@@ -237,7 +237,7 @@ def test_a_month_is_only_compared_with_loaded_days(
         "SELECT previous_month_usd, previous_same_days_usd, change_usd IS NULL FROM ai_usage.kpi_spend_monthly "
         "WHERE month = DATE '2026-11-01' AND team = 'Platform'",
     )
-    assert actual == [(whole, same_days, same_days is None)]
+    assert actual == [(whole_month, same_days, same_days is None)]
 
 
 def test_a_day_is_final_only_when_read_after_settlement(warehouse: DuckDBWarehouse) -> None:

@@ -214,7 +214,7 @@ def test_google_analyzes_every_statement(closed_year: DuckDBWarehouse) -> None:
     for table in sorted({name for sql in all_statements() for name in googlesql.tables_read(googlesql.parse(sql))}):
         reference.declare(table, column_types(closed_year.query(f"SELECT * FROM ai_usage.{table} LIMIT 0")))
     for sql, parameters in all_statements().items():
-        assert reference.analyse(sql) == column_types(closed_year.query(sql, parameters)), sql
+        assert reference.analyze(sql) == column_types(closed_year.query(sql, parameters)), sql
 
 
 def column_types(rows: pa.Table) -> dict[str, str]:

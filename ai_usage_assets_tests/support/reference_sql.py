@@ -133,7 +133,7 @@ class Reference:
                 warehouse.cell.append(_encode(value, kind))
         self._content[name] = content
 
-    def analyse(self, sql: str) -> dict[str, str]:
+    def analyze(self, sql: str) -> dict[str, str]:
         """Returns the columns and types of a CREATE statement or a query. Raises Refused with the engine's message."""
         request = service.AnalyzeRequest(simple_catalog=self._catalog, options=self._options, sql_statement=sql)
         statement = call("Analyze", request, service.AnalyzeResponse).resolved_statement

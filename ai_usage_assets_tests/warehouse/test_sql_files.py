@@ -82,7 +82,7 @@ def test_both_engines_return_the_same_rows(warehouse: Recording, reference: Refe
         if table.query is None:
             reference.declare(table.name, {c.name: str(c.type) for c in table.columns}, stored)
             continue
-        analyzed = reference.analyse(statement(table))
+        analyzed = reference.analyze(statement(table))
         assert list(analyzed) == list(table.column_names), table.name
         if not table.is_view:
             assert analyzed == {c.name: c.type for c in table.columns}, table.name
