@@ -219,11 +219,11 @@ FAULTS = {
         {"unauthorized": True, "error_says": f": {Simulator.ANTHROPIC_KEY} of ada@acme.test"},
     ),
     "S10 a key without the right": Fault(
-        "answered 403", "an Enterprise key with read:analytics", {"refused": {"analytics/cost": 403}}
+        "answered 403", "an Enterprise key with read:analytics", {"rejected_paths": {"analytics/cost": 403}}
     ),
     "a key that is revoked half way": Fault("answered 401", "Check ANTHROPIC_ADMIN_KEY", {"answers_left": 2}),
     "an organisation that is not enrolled": Fault(
-        "answered 404", "ask Anthropic", {"refused": {"analytics/usage": 404}}
+        "answered 404", "ask Anthropic", {"rejected_paths": {"analytics/usage": 404}}
     ),
     "S19 a cursor that leads back": Fault(
         "leads back to one that was already read", "report it to the vendor", {"page_rows": 20, "paging": "same cursor"}
