@@ -25,6 +25,9 @@ OLD = old_warehouse()
 # Views whose rows another change of the same release defines differently.
 REDEFINED = {"kpi_spend_by_person"}
 
+# Values of finance views that the same release renamed.
+RENAMED_VALUES = {"held_seats": "current_seats", "landed_records": "loaded_records"}
+
 Rows = Counter[tuple[Any, ...]]
 
 
@@ -85,12 +88,13 @@ def counted(rows: list[dict[str, Any]], columns: Mapping[str, str]) -> Rows:
 
 
 def old_rows(name: str) -> list[dict[str, Any]]:
-    """The rows of an old table, with the current names of columns and checks."""
+    """The rows of an old table or view, with the current names of columns, checks and values."""
     renamed = migrations.RENAMED_COLUMNS.get(name, {})
     rows = [{renamed.get(column, column): value for column, value in row.items()} for row in OLD.rows[name].to_pylist()]
+    names = {"check_name": migrations.RENAMED_CHECKS, "method": RENAMED_VALUES, "control": RENAMED_VALUES}
     for row in rows:
-        if "check_name" in row:
-            row["check_name"] = migrations.RENAMED_CHECKS.get(row["check_name"], row["check_name"])
+        for column in names.keys() & row.keys():
+            row[column] = names[column].get(row[column], row[column])
     return rows
 
 
