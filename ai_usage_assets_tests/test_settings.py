@@ -1,4 +1,4 @@
-"""What can be set, and what is told about a value that cannot be used."""
+"""Settings are read from the environment; invalid values are reported by variable, without keys."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_fixed_clock() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "reason"),
     [
         ("AI_USAGE_WAREHOUSE", "postgres", "duckdb or bigquery"),
         ("AI_USAGE_WAREHOUSE", "bigquery", "GOOGLE_CLOUD_PROJECT is not set"),
@@ -84,9 +84,9 @@ def test_fixed_clock() -> None:
         ("AI_USAGE_ACCEPT_LOSS", "perhaps", "on or off"),
     ],
 )
-def test_invalid_value_names_its_variable(name: str, value: str, says: str) -> None:
+def test_invalid_value_names_its_variable(name: str, value: str, reason: str) -> None:
     """An invalid value is rejected with its variable and the valid values, without any credential."""
-    with pytest.raises(SettingsError, match=says) as caught:
+    with pytest.raises(SettingsError, match=reason) as caught:
         Settings.from_environment({name: value})
     assert name in str(caught.value)
     assert "secret" not in str(caught.value)
@@ -124,17 +124,17 @@ def test_literal_key_is_returned_unchanged() -> None:
 
 def test_settings_page_lists_every_variable() -> None:
     """docs/settings.md lists each variable once, and no other."""
-    asked: set[str] = set()
+    read_names: set[str] = set()
 
-    class Asked(dict[str, str]):
+    class RecordingEnvironment(dict[str, str]):
         def get(self, name: str, default: str = "") -> str:
-            asked.add(name)
+            read_names.add(name)
             return default
 
-    Settings.from_environment(Asked())
-    LogSettings.from_environment(Asked())
+    Settings.from_environment(RecordingEnvironment())
+    LogSettings.from_environment(RecordingEnvironment())
     page = (REPOSITORY / "docs" / "settings.md").read_text()
-    # The first cell of a row, and what the platform sets.
+    # The first cell of each table row, and the section at the end.
     lists = [*re.findall(r"^\| (`.*?) \|", page, re.MULTILINE), page.rpartition("## Set by the platform")[2]]
-    named = re.findall(r"`([A-Z_]+)`", " ".join(lists))
-    assert sorted(named) == sorted(asked)
+    documented_names = re.findall(r"`([A-Z_]+)`", " ".join(lists))
+    assert sorted(documented_names) == sorted(read_names)

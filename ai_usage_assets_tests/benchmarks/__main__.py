@@ -1,7 +1,6 @@
-"""`make bench`: how fast it is, as ratios measured side by side in one run.
+"""`make bench`: measures the pipeline against baselines, alternately in fresh processes of one run.
 
-Belongs here: starting what is compared, in turns, each in a fresh process, and printing what it took. Does not: what is
-compared (the other files). Nothing here is a test: a machine may be busy.
+Benchmarks assert no timing, because the machine may be busy.
 """
 
 from __future__ import annotations
@@ -23,49 +22,49 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-_ROOM = Path(__file__).parent
-_ROOT = _ROOM.parents[1]
+_FOLDER = Path(__file__).parent
+_ROOT = _FOLDER.parents[1]
 _EVENTS = 200_000
 _ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-_PEOPLE, _MANY_PEOPLE = 60, 600
-_BOTH = {"PYTHONPATH": str(_ROOT), "PYTHONWARNINGS": "ignore"}
+_SMALL_COMPANY, _LARGE_COMPANY = 60, 600
+_ENVIRONMENT = {"PYTHONPATH": str(_ROOT), "PYTHONWARNINGS": "ignore"}
 
 terminal = Console(width=100, highlight=False)
 
 
 @dataclass(frozen=True)
-class Took:
-    """What a process took, and what it said."""
+class Measurement:
+    """The time, memory and output of a process."""
 
     seconds: float
     cpu_seconds: float
     peak_mb: float
-    said: str
+    output: str
 
 
-def took(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Took:
-    """Runs a command to its end and measures it. Ends the benchmark when it fails."""
+def measure(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Measurement:
+    """Runs a command and measures it. Exits when the command fails."""
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen(
-            arguments, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **_BOTH, **(environment or {})}
+            arguments, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **_ENVIRONMENT, **(environment or {})}
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         out.seek(0)
-        said = out.read()
+        output = out.read()
     if os.waitstatus_to_exitcode(status):
-        terminal.print(said)
+        terminal.print(output)
         raise SystemExit(f"{arguments} failed")
-    return Took(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, said)
+    return Measurement(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
 
 
 @contextmanager
-def server(name: str, *arguments: object) -> Iterator[str]:
-    """A server of this room while the block lasts; gives the line it prints."""
+def start_server(name: str, *arguments: object) -> Iterator[str]:
+    """Runs a server of this folder during the block and yields the line that it prints."""
     process = subprocess.Popen(
-        [sys.executable, str(_ROOM / name), *map(str, arguments)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **_BOTH},
+        [sys.executable, str(_FOLDER / name), *map(str, arguments)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **_ENVIRONMENT},
     )  # fmt: skip
     try:
         yield process.stdout.readline().strip()
@@ -74,77 +73,81 @@ def server(name: str, *arguments: object) -> Iterator[str]:
         process.wait(timeout=30)
 
 
-def events() -> None:
-    """200,000 Cursor events: the floor against the product, whole processes, in turns."""
-    table = _table("Cursor events into a warehouse", "seconds", "CPU seconds", "peak MB", "x floor")
+def benchmark_events() -> None:
+    """Loads 200,000 Cursor events with a minimal script and with the product."""
+    table = _table("Load of Cursor events", "seconds", "CPU seconds", "peak MB", "x minimal")
     for days in (1, 40):
-        found: dict[str, list[Took]] = {"floor": [], "ours": []}
-        with server("events_server.py", _EVENTS, days) as line:
+        measurements: dict[str, list[Measurement]] = {"minimal": [], "product": []}
+        with start_server("events_server.py", _EVENTS, days) as line:
             port, total = line.split()
-            for turn in range(_ROUNDS):
-                for name in ("floor", "ours") if turn % 2 else ("ours", "floor"):
+            for round_no in range(_ROUNDS):
+                for name in ("minimal", "product") if round_no % 2 else ("product", "minimal"):
                     with tempfile.TemporaryDirectory() as folder:
                         url = f"http://127.0.0.1:{port}"
-                        result = took([sys.executable, str(_ROOM / f"events_{name}.py"), url, str(days), folder])
-                    count, cents = result.said.split()
+                        result = measure([sys.executable, str(_FOLDER / f"events_{name}.py"), url, str(days), folder])
+                    count, cents = result.output.split()
                     if int(count) != _EVENTS or round(float(cents) * 100_000) != int(total):
-                        raise SystemExit(f"{name}: {result.said}, not {_EVENTS} events and {total}")
-                    found[name].append(result)
-        for name, results in found.items():
-            label = {"floor": "floor, typed table only", "ours": "product, verbatim and typed"}[name]
-            _row(table, f"{label}, {days} day{'s' * (days > 1)}", results, found["floor"])
+                        raise SystemExit(f"{name}: {result.output}, not {_EVENTS} events and {total}")
+                    measurements[name].append(result)
+        for name, results in measurements.items():
+            label = {"minimal": "minimal script, typed table only", "product": "product, raw and typed table"}[name]
+            _row(table, f"{label}, {days} day{'s' * (days > 1)}", results, measurements["minimal"])
     terminal.print(table)
 
 
-def runs() -> None:
-    """`ai-usage run` against a job of as many empty assets, and 40 days against one."""
-    found: dict[str, list[Took]] = {"empty": [], "one": [], "forty": []}
-    with server("company_server.py", _PEOPLE, 80) as line:
+def benchmark_runs() -> None:
+    """Runs `ai-usage run` and a job with as many empty assets, and 40 days and one day."""
+    measurements: dict[str, list[Measurement]] = {"empty": [], "one": [], "forty": []}
+    with start_server("company_server.py", _SMALL_COMPANY, 80) as line:
         company = json.loads(line)
         for _ in range(_ROUNDS):
             with tempfile.TemporaryDirectory() as folder:
-                own = company | {"AI_USAGE_DUCKDB_PATH": f"{folder}/w.duckdb", "DAGSTER_HOME": f"{folder}/dagster"}
-                found["forty"].append(took([*_AI_USAGE, "run", "--days", "40"], own))
-                found["one"].append(took([*_AI_USAGE, "run", "--days", "1"], own))
-                found["empty"].append(took(_empty_job(), own | {"BENCH_STEPS": str(_steps())}))
+                environment = company | _paths(folder)
+                measurements["forty"].append(measure([*_AI_USAGE, "run", "--days", "40"], environment))
+                measurements["one"].append(measure([*_AI_USAGE, "run", "--days", "1"], environment))
+                measurements["empty"].append(measure(_empty_job(), environment | {"BENCH_STEPS": str(_step_count())}))
     table = _table("A run of the default company", "seconds", "CPU seconds", "peak MB", "ratio")
-    _row(table, "as many empty assets", found["empty"], found["empty"])
-    _row(table, "--days 1, against the empty assets", found["one"], found["empty"])
-    _row(table, "--days 40, against --days 1", found["forty"], found["one"])
+    _row(table, "as many empty assets", measurements["empty"], measurements["empty"])
+    _row(table, "--days 1, relative to the empty assets", measurements["one"], measurements["empty"])
+    _row(table, "--days 40, relative to --days 1", measurements["forty"], measurements["one"])
     terminal.print(table)
 
 
-def year() -> None:
-    """What a year costs, and how it grows with days and with people."""
+def benchmark_year() -> None:
+    """Backfills a quarter and a year, of a small and a large company."""
     table = _table("A backfill", "seconds", "CPU seconds", "peak MB", "MB on disk", "ratio")
-    first: list[Took] = []
-    for people in (_PEOPLE, _MANY_PEOPLE):
-        with server("company_server.py", people, 365) as line:
+    base: list[Measurement] = []
+    for people in (_SMALL_COMPANY, _LARGE_COMPANY):
+        with start_server("company_server.py", people, 365) as line:
             company = json.loads(line) | {"AI_USAGE_START_DATE": "2026-01-01"}
             for days in (91, 365):
                 with tempfile.TemporaryDirectory() as folder:
-                    own = company | {"AI_USAGE_DUCKDB_PATH": f"{folder}/w.duckdb", "DAGSTER_HOME": f"{folder}/dagster"}
-                    results = [took([*_AI_USAGE, "run", "--days", str(days)], own)]
+                    environment = company | _paths(folder)
+                    results = [measure([*_AI_USAGE, "run", "--days", str(days)], environment)]
                     size = Path(folder, "w.duckdb").stat().st_size / 1024**2
-                first = first or results
-                _row(table, f"{people} people, {days} days", results, first, f"{size:,.0f}")
+                base = base or results
+                _row(table, f"{people} people, {days} days", results, base, f"{size:,.0f}")
     terminal.print(table)
 
 
-def finance() -> None:
-    """How good finance's views are on a year, and how long they take."""
+def benchmark_finance() -> None:
+    """Measures accuracy and run time of the finance views on a year."""
     from ai_usage_assets_tests.benchmarks import anomalies
-    from ai_usage_assets_tests.benchmarks.finance import measure
+    from ai_usage_assets_tests.benchmarks.finance import print_tables
 
-    measure(terminal)
+    print_tables(terminal)
     terminal.print(anomalies.results_table())
 
 
 _AI_USAGE = [str(Path(sys.executable).with_name("ai-usage"))]
 
 
+def _paths(folder: str) -> dict[str, str]:
+    return {"AI_USAGE_DUCKDB_PATH": f"{folder}/w.duckdb", "DAGSTER_HOME": f"{folder}/dagster"}
+
+
 @cache
-def _steps() -> int:
+def _step_count() -> int:
     from ai_usage_assets.definitions import defs
 
     return len(defs.resolve_job_def("daily").graph.node_dict)
@@ -170,7 +173,7 @@ def _table(title: str, *headings: str) -> Table:
     return table
 
 
-def _row(table: Table, label: str, results: Sequence[Took], base: Sequence[Took], *more: str) -> None:
+def _row(table: Table, label: str, results: Sequence[Measurement], base: Sequence[Measurement], *more: str) -> None:
     seconds = [result.seconds for result in results]
     table.add_row(
         label,
@@ -182,8 +185,8 @@ def _row(table: Table, label: str, results: Sequence[Took], base: Sequence[Took]
     )
 
 
-_ALL = {"events": events, "runs": runs, "year": year, "finance": finance}
+_BENCHMARKS = {"events": benchmark_events, "runs": benchmark_runs, "year": benchmark_year, "finance": benchmark_finance}
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or _ALL:
-        _ALL[name]()
+    for name in sys.argv[1:] or _BENCHMARKS:
+        _BENCHMARKS[name]()

@@ -1,7 +1,7 @@
-"""The simulated company, in a process of its own, so that what it costs is not counted as the pipeline's.
+"""Serves the simulated company from its own process, so that its cost is not measured.
 
-Belongs here: serving. Does not: measuring. Run as `python company_server.py PEOPLE DAYS`; it prints a run's settings as
-one JSON line and serves until its input ends. Every day is made before it is asked for, as a vendor would have it.
+Run as `python company_server.py PEOPLE DAYS`. It generates the days, prints the settings of a run as one JSON line, and
+serves until stdin ends.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from datetime import UTC, date, datetime, timedelta
 from ai_usage_assets.commands import demo
 from ai_usage_assets.simulator import Simulator
 
-# Anthropic answers for the last 364 days, and from 2026 on.
+# Anthropic's API has data for the last 364 days, from 2026 on.
 NOW = datetime(2027, 1, 2, 14, tzinfo=UTC)
 
 
 def main() -> None:
-    """Serves until stdin ends, which is when whoever started it does."""
+    """Serves until stdin ends."""
     people, days = int(sys.argv[1]), int(sys.argv[2])
     simulator = Simulator(NOW, people=people)
     for ago in range(days + 1):

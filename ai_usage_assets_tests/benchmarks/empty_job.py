@@ -1,6 +1,6 @@
-"""As many empty assets as the daily job has steps: what Dagster itself costs.
+"""A job with as many empty assets as the daily job has steps, to measure the overhead of Dagster.
 
-Belongs here: assets that do nothing. Run through `dagster job execute -m`, with the same home, logger and executor.
+Run with `dagster job execute -m`, with the same home, logger and executor.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A loopback server of many Cursor events, in a process of its own: every page is made before the first request.
+"""Serves Cursor events from its own process; all pages are generated before the first request.
 
-Belongs here: pages that look like the vendor's, and serving them as fast as possible. Does not: measuring. Run as
-`python events_server.py EVENTS DAYS`; it prints its port, then the sum of all cents, and serves until its input ends.
+Run as `python events_server.py EVENTS DAYS`; it prints its port and the sum of the charges in 1e-5 cents, and serves
+until stdin ends.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def pages(events: int, days: int, seed: int = 7) -> tuple[dict[tuple[int, int], 
     for day in range(days):
         start = int((FIRST_DAY + timedelta(days=day)).timestamp() * 1000)
         count = events // days
-        stamps = sorted((start + rng.randrange(_DAY_MS) for _ in range(count)), reverse=True)
+        timestamps_ms = sorted((start + rng.randrange(_DAY_MS) for _ in range(count)), reverse=True)
         last = -(-count // PAGE_SIZE)
         for page in range(1, last + 1):
-            shown = []
-            for stamp in stamps[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]:
-                charged = rng.randrange(1, 3_700_000)
-                total += charged
-                shown.append(_event(rng, stamp, charged, rng.choice(people)))
+            events_of_page = []
+            for timestamp_ms in timestamps_ms[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]:
+                charge = rng.randrange(1, 3_700_000)
+                total += charge
+                events_of_page.append(_event(rng, timestamp_ms, charge, rng.choice(people)))
             body = {
                 "totalUsageEventsCount": count,
                 "pagination": {
@@ -45,16 +45,16 @@ def pages(events: int, days: int, seed: int = 7) -> tuple[dict[tuple[int, int], 
                     "hasNextPage": page < last,
                     "hasPreviousPage": page > 1,
                 },
-                "usageEvents": shown,
+                "usageEvents": events_of_page,
                 "period": {"startDate": start, "endDate": start + _DAY_MS - 1},
             }
             bodies[start, page] = json.dumps(body, separators=(",", ":")).encode()
     return bodies, total
 
 
-def _event(rng: random.Random, stamp: int, charged: int, email: str) -> dict[str, object]:
+def _event(rng: random.Random, timestamp_ms: int, charge: int, email: str) -> dict[str, object]:
     event: dict[str, object] = {
-        "timestamp": str(stamp),
+        "timestamp": str(timestamp_ms),
         "userEmail": email,
         "conversationId": f"{rng.getrandbits(128):032x}",
         "model": rng.choice(_MODELS),
@@ -71,17 +71,17 @@ def _event(rng: random.Random, stamp: int, charged: int, email: str) -> dict[str
             "cacheReadTokens": rng.randrange(300_000),
             "totalCents": rng.randrange(3_000_000) / 100_000,
         },
-        "chargedCents": charged / 100_000,
+        "chargedCents": charge / 100_000,
         "cursorTokenFee": rng.randrange(500_000) / 100_000,
     }
     if rng.random() < 0.01:
-        # Left out now and then, as the vendor does with what does not apply.
+        # The vendor omits fields that do not apply.
         del event["userEmail"]
     return event
 
 
 def main() -> None:
-    """Serves until stdin ends, which is when whoever started it does."""
+    """Serves until stdin ends."""
     bodies, total = pages(int(sys.argv[1]), int(sys.argv[2]))
 
     class Handler(LoopbackHandler):

@@ -72,7 +72,7 @@ def seconds(warehouse: DuckDBWarehouse, terminal: Console) -> None:
 SECTIONS: tuple[Section, ...] = (forecast, seconds)
 
 
-def measure(terminal: Console) -> None:
+def print_tables(terminal: Console) -> None:
     """Prints every section for one year."""
     with TemporaryDirectory() as folder:
         warehouse = simulated_year(Path(folder, "year.duckdb"))

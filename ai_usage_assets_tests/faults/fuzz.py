@@ -1,8 +1,6 @@
-"""What nobody would send, and where to put it.
+"""Hypothesis strategies for invalid values, and changes to a JSON body.
 
-Belongs here: strategies of odd values, JSON that is changed in places, how long to search. Does not: what must hold.
-
-`make fuzz` searches for longer, with other examples every time; a test run searches a little, always the same.
+A test run tries few examples, always the same; `make fuzz` tries many, others each time.
 """
 
 from __future__ import annotations
@@ -16,22 +14,22 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-# How many times as many examples; anything but 1 tries new ones.
-_TIMES = int(os.environ.get("FUZZ_TIMES", "1"))
+# Multiplies the number of examples; with any value but 1 they are random.
+_MULTIPLIER = int(os.environ.get("FUZZ_TIMES", "1"))
 
 
-def searching(examples: int) -> settings:
-    """How long a property is searched for an exception."""
+def fuzz_settings(examples: int) -> settings:
+    """Hypothesis settings with this many examples, times FUZZ_TIMES."""
     return settings(
-        max_examples=examples * _TIMES,
-        derandomize=_TIMES == 1,
+        max_examples=examples * _MULTIPLIER,
+        derandomize=_MULTIPLIER == 1,
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
 
 
-# Whole keys; whatever is said or kept must not hold them.
+# Complete keys; no message and no stored value may contain them.
 SECRETS = ("sk-ant-admin01-" + "aB3" * 12, "crsr_" + "0f" * 24, "ya29.a0AfH6SMBx-secret", "AIzaSy" + "Q7" * 16)
 
 _TEXTS = st.one_of(
@@ -46,7 +44,7 @@ _TEXTS = st.one_of(
     ),
 )  # fmt: skip
 
-# JSON values as they are written, also those that a parser should not take.
+# JSON source text of values, including invalid JSON.
 VALUES = st.one_of(
     _TEXTS.map(lambda text: json.dumps(text, ensure_ascii=False)),
     st.sampled_from(SECRETS).map(json.dumps),
@@ -66,10 +64,10 @@ VALUES = st.one_of(
 
 @dataclass(frozen=True)
 class Change:
-    """One place of a body, chosen by a number, and what is done there."""
+    """One change to a body: the action, and its position (any integer; it is hashed to a place in the tree)."""
 
-    place: int
-    how: str
+    position: int
+    action: str
     value: str
 
 
@@ -85,67 +83,67 @@ CHANGES = st.lists(
 )
 
 
-class _Raw(str):
-    """JSON as it is written."""
+class _RawJson(str):
+    """JSON source text that is written unchanged."""
 
     __slots__ = ()
 
 
-def changed(body: bytes, changes: list[Change]) -> bytes:
-    """The body with the changes; what is not changed is written as it was."""
-    # Every number stays as it is written, in whatever way.
-    tree = json.loads(body, parse_float=_Raw, parse_int=_Raw)
+def apply_changes(body: bytes, changes: list[Change]) -> bytes:
+    """Applies the changes to a JSON body; all other values keep their source text."""
+    # Numbers keep their source text.
+    tree = json.loads(body, parse_float=_RawJson, parse_int=_RawJson)
     cut = None
     for change in changes:
-        if change.how == "cut":
-            cut = change.place
+        if change.action == "cut":
+            cut = change.position
             continue
-        places = list(_places(tree))
+        places = list(_list_places(tree))
         if not places:
             break
-        # A hash of the number, so that neighbours are not in the same corner of the tree.
-        owner, key = places[change.place * 2654435761 % len(places)]
-        if change.how == "replace":
-            owner[key] = _Raw(change.value)
-        elif change.how == "remove":
+        # Hashed, so that similar positions are spread over the tree.
+        owner, key = places[change.position * 2654435761 % len(places)]
+        if change.action == "replace":
+            owner[key] = _RawJson(change.value)
+        elif change.action == "remove":
             del owner[key]
-        elif change.how == "add" and isinstance(owner, dict):
-            owner["newField"] = _Raw(change.value)
-        elif change.how == "twice" and isinstance(owner, dict):
+        elif change.action == "add" and isinstance(owner, dict):
+            owner["newField"] = _RawJson(change.value)
+        elif change.action == "twice" and isinstance(owner, dict):
             others = dict(owner)
-            # The same name again, before or after it.
-            if change.place % 2:
+            # A duplicate key, before or after the original.
+            if change.position % 2:
                 owner.clear()
-            owner[_Raw(json.dumps(key))] = _Raw(change.value)
+            owner[_RawJson(json.dumps(key))] = _RawJson(change.value)
             owner.update(others)
-        elif change.how == "twice":
+        elif change.action == "twice":
             owner.insert(key, owner[key])
-    written = _written(tree).encode("utf-8", "surrogatepass")
-    return written if cut is None else written[: cut % len(written)]
+    serialized = _serialize(tree).encode("utf-8", "surrogatepass")
+    return serialized if cut is None else serialized[: cut % len(serialized)]
 
 
-def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
+def _list_places(tree: Any) -> Iterator[tuple[Any, Any]]:
     for key in tree if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
         yield tree, key
-        yield from _places(tree[key])
+        yield from _list_places(tree[key])
 
 
-def _written(tree: Any) -> str:
+def _serialize(tree: Any) -> str:
     match tree:
-        case _Raw():
+        case _RawJson():
             return str(tree)
         case dict():
-            # A raw name stands beside the same one in plain.
-            names = (name if isinstance(name, _Raw) else json.dumps(name) for name in tree)
-            fields = (f"{name}:{_written(value)}" for name, value in zip(names, tree.values(), strict=True))
+            # A `_RawJson` key is a duplicate of a plain key.
+            names = (name if isinstance(name, _RawJson) else json.dumps(name) for name in tree)
+            fields = (f"{name}:{_serialize(value)}" for name, value in zip(names, tree.values(), strict=True))
             return f"{{{','.join(fields)}}}"
         case list():
-            return f"[{','.join(map(_written, tree))}]"
+            return f"[{','.join(map(_serialize, tree))}]"
         case _:
             return json.dumps(tree, ensure_ascii=False)
 
 
-# A cell of a sheet, as Google sends it.
+# Cells of a sheet, as the Sheets API returns them.
 CELLS = st.one_of(
     st.none(),
     st.booleans(),

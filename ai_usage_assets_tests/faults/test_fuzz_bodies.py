@@ -1,4 +1,4 @@
-"""Answers of the vendors that nobody would send: refused in words, or landed so that every reading gives the same."""
+"""Fuzzes vendor responses: each is rejected with a message, or loaded with the same amount in every view."""
 
 from __future__ import annotations
 
@@ -30,61 +30,61 @@ from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import NOW, empty
 from ai_usage_assets_tests.fakes.http_server import FakeClock
-from ai_usage_assets_tests.faults.fuzz import CHANGES, SECRETS, Change, changed, searching
+from ai_usage_assets_tests.faults.fuzz import CHANGES, SECRETS, Change, apply_changes, fuzz_settings
 
 DAY = date(2026, 11, 10)
 
-# What `pulls` catches and tells of; anything else would be a crash.
-TOLD = (ApiError, EndpointNotAvailable, InvalidRecordError, msgspec.MsgspecError)
+# The errors that the load reports; any other exception is a crash.
+EXPECTED_ERRORS = (ApiError, EndpointNotAvailable, InvalidRecordError, msgspec.MsgspecError)
 
 
 @dataclass
 class Vendor:
-    """A simulated vendor that answers the same again and again, one of its answers changed."""
+    """A simulated vendor that repeats its recorded responses, with changes to one of them."""
 
     api: Any
-    answers: dict[Any, Response] = field(default_factory=dict)
-    chosen: int = 0
+    responses: dict[Any, Response] = field(default_factory=dict)
+    changed_request: int = 0
     changes: list[Change] = field(default_factory=list)
-    swapped: tuple[bytes, bytes] | None = None
-    asked: list[Any] = field(default_factory=list)
+    substitution: tuple[bytes, bytes] | None = None
+    requested: list[Any] = field(default_factory=list)
 
     def handle(self, request: Request) -> Response:
-        """The answer, changed if it is the chosen one."""
+        """Returns the recorded response, with the changes or the substitution applied."""
         key = (request.path, request.query, request.body)
-        if key not in self.answers:
-            self.answers[key] = self.api.handle(request)
-        if key not in self.asked:
-            self.asked.append(key)
-        answer = self.answers[key]
-        if self.swapped:
-            assert self.swapped[0] in answer.body
-            return Response(answer.status, answer.body.replace(*self.swapped, 1), answer.headers)
-        if not self.changes or self.asked.index(key) != self.chosen:
-            return answer
-        return Response(answer.status, changed(answer.body, self.changes), answer.headers)
+        if key not in self.responses:
+            self.responses[key] = self.api.handle(request)
+        if key not in self.requested:
+            self.requested.append(key)
+        response = self.responses[key]
+        if self.substitution:
+            assert self.substitution[0] in response.body
+            return Response(response.status, response.body.replace(*self.substitution, 1), response.headers)
+        if not self.changes or self.requested.index(key) != self.changed_request:
+            return response
+        return Response(response.status, apply_changes(response.body, self.changes), response.headers)
 
 
 @dataclass
 class Scene:
-    """Both vendors, a client of each, and a warehouse."""
+    """Both vendors, a client for each, and a warehouse."""
 
     vendors: dict[str, Vendor]
     clients: dict[str, Any]
     warehouse: DuckDBWarehouse
     landings: int = 0
-    # How many requests each pull makes.
+    # The number of requests per extract.
     requests: dict[str, int] = field(default_factory=dict)
 
-    def moment(self) -> RunContext:
-        """A later moment each time, at which data may shrink."""
+    def next_context(self) -> RunContext:
+        """A later run context on each call, which accepts loss of records."""
         self.landings += 1
         return RunContext(f"r{self.landings}", NOW + timedelta(seconds=self.landings), accept_loss=True)
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """A small company; every pull has been asked once, so that all answers are known."""
+    """A small company, with every extract fetched once so that all responses are recorded."""
     simulator = Simulator(NOW, people=36)
     vendors = {"anthropic": Vendor(simulator._anthropic), "cursor": Vendor(simulator._cursor)}
     warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("fuzz") / "w.duckdb"))
@@ -98,73 +98,76 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             "anthropic": AnthropicClient(lambda: Simulator.ANTHROPIC_KEY, anthropic, pacing=False, clock=FakeClock()),
             "cursor": CursorClient(lambda: Simulator.CURSOR_KEY, cursor, pacing=False, clock=FakeClock()),
         }
-        made = Scene(vendors, clients, warehouse)
-        for pull in catalog.EXTRACTS:
-            vendor = vendors[pull.vendor]
-            vendor.asked.clear()
-            load_extract(warehouse, pull, list(pull.fetch(clients[pull.vendor], DayRange(DAY, DAY))), made.moment())
-            made.requests[pull.name] = len(vendor.asked)
-        yield made
+        scene = Scene(vendors, clients, warehouse)
+        for extract in catalog.EXTRACTS:
+            vendor = vendors[extract.vendor]
+            vendor.requested.clear()
+            load_extract(
+                warehouse,
+                extract,
+                list(extract.fetch(clients[extract.vendor], DayRange(DAY, DAY))),
+                scene.next_context(),
+            )
+            scene.requests[extract.name] = len(vendor.requested)
+        yield scene
         for client in clients.values():
             client.close()
     warehouse.close()
 
 
-def usd(cents: Decimal) -> Decimal:
-    """Dollars of cents, read by the contract alone."""
+def to_usd(cents: Decimal) -> Decimal:
+    """Converts cents to dollars, independently of the product."""
     return (cents / 100).quantize(Decimal("1e-9"), ROUND_HALF_UP, Context(prec=60))
 
 
-def read(record: bytes) -> Any:
-    """A record by another parser; of a field that comes twice it takes the first, as the engines do."""
+def parse_first_wins(record: bytes) -> Any:
+    """Parses a record with the first of duplicate fields, as the SQL engines do."""
     return json.loads(
         record, parse_float=Decimal, parse_int=Decimal, object_pairs_hook=lambda pairs: dict(reversed(pairs))
     )
 
 
-def cents(value: Any) -> Decimal:
-    """An amount: a number, or a text that holds one."""
+def parse_amount(value: Any) -> Decimal:
+    """Parses an amount, which is a number or a string."""
     return Decimal(value)
 
 
-def money(table: str, record: bytes) -> Decimal | None:
-    """The dollars of a raw record, read by the contract alone; None where it has none that are published."""
-    found = read(record)
+def published_usd(table: str, record: bytes) -> Decimal | None:
+    """The dollars of a raw record, independently of the product; None if its table publishes none."""
+    values = parse_first_wins(record)
     match table:
         case (
             "raw_anthropic_cost" | "raw_anthropic_cost_total" | "raw_anthropic_cost_components"
             | "raw_anthropic_cost_by_actor_type"
         ):  # fmt: skip
-            return usd(cents(found["cost"]["amount"]))
+            return to_usd(parse_amount(values["cost"]["amount"]))
         case "raw_anthropic_cost_report":
-            return sum((usd(cents(line["amount"])) for line in found["results"]), Decimal(0))
+            return sum((to_usd(parse_amount(line["amount"])) for line in values["results"]), Decimal(0))
         case "raw_cursor_usage_events":
-            if found.get("chargedCents") is not None:
-                return usd(cents(found["chargedCents"]))
-            tokens = found.get("tokenUsage") or {}
-            kept = 100 - cents(tokens.get("discountPercentOff") or 0)
-            fee = cents(found.get("cursorTokenFee") or 0)
-            return usd(cents(tokens.get("totalCents") or 0) * kept / 100 + fee)
+            if values.get("chargedCents") is not None:
+                return to_usd(parse_amount(values["chargedCents"]))
+            tokens = values.get("tokenUsage") or {}
+            remaining_percent = 100 - parse_amount(tokens.get("discountPercentOff") or 0)
+            fee = parse_amount(values.get("cursorTokenFee") or 0)
+            return to_usd(parse_amount(tokens.get("totalCents") or 0) * remaining_percent / 100 + fee)
     return None
 
 
-def assert_consistent(scene: Scene, pull: Extract, results: list[DayBatch | RejectedDay]) -> None:
-    """What was landed can be read by every view and check, adds up in every reading, and holds no key."""
+def assert_consistent(scene: Scene, extract: Extract, results: list[DayBatch | RejectedDay]) -> None:
+    """Every view and check can read the loaded rows, amounts are equal in all of them, and no key is stored."""
     warehouse = scene.warehouse
-    names = {table.name for table in pull.tables}
-    subject = CheckContext(warehouse, DayRange(DAY, DAY), NOW.date())
-    found = {check.name: check.run(subject) for check in CHECKS if check.asset in names}
-    assert not any(
-        secret in redact(told.message) for secret in SECRETS for findings in found.values() for told in findings
-    )
+    names = {table.name for table in extract.tables}
+    context = CheckContext(warehouse, DayRange(DAY, DAY), NOW.date())
+    findings = [finding for check in CHECKS if check.asset in names for finding in check.run(context)]
+    assert not any(secret in redact(finding.message) for secret in SECRETS for finding in findings)
     for view in (view for view in catalog.models() if view.layer == "staging" and names & set(view.reads)):
         rows = warehouse.rows(f"SELECT * FROM ai_usage.{view.name}")
         (raw,) = view.reads
-        taken = next(result for result in results if result.table.name == raw)
-        if isinstance(taken, DayBatch) and taken.amount_usd is not None:
+        result = next(result for result in results if result.table.name == raw)
+        if isinstance(result, DayBatch) and result.amount_usd is not None:
             published = sum((row["amount_usd"] for row in rows if row["usage_date"] == DAY), Decimal(0))
-            expected = sum((money(raw, record) for record in taken.records), Decimal(0))
-            assert published == taken.amount_usd == expected, view.name
+            expected = sum((published_usd(raw, record) for record in result.records), Decimal(0))
+            assert published == result.amount_usd == expected, view.name
     for fact in (fact for fact in catalog.models() if fact.partition_by):
         days = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}
         warehouse.rebuild(fact, days)
@@ -173,41 +176,40 @@ def assert_consistent(scene: Scene, pull: Extract, results: list[DayBatch | Reje
             assert not any(secret in row["payload"] for secret in SECRETS)
 
 
-@pytest.mark.parametrize("pull", catalog.EXTRACTS, ids=lambda pull: pull.name)
-def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Extract) -> None:
-    """Whatever stands in an answer, it is refused in words without keys, or lands with one meaning in every reading."""
-    vendor, client = scene.vendors[pull.vendor], scene.clients[pull.vendor]
-    ended: list[str] = []
+@pytest.mark.parametrize("extract", catalog.EXTRACTS, ids=lambda extract: extract.name)
+def test_changed_response_is_rejected_or_adds_up(scene: Scene, extract: Extract) -> None:
+    """An arbitrary response is rejected without a key in the message, or loaded with equal amounts in every view."""
+    vendor, client = scene.vendors[extract.vendor], scene.clients[extract.vendor]
+    outcomes: list[str] = []
 
-    @searching(20)
-    @given(st.integers(0, scene.requests[pull.name] - 1), CHANGES)
-    def search(chosen: int, changes: list[Change]) -> None:
-        vendor.asked.clear()
-        vendor.chosen, vendor.changes = chosen, changes
+    @fuzz_settings(20)
+    @given(st.integers(0, scene.requests[extract.name] - 1), CHANGES)
+    def search(changed_request: int, changes: list[Change]) -> None:
+        vendor.requested.clear()
+        vendor.changed_request, vendor.changes = changed_request, changes
         try:
-            results = list(pull.fetch(client, DayRange(DAY, DAY)))
-        except TOLD as problem:
-            said = redact(str(problem))
-            assert said
-            assert not any(secret in said for secret in SECRETS)
-            ended.append("refused")
+            results = list(extract.fetch(client, DayRange(DAY, DAY)))
+        except EXPECTED_ERRORS as error:
+            message = redact(str(error))
+            assert message
+            assert not any(secret in message for secret in SECRETS)
+            outcomes.append("rejected")
             return
         finally:
             vendor.changes = []
-        moment = scene.moment()
-        for landed in load_extract(scene.warehouse, pull, results, moment):
+        for landed in load_extract(scene.warehouse, extract, results, scene.next_context()):
             assert not any(secret in str(landed.entry["message"]) for secret in SECRETS)
-        ended.append("landed")
-        assert_consistent(scene, pull, results)
+        outcomes.append("loaded")
+        assert_consistent(scene, extract, results)
 
     search()
-    # Neither everything is thrown away nor everything believed.
-    assert "refused" in ended
-    assert "landed" in ended
+    # Both outcomes occur.
+    assert "rejected" in outcomes
+    assert "loaded" in outcomes
 
 
 @pytest.mark.parametrize(
-    ("name", "written", "replacement"),
+    ("name", "original", "replacement"),
     [
         ("cursor_spend", b'"spendCents":', b'"spendCents":10000000000000,"was":'),
         ("cursor_spend", b'"subscriptionCycleStart":', b'"subscriptionCycleStart":99999999999999999,"was":'),
@@ -218,15 +220,15 @@ def test_a_changed_answer_is_refused_or_adds_up(scene: Scene, pull: Extract) -> 
         ("anthropic_cost_report", b'"amount":', b'"amount":"1","amount":'),
     ],
 )
-def test_what_was_found_once_is_refused(scene: Scene, name: str, written: bytes, replacement: bytes) -> None:
-    """Amounts and instants that no view could read, and fields that stand twice, do not come in."""
-    (pull,) = [pull for pull in catalog.EXTRACTS if pull.name == name]
-    vendor = scene.vendors[pull.vendor]
-    vendor.swapped = (written, replacement)
+def test_unreadable_values_are_rejected(scene: Scene, name: str, original: bytes, replacement: bytes) -> None:
+    """Amounts and times that no view can read, and duplicate fields, are rejected (each was once accepted)."""
+    (extract,) = [extract for extract in catalog.EXTRACTS if extract.name == name]
+    vendor = scene.vendors[extract.vendor]
+    vendor.substitution = (original, replacement)
     try:
-        results = list(pull.fetch(scene.clients[pull.vendor], DayRange(DAY, DAY)))
-    except TOLD:
+        results = list(extract.fetch(scene.clients[extract.vendor], DayRange(DAY, DAY)))
+    except EXPECTED_ERRORS:
         return
     finally:
-        vendor.swapped = None
+        vendor.substitution = None
     assert any(isinstance(result, RejectedDay) for result in results)

@@ -24,7 +24,7 @@ from ai_usage_assets.sources.mapping_sheet.tabs import TABS, SheetColumn
 from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import empty
-from ai_usage_assets_tests.faults.fuzz import CELLS, SECRETS, TEXTS, searching
+from ai_usage_assets_tests.faults.fuzz import CELLS, SECRETS, TEXTS, fuzz_settings
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 
@@ -64,37 +64,37 @@ def _row(columns: tuple[SheetColumn, ...]) -> st.SearchStrategy[list[Any]]:
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
-    """A warehouse that receives one version of the sheet after another."""
-    made = DuckDBWarehouse(empty(tmp_path_factory.mktemp("cells") / "w.duckdb"))
-    yield made
-    made.close()
+    """A warehouse into which each example loads a version of the sheet."""
+    warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("cells") / "w.duckdb"))
+    yield warehouse
+    warehouse.close()
 
 
 def test_any_cells_are_accepted_or_rejected(warehouse: DuckDBWarehouse) -> None:
     """Each row of arbitrary cells is loaded or stored with a reason, and no key is stored or quoted."""
     views = [view for view in catalog.models() if view.layer == "staging" and "raw_mapping_sheet" in view.reads]
-    landed = {"rows": 0, "rejected": 0, "refused": 0}
+    counts = {"rows": 0, "rejected": 0, "refused": 0}
 
-    @searching(150)
+    @fuzz_settings(150)
     @given(SHEETS)
     def search(sheet: tuple[str, list[list[Any]]]) -> None:
         tab, cells = sheet
         snapshot = validate_tab(tab, cells, last_good_row_count=None, today=NOW.date())
-        told = json.dumps([snapshot.rejection, snapshot.warnings, [row.reject_reason for row in snapshot.rows]])
-        kept = b"".join(row.payload for row in snapshot.rows).decode()
+        messages = json.dumps([snapshot.rejection, snapshot.warnings, [row.reject_reason for row in snapshot.rows]])
+        payloads = b"".join(row.payload for row in snapshot.rows).decode()
         for secret in SECRETS:
-            assert secret not in told
-            assert secret not in kept
-        assert "example.com" not in told
-        # Every row that holds anything of ours is there, under its number, once.
+            assert secret not in messages
+            assert secret not in payloads
+        assert "example.com" not in messages
+        # Row numbers are unique and sorted.
         assert [row.row_no for row in snapshot.rows] == sorted({row.row_no for row in snapshot.rows})
-        landed["rows"] += len(snapshot.accepted)
-        landed["rejected"] += len(snapshot.rejected)
-        landed["refused"] += bool(snapshot.rejection)
+        counts["rows"] += len(snapshot.accepted)
+        counts["rejected"] += len(snapshot.rejected)
+        counts["refused"] += bool(snapshot.rejection)
         if snapshot.rejection:
             return
-        moment = RunContext("r", NOW + timedelta(seconds=sum(landed.values())))
-        load_sheet(warehouse, [snapshot], moment)
+        context = RunContext("r", NOW + timedelta(seconds=sum(counts.values())))
+        load_sheet(warehouse, [snapshot], context)
         for view in views:
             rows = warehouse.rows(f"SELECT * FROM ai_usage.{view.name}")
             if view.name == f"stg_{tab}":
@@ -104,7 +104,7 @@ def test_any_cells_are_accepted_or_rejected(warehouse: DuckDBWarehouse) -> None:
             warehouse.rebuild(catalog.table(name), {})
 
     search()
-    assert all(landed.values()), landed
+    assert all(counts.values()), counts
 
 
 def _assert_same_numbers(rows: list[dict[str, Any]], payloads: list[dict[str, str | None]]) -> None:
@@ -130,21 +130,20 @@ ADDRESSES = st.sampled_from(
 )  # fmt: skip
 
 
-# No environment holds a zero byte.
+# Environment variables cannot contain NUL.
 VALUES = st.one_of(TEXTS, ADDRESSES).map(lambda text: text.replace("\x00", ""))
 
 
-@searching(400)
+@fuzz_settings(400)
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
-def test_any_settings_are_taken_or_told(environment: dict[str, str]) -> None:
-    """Whatever the variables hold, they are settings, or refused by the name of the variable and without a key."""
+def test_any_settings_are_accepted_or_rejected(environment: dict[str, str]) -> None:
+    """Arbitrary variables are accepted, or rejected with the variable name and without a key."""
     try:
         settings = Settings.from_environment(environment)
     except SettingsError as error:
-        said = str(error)
-        # The variable, or the two that a switch depends on.
-        assert any(name in said for name in environment), said
-        assert not any(secret in said for secret in SECRETS)
+        message = str(error)
+        assert any(name in message for name in environment), message
+        assert not any(secret in message for secret in SECRETS)
         return
     key_variables = {entry.key_variable for entry in SOURCES}
     keys = {environment.get(name, "").strip() for name in key_variables} & set(SECRETS)
@@ -153,10 +152,10 @@ def test_any_settings_are_taken_or_told(environment: dict[str, str]) -> None:
     settings.now().isoformat()
     for url in settings.base_urls:
         assert urlsplit(url).scheme == "https" or urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}, url
-    # What was taken can be used, as far as it can be without asking anybody.
+    # Resources can be built from accepted settings.
     names = [entry.name for entry in SOURCES]
     for name in names:
         settings = settings.with_source(name, key="k")
-    made = resources(replace(settings, sheet_id="s"))
+    built = resources(replace(settings, sheet_id="s"))
     for name in (*names, "sheet"):
-        made[name].close()
+        built[name].close()

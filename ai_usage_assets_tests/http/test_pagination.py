@@ -21,35 +21,35 @@ from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import empty
-from ai_usage_assets_tests.faults.fuzz import searching
+from ai_usage_assets_tests.faults.fuzz import fuzz_settings
 
 DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
-EXTRACTS = {pull.name: pull for pull in catalog.EXTRACTS}
+EXTRACTS = {extract.name: extract for extract in catalog.EXTRACTS}
 
-# Some are equal, some have no name and borrow one from their conversation, some differ in what comes last.
+# Some are equal, some have no e-mail and get it from their conversation, some differ only in the last field.
 EVENTS = [
     {
-        "timestamp": str(1794268800000 + number // 2 * 60_000),
-        "model": f"m{number % 3}",
+        "timestamp": str(1794268800000 + index // 2 * 60_000),
+        "model": f"m{index % 3}",
         "kind": "Usage-based",
-        "conversationId": f"c{number % 4}",
-        "chargedCents": number // 3 + 0.1,
-        **({"userEmail": f"p{number % 4}@example.com"} if number % 5 else {}),
+        "conversationId": f"c{index % 4}",
+        "chargedCents": index // 3 + 0.1,
+        **({"userEmail": f"p{index % 4}@example.com"} if index % 5 else {}),
     }
-    for number in range(14)
+    for index in range(14)
 ] + [{"timestamp": "1794268800000", "kind": "Usage-based", "chargedCents": 1.5}] * 2  # fmt: skip
 
 ROWS = [
     {
         "starting_at": "2026-11-10T00:00:00Z",
-        "group": {"actor": {"type": "user_actor", "user_id": f"u{number % 4}"}, "model": f"m{number % 3}",
+        "group": {"actor": {"type": "user_actor", "user_id": f"u{index % 4}"}, "model": f"m{index % 3}",
                   "workspace_id": "w", "api_key_id": None, "product": "messages_api"},
-        "cost": {"amount": f"{number // 2}.000001", "list_amount": f"{number}.5", "currency": "USD"},
-        "usage": {"total_tokens": number, "output_tokens": number, "uncached_input_tokens": 0,
+        "cost": {"amount": f"{index // 2}.000001", "list_amount": f"{index}.5", "currency": "USD"},
+        "usage": {"total_tokens": index, "output_tokens": index, "uncached_input_tokens": 0,
                   "cache_read_input_tokens": 0},
     }
-    for number in range(12)
+    for index in range(12)
 ]  # fmt: skip
 
 # An order of the records, and where pages end.
@@ -63,36 +63,36 @@ class Pages:
         self.order: list[int] = list(range(16))
         self.ends: set[int] = set()
 
-    def _page(self, records: list[Any], number: int) -> tuple[list[Any], bool]:
+    def _page(self, records: list[Any], page: int) -> tuple[list[Any], bool]:
         ordered = [records[index] for index in self.order if index < len(records)]
         ends = [0, *sorted(end for end in self.ends if end < len(ordered)), len(ordered)]
-        first, last = list(itertools.pairwise(ends))[number - 1]
-        return ordered[first:last], number < len(ends) - 1
+        first, last = list(itertools.pairwise(ends))[page - 1]
+        return ordered[first:last], page < len(ends) - 1
 
     def cursor(self, request: Request) -> Response:
         """The usage events."""
-        asked = json.loads(request.body)
-        events, more = self._page(EVENTS, asked["page"])
-        told = {"totalUsageEventsCount": len(EVENTS), "pagination": {"hasNextPage": more}, "usageEvents": events}
-        return Response(200, json.dumps(told).encode())
+        page = json.loads(request.body)["page"]
+        events, more = self._page(EVENTS, page)
+        body = {"totalUsageEventsCount": len(EVENTS), "pagination": {"hasNextPage": more}, "usageEvents": events}
+        return Response(200, json.dumps(body).encode())
 
     def anthropic(self, request: Request) -> Response:
         """The six queries; those with one row per day have one page."""
-        number = int(request.one("page") or 1)
+        page = int(request.one("page") or 1)
         if len(request.many("group_by")) == 5:
-            rows, more = self._page(ROWS, number)
+            rows, more = self._page(ROWS, page)
         else:
             total = {"amount": "30.000012", "list_amount": "72.0", "currency": "USD"}
             counts = {"total_tokens": sum(range(len(ROWS))), "output_tokens": 0, "uncached_input_tokens": 0,
                       "cache_read_input_tokens": 0}  # fmt: skip
             rows, more = [{"starting_at": "2026-11-10T00:00:00Z", "group": {}, "cost": total, "usage": counts}], False
-        told = {"data": rows, "has_more": more, "next_page": str(number + 1) if more else None,
+        body = {"data": rows, "has_more": more, "next_page": str(page + 1) if more else None,
                 "data_refreshed_at": "2026-11-12T00:00:00Z"}  # fmt: skip
-        return Response(200, json.dumps(told).encode())
+        return Response(200, json.dumps(body).encode())
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dict[str, Any], DuckDBWarehouse]]:
+def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dict[str, Any], DuckDBWarehouse]]:
     """Both vendors on loopback addresses, a client for each, and a warehouse."""
     pages = Pages()
     warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("paging") / "w.duckdb"))
@@ -119,17 +119,17 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dic
     ],
 )
 def test_order_and_pages_do_not_change_the_tables(
-    asked: tuple[Pages, dict[str, Any], DuckDBWarehouse], name: str, raw: str, fact: str
+    apis: tuple[Pages, dict[str, Any], DuckDBWarehouse], name: str, raw: str, fact: str
 ) -> None:
-    """Numbered raw rows, the digest and the facts do not depend on order and pages."""
-    pages, clients, warehouse = asked
-    found: list[Any] = []
+    """Row numbers, the digest and the facts do not depend on order and pages."""
+    pages, clients, warehouse = apis
+    first_result: list[Any] = []
 
-    @searching(25)
+    @fuzz_settings(25)
     @given(CUTS)
     def search(cut: tuple[list[int], set[int]]) -> None:
         pages.order, pages.ends = cut
-        # Into a table that holds nothing, so that no fingerprint saves it the landing.
+        # An empty table, because an unchanged digest would skip the load.
         warehouse._connect().execute(f"DELETE FROM {raw}; DELETE FROM ops_asset_days")
         results = list(EXTRACTS[name].fetch(clients[name], DayRange(DAY, DAY)))
         load_extract(warehouse, EXTRACTS[name], results, RunContext("r", NOW))
@@ -143,7 +143,7 @@ def test_order_and_pages_do_not_change_the_tables(
         assert log[0]["status"] == "complete"
         assert len(rows) == log[0]["records"] >= len(ROWS)
         assert facts
-        found[:] = found or [rows, log, facts]
-        assert [rows, log, facts] == found
+        first_result[:] = first_result or [rows, log, facts]
+        assert [rows, log, facts] == first_result
 
     search()

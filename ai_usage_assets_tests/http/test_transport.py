@@ -192,18 +192,18 @@ def test_documented_rate_limit_is_never_exceeded() -> None:
     faults = simulator.fault_options.faults
     faults.per_minute, faults.clock = {THERE: 60}, clock.monotonic
     days = DayRange(date(2026, 11, 1), date(2026, 11, 10))
-    pull = EXTRACT
+    extract = EXTRACT
     with simulator.serve() as urls:
         client = AnthropicClient(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, clock=clock)
-        found = list(pull.fetch(client, days))
+        results = list(extract.fetch(client, days))
         client.close()
-        assert all(isinstance(day, DayBatch) for day in found)
-        pages = sum(day.pages for day in found if isinstance(day, DayBatch) and day.day == days.first)
+        assert all(isinstance(day, DayBatch) for day in results)
+        pages = sum(day.pages for day in results if isinstance(day, DayBatch) and day.day == days.first)
         # Not one request more than there are pages: none was refused.
         assert len(simulator.requests) == pages > 120
         client = AnthropicClient(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, pacing=False, clock=clock)
         with pytest.raises(TransientApiError, match="429"):
-            list(pull.fetch(client, days))
+            list(extract.fetch(client, days))
         client.close()
 
 
@@ -216,7 +216,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "api.acme.test")])
     now = datetime.now(UTC)
-    made = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -229,7 +229,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path = tmp_path_factory.mktemp("tls") / "api.pem"
     path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
+        signed.public_bytes(serialization.Encoding.PEM)
         + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return path
@@ -294,6 +294,6 @@ def test_no_proxy_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unsupported_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the variable and not its value."""
     monkeypatch.setenv("all_proxy", "socks5://ada:tangerine@proxy.acme.test:1080")
-    with pytest.raises(SettingsError, match="ALL_PROXY names a proxy that cannot be used") as told:
+    with pytest.raises(SettingsError, match="ALL_PROXY names a proxy that cannot be used") as caught:
         BoundedTransport("https://api.acme.test", ssl.create_default_context())
-    assert "tangerine" not in str(told.value)
+    assert "tangerine" not in str(caught.value)

@@ -28,7 +28,7 @@ def test_message_is_posted_as_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "asked", "says"),
+    ("reply", "request_count", "reason"),
     [
         (Reply(404, b"no_service"), 1, "answered 404 ('no_service'). The webhook or its channel was removed"),
         (Reply(429, b"rate_limited"), 1, "the next run tries again"),
@@ -42,15 +42,15 @@ def test_message_is_posted_as_json() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_failure_is_reported_without_the_address(reply: Reply, asked: int, says: str) -> None:
+def test_failure_is_reported_without_the_address(reply: Reply, request_count: int, reason: str) -> None:
     """A refused, interrupted or slow post ends in time, with advice and without the secret."""
     with serve_replies(reply) as chat:
-        with pytest.raises(WebhookError) as told:
+        with pytest.raises(WebhookError) as caught:
             post_message(f"{chat.url}/services/{SECRET}", "text", attempt_seconds=0.3)
-        assert len(chat.requests) == asked
-    assert says in str(told.value)
-    assert SECRET not in str(told.value)
-    assert told.value.__cause__ is None
+        assert len(chat.requests) == request_count
+    assert reason in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
 
 
 @pytest.mark.parametrize("fault", ["drip", "cut"])

@@ -1,6 +1,6 @@
-"""The hand-written floor: fetch, parse, one typed table; no raw record is kept, nothing is checked.
+"""A minimal script that fetches events into one typed table, without raw records and checks.
 
-Belongs here: the least that anybody would write. Run as `python events_floor.py URL DAYS FOLDER`.
+Run as `python events_minimal.py URL DAYS FOLDER`; prints rows and cents.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _COLUMNS = {
 
 
 def main() -> None:
-    """Loads everything into one file."""
+    """Loads all events into one DuckDB file."""
     url, days, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     lines = folder / "events.ndjson"
     with httpx.Client(base_url=url) as client, lines.open("wb") as out:
@@ -40,19 +40,19 @@ def main() -> None:
             start = int((FIRST_DAY + timedelta(days=day)).timestamp() * 1000)
             page, more = 1, True
             while more:
-                asked = {"startDate": start, "endDate": start + 86_399_999, "page": page, "pageSize": PAGE_SIZE}
-                answer = orjson.loads(client.post("/teams/filtered-usage-events", json=asked).content)
-                for event in answer["usageEvents"]:
+                body = {"startDate": start, "endDate": start + 86_399_999, "page": page, "pageSize": PAGE_SIZE}
+                response = orjson.loads(client.post("/teams/filtered-usage-events", json=body).content)
+                for event in response["usageEvents"]:
                     out.write(orjson.dumps(event))
                     out.write(b"\n")
-                page, more = page + 1, answer["pagination"]["hasNextPage"]
-    with duckdb.connect(str(folder / "floor.duckdb")) as warehouse:
+                page, more = page + 1, response["pagination"]["hasNextPage"]
+    with duckdb.connect(str(folder / "minimal.duckdb")) as warehouse:
         warehouse.execute(
             "CREATE TABLE events AS SELECT * FROM read_json(?, format = 'newline_delimited', columns = ?)",
             [str(lines), _COLUMNS],
         )
-        found = warehouse.execute("SELECT count(*), sum(chargedCents) FROM events").fetchone()
-    sys.stdout.write("{} {}\n".format(*(found or ())))
+        totals = warehouse.execute("SELECT count(*), sum(chargedCents) FROM events").fetchone()
+    sys.stdout.write("{} {}\n".format(*(totals or ())))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The product's own way: the vendor's client, the door, the verbatim raw table, and the typed table made from it.
+"""Loads events with the product: API client, validation, raw table, and the typed table built from it.
 
-Run as `python events_ours.py URL DAYS FOLDER`; prints rows and cents.
+Run as `python events_product.py URL DAYS FOLDER`; prints rows and cents.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ _TYPED = sql_folder() / "staging" / "stg_cursor_usage_events.sql"
 
 
 def main() -> None:
-    """Loads everything into one file."""
+    """Loads all events into one DuckDB file."""
     url, days, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-    warehouse = DuckDBWarehouse(folder / "ours.duckdb")
-    # Of the warehouse only what is measured, as with the floor.
+    warehouse = DuckDBWarehouse(folder / "product.duckdb")
+    # Only the measured tables, as in the minimal script.
     warehouse.prepare([*OPS_TABLES, *EXTRACT.tables, read_model(_TYPED)])
     client = CursorClient(lambda: "crsr_benchmark", url, pacing=False)
     first = FIRST_DAY.date()
-    for number in range(days):
-        day = first + timedelta(days=number)
+    for offset in range(days):
+        day = first + timedelta(days=offset)
         load_extract(
             warehouse, EXTRACT, EXTRACT.fetch(client, DayRange(day, day)), RunContext("bench", datetime.now(UTC))
         )
     warehouse._connect().execute("CREATE TABLE typed AS SELECT * FROM stg_cursor_usage_events")
-    found = warehouse.rows("SELECT COUNT(*) AS n, SUM(amount_usd) * 100 AS cents FROM ai_usage.typed")[0]
+    totals = warehouse.rows("SELECT COUNT(*) AS n, SUM(amount_usd) * 100 AS cents FROM ai_usage.typed")[0]
     warehouse.close()
     client.close()
-    sys.stdout.write(f"{found['n']} {found['cents']}\n")
+    sys.stdout.write(f"{totals['n']} {totals['cents']}\n")
 
 
 if __name__ == "__main__":
