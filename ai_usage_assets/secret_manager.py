@@ -62,13 +62,13 @@ def store_secret(setting: str, value: str, server: str | None = None) -> str:
 
 
 def _named(setting: str) -> _Secret:
-    found = _SECRET_NAME.fullmatch(setting)
-    if not found:
+    match = _SECRET_NAME.fullmatch(setting)
+    if not match:
         raise SecretError(
             "A value that begins with projects/ must be the full name of a secret: projects/P/secrets/S or "
             "projects/P/secrets/S/versions/V."
         )
-    return _Secret(found[1], found[2], found[3] or "latest")
+    return _Secret(match[1], match[2], match[3] or "latest")
 
 
 def version_read(setting: str) -> str | None:
@@ -202,8 +202,8 @@ class _Secret:
 
     def _not_enabled(self, what: str, message: str) -> str:
         # The message contains the number of the latest version.
-        found = re.search(r"/versions/([0-9]+)", message)
-        version = found[1] if found else self.version
+        match = re.search(r"/versions/([0-9]+)", message)
+        version = match[1] if match else self.version
         if "DESTROYED" in message:
             return f"{what} has no version {version} any more: it was destroyed. Store the key again: {self._add}."
         return (

@@ -19,7 +19,7 @@ MODULES = sorted((REPOSITORY / "ai_usage_assets").rglob("*.py"))
 
 MAX_LINES = 450
 MAX_SQL_LINES = 3
-_SQL = re.compile(r"^\s*(--.*\n\s*)*(SELECT|WITH|INSERT|UPDATE|DELETE|MERGE|CREATE)\s", re.IGNORECASE)
+_SQL = re.compile(r"\s*(--.*\n\s*)*(SELECT|WITH|INSERT INTO|UPDATE|DELETE FROM|MERGE|CREATE) ")
 
 # Names of an earlier vocabulary, which docs/glossary.md has replaced: functions and classes, and words for any name.
 REPLACED_DEFINITIONS = frozenset(
@@ -31,13 +31,11 @@ REPLACED_DEFINITIONS = frozenset(
         "_astray",
         "_worth",
         "Patience",
-        "Answer",
         "Look",
         "look",
         "_patiently",
         "_once",
         "_Problem",
-        "_Budget",
         "follow",
         "NotExposed",
         "NotCredible",

@@ -157,14 +157,14 @@ def _apply_spec(context: MetabaseContext, settings: Settings, spec: Spec, *, res
 
     credentials.authenticate(context.client, settings, print_result_line)
     apply.apply(context, spec, report, restore=restore)
-    kept = sum(not change.is_applied for change in changes)
+    kept_count = sum(not change.is_applied for change in changes)
     if changes:
-        print_result_line(f"Apply complete: {len(changes) - kept} changed, {kept} manual edits kept.")
+        print_result_line(f"Apply complete: {len(changes) - kept_count} changed, {kept_count} manual edits kept.")
     else:
         print_result_line(_NO_CHANGES)
-    if kept:
+    if kept_count:
         print_result_line("`ai-usage metabase apply --restore` overwrites manual edits.")
-    return DIFFERS if kept else 0
+    return DIFFERS if kept_count else 0
 
 
 _NO_CHANGES = "No changes. Metabase matches the dashboard files."

@@ -33,9 +33,9 @@ def fill(sql: str, values: Mapping[str, Sequence[str]]) -> tuple[str, dict[str, 
     parameters: dict[str, str] = {}
 
     def fill_variable(match: re.Match[str]) -> str:
-        named = {f"{match[1]}_{number}": value for number, value in enumerate(values[match[1]])}
-        parameters.update(named)
-        return ", ".join(f"@{name}" for name in named)
+        expanded = {f"{match[1]}_{number}": value for number, value in enumerate(values[match[1]])}
+        parameters.update(expanded)
+        return ", ".join(f"@{name}" for name in expanded)
 
     def fill_clause(match: re.Match[str]) -> str:
         return match[1] if all(values.get(name) for name in _VARIABLE.findall(match[1])) else ""

@@ -40,7 +40,7 @@ class StateStore(dict[str, AppliedState]):
         rows = [json.dumps([key, one.id, one.desired, one.live])[1:-1] for key, one in sorted(self.items())]
         struct = "STRUCT<object STRING, id INT64, desired STRING, live STRING>"
         values = ",\n".join(f"  ({row})" for row in rows)
-        return f"SELECT *\nFROM UNNEST(ARRAY<{struct}> [\n{values}\n])\nORDER BY object"
+        return "\n".join(["SELECT *", f"FROM UNNEST(ARRAY<{struct}> [", values, "])", "ORDER BY object"])
 
     @classmethod
     def from_sql(cls, sql: object) -> StateStore:

@@ -46,7 +46,7 @@ class Answer:
     failed: bool = False
 
 
-class Unanswered(Exception):
+class VendorUnavailable(Exception):
     """No response answers the question. With `failed`, other questions would fail too."""
 
     def __init__(self, message: str, *, failed: bool = False) -> None:
@@ -64,16 +64,16 @@ class BudgetedClient:
         self.requests_sent = 0
 
     def request(self, request: ApiRequest) -> Any:
-        """The decoded response; decimals are exact. Raises Unanswered, ApiError and ValueError."""
+        """The decoded response; decimals are exact. Raises VendorUnavailable, ApiError and ValueError."""
         if repr(request) not in self._responses:
             if self.requests_sent >= self.max_requests:
-                raise Unanswered(f"the budget of {self.max_requests} requests is used up")
+                raise VendorUnavailable(f"the budget of {self.max_requests} requests is used up")
             self.requests_sent += 1
             response = self._client.request_once(request.path, request.params, request.body, request.headers)
             if (status := response.status) != 200:
                 # Not the message of the error, which could quote a person.
                 message = " ".join([f"status {status}", *sorted(response.error_codes)])
-                raise Unanswered(message, failed=status in (401, 429) or status >= 500)
+                raise VendorUnavailable(message, failed=status in (401, 429) or status >= 500)
             self._responses[repr(request)] = json.loads(response.body, parse_float=Decimal)
         return self._responses[repr(request)]
 
@@ -95,7 +95,7 @@ def _ask(client: BudgetedClient, question: ApiQuestion, today: date) -> Answer:
         return Answer(question, question.answer(*(client.request(build(today)) for build in question.requests)))
     except ApiError as error:
         return Answer(question, problem=error.detail, failed=True)
-    except Unanswered as error:
+    except VendorUnavailable as error:
         return Answer(question, problem=str(error), failed=error.failed)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
         # The text of the error could quote the response.

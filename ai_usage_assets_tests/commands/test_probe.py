@@ -18,7 +18,7 @@ from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.sources.cursor.questions import QUESTIONS
-from ai_usage_assets.sources.questions import ApiRequest, BudgetedClient, Unanswered
+from ai_usage_assets.sources.questions import ApiRequest, BudgetedClient, VendorUnavailable
 from ai_usage_assets_tests.commands.test_cli import ai_usage, environment, simulator, urls  # noqa: F401 - fixtures
 from ai_usage_assets_tests.conftest import NOW, Company, make_company
 from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
@@ -92,7 +92,7 @@ def test_a_request_above_the_budget_is_not_sent() -> None:
         client.max_requests = 1
         client.request(ApiRequest("/teams/members"))
         client.request(ApiRequest("/teams/members"))
-        with pytest.raises(Unanswered, match="1 requests is used up"):
+        with pytest.raises(VendorUnavailable, match="1 requests is used up"):
             client.request(ApiRequest("/teams/groups"))
     assert len(server.requests) == 1
 

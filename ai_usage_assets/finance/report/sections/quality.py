@@ -67,8 +67,8 @@ def find_alarms(report: Report) -> Iterator[str]:
     failed = list(dict.fromkeys(_check_name(row) for row in report.checks if row["blocking"] and not row["passed"]))
     if failed:
         more = f", and {len(failed) - _MAX_CHECKS_NAMED} more" if len(failed) > _MAX_CHECKS_NAMED else ""
-        named = ", ".join(failed[:_MAX_CHECKS_NAMED])
-        yield f"{format_count(len(failed), 'blocking check')} failed: {named}{more}."
+        names = ", ".join(failed[:_MAX_CHECKS_NAMED])
+        yield f"{format_count(len(failed), 'blocking check')} failed: {names}{more}."
     for row in report.controls:
         if row["different_days"] and row["control"] != _APPROXIMATE_CONTROL:
             verb = "differs" if row["different_days"] == 1 else "differ"
