@@ -42,7 +42,6 @@ def add_command_to(commands: Any) -> None:
 
 
 def _close(parsed: argparse.Namespace) -> int:
-    from ai_usage_assets import catalog
     from ai_usage_assets.commands.close_tables import months_table
     from ai_usage_assets.finance.close import readiness
 
@@ -53,8 +52,6 @@ def _close(parsed: argparse.Namespace) -> int:
         raise SettingsError(f"--csv is {str(parsed.csv)!r}; it takes a file in an existing folder.")
     month = days.parse_finished_month(settings.now(), parsed.month) if parsed.month else None
     warehouse = open_existing_warehouse(settings)
-    # A warehouse of an older version has no journal table yet.
-    warehouse.prepare(catalog.tables())
     try:
         if month is None:
             states = readiness.load_month_statuses(warehouse, settings.start_date, settings.now())

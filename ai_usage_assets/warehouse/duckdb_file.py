@@ -207,7 +207,9 @@ def _describe(error: duckdb.Error) -> str:
             " Nothing was changed. Check that the disk has space, and that the file and its folder are writable "
             "(AI_USAGE_DUCKDB_PATH)."
         )
-    elif isinstance(error, duckdb.CatalogException) and "does not exist" in reason:
+    elif isinstance(error, duckdb.CatalogException | duckdb.BinderException) and (
+        "does not exist" in reason or "not found in FROM clause" in reason
+    ):
         advice = " If an earlier version of this project wrote the file, `ai-usage run` brings it up to date."
     return f"{reason}.{advice}"
 

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from google.cloud import bigquery
 
-from ai_usage_assets import catalog
+from ai_usage_assets import catalog, cli
 from ai_usage_assets.defs.sql_assets import parameters
 from ai_usage_assets.warehouse import migrations
 from ai_usage_assets.warehouse.base import Warehouse
@@ -210,3 +210,21 @@ def test_new_check_names_are_final() -> None:
     """No current name is also a former one, so a repeated update changes nothing."""
     assert not set(migrations.RENAMED_CHECKS) & set(migrations.RENAMED_CHECKS.values())
     assert not set(migrations.RENAMED_TABLES) & set(migrations.RENAMED_TABLES.values())
+
+
+def test_close_needs_a_run_of_this_version_first(
+    old_file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`ai-usage close` on a warehouse of an earlier version fails with instructions and migrates nothing."""
+    path = tmp_path / "warehouse.duckdb"
+    path.write_bytes(old_file)
+    monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(path))
+    monkeypatch.setenv("AI_USAGE_NOW", "2027-01-20T14:00Z")
+    assert cli.main(["close", "--month", "2026-11"]) == 1
+    assert "`ai-usage run` brings it up to date" in " ".join(capsys.readouterr().err.split())
+    with duckdb.connect(str(path), read_only=True) as connection:
+        names = {row[0] for row in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        names |= {
+            row[0] for row in connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+        }
+    assert names == {table.name for table in OLD.tables}
