@@ -1,4 +1,4 @@
-"""Packs `sql/` and `deploy/` into the wheel, inside the package; everything else is in pyproject.toml.
+"""Adds `sql/` and `deploy/` to the wheel as packages inside `ai_usage_assets`; setup.cfg lists their files.
 
 In a checkout these folders stay at the top of the repository, where `ai_usage_assets.package_data` finds them too.
 """
@@ -12,14 +12,4 @@ setup(
         "ai_usage_assets.deploy",
     ],
     package_dir={"ai_usage_assets.sql": "sql", "ai_usage_assets.deploy": "deploy"},
-    package_data={
-        "ai_usage_assets": ["py.typed", "**/*.j2"],
-        "ai_usage_assets.sql": ["**/*.sql"],
-        "ai_usage_assets.deploy": [
-            "dagster/*.yaml",
-            "metabase/*.yaml",
-            *(f"metabase/{folder}/**/*" for folder in ("dashboards", "filters", "shared")),
-        ],
-    },
-    include_package_data=False,
 )
