@@ -1,7 +1,6 @@
-"""The gatekeeper: Google's own analyser judges a statement against the tables it names.
+"""Checks statements with Google's own analyzer of GoogleSQL.
 
-Belongs here: what a statement is and ends with, or why it is refused in Google's words. Does not: running it. Answers
-are kept for the process, by the text and the schemas of what it names, so that many servers pay once.
+Results are cached for the process by the text and the schemas of the tables.
 """
 
 from __future__ import annotations

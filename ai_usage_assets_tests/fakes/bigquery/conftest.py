@@ -1,7 +1,4 @@
-"""One server for the tests of a module, and the real client talking to it.
-
-Belongs here: what these tests share. Does not: expectations.
-"""
+"""One server for the tests of a module, with the real client."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What BigQuery says when it refuses, in its own shapes.
-
-Belongs here: an error, its HTTP status, reason and body, and the sentences that several rooms need. Does not: when.
-"""
+"""The errors of BigQuery's REST API: status, reason, message and body."""
 
 from __future__ import annotations
 

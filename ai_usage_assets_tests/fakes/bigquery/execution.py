@@ -1,8 +1,4 @@
-"""Statements and scripts: judged by the analyser, then run by DuckDB.
-
-Belongs here: how a statement reaches DuckDB, and what BigQuery refuses and DuckDB does not. Does not: the translation
-between the dialects, which is the project's own `warehouses.googlesql`; jobs and HTTP.
-"""
+"""Query jobs: statements and scripts, checked by the analyzer and run by DuckDB."""
 
 from __future__ import annotations
 
@@ -146,7 +142,7 @@ class Runner:
     def _change_definition(self, change: re.Match[str]) -> Outcome:
         table = self._catalogue.table(change["dataset"], change["table"])
         if table.is_view != (change["verb"] == "DROP VIEW"):
-            raise invalid_query(f"{table.told} is not allowed for this operation because of its type.")
+            raise invalid_query(f"{table.full_name} is not allowed for this operation because of its type.")
         kind = change["verb"].replace(" ", "_")
         if self._query.is_dry:
             return Outcome(kind)
@@ -350,7 +346,7 @@ class Runner:
         target = self._table(node.this if isinstance(node, exp.Schema) else node)
         assert target is not None
         if target.is_view:
-            raise invalid_query(f"Cannot modify rows of a view: {target.told}")
+            raise invalid_query(f"Cannot modify rows of a view: {target.full_name}")
         statement = self._translated(read.text)
         if self._transaction is not None:
             self._writers.take(target, self._transaction)

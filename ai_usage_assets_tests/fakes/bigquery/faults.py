@@ -1,7 +1,4 @@
-"""What goes wrong, because a test has asked for it.
-
-Belongs here: the switches, and who is denied what. Does not: how an answer or a connection breaks (`server`).
-"""
+"""Faults that a test can switch on: errors, lost connections, slow or failing jobs, denied access."""
 
 from __future__ import annotations
 

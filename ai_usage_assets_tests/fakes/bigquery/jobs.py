@@ -1,7 +1,4 @@
-"""Jobs: inserted once, asked about until they are done, their results read page by page.
-
-Belongs here: a job's life and its resources. Does not: what it does (`execution`, `loads`), HTTP.
-"""
+"""Jobs: their ids, states, results and REST resources."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Load jobs: a Parquet file into a table or one of its days.
-
-Belongs here: what of a file fits which table, and that a day is replaced whole or not at all. Does not: how the bytes
-arrive.
-"""
+"""Load jobs: a Parquet file replaces or extends a table or one of its days."""
 
 from __future__ import annotations
 
@@ -57,7 +53,7 @@ def load(catalogue: Catalogue, writers: Writers, configuration: dict[str, Any], 
             )
         table = catalogue.table(dataset, name)
     if table.is_view:
-        raise invalid(f"{table.told} is not allowed for this operation because it is currently a VIEW.")
+        raise invalid(f"{table.full_name} is not allowed for this operation because it is currently a VIEW.")
     _check_layout(table, configuration)
     day = _day(table, decorator)
     if disposition not in {"WRITE_APPEND", "WRITE_TRUNCATE"} or (disposition == "WRITE_TRUNCATE" and day is None):

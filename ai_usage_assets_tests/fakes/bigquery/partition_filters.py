@@ -1,10 +1,8 @@
-"""Which partitioned tables a statement reads without a filter on their days.
+"""Finds the partitioned tables that a statement reads without a filter on their days.
 
-Belongs here: following a filter from where it is written through views, CTEs, subqueries and joins down to the tables.
-Does not: running anything. BigQuery's optimiser is not public, so this follows only what every optimiser may, and says
-"unfiltered" when in doubt. A filter compares the bare column with something constant, and is not taken from one side
-of a join to the other; nor from outside to the side that an outer join fills with NULL; nor through an aggregate or a
-window that it is no key of; nor through LIMIT.
+BigQuery's optimizer is not public, so only safe rules are followed, and a doubtful case counts as unfiltered. A filter
+compares the bare column with a constant. It does not pass from one side of a join to the other, to the side that an
+outer join fills with NULL, through an aggregate or window that does not have the column as a key, or through LIMIT.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
-"""The HTTP side: BigQuery's REST API, as far as the project calls it, on loopback.
-
-Belongs here: routes, uploads, connections. Does not: what any of it means. What it was not taught it refuses with 501.
+"""BigQuery's REST API on loopback, as far as the project calls it; any other request fails with 501.
 
     with FakeBigQuery() as server:
         client = bigquery.Client("acme-project", AnonymousCredentials(), client_options={"api_endpoint": server.url})
 
-It proves that the real client is called rightly, that every statement is GoogleSQL to Google's own analyser, and what
-is left behind when something breaks. It does not prove rights (IAM), quotas, cost (bytes are those of whole tables),
-how far BigQuery's own optimiser carries a filter, nor values: DuckDB computes them, by the project's own translation.
+It tests that the real client is called correctly, that every statement is valid for Google's analyzer, and the state
+after a fault. It does not test permissions (IAM), quotas, cost (bytes are those of whole tables), how far BigQuery's
+optimizer carries a filter, or values: DuckDB computes them with the project's translation.
 """
 
 from __future__ import annotations
@@ -191,7 +189,7 @@ class FakeBigQuery:
             raise ApiError(
                 403,
                 "accessDenied",
-                f"Access Denied: Table {table.told}: User does not have permission to query table {table.told}, "
+                f"Access Denied: Table {table.full_name}: User does not have permission to query table {table.full_name}, "
                 "or perhaps it does not exist.",
             )
 
@@ -235,7 +233,9 @@ class FakeBigQuery:
             view = given.pop("view", None)
             if view is not None:
                 if not table.is_view:
-                    raise invalid(f"{table.told} is not allowed for this operation because it is currently a TABLE.")
+                    raise invalid(
+                        f"{table.full_name} is not allowed for this operation because it is currently a TABLE."
+                    )
                 table = self._view_anew(table, view["query"])
             self.catalogue.patch_table(table, given)
             return self.catalogue.resource(table)

@@ -1,7 +1,4 @@
-"""Datasets, tables and views: what they are declared to be, and where DuckDB holds their rows.
-
-Belongs here: the catalogue and its changes, as the REST API makes them. Does not: HTTP, statements, load jobs.
-"""
+"""Datasets, tables and views, and the DuckDB database that stores their rows."""
 
 from __future__ import annotations
 
@@ -47,8 +44,8 @@ class Table:
     measured: tuple[int, int, int] | None = None
 
     @property
-    def told(self) -> str:
-        """As BigQuery's messages name it."""
+    def full_name(self) -> str:
+        """The name in BigQuery's messages."""
         return f"{self.project}:{self.dataset}.{self.name}"
 
     @property
@@ -81,7 +78,7 @@ class Table:
         """As a list of tables shows it."""
         shown: dict[str, Any] = {
             "kind": "bigquery#table",
-            "id": self.told,
+            "id": self.full_name,
             "tableReference": {"projectId": self.project, "datasetId": self.dataset, "tableId": self.name},
             "type": "VIEW" if self.is_view else "TABLE",
             "creationTime": str(self.created_ms),
@@ -235,9 +232,11 @@ class Catalogue:
             tables = self.dataset(dataset).tables
             existing = tables.get(name)
             if existing is not None and not replaces:
-                raise duplicate(f"Table {existing.told}")
+                raise duplicate(f"Table {existing.full_name}")
             if existing is not None and not existing.is_view:
-                raise invalid(f"{existing.told} is not allowed for this operation because it is currently a TABLE.")
+                raise invalid(
+                    f"{existing.full_name} is not allowed for this operation because it is currently a TABLE."
+                )
             view = Table(
                 self.project,
                 dataset,
@@ -266,7 +265,7 @@ class Catalogue:
         with self.lock, self.cursor() as cursor:
             tables = self.datasets[table.dataset].tables
             if name in tables:
-                raise duplicate(f"Table {tables[name].told}")
+                raise duplicate(f"Table {tables[name].full_name}")
             cursor.execute(f"ALTER TABLE {table.in_duckdb} RENAME TO {quoted(name)}")
             del tables[table.name]
             table.name = name
@@ -279,7 +278,7 @@ class Catalogue:
             if name in (table.partition_column, *table.clustering):
                 raise invalid(f"Renaming column {name}, which partitions or clusters the table, is not supported.")
             if name not in {f.name for f in table.fields}:
-                raise invalid(f"Column {name} not found in {table.told}")
+                raise invalid(f"Column {name} not found in {table.full_name}")
             cursor.execute(f"ALTER TABLE {table.in_duckdb} RENAME COLUMN {quoted(name)} TO {quoted(new_name)}")
             table.fields = tuple(replace(f, name=new_name) if f.name == name else f for f in table.fields)
             table.version += 1
@@ -315,7 +314,7 @@ class Catalogue:
         with self.cursor() as cursor:
             if table.is_view:
                 if [(f.name, f.type) for f in wanted] != [(f.name, f.type) for f in table.fields]:
-                    raise invalid(f"Schema field names and types of view {table.told} cannot be changed.")
+                    raise invalid(f"Schema field names and types of view {table.full_name} cannot be changed.")
                 table.fields = wanted
                 return
             check_schema(table, wanted, may_add=True, may_leave_out=False)
@@ -377,7 +376,7 @@ class Catalogue:
 
 def check_schema(table: Table, wanted: tuple[Field, ...], *, may_add: bool, may_leave_out: bool) -> None:
     """Whether a table can become like this. Raises in BigQuery's words."""
-    told = f"Provided Schema does not match Table {table.told}."
+    told = f"Provided Schema does not match Table {table.full_name}."
     by_name = {f.name: f for f in wanted}
     for old in table.fields:
         new = by_name.get(old.name)

@@ -1,4 +1,4 @@
-"""What goes wrong when a test asks for it, and what is left behind."""
+"""Faults and their consequences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ai_usage_assets_tests.fakes.bigquery.writers import Writers
 
 
 def names(server: FakeBigQuery) -> list[str]:
-    """What the table of days holds."""
+    """The rows of the table."""
     return [row["name"] for row in server.rows("SELECT name FROM ai_usage.days ORDER BY name")]
 
 
@@ -32,10 +32,10 @@ def names(server: FakeBigQuery) -> list[str]:
         ("quotaExceeded", None, exceptions.Forbidden),
     ],
 )
-def test_a_request_is_refused_as_often_as_asked(
+def test_requests_fail_the_requested_number_of_times(
     client: bigquery.Client, server: FakeBigQuery, reason: str, status: int | None, raised: type[Exception]
 ) -> None:
-    """With its status and reason, only requests of the kind, and then no more."""
+    """Requests of the chosen kind fail with the chosen status and reason; later ones succeed."""
     never: Any = None
     server.faults.answer(reason, on="query", times=2, status=status)
     client.get_dataset("ai_usage", retry=never)
@@ -49,10 +49,10 @@ def test_a_request_is_refused_as_often_as_asked(
 
 
 @pytest.mark.parametrize("kind", ["upload", "load"])
-def test_a_refused_load_has_done_nothing(
+def test_a_failed_load_request_changes_nothing(
     load: Load, days: bigquery.Table, server: FakeBigQuery, kind: RequestKind
 ) -> None:
-    """Neither when the upload begins nor when its bytes come."""
+    """An error at the start of the upload or with its bytes leaves no rows."""
     server.faults.answer("backendError", on=kind)
     with pytest.raises(exceptions.ServiceUnavailable):
         load(rows_of(DAY, "a"), "days", job_id="load-1")
@@ -62,10 +62,10 @@ def test_a_refused_load_has_done_nothing(
 
 
 @pytest.mark.parametrize(("when", "left"), [("before", []), ("after", ["a"])])
-def test_a_lost_answer_leaves_the_work_done_or_not(
+def test_a_lost_connection_may_leave_a_job(
     load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery, when: Any, left: list[str]
 ) -> None:
-    """The connection ends; before the work there is no job, after it the job can be asked about by its id."""
+    """Lost before the work, there is no job; lost after it, the job can be found by its id."""
     server.faults.drop(when, on="load")
     with pytest.raises(Exception, match=r"Connection|reset|aborted"):
         load(rows_of(DAY, "a"), "days", job_id="load-1", multipart=True)
@@ -78,10 +78,8 @@ def test_a_lost_answer_leaves_the_work_done_or_not(
             client.get_job("load-1")
 
 
-def test_a_client_that_sends_the_bytes_again_gets_the_job_they_made(
-    load: Load, days: bigquery.Table, server: FakeBigQuery
-) -> None:
-    """The answer to a resumable upload is lost, the client repeats it, and the rows are there once."""
+def test_a_repeated_upload_returns_the_same_job(load: Load, days: bigquery.Table, server: FakeBigQuery) -> None:
+    """When the answer to a resumable upload is lost, the client repeats it and the rows exist once."""
     server.faults.drop("after", on="load")
     load(rows_of(DAY, "a"), "days", job_id="load-1", retries=1).result()
     assert names(server) == ["a"]
@@ -89,10 +87,10 @@ def test_a_client_that_sends_the_bytes_again_gets_the_job_they_made(
 
 
 @pytest.mark.parametrize("kind", ["query", "load"])
-def test_a_job_runs_until_it_was_asked_about_often_enough(
+def test_a_slow_job_ends_after_the_requested_polls(
     load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery, kind: Any
 ) -> None:
-    """Nothing is there before it is DONE."""
+    """A running job has no effect before its state is DONE."""
     server.faults.keep_running(2, on=kind)
     if kind == "load":
         load(rows_of(DAY, "a"), "days", job_id="job-1")
@@ -107,18 +105,18 @@ def test_a_job_runs_until_it_was_asked_about_often_enough(
     assert names(server) == ["a"]
 
 
-def test_results_are_waited_for(client: bigquery.Client, server: FakeBigQuery) -> None:
-    """The client asks again while a query is running."""
+def test_the_client_waits_for_results(client: bigquery.Client, server: FakeBigQuery) -> None:
+    """The client repeats its request while a query runs."""
     server.faults.keep_running(3)
     assert run(client, "SELECT 1 AS n") == [{"n": 1}]
     assert server.faults.unused() == 0
 
 
 @pytest.mark.parametrize("kind", ["query", "load"])
-def test_a_job_fails_without_having_done_anything(
+def test_a_failed_job_changes_nothing(
     load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery, kind: Any
 ) -> None:
-    """It was accepted, and ends with backendError."""
+    """An accepted job can end with backendError."""
     server.faults.fail_job("backendError", on=kind)
     if kind == "load":
         job: Any = load(rows_of(DAY, "a"), "days")
@@ -130,8 +128,8 @@ def test_a_job_fails_without_having_done_anything(
     assert names(server) == []
 
 
-def test_a_dataset_in_another_place_is_not_found(client: bigquery.Client, load: Load) -> None:
-    """A query and a load run in US; the dataset is in EU."""
+def test_jobs_do_not_find_a_dataset_of_another_location(client: bigquery.Client, load: Load) -> None:
+    """A query and a load in US do not find a dataset in EU."""
     dataset = bigquery.Dataset("acme-project.elsewhere")
     dataset.location = "EU"
     client.create_dataset(dataset)
@@ -149,7 +147,7 @@ def test_a_dataset_in_another_place_is_not_found(client: bigquery.Client, load: 
 def test_a_denied_dataset_takes_no_query_and_no_load(
     client: bigquery.Client, days: bigquery.Table, load: Load, server: FakeBigQuery
 ) -> None:
-    """403 accessDenied, until it is allowed again."""
+    """Jobs on a denied dataset fail with 403 accessDenied until access is allowed again."""
     server.faults.deny("ai_usage")
     with pytest.raises(exceptions.Forbidden, match=r"Access Denied: Table acme-project:ai_usage\.days"):
         run(client, "SELECT name FROM ai_usage.days")
@@ -169,7 +167,7 @@ SCRIPT = (
 def test_of_two_transactions_on_one_table_the_second_is_aborted(
     client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery
 ) -> None:
-    """Even on different days; the first is whole, and nothing of it shows before its COMMIT."""
+    """The second is aborted even for other days; the first becomes visible with its COMMIT."""
     with server.faults.holding_commits() as held, ThreadPoolExecutor(1) as thread:
         first = thread.submit(run, client, SCRIPT.format(day="2026-11-10", name="first"))
         held.wait()
@@ -189,7 +187,7 @@ def test_of_two_transactions_on_one_table_the_second_is_aborted(
 def test_a_statement_and_a_load_wait_for_a_transaction(
     client: bigquery.Client, days: bigquery.Table, load: Load, server: FakeBigQuery
 ) -> None:
-    """They come after it, and see what it left."""
+    """A statement and a load during a transaction run after its end."""
     with server.faults.holding_commits() as held, ThreadPoolExecutor(3) as threads:
         first = threads.submit(run, client, SCRIPT.format(day="2026-11-10", name="first"))
         held.wait()
@@ -203,10 +201,10 @@ def test_a_statement_and_a_load_wait_for_a_transaction(
     assert names(server) == ["b", "first!"]
 
 
-def test_the_server_remembers_what_it_was_asked(
+def test_the_server_records_its_requests(
     client: bigquery.Client, days: bigquery.Table, load: Load, server: FakeBigQuery
 ) -> None:
-    """Each request with its kind, job, size and answer."""
+    """Each request is recorded with its kind, job, size and status."""
     server.requests.clear()
     load(rows_of(DAY, "a"), "days", job_id="load-1").result()
     client.query("SELECT nosuch", job_id="query-1", job_retry=None)
@@ -220,8 +218,8 @@ def test_the_server_remembers_what_it_was_asked(
     assert DATASET.startswith(server.project)
 
 
-def test_what_the_server_was_not_taught_it_refuses(client: bigquery.Client) -> None:
-    """With 501 and what it was, at once: nothing is answered as if it were done."""
+def test_unsupported_requests_are_errors(client: bigquery.Client) -> None:
+    """A request that the server does not support fails with 501 and names it."""
     connection: Any = client._connection
     with pytest.raises(exceptions.MethodNotImplemented, match="The fake BigQuery of the tests does not do this"):
         connection.api_request(method="GET", path="/projects/acme-project/jobs")
@@ -229,8 +227,8 @@ def test_what_the_server_was_not_taught_it_refuses(client: bigquery.Client) -> N
         run(client, "CREATE TABLE ai_usage.t AS SELECT 1 AS n")
 
 
-def test_a_server_ends_with_its_block() -> None:
-    """Nobody answers any more."""
+def test_a_server_stops_with_its_block() -> None:
+    """After the block, no server listens."""
     with FakeBigQuery() as server:
         port = int(server.url.rsplit(":", 1)[1])
         socket.create_connection(("127.0.0.1", port)).close()
@@ -241,7 +239,7 @@ def test_a_server_ends_with_its_block() -> None:
 def test_a_transaction_is_aborted_by_what_was_changed_since_it_began(
     client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery
 ) -> None:
-    """Though the other change is over, it had not seen it; a table that nobody changed it may still change."""
+    """A change since its start aborts a transaction on the table; other tables can still be changed."""
     writers = Writers()
     table = server.catalogue.table("ai_usage", "days")
     late, other = writers.begin(), writers.begin()

@@ -1,4 +1,4 @@
-"""Load jobs of the real client: days and whole tables, by Parquet."""
+"""Load jobs with the real client."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ NEXT = date(2026, 11, 11)
 
 
 def names(server: FakeBigQuery) -> list[str]:
-    """What the table of days holds."""
+    """The rows of the table."""
     return [row["name"] for row in server.rows("SELECT name FROM ai_usage.days ORDER BY name")]
 
 
 @pytest.mark.parametrize("multipart", [False, True])
-def test_a_day_is_replaced_and_no_other(
+def test_only_the_loaded_day_is_replaced(
     load: Load, days: bigquery.Table, server: FakeBigQuery, *, multipart: bool
 ) -> None:
-    """A load into table$day with WRITE_TRUNCATE leaves other days alone, by either way of uploading."""
+    """A load into table$day with WRITE_TRUNCATE keeps other days, with either kind of upload."""
     load(rows_of(DAY, "a", "b"), "days$20261110", multipart=multipart).result()
     load(rows_of(NEXT, "c"), "days$20261111", multipart=multipart).result()
     job: Any = load(rows_of(DAY, "d"), "days$20261110", multipart=multipart).result()
@@ -37,23 +37,23 @@ def test_a_day_is_replaced_and_no_other(
     assert names(server) == ["d"]
 
 
-def test_a_whole_table_is_added_to(load: Load, days: bigquery.Table, server: FakeBigQuery) -> None:
-    """WRITE_APPEND without a day keeps what is there."""
+def test_rows_are_appended(load: Load, days: bigquery.Table, server: FakeBigQuery) -> None:
+    """WRITE_APPEND without a day keeps the existing rows."""
     load(rows_of(DAY, "a"), "days").result()
     load(rows_of(NEXT, "b"), "days").result()
     assert names(server) == ["a", "b"]
 
 
-def test_values_arrive_to_the_last_digit(load: Load, days: bigquery.Table, client: bigquery.Client) -> None:
-    """Nine decimals, 29 digits before them, and NULL."""
+def test_values_are_exact(load: Load, days: bigquery.Table, client: bigquery.Client) -> None:
+    """NUMERIC values keep 29 digits and nine decimals, and NULL stays NULL."""
     amounts = [Decimal("0.333333333"), Decimal("-12345678901234567890123456789.000000001"), None]
     rows = rows_of(DAY, "a", "b", "c", amount_usd=pa.array(amounts, pa.decimal128(38, 9)))
     load(rows, "days$20261110").result()
     assert [r["amount_usd"] for r in run(client, "SELECT amount_usd FROM ai_usage.days ORDER BY name")] == amounts
 
 
-def test_a_load_may_add_a_column(load: Load, days: bigquery.Table, client: bigquery.Client) -> None:
-    """With ALLOW_FIELD_ADDITION only; what was there has NULL, descriptions stay."""
+def test_a_load_can_add_a_column(load: Load, days: bigquery.Table, client: bigquery.Client) -> None:
+    """With ALLOW_FIELD_ADDITION, a load adds a column, NULL in existing rows; descriptions stay."""
     load(rows_of(DAY, "a"), "days$20261110").result()
     wider = [*SCHEMA, bigquery.SchemaField("added", "INTEGER")]
     rows = rows_of(NEXT, "b", added=pa.array([7], pa.int64()))
@@ -90,7 +90,7 @@ def test_a_load_that_does_not_fit_changes_nothing(
     load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery, table: str, rows: pa.Table,
     given: dict[str, Any], said: str,
 ) -> None:  # fmt: skip
-    """What BigQuery refuses of a file is refused in its words, and the day is as it was."""
+    """A file that does not fit fails with BigQuery's message, and the day stays."""
     client.create_table(bigquery.Table(f"{DATASET}.plain", SCHEMA))
     load(rows_of(DAY, "a"), "days$20261110").result()
     with pytest.raises(exceptions.BadRequest, match=said) as refused:
@@ -100,18 +100,18 @@ def test_a_load_that_does_not_fit_changes_nothing(
     assert server.rows("SELECT * FROM ai_usage.plain") == []
 
 
-def test_what_is_no_parquet_is_refused(client: bigquery.Client, days: bigquery.Table) -> None:
-    """Bytes of another kind are no rows."""
+def test_other_file_formats_are_rejected(client: bigquery.Client, days: bigquery.Table) -> None:
+    """A file that is not Parquet is an error."""
     configuration = bigquery.LoadJobConfig(source_format="PARQUET", schema=SCHEMA)
     job = client.load_table_from_file(io.BytesIO(b"{}"), days.reference, job_config=configuration)
     with pytest.raises(exceptions.BadRequest, match="not in Parquet format"):
         job.result()
 
 
-def test_a_load_has_its_id_once(
+def test_a_load_id_is_used_once(
     load: Load, days: bigquery.Table, client: bigquery.Client, server: FakeBigQuery
 ) -> None:
-    """A second job of that id is 409 and does nothing; the first can be asked about at any time."""
+    """A second job with the id fails with 409 and changes nothing; the first one can be read."""
     load(rows_of(DAY, "a"), "days", job_id="load-1").result()
     with pytest.raises(exceptions.Conflict, match=r"Already Exists: Job acme-project:US\.load-1"):
         load(rows_of(DAY, "b"), "days", job_id="load-1")
@@ -124,8 +124,8 @@ def test_a_load_has_its_id_once(
             client.get_job(id_, location=location)
 
 
-def test_a_load_into_what_is_not_there_is_not_found(load: Load, client: bigquery.Client) -> None:
-    """A table, when none may be made, and a dataset."""
+def test_a_load_needs_an_existing_table(load: Load, client: bigquery.Client) -> None:
+    """A missing table that may not be created, or a missing dataset, is not found."""
     with pytest.raises(exceptions.NotFound, match=r"Table acme-project:ai_usage\.nosuch"):
         load(rows_of(DAY, "a"), "nosuch", create_disposition="CREATE_NEVER").result()
     configuration = bigquery.LoadJobConfig(source_format="PARQUET", schema=SCHEMA)
@@ -133,10 +133,10 @@ def test_a_load_into_what_is_not_there_is_not_found(load: Load, client: bigquery
         client.load_table_from_file(io.BytesIO(b""), "acme-project.nosuch.t", job_config=configuration)
 
 
-def test_a_day_that_is_too_old_expires_at_once(
+def test_an_old_day_expires_at_once(
     load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery
 ) -> None:
-    """By its day, not by when it was loaded; also when the table is told later how long to keep."""
+    """Expiration depends on the day, not on the time of the load, also when it is set later."""
     server.today = date(2026, 11, 20)
     load(rows_of(DAY, "old"), "days$20261110").result()
     # A load changes the etag, too.

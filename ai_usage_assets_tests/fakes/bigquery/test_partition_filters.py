@@ -1,4 +1,4 @@
-"""What reaches the table of days, and what does not."""
+"""Which filters reach the partitioned table, and which do not."""
 
 from __future__ import annotations
 
@@ -92,25 +92,25 @@ WHOLE = [
 
 
 @pytest.mark.parametrize("statement", FILTERED)
-def test_a_filter_reaches_the_table(statement: str) -> None:
-    """Through views, CTEs, subqueries, unions, keys of groups and windows, and the right side of a join."""
+def test_filters_reach_the_table(statement: str) -> None:
+    """A filter passes through views, CTEs, subqueries, unions, group and window keys, and the right side of a join."""
     assert unfiltered(statement, KNOWN) == []
 
 
 @pytest.mark.parametrize(("statement", "whole"), WHOLE, ids=[statement for statement, _ in WHOLE])
-def test_a_table_read_whole_is_named(statement: str, whole: str) -> None:
-    """Where no filter can reach it, with the views on the way."""
+def test_unfiltered_tables_are_reported(statement: str, whole: str) -> None:
+    """A table that no filter reaches is reported with the views in between."""
     told = {f"{one.table} via {one.via[-1]}" if one.via else one.table for one in unfiltered(statement, KNOWN)}
     assert told == {whole}
 
 
-def test_a_table_may_be_named_by_the_default_dataset() -> None:
-    """Without a dataset it is that one's."""
+def test_the_default_dataset_applies() -> None:
+    """A table without a dataset belongs to the default dataset."""
     assert unfiltered("SELECT * FROM days", KNOWN, "a") == [Unfiltered("a.days", "usage_date")]
 
 
-def test_every_statement_of_the_project_can_be_followed() -> None:
-    """A fact that is rebuilt for days reads no other fact or record whole but the mapping sheet."""
+def test_models_filter_what_they_read() -> None:
+    """A model that is rebuilt by days reads no table without a filter except the mapping sheet."""
     known = relations(catalog.tables())
     whole = {
         table.name: {one.table.removeprefix("ai_usage.") for one in unfiltered(table.query, known)}
@@ -125,8 +125,8 @@ def test_every_statement_of_the_project_can_be_followed() -> None:
     assert whole["stg_cursor_spend"] == {"raw_cursor_spend"}
 
 
-def test_the_server_refuses_to_read_a_table_whole_that_requires_a_filter(client: bigquery.Client, load: Load) -> None:
-    """With BigQuery's sentence, through a view too, dry or not; with a filter it answers."""
+def test_the_server_enforces_required_filters(client: bigquery.Client, load: Load) -> None:
+    """A query without the filter fails with BigQuery's message, through a view or in a dry run."""
     table = bigquery.Table(f"{DATASET}.days", SCHEMA)
     table.time_partitioning = bigquery.TimePartitioning(field="usage_date")
     table.require_partition_filter = True

@@ -1,4 +1,4 @@
-"""Query jobs of the real client: parameters, results, changes, scripts."""
+"""Query jobs with the real client: parameters, results, changes, scripts."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def of_rows(name: str, *rows: tuple[Any, ...]) -> bigquery.ArrayQueryParameter:
 
 
 @pytest.mark.parametrize(("kind", "value"), [*SCALARS, *((kind, None) for kind in ("DATE", "NUMERIC", "STRING"))])
-def test_a_parameter_comes_back_as_it_was_sent(client: bigquery.Client, kind: str, value: Any) -> None:
-    """Every scalar type, at its edges, and NULL."""
+def test_parameters_keep_their_values(client: bigquery.Client, kind: str, value: Any) -> None:
+    """Extreme values and NULL of every scalar type are returned unchanged."""
     assert run(client, "SELECT @x AS x", Scalar("x", kind, value)) == [{"x": value}]
 
 
-def test_results_come_in_pages_in_their_order(client: bigquery.Client, server: FakeBigQuery) -> None:
-    """Seven rows at three a page are three answers."""
+def test_results_are_paged_in_order(client: bigquery.Client, server: FakeBigQuery) -> None:
+    """Seven rows with three per page take three requests."""
     found = run(client, "SELECT n FROM UNNEST(GENERATE_ARRAY(1, 7)) AS n ORDER BY n DESC")
     assert [row["n"] for row in found] == [7, 6, 5, 4, 3, 2, 1]
     assert [seen.kind for seen in server.requests].count("results") >= 3
 
 
-def test_rows_are_a_parameter(client: bigquery.Client) -> None:
-    """ARRAY<STRUCT<...>> is read with UNNEST, whole or by field, NULL or none at all."""
+def test_rows_can_be_a_parameter(client: bigquery.Client) -> None:
+    """UNNEST reads an ARRAY<STRUCT<...>> parameter, also with NULL values or without rows."""
     rows = of_rows("rows", (DAY, "a", None), (None, None, Decimal("0.333333333")))
     wanted = [
         {"usage_date": DAY, "name": "a", "amount_usd": None},
@@ -73,7 +73,7 @@ def test_rows_are_a_parameter(client: bigquery.Client) -> None:
 
 
 def test_rows_are_merged(client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery) -> None:
-    """MERGE replaces what has the same key and adds the rest, and tells how many; the same key twice is refused."""
+    """MERGE replaces rows with the same key, inserts others and counts them; a duplicate key is an error."""
     statement = (
         "MERGE ai_usage.days AS held USING UNNEST(@rows) AS r\n"
         "ON held.usage_date = r.usage_date AND held.name = r.name\n"
@@ -98,10 +98,10 @@ def test_rows_are_merged(client: bigquery.Client, days: bigquery.Table, server: 
     assert server.rows("SELECT COUNT(*) AS n FROM ai_usage.days") == [{"n": 3}]
 
 
-def test_a_script_is_one_change(
+def test_a_transaction_is_atomic(
     client: bigquery.Client, days: bigquery.Table, load: Load, server: FakeBigQuery
 ) -> None:
-    """BEGIN, DELETE, INSERT, COMMIT replace a day; with an error in the middle all is as it was."""
+    """A script with a transaction replaces a day; an error in the middle changes nothing."""
     load(rows_of(DAY, "a", "b"), "days$20261110").result()
     script = (
         "BEGIN TRANSACTION;\nDELETE FROM ai_usage.days WHERE usage_date = @day;\n"
@@ -122,10 +122,10 @@ def test_a_script_is_one_change(
     assert server.rows("SELECT name FROM ai_usage.days") == [{"name": ";"}]
 
 
-def test_a_dry_run_says_what_a_query_would_be_and_does_nothing(
+def test_a_dry_run_changes_nothing(
     client: bigquery.Client, days: bigquery.Table, load: Load, server: FakeBigQuery
 ) -> None:
-    """Type, schema and bytes of a query, Google's refusal of another; no job is kept."""
+    """A dry run returns type, schema and bytes of a query, or its error, and stores no job."""
     load(rows_of(DAY, "abc"), "days$20261110").result()
     jobs = len(server.jobs.all())
     dry = bigquery.QueryJobConfig(dry_run=True)
@@ -144,8 +144,8 @@ def test_a_dry_run_says_what_a_query_would_be_and_does_nothing(
     assert client.get_table(days.reference).num_rows == 1
 
 
-def test_a_query_reads_no_more_than_it_may(client: bigquery.Client, days: bigquery.Table, load: Load) -> None:
-    """Over maximum_bytes_billed it is refused before it runs."""
+def test_maximum_bytes_billed_is_enforced(client: bigquery.Client, days: bigquery.Table, load: Load) -> None:
+    """A query above maximum_bytes_billed fails before it runs."""
     load(rows_of(DAY, "abc"), "days$20261110").result()
     assert run(client, "SELECT name FROM ai_usage.days", maximum_bytes_billed=10 * 1024 * 1024) == [{"name": "abc"}]
     with pytest.raises(exceptions.GoogleAPICallError, match="Query exceeded limit for bytes billed: 10"):
@@ -172,17 +172,17 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("statement", "said"), REFUSED, ids=[said for _, said in REFUSED])
-def test_a_statement_that_cannot_be_is_refused(
+def test_invalid_statements_are_rejected(
     client: bigquery.Client, days: bigquery.Table, statement: str, said: str
 ) -> None:
-    """400 invalidQuery in Google's words, also for what DuckDB would have run."""
+    """An invalid statement fails with 400 and Google's message, also when DuckDB would run it."""
     with pytest.raises(exceptions.BadRequest, match=said) as refused:
         run(client, statement)
     assert refused.value.errors[0]["reason"] == "invalidQuery"
 
 
-def test_names_are_found_with_project_and_by_the_default_dataset(client: bigquery.Client, days: bigquery.Table) -> None:
-    """As one name in backticks, with the project, with the dataset, or alone with a default dataset."""
+def test_table_names_can_be_qualified_in_every_way(client: bigquery.Client, days: bigquery.Table) -> None:
+    """A table is found by its full name in backticks, with project or dataset, or with a default dataset."""
     for name in ("`acme-project.ai_usage.days`", "`acme-project`.ai_usage.days", "`ai_usage.days`", "ai_usage.days"):
         assert run(client, f"SELECT name FROM {name}") == []
     assert run(client, "WITH w AS (SELECT * FROM days) SELECT * FROM w", default_dataset=DATASET) == []
@@ -190,8 +190,8 @@ def test_names_are_found_with_project_and_by_the_default_dataset(client: bigquer
         run(client, "SELECT name FROM days")
 
 
-def test_a_query_job_has_its_id_once_and_keeps_its_labels(client: bigquery.Client) -> None:
-    """A second job of that id is 409; the first can be found again with labels and rows."""
+def test_a_query_id_is_used_once(client: bigquery.Client) -> None:
+    """A second job with the id fails with 409; the first one keeps its labels and rows."""
     configuration = bigquery.QueryJobConfig(labels={"app": "ai-usage"})
     client.query("SELECT 1 AS n", job_id="query-1", job_config=configuration, job_retry=None).result()
     connection: Any = client._connection

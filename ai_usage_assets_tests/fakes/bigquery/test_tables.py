@@ -1,4 +1,4 @@
-"""Datasets, tables and views, as the real client makes and changes them."""
+"""Datasets, tables and views with the real client."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ai_usage_assets_tests.fakes.bigquery.conftest import DATASET, SCHEMA, run
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
 
 
-def test_a_dataset_is_made_once_and_keeps_what_it_was_made_with(client: bigquery.Client) -> None:
-    """Location, description and labels come back, a second time is 409, another name 404."""
+def test_a_dataset_is_created_once(client: bigquery.Client) -> None:
+    """A dataset keeps location, description and labels; creating it again fails with 409, another name with 404."""
     wanted = bigquery.Dataset("acme-project.second")
     wanted.location, wanted.description, wanted.labels = "EU", "Another one.", {"app": "ai-usage"}
     client.create_dataset(wanted)
@@ -26,8 +26,8 @@ def test_a_dataset_is_made_once_and_keeps_what_it_was_made_with(client: bigquery
         client.get_dataset("third")
 
 
-def test_nothing_of_a_denied_dataset_is_shown(client: bigquery.Client, server: FakeBigQuery) -> None:
-    """Reading it, listing it, its tables and queries on it are all 403 accessDenied."""
+def test_a_denied_dataset_is_not_readable(client: bigquery.Client, server: FakeBigQuery) -> None:
+    """Reading a denied dataset, its tables and queries on it fail with 403 accessDenied."""
     server.faults.deny("ai_usage")
     for ask in (
         lambda: client.get_dataset("ai_usage"),
@@ -40,7 +40,7 @@ def test_nothing_of_a_denied_dataset_is_shown(client: bigquery.Client, server: F
 
 
 def test_a_table_keeps_its_layout(client: bigquery.Client) -> None:
-    """Schema with descriptions and modes, partitioning, expiry, filter, clustering, labels come back."""
+    """A table keeps its schema, partitioning, expiration, filter, clustering and labels."""
     table = bigquery.Table(f"{DATASET}.laid_out", SCHEMA)
     table.time_partitioning = bigquery.TimePartitioning(field="usage_date", expiration_ms=86_400_000 * 400)
     table.require_partition_filter = True
@@ -58,8 +58,8 @@ def test_a_table_keeps_its_layout(client: bigquery.Client) -> None:
         client.create_table(table)
 
 
-def test_a_list_of_tables_comes_in_pages(client: bigquery.Client, server: FakeBigQuery) -> None:
-    """All of them, views too, over several answers."""
+def test_table_lists_are_paged(client: bigquery.Client, server: FakeBigQuery) -> None:
+    """Tables and views are listed over several pages."""
     for number in range(5):
         client.create_table(bigquery.Table(f"{DATASET}.t{number}", SCHEMA))
     run(client, "CREATE VIEW ai_usage.v AS SELECT 1 AS one")
@@ -68,8 +68,8 @@ def test_a_list_of_tables_comes_in_pages(client: bigquery.Client, server: FakeBi
     assert sum(seen.path.endswith("/tables") and seen.method == "GET" for seen in server.requests) == 3
 
 
-def test_a_table_is_changed_only_by_who_has_seen_it_last(client: bigquery.Client, days: bigquery.Table) -> None:
-    """A change with an old etag is 412 and changes nothing; with the newest it is made."""
+def test_an_outdated_change_is_rejected(client: bigquery.Client, days: bigquery.Table) -> None:
+    """A change with an old etag fails with 412; with the current one it succeeds."""
     stale = client.get_table(days.reference)
     days.description = "First."
     client.update_table(days, ["description"])
@@ -101,8 +101,8 @@ FIELD = bigquery.SchemaField
         ([*SCHEMA, FIELD("added", "STRING", "REQUIRED")], r"Cannot add required fields .*\(field: added\)"),
     ],
 )
-def test_a_schema_only_grows(client: bigquery.Client, days: bigquery.Table, schema: list[Any], said: str) -> None:
-    """What BigQuery refuses of a new schema is refused in its words."""
+def test_columns_can_only_be_added(client: bigquery.Client, days: bigquery.Table, schema: list[Any], said: str) -> None:
+    """A schema that BigQuery rejects fails with its message."""
     days.schema = schema
     with pytest.raises(exceptions.BadRequest, match=said):
         client.update_table(days, ["schema"])
@@ -110,7 +110,7 @@ def test_a_schema_only_grows(client: bigquery.Client, days: bigquery.Table, sche
 
 
 def test_a_view_is_described_and_replaced(client: bigquery.Client, days: bigquery.Table) -> None:
-    """CREATE OR REPLACE VIEW gives a query, typed and described columns, a description and labels; a patch a query."""
+    """CREATE OR REPLACE VIEW sets query, columns, description and labels; a patch changes the query."""
     run(
         client,
         "CREATE OR REPLACE VIEW ai_usage.v (day OPTIONS (description = 'A day.'), n)\n"
@@ -144,10 +144,8 @@ def test_a_view_is_described_and_replaced(client: bigquery.Client, days: bigquer
         ("CREATE OR REPLACE VIEW ai_usage.days AS SELECT 1 AS n", "it is currently a TABLE"),
     ],
 )
-def test_a_view_that_cannot_be_is_refused(
-    client: bigquery.Client, days: bigquery.Table, statement: str, said: str
-) -> None:
-    """Google's analyser says why, and nothing is made."""
+def test_an_invalid_view_is_rejected(client: bigquery.Client, days: bigquery.Table, statement: str, said: str) -> None:
+    """An invalid view fails with the analyzer's message and is not created."""
     parameter = bigquery.ScalarQueryParameter("x", "INT64", 1)
     with pytest.raises(exceptions.BadRequest, match=said):
         run(client, statement, parameter, default_dataset=DATASET)
@@ -155,7 +153,7 @@ def test_a_view_that_cannot_be_is_refused(
 
 
 def test_a_table_is_deleted(client: bigquery.Client, days: bigquery.Table) -> None:
-    """It is gone, and a second time 404."""
+    """A deleted table is not found."""
     client.delete_table(days.reference)
     with pytest.raises(exceptions.NotFound, match=r"Not found: Table acme-project:ai_usage\.days"):
         client.delete_table(days.reference)
@@ -163,8 +161,8 @@ def test_a_table_is_deleted(client: bigquery.Client, days: bigquery.Table) -> No
         run(client, "SELECT * FROM ai_usage.days")
 
 
-def test_many_threads_make_and_read_tables_at_once(client: bigquery.Client) -> None:
-    """Each gets its own, and all are there."""
+def test_threads_can_create_tables_at_once(client: bigquery.Client) -> None:
+    """Tables that threads create at the same time all exist."""
 
     def make(number: int) -> int:
         table = client.create_table(bigquery.Table(f"{DATASET}.t{number}", SCHEMA))

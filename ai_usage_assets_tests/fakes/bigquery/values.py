@@ -1,8 +1,4 @@
-"""Types and values, between GoogleSQL, BigQuery's REST resources, Arrow and DuckDB.
-
-Belongs here: the one list of types, a column's description, how a value is written in a request and in an answer. Does
-not: tables, statements.
-"""
+"""Types and values, converted between GoogleSQL, REST resources, Arrow and DuckDB."""
 
 from __future__ import annotations
 

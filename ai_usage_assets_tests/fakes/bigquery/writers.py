@@ -1,7 +1,6 @@
-"""Who changes which table right now: transactions and what they keep others from.
+"""Locks of transactions on tables.
 
-Belongs here: that of two transactions changing one table at once one is aborted, and that everything else waits its
-turn, as BigQuery documents it. Does not: rows.
+As BigQuery documents it, one of two transactions that change the same table is aborted; other changes wait.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class Writers:
         """A change outside any transaction: waits until the table is free, keeps others waiting until its end."""
         with self._free:
             if not self._free.wait_for(lambda: table.key not in self._taken, _PATIENCE_SECONDS):
-                raise ApiError(503, "backendError", f"{table.told} is held by a transaction that does not end.")
+                raise ApiError(503, "backendError", f"{table.full_name} is held by a transaction that does not end.")
             self._taken[table.key] = None
         try:
             yield
@@ -83,6 +82,6 @@ class Writers:
 def aborted(table: Table) -> ApiError:
     """The one that came second."""
     return invalid_query(
-        f"Transaction is aborted due to concurrent update against table {table.told}. "
+        f"Transaction is aborted due to concurrent update against table {table.full_name}. "
         "Please check whether the table is being updated concurrently and retry."
     )
