@@ -189,8 +189,8 @@ class FakeBigQuery:
             raise ApiError(
                 403,
                 "accessDenied",
-                f"Access Denied: Table {table.full_name}: User does not have permission to query table {table.full_name}, "
-                "or perhaps it does not exist.",
+                f"Access Denied: Table {table.full_name}: User does not have permission to query table "
+                f"{table.full_name}, or perhaps it does not exist.",
             )
 
     # Tables
