@@ -22,6 +22,7 @@ from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.settings import Settings, SourceSettings
 from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 # The day that the fixture `holding` has loaded, and the next one.
@@ -104,7 +105,7 @@ class Company:
         chosen = names or [
             table.name
             for table in catalog.tables()
-            if not table.is_ops_table and table.name not in _OF_WHEN_IT_WAS_READ
+            if table not in OPS_TABLES and table.name not in _OF_WHEN_IT_WAS_READ
         ]
         warehouse = self.warehouse
         try:

@@ -17,6 +17,7 @@ from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 
 SETTINGS = Settings(start_date=date(2026, 1, 1), fixed_now=datetime(2026, 11, 20, 6, tzinfo=UTC))
 
@@ -40,7 +41,7 @@ def test_no_asset_is_external(definitions: dg.Definitions) -> None:
 def test_every_table_except_ops_tables_is_an_asset(definitions: dg.Definitions) -> None:
     """The assets are the tables, the views and the report."""
     keys = {key.to_user_string() for key in definitions.resolve_asset_graph().get_all_asset_keys()}
-    assert keys == {"report", *(table.name for table in catalog.tables() if not table.is_ops_table)}
+    assert keys == {"report", *(table.name for table in catalog.tables() if table not in OPS_TABLES)}
 
 
 def test_lineage_comes_from_the_sql(definitions: dg.Definitions) -> None:
@@ -71,7 +72,7 @@ def test_daily_tables_are_partitioned_and_loaded_in_one_run(definitions: dg.Defi
     """Daily tables are partitioned by day with single-run backfills; views and snapshots are not."""
     graph = definitions.resolve_asset_graph()
     for table in catalog.tables():
-        if table.is_ops_table:
+        if table in OPS_TABLES:
             continue
         node = graph.get(dg.AssetKey(table.name))
         daily = table.partition_by == "usage_date"

@@ -16,6 +16,7 @@ import pytest
 
 from ai_usage_assets import catalog
 from ai_usage_assets.commands import demo
+from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets_tests.conftest import HELD, NEXT, Company, Result, make_company
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery, Seen
 from ai_usage_assets_tests.faults.runs import ai_usage, command, ended
@@ -83,7 +84,7 @@ class Production(Company):
 COMPARED = [
     table
     for table in catalog.tables()
-    if (not table.is_ops_table and table.name != "ops_check_status") or table.name == "ops_asset_days"
+    if (table not in OPS_TABLES and table.name != "ops_check_status") or table.name == "ops_asset_days"
 ]
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 
 from ai_usage_assets.checks.base import Check, CheckContext, Finding, violations
-from ai_usage_assets.rendering.text import format_usd
+from ai_usage_assets.rendering.text import format_count, format_usd
 
 # The part of the spend that should have a cost center.
 _COVERAGE = Decimal("0.98")
@@ -47,7 +47,7 @@ def _unknown_budget_cost_centers(context: CheckContext) -> list[Finding]:
         nearest = get_close_matches(_normalize(budget.cost_center), by_spelling, n=1)
         # ASCII, because two names can look the same.
         hint = f"; the nearest known one is {by_spelling[nearest[0]]!a}" if nearest else ""
-        amount = f"{format_usd(budget.amount_usd)} in {budget.months} month{'s' * (budget.months != 1)}"
+        amount = f"{format_usd(budget.amount_usd)} in {format_count(budget.months, 'month')}"
         findings.append(
             Finding(f"{budget.cost_center!a}: {amount} from {budget.first_month:%Y-%m} on{hint}", budget.amount_usd)
         )

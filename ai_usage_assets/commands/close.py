@@ -19,6 +19,7 @@ from ai_usage_assets.commands.base import (
     result_console,
 )
 from ai_usage_assets.logs.capture import current_writer
+from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ def _close_month(warehouse: Warehouse, first: date, settings: Settings, parsed: 
         print_message(f"{parsed.month} was closed on {frozen['closed_at']:%Y-%m-%d %H:%M} UTC. Nothing was changed.")
     if parsed.csv:
         written = layouts.write_csv(parsed.csv, frozen, lines)
-        print_message(f"{written:,} line{'s' * (written != 1)} written to {parsed.csv}.")
+        print_message(f"{format_count(written, 'line')} written to {parsed.csv}.")
         if omitted := len(lines) - written:
-            print_message(f"{omitted:,} line{'s' * (omitted != 1)} omitted: 0.00 when rounded to cents.")
+            print_message(f"{format_count(omitted, 'line')} omitted: 0.00 when rounded to cents.")
     return 0
 
 

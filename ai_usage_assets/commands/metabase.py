@@ -17,6 +17,7 @@ from ai_usage_assets.commands.base import (
     print_message,
     print_result_line,
 )
+from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _smoke(parsed: argparse.Namespace) -> int:
             return code
         smoke.run_smoke_test(context, spec, report)
     if failures:
-        print_result_line(f"Smoke test failed: {len(failures)} failure{'s' * (len(failures) != 1)}.")
+        print_result_line(f"Smoke test failed: {format_count(len(failures), 'failure')}.")
         return 1
     print_result_line("Smoke test passed: all cards and filters work.")
     return 0

@@ -16,9 +16,9 @@ from ai_usage_assets.commands.tables import (
     format_change,
     format_share,
     result_line,
-    sum_known,
     warning_line,
 )
+from ai_usage_assets.finance.amounts import sum_known
 from ai_usage_assets.registry import SOURCES, source_label
 from ai_usage_assets.rendering.text import format_whole_usd
 from ai_usage_assets.warehouse.base import Row, Warehouse

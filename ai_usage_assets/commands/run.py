@@ -21,6 +21,7 @@ from ai_usage_assets.commands.base import (
 )
 from ai_usage_assets.commands.launch import DagsterCommand, job_command
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT
+from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def finish_time(run: Row) -> str:
 
 def announce(settings: Settings, name: str, run_days: days.DayRange, commands: Sequence[DagsterCommand]) -> None:
     """Prints what is about to run."""
-    count = len(run_days)
-    print_message(f"{name}: {run_days} (UTC), {count} day{'s' * (count != 1)}, into {settings.warehouse_location}")
+    print_message(f"{name}: {run_days} (UTC), {format_count(len(run_days), 'day')}, into {settings.warehouse_location}")
     for command in commands:
         print_message(f"$ {command}", style="dim")
     if name != "rebuild" and not settings.configured_sources:

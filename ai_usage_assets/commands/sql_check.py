@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from ai_usage_assets import catalog, days
-from ai_usage_assets.defs.sql_assets import parameters
+from ai_usage_assets.defs.sql_assets import model_parameters
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
@@ -42,7 +42,7 @@ def real(settings: Settings, console: Console) -> int:
     """Dry-runs each model in BigQuery with the parameters of a run of yesterday. Returns 1 if one fails."""
     warehouse = BigQueryWarehouse.from_settings(settings)
     yesterday = days.last_finished_day(settings.now())
-    values = parameters(settings, yesterday, yesterday)
+    values = model_parameters(settings, yesterday, yesterday)
     # Fails here, once, when nothing can be queried at all.
     warehouse.schema_conflicts([])
     console.print(f"Dry runs in {warehouse}, for {yesterday}:", highlight=False)

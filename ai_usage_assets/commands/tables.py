@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from decimal import Decimal
 
 from rich.table import Table
@@ -30,12 +30,6 @@ def result_line(passed: bool, text: str) -> Text:
 def warning_line(text: str) -> Text:
     """A line marked !."""
     return Text.assemble(("  ! ", "yellow"), text)
-
-
-def sum_known(values: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum of the values that are not None; None when there are none."""
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if known else None
 
 
 def format_share(part: Decimal, total: Decimal) -> str:

@@ -6,7 +6,6 @@ Messages carry days, ids and dollars, never e-mail addresses.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -18,6 +17,7 @@ from ai_usage_assets.checks.completeness import DAYS_COMPLETE, loaded_days_publi
 from ai_usage_assets.checks.facts import known_fields, schema_checks
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.resources import STEP_RESOURCES
+from ai_usage_assets.finance.amounts import sum_known
 from ai_usage_assets.finance.close.checks import CLOSED_MONTHS_UNCHANGED
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import load_sources
@@ -51,15 +51,15 @@ def _all_checks() -> Iterator[Check]:
 CHECKS = tuple(_all_checks())
 
 
-def asset_checks() -> list[dg.AssetChecksDefinition]:
+def build_asset_checks() -> list[dg.AssetChecksDefinition]:
     """The Dagster definitions of all checks: those of one asset share a step, which costs more than a check."""
     by_asset: dict[str, list[Check]] = {}
     for check in CHECKS:
         by_asset.setdefault(check.asset, []).append(check)
-    return [_definition(asset, checks) for asset, checks in by_asset.items()]
+    return [_build_checks(asset, checks) for asset, checks in by_asset.items()]
 
 
-def _definition(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
+def _build_checks(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
     @dg.multi_asset_check(
         name=f"check_{asset}",
         specs=[
@@ -74,7 +74,7 @@ def _definition(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition
         ],
         # A user can execute one of them from the UI.
         can_subset=True,
-        required_resource_keys={*STEP_RESOURCES},
+        required_resource_keys=set(STEP_RESOURCES),
     )
     def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}
@@ -102,8 +102,7 @@ def _evaluate(check: Check, context: CheckContext) -> tuple[dg.AssetCheckResult,
     findings = [replace(finding, message=redact(finding.message)) for finding in check.run(context)]
     passed = not findings
     message = check.expectation if passed else f"{_summarize(findings)} {check.advice}"
-    amounts = [finding.amount_usd for finding in findings if finding.amount_usd is not None]
-    amount_usd = sum(amounts, Decimal(0)) if amounts else None
+    amount_usd = sum_known(finding.amount_usd for finding in findings)
     metadata: dict[str, Any] = {"days": str(context.days)}
     if amount_usd is not None:
         metadata["affected_usd"] = f"{amount_usd:,.2f}"

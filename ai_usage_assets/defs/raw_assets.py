@@ -6,7 +6,6 @@ the checks `complete` and `every_day_complete` fail the run at its end. The step
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -15,6 +14,7 @@ import msgspec
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange, chunk_days, range_from_tags
 from ai_usage_assets.defs.resources import STEP_RESOURCES
+from ai_usage_assets.finance.amounts import sum_known
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.extracts import LandingResult, load_extract, log_unloaded_days
@@ -66,7 +66,7 @@ def _build_asset(extract: Extract, partitions: dg.PartitionsDefinition) -> dg.As
             )
         days = [run.now.date()] if extract.is_snapshot else [date.fromisoformat(key) for key in context.partition_keys]
         results = _load_days(context, extract, getattr(context.resources, extract.vendor), days, run)
-        yield from _report(context, extract, results)
+        yield from _report_results(context, extract, results)
 
     return load
 
@@ -111,7 +111,7 @@ def _load_days(
     return results
 
 
-def _report(
+def _report_results(
     context: dg.AssetExecutionContext, extract: Extract, results: Sequence[LandingResult]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Attaches metadata per day to the assets. Raises dg.Failure if no day was loaded."""
@@ -165,9 +165,9 @@ def _summarize(results: Sequence[LandingResult]) -> str:
         format_count(len(entries), "day"),
         format_count(sum(entry["records"] or 0 for entry in entries), "record"),
     ]
-    amounts = [entry["amount_usd"] for entry in entries if entry["amount_usd"] is not None]
-    if amounts:
-        parts.append(format_usd(sum(amounts, Decimal(0))))
+    amount_usd = sum_known(entry["amount_usd"] for entry in entries)
+    if amount_usd is not None:
+        parts.append(format_usd(amount_usd))
     parts.append(f"{sum(result.changed for result in results)} changed")
     statuses = sorted({entry["status"].replace("_", " ") for entry in entries if entry["status"] != "complete"})
     if statuses:

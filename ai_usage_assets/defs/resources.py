@@ -19,11 +19,11 @@ from ai_usage_assets.sources.mapping_sheet.client import MappingSheet
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.factory import open_warehouse
 
-# What every step requires; with the recorder, so that no step starts before its run is recorded.
+# Every step requires the recorder too, so that none starts before the run is recorded.
 STEP_RESOURCES = frozenset({"settings", "warehouse", "run_recorder"})
 
 
-def resources(settings: Settings) -> dict[str, Any]:
+def build_resources(settings: Settings) -> dict[str, Any]:
     """Every resource by its key."""
     return {
         "settings": settings,

@@ -10,7 +10,7 @@ import dagster as dg
 
 from ai_usage_assets import catalog
 from ai_usage_assets.defs.resources import STEP_RESOURCES
-from ai_usage_assets.rendering.text import format_count, format_days
+from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import QueryParameters, Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_TABLES
@@ -24,12 +24,12 @@ _OWNERS = {
 }
 
 
-def model_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets of all models."""
+def build_sql_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """Returns the asset of every model."""
     return [_build_asset(table, partitions) for table in catalog.models()]
 
 
-def parameters(settings: Settings, first: date | None = None, last: date | None = None) -> QueryParameters:
+def model_parameters(settings: Settings, first: date | None = None, last: date | None = None) -> QueryParameters:
     """The parameters of a model: @first_day of the warehouse, @today, and @start_day to @end_day of the run."""
     today = settings.now().date()
     return {
@@ -63,11 +63,11 @@ def _build_asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.Assets
             context.add_asset_metadata({"dagster/column_schema": table.ui_schema(warehouse.column_types(table))})
         elif is_daily:
             days = [date.fromisoformat(key) for key in context.partition_keys]
-            run_parameters = parameters(settings, days[0], days[-1])
+            run_parameters = model_parameters(settings, days[0], days[-1])
             warehouse.rebuild(table, run_parameters)
             _report_days(context, table, warehouse.rows(_count_by_day(table), run_parameters), days)
         else:
-            warehouse.rebuild(table, parameters(settings))
+            warehouse.rebuild(table, model_parameters(settings))
             count = warehouse.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table.name}")[0]["n"]
             context.add_asset_metadata({"dagster/row_count": count})
             context.log.info(f"{table.name}: {format_count(count, 'row')}")
@@ -109,4 +109,4 @@ def _report_days(context: dg.AssetExecutionContext, table: Table, rows: list[Row
             metadata["amount_usd"] = f"{row['amount_usd']:,.2f}"
         context.add_asset_metadata(metadata, partition_key=day.isoformat())
     total = sum(row["n"] for row in rows)
-    context.log.info(f"{table.name}: {format_days(len(days))}, {format_count(total, 'row')}")
+    context.log.info(f"{table.name}: {format_count(len(days), 'day')}, {format_count(total, 'row')}")

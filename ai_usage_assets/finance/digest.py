@@ -19,7 +19,7 @@ from ai_usage_assets.finance.amounts import BudgetAmounts, describe_close, sum_k
 from ai_usage_assets.http import webhook
 from ai_usage_assets.redaction import redact, redact_line
 from ai_usage_assets.registry import source_label
-from ai_usage_assets.rendering.text import format_bounds, format_count, format_days, format_percent, format_usd
+from ai_usage_assets.rendering.text import format_bounds, format_count, format_percent, format_usd
 from ai_usage_assets.secret_manager import SecretError, resolve_secret
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse import run_log
@@ -294,7 +294,7 @@ class DigestBuilder:
         if behind:
             yield f"• Behind: {_join_items(behind)}"
         missing = [
-            f"{format_days(row['missing_days'])} of {source_label(row['vendor'])} missing"
+            f"{format_count(row['missing_days'], 'day')} of {source_label(row['vendor'])} missing"
             for row in rows
             if row["missing_days"] and row["last_day"]
         ]

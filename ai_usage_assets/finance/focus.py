@@ -24,7 +24,7 @@ from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.files import replace_atomically
 from ai_usage_assets.finance import spreadsheet
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.rendering.text import format_days
+from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import SettingsError
 from ai_usage_assets.warehouse.base import Warehouse
 
@@ -221,6 +221,6 @@ def summarize_export(export: FocusExport, version: str, month: date) -> Iterable
 def export_warnings(export: FocusExport) -> Iterable[str]:
     """What to know before the files are passed on."""
     if export.missing_days:
-        yield f"{format_days(export.missing_days)} of the month's bill missing: see `ai-usage status`."
+        yield f"{format_count(export.missing_days, 'day')} of the month's bill missing: see `ai-usage status`."
     if export.provisional_rows:
         yield f"{export.provisional_rows:,} rows are provisional (x_IsProvisional). Export again when they are final."

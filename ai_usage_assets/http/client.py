@@ -177,7 +177,6 @@ class ApiClient:
         params: Sequence[tuple[str, str]] = (),
         body: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
-        rate_limited: bool = True,
     ) -> RawResponse:
         """Sends a request without retries and returns the response, whatever its status.
 
@@ -188,8 +187,7 @@ class ApiClient:
         headers = {**(_JSON if content else {}), **(headers or {})}
         with self._lock:
             request = self._build(endpoint, path, params, content, headers)
-            if rate_limited:
-                self._wait_for_rate_limit(endpoint)
+            self._wait_for_rate_limit(endpoint)
             failure = None
             try:
                 response, response_body = self._send(request)

@@ -45,11 +45,6 @@ def format_count(count: int, singular: str, plural: str = "") -> str:
     return f"{count:,} {singular if count == 1 else plural or f'{singular}s'}"
 
 
-def format_days(count: int) -> str:
-    """A number of days."""
-    return format_count(count, "day")
-
-
 def format_bounds(low: Decimal, high: Decimal) -> str:
     """A range of dollars; a single amount when both are equal to the cent."""
     first, last = format_usd(low), format_usd(high)

@@ -73,7 +73,7 @@ class EmailIdentity:
 class Extract:
     """One thing that is requested from a source, and the raw tables it fills.
 
-    `fetch(client, days)` yields a DayBatch or a RejectedDay for every table and day. It raises `http.client.Failure`,
+    `fetch(client, days)` yields a DayBatch or a RejectedDay for every table and day. It raises ApiError,
     EndpointNotAvailable or InvalidRecordError.
     """
 

@@ -18,7 +18,7 @@ from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.warehouse.ops_tables import DayLogEntry
 from ai_usage_assets.warehouse.tables import Table
 
-# A row of any table, by column name. Rooms that work with money give their rows a type of their own.
+# A row of any table, by column name.
 Row = dict[str, Any]
 QueryParameter = date | datetime | str | int | Decimal
 QueryParameters = Mapping[str, QueryParameter]

@@ -51,11 +51,6 @@ class Table:
         """The names of the columns, in order."""
         return tuple(column.name for column in self.columns)
 
-    @property
-    def is_ops_table(self) -> bool:
-        """Whether the pipeline itself writes the rows; the views of the layer are models."""
-        return self.layer == "ops" and self.query is None
-
     # Dagster and pandera take a second to import, and most commands need neither.
 
     def ui_schema(self, types: Mapping[str, str] | None = None) -> dg.TableSchema:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from ai_usage_assets import catalog
-from ai_usage_assets.defs.sql_assets import parameters
+from ai_usage_assets.defs.sql_assets import model_parameters
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import FIRST, LAST, TODAY, execute, run_check
@@ -48,7 +48,12 @@ def test_a_loaded_day_that_no_model_has_is_reported(warehouse: DuckDBWarehouse) 
 def test_models_have_the_parameters_of_the_run() -> None:
     """A model can use the first day of the warehouse, today, and the days of the run; a view uses none."""
     settings = Settings(start_date=FIRST, fixed_now=datetime(2026, 11, 12, 6, tzinfo=UTC))
-    assert parameters(settings, LAST, LAST) == {"first_day": FIRST, "today": TODAY, "start_day": LAST, "end_day": LAST}
+    assert model_parameters(settings, LAST, LAST) == {
+        "first_day": FIRST,
+        "today": TODAY,
+        "start_day": LAST,
+        "end_day": LAST,
+    }
     assert all(table.query is None or "@" not in table.query or not table.is_view for table in catalog.models())
 
 

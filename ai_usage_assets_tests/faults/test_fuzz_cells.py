@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
-from ai_usage_assets.defs.resources import resources
+from ai_usage_assets.defs.resources import build_resources
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.sheet import load_sheet
 from ai_usage_assets.registry import SOURCES
@@ -156,6 +156,6 @@ def test_any_settings_are_accepted_or_rejected(environment: dict[str, str]) -> N
     names = [entry.name for entry in SOURCES]
     for name in names:
         settings = settings.with_source(name, key="k")
-    built = resources(replace(settings, sheet_id="s"))
+    built = build_resources(replace(settings, sheet_id="s"))
     for name in (*names, "sheet"):
         built[name].close()

@@ -19,6 +19,7 @@ import pytest
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets_tests.conftest import Company, make_company
 from ai_usage_assets_tests.faults.runs import Order, Point, Prepared, Seen, Statement, asked, daily_job, execute
 
@@ -53,7 +54,7 @@ def content(connection: Any, prefix: str) -> Content:
             continue
         chosen = [name for name in table.column_names if name not in _RUN_COLUMNS]
         day = "usage_date" if "usage_date" in chosen and table.name != "dim_date" else table.partition_by or "NULL"
-        of = "'/' || asset" if "asset" in chosen and table.is_ops_table else "''"
+        of = "'/' || asset" if "asset" in chosen and table in OPS_TABLES else "''"
         where = f"WHERE run_id = ({last})" if table.name == "ops_check_results" else ""
         for asset, key, *rows in connection.execute(
             f"SELECT {of}, {day}, COUNT(*), SUM(CAST(hash(({', '.join(chosen)})) AS HUGEINT)) "

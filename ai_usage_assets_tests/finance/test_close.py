@@ -30,6 +30,7 @@ from ai_usage_assets.warehouse.ops_tables import (
     OPS_JOURNAL_LINES,
     OPS_MONTH_CLOSES,
     OPS_RUNS,
+    OPS_TABLES,
 )
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 from ai_usage_assets.warehouse.tables import Table
@@ -592,7 +593,7 @@ def tables_read_by(*names: str) -> list[Table]:
     wanted = set(names)
     for table in reversed(catalog.tables()):
         wanted |= set(table.reads) if table.name in wanted else set()
-    return [table for table in catalog.tables() if table.name in wanted or table.is_ops_table]
+    return [table for table in catalog.tables() if table.name in wanted or table in OPS_TABLES]
 
 
 def test_bigquery_and_duckdb_close_alike(warehouse: DuckDBWarehouse) -> None:

@@ -14,7 +14,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
-from ai_usage_assets.defs.sql_assets import parameters
+from ai_usage_assets.defs.sql_assets import model_parameters
 from ai_usage_assets.warehouse.base import QueryParameters
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.sql_files import sql_folder
@@ -45,7 +45,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
         result = company.run(FIRST.isoformat(), LAST.isoformat())
         assert result.success, result.failures()
         warehouse = Recording(company.settings.duckdb_path)
-        warehouse.run_parameters = dict(parameters(company.settings, FIRST, LAST))  # type: ignore[attr-defined]
+        warehouse.run_parameters = dict(model_parameters(company.settings, FIRST, LAST))  # type: ignore[attr-defined]
         yield warehouse
         warehouse.close()
 

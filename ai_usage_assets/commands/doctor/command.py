@@ -16,6 +16,7 @@ from ai_usage_assets.commands.base import (
     result_console,
 )
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT
+from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def run_diagnostics(settings: Settings, console: Console) -> int:
         message = f"Nothing failed, but no vendor is configured: set {KEY_VARIABLES_TEXT}."
         print_summary("warning", message, console)
     else:
-        count = f" ({warnings} warning{'s' * (warnings != 1)})" if warnings else ""
+        count = f" ({format_count(warnings, 'warning')})" if warnings else ""
         message = f"Everything that is configured works{count}. Next: `ai-usage run`"
         print_summary("warning" if warnings else "ok", message, console)
     return int(bool(errors))

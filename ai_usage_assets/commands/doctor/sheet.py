@@ -8,6 +8,7 @@ from dataclasses import replace
 from ai_usage_assets.commands.diagnostics import Diagnostic, error_diagnostic
 from ai_usage_assets.commands.doctor.sources import INTERACTIVE_RETRIES, diagnose_failure, diagnose_proxy
 from ai_usage_assets.http.errors import ApiError
+from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import Settings, is_loopback
 
@@ -48,7 +49,7 @@ def diagnose_sheet(settings: Settings) -> Iterator[Diagnostic]:
     for tab, cells in tabs.items():
         snapshot = validate_tab(tab, cells, last_good_row_count=None, today=settings.now().date())
         accepted, rejected = len(snapshot.accepted), snapshot.rejected
-        rows = f"{accepted} valid row{'s' * (accepted != 1)}"
+        rows = format_count(accepted, "valid row")
         if snapshot.rejection:
             yield error_diagnostic(_SECTION, tab, snapshot.rejection)
         elif rejected:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ai_usage_assets.commands.diagnostics import Diagnostic, error_diagnostic
 from ai_usage_assets.commands.launch import dagster_home
 from ai_usage_assets.registry import source_label
+from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import Warehouse, WarehouseBusyError, WarehouseError
 from ai_usage_assets.warehouse.factory import open_warehouse
@@ -118,7 +119,7 @@ def _diagnose_tables(warehouse: Warehouse, settings: Settings, subject: str, nam
     yield Diagnostic(_SECTION, "tables", "ok", "match this version, or the next run migrates them")
     loaded = warehouse.rows(read_query("commands/loaded_days"))
     for row in loaded:
-        days = f"{row['days']} day{'s' * (row['days'] != 1)} of {source_label(row['vendor'])} loaded"
+        days = f"{format_count(row['days'], 'day')} of {source_label(row['vendor'])} loaded"
         yield Diagnostic(_SECTION, "days", "ok", f"{days}, {row['first_day']} to {row['last_day']}")
     if not loaded:
         yield Diagnostic(_SECTION, "days", "info", "none loaded yet: `ai-usage run`")

@@ -10,7 +10,7 @@ from typing import NotRequired, TypedDict
 
 from ai_usage_assets.days import MAX_DAYS, chunk_days
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.rendering.text import format_days, format_usd
+from ai_usage_assets.rendering.text import format_count, format_usd
 
 _MAX_RANGES_SHOWN = 3
 
@@ -94,7 +94,9 @@ class CloseBlocker:
         if self.days:
             ranges = chunk_days(self.days, MAX_DAYS)
             more = " and more" if len(ranges) > _MAX_RANGES_SHOWN else ""
-            scope.append(f"{format_days(len(set(self.days)))}: {', '.join(map(str, ranges[:_MAX_RANGES_SHOWN]))}{more}")
+            scope.append(
+                f"{format_count(len(set(self.days)), 'day')}: {', '.join(map(str, ranges[:_MAX_RANGES_SHOWN]))}{more}"
+            )
         if self.amount_usd is not None:
             scope.append(format_usd(self.amount_usd))
         affected = f" ({'; '.join(scope)})" if scope else ""

@@ -14,7 +14,7 @@ from typing import TypedDict, cast
 from ai_usage_assets.days import ONE_DAY, DayError, DayRange, last_finished_day, next_month
 from ai_usage_assets.finance.close.base import CloseBlocker, MonthClose, MonthStatus
 from ai_usage_assets.finance.close.integrity import ZERO, verify_integrity
-from ai_usage_assets.rendering.text import format_count, format_days, format_usd
+from ai_usage_assets.rendering.text import format_count, format_usd
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.sql_files import read_query
 
@@ -216,8 +216,9 @@ def find_notes(warehouse: Warehouse, days: DayRange) -> list[str]:
     (unpriced,) = warehouse.rows(read_query("finance/close_unpriced_seats"), _period(days))
     if unpriced["seats"]:
         notes.append(
-            f"{format_count(unpriced['seats'], 'paid seat')} without a price on {format_days(unpriced['days'])}: no "
-            "journal line contains them. A price that is added to the tab seat_prices later becomes a correction."
+            f"{format_count(unpriced['seats'], 'paid seat')} without a price on "
+            f"{format_count(unpriced['days'], 'day')}: no journal line contains them. A price that is added "
+            "to the tab seat_prices later becomes a correction."
         )
     (unallocated,) = warehouse.rows(read_query("finance/close_unallocated"), _period(days))
     if unallocated["amount_usd"]:

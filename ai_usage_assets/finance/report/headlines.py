@@ -21,7 +21,6 @@ from ai_usage_assets.rendering.text import (
     format_bounds,
     format_count,
     format_date,
-    format_days,
     format_percent,
     format_usd,
 )
@@ -95,7 +94,7 @@ def forecast(month: ReportMonth, expected: Forecast | None) -> Headline:
         f"from the days to {format_date(month.through_day)}, by weekday, and the seats at that date",
     ]
     if expected["missing_days"]:
-        notes.append(f"includes an estimate for {format_days(expected['missing_days'])} that are missing")
+        notes.append(f"includes an estimate for {format_count(expected['missing_days'], 'day')} that are missing")
     return Headline(name, expected["forecast_usd"], "usd", tuple(notes), is_provisional=True)
 
 
@@ -159,7 +158,7 @@ def describe_change(current: Decimal, previous: Decimal) -> str:
 
 def _missing_notes(vendors: Mapping[str, SpendTotal]) -> list[str]:
     return [
-        f"too low: {format_days(total.missing_days)} of {source_label(vendor)} missing"
+        f"too low: {format_count(total.missing_days, 'day')} of {source_label(vendor)} missing"
         for vendor, total in vendors.items()
         if total.missing_days
     ]

@@ -24,7 +24,6 @@ from ai_usage_assets.rendering.text import (
     format_count,
     format_date,
     format_date_range,
-    format_days,
     format_usd,
 )
 
@@ -73,7 +72,7 @@ def find_alarms(report: Report) -> Iterator[str]:
         if row["different_days"] and row["control"] != _APPROXIMATE_CONTROL:
             verb = "differs" if row["different_days"] == 1 else "differ"
             yield (
-                f"{format_days(row['different_days'])} of {source_label(row['vendor'])} {verb} from "
+                f"{format_count(row['different_days'], 'day')} of {source_label(row['vendor'])} {verb} from "
                 f"{_CONTROL_LABELS[row['control']]}, by {format_usd(row['difference_usd'])} in total."
             )
 
@@ -150,7 +149,7 @@ def build_restatements(report: Report, month: ReportMonth) -> Section:
             format_usd(row["new_amount_usd"]),
             format_usd(row["delta_usd"]),
             format_date(row["restated_at"].date()),
-            "after the day was final" if row["was_settled"] else f"{format_days(row['days_later'])} later",
+            "after the day was final" if row["was_settled"] else f"{format_count(row['days_later'], 'day')} later",
         )
         for row in listed
     ]
@@ -198,7 +197,7 @@ def _describe_bill_status(report: Report, month: ReportMonth) -> Iterator[str]:
     for row in report.bill_status:
         by_vendor[row["vendor"]].append(row)
     for vendor, rows in sorted(by_vendor.items()):
-        days = ", ".join(f"{format_days(row['days'])} {_STATUS_LABELS[row['status']]}" for row in rows)
+        days = ", ".join(f"{format_count(row['days'], 'day')} {_STATUS_LABELS[row['status']]}" for row in rows)
         yield f"Bill of {source_label(vendor)}, {month.range_text}: {days}."
     if not by_vendor:
         yield f"No bill is loaded for {month.range_text}."

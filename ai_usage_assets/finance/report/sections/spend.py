@@ -24,7 +24,7 @@ from ai_usage_assets.finance.report.tables import (
     texts,
 )
 from ai_usage_assets.registry import source_label
-from ai_usage_assets.rendering.text import NONE, format_date, format_days, format_percent, format_usd
+from ai_usage_assets.rendering.text import NONE, format_count, format_date, format_percent, format_usd
 
 
 def build_daily(report: Report, month: ReportMonth) -> Section:
@@ -47,8 +47,8 @@ def build_daily(report: Report, month: ReportMonth) -> Section:
     sentences = [_describe_budgets(budgets, f"{month.first:%B %Y}")]
     if missing:
         sentences.append(
-            f"A vendor's bill is missing on {format_days(len(missing))} of {month.range_text}. The section on data "
-            "quality gives the reasons."
+            f"A vendor's bill is missing on {format_count(len(missing), 'day')} of {month.range_text}. The section on "
+            "data quality gives the reasons."
         )
     table_rows = []
     for day, total in zip(days, totals, strict=True):
@@ -208,7 +208,7 @@ def _month_status(parts: Sequence[SpendTotal], *, to_date: bool) -> str:
         through = max(part.through_day for part in parts)
         status.append(f"to {through.day} {through:%B}")
     if missing := max(part.missing_days for part in parts):
-        status.append(f"{format_days(missing)} missing")
+        status.append(f"{format_count(missing, 'day')} missing")
     return "; ".join(status)
 
 
