@@ -78,7 +78,7 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 class _PrintVersion(argparse.Action):
-    """`--version`; unlike argparse's own action it reads the version only when it is asked for."""
+    """`--version`. Unlike argparse's own action, it reads the version only when the option is used."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, **options)

@@ -112,7 +112,7 @@ def parse_finished_month(now: datetime, text: str) -> date:
 def split_for_task(days: DayRange, index: int, count: int) -> DayRange | None:
     """Returns the part of the days that task `index` of `count` loads; None when there are more tasks than days.
 
-    Parts are contiguous, because vendors are asked for ranges, and their lengths differ by at most one day.
+    Parts are contiguous, because requests to vendors are for ranges, and their lengths differ by at most one day.
     """
     start, end = len(days) * index // count, len(days) * (index + 1) // count
     if start == end:

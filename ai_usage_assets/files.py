@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def replace_atomically(path: Path) -> Iterator[Path]:
-    """Yields the path of a temporary file beside `path`; it replaces `path` when the block succeeds."""
+    """Yields the path of a temporary file next to `path`; it replaces `path` when the block succeeds."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)

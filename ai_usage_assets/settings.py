@@ -296,7 +296,7 @@ class _Reader:
         if value is None:
             return default
         if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) < at_least:
-            return self._report(f"{name} is {value!r}; it takes a whole number, {at_least} or more.", default)
+            return self._report(f"{name} is {value!r}; it takes an integer, {at_least} or more.", default)
         return int(value)
 
     def emulator_url(self, name: str) -> str | None:

@@ -54,7 +54,7 @@ DAYS_COMPLETE = Check(
 
 
 def loaded_days_published(published_from: Mapping[str, str]) -> Check:
-    """Every loaded day with records is in the model that publishes its raw table, also days before the run.
+    """Every loaded day with records is in the model that publishes its raw table, including days before the run.
 
     `published_from` has the raw table of each model. A newer version can add a model, and a run can be killed between
     loading and transforming.
@@ -86,7 +86,7 @@ def loaded_days_published(published_from: Mapping[str, str]) -> Check:
     return Check(
         "kpi_completeness",
         "loaded_days_published",
-        "Every loaded day is published, also days before the run.",
+        "Every loaded day is published, including days before the run.",
         "The loaded data is safe; rebuild these days to publish it.",
         run,
         additional_deps=tuple(published_from),

@@ -1,6 +1,6 @@
 """A check that cents are not read as dollars, nor dollars as cents.
 
-Prices and habits move by small factors from day to day; a wrong unit is a factor of 100.
+Prices and usage change by small factors from day to day; a wrong unit is a factor of 100.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from ai_usage_assets.rendering.text import format_usd
 _FACTOR = 20
 # With fewer published days than this there is no usual price.
 _MIN_USUAL_DAYS = 5
-# Smaller days are not judged.
+# Days with less usage are not compared.
 _MIN_USD, _MIN_TOKENS = Decimal(1), 100_000
 
 
 @dataclass(frozen=True)
 class _Day:
-    """A day's dollars and tokens, and other figures for the same usage where there are any."""
+    """A day's dollars and tokens, and other figures for the same usage if they exist."""
 
     usage_date: date
     amount_usd: Decimal
     tokens: int
     # Another figure of the vendor's for the same dollars.
     other_usd: Decimal | None = None
-    # The dollars of models with a list price, and what the list price says.
+    # The dollars of models with a list price, and the cost of the same tokens at that price.
     priced_usd: Decimal | None = None
     list_usd: Decimal | None = None
 
@@ -46,7 +46,7 @@ class _Day:
 def currency_unit(asset: str, vendor: str, other: str, additional_deps: tuple[str, ...]) -> Check:
     """Compares each day's price per token with four references.
 
-    A vendor that changes its unit changes every requested day, old ones too, so no reference is enough alone: the
+    A vendor that changes its unit changes every requested day, including old ones, so one reference is not enough: the
     published price of the same day, the usual price before the run, the list price, and another figure of the vendor's
     (`other` names it). The queries are `unit_prices` and `published_unit_prices` in the vendor's folder.
     """
@@ -89,7 +89,7 @@ def _reasons(day: _Day, published: Decimal | None, usual: Decimal | None, other:
     if day.list_usd and day.priced_usd is not None and _differs(day.priced_usd, day.list_usd):
         reasons.append(f"{format_usd(day.priced_usd)} for what costs {format_usd(day.list_usd)} by the price list")
     if day.other_usd and _differs(day.amount_usd, day.other_usd):
-        reasons.append(f"{other} says {format_usd(day.other_usd)}")
+        reasons.append(f"{other} is {format_usd(day.other_usd)}")
     return reasons
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ai_usage_assets.checks.base import TOLERANCE, Check, violations
 
-# Yesterday may be late once, not twice.
+# One late run is tolerated; a second one is reported.
 _STALE_DAYS = 2
-# A younger day is still being counted; changes to it are expected.
+# Vendors still count usage on younger days, so changes to them are expected.
 _MOVING_DAYS = 2
 
 CHECKS = (
@@ -14,7 +14,7 @@ CHECKS = (
         "kpi_completeness",
         "no_restatements",
         "No vendor restated the bill of an older day today.",
-        "The new figure is published. Tell finance if the month is closed; kpi_restatements has both figures, and the "
+        "The new figure is published. Inform finance if the month is closed. kpi_restatements has both figures, and the "
         "keys and models that differ.",
         violations(
             "restatements",
@@ -37,7 +37,7 @@ CHECKS = (
         "kpi_completeness",
         "loaded_after_settlement",
         "Every final day was loaded after the vendor settled it.",
-        "Load these days once more: `ai-usage run --day LAST --days N`.",
+        "Load these days again: `ai-usage run --day LAST --days N`.",
         violations(
             "loaded_before_settlement",
             "{vendor}: final days loaded before the vendor settled them: {days}, {first_day} to {last_day}",

@@ -52,7 +52,7 @@ def _backfill(parsed: argparse.Namespace) -> int:
         return 0
     ranges = days.chunk_days(task_days, parsed.days_per_run)
     commands = [job_command(settings, run_days, "daily") for run_days in ranges]
-    # One of several runs prints its days when it starts.
+    # If there are several runs, each prints its days when it starts.
     announce(settings, "backfill", task_days, commands if parsed.dry_run or len(commands) == 1 else [])
     if parsed.dry_run:
         return 0

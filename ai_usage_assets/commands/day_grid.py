@@ -74,7 +74,7 @@ def failures(rows: list[Row], first: date) -> Iterator[Text]:
     by_reason: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if row["message"] and row["usage_date"] >= first:
-            # A vendor that refuses a key gives the same reason for each of its tables.
+            # A vendor that rejects a key gives the same reason for each of its tables.
             reason = _REQUEST_DETAILS.sub("", row["message"])
             by_reason.setdefault((row["vendor"], row["status"], reason), []).append(row)
     for (_, status, _), affected in by_reason.items():

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ai_usage_assets.simulator import Simulator, Urls
     from ai_usage_assets.warehouse.base import Warehouse
 
-# A fixed clock: every demo shows the same figures.
+# The clock is fixed, so that every demo shows the same figures.
 NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)
 DAYS = DayRange(date(2026, 10, 1), date(2026, 11, 22))
 FOLDER = Path("data") / "demo"
@@ -56,7 +56,7 @@ def simulator_environment(simulator: Simulator, urls: Urls) -> dict[str, str]:
 
 @contextmanager
 def serve_company() -> Iterator[tuple[Simulator, Mapping[str, str]]]:
-    """Serves the company of the demo; yields it and the environment of a run against it."""
+    """Serves the APIs of the simulated company; yields the simulator and the environment of a run against it."""
     from ai_usage_assets.simulator import Simulator
 
     simulator = Simulator(NOW)

@@ -21,7 +21,7 @@ from ai_usage_assets.settings import Settings
 
 def add_command_to(commands: Any) -> None:
     """Declares the command."""
-    group = add_group(commands, "focus", summary="charges in the FOCUS format, for FinOps tools")
+    group = add_group(commands, "focus", summary="export the charges in the FOCUS format, for FinOps tools")
     parser = add_command(
         group,
         "export",
@@ -31,8 +31,12 @@ def add_command_to(commands: Any) -> None:
         settings=WAREHOUSE_SETTINGS,
     )
     parser.add_argument("--month", required=True, metavar="YYYY-MM", help="calendar month, in UTC")
-    parser.add_argument("--format", choices=("parquet", "csv", "both"), default="both", help="(default both)")
-    parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="output folder (default: the current)")
+    parser.add_argument(
+        "--format", choices=("parquet", "csv", "both"), default="both", help="files to write (default both)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(), metavar="DIR", help="output folder (default: current folder)"
+    )
     parser.add_argument(
         "--focus-version", choices=("1.2", "1.3", "1.4"), default="1.2", help="version of the columns (default 1.2)"
     )

@@ -37,7 +37,7 @@ _METABASE_SETTINGS = (
 
 def add_command_to(commands: Any) -> None:
     """Declares the commands."""
-    group = add_group(commands, "metabase", summary="the Metabase dashboards, as code")
+    group = add_group(commands, "metabase", summary="manage the Metabase dashboards as code")
     plan = add_command(
         group,
         "plan",

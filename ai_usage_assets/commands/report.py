@@ -27,7 +27,7 @@ def add_command_to(commands: Any) -> None:
         example="ai-usage report --month 2026-10 --out october.html",
         settings=(*WAREHOUSE_SETTINGS, *DAY_SETTINGS),
     )
-    parser.add_argument("--month", metavar="YYYY-MM", help="calendar month, in UTC (default: that of yesterday)")
+    parser.add_argument("--month", metavar="YYYY-MM", help="calendar month, in UTC (default: the month of yesterday)")
     parser.add_argument(
         "--out", type=Path, default=Path("report.html"), metavar="FILE", help="output file (default report.html)"
     )

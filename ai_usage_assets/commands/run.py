@@ -47,10 +47,13 @@ def add_command_to(commands: Any) -> None:
         "--days",
         type=int,
         default=days.TRAILING_DAYS,
-        help=f"number of days, ending with --day (default {days.TRAILING_DAYS}, the time in which vendors restate)",
+        help=f"number of days, ending with --day (default {days.TRAILING_DAYS}: the days that vendors can restate)",
     )
     parser.add_argument(
-        "--job", choices=("daily", "rebuild"), default="daily", help="rebuild: transform loaded days, request nothing"
+        "--job",
+        choices=("daily", "rebuild"),
+        default="daily",
+        help="daily (default), or rebuild: transform loaded days again without requests to vendors",
     )
     parser.add_argument(
         "--accept-loss", action="store_true", help="let an empty day or a shorter sheet tab replace loaded data"

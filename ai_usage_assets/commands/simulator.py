@@ -23,7 +23,12 @@ def add_command_to(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=7, help="seed of the simulated company (default 7)")
     parser.add_argument(
-        "--ports", type=int, nargs=3, default=(8701, 8702, 8703), metavar="PORT", help="(default 8701 8702 8703)"
+        "--ports",
+        type=int,
+        nargs=3,
+        default=(8701, 8702, 8703),
+        metavar="PORT",
+        help="ports of the Anthropic, Cursor and Google Sheets APIs (default 8701 8702 8703)",
     )
 
 

@@ -11,17 +11,19 @@ from ai_usage_assets.settings import Settings, SettingsError
 
 def add_command_to(commands: Any) -> None:
     """Declares the command."""
-    group = add_group(commands, "sql", summary="the models under sql/")
+    group = add_group(commands, "sql", summary="validate the SQL files under sql/")
     parser = add_command(
         group,
         "check",
         _check,
-        summary="check that every SQL file is valid GoogleSQL that both engines read alike",
+        summary="check that every SQL file is valid GoogleSQL that DuckDB and BigQuery evaluate alike",
         example="ai-usage sql check --real",
         settings=WAREHOUSE_SETTINGS,
     )
     parser.add_argument(
-        "--real", action="store_true", help="ask BigQuery by dry runs, which change nothing and cost nothing"
+        "--real",
+        action="store_true",
+        help="validate the models in BigQuery with dry runs, which change nothing and are free",
     )
 
 

@@ -33,7 +33,9 @@ def add_command_to(commands: Any) -> None:
         example="ai-usage status --days 14",
         settings=(*WAREHOUSE_SETTINGS, *DAY_SETTINGS),
     )
-    parser.add_argument("--days", type=int, default=40, help="number of days, ending with the last (default 40)")
+    parser.add_argument(
+        "--days", type=int, default=40, help="number of days, ending with the last finished day (default 40)"
+    )
 
 
 def _print_status(parsed: argparse.Namespace) -> int:

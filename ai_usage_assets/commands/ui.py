@@ -1,4 +1,4 @@
-"""`ai-usage ui`: the Dagster UI, on the simulated company when no key is set."""
+"""`ai-usage ui`: serves the Dagster UI, with the simulated company when no vendor key and no sheet is set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_command_to(commands: Any) -> None:
         commands,
         "ui",
         _serve_ui,
-        summary="serve the Dagster UI; without any key, on the company of the demo",
+        summary="serve the Dagster UI; without a vendor key or sheet, show the simulated company of the demo",
         example="ai-usage ui --port 3000",
         settings=(*SOURCE_SETTINGS, *WAREHOUSE_SETTINGS, "DAGSTER_HOME", "DAGSTER_PG_URL"),
     )
@@ -36,6 +36,6 @@ def _serve_ui(parsed: argparse.Namespace) -> int:
             raise SettingsError(f"Port {parsed.port} is not available ({error}); set another with --port.") from None
     if settings.configured_sources or settings.sheet_id:
         ui_command(settings, parsed.port).exec()
-    print_message("No key is set, so the UI shows the simulated company of `ai-usage demo`.")
+    print_message("No vendor key and no sheet is set, so the UI shows the simulated company of `ai-usage demo`.")
     with demo.serve_company() as (_, environment):
         return ui_command(Settings.from_environment(environment), parsed.port).run(environment).code

@@ -57,7 +57,7 @@ _NO_CONNECTION = (httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A path that may be called; `{name}` stands for one segment. A `group` shares one rate limit."""
+    """A path that may be called; `{name}` is one segment. The endpoints of a `group` share one rate limit."""
 
     method: Literal["GET", "POST"]
     path: str

@@ -1,4 +1,4 @@
-"""How often a failed attempt is repeated, and how long to wait before it."""
+"""The retry policy: how many attempts a request has, and how long to wait between them."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class RetryPolicy:
         return min(wait * (1 + random.uniform(0, _JITTER)), self.max_wait_seconds)  # noqa: S311 - not a secret
 
 
-# For simulated vendors: as many attempts, and no wait except a Retry-After.
+# For simulated vendors: the same number of attempts, and no wait except a Retry-After.
 NO_WAIT_POLICY = RetryPolicy(first_wait_seconds=0.0, rate_limit_wait_seconds=0.0)
 
 
 def is_transient(status: int) -> bool:
-    """Returns whether a request that was answered with this status may succeed later."""
+    """Returns whether a request with this response status may succeed later."""
     return status in _TRANSIENT_STATUS or status >= 500
 
 

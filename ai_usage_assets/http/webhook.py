@@ -33,7 +33,7 @@ _INTERRUPTED = (
 
 
 class WebhookError(OperatorError):
-    """The message was not accepted; the text names the host and says what to do."""
+    """The chat did not accept the message; the text names the host and states what to do."""
 
 
 def post_message(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_SECONDS) -> None:
@@ -66,7 +66,7 @@ def post_message(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_S
 
 
 def _read_start(response: httpx.Response) -> str:
-    """The beginning of an error response, which may be endless or interrupted."""
+    """The start of an error response, which can be endless or interrupted."""
     body = b""
     with closing(response), suppress(*_INTERRUPTED):
         for chunk in response.iter_raw():

@@ -87,7 +87,7 @@ def _version_rows(snapshot: TabSnapshot, run: RunContext, before: TabVersion | N
         "read_at": read_at,
     }
     return [
-        # Row 0 stands for the version, so that a tab without rows is a version too.
+        # Row 0 represents the version, so that a tab without rows has a version too.
         {**envelope, "row_no": 0, "payload": "{}", "reject_reason": None},
         *(
             {**envelope, "row_no": row.row_no, "payload": row.payload.decode(), "reject_reason": row.reject_reason}

@@ -18,7 +18,7 @@ from ai_usage_assets.metabase.spec_models import Card
 
 
 def validate_rows(card: Card, rows: pa.Table) -> list[str]:
-    """Return one line per column that is missing or has the wrong type, and per wrong number of rows."""
+    """Return one line per column that is missing or has the wrong type, and one if the number of rows is wrong."""
     return [*_check_columns(card, rows), *_check_row_count(card, rows)]
 
 

@@ -1,4 +1,4 @@
-"""Normalize Metabase's responses and our request bodies to one form, so that they can be compared.
+"""Normalize Metabase's responses and this project's request bodies to one form, so that they can be compared.
 
 The form is the same for all supported versions. It leaves out what Metabase adds: timestamps, authors, nulls.
 """
@@ -57,7 +57,7 @@ def normalize_card(raw: Mapping[str, Any]) -> Normalized:
 
 
 def normalize_dashboard(raw: Mapping[str, Any]) -> Normalized:
-    """Normalize a dashboard with its dashcards, whose ids are left out."""
+    """Normalize a dashboard with its dashcards, without their ids."""
     tabs = {tab["id"]: tab["name"] for tab in raw.get("tabs") or []}
     order = {None: -1} | {name: place for place, name in enumerate(tabs.values())}
     cards = [_normalize_dashcard(each, tabs) for each in raw.get("dashcards") or []]

@@ -149,7 +149,7 @@ def render_settings(card: Card) -> Body:
     """Render `visualization_settings`: titles and formats of the columns, overlaid with the card's own settings."""
     settings = dict(card.settings)
     if card.display == "table":
-        # Metabase pivots a table of three columns unless told otherwise.
+        # Metabase pivots a table of three columns by default.
         settings = {"table.pivot": False, **settings}
     columns = {column_key(name): _render_column(column) for name, column in card.columns.items()}
     series: dict[str, Body] = {}

@@ -1,6 +1,6 @@
 """The state of the last apply, which tells changes of the files apart from manual edits in Metabase.
 
-For each object the state has the fingerprint of what was desired and of what Metabase held afterwards. It is stored in
+For each object the state has the fingerprints of the desired content and of the content that Metabase stored. It is stored in
 a card of Metabase itself, as SQL, so that every machine sees the same state and Metabase's backup includes it.
 """
 
@@ -25,7 +25,7 @@ PENDING = ""
 
 @dataclass(frozen=True)
 class AppliedState:
-    """The id of an object, and the fingerprints of what was desired and of what Metabase held after the last apply."""
+    """The id of an object, and the fingerprints of its desired content and of what Metabase stored at the last apply."""
 
     id: int
     desired: str

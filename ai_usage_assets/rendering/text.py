@@ -10,7 +10,7 @@ NONE = "–"
 
 
 def format_usd(amount: Decimal | None, *, decimals: int | None = 2, missing: str = NONE) -> str:
-    """Dollars, such as −$1,234.50; None for `decimals` shows all there are. `missing` stands for None.
+    """Dollars, such as −$1,234.50; None for `decimals` shows all decimals. `missing` is the text for None.
 
     An amount that would be rounded to zero is shown as a bound.
     """

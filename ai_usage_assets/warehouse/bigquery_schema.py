@@ -168,7 +168,7 @@ class BigQuerySchema:
         return definition
 
     def _expiration_ms(self, table: Table) -> int | None:
-        # Snapshots never expire: no source can be asked for them again.
+        # Snapshots never expire, because no source can return them again.
         is_expiring = table.layer == "raw" and table.partition_by == "usage_date"
         return self._raw_expiry_days * 86_400_000 if is_expiring and self._raw_expiry_days else None
 

@@ -50,7 +50,7 @@ class DuckDBWarehouse(DuckDBFile):
         with self._transaction() as connection:
             if not os.access(self.path.parent, os.W_OK):
                 raise WarehouseError(
-                    f"{self.path.parent} is not writable, and DuckDB keeps its log beside the file; set "
+                    f"{self.path.parent} is not writable, and DuckDB writes its log next to the file; set "
                     "AI_USAGE_DUCKDB_PATH."
                 )
             self._migrate(connection)

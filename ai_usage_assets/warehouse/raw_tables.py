@@ -28,8 +28,8 @@ _ENVELOPE = (
     Column(
         "record_no",
         "INT64",
-        "Number of the record within its day, from 1, in the order of the bytes; it does not depend on the order of "
-        "pages. Two equal records are two rows.",
+        "Number of the record within its day, from 1. Records are sorted by their bytes, so the number does not depend "
+        "on the order of pages. Two equal records are two rows.",
         required=True,
     ),
     Column("payload", "STRING", "The record as the vendor sent it, byte for byte.", required=True),

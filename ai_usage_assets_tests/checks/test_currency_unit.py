@@ -9,7 +9,7 @@ import pytest
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import FIRST, LAST, execute, run_check
 
-REASONS = ("is published for the day", "is usual", "by the price list", "the classic cost report says")
+REASONS = ("is published for the day", "is usual", "by the price list", "the classic cost report is")
 
 
 def scale_cost(warehouse: DuckDBWarehouse, factor: float, day: date = FIRST) -> None:

@@ -314,7 +314,7 @@ def test_a_bill_in_another_unit_blocks_publishing(holding: Company) -> None:
     usd = holding.simulator.ledger.anthropic_cost_usd(DAYS[1], DAYS[1])[DAYS[1]]
     told = result.failed_checks()["raw_anthropic_cost.currency_unit"]
     assert f"{NEXT}: ${usd * 100:,.2f}, but" in told
-    assert f"the classic cost report says ${usd:,.2f}" in told
+    assert f"the classic cost report is ${usd:,.2f}" in told
     assert "Check whether the vendor changed the unit" in told
     mend(holding)
     assert holding.run(NEXT, lane="anthropic").success

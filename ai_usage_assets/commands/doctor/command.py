@@ -40,7 +40,7 @@ def add_command_to(commands: Any) -> None:
         nargs="?",
         const="",
         metavar="FILE",
-        help="instead, ask the vendors what their API documentation leaves open; write the answers without people or "
+        help="instead, test how the vendors' APIs behave where their documentation is silent; write the answers without people or "
         "keys",
     )
 

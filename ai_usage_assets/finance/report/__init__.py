@@ -1,1 +1,1 @@
-"""One page that a person opens: what is spent on AI tools, against what, by whom, and whether the figures are whole."""
+"""The monthly report as one HTML page: spend, budgets, teams and people, and whether the figures are complete."""

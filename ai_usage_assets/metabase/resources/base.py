@@ -23,7 +23,7 @@ _GROUPS = "/api/permissions/group"
 
 @dataclass
 class MetabaseContext:
-    """A Metabase, the dataset it shows, and what is known of its objects."""
+    """A Metabase, the dataset it shows, and the known ids and state of its objects."""
 
     client: MetabaseClient
     project: str
@@ -52,13 +52,13 @@ class MetabaseContext:
 class ManagedResource(ABC):
     """One object that should exist in Metabase."""
 
-    # The API path of its kind.
+    # The API path of this kind of object.
     path: str
     # Whether Metabase has it from the start, with content of its own.
     is_builtin = False
-    # Whether additional content in Metabase is a difference.
+    # Whether content that exists only in Metabase counts as a difference.
     is_exact = False
-    # The keys of the resources that it belongs to. If one is created anew, this one is new as well.
+    # The keys of the resources that it belongs to. If one of them is created again, so is this one.
     belongs_to: tuple[str, ...] = ()
 
     def __init__(self, key: str, name: str) -> None:
@@ -130,11 +130,11 @@ class ManagedResource(ABC):
         return f"{self.path}/{context.ids[self.key]}"
 
     def describe_target_change(self, desired: Normalized, live: Normalized) -> str:
-        """Describe the change if it would show readers other data; empty otherwise."""
+        """Describe the change if readers would then see the data of another project or dataset; empty otherwise."""
         return ""
 
     def is_uninitialized(self, desired: Normalized, live: Normalized, last: AppliedState | None) -> bool:
-        """Return whether nobody has written the existing content."""
+        """Return whether the object still has the content with which Metabase created it."""
         return self.is_builtin and last is None
 
     def create_once(self, context: MetabaseContext, body: Body) -> int:

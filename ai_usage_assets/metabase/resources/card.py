@@ -1,4 +1,4 @@
-"""Cards: those of dashboards, those with the values of filters, and the one with the state."""
+"""Cards of dashboards, cards with the values of filters, and the card that stores the state."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class StateCard(CardResource):
             "support collection",
             lambda context: render.render_support_card(self.name, description, context.state.to_sql(), context.ids),
         )
-        # The key of the first version: existing state must be found.
+        # The first version used the key "memory"; state that it stored must be found.
         self._entity_id = render.entity_id("memory")
 
     def load(self, context: MetabaseContext) -> None:
@@ -98,7 +98,7 @@ class StateCard(CardResource):
                 context.state = _parse_state(self.normalize(raw))
 
     def merge(self, context: MetabaseContext) -> tuple[Normalized, Normalized]:
-        """Merge what a concurrent run stored meanwhile. Returns the desired and the live card."""
+        """Merge the state that a concurrent run stored in the meantime. Returns the desired and the live card."""
         live = self.read_live(context)
         context.state = StateStore({**_parse_state(live), **context.state})
         return self.build_desired(context), live

@@ -65,7 +65,7 @@ class Analytics(Endpoints):
                     410, "invalid_request_error", "page: this cursor has expired because the data was refreshed"
                 )
             if cursor_export != export:
-                # Something new stands before the place where the old export was left: a row comes twice.
+                # A new row comes before the position of the old cursor, so one row is returned twice.
                 offset -= 1
         if self._options.empty_export or query.first >= self._export_at():
             return {
@@ -147,7 +147,7 @@ class Analytics(Endpoints):
         return result
 
     def _amount(self, microcents: int) -> str:
-        # A third of a ten thousandth more: no row is a whole number of millionths any longer.
+        # Adds a third of a ten-thousandth, so that no row is an integer number of millionths anymore.
         return format_cents(round(Fraction(microcents * 30_001, 30_000)) if self._options.rounds_rows else microcents)
 
     def _visible(self, first: datetime, end: datetime) -> Iterable[Usage]:

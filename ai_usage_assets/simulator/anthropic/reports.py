@@ -86,7 +86,7 @@ class Reports(Endpoints):
         groups = request.many("group_by")
         if set(groups) - {"workspace_id", "description"}:
             raise bad_request("group_by[]: only workspace_id and description are supported")
-        # Only whole days that are over: a window inside today, or inside any one day, ends before it begins.
+        # Only complete past days are returned: a window within one day is empty.
         days, more = self._buckets(request, floor_instant(min(self._ending(request), self._now()), timedelta(days=1)))
         data = [{**day_bounds(day), "results": self._cost_results(day, groups)} for day in days]
         return {"data": data, "has_more": more is not None, "next_page": more}

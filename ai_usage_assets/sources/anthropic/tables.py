@@ -17,7 +17,7 @@ RAW_COST_TOTAL = raw_table(
 )
 RAW_COST_COMPONENTS = raw_table(
     "raw_anthropic_cost_components",
-    "Billed cost per workspace, model, cost type and token type: what the money was for (analytics/cost).",
+    "Billed cost per workspace, model, cost type and token type (analytics/cost).",
 )
 RAW_COST_BY_ACTOR_TYPE = raw_table(
     "raw_anthropic_cost_by_actor_type", "Billed cost per type of actor, a second control total (analytics/cost)."
@@ -34,7 +34,7 @@ RAW_CLAUDE_CODE = raw_table(
     "Claude Code sessions, lines, commits and pull requests per developer (usage_report/claude_code). Its dollars are "
     "list-price estimates and are never added to cost.",
 )
-RAW_ORGANIZATION = raw_table("raw_anthropic_organization", "The organization of the key (me).", snapshot=True)
+RAW_ORGANIZATION = raw_table("raw_anthropic_organization", "Organization that the key belongs to (me).", snapshot=True)
 RAW_USERS = raw_table("raw_anthropic_users", "Members of the organization (users).", snapshot=True)
 RAW_API_KEYS = raw_table("raw_anthropic_api_keys", "API keys in every status (api_keys).", snapshot=True)
 RAW_WORKSPACES = raw_table(

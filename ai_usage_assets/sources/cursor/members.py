@@ -122,7 +122,7 @@ def _fetch_members(client: CursorClient, days: DayRange) -> Iterator[DayBatch]:
 
 
 def _fetch_spend(client: CursorClient, days: DayRange) -> Iterator[DayBatch]:
-    """Loads complete pages as records, because the start of the billing cycle is beside the members."""
+    """Loads complete pages as records, because the start of the billing cycle is next to the members, not in them."""
     for _ in range(_MAX_ATTEMPTS):
         pages = list(_iter_spend(client))
         members = [bytes(member) for page, _ in pages for member in page.team_member_spend]

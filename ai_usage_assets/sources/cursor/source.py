@@ -1,4 +1,4 @@
-"""Cursor: usage events are the bill, members and daily usage show who held a seat, and spend is a control."""
+"""Cursor: usage events are the bill, members and daily usage show who had a seat, and spend is a control."""
 
 from __future__ import annotations
 

@@ -11,11 +11,16 @@ RAW_EVENTS = raw_table(
     "raw_cursor_usage_events", "Every billed or included request: user, model, tokens, cents charged."
 )
 RAW_DAILY_USAGE = raw_table(
-    "raw_cursor_daily_usage", "One row per member and day: activity, lines, requests; shows who was a member."
+    "raw_cursor_daily_usage",
+    "One row per member and day: activity, lines and requests. The rows show who was a member on the day.",
 )
-RAW_MEMBERS = raw_table("raw_cursor_members", "Members of the team, and removed ones as far as shown.", snapshot=True)
+RAW_MEMBERS = raw_table(
+    "raw_cursor_members", "Members of the team, including removed members that the API still lists.", snapshot=True
+)
 RAW_SPEND = raw_table(
-    "raw_cursor_spend", "Cursor's own spend per member in the current billing cycle, a control.", snapshot=True
+    "raw_cursor_spend",
+    "Cursor's own spend per member in the current billing cycle, which a check compares with the events.",
+    snapshot=True,
 )
 RAW_GROUPS = raw_table("raw_cursor_groups", "Billing groups, if the plan has them (Enterprise).", snapshot=True)
 
