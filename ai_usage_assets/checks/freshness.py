@@ -14,8 +14,8 @@ CHECKS = (
         "kpi_completeness",
         "no_restatements",
         "No vendor restated the bill of an older day today.",
-        "The new figure is published. Inform finance if the month is closed. kpi_restatements has both figures, and the "
-        "keys and models that differ.",
+        "The new figure is published. Inform finance if the month is closed. kpi_restatements has both figures, and "
+        "the keys and models that differ.",
         violations(
             "restatements",
             "{vendor} {usage_date}: {old_usd} became {new_usd}",

@@ -1,7 +1,8 @@
-"""The state of the last apply, which tells changes of the files apart from manual edits in Metabase.
+"""The state of the last apply, which distinguishes changes of the files from manual edits in Metabase.
 
-For each object the state has the fingerprints of the desired content and of the content that Metabase stored. It is stored in
-a card of Metabase itself, as SQL, so that every machine sees the same state and Metabase's backup includes it.
+For each object the state has the fingerprints of the desired content and of the content that Metabase stored. The
+state is stored in a card of Metabase, as SQL, so that every machine reads the same state and Metabase's backup
+includes it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PENDING = ""
 
 @dataclass(frozen=True)
 class AppliedState:
-    """The id of an object, and the fingerprints of its desired content and of what Metabase stored at the last apply."""
+    """The id of an object, and the fingerprints of its desired and its stored content at the last apply."""
 
     id: int
     desired: str
