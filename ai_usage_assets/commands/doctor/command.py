@@ -40,8 +40,8 @@ def add_command_to(commands: Any) -> None:
         nargs="?",
         const="",
         metavar="FILE",
-        help="instead, test how the vendors' APIs behave where their documentation is silent; write the answers without "
-        "people or keys",
+        help="instead, test how the vendors' APIs behave where their documentation is silent; write the answers "
+        "without people or keys",
     )
 
 
