@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cache
@@ -25,13 +26,13 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
-# The day that the fixture `holding` has loaded, and the next one.
-HELD, NEXT = "2026-11-10", "2026-11-11"
+# The day that is loaded in `loaded_company`, and the next one.
+LOADED_DAY, NEXT_DAY = "2026-11-10", "2026-11-11"
 
-# Views with the time of a read: they change with a run that changes no data.
-_OF_WHEN_IT_WAS_READ = ("ops_check_status", "kpi_completeness", "ops_freshness")
+# Views with the time of a read; they change even if a run changes no data.
+_VIEWS_WITH_READ_TIME = ("ops_check_status", "kpi_completeness", "ops_freshness")
 
-# A worker takes one module at a time: the longest start first, so that none is left over at the end.
+# A worker takes one module at a time; the longest ones start first, to balance the workers.
 _LONGEST = (
     "test_production", "test_run", "test_kill", "test_sql", "test_warehouse", "test_container", "test_signals",
     "test_anthropic", "test_cursor", "test_bigquery", "test_cards", "test_focus",
@@ -66,31 +67,31 @@ class Company:
         last: str | None = None,
         *,
         job: str = "daily",
-        lane: str | Sequence[str] | None = None,
+        selection: str | Sequence[str] | None = None,
         sources: Mapping[str, Mapping[str, str | None]] = MappingProxyType({}),
         **changed: Any,
-    ) -> Result:
+    ) -> RunResult:
         """Runs a job for days, in this process, with settings changed for this run only; `sources` names vendors.
 
-        `lane` restricts the job to the raw tables of a vendor or of an extract, to single tables, or to several of
+        `selection` restricts the job to the raw tables of a vendor or of an extract, to single tables, or to several of
         these, with the assets between them and their checks.
         """
         run_days = DayRange(date.fromisoformat(first), date.fromisoformat(last or first))
         settings = replace(self.settings, **{"fixed_now": self.simulator.now, **changed})
         for name, changes in sources.items():
             settings = settings.with_source(name, **changes)
-        key = (settings, job, lane)
+        key = (settings, job, selection)
         if key not in self._jobs:
             full_job = build_definitions(settings).resolve_job_def(job)
-            names = [lane] if isinstance(lane, str) else lane
-            self._jobs[key] = full_job if names is None else _lane(full_job, names)
-        outcome = self._jobs[key].execute_in_process(
+            names = [selection] if isinstance(selection, str) else selection
+            self._jobs[key] = full_job if names is None else _select_assets(full_job, names)
+        result = self._jobs[key].execute_in_process(
             run_config={"loggers": {"console": {}}},
             tags=days.tags_for_range(run_days),
             instance=self.instance,
             raise_on_error=False,
         )
-        return Result(outcome.success, list(outcome.all_events))
+        return RunResult(result.success, list(result.all_events))
 
     def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query against the warehouse."""
@@ -101,11 +102,11 @@ class Company:
             warehouse.close()
 
     def content(self, *names: str) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of these tables and views, sorted; by default of all but the run log."""
+        """Sorted rows of tables and views, by default of all but the ops tables."""
         chosen = names or [
             table.name
             for table in catalog.tables()
-            if table not in OPS_TABLES and table.name not in _OF_WHEN_IT_WAS_READ
+            if table not in OPS_TABLES and table.name not in _VIEWS_WITH_READ_TIME
         ]
         warehouse = self.warehouse
         try:
@@ -115,19 +116,19 @@ class Company:
         return {name: sorted((tuple(row.values()) for row in rows), key=repr) for name, rows in rows_by_name.items()}
 
 
-def _lane(job: dg.JobDefinition, names: Sequence[str]) -> dg.JobDefinition:
-    pulled = {table.name: (pull.vendor, pull.name) for pull in catalog.EXTRACTS for table in pull.tables}
-    chosen_tables = [t.name for t in catalog.tables() if {t.name, *pulled.get(t.name, ())} & {*names}]
-    named = dg.AssetSelection.assets(*chosen_tables, *({"report"} & {*names}))
+def _select_assets(job: dg.JobDefinition, names: Sequence[str]) -> dg.JobDefinition:
+    extracts = {table.name: (extract.vendor, extract.name) for extract in catalog.EXTRACTS for table in extract.tables}
+    chosen_tables = [t.name for t in catalog.tables() if {t.name, *extracts.get(t.name, ())} & {*names}]
+    selected = dg.AssetSelection.assets(*chosen_tables, *({"report"} & {*names}))
     graph = job.asset_layer.asset_graph
-    # With the assets between them, which define the order.
-    chosen = (named | named.downstream() & named.upstream()).resolve(graph)
+    # The assets between the selected ones define their order.
+    chosen = (selected | selected.downstream() & selected.upstream()).resolve(graph)
     checks = dg.AssetSelection.checks_for_assets(*chosen).resolve_checks(graph)
     return job.get_subset(asset_selection=chosen, asset_check_selection=checks)
 
 
 @dataclass
-class Result:
+class RunResult:
     """The result of a run."""
 
     success: bool
@@ -163,13 +164,13 @@ def _empty() -> bytes:
         return warehouse.path.read_bytes()
 
 
-def empty(path: Path) -> Path:
-    """Copies an empty warehouse with every table and view, which is ten times faster than creating it."""
+def copy_empty_warehouse(path: Path) -> Path:
+    """Copies an empty warehouse with all tables and views, which is ten times faster than creating one."""
     path.write_bytes(_empty())
     return path
 
 
-def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+def build_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """Creates a file once for all workers; tests must copy it, not change it."""
     folder = factory.getbasetemp()
     if folder.name.startswith("popen-"):
@@ -188,7 +189,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """An empty warehouse."""
-    opened = DuckDBWarehouse(empty(tmp_path / "w.duckdb"))
+    opened = DuckDBWarehouse(copy_empty_warehouse(tmp_path / "w.duckdb"))
     yield opened
     opened.close()
 
@@ -196,7 +197,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 @pytest.fixture
 def company(tmp_path: Path) -> Iterator[Company]:
     """A small company with an empty warehouse."""
-    with make_company(empty(tmp_path / "ai_usage.duckdb")) as served:
+    with serve_company(copy_empty_warehouse(tmp_path / "ai_usage.duckdb")) as served:
         yield served
 
 
@@ -205,11 +206,11 @@ def one_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse with HELD loaded; to be copied."""
 
     def make(path: Path) -> None:
-        with make_company(path) as company:
-            result = company.run(HELD)
+        with serve_company(path) as company:
+            result = company.run(LOADED_DAY)
             assert result.success, result.failures()
 
-    return made_once(tmp_path_factory, "one_day.duckdb", make)
+    return build_once(tmp_path_factory, "one_day.duckdb", make)
 
 
 @pytest.fixture(scope="session")
@@ -217,11 +218,11 @@ def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse with HELD and NEXT loaded by one run; to be copied."""
 
     def make(path: Path) -> None:
-        with make_company(path) as company:
-            result = company.run(HELD, NEXT)
+        with serve_company(path) as company:
+            result = company.run(LOADED_DAY, NEXT_DAY)
             assert result.success, result.failures()
 
-    return made_once(tmp_path_factory, "two_days.duckdb", make)
+    return build_once(tmp_path_factory, "two_days.duckdb", make)
 
 
 @pytest.fixture(scope="session")
@@ -230,7 +231,7 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
     # Imported here because the module imports this one.
     from ai_usage_assets_tests.support.year import simulated_year
 
-    path = made_once(tmp_path_factory, "year.duckdb", lambda path: simulated_year(path).close())
+    path = build_once(tmp_path_factory, "year.duckdb", lambda path: simulated_year(path).close())
     # Only one process can open a DuckDB file, and there may be several workers.
     warehouse = DuckDBWarehouse(shutil.copyfile(path, tmp_path_factory.mktemp("year") / "year.duckdb"))
     yield warehouse
@@ -238,45 +239,35 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
 
 
 @pytest.fixture
-def holding(tmp_path: Path, one_day: Path) -> Iterator[Company]:
+def loaded_company(tmp_path: Path, one_day: Path) -> Iterator[Company]:
     """A company whose warehouse has HELD loaded."""
-    with make_company(shutil.copyfile(one_day, tmp_path / "ai_usage.duckdb")) as served:
+    with serve_company(shutil.copyfile(one_day, tmp_path / "ai_usage.duckdb")) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
-def ailing(tmp_path_factory: pytest.TempPathFactory, one_day: Path) -> Iterator[Company]:
-    """The same, shared by the tests of a module; they must leave it unchanged."""
-    path = tmp_path_factory.mktemp("ailing") / "ai_usage.duckdb"
-    with make_company(shutil.copyfile(one_day, path)) as served:
+def shared_company(tmp_path_factory: pytest.TempPathFactory, one_day: Path) -> Iterator[Company]:
+    """A `loaded_company` that is shared by the tests of a module; they must leave it unchanged."""
+    path = tmp_path_factory.mktemp("shared_company") / "ai_usage.duckdb"
+    with serve_company(shutil.copyfile(one_day, path)) as served:
         yield served
 
 
-class make_company:  # noqa: N801 - used like a function
+@contextmanager
+def serve_company(path: Path, *, people: int = 60, now: datetime = NOW) -> Iterator[Company]:
     """Serves a company until the end of the block."""
-
-    def __init__(self, path: Path, *, people: int = 60, now: datetime = NOW) -> None:
-        self._simulator = Simulator(now, people=people)
-        self._serving = self._simulator.serve()
-        self._path = path
-        self._instance = dg.DagsterInstance.ephemeral()
-
-    def __enter__(self) -> Company:
-        urls = self._serving.__enter__()
+    simulator = Simulator(now, people=people)
+    with dg.DagsterInstance.ephemeral() as instance, simulator.serve() as urls:
         settings = Settings(
-            duckdb_path=self._path,
+            duckdb_path=path,
             sources={
-                "anthropic": SourceSettings(self._simulator.ANTHROPIC_KEY, urls.anthropic),
-                "cursor": SourceSettings(self._simulator.CURSOR_KEY, urls.cursor),
+                "anthropic": SourceSettings(simulator.ANTHROPIC_KEY, urls.anthropic),
+                "cursor": SourceSettings(simulator.CURSOR_KEY, urls.cursor),
             },
-            sheet_id=self._simulator.SHEET_ID,
+            sheet_id=simulator.SHEET_ID,
             sheets_url=urls.sheets,
             start_date=date(2026, 10, 1),
-            fixed_now=self._simulator.now,
+            fixed_now=simulator.now,
             pacing=False,
         )
-        return Company(self._simulator, urls, settings, self._instance)
-
-    def __exit__(self, *error: object) -> None:
-        self._instance.dispose()
-        self._serving.__exit__(None, None, None)
+        yield Company(simulator, urls, settings, instance)

@@ -12,7 +12,7 @@ import pytest
 
 from ai_usage_assets import catalog
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import empty
+from ai_usage_assets_tests.conftest import copy_empty_warehouse
 
 DAY = date(2026, 11, 10)
 ALWAYS = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
@@ -23,7 +23,7 @@ PEOPLE = {JANE: ("Platform", "CC-1"), SAM: ("Mobile", "CC-2"), KIM: (None, None)
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """Three people, three keys, and the directory of user ids."""
-    warehouse = DuckDBWarehouse(empty(tmp_path / "w.duckdb"))
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(tmp_path / "w.duckdb"))
     add_rows(
         warehouse,
         "dim_person",

@@ -20,9 +20,9 @@ from ai_usage_assets.commands import demo, launch
 from ai_usage_assets.logs import capture
 from ai_usage_assets.logs.json_logs import format_entry
 from ai_usage_assets.settings import LogSettings
-from ai_usage_assets_tests.conftest import HELD, Company
+from ai_usage_assets_tests.conftest import LOADED_DAY, Company
 from ai_usage_assets_tests.fakes.secret_manager import FakeSecretManager
-from ai_usage_assets_tests.faults.runs import ai_usage
+from ai_usage_assets_tests.faults.runs import run_cli
 from ai_usage_assets_tests.support.repository import REPOSITORY
 
 KEY = "sk-ant-admin01-" + "Zz9_" * 20
@@ -254,7 +254,7 @@ def test_all_output_of_a_process_becomes_entries() -> None:
 )
 def test_usage_error_is_an_entry(arguments: tuple[str, ...], more: dict[str, str], code: int, message: str) -> None:
     """An error before Dagster starts is entry ERROR entry, and the exit code is the same as on a terminal."""
-    process = ai_usage(*arguments, **{"AI_USAGE_NOW": "2026-11-20T14:00:00Z", **IN_THE_CLOUD, **more})
+    process = run_cli(*arguments, **{"AI_USAGE_NOW": "2026-11-20T14:00:00Z", **IN_THE_CLOUD, **more})
     assert process.returncode == code
     (refused,) = of_event(entries(process), "refused")
     assert refused["severity"] == "ERROR"
@@ -337,9 +337,9 @@ def test_definitions_that_fail_to_load_are_one_entry(tmp_path: Path) -> None:
     assert "broken.py" in crash["stack_trace"]
 
 
-def test_failed_check_has_its_dollars(holding: Company, capfd: pytest.CaptureFixture[str]) -> None:
+def test_failed_check_has_its_dollars(loaded_company: Company, capfd: pytest.CaptureFixture[str]) -> None:
     """A failed check is a WARNING entry with asset, check, day, and the affected dollars as text."""
-    result = holding.run(HELD, lane=("kpi_unallocated", "int_key_mapping"), log_format="json")
+    result = loaded_company.run(LOADED_DAY, selection=("kpi_unallocated", "int_key_mapping"), log_format="json")
     assert result.success
     all_entries = [json.loads(line) for line in capfd.readouterr().out.splitlines() if line.startswith("{")]
     failed = {entry[LABELS]["check"]: entry for entry in of_event(all_entries, "check_failed")}
@@ -348,9 +348,9 @@ def test_failed_check_has_its_dollars(holding: Company, capfd: pytest.CaptureFix
     assert coverage["severity"] == "WARNING"
     assert coverage["blocking"] is False
     assert coverage[LABELS]["asset"] == "kpi_unallocated"
-    assert coverage[LABELS]["day"] == HELD
+    assert coverage[LABELS]["day"] == LOADED_DAY
     assert Decimal(coverage["amount_usd"]) > 0
-    (view,) = holding.rows(
+    (view,) = loaded_company.rows(
         "SELECT amount_usd FROM ai_usage.ops_check_results WHERE check_name = 'cost_center_coverage' AND NOT passed "
         "ORDER BY checked_at DESC LIMIT 1"
     )
@@ -388,7 +388,7 @@ def job_environment(company: Company, tmp_path: Path, secrets: str) -> dict[str,
     }
 
 
-RUN = ("run", "--day", HELD, "--days", "1")
+RUN = ("run", "--day", LOADED_DAY, "--days", "1")
 
 
 def secret_manager(company: Company) -> FakeSecretManager:
@@ -409,7 +409,7 @@ def test_entries_of_a_run_with_a_failing_vendor(company: Company, tmp_path: Path
     """The entries are the start, each failure with its next step, and the end with totals; none has a secret."""
     company.simulator.fault_options.cursor.unauthorized = True
     with secret_manager(company).serve() as secrets:
-        process = ai_usage(*RUN, **job_environment(company, tmp_path, secrets))
+        process = run_cli(*RUN, **job_environment(company, tmp_path, secrets))
     assert process.returncode == 1
     all_entries = entries(process)
     assert_redacted(company, process.stdout)
@@ -417,8 +417,8 @@ def test_entries_of_a_run_with_a_failing_vendor(company: Company, tmp_path: Path
     (start,) = of_event(all_entries, "run_started")
     (end,) = of_event(all_entries, "run_finished")
     assert all_entries[-1] == end
-    assert (start["days"], start["severity"]) == (HELD, "INFO")
-    assert (end["outcome"], end["severity"], end["days"]) == ("failed", "ERROR", HELD)
+    assert (start["days"], start["severity"]) == (LOADED_DAY, "INFO")
+    assert (end["outcome"], end["severity"], end["days"]) == ("failed", "ERROR", LOADED_DAY)
     assert end["secret_versions"] == {
         "projects/acme-ai/secrets/anthropic-admin-key": "2",
         "projects/acme-ai/secrets/cursor-admin-key": "1",
@@ -441,7 +441,7 @@ def test_entries_of_a_run_with_a_failing_vendor(company: Company, tmp_path: Path
     assert len(errors) == len(failed) + 2
     (by_message,) = (entry for entry in all_entries if entry["message"].startswith("raw_anthropic_cost: 1 day"))
     assert by_message[LABELS] | {"run_id": ""} == {
-        "run_id": "", "job": "daily", "day": HELD, "step": "anthropic_analytics", "vendor": "anthropic",
+        "run_id": "", "job": "daily", "day": LOADED_DAY, "step": "anthropic_analytics", "vendor": "anthropic",
         "asset": "raw_anthropic_cost",
     }  # fmt: skip
 

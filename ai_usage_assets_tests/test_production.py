@@ -17,12 +17,12 @@ import pytest
 from ai_usage_assets import catalog
 from ai_usage_assets.commands import demo
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
-from ai_usage_assets_tests.conftest import HELD, NEXT, Company, Result, make_company
+from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, Company, RunResult, serve_company
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery, Seen
-from ai_usage_assets_tests.faults.runs import ai_usage, command, ended
+from ai_usage_assets_tests.faults.runs import run_cli, start_cli, wait_for
 from ai_usage_assets_tests.test_logs import IN_THE_CLOUD, assert_redacted, entries, of_event, secret_manager
 
-RUN = ("run", "--day", NEXT, "--days", "2")
+RUN = ("run", "--day", NEXT_DAY, "--days", "2")
 # Of about thirty; the first dozen come before the first row of the day log.
 LOADS_BEFORE_THE_END = 18
 # Columns that differ between two runs of the same days.
@@ -54,17 +54,17 @@ class Production(Company):
             "AI_USAGE_IMAGE": "us-docker.pkg.dev/acme/ai-usage/pipeline@sha256:0",
         }
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def start_cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs a command as the container does."""
-        process = ai_usage(*arguments, **self.variables)
+        process = run_cli(*arguments, **self.variables)
         self.processes.append(process)
         return process
 
-    def run_in_process(self, **changed: Any) -> Result:
+    def run_in_process(self, **changed: Any) -> RunResult:
         """Loads both days in this process."""
         return self.run(
-            HELD,
-            NEXT,
+            LOADED_DAY,
+            NEXT_DAY,
             warehouse="bigquery",
             project=self.server.project,
             bigquery_emulator=self.server.url,
@@ -99,16 +99,16 @@ def production(tmp_path_factory: pytest.TempPathFactory, two_days: Path) -> Iter
     path = shutil.copyfile(two_days, tmp_path_factory.mktemp("production") / "w.duckdb")
     with (
         FakeBigQuery() as server,
-        make_company(path) as company,
+        serve_company(path) as company,
         secret_manager(company).serve() as secrets,
     ):
         production = Production(
             company.simulator, company.urls, company.settings, company.instance, {}, server, secrets
         )
-        with command(*RUN, **production.variables) as process:
+        with start_cli(*RUN, **production.variables) as process:
             _wait_for(lambda: len(production.loads()) >= LOADS_BEFORE_THE_END, process)
             process.send_signal(signal.SIGTERM)
-            production.processes.append(ended(process))
+            production.processes.append(wait_for(process))
         production.command(*RUN)
         yield production
 

@@ -17,7 +17,7 @@ from ai_usage_assets.commands.month_summary import print_month_summary
 from ai_usage_assets.commands.status import print_status
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.defs.run_recorder import infer_outcome
-from ai_usage_assets_tests.conftest import HELD, NEXT, NOW, Company, make_company
+from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, NOW, Company, serve_company
 
 # The raw tables of one vendor and the cost facts.
 BILL = ("anthropic", "fct_cost_daily")
@@ -27,12 +27,12 @@ BILL = ("anthropic", "fct_cost_daily")
 def loaded(tmp_path_factory: pytest.TempPathFactory, two_days: Path):
     """A company with two days that one run loaded; read-only."""
     path = tmp_path_factory.mktemp("loaded") / "ai_usage.duckdb"
-    with make_company(shutil.copyfile(two_days, path)) as company:
+    with serve_company(shutil.copyfile(two_days, path)) as company:
         yield company
 
 
 def _days() -> tuple[date, date]:
-    return date.fromisoformat(HELD), date.fromisoformat(NEXT)
+    return date.fromisoformat(LOADED_DAY), date.fromisoformat(NEXT_DAY)
 
 
 def test_dollars_equal_the_ledger(loaded: Company) -> None:
@@ -62,11 +62,11 @@ def test_attribution_equals_the_contracts_rules_in_plain_python(loaded: Company)
     assert {row["cost_center"]: row["usd"] for row in rows} == expected
 
 
-def test_a_run_for_the_latest_day_attaches_the_months_headlines(holding: Company) -> None:
+def test_a_run_for_the_latest_day_attaches_the_months_headlines(loaded_company: Company) -> None:
     """The report asset has the headlines, which say that the month is too low while days are missing."""
-    holding.simulator.now = datetime(2026, 11, 11, 14, tzinfo=UTC)
-    assert holding.run(HELD, lane="report").success
-    (made,) = holding.instance.fetch_materializations(dg.AssetKey("report"), limit=1).records
+    loaded_company.simulator.now = datetime(2026, 11, 11, 14, tzinfo=UTC)
+    assert loaded_company.run(LOADED_DAY, selection="report").success
+    (made,) = loaded_company.instance.fetch_materializations(dg.AssetKey("report"), limit=1).records
     summary = made.asset_materialization.metadata["summary"].value
     assert "too low" in str(summary)
     assert "days of Anthropic missing" in str(summary)
@@ -169,12 +169,12 @@ def test_days_that_no_run_requested_are_not_loaded(loaded: Company) -> None:
     assert max(status) == NOW.date() - timedelta(days=1)
 
 
-def test_second_run_and_rebuild_change_no_row(holding: Company) -> None:
+def test_second_run_and_rebuild_change_no_row(loaded_company: Company) -> None:
     """Loading the same day again changes no row of any table, nor does a rebuild."""
-    company = holding
+    company = loaded_company
     before = company.content()
     company.simulator.now += timedelta(seconds=1)
-    again = company.run(HELD)
+    again = company.run(LOADED_DAY)
     assert again.success
     # The report comes last, so that it has every check result.
     begun = [event.step_key for event in again.events if event.event_type == dg.DagsterEventType.STEP_START]
@@ -193,7 +193,7 @@ def test_second_run_and_rebuild_change_no_row(holding: Company) -> None:
     assert company.content() != before
     company.simulator.requests.clear()
     company.simulator.fault_options.faults.down |= {"anthropic", "cursor", "sheets"}
-    result = company.run(HELD, job="rebuild")
+    result = company.run(LOADED_DAY, job="rebuild")
     assert result.success, result.failures()
     assert company.content() == before
     assert company.simulator.requests == []
@@ -215,7 +215,7 @@ def test_one_vendor_down_leaves_the_other_fresh(
     """If one vendor rejects the key, the other is loaded, and the run fails with the reason and the next step."""
     # Neither keys nor e-mail addresses appear in any event or line of the run.
     getattr(company.simulator.fault_options, down).unauthorized = True
-    result = company.run(HELD)
+    result = company.run(LOADED_DAY)
     assert not result.success
     printed = capfd.readouterr().err
     output = "\n".join([*(repr(event) for event in result.events), caplog.text, printed])
@@ -241,38 +241,38 @@ def test_one_vendor_down_leaves_the_other_fresh(
     assert {"✗", "failed"} <= {*_shown(company, width=200).split()}
 
 
-def test_failed_request_keeps_loaded_days(holding: Company) -> None:
+def test_failed_request_keeps_loaded_days(loaded_company: Company) -> None:
     """If a vendor fails in a later run, the dollars of the earlier run stay."""
-    before = holding.content("fct_cost_daily")
-    holding.simulator.fault_options.anthropic.unauthorized = True
-    assert not holding.run(HELD, lane=BILL).success
-    assert holding.content("fct_cost_daily") == before
+    before = loaded_company.content("fct_cost_daily")
+    loaded_company.simulator.fault_options.anthropic.unauthorized = True
+    assert not loaded_company.run(LOADED_DAY, selection=BILL).success
+    assert loaded_company.content("fct_cost_daily") == before
 
 
-def test_restated_day_is_replaced(holding: Company) -> None:
+def test_restated_day_is_replaced(loaded_company: Company) -> None:
     """A restated day has its new total and no row of the old one."""
-    holding.simulator.revise(date(2026, 11, 10), Decimal("0.5"))
-    assert holding.run(HELD, NEXT, lane=BILL).success
-    rows = holding.rows(
+    loaded_company.simulator.revise(date(2026, 11, 10), Decimal("0.5"))
+    assert loaded_company.run(LOADED_DAY, NEXT_DAY, selection=BILL).success
+    rows = loaded_company.rows(
         "SELECT usage_date, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
         "WHERE vendor = 'anthropic' GROUP BY usage_date"
     )
-    expected = holding.simulator.ledger.anthropic_cost_usd(*_days())
+    expected = loaded_company.simulator.ledger.anthropic_cost_usd(*_days())
     assert {row["usage_date"]: row["usd"] for row in rows} == expected
 
 
-def test_empty_export_replaces_no_day(holding: Company) -> None:
+def test_empty_export_replaces_no_day(loaded_company: Company) -> None:
     """An export that is suddenly empty fails and keeps the loaded day."""
-    before = holding.content("fct_cost_daily")
-    holding.simulator.fault_options.anthropic.empty_export = True
-    result = holding.run(HELD, lane=BILL)
+    before = loaded_company.content("fct_cost_daily")
+    loaded_company.simulator.fault_options.anthropic.empty_export = True
+    result = loaded_company.run(LOADED_DAY, selection=BILL)
     assert not result.success
-    assert holding.content("fct_cost_daily") == before
+    assert loaded_company.content("fct_cost_daily") == before
 
 
-def test_removed_person_keeps_their_history(holding: Company) -> None:
+def test_removed_person_keeps_their_history(loaded_company: Company) -> None:
     """After Cursor removes an e-mail from its history, a reload carries it forward and the attribution stays."""
-    company = holding
+    company = loaded_company
     expected = company.rows(
         "SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email"
     )
@@ -280,7 +280,7 @@ def test_removed_person_keeps_their_history(holding: Company) -> None:
     email = next(event.email for event in events if event.email and not event.identity_kind)
     company.simulator.now += timedelta(days=1)
     company.simulator.remove_person(email, date(2026, 11, 21))
-    result = company.run(HELD)
+    result = company.run(LOADED_DAY)
     assert result.success, result.failures()
     now = company.rows("SELECT person_email, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily GROUP BY person_email")
     assert {row["person_email"]: row["usd"] for row in now} == {row["person_email"]: row["usd"] for row in expected}
@@ -289,10 +289,10 @@ def test_removed_person_keeps_their_history(holding: Company) -> None:
 
 
 @pytest.mark.parametrize("lane", ["anthropic", "cursor"])
-def test_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> None:
+def test_key_of_another_vendor_is_not_sent(company: Company, selection: str) -> None:
     """With the keys mixed up no request is sent, the days fail, and the message names the variables."""
     keys = {"anthropic": company.simulator.CURSOR_KEY, "cursor": company.simulator.ANTHROPIC_KEY}
-    result = company.run(HELD, lane=lane, sources={name: {"key": key} for name, key in keys.items()})
+    result = company.run(LOADED_DAY, selection=selection, sources={name: {"key": key} for name, key in keys.items()})
     assert not result.success
     assert company.simulator.requests == []
     assert all("it was not sent" in message and "_ADMIN_KEY" in message for message in result.failures().values())
@@ -302,7 +302,7 @@ def test_key_of_another_vendor_is_not_sent(company: Company, lane: str) -> None:
 
 def test_vendor_without_key_is_not_configured(company: Company) -> None:
     """A vendor without a key is skipped, its days are `not_configured`, and the run succeeds."""
-    result = company.run(HELD, sources={"cursor": {"key": None}})
+    result = company.run(LOADED_DAY, sources={"cursor": {"key": None}})
     assert result.success, result.failures()
     states = company.rows("SELECT DISTINCT status FROM ai_usage.ops_asset_days WHERE vendor = 'cursor'")
     assert [row["status"] for row in states] == ["not_configured"]
@@ -317,7 +317,7 @@ def test_vendor_without_key_is_not_configured(company: Company) -> None:
 
 def test_run_without_any_key(company: Company, capfd: pytest.CaptureFixture[str]) -> None:
     """A run without any vendor succeeds and reports each as not configured."""
-    result = company.run(HELD, sources={"anthropic": {"key": None}, "cursor": {"key": None}}, sheet_id=None)
+    result = company.run(LOADED_DAY, sources={"anthropic": {"key": None}, "cursor": {"key": None}}, sheet_id=None)
     assert result.success, result.failures()
     assert company.simulator.requests == []
     printed = capfd.readouterr().err
@@ -328,7 +328,7 @@ def test_run_without_any_key(company: Company, capfd: pytest.CaptureFixture[str]
 def test_enterprise_key(company: Company) -> None:
     """An Enterprise key gets the bill, and `not exposed` for what only a Console organisation has."""
     company.simulator.fault_options.anthropic.enterprise_key = True
-    result = company.run(HELD, lane=BILL)
+    result = company.run(LOADED_DAY, selection=BILL)
     assert result.success, result.failures()
     states = company.rows("SELECT asset, status FROM ai_usage.ops_asset_days WHERE vendor = 'anthropic'")
     status = {row["asset"]: row["status"] for row in states}
@@ -338,16 +338,16 @@ def test_enterprise_key(company: Company) -> None:
     } == {"not_exposed"}
 
 
-def test_edited_sheet_changes_the_attribution_of_history(holding: Company) -> None:
+def test_edited_sheet_changes_the_attribution_of_history(loaded_company: Company) -> None:
     """A row added to the sheet changes the attribution of days that were loaded before, without reloading them."""
-    key = next(key for key in holding.simulator.organization.keys if key.name == "prod-2-test")
-    rows = holding.simulator.sheet("key_mapping")
-    holding.simulator.set_sheet(
+    key = next(key for key in loaded_company.simulator.organization.keys if key.name == "prod-2-test")
+    rows = loaded_company.simulator.sheet("key_mapping")
+    loaded_company.simulator.set_sheet(
         "key_mapping", [*rows, ["anthropic", "api_key", key.id, "", "Platform", "CC-1010", "", "", "", ""]]
     )
-    holding.simulator.now += timedelta(days=1)
-    assert holding.run("2026-11-12", lane=("raw_mapping_sheet", *BILL)).success
-    rows = holding.rows(
+    loaded_company.simulator.now += timedelta(days=1)
+    assert loaded_company.run("2026-11-12", selection=("raw_mapping_sheet", *BILL)).success
+    rows = loaded_company.rows(
         "SELECT DISTINCT usage_date, attribution_method AS m FROM ai_usage.fct_cost_daily "
         f"WHERE api_key_id = '{key.id}'"
     )
@@ -357,36 +357,36 @@ def test_edited_sheet_changes_the_attribution_of_history(holding: Company) -> No
     }
 
 
-def test_rejected_tab_keeps_its_last_version(holding: Company) -> None:
+def test_rejected_tab_keeps_its_last_version(loaded_company: Company) -> None:
     """A cleared tab is rejected: its last version stays, the run succeeds, and a check fails."""
-    before = holding.rows("SELECT COUNT(*) AS n FROM ai_usage.int_key_mapping")
-    holding.simulator.set_sheet("key_mapping", [])
-    result = holding.run(HELD, lane=("raw_mapping_sheet", "int_key_mapping"))
+    before = loaded_company.rows("SELECT COUNT(*) AS n FROM ai_usage.int_key_mapping")
+    loaded_company.simulator.set_sheet("key_mapping", [])
+    result = loaded_company.run(LOADED_DAY, selection=("raw_mapping_sheet", "int_key_mapping"))
     assert result.success, result.failures()
-    assert holding.rows("SELECT COUNT(*) AS n FROM ai_usage.int_key_mapping") == before
+    assert loaded_company.rows("SELECT COUNT(*) AS n FROM ai_usage.int_key_mapping") == before
     assert "key_mapping" in result.failed_checks()["raw_mapping_sheet.tabs_valid"]
 
 
 def test_one_run_loads_every_day_of_a_range(company: Company) -> None:
     """Each day of a range has its own records."""
-    result = company.run("2026-11-01", "2026-11-03", lane="cursor_usage_events")
+    result = company.run("2026-11-01", "2026-11-03", selection="cursor_usage_events")
     assert result.success, result.failures()
     rows = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events GROUP BY usage_date")
     expected = company.simulator.ledger.cursor_events(date(2026, 11, 1), date(2026, 11, 3))
     assert {row["usage_date"]: row["n"] for row in rows} == expected
 
 
-def test_days_older_than_the_vendor_returns(holding: Company) -> None:
+def test_days_older_than_the_vendor_returns(loaded_company: Company) -> None:
     """Days that the analytics API no longer returns are `not_exposed` or stay loaded; other days are loaded."""
-    held = holding.content("fct_cost_daily")["fct_cost_daily"]
-    holding.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
-    result = holding.run("2026-11-09", NEXT, lane=BILL)
+    held = loaded_company.content("fct_cost_daily")["fct_cost_daily"]
+    loaded_company.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
+    result = loaded_company.run("2026-11-09", NEXT_DAY, selection=BILL)
     assert result.success, result.failures()
-    rows = holding.rows(
+    rows = loaded_company.rows(
         "SELECT usage_date, status FROM ai_usage.ops_asset_days WHERE asset = 'raw_anthropic_cost' ORDER BY usage_date"
     )
     assert [row["status"] for row in rows] == ["not_exposed", "complete", "complete"]
-    kept = [row for row in holding.content("fct_cost_daily")["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
+    kept = [row for row in loaded_company.content("fct_cost_daily")["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
     assert [row[:-1] for row in kept] == [row[:-1] for row in held]
 
 
@@ -400,33 +400,35 @@ def _multiply_amounts(company: Company) -> None:
     warehouse.close()
 
 
-def test_rebuild_stops_at_failed_raw_checks(holding: Company) -> None:
+def test_rebuild_stops_at_failed_raw_checks(loaded_company: Company) -> None:
     """Raw records in the wrong unit stop a rebuild as they stop a run, and the facts stay unchanged."""
-    before = holding.content("int_anthropic_cost_daily")
-    _multiply_amounts(holding)
-    result = holding.run(HELD, job="rebuild")
+    before = loaded_company.content("int_anthropic_cost_daily")
+    _multiply_amounts(loaded_company)
+    result = loaded_company.run(LOADED_DAY, job="rebuild")
     assert not result.success
     assert "raw_anthropic_cost.currency_unit" in result.failed_checks()
-    kept = holding.rows("SELECT check_name, passed FROM ai_usage.ops_check_results WHERE asset = 'raw_anthropic_cost'")
+    kept = loaded_company.rows(
+        "SELECT check_name, passed FROM ai_usage.ops_check_results WHERE asset = 'raw_anthropic_cost'"
+    )
     # The results of all checks are stored, also of those after the one that failed.
     assert {row["check_name"] for row in kept} == {c.name for c in CHECKS if c.asset == "raw_anthropic_cost"}
     assert "currency_unit" in {row["check_name"] for row in kept if not row["passed"]}
-    assert holding.content("int_anthropic_cost_daily") == before
+    assert loaded_company.content("int_anthropic_cost_daily") == before
 
 
-def test_unreadable_sheet_stops_nothing(holding: Company) -> None:
+def test_unreadable_sheet_stops_nothing(loaded_company: Company) -> None:
     """While Google Sheets is down, a run uses the last version of the sheet, and one check fails."""
-    before = holding.content("fct_cost_daily")
-    holding.simulator.fault_options.faults.down.add("sheets")
-    result = holding.run(HELD, lane=("raw_mapping_sheet", *BILL))
+    before = loaded_company.content("fct_cost_daily")
+    loaded_company.simulator.fault_options.faults.down.add("sheets")
+    result = loaded_company.run(LOADED_DAY, selection=("raw_mapping_sheet", *BILL))
     assert result.success, result.failures()
     assert "503" in result.failed_checks()["raw_mapping_sheet.tabs_valid"]
-    assert holding.content("fct_cost_daily") == before
+    assert loaded_company.content("fct_cost_daily") == before
 
 
 def test_run_that_ended_between_two_steps_is_interrupted(company: Company) -> None:
     """A run without a failed step is a success only if every planned step has ended."""
-    assert company.run(HELD, lane="cursor_members").success
+    assert company.run(LOADED_DAY, selection="cursor_members").success
     (job,) = company._jobs.values()
     (run,) = company.instance.get_runs()
     assert infer_outcome(company.instance, run) == "success"
@@ -446,7 +448,7 @@ def _shown(company: Company, width: int) -> str:
 def test_status_shows_one_reason_once_and_fits_a_narrow_terminal(company: Company) -> None:
     """A rejected key is one paragraph of the status, not one per table; no table is wider than the terminal."""
     company.simulator.fault_options.cursor.unauthorized = True
-    assert not company.run(HELD, lane="cursor").success
+    assert not company.run(LOADED_DAY, selection="cursor").success
     shown = _shown(company, width=80)
     assert " ".join(shown.split()).count("Invalid Team API Key") == 1
     assert "and 4 more" in shown

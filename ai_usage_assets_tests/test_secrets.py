@@ -12,7 +12,7 @@ import pytest
 
 from ai_usage_assets.secret_manager import SecretError, resolve_secret, versions_read
 from ai_usage_assets_tests.commands.test_doctor import diagnostics
-from ai_usage_assets_tests.conftest import HELD, Company
+from ai_usage_assets_tests.conftest import LOADED_DAY, Company
 from ai_usage_assets_tests.fakes.secret_manager import FakeSecretManager, ServiceError, Version
 
 KEY = "projects/acme-ai/secrets/anthropic-admin-key"
@@ -169,8 +169,8 @@ def test_missing_secret_fails_its_own_vendor_only(company: Company) -> None:
     secret_manager = FakeSecretManager({cursor: [company.simulator.CURSOR_KEY]})
     with secret_manager.serve() as address:
         result = company.run(
-            HELD,
-            lane=("anthropic_organization", "cursor_members"),
+            LOADED_DAY,
+            selection=("anthropic_organization", "cursor_members"),
             sources={"anthropic": {"key": KEY}, "cursor": {"key": cursor}},
             secrets_emulator=f"http://{address}",
         )

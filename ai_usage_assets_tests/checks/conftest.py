@@ -13,7 +13,7 @@ from ai_usage_assets.checks.base import CheckContext, Finding
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import made_once, make_company
+from ai_usage_assets_tests.conftest import build_once, serve_company
 
 FIRST, LAST, TODAY = date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 12)
 
@@ -23,11 +23,11 @@ def loaded_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a warehouse with two valid days."""
 
     def make(path: Path) -> None:
-        with make_company(path, now=datetime(2026, 11, 12, 14, tzinfo=UTC)) as company:
+        with serve_company(path, now=datetime(2026, 11, 12, 14, tzinfo=UTC)) as company:
             result = company.run(FIRST.isoformat(), LAST.isoformat())
             assert result.success, result.failures()
 
-    return made_once(tmp_path_factory, "checked.duckdb", make)
+    return build_once(tmp_path_factory, "checked.duckdb", make)
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import execute, run_check
-from ai_usage_assets_tests.conftest import Company, make_company
+from ai_usage_assets_tests.conftest import Company, serve_company
 
 
 @pytest.fixture
 def early_cycle(tmp_path: Path) -> Iterator[Company]:
     """A company early in its billing cycle, which few days complete."""
-    with make_company(tmp_path / "w.duckdb", now=datetime(2026, 11, 5, 14, tzinfo=UTC)) as company:
+    with serve_company(tmp_path / "w.duckdb", now=datetime(2026, 11, 5, 14, tzinfo=UTC)) as company:
         yield company
 
 
@@ -41,7 +41,7 @@ def test_a_fully_mapped_company_passes_every_check(early_cycle: Company) -> None
     assert result.failed_checks() == {}
     # On the second day the whole cycle is loaded, including the day of a snapshot.
     simulator.now += timedelta(days=1)
-    again = early_cycle.run("2026-11-03", "2026-11-05", lane="cursor")
+    again = early_cycle.run("2026-11-03", "2026-11-05", selection="cursor")
     assert again.success, again.failures()
     assert again.failed_checks() == {}
 
@@ -53,7 +53,7 @@ def test_reported_spend_that_differs_from_the_events_is_reported(
     """Cursor's spend per member is compared with its events of the whole billing cycle."""
     for _ in range(2):
         last = (early_cycle.simulator.now - timedelta(days=1)).date().isoformat()
-        assert early_cycle.run("2026-11-03", last, lane="cursor").success
+        assert early_cycle.run("2026-11-03", last, selection="cursor").success
         early_cycle.simulator.now += timedelta(days=1)
     warehouse = early_cycle.warehouse
     try:

@@ -34,7 +34,7 @@ from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets_tests.commands.test_cli import ai_usage, environment, simulator, urls  # noqa: F401 - fixtures
-from ai_usage_assets_tests.conftest import Company, empty
+from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse
 from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
 
 MORNING = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -447,7 +447,7 @@ def settings(tmp_path: Path) -> Settings:
 def made(settings: Settings) -> Path:
     """A file as a run of two days leaves it."""
     settings.duckdb_path.parent.mkdir()
-    warehouse = DuckDBWarehouse(empty(settings.duckdb_path))
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(settings.duckdb_path))
     entry = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "is_daily": True, "status": "complete"}
     at = {"attempted_at": MORNING, "completed_at": MORNING, "run_id": "r"}
     warehouse.append(OPS_ASSET_DAYS, [{**entry, **at, "usage_date": date(2026, 11, day)} for day in (17, 18)])

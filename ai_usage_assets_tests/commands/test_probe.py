@@ -20,7 +20,7 @@ from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.sources.cursor.questions import QUESTIONS
 from ai_usage_assets.sources.questions import ApiRequest, BudgetedClient, VendorUnavailable
 from ai_usage_assets_tests.commands.test_cli import ai_usage, environment, simulator, urls  # noqa: F401 - fixtures
-from ai_usage_assets_tests.conftest import NOW, Company, make_company
+from ai_usage_assets_tests.conftest import NOW, Company, serve_company
 from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
 
 KEY = "crsr_0123456789abcdefghij0123456789"
@@ -63,7 +63,7 @@ def cursor_only(company: Company, url: str) -> Settings:
 def probed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Company, Result]]:
     """A company and the result of one probe."""
     folder = tmp_path_factory.mktemp("probe")
-    with make_company(folder / "w.duckdb") as company:
+    with serve_company(folder / "w.duckdb") as company:
         yield company, run_probe(company.settings, folder)
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets.commands import demo
-from ai_usage_assets_tests.conftest import Company, make_company
+from ai_usage_assets_tests.conftest import Company, serve_company
 from ai_usage_assets_tests.deploy import container
 from ai_usage_assets_tests.deploy.container import Container
-from ai_usage_assets_tests.faults.runs import asked
+from ai_usage_assets_tests.faults.runs import observe_requests
 from ai_usage_assets_tests.support.repository import REPOSITORY
 
 DAY = date(2026, 11, 19)
@@ -113,7 +113,7 @@ def test_no_secret_is_built_in() -> None:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     """A company whose one day was loaded by an uninterrupted run."""
-    with make_company(tmp_path_factory.mktemp("uninterrupted") / "warehouse.duckdb") as made:
+    with serve_company(tmp_path_factory.mktemp("uninterrupted") / "warehouse.duckdb") as made:
         company = replace(made, settings=replace(made.settings, start_date=DAY))
         result = company.run(DAY.isoformat())
         assert result.success, result.failures()
@@ -138,7 +138,7 @@ def settings_of(company: Company) -> dict[str, str]:
 
 def on_request(company: Company, chosen: int, act: Callable[[], None]):
     """Within the block, `act` is called at the n-th request to the vendors."""
-    return asked(company.simulator, lambda number: act() if number == chosen else None)
+    return observe_requests(company.simulator, lambda number: act() if number == chosen else None)
 
 
 def test_an_interrupted_container_can_run_again(box: Container, uninterrupted: Company) -> None:

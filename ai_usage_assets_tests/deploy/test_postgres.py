@@ -19,8 +19,8 @@ from ai_usage_assets import cli
 from ai_usage_assets.commands import launch
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.settings import Settings
-from ai_usage_assets_tests.conftest import HELD, NOW, Company
-from ai_usage_assets_tests.faults.runs import ai_usage
+from ai_usage_assets_tests.conftest import LOADED_DAY, NOW, Company
+from ai_usage_assets_tests.faults.runs import run_cli
 
 # PostgreSQL refuses to run as root.
 NOBODY = 65534
@@ -71,17 +71,17 @@ def test_machines_share_one_run_history(
 ) -> None:
     """A run writes its events only to the database, and another DAGSTER_HOME with the same address reads them."""
     monkeypatch.setenv("DAGSTER_PG_URL", url)
-    day = date.fromisoformat(HELD)
+    day = date.fromisoformat(LOADED_DAY)
     for home in ("here", "there"):
         settings = replace(company.settings, dagster_home=tmp_path / home, dagster_postgres_url=url)
         launch.job_command(settings, DayRange(day, day), "daily").prepare_home()
     with dg.DagsterInstance.from_config(str(tmp_path / "here" / "postgres")) as here:
-        result = replace(company, instance=here).run(HELD, lane="cursor_usage_events")
+        result = replace(company, instance=here).run(LOADED_DAY, selection="cursor_usage_events")
         assert result.success, result.failures()
     with dg.DagsterInstance.from_config(str(tmp_path / "there" / "postgres")) as there:
         (run,) = there.get_runs(dg.RunsFilter(job_name="daily"))
         assert run.status == dg.DagsterRunStatus.SUCCESS
-        assert there.get_materialized_partitions(dg.AssetKey("raw_cursor_usage_events")) == {HELD}
+        assert there.get_materialized_partitions(dg.AssetKey("raw_cursor_usage_events")) == {LOADED_DAY}
     files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*here/**/*") if path.is_file()]
     assert sorted(files) == ["here/postgres/dagster.yaml", "there/postgres/dagster.yaml"]
 
@@ -94,7 +94,7 @@ def test_an_unreachable_database_is_one_error_line(url: str, tmp_path: Path) -> 
         "AI_USAGE_NOW": NOW.isoformat(),
         **_PATH,
     }
-    completed = ai_usage("run", "--days", "1", **environment)
+    completed = run_cli("run", "--days", "1", **environment)
     assert completed.returncode == 1
     output = " ".join(completed.stderr.split())
     assert "Cannot connect to the database of DAGSTER_PG_URL" in output

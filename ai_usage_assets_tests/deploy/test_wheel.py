@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets.commands import demo
-from ai_usage_assets_tests.conftest import make_company
+from ai_usage_assets_tests.conftest import serve_company
 from ai_usage_assets_tests.deploy import container
 from ai_usage_assets_tests.support.repository import REPOSITORY, build_wheel
 
@@ -71,7 +71,7 @@ def test_commands_run_from_an_empty_folder(installed: Path, tmp_path: Path) -> N
     before = _hashes(installed)
     folder = tmp_path / "work"
     folder.mkdir()
-    with make_company(tmp_path / "unused.duckdb", people=36) as company:
+    with serve_company(tmp_path / "unused.duckdb", people=36) as company:
         environment = {**demo.simulator_environment(company.simulator, company.urls), "AI_USAGE_START_DATE": DAY}
         run = _command(installed, folder, environment)
         for arguments in (

@@ -1,4 +1,4 @@
-"""What the tests of faults share: a company that was whole, and what must be so before, during and after a fault."""
+"""Helpers of the fault tests: inject faults into the simulated vendors, and compare the warehouse with the ledger."""
 
 from __future__ import annotations
 
@@ -12,91 +12,93 @@ from typing import Any
 import pytest
 
 from ai_usage_assets.simulator import FaultOptions, Simulator
-from ai_usage_assets_tests.conftest import HELD, Company, Result
+from ai_usage_assets_tests.conftest import LOADED_DAY, Company, RunResult
 
-NEXT = "2026-11-11"
-DAYS = (date.fromisoformat(HELD), date.fromisoformat(NEXT))
+NEXT_DAY = "2026-11-11"
+DAYS = (date.fromisoformat(LOADED_DAY), date.fromisoformat(NEXT_DAY))
 ANALYTICS = "anthropic_analytics"
 BILL = ("cost", "cost_total", "cost_components", "cost_by_actor_type")
-LANDED = (*BILL, "usage", "usage_total")
+TABLES = (*BILL, "usage", "usage_total")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """How a vendor goes wrong, and what a person must be told: what it is, and what to do."""
+    """Faults of a vendor and of the transport, and the reason and the next step that the run must report."""
 
-    what: str
-    advice: str
+    reason: str
+    next_step: str
     anthropic: dict[str, Any] = field(default_factory=dict)
-    line: dict[str, Any] = field(default_factory=dict)
+    transport: dict[str, Any] = field(default_factory=dict)
 
 
 @pytest.fixture(autouse=True)
-def _nothing_secret_is_said(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever goes wrong, neither the key nor an e-mail address is in a log line."""
+def _assert_logs_contain_no_secret(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Asserts that no log line contains a key or an e-mail address."""
     yield
-    told = "\n".join(record.getMessage() for record in caplog.get_records("call"))
-    assert Simulator.ANTHROPIC_KEY not in told
-    assert "@acme.test" not in told
+    messages = "\n".join(record.getMessage() for record in caplog.get_records("call"))
+    assert Simulator.ANTHROPIC_KEY not in messages
+    assert "@acme.test" not in messages
 
 
-_restated = itertools.cycle(range(1, 4))
+_removed_counts = itertools.cycle(range(1, 4))
 
 
-def restate(company: Company) -> None:
-    """The vendor takes some of both days back, other pieces than the time before: a row let through would be seen."""
-    taken = next(_restated)
+def remove_usage(company: Company) -> None:
+    """Restates both days by removing usage, each time a different amount, so that a loaded row would be noticed."""
+    removed = next(_removed_counts)
     for day in DAYS:
-        company.simulator.amend(day, lambda pieces: pieces[:-taken])
+        company.simulator.amend(day, lambda pieces: pieces[:-removed])
 
 
-def turn(company: Company, *, anthropic: dict[str, Any] | None = None, line: dict[str, Any] | None = None) -> None:
-    """Turns switches of the vendor and of the line to it."""
+def set_faults(
+    company: Company, *, anthropic: dict[str, Any] | None = None, transport: dict[str, Any] | None = None
+) -> None:
+    """Sets fault options of Anthropic and of the transport."""
     fault_options = company.simulator.fault_options
-    for part, values in ((fault_options.anthropic, anthropic), (fault_options.faults, line)):
+    for part, values in ((fault_options.anthropic, anthropic), (fault_options.faults, transport)):
         for name, value in (values or {}).items():
             assert hasattr(part, name)
-            # Counters count down, and the table of faults is read again.
+            # Copied, because the simulator counts down in place and the fault tables are reused.
             setattr(part, name, dict(value) if isinstance(value, dict) else value)
 
 
-def mend(company: Company) -> None:
-    """Everything is as usual again."""
-    usual = FaultOptions()
-    turn(company, anthropic=vars(usual.anthropic), line=vars(usual.faults))
+def clear_faults(company: Company) -> None:
+    """Resets all fault options."""
+    defaults = FaultOptions()
+    set_faults(company, anthropic=vars(defaults.anthropic), transport=vars(defaults.faults))
 
 
-def said(result: Result) -> str:
-    """All that a run told of what went wrong."""
+def failure_text(result: RunResult) -> str:
+    """The messages of failed steps and checks."""
     return "\n".join([*result.failures().values(), *result.failed_checks().values()])
 
 
-def held(company: Company) -> list[dict[str, Any]]:
-    """Every row that analytics has landed, byte for byte."""
+def stored_rows(company: Company) -> list[dict[str, Any]]:
+    """Every raw row of the analytics extract."""
     return company.rows(
-        " UNION ALL ".join(f"SELECT '{name}' AS name, * FROM ai_usage.raw_anthropic_{name}" for name in LANDED)
+        " UNION ALL ".join(f"SELECT '{name}' AS name, * FROM ai_usage.raw_anthropic_{name}" for name in TABLES)
         + " ORDER BY name, usage_date, record_no"
     )
 
 
-def days_of(company: Company, asset: str = "raw_anthropic_cost") -> dict[str, dict[str, Any]]:
-    """The log entry of each day of a table."""
+def read_day_log(company: Company, asset: str = "raw_anthropic_cost") -> dict[str, dict[str, Any]]:
+    """The day log of a table, by day."""
     rows = company.rows("SELECT * FROM ai_usage.ops_asset_days WHERE asset = @asset ORDER BY usage_date", asset=asset)
     return {str(row["usage_date"]): row for row in rows}
 
 
-def assert_whole(company: Company, *days: date) -> None:
-    """The days are what the ledger says: dollars and list dollars by every query of the bill, tokens and requests."""
-    truth = {}
+def assert_equals_ledger(company: Company, *days: date) -> None:
+    """Asserts that dollars, list dollars, tokens and requests of the days equal the ledger, in every table."""
+    expected = {}
     for day in days:
         pieces = company.simulator.ledger.usage(day)
         usd = Decimal(sum(piece.billed_microcents for piece in pieces)).scaleb(-8)
         listed = Decimal(sum(piece.list_microcents for piece in pieces)).scaleb(-8)
-        truth |= {(name, day): (usd, listed) for name in BILL}
+        expected |= {(name, day): (usd, listed) for name in BILL}
         tokens, requests = sum(sum(piece.tokens) for piece in pieces), sum(piece.requests for piece in pieces)
-        truth["usage", day] = (Decimal(tokens), Decimal(requests))
+        expected["usage", day] = (Decimal(tokens), Decimal(requests))
     measures = dict.fromkeys(BILL, ("amount_usd", "list_amount_usd")) | {"usage": ("total_tokens", "requests")}
-    found = company.rows(
+    totals = company.rows(
         " UNION ALL ".join(
             f"SELECT '{name}' AS name, usage_date, "
             f"CAST(SUM({one}) AS NUMERIC) AS one, CAST(SUM({two}) AS NUMERIC) AS two "
@@ -106,31 +108,34 @@ def assert_whole(company: Company, *days: date) -> None:
         first=min(days),
         last=max(days),
     )
-    assert {(row["name"], row["usage_date"]): (row["one"], row["two"]) for row in found} == truth
-    names = ", ".join(f"'raw_anthropic_{name}'" for name in LANDED)
-    landed = company.rows(
+    assert {(row["name"], row["usage_date"]): (row["one"], row["two"]) for row in totals} == expected
+    names = ", ".join(f"'raw_anthropic_{name}'" for name in TABLES)
+    statuses = company.rows(
         "SELECT DISTINCT status FROM ai_usage.ops_asset_days "
         f"WHERE asset IN ({names}) AND usage_date BETWEEN @first AND @last",
         first=min(days),
         last=max(days),
     )
-    assert landed == [{"status": "complete"}]
+    assert statuses == [{"status": "complete"}]
 
 
-def assert_kept_then_healed(company: Company, fault: Fault) -> None:
-    """Under the fault neither day is touched and a person is told; the next run brings both whole."""
-    restate(company)
-    before = held(company)
-    turn(company, anthropic=fault.anthropic, line=fault.line)
-    result = company.run(HELD, NEXT, lane=ANALYTICS)
+def assert_kept_then_recovered(company: Company, fault: Fault) -> None:
+    """Asserts that a run with the fault changes no day and reports it, and that the next run loads both days."""
+    remove_usage(company)
+    before = stored_rows(company)
+    set_faults(company, anthropic=fault.anthropic, transport=fault.transport)
+    result = company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
     assert not result.success
-    assert fault.what in said(result)
-    assert fault.advice in said(result)
+    assert fault.reason in failure_text(result)
+    assert fault.next_step in failure_text(result)
     assert Simulator.ANTHROPIC_KEY not in repr(result.events)
     assert "@acme.test" not in repr(result.events)
-    assert held(company) == before
-    assert {day: entry["status"] for day, entry in days_of(company).items()} == {HELD: "failed", NEXT: "failed"}
-    mend(company)
-    result = company.run(HELD, NEXT, lane=ANALYTICS)
-    assert result.success, said(result)
-    assert_whole(company, *DAYS)
+    assert stored_rows(company) == before
+    assert {day: entry["status"] for day, entry in read_day_log(company).items()} == {
+        LOADED_DAY: "failed",
+        NEXT_DAY: "failed",
+    }
+    clear_faults(company)
+    result = company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
+    assert result.success, failure_text(result)
+    assert_equals_ledger(company, *DAYS)

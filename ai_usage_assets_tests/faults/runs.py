@@ -1,8 +1,4 @@
-"""Runs in processes of their own, which end where a test wants them to.
-
-Belongs here: a process that has everything loaded and nothing opened, from which a run is forked in no time; a
-warehouse that kills its process at a chosen statement; the command as a person starts it. Does not: expectations.
-"""
+"""Runs in separate processes: the command line, and forks that are killed at a chosen statement."""
 
 from __future__ import annotations
 
@@ -33,64 +29,66 @@ from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.support.repository import REPOSITORY
 
 
-def daily_job(settings: Settings, opening: Callable[[], Warehouse], assets: Collection[str] = ()) -> dg.JobDefinition:
-    """The daily job, its warehouse opened by `opening`; perhaps only some of its assets, and their checks."""
-    built = build_definitions(settings)
-    whole = dg.Definitions(
-        assets=built.assets,
-        asset_checks=built.asset_checks,
-        jobs=built.jobs,
-        resources={**(built.resources or {}), "warehouse": warehouse_resource(opening)},
-        loggers=built.loggers,
-        executor=built.executor,
+def daily_job(
+    settings: Settings, open_warehouse: Callable[[], Warehouse], assets: Collection[str] = ()
+) -> dg.JobDefinition:
+    """The daily job with the warehouse that `open_warehouse` returns, optionally restricted to some assets."""
+    definitions = build_definitions(settings)
+    job = dg.Definitions(
+        assets=definitions.assets,
+        asset_checks=definitions.asset_checks,
+        jobs=definitions.jobs,
+        resources={**(definitions.resources or {}), "warehouse": warehouse_resource(open_warehouse)},
+        loggers=definitions.loggers,
+        executor=definitions.executor,
     ).resolve_job_def("daily")
     if not assets:
-        return whole
+        return job
     keys = {dg.AssetKey(name) for name in assets}
-    checks = dg.AssetSelection.checks_for_assets(*keys).resolve_checks(whole.asset_layer.asset_graph)
-    return whole.get_subset(asset_selection=keys, asset_check_selection=checks)
+    checks = dg.AssetSelection.checks_for_assets(*keys).resolve_checks(job.asset_layer.asset_graph)
+    return job.get_subset(asset_selection=keys, asset_check_selection=checks)
 
 
-def execute(job: dg.JobDefinition, chosen: DayRange) -> bool:
-    """Runs it for days, in this process; whether it succeeded."""
+def execute(job: dg.JobDefinition, day_range: DayRange) -> bool:
+    """Runs a job for days in this process and returns whether it succeeded."""
     with dg.DagsterInstance.ephemeral() as instance:
         return job.execute_in_process(
             run_config={"loggers": {"console": {}}},
-            tags=days.tags_for_range(chosen),
+            tags=days.tags_for_range(day_range),
             instance=instance,
             raise_on_error=False,
         ).success
 
 
 @contextmanager
-def asked(simulator: Simulator, tell: Callable[[int], None]) -> Iterator[None]:
-    """Within the block each request of the vendors is told by its number, before it is answered."""
-    simulator.requests = _Told(tell)
+def observe_requests(simulator: Simulator, callback: Callable[[int], None]) -> Iterator[None]:
+    """Calls back with the number of each request to the simulator during the block, before the response is sent."""
+    simulator.requests = _ObservedRequests(callback)
     yield
     simulator.requests = []
 
 
-class _Told(list[Any]):
-    """The simulator's list of requests, telling of each."""
+class _ObservedRequests(list[Any]):
+    """The simulator's list of requests, with a callback for each."""
 
-    def __init__(self, tell: Callable[[int], None]) -> None:
+    def __init__(self, callback: Callable[[int], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._callback = callback
 
     def append(self, request: Any) -> None:
         super().append(request)
-        self._tell(len(self))
+        self._callback(len(self))
 
 
 @contextmanager
-def command(
+def start_cli(
     *arguments: str, before_start: Callable[[], None] | None = None, **environment: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """`ai-usage` as a process that sees nothing of this one's settings; what still runs at the end is killed."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    """Starts `ai-usage` without the settings of this process; it is killed at the end of the block."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     with subprocess.Popen(
         [sys.executable, "-c", "import sys; from ai_usage_assets.cli import main; sys.exit(main())", *arguments],
-        env={**kept, "COLUMNS": "200", **environment},
+        env={**inherited, "COLUMNS": "200", **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -103,64 +101,64 @@ def command(
             process.kill()
 
 
-def ended(process: subprocess.Popen[str], timeout_seconds: float = 120) -> subprocess.CompletedProcess[str]:
-    """The process when it has come to its end by itself."""
-    said = process.communicate(timeout=timeout_seconds)
-    return subprocess.CompletedProcess(process.args, process.returncode, *said)
+def wait_for(process: subprocess.Popen[str], timeout_seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    """Waits until the process ends by itself."""
+    output = process.communicate(timeout=timeout_seconds)
+    return subprocess.CompletedProcess(process.args, process.returncode, *output)
 
 
-def ai_usage(
+def run_cli(
     *arguments: str, before_start: Callable[[], None] | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """A command from its start to its end."""
-    with command(*arguments, before_start=before_start, **environment) as process:
-        return ended(process)
+    """Runs `ai-usage` to its end."""
+    with start_cli(*arguments, before_start=before_start, **environment) as process:
+        return wait_for(process)
 
 
-# --- a warehouse whose every statement is seen ----------------------------------------------------------------------
+# --- Traced warehouse ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement as DuckDB gets it: on behalf of which verb, for which table, what it begins with."""
+    """A SQL statement, with the warehouse method and the tables for which it runs."""
 
-    verb: str
+    method: str
     table: str
     text: str
 
 
-class Seen(DuckDBWarehouse):
-    """The warehouse, showing each statement before and after it is executed, and the connection it goes through."""
+class TracedWarehouse(DuckDBWarehouse):
+    """A warehouse that calls back before and after each statement, with its connection."""
 
     def __init__(self, path: Path, before: Callable[..., None], after: Callable[..., None]) -> None:
         super().__init__(path)
-        self.told = (before, after)
-        self.verb, self.table = "", ""
+        self.callbacks = (before, after)
+        self.method, self.table = "", ""
 
     @contextmanager
-    def _doing(self, verb: str, tables: Sequence[Table]):
-        self.verb, self.table = verb, " ".join(table.name for table in tables)
+    def _tag(self, method: str, tables: Sequence[Table]):
+        self.method, self.table = method, " ".join(table.name for table in tables)
         yield
-        self.verb, self.table = "", ""
+        self.method, self.table = "", ""
 
     def prepare(self, tables: Sequence[Table]) -> None:
-        with self._doing("prepare", ()):
+        with self._tag("prepare", ()):
             super().prepare(tables)
 
     def load_days(self, days: Any, asset_days: Any, restated: Any = ()) -> None:
-        with self._doing("land", list(dict.fromkeys(day.table for day in days))):
+        with self._tag("load_days", list(dict.fromkeys(day.table for day in days))):
             super().load_days(days, asset_days, restated)
 
     def append(self, table: Table, rows: Any) -> None:
-        with self._doing("append", (table,)):
+        with self._tag("append", (table,)):
             super().append(table, rows)
 
     def upsert(self, table: Table, key: Any, rows: Any) -> None:
-        with self._doing("upsert", (table,)):
+        with self._tag("upsert", (table,)):
             super().upsert(table, key, rows)
 
     def rebuild(self, table: Table, parameters: Any) -> None:
-        with self._doing("rebuild", (table,)):
+        with self._tag("rebuild", (table,)):
             super().rebuild(table, parameters)
 
     def _open(self) -> Any:
@@ -168,92 +166,92 @@ class Seen(DuckDBWarehouse):
 
 
 class _Connection:
-    """DuckDB's connection, telling the warehouse of what is executed."""
+    """A DuckDB connection that calls back before and after each statement."""
 
-    def __init__(self, real: Any, seen: Seen) -> None:
-        self._real, self._seen = real, seen
+    def __init__(self, real: Any, warehouse: TracedWarehouse) -> None:
+        self._real, self._warehouse = real, warehouse
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
     def execute(self, text: str, *arguments: Any) -> Any:
-        return self._tell(self._real.execute, text, *arguments)
+        return self._trace(self._real.execute, text, *arguments)
 
     def executemany(self, text: str, *arguments: Any) -> Any:
-        return self._tell(self._real.executemany, text, *arguments)
+        return self._trace(self._real.executemany, text, *arguments)
 
-    def _tell(self, call: Callable[..., Any], text: str, *arguments: Any) -> Any:
-        before, after = self._seen.told
-        statement = Statement(self._seen.verb, self._seen.table, text)
+    def _trace(self, call: Callable[..., Any], text: str, *arguments: Any) -> Any:
+        before, after = self._warehouse.callbacks
+        statement = Statement(self._warehouse.method, self._warehouse.table, text)
         before(statement, self._real)
-        found = call(text, *arguments)
+        result = call(text, *arguments)
         after(statement, self._real)
-        return found
+        return result
 
 
 @dataclass(frozen=True)
-class Point:
-    """Where a run is killed: before or after the n-th of the statements that fit, or of all."""
+class KillPoint:
+    """Where a run is killed: before or after the n-th matching statement; an empty field matches all."""
 
-    verb: str = ""
+    method: str = ""
     table: str = ""
-    begins: str = ""
+    prefix: str = ""
     number: int = 1
     after: bool = False
 
     def __str__(self) -> str:
-        what = " ".join(part for part in (self.verb, self.table, self.begins) if part) or "any statement"
+        what = " ".join(part for part in (self.method, self.table, self.prefix) if part) or "any statement"
         return f"{'after' if self.after else 'before'} {what} {self.number}"
 
-    def fits(self, statement: Statement) -> bool:
-        """Whether it is one of the statements that are counted."""
+    def matches(self, statement: Statement) -> bool:
+        """Whether the statement is counted."""
         return (
-            self.verb in ("", statement.verb)
+            self.method in ("", statement.method)
             and self.table in ("", *statement.table.split())
-            and statement.text.lstrip().startswith(self.begins)
+            and statement.text.lstrip().startswith(self.prefix)
         )
 
 
-class Deadly:
-    """A warehouse that ends its process at a point; without one it counts its statements."""
+class KillingWarehouse:
+    """A warehouse that kills its process at a point; without a point it only counts statements."""
 
-    def __init__(self, path: Path, point: Point | None) -> None:
+    def __init__(self, path: Path, point: KillPoint | None) -> None:
         self.statements = 0
         self._point, self._count = point, 0
-        self.warehouse = Seen(path, self._before, self._after)
+        self.warehouse = TracedWarehouse(path, self._before, self._after)
 
     def _before(self, statement: Statement, connection: Any) -> None:
         self.statements += 1
-        if self._point and self._point.fits(statement):
+        if self._point and self._point.matches(statement):
             self._count += 1
             if self._count == self._point.number and not self._point.after:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def _after(self, statement: Statement, connection: Any) -> None:
-        if self._point and self._point.fits(statement) and self._count == self._point.number:
+        if self._point and self._point.matches(statement) and self._count == self._point.number:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-# --- processes ------------------------------------------------------------------------------------------------------
+# --- Processes ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Order:
-    """A run to make: where it ends, if it does not end by itself, and the file for what it says."""
+class RunRequest:
+    """A run to start: where it is killed, if at all, and the file for its output."""
 
     settings: Settings
     days: DayRange
     assets: tuple[str, ...]
-    point: Point | None
-    says: Path
+    point: KillPoint | None
+    output_path: Path
 
 
-class Prepared:
-    """The process from which runs are forked. One run at a time."""
+class ForkServer:
+    """A process with all modules loaded and no file open, from which one run at a time is forked."""
 
-    def __enter__(self) -> Prepared:
+    def __enter__(self) -> ForkServer:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from {__name__} import serve; serve()"],
+            [sys.executable, "-c", f"from {__name__} import serve_runs; serve_runs()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])},
@@ -265,57 +263,57 @@ class Prepared:
         self._process.wait(timeout=30)
         self._process.stdout.close()
 
-    def run(self, order: Order, started: Callable[[int], None] = lambda pid: None) -> int:
-        """Makes the run and gives how it ended: 0, 1, or the negative number of the signal that ended it."""
-        pickle.dump(order, self._process.stdin)
+    def run(self, request: RunRequest, started: Callable[[int], None] = lambda pid: None) -> int:
+        """Runs it and returns the exit code: 0, 1, or the negative signal number."""
+        pickle.dump(request, self._process.stdin)
         self._process.stdin.flush()
         started(pickle.load(self._process.stdout))  # noqa: S301 - from our own process
         return pickle.load(self._process.stdout)  # noqa: S301 - from our own process
 
 
-def serve() -> None:
-    """What the process does: a fork for each order, until there are no more."""
+def serve_runs() -> None:
+    """Forks a process for each request on stdin, until stdin ends."""
     replies = os.fdopen(os.dup(1), "wb")
-    # Whatever a library prints must not get among the replies.
+    # Output of libraries must not mix with the replies.
     os.dup2(2, 1)
-    _load()
+    _warm_up()
     jobs: dict[Any, dg.JobDefinition] = {}
     opened: list[Warehouse] = []
     while True:
         try:
-            order = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the test
+            request = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the test
         except EOFError:
             return
-        key = (order.settings, order.assets)
+        key = (request.settings, request.assets)
         if key not in jobs:
-            jobs[key] = daily_job(order.settings, lambda: opened[0], order.assets)
+            jobs[key] = daily_job(request.settings, lambda: opened[0], request.assets)
         pid = os.fork()
         if pid == 0:
-            deadly = Deadly(order.settings.duckdb_path, order.point)
-            opened.append(deadly.warehouse)
-            os._exit(_run(order, jobs[key], deadly))
+            killing = KillingWarehouse(request.settings.duckdb_path, request.point)
+            opened.append(killing.warehouse)
+            os._exit(_run(request, jobs[key], killing))
         pickle.dump(pid, replies)
         replies.flush()
         pickle.dump(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), replies)
         replies.flush()
 
 
-def _load() -> None:
-    """What every run would do again, as far as it opens no file and starts no thread."""
+def _warm_up() -> None:
+    """Does the work that every run would repeat, without opening files or starting threads."""
     for table in catalog.models():
         googlesql.to_duckdb(table.query or "")
     with dg.DagsterInstance.ephemeral():
         pass
 
 
-def _run(order: Order, job: dg.JobDefinition, deadly: Deadly) -> int:
-    with order.says.open("wb") as said:
-        os.dup2(said.fileno(), 1)
-        os.dup2(said.fileno(), 2)
+def _run(request: RunRequest, job: dg.JobDefinition, killing: KillingWarehouse) -> int:
+    with request.output_path.open("wb") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     try:
-        success = execute(job, order.days)
-        order.says.with_suffix(".count").write_text(str(deadly.statements))
-    except BaseException:  # noqa: BLE001 - a fork must never go on as the process it came from
+        success = execute(job, request.days)
+        request.output_path.with_suffix(".count").write_text(str(killing.statements))
+    except BaseException:  # noqa: BLE001 - a fork must not continue as its parent
         traceback.print_exc()
         return 2
     return 0 if success else 1

@@ -20,20 +20,20 @@ import pytest
 
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.simulator.records import Actor, Usage
-from ai_usage_assets_tests.conftest import HELD, NOW, Company, make_company
+from ai_usage_assets_tests.conftest import LOADED_DAY, NOW, Company, serve_company
 from ai_usage_assets_tests.faults.conftest import (
     ANALYTICS,
     DAYS,
-    NEXT,
+    NEXT_DAY,
     Fault,
-    assert_kept_then_healed,
-    assert_whole,
-    days_of,
-    held,
-    mend,
-    restate,
-    said,
-    turn,
+    assert_equals_ledger,
+    assert_kept_then_recovered,
+    clear_faults,
+    failure_text,
+    read_day_log,
+    remove_usage,
+    set_faults,
+    stored_rows,
 )
 
 Edit = Callable[[dict[str, Any]], dict[str, Any]]
@@ -92,72 +92,74 @@ HARMLESS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fault_options", HARMLESS.values(), ids=HARMLESS)
-def test_unusual_but_valid_responses_load_completely(ailing: Company, fault_options: dict[str, Any]) -> None:
+def test_unusual_but_valid_responses_load_completely(shared_company: Company, fault_options: dict[str, Any]) -> None:
     """Nothing is lost, counted twice or rounded."""
-    restate(ailing)
-    turn(ailing, anthropic=fault_options)
-    result = ailing.run(HELD, NEXT, lane=ANALYTICS)
-    assert result.success, said(result)
-    assert_whole(ailing, *DAYS)
-    assert ailing.simulator.fault_options.anthropic.refreshes_while_paging == 0
-    mend(ailing)
+    remove_usage(shared_company)
+    set_faults(shared_company, anthropic=fault_options)
+    result = shared_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
+    assert result.success, failure_text(result)
+    assert_equals_ledger(shared_company, *DAYS)
+    assert shared_company.simulator.fault_options.anthropic.refreshes_while_paging == 0
+    clear_faults(shared_company)
 
 
-def test_undocumented_fields_are_reported(holding: Company) -> None:
+def test_undocumented_fields_are_reported(loaded_company: Company) -> None:
     """S12: a new field is kept in its record, and a check reports it with the number of records."""
-    turn(holding, anthropic={"edit_row": lambda row: {**row, "carbon_grams": 1.5}})
-    result = holding.run(NEXT, lane=ANALYTICS)
+    set_faults(loaded_company, anthropic={"edit_row": lambda row: {**row, "carbon_grams": 1.5}})
+    result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
     assert result.success
     assert "new field 'carbon_grams' in " in result.failed_checks()["raw_anthropic_cost.known_fields"]
-    assert all('"carbon_grams":1.5' in row["payload"] for row in held(holding) if row["usage_date"] == DAYS[1])
+    assert all(
+        '"carbon_grams":1.5' in row["payload"] for row in stored_rows(loaded_company) if row["usage_date"] == DAYS[1]
+    )
 
 
-def test_a_missing_token_type_is_reported(holding: Company) -> None:
+def test_a_missing_token_type_is_reported(loaded_company: Company) -> None:
     """Counts that are no longer sent do not silently become zero: a check reports that the types miss the total."""
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
         row.get("usage", {}).pop("cache_creation", None)
         return row
 
-    turn(holding, anthropic={"edit_row": edit})
-    result = holding.run(NEXT, lane=ANALYTICS)
+    set_faults(loaded_company, anthropic={"edit_row": edit})
+    result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
     assert result.success
     told = result.failed_checks()["raw_anthropic_usage.token_types_add_up"]
-    tokens = sum(sum(piece.tokens) for piece in holding.simulator.ledger.usage(DAYS[1]))
-    assert f"{NEXT}: {tokens:,} tokens in all" in told
-    mend(holding)
-    assert holding.run(NEXT, lane=ANALYTICS).failed_checks() == {}
+    tokens = sum(sum(piece.tokens) for piece in loaded_company.simulator.ledger.usage(DAYS[1]))
+    assert f"{NEXT_DAY}: {tokens:,} tokens in all" in told
+    clear_faults(loaded_company)
+    assert loaded_company.run(NEXT_DAY, selection=ANALYTICS).failed_checks() == {}
 
 
-def test_pages_longer_than_the_limit_load_completely(holding: Company) -> None:
+def test_pages_longer_than_the_limit_load_completely(loaded_company: Company) -> None:
     """S3: rows that the vendor does not count towards the limit are loaded."""
-    turn(holding, anthropic={"page_rows": 5})
-    assert holding.run(NEXT, lane=ANALYTICS).success
-    entry = days_of(holding, "raw_anthropic_cost_components")[NEXT]
+    set_faults(loaded_company, anthropic={"page_rows": 5})
+    assert loaded_company.run(NEXT_DAY, selection=ANALYTICS).success
+    entry = read_day_log(loaded_company, "raw_anthropic_cost_components")[NEXT_DAY]
     assert entry["records"] > 5 * entry["pages"]
-    assert_whole(holding, DAYS[1])
+    assert_equals_ledger(loaded_company, DAYS[1])
 
 
-def test_rows_with_equal_dimensions_all_count(holding: Company) -> None:
+def test_rows_with_equal_dimensions_all_count(loaded_company: Company) -> None:
     """S4: identities that are not shown have equal rows; all are loaded, and a reload duplicates none."""
     twins = (
         "SELECT MAX(n) AS most FROM (SELECT COUNT(*) AS n FROM ai_usage.stg_anthropic_cost WHERE usage_date = @day "
         "GROUP BY principal_type, principal_id, api_key_id, workspace_id, model, product) AS found"
     )
-    assert holding.rows(twins, day=DAYS[0]) == [{"most": 2}]
-    before = held(holding)
-    assert holding.run(HELD, lane=ANALYTICS).success
-    assert held(holding) == before
-    assert_whole(holding, DAYS[0])
+    assert loaded_company.rows(twins, day=DAYS[0]) == [{"most": 2}]
+    before = stored_rows(loaded_company)
+    assert loaded_company.run(LOADED_DAY, selection=ANALYTICS).success
+    assert stored_rows(loaded_company) == before
+    assert_equals_ledger(loaded_company, DAYS[0])
 
 
-def test_rows_that_are_rounded_individually_load(holding: Company) -> None:
+def test_rows_that_are_rounded_individually_load(loaded_company: Company) -> None:
     """Rows and total may differ by less than one rounding per row."""
-    turn(holding, anthropic={"rounds_rows": True})
-    result = holding.run(NEXT, lane=ANALYTICS)
-    assert result.success, said(result)
+    set_faults(loaded_company, anthropic={"rounds_rows": True})
+    result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
+    assert result.success, failure_text(result)
     detail, total = (
-        holding.rows(
+        loaded_company.rows(
             f"SELECT SUM(amount_usd) AS usd, COUNT(*) AS n FROM ai_usage.stg_anthropic_{name} WHERE usage_date = @day",
             day=DAYS[1],
         )[0]
@@ -168,7 +170,7 @@ def test_rows_that_are_rounded_individually_load(holding: Company) -> None:
     assert abs(detail["usd"] - total["usd"]) <= detail["n"] * Decimal("1e-8")
 
 
-def test_credits_and_zero_amounts_are_exact(holding: Company) -> None:
+def test_credits_and_zero_amounts_are_exact(loaded_company: Company) -> None:
     """S13: a negative adjustment lowers the day, and a row of "0" is a row."""
 
     def amendment(pieces: list[Usage]) -> list[Usage]:
@@ -176,12 +178,12 @@ def test_credits_and_zero_amounts_are_exact(holding: Company) -> None:
         back = replace(pieces[0], product="adjustments", components=adjusted, tokens=(0, 0, 0, 0, 0), web_searches=0)
         return [*pieces, back, replace(pieces[1], product="free_tier", components=())]
 
-    holding.simulator.amend(DAYS[1], amendment)
-    turn(holding, anthropic={"edit_row": _rewrite_amounts(lambda cents: f"{cents.normalize():f}")})
-    result = holding.run(NEXT, lane=ANALYTICS)
-    assert result.success, said(result)
-    assert_whole(holding, DAYS[1])
-    found = holding.rows(
+    loaded_company.simulator.amend(DAYS[1], amendment)
+    set_faults(loaded_company, anthropic={"edit_row": _rewrite_amounts(lambda cents: f"{cents.normalize():f}")})
+    result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
+    assert result.success, failure_text(result)
+    assert_equals_ledger(loaded_company, DAYS[1])
+    found = loaded_company.rows(
         "SELECT JSON_VALUE(payload, '$.cost.amount') AS amount FROM ai_usage.raw_anthropic_cost "
         "WHERE usage_date = @day AND JSON_VALUE(payload, '$.group.product') IN ('adjustments', 'free_tier')",
         day=DAYS[1],
@@ -250,75 +252,77 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_fault_keeps_the_earlier_data_until_the_next_run(ailing: Company, fault: Fault) -> None:
+def test_a_fault_keeps_the_earlier_data_until_the_next_run(shared_company: Company, fault: Fault) -> None:
     """Neither day changes, the message has the problem and the advice, and the next run loads both days."""
-    assert_kept_then_healed(ailing, fault)
+    assert_kept_then_recovered(shared_company, fault)
 
 
-def test_an_invalid_record_rejects_only_its_day(holding: Company) -> None:
+def test_an_invalid_record_rejects_only_its_day(loaded_company: Company) -> None:
     """The other day loads."""
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
-        return _replace_money(amount="?")(row) if row["starting_at"].startswith(HELD) else row
+        return _replace_money(amount="?")(row) if row["starting_at"].startswith(LOADED_DAY) else row
 
-    restate(holding)
-    before = [row for row in held(holding) if row["usage_date"] == DAYS[0]]
-    turn(holding, anthropic={"edit_row": edit})
-    assert holding.run(HELD, NEXT, lane=ANALYTICS).success
-    entries = days_of(holding)
-    assert (entries[HELD]["status"], entries[NEXT]["status"]) == ("failed", "complete")
-    assert "an amount is not a number. Report it; the earlier data stays" in entries[HELD]["message"]
-    assert [row for row in held(holding) if row["usage_date"] == DAYS[0]] == before
-    assert_whole(holding, DAYS[1])
-    mend(holding)
-    assert holding.run(HELD, NEXT, lane=ANALYTICS).success
-    assert_whole(holding, *DAYS)
+    remove_usage(loaded_company)
+    before = [row for row in stored_rows(loaded_company) if row["usage_date"] == DAYS[0]]
+    set_faults(loaded_company, anthropic={"edit_row": edit})
+    assert loaded_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS).success
+    entries = read_day_log(loaded_company)
+    assert (entries[LOADED_DAY]["status"], entries[NEXT_DAY]["status"]) == ("failed", "complete")
+    assert "an amount is not a number. Report it; the earlier data stays" in entries[LOADED_DAY]["message"]
+    assert [row for row in stored_rows(loaded_company) if row["usage_date"] == DAYS[0]] == before
+    assert_equals_ledger(loaded_company, DAYS[1])
+    clear_faults(loaded_company)
+    assert loaded_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS).success
+    assert_equals_ledger(loaded_company, *DAYS)
 
 
 @pytest.mark.parametrize("drift", [-3, 3])
-def test_inconsistent_usage_does_not_reject_the_bill(holding: Company, drift: int) -> None:
+def test_inconsistent_usage_does_not_reject_the_bill(loaded_company: Company, drift: int) -> None:
     """Usage pages that overlap or leave a gap reject the tokens of the day; its bill loads."""
-    turn(holding, anthropic={"page_rows": 20, "drift": drift, "drift_of": ("usage",)})
-    holding.run(NEXT, lane=ANALYTICS)
-    assert days_of(holding)[NEXT]["status"] == "complete"
-    entry = days_of(holding, "raw_anthropic_usage")[NEXT]
+    set_faults(loaded_company, anthropic={"page_rows": 20, "drift": drift, "drift_of": ("usage",)})
+    loaded_company.run(NEXT_DAY, selection=ANALYTICS)
+    assert read_day_log(loaded_company)[NEXT_DAY]["status"] == "complete"
+    entry = read_day_log(loaded_company, "raw_anthropic_usage")[NEXT_DAY]
     assert entry["status"] == "failed"
     assert "tokens, Anthropic's total of the day is" in entry["message"]
-    assert not [row for row in held(holding) if row["usage_date"] == DAYS[1] and row["name"].startswith("usage")]
-    mend(holding)
-    assert holding.run(NEXT, lane=ANALYTICS).success
-    assert_whole(holding, DAYS[1])
+    assert not [
+        row for row in stored_rows(loaded_company) if row["usage_date"] == DAYS[1] and row["name"].startswith("usage")
+    ]
+    clear_faults(loaded_company)
+    assert loaded_company.run(NEXT_DAY, selection=ANALYTICS).success
+    assert_equals_ledger(loaded_company, DAYS[1])
 
 
-def test_an_older_export_replaces_nothing(holding: Company) -> None:
+def test_an_older_export_replaces_nothing(loaded_company: Company) -> None:
     """If the export suddenly ends before the end of the day, the complete day of an earlier run stays."""
-    before = held(holding)
-    turn(holding, anthropic={"lag": timedelta(days=10)})
-    assert not holding.run(HELD, lane=ANALYTICS).success
-    assert held(holding) == before
-    assert "reaches less far than in an earlier pull" in days_of(holding)[HELD]["message"]
-    mend(holding)
-    assert holding.run(HELD, lane=ANALYTICS).success
-    assert_whole(holding, DAYS[0])
+    before = stored_rows(loaded_company)
+    set_faults(loaded_company, anthropic={"lag": timedelta(days=10)})
+    assert not loaded_company.run(LOADED_DAY, selection=ANALYTICS).success
+    assert stored_rows(loaded_company) == before
+    assert "reaches less far than in an earlier pull" in read_day_log(loaded_company)[LOADED_DAY]["message"]
+    clear_faults(loaded_company)
+    assert loaded_company.run(LOADED_DAY, selection=ANALYTICS).success
+    assert_equals_ledger(loaded_company, DAYS[0])
 
 
-def test_a_bill_in_another_unit_blocks_publishing(holding: Company) -> None:
+def test_a_bill_in_another_unit_blocks_publishing(loaded_company: Company) -> None:
     """A consistent bill that is a hundred times too high fails a blocking check, which names the amount."""
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
         return _rewrite_amounts(lambda cents: str(cents * 100))(row)
 
-    turn(holding, anthropic={"edit_row": edit})
-    result = holding.run(NEXT, lane="anthropic")
+    set_faults(loaded_company, anthropic={"edit_row": edit})
+    result = loaded_company.run(NEXT_DAY, selection="anthropic")
     assert not result.success
-    usd = holding.simulator.ledger.anthropic_cost_usd(DAYS[1], DAYS[1])[DAYS[1]]
+    usd = loaded_company.simulator.ledger.anthropic_cost_usd(DAYS[1], DAYS[1])[DAYS[1]]
     told = result.failed_checks()["raw_anthropic_cost.currency_unit"]
-    assert f"{NEXT}: ${usd * 100:,.2f}, but" in told
+    assert f"{NEXT_DAY}: ${usd * 100:,.2f}, but" in told
     assert f"the classic cost report is ${usd:,.2f}" in told
     assert "Check whether the vendor changed the unit" in told
-    mend(holding)
-    assert holding.run(NEXT, lane="anthropic").success
-    assert_whole(holding, DAYS[1])
+    clear_faults(loaded_company)
+    assert loaded_company.run(NEXT_DAY, selection="anthropic").success
+    assert_equals_ledger(loaded_company, DAYS[1])
 
 
 # --- endpoints that fail alone ----------------------------------------------------------------------------------------
@@ -333,18 +337,18 @@ ENDPOINTS = {
 }
 
 
-def test_an_endpoint_without_access_affects_only_its_table(holding: Company) -> None:
+def test_an_endpoint_without_access_affects_only_its_table(loaded_company: Company) -> None:
     """The message is stored for its own table, the bill loads, and the next run loads everything."""
-    turn(holding, anthropic={"rejected_paths": {path: status for path, (status, *_) in ENDPOINTS.items()}})
-    result = holding.run(NEXT, lane="anthropic")
+    set_faults(loaded_company, anthropic={"rejected_paths": {path: status for path, (status, *_) in ENDPOINTS.items()}})
+    result = loaded_company.run(NEXT_DAY, selection="anthropic")
     assert set(result.failures()) == {"anthropic_api_keys", "anthropic_workspaces"}
-    assert_whole(holding, DAYS[1])
+    assert_equals_ledger(loaded_company, DAYS[1])
 
     def entries() -> dict[str, dict[str, Any]]:
-        rows = holding.rows(
+        rows = loaded_company.rows(
             "SELECT * FROM ai_usage.ops_asset_days WHERE vendor = 'anthropic' AND usage_date IN (@day, @today)",
             day=DAYS[1],
-            today=holding.simulator.now.date(),
+            today=loaded_company.simulator.now.date(),
         )
         return {row["asset"].removeprefix("raw_anthropic_"): row for row in rows}
 
@@ -353,8 +357,8 @@ def test_an_endpoint_without_access_affects_only_its_table(holding: Company) -> 
     assert ended == {name: status for _, name, status, _ in ENDPOINTS.values()}
     for _, name, _, words in ENDPOINTS.values():
         assert words in entries()[name]["message"]
-    mend(holding)
-    assert holding.run(NEXT, lane="anthropic").success
+    clear_faults(loaded_company)
+    assert loaded_company.run(NEXT_DAY, selection="anthropic").success
     assert {entry["status"] for entry in entries().values()} == {"complete"}
 
 
@@ -389,26 +393,26 @@ CORRECTIONS = {
 
 @pytest.mark.parametrize("correction", CORRECTIONS.values(), ids=CORRECTIONS)
 def test_a_corrected_day_is_replaced_completely(
-    holding: Company, correction: Callable[[list[Usage]], list[Usage]]
+    loaded_company: Company, correction: Callable[[list[Usage]], list[Usage]]
 ) -> None:
     """Removed rows disappear, moved usage counts once, and both totals are recorded."""
-    old = days_of(holding)[HELD]
-    holding.simulator.amend(DAYS[0], correction)
-    result = holding.run(HELD, lane=ANALYTICS)
-    assert result.success, said(result)
-    assert_whole(holding, DAYS[0])
+    old = read_day_log(loaded_company)[LOADED_DAY]
+    loaded_company.simulator.amend(DAYS[0], correction)
+    result = loaded_company.run(LOADED_DAY, selection=ANALYTICS)
+    assert result.success, failure_text(result)
+    assert_equals_ledger(loaded_company, DAYS[0])
     places: dict[tuple[str | None, str | None, str | None], Decimal] = defaultdict(Decimal)
-    for piece in holding.simulator.ledger.usage(DAYS[0]):
+    for piece in loaded_company.simulator.ledger.usage(DAYS[0]):
         actor = piece.actor.id if piece.actor and piece.actor.kind != "unknown" else None
         places[piece.workspace_id, piece.api_key_id, actor] += Decimal(piece.billed_microcents).scaleb(-8)
-    found = holding.rows(
+    found = loaded_company.rows(
         "SELECT workspace_id, api_key_id, principal_id, SUM(amount_usd) AS usd FROM ai_usage.stg_anthropic_cost "
         "WHERE usage_date = @day GROUP BY workspace_id, api_key_id, principal_id",
         day=DAYS[0],
     )
     assert {(row["workspace_id"], row["api_key_id"], row["principal_id"]): row["usd"] for row in found} == places
-    new = days_of(holding)[HELD]
-    (noted,) = holding.rows("SELECT * FROM ai_usage.ops_restatements WHERE asset = 'raw_anthropic_cost'")
+    new = read_day_log(loaded_company)[LOADED_DAY]
+    (noted,) = loaded_company.rows("SELECT * FROM ai_usage.ops_restatements WHERE asset = 'raw_anthropic_cost'")
     assert (noted["old_amount_usd"], noted["old_records"]) == (old["amount_usd"], old["records"])
     assert (noted["new_amount_usd"], noted["new_records"]) == (new["amount_usd"], new["records"])
 
@@ -418,8 +422,8 @@ def test_old_days_are_restated_in_both_directions(company: Company) -> None:
     fallen, risen = NOW.date() - timedelta(days=3), NOW.date() - timedelta(days=29)
     for _ in range(2):
         for day in (fallen, risen):
-            assert company.run(day.isoformat(), lane=ANALYTICS).success
-            assert_whole(company, day)
+            assert company.run(day.isoformat(), selection=ANALYTICS).success
+            assert_equals_ledger(company, day)
         company.simulator.revise(fallen, Decimal("0.5"))
         company.simulator.revise(risen, Decimal("1.5"))
     noted = company.rows("SELECT DISTINCT usage_date FROM ai_usage.ops_restatements WHERE asset = 'raw_anthropic_cost'")
@@ -431,10 +435,10 @@ def test_old_days_are_restated_in_both_directions(company: Company) -> None:
 
 def test_a_run_right_after_midnight_marks_the_day_incomplete(tmp_path: Path) -> None:
     """A run before the data is complete loads what exists and marks the day; a later run completes it."""
-    with make_company(tmp_path / "w.duckdb", now=datetime(2026, 11, 12, 0, 0, 30, tzinfo=UTC)) as company:
-        turn(company, anthropic={"lag": timedelta(hours=5)})
-        company.run(NEXT, lane="anthropic")
-        entry = days_of(company)[NEXT]
+    with serve_company(tmp_path / "w.duckdb", now=datetime(2026, 11, 12, 0, 0, 30, tzinfo=UTC)) as company:
+        set_faults(company, anthropic={"lag": timedelta(hours=5)})
+        company.run(NEXT_DAY, selection="anthropic")
+        entry = read_day_log(company)[NEXT_DAY]
         assert (entry["status"], entry["completed_at"]) == ("incomplete", None)
         assert "ends at 2026-11-11T16:00:00Z" in entry["message"]
         assert "Run the day again later" in entry["message"]
@@ -445,9 +449,9 @@ def test_a_run_right_after_midnight_marks_the_day_incomplete(tmp_path: Path) -> 
         assert {request.one("starting_at") for request in asked} == {"2026-11-11T00:00:00Z"}
         assert not any(request.one("offset") for _, request in company.simulator.requests)
         company.simulator.now = datetime(2026, 11, 12, 6, tzinfo=UTC)
-        mend(company)
-        assert company.run(NEXT, lane="anthropic").success
-        assert_whole(company, DAYS[1])
+        clear_faults(company)
+        assert company.run(NEXT_DAY, selection="anthropic").success
+        assert_equals_ledger(company, DAYS[1])
 
 
 @pytest.fixture
@@ -463,10 +467,10 @@ def _new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_day_with_25_local_hours_is_24_utc_hours(company: Company) -> None:
     """On the day on which local clocks change, the requested and loaded day is the UTC day."""
     day = date(2026, 11, 1)
-    assert company.run(day.isoformat(), lane=ANALYTICS).success
+    assert company.run(day.isoformat(), selection=ANALYTICS).success
     asked = {(request.one("starting_at"), request.one("ending_at")) for _, request in company.simulator.requests}
     assert asked == {("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z")}
-    assert_whole(company, day)
+    assert_equals_ledger(company, day)
 
 
 @pytest.mark.parametrize(
@@ -479,13 +483,13 @@ def test_a_day_with_25_local_hours_is_24_utc_hours(company: Company) -> None:
 )
 def test_days_outside_the_retention_are_not_requested(tmp_path: Path, now: datetime, beyond: date, first: date) -> None:
     """S20: a day outside the retention is not exposed and not requested; the first day within it loads."""
-    with make_company(tmp_path / "w.duckdb", now=now) as company:
-        result = company.run(beyond.isoformat(), first.isoformat(), lane=ANALYTICS, start_date=date(2025, 12, 1))
-        assert result.success, said(result)
-        states = {day: entry["status"] for day, entry in days_of(company).items()}
+    with serve_company(tmp_path / "w.duckdb", now=now) as company:
+        result = company.run(beyond.isoformat(), first.isoformat(), selection=ANALYTICS, start_date=date(2025, 12, 1))
+        assert result.success, failure_text(result)
+        states = {day: entry["status"] for day, entry in read_day_log(company).items()}
         assert states == {beyond.isoformat(): "not_exposed", first.isoformat(): "complete"}
         assert {request.one("starting_at") for _, request in company.simulator.requests} == {f"{first}T00:00:00Z"}
-        assert_whole(company, first)
+        assert_equals_ledger(company, first)
 
 
 # --- finance views ----------------------------------------------------------------------------------------------------
@@ -497,10 +501,10 @@ ATTRIBUTED = (
 )
 
 
-def test_removed_keys_and_users_keep_their_past_spend(holding: Company) -> None:
+def test_removed_keys_and_users_keep_their_past_spend(loaded_company: Company) -> None:
     """S14: an archived key, two deleted keys, a removed user and a deleted account keep the spend of their days."""
-    simulator, organization = holding.simulator, holding.simulator.organization
-    before = holding.rows(ATTRIBUTED, day=DAYS[0])
+    simulator, organization = loaded_company.simulator, loaded_company.simulator.organization
+    before = loaded_company.rows(ATTRIBUTED, day=DAYS[0])
     organization.replace_key("shared-sandbox", status="archived")
     for name in ("growth-experiment", "support-bot-prod"):
         organization.replace_key(name, deleted=True)
@@ -509,14 +513,14 @@ def test_removed_keys_and_users_keep_their_past_spend(holding: Company) -> None:
     simulator.now += timedelta(days=1)
     simulator.remove_person(removed, NOW.date())
     simulator.remove_person(deleted, NOW.date(), account_deleted=True)
-    result = holding.run(HELD, sources={"cursor": {"key": None}})
-    assert result.success, said(result)
-    shown = "\n".join(row["payload"] for row in held(holding) if row["name"] == "cost")
+    result = loaded_company.run(LOADED_DAY, sources={"cursor": {"key": None}})
+    assert result.success, failure_text(result)
+    shown = "\n".join(row["payload"] for row in stored_rows(loaded_company) if row["name"] == "cost")
     assert '"email_address":null,"name":"Deleted User","deleted":true' in shown
-    assert holding.rows(ATTRIBUTED, day=DAYS[0]) == before
+    assert loaded_company.rows(ATTRIBUTED, day=DAYS[0]) == before
     # S16: the default workspace is NULL in the classic report and has an id elsewhere.
     assert "raw_anthropic_cost_report.matches_classic_report" not in result.failed_checks()
-    assert_whole(holding, DAYS[0])
+    assert_equals_ledger(loaded_company, DAYS[0])
 
 
 def _unfamiliar_usage(pieces: list[Usage]) -> list[Usage]:
@@ -545,11 +549,11 @@ def holding_account(pieces: list[Usage]) -> str:
     return next(piece.actor.id for piece in pieces if piece.actor and piece.actor.kind == "service_account")
 
 
-def test_unfamiliar_usage_reaches_finance_completely(holding: Company) -> None:
+def test_unfamiliar_usage_reaches_finance_completely(loaded_company: Company) -> None:
     """S7, S12, D6, D11, D13, D14: new, moved, blocked and unpriced usage counts once, is attributed and reported."""
     one_row = "SELECT * FROM ai_usage.fct_cost_daily LIMIT 1"
-    columns = list(holding.rows(one_row)[0])
-    holding.simulator.amend(DAYS[0], _unfamiliar_usage)
+    columns = list(loaded_company.rows(one_row)[0])
+    loaded_company.simulator.amend(DAYS[0], _unfamiliar_usage)
 
     def shouted(row: dict[str, Any]) -> dict[str, Any]:
         actor = row["group"]["actor"]
@@ -557,24 +561,24 @@ def test_unfamiliar_usage_reaches_finance_completely(holding: Company) -> None:
             actor["email_address"] = actor["email_address"].upper()
         return row
 
-    turn(holding, anthropic={"edit_row": shouted})
-    result = holding.run(HELD, sources={"cursor": {"key": None}})
-    assert result.success, said(result)
-    assert_whole(holding, *DAYS[:1])
+    set_faults(loaded_company, anthropic={"edit_row": shouted})
+    result = loaded_company.run(LOADED_DAY, sources={"cursor": {"key": None}})
+    assert result.success, failure_text(result)
+    assert_equals_ledger(loaded_company, *DAYS[:1])
     told = result.failed_checks()
     assert "product 'claude_for_toasters': $" in told["int_anthropic_cost_daily.known_products"]
     assert "model 'claude-sonata-7': $" in told["int_anthropic_cost_daily.models_have_list_prices"]
     assert "component 'data_transfer': $0.06" in told["raw_anthropic_cost_components.known_cost_components"]
     assert "lacks Priority Tier" in told["raw_anthropic_cost_report.matches_classic_report"]
-    ledger = holding.simulator.ledger
-    found = holding.rows(
+    ledger = loaded_company.simulator.ledger
+    found = loaded_company.rows(
         "SELECT cost_center, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
         "WHERE cost_basis = 'billed' AND usage_date = @day GROUP BY cost_center",
         day=DAYS[0],
     )
-    truth = ledger.spend_by_cost_center(DAYS[0], DAYS[0], removed_emails=holding.simulator.removed_emails)
+    truth = ledger.spend_by_cost_center(DAYS[0], DAYS[0], removed_emails=loaded_company.simulator.removed_emails)
     assert {row["cost_center"]: row["usd"] for row in found} == truth
-    (tokens,) = holding.rows(
+    (tokens,) = loaded_company.rows(
         "SELECT SUM(uncached_input_tokens) AS a, SUM(cache_write_5m_tokens) AS b, SUM(cache_write_1h_tokens) AS c, "
         "SUM(cache_read_tokens) AS d, SUM(output_tokens) AS e FROM ai_usage.fct_tokens_daily "
         "WHERE vendor = 'anthropic' AND usage_date = @day",
@@ -582,4 +586,4 @@ def test_unfamiliar_usage_reaches_finance_completely(holding: Company) -> None:
     )
     kinds = zip(*(piece.tokens for piece in ledger.usage(DAYS[0])), strict=True)
     assert list(tokens.values()) == [sum(kind) for kind in kinds]
-    assert list(holding.rows(one_row)[0]) == columns
+    assert list(loaded_company.rows(one_row)[0]) == columns

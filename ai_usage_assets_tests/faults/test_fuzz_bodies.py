@@ -28,7 +28,7 @@ from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, Extract, InvalidRecordError, RejectedDay
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import NOW, empty
+from ai_usage_assets_tests.conftest import NOW, copy_empty_warehouse
 from ai_usage_assets_tests.fakes.http_server import FakeClock
 from ai_usage_assets_tests.faults.fuzz import CHANGES, SECRETS, Change, apply_changes, fuzz_settings
 
@@ -87,7 +87,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A small company, with every extract fetched once so that all responses are recorded."""
     simulator = Simulator(NOW, people=36)
     vendors = {"anthropic": Vendor(simulator._anthropic), "cursor": Vendor(simulator._cursor)}
-    warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("fuzz") / "w.duckdb"))
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(tmp_path_factory.mktemp("fuzz") / "w.duckdb"))
     days = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}
     warehouse.rebuild(catalog.table("dim_date"), days)
     with (

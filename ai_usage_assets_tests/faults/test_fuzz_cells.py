@@ -23,7 +23,7 @@ from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS, SheetColumn
 from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import empty
+from ai_usage_assets_tests.conftest import copy_empty_warehouse
 from ai_usage_assets_tests.faults.fuzz import CELLS, SECRETS, TEXTS, fuzz_settings
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
@@ -65,7 +65,7 @@ def _row(columns: tuple[SheetColumn, ...]) -> st.SearchStrategy[list[Any]]:
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
     """A warehouse into which each example loads a version of the sheet."""
-    warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("cells") / "w.duckdb"))
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(tmp_path_factory.mktemp("cells") / "w.duckdb"))
     yield warehouse
     warehouse.close()
 

@@ -12,41 +12,48 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets_tests.conftest import Result
-from ai_usage_assets_tests.faults.preloaded import FIRST, LAST, SHEET, Loaded, copied, load
+from ai_usage_assets_tests.conftest import RunResult
+from ai_usage_assets_tests.faults.preloaded import (
+    FIRST,
+    LAST,
+    SHEET,
+    PreloadedCompany,
+    build_preloaded_warehouse,
+    copy_company,
+)
 
 TABS = ("key_mapping", "people", "budgets", "seat_prices")
 SECRET = "crsr_" + "4f" * 32
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def preloaded_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse with three loaded days of Cursor and the sheet."""
-    return load(tmp_path_factory.getbasetemp())
+    return build_preloaded_warehouse(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture
-def company(held: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Loaded]:
+def company(preloaded_warehouse: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[PreloadedCompany]:
     """A copy of that warehouse, with its simulated company."""
-    with copied(held, tmp_path, caplog) as made:
+    with copy_company(preloaded_warehouse, tmp_path, caplog) as made:
         yield made
 
 
-def read(company: Loaded, **more: Any) -> Result:
+def read(company: PreloadedCompany, **more: Any) -> RunResult:
     """Runs the sheet and the models that depend on it."""
-    result = company.again(lane=SHEET, **more)
+    result = company.load(selection=SHEET, **more)
     # Finance fixes the sheet from the message; the run does not fail.
     assert result.success, result.failures()
     return result
 
 
-def serving(company: Loaded) -> dict[str, list[tuple[Any, ...]]]:
+def serving(company: PreloadedCompany) -> dict[str, list[tuple[Any, ...]]]:
     """What serves: who pays for what, who is where, what a seat costs, and every dollar with its cost center."""
     tables = ("int_key_mapping", "dim_person", "stg_budgets", "stg_seat_prices", "fct_cost_daily")
-    return {table: company.held(table) for table in tables}
+    return {table: company.read_rows(table) for table in tables}
 
 
-def by_center(company: Loaded, principal: str) -> dict[date, dict[str | None, Decimal]]:
+def by_center(company: PreloadedCompany, principal: str) -> dict[date, dict[str | None, Decimal]]:
     """The dollars of a principal by day and cost center."""
     found: dict[date, dict[str | None, Decimal]] = {}
     for row in company.rows(
@@ -58,13 +65,13 @@ def by_center(company: Loaded, principal: str) -> dict[date, dict[str | None, De
     return found
 
 
-def spend(company: Loaded) -> Decimal:
+def spend(company: PreloadedCompany) -> Decimal:
     """The total of all cost bases."""
     (row,) = company.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily")
     return row["usd"]
 
 
-def tab(company: Loaded, name: str) -> list[list[Any]]:
+def tab(company: PreloadedCompany, name: str) -> list[list[Any]]:
     """A copy of a tab that the test can change."""
     return [list(row) for row in company.simulator.sheet(name)]
 
@@ -82,23 +89,23 @@ def tab(company: Loaded, name: str) -> list[list[Any]]:
         (502, "answered 502: an HTML page instead of JSON after 6 attempts. Nothing was changed; run again later"),
     ],
 )
-def test_an_unreadable_sheet_keeps_its_last_good_version(company: Loaded, status: int, says: str) -> None:
+def test_an_unreadable_sheet_keeps_its_last_good_version(company: PreloadedCompany, status: int, says: str) -> None:
     """If Google rejects the request, each tab says so, keeps its last good version, and recovers with the next run."""
-    before, versions = serving(company), company.held("raw_mapping_sheet")
+    before, versions = serving(company), company.read_rows("raw_mapping_sheet")
     company.simulator.fault_options.sheets.failing = [status] * 6
-    told = read(company).failed_checks()
-    assert told.keys() == {"raw_mapping_sheet.tabs_valid"}
-    said = told["raw_mapping_sheet.tabs_valid"]
-    assert all(f"tab {name}: " in said for name in TABS)
-    assert says in said
-    assert "until then its last valid version is used" in said
+    messages = read(company).failed_checks()
+    assert messages.keys() == {"raw_mapping_sheet.tabs_valid"}
+    message = messages["raw_mapping_sheet.tabs_valid"]
+    assert all(f"tab {name}: " in message for name in TABS)
+    assert says in message
+    assert "until then its last valid version is used" in message
     assert serving(company) == before
     company.simulator.fault_options.sheets.failing = []
     assert read(company).failed_checks() == {}
-    assert (serving(company), company.held("raw_mapping_sheet")) == (before, versions)
+    assert (serving(company), company.read_rows("raw_mapping_sheet")) == (before, versions)
 
 
-def test_quota_errors_are_retried_within_the_run(company: Loaded) -> None:
+def test_quota_errors_are_retried_within_the_run(company: PreloadedCompany) -> None:
     """Two quota errors and one malformed response are retried within the run."""
     company.simulator.fault_options.sheets.failing = [429, 429, 502]
     assert read(company).failed_checks() == {}
@@ -154,17 +161,17 @@ def _formula(rows: list[list[Any]]) -> list[list[Any]]:
     ids=["heads", "rows"],
 )
 def test_an_invalid_tab_keeps_its_last_good_version(
-    company: Loaded, changes: dict[str, Any], says: dict[str, str]
+    company: PreloadedCompany, changes: dict[str, Any], says: dict[str, str]
 ) -> None:
     """Each way to invalidate a tab is reported for that tab, and its last good version stays in use."""
     before = serving(company)
     good = {name: company.simulator.sheet(name) for name in TABS}
     for name, change in changes.items():
         company.simulator.set_sheet(name, change(tab(company, name)))
-    told = read(company).failed_checks()
-    assert told.keys() == {"raw_mapping_sheet.tabs_valid"}
+    messages = read(company).failed_checks()
+    assert messages.keys() == {"raw_mapping_sheet.tabs_valid"}
     for name, reason in says.items():
-        assert f"tab {name}: {reason}" in told["raw_mapping_sheet.tabs_valid"]
+        assert f"tab {name}: {reason}" in messages["raw_mapping_sheet.tabs_valid"]
     assert serving(company) == before
     for name in TABS:
         company.simulator.set_sheet(name, good[name])
@@ -172,25 +179,25 @@ def test_an_invalid_tab_keeps_its_last_good_version(
     assert serving(company) == before
 
 
-def test_an_invalid_tab_does_not_affect_the_others(company: Loaded) -> None:
+def test_an_invalid_tab_does_not_affect_the_others(company: PreloadedCompany) -> None:
     """With key_mapping cleared, a person's new team in another tab applies at once to all of history."""
-    mapped = company.held("int_key_mapping")
+    mapped = company.read_rows("int_key_mapping")
     people = tab(company, "people")
     email = next(row[0] for row in people[1:] if by_center(company, row[0]) and row[0] != _on_loan(company))
     moved = [[*row[:2], "Legal", "CC-9999", *row[4:]] if row[0] == email else row for row in people]
     company.simulator.set_sheet("key_mapping", [])
     company.simulator.set_sheet("people", moved)
     read(company)
-    assert company.held("int_key_mapping") == mapped
+    assert company.read_rows("int_key_mapping") == mapped
     assert {center for centers in by_center(company, email).values() for center in centers} == {"CC-9999"}
 
 
-def _on_loan(company: Loaded) -> str:
+def _on_loan(company: PreloadedCompany) -> str:
     """A person whom key_mapping assigns to another team."""
     return next(row[2] for row in company.simulator.sheet("key_mapping") if row[:2] == ["cursor", "user"])
 
 
-def test_an_accepted_loss_is_loaded(company: Loaded) -> None:
+def test_an_accepted_loss_is_loaded(company: PreloadedCompany) -> None:
     """An emptied tab is loaded with --accept-loss: its keys have no cost center, and no dollar is lost."""
     robot = _robot(company)
     before = spend(company)
@@ -202,7 +209,7 @@ def test_an_accepted_loss_is_loaded(company: Loaded) -> None:
     assert spend(company) == before
 
 
-def _robot(company: Loaded) -> str:
+def _robot(company: PreloadedCompany) -> str:
     """A service account in the sheet."""
     return next(robot.id for robot in company.simulator.organization.service_identities if robot.in_sheet)
 
@@ -210,7 +217,7 @@ def _robot(company: Loaded) -> str:
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
-def _people_who_spend(company: Loaded) -> list[str]:
+def _people_who_spend(company: PreloadedCompany) -> list[str]:
     found = company.rows(
         "SELECT principal_id, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
         "WHERE principal_type = 'user' AND cost_basis = 'billed' AND attribution_method = 'vendor_actor' "
@@ -219,7 +226,7 @@ def _people_who_spend(company: Loaded) -> list[str]:
     return [row["principal_id"] for row in found]
 
 
-def test_invalid_rows_are_reported_with_their_dollars(company: Loaded) -> None:
+def test_invalid_rows_are_reported_with_their_dollars(company: PreloadedCompany) -> None:
     """Each invalid row is rejected and reported with its dollars, no secret is stored, and fixed rows apply."""
     before, total = serving(company), spend(company)
     ada, ben, cem, dan, eve, fay, *_ = _people_who_spend(company)
@@ -256,9 +263,9 @@ def test_invalid_rows_are_reported_with_their_dollars(company: Loaded) -> None:
     ]
     company.simulator.set_sheet("key_mapping", [*good, *(row for row, _, _ in wrong)])
     result = read(company)
-    told = result.failed_checks()
-    assert told.keys() == {"raw_mapping_sheet.rows_valid"}
-    assert "Correct the rows in the sheet; the next run applies them" in told["raw_mapping_sheet.rows_valid"]
+    messages = result.failed_checks()
+    assert messages.keys() == {"raw_mapping_sheet.rows_valid"}
+    assert "Correct the rows in the sheet; the next run applies them" in messages["raw_mapping_sheet.rows_valid"]
     lines = _findings(result)
     assert len(lines) == len(wrong)
     touched = Decimal(0)
@@ -279,7 +286,7 @@ def test_invalid_rows_are_reported_with_their_dollars(company: Loaded) -> None:
     assert [row["amount_usd"] for row in kept] == [touched]
     assert (serving(company), spend(company)) == (before, total)
     stored = company.rows("SELECT payload, reject_reason FROM ai_usage.raw_mapping_sheet")
-    assert SECRET not in repr(stored) + company.said()
+    assert SECRET not in repr(stored) + company.recorded_text()
     fixed = [["cursor", "user", email, "", "Legal", "CC-9999"] for email in (ada, ben, cem, dan, eve, fay)]
     company.simulator.set_sheet("key_mapping", [*good, *fixed])
     assert read(company).failed_checks() == {}
@@ -288,7 +295,7 @@ def test_invalid_rows_are_reported_with_their_dollars(company: Loaded) -> None:
     assert spend(company) == total
 
 
-def _findings(result: Result) -> list[str]:
+def _findings(result: RunResult) -> list[str]:
     for event in result.events:
         data = event.event_specific_data
         if getattr(data, "check_name", None) == "rows_valid" and "findings" in getattr(data, "metadata", {}):
@@ -296,7 +303,7 @@ def _findings(result: Result) -> list[str]:
     return []
 
 
-def test_formatting_of_the_sheet_changes_no_dollar(company: Loaded) -> None:
+def test_formatting_of_the_sheet_changes_no_dollar(company: PreloadedCompany) -> None:
     """Column order, extra columns, spaces, capitals, blank rows and an exact duplicate change no dollar."""
     before = serving(company)["fct_cost_daily"]
     header, *rows = tab(company, "key_mapping")
@@ -304,15 +311,15 @@ def test_formatting_of_the_sheet_changes_no_dollar(company: Loaded) -> None:
     for row in rows:
         untidy += [["blue", *(f" {cell} " if isinstance(cell, str) and cell else cell for cell in reversed(row))], []]
     company.simulator.set_sheet("key_mapping", [*untidy, untidy[1]])
-    told = read(company).failed_checks()
-    assert f"tab key_mapping row {len(untidy) + 1}: exact duplicate of row 2; remove one of them" in told.pop(
+    messages = read(company).failed_checks()
+    assert f"tab key_mapping row {len(untidy) + 1}: exact duplicate of row 2; remove one of them" in messages.pop(
         "raw_mapping_sheet.rows_valid"
     )
-    assert told == {}
+    assert messages == {}
     assert serving(company)["fct_cost_daily"] == before
 
 
-def test_a_change_within_a_month_applies_from_its_day(company: Loaded) -> None:
+def test_a_change_within_a_month_applies_from_its_day(company: PreloadedCompany) -> None:
     """A backdated change of a mapping splits a robot's dollars at its day and loses none."""
     robot, total = _robot(company), spend(company)
     good = tab(company, "key_mapping")

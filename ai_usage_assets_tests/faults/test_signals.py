@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ai_usage_assets.commands import demo
 from ai_usage_assets_tests.conftest import Company
-from ai_usage_assets_tests.faults.runs import ai_usage, asked, command, ended
+from ai_usage_assets_tests.faults.runs import observe_requests, run_cli, start_cli, wait_for
 
 DAY = date(2026, 11, 10)
 
@@ -26,25 +26,27 @@ def test_interrupted_run_is_recorded_and_completed_by_the_next(company: Company,
 
     def send_at_request(kind: signal.Signals, request: int) -> str:
         with (
-            command(*run, **environment) as process,
-            asked(company.simulator, lambda number: process.send_signal(kind) if number == request else None),
+            start_cli(*run, **environment) as process,
+            observe_requests(
+                company.simulator, lambda number: process.send_signal(kind) if number == request else None
+            ),
         ):
-            result = ended(process)
+            result = wait_for(process)
         assert result.returncode == (-signal.SIGKILL if kind == signal.SIGKILL else 1), result.stderr
         assert "Traceback" not in result.stderr
         return result.stderr
 
     send_at_request(signal.SIGKILL, 9)
-    status = ai_usage("status", **environment)
+    status = run_cli("status", **environment)
     assert "The last run was interrupted. Days that were loaded stay loaded; run it again." in status.stdout
     assert "Interrupted. Days that were loaded stay loaded; run it again." in send_at_request(signal.SIGTERM, 14)
-    result = ai_usage(*run, **environment)
+    result = run_cli(*run, **environment)
     assert result.returncode == 0, result.stderr
     assert f'"dagster/partition": "{DAY}"' in result.stderr
     assert "raw_anthropic_cost: 1 day" in result.stderr
     assert "Every step and every blocking check succeeded." in result.stderr
     assert "Warning:" not in result.stderr
-    status = ai_usage("status", **environment)
+    status = run_cli("status", **environment)
     assert status.returncode == 0, status.stderr
     assert "▓" in status.stdout
     assert "success" in status.stdout
@@ -71,10 +73,12 @@ def test_terminated_backfill_starts_no_other_run(company: Company, tmp_path: Pat
     }
     backfill = ("backfill", "--from", "2026-11-10", "--to", "2026-11-11", "--days-per-run", "1")
     with (
-        command(*backfill, **environment) as process,
-        asked(company.simulator, lambda number: process.send_signal(signal.SIGTERM) if number == 1 else None),
+        start_cli(*backfill, **environment) as process,
+        observe_requests(
+            company.simulator, lambda number: process.send_signal(signal.SIGTERM) if number == 1 else None
+        ),
     ):
-        result = ended(process)
+        result = wait_for(process)
     assert result.returncode == 1
     output = " ".join(result.stderr.split())
     assert "interrupted in 2026-11-10; days that were loaded stay loaded. Not started: 2026-11-11." in output

@@ -29,8 +29,8 @@ from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import Company, empty, make_company
-from ai_usage_assets_tests.faults.runs import Order, Prepared, ai_usage, asked, daily_job, execute
+from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse, serve_company
+from ai_usage_assets_tests.faults.runs import ForkServer, RunRequest, daily_job, execute, observe_requests, run_cli
 
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
 DAY = date(2026, 11, 10)
@@ -194,13 +194,13 @@ def _read_only_home(path: Path) -> None:
 def test_an_unusable_file_is_reported_in_one_line(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
     """`ai-usage run` reports a file, folder or home that it cannot use in one line, and changes none of them."""
     path = tmp_path / "warehouse.duckdb"
-    warehouse = DuckDBWarehouse(empty(path))
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(path))
     load_extract(warehouse, EVENTS, [day_batch(event(1), event(2))], RunContext("r1", NOW))
     warehouse.close()
     damage(path)
     before = path.read_bytes()
     try:
-        result = ai_usage(
+        result = run_cli(
             "run", "--day", "2026-11-10", "--days", "1",
             before_start=drop_root_access, AI_USAGE_DUCKDB_PATH=str(path), AI_USAGE_NOW=NOW.isoformat(),
         )  # fmt: skip
@@ -223,7 +223,7 @@ def test_an_unusable_file_is_reported_in_one_line(tmp_path: Path, damage: Callab
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     """A company that no test changes."""
-    with make_company(tmp_path_factory.mktemp("shared") / "warehouse.duckdb", people=36) as company:
+    with serve_company(tmp_path_factory.mktemp("shared") / "warehouse.duckdb", people=36) as company:
         yield company
 
 
@@ -246,7 +246,7 @@ def raw_days(company: Company) -> dict[str, list[str]]:
 def test_a_run_waits_for_a_file_that_is_in_use(shared: Company, tmp_path: Path) -> None:
     """When another process opens the file for a while during a run, the run waits and loads the same rows."""
     calm, disturbed = with_file(shared, tmp_path / "calm.duckdb"), with_file(shared, tmp_path / "disturbed.duckdb")
-    assert calm.run("2026-11-10", lane="cursor").success
+    assert calm.run("2026-11-10", selection="cursor").success
     timers: list[threading.Timer] = []
 
     def disturb(number: int) -> None:
@@ -254,8 +254,8 @@ def test_a_run_waits_for_a_file_that_is_in_use(shared: Company, tmp_path: Path) 
             timers.append(threading.Timer(1.5, lock_file(disturbed.settings.duckdb_path)))
             timers[0].start()
 
-    with asked(shared.simulator, disturb):
-        assert disturbed.run("2026-11-10", lane="cursor").success
+    with observe_requests(shared.simulator, disturb):
+        assert disturbed.run("2026-11-10", selection="cursor").success
     timers[0].join()
     assert raw_days(disturbed) == raw_days(calm)
 
@@ -273,7 +273,7 @@ def test_a_file_that_stays_in_use_fails_the_run(
         if number == 1:
             unlocks.append(lock_file(settings.duckdb_path))
 
-    with asked(company.simulator, disturb):
+    with observe_requests(company.simulator, disturb):
         assert not execute(job, DayRange(DAY, DAY))
     unlocks[0]()
     output = capfd.readouterr().err
@@ -286,9 +286,9 @@ def test_a_file_that_stays_in_use_fails_the_run(
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[tuple[Prepared, Prepared]]:
+def pair() -> Iterator[tuple[ForkServer, ForkServer]]:
     """Two processes for runs at once."""
-    with Prepared() as one, Prepared() as other:
+    with ForkServer() as one, ForkServer() as other:
         yield one, other
 
 
@@ -301,7 +301,7 @@ def pair() -> Iterator[tuple[Prepared, Prepared]]:
     ids=["the same days", "overlapping days"],
 )
 def test_two_runs_at_once_load_what_one_would(
-    shared: Company, pair: tuple[Prepared, Prepared], tmp_path: Path, one: DayRange, other: DayRange
+    shared: Company, pair: tuple[ForkServer, ForkServer], tmp_path: Path, one: DayRange, other: DayRange
 ) -> None:
     """Two processes that load the same days at once both succeed and leave what one of them would."""
     assets = ("raw_cursor_usage_events", "raw_anthropic_claude_code", "raw_mapping_sheet", "int_cursor_activity_daily")
@@ -310,8 +310,8 @@ def test_two_runs_at_once_load_what_one_would(
     settings = replace(both.settings, fixed_now=both.simulator.now)
     codes: list[int] = []
 
-    def run(process: Prepared, chosen: DayRange, says: Path) -> None:
-        codes.append(process.run(Order(settings, chosen, assets, None, says)))
+    def run(process: ForkServer, chosen: DayRange, output_path: Path) -> None:
+        codes.append(process.run(RunRequest(settings, chosen, assets, None, output_path)))
 
     files = [tmp_path / "one.txt", tmp_path / "other.txt"]
     runs = [threading.Thread(target=run, args=arguments) for arguments in zip(pair, (one, other), files, strict=True)]
@@ -336,9 +336,9 @@ def test_two_runs_at_once_load_what_one_would(
 def test_a_deleted_file_is_created_again(shared: Company, tmp_path: Path) -> None:
     """Without the file of earlier runs, the next run creates one whose day log has its own day only."""
     company = with_file(shared, tmp_path / "w.duckdb")
-    assert company.run("2026-11-09", lane="anthropic").success
+    assert company.run("2026-11-09", selection="anthropic").success
     company.settings.duckdb_path.unlink()
-    assert company.run("2026-11-10", lane="anthropic").success
+    assert company.run("2026-11-10", selection="anthropic").success
     days = company.rows("SELECT DISTINCT usage_date, status FROM ai_usage.ops_asset_days WHERE is_daily")
     assert days == [{"usage_date": DAY, "status": "complete"}]
 
@@ -348,7 +348,7 @@ def test_a_clock_set_back_loses_nothing(company: Company) -> None:
     right, wrong = company.simulator.now, datetime(2026, 11, 12, 6, tzinfo=UTC)
     contents = []
     for now in (right, wrong, right):
-        assert company.run("2026-11-10", "2026-11-11", lane="cursor", fixed_now=now).success
+        assert company.run("2026-11-10", "2026-11-11", selection="cursor", fixed_now=now).success
         contents.append(company.rows("SELECT * FROM ai_usage.raw_cursor_usage_events ORDER BY usage_date, record_no"))
     assert contents[0] == contents[1] == contents[2]
 

@@ -20,7 +20,7 @@ from ai_usage_assets.simulator.server import Faults, Request, Response, serving
 from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import empty
+from ai_usage_assets_tests.conftest import copy_empty_warehouse
 from ai_usage_assets_tests.faults.fuzz import fuzz_settings
 
 DAY = date(2026, 11, 10)
@@ -95,7 +95,7 @@ class Pages:
 def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dict[str, Any], DuckDBWarehouse]]:
     """Both vendors on loopback addresses, a client for each, and a warehouse."""
     pages = Pages()
-    warehouse = DuckDBWarehouse(empty(tmp_path_factory.mktemp("paging") / "w.duckdb"))
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(tmp_path_factory.mktemp("paging") / "w.duckdb"))
     with (
         serving("cursor", pages.cursor, Faults(), 0, lambda request: None) as cursor,
         serving("anthropic", pages.anthropic, Faults(), 0, lambda request: None) as anthropic,

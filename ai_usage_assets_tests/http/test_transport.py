@@ -33,21 +33,21 @@ from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.anthropic.analytics import EXTRACT
 from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.base import DayBatch
-from ai_usage_assets_tests.conftest import HELD, NOW, Company
+from ai_usage_assets_tests.conftest import LOADED_DAY, NOW, Company
 from ai_usage_assets_tests.fakes.http_server import FakeClock
 from ai_usage_assets_tests.faults.conftest import (
     ANALYTICS,
     DAYS,
-    NEXT,
+    NEXT_DAY,
     Fault,
-    assert_kept_then_healed,
-    assert_whole,
-    days_of,
-    held,
-    mend,
-    restate,
-    said,
-    turn,
+    assert_equals_ledger,
+    assert_kept_then_recovered,
+    clear_faults,
+    failure_text,
+    read_day_log,
+    remove_usage,
+    set_faults,
+    stored_rows,
 )
 
 THERE = "/v1/organizations/analytics/"
@@ -71,17 +71,17 @@ PASSING: dict[str, Callable[[], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("line", PASSING.values(), ids=PASSING)
 def test_transient_faults_are_retried(
-    ailing: Company, line: Callable[[], dict[str, Any]], caplog: pytest.LogCaptureFixture
+    shared_company: Company, transport: Callable[[], dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A failed page is requested again until it is complete: the run succeeds without lost or duplicate records."""
-    restate(ailing)
-    turn(ailing, line=line())
+    remove_usage(shared_company)
+    set_faults(shared_company, transport=transport())
     with caplog.at_level(logging.WARNING, "ai_usage_assets"):
-        result = ailing.run(HELD, NEXT, lane=ANALYTICS)
-    assert result.success, said(result)
-    assert_whole(ailing, *DAYS)
+        result = shared_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
+    assert result.success, failure_text(result)
+    assert_equals_ledger(shared_company, *DAYS)
     assert "attempt 1 of 6" in caplog.text
-    mend(ailing)
+    clear_faults(shared_company)
 
 
 # --- what stays: bounded, told, and nothing of it lands -----------------------------------------------------------
@@ -90,52 +90,56 @@ _LATER = "Nothing was changed; run again later"
 
 STAYING = {
     "S9 a 502": Fault(
-        "answered 502: Overloaded after 6 attempts", _LATER, line={"fail_status": 502, "fail_times": {"/": 99}}
+        "answered 502: Overloaded after 6 attempts", _LATER, transport={"fail_status": 502, "fail_times": {"/": 99}}
     ),
     "S9 a 529": Fault(
-        "answered 529: Overloaded after 6 attempts", _LATER, line={"fail_status": 529, "fail_times": {"/": 99}}
+        "answered 529: Overloaded after 6 attempts", _LATER, transport={"fail_status": 529, "fail_times": {"/": 99}}
     ),
     "S11 503 on one report": Fault(
         "GET /v1/organizations/analytics/usage answered 503: Overloaded after 6 attempts",
         _LATER,
-        line={"fail_times": {f"{THERE}usage": 99}},
+        transport={"fail_times": {f"{THERE}usage": 99}},
     ),
     "S21 a day to wait": Fault(
-        "answered 429: asks to wait 86,400 s", _LATER, line={"limit_times": {"/": 1}, "retry_after": "86400"}
+        "answered 429: asks to wait 86,400 s", _LATER, transport={"limit_times": {"/": 1}, "retry_after": "86400"}
     ),
     "every answer is reset in its middle": Fault(
-        "the response was interrupted", "after 6 attempts", line={"reset_every": 1}
+        "the response was interrupted", "after 6 attempts", transport={"reset_every": 1}
     ),
-    "every answer is cut": Fault("not the expected JSON: Input data was truncated", _LATER, line={"truncate_every": 1}),
-    "every answer only calls itself gzip": Fault("is unreadable (DecodingError)", _LATER, line={"garble_every": 1}),
-    "a page for people": Fault("an HTML page instead of JSON", _LATER, line={"html_200": {"anthropic"}}),
-    "nothing at all": Fault("an empty body instead of JSON", _LATER, line={"instead": {"/": b""}}),
-    "an empty object": Fault("missing required field `data`", _LATER, line={"instead": {"/": b"{}"}}),
+    "every answer is cut": Fault(
+        "not the expected JSON: Input data was truncated", _LATER, transport={"truncate_every": 1}
+    ),
+    "every answer only calls itself gzip": Fault(
+        "is unreadable (DecodingError)", _LATER, transport={"garble_every": 1}
+    ),
+    "a page for people": Fault("an HTML page instead of JSON", _LATER, transport={"html_200": {"anthropic"}}),
+    "nothing at all": Fault("an empty body instead of JSON", _LATER, transport={"instead": {"/": b""}}),
+    "an empty object": Fault("missing required field `data`", _LATER, transport={"instead": {"/": b"{}"}}),
     "data that is null": Fault(
         "Expected `array`, got `null` - at `$.data`",
         _LATER,
-        line={"instead": {"/": b'{"data":null,"has_more":false,"data_refreshed_at":"2026-11-20T12:00:00Z"}'}},
+        transport={"instead": {"/": b'{"data":null,"has_more":false,"data_refreshed_at":"2026-11-20T12:00:00Z"}'}},
     ),
 }
 
 
 @pytest.mark.parametrize("fault", STAYING.values(), ids=STAYING)
-def test_permanent_fault_loads_nothing_and_the_next_run_recovers(ailing: Company, fault: Fault) -> None:
+def test_permanent_fault_loads_nothing_and_the_next_run_recovers(shared_company: Company, fault: Fault) -> None:
     """When retries are used up, no day changes, the error gives reason and next step, and the next run loads both."""
-    assert_kept_then_healed(ailing, fault)
+    assert_kept_then_recovered(shared_company, fault)
 
 
-def test_ten_refusals_in_a_row(holding: Company) -> None:
+def test_ten_refusals_in_a_row(loaded_company: Company) -> None:
     """Six attempts are made, then the run fails; the next run outlasts the remaining four refusals."""
-    restate(holding)
-    before = held(holding)
-    turn(holding, line={"limit_times": {THERE: 10}})
-    result = holding.run(HELD, NEXT, lane=ANALYTICS)
+    remove_usage(loaded_company)
+    before = stored_rows(loaded_company)
+    set_faults(loaded_company, transport={"limit_times": {THERE: 10}})
+    result = loaded_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
     assert not result.success
-    assert "answered 429: Rate limit exceeded after 6 attempts" in said(result)
-    assert held(holding) == before
-    assert holding.run(HELD, NEXT, lane=ANALYTICS).success
-    assert_whole(holding, *DAYS)
+    assert "answered 429: Rate limit exceeded after 6 attempts" in failure_text(result)
+    assert stored_rows(loaded_company) == before
+    assert loaded_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS).success
+    assert_equals_ledger(loaded_company, *DAYS)
 
 
 # --- a vendor that is down is not asked for ever ------------------------------------------------------------------
@@ -145,10 +149,10 @@ def test_extract_ends_after_two_failed_chunks(company: Company) -> None:
     """One failed chunk of days fails alone; two in a row end the extract, and the other days are reported as failed."""
     path, asset = "/v1/organizations/usage_report/claude_code", "raw_anthropic_claude_code"
     ill = ("2026-11-02", "2026-11-04", "2026-11-05")
-    turn(company, line={"fail_times": {f"{path}?starting_at={day}": 99 for day in ill}})
-    result = company.run("2026-11-02", "2026-11-07", lane="anthropic_claude_code")
-    assert "answered 503" in "".join(str(entry["message"]) for entry in days_of(company, asset).values())
-    states = {day: entry["status"] for day, entry in days_of(company, asset).items()}
+    set_faults(company, transport={"fail_times": {f"{path}?starting_at={day}": 99 for day in ill}})
+    result = company.run("2026-11-02", "2026-11-07", selection="anthropic_claude_code")
+    assert "answered 503" in "".join(str(entry["message"]) for entry in read_day_log(company, asset).values())
+    states = {day: entry["status"] for day, entry in read_day_log(company, asset).items()}
     assert states == {
         "2026-11-02": "failed",
         # An answer in between starts the count again.
@@ -161,28 +165,28 @@ def test_extract_ends_after_two_failed_chunks(company: Company) -> None:
     asked = [request.one("starting_at") for _, request in company.simulator.requests]
     assert list(dict.fromkeys(asked)) == ["2026-11-02", "2026-11-03", "2026-11-04", "2026-11-05"]
     assert {day: asked.count(day) for day in ill} == dict.fromkeys(ill, 6)
-    mend(company)
-    result = company.run("2026-11-02", "2026-11-07", lane="anthropic_claude_code")
-    assert result.success, said(result)
-    assert {entry["status"] for entry in days_of(company, asset).values()} == {"complete"}
+    clear_faults(company)
+    result = company.run("2026-11-02", "2026-11-07", selection="anthropic_claude_code")
+    assert result.success, failure_text(result)
+    assert {entry["status"] for entry in read_day_log(company, asset).values()} == {"complete"}
 
 
 # --- budgets a minute, kept by the server -------------------------------------------------------------------------
 
 
-def test_exhausted_rate_limit_is_waited_for(holding: Company, caplog: pytest.LogCaptureFixture) -> None:
+def test_exhausted_rate_limit_is_waited_for(loaded_company: Company, caplog: pytest.LogCaptureFixture) -> None:
     """When the vendor's rate limit is used up, the run waits for Retry-After and continues."""
     # A minute lasts a second.
     started = time.monotonic()
-    turn(
-        holding,
-        line={"per_minute": {THERE: 4}, "retry_after": "1", "clock": lambda: (time.monotonic() - started) * 60},
+    set_faults(
+        loaded_company,
+        transport={"per_minute": {THERE: 4}, "retry_after": "1", "clock": lambda: (time.monotonic() - started) * 60},
     )
     with caplog.at_level(logging.WARNING, "ai_usage_assets"):
-        result = holding.run(NEXT, lane=ANALYTICS)
-    assert result.success, said(result)
+        result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
+    assert result.success, failure_text(result)
     assert "429; attempt 1 of 6, retrying in 1 s" in caplog.text
-    assert_whole(holding, DAYS[1])
+    assert_equals_ledger(loaded_company, DAYS[1])
 
 
 def test_documented_rate_limit_is_never_exceeded() -> None:

@@ -14,7 +14,7 @@ from ai_usage_assets.days import DayRange
 from ai_usage_assets.simulator import company_calendar
 from ai_usage_assets.simulator.ledger import Ledger
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import HELD, Company
+from ai_usage_assets_tests.conftest import LOADED_DAY, Company
 from ai_usage_assets_tests.support.warehouse_rows import rows
 from ai_usage_assets_tests.support.year import YEAR, filled, simulator
 
@@ -62,10 +62,13 @@ def test_the_year_is_complete(year: DuckDBWarehouse, ledger: Ledger) -> None:
     assert (min(row[1] for row in loaded), max(row[2] for row in loaded)) == (first, last)
 
 
-def test_the_year_equals_the_result_of_a_run(tmp_path: Path, holding: Company) -> None:
+def test_the_year_equals_the_result_of_a_run(tmp_path: Path, loaded_company: Company) -> None:
     """A day that the job loaded over HTTP has the same rows of cost, tokens, token classes and activity."""
-    day = date.fromisoformat(HELD)
-    ours, theirs = filled(tmp_path / "ours.duckdb", holding.simulator, DayRange(day, day)), holding.warehouse
+    day = date.fromisoformat(LOADED_DAY)
+    ours, theirs = (
+        filled(tmp_path / "ours.duckdb", loaded_company.simulator, DayRange(day, day)),
+        loaded_company.warehouse,
+    )
     for table in _FACTS:
         # Rows are numbered in a different order.
         columns = ", ".join(name for name in catalog.table(table).column_names if name != "fact_no")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import made_once
+from ai_usage_assets_tests.conftest import build_once
 from ai_usage_assets_tests.metabase.closed_year import add_operations, materialize_views
 
 
@@ -23,7 +23,7 @@ def closed_year_file(tmp_path_factory: pytest.TempPathFactory, year: DuckDBWareh
         materialize_views(path)
 
     year.close()
-    created = made_once(tmp_path_factory, "closed_year.duckdb", create)
+    created = build_once(tmp_path_factory, "closed_year.duckdb", create)
     # Several workers may run, and DuckDB opens a file in one process only.
     return Path(shutil.copyfile(created, tmp_path_factory.mktemp("closed_year") / "closed_year.duckdb"))
 

@@ -19,14 +19,14 @@ from ai_usage_assets.landing.sheet import load_sheet
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS
 from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets_tests.conftest import empty
+from ai_usage_assets_tests.conftest import copy_empty_warehouse
 
 OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
 
 
 def create_warehouse(path: Path, first_day: date, today: date) -> DuckDBWarehouse:
     """Creates a warehouse with all tables and views and no data; its calendar ends with the month of `today`."""
-    warehouse = DuckDBWarehouse(empty(path))
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(path))
     warehouse.rebuild(catalog.table("dim_date"), {"first_day": first_day, "today": today})
     return warehouse
 

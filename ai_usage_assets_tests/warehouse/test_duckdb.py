@@ -18,14 +18,14 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.factory import open_warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets.warehouse.tables import Column, Table
-from ai_usage_assets_tests.conftest import empty
+from ai_usage_assets_tests.conftest import copy_empty_warehouse
 from ai_usage_assets_tests.warehouse.raw_days import DAY, NEXT_DAY, NOW, log_entry, raw_day
 
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A warehouse with every table and view, in a file named like its schema."""
-    opened = DuckDBWarehouse(empty(tmp_path / "ai_usage.duckdb"))
+    opened = DuckDBWarehouse(copy_empty_warehouse(tmp_path / "ai_usage.duckdb"))
     yield opened
     opened.close()
 
@@ -183,7 +183,7 @@ def former_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     path = Path("data/ai_usage.duckdb")
     path.parent.mkdir()
-    warehouse = DuckDBWarehouse(empty(path))
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(path))
     warehouse.load_days([raw_day("a")], [log_entry()])
     warehouse.close()
     return path

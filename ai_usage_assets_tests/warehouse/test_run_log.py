@@ -23,7 +23,7 @@ from ai_usage_assets.settings import CloudRun
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets.warehouse.tables import Table
-from ai_usage_assets_tests.conftest import HELD, NOW, Company
+from ai_usage_assets_tests.conftest import LOADED_DAY, NOW, Company
 
 TASK = CloudRun("ai-usage-backfill-x7k2p", 1, 5, 1, "registry.test/ai-usage:1.2")
 YESTERDAY = date(2026, 11, 19)
@@ -45,9 +45,9 @@ def run_row(**changed: Any) -> dict[str, Any]:
 
 def test_a_run_records_what_it_loaded_and_where(company: Company) -> None:
     """The row of a run has its Cloud Run execution and the records, bytes and dollars it loaded."""
-    day = date.fromisoformat(HELD)
-    assert company.run(HELD, lane="cursor_usage_events", cloud_run=TASK).success
-    assert company.run(HELD, lane="cursor_usage_events").success
+    day = date.fromisoformat(LOADED_DAY)
+    assert company.run(LOADED_DAY, selection="cursor_usage_events", cloud_run=TASK).success
+    assert company.run(LOADED_DAY, selection="cursor_usage_events").success
     first, second = company.rows("SELECT * FROM ai_usage.ops_runs ORDER BY started_at")
     payloads = company.rows("SELECT payload FROM ai_usage.raw_cursor_usage_events")
     usd = company.simulator.ledger.cursor_usd(day, day)[day]
@@ -65,8 +65,8 @@ def test_a_run_records_what_it_loaded_and_where(company: Company) -> None:
 
 def test_dollars_of_control_queries_are_not_counted(company: Company) -> None:
     """Anthropic's bill counts once although six queries return it."""
-    day = date.fromisoformat(HELD)
-    assert company.run(HELD, lane="anthropic_analytics").success
+    day = date.fromisoformat(LOADED_DAY)
+    assert company.run(LOADED_DAY, selection="anthropic_analytics").success
     (row,) = company.rows("SELECT landed_usd FROM ai_usage.ops_runs")
     assert row["landed_usd"] == company.simulator.ledger.anthropic_cost_usd(day, day)[day]
 
@@ -74,7 +74,7 @@ def test_dollars_of_control_queries_are_not_counted(company: Company) -> None:
 def test_a_failed_run_records_what_it_loaded(company: Company) -> None:
     """If one vendor fails, the row has the failure and what the other vendor loaded."""
     company.simulator.fault_options.anthropic.unauthorized = True
-    assert not company.run(HELD, lane=("cursor_usage_events", "anthropic_analytics")).success
+    assert not company.run(LOADED_DAY, selection=("cursor_usage_events", "anthropic_analytics")).success
     (row,) = company.rows("SELECT * FROM ai_usage.ops_runs")
     held = company.rows("SELECT COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events")
     assert (row["outcome"], row["landed_records"]) == ("failed", held[0]["n"])

@@ -19,7 +19,7 @@ from ai_usage_assets.warehouse.base import QueryParameters
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.sql_files import sql_folder
 from ai_usage_assets.warehouse.tables import Table
-from ai_usage_assets_tests.conftest import make_company
+from ai_usage_assets_tests.conftest import serve_company
 from ai_usage_assets_tests.support.reference_sql import Reference
 
 FIRST, LAST, TODAY = date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 20)
@@ -41,7 +41,7 @@ class Recording(DuckDBWarehouse):
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     """A warehouse with two days of a small company."""
-    with make_company(tmp_path_factory.mktemp("sql") / "w.duckdb", people=40) as company:
+    with serve_company(tmp_path_factory.mktemp("sql") / "w.duckdb", people=40) as company:
         result = company.run(FIRST.isoformat(), LAST.isoformat())
         assert result.success, result.failures()
         warehouse = Recording(company.settings.duckdb_path)
