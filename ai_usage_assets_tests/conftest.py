@@ -180,7 +180,7 @@ def build_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path]
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            unfinished = factory.mktemp("made_once") / name
+            unfinished = factory.mktemp("build_once") / name
             make(unfinished)
             unfinished.rename(path)
     return path
@@ -203,7 +203,7 @@ def company(tmp_path: Path) -> Iterator[Company]:
 
 @pytest.fixture(scope="session")
 def one_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse with HELD loaded; to be copied."""
+    """A warehouse with LOADED_DAY loaded; to be copied."""
 
     def make(path: Path) -> None:
         with serve_company(path) as company:
@@ -215,7 +215,7 @@ def one_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse with HELD and NEXT loaded by one run; to be copied."""
+    """A warehouse with LOADED_DAY and NEXT_DAY loaded by one run; to be copied."""
 
     def make(path: Path) -> None:
         with serve_company(path) as company:
@@ -240,7 +240,7 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
 
 @pytest.fixture
 def loaded_company(tmp_path: Path, one_day: Path) -> Iterator[Company]:
-    """A company whose warehouse has HELD loaded."""
+    """A company whose warehouse has LOADED_DAY loaded."""
     with serve_company(shutil.copyfile(one_day, tmp_path / "ai_usage.duckdb")) as served:
         yield served
 

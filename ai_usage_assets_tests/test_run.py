@@ -288,7 +288,7 @@ def test_removed_person_keeps_their_history(loaded_company: Company) -> None:
     assert carried[0]["n"] > 0
 
 
-@pytest.mark.parametrize("lane", ["anthropic", "cursor"])
+@pytest.mark.parametrize("selection", ["anthropic", "cursor"])
 def test_key_of_another_vendor_is_not_sent(company: Company, selection: str) -> None:
     """With the keys mixed up no request is sent, the days fail, and the message names the variables."""
     keys = {"anthropic": company.simulator.CURSOR_KEY, "cursor": company.simulator.ANTHROPIC_KEY}

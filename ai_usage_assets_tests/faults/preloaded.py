@@ -41,7 +41,7 @@ class PreloadedCompany(Company):
 
     def load(self, first: date = FIRST, last: date = LAST, **more: Any) -> RunResult:
         """Runs the job, by default for the days that are loaded already."""
-        result = self.run(first.isoformat(), last.isoformat(), **{"lane": "cursor_usage_events", **more})
+        result = self.run(first.isoformat(), last.isoformat(), **{"selection": "cursor_usage_events", **more})
         self.results.append(result)
         return result
 

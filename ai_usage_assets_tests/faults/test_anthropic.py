@@ -1,8 +1,8 @@
 """Runs of the real job while Anthropic misbehaves: the loaded data stays, faults are reported, the next run recovers.
 
 The cases are numbered S1 to S21 and D1 to D14. Connection faults are in `http/test_transport`, single responses in
-`sources/test_anthropic`. Every test starts with HELD loaded and both days restated, so a single wrong row would be
-visible; it ends with both days equal to the ledger, to the last digit.
+`sources/test_anthropic`. Every test starts with LOADED_DAY loaded and both days restated, so a wrong row would be
+visible. It ends with both days equal to the ledger, to the last digit.
 """
 
 from __future__ import annotations

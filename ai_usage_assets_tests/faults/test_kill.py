@@ -157,15 +157,15 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         company.simulator.revise(RESTATED, Decimal("0.5"))
         rows = company.simulator.sheet("budgets")
         company.simulator.set_sheet("budgets", [*rows, ["2027-01", "CC-1010", 100]])
-        expected = Scene(company, fork_server, company.settings.duckdb_path, folder, {}, {}, {})
+        scene = Scene(company, fork_server, company.settings.duckdb_path, folder, {}, {}, {})
         for assets in (NARROW, ()):
-            path = expected.copy()
+            path = scene.copy()
             company.simulator.requests.clear()
-            assert expected.run(path, assets) == 0, expected.output_path.read_text()
-            expected.expected[assets] = read(path)
-            expected.statements[assets] = int(expected.output_path.with_suffix(".count").read_text())
-            expected.requests[assets] = len(company.simulator.requests)
-        yield expected
+            assert scene.run(path, assets) == 0, scene.output_path.read_text()
+            scene.expected[assets] = read(path)
+            scene.statements[assets] = int(scene.output_path.with_suffix(".count").read_text())
+            scene.requests[assets] = len(company.simulator.requests)
+        yield scene
 
 
 def assert_consistent(scene: Scene, path: Path, assets: tuple[str, ...], where: str) -> None:

@@ -69,7 +69,7 @@ PASSING: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("line", PASSING.values(), ids=PASSING)
+@pytest.mark.parametrize("transport", PASSING.values(), ids=PASSING)
 def test_transient_faults_are_retried(
     shared_company: Company, transport: Callable[[], dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the warehouse remembers of runs, and the commands that run_command it."""
+"""The run log in the warehouse, and the commands that read it."""
 
 from __future__ import annotations
 
