@@ -56,7 +56,7 @@ class Check:
 
     A blocking check fails the run and stops the assets downstream; any other check warns. `additional_deps` are assets
     that the check reads besides its own. `scope` says what it covers: the `days` of the run, all data `until` the last
-    of them, or all data as it is `now`. A newer result supersedes an older one that covers no more.
+    of them, or all data as it is `now`. A newer result replaces an older one if it covers at least the same days.
     """
 
     asset: str

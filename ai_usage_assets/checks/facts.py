@@ -19,7 +19,9 @@ from ai_usage_assets.warehouse.tables import Table
 RAW_ADVICE = "Published data is unchanged. Load the days again; if the failure stays, inspect their raw records."
 MODEL_ADVICE = "The transformation is wrong, not the vendor's data: run `ai-usage run --job rebuild`."
 VALUE_ADVICE = "Its dollars are counted. Look it up in the vendor's changelog and report what it means."
-_FIELD_ADVICE = "The records are stored unchanged; only known fields are used. Report the field: it may carry money."
+_FIELD_ADVICE = (
+    "The records are stored unchanged; only known fields are used. Report the field, because it may contain an amount."
+)
 
 _ALLOWED_VALUES = {
     "cost_basis": ("billed", "included", "seat"),

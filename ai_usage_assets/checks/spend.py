@@ -76,7 +76,7 @@ CHECKS = (
         "kpi_unallocated",
         "cost_center_coverage",
         f"At least {_COVERAGE:.0%} of the spend of the last 30 days has a cost center.",
-        "kpi_unallocated lists what is missing, the largest first.",
+        "kpi_unallocated lists the spend and the sheet rows to add, largest first.",
         _low_coverage,
         blocking=False,
         scope="until",
@@ -85,8 +85,8 @@ CHECKS = (
         "kpi_budget_vs_actual",
         "known_budget_cost_centers",
         "Every cost center with a budget is in the tab people or key_mapping.",
-        "No spend can reach this budget, so it lowers the utilization of all budgets. Use the spelling of people and "
-        "key_mapping, or add who spends it there.",
+        "No spend is assigned to this cost center, so its budget is never used. Use the spelling of the tabs people "
+        "and key_mapping, or add the people or keys of the cost center there.",
         _unknown_budget_cost_centers,
         blocking=False,
         scope="now",
@@ -95,8 +95,8 @@ CHECKS = (
         "fct_seat_daily",
         "seats_have_prices",
         "Every paid seat has a price.",
-        "Add the price to the tab seat_prices. With several plans on one day each member's plan must be known: use the "
-        "vendor's names of its billing tiers, or keep the price of one plan.",
+        "Add the price to the tab seat_prices. If several plans have a price on one day, the plan of each member must "
+        "be known: name the plans like the vendor's billing tiers, or keep the price of one plan.",
         violations(
             "seats_without_price",
             "{seats} paid {vendor} seats have no price since {first_day}: their fees are missing from the spend",

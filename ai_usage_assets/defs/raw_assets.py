@@ -1,7 +1,7 @@
 """One Dagster multi-asset per extract, with one asset per raw table.
 
 A failed day does not stop the others: the days that can be loaded are loaded, a failed day keeps its earlier data, and
-the checks `complete` and `every_day_complete` fail the run at its end. The step fails only if no day was loaded.
+the check `days_complete` fails the run at its end. The step fails only if no day was loaded.
 """
 
 from collections.abc import Iterator, Sequence

@@ -15,8 +15,8 @@ from ai_usage_assets.warehouse.base import Warehouse
 
 @dg.asset(
     name="report",
-    description="The headline numbers of the month, and the whole page in the file of AI_USAGE_REPORT. Written at the "
-    "end of every run that loads the latest day, also when a blocking check failed, which the report then shows.",
+    description="The headline numbers of the month, and the complete page in the file of AI_USAGE_REPORT. Written at "
+    "the end of every run that loads the latest day. If a blocking check failed, the report shows it.",
     group_name="report",
     kinds={"html"},
     owners=["team:finance", "team:platform"],

@@ -299,7 +299,7 @@ class DigestBuilder:
             if row["missing_days"] and row["last_day"]
         ]
         if missing:
-            yield f"• {self._month:%B} is too low: {_join_items(missing)}"
+            yield f"• Spend of {self._month:%B} is too low: {_join_items(missing)}"
 
 
 def _compare_with_budget(row: _Budget, amount: Decimal | None) -> str:

@@ -1,6 +1,6 @@
 """An httpx transport with a deadline for the whole attempt, and the proxy that the environment names.
 
-httpx limits each single read, so a server that sends its response byte by byte could hold a request forever. Here
+httpx limits each single read, so a server that sends its response byte by byte could block a request forever. Here
 every connect, handshake, read and write gets what is left of the attempt's time. Name resolution has the limit of the
 operating system.
 """
@@ -43,7 +43,7 @@ class BoundedTransport(httpx.BaseTransport):
         self._pool = httpcore.HTTPProxy(proxy_url=str(proxy.url), proxy_auth=proxy.raw_auth, **options)
 
     def set_deadline(self, seconds: float) -> None:
-        """Everything sent and read from now on must be done within so many seconds."""
+        """Sets the time, in seconds, within which everything from now on must be sent and read."""
         self._network.deadline = time.monotonic() + seconds
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

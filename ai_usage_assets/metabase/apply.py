@@ -1,4 +1,4 @@
-"""Plan and apply: reconcile a Metabase with the spec. A plan is the same walk as an apply, without writes."""
+"""Plan and apply: reconcile a Metabase with the spec. A plan performs the same steps as an apply, without writes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def apply(context: MetabaseContext, spec: Spec, report: Callable[[Change], None]
 
 
 class Reconciler:
-    """One walk over all managed resources."""
+    """One pass over all managed resources."""
 
     def __init__(
         self, context: MetabaseContext, spec: Spec, report: Callable[[Change], None], *, writes: bool, restores: bool
@@ -141,7 +141,7 @@ class Reconciler:
         self._context.state[resource.key] = AppliedState(self._context.ids[resource.key], desired, live)
 
     def _archive_unmanaged(self) -> None:
-        """Archive objects of earlier specs in the managed collections; those that people made only with restore."""
+        """Archive objects that are no longer in the spec. Objects that people created are archived only on restore."""
         context = self._context
         managed = {(resource.path, context.ids[resource.key]) for stage in self._stages for resource in stage}
         # Ids are unique per kind only.

@@ -150,7 +150,7 @@ def _start_session(
     if not properties.get("has-user-setup"):
         token = properties.get("setup-token")
         if configured := settings.metabase.setup_token:
-            token = _read("AI_USAGE_METABASE_SETUP_KEY_PATTERN", configured, settings.secrets_emulator)
+            token = _read("AI_USAGE_METABASE_SETUP_TOKEN", configured, settings.secrets_emulator)
         if session := _set_up(client, token, email, password):
             report("Metabase set up; AI_USAGE_METABASE_ADMIN_EMAIL is its first administrator.")
             return session
@@ -170,7 +170,7 @@ def _log_in(client: MetabaseClient, email: str, password: str) -> str:
 def _set_up(client: MetabaseClient, token: str | None, email: str, password: str) -> str | None:
     """Create the first administrator and return a session; None if there is an administrator already."""
     if not isinstance(token, str) or not token:
-        raise CredentialError("Metabase does not show its setup token; set AI_USAGE_METABASE_SETUP_KEY_PATTERN.")
+        raise CredentialError("Metabase does not show its setup token; set AI_USAGE_METABASE_SETUP_TOKEN.")
     client.hide_secrets(token)
     user = {"email": email, "password": password, "first_name": "AI usage", "last_name": "Administrator"}
     preferences = {"site_name": "AI usage", "allow_tracking": False}

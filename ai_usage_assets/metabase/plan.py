@@ -43,9 +43,9 @@ def classify_drift(
 ) -> Sign | None:
     """Decide whether a difference is a change of the files (`~`, `+`) or a manual edit (`!`); None for no difference.
 
-    What Metabase made of the last apply is no difference until either side changes. `is_uninitialized`: nobody has
-    written the object yet. `has_only_additions`: everything desired is there, plus settings that Metabase added, as
-    after an apply that ended before it saved its state.
+    Metabase can store the applied content in another form; this is no difference until the files or the object change.
+    `is_uninitialized`: the object still has Metabase's own content. `has_only_additions`: the object has all desired
+    content and settings that Metabase added, for example after an apply that ended before it saved its state.
     """
     if desired == live:
         return None

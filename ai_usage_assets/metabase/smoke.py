@@ -61,8 +61,8 @@ class QueryResult:
 def run_smoke_test(context: MetabaseContext, spec: Spec, report: Callable[[SmokeResult], None]) -> None:
     """Query all cards of a Metabase after apply, and report each dashboard when it is done.
 
-    The filters' cards run first: Metabase learns their columns by running them. Raises MetabaseError if Metabase cannot
-    be queried at all; a failing card is reported.
+    The filters' cards run first, because Metabase detects their columns by running them. Raises MetabaseError if
+    Metabase cannot be queried at all; a failing card is reported.
     """
     values, result = _test_filters(context, spec)
     report(result)

@@ -116,7 +116,7 @@ class TextRow(_Strict):
 
 
 def _row_type(row: Any) -> str:
-    """Decide which of the two a row is, so that errors are reported for that one only."""
+    """Decide whether a row has cards or text, so that errors are reported for that kind only."""
     if isinstance(row, dict):
         return "TextRow" if "cards" not in row and row.keys() & {"heading", "text"} else "CardRow"
     return "TextRow" if isinstance(row, TextRow) else "CardRow"

@@ -71,7 +71,7 @@ class EmailIdentity:
 
 @dataclass(frozen=True)
 class Extract:
-    """One thing that is requested from a source, and the raw tables it fills.
+    """One request, or series of requests, to a source, and the raw tables that it fills.
 
     `fetch(client, days)` yields a DayBatch or a RejectedDay for every table and day. It raises ApiError,
     EndpointNotAvailable or InvalidRecordError.
@@ -96,7 +96,7 @@ class Extract:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What an endpoint returned, in words; `next_step` if someone should look at it."""
+    """The result of an endpoint in words; `next_step` says what to do if it is unusual."""
 
     text: str
     next_step: str = ""
@@ -183,6 +183,6 @@ class Source:
         return cast("SourceChecks", module.CHECKS)
 
     def load_questions(self) -> tuple[ApiQuestion, ...]:
-        """What its documentation leaves open: `QUESTIONS` of its module `questions`, for the API probe."""
+        """Questions that the API documentation leaves open, for the probe: `QUESTIONS` of its module `questions`."""
         module = import_module(f"ai_usage_assets.sources.{self.name}.questions")
         return cast("tuple[ApiQuestion, ...]", module.QUESTIONS)

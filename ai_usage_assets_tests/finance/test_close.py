@@ -345,11 +345,11 @@ EDITED = {
     "an amount": (
         "UPDATE ops_journal_lines SET amount_usd = amount_usd + 100 WHERE line_id = 'AI-2026-09-00001'",
         "its charges are $112.00 instead of $12.00, its charges differ from the vendors' totals (anthropic billed by "
-        "−$100.000000000), its debits and credits are not its amounts in cents ($100.00)",
+        "−$100.000000000), its debits and credits differ from its amounts in cents ($100.00)",
     ),
     "a debit": (
         "UPDATE ops_journal_lines SET ledger_usd = ledger_usd + 1 WHERE line_id = 'AI-2026-09-00001'",
-        "its debits and credits are not its amounts in cents ($1.00)",
+        "its debits and credits differ from its amounts in cents ($1.00)",
     ),
     "a cost center": (
         "UPDATE ops_journal_lines SET cost_center = 'CC-9' WHERE line_id = 'AI-2026-09-00001'",

@@ -120,7 +120,7 @@ def test_missing_days_of_the_month_are_reported(warehouse: DuckDBWarehouse) -> N
     lost = [day_log_row(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 4)]
     earlier = day_log_row(date(2026, 10, 30), status="failed", completed_at=None)
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [*lost, earlier])
-    assert "• November is too low: 2 days of Anthropic missing." in digest.build_digest(warehouse, DAY).lines
+    assert "• Spend of November is too low: 2 days of Anthropic missing." in digest.build_digest(warehouse, DAY).lines
 
 
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:

@@ -586,11 +586,11 @@ def test_the_doctor_examines_the_dataset(server: FakeBigQuery) -> None:
     def outcomes() -> list[tuple[str, str]]:
         return [(diagnosis.subject, diagnosis.outcome) for diagnosis in diagnose_warehouse(production(server))]
 
-    assert outcomes() == [("dataset", "ok"), ("tables", "info"), ("rights", "info")]
+    assert outcomes() == [("dataset", "ok"), ("tables", "info"), ("permissions", "info")]
     open_warehouse(server).prepare(catalog.tables())
     server.requests.clear()
     assert outcomes() == [
-        *(("dataset", "ok"), ("tables", "ok"), ("days", "info"), ("rights", "ok")),
+        *(("dataset", "ok"), ("tables", "ok"), ("days", "info"), ("permissions", "ok")),
     ]
     assert {request.method for request in server.requests if request.kind != "query"} == {"GET"}
     server.faults.deny("ai_usage")

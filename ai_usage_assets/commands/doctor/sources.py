@@ -119,7 +119,7 @@ def _diagnose_endpoints(source: Source, client: SourceClient, day: date) -> Iter
                 return
         except (InvalidRecordError, msgspec.MsgspecError) as error:
             message = f"unexpected response: {error}"
-            advice = "Report it; a run would reject it too."
+            advice = "Report this response; a run would reject it too."
             yield Diagnostic(source.label, probe.endpoint, "error", message, advice)
         else:
             unanswered = 0

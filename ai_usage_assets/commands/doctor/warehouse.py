@@ -48,11 +48,13 @@ def _diagnose_bigquery(settings: Settings) -> Iterator[Diagnostic]:
         warehouse.estimate_bytes("DELETE FROM ai_usage.ops_runs WHERE run_id = @run_id", {"run_id": ""})
     except WarehouseError as error:
         if "Not found" in str(error):
-            yield Diagnostic(_SECTION, "rights", "info", "permission to change rows: not testable before the first run")
+            yield Diagnostic(
+                _SECTION, "permissions", "info", "the permission to change rows cannot be tested before the first run"
+            )
         else:
-            yield error_diagnostic(_SECTION, "rights", str(error))
+            yield error_diagnostic(_SECTION, "permissions", str(error))
     else:
-        yield Diagnostic(_SECTION, "rights", "ok", "this account may start jobs and change rows")
+        yield Diagnostic(_SECTION, "permissions", "ok", "this account may start jobs and change rows")
 
 
 def _diagnose_duckdb(settings: Settings) -> Iterator[Diagnostic]:

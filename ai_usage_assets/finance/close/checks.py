@@ -16,8 +16,8 @@ def _changed_months(context: CheckContext) -> list[Finding]:
 CLOSED_MONTHS_UNCHANGED = Check(
     "kpi_chargeback",
     "closed_months_unchanged",
-    "Every closed month is as it was closed, and none is missing between two others.",
-    "Until it is restored, no month is closed and this month is not exported.",
+    "Every closed month is unchanged, and no month between two closed months is open.",
+    "Until the month is restored, no month can be closed and this month is not exported.",
     _changed_months,
     scope="now",
 )

@@ -1,4 +1,4 @@
-"""Verify that closed months are still what was frozen.
+"""Verify that closed months are unchanged since they were frozen.
 
 Does not decide whether a month may be closed (`readiness`) or load the data of a new close (`journal`).
 """
@@ -94,7 +94,7 @@ def _compare_with_close(
         amounts.append(sum(map(abs, differences.values()), ZERO))
     cents, ledger = round_to_cents(lines), [line["ledger_usd"] for line in lines]
     if cents != ledger:
-        problems.append("its debits and credits are not its amounts in cents")
+        problems.append("its debits and credits differ from its amounts in cents")
         amounts.append(sum((abs(one - other) for one, other in zip(cents, ledger, strict=True)), ZERO))
     if (
         not problems

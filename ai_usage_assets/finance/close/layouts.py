@@ -21,7 +21,7 @@ _COLUMNS = (
 def write_csv(path: Path, close: MonthClose, lines: Sequence[JournalLine]) -> int:
     """Writes the journal of a closed month, completely or not at all, and returns the number of lines in the file.
 
-    Debit and credit are in whole cents; `amount_usd` is exact. Lines of 0.00 are left out because a ledger rejects
+    Debit and credit are in cents; `amount_usd` is exact. Lines of 0.00 are omitted because a ledger rejects
     them. Raises CloseError when the file cannot be written.
     """
     posted = [_ledger_row(close, line) for line in lines if line["ledger_usd"]]

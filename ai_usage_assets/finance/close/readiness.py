@@ -209,10 +209,12 @@ def _find_failed_checks(warehouse: Warehouse, days: DayRange) -> Iterator[CloseB
 
 
 def find_notes(warehouse: Warehouse, days: DayRange) -> list[str]:
-    """Finds what does not block a close but should be known before it."""
+    """Finds facts that do not block a close but that finance should know before it."""
     notes = []
     if days.first.day > 1:
-        notes.append(f"The month begins on {days.first}, the first day (AI_USAGE_START_DATE).")
+        notes.append(
+            f"The journal of the month begins on {days.first}, the first day of the warehouse (AI_USAGE_START_DATE)."
+        )
     (unpriced,) = warehouse.rows(read_query("finance/close_unpriced_seats"), _period(days))
     if unpriced["seats"]:
         notes.append(

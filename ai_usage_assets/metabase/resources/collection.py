@@ -34,8 +34,8 @@ class CollectionResource(ManagedResource):
         # It may have been moved. Creating another one would duplicate everything.
         if elsewhere and self._parent is None and not any(each["name"] == self.name for each in here):
             raise MetabaseError(
-                f"The collection {self.name!r} (id {elsewhere[0]}) is inside another collection, and the state does "
-                "not know it: move it to the top level or rename it."
+                f"The collection {self.name!r} (id {elsewhere[0]}) is inside another collection and is not in the "
+                "state: move it to the top level or rename it."
             )
         return here
 

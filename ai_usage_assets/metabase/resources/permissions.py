@@ -66,7 +66,7 @@ class PermissionResource(ManagedResource):
         return 1 if all(context.ids[key] for key in self.belongs_to) else None
 
     def read_live(self, context: MetabaseContext) -> Normalized:
-        """Return the permissions of the groups that have any: a new group is no difference."""
+        """Return the permissions of the groups that have any, so that a new group is not a difference."""
         groups, graph = context.list_groups(), self._read_groups(context.client.get(self.path), context)
         with context.client.parsing(self.path):
             permissions = {
@@ -147,7 +147,7 @@ class DatabasePermissions(PermissionResource):
         return None if queries == "no" else queries
 
     def change_graph(self, groups: Mapping[str, Any], context: MetabaseContext) -> dict[str, dict[str, Any]]:
-        """Return the whole graph with queries revoked; that a part is enough is not documented."""
+        """Return the complete graph with queries revoked; it is not documented whether a part is sufficient."""
         managed, administrators = str(context.ids["database"]), str(ADMINISTRATORS)
         return {
             group: {

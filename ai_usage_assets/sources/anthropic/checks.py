@@ -100,8 +100,8 @@ _CHECKS = (
         tables.RAW_USAGE.name,
         "token_types_add_up",
         "Input, cache write, cache read and output tokens add up to all tokens.",
-        "Unit costs by token type are affected, dollars are not. If it stays, Anthropic counts a token type that "
-        "is not loaded yet: report it.",
+        "Unit costs by token type are affected, dollars are not. If the difference remains, Anthropic counts a token "
+        "type that is not loaded yet: report it.",
         violations(
             "anthropic/token_types", "{usage_date}: {total_tokens:,} tokens in all, {typed_tokens:,} by token type"
         ),

@@ -54,8 +54,8 @@ _CHECKS = (
     Check(
         tables.RAW_SPEND.name,
         "matches_usage_events",
-        "Cursor's reported spend per member is within what the usage events of the billing cycle add up to.",
-        "Compare the members in stg_cursor_spend with their events; if the difference stays for days, ask Cursor.",
+        "Cursor's reported spend per member agrees with the usage events of the billing cycle.",
+        "Compare the members in stg_cursor_spend with their events; if the difference remains for days, ask Cursor.",
         _spend_differences,
         blocking=False,
         additional_deps=(tables.RAW_EVENTS.name,),
@@ -80,8 +80,9 @@ _CHECKS = (
         tables.RAW_DAILY_USAGE.name,
         "rows_match_requested_day",
         "Every row of daily usage belongs to the requested day.",
-        "These rows are stored and not used: the activity of as many members is missing, and before the first list of "
-        "members perhaps their seats. Load the days again; if it stays, report it to Cursor.",
+        "These rows are stored but not used, so the activity of these members is missing on the day. Their seats "
+        "can be missing too if the day is before the first snapshot of members. Load the days again; if this "
+        "persists, report it to Cursor.",
         violations("cursor/daily_usage_of_other_days", "{records} rows of {usage_date} have no day, or another one"),
         blocking=False,
     ),

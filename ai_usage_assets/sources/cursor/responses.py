@@ -57,7 +57,7 @@ class ChargedEvents(msgspec.Struct, rename="camel"):
 
 
 class PlainTokens(msgspec.Struct, rename="camel", gc=False):
-    """Token counts that are whole numbers."""
+    """Token counts that are integers."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None

@@ -87,7 +87,7 @@ def _parse_date(cell: Any) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
-        raise CellError("is not a day of the calendar") from None
+        raise CellError("does not exist in the calendar") from None
 
 
 def _parse_month(cell: Any) -> str:
