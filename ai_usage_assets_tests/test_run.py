@@ -66,8 +66,8 @@ def test_a_run_for_the_latest_day_attaches_the_months_headlines(loaded_company: 
     """The report asset has the headlines, which say that the month is too low while days are missing."""
     loaded_company.simulator.now = datetime(2026, 11, 11, 14, tzinfo=UTC)
     assert loaded_company.run(LOADED_DAY, selection="report").success
-    (made,) = loaded_company.instance.fetch_materializations(dg.AssetKey("report"), limit=1).records
-    summary = made.asset_materialization.metadata["summary"].value
+    (report_record,) = loaded_company.instance.fetch_materializations(dg.AssetKey("report"), limit=1).records
+    summary = report_record.asset_materialization.metadata["summary"].value
     assert "too low" in str(summary)
     assert "days of Anthropic missing" in str(summary)
 
@@ -88,11 +88,11 @@ def test_split_parts_add_up_to_the_row(loaded: Company) -> None:
         "SELECT usage_date, COUNT(DISTINCT team) AS teams, SUM(amount_usd) AS usd, SUM(requests) AS requests "
         f"FROM ai_usage.fct_cost_daily WHERE api_key_id = '{key.id}' GROUP BY usage_date ORDER BY usage_date"
     )
-    whole = loaded.rows(
+    totals = loaded.rows(
         "SELECT usage_date, SUM(amount_usd) AS usd, SUM(requests) AS requests FROM ai_usage.int_anthropic_cost_daily "
         f"WHERE api_key_id = '{key.id}' GROUP BY usage_date ORDER BY usage_date"
     )
-    assert [(row["usd"], row["requests"]) for row in parts] == [(row["usd"], row["requests"]) for row in whole]
+    assert [(row["usd"], row["requests"]) for row in parts] == [(row["usd"], row["requests"]) for row in totals]
     assert {row["teams"] for row in parts} == {3}
 
 
@@ -108,11 +108,11 @@ def test_tokens_and_events_equal_the_ledger(loaded: Company) -> None:
 def test_records_are_verbatim(loaded: Company) -> None:
     """A raw record is byte for byte what the vendor sent."""
     day = date(2026, 11, 10)
-    held = loaded.rows("SELECT payload FROM ai_usage.raw_cursor_usage_events WHERE usage_date = @day", day=day)
+    stored = loaded.rows("SELECT payload FROM ai_usage.raw_cursor_usage_events WHERE usage_date = @day", day=day)
     api = loaded.simulator._cursor
     encode = msgspec.json.Encoder(decimal_format="number").encode
     sent = [encode(api._shown(event)) for event in loaded.simulator.ledger.events(day)]
-    assert sorted(row["payload"].encode() for row in held) == sorted(sent)
+    assert sorted(row["payload"].encode() for row in stored) == sorted(sent)
 
 
 def test_kpi_views_have_rows(loaded: Company) -> None:
@@ -378,7 +378,7 @@ def test_one_run_loads_every_day_of_a_range(company: Company) -> None:
 
 def test_days_older_than_the_vendor_returns(loaded_company: Company) -> None:
     """Days that the analytics API no longer returns are `not_exposed` or stay loaded; other days are loaded."""
-    held = loaded_company.content("fct_cost_daily")["fct_cost_daily"]
+    stored = loaded_company.content("fct_cost_daily")["fct_cost_daily"]
     loaded_company.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
     result = loaded_company.run("2026-11-09", NEXT_DAY, selection=BILL)
     assert result.success, result.failures()
@@ -386,8 +386,8 @@ def test_days_older_than_the_vendor_returns(loaded_company: Company) -> None:
         "SELECT usage_date, status FROM ai_usage.ops_asset_days WHERE asset = 'raw_anthropic_cost' ORDER BY usage_date"
     )
     assert [row["status"] for row in rows] == ["not_exposed", "complete", "complete"]
-    kept = [row for row in loaded_company.content("fct_cost_daily")["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
-    assert [row[:-1] for row in kept] == [row[:-1] for row in held]
+    rows = [row for row in loaded_company.content("fct_cost_daily")["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
+    assert [row[:-1] for row in rows] == [row[:-1] for row in stored]
 
 
 def _multiply_amounts(company: Company) -> None:
@@ -407,12 +407,12 @@ def test_rebuild_stops_at_failed_raw_checks(loaded_company: Company) -> None:
     result = loaded_company.run(LOADED_DAY, job="rebuild")
     assert not result.success
     assert "raw_anthropic_cost.currency_unit" in result.failed_checks()
-    kept = loaded_company.rows(
+    rows = loaded_company.rows(
         "SELECT check_name, passed FROM ai_usage.ops_check_results WHERE asset = 'raw_anthropic_cost'"
     )
     # The results of all checks are stored, also of those after the one that failed.
-    assert {row["check_name"] for row in kept} == {c.name for c in CHECKS if c.asset == "raw_anthropic_cost"}
-    assert "currency_unit" in {row["check_name"] for row in kept if not row["passed"]}
+    assert {row["check_name"] for row in rows} == {c.name for c in CHECKS if c.asset == "raw_anthropic_cost"}
+    assert "currency_unit" in {row["check_name"] for row in rows if not row["passed"]}
     assert loaded_company.content("int_anthropic_cost_daily") == before
 
 

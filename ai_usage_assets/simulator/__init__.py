@@ -19,7 +19,7 @@ from ai_usage_assets.simulator.cursor.api import CursorAPI
 from ai_usage_assets.simulator.cursor.base import CursorFaultOptions
 from ai_usage_assets.simulator.ledger import Amendment, Ledger
 from ai_usage_assets.simulator.organization import build_organization
-from ai_usage_assets.simulator.server import Faults, Request, serving
+from ai_usage_assets.simulator.server import Faults, Request, serve_api
 from ai_usage_assets.simulator.sheet_tabs import build_tabs
 from ai_usage_assets.simulator.sheets import SheetsAPI, SheetsFaultOptions
 
@@ -86,7 +86,7 @@ class Simulator:
         with ExitStack() as stack:
             urls = {
                 vendor: stack.enter_context(
-                    serving(
+                    serve_api(
                         vendor,
                         api.handle,
                         self.fault_options.faults,

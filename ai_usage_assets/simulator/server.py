@@ -80,7 +80,9 @@ Handle = Callable[[Request], Response]
 
 
 @contextmanager
-def serving(name: str, handle: Handle, faults: Faults, port: int, seen: Callable[[Request], None]) -> Iterator[str]:
+def serve_api(
+    name: str, handle: Handle, faults: Faults, port: int, on_request: Callable[[Request], None]
+) -> Iterator[str]:
     """Serves one API on 127.0.0.1 until the end of the block; yields its base URL."""
     count = itertools.count(1)
     answered: dict[str, deque[float]] = defaultdict(deque)
@@ -90,7 +92,7 @@ def serving(name: str, handle: Handle, faults: Faults, port: int, seen: Callable
             parts = urlsplit(self.path)
             query = tuple(parse_qsl(parts.query, keep_blank_values=True))
             request = Request(self.command, unquote(parts.path), query, self.read_headers(), self.read_body())
-            seen(request)
+            on_request(request)
             response = _fault(name, request, faults, answered) or handle(request)
             headers = {"date": formatdate(usegmt=True), **response.headers}
             body, number = response.body, next(count)

@@ -124,9 +124,9 @@ def test_a_missing_token_type_is_reported(loaded_company: Company) -> None:
     set_faults(loaded_company, anthropic={"edit_row": edit})
     result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
     assert result.success
-    told = result.failed_checks()["raw_anthropic_usage.token_types_add_up"]
+    message = result.failed_checks()["raw_anthropic_usage.token_types_add_up"]
     tokens = sum(sum(piece.tokens) for piece in loaded_company.simulator.ledger.usage(DAYS[1]))
-    assert f"{NEXT_DAY}: {tokens:,} tokens in all" in told
+    assert f"{NEXT_DAY}: {tokens:,} tokens in all" in message
     clear_faults(loaded_company)
     assert loaded_company.run(NEXT_DAY, selection=ANALYTICS).failed_checks() == {}
 
@@ -144,7 +144,7 @@ def test_rows_with_equal_dimensions_all_count(loaded_company: Company) -> None:
     """S4: identities that are not shown have equal rows; all are loaded, and a reload duplicates none."""
     twins = (
         "SELECT MAX(n) AS most FROM (SELECT COUNT(*) AS n FROM ai_usage.stg_anthropic_cost WHERE usage_date = @day "
-        "GROUP BY principal_type, principal_id, api_key_id, workspace_id, model, product) AS found"
+        "GROUP BY principal_type, principal_id, api_key_id, workspace_id, model, product) AS grouped"
     )
     assert loaded_company.rows(twins, day=DAYS[0]) == [{"most": 2}]
     before = stored_rows(loaded_company)
@@ -183,13 +183,13 @@ def test_credits_and_zero_amounts_are_exact(loaded_company: Company) -> None:
     result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
     assert result.success, failure_text(result)
     assert_equals_ledger(loaded_company, DAYS[1])
-    found = loaded_company.rows(
+    rows = loaded_company.rows(
         "SELECT JSON_VALUE(payload, '$.cost.amount') AS amount FROM ai_usage.raw_anthropic_cost "
         "WHERE usage_date = @day AND JSON_VALUE(payload, '$.group.product') IN ('adjustments', 'free_tier')",
         day=DAYS[1],
     )
-    assert [row["amount"] == "0" for row in found].count(True) == 1
-    assert [Decimal(row["amount"]) < 0 for row in found].count(True) == 1
+    assert [row["amount"] == "0" for row in rows].count(True) == 1
+    assert [Decimal(row["amount"]) < 0 for row in rows].count(True) == 1
 
 
 # --- faults: nothing replaces the loaded data -------------------------------------------------------------------------
@@ -316,10 +316,10 @@ def test_a_bill_in_another_unit_blocks_publishing(loaded_company: Company) -> No
     result = loaded_company.run(NEXT_DAY, selection="anthropic")
     assert not result.success
     usd = loaded_company.simulator.ledger.anthropic_cost_usd(DAYS[1], DAYS[1])[DAYS[1]]
-    told = result.failed_checks()["raw_anthropic_cost.currency_unit"]
-    assert f"{NEXT_DAY}: ${usd * 100:,.2f}, but" in told
-    assert f"the classic cost report is ${usd:,.2f}" in told
-    assert "Check whether the vendor changed the unit" in told
+    message = result.failed_checks()["raw_anthropic_cost.currency_unit"]
+    assert f"{NEXT_DAY}: ${usd * 100:,.2f}, but" in message
+    assert f"the classic cost report is ${usd:,.2f}" in message
+    assert "Check whether the vendor changed the unit" in message
     clear_faults(loaded_company)
     assert loaded_company.run(NEXT_DAY, selection="anthropic").success
     assert_equals_ledger(loaded_company, DAYS[1])
@@ -405,12 +405,12 @@ def test_a_corrected_day_is_replaced_completely(
     for piece in loaded_company.simulator.ledger.usage(DAYS[0]):
         actor = piece.actor.id if piece.actor and piece.actor.kind != "unknown" else None
         places[piece.workspace_id, piece.api_key_id, actor] += Decimal(piece.billed_microcents).scaleb(-8)
-    found = loaded_company.rows(
+    rows = loaded_company.rows(
         "SELECT workspace_id, api_key_id, principal_id, SUM(amount_usd) AS usd FROM ai_usage.stg_anthropic_cost "
         "WHERE usage_date = @day GROUP BY workspace_id, api_key_id, principal_id",
         day=DAYS[0],
     )
-    assert {(row["workspace_id"], row["api_key_id"], row["principal_id"]): row["usd"] for row in found} == places
+    assert {(row["workspace_id"], row["api_key_id"], row["principal_id"]): row["usd"] for row in rows} == places
     new = read_day_log(loaded_company)[LOADED_DAY]
     (noted,) = loaded_company.rows("SELECT * FROM ai_usage.ops_restatements WHERE asset = 'raw_anthropic_cost'")
     assert (noted["old_amount_usd"], noted["old_records"]) == (old["amount_usd"], old["records"])
@@ -443,10 +443,10 @@ def test_a_run_right_after_midnight_marks_the_day_incomplete(tmp_path: Path) -> 
         assert "ends at 2026-11-11T16:00:00Z" in entry["message"]
         assert "Run the day again later" in entry["message"]
         # S15: no unfinished day is requested, which the classic report would reject.
-        asked = [request for _, request in company.simulator.requests if request.one("ending_at")]
-        assert {request.one("ending_at") for request in asked} == {"2026-11-12T00:00:00Z"}
+        requests = [request for _, request in company.simulator.requests if request.one("ending_at")]
+        assert {request.one("ending_at") for request in requests} == {"2026-11-12T00:00:00Z"}
         # S17, S18: complete UTC days and the documented pagination only.
-        assert {request.one("starting_at") for request in asked} == {"2026-11-11T00:00:00Z"}
+        assert {request.one("starting_at") for request in requests} == {"2026-11-11T00:00:00Z"}
         assert not any(request.one("offset") for _, request in company.simulator.requests)
         company.simulator.now = datetime(2026, 11, 12, 6, tzinfo=UTC)
         clear_faults(company)
@@ -468,8 +468,8 @@ def test_a_day_with_25_local_hours_is_24_utc_hours(company: Company) -> None:
     """On the day on which local clocks change, the requested and loaded day is the UTC day."""
     day = date(2026, 11, 1)
     assert company.run(day.isoformat(), selection=ANALYTICS).success
-    asked = {(request.one("starting_at"), request.one("ending_at")) for _, request in company.simulator.requests}
-    assert asked == {("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z")}
+    requests = {(request.one("starting_at"), request.one("ending_at")) for _, request in company.simulator.requests}
+    assert requests == {("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z")}
     assert_equals_ledger(company, day)
 
 
@@ -565,19 +565,19 @@ def test_unfamiliar_usage_reaches_finance_completely(loaded_company: Company) ->
     result = loaded_company.run(LOADED_DAY, sources={"cursor": {"key": None}})
     assert result.success, failure_text(result)
     assert_equals_ledger(loaded_company, *DAYS[:1])
-    told = result.failed_checks()
-    assert "product 'claude_for_toasters': $" in told["int_anthropic_cost_daily.known_products"]
-    assert "model 'claude-sonata-7': $" in told["int_anthropic_cost_daily.models_have_list_prices"]
-    assert "component 'data_transfer': $0.06" in told["raw_anthropic_cost_components.known_cost_components"]
-    assert "lacks Priority Tier" in told["raw_anthropic_cost_report.matches_classic_report"]
+    messages = result.failed_checks()
+    assert "product 'claude_for_toasters': $" in messages["int_anthropic_cost_daily.known_products"]
+    assert "model 'claude-sonata-7': $" in messages["int_anthropic_cost_daily.models_have_list_prices"]
+    assert "component 'data_transfer': $0.06" in messages["raw_anthropic_cost_components.known_cost_components"]
+    assert "lacks Priority Tier" in messages["raw_anthropic_cost_report.matches_classic_report"]
     ledger = loaded_company.simulator.ledger
-    found = loaded_company.rows(
+    rows = loaded_company.rows(
         "SELECT cost_center, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
         "WHERE cost_basis = 'billed' AND usage_date = @day GROUP BY cost_center",
         day=DAYS[0],
     )
-    truth = ledger.spend_by_cost_center(DAYS[0], DAYS[0], removed_emails=loaded_company.simulator.removed_emails)
-    assert {row["cost_center"]: row["usd"] for row in found} == truth
+    expected = ledger.spend_by_cost_center(DAYS[0], DAYS[0], removed_emails=loaded_company.simulator.removed_emails)
+    assert {row["cost_center"]: row["usd"] for row in rows} == expected
     (tokens,) = loaded_company.rows(
         "SELECT SUM(uncached_input_tokens) AS a, SUM(cache_write_5m_tokens) AS b, SUM(cache_write_1h_tokens) AS c, "
         "SUM(cache_read_tokens) AS d, SUM(output_tokens) AS e FROM ai_usage.fct_tokens_daily "

@@ -49,8 +49,8 @@ def preloaded_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def company(preloaded_warehouse: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[PreloadedCompany]:
     """A copy of it, and its company."""
-    with copy_company(preloaded_warehouse, tmp_path, caplog) as made:
-        yield made
+    with copy_company(preloaded_warehouse, tmp_path, caplog) as company:
+        yield company
 
 
 def requests_to(company: Company, path: str) -> int:
@@ -155,7 +155,7 @@ def test_a_key_revoked_during_a_run_keeps_the_earlier_data(company: PreloadedCom
 
 
 @pytest.mark.parametrize(
-    ("broken", "says"),
+    ("broken", "reason"),
     [
         (lambda s: s.cursor.rejections.update({"/teams": "page"}), "answered 502: an HTML page instead of JSON"),
         (lambda s: s.faults.html_200.add("cursor"), "answered 200: an HTML page instead of JSON"),
@@ -164,14 +164,14 @@ def test_a_key_revoked_during_a_run_keeps_the_earlier_data(company: PreloadedCom
     ids=["502", "login page", "truncated"],
 )
 def test_an_unexpected_body_never_counts_as_no_spend(
-    company: PreloadedCompany, broken: Callable[[object], None], says: str
+    company: PreloadedCompany, broken: Callable[[object], None], reason: str
 ) -> None:
     """A body that is not the expected JSON fails the days after six attempts, and they keep their dollars."""
     before = company.read_rows()
     broken(company.simulator.fault_options)
     result = company.load(FIRST, MIDDLE)
     (failure,) = result.failures().values()
-    assert says in failure
+    assert reason in failure
     assert "after 6 attempts" in failure
     assert company.read_rows() == before
 
@@ -208,20 +208,20 @@ def test_equal_pages_of_equal_events_all_count(company: PreloadedCompany) -> Non
 
 
 @pytest.mark.parametrize(
-    ("moving", "value", "says"),
+    ("moving", "value", "reason"),
     [
         ("endless_paging", True, "a page occurred twice"),
         ("miscounted_events", 1, "reported by Cursor"),
     ],
 )
-def test_pages_that_never_agree_reject_the_day(company: PreloadedCompany, moving: str, value: int, says: str) -> None:
+def test_pages_that_never_agree_reject_the_day(company: PreloadedCompany, moving: str, value: int, reason: str) -> None:
     """After three inconsistent reads the day keeps its data, and the message gives the reason."""
     before = company.read_rows()
     company.simulator.fault_options.cursor.page_size_limit = 80
     setattr(company.simulator.fault_options.cursor, moving, value)
     (failure,) = company.load(MIDDLE, MIDDLE).failures().values()
     assert "the day changed during each read" in failure
-    assert says in failure
+    assert reason in failure
     assert "The earlier data stays; run the day again" in failure
     assert company.read_rows() == before
     assert requests_to(company, PATHS[EVENTS]) <= 15
@@ -243,8 +243,8 @@ def test_a_repeated_member_repeats_the_read(company: PreloadedCompany, asset: st
     assert days == (3 if asset == DAILY else 1)
     if asset == DAILY:
         assert company.read_payloads(asset) == before
-    (found,) = company.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT user_id) AS ids FROM ai_usage.stg_cursor_spend")
-    assert found["n"] == found["ids"] == len(company.simulator._cursor._team())
+    (counts,) = company.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT user_id) AS ids FROM ai_usage.stg_cursor_spend")
+    assert counts["n"] == counts["ids"] == len(company.simulator._cursor._team())
 
 
 def test_endless_member_lists_stop_after_a_few_requests(company: PreloadedCompany) -> None:
@@ -377,17 +377,17 @@ def test_daily_usage_rows_without_a_day_are_reported(company: PreloadedCompany) 
     ((check, message),) = result.failed_checks().items()
     assert check == f"{DAILY}.rows_match_requested_day"
     assert message.startswith("4 rows of 2026-11-11 have no day, or another one. These rows are stored")
-    found = company.read_sorted(activity)
+    rows = company.read_sorted(activity)
     assert len(company.read_payloads(DAILY)) == len(records)
-    assert len(found) == len(before) - 4
-    assert all(row in before for row in found)
+    assert len(rows) == len(before) - 4
+    assert all(row in before for row in rows)
     assert {status for status, _ in company.read_outcomes(DAILY).values()} == {"complete"}
     # A larger share is rejected.
-    kept = company.read_rows(DAILY)
+    stored = company.read_rows(DAILY)
     company.simulator.fault_options.cursor.omitted_fields = {"day": 3}
     (failure,) = company.load(selection=selection).failures().values()
     assert f"of {len(records)} rows have no valid day. The earlier data stays" in failure
-    assert company.read_rows(DAILY) == kept
+    assert company.read_rows(DAILY) == stored
     company.simulator.fault_options.cursor.omitted_fields = {}
     assert company.recovers(selection=selection)
     assert (company.read_sorted(activity), company.read_payloads(DAILY)) == (before, records)
@@ -399,10 +399,10 @@ def test_daily_usage_is_requested_in_windows_of_30_days(company: PreloadedCompan
     assert company.load(first, LAST, selection="cursor_daily_usage").success
     bodies = [msgspec.json.decode(r.body) for _, r in company.simulator.requests if r.path == PATHS[DAILY]]
     assert [round((body["endDate"] - body["startDate"]) / 86_400_000) for body in bodies] == [30, 8]
-    found = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.stg_cursor_daily_usage GROUP BY usage_date")
+    rows = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.stg_cursor_daily_usage GROUP BY usage_date")
     members = company.simulator.ledger.members_on
     days = [first + timedelta(days=n) for n in range((LAST - first).days + 1)]
-    assert {row["usage_date"]: row["n"] for row in found} == {day: len(members(day)) for day in days}
+    assert {row["usage_date"]: row["n"] for row in rows} == {day: len(members(day)) for day in days}
 
 
 # --- restatements -----------------------------------------------------------------------------------------------------
@@ -481,14 +481,14 @@ def test_a_removed_member_keeps_their_history(company: PreloadedCompany) -> None
     shown = [msgspec.json.decode(record[2]) for record in company.read_payloads(DAILY)]
     assert email not in {row.get("email") for row in shown}
     assert [company.read_sorted(query) for query in queries] == before
-    found = company.rows(
+    rows = company.rows(
         "SELECT SUM(amount_usd) AS usd, SUM(requests) AS n FROM ai_usage.int_cursor_usage_daily "
         "WHERE usage_date = @day AND user_email = @email",
         day=NEW_DAY,
         email=email,
     )
     theirs = [event for event in ledger.events(NEW_DAY) if event.email == email]
-    assert (found[0]["n"], found[0]["usd"]) == (len(theirs), sum(event.charged_cents for event in theirs) / 100)
+    assert (rows[0]["n"], rows[0]["usd"]) == (len(theirs), sum(event.charged_cents for event in theirs) / 100)
 
 
 # --- controls and clock -----------------------------------------------------------------------------------------------
@@ -514,12 +514,12 @@ def test_a_spend_figure_that_differs_from_events_is_reported(tmp_path: Path) -> 
         fault_options.spend_drift_cents = Decimal(0)
         assert company.run("2026-11-03", "2026-11-04", selection=CONTROLLED).failed_checks() == {}
         spent = company.simulator._cursor._spent_cents(datetime(2026, 11, 3, tzinfo=UTC))
-        found = company.rows("SELECT * FROM ai_usage.stg_cursor_spend WHERE overall_usd <> 0")
-        assert {(row["email"], row["on_demand_usd"] * 100, row["overall_usd"] * 100) for row in found} == {
-            (email, *both) for email, both in spent.items() if both[1] and email in {row["email"] for row in found}
+        rows = company.rows("SELECT * FROM ai_usage.stg_cursor_spend WHERE overall_usd <> 0")
+        assert {(row["email"], row["on_demand_usd"] * 100, row["overall_usd"] * 100) for row in rows} == {
+            (email, *both) for email, both in spent.items() if both[1] and email in {row["email"] for row in rows}
         }
-        assert len(found) > 20
-        assert {row["billing_tier"] for row in found} == {"premium"}
+        assert len(rows) > 20
+        assert {row["billing_tier"] for row in rows} == {"premium"}
 
 
 def test_a_run_right_after_midnight_and_a_new_billing_cycle(tmp_path: Path) -> None:
@@ -558,9 +558,9 @@ def test_the_first_and_last_millisecond_of_a_year(tmp_path: Path) -> None:
             )
         result = company.run("2026-12-31", "2027-01-01", selection="cursor_usage_events")
         assert (result.success, result.failed_checks()) == (True, {})
-        found = company.rows("SELECT usage_date, event_at FROM ai_usage.stg_cursor_usage_events ORDER BY event_at")
-        assert [row["usage_date"] for row in found] == [eve, eve, new, new]
-        assert all(row["event_at"].astimezone(UTC).date() == row["usage_date"] for row in found)
+        rows = company.rows("SELECT usage_date, event_at FROM ai_usage.stg_cursor_usage_events ORDER BY event_at")
+        assert [row["usage_date"] for row in rows] == [eve, eve, new, new]
+        assert all(row["event_at"].astimezone(UTC).date() == row["usage_date"] for row in rows)
 
 
 def test_the_first_day_of_data_without_cursor_usage(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.simulator.server import Faults, Request, Response, serving
+from ai_usage_assets.simulator.server import Faults, Request, Response, serve_api
 from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, Extract, InvalidRecordError, RejectedDay
 from ai_usage_assets.sources.cursor.client import CursorClient
@@ -91,8 +91,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     days = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}
     warehouse.rebuild(catalog.table("dim_date"), days)
     with (
-        serving("anthropic", vendors["anthropic"].handle, Faults(), 0, lambda request: None) as anthropic,
-        serving("cursor", vendors["cursor"].handle, Faults(), 0, lambda request: None) as cursor,
+        serve_api("anthropic", vendors["anthropic"].handle, Faults(), 0, lambda request: None) as anthropic,
+        serve_api("cursor", vendors["cursor"].handle, Faults(), 0, lambda request: None) as cursor,
     ):
         clients = {
             "anthropic": AnthropicClient(lambda: Simulator.ANTHROPIC_KEY, anthropic, pacing=False, clock=FakeClock()),

@@ -35,8 +35,8 @@ def preloaded_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def company(preloaded_warehouse: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[PreloadedCompany]:
     """A copy of that warehouse, with its simulated company."""
-    with copy_company(preloaded_warehouse, tmp_path, caplog) as made:
-        yield made
+    with copy_company(preloaded_warehouse, tmp_path, caplog) as company:
+        yield company
 
 
 def read(company: PreloadedCompany, **more: Any) -> RunResult:
@@ -55,14 +55,14 @@ def serving(company: PreloadedCompany) -> dict[str, list[tuple[Any, ...]]]:
 
 def by_center(company: PreloadedCompany, principal: str) -> dict[date, dict[str | None, Decimal]]:
     """The dollars of a principal by day and cost center."""
-    found: dict[date, dict[str | None, Decimal]] = {}
+    result: dict[date, dict[str | None, Decimal]] = {}
     for row in company.rows(
         "SELECT usage_date, cost_center, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
         "WHERE principal_id = @principal AND cost_basis <> 'seat' GROUP BY usage_date, cost_center",
         principal=principal,
     ):
-        found.setdefault(row["usage_date"], {})[row["cost_center"]] = row["usd"]
-    return found
+        result.setdefault(row["usage_date"], {})[row["cost_center"]] = row["usd"]
+    return result
 
 
 def spend(company: PreloadedCompany) -> Decimal:
@@ -80,7 +80,7 @@ def tab(company: PreloadedCompany, name: str) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize(
-    ("status", "says"),
+    ("status", "reason"),
     [
         (403, "answered 403: The caller does not have permission. Share the spreadsheet with the service account's"),
         (404, "answered 404: Requested entity was not found. Check AI_USAGE_SHEET_ID"),
@@ -89,7 +89,7 @@ def tab(company: PreloadedCompany, name: str) -> list[list[Any]]:
         (502, "answered 502: an HTML page instead of JSON after 6 attempts. Nothing was changed; run again later"),
     ],
 )
-def test_an_unreadable_sheet_keeps_its_last_good_version(company: PreloadedCompany, status: int, says: str) -> None:
+def test_an_unreadable_sheet_keeps_its_last_good_version(company: PreloadedCompany, status: int, reason: str) -> None:
     """If Google rejects the request, each tab says so, keeps its last good version, and recovers with the next run."""
     before, versions = serving(company), company.read_rows("raw_mapping_sheet")
     company.simulator.fault_options.sheets.failing = [status] * 6
@@ -97,7 +97,7 @@ def test_an_unreadable_sheet_keeps_its_last_good_version(company: PreloadedCompa
     assert messages.keys() == {"raw_mapping_sheet.tabs_valid"}
     message = messages["raw_mapping_sheet.tabs_valid"]
     assert all(f"tab {name}: " in message for name in TABS)
-    assert says in message
+    assert reason in message
     assert "until then its last valid version is used" in message
     assert serving(company) == before
     company.simulator.fault_options.sheets.failing = []
@@ -127,7 +127,7 @@ def _formula(rows: list[list[Any]]) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "reasons"),
     [
         (
             {
@@ -161,7 +161,7 @@ def _formula(rows: list[list[Any]]) -> list[list[Any]]:
     ids=["heads", "rows"],
 )
 def test_an_invalid_tab_keeps_its_last_good_version(
-    company: PreloadedCompany, changes: dict[str, Any], says: dict[str, str]
+    company: PreloadedCompany, changes: dict[str, Any], reasons: dict[str, str]
 ) -> None:
     """Each way to invalidate a tab is reported for that tab, and its last good version stays in use."""
     before = serving(company)
@@ -170,7 +170,7 @@ def test_an_invalid_tab_keeps_its_last_good_version(
         company.simulator.set_sheet(name, change(tab(company, name)))
     messages = read(company).failed_checks()
     assert messages.keys() == {"raw_mapping_sheet.tabs_valid"}
-    for name, reason in says.items():
+    for name, reason in reasons.items():
         assert f"tab {name}: {reason}" in messages["raw_mapping_sheet.tabs_valid"]
     assert serving(company) == before
     for name in TABS:
@@ -218,12 +218,12 @@ def _robot(company: PreloadedCompany) -> str:
 
 
 def _people_who_spend(company: PreloadedCompany) -> list[str]:
-    found = company.rows(
+    rows = company.rows(
         "SELECT principal_id, SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily "
         "WHERE principal_type = 'user' AND cost_basis = 'billed' AND attribution_method = 'vendor_actor' "
         "AND person_email IS NOT NULL GROUP BY principal_id HAVING SUM(amount_usd) > 0 ORDER BY principal_id"
     )
-    return [row["principal_id"] for row in found]
+    return [row["principal_id"] for row in rows]
 
 
 def test_invalid_rows_are_reported_with_their_dollars(company: PreloadedCompany) -> None:
@@ -280,10 +280,10 @@ def test_invalid_rows_are_reported_with_their_dollars(company: PreloadedCompany)
             )[0]["usd"]
             assert f"(${dollars:,.2f} in 30 days)" in line
             touched += dollars if email else 0
-    kept = company.rows(
+    stored = company.rows(
         "SELECT amount_usd FROM ai_usage.ops_check_results WHERE check_name = 'rows_valid' AND NOT passed"
     )
-    assert [row["amount_usd"] for row in kept] == [touched]
+    assert [row["amount_usd"] for row in stored] == [touched]
     assert (serving(company), spend(company)) == (before, total)
     stored = company.rows("SELECT payload, reject_reason FROM ai_usage.raw_mapping_sheet")
     assert SECRET not in repr(stored) + company.recorded_text()
@@ -330,11 +330,11 @@ def test_a_change_within_a_month_applies_from_its_day(company: PreloadedCompany)
     )
     before = by_center(company, robot)
     assert read(company).failed_checks() == {}
-    found = by_center(company, robot)
-    assert {day: {*centers} for day, centers in found.items()} == {
+    after = by_center(company, robot)
+    assert {day: {*centers} for day, centers in after.items()} == {
         FIRST: {"CC-1010"}, FIRST + timedelta(days=1): {"CC-1010"}, LAST: {"CC-9998"},
     }  # fmt: skip
-    assert {day: sum(centers.values()) for day, centers in found.items()} == {
+    assert {day: sum(centers.values()) for day, centers in after.items()} == {
         day: sum(centers.values()) for day, centers in before.items()
     }
     assert spend(company) == total

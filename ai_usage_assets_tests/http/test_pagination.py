@@ -16,7 +16,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.extracts import load_extract
-from ai_usage_assets.simulator.server import Faults, Request, Response, serving
+from ai_usage_assets.simulator.server import Faults, Request, Response, serve_api
 from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -97,8 +97,8 @@ def apis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pages, dict
     pages = Pages()
     warehouse = DuckDBWarehouse(copy_empty_warehouse(tmp_path_factory.mktemp("paging") / "w.duckdb"))
     with (
-        serving("cursor", pages.cursor, Faults(), 0, lambda request: None) as cursor,
-        serving("anthropic", pages.anthropic, Faults(), 0, lambda request: None) as anthropic,
+        serve_api("cursor", pages.cursor, Faults(), 0, lambda request: None) as cursor,
+        serve_api("anthropic", pages.anthropic, Faults(), 0, lambda request: None) as anthropic,
     ):
         clients = {
             "cursor_usage_events": CursorClient(lambda: "key", cursor, pacing=False),

@@ -1,8 +1,7 @@
 """Network and server faults in a real run: retries, then an error, then a complete load by the next run.
 
-Belongs here: what can happen to any vendor's answer on its way, shown with Anthropic's analytics. Does not: how long
-each wait is and how each answer is read (`test_gateway`, with time made up). These runs take their real time, and the
-servers ask for none.
+The faults can affect any vendor; Anthropic's analytics is the example. `test_client` covers waits and decoding with a
+fake clock.
 """
 
 from __future__ import annotations
@@ -50,26 +49,26 @@ from ai_usage_assets_tests.faults.conftest import (
     stored_rows,
 )
 
-THERE = "/v1/organizations/analytics/"
+ANALYTICS_PATH = "/v1/organizations/analytics/"
 
-# --- what passes: the run waits or asks again, and nobody is told -------------------------------------------------
+# --- Transient faults: the run retries and succeeds -------------------------------------------------
 
-PASSING: dict[str, Callable[[], dict[str, Any]]] = {
-    "S8 a 429 with seconds": lambda: {"limit_times": {THERE: 5}, "retry_after": "0"},
-    "S8 a 429 with a date": lambda: {
-        "limit_times": {THERE: 1},
+TRANSIENT_FAULTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "S8 429 with seconds": lambda: {"limit_times": {ANALYTICS_PATH: 5}, "retry_after": "0"},
+    "S8 429 with a date": lambda: {
+        "limit_times": {ANALYTICS_PATH: 1},
         "retry_after": format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True),
     },
-    "S8 a 429 without": lambda: {"limit_times": {THERE: 5}},
-    "S9 a 500": lambda: {"fail_times": {THERE: 5}, "fail_status": 500},
-    "S9 a 504": lambda: {"fail_times": {THERE: 5}, "fail_status": 504},
-    "S9 every third answer is reset in its middle": lambda: {"reset_every": 3},
-    "S9 every third answer is cut": lambda: {"truncate_every": 3},
-    "every third answer only calls itself gzip": lambda: {"garble_every": 3},
+    "S8 429 without Retry-After": lambda: {"limit_times": {ANALYTICS_PATH: 5}},
+    "S9 500": lambda: {"fail_times": {ANALYTICS_PATH: 5}, "fail_status": 500},
+    "S9 504": lambda: {"fail_times": {ANALYTICS_PATH: 5}, "fail_status": 504},
+    "S9 every third response is reset": lambda: {"reset_every": 3},
+    "S9 every third response is truncated": lambda: {"truncate_every": 3},
+    "every third response is labeled gzip but is not": lambda: {"garble_every": 3},
 }
 
 
-@pytest.mark.parametrize("transport", PASSING.values(), ids=PASSING)
+@pytest.mark.parametrize("transport", TRANSIENT_FAULTS.values(), ids=TRANSIENT_FAULTS)
 def test_transient_faults_are_retried(
     shared_company: Company, transport: Callable[[], dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -84,38 +83,36 @@ def test_transient_faults_are_retried(
     clear_faults(shared_company)
 
 
-# --- what stays: bounded, told, and nothing of it lands -----------------------------------------------------------
+# --- Permanent faults: reported, nothing is loaded -----------------------------------------------------------
 
 _LATER = "Nothing was changed; run again later"
 
-STAYING = {
-    "S9 a 502": Fault(
+PERMANENT_FAULTS = {
+    "S9 502": Fault(
         "answered 502: Overloaded after 6 attempts", _LATER, transport={"fail_status": 502, "fail_times": {"/": 99}}
     ),
-    "S9 a 529": Fault(
+    "S9 529": Fault(
         "answered 529: Overloaded after 6 attempts", _LATER, transport={"fail_status": 529, "fail_times": {"/": 99}}
     ),
     "S11 503 on one report": Fault(
         "GET /v1/organizations/analytics/usage answered 503: Overloaded after 6 attempts",
         _LATER,
-        transport={"fail_times": {f"{THERE}usage": 99}},
+        transport={"fail_times": {f"{ANALYTICS_PATH}usage": 99}},
     ),
-    "S21 a day to wait": Fault(
+    "S21 Retry-After of a day": Fault(
         "answered 429: asks to wait 86,400 s", _LATER, transport={"limit_times": {"/": 1}, "retry_after": "86400"}
     ),
-    "every answer is reset in its middle": Fault(
-        "the response was interrupted", "after 6 attempts", transport={"reset_every": 1}
-    ),
-    "every answer is cut": Fault(
+    "every response is reset": Fault("the response was interrupted", "after 6 attempts", transport={"reset_every": 1}),
+    "every response is truncated": Fault(
         "not the expected JSON: Input data was truncated", _LATER, transport={"truncate_every": 1}
     ),
-    "every answer only calls itself gzip": Fault(
+    "every response is labeled gzip but is not": Fault(
         "is unreadable (DecodingError)", _LATER, transport={"garble_every": 1}
     ),
-    "a page for people": Fault("an HTML page instead of JSON", _LATER, transport={"html_200": {"anthropic"}}),
-    "nothing at all": Fault("an empty body instead of JSON", _LATER, transport={"instead": {"/": b""}}),
-    "an empty object": Fault("missing required field `data`", _LATER, transport={"instead": {"/": b"{}"}}),
-    "data that is null": Fault(
+    "HTML page": Fault("an HTML page instead of JSON", _LATER, transport={"html_200": {"anthropic"}}),
+    "empty body": Fault("an empty body instead of JSON", _LATER, transport={"instead": {"/": b""}}),
+    "empty object": Fault("missing required field `data`", _LATER, transport={"instead": {"/": b"{}"}}),
+    "null data": Fault(
         "Expected `array`, got `null` - at `$.data`",
         _LATER,
         transport={"instead": {"/": b'{"data":null,"has_more":false,"data_refreshed_at":"2026-11-20T12:00:00Z"}'}},
@@ -123,17 +120,17 @@ STAYING = {
 }
 
 
-@pytest.mark.parametrize("fault", STAYING.values(), ids=STAYING)
+@pytest.mark.parametrize("fault", PERMANENT_FAULTS.values(), ids=PERMANENT_FAULTS)
 def test_permanent_fault_loads_nothing_and_the_next_run_recovers(shared_company: Company, fault: Fault) -> None:
     """When retries are used up, no day changes, the error gives reason and next step, and the next run loads both."""
     assert_kept_then_recovered(shared_company, fault)
 
 
-def test_ten_refusals_in_a_row(loaded_company: Company) -> None:
-    """Six attempts are made, then the run fails; the next run outlasts the remaining four refusals."""
+def test_ten_rate_limit_errors_in_a_row(loaded_company: Company) -> None:
+    """After six attempts the run fails; the next run outlasts the remaining four errors."""
     remove_usage(loaded_company)
     before = stored_rows(loaded_company)
-    set_faults(loaded_company, transport={"limit_times": {THERE: 10}})
+    set_faults(loaded_company, transport={"limit_times": {ANALYTICS_PATH: 10}})
     result = loaded_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
     assert not result.success
     assert "answered 429: Rate limit exceeded after 6 attempts" in failure_text(result)
@@ -142,45 +139,49 @@ def test_ten_refusals_in_a_row(loaded_company: Company) -> None:
     assert_equals_ledger(loaded_company, *DAYS)
 
 
-# --- a vendor that is down is not asked for ever ------------------------------------------------------------------
+# --- Unavailable vendor ------------------------------------------------------------------
 
 
 def test_extract_ends_after_two_failed_chunks(company: Company) -> None:
     """One failed chunk of days fails alone; two in a row end the extract, and the other days are reported as failed."""
     path, asset = "/v1/organizations/usage_report/claude_code", "raw_anthropic_claude_code"
-    ill = ("2026-11-02", "2026-11-04", "2026-11-05")
-    set_faults(company, transport={"fail_times": {f"{path}?starting_at={day}": 99 for day in ill}})
+    failing_days = ("2026-11-02", "2026-11-04", "2026-11-05")
+    set_faults(company, transport={"fail_times": {f"{path}?starting_at={day}": 99 for day in failing_days}})
     result = company.run("2026-11-02", "2026-11-07", selection="anthropic_claude_code")
     assert "answered 503" in "".join(str(entry["message"]) for entry in read_day_log(company, asset).values())
     states = {day: entry["status"] for day, entry in read_day_log(company, asset).items()}
     assert states == {
         "2026-11-02": "failed",
-        # An answer in between starts the count again.
+        # A success resets the count.
         "2026-11-03": "complete",
         "2026-11-04": "failed",
         "2026-11-05": "failed",
         "2026-11-06": "failed",
         "2026-11-07": "failed",
     }
-    asked = [request.one("starting_at") for _, request in company.simulator.requests]
-    assert list(dict.fromkeys(asked)) == ["2026-11-02", "2026-11-03", "2026-11-04", "2026-11-05"]
-    assert {day: asked.count(day) for day in ill} == dict.fromkeys(ill, 6)
+    requested_days = [request.one("starting_at") for _, request in company.simulator.requests]
+    assert list(dict.fromkeys(requested_days)) == ["2026-11-02", "2026-11-03", "2026-11-04", "2026-11-05"]
+    assert {day: requested_days.count(day) for day in failing_days} == dict.fromkeys(failing_days, 6)
     clear_faults(company)
     result = company.run("2026-11-02", "2026-11-07", selection="anthropic_claude_code")
     assert result.success, failure_text(result)
     assert {entry["status"] for entry in read_day_log(company, asset).values()} == {"complete"}
 
 
-# --- budgets a minute, kept by the server -------------------------------------------------------------------------
+# --- Rate limits -------------------------------------------------------------------------
 
 
 def test_exhausted_rate_limit_is_waited_for(loaded_company: Company, caplog: pytest.LogCaptureFixture) -> None:
     """When the vendor's rate limit is used up, the run waits for Retry-After and continues."""
-    # A minute lasts a second.
+    # The server's clock: a minute lasts a second.
     started = time.monotonic()
     set_faults(
         loaded_company,
-        transport={"per_minute": {THERE: 4}, "retry_after": "1", "clock": lambda: (time.monotonic() - started) * 60},
+        transport={
+            "per_minute": {ANALYTICS_PATH: 4},
+            "retry_after": "1",
+            "clock": lambda: (time.monotonic() - started) * 60,
+        },
     )
     with caplog.at_level(logging.WARNING, "ai_usage_assets"):
         result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
@@ -190,11 +191,11 @@ def test_exhausted_rate_limit_is_waited_for(loaded_company: Company, caplog: pyt
 
 
 def test_documented_rate_limit_is_never_exceeded() -> None:
-    """With pacing, hundreds of pages stay within 60 requests a minute; without it, the server refuses them."""
+    """With pacing, hundreds of pages stay within 60 requests per minute; without it the server answers 429."""
     simulator, clock = Simulator(NOW), FakeClock()
     simulator.fault_options.anthropic.page_rows = 10
     faults = simulator.fault_options.faults
-    faults.per_minute, faults.clock = {THERE: 60}, clock.monotonic
+    faults.per_minute, faults.clock = {ANALYTICS_PATH: 60}, clock.monotonic
     days = DayRange(date(2026, 11, 1), date(2026, 11, 10))
     extract = EXTRACT
     with simulator.serve() as urls:
@@ -203,7 +204,7 @@ def test_documented_rate_limit_is_never_exceeded() -> None:
         client.close()
         assert all(isinstance(day, DayBatch) for day in results)
         pages = sum(day.pages for day in results if isinstance(day, DayBatch) and day.day == days.first)
-        # Not one request more than there are pages: none was refused.
+        # One request per page: none was rejected.
         assert len(simulator.requests) == pages > 120
         client = AnthropicClient(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, pacing=False, clock=clock)
         with pytest.raises(TransientApiError, match="429"):
@@ -211,7 +212,7 @@ def test_documented_rate_limit_is_never_exceeded() -> None:
         client.close()
 
 
-# --- the way through a proxy --------------------------------------------------------------------------------------
+# --- Proxy --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -273,13 +274,13 @@ def test_https_through_the_proxy(
     tunnel: tuple[str, list[tuple[str, str | None]]], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The proxy sees a host name and its own credentials; one tunnel carries both responses."""
-    address, asked = tunnel
+    address, connects = tunnel
     monkeypatch.setenv("https_proxy", f"ada:tangerine@{address}")
     transport = BoundedTransport("https://api.acme.test", ssl.create_default_context(cafile=certificate))
     with httpx.Client(base_url="https://api.acme.test", transport=transport, trust_env=False) as client:
         transport.set_deadline(5)
         assert [client.get(path).json() for path in ("/one", "/two")] == [{"a": "b"}] * 2
-    assert asked == [("api.acme.test:443", "Basic YWRhOnRhbmdlcmluZQ==")]
+    assert connects == [("api.acme.test:443", "Basic YWRhOnRhbmdlcmluZQ==")]
 
 
 @pytest.mark.usefixtures("_no_proxy")

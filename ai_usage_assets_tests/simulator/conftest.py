@@ -1,7 +1,4 @@
-"""A company that all tests of this room read, and one for each test that changes something.
-
-Belongs here: fixtures. Does not: expectations.
-"""
+"""A company that all simulator tests read, and one for each test that changes it."""
 
 from __future__ import annotations
 
@@ -18,44 +15,44 @@ NOW = datetime(2026, 11, 20, 14, 30, tzinfo=UTC)
 
 @pytest.fixture(scope="session")
 def simulator() -> Simulator:
-    """One company for tests that only read."""
+    """A company for tests that only read."""
     return Simulator(NOW)
 
 
 @pytest.fixture(scope="session")
 def urls(simulator: Simulator) -> Iterator[Urls]:
-    """Where it can be asked."""
+    """The URLs of its APIs."""
     with simulator.serve() as served:
         yield served
 
 
 @pytest.fixture(scope="session")
 def sdk(simulator: Simulator, urls: Urls) -> anthropic.Anthropic:
-    """The official client, refusing whatever is not as documented."""
+    """The official client, with strict response validation."""
     return client_of(simulator, urls)
 
 
 @pytest.fixture
 def own() -> Simulator:
-    """A company of the test's own, to be changed."""
+    """A company that the test may change."""
     return Simulator(NOW)
 
 
 @pytest.fixture
 def own_urls(own: Simulator) -> Iterator[Urls]:
-    """Where the test's own company can be asked."""
+    """The URLs of the APIs of `own`."""
     with own.serve() as served:
         yield served
 
 
 @pytest.fixture
 def own_sdk(own: Simulator, own_urls: Urls) -> anthropic.Anthropic:
-    """The official client of the test's own company."""
+    """The official client for `own`."""
     return client_of(own, own_urls)
 
 
 def client_of(simulator: Simulator, urls: Urls) -> anthropic.Anthropic:
-    """A strict client that tries once."""
+    """A client with strict response validation and without retries."""
     return anthropic.Anthropic(
         api_key=simulator.ANTHROPIC_KEY, base_url=urls.anthropic, _strict_response_validation=True, max_retries=0
     )

@@ -1,4 +1,4 @@
-"""The simulated Anthropic organisation APIs, held against the official SDK, the documentation, and what must add up."""
+"""The simulated Anthropic organization APIs, compared with the official SDK, the documentation and the ledger."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def money(rows: list[Any]) -> tuple[Decimal, Decimal]:
 
 def token_classes(row: Any) -> tuple[int, ...]:
     counts = row.usage
-    written = counts.cache_creation
+    cache_writes = counts.cache_creation
     return (
-        counts.uncached_input_tokens, written.ephemeral_5m_input_tokens, written.ephemeral_1h_input_tokens,
+        counts.uncached_input_tokens, cache_writes.ephemeral_5m_input_tokens, cache_writes.ephemeral_1h_input_tokens,
         counts.cache_read_input_tokens, counts.output_tokens,
     )  # fmt: skip
 
 
 def tokens(rows: list[Any]) -> tuple[int, ...]:
-    """Tokens by class, in total, searches and requests of rows."""
+    """Tokens of rows by class, their total, searches and requests."""
     return tuple(
         map(
             sum,
@@ -79,10 +79,10 @@ def tokens(rows: list[Any]) -> tuple[int, ...]:
 
 
 def get(simulator: Simulator, urls: Urls, path: str, *, version: str = "2026-10-21", **params: Any) -> httpx.Response:
-    """An answer outside of the SDK; `group_by` and the like are sent as `group_by[]`."""
-    turned = {f"{name}[]" if isinstance(value, list) else name: value for name, value in params.items()}
+    """The response to a GET without the SDK; lists are sent as `group_by[]`."""
+    query = {f"{name}[]" if isinstance(value, list) else name: value for name, value in params.items()}
     headers = {"x-api-key": simulator.ANTHROPIC_KEY, "anthropic-version": version, "anthropic-beta": BETA}
-    return httpx.get(f"{urls.anthropic}/v1/organizations/{path}", params=turned, headers=headers)
+    return httpx.get(f"{urls.anthropic}/v1/organizations/{path}", params=query, headers=headers)
 
 
 def classic(simulator: Simulator, urls: Urls, path: str, **params: Any) -> httpx.Response:
@@ -101,12 +101,12 @@ def buckets(simulator: Simulator, urls: Urls, path: str, **params: Any) -> Itera
         cursor = {"page": page["next_page"]}
 
 
-# --- read by the official SDK -------------------------------------------------------------------------------------
+# --- Reads with the official SDK -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("limit", [7, 20])
 def test_small_pages_give_every_cost_row_once(sdk: anthropic.Anthropic, simulator: Simulator, limit: int) -> None:
-    """Paging in small steps gives the rows of one large page, in its order, and the ledger's dollars."""
+    """Small pages have the rows of one large page, in its order, and the dollars of the ledger."""
     query: dict[str, Any] = {"time_bucket_width": "1d", "group_by": ["actor", "api_key_id", "model", "product"]}
     rows = cost(sdk, **query, limit=limit)
     assert rows == cost(sdk, **query)
@@ -119,17 +119,18 @@ def test_small_pages_give_every_usage_row_once(sdk: anthropic.Anthropic, simulat
     query: dict[str, Any] = {"time_bucket_width": "1d", "group_by": ["actor", "model"]}
     rows = usage(sdk, **query, limit=11)
     assert rows == usage(sdk, **query)
+    assert len(rows) == len(cost(sdk, **query))
     assert tokens(rows)[5] == sum(simulator.ledger.anthropic_tokens(*DAYS).values())
 
 
-def test_a_page_has_twenty_rows_unless_asked_otherwise(sdk: anthropic.Anthropic) -> None:
-    """The default limit counts rows: twenty, with more to come."""
+def test_default_page_has_twenty_rows(sdk: anthropic.Anthropic) -> None:
+    """The default limit is twenty rows."""
     page = sdk.beta.organization.analytics.cost.list(starting_at=FIRST, ending_at=END, group_by=["actor"])
     assert (len(page.data), page.has_more) == (20, True)
 
 
-def test_fan_out_rows_do_not_count(sdk: anthropic.Anthropic) -> None:
-    """A page of cost and token types may be longer than its limit."""
+def test_limit_ignores_rows_per_cost_type(sdk: anthropic.Anthropic) -> None:
+    """A page grouped by cost and token type may have more rows than its limit."""
     page = sdk.beta.organization.analytics.cost.list(
         starting_at=FIRST, ending_at=END, group_by=["model", "cost_type", "token_type"], limit=2
     )
@@ -137,8 +138,8 @@ def test_fan_out_rows_do_not_count(sdk: anthropic.Anthropic) -> None:
     assert len(page.data) > 2
 
 
-def test_rows_say_only_what_was_asked(sdk: anthropic.Anthropic) -> None:
-    """Dimensions that were not grouped by are null, amounts have six decimals of a cent, days are their own bounds."""
+def test_rows_have_requested_dimensions_only(sdk: anthropic.Anthropic) -> None:
+    """Other dimensions are null, amounts have six decimals of a cent, and each row covers a day."""
     for row in cost(sdk, group_by=["product"], time_bucket_width="1d"):
         group = row.group.to_dict()
         assert {name for name, value in group.items() if value is not None} <= {"product"}
@@ -149,20 +150,20 @@ def test_rows_say_only_what_was_asked(sdk: anthropic.Anthropic) -> None:
         assert row.ending_at - row.starting_at == timedelta(days=1)
 
 
-def test_the_export_reaches_to_the_last_four_hours(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """The watermark is a multiple of four hours, and nothing after it is counted yet."""
+def test_export_ends_at_a_multiple_of_four_hours(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """The watermark is a multiple of four hours; later usage is not counted yet."""
     today = simulator.now.replace(hour=0, minute=0)
     page = sdk.beta.organization.analytics.cost.list(starting_at=today, ending_at=today + timedelta(days=1))
-    reached = today + timedelta(hours=12)
-    assert page.data_refreshed_at == reached
-    known = sum(piece.billed_microcents for piece in simulator.ledger.usage(today.date()) if piece.at < reached)
-    assert Decimal(page.data[0].cost.amount) == Decimal(known).scaleb(-6)
-    beyond = sdk.beta.organization.analytics.cost.list(starting_at=reached, ending_at=reached + timedelta(hours=4))
+    watermark = today + timedelta(hours=12)
+    assert page.data_refreshed_at == watermark
+    microcents = sum(piece.billed_microcents for piece in simulator.ledger.usage(today.date()) if piece.at < watermark)
+    assert Decimal(page.data[0].cost.amount) == Decimal(microcents).scaleb(-6)
+    beyond = sdk.beta.organization.analytics.cost.list(starting_at=watermark, ending_at=watermark + timedelta(hours=4))
     assert (beyond.data, beyond.data_refreshed_at) == ([], None)
 
 
 def test_users_are_read_newest_first(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """Small pages give each member of today once; who left is not among them."""
+    """Small pages contain each current member once."""
     users = list(sdk.beta.organization.users.list(limit=7))
     assert Counter(user.email for user in users) == Counter(
         person.email for person in simulator.organization.people if person.is_here(simulator.now.date())
@@ -172,8 +173,8 @@ def test_users_are_read_newest_first(sdk: anthropic.Anthropic, simulator: Simula
     assert [user.role for user in sdk.beta.organization.users.list(roles=["admin"])] == ["admin"]
 
 
-def test_lists_are_read_backwards_too(sdk: anthropic.Anthropic) -> None:
-    """before_id gives the page that ends before an id, until the beginning is reached."""
+def test_lists_can_be_read_backwards(sdk: anthropic.Anthropic) -> None:
+    """`before_id` returns the pages before an id, back to the beginning."""
     users = list(sdk.beta.organization.users.list(limit=1000))
     backwards = list(sdk.beta.organization.users.list(limit=4, before_id=users[10].id))
     assert {user.id for user in backwards} == {user.id for user in users[:10]}
@@ -181,7 +182,7 @@ def test_lists_are_read_backwards_too(sdk: anthropic.Anthropic) -> None:
 
 
 def test_keys_of_every_status_are_read(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """Small pages of all four statuses give every key once, and filters hold."""
+    """Small pages of all four statuses contain every key once, and filters work."""
     keys_api = sdk.beta.organization.api_keys
     keys = [
         key
@@ -201,7 +202,7 @@ def test_keys_of_every_status_are_read(sdk: anthropic.Anthropic, simulator: Simu
 
 
 def test_the_default_and_archived_workspaces_are_hidden(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """Only on request are the default workspace and archived ones listed."""
+    """The default workspace and archived ones are listed on request only."""
     workspaces = sdk.beta.organization.workspaces
     everything = list(workspaces.list(limit=2, include_archived=True, include_default=True))
     assert Counter(w.name for w in everything) == Counter(w.name for w in simulator.organization.workspaces)
@@ -211,7 +212,7 @@ def test_the_default_and_archived_workspaces_are_hidden(sdk: anthropic.Anthropic
 
 
 def test_members_of_a_workspace_are_read(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """Small pages give each member once; the default workspace has no list, an unknown one is not found."""
+    """Small pages contain each member once; the default workspace has none, an unknown one is a 404."""
     organization = sdk.beta.organization
     by_name = {w.name: w.id for w in simulator.organization.workspaces}
     members = list(organization.workspaces.members.list(workspace_id=by_name["Claude Code"], limit=9))
@@ -221,8 +222,8 @@ def test_members_of_a_workspace_are_read(sdk: anthropic.Anthropic, simulator: Si
         list(organization.workspaces.members.list(workspace_id="wrkspc_none"))
 
 
-def test_invites_and_the_organisation_are_read(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """Invites are listed and filtered, and the organisation tells its name."""
+def test_invites_and_the_organization_are_read(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Invites are listed and filtered, and the organization has a name."""
     organization = sdk.beta.organization
     assert [invite.status for invite in organization.invites.list(limit=1)] == ["pending"]
     assert list(organization.invites.list(statuses=["accepted"])) == []
@@ -230,11 +231,11 @@ def test_invites_and_the_organisation_are_read(sdk: anthropic.Anthropic, simulat
     assert (me.id, me.name) == (simulator.organization.uuid, "Acme Robotics")
 
 
-# --- refusals -----------------------------------------------------------------------------------------------------
+# --- Errors -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("params", "says"),
+    ("params", "reason"),
     [
         ({"starting_at": "2025-12-31T00:00:00Z"}, "365 days"),
         ({"starting_at": "2026-11-10T00:00:00"}, "time zone"),
@@ -259,11 +260,11 @@ def test_invites_and_the_organisation_are_read(sdk: anthropic.Anthropic, simulat
         ({"page": "page_" + urlsafe_b64encode(b"5").decode()}, "invalid cursor"),
     ],
 )
-def test_what_is_documented_as_wrong_is_refused(sdk: anthropic.Anthropic, params: dict[str, Any], says: str) -> None:
-    """Each rule of the parameters is a typed 400 whose message names the parameter."""
-    with pytest.raises(anthropic.BadRequestError, match=says) as refused:
+def test_invalid_parameters_are_rejected(sdk: anthropic.Anthropic, params: dict[str, Any], reason: str) -> None:
+    """Each documented rule is a typed 400 whose message names the parameter."""
+    with pytest.raises(anthropic.BadRequestError, match=reason) as caught:
         cost(sdk, **params)
-    assert refused.value.request_id == refused.value.body["request_id"]  # type: ignore[index]
+    assert caught.value.request_id == caught.value.body["request_id"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -275,22 +276,22 @@ def test_what_is_documented_as_wrong_is_refused(sdk: anthropic.Anthropic, params
         {"time_bucket_width": "1m", "ending_at": "2026-11-11T00:00:00Z", "group_by": ["product"]},
         {"starting_at": "2026-11-10T02:00:00+02:00"},
     ],
-    ids=["five dimensions and both types", "31 days", "the first day there is", "24 hours of minutes", "an offset"],
+    ids=["five dimensions and both types", "31 days", "first day with data", "24 hours of minutes", "an offset"],
 )
-def test_the_edges_of_the_rules_are_allowed(sdk: anthropic.Anthropic, params: dict[str, Any]) -> None:
-    """What lies just within a rule is answered."""
+def test_limits_of_the_rules_are_accepted(sdk: anthropic.Anthropic, params: dict[str, Any]) -> None:
+    """Parameters at the limit of a rule are accepted."""
     assert cost(sdk, **params)
 
 
-def test_cost_has_types_that_usage_has_not(sdk: anthropic.Anthropic) -> None:
+def test_usage_has_no_cost_parameters(sdk: anthropic.Anthropic) -> None:
     """Usage cannot be grouped by cost type, nor ordered by amount."""
     for params in ({"group_by": ["cost_type"]}, {"order_by": "amount"}):
         with pytest.raises(anthropic.BadRequestError):
             usage(sdk, **params)
 
 
-def test_a_wrong_key_is_an_authentication_error(simulator: Simulator, urls: Urls) -> None:
-    """Another key is a 401 on every endpoint, and so is the right one under a wrong scheme."""
+def test_wrong_key_is_an_authentication_error(simulator: Simulator, urls: Urls) -> None:
+    """A wrong key is a 401 on every endpoint, and so is the key with a wrong scheme."""
     client = anthropic.Anthropic(api_key="sk-ant-api03-somebody", base_url=urls.anthropic, max_retries=0)
     with pytest.raises(anthropic.AuthenticationError):
         client.beta.organization.retrieve()
@@ -298,65 +299,65 @@ def test_a_wrong_key_is_an_authentication_error(simulator: Simulator, urls: Urls
         cost(client)
     for scheme in ("", "Basic ", "bearer:"):
         headers = {"authorization": f"{scheme}{simulator.ANTHROPIC_KEY}", "anthropic-version": "2026-10-21"}
-        answer = httpx.get(f"{urls.anthropic}/v1/organizations/me", headers=headers)
-        assert (answer.status_code, answer.json()["error"]["type"]) == (401, "authentication_error")
+        response = httpx.get(f"{urls.anthropic}/v1/organizations/me", headers=headers)
+        assert (response.status_code, response.json()["error"]["type"]) == (401, "authentication_error")
 
 
-def test_a_revoked_key_is_an_authentication_error(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
-    """A key that worked can stop working."""
+def test_revoked_key_is_an_authentication_error(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
+    """A key can be revoked."""
     assert own_sdk.beta.organization.retrieve()
     own.fault_options.anthropic.unauthorized = True
     with pytest.raises(anthropic.AuthenticationError):
         own_sdk.beta.organization.retrieve()
 
 
-def test_service_accounts_are_not_for_admin_keys(sdk: anthropic.Anthropic) -> None:
-    """An Admin key may not list service accounts: 403."""
+def test_admin_key_cannot_list_service_accounts(sdk: anthropic.Anthropic) -> None:
+    """Listing service accounts with an Admin key is a 403."""
     with pytest.raises(anthropic.PermissionDeniedError):
         list(sdk.beta.organization.service_accounts.list())
 
 
-def test_what_does_not_exist_is_not_found(sdk: anthropic.Anthropic, urls: Urls) -> None:
-    """Paths that a Console organisation does not have are a 404, before any key is looked at."""
+def test_unknown_paths_are_not_found(sdk: anthropic.Anthropic, urls: Urls) -> None:
+    """Paths that a Console organization does not have are a 404, whatever the key."""
     with pytest.raises(anthropic.NotFoundError):
         list(sdk.beta.organization.rbac_groups.list())
-    answer = httpx.get(f"{urls.anthropic}/v1/organizations/nothing")
-    assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found_error")
+    response = httpx.get(f"{urls.anthropic}/v1/organizations/nothing")
+    assert (response.status_code, response.json()["error"]["type"]) == (404, "not_found_error")
     assert httpx.post(f"{urls.anthropic}/v1/organizations/users", json={}).status_code == 404
 
 
-def test_an_enterprise_key_reads_analytics_only(own: Simulator, own_urls: Urls, own_sdk: anthropic.Anthropic) -> None:
-    """With an Enterprise key analytics and members work, and what is the Console's is a 400 with its error code."""
+def test_enterprise_key_reads_analytics_only(own: Simulator, own_urls: Urls, own_sdk: anthropic.Anthropic) -> None:
+    """With an Enterprise key analytics, users and invites work; Console endpoints are a 400 with an error code."""
     own.fault_options.anthropic.enterprise_key = True
     assert cost(own_sdk)
     assert usage(own_sdk)
     assert list(own_sdk.beta.organization.users.list())
     assert list(own_sdk.beta.organization.invites.list())
     for endpoint in (own_sdk.beta.organization.api_keys, own_sdk.beta.organization.workspaces):
-        with pytest.raises(anthropic.OrganizationTypeNotSupportedError) as refused:
+        with pytest.raises(anthropic.OrganizationTypeNotSupportedError) as caught:
             list(endpoint.list())
-        assert refused.value.body["error"]["details"] == {  # type: ignore[index]
+        assert caught.value.body["error"]["details"] == {  # type: ignore[index]
             "error_code": "organization_type_not_supported"
         }
     for path in ("cost_report", "usage_report/messages", "usage_report/claude_code"):
-        answer = classic(own, own_urls, path, starting_at=FIRST)
-        assert answer.status_code == 400
-        assert answer.json()["error"]["details"]["error_code"] == "organization_type_not_supported"
+        response = classic(own, own_urls, path, starting_at=FIRST)
+        assert response.status_code == 400
+        assert response.json()["error"]["details"]["error_code"] == "organization_type_not_supported"
 
 
-def test_a_cursor_is_gone_once_the_data_was_refreshed(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
-    """Four hours later the next page is a 410, and reading from the start works again."""
+def test_page_token_expires_when_the_data_is_refreshed(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
+    """After a refresh the next page is a 410; a read from the start works again."""
     page = own_sdk.beta.organization.analytics.cost.list(starting_at=FIRST, ending_at=END, group_by=["actor"], limit=5)
     assert page.get_next_page().data
     own.now += timedelta(hours=4)
-    with pytest.raises(anthropic.APIStatusError) as gone:
+    with pytest.raises(anthropic.APIStatusError) as caught:
         page.get_next_page()
-    assert gone.value.status_code == 410
+    assert caught.value.status_code == 410
     assert money(cost(own_sdk, group_by=["actor"], limit=5)) == money(cost(own_sdk))
 
 
-def test_a_refresh_can_change_the_watermark_instead(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
-    """Where cursors outlive a refresh, the page that follows it tells a later watermark."""
+def test_refresh_can_change_the_watermark_instead(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
+    """If page tokens outlive a refresh, the next page has a later watermark; otherwise it is a 410."""
     own.fault_options.anthropic.refreshes_while_paging = 1
     own.fault_options.anthropic.expire_cursors = False
     page = own_sdk.beta.organization.analytics.cost.list(starting_at=FIRST, ending_at=END, group_by=["actor"], limit=5)
@@ -364,24 +365,29 @@ def test_a_refresh_can_change_the_watermark_instead(own: Simulator, own_sdk: ant
     assert page.data_refreshed_at is not None
     assert following.data_refreshed_at is not None
     assert following.data_refreshed_at > page.data_refreshed_at
+    own.fault_options.anthropic.refreshes_while_paging = 1
+    own.fault_options.anthropic.expire_cursors = True
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        cost(own_sdk, group_by=["actor"], limit=5)
+    assert caught.value.status_code == 410
 
 
 def test_an_empty_export_has_no_watermark(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
-    """No export is no rows and a null watermark, not an error."""
+    """An empty export has no rows and a null watermark and is no error."""
     own.fault_options.anthropic.empty_export = True
     page = own_sdk.beta.organization.analytics.cost.list(starting_at=FIRST, ending_at=END)
     assert (page.data, page.data_refreshed_at, page.has_more) == ([], None, False)
 
 
 def test_undocumented_fields_pass_the_strict_client(own: Simulator, own_sdk: anthropic.Anthropic) -> None:
-    """A field nobody documented changes nothing for the SDK."""
+    """The SDK ignores undocumented fields."""
     before = cost(own_sdk, group_by=["model"])
     own.fault_options.anthropic.extra_fields = True
     assert cost(own_sdk, group_by=["model"]) == before
 
 
-def test_the_client_outlives_what_passes(own: Simulator, own_urls: Urls, own_sdk: anthropic.Anthropic) -> None:
-    """A 503 and a 429 are retried by the SDK, and told by their types when they stay."""
+def test_transient_errors_are_retried(own: Simulator, own_urls: Urls, own_sdk: anthropic.Anthropic) -> None:
+    """The SDK retries a 503 and a 429, and raises their types if they persist."""
     own.fault_options.faults.fail_times["/v1/organizations/me"] = 1
     own.fault_options.faults.limit_times["/v1/organizations/me"] = 1
     own.fault_options.faults.retry_after = "0.01"
@@ -396,8 +402,8 @@ def test_the_client_outlives_what_passes(own: Simulator, own_urls: Urls, own_sdk
 
 
 @pytest.mark.parametrize("fault", ["truncate_every", "reset_every"])
-def test_an_answer_can_be_cut(own: Simulator, own_sdk: anthropic.Anthropic, fault: str) -> None:
-    """Every second answer is cut in its JSON, or with its connection; the others are whole."""
+def test_responses_can_be_interrupted(own: Simulator, own_sdk: anthropic.Anthropic, fault: str) -> None:
+    """Every second response is truncated or reset; the others are complete."""
     setattr(own.fault_options.faults, fault, 2)
     assert own_sdk.beta.organization.users.list().data
     with pytest.raises((anthropic.APIConnectionError, anthropic.APIResponseValidationError, ValueError)):
@@ -405,38 +411,39 @@ def test_an_answer_can_be_cut(own: Simulator, own_sdk: anthropic.Anthropic, faul
     assert own_sdk.beta.organization.users.list().data
 
 
-# --- the wire -----------------------------------------------------------------------------------------------------
+# --- Wire format -----------------------------------------------------------------------------------------------------
 
 
-def test_older_clients_are_understood(simulator: Simulator, urls: Urls) -> None:
-    """x-api-key, `beta=true`, the older version, percent-encoded brackets and several betas all pass."""
+def test_older_clients_are_supported(simulator: Simulator, urls: Urls) -> None:
+    """`x-api-key`, `beta=true`, the older version, percent-encoded brackets and several betas are accepted."""
     query = f"beta=true&starting_at={FIRST}&ending_at={END}&group_by%5B%5D=model&group_by[]=product"
     url = f"{urls.anthropic}/v1/organizations/analytics/cost?{query}"
     for beta in ([("anthropic-beta", f"foo-1,{BETA}")], [("anthropic-beta", BETA), ("anthropic-beta", "foo-1")]):
         headers = [("x-api-key", simulator.ANTHROPIC_KEY), ("anthropic-version", "2023-06-01"), *beta]
-        answer = httpx.get(url, headers=headers)
-        assert answer.status_code == 200
-        assert {row["group"]["model"] for row in answer.json()["data"]} > {"claude-opus-5-5", None}
+        response = httpx.get(url, headers=headers)
+        assert response.status_code == 200
+        assert {row["group"]["model"] for row in response.json()["data"]} > {"claude-opus-5-5", None}
 
 
 def test_headers_are_required(simulator: Simulator, urls: Urls) -> None:
-    """Without a version, or analytics without its beta, the request is a 400."""
+    """A request without a version, or to analytics without its beta, is a 400."""
     key = {"x-api-key": simulator.ANTHROPIC_KEY}
     missing = httpx.get(f"{urls.anthropic}/v1/organizations/me", headers=key)
     assert (missing.status_code, "anthropic-version" in missing.text) == (400, True)
     headers = {**key, "anthropic-version": "2026-10-21"}
     url = f"{urls.anthropic}/v1/organizations/analytics/cost"
-    answer = httpx.get(url, params={"starting_at": FIRST}, headers=headers)
-    assert (answer.status_code, BETA in answer.text) == (400, True)
+    response = httpx.get(url, params={"starting_at": FIRST}, headers=headers)
+    assert (response.status_code, BETA in response.text) == (400, True)
 
 
-def test_every_answer_names_itself(simulator: Simulator, urls: Urls) -> None:
-    """Request ids differ, the organisation is told, and an error's body repeats the id of its header."""
+def test_every_response_has_identifying_headers(simulator: Simulator, urls: Urls) -> None:
+    """Request ids differ, the organization is named, and error bodies repeat the request id."""
     good = get(simulator, urls, "me")
     bad = get(simulator, urls, "analytics/cost")
     assert good.headers["request-id"] != bad.headers["request-id"]
     assert {good.headers["request-id"][:4], bad.headers["request-id"][:4]} == {"req_"}
-    assert good.headers["anthropic-organization-id"] == bad.headers["anthropic-organization-id"]
+    for response in (good, bad):
+        assert response.headers["anthropic-organization-id"] == simulator.organization.uuid
     assert good.headers["content-type"] == bad.headers["content-type"] == "application/json"
     assert bad.status_code == 400
     assert bad.json()["type"] == "error"
@@ -444,8 +451,8 @@ def test_every_answer_names_itself(simulator: Simulator, urls: Urls) -> None:
     assert bad.json()["request_id"] == bad.headers["request-id"]
 
 
-def test_answers_are_compressed_when_asked(simulator: Simulator, urls: Urls) -> None:
-    """gzip is used for those who accept it, and changes nothing."""
+def test_responses_are_compressed_on_request(simulator: Simulator, urls: Urls) -> None:
+    """gzip is used if the client accepts it; the content is the same."""
     url = f"{urls.anthropic}/v1/organizations/users?limit=100"
     headers = {"x-api-key": simulator.ANTHROPIC_KEY, "anthropic-version": "2026-10-21"}
     plain = httpx.get(url, headers={**headers, "accept-encoding": "identity"})
@@ -459,24 +466,24 @@ def test_answers_are_compressed_when_asked(simulator: Simulator, urls: Urls) -> 
 @pytest.mark.parametrize(
     "change", [{"limit": 3}, {"group_by": ["product"]}, {"order": "asc"}, {"ending_at": FIRST.replace("10T", "12T")}]
 )
-def test_a_cursor_belongs_to_its_query(simulator: Simulator, urls: Urls, change: dict[str, Any]) -> None:
-    """A cursor with any other parameter is refused; with the same ones it can be used again."""
+def test_page_token_belongs_to_its_query(simulator: Simulator, urls: Urls, change: dict[str, Any]) -> None:
+    """A page token is rejected with other parameters and can be reused with the same ones."""
     query: dict[str, Any] = {"starting_at": FIRST, "ending_at": END, "group_by": ["model"], "limit": 2}
-    cursor = get(simulator, urls, "analytics/cost", **query).json()["next_page"]
-    again = [get(simulator, urls, "analytics/cost", **query, page=cursor) for _ in range(2)]
+    token = get(simulator, urls, "analytics/cost", **query).json()["next_page"]
+    again = [get(simulator, urls, "analytics/cost", **query, page=token) for _ in range(2)]
     assert again[0].content == again[1].content
-    changed = get(simulator, urls, "analytics/cost", **{**query, **change}, page=cursor)
+    changed = get(simulator, urls, "analytics/cost", **{**query, **change}, page=token)
     assert (changed.status_code, "cursor" in changed.json()["error"]["message"]) == (400, True)
 
 
 def test_offsets_are_ignored(simulator: Simulator, urls: Urls) -> None:
-    """A list that is asked by offset gives its first page for ever."""
+    """A list that is requested by offset always returns its first page."""
     first = get(simulator, urls, "users", limit=5)
     assert get(simulator, urls, "users", limit=5, offset=5, page=2).content == first.content
 
 
-def test_a_key_is_shown_as_the_version_has_it(simulator: Simulator, urls: Urls) -> None:
-    """The older version adds a workspace id, null for the default workspace, whose real id the scope has."""
+def test_keys_follow_the_api_version(simulator: Simulator, urls: Urls) -> None:
+    """The older version adds a workspace id, which is null for the default workspace."""
     default = simulator.organization.workspaces[0].id
     new = get(simulator, urls, "api_keys", limit=1000).json()["data"]
     old = classic(simulator, urls, "api_keys", limit=1000).json()["data"]
@@ -486,20 +493,20 @@ def test_a_key_is_shown_as_the_version_has_it(simulator: Simulator, urls: Urls) 
     assert {key["status"] for key in new} == {"active", "inactive", "expired"}
 
 
-# --- order and filters --------------------------------------------------------------------------------------------
+# --- Order and filters --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 @pytest.mark.parametrize("metric", ["amount", "list_amount"])
-def test_rows_rank_by_a_metric(sdk: anthropic.Anthropic, metric: str, order: str) -> None:
-    """Rows are in the order of the metric that was asked for."""
+def test_rows_are_ordered_by_a_metric(sdk: anthropic.Anthropic, metric: str, order: str) -> None:
+    """Rows are ordered by the requested metric."""
     rows = cost(sdk, group_by=["actor"], order_by=metric, order=order)
     amounts = [Decimal(getattr(row.cost, metric)) for row in rows]
     assert amounts == sorted(amounts, reverse=order == "desc")
 
 
-def test_usage_ranks_by_tokens(sdk: anthropic.Anthropic) -> None:
-    """Without a wish usage is ranked by all tokens, and by another count when asked."""
+def test_usage_is_ordered_by_tokens(sdk: anthropic.Anthropic) -> None:
+    """Usage is ordered by all tokens by default, or by the requested count."""
     totals = [row.usage.total_tokens for row in usage(sdk, group_by=["actor"])]
     assert totals == sorted(totals, reverse=True)
     output = [row.usage.output_tokens for row in usage(sdk, group_by=["actor"], order_by="output_tokens")]
@@ -507,8 +514,8 @@ def test_usage_ranks_by_tokens(sdk: anthropic.Anthropic) -> None:
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_rows_run_through_time(sdk: anthropic.Anthropic, order: str) -> None:
-    """By time, days run as asked, and within a day the highest come first either way."""
+def test_rows_are_ordered_by_time(sdk: anthropic.Anthropic, order: str) -> None:
+    """Days are in the requested order; within a day the highest amount is first in both."""
     shared: dict[str, Any] = {
         "group_by": ["actor"], "order_by": "time", "order": order, "time_bucket_width": "1d",
     }  # fmt: skip
@@ -524,22 +531,22 @@ def test_rows_run_through_time(sdk: anthropic.Anthropic, order: str) -> None:
     st.sampled_from(["api_key_id", "workspace_id", "model", "product", "service_tier", "actor_type", "speed"]),
     st.data(),
 )
-def test_a_filter_is_the_row_of_its_group(sdk: anthropic.Anthropic, dimension: str, data: st.DataObject) -> None:
-    """Filtering by a value gives what grouping by it gives for that value."""
+def test_filter_equals_the_row_of_its_group(sdk: anthropic.Anthropic, dimension: str, data: st.DataObject) -> None:
+    """Filtering by a value returns the amounts of its group."""
     rows = [row for row in cost(sdk, group_by=[dimension]) if getattr(row.group, dimension) is not None]
     row = data.draw(st.sampled_from(rows))
     assert money(cost(sdk, **{f"{dimension}s": [getattr(row.group, dimension)]})) == money([row])
 
 
-def test_an_empty_key_filter_means_no_key(sdk: anthropic.Anthropic) -> None:
-    """`api_key_ids[]=` matches what no key authenticated, beside the keys named."""
+def test_empty_key_filter_means_no_key(sdk: anthropic.Anthropic) -> None:
+    """An empty `api_key_ids[]` matches usage without a key, in addition to the listed keys."""
     rows = {row.group.api_key_id: row for row in cost(sdk, group_by=["api_key_id"])}
     key = next(name for name in rows if name)
     assert money(cost(sdk, api_key_ids=["", key])) == money([rows[None], rows[key]])
 
 
-def test_a_key_as_actor_is_only_what_is_its_own(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """actor_ids with a key matches usage of the key itself, not of the account the key acts as."""
+def test_key_as_actor_excludes_usage_of_its_account(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """`actor_ids` with a key matches usage of the key itself, not of the account it acts for."""
     own, acting = (
         next(key.id for key in simulator.organization.keys if key.name == name)
         for name in ("prod-2-test", "billing-svc-prod")
@@ -550,29 +557,29 @@ def test_a_key_as_actor_is_only_what_is_its_own(sdk: anthropic.Anthropic, simula
 
 
 @pytest.mark.parametrize("name", ["agent_ids", "session_ids", "rbac_group_ids", "slack_channel_ids"])
-def test_what_the_company_does_not_use_matches_nothing(sdk: anthropic.Anthropic, name: str) -> None:
-    """Filters of features without usage give no rows."""
+def test_filters_of_unused_features_match_nothing(sdk: anthropic.Anthropic, name: str) -> None:
+    """Filters of features without usage return no rows."""
     assert cost(sdk, **{name: ["anything"]}) == []
 
 
-def test_deleted_users_leave_short_pages(sdk: anthropic.Anthropic) -> None:
-    """Without deleted users pages may be short, even empty, with more to come; other actors are kept."""
+def test_exclusion_of_deleted_users_shortens_pages(sdk: anthropic.Anthropic) -> None:
+    """Without deleted users pages may be short or empty before the last one; other actors stay."""
     query: dict[str, Any] = {"starting_at": "2026-11-01T00:00:00Z", "ending_at": END, "group_by": ["actor"]}
     rows = cost(sdk, **query)
-    gone = [row for row in rows if getattr(row.group.actor, "deleted", False)]
-    kept = cost(sdk, **query, exclude_deleted_users=True, limit=1)
-    assert len(gone) >= 2
-    assert kept == [row for row in rows if row not in gone]
+    deleted = [row for row in rows if getattr(row.group.actor, "deleted", False)]
+    remaining = cost(sdk, **query, exclude_deleted_users=True, limit=1)
+    assert len(deleted) >= 2
+    assert remaining == [row for row in rows if row not in deleted]
     page = sdk.beta.organization.analytics.cost.list(**query, exclude_deleted_users=True, limit=1)
     lengths = [len(one.data) for one in page.iter_pages()]
-    assert lengths.count(0) == len(gone)
+    assert lengths.count(0) == len(deleted)
 
 
-# --- who it is ----------------------------------------------------------------------------------------------------
+# --- Identities ----------------------------------------------------------------------------------------------------
 
 
-def test_every_kind_of_actor_is_there(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """People, service accounts, a federated workload and bare keys are actors, each typed as the SDK knows them."""
+def test_every_actor_type_occurs(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Users, service accounts, a federated workload and API keys are actors of the types of the SDK."""
     rows = cost(sdk, group_by=["actor", "actor_type"])
     types = {row.group.actor.type for row in rows if row.group.actor}
     assert types == {"user_actor", "service_account_actor", "federated_actor", "api_actor"}
@@ -583,8 +590,8 @@ def test_every_kind_of_actor_is_there(sdk: anthropic.Anthropic, simulator: Simul
             assert row.group.actor.email_address == people[row.group.actor.user_id].email
 
 
-def test_those_who_left_stay_actors(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """Who left is deleted but keeps the e-mail; whose account was erased has neither e-mail nor name."""
+def test_former_users_stay_actors(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """A former user is deleted and keeps the e-mail; an erased account has neither e-mail nor name."""
     rows = cost(sdk, starting_at="2026-11-01T00:00:00Z", group_by=["actor"])
     actors = {row.group.actor.user_id: row.group.actor for row in rows if getattr(row.group.actor, "user_id", None)}
     left = {p.user_id: p for p in simulator.organization.people if not p.is_here(simulator.now.date())}
@@ -594,8 +601,8 @@ def test_those_who_left_stay_actors(sdk: anthropic.Anthropic, simulator: Simulat
     assert (shown[True].email_address, shown[True].name) == (None, "Deleted User")
 
 
-def test_identities_that_cannot_be_shown_are_rows_of_their_own(sdk: anthropic.Anthropic) -> None:
-    """Two hidden identities are two rows without an actor, alike in every dimension."""
+def test_hidden_identities_are_separate_rows(sdk: anthropic.Anthropic) -> None:
+    """Two hidden identities are two rows without an actor and with equal dimensions."""
     hidden = [row for row in cost(sdk, group_by=["actor", "actor_type", "product", "model"]) if row.group.actor is None]
     assert len(hidden) == 2
     assert hidden[0].group == hidden[1].group
@@ -603,8 +610,8 @@ def test_identities_that_cannot_be_shown_are_rows_of_their_own(sdk: anthropic.An
     assert hidden[0].cost != hidden[1].cost
 
 
-def test_what_has_no_model_has_no_product(sdk: anthropic.Anthropic) -> None:
-    """Code execution is a row without product, model and tier, whose requests are its spans."""
+def test_code_execution_has_no_model_and_product(sdk: anthropic.Anthropic) -> None:
+    """Code execution is one row without product, model and tier."""
     rows = [row for row in cost(sdk, group_by=["product", "model", "service_tier"]) if row.group.product is None]
     assert len(rows) == 1
     assert (rows[0].group.model, rows[0].group.service_tier) == (None, None)
@@ -614,14 +621,14 @@ def test_what_has_no_model_has_no_product(sdk: anthropic.Anthropic) -> None:
     }
 
 
-def test_the_default_workspace_is_named(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """Analytics has the real id of the default workspace, and no row without a workspace."""
+def test_default_workspace_has_its_id(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """Analytics has the id of the default workspace, and no row without a workspace."""
     ids = {row.group.workspace_id for row in cost(sdk, group_by=["workspace_id"])}
     assert simulator.organization.workspaces[0].id in ids
     assert None not in ids
 
 
-# --- what must add up ---------------------------------------------------------------------------------------------
+# --- Totals ---------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=30, deadline=None)
@@ -629,12 +636,12 @@ def test_the_default_workspace_is_named(sdk: anthropic.Anthropic, simulator: Sim
 @example({"actor"})
 @example({"api_key_id"})
 @example({"workspace_id"})
-def test_groups_add_up_to_the_whole(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
-    """I1 and I3: whatever is grouped by, amounts, list amounts and requests add up to each day's own row."""
-    whole = {row.starting_at: row for row in cost(sdk, time_bucket_width="1d")}
+def test_groups_add_up_to_the_total(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
+    """I1 and I3: amounts, list amounts and requests of any groups add up to the row of the day."""
+    totals = {row.starting_at: row for row in cost(sdk, time_bucket_width="1d")}
     rows = cost(sdk, time_bucket_width="1d", group_by=sorted(dimensions))
-    assert len(whole) == 3
-    for start, row in whole.items():
+    assert len(totals) == 3
+    for start, row in totals.items():
         parts = [part for part in rows if part.starting_at == start]
         assert money(parts) == money([row])
         assert sum(part.cost.requests for part in parts) == row.cost.requests
@@ -642,15 +649,15 @@ def test_groups_add_up_to_the_whole(sdk: anthropic.Anthropic, dimensions: set[st
 
 @settings(max_examples=20, deadline=None)
 @given(groupings)
-def test_groups_of_tokens_add_up_to_the_whole(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
-    """I1 for usage: every class of tokens, searches and requests add up whatever is grouped by."""
+def test_token_groups_add_up_to_the_total(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
+    """I1 for usage: token classes, searches and requests of any groups add up to the total."""
     assert tokens(usage(sdk, group_by=sorted(dimensions))) == tokens(usage(sdk))
 
 
 @settings(max_examples=15, deadline=None)
 @given(groupings)
 def test_components_add_up_within_any_group(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
-    """I2: cost types make the total, token types make the tokens, both together make the total again."""
+    """I2: cost types add up to the total, token types to the token cost, and both together to the total."""
     groups = sorted(dimensions)
     types = cost(sdk, group_by=[*groups, "cost_type"])
     by_token = cost(sdk, group_by=[*groups, "token_type"])
@@ -664,7 +671,7 @@ def test_components_add_up_within_any_group(sdk: anthropic.Anthropic, dimensions
 
 
 def test_distinct_identities_are_not_duplicates(sdk: anthropic.Anthropic) -> None:
-    """I3 holds only with every row without an actor: leaving out equal-looking ones loses money."""
+    """I3 requires all rows without an actor; removing rows with equal dimensions loses money."""
     rows = cost(sdk, group_by=["actor", "model"])
     assert money(rows) == money(cost(sdk))
     distinct = {row.group.to_json(): row for row in rows}
@@ -674,7 +681,7 @@ def test_distinct_identities_are_not_duplicates(sdk: anthropic.Anthropic) -> Non
 @settings(max_examples=10, deadline=None)
 @given(st.sets(st.sampled_from(["actor", "api_key_id", "model", "product"]), max_size=2))
 def test_buckets_add_up(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
-    """I4: hours make their day, and days make the range without buckets."""
+    """I4: hours add up to their day, and days to the range."""
     groups: dict[str, Any] = {"group_by": sorted(dimensions)}
     days, hours = (cost(sdk, time_bucket_width=width, **groups) for width in ("1d", "1h"))
     assert money(days) == money(cost(sdk, **groups))
@@ -686,7 +693,7 @@ def test_buckets_add_up(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
 
 
 def test_minutes_add_up(sdk: anthropic.Anthropic) -> None:
-    """I4: the minutes of a day make the day."""
+    """I4: the minutes of a day add up to the day."""
     day: dict[str, Any] = {"ending_at": "2026-11-11T00:00:00Z"}
     minutes = cost(sdk, time_bucket_width="1m", **day)
     assert len(minutes) > 24
@@ -695,8 +702,8 @@ def test_minutes_add_up(sdk: anthropic.Anthropic) -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(groupings)
-def test_token_classes_make_the_total(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
-    """I5: in every row the five classes of tokens make the total."""
+def test_token_classes_add_up(sdk: anthropic.Anthropic, dimensions: set[str]) -> None:
+    """I5: in every row the five token classes add up to the total."""
     for row in usage(sdk, group_by=sorted(dimensions)):
         assert sum(token_classes(row)) == row.usage.total_tokens
 
@@ -710,8 +717,8 @@ CARD = {
 }
 
 
-def test_list_prices_are_the_card(sdk: anthropic.Anthropic) -> None:
-    """Tokens times the price card are the list amount, half of it for batches, and nine tenths of that are billed."""
+def test_amounts_follow_the_price_list(sdk: anthropic.Anthropic) -> None:
+    """The list amount is tokens times price, half of it for batches; nine tenths of it are billed."""
     groups = ["model", "service_tier"]
     listed = {
         (row.group.model, row.group.service_tier): money([row])
@@ -730,25 +737,26 @@ def test_list_prices_are_the_card(sdk: anthropic.Anthropic) -> None:
         assert abs(billed - full * Decimal("0.9")) < Decimal("0.01")
 
 
-# --- the classic reports ------------------------------------------------------------------------------------------
+# --- Classic reports ------------------------------------------------------------------------------------------
 
 
-def test_the_classic_report_adds_up(simulator: Simulator, urls: Urls) -> None:
-    """I6: lines of workspaces and descriptions make the day's own line, to the last decimal a line can have."""
+def test_classic_cost_lines_add_up(simulator: Simulator, urls: Urls) -> None:
+    """I6: lines by workspace and description add up to the line of the day, within rounding."""
     bounds = {"starting_at": FIRST, "ending_at": END}
-    whole = list(buckets(simulator, urls, "cost_report", **bounds))
+    totals = list(buckets(simulator, urls, "cost_report", **bounds))
     lines = list(buckets(simulator, urls, "cost_report", **bounds, group_by=["workspace_id", "description"]))
-    assert [day["starting_at"] for day in whole] == [day["starting_at"] for day in lines]
-    truth = simulator.ledger.anthropic_cost_usd(*DAYS)
-    for day, detail in zip(whole, lines, strict=True):
+    assert [day["starting_at"] for day in totals] == [day["starting_at"] for day in lines]
+    ledger_usd = simulator.ledger.anthropic_cost_usd(*DAYS)
+    for day, detail in zip(totals, lines, strict=True):
         amounts = [Decimal(line["amount"]) for line in detail["results"]]
         (own,) = day["results"]
         assert abs(sum(amounts) - Decimal(own["amount"])) <= Decimal("0.00001") * len(amounts)
-        assert abs(Decimal(own["amount"]) / 100 - truth[date.fromisoformat(day["starting_at"][:10])]) < Decimal("1e-6")
+        usd = ledger_usd[date.fromisoformat(day["starting_at"][:10])]
+        assert abs(Decimal(own["amount"]) / 100 - usd) < Decimal("1e-6")
 
 
-def test_classic_lines_describe_themselves(simulator: Simulator, urls: Urls) -> None:
-    """Five decimals; searches and code execution have no model; descriptions name model and token type."""
+def test_classic_lines_have_descriptions(simulator: Simulator, urls: Urls) -> None:
+    """Lines have five decimals and a description; searches and code execution have no model."""
     bounds = {"starting_at": FIRST, "ending_at": END}
     lines = [
         line
@@ -763,8 +771,8 @@ def test_classic_lines_describe_themselves(simulator: Simulator, urls: Urls) -> 
     assert {line["service_tier"] for line in lines if line["model"]} == {"standard", "batch"}
 
 
-def test_classic_lines_say_only_what_was_asked(simulator: Simulator, urls: Urls) -> None:
-    """Ungrouped, a line has nothing but its amount; by workspace, the default workspace has no id."""
+def test_classic_lines_have_requested_dimensions_only(simulator: Simulator, urls: Urls) -> None:
+    """An ungrouped line has only its amount; by workspace, the default workspace has no id."""
     bounds = {"starting_at": FIRST, "ending_at": END}
     for day in buckets(simulator, urls, "cost_report", **bounds):
         assert {name for name, value in day["results"][0].items() if value is not None} == {"amount", "currency"}
@@ -777,8 +785,8 @@ def test_classic_lines_say_only_what_was_asked(simulator: Simulator, urls: Urls)
         assert len(ids) == len(set(ids))
 
 
-def test_priority_traffic_is_not_in_the_classic_cost(own: Simulator, own_urls: Urls) -> None:
-    """Tokens of the priority tier are counted by the usage report, and their dollars are not in the cost report."""
+def test_classic_cost_excludes_the_priority_tier(own: Simulator, own_urls: Urls) -> None:
+    """The usage report counts tokens of the priority tier; the cost report excludes their dollars."""
     bounds = {"starting_at": FIRST, "ending_at": "2026-11-11T00:00:00Z"}
     before = classic(own, own_urls, "cost_report", **bounds).json()
     piece = next(piece for piece in own.ledger.usage(DAYS[0]) if piece.model)
@@ -799,17 +807,17 @@ def test_priority_traffic_is_not_in_the_classic_cost(own: Simulator, own_urls: U
         ("2026-11-20T00:00:00Z", None),
     ],
 )
-def test_the_classic_cost_has_whole_days_only(simulator: Simulator, urls: Urls, first: str, end: str | None) -> None:
-    """A window inside a day, or inside today, is refused in the words seen live."""
+def test_classic_cost_has_complete_days_only(simulator: Simulator, urls: Urls, first: str, end: str | None) -> None:
+    """A range within one day or within today is rejected with the message of the real API."""
     params = {"starting_at": first, **({"ending_at": end} if end else {})}
-    answer = classic(simulator, urls, "cost_report", **params)
-    assert answer.status_code == 400
-    message = answer.json()["error"]["message"]
+    response = classic(simulator, urls, "cost_report", **params)
+    assert response.status_code == 400
+    message = response.json()["error"]["message"]
     assert message == "Invalid date range: ending date must be after starting date"
 
 
-def test_the_classic_cost_ends_yesterday(simulator: Simulator, urls: Urls) -> None:
-    """A window that reaches beyond today gives the days that are over, and no pages of days to come."""
+def test_classic_cost_ends_yesterday(simulator: Simulator, urls: Urls) -> None:
+    """A range that ends in the future returns the past days, and no further page."""
     page = classic(
         simulator, urls, "cost_report", starting_at="2026-11-18T00:00:00Z", ending_at="2026-12-31T00:00:00Z"
     ).json()
@@ -827,14 +835,14 @@ def test_the_classic_cost_ends_yesterday(simulator: Simulator, urls: Urls) -> No
         {"starting_at": "2026-11-10"},
     ],
 )
-def test_the_classic_cost_refuses(simulator: Simulator, urls: Urls, params: dict[str, Any]) -> None:
-    """Other widths, other dimensions, more than 31 days a page and bare dates are refused."""
-    answer = classic(simulator, urls, "cost_report", **{"starting_at": FIRST, "ending_at": END, **params})
-    assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+def test_classic_cost_rejects_invalid_parameters(simulator: Simulator, urls: Urls, params: dict[str, Any]) -> None:
+    """Other bucket widths and dimensions, more than 31 days per page and dates without time are rejected."""
+    response = classic(simulator, urls, "cost_report", **{"starting_at": FIRST, "ending_at": END, **params})
+    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
 def test_classic_reports_page_by_day(simulator: Simulator, urls: Urls) -> None:
-    """Seven days a page unless asked otherwise, oldest first, each once, the cursor naming the next day."""
+    """A page has seven days by default, oldest first, each once; its token names the next day."""
     bounds = {"starting_at": "2026-10-20T00:00:00Z", "ending_at": "2026-11-20T00:00:00Z"}
     for path in ("cost_report", "usage_report/messages"):
         page = classic(simulator, urls, path, **bounds).json()
@@ -846,8 +854,8 @@ def test_classic_reports_page_by_day(simulator: Simulator, urls: Urls) -> None:
         assert [day["starting_at"] for day in buckets(simulator, urls, path, **bounds, limit=31)] == days
 
 
-def test_the_classic_usage_has_today_and_empty_days(simulator: Simulator, urls: Urls) -> None:
-    """Days before there was a company are empty buckets, and the current day is there, five minutes late."""
+def test_classic_usage_has_today_and_empty_days(simulator: Simulator, urls: Urls) -> None:
+    """Days without usage are empty, today is five minutes late, and the default workspace has no id."""
     early = list(
         buckets(
             simulator, urls, "usage_report/messages",
@@ -855,6 +863,13 @@ def test_the_classic_usage_has_today_and_empty_days(simulator: Simulator, urls: 
         )
     )  # fmt: skip
     assert [bool(day["results"]) for day in early] == [False] * 3 + [True] * 7
+    early_usage = list(
+        buckets(
+            simulator, urls, "usage_report/messages", group_by=["workspace_id"],
+            starting_at="2025-10-07T00:00:00Z", ending_at="2025-10-08T00:00:00Z",
+        )
+    )  # fmt: skip
+    assert None in {line["workspace_id"] for line in early_usage[0]["results"]}
     (today,) = buckets(simulator, urls, "usage_report/messages", starting_at="2026-11-20T00:00:00Z")
     late = simulator.now - timedelta(minutes=5)
     known = [piece for piece in simulator.ledger.usage(simulator.now.date()) if piece.model and piece.at <= late]
@@ -869,10 +884,10 @@ CLASSIC_DIMENSIONS = (
 
 @settings(max_examples=12, deadline=None)
 @given(st.sets(st.sampled_from(CLASSIC_DIMENSIONS)))
-def test_classic_tokens_are_those_of_analytics(
+def test_classic_tokens_equal_analytics(
     sdk: anthropic.Anthropic, simulator: Simulator, urls: Urls, dimensions: set[str]
 ) -> None:
-    """Grouped in any way, the classic usage has the tokens and searches that analytics has."""
+    """The classic usage report has the tokens and searches of analytics, whatever the groups."""
     totals = [0] * 6
     bounds = {"starting_at": FIRST, "ending_at": END}
     for day in buckets(simulator, urls, "usage_report/messages", **bounds, group_by=sorted(dimensions)):
@@ -880,10 +895,10 @@ def test_classic_tokens_are_those_of_analytics(
         assert len(keys) == len(set(keys))
         for line in day["results"]:
             assert all(line[name] is None for name in CLASSIC_DIMENSIONS if name not in dimensions)
-            written = line["cache_creation"]
+            cache_writes = line["cache_creation"]
             counts = (
-                line["uncached_input_tokens"], written["ephemeral_5m_input_tokens"],
-                written["ephemeral_1h_input_tokens"], line["cache_read_input_tokens"], line["output_tokens"],
+                line["uncached_input_tokens"], cache_writes["ephemeral_5m_input_tokens"],
+                cache_writes["ephemeral_1h_input_tokens"], line["cache_read_input_tokens"], line["output_tokens"],
                 line["server_tool_use"]["web_search_requests"],
             )  # fmt: skip
             totals = [total + count for total, count in zip(totals, counts, strict=True)]
@@ -891,20 +906,22 @@ def test_classic_tokens_are_those_of_analytics(
     assert tuple(totals) == (*analytics[:5], analytics[6])
 
 
-def test_classic_usage_is_filtered(simulator: Simulator, urls: Urls) -> None:
-    """Filters keep the lines of their values; the one on the context window is spelt in the singular."""
+def test_classic_usage_can_be_filtered(simulator: Simulator, urls: Urls) -> None:
+    """Filters return the lines of their values; the name of the context window filter is singular."""
     bounds = {"starting_at": FIRST, "ending_at": "2026-11-11T00:00:00Z"}
     (day,) = buckets(simulator, urls, "usage_report/messages", **bounds, group_by=["model", "api_key_id"])
     line = next(line for line in day["results"] if line["api_key_id"])
     filters = {"models": [line["model"]], "api_key_ids": [line["api_key_id"]], "context_window": ["0-200k"]}
-    (kept,) = buckets(simulator, urls, "usage_report/messages", **bounds, **filters, group_by=["model", "api_key_id"])
-    assert kept["results"] == [line]
+    (filtered,) = buckets(
+        simulator, urls, "usage_report/messages", **bounds, **filters, group_by=["model", "api_key_id"]
+    )
+    assert filtered["results"] == [line]
     (none,) = buckets(simulator, urls, "usage_report/messages", **bounds, context_window=["200k-1M"])
     assert none["results"] == []
 
 
-def test_people_are_in_the_classic_usage_without_keys_only(simulator: Simulator, urls: Urls) -> None:
-    """An account id stands only where no key does."""
+def test_classic_usage_has_accounts_without_keys_only(simulator: Simulator, urls: Urls) -> None:
+    """A line has an account id only if it has no key."""
     (day,) = buckets(
         simulator, urls, "usage_report/messages", starting_at=FIRST, ending_at="2026-11-11T00:00:00Z",
         group_by=["account_id", "api_key_id"],
@@ -917,8 +934,8 @@ def test_people_are_in_the_classic_usage_without_keys_only(simulator: Simulator,
 # --- Claude Code --------------------------------------------------------------------------------------------------
 
 
-def test_claude_code_records_come_once(simulator: Simulator, urls: Urls) -> None:
-    """A day's records, in small pages, are one per developer and terminal, with the output of the ledger."""
+def test_claude_code_records_are_unique(simulator: Simulator, urls: Urls) -> None:
+    """A day has one record per developer and terminal, with the output tokens of the ledger."""
     records = list(buckets(simulator, urls, "usage_report/claude_code", starting_at="2026-11-10", limit=3))
     keys = [(record["actor"]["email_address"], record["terminal_type"]) for record in records]
     assert len(keys) == len(set(keys)) > 10
@@ -932,20 +949,20 @@ def test_claude_code_records_come_once(simulator: Simulator, urls: Urls) -> None
 
 
 @pytest.mark.parametrize("given_day", ["2026-11-10T00:00:00Z", "", "10.11.2026"])
-def test_claude_code_takes_a_date(simulator: Simulator, urls: Urls, given_day: str) -> None:
-    """Instants and nonsense are refused: the day is a plain date."""
+def test_claude_code_requires_a_date(simulator: Simulator, urls: Urls, given_day: str) -> None:
+    """Timestamps and invalid dates are rejected."""
     assert classic(simulator, urls, "usage_report/claude_code", starting_at=given_day).status_code == 400
 
 
-def test_a_claude_code_cursor_belongs_to_its_day(simulator: Simulator, urls: Urls) -> None:
-    """The cursor of one day is refused for another."""
+def test_claude_code_page_token_belongs_to_its_day(simulator: Simulator, urls: Urls) -> None:
+    """The page token of one day is rejected for another day."""
     page = classic(simulator, urls, "usage_report/claude_code", starting_at="2026-11-10", limit=3).json()
     other = classic(simulator, urls, "usage_report/claude_code", starting_at="2026-11-11", page=page["next_page"])
     assert other.status_code == 400
 
 
-def test_claude_code_is_an_hour_late(own: Simulator, own_urls: Urls) -> None:
-    """What is younger than an hour is not in the day yet."""
+def test_claude_code_has_a_delay_of_an_hour(own: Simulator, own_urls: Urls) -> None:
+    """Usage of the last hour is not included yet."""
     counts = []
     for hour in (0, 12, 23):
         own.now = datetime(2026, 11, 10, hour, 30, tzinfo=UTC)
