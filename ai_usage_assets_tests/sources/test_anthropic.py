@@ -33,38 +33,38 @@ def simulator() -> Simulator:
 def client(simulator: Simulator) -> Iterator[AnthropicClient]:
     """A client of its API."""
     with simulator.serve() as urls:
-        made = AnthropicClient(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, pacing=False)
-        yield made
-        made.close()
+        client = AnthropicClient(lambda: simulator.ANTHROPIC_KEY, urls.anthropic, pacing=False)
+        yield client
+        client.close()
 
 
 def fetch(client: AnthropicClient, name: str, days: DayRange = DAYS) -> list[DayBatch | RejectedDay]:
     return list(BY_NAME[name].fetch(client, days))
 
 
-def pulled(client: AnthropicClient, name: str, days: DayRange = DAYS) -> list[DayBatch]:
-    found = fetch(client, name, days)
-    assert all(isinstance(day, DayBatch) for day in found), found
-    return [day for day in found if isinstance(day, DayBatch)]
+def fetch_batches(client: AnthropicClient, name: str, days: DayRange = DAYS) -> list[DayBatch]:
+    results = fetch(client, name, days)
+    assert all(isinstance(day, DayBatch) for day in results), results
+    return [day for day in results if isinstance(day, DayBatch)]
 
 
 def test_analytics_runs_six_queries_against_one_export(client: AnthropicClient, simulator: Simulator) -> None:
     """Cost, its three controls, usage and its total are returned for every day, with one watermark."""
-    found = pulled(client, "anthropic_analytics")
-    assert Counter(day.table.name for day in found) == dict.fromkeys(
+    results = fetch_batches(client, "anthropic_analytics")
+    assert Counter(day.table.name for day in results) == dict.fromkeys(
         ("raw_anthropic_cost_total", "raw_anthropic_cost", "raw_anthropic_cost_components",
          "raw_anthropic_cost_by_actor_type", "raw_anthropic_usage", "raw_anthropic_usage_total"), 3,
     )  # fmt: skip
-    assert {day.watermark for day in found} == {datetime(2026, 11, 20, 12, tzinfo=UTC)}
-    truth = simulator.ledger.anthropic_cost_usd(DAYS.first, DAYS.last)
-    assert {d.day: d.amount_usd for d in found if d.table.name == "raw_anthropic_cost"} == truth
+    assert {day.watermark for day in results} == {datetime(2026, 11, 20, 12, tzinfo=UTC)}
+    expected = simulator.ledger.anthropic_cost_usd(DAYS.first, DAYS.last)
+    assert {d.day: d.amount_usd for d in results if d.table.name == "raw_anthropic_cost"} == expected
 
 
 def test_requests_match_the_documentation(client: AnthropicClient, simulator: Simulator) -> None:
     """Each API family gets its own version header, the beta header where required, and windows of whole days."""
-    pulled(client, "anthropic_analytics")
-    pulled(client, "anthropic_cost_report")
-    pulled(client, "anthropic_claude_code")
+    fetch_batches(client, "anthropic_analytics")
+    fetch_batches(client, "anthropic_cost_report")
+    fetch_batches(client, "anthropic_claude_code")
     for _, request in simulator.requests:
         analytics = "/analytics/" in request.path
         assert request.headers["anthropic-version"] == ("2026-10-21" if analytics else "2023-06-01")
@@ -84,7 +84,7 @@ def test_windows_are_at_most_31_days() -> None:
 
 def test_rows_with_equal_dimensions_are_all_kept(client: AnthropicClient) -> None:
     """Two identities that the API does not show have two rows with the same dimensions; both are kept."""
-    cost = next(day for day in pulled(client, "anthropic_analytics") if day.table.name == "raw_anthropic_cost")
+    cost = next(day for day in fetch_batches(client, "anthropic_analytics") if day.table.name == "raw_anthropic_cost")
     groups = Counter(
         msgspec.json.encode(msgspec.json.decode(record)["group"])
         for record in cost.records
@@ -98,18 +98,18 @@ def test_a_refresh_while_paging_restarts_the_window(client: AnthropicClient, sim
     for expire in (True, False):
         anthropic_switches = simulator.fault_options.anthropic
         anthropic_switches.expire_cursors, anthropic_switches.refreshes_while_paging = expire, 1
-        found = pulled(client, "anthropic_analytics", DayRange(date(2026, 10, 20), date(2026, 11, 18)))
-        truth = simulator.ledger.anthropic_cost_usd(date(2026, 10, 20), date(2026, 11, 18))
-        assert {d.day: d.amount_usd for d in found if d.table.name == "raw_anthropic_cost"} == truth
+        results = fetch_batches(client, "anthropic_analytics", DayRange(date(2026, 10, 20), date(2026, 11, 18)))
+        expected = simulator.ledger.anthropic_cost_usd(date(2026, 10, 20), date(2026, 11, 18))
+        assert {d.day: d.amount_usd for d in results if d.table.name == "raw_anthropic_cost"} == expected
         assert anthropic_switches.refreshes_while_paging == 0
 
 
 def test_a_window_that_changes_during_every_read_is_rejected(client: AnthropicClient, simulator: Simulator) -> None:
     """If every read meets a refresh, the days are rejected, and the reason says when to run again."""
     simulator.fault_options.anthropic.refreshes_while_paging = 1000
-    found = fetch(client, "anthropic_analytics", DayRange(date(2026, 10, 20), date(2026, 11, 18)))
-    assert all(isinstance(day, RejectedDay) and "refreshed its data" in day.reason for day in found)
-    assert len(found) == 6 * 30
+    results = fetch(client, "anthropic_analytics", DayRange(date(2026, 10, 20), date(2026, 11, 18)))
+    assert all(isinstance(day, RejectedDay) and "refreshed its data" in day.reason for day in results)
+    assert len(results) == 6 * 30
 
 
 def test_an_export_without_watermark_is_rejected(client: AnthropicClient, simulator: Simulator) -> None:
@@ -121,17 +121,17 @@ def test_an_export_without_watermark_is_rejected(client: AnthropicClient, simula
 def test_a_day_beyond_the_watermark_is_incomplete(client: AnthropicClient, simulator: Simulator) -> None:
     """A day that the export does not fully cover is marked as incomplete."""
     simulator.now = datetime(2026, 11, 13, 0, 30, tzinfo=UTC)
-    assert {day.incomplete_reason for day in pulled(client, "anthropic_analytics")} == {None}
+    assert {day.incomplete_reason for day in fetch_batches(client, "anthropic_analytics")} == {None}
     simulator.now = datetime(2026, 11, 12, 22, 30, tzinfo=UTC)
-    last = [day for day in pulled(client, "anthropic_analytics") if day.day == DAYS.last]
+    last = [day for day in fetch_batches(client, "anthropic_analytics") if day.day == DAYS.last]
     assert all("2026-11-12T20:00:00Z" in str(day.incomplete_reason) for day in last)
 
 
 def test_unknown_fields_change_nothing(client: AnthropicClient, simulator: Simulator) -> None:
     """Records with undocumented fields give the same batches."""
-    before = pulled(client, "anthropic_analytics")
+    before = fetch_batches(client, "anthropic_analytics")
     simulator.fault_options.anthropic.extra_fields = True
-    assert pulled(client, "anthropic_analytics") == before
+    assert fetch_batches(client, "anthropic_analytics") == before
 
 
 def _page(rows: list[dict[str, object]], **more: object) -> Reply:
@@ -151,9 +151,9 @@ def _usage(tokens: int = 5) -> dict[str, object]:
 
 def _fetch_scripted(*pages: Reply) -> list[DayBatch | RejectedDay]:
     """Runs the analytics extract for one day against scripted responses."""
-    with serve_replies(*pages) as script:
+    with serve_replies(*pages) as server:
         return fetch(
-            AnthropicClient(lambda: "k" * 20, script.url, pacing=False),
+            AnthropicClient(lambda: "k" * 20, server.url, pacing=False),
             "anthropic_analytics",
             DayRange(date(2026, 11, 10), date(2026, 11, 10)),
         )
@@ -173,8 +173,8 @@ def test_rows_that_differ_from_the_total_are_rejected() -> None:
 def test_cents_convert_exactly(amount: str) -> None:
     """Amounts keep every digit."""
     page = _page([_cost(amount)])
-    found = _fetch_scripted(page, page, page, page, _page([_usage()]))
-    assert {day.amount_usd for day in found if isinstance(day, DayBatch) and day.amount_usd is not None} == {
+    results = _fetch_scripted(page, page, page, page, _page([_usage()]))
+    assert {day.amount_usd for day in results if isinstance(day, DayBatch) and day.amount_usd is not None} == {
         (Decimal(amount) / 100).quantize(Decimal("1e-9"))
     }
 
@@ -185,30 +185,30 @@ def test_cents_convert_exactly(amount: str) -> None:
 def test_an_invalid_amount_rejects_its_day(bad: dict[str, object]) -> None:
     """A value that is no amount in USD rejects the day; it does not count as zero."""
     page = _page([_cost("1", bad)])
-    found = _fetch_scripted(page, page, page, page, _page([_usage()]))
-    assert found
-    assert all(isinstance(day, RejectedDay) for day in found)
+    results = _fetch_scripted(page, page, page, page, _page([_usage()]))
+    assert results
+    assert all(isinstance(day, RejectedDay) for day in results)
 
 
 def test_the_classic_report_has_one_bucket_per_day(client: AnthropicClient, simulator: Simulator) -> None:
     """The dollars of each bucket are close to the ledger's."""
-    found = pulled(client, "anthropic_cost_report")
-    truth = simulator.ledger.anthropic_cost_usd(DAYS.first, DAYS.last)
-    assert [len(day.records) for day in found] == [1, 1, 1]
-    assert all(day.amount_usd and abs(day.amount_usd - truth[day.day]) < Decimal("0.01") for day in found)
+    results = fetch_batches(client, "anthropic_cost_report")
+    expected = simulator.ledger.anthropic_cost_usd(DAYS.first, DAYS.last)
+    assert [len(day.records) for day in results] == [1, 1, 1]
+    assert all(day.amount_usd and abs(day.amount_usd - expected[day.day]) < Decimal("0.01") for day in results)
 
 
 def test_api_keys_of_every_status_are_listed_once(client: AnthropicClient) -> None:
     """Archived, expired and inactive keys are included."""
-    (found,) = pulled(client, "anthropic_api_keys", DayRange(NOW.date(), NOW.date()))
-    status = Counter(msgspec.json.decode(record)["status"] for record in found.records)
+    (batch,) = fetch_batches(client, "anthropic_api_keys", DayRange(NOW.date(), NOW.date()))
+    status = Counter(msgspec.json.decode(record)["status"] for record in batch.records)
     assert set(status) == {"active", "archived", "expired", "inactive"}
-    assert len({msgspec.json.decode(record)["id"] for record in found.records}) == len(found.records)
+    assert len({msgspec.json.decode(record)["id"] for record in batch.records}) == len(batch.records)
 
 
 def test_archived_and_default_workspaces_are_listed(client: AnthropicClient) -> None:
     """Workspaces that the plain list hides are included."""
-    workspaces, members = pulled(client, "anthropic_workspaces", DayRange(NOW.date(), NOW.date()))
+    workspaces, members = fetch_batches(client, "anthropic_workspaces", DayRange(NOW.date(), NOW.date()))
     names = {msgspec.json.decode(record)["name"] for record in workspaces.records}
     assert {"Default", "Hackathon 2025"} <= names
     assert members.records
@@ -256,34 +256,34 @@ def _console_usage(**changed: object) -> dict[str, object]:
 def test_console_tokens_without_cost_are_rejected() -> None:
     """Console usage without cost is rejected; Enterprise usage without cost is not, because seats may cover it."""
     nothing = _page([])
-    found = _fetch_scripted(nothing, nothing, nothing, nothing, _page([_console_usage()]))
-    assert all(isinstance(day, RejectedDay) and "but no cost" in day.reason for day in found)
-    found = _fetch_scripted(nothing, nothing, nothing, nothing, _page([_usage()]))
-    assert all(isinstance(day, DayBatch) for day in found)
+    results = _fetch_scripted(nothing, nothing, nothing, nothing, _page([_console_usage()]))
+    assert all(isinstance(day, RejectedDay) and "but no cost" in day.reason for day in results)
+    results = _fetch_scripted(nothing, nothing, nothing, nothing, _page([_usage()]))
+    assert all(isinstance(day, DayBatch) for day in results)
 
 
 def test_invalid_token_counts_do_not_reject_the_bill() -> None:
     """An invalid count rejects the usage of the day only; 12.0 is a valid count."""
     bill = _page([_cost("500")])
-    found = _fetch_scripted(bill, bill, bill, bill, _page([_console_usage(total_tokens="many")]))
-    assert [type(day) for day in found] == [DayBatch] * 4 + [RejectedDay] * 2
-    found = _fetch_scripted(bill, bill, bill, bill, _page([_console_usage(total_tokens=12.0)]))
-    assert [type(day) for day in found] == [DayBatch] * 6
+    results = _fetch_scripted(bill, bill, bill, bill, _page([_console_usage(total_tokens="many")]))
+    assert [type(day) for day in results] == [DayBatch] * 4 + [RejectedDay] * 2
+    results = _fetch_scripted(bill, bill, bill, bill, _page([_console_usage(total_tokens=12.0)]))
+    assert [type(day) for day in results] == [DayBatch] * 6
 
 
 @pytest.mark.parametrize("group", [{"actor": "user_1"}, {"actor": {"email_address": 5}}, None])
 def test_an_invalid_actor_rejects_its_day(group: object) -> None:
     """The actor is read again when the day is loaded, so it is validated first."""
     good = _page([_cost("500")])
-    found = _fetch_scripted(good, _page([{**_cost("500"), "group": group}]), good, good, _page([_usage()]))
-    assert isinstance(found[0], RejectedDay)
+    results = _fetch_scripted(good, _page([{**_cost("500"), "group": group}]), good, good, _page([_usage()]))
+    assert isinstance(results[0], RejectedDay)
 
 
 def test_a_watermark_without_time_zone_is_malformed() -> None:
     """A watermark without a time zone is a malformed response."""
     page = _page([_cost("5")], data_refreshed_at="2026-11-20T12:00:00")
-    with serve_replies(page) as script:
-        client = AnthropicClient(lambda: "k" * 20, script.url, pacing=False, clock=FakeClock())
+    with serve_replies(page) as server:
+        client = AnthropicClient(lambda: "k" * 20, server.url, pacing=False, clock=FakeClock())
         with pytest.raises(MalformedResponse):
             fetch(client, "anthropic_analytics", DayRange(date(2026, 11, 10), date(2026, 11, 10)))
 
@@ -301,8 +301,8 @@ def test_a_watermark_without_time_zone_is_malformed() -> None:
 )  # fmt: skip
 def test_only_the_vendors_error_codes_mean_not_available(reply: Reply, exposed: bool) -> None:
     """Only Anthropic's own error codes mean that an endpoint is not available; any other error is a failure."""
-    with serve_replies(reply) as script:
-        client = AnthropicClient(lambda: "k" * 20, script.url, pacing=False)
+    with serve_replies(reply) as server:
+        client = AnthropicClient(lambda: "k" * 20, server.url, pacing=False)
         with pytest.raises(PermanentApiError if exposed else EndpointNotAvailable):
             fetch(client, "anthropic_users", DayRange(NOW.date(), NOW.date()))
 
@@ -322,9 +322,9 @@ def test_a_time_out_of_range_is_invalid(name: str, field: str, moment: str) -> N
     page = (
         _page([], data_refreshed_at=moment) if field == "data_refreshed_at" else _page([{**_cost("1"), field: moment}])
     )
-    with serve_replies(page) as script, pytest.raises(InvalidRecordError, match="a time is out of range"):
+    with serve_replies(page) as server, pytest.raises(InvalidRecordError, match="a time is out of range"):
         fetch(
-            AnthropicClient(lambda: "k" * 20, script.url, pacing=False),
+            AnthropicClient(lambda: "k" * 20, server.url, pacing=False),
             name,
             DayRange(date(2026, 11, 10), date(2026, 11, 10)),
         )

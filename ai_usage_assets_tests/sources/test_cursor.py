@@ -34,9 +34,9 @@ def simulator() -> Simulator:
 def client(simulator: Simulator) -> Iterator[CursorClient]:
     """A client of its API."""
     with simulator.serve() as urls:
-        made = CursorClient(lambda: simulator.CURSOR_KEY, urls.cursor, pacing=False)
-        yield made
-        made.close()
+        client = CursorClient(lambda: simulator.CURSOR_KEY, urls.cursor, pacing=False)
+        yield client
+        client.close()
 
 
 def fetch(client: CursorClient, name: str, days: DayRange = DAY) -> list[DayBatch | RejectedDay]:
@@ -45,13 +45,13 @@ def fetch(client: CursorClient, name: str, days: DayRange = DAY) -> list[DayBatc
 
 def test_a_day_has_as_many_events_as_cursor_counts(client: CursorClient, simulator: Simulator) -> None:
     """Several pages form one day, with equal events, and its dollars equal the ledger's."""
-    (found,) = fetch(client, "cursor_usage_events")
-    assert isinstance(found, DayBatch)
-    assert found.pages > 1
-    assert len(found.records) == found.expected_records == len(simulator.ledger.events(DAY.first))
+    (result,) = fetch(client, "cursor_usage_events")
+    assert isinstance(result, DayBatch)
+    assert result.pages > 1
+    assert len(result.records) == result.expected_records == len(simulator.ledger.events(DAY.first))
     sums = simulator.ledger.cursor_usd(DAY.first, DAY.last)[DAY.first]
-    assert found.amount_usd == sums["billed"] + sums["included"]
-    assert len(set(found.records)) < len(found.records)
+    assert result.amount_usd == sums["billed"] + sums["included"]
+    assert len(set(result.records)) < len(result.records)
 
 
 def test_bounds_are_the_utc_day_to_the_millisecond(client: CursorClient, simulator: Simulator) -> None:
@@ -64,24 +64,24 @@ def test_bounds_are_the_utc_day_to_the_millisecond(client: CursorClient, simulat
 def test_a_late_event_repeats_the_read(client: CursorClient, simulator: Simulator) -> None:
     """The count detects pages that shifted; after another read nothing is lost or counted twice."""
     simulator.fault_options.cursor.late_events_while_paging = 1
-    (found,) = fetch(client, "cursor_usage_events")
-    assert isinstance(found, DayBatch)
-    assert len(found.records) == len(simulator.ledger.events(DAY.first))
+    (result,) = fetch(client, "cursor_usage_events")
+    assert isinstance(result, DayBatch)
+    assert len(result.records) == len(simulator.ledger.events(DAY.first))
 
 
 def test_a_day_that_changes_during_every_read_is_rejected(client: CursorClient, simulator: Simulator) -> None:
     """After three inconsistent reads the day is rejected, and the reason has both counts."""
     simulator.fault_options.cursor.late_events_while_paging = 1000
-    (found,) = fetch(client, "cursor_usage_events")
-    assert isinstance(found, RejectedDay)
-    assert "changed during each read" in found.reason
+    (result,) = fetch(client, "cursor_usage_events")
+    assert isinstance(result, RejectedDay)
+    assert "changed during each read" in result.reason
 
 
 def test_idle_members_have_a_row(client: CursorClient, simulator: Simulator) -> None:
     """Daily usage is requested in pages, which include members without activity."""
-    (found,) = fetch(client, "cursor_daily_usage")
-    assert isinstance(found, DayBatch)
-    active = [msgspec.json.decode(record)["isActive"] for record in found.records]
+    (result,) = fetch(client, "cursor_daily_usage")
+    assert isinstance(result, DayBatch)
+    active = [msgspec.json.decode(record)["isActive"] for record in result.records]
     assert {True, False} == set(active)
     assert len(active) == len(simulator.ledger.members_on(DAY.first))
 
@@ -111,9 +111,9 @@ def _events(*events: dict[str, object], count: int | None = None) -> Reply:
 
 
 def _fetch_scripted(say: Reply) -> DayBatch | RejectedDay:
-    with serve_replies(say) as script:
-        (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
-        return found
+    with serve_replies(say) as server:
+        (result,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, server.url, pacing=False), "cursor_usage_events")
+        return result
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def _fetch_scripted(say: Reply) -> DayBatch | RejectedDay:
 )
 def test_charged_cents_are_the_amount(event: dict[str, object], cents: str) -> None:
     """`chargedCents` includes the fee; without it, the price of the tokens and the fee are added."""
-    found = _fetch_scripted(_events(event))
-    assert isinstance(found, DayBatch)
-    assert found.amount_usd == (Decimal(cents) / 100).quantize(Decimal("1e-9"))
+    result = _fetch_scripted(_events(event))
+    assert isinstance(result, DayBatch)
+    assert result.amount_usd == (Decimal(cents) / 100).quantize(Decimal("1e-9"))
 
 
 @pytest.mark.parametrize(
@@ -161,18 +161,18 @@ def test_invalid_or_missing_events_reject_the_day(say: Reply) -> None:
 
 def test_a_day_without_events_is_complete() -> None:
     """If Cursor counts no events and returns none, the batch is empty."""
-    found = _fetch_scripted(_events())
-    assert isinstance(found, DayBatch)
-    assert (found.records, found.amount_usd) == ([], Decimal(0))
+    result = _fetch_scripted(_events())
+    assert isinstance(result, DayBatch)
+    assert (result.records, result.amount_usd) == ([], Decimal(0))
 
 
 def test_an_empty_member_list_is_invalid() -> None:
     """A team has at least its owner; loading an empty list would end every seat."""
     with (
-        serve_replies(Reply(body=b'{"teamMembers":[]}')) as script,
+        serve_replies(Reply(body=b'{"teamMembers":[]}')) as server,
         pytest.raises(InvalidRecordError, match="member list is empty"),
     ):
-        fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_members")
+        fetch(CursorClient(lambda: "crsr_" + "x" * 20, server.url, pacing=False), "cursor_members")
 
 
 def _daily(*rows: dict[str, object], total: int | None = None, more: bool = False) -> Reply:
@@ -215,8 +215,8 @@ def _row(user: int, day: str = "2026-11-10") -> dict[str, object]:
 )
 def test_an_inconsistent_member_list_is_invalid(name: str, replies: list[Reply], reason: str) -> None:
     """Rows of other days only, no rows for counted members, and pages that contradict each other raise an error."""
-    with serve_replies(*replies) as script, pytest.raises(InvalidRecordError, match=reason):
-        fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
+    with serve_replies(*replies) as server, pytest.raises(InvalidRecordError, match=reason):
+        fetch(CursorClient(lambda: "crsr_" + "x" * 20, server.url, pacing=False), name)
 
 
 @pytest.mark.parametrize(
@@ -235,11 +235,11 @@ def test_an_inconsistent_member_list_is_invalid(name: str, replies: list[Reply],
 )
 def test_a_member_list_that_changed_is_read_again(name: str, replies: list[Reply], records: int) -> None:
     """A list that contradicts itself once is read again; a list without a sign of loss is accepted."""
-    with serve_replies(*replies) as script:
-        (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), name)
-    assert isinstance(found, DayBatch)
-    assert len(found.records) == records
-    assert len(script.requests) == len(replies)
+    with serve_replies(*replies) as server:
+        (result,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, server.url, pacing=False), name)
+    assert isinstance(result, DayBatch)
+    assert len(result.records) == records
+    assert len(server.requests) == len(replies)
 
 
 def test_credentials_are_the_key_and_an_empty_password(client: CursorClient, simulator: Simulator) -> None:
@@ -268,20 +268,20 @@ def test_only_listed_reads_are_allowed(client: CursorClient) -> None:
 )  # fmt: skip
 def test_endless_pages_stop_after_a_few_requests(name: str, body: dict[str, object]) -> None:
     """A list that never ends stops after six requests at most, and never becomes a batch."""
-    with serve_replies(Reply(body=msgspec.json.encode(body))) as script:
-        client = CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False)
+    with serve_replies(Reply(body=msgspec.json.encode(body))) as server:
+        client = CursorClient(lambda: "crsr_" + "x" * 20, server.url, pacing=False)
         with contextlib.suppress(InvalidRecordError):
-            assert all(isinstance(found, RejectedDay) for found in fetch(client, name))
-        assert len(script.requests) <= 6
+            assert all(isinstance(result, RejectedDay) for result in fetch(client, name))
+        assert len(server.requests) <= 6
 
 
 @pytest.mark.parametrize("text", ["sNaN", "NaN", "-Infinity"])
 @pytest.mark.parametrize("field", ["inputTokens", "outputTokens", "cacheWriteTokens", "cacheReadTokens"])
 def test_an_invalid_token_count_rejects_the_day(field: str, text: str) -> None:
     """The reason names the token count."""
-    found = _fetch_scripted(_events({"chargedCents": 1}, {"chargedCents": 1, "tokenUsage": {field: text}}))
-    assert isinstance(found, RejectedDay)
-    assert "a token count is not a number" in found.reason
+    result = _fetch_scripted(_events({"chargedCents": 1}, {"chargedCents": 1, "tokenUsage": {field: text}}))
+    assert isinstance(result, RejectedDay)
+    assert "a token count is not a number" in result.reason
 
 
 @pytest.mark.parametrize(
@@ -298,17 +298,17 @@ def test_an_invalid_token_count_rejects_the_day(field: str, text: str) -> None:
 def test_a_duplicate_amount_rejects_the_day(fields: str) -> None:
     """Python and SQL would read different values of a duplicate key, so neither is used."""
     event = f'{{"timestamp":"1794300000000",{fields}}}'
-    found = _fetch_scripted(Reply(body=_events({}).body.replace(b'{"timestamp":"1794300000000"}', event.encode())))
-    assert isinstance(found, RejectedDay)
-    assert "a field occurs twice" in found.reason
+    result = _fetch_scripted(Reply(body=_events({}).body.replace(b'{"timestamp":"1794300000000"}', event.encode())))
+    assert isinstance(result, RejectedDay)
+    assert "a field occurs twice" in result.reason
 
 
 def test_amount_names_elsewhere_are_no_duplicates() -> None:
     """The same name in a nested object or in a string is no duplicate."""
     other = {"chargedCents": 2, "more": {"chargedCents": 3}, "model": "\u0041 chargedCents"}
-    found = _fetch_scripted(_events(other, {"chargedCents": 1}))
-    assert isinstance(found, DayBatch)
-    assert found.amount_usd == Decimal("0.03")
+    result = _fetch_scripted(_events(other, {"chargedCents": 1}))
+    assert isinstance(result, DayBatch)
+    assert result.amount_usd == Decimal("0.03")
 
 
 def _event_pages(*pages: list[int], count: int) -> list[Reply]:
@@ -329,20 +329,20 @@ def _event_pages(*pages: list[int], count: int) -> list[Reply]:
 
 def test_equal_pages_of_equal_events_all_count() -> None:
     """A page that consists of one repeated event can occur twice, and all its events count."""
-    with serve_replies(*_event_pages([7, 7], [7, 7], count=4)) as script:
-        (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
-    assert isinstance(found, DayBatch)
-    assert (len(found.records), found.amount_usd) == (4, Decimal("0.28"))
-    assert len(script.requests) == 2
+    with serve_replies(*_event_pages([7, 7], [7, 7], count=4)) as server:
+        (result,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, server.url, pacing=False), "cursor_usage_events")
+    assert isinstance(result, DayBatch)
+    assert (len(result.records), result.amount_usd) == (4, Decimal("0.28"))
+    assert len(server.requests) == 2
 
 
 def test_reading_stops_above_the_reported_count() -> None:
     """Pages beyond the reported count are not requested, and the day is rejected."""
     pages = [[number, number + 1] for number in range(0, 60, 2)]
-    with serve_replies(*_event_pages(*pages, count=3)) as script:
-        (found,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, script.url, pacing=False), "cursor_usage_events")
-    assert isinstance(found, RejectedDay)
-    assert len(script.requests) == 6
+    with serve_replies(*_event_pages(*pages, count=3)) as server:
+        (result,) = fetch(CursorClient(lambda: "crsr_" + "x" * 20, server.url, pacing=False), "cursor_usage_events")
+    assert isinstance(result, RejectedDay)
+    assert len(server.requests) == 6
 
 
 @pytest.mark.parametrize("text", ['"1_000.5"', '" 12.5 "', "true", '"NaN"', '"Infinity"', '"12,5"', "[]", '"0x1F"'])
