@@ -26,7 +26,7 @@ def models() -> tuple[Table, ...]:
 
 
 @cache
-def raw() -> tuple[Table, ...]:
+def raw_tables() -> tuple[Table, ...]:
     """The raw tables."""
     return (*(table for extract in EXTRACTS for table in extract.tables), RAW_MAPPING_SHEET)
 
@@ -34,7 +34,7 @@ def raw() -> tuple[Table, ...]:
 @cache
 def tables() -> tuple[Table, ...]:
     """Every table and view, each after those that it reads."""
-    return (*OPS_TABLES, *raw(), *models())
+    return (*OPS_TABLES, *raw_tables(), *models())
 
 
 def table(name: str) -> Table:

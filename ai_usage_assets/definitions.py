@@ -28,7 +28,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         end_date=settings.now().date().isoformat() if settings.fixed_now else None,
         timezone="UTC",
     )
-    raw_tables = [table.name for table in catalog.raw()]
+    raw_tables = [table.name for table in catalog.raw_tables()]
     with warnings.catch_warnings():
         # Single-run backfills load a range of days in one run. Dagster warns for each asset that they are in beta.
         warnings.simplefilter("ignore", dg.BetaWarning)

@@ -26,7 +26,7 @@ _TOTAL_SECONDS = 30.0
 _versions: dict[str, str] = {}
 
 # Allowed in multiline secrets, such as the JSON key of a service account.
-_LINES = "\n\r\t "
+_MULTILINE_CHARACTERS = "\n\r\t "
 
 
 class SecretError(OperatorError):
@@ -53,15 +53,15 @@ def resolve_secret(
     """
     if not setting.startswith("projects/"):
         return setting
-    return _named(setting).value(server, total_seconds, multiline=multiline)
+    return _parse_name(setting).read(server, total_seconds, multiline=multiline)
 
 
-def store_secret(setting: str, value: str, server: str | None = None) -> str:
+def store_secret(setting: str, value: str, server: str | None) -> str:
     """Adds a version to the named secret and returns its number. Raises SecretError."""
-    return _named(setting).add(value, server, _TOTAL_SECONDS)
+    return _parse_name(setting).add(value, server, _TOTAL_SECONDS)
 
 
-def _named(setting: str) -> _Secret:
+def _parse_name(setting: str) -> _Secret:
     match = _SECRET_NAME.fullmatch(setting)
     if not match:
         raise SecretError(
@@ -84,13 +84,13 @@ class _Secret:
     name: str
     version: str
 
-    def value(self, server: str | None, total_seconds: float, *, multiline: bool) -> str:
-        with self._translated_errors(total_seconds, "read"), _client(server) as client:
+    def read(self, server: str | None, total_seconds: float, *, multiline: bool) -> str:
+        with self._translate_errors(total_seconds, "read"), _client(server) as client:
             answer = client.access_secret_version(
                 name=f"{self.path}/versions/{self.version}", **_retry_options(total_seconds)
             )
         version = answer.name.rpartition("/versions/")[2]
-        value = self._read(answer.payload, version, _LINES if multiline else "")
+        value = self._decode_payload(answer.payload, version, _MULTILINE_CHARACTERS if multiline else "")
         _versions[self.path] = version
         return value
 
@@ -99,13 +99,13 @@ class _Secret:
         from google.cloud.secretmanager import SecretPayload
 
         payload = SecretPayload(data=value.encode(), data_crc32c=google_crc32c.value(value.encode()))
-        with self._translated_errors(total_seconds, "written"), _client(server) as client:
+        with self._translate_errors(total_seconds, "written"), _client(server) as client:
             answer = client.add_secret_version(parent=self.path, payload=payload, **_retry_options(total_seconds))
         version: str = answer.name.rpartition("/versions/")[2]
         return version
 
     @contextmanager
-    def _translated_errors(self, total_seconds: float, done: Literal["read", "written"]) -> Iterator[None]:
+    def _translate_errors(self, total_seconds: float, action: Literal["read", "written"]) -> Iterator[None]:
         # Imported here because the client is slow to import and only needed for named secrets.
         from google.api_core.exceptions import GoogleAPIError, NotFound
         from google.auth.exceptions import GoogleAuthError
@@ -115,19 +115,19 @@ class _Secret:
         except NotFound:
             raise SecretNotFound(self._not_found(f"The secret {self.path}")) from None
         except (GoogleAPIError, GoogleAuthError) as error:
-            raise SecretError(self._describe(error, total_seconds, done)) from None
+            raise SecretError(self._describe(error, total_seconds, action)) from None
 
     @property
     def path(self) -> str:
         return f"projects/{self.project}/secrets/{self.name}"
 
-    def _read(self, payload: Any, version: str, allowed: str) -> str:
+    def _decode_payload(self, payload: Any, version: str, allowed: str) -> str:
         import google_crc32c
 
         if payload.data_crc32c and google_crc32c.value(payload.data) != payload.data_crc32c:
             raise SecretError(
                 f"The secret {self.path} (version {version}) was damaged on the way: its checksum differs. Run it "
-                f"again; if it happens twice, store the secret again: {self._add}."
+                f"again; if it happens twice, store the secret again: {self._add_command}."
             )
         try:
             value: str = payload.data.decode("utf-8-sig").strip()
@@ -135,23 +135,26 @@ class _Secret:
             # Raised after this block, because the exception contains the bytes.
             value = "\0"
         if not value:
-            raise SecretError(f"The secret {self.path} (version {version}) is empty. Store the key in it: {self._add}.")
+            raise SecretError(
+                f"The secret {self.path} (version {version}) is empty. Store the key in it: {self._add_command}."
+            )
         if any(not each.isprintable() or each == " " for each in value if each not in allowed):
             raise SecretError(
                 f"The secret {self.path} (version {version}) is not a key: it is not a single word of text. Store only "
-                f"the key in it: {self._add}."
+                f"the key in it: {self._add_command}."
             )
         return value
 
     @property
-    def _at(self) -> str:
+    def _project_option(self) -> str:
         return f"--project={self.project}"
 
     @property
-    def _add(self) -> str:
-        return f"`gcloud secrets versions add {self.name} {self._at} --data-file=-` (paste the key, then Ctrl-D)"
+    def _add_command(self) -> str:
+        command = f"gcloud secrets versions add {self.name} {self._project_option} --data-file=-"
+        return f"`{command}` (paste the key, then Ctrl-D)"
 
-    def _describe(self, error: Exception, total_seconds: float, done: str) -> str:
+    def _describe(self, error: Exception, total_seconds: float, action: str) -> str:
         from google.api_core import exceptions as api
         from google.auth.exceptions import GoogleAuthError, TransportError
 
@@ -168,36 +171,36 @@ class _Secret:
             case api.FailedPrecondition():
                 return self._not_enabled(what, str(error.message))
             case api.Forbidden():
-                return self._forbidden(what, error.reason, done)
+                return self._forbidden(what, error.reason, action)
             case api.InvalidArgument():
                 return (
                     f"{what} has no version {self.version!r}: a version is a number or latest. List them with "
-                    f"`gcloud secrets versions list {self.name} {self._at}`."
+                    f"`gcloud secrets versions list {self.name} {self._project_option}`."
                 )
             case api.ResourceExhausted():
                 return (
-                    f"{what} could not be {done}: the project has used up its requests to Secret Manager. Run it again "
-                    f"in a minute; see the limits with `gcloud alpha services quota list --consumer=projects/"
+                    f"{what} could not be {action}: the project has used up its requests to Secret Manager. Run it "
+                    f"again in a minute; see the limits with `gcloud alpha services quota list --consumer=projects/"
                     f"{self.project} --service=secretmanager.googleapis.com`."
                 )
         answered = isinstance(error, api.GoogleAPICallError) and not isinstance(error, _unanswered())
         went = "refused" if answered else f"did not answer within {total_seconds:.0f} s"
         return (
-            f"{what} could not be {done}: Secret Manager {went} ({type(error).__name__}). Check the network of "
+            f"{what} could not be {action}: Secret Manager {went} ({type(error).__name__}). Check the network of "
             f"this machine and run it again; `gcloud secrets versions "
-            f"describe {self.version} --secret={self.name} {self._at}` sends a request to the same server."
+            f"describe {self.version} --secret={self.name} {self._project_option}` sends a request to the same server."
         )
 
     def _not_found(self, what: str) -> str:
         if self.version == "latest":
             return (
                 f"{what} does not exist or has no version. Create it, if `gcloud secrets describe {self.name} "
-                f"{self._at}` does not find it: `gcloud secrets create {self.name} {self._at} "
-                f"--replication-policy=automatic`. Then store the key: {self._add}."
+                f"{self._project_option}` does not find it: `gcloud secrets create {self.name} {self._project_option} "
+                f"--replication-policy=automatic`. Then store the key: {self._add_command}."
             )
         return (
             f"{what} has no version {self.version}, or does not exist. List its versions with `gcloud secrets "
-            f"versions list {self.name} {self._at}`."
+            f"versions list {self.name} {self._project_option}`."
         )
 
     def _not_enabled(self, what: str, message: str) -> str:
@@ -205,29 +208,31 @@ class _Secret:
         match = re.search(r"/versions/([0-9]+)", message)
         version = match[1] if match else self.version
         if "DESTROYED" in message:
-            return f"{what} has no version {version} any more: it was destroyed. Store the key again: {self._add}."
+            return (
+                f"{what} has no version {version} any more: it was destroyed. Store the key again: {self._add_command}."
+            )
         return (
             f"{what} has version {version} disabled. Enable it: `gcloud secrets versions enable {version} "
-            f"--secret={self.name} {self._at}`; or store another key: {self._add}."
+            f"--secret={self.name} {self._project_option}`; or store another key: {self._add_command}."
         )
 
-    def _forbidden(self, what: str, reason: str | None, done: str) -> str:
+    def _forbidden(self, what: str, reason: str | None, action: str) -> str:
         match reason:
             case "SERVICE_DISABLED":
                 return (
-                    f"{what} could not be {done}: the Secret Manager API is disabled in this project. Enable it: "
-                    f"`gcloud services enable secretmanager.googleapis.com {self._at}`, and run it again a few minutes "
-                    "later."
+                    f"{what} could not be {action}: the Secret Manager API is disabled in this project. Enable it: "
+                    f"`gcloud services enable secretmanager.googleapis.com {self._project_option}`, and run it again "
+                    "a few minutes later."
                 )
             case "BILLING_DISABLED":
                 return (
-                    f"{what} could not be {done}: the project has no billing account. Link one: `gcloud billing "
+                    f"{what} could not be {action}: the project has no billing account. Link one: `gcloud billing "
                     f"projects link {self.project} --billing-account=BILLING_ACCOUNT_ID`."
                 )
-        role = "secretAccessor" if done == "read" else "secretVersionAdder"
+        role = "secretAccessor" if action == "read" else "secretVersionAdder"
         return (
-            f"{what} cannot be {done} by this account, or does not exist. Grant it access: `gcloud secrets "
-            f"add-iam-policy-binding {self.name} {self._at} --role=roles/secretmanager.{role} "
+            f"{what} cannot be {action} by this account, or does not exist. Grant it access: `gcloud secrets "
+            f"add-iam-policy-binding {self.name} {self._project_option} --role=roles/secretmanager.{role} "
             "--member=serviceAccount:ACCOUNT`, with the account the job runs as (user:YOU for a person)."
         )
 

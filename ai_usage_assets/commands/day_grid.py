@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
-from decimal import Decimal
 
 from rich.table import Table
 from rich.text import Text
 
 from ai_usage_assets.commands.tables import create_table
-from ai_usage_assets.rendering.text import format_whole_usd
+from ai_usage_assets.finance.amounts import sum_known
+from ai_usage_assets.rendering.text import format_usd
 from ai_usage_assets.warehouse.base import Row
 
 _MARKS = {
@@ -59,12 +59,11 @@ def day_grid(rows: list[Row], first: date, last: date) -> Table:
             visible = {newest["usage_date"]: newest}
             status = "read" if newest["status"] in _LOADED else _words(newest["status"])
             marks = Text.assemble(_MARKS[newest["status"]], f" {status} on {newest['usage_date']}")
-        amounts = [row["amount_usd"] for row in visible.values() if row["amount_usd"] is not None]
         table.add_row(
             asset.removeprefix("raw_"),
             marks,
             f"{sum(row['records'] or 0 for row in visible.values()):,}",
-            format_whole_usd(sum(amounts, Decimal(0))) if amounts else "",
+            format_usd(sum_known(row["amount_usd"] for row in visible.values()), decimals=0, missing=""),
         )
     return table
 

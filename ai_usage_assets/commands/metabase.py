@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # The exit code when Metabase differs from the files, next to 1 (failure) and 2 (usage error).
 DIFFERS = 3
 _WAIT_SECONDS = 300
+_NO_CHANGES = "No changes. Metabase matches the dashboard files."
 _METABASE_SETTINGS = (
     "AI_USAGE_METABASE_URL", "AI_USAGE_METABASE_API_KEY", "AI_USAGE_METABASE_ADMIN_EMAIL",
     "AI_USAGE_METABASE_ADMIN_PASSWORD", "AI_USAGE_METABASE_SERVICE_ACCOUNT", "GOOGLE_CLOUD_PROJECT",
@@ -166,9 +167,6 @@ def _apply_spec(context: MetabaseContext, settings: Settings, spec: Spec, *, res
     if kept_count:
         print_result_line("`ai-usage metabase apply --restore` overwrites manual edits.")
     return DIFFERS if kept_count else 0
-
-
-_NO_CHANGES = "No changes. Metabase matches the dashboard files."
 
 
 def _summarize(changes: list[Change]) -> str:

@@ -87,7 +87,7 @@ def _group(table: Table) -> str:
 
 def _upstream(table: Table) -> list[str]:
     """The assets that a model depends on. Every raw asset writes the day log; other ops tables are no assets."""
-    raw_names = [raw.name for raw in catalog.raw()] if OPS_ASSET_DAYS.name in table.reads else []
+    raw_names = [raw.name for raw in catalog.raw_tables()] if OPS_ASSET_DAYS.name in table.reads else []
     return sorted({*table.reads, *raw_names} - {ops_table.name for ops_table in OPS_TABLES})
 
 

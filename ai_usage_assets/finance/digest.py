@@ -65,9 +65,8 @@ class _Anomaly(TypedDict):
 
 @dataclass(frozen=True)
 class Digest:
-    """The digest of a day; its first line is the title."""
+    """The lines of a digest; the first one is the title."""
 
-    day: date
     lines: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -121,7 +120,7 @@ def build_digest(warehouse: Warehouse, day: date, *, with_people: bool = False, 
 
     `run` is the run that has just ended; without it the digest describes the newest daily run.
     """
-    return Digest(day, tuple(DigestBuilder(warehouse, day, with_people).build(run)))
+    return Digest(tuple(DigestBuilder(warehouse, day, with_people).build(run)))
 
 
 class DigestBuilder:

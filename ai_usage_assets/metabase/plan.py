@@ -38,8 +38,8 @@ def classify_drift(
     live: Normalized,
     last: AppliedState | None,
     *,
-    is_uninitialized: bool = False,
-    has_only_additions: bool = False,
+    is_uninitialized: bool,
+    has_only_additions: bool,
 ) -> Sign | None:
     """Decide whether a difference is a change of the files (`~`, `+`) or a manual edit (`!`); None for no difference.
 

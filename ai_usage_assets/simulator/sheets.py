@@ -22,7 +22,7 @@ _STATUS = {
 }
 _MESSAGES = {
     403: "The caller does not have permission",
-    404: "Requested entity was not match.",
+    404: "Requested entity was not found.",
     429: "Quota exceeded for quota metric 'Read requests' and limit 'Read requests per minute per user'",
     500: "Internal error encountered.",
 }

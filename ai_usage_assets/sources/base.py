@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.client import RawResponse
+from ai_usage_assets.http.client import ApiClient, RawResponse
 from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.registry import SourceEntry
 from ai_usage_assets.warehouse.tables import Table
@@ -122,12 +122,19 @@ class KeyKind:
     is_rejected: bool = False
 
 
-class SourceClient(Protocol):
+class SourceClient:
     """The HTTP client of one source. Each source adds its own methods, all of them reads."""
+
+    # Precedes every path.
+    path_prefix = ""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
 
     @property
     def server_date(self) -> str | None:
         """The `Date` header of the last response."""
+        return self._api.server_date
 
     def request_once(
         self,
@@ -137,9 +144,12 @@ class SourceClient(Protocol):
         headers: Mapping[str, str] | None = None,
     ) -> RawResponse:
         """Sends one request without retries and returns any response, errors too. A body makes it a POST."""
+        method: Literal["GET", "POST"] = "GET" if body is None else "POST"
+        return self._api.request_once(method, self.path_prefix + path, params=params, body=body, headers=headers)
 
     def close(self) -> None:
         """Closes the connections."""
+        self._api.close()
 
 
 class Connect(Protocol):

@@ -15,14 +15,14 @@ def identify_key(key: str) -> tuple[Source, KeyKind] | None:
     return next(((source, kind) for source, kind in kinds if key.startswith(kind.prefix)), None)
 
 
-def resolve_key(name: str, setting: str, secrets_emulator: str | None = None) -> str:
+def resolve_key(name: str, setting: str, secrets_emulator: str | None) -> str:
     """Resolves the key of a source. Raises SecretError, also for a key that belongs to another vendor."""
     key = resolve_secret(setting, secrets_emulator)
     match identify_key(key):
         case (source, kind) if source.name != name:
             entry = source_entry(name)
             raise SecretError(
-                f"{entry.key_variable} holds {kind.description}; it was not sent to {entry.label}. "
+                f"{entry.key_variable} contains {kind.description}; it was not sent to {entry.label}. "
                 f"Set it to a key of {entry.label}."
             )
     return key

@@ -31,7 +31,7 @@ def sql_folder() -> Path:
 
 @cache
 def read_query(name: str) -> str:
-    """The text of `sql/queries/<name>.sql`; `name` is such as "finance/load_charges". Raises MissingSqlError."""
+    """The text of `sql/queries/<name>.sql`; `name` is such as "finance/report_days". Raises MissingSqlError."""
     path = sql_folder() / "queries" / f"{name}.sql"
     try:
         return path.read_text()
@@ -40,7 +40,7 @@ def read_query(name: str) -> str:
 
 
 def query_names() -> list[str]:
-    """The names of all queries, sorted; such as "finance/load_charges". Raises MissingSqlError when there are none."""
+    """The names of all queries, sorted; such as "finance/report_days". Raises MissingSqlError when there are none."""
     folder = sql_folder() / "queries"
     names = sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.sql"))
     if not names:
@@ -77,7 +77,7 @@ def read_model(path: Path) -> Table:
     if target.name != path.stem or target.db != googlesql.WRITTEN_DATASET:
         raise SchemaError(f"{path.name}: must create {googlesql.WRITTEN_DATASET}.{path.stem}, not {target.sql()}")
     properties = tree.args["properties"].expressions if tree.args.get("properties") else []
-    description = _option(properties, "description")
+    description = _description(properties)
     columns = tuple(_column(definition) for definition in tree.this.expressions)
     undescribed = [c.name for c in columns if not c.description] + ([] if description else ["the table itself"])
     if undescribed:
@@ -115,13 +115,13 @@ def _column(definition: exp.ColumnDef) -> Column:
     return Column(
         name=definition.name,
         type=definition.kind.sql("bigquery") if definition.kind else None,
-        description=_option(options, "description"),
+        description=_description(options),
         required=any(isinstance(kind, exp.NotNullColumnConstraint) for kind in kinds),
     )
 
 
-def _option(properties: Iterable[exp.Expr], name: str) -> str:
+def _description(properties: Iterable[exp.Expr]) -> str:
     for option in properties:
-        if isinstance(option, exp.Property) and option.name == name:
+        if isinstance(option, exp.Property) and option.name == "description":
             return str(option.args["value"].name)
     return ""

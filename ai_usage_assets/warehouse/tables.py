@@ -73,7 +73,7 @@ class Table:
         """The metadata that the Dagster UI shows before the table exists."""
         return {"dagster/column_schema": self.ui_schema(), "dagster/table_name": f"ai_usage.{self.name}"}
 
-    def check_schema(self, allowed: Mapping[str, Sequence[str]], key: Sequence[str] = ()) -> pa.DataFrameSchema:
+    def check_schema(self, allowed: Mapping[str, Sequence[str]], key: Sequence[str]) -> pa.DataFrameSchema:
         """The pandera schema: required columns are never null, listed columns have known values, keys are unique."""
         import pandera.pandas as pa
 

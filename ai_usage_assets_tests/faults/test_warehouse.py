@@ -238,7 +238,7 @@ def raw_days(company: Company) -> dict[str, list[str]]:
         table.name: sorted(str(row) for row in company.rows(
             f"SELECT usage_date, record_no, payload, carried_email FROM ai_usage.{table.name}"
         ))
-        for table in catalog.raw()
+        for table in catalog.raw_tables()
         if table.partition_by == "usage_date"
     }  # fmt: skip
 

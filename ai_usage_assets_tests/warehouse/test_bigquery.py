@@ -386,7 +386,7 @@ def test_tables_are_laid_out_and_described(warehouse: BigQueryWarehouse, client:
 
 def test_daily_raw_tables_require_a_filter() -> None:
     """Every raw table of days, by far the largest ones, requires a filter on its days."""
-    daily = [table for table in catalog.raw() if table.partition_by == "usage_date"]
+    daily = [table for table in catalog.raw_tables() if table.partition_by == "usage_date"]
     warehouse = BigQueryWarehouse(PROJECT)
     assert len(daily) > 5
     for table in daily:

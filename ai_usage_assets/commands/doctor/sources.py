@@ -13,7 +13,6 @@ from ai_usage_assets.commands.diagnostics import Diagnostic, Outcome, error_diag
 from ai_usage_assets.http.errors import ApiError, TransientApiError
 from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.http.transport import describe_proxy
-from ai_usage_assets.registry import source_entry
 from ai_usage_assets.secret_manager import SecretError, resolve_secret, version_read
 from ai_usage_assets.settings import Settings, SettingsError, is_loopback
 from ai_usage_assets.sources.base import EndpointNotAvailable, InvalidRecordError, Source, SourceClient
@@ -32,7 +31,7 @@ _MAX_SKEW_SECONDS = 300
 
 def diagnose_source(source: Source, settings: Settings) -> Iterator[Diagnostic]:
     """Tests one vendor. A key of another vendor is not sent."""
-    variable = source_entry(source.name).key_variable
+    variable = source.entry.key_variable
     configured = settings.sources[source.name]
     if not configured.key:
         message = f"{variable} is not set, so no usage of {source.label} is loaded"

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from ai_usage_assets.days import DayRange, day_end, day_start
-from ai_usage_assets.http.client import ApiClient, Endpoint, RawResponse
+from ai_usage_assets.http.client import ApiClient, Endpoint
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.http.pagination import paginate
-from ai_usage_assets.http.rate_limit import Clock, SystemClock
+from ai_usage_assets.http.rate_limit import Clock
 from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.sources.anthropic.responses import Directory, Report
 from ai_usage_assets.sources.anthropic.tables import NAME
-from ai_usage_assets.sources.base import EndpointNotAvailable
+from ai_usage_assets.sources.base import EndpointNotAvailable, SourceClient
 
 _T = TypeVar("_T")
 _ReportT = TypeVar("_ReportT", bound=Report)
@@ -42,8 +42,10 @@ ENDPOINTS = [
 Params = Sequence[tuple[str, str]]
 
 
-class AnthropicClient:
+class AnthropicClient(SourceClient):
     """Reads with an Admin key of the Console or a key of Claude Enterprise. Sends nothing before the first request."""
+
+    path_prefix = f"{ORGANIZATION}/"
 
     def __init__(
         self,
@@ -54,40 +56,23 @@ class AnthropicClient:
         retry_policy: RetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._api = ApiClient(
-            NAME,
-            base_url,
-            authorize=lambda: {"x-api-key": key()},
-            endpoints=ENDPOINTS,
-            headers={"user-agent": "ai-usage-assets"},
-            retry_policy=retry_policy,
-            pacing=pacing,
-            clock=clock or SystemClock(),
-            hint=_hint,
+        super().__init__(
+            ApiClient(
+                NAME,
+                base_url,
+                authorize=lambda: {"x-api-key": key()},
+                endpoints=ENDPOINTS,
+                headers={"user-agent": "ai-usage-assets"},
+                retry_policy=retry_policy,
+                pacing=pacing,
+                clock=clock,
+                hint=_hint,
+            )
         )
-
-    @property
-    def server_date(self) -> str | None:
-        """The `Date` header of the last response."""
-        return self._api.server_date
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self._api.close()
-
-    def request_once(
-        self,
-        path: str,
-        params: Params = (),
-        body: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> RawResponse:
-        """Sends one request without retries and returns any response, errors too. `headers` select the API version."""
-        return self._api.request_once("GET", f"{ORGANIZATION}/{path}", params=params, headers=headers)
 
     def get(self, path: str, params: Params, response_type: type[_T], version: Mapping[str, str]) -> _T:
         """Gets one response."""
-        response, _ = self._api.get(f"{ORGANIZATION}/{path}", params, response_type=response_type, headers=version)
+        response, _ = self._api.get(self.path_prefix + path, params, response_type=response_type, headers=version)
         return response
 
     def iter_report(

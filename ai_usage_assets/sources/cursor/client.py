@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
 from ai_usage_assets.days import DayRange, day_end, day_start
-from ai_usage_assets.http.client import ApiClient, Endpoint, RawResponse
-from ai_usage_assets.http.rate_limit import Clock, SystemClock
+from ai_usage_assets.http.client import ApiClient, Endpoint
+from ai_usage_assets.http.rate_limit import Clock
 from ai_usage_assets.http.retry import RetryPolicy
+from ai_usage_assets.sources.base import SourceClient
 from ai_usage_assets.sources.cursor.tables import NAME
 
 _T = TypeVar("_T")
@@ -30,7 +31,7 @@ MAX_PAGES = 500
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class CursorClient:
+class CursorClient(SourceClient):
     """Reads with a team key. Sends nothing before the first request."""
 
     def __init__(
@@ -42,25 +43,18 @@ class CursorClient:
         retry_policy: RetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._api = ApiClient(
-            NAME,
-            base_url,
-            authorize=lambda: _basic_auth(key()),
-            endpoints=ENDPOINTS,
-            retry_policy=retry_policy,
-            pacing=pacing,
-            clock=clock or SystemClock(),
-            hint=_hint,
+        super().__init__(
+            ApiClient(
+                NAME,
+                base_url,
+                authorize=lambda: _basic_auth(key()),
+                endpoints=ENDPOINTS,
+                retry_policy=retry_policy,
+                pacing=pacing,
+                clock=clock,
+                hint=_hint,
+            )
         )
-
-    @property
-    def server_date(self) -> str | None:
-        """The `Date` header of the last response."""
-        return self._api.server_date
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self._api.close()
 
     def get(self, path: str, response_type: type[_T]) -> tuple[_T, bytes]:
         """Gets one response, decoded and as bytes."""
@@ -71,18 +65,6 @@ class CursorClient:
         """Posts a query and gets one response, decoded and as bytes."""
         decoded, response = self._api.post(path, body, response_type=response_type)
         return decoded, response.body
-
-    def request_once(
-        self,
-        path: str,
-        params: Sequence[tuple[str, str]] = (),
-        body: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> RawResponse:
-        """Sends one request without retries and returns any response, errors too. A body makes it a POST."""
-        return self._api.request_once(
-            "GET" if body is None else "POST", path, params=params, body=body, headers=headers
-        )
 
 
 def day_bounds(days: DayRange) -> dict[str, int]:
