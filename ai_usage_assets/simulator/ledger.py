@@ -170,8 +170,6 @@ class Ledger:
                 kind = str(identity_kind) if identity_kind else "user" if email else "none"
                 yield Charge(day, "cursor", usd, kind, identity_id or email, None, None, email)
 
-    # --- generation ----------------------------------------------------------------------------------------------
-
     # --- anomalies -------------------------------------------------------------------------------------------
 
     def _injected_usage(self, day: date) -> Iterable[Usage]:

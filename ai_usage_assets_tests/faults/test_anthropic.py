@@ -218,12 +218,14 @@ FAULTS = {
     "S10 a key that is refused, and repeated": Fault(
         "answered 401",
         "Check ANTHROPIC_ADMIN_KEY",
-        {"unauthorized": True, "error_says": f": {Simulator.ANTHROPIC_KEY} of ada@acme.test"},
+        {"unauthorized": True, "error_suffix": f": {Simulator.ANTHROPIC_KEY} of ada@acme.test"},
     ),
     "S10 a key without the right": Fault(
         "answered 403", "an Enterprise key with read:analytics", {"rejected_paths": {"analytics/cost": 403}}
     ),
-    "a key that is revoked half way": Fault("answered 401", "Check ANTHROPIC_ADMIN_KEY", {"answers_left": 2}),
+    "a key that is revoked half way": Fault(
+        "answered 401", "Check ANTHROPIC_ADMIN_KEY", {"responses_until_revoked": 2}
+    ),
     "an organisation that is not enrolled": Fault(
         "answered 404", "ask Anthropic", {"rejected_paths": {"analytics/usage": 404}}
     ),
@@ -280,7 +282,7 @@ def test_an_invalid_record_rejects_only_its_day(loaded_company: Company) -> None
 @pytest.mark.parametrize("drift", [-3, 3])
 def test_inconsistent_usage_does_not_reject_the_bill(loaded_company: Company, drift: int) -> None:
     """Usage pages that overlap or leave a gap reject the tokens of the day; its bill loads."""
-    set_faults(loaded_company, anthropic={"page_rows": 20, "drift": drift, "drift_of": ("usage",)})
+    set_faults(loaded_company, anthropic={"page_rows": 20, "drift": drift, "drifting_reports": ("usage",)})
     loaded_company.run(NEXT_DAY, selection=ANALYTICS)
     assert read_day_log(loaded_company)[NEXT_DAY]["status"] == "complete"
     entry = read_day_log(loaded_company, "raw_anthropic_usage")[NEXT_DAY]

@@ -222,11 +222,9 @@ def test_members_of_a_workspace_are_read(sdk: anthropic.Anthropic, simulator: Si
         list(organization.workspaces.members.list(workspace_id="wrkspc_none"))
 
 
-def test_invites_and_the_organization_are_read(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
-    """Invites are listed and filtered, and the organization has a name."""
+def test_the_organization_is_read(sdk: anthropic.Anthropic, simulator: Simulator) -> None:
+    """The organization has its id and its name."""
     organization = sdk.beta.organization
-    assert [invite.status for invite in organization.invites.list(limit=1)] == ["pending"]
-    assert list(organization.invites.list(statuses=["accepted"])) == []
     me = organization.retrieve()
     assert (me.id, me.name) == (simulator.organization.uuid, "Acme Robotics")
 
@@ -327,19 +325,18 @@ def test_unknown_paths_are_not_found(sdk: anthropic.Anthropic, urls: Urls) -> No
 
 
 def test_enterprise_key_reads_analytics_only(own: Simulator, own_urls: Urls, own_sdk: anthropic.Anthropic) -> None:
-    """With an Enterprise key analytics, users and invites work; Console endpoints are a 400 with an error code."""
+    """With an Enterprise key analytics and users work; Console endpoints are a 400 with an error code."""
     own.fault_options.anthropic.enterprise_key = True
     assert cost(own_sdk)
     assert usage(own_sdk)
     assert list(own_sdk.beta.organization.users.list())
-    assert list(own_sdk.beta.organization.invites.list())
     for endpoint in (own_sdk.beta.organization.api_keys, own_sdk.beta.organization.workspaces):
         with pytest.raises(anthropic.OrganizationTypeNotSupportedError) as caught:
             list(endpoint.list())
         assert caught.value.body["error"]["details"] == {  # type: ignore[index]
             "error_code": "organization_type_not_supported"
         }
-    for path in ("cost_report", "usage_report/messages", "usage_report/claude_code"):
+    for path in ("cost_report", "usage_report/claude_code"):
         response = classic(own, own_urls, path, starting_at=FIRST)
         assert response.status_code == 400
         assert response.json()["error"]["details"]["error_code"] == "organization_type_not_supported"
@@ -786,15 +783,12 @@ def test_classic_lines_have_requested_dimensions_only(simulator: Simulator, urls
 
 
 def test_classic_cost_excludes_the_priority_tier(own: Simulator, own_urls: Urls) -> None:
-    """The usage report counts tokens of the priority tier; the cost report excludes their dollars."""
+    """The cost report excludes the dollars of the priority tier."""
     bounds = {"starting_at": FIRST, "ending_at": "2026-11-11T00:00:00Z"}
     before = classic(own, own_urls, "cost_report", **bounds).json()
     piece = next(piece for piece in own.ledger.usage(DAYS[0]) if piece.model)
     own.ledger.usage(DAYS[0]).append(replace(piece, service_tier="priority"))
     assert classic(own, own_urls, "cost_report", **bounds).json() == before
-    (day,) = buckets(own, own_urls, "usage_report/messages", **bounds, group_by=["service_tier"])
-    (priority,) = (line for line in day["results"] if line["service_tier"] == "priority")
-    assert priority["output_tokens"] == piece.tokens[4]
 
 
 @pytest.mark.parametrize(
@@ -841,94 +835,16 @@ def test_classic_cost_rejects_invalid_parameters(simulator: Simulator, urls: Url
     assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
-def test_classic_reports_page_by_day(simulator: Simulator, urls: Urls) -> None:
+def test_classic_cost_pages_by_day(simulator: Simulator, urls: Urls) -> None:
     """A page has seven days by default, oldest first, each once; its token names the next day."""
     bounds = {"starting_at": "2026-10-20T00:00:00Z", "ending_at": "2026-11-20T00:00:00Z"}
-    for path in ("cost_report", "usage_report/messages"):
-        page = classic(simulator, urls, path, **bounds).json()
-        assert len(page["data"]) == 7
-        assert b64decode(page["next_page"].removeprefix("page_")) == b"2026-10-27T00:00:00Z"
-        days = [day["starting_at"] for day in buckets(simulator, urls, path, **bounds)]
-        assert days == sorted(set(days))
-        assert len(days) == 31
-        assert [day["starting_at"] for day in buckets(simulator, urls, path, **bounds, limit=31)] == days
-
-
-def test_classic_usage_has_today_and_empty_days(simulator: Simulator, urls: Urls) -> None:
-    """Days without usage are empty, today is five minutes late, and the default workspace has no id."""
-    early = list(
-        buckets(
-            simulator, urls, "usage_report/messages",
-            starting_at="2025-09-28T00:00:00Z", ending_at="2025-10-08T00:00:00Z",
-        )
-    )  # fmt: skip
-    assert [bool(day["results"]) for day in early] == [False] * 3 + [True] * 7
-    early_usage = list(
-        buckets(
-            simulator, urls, "usage_report/messages", group_by=["workspace_id"],
-            starting_at="2025-10-07T00:00:00Z", ending_at="2025-10-08T00:00:00Z",
-        )
-    )  # fmt: skip
-    assert None in {line["workspace_id"] for line in early_usage[0]["results"]}
-    (today,) = buckets(simulator, urls, "usage_report/messages", starting_at="2026-11-20T00:00:00Z")
-    late = simulator.now - timedelta(minutes=5)
-    known = [piece for piece in simulator.ledger.usage(simulator.now.date()) if piece.model and piece.at <= late]
-    assert today["results"][0]["output_tokens"] == sum(piece.tokens[4] for piece in known) > 0
-
-
-CLASSIC_DIMENSIONS = (
-    "account_id", "api_key_id", "context_window", "inference_geo", "model", "service_account_id", "service_tier",
-    "workspace_id",
-)  # fmt: skip
-
-
-@settings(max_examples=12, deadline=None)
-@given(st.sets(st.sampled_from(CLASSIC_DIMENSIONS)))
-def test_classic_tokens_equal_analytics(
-    sdk: anthropic.Anthropic, simulator: Simulator, urls: Urls, dimensions: set[str]
-) -> None:
-    """The classic usage report has the tokens and searches of analytics, whatever the groups."""
-    totals = [0] * 6
-    bounds = {"starting_at": FIRST, "ending_at": END}
-    for day in buckets(simulator, urls, "usage_report/messages", **bounds, group_by=sorted(dimensions)):
-        keys = [tuple(line[name] for name in CLASSIC_DIMENSIONS) for line in day["results"]]
-        assert len(keys) == len(set(keys))
-        for line in day["results"]:
-            assert all(line[name] is None for name in CLASSIC_DIMENSIONS if name not in dimensions)
-            cache_writes = line["cache_creation"]
-            counts = (
-                line["uncached_input_tokens"], cache_writes["ephemeral_5m_input_tokens"],
-                cache_writes["ephemeral_1h_input_tokens"], line["cache_read_input_tokens"], line["output_tokens"],
-                line["server_tool_use"]["web_search_requests"],
-            )  # fmt: skip
-            totals = [total + count for total, count in zip(totals, counts, strict=True)]
-    analytics = tokens(usage(sdk))
-    assert tuple(totals) == (*analytics[:5], analytics[6])
-
-
-def test_classic_usage_can_be_filtered(simulator: Simulator, urls: Urls) -> None:
-    """Filters return the lines of their values; the name of the context window filter is singular."""
-    bounds = {"starting_at": FIRST, "ending_at": "2026-11-11T00:00:00Z"}
-    (day,) = buckets(simulator, urls, "usage_report/messages", **bounds, group_by=["model", "api_key_id"])
-    line = next(line for line in day["results"] if line["api_key_id"])
-    filters = {"models": [line["model"]], "api_key_ids": [line["api_key_id"]], "context_window": ["0-200k"]}
-    (filtered,) = buckets(
-        simulator, urls, "usage_report/messages", **bounds, **filters, group_by=["model", "api_key_id"]
-    )
-    assert filtered["results"] == [line]
-    (none,) = buckets(simulator, urls, "usage_report/messages", **bounds, context_window=["200k-1M"])
-    assert none["results"] == []
-
-
-def test_classic_usage_has_accounts_without_keys_only(simulator: Simulator, urls: Urls) -> None:
-    """A line has an account id only if it has no key."""
-    (day,) = buckets(
-        simulator, urls, "usage_report/messages", starting_at=FIRST, ending_at="2026-11-11T00:00:00Z",
-        group_by=["account_id", "api_key_id"],
-    )  # fmt: skip
-    assert {(line["account_id"] is None, line["api_key_id"] is None) for line in day["results"]} == {
-        (True, False), (False, True), (True, True),
-    }  # fmt: skip
+    page = classic(simulator, urls, "cost_report", **bounds).json()
+    assert len(page["data"]) == 7
+    assert b64decode(page["next_page"].removeprefix("page_")) == b"2026-10-27T00:00:00Z"
+    days = [day["starting_at"] for day in buckets(simulator, urls, "cost_report", **bounds)]
+    assert days == sorted(set(days))
+    assert len(days) == 31
+    assert [day["starting_at"] for day in buckets(simulator, urls, "cost_report", **bounds, limit=31)] == days
 
 
 # --- Claude Code --------------------------------------------------------------------------------------------------

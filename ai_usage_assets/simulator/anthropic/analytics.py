@@ -81,10 +81,10 @@ class Analytics(Endpoints):
             size = 0
         page, following = combinations[offset : offset + size], offset + size
         more = following < len(combinations)
-        if size and more and family in self._options.drift_of:
-            # Never back to where this page began: it would not end.
+        if size and more and family in self._options.drifting_reports:
+            # Always after the start of this page; otherwise the list would not end.
             following = max(following + self._options.drift, offset + 1)
-        # Dropped from the page, not before it: a page may be short, or empty with more to come.
+        # Removed after paging, as the API does: a page can be short or empty and have a next page.
         rows = [row for rows in page for row in rows if not (query.exclude_deleted and _is_deleted(row))]
         return {
             "data": [self._options.edit_row(copy.deepcopy(row)) for row in rows] if self._options.edit_row else rows,
@@ -107,7 +107,7 @@ class Analytics(Endpoints):
                 return following
 
     def _export_at(self) -> datetime:
-        """What the data reaches to: every four hours, when the vendor is not behind."""
+        """The instant up to which the export has data: the last full four hours, less the lag."""
         now = self._now() - self._options.lag
         return now.replace(hour=now.hour // 4 * 4, minute=0, second=0, microsecond=0)
 
@@ -118,7 +118,7 @@ class Analytics(Endpoints):
             return self._projections[name]
         groups: dict[tuple[Any, ...], list[Usage]] = defaultdict(list)
         for piece in self._visible(query.first, query.end):
-            if query.keeps(piece):
+            if query.matches(piece):
                 bucket = floor_instant(piece.at, query.bucket) if query.bucket else query.first
                 groups[(bucket, *(dimension_value(piece, name) for name in query.dimensions))].append(piece)
         combinations = []
@@ -126,7 +126,7 @@ class Analytics(Endpoints):
             group: dict[str, Any] = dict.fromkeys((*OWN_DIMENSIONS, *FOREIGN_DIMENSIONS))
             group |= dict(zip(query.dimensions, values, strict=True))
             if "actor" in query.dimensions:
-                # Grouped by identity first and rendered afterwards: two that cannot be shown are two rows.
+                # Rendered after grouping: two actors that render alike are two rows.
                 group["actor"] = self.render_actor(group["actor"])
             bounds = {
                 "starting_at": format_instant(bucket),

@@ -47,7 +47,7 @@ class AnthropicAPI:
             if self._options.extra_fields:
                 body = {**body, "undocumented_field": {"since": "tomorrow"}}
         except ApiRequestError as error:
-            content: dict[str, Any] = {"type": error.kind, "message": error.message + self._options.error_says}
+            content: dict[str, Any] = {"type": error.kind, "message": error.message + self._options.error_suffix}
             if error.code:
                 content["details"] = {"error_code": error.code}
             status, body = error.status, {"type": "error", "error": content, "request_id": request_id}
@@ -71,7 +71,7 @@ class AnthropicAPI:
             raise ApiRequestError(status, *STATUS_ERRORS[status])
         if path.startswith("/service_accounts"):
             raise ApiRequestError(403, "permission_error", "Admin API keys may not list service accounts.")
-        if self._options.enterprise_key and not path.startswith(("/analytics/", "/users", "/invites", "/me")):
+        if self._options.enterprise_key and not path.startswith(("/analytics/", "/users", "/me")):
             message = "This endpoint is not available for your organization type."
             raise ApiRequestError(400, "invalid_request_error", message, "organization_type_not_supported")
         if request.headers.get("anthropic-version") not in ("2023-06-01", "2026-10-21"):
@@ -79,9 +79,9 @@ class AnthropicAPI:
         return endpoint(request)
 
     def _revoked(self) -> bool:
-        left = self._options.answers_left
+        left = self._options.responses_until_revoked
         if left is not None:
-            self._options.answers_left = max(0, left - 1)
+            self._options.responses_until_revoked = max(0, left - 1)
         return left == 0
 
     def _find(self, request: Request) -> Callable[[Request], dict[str, Any]]:
@@ -93,8 +93,6 @@ class AnthropicAPI:
                 return lambda request: self._analytics.respond(request, family)
             case ["cost_report"]:
                 return self._reports.cost_report
-            case ["usage_report", "messages"]:
-                return self._reports.usage_report
             case ["usage_report", "claude_code"]:
                 return self._reports.claude_code
             case ["me"]:
@@ -111,8 +109,6 @@ class AnthropicAPI:
                 return lambda request: page_directory(request, self._directory.workspaces(request), ("id",))
             case ["workspaces", workspace_id, "members"]:
                 return lambda request: page_directory(request, self._directory.members(workspace_id), ("user_id",))
-            case ["invites"]:
-                return lambda request: page_directory(request, self._directory.invites(request), ("id",))
             case ["service_accounts"]:
                 return lambda request: {}
         raise ApiRequestError(404, "not_found_error", "Not found")

@@ -53,16 +53,16 @@ class AnthropicFaultOptions:
     lag: timedelta = timedelta(0)
     # Maximum number of combinations on a page of analytics.
     page_rows: int = 1000
-    # Each next page of analytics begins so many combinations too early (they are shown twice) or, above zero, too late
-    # (they are never shown); and for which of its two reports that is so.
+    # The offset of each next page of the `drifting_reports`, in combinations: below zero some are repeated, above zero
+    # some are missing.
     drift: int = 0
-    drift_of: tuple[str, ...] = ("cost", "usage")
-    # How analytics leads from page to page: with an empty page before each, back to the same page, or nowhere.
+    drifting_reports: tuple[str, ...] = ("cost", "usage")
+    # Whether next pages of analytics are correct, follow an empty page, are the same page again, or have no token.
     paging: Literal["sound", "empty pages", "same cursor", "no cursor"] = "sound"
     # Path without the organization prefix -> status with which it is rejected.
     rejected_paths: dict[str, int] = field(default_factory=dict)
     # The key is revoked after this many more responses.
-    answers_left: int | None = None
+    responses_until_revoked: int | None = None
     # Prices have digits below a microcent, and each row of analytics is rounded separately.
     rounds_rows: bool = False
     # Changes each row of analytics before it is returned: other types or formats.
@@ -70,7 +70,7 @@ class AnthropicFaultOptions:
     # Adds undocumented fields.
     extra_fields: bool = False
     # Text that is appended to error messages.
-    error_says: str = ""
+    error_suffix: str = ""
 
 
 class Endpoints:

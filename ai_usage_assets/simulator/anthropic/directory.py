@@ -1,4 +1,4 @@
-"""The directory endpoints: users, API keys, workspaces, members and invites."""
+"""The directory endpoints: users, API keys, workspaces and members."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Directory(Endpoints):
         return [
             self._api_key(key, classic=classic)
             for key in self._ledger.organization.keys
-            # An unfiltered list leaves the archived ones out; a deleted one is in none.
+            # A list without a status has no archived keys; no list has deleted keys.
             if not key.deleted
             and (key.status == status if status else key.status != "archived")
             and creator in (None, key.created_by)
@@ -127,30 +127,6 @@ class Directory(Endpoints):
             if person.is_here(today) and (workspace.name == "Claude Code" or person.team_on(today) == "Research")
         ]
 
-    def invites(self, request: Request) -> list[dict[str, Any]]:
-        """Pending invites."""
-        invites: list[dict[str, Any]] = [
-            {
-                "id": vendor_id(self._ledger.seed, "invite_", "new"),
-                "type": "invite",
-                "email": "new.colleague@acme.test",
-                "role": "developer",
-                "status": "pending",
-                "invited_at": "2026-11-15T10:00:00Z",
-                "expires_at": "2026-12-06T10:00:00Z",
-                "accepted_at": None,
-                "rbac_group_ids": [],
-            }
-        ]
-        email, roles, statuses = request.one("email"), request.many("roles"), request.many("statuses")
-        return [
-            invite
-            for invite in invites
-            if (email is None or invite["email"] == email.lower())
-            and (not roles or invite["role"] in roles)
-            and (not statuses or invite["status"] in statuses)
-        ]
-
 
 def page_directory(request: Request, items: list[dict[str, Any]], identity: tuple[str]) -> dict[str, Any]:
     """One page of a list that is read with after_id; offsets are ignored, as the API does."""
@@ -165,7 +141,7 @@ def page_directory(request: Request, items: list[dict[str, Any]], identity: tupl
     elif before := request.one("before_id"):
         if before not in positions:
             raise bad_request("before_id: unknown id")
-        # The page that ends before that one; what is more lies before it too.
+        # The page before that record.
         start = max(0, positions[before] - limit)
         limit = positions[before] - start
     page = items[start : start + limit]

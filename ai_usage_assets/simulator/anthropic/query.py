@@ -16,7 +16,7 @@ _EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
 _MOST_DAYS = timedelta(days=31)
 _BUCKETS = {"1d": timedelta(days=1), "1h": timedelta(hours=1), "1m": timedelta(minutes=1)}
 
-# Dimensions the company's usage has; the others the API knows are null for all of it.
+# Dimensions that the company's usage has. The API's other dimensions are null for all of it.
 OWN_DIMENSIONS = (
     "actor", "actor_type", "api_key_id", "context_window", "inference_geo", "model", "product", "service_tier", "speed",
     "workspace_id",
@@ -61,7 +61,7 @@ _FOREIGN_FILTERS = (
 
 @dataclass(frozen=True)
 class AnalyticsQuery:
-    """A request to analytics, checked."""
+    """A validated request to analytics."""
 
     first: datetime
     end: datetime
@@ -131,7 +131,7 @@ class AnalyticsQuery:
             order == "desc", filters, exclude_deleted, fingerprint,
         )  # fmt: skip
 
-    def keeps(self, piece: Usage) -> bool:
+    def matches(self, piece: Usage) -> bool:
         """Whether a piece of usage passes the filters."""
         for name, allowed in self.filters.items():
             match name:
@@ -150,10 +150,10 @@ class AnalyticsQuery:
         return True
 
     def sort_key(self, bucket: datetime, pieces: Sequence[Usage]) -> tuple[int, int]:
-        """What the rows of a combination are ordered by, smallest first."""
+        """The sort key of the rows of a combination."""
         sign = -1 if self.descending else 1
         metric, instant = _METRICS[self.metric](pieces), int(bucket.timestamp())
-        # Within a bucket always highest first, whichever way time goes.
+        # Within a bucket the largest come first, in both orders of time.
         return (sign * instant, -metric) if self.by_time else (sign * metric, instant)
 
 

@@ -1,4 +1,4 @@
-"""The classic cost, usage and Claude Code reports."""
+"""The classic cost report and the Claude Code report."""
 
 from __future__ import annotations
 
@@ -13,32 +13,17 @@ from ai_usage_assets.simulator.anthropic.base import (
     bad_request,
     day_bounds,
     decode_cursor,
-    dimension_value,
     encode_cursor,
     floor_instant,
     format_cents,
     format_instant,
     read_instant,
     read_limit,
-    token_counts,
 )
 from ai_usage_assets.simulator.anthropic_usage import TOKEN_TYPES
 from ai_usage_assets.simulator.organization import ApiKey
 from ai_usage_assets.simulator.records import Usage
 from ai_usage_assets.simulator.server import Request
-
-# Filters of the classic usage report and what they look at; one of them is in the singular.
-_CLASSIC_FILTERS = {
-    "account_ids": "account_id",
-    "api_key_ids": "api_key_id",
-    "context_window": "context_window",
-    "inference_geos": "inference_geo",
-    "models": "model",
-    "service_account_ids": "service_account_id",
-    "service_tiers": "service_tier",
-    "workspace_ids": "workspace_id",
-}
-
 
 _TOKEN_NAMES = dict(
     zip(TOKEN_TYPES, ("Input Tokens", "5m Cache Write", "1h Cache Write", "Cache Read", "Output Tokens"), strict=True)
@@ -123,54 +108,6 @@ class Reports(Endpoints):
                 }
             )
         return results
-
-    def usage_report(self, request: Request) -> dict[str, Any]:
-        """The classic usage report, by day."""
-        if (request.one("bucket_width") or "1d") != "1d":
-            raise bad_request("bucket_width: this simulator has 1d")
-        known = ("account_id", "api_key_id", "context_window", "inference_geo", "model", "service_account_id",
-                 "service_tier", "workspace_id")  # fmt: skip
-        groups = request.many("group_by")
-        if set(groups) - set(known):
-            raise bad_request("group_by[]: unknown dimension")
-        wanted = {name: allowed for name in _CLASSIC_FILTERS if (allowed := request.many(name))}
-        days, more = self._buckets(request, self._ending(request))
-        data = []
-        for day in days:
-            sums: dict[tuple[Any, ...], list[Usage]] = defaultdict(list)
-            for piece in self._ledger.usage(day):
-                # Code execution has no tokens and is absent here.
-                if (
-                    piece.model
-                    and piece.at <= self._now() - timedelta(minutes=5)
-                    and all(self._classic_value(piece, _CLASSIC_FILTERS[name]) in wanted[name] for name in wanted)
-                ):
-                    sums[tuple(self._classic_value(piece, name) for name in groups)].append(piece)
-            results = []
-            for values, pieces in sums.items():
-                given = dict(zip(groups, values, strict=True))
-                results.append({**token_counts(pieces), **{name: given.get(name) for name in known}})
-            data.append({**day_bounds(day), "results": results})
-        return {"data": data, "has_more": more is not None, "next_page": more}
-
-    def _classic_value(self, piece: Usage, name: str) -> str | None:
-        match name:
-            case "workspace_id":
-                return self.classic_workspace(piece.workspace_id)
-            case "account_id":
-                # Only people who are signed in, not traffic of keys.
-                return piece.actor.id if piece.actor and piece.actor.kind == "user" and not piece.api_key_id else None
-            case "service_account_id":
-                return (
-                    piece.actor.id
-                    if piece.actor and piece.actor.kind == "service_account" and not piece.api_key_id
-                    else None
-                )
-            case "inference_geo":
-                return piece.inference_geo or "not_available"
-            case _:
-                value: str | None = dimension_value(piece, name)
-                return value
 
     def claude_code(self, request: Request) -> dict[str, Any]:
         """Claude Code activity of a day."""
