@@ -355,7 +355,7 @@ class _Reader:
         except ValueError:
             return self._report(f"{name} cannot be read; it takes an address such as {default}.", default)
         if "@" in value or parts.query or parts.fragment:
-            return self._report(f"{name} carries credentials or a query; it takes a bare address.", default)
+            return self._report(f"{name} contains credentials or a query; it takes only an address.", default)
         if parts.scheme not in {"http", "https"} or not readable:
             return self._report(f"{name} is {value!r}; it takes an address such as {default}.", default)
         if parts.scheme == "http" and not is_loopback(value):

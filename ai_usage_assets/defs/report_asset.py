@@ -20,7 +20,7 @@ from ai_usage_assets.warehouse.base import Warehouse
     group_name="report",
     kinds={"html"},
     owners=["team:finance", "team:platform"],
-    # Without dependencies no failure skips it, and the lowest priority makes it the last step.
+    # It has no dependencies, so no failure skips it. The lowest priority makes it the last step.
     op_tags={"dagster/priority": "-100"},
     required_resource_keys=STEP_RESOURCES,
 )

@@ -60,7 +60,7 @@ def load_sheet(warehouse: Warehouse, snapshots: Sequence[TabSnapshot], run: RunC
                 "landed_at": landed_at,
             }
         )
-    # Rows first: the next run recognizes a version without an entry by its digest; an entry without rows is wrong.
+    # The rows are written first: the next run recognizes rows without an entry, but not an entry without rows.
     warehouse.append(RAW_MAPPING_SHEET, rows)
     _write_day_log(warehouse, entries)
 

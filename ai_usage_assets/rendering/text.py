@@ -36,8 +36,8 @@ def format_percent(ratio: Decimal | None) -> str:
     if ratio is None:
         return NONE
     if ratio and abs(ratio) < Decimal("0.0005"):
-        return "under 0.1 %"
-    return f"{ratio * 100:,.1f} %".replace("-", "−")
+        return "under 0.1%"
+    return f"{ratio * 100:,.1f}%".replace("-", "−")
 
 
 def format_count(count: int, singular: str, plural: str = "") -> str:

@@ -1,4 +1,4 @@
-"""The expected attribution of spend: the rules of the contract in plain Python, independent of the pipeline's SQL.
+"""The expected attribution of spend: the attribution rules in plain Python, independent of the pipeline's SQL.
 
 Tests and the demo compare the warehouse with it.
 """
@@ -38,7 +38,7 @@ class _VendorActor:
 
 @dataclass(frozen=True)
 class ExpectedAttribution:
-    """The present sheet by principal and by person, and the attribution rules of the contract."""
+    """The current sheet by principal and by person, and the attribution rules."""
 
     mapping: dict[tuple[str, str, str], list[dict[str, str]]]
     people: dict[str, list[dict[str, str]]]

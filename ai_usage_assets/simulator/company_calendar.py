@@ -76,7 +76,7 @@ class InjectedAnomaly:
 
 _OPUS, _SONNET, _HAIKU = "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"
 INJECTED_ANOMALIES: tuple[InjectedAnomaly, ...] = (
-    InjectedAnomaly("an agent that ran over night", date(2025, 12, 9), 1, "person", 20, _OPUS, 160),
+    InjectedAnomaly("an agent that ran overnight", date(2025, 12, 9), 1, "person", 20, _OPUS, 160),
     InjectedAnomaly("a retry loop", date(2026, 1, 20), 2, "key", "support-bot-prod", _HAIKU, 420),
     InjectedAnomaly("a migration to a new framework", date(2026, 2, 11), 3, "team", "Mobile", _SONNET, 150),
     InjectedAnomaly("everybody tries a model", date(2026, 3, 24), 2, "model", _OPUS, _OPUS, 520),

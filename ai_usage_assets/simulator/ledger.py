@@ -117,7 +117,7 @@ class Ledger:
         return {day: len(self.events(day)) for day in _days(first, last)}
 
     def seat_usd(self, first: date, last: date) -> dict[date, Decimal]:
-        """Seat fees per day, with the present role of each member."""
+        """Seat fees per day, with the current role of each member."""
         list_prices = rows_by_header(self.organization.tabs["seat_prices"])
         result = {}
         for day in _days(first, last):
@@ -135,7 +135,7 @@ class Ledger:
     def spend_by_cost_center(
         self, first: date, last: date, *, removed_emails: Collection[str] = ()
     ) -> dict[str | None, Decimal]:
-        """Billed dollars of both vendors by cost center (None: unallocated), by the rules of the contract.
+        """Billed dollars of both vendors by cost center (None: unallocated), by the attribution rules.
 
         `removed_emails`: people whose e-mail Cursor had removed before the first extract.
         """

@@ -131,7 +131,7 @@ class ServiceIdentity:
 
 @dataclass
 class Organization:
-    """The whole company. `tabs` has the cells of the mapping sheet, header row first."""
+    """The simulated company. `tabs` has the cells of the mapping sheet, header row first."""
 
     name: str
     uuid: str

@@ -1,6 +1,6 @@
 """BigQuery jobs: starting them, waiting, retrying, and turning errors into messages.
 
-Every job has an id that is chosen here. When the answer to a request is lost, the id tells whether the work was done,
+Every job has an id that is chosen here. When the response to a request is lost, the id shows whether the work was done,
 so a retry never does it twice.
 """
 
@@ -180,7 +180,7 @@ class BigQueryJobs:
         raise AssertionError("unreachable")
 
     def _start(self, start: Callable[..., Any], job_id: str) -> Any:
-        """Starts the job, or returns the one that an earlier request with a lost answer has started."""
+        """Starts the job, or returns the one that an earlier request started whose response was lost."""
         try:
             # The client's own retries would choose a new id and could repeat the work.
             return start(job_id=job_id, retry=None, timeout=_REQUEST_SECONDS)

@@ -59,7 +59,11 @@ OPS_ASSET_DAYS = Table(
         Column("asset", "STRING", "Raw table.", required=True),
         Column("vendor", "STRING", "Name of the source.", required=True),
         Column("usage_date", "DATE", "UTC day; for a snapshot, the day of the read.", required=True),
-        Column("is_daily", "BOOL", "Whether every day has one; a snapshot exists only for the days of reads."),
+        Column(
+            "is_daily",
+            "BOOL",
+            "Whether the raw table needs records for every day; a snapshot exists only for days on which it was read.",
+        ),
         Column(
             "status",
             "STRING",
@@ -198,7 +202,7 @@ OPS_CLOSE_TOTALS = Table(
     description="The vendors' totals of a closed month before attribution; the charges of its journal add up to them "
     "to the last digit.",
     columns=(
-        Column("close_id", "STRING", "Close it belongs to.", required=True),
+        Column("close_id", "STRING", "Id of the close.", required=True),
         Column("month", "DATE", "First day of the month.", required=True),
         Column("vendor", "STRING", "Vendor.", required=True),
         Column("cost_basis", "STRING", "billed or seat.", required=True),
@@ -217,9 +221,9 @@ OPS_JOURNAL_LINES = Table(
     description="The journal of closed months for a ledger; rows never change. Only lines whose close_id is in "
     "ops_month_closes count; kpi_chargeback shows those.",
     columns=(
-        Column("close_id", "STRING", "Close it belongs to.", required=True),
+        Column("close_id", "STRING", "Id of the close.", required=True),
         Column("line_id", "STRING", "Number of the line: AI, the posting month, and a number from 1.", required=True),
-        Column("posting_month", "DATE", "First day of the month it is posted in.", required=True),
+        Column("posting_month", "DATE", "First day of the month in which the line is posted.", required=True),
         Column("posting_date", "DATE", "Last day of that month.", required=True),
         Column("usage_month", "DATE", "First day of the month of the usage.", required=True),
         Column(

@@ -233,10 +233,10 @@ def test_invalid_rows_are_reported_with_their_dollars(company: PreloadedCompany)
     good = tab(company, "key_mapping")
     center = ["", "Legal", "CC-9999"]
     wrong: list[tuple[list[Any], str, str | None]] = [
-        (["cursor", "user", ada, *center, 50], "shares together with row 21 add up to 90 %", ada),
+        (["cursor", "user", ada, *center, 50], "shares together with row 21 add up to 90%", ada),
         (
             ["cursor", "user", ada, "", "Sales", "CC-9998", 40],
-            "shares together with row 20 add up to 90 %",
+            "shares together with row 20 add up to 90%",
             None,
         ),
         (

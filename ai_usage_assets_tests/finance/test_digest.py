@@ -83,9 +83,9 @@ def test_the_lines_of_a_digest(warehouse: DuckDBWarehouse) -> None:
         "• 2026-11-10: $310.00 (Anthropic $310.00), provisional.",
         # Of the budget the key has used 100 of 90; its 20 days to come cost 10 each; the person's as 0.25 x 300 + ...
         "• Month to date (Nov 1–10): $409.00." + digest.DigestBuilder(warehouse, DAY, False)._forecast_text(),
-        "• Budgets: $100.00 of $90.00, 111.1 %. $309.00 of spend without a budget is not included.",
+        "• Budgets: $100.00 of $90.00, 111.1%. $309.00 of spend without a budget is not included.",
         "• Over budget: CC-1 $100.00 of $90.00.",
-        "• Unallocated in November: $309.00, 75.6 %. kpi_unallocated lists the rows to add to the sheet.",
+        "• Unallocated in November: $309.00, 75.6%. kpi_unallocated lists the rows to add to the sheet.",
         "• Anomalies: 2026-11-10 Anthropic, a person: $300.00, expected $1.00, mainly m2.",
         "• Failed checks: control_total ($0.01).",
         "• Warnings: cost_center_coverage ($309.00).",
@@ -144,7 +144,7 @@ def test_any_spend_exceeds_a_budget_of_zero(warehouse: DuckDBWarehouse) -> None:
 def test_incomplete_budgets_are_reported(warehouse: DuckDBWarehouse) -> None:
     """Spend without a budget is listed separately."""
     load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-9", "50"))
-    told = "$0.00 of $50.00, 0.0 %. $409.00 of spend without a budget is not included."
+    told = "$0.00 of $50.00, 0.0%. $409.00 of spend without a budget is not included."
     assert (
         f"• Budgets: {told} Budgets are incomplete: 1 cost center with spend has none."
         in digest.build_digest(warehouse, DAY).lines

@@ -180,7 +180,7 @@ def test_headlines_have_the_expected_values(report: Report) -> None:
     spend, _, _, used, *_ = report.headlines
     assert "1 to 10 November 2026: $42.00 billed, $10.00 seats" in spend.notes
     # Of October's 1 to 10 there are 20 dollars.
-    assert "160.0 % more than in the same days of the previous month ($20.00)" in spend.notes
+    assert "160.0% more than in the same days of the previous month ($20.00)" in spend.notes
     assert "$22.00 of spend without a budget is not included" in used.notes
     assert all(line.is_provisional for line in report.headlines if line.value is not None)
 
@@ -299,11 +299,11 @@ def cells(text: str, first: str) -> list[str]:
 
 def test_budgets_are_compared_with_budgeted_spend_only(text: str) -> None:
     """Card, sentence, table and pictures tell of the same dollars; what was spent without a budget stands beside."""
-    assert "Cost centers with a budget have spent $30.00 of $100.00, 30.0 %." in text
+    assert "Cost centers with a budget have spent $30.00 of $100.00, 30.0%." in text
     assert "$22.00 of spend without a budget is not included." in text
     assert "Budgets are incomplete: 1 cost center with spend has none." in text
     assert cells(text, "October 2026")[3:-1] == ["no budget", "–", "–", "–"]
-    assert cells(text, "November 2026")[2:-1] == ["$52.00", "$100.00*", "$30.00", "30.0 %", "$22.00"]
+    assert cells(text, "November 2026")[2:-1] == ["$52.00", "$100.00*", "$30.00", "30.0%", "$22.00"]
     assert text.count("<title>November 2026, Spend with a budget: $30.00</title>") == 2
     assert text.count("<title>November, 1 to 10, with a budget: $30.00</title>") == 2
     assert "Nov*" in text

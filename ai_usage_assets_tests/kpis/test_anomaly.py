@@ -253,8 +253,8 @@ def test_an_empty_company_has_no_anomalies(tmp_path: Path) -> None:
 
 
 def test_recall_and_precision_on_the_simulated_year(year: DuckDBWarehouse) -> None:
-    """Recall and precision of the injected anomalies are at least 90 %."""
-    # Both are 100 % today; 90 % leaves room for another simulated company.
+    """Recall and precision of the injected anomalies are at least 90%."""
+    # Both are 100% today; 90% leaves room for another simulated company.
     find_anomalies = simulator().ledger.expected_anomalies
     actual = measure(year, find_anomalies)
     assert actual.injected >= 20

@@ -77,7 +77,7 @@ def test_each_future_day_is_the_mean_of_its_weekday(tmp_path: Path) -> None:
 
 
 def test_a_spike_counts_with_its_weight(tmp_path: Path) -> None:
-    """40 % of a day of last week is expected on each such weekday, and 30 % a week later."""
+    """40% of a day of last week is expected on each such weekday, and 30% a week later."""
     spike = charge("2026-11-04", "100", key=PLATFORM)
     for today, wednesdays, share in ((TODAY, 3, 40), (TODAY + timedelta(7), 2, 30)):
         before = charge(str(today - timedelta(28)), "0", key=PLATFORM)

@@ -80,7 +80,7 @@ def test_cost_per_million_tokens_of_each_class(warehouse: DuckDBWarehouse) -> No
         "2026-11-03", model=SONNET, uncached_input_tokens=2_000_000, cache_write_5m_tokens=400_000,
         cache_write_1h_tokens=500_000, cache_read_tokens=30_000_000, output_tokens=1_000_000,
     )])  # fmt: skip
-    # 20 % off the list prices: 2 dollars input, 2.50 and 4 cache writes, 0.10 cache reads, 10 output.
+    # 20% off the list prices: 2 dollars input, 2.50 and 4 cache writes, 0.10 cache reads, 10 output.
     fill(warehouse, "int_anthropic_component_daily", [
         component("2026-11-03", SONNET, name, usd, list_usd)
         for name, usd, list_usd in (("uncached_input", "3.2", "4"), ("cache_write_5m", "0.8", "1"),

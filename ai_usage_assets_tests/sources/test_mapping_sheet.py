@@ -143,7 +143,7 @@ def test_a_blank_share_is_100_percent() -> None:
         ({"effective_from": "2026-02-01", "effective_to": "2026-01-01"}, "effective_to must be after"),
         ({"share_pct": 0}, "above 0"),
         ({"share_pct": 101}, "at most 100"),
-        ({"share_pct": "half"}, "write 60 for 60 %"),
+        ({"share_pct": "half"}, "write 60 for 60%"),
         ({"share_pct": 33.3333333}, "more than 6 decimals"),
         ({"cost_center": 42}, "plain text"),
         ({"team": 7}, "plain text"),
@@ -392,7 +392,7 @@ def test_shares_with_another_sum_are_rejected(shares: tuple[Any, ...]) -> None:
     """All rows of a group whose shares do not add up to 100 are rejected with the sum."""
     snapshot = check("key_mapping", *(mapping(share_pct=share, team=f"T{n}") for n, share in enumerate(shares)))
     assert len(snapshot.rejected) == len(shares)
-    assert "instead of 100 %" in str(snapshot.rows[0].reject_reason)
+    assert "instead of 100%" in str(snapshot.rows[0].reject_reason)
 
 
 def test_shares_are_checked_per_day() -> None:
@@ -403,14 +403,14 @@ def test_shares_are_checked_per_day() -> None:
     ]
     snapshot = check("key_mapping", *rows)
     assert len(snapshot.rejected) == 2
-    assert "60 % instead of 100 % on 2026-05-01" in str(snapshot.rows[0].reject_reason)
+    assert "60% instead of 100% on 2026-05-01" in str(snapshot.rows[0].reject_reason)
     rows[1]["effective_to"] = "2026-06-01"
     rows.append(mapping(effective_from="2026-06-01", team="C"))
     assert check("key_mapping", *rows).rejected == ()
 
 
 def test_shares_of_a_percent_column_are_explained() -> None:
-    """The reason for a share of 0.6 explains how to enter 60 %."""
+    """The reason for a share of 0.6 explains how to enter 60%."""
     snapshot = check("key_mapping", mapping(share_pct=0.6, team="A"), mapping(share_pct=0.4, team="B"))
     assert "format the column as a number" in str(snapshot.rows[0].reject_reason)
 
@@ -446,9 +446,9 @@ def test_two_equal_invalid_rows_are_not_duplicates() -> None:
 
 
 def test_a_duplicate_share_counts_once() -> None:
-    """Two equal rows of 50 % do not add up to 100 %."""
+    """Two equal rows of 50% do not add up to 100%."""
     snapshot = check("key_mapping", mapping(share_pct=50), mapping(share_pct=50))
-    assert "50 % instead of 100 %" in str(snapshot.rows[0].reject_reason)
+    assert "50% instead of 100%" in str(snapshot.rows[0].reject_reason)
     assert "exact duplicate of row 2" in str(snapshot.rows[1].reject_reason)
 
 
@@ -550,7 +550,7 @@ def test_a_missing_tab_is_rejected() -> None:
 
 
 def test_a_tab_that_shrinks_is_rejected_until_accepted() -> None:
-    """A tab that lost more than 30 % of its rows is rejected unless the loss is accepted."""
+    """A tab that lost more than 30% of its rows is rejected unless the loss is accepted."""
     assert "no rows" in str(check("budgets", last_good=4).rejection)
     cut = [budget(month=f"2026-0{n}") for n in range(1, 8)]
     assert check("budgets", *cut, last_good=10).rejection is None
@@ -605,7 +605,7 @@ def test_extra_columns_make_no_rows() -> None:
 
 
 def test_optional_columns_can_be_absent() -> None:
-    """Without note, share_pct and effective_to, a mapping has 100 % and no end."""
+    """Without note, share_pct and effective_to, a mapping has 100% and no end."""
     header = ["vendor", "principal_type", "principal_id", "person_email", "team", "cost_center", "effective_from"]
     row = ["anthropic", "api_key", KEY, "", "Platform", "CC-1", "2026-01-01"]
     snapshot = validate_tab("key_mapping", [header, row], last_good_row_count=None, today=TODAY)

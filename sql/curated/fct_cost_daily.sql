@@ -2,7 +2,7 @@ CREATE OR REPLACE VIEW ai_usage.fct_cost_daily (
   usage_date OPTIONS (description = "UTC day."),
   vendor OPTIONS (description = "Vendor."),
   cost_basis OPTIONS (description = "billed: owed on top of seats. included: usage at vendor rates that a seat or pool covers. seat: the seat fee of the day. Never add included to the others."),
-  product OPTIONS (description = "Product surface; seat for seat fees."),
+  product OPTIONS (description = "Product through which the usage came; seat for seat fees."),
   model OPTIONS (description = "Model; NULL for cost that belongs to no model."),
   principal_type OPTIONS (description = "Type of principal to which the vendor attributes the usage: user, service_account, federated, api_key, automation, cloud_agent or none."),
   principal_id OPTIONS (description = "Vendor's id of the principal; the e-mail where the vendor has no id for users."),

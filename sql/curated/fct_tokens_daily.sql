@@ -2,7 +2,7 @@ CREATE OR REPLACE VIEW ai_usage.fct_tokens_daily (
   usage_date OPTIONS (description = "UTC day."),
   vendor OPTIONS (description = "Vendor."),
   cost_basis OPTIONS (description = "billed or included, as in fct_cost_daily."),
-  product OPTIONS (description = "Product surface."),
+  product OPTIONS (description = "Product through which the usage came."),
   model OPTIONS (description = "Model."),
   principal_type OPTIONS (description = "Type of principal to which the vendor attributes the usage: user, service_account, federated, api_key, automation, cloud_agent or none."),
   principal_id OPTIONS (description = "Vendor's id of the principal; the e-mail where the vendor has no id for users."),

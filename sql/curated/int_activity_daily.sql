@@ -14,7 +14,7 @@ CREATE OR REPLACE VIEW ai_usage.int_activity_daily (
   commits OPTIONS (description = "Number of commits; NULL where the vendor does not count them."),
   pull_requests OPTIONS (description = "Number of pull requests; NULL where the vendor does not count them.")
 )
-OPTIONS (description = "Activity of all vendors in one shape, before attribution.")
+OPTIONS (description = "Activity of all vendors in one common schema, before attribution.")
 AS
 WITH activity AS (
   SELECT

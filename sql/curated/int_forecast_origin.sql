@@ -15,12 +15,12 @@ CREATE OR REPLACE VIEW ai_usage.int_forecast_origin (
   naive_usd OPTIONS (description = "Linear extrapolation for comparison: dollars to date divided by their days, times the days of the month."),
   actual_usd OPTIONS (description = "Actual US dollars of the month; NULL unless the month is over and all of its days are complete."),
   method OPTIONS (description = "same_weekday, mean_of_days (a weekday has fewer than 2 samples), current_seats, or mixed when the scope covers several; NULL without a forecast."),
-  days_used OPTIONS (description = "Number of days the expectation is based on: complete days of the last 28 since the first spend of the line; 1 for seats."),
+  days_used OPTIONS (description = "Number of days on which the forecast is based: complete days of the last 28 since the first spend of the line; 1 for seats."),
   missing_days OPTIONS (description = "Number of days of the month before the origin that are not complete; for several vendors the largest of their numbers."),
   is_provisional OPTIONS (description = "Whether a vendor can still restate a day that the row includes."),
   as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Forecast of the month's total, for today and for the 5th, 10th and 20th of each past month. Live forecast and backtest use the same definition. Billed: complete days count as they are; every other day is the weighted mean of its weekday in the last four weeks, where the latest week counts four times as much as the earliest (the mean of all days when there are fewer than two such weekdays). Seats: the paid seats of the latest day at the sheet's prices. A day that is not complete never counts as zero. Past months use today's figures, not those of the time. Read kpi_forecast and kpi_forecast_backtest.")
+OPTIONS (description = "Forecast of the month's total, for today and for the 5th, 10th and 20th of each past month. The forecast of the current month and the backtest use the same definition. Billed: complete days count as they are; every other day is the weighted mean of its weekday in the last four weeks, where the latest week counts four times as much as the earliest (the mean of all days when there are fewer than two such weekdays). Seats: the paid seats of the latest day at the sheet's prices. A day that is not complete never counts as zero. Past months use the current figures, not the figures that were loaded at that time. Read kpi_forecast and kpi_forecast_backtest.")
 AS
 WITH origin AS (
   SELECT usage_date AS origin_date, month, days_in_month, day_of_month, TRUE AS is_live, as_of_date

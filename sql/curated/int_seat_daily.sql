@@ -10,7 +10,7 @@ CREATE OR REPLACE VIEW ai_usage.int_seat_daily (
   is_paid OPTIONS (description = "Whether the seat is paid."),
   billing_tier OPTIONS (description = "Seat tier; NULL when the vendor does not report it.")
 )
-OPTIONS (description = "Seats of all vendors in one shape: who was a member on which day, and whether the seat is paid.")
+OPTIONS (description = "Seats of all vendors in one common schema: who was a member on which day, and whether the seat is paid.")
 AS
 WITH seat AS (
   SELECT

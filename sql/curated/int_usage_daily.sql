@@ -1,12 +1,12 @@
 CREATE OR REPLACE VIEW ai_usage.int_usage_daily (
   usage_date OPTIONS (description = "UTC day."),
   vendor OPTIONS (description = "Vendor."),
-  has_cost OPTIONS (description = "Whether the row is a row of cost."),
-  has_tokens OPTIONS (description = "Whether the row is a row of tokens. Vendors that report both together have rows that are both."),
-  fact_no OPTIONS (description = "Number of the row within its vendor and day, from 1; rows of cost and rows of tokens are numbered separately."),
+  has_cost OPTIONS (description = "Whether the row has cost."),
+  has_tokens OPTIONS (description = "Whether the row has tokens. Rows of vendors that report both together have both."),
+  fact_no OPTIONS (description = "Number of the row within its vendor and day, from 1; rows with cost and rows with tokens are numbered separately."),
   identity_key OPTIONS (description = "Key of the identity; joins bridge_attribution_daily."),
   cost_basis OPTIONS (description = "billed or included."),
-  product OPTIONS (description = "Product surface."),
+  product OPTIONS (description = "Product through which the usage came."),
   model OPTIONS (description = "Model; NULL for cost that belongs to no model."),
   principal_type OPTIONS (description = "user, service_account, federated, api_key, automation, cloud_agent or none."),
   principal_id OPTIONS (description = "Vendor's id of the principal; the e-mail where the vendor has no id for users."),
@@ -28,7 +28,7 @@ CREATE OR REPLACE VIEW ai_usage.int_usage_daily (
   total_tokens OPTIONS (description = "All tokens."),
   web_search_requests OPTIONS (description = "Number of web searches.")
 )
-OPTIONS (description = "Cost and tokens of all vendors in one shape, before attribution.")
+OPTIONS (description = "Cost and tokens of all vendors in one common schema, before attribution.")
 AS
 WITH usage AS (
   SELECT

@@ -31,7 +31,7 @@ CREATE OR REPLACE VIEW ai_usage.focus_cost_and_usage (
   ConsumedQuantity OPTIONS (description = "Quantity used, in ConsumedUnit; 0 for an unused seat, NULL for a purchase and an adjustment."),
   ConsumedUnit OPTIONS (description = "Tokens (all classes); Requests when there are no tokens; Charges when the vendor counts neither."),
   ContractApplied OPTIONS (description = "NULL: the vendors' APIs report no contract."),
-  ContractedCost OPTIONS (description = "US dollars at the contracted prices: the amount itself; for usage that a seat covers its value at vendor rates, which the seat fee also pays for. Sum it without the rows of cost basis included, or without the rows of cost basis seat."),
+  ContractedCost OPTIONS (description = "US dollars at the contracted prices: the amount itself; for usage that a seat covers its value at vendor rates, which the seat fee also pays for. To sum it, exclude the rows of cost basis included, or those of cost basis seat."),
   ContractedUnitPrice OPTIONS (description = "NULL: a row contains tokens of several prices."),
   EffectiveCost OPTIONS (description = "US dollars with the seat fee moved to the usage that it covers in the month, in proportion to its value, or to the unused seat. It adds up to BilledCost for every month, person, team and cost center."),
   HostProviderName OPTIONS (description = "NULL: the vendors do not report their hosts."),
@@ -65,7 +65,7 @@ CREATE OR REPLACE VIEW ai_usage.focus_cost_and_usage (
   SubAccountId OPTIONS (description = "Workspace; NULL for the default workspace and for vendors without workspaces."),
   SubAccountName OPTIONS (description = "Name of the workspace, or its id when the directory does not list it."),
   SubAccountType OPTIONS (description = "Workspace, or NULL."),
-  Tags OPTIONS (description = "JSON object with team and cost_center, without unknown keys; NULL when both are unknown. Control characters are replaced by spaces."),
+  Tags OPTIONS (description = "JSON object with team and cost_center; an unknown one is omitted. NULL when both are unknown. Control characters are replaced by spaces."),
   x_AsOfDate OPTIONS (description = "UTC day of the last run."),
   x_AttributionMethod OPTIONS (description = "Name of the attribution rule; NULL for an adjustment."),
   x_CostBasis OPTIONS (description = "billed, included (usage that a seat or pool covers, BilledCost 0) or seat."),
@@ -73,10 +73,10 @@ CREATE OR REPLACE VIEW ai_usage.focus_cost_and_usage (
   x_IsProvisional OPTIONS (description = "Whether the vendor can still restate the row; for a seat and the usage it covers, any day of the month."),
   x_Model OPTIONS (description = "Model; NULL for cost that belongs to no model."),
   x_Person OPTIONS (description = "E-mail of the person, or NULL. The export omits it by default."),
-  x_Product OPTIONS (description = "Product surface; seat for seat fees."),
+  x_Product OPTIONS (description = "Product through which the usage came; seat for seat fees."),
   x_Team OPTIONS (description = "Team on that day; NULL when it is not known.")
 )
-OPTIONS (description = "All charges in the columns of FOCUS (FinOps Open Cost and Usage Specification) 1.2 to 1.4. Vendor usage is Usage. A seat fee is a recurring Purchase. Usage that a seat covers is Usage with BilledCost 0 and its share of the fee as EffectiveCost. The fee of a seat without usage in the month is Usage of an unused seat. BilledCost of a month and vendor adds up to its spend (billed + seat), and for a closed month to its journal: later changes are taken out of the closed month and are corrections in the month that posts them. A seat without a known price has no row.")
+OPTIONS (description = "All charges in the columns of FOCUS (FinOps Open Cost and Usage Specification) 1.2 to 1.4. Vendor usage is Usage. A seat fee is a recurring Purchase. Usage that a seat covers is Usage with BilledCost 0 and its share of the fee as EffectiveCost. The fee of a seat without usage in the month is Usage of an unused seat. BilledCost of a month and vendor adds up to its spend (billed + seat), and for a closed month to its journal: a later change is subtracted from the closed month and added as a correction to the month that posts it. A seat without a known price has no row.")
 AS
 WITH cost_and_tokens AS (
   -- Combine cost and tokens of one identity in one row; drop tokens without cost.

@@ -8,7 +8,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_budget_vs_actual (
   billed_usd OPTIONS (description = "US dollars owed on top of seats; NULL when there are none."),
   seat_usd OPTIONS (description = "Seat fees in US dollars; NULL when there are none, or when no price is known."),
   variance_usd OPTIONS (description = "Spend minus the budget of the month; positive = over budget. NULL without a budget, or when no day of the month is loaded."),
-  used_ratio OPTIONS (description = "Spend divided by the budget: 0.80 = 80 % used; NULL like the variance, and for a budget of 0."),
+  used_ratio OPTIONS (description = "Spend divided by the budget: 0.80 = 80% used; NULL like the variance, and for a budget of 0."),
   business_days OPTIONS (description = "Number of Mondays to Fridays of the month within the calendar; NULL for a future month."),
   elapsed_business_days OPTIONS (description = "Number of business days up to through_date that are complete for every vendor in use."),
   pace_ratio OPTIONS (description = "Spend divided by the budget of the elapsed complete business days; above 1 = ahead of the budget. NULL without a budget or before the first such day. Spend of other days is included."),

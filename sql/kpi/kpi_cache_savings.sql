@@ -6,7 +6,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_cache_savings (
   uncached_input_tokens OPTIONS (description = "Input tokens that were not read from a cache."),
   cache_write_tokens OPTIONS (description = "Input tokens written to caches."),
   cache_read_tokens OPTIONS (description = "Input tokens read from caches."),
-  cache_hit_ratio OPTIONS (description = "Tokens read from caches divided by all input tokens (read, written and uncached): 0.80 = 80 %."),
+  cache_hit_ratio OPTIONS (description = "Tokens read from caches divided by all input tokens (read, written and uncached): 0.80 = 80%."),
   uncached_usd OPTIONS (description = "Cost of the cached tokens (read and written) as plain input, in US dollars at list price; NULL when none has a list price."),
   cached_usd OPTIONS (description = "Cost of the same tokens as cache reads and writes, in US dollars at list price."),
   saved_usd OPTIONS (description = "uncached_usd minus cached_usd: read tokens x (input price - read price) - written tokens x (write price - input price), at the list price of each day. Negative when writes cost more than reads saved. An estimate before discount; not a line of the bill."),
@@ -16,7 +16,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_cache_savings (
   is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the row."),
   as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Savings of prompt caching per month, vendor, team and model, from tokens and the dated list prices of dim_model_price. Tokens without a list price are counted as unpriced, and saved_usd is NULL.")
+OPTIONS (description = "Savings of prompt caching per month, vendor, team and model, from tokens and the dated list prices of dim_model_price. Tokens without a list price are counted in unpriced_tokens; saved_usd is NULL when no token has a price.")
 AS
 WITH daily AS (
   SELECT

@@ -4,7 +4,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_completeness (
   usage_date OPTIONS (description = "UTC day; for directories and the sheet, the day of the read."),
   is_bill OPTIONS (description = "Whether the raw table holds the vendor's bill."),
   is_missing OPTIONS (description = "Whether data is missing: a finished day of a vendor in use that was never loaded. A vendor is in use when any day was loaded or requested with a key, and until the end of the next month after its key is removed. Data that the key or plan cannot access is missing only for the bill."),
-  status OPTIONS (description = "complete (loaded and final), provisional (loaded, and the vendor can still restate it), incomplete (the vendor's data does not reach the end of the day yet), failed (the last attempt failed; earlier data is kept), not_exposed (the key or plan has no access), not_configured (no key), not_loaded (no run has requested the day)."),
+  status OPTIONS (description = "complete (loaded and final), provisional (loaded, and the vendor can still restate it), incomplete (the vendor's data does not cover the whole day yet), failed (the last attempt failed; earlier data is kept), not_exposed (the key or plan has no access), not_configured (no key), not_loaded (no run has requested the day)."),
   records OPTIONS (description = "Number of loaded records."),
   amount_usd OPTIONS (description = "US dollars in the loaded records; NULL when the records have no amounts."),
   watermark OPTIONS (description = "Time up to which the vendor reports its data as complete."),

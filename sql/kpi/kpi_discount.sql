@@ -6,7 +6,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_discount (
   list_usd OPTIONS (description = "US dollars at the vendor's list price, before discount; NULL when the vendor publishes no prices."),
   billed_usd OPTIONS (description = "Billed US dollars, after discount and before credits."),
   discount_usd OPTIONS (description = "List price minus billed; negative = surcharge. NULL when there is no list price."),
-  discount_ratio OPTIONS (description = "Discount divided by the list price: 0.10 = 10 % off. NULL when there is no list price."),
+  discount_ratio OPTIONS (description = "Discount divided by the list price: 0.10 = 10% off. NULL when there is no list price."),
   is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the row."),
   as_of_date OPTIONS (description = "UTC day of the last run.")
 )

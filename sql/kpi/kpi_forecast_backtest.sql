@@ -12,7 +12,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_forecast_backtest (
   high_usd OPTIONS (description = "Upper bound."),
   actual_usd OPTIONS (description = "Actual US dollars of the month; NULL unless all of its days are complete."),
   error_usd OPTIONS (description = "Forecast minus actual; positive = the forecast was too high."),
-  error_ratio OPTIONS (description = "Error divided by the actual: 0.10 = 10 % too high; NULL without an actual, or when it is 0."),
+  error_ratio OPTIONS (description = "Error divided by the actual: 0.10 = 10% too high; NULL without an actual, or when it is 0."),
   is_within OPTIONS (description = "Whether the actual is between the bounds, to the cent; NULL without bounds."),
   naive_usd OPTIONS (description = "Linear extrapolation: dollars to date divided by their days, times the days of the month."),
   naive_error_ratio OPTIONS (description = "Error of the linear extrapolation divided by the actual."),
@@ -20,7 +20,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_forecast_backtest (
   is_provisional OPTIONS (description = "Whether a vendor can still restate a day of the month."),
   as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Backtest of the forecast: what the method of kpi_forecast would have forecast on the 5th, 10th and 20th of each past month from earlier days only, compared with the actual and with a linear extrapolation. Past months use today's figures.")
+OPTIONS (description = "Backtest of the forecast: what the method of kpi_forecast would have forecast on the 5th, 10th and 20th of each past month from earlier days only, compared with the actual and with a linear extrapolation. Past months use the current figures.")
 AS
 SELECT
   month,

@@ -12,8 +12,8 @@ CREATE OR REPLACE VIEW ai_usage.kpi_model_mix (
   previous_total_tokens OPTIONS (description = "Tokens of the same days of the previous month."),
   change_usd OPTIONS (description = "US dollars minus those of the same days of the previous month: the sum of price, volume and mix effect, to the last digit."),
   price_effect_usd OPTIONS (description = "Part of the change due to the price per token of this model (list prices, discounts, and the blend of input, output and cache): (price - previous price) x tokens."),
-  volume_effect_usd OPTIONS (description = "Part of the change due to the number of all tokens, if every model grew alike: previous dollars x growth of all tokens. Cost without tokens in both months changes by volume alone."),
-  mix_effect_usd OPTIONS (description = "Part of the change due to this model growing faster or slower than all tokens: (tokens - previous tokens x (1 + growth of all tokens)) x previous price. The dollars of a new model are all mix."),
+  volume_effect_usd OPTIONS (description = "Part of the change due to the number of all tokens, if all models had grown at the same rate: previous dollars x growth of all tokens. Cost without tokens in both months changes by volume alone."),
+  mix_effect_usd OPTIONS (description = "Part of the change due to this model growing faster or slower than all tokens: (tokens - previous tokens x (1 + growth of all tokens)) x previous price. All dollars of a new model are mix effect."),
   is_provisional OPTIONS (description = "Whether the vendor can still restate a day of either month."),
   as_of_date OPTIONS (description = "UTC day of the last run.")
 )

@@ -6,7 +6,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_productivity (
   spend_usd OPTIONS (description = "Billed and seat US dollars of the vendor's activity product (see dim_vendor). Included usage is not part of it, and neither are seats that the vendor's API does not list."),
   commits OPTIONS (description = "Number of commits that the vendor's tool made. NULL where the vendor does not count them, and for a withheld cohort."),
   pull_requests OPTIONS (description = "Number of pull requests that the vendor's tool made. NULL where the vendor does not count them, and for a withheld cohort."),
-  lines_accepted OPTIONS (description = "Suggested lines that people accepted. Agents write without asking, so that this undercounts teams that use agents. NULL where the vendor does not count them, and for a withheld cohort."),
+  lines_accepted OPTIONS (description = "Suggested lines that people accepted. Agents write code without suggestions to accept, so this undercounts teams that use agents. NULL where the vendor does not count them, and for a withheld cohort."),
   usd_per_commit OPTIONS (description = "Dollars of the cohort divided by its commits. Commits differ in size: this is correlation, not causation. NULL when there are none, or when they are not counted or withheld."),
   usd_per_pull_request OPTIONS (description = "Dollars of the cohort divided by its pull requests. The dollars also paid for questions, reviews and other work."),
   usd_per_accepted_line OPTIONS (description = "Dollars of the cohort divided by its accepted lines. It rises with agent mode, which lowers accepted lines but not output."),

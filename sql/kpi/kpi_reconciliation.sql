@@ -5,7 +5,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_reconciliation (
   reported_usd OPTIONS (description = "US dollars in fct_cost_daily, billed and included, without seats."),
   control_usd OPTIONS (description = "US dollars of the control total."),
   difference_usd OPTIONS (description = "reported_usd minus control_usd."),
-  tolerance_usd OPTIONS (description = "Allowed difference: rounding of rows; for the classic report 0.5 % or 0.50 dollars, whichever is more."),
+  tolerance_usd OPTIONS (description = "Allowed difference: rounding of rows; for the classic report 0.5% or 0.50 dollars, whichever is more."),
   status OPTIONS (description = "equal, within_tolerance or differs."),
   is_provisional OPTIONS (description = "Whether the vendor can still restate the day."),
   as_of_date OPTIONS (description = "UTC day of the last run.")

@@ -8,15 +8,15 @@ CREATE OR REPLACE VIEW ai_usage.kpi_restatements (
   old_amount_usd OPTIONS (description = "US dollars before; NULL when the value did not exist."),
   new_amount_usd OPTIONS (description = "US dollars after; NULL when the value no longer exists."),
   delta_usd OPTIONS (description = "US dollars after minus before."),
-  delta_ratio OPTIONS (description = "Change divided by the dollars before: 0.10 = 10 % more; NULL when there were none."),
-  restated_at OPTIONS (description = "Time of the extract that brought the new figure."),
-  days_later OPTIONS (description = "Days between the usage day and the restatement; 1 or 2 means that the vendor was still counting the day."),
+  delta_ratio OPTIONS (description = "Change divided by the dollars before: 0.10 = 10% more; NULL when there were none."),
+  restated_at OPTIONS (description = "Time of the extract that loaded the new amount."),
+  days_later OPTIONS (description = "Number of days between the usage day and the restatement; 1 or 2 is normal, because the vendor still counts usage on these days."),
   was_settled OPTIONS (description = "Whether the change came after the day was final."),
   is_latest OPTIONS (description = "Whether this is the latest restatement of the day."),
   is_provisional OPTIONS (description = "Whether the vendor can still restate the day."),
   as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Changes of a vendor's bill for days that were already loaded: before, after, when, and by which models, keys, workspaces and principals. Each day, cost basis and time has a row of dimension `total`; cost that moved between keys has an unchanged total. Restatements recorded before details were stored have only the total. Seats have none.")
+OPTIONS (description = "Changes of a vendor's bill for days that were already loaded: before, after, when, and by which models, keys, workspaces and principals. Each day, cost basis and time has a row of dimension `total`; cost that moved between keys has an unchanged total. Restatements that an earlier version recorded have only the total. Seats have no restatements.")
 AS
 WITH restatement AS (
   SELECT

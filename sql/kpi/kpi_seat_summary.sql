@@ -8,7 +8,7 @@ CREATE OR REPLACE VIEW ai_usage.kpi_seat_summary (
   idle_seats OPTIONS (description = "Number of seats that were used earlier, but not in that period."),
   never_used_seats OPTIONS (description = "Number of seats without any loaded activity."),
   unknown_seats OPTIONS (description = "Number of seats without a known status, because the vendor's daily usage is not exposed."),
-  utilization_ratio OPTIONS (description = "Active seats divided by the seats with a known status: 0.90 = 90 %."),
+  utilization_ratio OPTIONS (description = "Active seats divided by the seats with a known status: 0.90 = 90%."),
   reclaimable_seats OPTIONS (description = "Number of seats on the reclaim list: paid and unused on each of the 30 days up to through_date."),
   reclaimable_usd OPTIONS (description = "US dollars per month of the reclaimable seats; NULL when no price is known."),
   seat_usd OPTIONS (description = "Seat fees of the month in US dollars, of all seats; NULL when no price is known."),
@@ -18,8 +18,8 @@ CREATE OR REPLACE VIEW ai_usage.kpi_seat_summary (
   included_usage_usd OPTIONS (description = "Usage of all members that seats or the pool cover, in US dollars at vendor rates. Not part of the spend."),
   leverage_ratio OPTIONS (description = "included_usage_usd divided by seat_usd; NULL when either is unknown."),
   overage_usd OPTIONS (description = "US dollars billed for the members' usage on top of the seats."),
-  near_limit_seats OPTIONS (description = "Number of members who had spent 80 % or more of their on-demand limit in the last spend snapshot of the month; NULL when no limit is known."),
-  inferred_days OPTIONS (description = "Number of seat-days before the first members snapshot, inferred from the vendor's daily usage. They lack members whom the vendor has since removed."),
+  near_limit_seats OPTIONS (description = "Number of members who had spent 80% or more of their on-demand limit in the last spend snapshot of the month; NULL when no limit is known."),
+  inferred_days OPTIONS (description = "Number of seat-days before the first members snapshot, inferred from the vendor's daily usage. Members whom the vendor has since removed are missing on these days."),
   is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the month."),
   as_of_date OPTIONS (description = "UTC day of the last run.")
 )

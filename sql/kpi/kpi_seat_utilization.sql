@@ -31,8 +31,8 @@ CREATE OR REPLACE VIEW ai_usage.kpi_seat_utilization (
   overage_usd OPTIONS (description = "US dollars billed for the member's usage of the month on top of the seat (cost basis billed). NULL when usage events are not loaded."),
   limit_usd OPTIONS (description = "US dollars that the member may spend on demand in a billing cycle, from the last spend snapshot of the month; NULL when no limit is known."),
   limit_spent_usd OPTIONS (description = "US dollars spent on demand in the vendor's billing cycle (not the month) up to the snapshot."),
-  limit_used_ratio OPTIONS (description = "limit_spent_usd divided by limit_usd: 0.80 = 80 %."),
-  is_near_limit OPTIONS (description = "Whether 80 % or more of the limit is spent; NULL when no limit is known."),
+  limit_used_ratio OPTIONS (description = "limit_spent_usd divided by limit_usd: 0.80 = 80%."),
+  is_near_limit OPTIONS (description = "Whether 80% or more of the limit is spent; NULL when no limit is known."),
   limit_as_of_date OPTIONS (description = "UTC day of that spend snapshot."),
   is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the month."),
   as_of_date OPTIONS (description = "UTC day of the last run.")

@@ -8,15 +8,15 @@ CREATE OR REPLACE VIEW ai_usage.kpi_spend_monthly (
   seat_usd OPTIONS (description = "Seat fees in US dollars; NULL when there are none, or when no price is known."),
   spend_usd OPTIONS (description = "Billed and seat US dollars."),
   included_usd OPTIONS (description = "Usage that a seat or pool covers, in US dollars at vendor rates. Not part of the spend."),
-  previous_month_usd OPTIONS (description = "Spend of the whole previous month; NULL unless all of its days are loaded."),
+  previous_month_usd OPTIONS (description = "Spend of the complete previous month; NULL unless all of its days are loaded."),
   previous_same_days_usd OPTIONS (description = "Spend of the previous month up to the same day (all of it when this month is over); NULL unless these days and those of this month are loaded."),
   change_usd OPTIONS (description = "Spend minus the spend of the same days of the previous month; NULL unless the days of both are loaded."),
-  change_ratio OPTIONS (description = "Change divided by the spend of the same days of the previous month: 0.10 = 10 % more; NULL when that is not positive."),
+  change_ratio OPTIONS (description = "Change divided by the spend of the same days of the previous month: 0.10 = 10% more; NULL when that is not positive."),
   missing_days OPTIONS (description = "Number of finished days of the month on which the vendor's bill is not complete."),
   is_provisional OPTIONS (description = "Whether the vendor can still restate a day of the month."),
   as_of_date OPTIONS (description = "UTC day of the last run.")
 )
-OPTIONS (description = "Spend per month, vendor, team and cost center, compared with the previous month: whole, and for the same days. A team that stopped spending keeps its row.")
+OPTIONS (description = "Spend per month, vendor, team and cost center, compared with the previous month and with the same days of the previous month. A team that stopped spending keeps its row.")
 AS
 WITH daily AS (
   SELECT

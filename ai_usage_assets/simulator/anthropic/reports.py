@@ -83,7 +83,7 @@ class Reports(Endpoints):
                 continue
             workspace = self.classic_workspace(piece.workspace_id) if "workspace_id" in groups else None
             for cost_type, token_type, _, billed in piece.components:
-                # Without descriptions all of a workspace is one line.
+                # Without the description, a workspace has one line.
                 line: tuple[Any, ...] = ()
                 if "description" in groups:
                     model = piece.model if cost_type == "tokens" else None
@@ -170,7 +170,7 @@ class Reports(Endpoints):
                         "cache_read": sum(piece.tokens[3] for piece in model_pieces),
                         "cache_creation": sum(piece.tokens[1] + piece.tokens[2] for piece in model_pieces),
                     },
-                    # Whole cents of list price: an estimate.
+                    # An estimate: the list price, rounded to cents.
                     "estimated_cost": {
                         "currency": "USD",
                         "amount": round(sum(p.list_microcents for p in model_pieces) / 10**6),

@@ -67,7 +67,7 @@ _CHECKS = (
     Check(
         "int_anthropic_cost_daily",
         "known_products",
-        "Every product surface is known.",
+        "Every product is known.",
         VALUE_ADVICE,
         unknown_values("anthropic/products", "product", tables.PRODUCTS),
         blocking=False,

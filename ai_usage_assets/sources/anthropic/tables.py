@@ -27,7 +27,8 @@ RAW_USAGE_TOTAL = raw_table(
     "raw_anthropic_usage_total", "Tokens of the day in one row, the control total (analytics/usage, ungrouped)."
 )
 RAW_COST_REPORT = raw_table(
-    "raw_anthropic_cost_report", "The classic cost report's bucket of the day, an independent control (cost_report)."
+    "raw_anthropic_cost_report",
+    "The bucket of the day in the classic cost report, an independent control total (cost_report).",
 )
 RAW_CLAUDE_CODE = raw_table(
     "raw_anthropic_claude_code",

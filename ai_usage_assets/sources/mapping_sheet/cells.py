@@ -124,7 +124,7 @@ def _format_decimal(value: Decimal, decimals: int) -> str:
 
 def _parse_percent(cell: Any) -> str:
     text = _parse_text(cell).removesuffix("%").strip()
-    return _format_decimal(_parse_decimal(cell, text, "is not a percentage; write 60 for 60 %"), 6)
+    return _format_decimal(_parse_decimal(cell, text, "is not a percentage; write 60 for 60%"), 6)
 
 
 def _parse_money(cell: Any) -> str:

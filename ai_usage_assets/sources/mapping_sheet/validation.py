@@ -157,7 +157,7 @@ def _read_rows(schema: TabSchema, header: dict[str, int], values: Sequence[Seque
 
 def _read_row(schema: TabSchema, header: dict[str, int], row_no: int, row: Sequence[Any]) -> _DraftRow:
     draft = _DraftRow(row_no, {})
-    # All columns, also extra ones: whoever pasted a key must learn about it.
+    # Extra columns are checked too, so that whoever pasted a key is informed.
     if any(is_secret(cell) for cell in row):
         draft.reject(
             "a cell looks like a secret: remove it from the sheet, revoke the key, and enter the key's id instead"
@@ -193,7 +193,7 @@ _CHECKS: dict[CellType, pa.Check] = {
     "email": _check(lambda text: _EMAIL.fullmatch(text) is not None, "is not an e-mail address"),
     "date": _check(lambda text: text >= _EARLIEST.isoformat(), f"is before {_EARLIEST}; leave it blank for always"),
     "month": _check(lambda text: text >= f"{_EARLIEST:%Y-%m}", f"is before {_EARLIEST:%Y-%m}"),
-    "percent": _check(lambda text: 0 < Decimal(text) <= 100, "must be above 0 and at most 100; write 60 for 60 %"),
+    "percent": _check(lambda text: 0 < Decimal(text) <= 100, "must be above 0 and at most 100; write 60 for 60%"),
     "money": _check(lambda text: Decimal(text) >= 0, "must not be negative"),
 }
 
@@ -301,9 +301,9 @@ def _conflict_reason(draft: _DraftRow, active: Sequence[_DraftRow], day: date) -
     total = sum((row.share_pct for row in active), Decimal(0))
     together = f" together with {others}" if others else ""
     on_day = f" on {day}" if day > date.min else ""
-    # A cell that is displayed as 60 % contains 0.6.
-    advice = "; format the column as a number and write 60 for 60 %" if total <= 1 else ""
-    return f"shares{together} add up to {total.normalize():f} % instead of 100 %{on_day}{advice}"
+    # A cell that is displayed as 60% contains 0.6.
+    advice = "; format the column as a number and write 60 for 60%" if total <= 1 else ""
+    return f"shares{together} add up to {total.normalize():f}% instead of 100%{on_day}{advice}"
 
 
 def _format_rows(row_nos: Sequence[int], count: int) -> str:

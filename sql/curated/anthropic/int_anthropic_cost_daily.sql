@@ -2,7 +2,7 @@ CREATE TABLE IF NOT EXISTS ai_usage.int_anthropic_cost_daily (
   usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
   fact_no INT64 NOT NULL OPTIONS (description = "Number of the row within its day, from 1."),
   identity_key STRING NOT NULL OPTIONS (description = "Key of the identity; joins bridge_attribution_daily."),
-  product STRING OPTIONS (description = "Product surface, as the vendor names it."),
+  product STRING OPTIONS (description = "Product through which the usage came, as the vendor names it."),
   model STRING OPTIONS (description = "Model; NULL for cost that belongs to no model."),
   principal_type STRING NOT NULL OPTIONS (description = "user, service_account, federated, api_key or none."),
   principal_id STRING OPTIONS (description = "Vendor's id of the principal."),

@@ -7,7 +7,7 @@ CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost (
   api_key_id OPTIONS (description = "API key that authenticated the requests; NULL for the Console, OAuth and seats."),
   workspace_id OPTIONS (description = "Workspace, including the default workspace; NULL for Claude Enterprise."),
   model OPTIONS (description = "Model; NULL for cost that belongs to no model, such as code execution."),
-  product OPTIONS (description = "Product surface, as the vendor names it; NULL when the vendor does not know it."),
+  product OPTIONS (description = "Product through which the usage came, as the vendor names it; NULL when the vendor does not know it."),
   requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
   amount_usd OPTIONS (description = "Billed US dollars, after discount and before credits."),
   list_amount_usd OPTIONS (description = "US dollars at the vendor's list price, before discount.")

@@ -6,7 +6,7 @@ CREATE OR REPLACE VIEW ai_usage.stg_anthropic_cost_report (
   cost_type OPTIONS (description = "tokens, web_search, code_execution or session_usage."),
   amount_usd OPTIONS (description = "US dollars.")
 )
-OPTIONS (description = "Anthropic's classic cost report, typed: an independent control without key, person or Priority Tier.")
+OPTIONS (description = "Anthropic's classic cost report, typed: an independent control total without keys, people and Priority Tier.")
 AS
 SELECT
   usage_date,

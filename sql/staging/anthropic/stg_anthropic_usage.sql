@@ -7,7 +7,7 @@ CREATE OR REPLACE VIEW ai_usage.stg_anthropic_usage (
   api_key_id OPTIONS (description = "API key that authenticated the requests; NULL for the Console, OAuth and seats."),
   workspace_id OPTIONS (description = "Workspace, including the default workspace; NULL for Claude Enterprise."),
   model OPTIONS (description = "Model; NULL for cost that belongs to no model, such as code execution."),
-  product OPTIONS (description = "Product surface, as the vendor names it; NULL when the vendor does not know it."),
+  product OPTIONS (description = "Product through which the usage came, as the vendor names it; NULL when the vendor does not know it."),
   requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
   uncached_input_tokens OPTIONS (description = "Input tokens that were not read from a cache."),
   cache_write_5m_tokens OPTIONS (description = "Tokens written to the 5-minute cache."),

@@ -5,7 +5,7 @@ CREATE OR REPLACE VIEW ai_usage.stg_cursor_daily_usage (
   email OPTIONS (description = "E-mail, in lower case; taken from an earlier extract when Cursor no longer sends it."),
   is_active OPTIONS (description = "Whether the member used Cursor on the day."),
   lines_added OPTIONS (description = "Lines of code added, from all sources."),
-  lines_accepted OPTIONS (description = "Suggested lines that the member accepted. Agents write without asking, so that this undercounts their lines."),
+  lines_accepted OPTIONS (description = "Suggested lines that the member accepted. Agents write code without suggestions to accept, so this undercounts their lines."),
   requests OPTIONS (description = "Number of agent, chat, composer and inline-edit requests.")
 )
 OPTIONS (description = "Cursor's daily activity, typed: one row per member and day, including idle members.")

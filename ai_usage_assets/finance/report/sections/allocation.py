@@ -43,7 +43,7 @@ def build_budgets(report: Report, month: ReportMonth) -> Section:
         notes = [row["budget_note"] for row in report.budgets if row["budget_note"]]
         return Section("budgets", title, (f"The sheet has no budget for {month.first:%B %Y}.", *notes))
     sentences = [
-        "Pace is the spend as a share of the budget for the business days loaded so far; above 100 % is ahead of it."
+        "Pace is the spend as a share of the budget for the business days loaded so far; above 100% is ahead of it."
     ]
     if not month.is_over:
         first = report.budgets[0]

@@ -1,5 +1,5 @@
--- Cursor's reported spend per member of the billing cycle, where it lies outside what the usage events add up to.
--- A snapshot is taken within its day: its spend is between the events before that day and those of the whole day.
+-- Members whose reported spend in the billing cycle differs from their usage events.
+-- A snapshot is taken during its day, so its spend is between the events up to the start and up to the end of that day.
 WITH loaded AS (
   SELECT usage_date FROM ai_usage.ops_asset_days
   WHERE asset = 'raw_cursor_usage_events' AND completed_at IS NOT NULL

@@ -1,6 +1,6 @@
 -- Dollars and tokens of each day, with the model price inside the events and the list price of the same tokens.
 WITH price AS (
-  -- Of two prices for one model the lower, which a factor of 20 forgives.
+  -- The lower price of models with two prices; the factor of 20 is far larger than the difference.
   SELECT model, effective_from, effective_to, input_usd, cache_write_5m_usd, cache_read_usd, output_usd
   FROM ai_usage.dim_model_price
   WHERE prompt_tier IN ('any', 'up to 100000')
