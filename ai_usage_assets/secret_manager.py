@@ -126,7 +126,7 @@ class _Secret:
 
         if payload.data_crc32c and google_crc32c.value(payload.data) != payload.data_crc32c:
             raise SecretError(
-                f"The secret {self.path} (version {version}) was damaged on the way: its checksum differs. Run it "
+                f"The secret {self.path} (version {version}) was damaged in transfer: its checksum differs. Run it "
                 f"again; if it happens twice, store the secret again: {self._add_command}."
             )
         try:
@@ -209,7 +209,7 @@ class _Secret:
         version = match[1] if match else self.version
         if "DESTROYED" in message:
             return (
-                f"{what} has no version {version} any more: it was destroyed. Store the key again: {self._add_command}."
+                f"{what} has no version {version} anymore: it was destroyed. Store the key again: {self._add_command}."
             )
         return (
             f"{what} has version {version} disabled. Enable it: `gcloud secrets versions enable {version} "
