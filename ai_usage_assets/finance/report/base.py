@@ -1,4 +1,7 @@
-"""The figures of the report: the rows of its queries and the totals made from them."""
+"""The figures of the report: the rows of its queries and the totals made from them.
+
+A row has a type where Python computes with its amounts. A `Row` is only shown; its query file defines its columns.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Literal, TypedDict
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.finance.amounts import BudgetAmounts, BudgetTotals
 from ai_usage_assets.rendering.text import format_date_range
+from ai_usage_assets.warehouse.base import Row
 
 
 class MonthNotFound(OperatorError):
@@ -45,31 +49,13 @@ class DayRow(TypedDict):
     is_provisional: bool
 
 
-class ModelRow(TypedDict):
-    """The usage of a model in a month."""
-
-    vendor: str
-    cost_basis: str | None
-    model: str
-    amount_usd: Decimal | None
-    requests: int | None
-    total_tokens: int | None
-    usd_per_million_tokens: Decimal | None
-
-
 class BudgetRow(BudgetAmounts):
-    """The budget of a cost center in a month."""
+    """The budget of a cost center in a month, with the columns that Python reads; the page shows more of them."""
 
     month: date
-    budget_status: str
     budget_note: str | None
-    variance_usd: Decimal | None
-    used_ratio: Decimal | None
-    pace_ratio: Decimal | None
     business_days: int
     elapsed_business_days: int
-    projected_usd: Decimal | None
-    projected_variance_usd: Decimal | None
     is_provisional: bool
 
 
@@ -80,145 +66,6 @@ class Forecast(TypedDict):
     low_usd: Decimal | None
     high_usd: Decimal | None
     missing_days: int
-
-
-class UnallocatedRow(TypedDict):
-    """Unallocated spend of a principal."""
-
-    vendor: str
-    principal_type: str | None
-    principal_id: str | None
-    api_key_id: str | None
-    api_key_name: str | None
-    workspace_id: str | None
-    workspace_name: str | None
-    person_email: str | None
-    next_step: str
-    spend_usd: Decimal
-    share_of_spend: Decimal | None
-    first_day: date
-
-
-class SeatSummary(TypedDict):
-    """The seats of a vendor in a month."""
-
-    vendor: str
-    paid_seats: int
-    active_seats: int
-    idle_seats: int
-    never_used_seats: int
-    unknown_seats: int
-    reclaimable_seats: int
-    seat_usd: Decimal | None
-    idle_usd: Decimal | None
-    reclaimable_usd: Decimal | None
-    leverage_ratio: Decimal | None
-    included_usage_usd: Decimal | None
-    overage_usd: Decimal | None
-
-
-class SeatHolder(TypedDict):
-    """A seat that can be returned, or whose holder is near the limit."""
-
-    user_email: str | None
-    name: str | None
-    team: str | None
-    plan: str | None
-    monthly_price_usd: Decimal | None
-    last_active_date: date | None
-    first_seat_date: date
-    is_reclaimable: bool
-    is_near_limit: bool
-    limit_usd: Decimal | None
-    limit_spent_usd: Decimal | None
-    limit_used_ratio: Decimal | None
-    limit_as_of_date: date
-
-
-class AnomalyRow(TypedDict):
-    """A day on which a cost was far outside its usual range."""
-
-    usage_date: date
-    vendor: str
-    cost_basis: str | None
-    dimension: str
-    dimension_value: str | None
-    dimension_name: str | None
-    team: str | None
-    top_model: str | None
-    amount_usd: Decimal
-    expected_usd: Decimal
-    excess_usd: Decimal
-    is_provisional: bool
-
-
-class RestatementRow(TypedDict):
-    """A change by the vendor to a loaded day."""
-
-    usage_date: date
-    vendor: str
-    cost_basis: str | None
-    old_amount_usd: Decimal | None
-    new_amount_usd: Decimal | None
-    delta_usd: Decimal
-    restated_at: datetime
-    days_later: int
-    was_settled: bool
-
-
-class BillStatus(TypedDict):
-    """The number of days of a vendor's bill with a status."""
-
-    vendor: str
-    status: str
-    days: int
-    loaded_days: int
-
-
-class MissingDay(TypedDict):
-    """A missing day of a vendor's bill."""
-
-    vendor: str
-    usage_date: date
-    status: str
-    message: str | None
-
-
-class ControlRow(TypedDict):
-    """How many days match a control total."""
-
-    vendor: str
-    control: str
-    days: int
-    equal_days: int
-    close_days: int
-    different_days: int
-    difference_usd: Decimal | None
-
-
-class CheckStatus(TypedDict):
-    """The current result of a check."""
-
-    asset: str
-    check_name: str
-    passed: bool
-    blocking: bool
-    message: str
-    amount_usd: Decimal | None
-    first_day: date | None
-    last_day: date | None
-    checked_at: datetime
-
-
-class LastRun(TypedDict):
-    """The newest run."""
-
-    run_id: str
-    job: str
-    started_at: datetime
-    outcome: str
-    first_day: date | None
-    last_day: date | None
 
 
 @dataclass(frozen=True)
@@ -290,12 +137,13 @@ class ReportMonth:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that the report shows. Sequences are empty where there is nothing to show."""
+    """Everything that the report shows. Sequences are empty, and `total` is None, where there is nothing to show."""
 
     month: ReportMonth | None
     created_at: datetime
     with_people: bool
     headlines: Sequence[Headline] = ()
+    total: SpendTotal | None = None
     vendors: Mapping[str, SpendTotal] = field(default_factory=dict)
     not_configured: Sequence[str] = ()
     days: Sequence[DayRow] = ()
@@ -303,17 +151,17 @@ class Report:
     monthly_budgets: Mapping[date, BudgetTotals] = field(default_factory=dict)
     teams: Sequence[TeamSpend] = ()
     people: Sequence[PersonSpend] = ()
-    models: Sequence[ModelRow] = ()
+    models: Sequence[Row] = ()
     budgets: Sequence[BudgetRow] = ()
     forecast: Forecast | None = None
-    unallocated: Sequence[UnallocatedRow] = ()
-    seats: Sequence[SeatSummary] = ()
-    reclaimable_seats: Sequence[SeatHolder] = ()
-    near_limit: Sequence[SeatHolder] = ()
-    anomalies: Sequence[AnomalyRow] = ()
-    restatements: Sequence[RestatementRow] = ()
-    bill_status: Sequence[BillStatus] = ()
-    missing_days: Sequence[MissingDay] = ()
-    controls: Sequence[ControlRow] = ()
-    checks: Sequence[CheckStatus] = ()
-    last_run: LastRun | None = None
+    unallocated: Sequence[Row] = ()
+    seats: Sequence[Row] = ()
+    reclaimable_seats: Sequence[Row] = ()
+    near_limit: Sequence[Row] = ()
+    anomalies: Sequence[Row] = ()
+    restatements: Sequence[Row] = ()
+    bill_status: Sequence[Row] = ()
+    missing_days: Sequence[Row] = ()
+    controls: Sequence[Row] = ()
+    checks: Sequence[Row] = ()
+    last_run: Row | None = None

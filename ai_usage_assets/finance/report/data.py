@@ -1,7 +1,7 @@
 """Load the figures of the report from the KPI views.
 
-Does not draw (`charts`) or write sentences (`sections`, `headlines`). Text from the warehouse was written by others: it
-is loaded without keys, and without e-mail addresses unless the report shows people.
+Does not draw (`figures`) or write sentences (`headlines`, the templates). Text from the warehouse is untrusted: it is
+redacted of keys, and of e-mail addresses unless the report shows people.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from ai_usage_assets.days import ONE_DAY
 from ai_usage_assets.finance.amounts import describe_close, sum_known, total_budgets
-from ai_usage_assets.finance.report import base, headlines
+from ai_usage_assets.finance.report import headlines
 from ai_usage_assets.finance.report.base import (
+    BudgetRow,
+    DayRow,
+    Forecast,
     MonthNotFound,
     PersonSpend,
     Report,
@@ -100,28 +103,31 @@ class _Loader:
         month = self._month
         previous_month = (month.first - ONE_DAY).replace(day=1)
         spend: list[SpendRow] = self._rows("report_spend")
-        vendors = _total_by(spend, month.first, lambda row: row["vendor"])
-        days: list[base.DayRow] = self._rows("report_days")
-        bill_status: list[base.BillStatus] = self._rows("report_bill_status")
-        all_budgets: list[base.BudgetRow] = self._rows("report_budgets")
+        month_spend = [row for row in spend if row["month"] == month.first]
+        total = _total(month_spend) if month_spend else None
+        vendors = _total_by(month_spend, lambda row: row["vendor"])
+        previous_vendors = _total_by(
+            (row for row in spend if row["month"] == previous_month), lambda row: row["vendor"]
+        )
+        days: list[DayRow] = self._rows("report_days")
+        bill_status: list[Row] = self._rows("report_bill_status")
+        all_budgets: list[BudgetRow] = self._rows("report_budgets")
         budgets = [row for row in all_budgets if row["month"] == month.first]
-        forecasts: list[base.Forecast] = self._query(
+        forecasts: list[Forecast] = self._query(
             "SELECT forecast_usd, low_usd, high_usd, missing_days FROM ai_usage.kpi_forecast_total WHERE month = @month"
         )
         forecast = forecasts[0] if forecasts else None
         # Redacting e-mail addresses first would merge people.
         people = _pivot_people(self._warehouse.rows(read_query("finance/report_people"), self._parameters))
-        unallocated: list[base.UnallocatedRow] = self._rows("report_unallocated")
-        checks: list[base.CheckStatus] = self._rows("report_checks")
+        unallocated: list[Row] = self._rows("report_unallocated")
+        checks: list[Row] = self._rows("report_checks")
         last_run = self._last_run()
         spend_headline = headlines.spend(
-            month, previous_month, vendors, days, bill_status, describe_close(self._warehouse, month.first)
+            month, previous_month, total, vendors, days, bill_status, describe_close(self._warehouse, month.first)
         )
         cards = (
             spend_headline,
-            headlines.previous_month(
-                previous_month, self._months, _total_by(spend, previous_month, lambda row: row["vendor"])
-            ),
+            headlines.previous_month(previous_month, self._months, previous_vendors),
             headlines.forecast(month, forecast),
             headlines.budget_used(month, budgets),
             headlines.cost_per_user(month, spend_headline, sum(bool(person.active_days) for person in people)),
@@ -136,18 +142,19 @@ class _Loader:
         }
         loaded_vendors = {row["vendor"] for row in bill_status if row["loaded_days"]}
         not_configured = {row["vendor"] for row in bill_status if row["status"] == "not_configured"} - loaded_vendors
-        holders: list[base.SeatHolder] = self._rows("report_seat_holders")
+        holders: list[Row] = self._rows("report_seat_holders")
         return Report(
             month=month,
             created_at=created_at,
             with_people=self._with_people,
             headlines=cards,
+            total=total,
             vendors=vendors,
             not_configured=sorted(not_configured),
             days=days,
-            months=_total_by(spend, None, lambda row: (row["month"], row["vendor"])),
+            months=_total_by(spend, lambda row: (row["month"], row["vendor"])),
             monthly_budgets=monthly_budgets,
-            teams=_pivot_teams([row for row in spend if row["month"] == month.first]),
+            teams=_pivot_teams(month_spend),
             people=people if self._with_people else (),
             models=self._rows("report_models"),
             budgets=budgets,
@@ -165,19 +172,16 @@ class _Loader:
             last_run=last_run,
         )
 
-    def _last_run(self) -> base.LastRun | None:
+    def _last_run(self) -> Row | None:
         rows: list[Row] = self._rows("report_last_run")
-        if not rows:
-            return None
-        return cast("base.LastRun", {**rows[0], "outcome": run_log.resolve_outcome(self._warehouse, rows[0])})
+        return {**rows[0], "outcome": run_log.resolve_outcome(self._warehouse, rows[0])} if rows else None
 
 
-def _total_by(rows: Iterable[SpendRow], month: date | None, key: Callable[[SpendRow], _Key]) -> dict[_Key, SpendTotal]:
-    """Adds up rows by a key, those of one month unless it is None, in the order of the first row of each key."""
+def _total_by(rows: Iterable[SpendRow], key: Callable[[SpendRow], _Key]) -> dict[_Key, SpendTotal]:
+    """Adds up rows by a key, in the order of the first row of each key."""
     groups: dict[_Key, list[SpendRow]] = defaultdict(list)
     for row in rows:
-        if month is None or row["month"] == month:
-            groups[key(row)].append(row)
+        groups[key(row)].append(row)
     return {group_key: _total(group) for group_key, group in groups.items()}
 
 
@@ -198,9 +202,9 @@ def _total(rows: Sequence[SpendRow]) -> SpendTotal:
 def _pivot_teams(rows: Sequence[SpendRow]) -> list[TeamSpend]:
     """The teams with their spend by vendor, highest spend first."""
     by_vendor: dict[str | None, dict[str, Decimal]] = defaultdict(dict)
-    for (team, vendor), total in _total_by(rows, None, lambda row: (row["team"], row["vendor"])).items():
+    for (team, vendor), total in _total_by(rows, lambda row: (row["team"], row["vendor"])).items():
         by_vendor[team][vendor] = total.spend_usd
-    totals = _total_by(rows, None, lambda row: row["team"])
+    totals = _total_by(rows, lambda row: row["team"])
     teams = [TeamSpend(team, total, by_vendor[team]) for team, total in totals.items()]
     return sorted(teams, key=lambda team: (-team.total.spend_usd, team.team or ""))
 

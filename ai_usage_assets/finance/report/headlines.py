@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from ai_usage_assets.finance.amounts import sum_known, total_budgets
 from ai_usage_assets.finance.report.base import (
-    BillStatus,
     BudgetRow,
     DayRow,
     Forecast,
@@ -24,30 +23,29 @@ from ai_usage_assets.rendering.text import (
     format_percent,
     format_usd,
 )
+from ai_usage_assets.warehouse.base import Row
 
 
 def spend(
     month: ReportMonth,
     previous_month: date,
+    total: SpendTotal | None,
     vendors: Mapping[str, SpendTotal],
     days: Sequence[DayRow],
-    bill_status: Iterable[BillStatus],
+    bill_status: Iterable[Row],
     close_text: str,
 ) -> Headline:
     """The spend of the month. `close_text` says when it was closed; empty for an open month."""
     name = f"Spend in {month.first:%B %Y}" + ("" if month.is_over else ", month to date")
-    if not vendors and not any(row["loaded_days"] for row in bill_status):
+    if total is None and not any(row["loaded_days"] for row in bill_status):
         return Headline(name, None, "usd", absent=f"no bill is loaded for {month.range_text}")
-    total = sum((vendor.spend_usd for vendor in vendors.values()), Decimal(0))
-    billed = sum_known(vendor.billed_usd for vendor in vendors.values())
-    seats = sum_known(vendor.seat_usd for vendor in vendors.values())
-    notes = [
-        f"{month.range_text}: {format_usd(billed)} billed, {format_usd(seats) if seats is not None else 'no'} seats"
-    ]
-    if vendors and all(vendor.previous_usd is not None for vendor in vendors.values()):
-        previous = sum_known(vendor.previous_usd for vendor in vendors.values()) or Decimal(0)
+    billed, seats = (total.billed_usd, total.seat_usd) if total else (None, None)
+    spend_usd = total.spend_usd if total else Decimal(0)
+    notes = [f"{month.range_text}: {format_usd(billed)} billed, {format_usd(seats, missing='no')} seats"]
+    if total and total.previous_usd is not None:
+        previous = total.previous_usd
         period = "the previous month" if month.is_over else "the same days of the previous month"
-        notes.append(f"{describe_change(total, previous)} {period} ({format_usd(previous)})")
+        notes.append(f"{describe_change(spend_usd, previous)} {period} ({format_usd(previous)})")
     else:
         notes.append(f"not compared with {previous_month:%B}: some of these days are not loaded in {previous_month:%B}")
     provisional = sum_known(row["spend_usd"] for row in days if row["is_provisional"])
@@ -55,7 +53,7 @@ def spend(
     notes += _missing_notes(vendors)
     if close_text:
         notes.append(close_text)
-    return Headline(name, total, "usd", tuple(notes), is_provisional=provisional is not None)
+    return Headline(name, spend_usd, "usd", tuple(notes), is_provisional=provisional is not None)
 
 
 def previous_month(month: date, months: Mapping[date, ReportMonth], vendors: Mapping[str, SpendTotal]) -> Headline:

@@ -2,52 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from ai_usage_assets.files import write_atomically
-from ai_usage_assets.finance.report.base import Headline, Report, ReportMonth
-from ai_usage_assets.finance.report.sections import allocation, quality, spend, usage
-from ai_usage_assets.finance.report.tables import Section
+from ai_usage_assets.finance.amounts import sum_known
+from ai_usage_assets.finance.report import figures, labels
+from ai_usage_assets.finance.report.base import Headline, Report
+from ai_usage_assets.registry import SOURCES, source_label
 from ai_usage_assets.rendering.templates import template_environment
-from ai_usage_assets.rendering.text import NONE, format_date, format_percent, format_usd, format_whole_usd
+from ai_usage_assets.rendering.text import (
+    NONE,
+    format_count,
+    format_date,
+    format_date_range,
+    format_percent,
+    format_usd,
+    format_whole_usd,
+)
+from ai_usage_assets.warehouse.base import Row
 
 _MIN_WITHOUT_CENTS = 10_000
-_MAX_NAME_LENGTH = 60
-
-_SECTIONS: tuple[Callable[[Report, ReportMonth], Section | None], ...] = (
-    spend.build_daily,
-    spend.build_monthly,
-    spend.build_vendors,
-    allocation.build_budgets,
-    allocation.build_teams,
-    allocation.build_people,
-    usage.build_models,
-    allocation.build_unallocated,
-    usage.build_seats,
-    quality.build_anomalies,
-    quality.build_restatements,
-    quality.build_quality,
-)
+_SECTIONS = {
+    "daily": "Daily spend",
+    "monthly": "Monthly spend",
+    "vendors": "By vendor",
+    "budgets": "Budgets by cost center",
+    "teams": "By team",
+    "people": "By person",
+    "models": "By model",
+    "unallocated": "Unallocated spend",
+    "seats": "Seats",
+    "anomalies": "Anomalies",
+    "restatements": "Restatements",
+    "quality": "Data quality",
+}
 
 
 def render_html(report: Report) -> str:
     """Renders the page."""
     environment = template_environment(Path(__file__).parent)
-    environment.globals |= {"format_headline": format_headline, "max_name_length": _MAX_NAME_LENGTH}
-    sections = [build(report, report.month) for build in _SECTIONS] if report.month else []
+    environment.globals |= {"format_headline": format_headline, "labels": labels}
+    environment.filters |= {
+        "usd": format_usd,
+        "percent": format_percent,
+        "change": format_change,
+        "date": format_date,
+        "date_range": format_date_range,
+        "counted": format_count,
+        "vendor": source_label,
+        "total": _total,
+    }
     return environment.get_template("report.html.j2").render(
         report=report,
         title=f"AI tool spend, {report.month.first:%B %Y}" if report.month else "AI tool spend",
         subtitle=_subtitle(report),
-        alarms=list(quality.find_alarms(report)),
-        sections=[section for section in sections if section],
+        alarms=list(labels.find_alarms(report)),
+        **_section_context(report),
     )
+
+
+def _section_context(report: Report) -> dict[str, Any]:
+    month = report.month
+    if month is None:
+        return {"sections": {}}
+    daily = figures.build_daily(report, month)
+    monthly = figures.build_monthly(report, month)
+    is_shown = {"monthly": bool(monthly), "people": report.with_people}
+    return {
+        "sections": {anchor: title for anchor, title in _SECTIONS.items() if is_shown.get(anchor, True)},
+        "month": month,
+        "daily": daily,
+        "monthly": monthly,
+        "day_vendors": figures.order_vendors(row["vendor"] for row in report.days),
+        "month_vendors": figures.order_vendors(vendor for _, vendor in report.months),
+        "vendors": figures.order_vendors(report.vendors),
+        "all_vendors": [entry.name for entry in SOURCES],
+        "has_spend": bool(report.total and report.total.spend_usd),
+        "charts": figures.draw_charts(report, month, daily, monthly),
+    }
 
 
 def render_markdown(report: Report) -> str:
     """Renders the headlines for the page of a run."""
-    lines = [_subtitle(report), *(f"\n**{alarm}**" for alarm in quality.find_alarms(report)), ""]
+    lines = [_subtitle(report), *(f"\n**{alarm}**" for alarm in labels.find_alarms(report)), ""]
     for headline in report.headlines:
         value = f"**{format_headline(headline)}**" if headline.value is not None else f"none ({headline.absent})"
         notes = f" ({'; '.join(headline.notes)})" if headline.notes else ""
@@ -71,6 +111,19 @@ def format_headline(headline: Headline) -> str:
     if abs(headline.value) >= _MIN_WITHOUT_CENTS:
         return format_whole_usd(headline.value)
     return format_usd(headline.value)
+
+
+def format_change(current: Decimal | None, previous: Decimal | None) -> str:
+    """The relative change between two amounts."""
+    if current is None or previous is None or previous < 0:
+        return NONE
+    if not previous:
+        return "new" if current else NONE
+    return f"{'+' if current >= previous else ''}{format_percent((current - previous) / previous)}"
+
+
+def _total(rows: Iterable[Row], column: str) -> Decimal | None:
+    return sum_known(row[column] for row in rows)
 
 
 def _subtitle(report: Report) -> str:
