@@ -19,7 +19,7 @@ from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets.warehouse.sql_files import read_model, sql_folder
 from ai_usage_assets_tests.benchmarks.events_server import FIRST_DAY
 
-_TYPED = sql_folder() / "staging" / "stg_cursor_usage_events.sql"
+_TYPED = sql_folder() / "staging" / "cursor" / "stg_cursor_usage_events.sql"
 
 
 def main() -> None:
