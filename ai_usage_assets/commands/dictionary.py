@@ -16,8 +16,8 @@ _LAYERS = {
 }
 
 
-def markdown() -> str:
-    """The dictionary: every table and view with its columns."""
+def render_dictionary() -> str:
+    """Renders every table and view with its columns."""
     return "\n".join(_lines()) + "\n"
 
 
@@ -57,4 +57,4 @@ def _table(table: Table) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(markdown(), end="")  # noqa: T201 - the output of the command
+    print(render_dictionary(), end="")  # noqa: T201 - the output of the command

@@ -33,4 +33,6 @@ def _check(parsed: argparse.Namespace) -> int:
     settings = Settings.from_environment()
     if parsed.real and settings.warehouse != "bigquery":
         raise SettingsError("--real needs BigQuery: set AI_USAGE_WAREHOUSE=bigquery and GOOGLE_CLOUD_PROJECT.")
-    return sql_check.real(settings, result_console()) if parsed.real else sql_check.offline(result_console())
+    if parsed.real:
+        return sql_check.check_in_bigquery(settings, result_console())
+    return sql_check.check_offline(result_console())

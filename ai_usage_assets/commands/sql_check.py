@@ -17,7 +17,7 @@ from ai_usage_assets.warehouse.tables import Table
 _MIN_BILLED_BYTES = 10 * 1024**2
 
 
-def offline(console: Console) -> int:
+def check_offline(console: Console) -> int:
     """Checks that every model and query is GoogleSQL that both engines evaluate alike. Returns 1 if one is not."""
     statements = {table.name: table.query or "" for table in catalog.models()}
     statements |= {f"queries/{name}": read_query(name) for name in query_names()}
@@ -38,7 +38,7 @@ def offline(console: Console) -> int:
     return int(bool(errors))
 
 
-def real(settings: Settings, console: Console) -> int:
+def check_in_bigquery(settings: Settings, console: Console) -> int:
     """Dry-runs each model in BigQuery with the parameters of a run of yesterday. Returns 1 if one fails."""
     warehouse = BigQueryWarehouse.from_settings(settings)
     yesterday = days.last_finished_day(settings.now())

@@ -21,6 +21,8 @@ import httpx
 from ai_usage_assets.settings import SettingsError, is_loopback
 
 _KEEPALIVE_SECONDS = 5.0
+# What a request raises when no complete response arrives.
+CONNECTION_ERRORS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.ProxyError)
 
 
 class BoundedTransport(httpx.BaseTransport):

@@ -10,11 +10,10 @@ import re
 from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
-import httpcore
 import httpx
 
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.http.transport import BoundedTransport
+from ai_usage_assets.http.transport import CONNECTION_ERRORS, BoundedTransport
 from ai_usage_assets.settings import is_https_or_loopback
 
 # Two attempts, so that the end of a run is delayed by ten seconds at most.
@@ -24,12 +23,6 @@ _MAX_RESPONSE_SHOWN = 200
 _MAX_RESPONSE_READ = 1_000
 # Parts of an address that may be its secret.
 _SECRET_PART = re.compile(r"[A-Za-z0-9_~-]{8,}")
-_INTERRUPTED = (
-    httpcore.NetworkError,
-    httpcore.TimeoutException,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-)
 
 
 class WebhookError(OperatorError):
@@ -50,7 +43,7 @@ def post_message(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_S
             transport.set_deadline(attempt_seconds)
             try:
                 response = transport.handle_request(request)
-            except _INTERRUPTED as error:
+            except CONNECTION_ERRORS as error:
                 failure = f"did not answer ({type(error).__name__}). Check the network, and whether {host} is up"
                 continue
             if response.is_success:
@@ -68,7 +61,7 @@ def post_message(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_S
 def _read_start(response: httpx.Response) -> str:
     """The start of an error response, which can be endless or interrupted."""
     body = b""
-    with closing(response), suppress(*_INTERRUPTED):
+    with closing(response), suppress(*CONNECTION_ERRORS):
         for chunk in response.iter_raw():
             body += chunk
             if len(body) >= _MAX_RESPONSE_READ:

@@ -15,12 +15,11 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpcore
 import httpx
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.http.rate_limit import Clock, SystemClock
-from ai_usage_assets.http.transport import BoundedTransport
+from ai_usage_assets.http.transport import CONNECTION_ERRORS, BoundedTransport
 from ai_usage_assets.redaction import redact_line
 from ai_usage_assets.settings import is_https_or_loopback
 
@@ -32,13 +31,6 @@ _ATTEMPT_SECONDS = 90.0
 _HEALTH_SECONDS, _HEALTH_INTERVAL_SECONDS = 3.0, 2.0
 _MAX_QUOTED_CHARACTERS = 300
 _REDACTED = "[secret]"
-_CONNECTION_ERRORS = (
-    httpcore.NetworkError,
-    httpcore.TimeoutException,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    httpx.DecodingError,
-)
 _CHECK_URL = "Check AI_USAGE_METABASE_URL."
 
 
@@ -249,7 +241,7 @@ class MetabaseClient:
                 response.read()
             finally:
                 response.close()
-        except _CONNECTION_ERRORS as error:
+        except (*CONNECTION_ERRORS, httpx.DecodingError) as error:
             name = type(error).__name__
             raise AmbiguousOutcome(
                 f"Metabase at {self.host} did not answer {method} {path} ({name}). Check the tunnel and the network, "

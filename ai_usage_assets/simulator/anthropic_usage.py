@@ -201,6 +201,5 @@ def _build_component(
 
 def random_instant(rng: random.Random, day: date) -> datetime:
     """A random instant of a day, mostly in European working hours."""
-    # Working hours of a company in Europe, with a tail.
     hour = min(23, max(0, int(rng.gauss(12, 4))))
     return datetime(day.year, day.month, day.day, hour, rng.randrange(60), rng.randrange(60), tzinfo=UTC)

@@ -59,7 +59,7 @@ class SheetsAPI:
     """Responds to requests for one spreadsheet."""
 
     def __init__(self, organization: Organization, spreadsheet_id: str, fault_options: SheetsFaultOptions) -> None:
-        self._organisation = organization
+        self._organization = organization
         self._spreadsheet_id = spreadsheet_id
         self._options = fault_options
 
@@ -98,7 +98,7 @@ class SheetsAPI:
                         "gridProperties": {"rowCount": max(_ROWS, len(rows)), "columnCount": _COLUMNS},
                     }
                 }
-                for number, (tab, rows) in enumerate(self._organisation.tabs.items())
+                for number, (tab, rows) in enumerate(self._organization.tabs.items())
             ],
         }
 
@@ -106,9 +106,9 @@ class SheetsAPI:
         """The cells of a range such as `budgets`, `'key_mapping'!A1:C9`, `people!2:2` or `people!A:A`."""
         match = _RANGE.fullmatch(name)
         tab = (match["quoted"] or match["plain"]).replace("''", "'") if match else ""
-        if match is None or tab not in self._organisation.tabs:
+        if match is None or tab not in self._organization.tabs:
             raise _ApiError(400, f"Unable to parse range: {name}")
-        rows = self._organisation.tabs[tab]
+        rows = self._organization.tabs[tab]
         one = bool(match["cells"]) and not match["to"]
         left, top = _column_number(match["left"]) or 1, int(match["top"] or 1)
         right = left if one else _column_number(match["right"]) or _COLUMNS

@@ -603,12 +603,12 @@ def test_sql_check_dry_runs_every_model(server: FakeBigQuery, capsys: pytest.Cap
     warehouse.prepare(catalog.tables())
     warehouse.load_days([raw_day("a" * 1000)], [log_entry(DAY)])
     before = len(server.requests)
-    assert sql_check.real(production(server), Console(width=100)) == 0
+    assert sql_check.check_in_bigquery(production(server), Console(width=100)) == 0
     shown = capsys.readouterr().out
     assert f"{len(catalog.models())} of {len(catalog.models())} are valid" in shown
     assert all(table.name in shown for table in catalog.models())
     assert {request.method for request in server.requests[before:] if request.kind != "query"} == {"GET"}
     warehouse.jobs.client.delete_table(f"ai_usage.{STAGED.name}")
-    assert sql_check.real(production(server), Console(width=100)) == 1
+    assert sql_check.check_in_bigquery(production(server), Console(width=100)) == 1
     count = len(catalog.models())
     assert f"{count - 2} of {count} are valid" in capsys.readouterr().out
