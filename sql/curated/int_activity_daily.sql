@@ -16,33 +16,15 @@ CREATE OR REPLACE VIEW ai_usage.int_activity_daily (
 )
 OPTIONS (description = "Activity of all vendors in one common schema, before attribution.")
 AS
-WITH activity AS (
-  SELECT
-    usage_date, 'anthropic' AS vendor, identity_key, principal_type, CAST(NULL AS STRING) AS user_id, user_email,
-    api_key_name, COALESCE(sessions, 0) > 0 AS is_active, CAST(NULL AS INT64) AS requests, sessions, lines_added,
-    CAST(NULL AS INT64) AS lines_accepted, commits, pull_requests
-  FROM ai_usage.int_anthropic_activity_daily
-  UNION ALL BY NAME
-  SELECT
-    usage_date, 'cursor' AS vendor, identity_key,
-    CASE WHEN user_email IS NULL THEN 'none' ELSE 'user' END AS principal_type, user_id, user_email,
-    CAST(NULL AS STRING) AS api_key_name, is_active, requests, CAST(NULL AS INT64) AS sessions, lines_added,
-    lines_accepted, CAST(NULL AS INT64) AS commits, CAST(NULL AS INT64) AS pull_requests
-  FROM ai_usage.int_cursor_activity_daily
-)
 SELECT
-  usage_date,
-  vendor,
-  identity_key,
-  principal_type,
-  user_id,
-  user_email,
-  api_key_name,
-  is_active,
-  requests,
-  sessions,
-  lines_added,
-  lines_accepted,
-  commits,
-  pull_requests
-FROM activity
+  usage_date, 'anthropic' AS vendor, identity_key, principal_type, CAST(NULL AS STRING) AS user_id, user_email,
+  api_key_name, COALESCE(sessions, 0) > 0 AS is_active, CAST(NULL AS INT64) AS requests, sessions, lines_added,
+  CAST(NULL AS INT64) AS lines_accepted, commits, pull_requests
+FROM ai_usage.int_anthropic_activity_daily
+UNION ALL BY NAME
+SELECT
+  usage_date, 'cursor' AS vendor, identity_key,
+  CASE WHEN user_email IS NULL THEN 'none' ELSE 'user' END AS principal_type, user_id, user_email,
+  CAST(NULL AS STRING) AS api_key_name, is_active, requests, CAST(NULL AS INT64) AS sessions, lines_added,
+  lines_accepted, CAST(NULL AS INT64) AS commits, CAST(NULL AS INT64) AS pull_requests
+FROM ai_usage.int_cursor_activity_daily

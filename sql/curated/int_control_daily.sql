@@ -10,24 +10,12 @@ CREATE OR REPLACE VIEW ai_usage.int_control_daily (
 )
 OPTIONS (description = "Control totals that the vendors report for each day, and their breakdown by model and token class.")
 AS
-WITH control_total AS (
-  SELECT
-    usage_date, 'anthropic' AS vendor, control, CAST(NULL AS STRING) AS model, CAST(NULL AS STRING) AS token_class,
-    control_usd AS amount_usd, CAST(NULL AS NUMERIC) AS list_amount_usd, records
-  FROM ai_usage.int_anthropic_control_daily
-  UNION ALL BY NAME
-  SELECT
-    usage_date, 'anthropic' AS vendor, 'token_classes' AS control, model, token_class, amount_usd, list_amount_usd,
-    CAST(NULL AS INT64) AS records
-  FROM ai_usage.int_anthropic_component_daily
-)
 SELECT
-  usage_date,
-  vendor,
-  control,
-  model,
-  token_class,
-  amount_usd,
-  list_amount_usd,
-  records
-FROM control_total
+  usage_date, 'anthropic' AS vendor, control, CAST(NULL AS STRING) AS model, CAST(NULL AS STRING) AS token_class,
+  control_usd AS amount_usd, CAST(NULL AS NUMERIC) AS list_amount_usd, records
+FROM ai_usage.int_anthropic_control_daily
+UNION ALL BY NAME
+SELECT
+  usage_date, 'anthropic' AS vendor, 'token_classes' AS control, model, token_class, amount_usd, list_amount_usd,
+  CAST(NULL AS INT64) AS records
+FROM ai_usage.int_anthropic_component_daily

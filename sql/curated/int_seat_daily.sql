@@ -12,20 +12,6 @@ CREATE OR REPLACE VIEW ai_usage.int_seat_daily (
 )
 OPTIONS (description = "Seats of all vendors in one common schema: who was a member on which day, and whether the seat is paid.")
 AS
-WITH seat AS (
-  SELECT
-    usage_date, 'cursor' AS vendor, fact_no, identity_key, user_id, user_email, role, source, is_paid, billing_tier
-  FROM ai_usage.int_cursor_seat_daily
-)
 SELECT
-  usage_date,
-  vendor,
-  fact_no,
-  identity_key,
-  user_id,
-  user_email,
-  role,
-  source,
-  is_paid,
-  billing_tier
-FROM seat
+  usage_date, 'cursor' AS vendor, fact_no, identity_key, user_id, user_email, role, source, is_paid, billing_tier
+FROM ai_usage.int_cursor_seat_daily

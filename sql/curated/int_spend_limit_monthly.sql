@@ -7,14 +7,5 @@ CREATE OR REPLACE VIEW ai_usage.int_spend_limit_monthly (
 )
 OPTIONS (description = "Spend limits of the members of all vendors, from the last spend snapshot of each month.")
 AS
-WITH spend_limit AS (
-  SELECT snapshot_date, 'cursor' AS vendor, holder, limit_usd, on_demand_usd
-  FROM ai_usage.int_cursor_limit_monthly
-)
-SELECT
-  snapshot_date,
-  vendor,
-  holder,
-  limit_usd,
-  on_demand_usd
-FROM spend_limit
+SELECT snapshot_date, 'cursor' AS vendor, holder, limit_usd, on_demand_usd
+FROM ai_usage.int_cursor_limit_monthly
