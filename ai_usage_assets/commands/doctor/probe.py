@@ -13,7 +13,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ai_usage_assets.commands import diagnostics as doctor
+from ai_usage_assets.commands.diagnostics import (
+    Diagnostic,
+    Outcome,
+    describe_versions,
+    print_diagnostics,
+    print_summary,
+)
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.redaction import KEY_PATTERN
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT, load_source
@@ -44,13 +50,13 @@ def run(settings: Settings, file: Path | None, console: Console) -> int:
     plans = [(source, *_open_client(source, settings)) for source in sources]
     for source, _, client in plans:
         console.print(f"{source.label}: at most {client.max_requests} requests. All of them only read.")
-    document: Facts = {"versions": doctor.describe_versions(), "asked_at": settings.now().isoformat()}
-    diagnostics: list[doctor.Diagnostic] = []
+    document: Facts = {"versions": describe_versions(), "asked_at": settings.now().isoformat()}
+    diagnostics: list[Diagnostic] = []
     for source, _, client in plans:
         answers = ask(client, source.load_questions(), settings.now().date())
         diagnostics += [_diagnose(source.label, answer) for answer in answers]
         if skipped := len(source.load_questions()) - len(answers):
-            diagnostics.append(doctor.Diagnostic(source.label, "other questions", "info", f"{skipped} not asked"))
+            diagnostics.append(Diagnostic(source.label, "other questions", "info", f"{skipped} not asked"))
         document[source.name] = {
             "simulated": is_loopback(settings.sources[source.name].base_url),
             "requests": client.requests_sent,
@@ -63,10 +69,10 @@ def run(settings: Settings, file: Path | None, console: Console) -> int:
     answered = sum(line.outcome == "ok" for line in diagnostics)
     if answered:
         write(file, document, [key for _, key, _ in plans])
-    has_failed = "error" in doctor.print_diagnostics(diagnostics, console)
+    has_failed = "error" in print_diagnostics(diagnostics, console)
     summary = f"{answered} of {len(diagnostics)} questions are answered in {file}. Read it before sharing it."
     summary = summary if answered else f"No question is answered; {file} is not written."
-    doctor.print_summary("ok" if answered and not has_failed else "error", summary, console)
+    print_summary("ok" if answered and not has_failed else "error", summary, console)
     return int(has_failed or not answered)
 
 
@@ -77,12 +83,12 @@ def _open_client(source: Source, settings: Settings) -> tuple[str, BudgetedClien
     return key, BudgetedClient(client, source.load_questions(), settings.now().date())
 
 
-def _diagnose(section: str, answer: Answer) -> doctor.Diagnostic:
+def _diagnose(section: str, answer: Answer) -> Diagnostic:
     if answer.facts is None:
-        outcome: doctor.Outcome = "error" if answer.failed else "info"
-        return doctor.Diagnostic(section, answer.question.name, outcome, answer.problem)
+        outcome: Outcome = "error" if answer.failed else "info"
+        return Diagnostic(section, answer.question.name, outcome, answer.problem)
     facts = json.dumps(answer.facts, default=str)[1:-1].replace('"', "")
-    return doctor.Diagnostic(section, answer.question.name, "ok", facts)
+    return Diagnostic(section, answer.question.name, "ok", facts)
 
 
 def write(file: Path, document: Facts, keys: Iterable[str]) -> None:
