@@ -47,4 +47,4 @@ def months_table(states: Sequence[MonthStatus]) -> Iterator[RenderableType]:
     yield table
     for state in states:
         for reason in state.waits_for:
-            yield Text.assemble((f"{state.month:%Y-%m}: ", "bold"), reason)
+            yield Text.assemble((f"{state.month:%Y-%m} – ", "bold"), reason)

@@ -86,10 +86,10 @@ def forecast(month: ReportMonth, expected: Forecast | None) -> Headline:
         return Headline(name, None, "usd", absent="too few days are loaded")
     low, high = expected["low_usd"], expected["high_usd"]
     notes = [
-        "no range: it needs three earlier months"
+        "no range, because it needs three earlier months"
         if low is None or high is None
         else f"{format_bounds(low, high)}, from the forecast errors of earlier months",
-        f"from the days to {format_date(month.through_day)}, by weekday, and the seats at that date",
+        f"based on spend by weekday and on the seats, up to {format_date(month.through_day)}",
     ]
     if expected["missing_days"]:
         notes.append(f"includes an estimate for {format_count(expected['missing_days'], 'day')} that are missing")
