@@ -302,7 +302,7 @@ def test_an_older_export_replaces_nothing(loaded_company: Company) -> None:
     set_faults(loaded_company, anthropic={"lag": timedelta(days=10)})
     assert not loaded_company.run(LOADED_DAY, selection=ANALYTICS).success
     assert stored_rows(loaded_company) == before
-    assert "reaches less far than in an earlier pull" in read_day_log(loaded_company)[LOADED_DAY]["message"]
+    assert "ends earlier than in an earlier extract" in read_day_log(loaded_company)[LOADED_DAY]["message"]
     clear_faults(loaded_company)
     assert loaded_company.run(LOADED_DAY, selection=ANALYTICS).success
     assert_equals_ledger(loaded_company, DAYS[0])
