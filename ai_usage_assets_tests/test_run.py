@@ -111,7 +111,7 @@ def test_records_are_verbatim(loaded: Company) -> None:
     stored = loaded.rows("SELECT payload FROM ai_usage.raw_cursor_usage_events WHERE usage_date = @day", day=day)
     api = loaded.simulator._cursor
     encode = msgspec.json.Encoder(decimal_format="number").encode
-    sent = [encode(api._shown(event)) for event in loaded.simulator.ledger.events(day)]
+    sent = [encode(api._render_event(event)) for event in loaded.simulator.ledger.events(day)]
     assert sorted(row["payload"].encode() for row in stored) == sorted(sent)
 
 
@@ -238,7 +238,7 @@ def test_one_vendor_down_leaves_the_other_fresh(
         day=date(2026, 11, 10),
     )
     assert {(row["vendor"], row["status"]) for row in states} == {(down, "failed"), (fresh, "provisional")}
-    assert {"✗", "failed"} <= {*_shown(company, width=200).split()}
+    assert {"✗", "failed"} <= {*_render_status(company, width=200).split()}
 
 
 def test_failed_request_keeps_loaded_days(loaded_company: Company) -> None:
@@ -436,7 +436,7 @@ def test_run_that_ended_between_two_steps_is_interrupted(company: Company) -> No
     assert infer_outcome(company.instance, begun) == "interrupted"
 
 
-def _shown(company: Company, width: int) -> str:
+def _render_status(company: Company, width: int) -> str:
     """The output of `ai-usage status`."""
     shown = io.StringIO()
     warehouse = company.warehouse
@@ -449,7 +449,7 @@ def test_status_shows_one_reason_once_and_fits_a_narrow_terminal(company: Compan
     """A rejected key is one paragraph of the status, not one per table; no table is wider than the terminal."""
     company.simulator.fault_options.cursor.unauthorized = True
     assert not company.run(LOADED_DAY, selection="cursor").success
-    shown = _shown(company, width=80)
+    shown = _render_status(company, width=80)
     assert " ".join(shown.split()).count("Invalid Team API Key") == 1
     assert "and 4 more" in shown
     tables = [line for line in shown.splitlines() if line.startswith("│")]
