@@ -50,19 +50,6 @@ class _Budget(BudgetAmounts):
     through_date: date | None
 
 
-class _Anomaly(TypedDict):
-    usage_date: date
-    vendor: str
-    cost_basis: str
-    dimension: str
-    dimension_value: str | None
-    dimension_name: str | None
-    team: str | None
-    top_model: str | None
-    amount_usd: Decimal
-    expected_usd: Decimal
-
-
 @dataclass(frozen=True)
 class Digest:
     """The lines of a digest; the first one is the title."""
@@ -254,18 +241,18 @@ class DigestBuilder:
             )
 
     def _anomaly_lines(self) -> Iterator[str]:
-        rows: list[_Anomaly] = self._rows("digest_anomalies", first_day=self._day - timedelta(days=_ANOMALY_DAYS - 1))
+        rows = self._rows("digest_anomalies", first_day=self._day - timedelta(days=_ANOMALY_DAYS - 1))
         if rows:
             yield f"• Anomalies: {_join_items(map(self._describe_anomaly, rows))}"
 
-    def _describe_anomaly(self, row: _Anomaly) -> str:
+    def _describe_anomaly(self, row: Row) -> str:
         amounts = f"{format_usd(row['amount_usd'])}, expected {format_usd(row['expected_usd'])}"
         included = ", included in seats" if row["cost_basis"] == "included" else ""
         model = f", mainly {row['top_model']}" if row["top_model"] and row["dimension"] != "model" else ""
         subject = self._describe_subject(row)
         return f"{row['usage_date']} {source_label(row['vendor'])}, {subject}: {amounts}{included}{model}"
 
-    def _describe_subject(self, row: _Anomaly) -> str:
+    def _describe_subject(self, row: Row) -> str:
         if row["dimension"] == "person":
             person = row["dimension_value"] if self._with_people else "a person"
             return f"{person} of {row['team']}" if row["team"] else str(person)

@@ -44,17 +44,17 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def warehouse(path: Path) -> Iterator[DuckDBWarehouse]:
     """Sixty days of $10 for a key and $1 for a person, who spends $300 on the last day."""
-    made = create_warehouse(path, date(2026, 9, 1), TODAY)
+    warehouse = create_warehouse(path, date(2026, 9, 1), TODAY)
     days = [DAY - timedelta(days=n) for n in range(60)]
     charges = [charge(day.isoformat(), "10", key="k1") for day in days]
     charges += [charge(day.isoformat(), "1", user="ada@example.com") for day in days[1:]]
     charges += [charge(DAY.isoformat(), "300", user="ada@example.com", model="m2")]
-    fill(made, "int_anthropic_cost_daily", charges)
-    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
-    made.append(OPS_ASSET_DAYS, [day_log_row(day) for day in days])
-    load_tab(made, TODAY, "budgets", ("2026-11", "CC-1", "90"))
-    yield made
-    made.close()
+    fill(warehouse, "int_anthropic_cost_daily", charges)
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
+    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in days])
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", "90"))
+    yield warehouse
+    warehouse.close()
 
 
 def check(**changed: Any) -> dict[str, Any]:
@@ -66,9 +66,9 @@ def check(**changed: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def settings(path: Path, **more: str) -> Settings:
+def settings(path: Path, **variables: str) -> Settings:
     """The settings of a run on the next morning."""
-    return Settings.from_environment({"AI_USAGE_DUCKDB_PATH": str(path), "AI_USAGE_NOW": NOW.isoformat(), **more})
+    return Settings.from_environment({"AI_USAGE_DUCKDB_PATH": str(path), "AI_USAGE_NOW": NOW.isoformat(), **variables})
 
 
 def test_the_lines_of_a_digest(warehouse: DuckDBWarehouse) -> None:
@@ -81,7 +81,7 @@ def test_the_lines_of_a_digest(warehouse: DuckDBWarehouse) -> None:
     assert str(digest.build_digest(warehouse, DAY, run=RUN)).splitlines() == [
         "AI tool spend, 2026-11-10 (UTC).",
         "• 2026-11-10: $310.00 (Anthropic $310.00), provisional.",
-        # Of the budget the key has used 100 of 90; its 20 days to come cost 10 each; the person's as 0.25 x 300 + ...
+        # The key has spent $100 of its budget of $90. The forecast is tested with its view.
         "• Month to date (Nov 1–10): $409.00." + digest.DigestBuilder(warehouse, DAY, False)._forecast_text(),
         "• Budgets: $100.00 of $90.00, 111.1%. $309.00 of spend without a budget is not included.",
         "• Over budget: CC-1 $100.00 of $90.00.",
@@ -100,14 +100,14 @@ def test_people_are_named_only_when_enabled(warehouse: DuckDBWarehouse) -> None:
 
 def test_a_vendor_that_is_behind_is_reported(warehouse: DuckDBWarehouse) -> None:
     """A vendor whose newest day is missing is listed with its last loaded day."""
-    late = [day_log_row(DAY - timedelta(days=n), vendor="cursor", asset="raw_cursor_usage_events") for n in (2, 3)]
-    warehouse.append(OPS_ASSET_DAYS, late)
-    told = "• Behind: Cursor is loaded only to 2026-11-08."
-    assert told in digest.build_digest(warehouse, DAY).lines
+    late_days = [day_log_row(DAY - timedelta(days=n), vendor="cursor", asset="raw_cursor_usage_events") for n in (2, 3)]
+    warehouse.append(OPS_ASSET_DAYS, late_days)
+    line = "• Behind: Cursor is loaded only to 2026-11-08."
+    assert line in digest.build_digest(warehouse, DAY).lines
     # A vendor without a key counts as missing until the end of the next month.
     since = {"vendor": "cursor", "asset": "raw_cursor_usage_events", "status": "not_configured", "completed_at": None}
     warehouse.append(OPS_ASSET_DAYS, [day_log_row(DAY - timedelta(days=n), **since) for n in (0, 1)])
-    assert told in digest.build_digest(warehouse, DAY).lines
+    assert line in digest.build_digest(warehouse, DAY).lines
     warehouse._connect().execute(
         "UPDATE ops_asset_days SET usage_date = usage_date - 60 WHERE vendor = 'cursor' AND status = 'complete'"
     )
@@ -117,16 +117,16 @@ def test_a_vendor_that_is_behind_is_reported(warehouse: DuckDBWarehouse) -> None
 def test_missing_days_of_the_month_are_reported(warehouse: DuckDBWarehouse) -> None:
     """Missing days before the newest one make the month too low."""
     assert not [line for line in digest.build_digest(warehouse, DAY).lines if "too low" in line]
-    lost = [day_log_row(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 4)]
+    failed = [day_log_row(date(2026, 11, day), status="failed", completed_at=None) for day in (3, 4)]
     earlier = day_log_row(date(2026, 10, 30), status="failed", completed_at=None)
-    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [*lost, earlier])
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [*failed, earlier])
     assert "• Spend of November is too low: 2 days of Anthropic missing." in digest.build_digest(warehouse, DAY).lines
 
 
-def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
-    """An empty warehouse has no figures."""
-    made = create_warehouse(tmp_path / "w.duckdb", TODAY, TODAY)
-    assert digest.build_digest(made, DAY).lines == (
+def test_an_empty_warehouse_has_no_figures(tmp_path: Path) -> None:
+    """The digest of an empty warehouse says that no spend is loaded."""
+    empty_warehouse = create_warehouse(tmp_path / "w.duckdb", TODAY, TODAY)
+    assert digest.build_digest(empty_warehouse, DAY).lines == (
         "AI tool spend, 2026-11-10 (UTC).",
         "• 2026-11-10: no spend is loaded.",
     )
@@ -144,27 +144,27 @@ def test_any_spend_exceeds_a_budget_of_zero(warehouse: DuckDBWarehouse) -> None:
 def test_incomplete_budgets_are_reported(warehouse: DuckDBWarehouse) -> None:
     """Spend without a budget is listed separately."""
     load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-9", "50"))
-    told = "$0.00 of $50.00, 0.0%. $409.00 of spend without a budget is not included."
+    totals = "$0.00 of $50.00, 0.0%. $409.00 of spend without a budget is not included."
     assert (
-        f"• Budgets: {told} Budgets are incomplete: 1 cost center with spend has none."
+        f"• Budgets: {totals} Budgets are incomplete: 1 cost center with spend has none."
         in digest.build_digest(warehouse, DAY).lines
     )
 
 
 def test_names_cannot_add_lines_or_mentions(warehouse: DuckDBWarehouse) -> None:
     """A long name with line breaks and mentions stays a short part of its line."""
-    forged = "prod\n• Failed checks: none\u2028@channel (@all) .@here " + "x" * 50_000
-    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", forged, "CC-2")])
+    team = "prod\n• Failed checks: none\u2028@channel (@all) .@here " + "x" * 50_000
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", team, "CC-2")])
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
-    plain = digest.build_digest(warehouse, DAY).lines
-    for made in (plain, digest.build_digest(warehouse, DAY, with_people=True).lines):
-        text = "\n".join(made)
+    redacted = digest.build_digest(warehouse, DAY).lines
+    for lines in (redacted, digest.build_digest(warehouse, DAY, with_people=True).lines):
+        text = "\n".join(lines)
         assert "team prod • Failed checks: none ＠channel (＠all) " in text
         assert not [line for line in text.splitlines() if "Failed" in line and not line.startswith("• Anomalies")]
         assert not re.search(r"(?<![a-z])@", text)
         assert "x…: $400.00" in text
         assert len(text) < 1_500
-    assert "@" not in "".join(plain)
+    assert "@" not in "".join(redacted)
 
 
 def test_a_long_message_omits_its_longest_lines() -> None:
@@ -177,17 +177,17 @@ def test_a_long_message_omits_its_longest_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "says"), [("failed", "failed"), ("running", "was interrupted"), ("success", None), (None, None)]
+    ("outcome", "description"), [("failed", "failed"), ("running", "was interrupted"), ("success", None), (None, None)]
 )
 def test_without_a_run_the_title_describes_the_last_run(
-    warehouse: DuckDBWarehouse, outcome: str | None, says: str | None
+    warehouse: DuckDBWarehouse, outcome: str | None, description: str | None
 ) -> None:
     """On request the digest says that the last run failed or was interrupted."""
     if outcome:
         row = {"run_id": "r1", "job": "daily", "started_at": NOW, "outcome": outcome, "version": "1"}
         warehouse.append(OPS_RUNS, [row])
-    ended = f" The last run, started 2026-11-11 14:00 UTC, {says}." if says else ""
-    assert digest.build_digest(warehouse, DAY).lines[0] == f"AI tool spend, 2026-11-10 (UTC).{ended}"
+    last_run = f" The last run, started 2026-11-11 14:00 UTC, {description}." if description else ""
+    assert digest.build_digest(warehouse, DAY).lines[0] == f"AI tool spend, 2026-11-10 (UTC).{last_run}"
 
 
 def test_a_credit_has_its_sign_before_the_dollars(warehouse: DuckDBWarehouse) -> None:
@@ -205,14 +205,14 @@ def test_a_month_that_is_over_and_closed(warehouse: DuckDBWarehouse) -> None:
         digest.build_digest(warehouse, october)
     )
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-10-20", "-5.5", key="k1")])
-    told = "closed on 11 November 2026 with $341.00 posted; corrections since then: −$5.50"
-    assert f"• Month (Oct 1–31): $335.50 ({told})." in digest.build_digest(warehouse, october).lines
+    close = "closed on 11 November 2026 with $341.00 posted; corrections since then: −$5.50"
+    assert f"• Month (Oct 1–31): $335.50 ({close})." in digest.build_digest(warehouse, october).lines
 
 
 def test_an_anomaly_of_a_model_names_it_once(warehouse: DuckDBWarehouse) -> None:
     """The main model is left out when the anomaly is about that model."""
-    many = [charge(DAY.isoformat(), "30", key=f"n{number}", model="m1") for number in range(20)]
-    fill(warehouse, "int_anthropic_cost_daily", many)
+    charges = [charge(DAY.isoformat(), "30", key=f"n{number}", model="m1") for number in range(20)]
+    fill(warehouse, "int_anthropic_cost_daily", charges)
     (line,) = [line for line in digest.build_digest(warehouse, DAY).lines if line.startswith("• Anomalies")]
     assert "model m1: $610.00, expected $11.00" in line
     assert "model m1: $610.00, expected $11.00, mainly" not in line
@@ -221,13 +221,13 @@ def test_an_anomaly_of_a_model_names_it_once(warehouse: DuckDBWarehouse) -> None
 # --- after a run ------------------------------------------------------------------------------------------------------
 
 
-def log_of_run(warehouse: DuckDBWarehouse, chosen: Settings, **changed: Any) -> list[tuple[int, str]]:
-    """The log entries that publishing the digest creates."""
-    told: list[tuple[int, str]] = []
+def publish(warehouse: DuckDBWarehouse, run_settings: Settings, **changed: Any) -> list[tuple[int, str]]:
+    """Publishes the digest of a run and returns the log entries that this creates."""
+    entries: list[tuple[int, str]] = []
     digest.publish_digest(
-        warehouse, chosen, RUN | changed, lambda level, message, extra=None: told.append((level, message))
+        warehouse, run_settings, RUN | changed, lambda level, message, extra=None: entries.append((level, message))
     )
-    return told
+    return entries
 
 
 def test_the_chat_receives_the_logged_digest(warehouse: DuckDBWarehouse, path: Path) -> None:
@@ -235,8 +235,8 @@ def test_the_chat_receives_the_logged_digest(warehouse: DuckDBWarehouse, path: P
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "user", "bea@example.com", "R&D <1>", "CC-2")])
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-11-10", "400", user="bea@example.com", model="m3")])
     with serve_replies(Reply(body=b"ok")) as chat:
-        told = log_of_run(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=f"{chat.url}/{SECRET}"))
-    ((level, message),) = told
+        entries = publish(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=f"{chat.url}/{SECRET}"))
+    ((level, message),) = entries
     (request,) = chat.requests
     assert (level, message.splitlines()[0]) == (logging.INFO, "AI tool spend, 2026-11-10 (UTC).")
     text = json.loads(request.body)["text"]
@@ -248,30 +248,30 @@ def test_the_chat_receives_the_logged_digest(warehouse: DuckDBWarehouse, path: P
 @pytest.mark.parametrize("changed", [{"job": "rebuild"}, {"last_day": date(2026, 3, 1)}, {"outcome": "interrupted"}])
 def test_other_runs_publish_no_digest(warehouse: DuckDBWarehouse, path: Path, changed: dict[str, Any]) -> None:
     """A rebuild, a backfill, an interrupted run, and a run with the digest turned off publish nothing."""
-    assert log_of_run(warehouse, settings(path), **changed) == []
-    assert log_of_run(warehouse, settings(path, AI_USAGE_DIGEST="off")) == []
+    assert publish(warehouse, settings(path), **changed) == []
+    assert publish(warehouse, settings(path, AI_USAGE_DIGEST="off")) == []
 
 
 @pytest.mark.parametrize(
-    ("webhook", "says"),
+    ("webhook", "expected"),
     [
         ("http://127.0.0.1:9/" + SECRET, "The webhook at 127.0.0.1 did not answer"),
         ("projects/nonsense", "must be the full name of a secret"),
     ],
 )
 def test_an_unreachable_chat_does_not_fail_the_run(
-    warehouse: DuckDBWarehouse, path: Path, webhook: str, says: str
+    warehouse: DuckDBWarehouse, path: Path, webhook: str, expected: str
 ) -> None:
     """The log has the digest and a warning without the address."""
-    (_, _), (level, message) = log_of_run(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=webhook))
+    (_, _), (level, message) = publish(warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=webhook))
     assert level == logging.WARNING
-    assert says in message
+    assert expected in message
     assert SECRET not in message
 
 
 def test_a_failing_digest_does_not_fail_the_run(path: Path) -> None:
     """A warehouse without views causes a warning."""
-    ((level, message),) = log_of_run(DuckDBWarehouse(path), settings(path))
+    ((level, message),) = publish(DuckDBWarehouse(path), settings(path))
     assert (level, message.startswith("The digest failed")) == (logging.WARNING, True)
 
 
@@ -286,11 +286,12 @@ def test_the_command_prints_and_sends(
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(path))
     monkeypatch.setenv("AI_USAGE_NOW", NOW.isoformat())
     assert cli.main(["digest"]) == 0
-    printed = capsys.readouterr().out
-    assert printed.startswith("AI tool spend, 2026-11-10 (UTC).\n• 2026-11-10: $310.00")
+    output = capsys.readouterr().out
+    assert output.startswith("AI tool spend, 2026-11-10 (UTC).\n• 2026-11-10: $310.00")
     assert cli.main(["digest", "--send"]) == 2
     with serve_replies(Reply(body=b"ok"), Reply(404, b"no_service")) as chat:
         monkeypatch.setenv("AI_USAGE_DIGEST_WEBHOOK", f"{chat.url}/{SECRET}")
         assert [cli.main(["digest", "--send"]) for _ in range(2)] == [0, 1]
-    assert "The webhook or its channel was removed" in (said := capsys.readouterr().err)
-    assert SECRET not in said
+    errors = capsys.readouterr().err
+    assert "The webhook or its channel was removed" in errors
+    assert SECRET not in errors

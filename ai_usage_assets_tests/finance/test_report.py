@@ -1,4 +1,4 @@
-"""The report: its figures, its page, and what it says when a figure is absent."""
+"""The figures and the page of the report, and the reasons that it gives for absent figures."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ from ai_usage_assets_tests.support.warehouse_rows import (
 
 FIRST, TODAY, THROUGH = date(2026, 10, 1), date(2026, 11, 11), date(2026, 11, 10)
 NOVEMBER = date(2026, 11, 1)
-MADE_AT = datetime(2026, 11, 11, 6, tzinfo=UTC)
-JANE = "jane@example.com"
+CREATED_AT = datetime(2026, 11, 11, 6, tzinfo=UTC)
+JANE, SAM = "jane@example.com", "sam@example.com"
 SCRIPT = "<script>alert('x')</script> & $a$"
-VOID = {"meta", "br", "link", "img"}
+VOID_TAGS = {"meta", "br", "link", "img"}
 
 
 def budget(usd: str, cost_center: str = "CC-1", row_no: int = 2) -> dict[str, Any]:
     """A row of the tab budgets for November."""
-    read = datetime(2026, 1, 1, tzinfo=UTC)
+    read_at = datetime(2026, 1, 1, tzinfo=UTC)
     payload = {"month": "2026-11", "cost_center": cost_center, "budget_usd": usd}
     return {
-        "snapshot_date": read.date(), "tab": "budgets", "snapshot_id": "y", "read_at": read, "row_no": row_no,
+        "snapshot_date": read_at.date(), "tab": "budgets", "snapshot_id": "y", "read_at": read_at, "row_no": row_no,
         "payload": msgspec.json.encode(payload).decode(),
     }  # fmt: skip
 
@@ -71,59 +71,65 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def books(file: Path) -> Iterator[DuckDBWarehouse]:
-    """October and ten days of November. Of November: 30 dollars of a team with an odd name, 6 of Jane and 4 of nobody
-    at Anthropic; at Cursor 2 billed to Jane, 5 included, and her seat for ten days of 30 dollars a month.
+def warehouse(file: Path) -> Iterator[DuckDBWarehouse]:
+    """October and ten days of November.
+
+    Anthropic in November: $30 of a team with an odd name, $4 of Jane, $2 of Sam, and $4 that is unallocated.
+    Cursor in November: $2 billed and $5 included for Jane, and ten days of her seat at $30 a month.
     """
-    made = create_warehouse(file, FIRST, TODAY)
-    fill(made, "int_anthropic_cost_daily", [
+    warehouse = create_warehouse(file, FIRST, TODAY)
+    fill(warehouse, "int_anthropic_cost_daily", [
         charge("2026-10-05", "20", key="k_odd"), charge("2026-10-20", "80", key="k_odd"),
-        charge("2026-11-02", "30", key="k_odd"), charge("2026-11-03", "6", user=JANE, model="m2"),
+        charge("2026-11-02", "30", key="k_odd"), charge("2026-11-03", "4", user=JANE, model="m2"),
+        charge("2026-11-03", "2", user=SAM, model="m2"),
         charge("2026-11-09", "4", key="k_nobody"),
     ])  # fmt: skip
-    fill(made, "int_cursor_usage_daily", [
+    fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-04", JANE, "2"), cursor_usage("2026-11-04", JANE, "5", basis="included"),
     ])  # fmt: skip
-    fill(made, "int_cursor_seat_daily", [seat(day, JANE) for day in days(NOVEMBER, THROUGH)])
-    fill(made, "raw_mapping_sheet", [seat_price("30"), budget("100")])
-    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", "k_odd", SCRIPT, "CC-1")])
+    fill(warehouse, "int_cursor_seat_daily", [seat(day, JANE) for day in days(NOVEMBER, THROUGH)])
+    fill(warehouse, "raw_mapping_sheet", [seat_price("30"), budget("100")])
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", "k_odd", SCRIPT, "CC-1")])
     fill(
-        made,
+        warehouse,
         "dim_api_key",
         [{"vendor": "anthropic", "api_key_id": "k_nobody", "name": f"{SCRIPT} of {JANE}", "last_seen_on": TODAY}],
     )
-    person = {"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-2", **OPEN}
-    fill(made, "dim_person", [person])
-    made.append(OPS_ASSET_DAYS, loaded_days(FIRST, THROUGH, "anthropic", "cursor"))
-    at = {"run_id": "r1", "checked_at": MADE_AT, "asset": "kpi_completeness", "amount_usd": None}
-    made.append(OPS_CHECK_RESULTS, [
+    people = ((JANE, "Jane"), (SAM, "Sam"))
+    fill(warehouse, "dim_person", [
+        {"person_email": email, "name": name, "team": "Platform", "cost_center": "CC-2", **OPEN}
+        for email, name in people
+    ])  # fmt: skip
+    warehouse.append(OPS_ASSET_DAYS, loaded_days(FIRST, THROUGH, "anthropic", "cursor"))
+    at = {"run_id": "r1", "checked_at": CREATED_AT, "asset": "kpi_completeness", "amount_usd": None}
+    warehouse.append(OPS_CHECK_RESULTS, [
         {**at, "check_name": "good_one", "passed": True, "severity": "ERROR", "blocking": True, "message": "Fine."},
         {**at, "check_name": "bad_one", "passed": False, "severity": "WARN", "blocking": False, "message": SCRIPT},
-        {**at, "run_id": "r0", "checked_at": MADE_AT - timedelta(days=1), "check_name": "good_one", "passed": False,
+        {**at, "run_id": "r0", "checked_at": CREATED_AT - timedelta(days=1), "check_name": "good_one", "passed": False,
          "severity": "ERROR", "blocking": True, "message": "Old."},
     ])  # fmt: skip
-    made.append(OPS_RESTATEMENTS, [
+    warehouse.append(OPS_RESTATEMENTS, [
         {"asset": "raw_anthropic_cost", "vendor": "anthropic", "usage_date": date(2026, 11, 2), "run_id": "r1",
-         "restated_at": MADE_AT, "old_records": 1, "new_records": 1, "old_amount_usd": Decimal(31),
+         "restated_at": CREATED_AT, "old_records": 1, "new_records": 1, "old_amount_usd": Decimal(31),
          "new_amount_usd": Decimal(30)},
     ])  # fmt: skip
-    made.append(OPS_RUNS, [
-        {"run_id": name, "job": "daily", "started_at": MADE_AT - timedelta(days=ago), "first_day": FIRST,
+    warehouse.append(OPS_RUNS, [
+        {"run_id": name, "job": "daily", "started_at": CREATED_AT - timedelta(days=ago), "first_day": FIRST,
          "last_day": THROUGH, "outcome": "success", "version": "1"} for name, ago in (("r0", 1), ("r1", 0))
     ])  # fmt: skip
-    yield made
-    made.close()
+    yield warehouse
+    warehouse.close()
 
 
 @pytest.fixture(scope="module")
-def report(books: DuckDBWarehouse) -> Report:
+def report(warehouse: DuckDBWarehouse) -> Report:
     """The report of November, without people."""
-    return data.load_report(books, MADE_AT)
+    return data.load_report(warehouse, CREATED_AT)
 
 
 @pytest.fixture(scope="module")
 def text(report: Report) -> str:
-    """The page of that report."""
+    """The HTML page of the report of November."""
     return render.render_html(report)
 
 
@@ -142,7 +148,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        if tag not in VOID:
+        if tag not in VOID_TAGS:
             self.open.append(tag)
         for name, value in attrs:
             if name == "id":
@@ -152,7 +158,7 @@ class Page(HTMLParser):
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
-        if tag not in VOID:
+        if tag not in VOID_TAGS:
             self.open.pop()
 
     def handle_endtag(self, tag: str) -> None:
@@ -168,26 +174,26 @@ def headlines(report: Report) -> dict[str, Decimal | str]:
 
 
 def test_headlines_have_the_expected_values(report: Report) -> None:
-    """Spend is billed and seats: 30 + 6 + 4 + 2 and ten days of a dollar; one person was active; 30 of 100 are used."""
+    """Spend is billed ($30 + $4 + $2 + $4 + $2) and seats ($10). Two people are active although both are redacted."""
     assert headlines(report) == {
         "Spend in November 2026, month to date": Decimal(52),
         "Spend in October 2026": Decimal(100),
         "Forecast for November 2026": headlines(report)["Forecast for November 2026"],
         "Budget used": Decimal("0.3"),
-        "Cost per active user": Decimal(52),
+        "Cost per active user": Decimal(26),
         "Unallocated": Decimal(4) / Decimal(52),
     }
     spend, _, _, used, *_ = report.headlines
     assert "1 to 10 November 2026: $42.00 billed, $10.00 seats" in spend.notes
-    # Of October's 1 to 10 there are 20 dollars.
+    # The spend of October 1 to 10 is $20.
     assert "160.0% more than in the same days of the previous month ($20.00)" in spend.notes
     assert "$22.00 of spend without a budget is not included" in used.notes
     assert all(line.is_provisional for line in report.headlines if line.value is not None)
 
 
-def test_the_forecast_is_that_of_the_view(books: DuckDBWarehouse, report: Report) -> None:
-    """The expected dollars are those of kpi_forecast_total, never less than is spent."""
-    (row,) = books.rows("SELECT forecast_usd FROM ai_usage.kpi_forecast_total")
+def test_the_forecast_is_that_of_the_view(warehouse: DuckDBWarehouse, report: Report) -> None:
+    """The headline is the forecast of kpi_forecast_total, which is above the spend to date."""
+    (row,) = warehouse.rows("SELECT forecast_usd FROM ai_usage.kpi_forecast_total")
     expected = headlines(report)["Forecast for November 2026"]
     assert expected == row["forecast_usd"]
     assert isinstance(expected, Decimal)
@@ -196,12 +202,12 @@ def test_the_forecast_is_that_of_the_view(books: DuckDBWarehouse, report: Report
 
 def test_every_section_adds_up_to_the_total(report: Report) -> None:
     """Vendors, days, teams and months add up to the same spend."""
-    whole = Decimal(52)
-    assert sum(total.spend_usd for total in report.vendors.values()) == whole
-    assert sum(row["spend_usd"] for row in report.days) == whole
-    assert sum(team.total.spend_usd for team in report.teams) == whole
-    assert sum(total.spend_usd for total in report.months.values()) == whole + 100
-    # Billed and included stand apart.
+    spend = Decimal(52)
+    assert sum(total.spend_usd for total in report.vendors.values()) == spend
+    assert sum(row["spend_usd"] for row in report.days) == spend
+    assert sum(team.total.spend_usd for team in report.teams) == spend
+    assert sum(total.spend_usd for total in report.months.values()) == spend + 100
+    # Billed and included amounts are never added up.
     assert amounts.sum_known(row["amount_usd"] for row in report.models if row["cost_basis"] == "billed") == 42
     assert amounts.sum_known(row["amount_usd"] for row in report.models if row["cost_basis"] == "included") == 5
     assert {team.team: (team.by_vendor.get("anthropic"), team.by_vendor.get("cursor")) for team in report.teams} == {
@@ -212,17 +218,17 @@ def test_every_section_adds_up_to_the_total(report: Report) -> None:
 
 
 def test_checks_and_restatements_are_shown(report: Report, text: str) -> None:
-    """Of each check the newest result counts; a restated day says from what to what."""
+    """The newest result of each check counts, and a restatement has the amounts before and after it."""
     assert {row["check_name"] for row in report.checks} == {"good_one", "bad_one"}
     assert "1 of 2 checks passed" in text
-    (changed,) = report.restatements
-    assert (changed["old_amount_usd"], changed["new_amount_usd"], changed["delta_usd"]) == (31, 30, -1)
+    (restatement,) = report.restatements
+    assert (restatement["old_amount_usd"], restatement["new_amount_usd"], restatement["delta_usd"]) == (31, 30, -1)
     assert "−$1.00" in text
 
 
-def test_a_finished_month_has_no_forecast(books: DuckDBWarehouse) -> None:
-    """October is whole: nothing is expected of it, and what was before it is said to be absent."""
-    october = data.load_report(books, MADE_AT, date(2026, 10, 1))
+def test_a_finished_month_has_no_forecast(warehouse: DuckDBWarehouse) -> None:
+    """October is over: it has no forecast, and the month before it is not in the warehouse."""
+    october = data.load_report(warehouse, CREATED_AT, date(2026, 10, 1))
     assert headlines(october) == {
         "Spend in October 2026": Decimal(100),
         "Spend in September 2026": "the warehouse begins on 1 October 2026",
@@ -235,59 +241,59 @@ def test_a_finished_month_has_no_forecast(books: DuckDBWarehouse) -> None:
 
 
 def test_the_page_loads_no_external_resource(text: str) -> None:
-    """It is well-formed and small, has no script and no address, and every name in it is there once."""
-    found = Page(text)
-    assert not found.open
-    assert "script" not in found.tags
-    assert found.tags.count("svg") == 12
-    assert all(address.startswith("#") for address in found.addresses), found.addresses
-    assert {address.removeprefix("#") for address in found.addresses} <= set(found.ids)
-    assert len(found.ids) == len(set(found.ids))
+    """The page is well-formed and below 500 kB; it has no script, no external address and no duplicate id."""
+    page = Page(text)
+    assert not page.open
+    assert "script" not in page.tags
+    assert page.tags.count("svg") == 12
+    assert all(address.startswith("#") for address in page.addresses), page.addresses
+    assert {address.removeprefix("#") for address in page.addresses} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
     assert not re.search(r"https?:|//|url\((?!#)|@import", text)
-    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(found.ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(page.ids)
     assert len(text.encode()) < 500_000
 
 
 def test_names_are_escaped(text: str) -> None:
     """A team whose name is a script is shown as text in tables and charts."""
-    found = Page(text)
-    assert sum(SCRIPT in words for words in found.words) > 3
+    page = Page(text)
+    assert sum(SCRIPT in words for words in page.words) > 3
     assert "<script" not in text
 
 
 def test_charts_use_the_colors_and_font_of_the_page(text: str) -> None:
-    """No picture brings a colour or a font of its own, so that it is light or dark with the page."""
-    for picture in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
-        assert not re.search(r"#[0-9a-f]{6}|font-family", picture)
-        assert "var(--series-1)" in picture
-        assert re.search(r'role="img" aria-label="[A-Z][^"]+\."', picture)
+    """Charts contain no color or font of their own, so that they follow the light or dark mode of the page."""
+    for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL):
+        assert not re.search(r"#[0-9a-f]{6}|font-family", svg)
+        assert "var(--series-1)" in svg
+        assert re.search(r'role="img" aria-label="[A-Z][^"]+\."', svg)
 
 
 def test_marks_have_tooltips_with_exact_amounts(text: str) -> None:
-    """Pointing at a column, a bar or a line tells the exact dollars, as the table beside it does."""
+    """The tooltip of a column, bar or line has the exact amount."""
     titles = re.findall(r"<title>(.*?)</title>", text)
-    for told in ("2 November, Anthropic: $30.00", "Platform, Cursor: $12.00", "Budget: $100.00"):
-        # Once in the wide picture and once in the narrow one.
-        assert titles.count(told) == 2
+    for tooltip in ("2 November, Anthropic: $30.00", "Platform, Cursor: $12.00", "Budget: $100.00"):
+        # Every chart is drawn twice: wide and narrow.
+        assert titles.count(tooltip) == 2
     assert "<td>Mon 2 November 2026</td>" in text.replace(' class="short"', "")
 
 
-def test_people_are_shown_only_on_request(books: DuckDBWarehouse, text: str) -> None:
+def test_people_are_shown_only_on_request(warehouse: DuckDBWarehouse, text: str) -> None:
     """Without the option the page contains no name of a person and no e-mail address."""
     assert "@" not in re.sub(r"@media", "", text)
-    assert not re.search(r"\bJane\b", text)
-    named = render.render_html(data.load_report(books, MADE_AT, with_people=True))
-    assert JANE in named
-    assert '<td class="short">Jane</td>' in named
+    assert not re.search(r"\b(Jane|Sam)\b", text)
+    with_people = render.render_html(data.load_report(warehouse, CREATED_AT, with_people=True))
+    assert JANE in with_people
+    assert '<td class="short">Jane</td>' in with_people
 
 
-def test_the_summary_of_a_run_contains_the_headlines(books: DuckDBWarehouse, report: Report) -> None:
-    """Attached to a run are the numbers at the top, each with what it is; asked for alone they are the same."""
-    assert data.load_report(books, MADE_AT, only_headlines=True).headlines == report.headlines
-    told = render.render_markdown(report)
-    assert "* Spend in November 2026, month to date: **$52.00** (1 to 10 November 2026" in told
-    assert told.count("\n* ") == len(report.headlines)
-    assert JANE not in told
+def test_the_summary_of_a_run_contains_the_headlines(warehouse: DuckDBWarehouse, report: Report) -> None:
+    """The Markdown summary has every headline; loading only the headlines gives the same ones."""
+    assert data.load_report(warehouse, CREATED_AT, only_headlines=True).headlines == report.headlines
+    summary = render.render_markdown(report)
+    assert "* Spend in November 2026, month to date: **$52.00** (1 to 10 November 2026" in summary
+    assert summary.count("\n* ") == len(report.headlines)
+    assert JANE not in summary
 
 
 def cells(text: str, first: str) -> list[str]:
@@ -298,7 +304,7 @@ def cells(text: str, first: str) -> list[str]:
 
 
 def test_budgets_are_compared_with_budgeted_spend_only(text: str) -> None:
-    """Card, sentence, table and pictures tell of the same dollars; what was spent without a budget stands beside."""
+    """Headline, sentence, table and charts have the same amounts; spend without a budget is separate."""
     assert "Cost centers with a budget have spent $30.00 of $100.00, 30.0%." in text
     assert "$22.00 of spend without a budget is not included." in text
     assert "Budgets are incomplete: 1 cost center with spend has none." in text
@@ -310,7 +316,7 @@ def test_budgets_are_compared_with_budgeted_spend_only(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "expected"),
     [
         ([(None, "9")], None),
         ([("0", "9")], (None, "", "")),
@@ -322,10 +328,10 @@ def test_budgets_are_compared_with_budgeted_spend_only(text: str) -> None:
     ],
 )
 def test_budget_totals_exclude_unbudgeted_spend(
-    rows: list[tuple[str | None, str | None]], told: tuple[Decimal | None, str, str] | None
+    rows: list[tuple[str | None, str | None]], expected: tuple[Decimal | None, str, str] | None
 ) -> None:
-    """Of budgets of nothing there is no share, and credits without a budget are no spend."""
-    found = amounts.total_budgets(
+    """Budgets of zero have no used ratio, and credits without a budget are called credits."""
+    totals = amounts.total_budgets(
         {
             "cost_center": f"CC-{number}",
             "budget_usd": None if budget_usd is None else Decimal(budget_usd),
@@ -333,60 +339,71 @@ def test_budget_totals_exclude_unbudgeted_spend(
         }
         for number, (budget_usd, spend) in enumerate(rows)
     )
-    assert (found and (found.used_ratio, found.unbudgeted_text.partition(" without")[0], found.missing_text)) == told
+    assert (
+        totals and (totals.used_ratio, totals.unbudgeted_text.partition(" without")[0], totals.missing_text)
+    ) == expected
 
 
-def test_singular_and_plural_match_the_number(books: DuckDBWarehouse, text: str) -> None:
-    """One is not many, a span of one amount is that amount, and dollars of seat holders are called so."""
-    assert "divided by 1 active user" in text
+def test_singular_and_plural_match_the_number(warehouse: DuckDBWarehouse, text: str) -> None:
+    """Nouns and ranges match their number."""
+    assert "divided by 2 active users" in text
     assert "1 paid Cursor seat:" in text
     assert "$2.00 was billed on top of them for usage by seat holders." in text
     assert '<th scope="col" class="n">Forecast over or under</th>' in text
-    named = render.render_html(data.load_report(books, MADE_AT, with_people=True))
-    assert "Spend by person, 1 to 10 November 2026 (billed and seats, USD): 1 row</summary>" in named
+    with_people = render.render_html(data.load_report(warehouse, CREATED_AT, with_people=True))
+    assert "Spend by person, 1 to 10 November 2026 (billed and seats, USD): all 2 rows</summary>" in with_people
     assert format_bounds(Decimal("9.801"), Decimal("9.799")) == "exactly $9.80"
     assert format_bounds(Decimal(9), Decimal(10)) == "between $9.00 and $10.00"
 
 
 @pytest.fixture(scope="module")
-def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse without anything but a calendar; to be copied."""
-    path = tmp_path_factory.mktemp("blank") / "w.duckdb"
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a warehouse that has only a calendar."""
+    path = tmp_path_factory.mktemp("empty") / "w.duckdb"
     create_warehouse(path, FIRST, TODAY).close()
     return path
 
 
 @pytest.fixture
-def made(blank: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """One of its own for a test."""
+def empty_warehouse(empty_file: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """A copy of the warehouse that has only a calendar."""
     path = tmp_path / "w.duckdb"
-    shutil.copyfile(blank, path)
+    shutil.copyfile(empty_file, path)
     warehouse = DuckDBWarehouse(path)
     yield warehouse
     warehouse.close()
 
 
-def on(warehouse: DuckDBWarehouse, today: date) -> None:
-    """Moves the calendar to a day."""
+def set_today(warehouse: DuckDBWarehouse, today: date) -> None:
+    """Rebuilds the calendar as of a day."""
     warehouse.rebuild(catalog.table("dim_date"), {"first_day": FIRST, "today": today})
 
 
-def test_before_the_first_day_there_is_nothing_to_report(made: DuckDBWarehouse) -> None:
+def test_one_person_is_one_active_user_and_one_row(empty_warehouse: DuckDBWarehouse) -> None:
+    """Nouns are in the singular for one person."""
+    fill(empty_warehouse, "int_anthropic_cost_daily", [charge("2026-11-03", "4", user=JANE)])
+    fill(empty_warehouse, "dim_person", [{"person_email": JANE, "name": "Jane", **OPEN}])
+    text = render.render_html(data.load_report(empty_warehouse, CREATED_AT, with_people=True))
+    assert "divided by 1 active user</li>" in text
+    assert "Spend by person, 1 to 10 November 2026 (billed and seats, USD): 1 row</summary>" in text
+
+
+def test_before_the_first_day_there_is_nothing_to_report(empty_warehouse: DuckDBWarehouse) -> None:
     """A warehouse without a finished day has a page that says what to do."""
-    on(made, FIRST)
-    text = render.render_html(data.load_report(made, MADE_AT))
+    set_today(empty_warehouse, FIRST)
+    text = render.render_html(data.load_report(empty_warehouse, CREATED_AT))
     assert not Page(text).open
     assert "No day is loaded yet" in text
     with pytest.raises(MonthNotFound, match="It has no finished day yet"):
-        data.load_report(made, MADE_AT, NOVEMBER)
+        data.load_report(empty_warehouse, CREATED_AT, NOVEMBER)
 
 
-def test_an_empty_warehouse_shows_reasons_instead_of_zeros(made: DuckDBWarehouse) -> None:
+def test_an_empty_warehouse_shows_reasons_instead_of_zeros(empty_warehouse: DuckDBWarehouse) -> None:
     """Every headline gives a reason, and every section says that nothing is loaded."""
-    empty = data.load_report(made, MADE_AT)
-    assert [line.name for line in empty.headlines if line.value is not None] == []
-    assert all(line.absent for line in empty.headlines)
-    text = render.render_html(empty)
+    report = data.load_report(empty_warehouse, CREATED_AT)
+    assert [line.name for line in report.headlines if line.value is not None] == []
+    assert all(line.absent for line in report.headlines)
+    text = render.render_html(report)
     assert not Page(text).open
     assert "$0.00" not in text
     assert "no budget in the sheet for November 2026" in text
@@ -394,103 +411,111 @@ def test_an_empty_warehouse_shows_reasons_instead_of_zeros(made: DuckDBWarehouse
     assert 'class="alarm"' not in text
 
 
-def test_loaded_days_without_spend_are_zero(made: DuckDBWarehouse) -> None:
+def test_loaded_days_without_spend_are_zero(empty_warehouse: DuckDBWarehouse) -> None:
     """Loaded days without cost add up to $0."""
-    made.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
-    found = data.load_report(made, MADE_AT)
-    assert headlines(found)["Spend in November 2026, month to date"] == 0
-    assert not Page(render.render_html(found)).open
+    empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
+    report = data.load_report(empty_warehouse, CREATED_AT)
+    assert headlines(report)["Spend in November 2026, month to date"] == 0
+    assert not Page(render.render_html(report)).open
 
 
-def test_a_vendor_that_is_not_configured_is_mentioned(made: DuckDBWarehouse) -> None:
-    """Without a key for Cursor the page says that it is not in the figures, and shows one series."""
-    fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+def test_a_vendor_that_is_not_configured_is_mentioned(empty_warehouse: DuckDBWarehouse) -> None:
+    """Without a key for Cursor the page says that Cursor is not included, and its charts have one series."""
+    fill(empty_warehouse, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
     absent = {"status": "not_configured", "completed_at": None, "message": "No key."}
-    made.append(OPS_ASSET_DAYS, [
+    empty_warehouse.append(OPS_ASSET_DAYS, [
         *loaded_days(NOVEMBER, THROUGH, "anthropic"),
         *({**row, **absent} for row in loaded_days(NOVEMBER, THROUGH, "cursor")),
     ])  # fmt: skip
-    found = data.load_report(made, MADE_AT)
-    text = render.render_html(found)
+    report = data.load_report(empty_warehouse, CREATED_AT)
+    text = render.render_html(report)
     assert "Cursor is not included: it is not configured." in text
     assert "No seats are loaded for 1 to 10 November 2026. Not configured: Cursor." in text
     assert "var(--series-2)" not in text.partition("<main>")[2]
-    assert "not compared with October: some of these days are not loaded in October" in found.headlines[0].notes
+    assert "not compared with October: some of these days are not loaded in October" in report.headlines[0].notes
 
 
 @pytest.mark.parametrize("status", ["failed", "not_configured"])
-def test_a_missing_day_has_no_amount(made: DuckDBWarehouse, status: str) -> None:
-    """A day of which the bill did not come has a dash, a reason, and makes the headline say that it is too low."""
-    fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
-    made.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
-    lost = day_log_row(date(2026, 11, 5), status=status, completed_at=None, message="503 from the vendor.")
-    made.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [lost])
-    found = data.load_report(made, MADE_AT)
-    assert "too low: 1 day of Anthropic missing" in found.headlines[0].notes
-    text = render.render_html(found)
+def test_a_missing_day_has_no_amount(empty_warehouse: DuckDBWarehouse, status: str) -> None:
+    """A missing day has a dash and a reason, and the headline says that the spend is too low."""
+    fill(empty_warehouse, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
+    failed = day_log_row(date(2026, 11, 5), status=status, completed_at=None, message="503 from the vendor.")
+    empty_warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [failed])
+    report = data.load_report(empty_warehouse, CREATED_AT)
+    assert "too low: 1 day of Anthropic missing" in report.headlines[0].notes
+    text = render.render_html(report)
     assert "503 from the vendor." in text
     row = re.search(r"<tr><td[^>]*>Thu 5 November 2026</td>(.*?)</tr>", text)
     assert row
     assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "Anthropic missing"]
     assert "is not included: it" not in text
-    # The 4th is held, and cost nothing.
+    # The 4th is loaded and has no spend.
     row = re.search(r"<tr><td[^>]*>Wed 4 November 2026</td>(.*?)</tr>", text)
     assert row
     assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "no spend"]
 
 
-def test_the_first_day_of_a_month_reports_the_month_before(made: DuckDBWarehouse) -> None:
-    """On 1 November October is whole; on the 2nd there is one day of November."""
-    on(made, NOVEMBER)
-    fill(made, "int_anthropic_cost_daily", [charge("2026-10-31", "3", key="k"), charge("2026-11-01", "1", key="k")])
-    made.append(OPS_ASSET_DAYS, loaded_days(FIRST, date(2026, 10, 31), "anthropic"))
-    found = data.load_report(made, MADE_AT)
-    assert found.month
-    assert (found.month.first, found.month.is_over) == (FIRST, True)
-    made.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, NOVEMBER, "anthropic"))
-    on(made, date(2026, 11, 2))
-    found = data.load_report(made, MADE_AT)
-    assert headlines(found)["Spend in November 2026, month to date"] == 1
-    assert "1 November 2026 (UTC days)" in render.render_html(found)
+def test_the_first_day_of_a_month_reports_the_month_before(empty_warehouse: DuckDBWarehouse) -> None:
+    """On 1 November the report covers October; on 2 November it covers one day of November."""
+    set_today(empty_warehouse, NOVEMBER)
+    fill(
+        empty_warehouse,
+        "int_anthropic_cost_daily",
+        [charge("2026-10-31", "3", key="k"), charge("2026-11-01", "1", key="k")],
+    )
+    empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(FIRST, date(2026, 10, 31), "anthropic"))
+    report = data.load_report(empty_warehouse, CREATED_AT)
+    assert report.month
+    assert (report.month.first, report.month.is_over) == (FIRST, True)
+    empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, NOVEMBER, "anthropic"))
+    set_today(empty_warehouse, date(2026, 11, 2))
+    report = data.load_report(empty_warehouse, CREATED_AT)
+    assert headlines(report)["Spend in November 2026, month to date"] == 1
+    assert "1 November 2026 (UTC days)" in render.render_html(report)
 
 
-def test_sixty_teams_are_all_listed(made: DuckDBWarehouse) -> None:
-    """A picture shows the largest and one bar of all others; the table has every one, and both the whole sum."""
+def test_sixty_teams_are_all_listed(empty_warehouse: DuckDBWarehouse) -> None:
+    """The chart shows the fifteen largest teams and one bar for all others; the table lists every team."""
     keys = [f"k{n:02}" for n in range(60)]
-    fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", str(n + 1), key=key) for n, key in enumerate(keys)])
-    fill(made, "int_key_mapping", [
+    fill(
+        empty_warehouse,
+        "int_anthropic_cost_daily",
+        [charge("2026-11-02", str(n + 1), key=key) for n, key in enumerate(keys)],
+    )
+    fill(empty_warehouse, "int_key_mapping", [
         key_mapping("anthropic", "api_key", key, f"Team {key}", "CC", n) for n, key in enumerate(keys)
     ])  # fmt: skip
-    made.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
-    found = data.load_report(made, MADE_AT)
-    text = render.render_html(found)
-    assert len(found.teams) == 60
+    empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
+    report = data.load_report(empty_warehouse, CREATED_AT)
+    text = render.render_html(report)
+    assert len(report.teams) == 60
     assert all(f"Team {key}</td>" in text for key in keys)
-    # 1 to 45 are not among the fifteen largest.
+    # Teams 1 to 45 are not among the fifteen largest.
     assert f"45 others, Anthropic: ${45 * 46 // 2:,.2f}" in text
 
 
-def test_alarms_are_shown_at_the_top(made: DuckDBWarehouse) -> None:
-    """A failed run, a failed check and a total that differs stand above the numbers, and lead to what is wrong."""
-    made.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
-    # What came was nothing, by the log of days.
-    fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
-    at = {"run_id": "r1", "checked_at": MADE_AT, "asset": "fct_cost_daily", "passed": False, "message": "Mend it."}
-    made.append(OPS_CHECK_RESULTS, [
+def test_alarms_are_shown_at_the_top(empty_warehouse: DuckDBWarehouse) -> None:
+    """A failed run, a failed check and a differing control total are listed above the headlines."""
+    empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
+    # The day log has no amount for this day.
+    fill(empty_warehouse, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    at = {"run_id": "r1", "checked_at": CREATED_AT, "asset": "fct_cost_daily", "passed": False, "message": "Fix it."}
+    empty_warehouse.append(OPS_CHECK_RESULTS, [
         {**at, "check_name": "control_total", "severity": "ERROR", "blocking": True},
-        # Of October, which nothing has looked at since: one check of two findings.
+        # The same check has an older result for October, which is still its newest one for those days.
         {**at, "check_name": "control_total", "severity": "ERROR", "blocking": True, "run_id": "r0",
-         "checked_at": MADE_AT - timedelta(days=1)},
+         "checked_at": CREATED_AT - timedelta(days=1)},
         {**at, "check_name": "cost_center_coverage", "severity": "WARN", "blocking": False},
     ])  # fmt: skip
     run = {"job": "daily", "outcome": "failed", "version": "1"}
-    made.append(OPS_RUNS, [
-        {**run, "run_id": "r1", "started_at": MADE_AT, "first_day": THROUGH, "last_day": THROUGH},
-        {**run, "run_id": "r0", "started_at": MADE_AT - timedelta(days=1), "first_day": FIRST,
+    empty_warehouse.append(OPS_RUNS, [
+        {**run, "run_id": "r1", "started_at": CREATED_AT, "first_day": THROUGH, "last_day": THROUGH},
+        {**run, "run_id": "r0", "started_at": CREATED_AT - timedelta(days=1), "first_day": FIRST,
          "last_day": NOVEMBER - timedelta(days=1)},
     ])  # fmt: skip
-    bad = data.load_report(made, MADE_AT)
-    top, cards, _ = render.render_html(bad).partition('<div class="cards">')
+    report = data.load_report(empty_warehouse, CREATED_AT)
+    top, cards, _ = render.render_html(report).partition('<div class="cards">')
     _, alarm, banner = top.partition('<div class="alarm" role="alert">')
     assert cards
     assert alarm
@@ -500,66 +525,74 @@ def test_alarms_are_shown_at_the_top(made: DuckDBWarehouse) -> None:
         "1 day of Anthropic differs from the loaded records, added up independently, by $30.00 in total.",
     ]
     assert '<a href="#quality">' in banner
-    text = render.render_html(bad)
+    text = render.render_html(report)
     assert "0 of 2 checks passed" in text
-    cells = r"control total \(fct_cost_daily\)</td>.*?Mend it\.</td><td[^>]*>([^<]+)</td><td[^>]*>([^<]+)</td>"
+    cells = r"control total \(fct_cost_daily\)</td>.*?Fix it\.</td><td[^>]*>([^<]+)</td><td[^>]*>([^<]+)</td>"
     assert re.findall(cells, text) == [
         ("10 November 2026", "11 November 2026"), ("1 to 31 October 2026", "10 November 2026"),
     ]  # fmt: skip
-    in_a_run = render.render_markdown(data.load_report(made, MADE_AT, only_headlines=True))
-    assert "**1 blocking check failed: control total (fct_cost_daily).**" in in_a_run
+    summary = render.render_markdown(data.load_report(empty_warehouse, CREATED_AT, only_headlines=True))
+    assert "**1 blocking check failed: control total (fct_cost_daily).**" in summary
 
 
-def test_a_killed_run_is_reported_as_interrupted(made: DuckDBWarehouse) -> None:
+def test_a_killed_run_is_reported_as_interrupted(empty_warehouse: DuckDBWarehouse) -> None:
     """A run that is marked as running but no longer active was interrupted."""
-    run = {"run_id": "r1", "job": "daily", "started_at": MADE_AT, "outcome": "running", "version": "1"}
-    made.append(OPS_RUNS, [run])
+    run = {"run_id": "r1", "job": "daily", "started_at": CREATED_AT, "outcome": "running", "version": "1"}
+    empty_warehouse.append(OPS_RUNS, [run])
     assert "The last run (daily, 11 November 2026) was interrupted." in render.render_html(
-        data.load_report(made, MADE_AT)
+        data.load_report(empty_warehouse, CREATED_AT)
     )
 
 
-def test_a_closed_month_shows_the_posted_amount(made: DuckDBWarehouse) -> None:
-    """The report of a closed month shows today's figures, what was posted, and what is carried as corrections."""
-    fill(made, "int_anthropic_cost_daily", [charge("2026-10-05", "20", key="k1"), charge("2026-10-06", "5", key="k2")])
-    made.append(OPS_ASSET_DAYS, loaded_days(FIRST, THROUGH, "anthropic"))
-    journal.freeze_close(made, journal.draft_close(made, FIRST, MADE_AT))
+def test_a_closed_month_shows_the_posted_amount(empty_warehouse: DuckDBWarehouse) -> None:
+    """The report of a closed month shows the current spend, the posted amount and the corrections."""
+    fill(
+        empty_warehouse,
+        "int_anthropic_cost_daily",
+        [charge("2026-10-05", "20", key="k1"), charge("2026-10-06", "5", key="k2")],
+    )
+    empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(FIRST, THROUGH, "anthropic"))
+    journal.freeze_close(empty_warehouse, journal.draft_close(empty_warehouse, FIRST, CREATED_AT))
 
-    def told() -> tuple[Decimal | None, str]:
-        spend = data.load_report(made, MADE_AT, FIRST, only_headlines=True).headlines[0]
+    def spend_and_note() -> tuple[Decimal | None, str]:
+        spend = data.load_report(empty_warehouse, CREATED_AT, FIRST, only_headlines=True).headlines[0]
         return spend.value, spend.notes[-1]
 
     posted = "closed on 11 November 2026 with $25.00 posted"
-    assert told() == (Decimal(25), posted)
-    fill(made, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
-    assert told() == (Decimal(25), f"{posted}; $20.00 was reallocated since then")
-    fill(made, "int_anthropic_cost_daily", [charge("2026-10-07", "3", key="k1")])
-    assert told() == (Decimal(28), f"{posted}; corrections since then: $3.00")
+    assert spend_and_note() == (Decimal(25), posted)
+    fill(empty_warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
+    assert spend_and_note() == (Decimal(25), f"{posted}; $20.00 was reallocated since then")
+    fill(empty_warehouse, "int_anthropic_cost_daily", [charge("2026-10-07", "3", key="k1")])
+    assert spend_and_note() == (Decimal(28), f"{posted}; corrections since then: $3.00")
 
 
-def test_a_long_name_is_shortened_with_a_tooltip(made: DuckDBWarehouse) -> None:
-    """A name that would fill pages is cut in tables, and whole where a reader points at it."""
+def test_a_long_name_is_shortened_with_a_tooltip(empty_warehouse: DuckDBWarehouse) -> None:
+    """A long name is shortened in the table, and its tooltip has all of it."""
     name = "prod" * 1_000
-    fill(made, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
-    fill(made, "dim_api_key", [{"vendor": "anthropic", "api_key_id": "k", "name": name, "last_seen_on": TODAY}])
-    text = render.render_html(data.load_report(made, MADE_AT))
+    fill(empty_warehouse, "int_anthropic_cost_daily", [charge("2026-11-02", "30", key="k")])
+    fill(
+        empty_warehouse,
+        "dim_api_key",
+        [{"vendor": "anthropic", "api_key_id": "k", "name": name, "last_seen_on": TODAY}],
+    )
+    text = render.render_html(data.load_report(empty_warehouse, CREATED_AT))
     shortened = f"API key {name}"[:59] + "…"
     assert f'<td title="API key {name}">{shortened}</td>' in text
 
 
-def test_a_user_without_a_name_is_one_row(made: DuckDBWarehouse) -> None:
-    """What one user spent without a cost center is one line, in however many workspaces: the same is to be done."""
-    nameless = {"principal_type": "user", "principal_id": "user_x", "api_key_id": None, "user_email": None}
-    fill(made, "int_anthropic_cost_daily", [
-        {**charge("2026-11-02", usd), **nameless, "workspace_id": workspace, "identity_key": workspace}
+def test_a_user_without_a_name_is_one_row(empty_warehouse: DuckDBWarehouse) -> None:
+    """The unallocated spend of a user in several workspaces is one row, because the advice is the same."""
+    user = {"principal_type": "user", "principal_id": "user_x", "api_key_id": None, "user_email": None}
+    fill(empty_warehouse, "int_anthropic_cost_daily", [
+        {**charge("2026-11-02", usd), **user, "workspace_id": workspace, "identity_key": workspace}
         for usd, workspace in (("3", "w1"), ("4", "w2"))
     ])  # fmt: skip
-    (row,) = data.load_report(made, MADE_AT).unallocated
+    (row,) = data.load_report(empty_warehouse, CREATED_AT).unallocated
     assert (row["principal_id"], row["spend_usd"], row["share_of_spend"]) == ("user_x", 7, 1)
 
 
 @pytest.mark.parametrize(
-    ("amount", "shown"),
+    ("amount", "expected"),
     [
         ("0", "$0.00"),
         ("0.004", "under $0.01"),
@@ -568,63 +601,63 @@ def test_a_user_without_a_name_is_one_row(made: DuckDBWarehouse) -> None:
         ("-5", "−$5.00"),
     ],
 )
-def test_dollars_are_formatted_to_the_cent(amount: str, shown: str) -> None:
-    """Dollars have separators and cents, and what is there is never called nothing."""
-    assert format_usd(Decimal(amount)) == shown
+def test_dollars_are_formatted_to_the_cent(amount: str, expected: str) -> None:
+    """Dollars have separators and cents; an amount that rounds to zero is shown as a bound."""
+    assert format_usd(Decimal(amount)) == expected
 
 
 @pytest.mark.parametrize(
-    ("amount", "shown"), [("0", "$0"), ("2500", "$2.5k"), ("3000000", "$3M"), ("0.5", "$0.5"), ("-1200", "−$1.2k")]
+    ("amount", "expected"), [("0", "$0"), ("2500", "$2.5k"), ("3000000", "$3M"), ("0.5", "$0.5"), ("-1200", "−$1.2k")]
 )
-def test_axis_numbers_are_short(amount: str, shown: str) -> None:
-    """An axis says thousands and millions in a letter."""
-    assert svg_charts.format_compact(Decimal(amount)) == shown
+def test_axis_numbers_are_short(amount: str, expected: str) -> None:
+    """Thousands and millions on an axis are abbreviated."""
+    assert svg_charts.format_compact(Decimal(amount)) == expected
 
 
 def test_a_credit_is_drawn_below_zero() -> None:
     """A negative amount is drawn below the axis with its tooltip."""
-    drawn = charts.draw_columns("c", "A chart.", ["1", "2"], {"Anthropic": [Decimal(5), Decimal(-3)]})
-    assert "2, Anthropic: −$3.00" in drawn
+    chart = charts.draw_columns("c", "A chart.", ["1", "2"], {"Anthropic": [Decimal(5), Decimal(-3)]})
+    assert "2, Anthropic: −$3.00" in chart
 
 
 @pytest.mark.parametrize("text", ["2026-13", "november", "2026-11-01", ""])
-def test_a_month_is_written_as_one(text: str) -> None:
-    """Anything but a year and a month is refused with an example."""
+def test_an_invalid_month_is_rejected(text: str) -> None:
+    """The error has an example of a valid month."""
     with pytest.raises(DayError, match="such as 2026-01"):
         parse_month(text)
 
 
 def test_the_command_writes_the_page(
-    books: DuckDBWarehouse,
+    warehouse: DuckDBWarehouse,
     file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`ai-usage report` writes where it is told, says where, and refuses a month that is not there."""
-    books.close()
+    """`ai-usage report` writes the file and prints its path; it rejects a month without data and an unusable path."""
+    warehouse.close()
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(file))
-    monkeypatch.setenv("AI_USAGE_NOW", MADE_AT.isoformat())
-    made = tmp_path / "made" / "here.html"
-    assert cli.main(["report", "--out", str(made), "--month", "2026-10"]) == 0
-    assert "AI tool spend, October 2026" in made.read_text()
-    assert made.stat().st_mode & 0o777 == 0o644
-    assert [each.name for each in made.parent.iterdir()] == ["here.html"]
-    assert made.as_uri() in capsys.readouterr().err.replace("\n", "")
-    assert cli.main(["report", "--out", str(made), "--month", "2025-01"]) == 2
+    monkeypatch.setenv("AI_USAGE_NOW", CREATED_AT.isoformat())
+    page = tmp_path / "new" / "report.html"
+    assert cli.main(["report", "--out", str(page), "--month", "2026-10"]) == 0
+    assert "AI tool spend, October 2026" in page.read_text()
+    assert page.stat().st_mode & 0o777 == 0o644
+    assert [each.name for each in page.parent.iterdir()] == ["report.html"]
+    assert page.as_uri() in capsys.readouterr().err.replace("\n", "")
+    assert cli.main(["report", "--out", str(page), "--month", "2025-01"]) == 2
     assert "2026-10 to 2026-11" in capsys.readouterr().err
-    assert cli.main(["report", "--out", str(made / "under-a-file.html")]) == 2
+    assert cli.main(["report", "--out", str(page / "under-a-file.html")]) == 2
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(tmp_path / "none.duckdb"))
-    assert cli.main(["report", "--out", str(made)]) == 2
+    assert cli.main(["report", "--out", str(page)]) == 2
     assert not (tmp_path / "none.duckdb").exists()
 
 
-def test_a_failing_report_does_not_fail_the_run(books: DuckDBWarehouse, file: Path, tmp_path: Path) -> None:
+def test_a_failing_report_does_not_fail_the_run(warehouse: DuckDBWarehouse, file: Path, tmp_path: Path) -> None:
     """The step attaches the summary and the file. A file that cannot be written is reported, and the run succeeds."""
-    books.close()
-    made = tmp_path / "report.html"
-    for path, expected in ((made, {"summary", "page"}), (made / "x.html", {"summary", "problem"}), (None, {"summary"})):
-        settings = Settings(duckdb_path=file, fixed_now=MADE_AT, start_date=FIRST, report_path=path)
+    warehouse.close()
+    page = tmp_path / "report.html"
+    for path, expected in ((page, {"summary", "page"}), (page / "x.html", {"summary", "problem"}), (None, {"summary"})):
+        settings = Settings(duckdb_path=file, fixed_now=CREATED_AT, start_date=FIRST, report_path=path)
         job = build_definitions(settings).resolve_job_def("rebuild").get_subset(asset_selection={dg.AssetKey("report")})
         result = job.execute_in_process(
             instance=dg.DagsterInstance.ephemeral(), run_config={"loggers": {"console": {}}}
@@ -632,4 +665,4 @@ def test_a_failing_report_does_not_fail_the_run(books: DuckDBWarehouse, file: Pa
         assert result.success
         (event,) = result.get_asset_materialization_events()
         assert set(event.materialization.metadata) == expected
-    assert made.read_text().startswith("<!doctype html>")
+    assert page.read_text().startswith("<!doctype html>")

@@ -24,24 +24,14 @@ Amounts = Mapping[str, Decimal | None]
 
 
 @dataclass(frozen=True)
-class DailySpend:
-    """The spend of a day, in total and by vendor; `total_usd` is None without spend."""
+class PeriodSpend:
+    """The spend of a day or month that begins on `first`. A day has no budget; its total is None without spend."""
 
-    day: date
+    first: date
     amounts: Amounts
     total_usd: Decimal | None
     status: str
-
-
-@dataclass(frozen=True)
-class MonthlySpend:
-    """The spend of a month, in total and by vendor, and its budgets."""
-
-    month: date
-    amounts: Amounts
-    total_usd: Decimal
-    budget: BudgetTotals | None
-    status: str
+    budget: BudgetTotals | None = None
 
 
 def order_vendors(vendors: Iterable[str]) -> list[str]:
@@ -51,7 +41,7 @@ def order_vendors(vendors: Iterable[str]) -> list[str]:
     return [*registered, *sorted(present.difference(registered))]
 
 
-def build_daily(report: Report, month: ReportMonth) -> list[DailySpend]:
+def build_daily(report: Report, month: ReportMonth) -> list[PeriodSpend]:
     """The finished days of the month; empty when no spend is loaded."""
     if not report.days:
         return []
@@ -70,11 +60,11 @@ def build_daily(report: Report, month: ReportMonth) -> list[DailySpend]:
         elif rows[day]:
             statuses[day].append("not loaded")
         amounts = {row["vendor"]: row["spend_usd"] for row in rows[day]}
-        daily.append(DailySpend(day, amounts, total, "; ".join(statuses[day]) or "no spend"))
+        daily.append(PeriodSpend(day, amounts, total, "; ".join(statuses[day]) or "no spend"))
     return daily
 
 
-def build_monthly(report: Report, month: ReportMonth) -> list[MonthlySpend]:
+def build_monthly(report: Report, month: ReportMonth) -> list[PeriodSpend]:
     """The months shown, oldest first; empty while there is only one."""
     months = sorted({each for each, _ in report.months})
     if len(months) < 2:
@@ -89,12 +79,12 @@ def build_monthly(report: Report, month: ReportMonth) -> list[MonthlySpend]:
         if missing := max(part.missing_days for part in parts.values()):
             status.append(f"{format_count(missing, 'day')} missing")
         monthly.append(
-            MonthlySpend(
+            PeriodSpend(
                 each,
                 {vendor: part.spend_usd for vendor, part in parts.items()},
                 sum((part.spend_usd for part in parts.values()), Decimal(0)),
-                report.monthly_budgets.get(each),
                 "; ".join(status),
+                report.monthly_budgets.get(each),
             )
         )
     return monthly
@@ -105,22 +95,21 @@ def _format_status(provisional: Iterable[bool]) -> str:
 
 
 def draw_charts(
-    report: Report, month: ReportMonth, daily: Sequence[DailySpend], monthly: Sequence[MonthlySpend]
+    report: Report, month: ReportMonth, daily: Sequence[PeriodSpend], monthly: Sequence[PeriodSpend]
 ) -> dict[str, Markup | None]:
     """Draws the charts of the page by name; None for a chart without data."""
     days = month.range_text
     teams = [(team.team or NO_TEAM, team.by_vendor) for team in report.teams]
-    models = [
-        (row["model"], {row["vendor"]: row["amount_usd"]}) for row in report.models if row["cost_basis"] == "billed"
-    ]
+    billed = [row for row in report.models if row["cost_basis"] == "billed"]
+    models = [(row["model"], {row["vendor"]: row["amount_usd"]}) for row in billed]
     return {
         "cumulative": _draw_cumulative(report, month, daily) if daily else None,
         "days": charts.draw_columns(
             "days",
             f"Column chart: spend of each day of {days} by vendor. {_TABLE_BELOW}",
-            [str(row.day.day) for row in daily],
+            [str(row.first.day) for row in daily],
             _series_by_vendor([row.amounts for row in daily]),
-            tooltip_labels=[f"{row.day.day} {row.day:%B}" for row in daily],
+            tooltip_labels=[f"{row.first.day} {row.first:%B}" for row in daily],
         )
         if daily
         else None,
@@ -130,12 +119,12 @@ def draw_charts(
     }
 
 
-def _draw_cumulative(report: Report, month: ReportMonth, daily: Sequence[DailySpend]) -> Markup:
+def _draw_cumulative(report: Report, month: ReportMonth, daily: Sequence[PeriodSpend]) -> Markup:
     budgets = report.monthly_budgets.get(month.first)
     budgeted: list[Decimal | None] = []
     if budgets and budgets.unbudgeted_usd:
         budgeted = [
-            sum_known(row["budgeted_usd"] for row in report.days if row["usage_date"] == each.day) for each in daily
+            sum_known(row["budgeted_usd"] for row in report.days if row["usage_date"] == each.first) for each in daily
         ]
     totals = [row.total_usd for row in daily]
     compared = f", compared with budgets of {format_usd(budgets.budget_usd)}" if budgets else ""
@@ -154,13 +143,13 @@ def _draw_cumulative(report: Report, month: ReportMonth, daily: Sequence[DailySp
     )
 
 
-def _draw_months(monthly: Sequence[MonthlySpend]) -> dict[str, Markup | None]:
+def _draw_months(monthly: Sequence[PeriodSpend]) -> dict[str, Markup | None]:
     labels, budget_labels = [], []
     for number, row in enumerate(monthly):
-        year = f"\n{row.month:%Y}" if row.month.month == 1 or number == 0 else ""
-        labels.append(f"{row.month:%b}{year}")
-        budget_labels.append(f"{row.month:%b}{'*' if row.budget and row.budget.missing else ''}{year}")
-    tooltip_labels = [f"{row.month:%B %Y}" for row in monthly]
+        year = f"\n{row.first:%Y}" if row.first.month == 1 or number == 0 else ""
+        labels.append(f"{row.first:%b}{year}")
+        budget_labels.append(f"{row.first:%b}{'*' if row.budget and row.budget.missing else ''}{year}")
+    tooltip_labels = [f"{row.first:%B %Y}" for row in monthly]
     budgets = [row.budget for row in monthly]
     return {
         "months": charts.draw_columns(
