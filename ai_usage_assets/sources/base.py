@@ -5,15 +5,17 @@ Facts about one vendor belong in its own folder; what happens to the records bel
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.client import ApiClient, RawResponse
+from ai_usage_assets.http.client import ApiClient, Endpoint, RawResponse
+from ai_usage_assets.http.rate_limit import Clock
 from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.registry import SourceEntry
 from ai_usage_assets.warehouse.tables import Table
@@ -122,14 +124,50 @@ class KeyKind:
     is_rejected: bool = False
 
 
-class SourceClient:
-    """The HTTP client of one source. Each source adds its own methods, all of them reads."""
+class SourceClient(ABC):
+    """The HTTP client of one source. It declares the source's API and adds methods of its own, all of them reads.
 
+    Sends no request and does not read the key before the first use. `pacing=False` ignores the vendor's rate limits,
+    for simulated vendors.
+    """
+
+    service: ClassVar[str]
+    endpoints: ClassVar[Sequence[Endpoint]]
+    # Sent with every request.
+    headers: ClassVar[Mapping[str, str]] = {}
     # Precedes every path.
     path_prefix = ""
 
-    def __init__(self, api: ApiClient) -> None:
-        self._api = api
+    def __init__(
+        self,
+        key: Callable[[], str],
+        base_url: str,
+        *,
+        pacing: bool = True,
+        retry_policy: RetryPolicy | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._api = ApiClient(
+            self.service,
+            base_url,
+            authorize=lambda: self.authorize(key()),
+            endpoints=self.endpoints,
+            headers=self.headers,
+            retry_policy=retry_policy,
+            pacing=pacing,
+            clock=clock,
+            hint=self.hint,
+        )
+
+    @staticmethod
+    @abstractmethod
+    def authorize(key: str) -> Mapping[str, str]:
+        """The headers that carry the key."""
+
+    @staticmethod
+    @abstractmethod
+    def hint(status: int, path: str) -> str | None:
+        """The advice for a status; None where the general advice is enough."""
 
     @property
     def server_date(self) -> str | None:
@@ -152,15 +190,6 @@ class SourceClient:
         self._api.close()
 
 
-class Connect(Protocol):
-    """Creates a client. It sends no request and reads no secret before the first use."""
-
-    def __call__(
-        self, key: Callable[[], str], base_url: str, *, pacing: bool = True, retry_policy: RetryPolicy | None = None
-    ) -> SourceClient:
-        """`pacing=False` ignores the vendor's rate limits, for simulated vendors."""
-
-
 @dataclass(frozen=True)
 class Source:
     """Everything the pipeline knows about one vendor. `registry.load_sources` returns all of them.
@@ -169,12 +198,12 @@ class Source:
     """
 
     entry: SourceEntry
-    connect: Connect
+    connect: type[SourceClient]
     extracts: tuple[Extract, ...]
     probes: tuple[Probe, ...]
     key_kinds: tuple[KeyKind, ...]
     # What kind of key to use, and where to create it.
-    wanted_key: str
+    required_key: str
     money_tables: Mapping[str, tuple[Table, ...]]
 
     @property

@@ -86,7 +86,7 @@ def diagnose_failure(section: str, subject: str, error: ApiError) -> Diagnostic:
 
 
 def _diagnose_key(source: Source, key: str, place: str) -> Diagnostic:
-    required = f"Required: {source.wanted_key}"
+    required = f"Required: {source.required_key}"
     match identify_key(key):
         case None:
             message = f"{place} does not start like a key of {source.label}"

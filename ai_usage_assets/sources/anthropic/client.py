@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from ai_usage_assets.days import DayRange, day_end, day_start
-from ai_usage_assets.http.client import ApiClient, Endpoint
+from ai_usage_assets.http.client import Endpoint
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.http.pagination import paginate
-from ai_usage_assets.http.rate_limit import Clock
-from ai_usage_assets.http.retry import RetryPolicy
 from ai_usage_assets.sources.anthropic.responses import Directory, Report
 from ai_usage_assets.sources.anthropic.tables import NAME
 from ai_usage_assets.sources.base import EndpointNotAvailable, SourceClient
@@ -43,32 +41,30 @@ Params = Sequence[tuple[str, str]]
 
 
 class AnthropicClient(SourceClient):
-    """Reads with an Admin key of the Console or a key of Claude Enterprise. Sends nothing before the first request."""
+    """Reads with an Admin key of the Console or a key of Claude Enterprise."""
 
+    service = NAME
+    endpoints = ENDPOINTS
+    headers: ClassVar[Mapping[str, str]] = {"user-agent": "ai-usage-assets"}
     path_prefix = f"{ORGANIZATION}/"
 
-    def __init__(
-        self,
-        key: Callable[[], str],
-        base_url: str,
-        *,
-        pacing: bool = True,
-        retry_policy: RetryPolicy | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(
-            ApiClient(
-                NAME,
-                base_url,
-                authorize=lambda: {"x-api-key": key()},
-                endpoints=ENDPOINTS,
-                headers={"user-agent": "ai-usage-assets"},
-                retry_policy=retry_policy,
-                pacing=pacing,
-                clock=clock,
-                hint=_hint,
-            )
-        )
+    @staticmethod
+    def authorize(key: str) -> Mapping[str, str]:
+        """The headers that carry the key."""
+        return {"x-api-key": key}
+
+    @staticmethod
+    def hint(status: int, path: str) -> str | None:
+        """Advice that names the setting and the kind of key."""
+        match status:
+            case 401:
+                return "Check ANTHROPIC_ADMIN_KEY: it must be a live Admin key of the Console, not a workspace's key."
+            case 403:
+                return "The key lacks a permission. Use a Console Admin key, or an Enterprise key with read:analytics."
+            case 404 if "/analytics/" in path:
+                return "The organization may not be enrolled in the usage and cost analytics API; ask Anthropic."
+            case _:
+                return None
 
     def get(self, path: str, params: Params, response_type: type[_T], version: Mapping[str, str]) -> _T:
         """Gets one response."""
@@ -109,18 +105,6 @@ def time_bounds(days: DayRange) -> list[tuple[str, str]]:
         ("starting_at", format_instant(day_start(days.first))),
         ("ending_at", format_instant(day_end(days.last))),
     ]
-
-
-def _hint(status: int, path: str) -> str | None:
-    match status:
-        case 401:
-            return "Check ANTHROPIC_ADMIN_KEY: it must be a live Admin key of the Console, not a workspace's key."
-        case 403:
-            return "The key lacks a permission. Use a Console Admin key, or an Enterprise key with read:analytics."
-        case 404 if "/analytics/" in path:
-            return "The organization may not be enrolled in the usage and cost analytics API; ask Anthropic."
-        case _:
-            return None
 
 
 _NOT_FOR_ORGANIZATION = {"organization_type_not_supported", "organization_not_enrolled_in_beta"}

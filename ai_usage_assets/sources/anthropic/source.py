@@ -24,6 +24,6 @@ SOURCE = Source(
         KeyKind("sk-ant-api", "a workspace's key, which cannot read the organization", is_rejected=True),
         KeyKind("sk-ant-oat", "a login of Claude Code, which cannot read the organization", is_rejected=True),
     ),
-    wanted_key="an Admin key (Console, Settings, Admin keys), or an analytics key of Claude Enterprise.",
+    required_key="an Admin key (Console, Settings, Admin keys), or an analytics key of Claude Enterprise.",
     money_tables={"billed": (RAW_COST,)},
 )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypeVar
 
 from ai_usage_assets.days import DayRange, day_end, day_start
-from ai_usage_assets.http.client import ApiClient, Endpoint
-from ai_usage_assets.http.rate_limit import Clock
-from ai_usage_assets.http.retry import RetryPolicy
+from ai_usage_assets.http.client import Endpoint
 from ai_usage_assets.sources.base import SourceClient
 from ai_usage_assets.sources.cursor.tables import NAME
 
@@ -32,29 +30,26 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class CursorClient(SourceClient):
-    """Reads with a team key. Sends nothing before the first request."""
+    """Reads with a team key."""
 
-    def __init__(
-        self,
-        key: Callable[[], str],
-        base_url: str,
-        *,
-        pacing: bool = True,
-        retry_policy: RetryPolicy | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        super().__init__(
-            ApiClient(
-                NAME,
-                base_url,
-                authorize=lambda: _basic_auth(key()),
-                endpoints=ENDPOINTS,
-                retry_policy=retry_policy,
-                pacing=pacing,
-                clock=clock,
-                hint=_hint,
+    service = NAME
+    endpoints = ENDPOINTS
+
+    @staticmethod
+    def authorize(key: str) -> Mapping[str, str]:
+        """The headers that carry the key."""
+        # The key is the user name, the password is empty; without the colon Cursor returns 401.
+        return {"authorization": "Basic " + b64encode(f"{key}:".encode()).decode()}
+
+    @staticmethod
+    def hint(status: int, path: str) -> str | None:
+        """Advice that names the setting and the kind of key."""
+        if status in (401, 403):
+            return (
+                "Check CURSOR_ADMIN_KEY: it must be a live team key (Dashboard, Settings, Admin API keys), not a "
+                "personal one, and the plan must include the Admin API."
             )
-        )
+        return None
 
     def get(self, path: str, response_type: type[_T]) -> tuple[_T, bytes]:
         """Gets one response, decoded and as bytes."""
@@ -73,17 +68,3 @@ def day_bounds(days: DayRange) -> dict[str, int]:
         "startDate": int(day_start(days.first).timestamp() * 1000),
         "endDate": int((day_end(days.last) - _MILLISECOND).timestamp() * 1000),
     }
-
-
-def _basic_auth(key: str) -> dict[str, str]:
-    # The key is the user name, the password is empty; without the colon Cursor returns 401.
-    return {"authorization": "Basic " + b64encode(f"{key}:".encode()).decode()}
-
-
-def _hint(status: int, path: str) -> str | None:
-    if status in (401, 403):
-        return (
-            "Check CURSOR_ADMIN_KEY: it must be a live team key (Dashboard, Settings, Admin API keys), not a personal "
-            "one, and the plan must include the Admin API."
-        )
-    return None

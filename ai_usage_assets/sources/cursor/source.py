@@ -16,6 +16,6 @@ SOURCE = Source(
     probes=PROBES,
     # Personal and team keys have the same prefix; only the first response distinguishes them.
     key_kinds=(KeyKind("crsr_", "a key of Cursor"), KeyKind("key_", "an older key of Cursor")),
-    wanted_key="a team key (Dashboard, Settings, Admin API keys).",
+    required_key="a team key (Dashboard, Settings, Admin API keys).",
     money_tables={"billed": (RAW_EVENTS,), "seat": (RAW_MEMBERS, RAW_DAILY_USAGE)},
 )
