@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,12 +28,10 @@ _MESSAGES = {
 _PAGE = (
     b"<!DOCTYPE html><html lang=en><title>Error 502 (Server Error)</title><p><b>502.</b> <ins>That's an error.</ins>"
 )
-# The minimum size of every tab.
+# The minimum size of every tab: columns A to Z.
 _ROWS, _COLUMNS = 1000, 26
-_RANGE = re.compile(
-    r"(?:'(?P<quoted>(?:[^']|'')+)'|(?P<plain>[^'!]+))"
-    r"(?P<cells>!(?P<left>[A-Z]*)(?P<top>\d*)(?P<to>:(?P<right>[A-Z]*)(?P<bottom>\d*))?)?"
-)
+# The name of a tab as a range; ranges of cells are not supported.
+_TAB = re.compile(r"'((?:[^']|'')+)'|([^'!]+)")
 
 
 class _ApiError(Exception):
@@ -103,28 +100,15 @@ class SheetsAPI:
         }
 
     def _values(self, name: str, request: Request) -> dict[str, Any]:
-        """The cells of a range such as `budgets`, `'key_mapping'!A1:C9`, `people!2:2` or `people!A:A`."""
-        match = _RANGE.fullmatch(name)
-        tab = (match["quoted"] or match["plain"]).replace("''", "'") if match else ""
+        """The cells of a whole tab, such as `budgets` or `'key_mapping'`."""
+        match = _TAB.fullmatch(name)
+        tab = (match[1] or match[2]).replace("''", "'") if match else ""
         if match is None or tab not in self._organization.tabs:
             raise _ApiError(400, f"Unable to parse range: {name}")
         rows = self._organization.tabs[tab]
-        one = bool(match["cells"]) and not match["to"]
-        left, top = _column_number(match["left"]) or 1, int(match["top"] or 1)
-        right = left if one else _column_number(match["right"]) or _COLUMNS
-        bottom = top if one else int(match["bottom"] or max(_ROWS, len(rows)))
         raw = request.one("valueRenderOption") in ("UNFORMATTED_VALUE", "FORMULA")
-        cells = [
-            [cell if raw and cell is not None else _formatted(cell) for cell in row[left - 1 : right]]
-            for row in rows[top - 1 : bottom]
-        ]
-        dimension = request.one("majorDimension") or "ROWS"
-        if dimension == "COLUMNS":
-            cells = [list(column) for column in itertools.zip_longest(*cells, fillvalue="")]
-        value_range = {
-            "range": f"'{tab}'!{_column_letters(left)}{top}:{_column_letters(right)}{bottom}",
-            "majorDimension": dimension,
-        }
+        cells = [[cell if raw and cell is not None else _formatted(cell) for cell in row] for row in rows]
+        value_range = {"range": f"'{tab}'!A1:Z{max(_ROWS, len(rows))}", "majorDimension": "ROWS"}
         values = _strip_trailing([_strip_trailing(line, "") for line in cells], [])
         # Google omits `values` for an empty range.
         return {**value_range, "values": values} if values else value_range
@@ -153,20 +137,3 @@ def _formatted(cell: object) -> str:
     if isinstance(cell, bool):
         return str(cell).upper()
     return "" if cell is None else str(cell)
-
-
-def _column_number(letters: str | None) -> int:
-    """The number of a column: 1 for A, 0 for none."""
-    number = 0
-    for letter in letters or "":
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number
-
-
-def _column_letters(number: int) -> str:
-    """The letters of a column."""
-    letters = ""
-    while number:
-        number, rest = divmod(number - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return letters

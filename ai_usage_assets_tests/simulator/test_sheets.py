@@ -25,7 +25,7 @@ def test_gspread_reads_the_sheet(simulator: Simulator, urls: Urls) -> None:
     sheet = client.open_by_key(simulator.SHEET_ID)
     assert [tab.title for tab in sheet.worksheets()] == ["key_mapping", "people", "budgets", "seat_prices"]
     assert sheet.worksheet("seat_prices").get_values()[1][:3] == ["cursor", "Teams Standard", "40"]
-    response = client.http_client.values_batch_get(simulator.SHEET_ID, ["'people'", "'budgets'!A1:C2"])
+    response = client.http_client.values_batch_get(simulator.SHEET_ID, ["'people'", "'budgets'"])
     assert len(response["valueRanges"][0]["values"]) == len(simulator.sheet("people"))
     with pytest.raises(gspread.exceptions.APIError, match="Unable to parse range"):
         client.http_client.values_batch_get(simulator.SHEET_ID, ["'nothing'"])

@@ -102,13 +102,13 @@ class AnthropicAPI:
                     "name": self._ledger.organization.name,
                 }
             case ["users"]:
-                return lambda request: page_directory(request, self._directory.users(request), ("id",))
+                return lambda request: page_directory(request, self._directory.users(request), "id")
             case ["api_keys"]:
-                return lambda request: page_directory(request, self._directory.api_keys(request), ("id",))
+                return lambda request: page_directory(request, self._directory.api_keys(request), "id")
             case ["workspaces"]:
-                return lambda request: page_directory(request, self._directory.workspaces(request), ("id",))
+                return lambda request: page_directory(request, self._directory.workspaces(request), "id")
             case ["workspaces", workspace_id, "members"]:
-                return lambda request: page_directory(request, self._directory.members(workspace_id), ("user_id",))
+                return lambda request: page_directory(request, self._directory.members(workspace_id), "user_id")
             case ["service_accounts"]:
                 return lambda request: {}
         raise ApiRequestError(404, "not_found_error", "Not found")

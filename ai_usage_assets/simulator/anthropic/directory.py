@@ -128,11 +128,10 @@ class Directory(Endpoints):
         ]
 
 
-def page_directory(request: Request, items: list[dict[str, Any]], identity: tuple[str]) -> dict[str, Any]:
+def page_directory(request: Request, items: list[dict[str, Any]], id_field: str) -> dict[str, Any]:
     """One page of a list that is read with after_id; offsets are ignored, as the API does."""
     limit = read_limit(request, 20, 1000)
-    (name,) = identity
-    positions = {item[name]: number for number, item in enumerate(items)}
+    positions = {item[id_field]: number for number, item in enumerate(items)}
     start = 0
     if after := request.one("after_id"):
         if after not in positions:
@@ -148,6 +147,6 @@ def page_directory(request: Request, items: list[dict[str, Any]], identity: tupl
     return {
         "data": page,
         "has_more": start > 0 if request.one("before_id") else start + limit < len(items),
-        "first_id": page[0][name] if page else None,
-        "last_id": page[-1][name] if page else None,
+        "first_id": page[0][id_field] if page else None,
+        "last_id": page[-1][id_field] if page else None,
     }
