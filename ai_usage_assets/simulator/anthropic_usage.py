@@ -77,12 +77,9 @@ def generate_usage(ledger: Ledger, day: date) -> Iterator[Usage]:
         yield _generate_piece(
             ledger, rng, day, Actor("unknown", hidden), None, default, "messages_api", "claude-sonnet-5-5", 0.4
         )
-    yield _generate_piece(ledger,
-        rng, day, Actor("federated", "system:serviceaccount:etl:loader"), None, production, "messages_api",
-        "claude-haiku-5-5", 2.5,
-    )  # fmt: skip
-    support = ledger.organization.keys[1]
-    yield _generate_code_execution(ledger, rng, day, support)
+    loader = Actor("federated", "system:serviceaccount:etl:loader")
+    yield _generate_piece(ledger, rng, day, loader, None, production, "messages_api", "claude-haiku-5-5", 2.5)
+    yield _generate_code_execution(ledger, rng, day, ledger.organization.keys[1])
 
 
 def generate_anomaly_usage(ledger: Ledger, anomaly: company_calendar.InjectedAnomaly, day: date) -> Iterator[Usage]:
@@ -92,8 +89,8 @@ def generate_anomaly_usage(ledger: Ledger, anomaly: company_calendar.InjectedAno
     if anomaly.dimension == "key":
         key = ledger.anomaly_key(anomaly)
         for _ in range(4):
-            yield _generate_piece(ledger,
-                rng, day, actor_of(ledger, key, day), key.id, key.workspace_id, key.product, anomaly.model,
+            yield _generate_piece(
+                ledger, rng, day, actor_of(ledger, key, day), key.id, key.workspace_id, key.product, anomaly.model,
                 anomaly.usd / 4, tier="batch" if key.product == "message_batches_api" else "standard",
             )  # fmt: skip
         return

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ai_usage_assets.simulator.ledger import Ledger
 
 
+_MODELS = ("claude-sonnet-5-5", "claude-opus-5-5", "grok-4-7", "composer-2", "default")
+_MODEL_WEIGHTS = (5, 2, 3, 4, 4)
+
+
 def generate_anomaly_events(ledger: Ledger, anomaly: company_calendar.InjectedAnomaly, day: date) -> Iterator[Event]:
     """Generates large on-demand events of one person until they cost about the anomaly's dollars."""
     rng = random.Random(f"{ledger.seed}/{anomaly.what}/{day}")
@@ -86,12 +90,7 @@ def _generate_event(
     size: int = 1,
 ) -> Event:
     at_ms = int(random_instant(rng, day).timestamp() * 1000) + rng.randrange(1000)
-    model = (
-        model
-        or rng.choices(("claude-sonnet-5-5", "claude-opus-5-5", "grok-4-7", "composer-2", "default"), (5, 2, 3, 4, 4))[
-            0
-        ]
-    )
+    model = model or rng.choices(_MODELS, _MODEL_WEIGHTS)[0]
     fate = rng.random()
     if fate < 0.03:
         return Event(at_ms, email, "Errored, Not Charged", model, Decimal(0), None, None, None, None, conversation)
