@@ -110,12 +110,12 @@ PERMANENT_FAULTS = {
         "is unreadable (DecodingError)", _LATER, transport={"garble_every": 1}
     ),
     "HTML page": Fault("an HTML page instead of JSON", _LATER, transport={"html_200": {"anthropic"}}),
-    "empty body": Fault("an empty body instead of JSON", _LATER, transport={"instead": {"/": b""}}),
-    "empty object": Fault("missing required field `data`", _LATER, transport={"instead": {"/": b"{}"}}),
+    "empty body": Fault("an empty body instead of JSON", _LATER, transport={"replacements": {"/": b""}}),
+    "empty object": Fault("missing required field `data`", _LATER, transport={"replacements": {"/": b"{}"}}),
     "null data": Fault(
         "Expected `array`, got `null` - at `$.data`",
         _LATER,
-        transport={"instead": {"/": b'{"data":null,"has_more":false,"data_refreshed_at":"2026-11-20T12:00:00Z"}'}},
+        transport={"replacements": {"/": b'{"data":null,"has_more":false,"data_refreshed_at":"2026-11-20T12:00:00Z"}'}},
     ),
 }
 
