@@ -42,7 +42,7 @@ from ai_usage_assets_tests.support.warehouse_rows import (
 )
 
 FIRST, TODAY, MONTH = date(2026, 10, 1), date(2026, 12, 20), date(2026, 11, 1)
-PLATFORM, NOBODY = "apikey_platform", "apikey_nobody"
+PLATFORM_KEY, UNALLOCATED_KEY = "apikey_platform", "apikey_nobody"
 JANE, SAM, ANN = "jane@example.com", "sam@example.com", "ann@example.com"
 FEE = Decimal("1.333333333")
 
@@ -95,9 +95,9 @@ PEOPLE = (person(JANE, "Platform", "CC-1"), person(SAM, 'Mobile "M"\\\n', "CC-2"
 def bills() -> list[dict[str, Any]]:
     """Three charges: one with tokens and a discount, one with requests only, one without any quantity."""
     rows = [
-        {**charge("2026-11-03", "15", key=PLATFORM), "list_amount_usd": Decimal(20), "product": "messages_api"},
+        {**charge("2026-11-03", "15", key=PLATFORM_KEY), "list_amount_usd": Decimal(20), "product": "messages_api"},
         charge("2026-11-10", "5", user=ANN, model="m2"),
-        {**charge("2026-11-10", "0.000000001", key=NOBODY), "model": None, "requests": None},
+        {**charge("2026-11-10", "0.000000001", key=UNALLOCATED_KEY), "model": None, "requests": None},
     ]
     return [{**row, "fact_no": number} for number, row in enumerate(rows, 1)]
 
@@ -106,51 +106,53 @@ def fill_november(warehouse: Any) -> None:
     """Fills any warehouse with the data of November."""
     fill(warehouse, "int_anthropic_cost_daily", bills())
     tokens = {"total_tokens": 2_000_000, "output_tokens": 1, "amount_usd": None, "list_amount_usd": None}
-    never_charged = {**charge("2026-11-11", "1", key=PLATFORM), **tokens}
+    without_charge = {**charge("2026-11-11", "1", key=PLATFORM_KEY), **tokens}
     fill(
         warehouse,
         "int_anthropic_tokens_daily",
         [
             {name: value for name, value in row.items() if not name.endswith("_usd")}
-            for row in ({**bills()[0], **tokens}, never_charged)
+            for row in ({**bills()[0], **tokens}, without_charge)
         ],
     )
     fill(warehouse, "int_cursor_usage_daily", EVENTS)
     fill(warehouse, "int_cursor_seat_daily", SEATS)
     fill(warehouse, "raw_mapping_sheet", [price("40")])
-    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", PLATFORM, "Platform", "CC-1")])
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", PLATFORM_KEY, "Platform", "CC-1")])
     fill(warehouse, "dim_person", PEOPLE)
-    organisation = {"snapshot_date": TODAY, "record_no": 1, "fetched_at": datetime(2026, 12, 20, tzinfo=UTC)}
-    named = f'{{"id":"org_1","name":"{ANN}\'s Organization"}}'
-    fill(warehouse, "raw_anthropic_organization", [{**organisation, "payload": named}])
+    organization = {"snapshot_date": TODAY, "record_no": 1, "fetched_at": datetime(2026, 12, 20, tzinfo=UTC)}
+    payload = f'{{"id":"org_1","name":"{ANN}\'s Organization"}}'
+    fill(warehouse, "raw_anthropic_organization", [{**organization, "payload": payload}])
     warehouse.rebuild(catalog.table("int_anthropic_organization"), {"first_day": MONTH, "today": TODAY})
     fill(
         warehouse,
         "dim_api_key",
-        [{"vendor": "anthropic", "api_key_id": PLATFORM, "name": f"{JANE} laptop", "last_seen_on": TODAY}],
+        [{"vendor": "anthropic", "api_key_id": PLATFORM_KEY, "name": f"{JANE} laptop", "last_seen_on": TODAY}],
     )
     days = [MONTH + timedelta(days=n) for n in range(30)]
     warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in days])
 
 
 @pytest.fixture(scope="module")
-def opened_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
+def shared_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
     """A warehouse that all tests share, because creating tables and views is slow."""
-    made = create_warehouse(tmp_path_factory.mktemp("focus") / "w.duckdb", FIRST, TODAY)
-    yield made
-    made.close()
+    warehouse = create_warehouse(tmp_path_factory.mktemp("focus") / "w.duckdb", FIRST, TODAY)
+    yield warehouse
+    warehouse.close()
 
 
 @pytest.fixture
-def empty(opened_once: DuckDBWarehouse) -> DuckDBWarehouse:
+def empty(shared_warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
     """A warehouse of October to December, as of 20 December, without data."""
-    clear(opened_once, *(table.name for table in catalog.tables() if not table.is_view and table.name != "dim_date"))
-    return opened_once
+    clear(
+        shared_warehouse, *(table.name for table in catalog.tables() if not table.is_view and table.name != "dim_date")
+    )
+    return shared_warehouse
 
 
-def clear(made: DuckDBWarehouse, *tables: str) -> None:
+def clear(warehouse: DuckDBWarehouse, *tables: str) -> None:
     """Deletes all rows of the tables."""
-    made._connect().execute("".join(f"DELETE FROM {table};" for table in tables))
+    warehouse._connect().execute("".join(f"DELETE FROM {table};" for table in tables))
 
 
 @pytest.fixture
@@ -160,16 +162,16 @@ def warehouse(empty: DuckDBWarehouse) -> DuckDBWarehouse:
     return empty
 
 
-def exported(warehouse: Any, folder: Path, version: str = "1.2", **given: Any) -> list[dict[str, str]]:
+def export_rows(warehouse: Any, folder: Path, version: str = "1.2", **options: Any) -> list[dict[str, str]]:
     """Exports the month and returns the rows of the CSV file."""
-    done = focus.export_focus(warehouse, MONTH, folder, "csv", version=version, **given)
-    with done.paths[0].open(newline="") as file:
+    export = focus.export_focus(warehouse, MONTH, folder, "csv", version=version, **options)
+    with export.paths[0].open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def test_charges_have_category_costs_and_units(warehouse: DuckDBWarehouse) -> None:
     """Usage, purchases, covered usage and idle seats have the expected category, costs and units."""
-    found = rows(
+    charges = rows(
         warehouse,
         "SELECT CAST(ChargePeriodStart AS DATE), ChargeCategory, ChargeFrequency, x_CostBasis, BilledCost, "
         "EffectiveCost, ListCost, ContractedCost, PricingQuantity, PricingUnit, ConsumedQuantity, ConsumedUnit, x_Team "
@@ -195,10 +197,10 @@ def test_charges_have_category_costs_and_units(warehouse: DuckDBWarehouse) -> No
         (day(6), *usage, "billed", *[Decimal("7.5")] * 4, *tokens(500), "Platform"),
     ]  # fmt: skip
     for number in (4, 5, 6):
-        bought = (day(number), "Purchase", "Recurring", "seat", FEE, zero, FEE, FEE, 1, "Seat-Days", None, None)
-        expected += [(*bought, "Platform"), (*bought, mobile)]
+        purchase = (day(number), "Purchase", "Recurring", "seat", FEE, zero, FEE, FEE, 1, "Seat-Days", None, None)
+        expected += [(*purchase, "Platform"), (*purchase, mobile)]
         expected.append((day(number), "Usage", "Recurring", "seat", 0, FEE, 0, 0, *tokens(0), mobile))
-    assert Counter(found) == Counter(expected)
+    assert Counter(charges) == Counter(expected)
 
 
 @pytest.mark.parametrize("vendor", ["anthropic", "cursor"])
@@ -208,16 +210,16 @@ def test_a_single_vendor_is_exported(empty: DuckDBWarehouse, vendor: str, tmp_pa
         fill(empty, "int_anthropic_cost_daily", bills())
     else:
         fill(empty, "int_cursor_usage_daily", EVENTS)
-    found = exported(empty, tmp_path)
-    assert {row["ProviderName"] for row in found} == {vendor.title()}
-    assert len(found) == (3 if vendor == "anthropic" else 4)
+    charges = export_rows(empty, tmp_path)
+    assert {row["ProviderName"] for row in charges} == {vendor.title()}
+    assert len(charges) == (3 if vendor == "anthropic" else 4)
 
 
 def test_a_month_without_charges_is_an_error(empty: DuckDBWarehouse, tmp_path: Path) -> None:
     """The export reports an error and writes no file."""
     assert rows(empty, "SELECT 1 AS x FROM ai_usage.focus_cost_and_usage") == []
     with pytest.raises(SettingsError, match=r"no charges for 2026-11. There are no charges at all"):
-        exported(empty, tmp_path / "out")
+        export_rows(empty, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -225,8 +227,8 @@ def test_a_seat_without_a_price_has_no_charge(empty: DuckDBWarehouse) -> None:
     """Without a price there is no purchase, and covered usage has no effective cost."""
     fill(empty, "int_cursor_usage_daily", EVENTS[:1])
     fill(empty, "int_cursor_seat_daily", SEATS)
-    found = rows(empty, "SELECT ChargeCategory, BilledCost, EffectiveCost FROM ai_usage.focus_cost_and_usage")
-    assert found == [("Usage", Decimal(0), Decimal(0))]
+    charges = rows(empty, "SELECT ChargeCategory, BilledCost, EffectiveCost FROM ai_usage.focus_cost_and_usage")
+    assert charges == [("Usage", Decimal(0), Decimal(0))]
 
 
 def test_the_fee_is_distributed_by_requests_when_usage_is_free(empty: DuckDBWarehouse) -> None:
@@ -234,29 +236,29 @@ def test_the_fee_is_distributed_by_requests_when_usage_is_free(empty: DuckDBWare
     fill(empty, "raw_mapping_sheet", [price("30")])
     fill(empty, "int_cursor_seat_daily", [seat("2026-11-04", JANE)])
     fill(empty, "int_cursor_usage_daily", [event(f"2026-11-0{day}", "0", user=JANE) for day in (4, 5, 6)])
-    found = rows(empty, "SELECT EffectiveCost FROM ai_usage.focus_cost_and_usage WHERE x_CostBasis = 'included'")
+    charges = rows(empty, "SELECT EffectiveCost FROM ai_usage.focus_cost_and_usage WHERE x_CostBasis = 'included'")
     third = Decimal("0.333333333")
-    assert sorted(found) == [(third,), (third,), (Decimal("0.333333334"),)]
+    assert sorted(charges) == [(third,), (third,), (Decimal("0.333333334"),)]
 
 
 def test_the_fee_is_distributed_within_team_and_month(empty: DuckDBWarehouse) -> None:
     """When a person changes teams, each team keeps its part of the fee."""
-    moved = date(2026, 11, 5)
+    moved_on = date(2026, 11, 5)
     fill(
         empty, "dim_person",
-        [person(JANE, "A", "CC-1", effective_to=moved), person(JANE, "B", "CC-2", effective_from=moved)],
+        [person(JANE, "A", "CC-1", effective_to=moved_on), person(JANE, "B", "CC-2", effective_from=moved_on)],
     )  # fmt: skip
     fill(empty, "raw_mapping_sheet", [price("30")])
     fill(empty, "int_cursor_seat_daily", [seat(day, JANE) for day in ("2026-10-31", "2026-11-04", "2026-11-05")])
     fill(empty, "int_cursor_usage_daily", [event("2026-11-05", "9", user=JANE)])
-    found = rows(
+    charges = rows(
         empty,
         "SELECT CAST(ChargePeriodStart AS DATE), x_Team, ChargeDescription LIKE '%no usage%', SUM(EffectiveCost) "
         "FROM ai_usage.focus_cost_and_usage WHERE ChargeCategory = 'Usage' GROUP BY 1, 2, 3",
     )
     october = Decimal("0.967741935")  # 30 dollars over 31 days
-    assert Counter(found) == Counter(
-        [(date(2026, 10, 31), "A", True, october), (date(2026, 11, 4), "A", True, 1), (moved, "B", False, 1)]
+    assert Counter(charges) == Counter(
+        [(date(2026, 10, 31), "A", True, october), (date(2026, 11, 4), "A", True, 1), (moved_on, "B", False, 1)]
     )
 
 
@@ -265,7 +267,7 @@ def test_a_closed_month_does_not_change(warehouse: DuckDBWarehouse, tmp_path: Pa
     close_month(warehouse, MONTH, datetime(2027, 1, 20, tzinfo=UTC))
     upsert_rows(warehouse, "int_anthropic_cost_daily", {**bills()[0], "amount_usd": Decimal(9)})
     december = date(2026, 12, 1)
-    found = rows(
+    charges = rows(
         warehouse,
         "SELECT CAST(BillingPeriodStart AS DATE), ChargeCategory, ChargeClass, CAST(ChargePeriodStart AS DATE), "
         "CAST(ChargePeriodEnd AS DATE), BilledCost, EffectiveCost, ListCost, ContractedCost, x_Team "
@@ -273,7 +275,7 @@ def test_a_closed_month_does_not_change(warehouse: DuckDBWarehouse, tmp_path: Pa
     )
     # The vendor reduces the $15 by $6.
     period = (MONTH, december)
-    assert Counter(found) == Counter(
+    assert Counter(charges) == Counter(
         [
             (MONTH, "Adjustment", None, *period, *[Decimal(6)] * 4, "Platform"),
             (december, "Adjustment", "Correction", *period, *[Decimal(-6)] * 4, "Platform"),
@@ -284,9 +286,9 @@ def test_a_closed_month_does_not_change(warehouse: DuckDBWarehouse, tmp_path: Pa
     assert dict(rows(warehouse, by_month)) == dict(rows(warehouse, journal))
     assert dict(rows(warehouse, by_month))[MONTH] == Decimal("27.500000001") + 6 * FEE
     for version in ("1.2", "1.4"):
-        done = focus.export_focus(warehouse, december, tmp_path, "csv", version=version)
-        assert (done.rows, done.billed_usd) == (1, Decimal(-6))
-    with done.paths[0].open(newline="") as file:
+        export = focus.export_focus(warehouse, december, tmp_path, "csv", version=version)
+        assert (export.rows, export.billed_usd) == (1, Decimal(-6))
+    with export.paths[0].open(newline="") as file:
         report = lint_focus_1_4_structure("Cost and Usage", list(csv.DictReader(file)))
     assert report.ok, report.messages()
 
@@ -322,7 +324,7 @@ def test_costs_add_up(
         [{**key_mapping("cursor", "user", JANE, f"T{n}", f"CC-{n}", n), "share": share} for n, share in shares],
     )  # fmt: skip
     fill(empty, "raw_mapping_sheet", [price(str(monthly))])
-    fill(empty, "int_cursor_seat_daily", [seat(*one) for one in sorted(seats)])
+    fill(empty, "int_cursor_seat_daily", [seat(*day_and_user) for day_and_user in sorted(seats)])
     fill(
         empty, "int_cursor_usage_daily",
         [
@@ -330,12 +332,12 @@ def test_costs_add_up(
             for (day, user, model, basis), (usd, requests) in sorted(events.items())
         ],
     )  # fmt: skip
-    unequal = rows(
+    differences = rows(
         empty,
         "SELECT BillingPeriodStart, x_Person, x_Team, x_CostCenter, SUM(BilledCost), SUM(EffectiveCost) "
         "FROM ai_usage.focus_cost_and_usage GROUP BY 1, 2, 3, 4 HAVING SUM(BilledCost) <> SUM(EffectiveCost)",
     )
-    assert unequal == []
+    assert differences == []
     by_day = "SELECT CAST(ChargePeriodStart AS DATE), SUM(BilledCost) FROM ai_usage.focus_cost_and_usage GROUP BY 1"
     spend = "SELECT usage_date, SUM(spend_usd) FROM ai_usage.kpi_spend_daily GROUP BY 1"
     assert Counter(rows(empty, by_day)) == Counter(rows(empty, spend))
@@ -365,21 +367,21 @@ ALLOWED = {
     "ServiceSubcategory": {"Generative AI"},
 }
 DECIMALS = [name for name in catalog.table(focus.VIEW).column_names if re.search("(Cost|Price|Quantity)$", name)]
-INSTANTS = [name for name in catalog.table(focus.VIEW).column_names if re.search("Period(Start|End)$", name)]
+TIMESTAMPS = [name for name in catalog.table(focus.VIEW).column_names if re.search("Period(Start|End)$", name)]
 
 
 def test_version_1_2_conforms_to_the_specification(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """Each row has the mandatory columns, allowed values and formats, and consistent pairs of columns."""
-    found = exported(warehouse, tmp_path)
-    assert len(found) == 16
-    assert set(MANDATORY) <= set(found[0])
-    own = [name for name in found[0] if name.startswith("x_")]
-    assert list(found[0])[-len(own) :] == own
-    for row in found:
+    charges = export_rows(warehouse, tmp_path)
+    assert len(charges) == 16
+    assert set(MANDATORY) <= set(charges[0])
+    own_columns = [name for name in charges[0] if name.startswith("x_")]
+    assert list(charges[0])[-len(own_columns) :] == own_columns
+    for row in charges:
         assert not [name for name in NEVER_NULL if not row[name].strip()]
         assert not [name for name, allowed in ALLOWED.items() if row[name] not in allowed]
         assert all(re.fullmatch(r"-?\d+(\.\d+)?|", row[name]) for name in DECIMALS if name in row)
-        assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row[name]) for name in INSTANTS)
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", row[name]) for name in TIMESTAMPS)
         assert row["BillingPeriodStart"] <= row["ChargePeriodStart"] < row["ChargePeriodEnd"] <= row["BillingPeriodEnd"]
         is_purchase = row["ChargeCategory"] == "Purchase"
         assert not is_purchase or (row["ChargeFrequency"] != "Usage-Based" and row["EffectiveCost"] == "0")
@@ -407,12 +409,12 @@ def test_each_version_has_its_columns(version: str) -> None:
 
 def test_version_1_4_passes_the_lint_of_focus_data_toolkit(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """The structural and semantic lint passes, and fails for an invalid file."""
-    found = exported(warehouse, tmp_path, "1.4")
-    report = lint_focus_1_4_structure("Cost and Usage", found)
+    charges = export_rows(warehouse, tmp_path, "1.4")
+    report = lint_focus_1_4_structure("Cost and Usage", charges)
     assert report.ok, report.messages()
-    found[0] |= {"BilledCost": "5e-06", "ChargeCategory": "Seat"}
-    wrong = lint_focus_1_4_structure("Cost and Usage", found).violations
-    assert {"BilledCost", "ChargeCategory"} <= {violation.column for violation in wrong}
+    charges[0] |= {"BilledCost": "5e-06", "ChargeCategory": "Seat"}
+    violations = lint_focus_1_4_structure("Cost and Usage", charges).violations
+    assert {"BilledCost", "ChargeCategory"} <= {violation.column for violation in violations}
 
 
 # --- The files ---
@@ -420,8 +422,8 @@ def test_version_1_4_passes_the_lint_of_focus_data_toolkit(warehouse: DuckDBWare
 
 def test_parquet_and_csv_are_equal_and_reproducible(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """Parquet has exact types, CSV has no exponents, and a second export produces equal files."""
-    done = focus.export_focus(warehouse, MONTH, tmp_path, version="1.3")
-    parquet, text = done.paths
+    export = focus.export_focus(warehouse, MONTH, tmp_path, version="1.3")
+    parquet, text = export.paths
     stored = pq.read_table(parquet)
     assert stored.schema.field("BilledCost").type == pa.decimal128(38, 9)
     assert stored.schema.field("ListUnitPrice").type == pa.decimal128(38, 9)
@@ -435,31 +437,31 @@ def test_parquet_and_csv_are_equal_and_reproducible(warehouse: DuckDBWarehouse, 
         for row in stored.to_pylist()
     ]
     assert read == written
-    assert done.rows == len(read) == 16
+    assert export.rows == len(read) == 16
     # 15 + 5 + 0.000000001 + 7.5 and six seat-days.
-    assert done.billed_usd == done.effective_usd == Decimal("27.500000001") + 6 * FEE
-    before = [path.read_bytes() for path in done.paths]
+    assert export.billed_usd == export.effective_usd == Decimal("27.500000001") + 6 * FEE
+    before = [path.read_bytes() for path in export.paths]
     assert [path.read_bytes() for path in focus.export_focus(warehouse, MONTH, tmp_path, version="1.3").paths] == before
 
 
 def test_people_are_exported_only_on_request(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """Without the option no file contains an e-mail address, not even in the name of a key."""
-    exported(warehouse, tmp_path / "without")
-    named = exported(warehouse, tmp_path / "with", with_people=True)
+    export_rows(warehouse, tmp_path / "without")
+    with_people = export_rows(warehouse, tmp_path / "with", with_people=True)
     assert "@" not in (tmp_path / "without" / "focus-1.2-2026-11.csv").read_text()
-    assert {row["x_Person"] for row in named} == {"", JANE, SAM, ANN}
-    assert f"{JANE} laptop" in {row["ResourceName"] for row in named}
+    assert {row["x_Person"] for row in with_people} == {"", JANE, SAM, ANN}
+    assert f"{JANE} laptop" in {row["ResourceName"] for row in with_people}
 
 
 def test_csv_escapes_formulas(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """Names get an apostrophe in CSV; negative amounts stay numbers."""
-    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", NOBODY, "=A1+1", "@SUM(A1)", 2)])
+    fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", UNALLOCATED_KEY, "=A1+1", "@SUM(A1)", 2)])
     fill(
         warehouse,
         "dim_api_key",
-        [{"vendor": "anthropic", "api_key_id": NOBODY, "name": "\t-2+3", "last_seen_on": TODAY}],
+        [{"vendor": "anthropic", "api_key_id": UNALLOCATED_KEY, "name": "\t-2+3", "last_seen_on": TODAY}],
     )
-    fill(warehouse, "int_anthropic_cost_daily", [{**charge("2026-11-12", "-1", key=NOBODY), "fact_no": 9}])
+    fill(warehouse, "int_anthropic_cost_daily", [{**charge("2026-11-12", "-1", key=UNALLOCATED_KEY), "fact_no": 9}])
     parquet, text = focus.export_focus(warehouse, MONTH, tmp_path, version="1.2").paths
     names = ("x_Team", "x_CostCenter", "ResourceName", "BilledCost")
     with text.open(newline="") as file:
@@ -496,16 +498,16 @@ def test_files_are_written_completely_or_not_at_all(warehouse: DuckDBWarehouse, 
     assert sorted(path.name for path in tmp_path.glob("*.csv*")) == ["a.csv"]
     (tmp_path / "file").touch()
     with pytest.raises(focus.ExportError, match="cannot be written"):
-        exported(warehouse, tmp_path / "file")
+        export_rows(warehouse, tmp_path / "file")
 
 
 def test_the_command_reports_totals_and_warnings(
     warehouse: DuckDBWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It prints rows, dollars, files and warnings; it rejects a month without charges and an invalid month."""
-    moment = datetime(2026, 12, 20, tzinfo=UTC)
+    started_at = datetime(2026, 12, 20, tzinfo=UTC)
     warehouse.append(
-        OPS_RUNS, [{"run_id": "r", "job": "daily", "started_at": moment, "outcome": "success", "version": "1"}]
+        OPS_RUNS, [{"run_id": "r", "job": "daily", "started_at": started_at, "outcome": "success", "version": "1"}]
     )
     warehouse.upsert(
         OPS_ASSET_DAYS, ("asset", "usage_date"), [day_log_row(date(2026, 11, 9), status="failed", completed_at=None)]
