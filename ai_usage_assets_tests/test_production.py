@@ -54,7 +54,7 @@ class Production(Company):
             "AI_USAGE_IMAGE": "us-docker.pkg.dev/acme/ai-usage/pipeline@sha256:0",
         }
 
-    def start_cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs a command as the container does."""
         process = run_cli(*arguments, **self.variables)
         self.processes.append(process)
@@ -109,7 +109,7 @@ def production(tmp_path_factory: pytest.TempPathFactory, two_days: Path) -> Iter
             _wait_for(lambda: len(production.loads()) >= LOADS_BEFORE_THE_END, process)
             process.send_signal(signal.SIGTERM)
             production.processes.append(wait_for(process))
-        production.command(*RUN)
+        production.run_command(*RUN)
         yield production
 
 
@@ -178,7 +178,7 @@ def test_rebuild_needs_no_vendor(production: Production) -> None:
 def test_standby_region_does_nothing_after_a_successful_run(production: Production) -> None:
     """`--if-missing` ends at once after a successful run, and `freshness` reports days that are due."""
     request_count = len(production.simulator.requests)
-    standby = production.command(*RUN, "--if-missing")
+    standby = production.run_command(*RUN, "--if-missing")
     assert (standby.returncode, "Nothing to do" in standby.stdout) == (0, True)
     assert len(production.simulator.requests) == request_count
-    assert production.command("freshness", "--hours", "26").returncode == 1
+    assert production.run_command("freshness", "--hours", "26").returncode == 1
