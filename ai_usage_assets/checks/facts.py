@@ -32,7 +32,7 @@ _ALLOWED_VALUES = {
         *("key_creator", "automation_map", "cloud_agent_map", "seat", "unallocated"),
     ),
 }
-# A duplicate row in a dimension gives money to a second person, and no sum shows it.
+# A duplicate key in a dimension would attribute cost to a second person, and no total would show it.
 _UNIQUE_KEYS = {
     "dim_person": ("person_email", "effective_from"),
     "dim_api_key": ("api_key_id",),

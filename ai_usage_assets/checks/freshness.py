@@ -7,7 +7,7 @@ from ai_usage_assets.checks.base import TOLERANCE, Check, violations
 # One late run is tolerated; a second one is reported.
 _STALE_DAYS = 2
 # Vendors still count usage on younger days, so changes to them are expected.
-_MOVING_DAYS = 2
+_RECENT_DAYS = 2
 
 CHECKS = (
     Check(
@@ -19,7 +19,7 @@ CHECKS = (
         violations(
             "restatements",
             "{vendor} {usage_date}: {old_usd} became {new_usd}",
-            {**TOLERANCE, "moving_days": _MOVING_DAYS},
+            {**TOLERANCE, "recent_days": _RECENT_DAYS},
         ),
         blocking=False,
     ),

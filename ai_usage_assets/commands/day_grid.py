@@ -38,7 +38,7 @@ def visible_day_count(width: int) -> int:
 
 def legend() -> Text:
     """What the marks mean."""
-    return Text.assemble(*(part for name, mark in _MARKS.items() for part in (mark, f" {_words(name)}  ")))
+    return Text.assemble(*(part for name, mark in _MARKS.items() for part in (mark, f" {_status_text(name)}  ")))
 
 
 def day_grid(rows: list[Row], first: date, last: date) -> Table:
@@ -57,7 +57,7 @@ def day_grid(rows: list[Row], first: date, last: date) -> Table:
         else:
             newest = asset_rows[-1]
             visible = {newest["usage_date"]: newest}
-            status = "read" if newest["status"] in _LOADED else _words(newest["status"])
+            status = "read" if newest["status"] in _LOADED else _status_text(newest["status"])
             marks = Text.assemble(_MARKS[newest["status"]], f" {status} on {newest['usage_date']}")
         table.add_row(
             asset.removeprefix("raw_"),
@@ -84,10 +84,10 @@ def failures(rows: list[Row], first: date) -> Iterator[Text]:
         yield Text.assemble(
             (f"{asset}{more}", "bold"),
             f", {span}: ",
-            (_words(status), _MARKS[status][1]),
+            (_status_text(status), _MARKS[status][1]),
             f". {affected[0]['message']}",
         )
 
 
-def _words(status: str) -> str:
+def _status_text(status: str) -> str:
     return status.replace("_", " ")

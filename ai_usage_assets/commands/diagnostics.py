@@ -65,7 +65,7 @@ def print_diagnostics(diagnostics: Iterable[Diagnostic], console: Console) -> li
 
 
 def print_summary(outcome: Outcome, message: str, console: Console) -> None:
-    """Prints the last line."""
+    """Prints the summary line."""
     console.print()
     console.print(Text.assemble((f"{_MARKS[outcome][0]} ", _MARKS[outcome][1]), message))
 

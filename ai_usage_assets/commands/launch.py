@@ -57,7 +57,7 @@ def reexec_as_child() -> ProcessResult:
     """Runs this command again in a child process and forwards signals to it.
 
     The kernel ignores signals to PID 1 of a container that have no handler, and neither a starting Python nor a loading
-    Dagster has one. Without the child a job that is asked to stop would be killed ten seconds later.
+    Dagster has one. Without the child, a job that receives SIGTERM would be killed ten seconds later.
     """
     return _supervise([sys.executable, *sys.orig_argv[1:]], os.environ)
 
@@ -124,8 +124,8 @@ class DagsterCommand:
     def prepare_home(self) -> None:
         """Creates the Dagster home with its configuration.
 
-        Raises SettingsError or HistoryError when Dagster could not write its run history, which it would report by a
-        page of traceback.
+        Raises SettingsError or HistoryError if Dagster cannot write its run history; Dagster itself would only print a
+        traceback.
         """
         home = Path(self.environment["DAGSTER_HOME"])
         try:

@@ -72,7 +72,7 @@ def _build_checks(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefiniti
             )
             for check in checks
         ],
-        # A user can execute one of them from the UI.
+        # The UI can execute a single check.
         can_subset=True,
         required_resource_keys=set(STEP_RESOURCES),
     )

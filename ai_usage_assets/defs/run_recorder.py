@@ -77,7 +77,7 @@ def infer_outcome(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 
 
 def _has_completed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether every planned step has ended. An interrupt between two steps fails neither."""
+    """Whether every planned step has ended. An interrupt between two steps does not fail either of them."""
     if run.execution_plan_snapshot_id is None:
         return True
     planned = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id).step_keys_to_execute

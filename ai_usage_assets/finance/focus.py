@@ -219,7 +219,7 @@ def summarize_export(export: FocusExport, version: str, month: date) -> Iterable
 
 
 def export_warnings(export: FocusExport) -> Iterable[str]:
-    """What to know before the files are passed on."""
+    """Warnings about missing days and provisional rows in the files."""
     if export.missing_days:
         yield f"{format_count(export.missing_days, 'day')} of the month's bill missing: see `ai-usage status`."
     if export.provisional_rows:

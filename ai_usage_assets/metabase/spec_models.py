@@ -17,7 +17,7 @@ from ai_usage_assets.warehouse import googlesql
 # The number of columns of Metabase's grid.
 GRID_COLUMNS = 24
 
-# Dollars, dollars and cents, dollars with four decimals, a percentage, an integer count, a plain number.
+# Dollars without cents, dollars with cents, dollars with four decimals, a percentage, an integer count, a number.
 NumberFormat = Literal["usd", "cents", "unit_usd", "percent", "count", "number"]
 
 

@@ -52,13 +52,14 @@ def format_bounds(low: Decimal, high: Decimal) -> str:
 
 
 def format_date(day: date) -> str:
-    """A date without a leading zero: `2 November 2026`."""
-    return f"{day.day} {day:%B %Y}"
+    """A date without a leading zero: `November 2, 2026`."""
+    return f"{day:%B} {day.day}, {day.year}"
 
 
 def format_date_range(first: date, last: date) -> str:
-    """A range of dates: `1 to 22 November 2026`."""
+    """A range of dates: `November 1–22, 2026`."""
     if first == last:
         return format_date(first)
-    same_month = (first.year, first.month) == (last.year, last.month)
-    return f"{first.day if same_month else format_date(first)} to {format_date(last)}"
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first:%B} {first.day}–{last.day}, {last.year}"
+    return f"{format_date(first)} to {format_date(last)}"

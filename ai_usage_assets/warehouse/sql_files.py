@@ -31,7 +31,7 @@ def sql_folder() -> Path:
 
 @cache
 def read_query(name: str) -> str:
-    """The text of `sql/queries/<name>.sql`; `name` is such as "finance/report_days". Raises MissingSqlError."""
+    """The text of `sql/queries/<name>.sql`, for example "finance/report_days". Raises MissingSqlError."""
     path = sql_folder() / "queries" / f"{name}.sql"
     try:
         return path.read_text()
@@ -40,7 +40,7 @@ def read_query(name: str) -> str:
 
 
 def query_names() -> list[str]:
-    """The names of all queries, sorted; such as "finance/report_days". Raises MissingSqlError when there are none."""
+    """The sorted names of all queries, for example "finance/report_days". Raises MissingSqlError if there are none."""
     folder = sql_folder() / "queries"
     names = sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.sql"))
     if not names:

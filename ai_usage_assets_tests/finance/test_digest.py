@@ -201,11 +201,11 @@ def test_a_month_that_is_over_and_closed(warehouse: DuckDBWarehouse) -> None:
     october = date(2026, 10, 31)
     assert "• Month (Oct 1–31): $341.00." in digest.build_digest(warehouse, october).lines
     journal.freeze_close(warehouse, journal.draft_close(warehouse, date(2026, 10, 1), NOW))
-    assert "• Month (Oct 1–31): $341.00 (closed on 11 November 2026 with $341.00 posted)." in str(
+    assert "• Month (Oct 1–31): $341.00 (closed on November 11, 2026 with $341.00 posted)." in str(
         digest.build_digest(warehouse, october)
     )
     fill(warehouse, "int_anthropic_cost_daily", [charge("2026-10-20", "-5.5", key="k1")])
-    close = "closed on 11 November 2026 with $341.00 posted; corrections since then: −$5.50"
+    close = "closed on November 11, 2026 with $341.00 posted; corrections since then: −$5.50"
     assert f"• Month (Oct 1–31): $335.50 ({close})." in digest.build_digest(warehouse, october).lines
 
 

@@ -184,7 +184,7 @@ def test_headlines_have_the_expected_values(report: Report) -> None:
         "Unallocated": Decimal(4) / Decimal(52),
     }
     spend, _, _, used, *_ = report.headlines
-    assert "1 to 10 November 2026: $42.00 billed, $10.00 seats" in spend.notes
+    assert "November 1–10, 2026: $42.00 billed, $10.00 seats" in spend.notes
     # The spend of October 1 to 10 is $20.
     assert "160.0% more than in the same days of the previous month ($20.00)" in spend.notes
     assert "$22.00 of spend without a budget is not included" in used.notes
@@ -231,7 +231,7 @@ def test_a_finished_month_has_no_forecast(warehouse: DuckDBWarehouse) -> None:
     october = data.load_report(warehouse, CREATED_AT, date(2026, 10, 1))
     assert headlines(october) == {
         "Spend in October 2026": Decimal(100),
-        "Spend in September 2026": "the warehouse begins on 1 October 2026",
+        "Spend in September 2026": "the warehouse begins on October 1, 2026",
         "Forecast for October 2026": "the month is over",
         "Budget used": "no budget in the sheet for October 2026",
         "Cost per active user": "no active user is known for October 2026",
@@ -275,7 +275,7 @@ def test_marks_have_tooltips_with_exact_amounts(text: str) -> None:
     for tooltip in ("2 November, Anthropic: $30.00", "Platform, Cursor: $12.00", "Budget: $100.00"):
         # Every chart is drawn twice: wide and narrow.
         assert titles.count(tooltip) == 2
-    assert "<td>Mon 2 November 2026</td>" in text.replace(' class="short"', "")
+    assert "<td>Mon, November 2, 2026</td>" in text.replace(' class="medium"', "")
 
 
 def test_people_are_shown_only_on_request(warehouse: DuckDBWarehouse, text: str) -> None:
@@ -291,7 +291,7 @@ def test_the_summary_of_a_run_contains_the_headlines(warehouse: DuckDBWarehouse,
     """The Markdown summary has every headline; loading only the headlines gives the same ones."""
     assert data.load_report(warehouse, CREATED_AT, only_headlines=True).headlines == report.headlines
     summary = render.render_markdown(report)
-    assert "* Spend in November 2026, month to date: **$52.00** (1 to 10 November 2026" in summary
+    assert "* Spend in November 2026, month to date: **$52.00** (November 1–10, 2026" in summary
     assert summary.count("\n* ") == len(report.headlines)
     assert JANE not in summary
 
@@ -351,7 +351,7 @@ def test_singular_and_plural_match_the_number(warehouse: DuckDBWarehouse, text: 
     assert "$2.00 was billed on top of them for usage by seat holders." in text
     assert '<th scope="col" class="n">Forecast over or under</th>' in text
     with_people = render.render_html(data.load_report(warehouse, CREATED_AT, with_people=True))
-    assert "Spend by person, 1 to 10 November 2026 (billed and seats, USD): all 2 rows</summary>" in with_people
+    assert "Spend by person, November 1–10, 2026 (billed and seats, USD): all 2 rows</summary>" in with_people
     assert format_bounds(Decimal("9.801"), Decimal("9.799")) == "exactly $9.80"
     assert format_bounds(Decimal(9), Decimal(10)) == "between $9.00 and $10.00"
 
@@ -385,7 +385,7 @@ def test_one_person_is_one_active_user_and_one_row(empty_warehouse: DuckDBWareho
     fill(empty_warehouse, "dim_person", [{"person_email": JANE, "name": "Jane", **OPEN}])
     text = render.render_html(data.load_report(empty_warehouse, CREATED_AT, with_people=True))
     assert "divided by 1 active user</li>" in text
-    assert "Spend by person, 1 to 10 November 2026 (billed and seats, USD): 1 row</summary>" in text
+    assert "Spend by person, November 1–10, 2026 (billed and seats, USD): 1 row</summary>" in text
 
 
 def test_before_the_first_day_there_is_nothing_to_report(empty_warehouse: DuckDBWarehouse) -> None:
@@ -407,7 +407,7 @@ def test_an_empty_warehouse_shows_reasons_instead_of_zeros(empty_warehouse: Duck
     assert not Page(text).open
     assert "$0.00" not in text
     assert "no budget in the sheet for November 2026" in text
-    assert "No seats are loaded for 1 to 10 November 2026." in text
+    assert "No seats are loaded for November 1–10, 2026." in text
     assert 'class="alarm"' not in text
 
 
@@ -430,7 +430,7 @@ def test_a_vendor_that_is_not_configured_is_mentioned(empty_warehouse: DuckDBWar
     report = data.load_report(empty_warehouse, CREATED_AT)
     text = render.render_html(report)
     assert "Cursor is not included: it is not configured." in text
-    assert "No seats are loaded for 1 to 10 November 2026. Not configured: Cursor." in text
+    assert "No seats are loaded for November 1–10, 2026. Not configured: Cursor." in text
     assert "var(--series-2)" not in text.partition("<main>")[2]
     assert "not compared with October: some of these days are not loaded in October" in report.headlines[0].notes
 
@@ -446,12 +446,12 @@ def test_a_missing_day_has_no_amount(empty_warehouse: DuckDBWarehouse, status: s
     assert "too low: 1 day of Anthropic missing" in report.headlines[0].notes
     text = render.render_html(report)
     assert "503 from the vendor." in text
-    row = re.search(r"<tr><td[^>]*>Thu 5 November 2026</td>(.*?)</tr>", text)
+    row = re.search(r"<tr><td[^>]*>Thu, November 5, 2026</td>(.*?)</tr>", text)
     assert row
     assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "Anthropic missing"]
     assert "is not included: it" not in text
     # The 4th is loaded and has no spend.
-    row = re.search(r"<tr><td[^>]*>Wed 4 November 2026</td>(.*?)</tr>", text)
+    row = re.search(r"<tr><td[^>]*>Wed, November 4, 2026</td>(.*?)</tr>", text)
     assert row
     assert re.findall(r">([^<]+)</td>", row[1]) == ["–", "–", "no spend"]
 
@@ -472,7 +472,7 @@ def test_the_first_day_of_a_month_reports_the_month_before(empty_warehouse: Duck
     set_today(empty_warehouse, date(2026, 11, 2))
     report = data.load_report(empty_warehouse, CREATED_AT)
     assert headlines(report)["Spend in November 2026, month to date"] == 1
-    assert "1 November 2026 (UTC days)" in render.render_html(report)
+    assert "November 1, 2026 (UTC days)" in render.render_html(report)
 
 
 def test_sixty_teams_are_all_listed(empty_warehouse: DuckDBWarehouse) -> None:
@@ -520,7 +520,7 @@ def test_alarms_are_shown_at_the_top(empty_warehouse: DuckDBWarehouse) -> None:
     assert cards
     assert alarm
     assert re.findall("<li>(.*)</li>", banner) == [
-        "The last run (daily, 11 November 2026 for 10 November 2026) failed. Its data may be missing.",
+        "The last run (daily, November 11, 2026 for November 10, 2026) failed. Its data may be missing.",
         "1 blocking check failed: control total (fct_cost_daily).",
         "1 day of Anthropic differs from the loaded records, added up independently, by $30.00 in total.",
     ]
@@ -529,7 +529,7 @@ def test_alarms_are_shown_at_the_top(empty_warehouse: DuckDBWarehouse) -> None:
     assert "0 of 2 checks passed" in text
     cells = r"control total \(fct_cost_daily\)</td>.*?Fix it\.</td><td[^>]*>([^<]+)</td><td[^>]*>([^<]+)</td>"
     assert re.findall(cells, text) == [
-        ("10 November 2026", "11 November 2026"), ("1 to 31 October 2026", "10 November 2026"),
+        ("November 10, 2026", "November 11, 2026"), ("October 1–31, 2026", "November 10, 2026"),
     ]  # fmt: skip
     summary = render.render_markdown(data.load_report(empty_warehouse, CREATED_AT, only_headlines=True))
     assert "**1 blocking check failed: control total (fct_cost_daily).**" in summary
@@ -539,7 +539,7 @@ def test_a_killed_run_is_reported_as_interrupted(empty_warehouse: DuckDBWarehous
     """A run that is marked as running but no longer active was interrupted."""
     run = {"run_id": "r1", "job": "daily", "started_at": CREATED_AT, "outcome": "running", "version": "1"}
     empty_warehouse.append(OPS_RUNS, [run])
-    assert "The last run (daily, 11 November 2026) was interrupted." in render.render_html(
+    assert "The last run (daily, November 11, 2026) was interrupted." in render.render_html(
         data.load_report(empty_warehouse, CREATED_AT)
     )
 
@@ -558,7 +558,7 @@ def test_a_closed_month_shows_the_posted_amount(empty_warehouse: DuckDBWarehouse
         spend = data.load_report(empty_warehouse, CREATED_AT, FIRST, only_headlines=True).headlines[0]
         return spend.value, spend.notes[-1]
 
-    posted = "closed on 11 November 2026 with $25.00 posted"
+    posted = "closed on November 11, 2026 with $25.00 posted"
     assert spend_and_note() == (Decimal(25), posted)
     fill(empty_warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", "k1", "Platform", "CC-1")])
     assert spend_and_note() == (Decimal(25), f"{posted}; $20.00 was reallocated since then")

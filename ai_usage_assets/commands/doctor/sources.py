@@ -22,7 +22,7 @@ from ai_usage_assets.sources.keys import identify_key
 INTERACTIVE_RETRIES = RetryPolicy(
     max_attempts=2, first_wait_seconds=0.5, max_wait_seconds=5, total_wait_seconds=5, attempt_seconds=20
 )
-# A vendor is down after so many endpoints in a row without an answer.
+# After this many endpoints in a row without a response, the vendor counts as down.
 _MAX_UNANSWERED = 2
 # Status codes that every other endpoint would answer too; None is a connection that failed.
 _HOPELESS_STATUS = (None, 401, 402)

@@ -20,7 +20,7 @@ class CloseError(OperatorError):
 
 
 class MonthClose(TypedDict):
-    """A row of `ops_month_closes`: it makes the month closed."""
+    """A row of `ops_month_closes`. A month that has a row is closed."""
 
     month: date
     close_id: str
@@ -60,7 +60,7 @@ class LiveLine(TypedDict):
 
 
 class JournalLine(LiveLine):
-    """A row of `ops_journal_lines`. `amount_usd` is exact; `ledger_usd` is the amount in whole cents."""
+    """A row of `ops_journal_lines`. `amount_usd` is exact; `ledger_usd` is the amount rounded to cents."""
 
     close_id: NotRequired[str]
     line_id: str

@@ -131,7 +131,7 @@ class ReportMonth:
 
     @property
     def range_text(self) -> str:
-        """The finished days: `1 to 22 November 2026`."""
+        """The finished days: `November 1–22, 2026`."""
         return format_date_range(self.first_day, self.through_day)
 
 

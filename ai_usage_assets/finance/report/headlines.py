@@ -141,7 +141,7 @@ def unallocated(month: ReportMonth, spend: Headline, amount: Decimal | None) -> 
 
 
 def describe_change(current: Decimal, previous: Decimal) -> str:
-    """Compares two amounts in words that the name of the previous period follows: `12.0% more than in`."""
+    """Describes a change in words, to be followed by the previous period: `12.0% more than in`."""
     if not previous:
         return "no spend in" if current else "no spend, as in"
     if current == previous:
