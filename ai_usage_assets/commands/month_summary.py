@@ -14,13 +14,12 @@ from rich.text import Text
 from ai_usage_assets.commands.tables import (
     create_table,
     format_change,
-    format_share,
     result_line,
     warning_line,
 )
 from ai_usage_assets.finance.amounts import sum_known
 from ai_usage_assets.registry import SOURCES, source_label
-from ai_usage_assets.rendering.text import format_whole_usd
+from ai_usage_assets.rendering.text import format_percent, format_whole_usd
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.sql_files import read_query
 
@@ -86,7 +85,7 @@ def _team_amounts(row: Row, total: Decimal) -> tuple[str, ...]:
     previous = row["previous_usd"]
     return (
         format_whole_usd(spend),
-        format_share(spend, total),
+        format_percent(spend / total if total else None),
         format_whole_usd(previous),
         format_change(row["change_usd"], previous),
     )

@@ -32,11 +32,6 @@ def warning_line(text: str) -> Text:
     return Text.assemble(("  ! ", "yellow"), text)
 
 
-def format_share(part: Decimal, total: Decimal) -> str:
-    """A percentage of a total; – when the total is zero."""
-    return f"{part / total:.1%}" if total else "–"
-
-
 def format_change(change: Decimal | None, previous: Decimal | None) -> str:
     """A change in percent of the previous amount; – when it has no meaning."""
     if change is None or previous is None or previous < 0:

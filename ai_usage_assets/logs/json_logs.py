@@ -160,7 +160,7 @@ class JsonLogWriter:
             self.events.add(fields["event"])
         self._write_line(format_entry(level, message, labels=labels, settings=self._settings, **fields))
 
-    def write_exception(self, error: BaseException, *, level: int = logging.CRITICAL, event: str = "crashed") -> None:
+    def write_exception(self, error: BaseException, *, level: int, event: str = "crashed") -> None:
         """Writes one entry for an exception: the root cause as the message, the whole chain as the stack."""
         cause = error
         while cause.__cause__ is not None:

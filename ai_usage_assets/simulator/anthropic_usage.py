@@ -45,7 +45,7 @@ def generate_usage(ledger: Ledger, day: date) -> Iterator[Usage]:
                     ledger,
                     rng,
                     day,
-                    actor_of(ledger, key, day),
+                    actor_of(key, day),
                     key.id,
                     key.workspace_id,
                     key.product,
@@ -90,7 +90,7 @@ def generate_anomaly_usage(ledger: Ledger, anomaly: company_calendar.InjectedAno
         key = ledger.anomaly_key(anomaly)
         for _ in range(4):
             yield _generate_piece(
-                ledger, rng, day, actor_of(ledger, key, day), key.id, key.workspace_id, key.product, anomaly.model,
+                ledger, rng, day, actor_of(key, day), key.id, key.workspace_id, key.product, anomaly.model,
                 anomaly.usd / 4, tier="batch" if key.product == "message_batches_api" else "standard",
             )  # fmt: skip
         return
@@ -102,7 +102,7 @@ def generate_anomaly_usage(ledger: Ledger, anomaly: company_calendar.InjectedAno
         yield _generate_piece(ledger, rng, day, actor, key_id, claude_code, "claude_code", anomaly.model, usd)
 
 
-def actor_of(ledger: Ledger, key: ApiKey, day: date) -> Actor:
+def actor_of(key: ApiKey, day: date) -> Actor:
     """The actor of a key's usage on a day: its principal, else the key itself."""
     if key.principal is None or day < key.bound_since:
         return Actor("api_key", key.id)
@@ -173,7 +173,7 @@ def _generate_code_execution(ledger: Ledger, rng: random.Random, day: date, key:
     seconds = rng.randrange(3_000, 30_000)
     return Usage(
         at=random_instant(rng, day),
-        actor=actor_of(ledger, key, day),
+        actor=actor_of(key, day),
         api_key_id=key.id,
         workspace_id=key.workspace_id,
         product=None,
