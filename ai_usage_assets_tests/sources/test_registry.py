@@ -11,6 +11,7 @@ from ai_usage_assets.registry import SOURCES, load_source, load_sources, source_
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.sources.mapping_sheet.tabs import PRINCIPAL_TYPES
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.sql_files import query_names
 
 
 def test_dim_vendor_has_the_names_and_labels_of_the_registry(tmp_path: Path) -> None:
@@ -34,6 +35,7 @@ def test_a_source_is_complete(name: str) -> None:
     assert source.key_kinds
     assert source.load_checks()
     assert isinstance(source.load_questions(), tuple)
+    assert {f"finance/{name}/close_usage", f"checks/{name}/unattributed_spend"} <= set(query_names())
     raw = {table.name for extract in source.extracts for table in extract.tables}
     assert {table.name for tables in source.money_tables.values() for table in tables} <= raw
 
