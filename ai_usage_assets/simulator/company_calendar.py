@@ -101,7 +101,7 @@ def is_day_off(day: date) -> bool:
 
 def activity_level(day: date) -> float:
     """The activity of the day relative to an average working day."""
-    season = next((left for first, last, left in _SEASONS if first <= day <= last), 1.0)
+    season = next((level for first, last, level in _SEASONS if first <= day <= last), 1.0)
     return season if is_day_off(day) else season * _WEEKDAY[day.weekday()]
 
 

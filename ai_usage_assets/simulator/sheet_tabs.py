@@ -26,9 +26,9 @@ def _generate_budgets(organization: Organization) -> Iterator[list[Any]]:
         year, month = FOUNDED.year + (FOUNDED.month + number - 1) // 12, (FOUNDED.month + number - 1) % 12 + 1
         first = date(year, month, 1)
         growth = 1 + number * 0.035
-        for team, (services, a_head) in _MONTHLY_BUDGET_USD.items():
-            heads = sum(person.is_here(first) and person.team_on(first) == team for person in organization.people)
-            usd = (services + a_head * heads) * (1 if team == "Research" else growth)
+        for team, (services_usd, usd_per_person) in _MONTHLY_BUDGET_USD.items():
+            people = sum(person.is_here(first) and person.team_on(first) == team for person in organization.people)
+            usd = (services_usd + usd_per_person * people) * (1 if team == "Research" else growth)
             # One budget is missing.
             if (team, first) != ("Mobile", date(2026, 10, 1)):
                 yield [f"{year}-{month:02}", COST_CENTERS[team], round(usd / 50) * 50]
@@ -58,8 +58,7 @@ def build_tabs(organization: Organization) -> dict[str, list[list[Any]]]:
 
     mapping = [
         ["vendor", "principal_type", "principal_id", "person_email", "team", "cost_center", "share_pct",
-         "effective_from",
-         "effective_to", "note"],
+         "effective_from", "effective_to", "note"],
         row("anthropic", "service_account", organization.service_accounts["billing-svc"], team="Payments"),
         row("anthropic", "service_account", organization.service_accounts["support-bot"], team="Customer Support"),
         row("anthropic", "api_key", keys["ranking-svc-prod"].id, team="Data Science", until="2026-11-01", note="moved"),
