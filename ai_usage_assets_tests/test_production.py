@@ -18,7 +18,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.commands import demo
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, Company, RunResult, serve_company
-from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery, Seen
+from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery, RecordedRequest
 from ai_usage_assets_tests.faults.runs import run_cli, start_cli, wait_for
 from ai_usage_assets_tests.test_logs import IN_THE_CLOUD, assert_redacted, entries, of_event, secret_manager
 
@@ -75,7 +75,7 @@ class Production(Company):
         """Every row of the compared tables and views, sorted."""
         return {table.name: rows_of(self.server.rows, table.name) for table in COMPARED}
 
-    def loads(self) -> list[Seen]:
+    def loads(self) -> list[RecordedRequest]:
         """The requests that loaded a day."""
         return [seen for seen in self.server.requests if seen.kind == "load"]
 
@@ -168,7 +168,7 @@ def test_rebuild_needs_no_vendor(production: Production) -> None:
     """Every model is built again from the raw tables while no vendor is reachable."""
     before = production.bigquery_content()
     for name in ("int_anthropic_cost_daily", "int_cursor_usage_daily", "dim_person"):
-        production.server.empty("ai_usage", name)
+        production.server.delete_rows("ai_usage", name)
     unreachable = {"base_url": "http://127.0.0.1:9"}
     result = production.run_in_process(job="rebuild", sources={"anthropic": unreachable, "cursor": unreachable})
     assert result.success, result.failures()

@@ -26,7 +26,7 @@ from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS, OPS_TABLES
 from ai_usage_assets.warehouse.tables import Column, Table
-from ai_usage_assets_tests.fakes.bigquery.partition_filters import relations, unfiltered
+from ai_usage_assets_tests.fakes.bigquery.partition_filters import find_unfiltered, project_relations
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
 from ai_usage_assets_tests.warehouse.raw_days import DAY, NEXT_DAY, NOW, RAW, log_entry, raw_day
 
@@ -154,17 +154,17 @@ def test_errors_do_not_quote_rows(warehouse: BigQueryWarehouse) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        lambda faults: faults.answer("backendError", on="load", times=2),
-        lambda faults: faults.answer("backendError", on="query", times=2),
-        lambda faults: faults.answer("rateLimitExceeded", status=429, on="load", times=2),
-        lambda faults: faults.answer("rateLimitExceeded", status=429, on="query", times=2),
-        lambda faults: (faults.keep_running(1, on="load"), faults.answer("backendError", on="job")),
-        lambda faults: faults.drop("before", on="load"),
-        lambda faults: faults.drop("after", on="load"),
-        lambda faults: faults.drop("before", on="query"),
-        lambda faults: faults.drop("after", on="query"),
-        lambda faults: faults.drop("after", on="results"),
-        lambda faults: faults.keep_running(1),
+        lambda faults: faults.fail_request("backendError", on="load", times=2),
+        lambda faults: faults.fail_request("backendError", on="query", times=2),
+        lambda faults: faults.fail_request("rateLimitExceeded", status=429, on="load", times=2),
+        lambda faults: faults.fail_request("rateLimitExceeded", status=429, on="query", times=2),
+        lambda faults: (faults.delay_job(1, on="load"), faults.fail_request("backendError", on="job")),
+        lambda faults: faults.drop_connection("before", on="load"),
+        lambda faults: faults.drop_connection("after", on="load"),
+        lambda faults: faults.drop_connection("before", on="query"),
+        lambda faults: faults.drop_connection("after", on="query"),
+        lambda faults: faults.drop_connection("after", on="results"),
+        lambda faults: faults.delay_job(1),
         lambda faults: faults.fail_job("backendError", on="load", times=2),
         lambda faults: faults.fail_job("backendError", on="query", times=2),
         lambda faults: faults.fail_job("jobRateLimitExceeded", on="load"),
@@ -183,7 +183,7 @@ def test_after_a_transient_fault_the_work_is_done_once(
     fault(server.faults)
     warehouse.load_days([raw_day("a", "b")], [log_entry(DAY)], [_restatement()])
     warehouse.rebuild(FACT, DAYS)
-    assert server.faults.unused() == 0
+    assert server.faults.remaining() == 0
     assert loaded_records(server) == [(DAY, "a"), (DAY, "b")]
     assert server.rows("SELECT records FROM ai_usage.fct_x") == [{"records": 2}]
     for table in ("ops_asset_days", "ops_restatements"):
@@ -197,16 +197,16 @@ def _restatement() -> dict[str, Any]:
 @pytest.mark.parametrize("on", ["load", "query"])
 def test_a_start_without_an_answer_keeps_its_id(warehouse: BigQueryWarehouse, server: FakeBigQuery, on: Any) -> None:
     """The request may arrive late; with one id, the work is still done once."""
-    server.faults.answer("backendError", on=on, times=2)
+    server.faults.fail_request("backendError", on=on, times=2)
     warehouse.load_days([raw_day("a")], [log_entry(DAY)])
-    assert server.faults.unused() == 0
+    assert server.faults.remaining() == 0
     started = {request.job_id for request in server.requests if request.kind == on and request.job_id}
     assert len(started) == 1
 
 
 def test_a_load_with_a_lost_answer_is_not_repeated(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """The job id shows that the load was done, so the file is sent once."""
-    server.faults.drop("after", on="load")
+    server.faults.drop_connection("after", on="load")
     warehouse.load_days([raw_day("a")], [log_entry(DAY)])
     assert len([request for request in server.requests if request.kind == "load"]) == 1
 
@@ -216,7 +216,7 @@ def test_a_large_day_is_uploaded_in_parts(warehouse: BigQueryWarehouse, server: 
     """A large file is uploaded resumably; it is loaded once, whether the last part or its answer was lost."""
     # Random bytes cannot be compressed.
     large = random.Random(7).randbytes(6_000_000).hex()
-    server.faults.drop(lost, on="load")
+    server.faults.drop_connection(lost, on="load")
     warehouse.load_days([raw_day(large, "b")], [log_entry(DAY)])
     assert "upload" in {request.kind for request in server.requests}
     assert loaded_records(server) == [(DAY, large), (DAY, "b")]
@@ -234,9 +234,9 @@ def test_the_same_content_in_the_same_run_is_the_same_job(warehouse: BigQueryWar
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (lambda s: s.faults.deny("ai_usage"), "roles/bigquery.dataEditor on the dataset ai_usage"),
-        (lambda s: s.faults.answer("quotaExceeded", on="load", times=99), "when the quota allows"),
-        (lambda s: s.faults.answer("backendError", on="load", times=99), "did not answer for minutes"),
+        (lambda s: s.faults.deny_access("ai_usage"), "roles/bigquery.dataEditor on the dataset ai_usage"),
+        (lambda s: s.faults.fail_request("quotaExceeded", on="load", times=99), "when the quota allows"),
+        (lambda s: s.faults.fail_request("backendError", on="load", times=99), "did not answer for minutes"),
     ],
     ids=["no access", "no quota", "no answer"],
 )
@@ -257,7 +257,7 @@ def test_a_conflicting_transaction_is_retried(warehouse: BigQueryWarehouse, serv
     """Two containers that rebuild the same days at once both succeed, and the days exist once."""
     warehouse.load_days([raw_day("a", "b"), raw_day("c", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
     with ThreadPoolExecutor(2) as pool:
-        with server.faults.holding_commits() as first:
+        with server.faults.pause_commits() as first:
             one = pool.submit(warehouse.rebuild, FACT, DAYS)
             first.wait()
             other = pool.submit(open_warehouse(server).rebuild, FACT, DAYS)
@@ -276,7 +276,7 @@ def test_conflicts_are_retried_longer_than_other_errors(warehouse: BigQueryWareh
     server.faults.fail_job("backendError", on="query", times=30)
     with pytest.raises(WarehouseError):
         warehouse.rebuild(FACT, DAYS)
-    assert server.faults.unused() == 24
+    assert server.faults.remaining() == 24
 
 
 def test_many_rows_are_sent_in_several_requests(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
@@ -551,7 +551,7 @@ def test_an_estimate_changes_nothing(warehouse: BigQueryWarehouse, server: FakeB
 
 # --- partition filters --------------------------------------------------------------------------------------------
 
-KNOWN = relations(catalog.tables())
+RELATIONS = project_relations(catalog.tables())
 # A version of the sheet has a few hundred rows, and any version may be the one in effect.
 SHEET = "raw_mapping_sheet"
 
@@ -559,7 +559,7 @@ SHEET = "raw_mapping_sheet"
 @pytest.mark.parametrize("table", [t for t in catalog.models() if not t.is_view], ids=lambda table: table.name)
 def test_models_read_only_the_days_of_the_run(table: Table) -> None:
     """No statement that fills a table reads all partitions of a raw or fact table."""
-    names = {relation.table for relation in unfiltered(table.query or "", KNOWN)}
+    names = {relation.table for relation in find_unfiltered(table.query or "", RELATIONS)}
     assert names <= {f"ai_usage.{SHEET}"}
 
 
@@ -568,7 +568,7 @@ def test_models_read_only_the_days_of_the_run(table: Table) -> None:
 )
 def test_views_do_not_read_all_raw_days(view: Table) -> None:
     """A view may read all days of facts, which are small, but never all raw records."""
-    relations_read = unfiltered(f"SELECT * FROM ai_usage.{view.name}", KNOWN)
+    relations_read = find_unfiltered(f"SELECT * FROM ai_usage.{view.name}", RELATIONS)
     names = {relation.table.removeprefix("ai_usage.") for relation in relations_read}
     assert {name for name in names if name.startswith("raw_")} <= {SHEET}
 
@@ -593,7 +593,7 @@ def test_the_doctor_examines_the_dataset(server: FakeBigQuery) -> None:
         *(("dataset", "ok"), ("tables", "ok"), ("days", "info"), ("permissions", "ok")),
     ]
     assert {request.method for request in server.requests if request.kind != "query"} == {"GET"}
-    server.faults.deny("ai_usage")
+    server.faults.deny_access("ai_usage")
     assert [outcome for _, outcome in outcomes()] == ["error"]
 
 

@@ -1,4 +1,4 @@
-"""One server for the tests of a module, with the real client."""
+"""A shared server, Google's client and helpers."""
 
 from __future__ import annotations
 
@@ -25,45 +25,47 @@ SCHEMA = [
 
 
 @pytest.fixture(scope="session")
-def shared() -> Iterator[FakeBigQuery]:
-    """Started once."""
-    with FakeBigQuery(page_rows=3) as made:
-        yield made
+def shared_server() -> Iterator[FakeBigQuery]:
+    """A server that is started once."""
+    with FakeBigQuery(page_rows=3) as server:
+        yield server
 
 
 @pytest.fixture
-def server(shared: FakeBigQuery) -> FakeBigQuery:
-    """As new."""
-    shared.reset()
-    return shared
+def server(shared_server: FakeBigQuery) -> FakeBigQuery:
+    """The shared server without data, jobs and faults."""
+    shared_server.reset()
+    return shared_server
 
 
 @pytest.fixture
 def client(server: FakeBigQuery) -> Iterator[bigquery.Client]:
-    """Google's own client, with the dataset made."""
-    anonymous: Any = AnonymousCredentials  # its author has no types
-    made: Any = bigquery.Client("acme-project", anonymous(), client_options={"api_endpoint": server.url}, location="US")
-    made.create_dataset(DATASET)
-    yield made
-    made.close()
+    """Google's client. The dataset exists."""
+    anonymous: Any = AnonymousCredentials  # google-auth is not typed
+    client: Any = bigquery.Client(
+        "acme-project", anonymous(), client_options={"api_endpoint": server.url}, location="US"
+    )
+    client.create_dataset(DATASET)
+    yield client
+    client.close()
 
 
 @pytest.fixture
 def days(client: bigquery.Client) -> bigquery.Table:
-    """A table of days."""
+    """The table `days`, partitioned by `usage_date`."""
     table = bigquery.Table(f"{DATASET}.days", SCHEMA)
     table.time_partitioning = bigquery.TimePartitioning(field="usage_date")
     return client.create_table(table)
 
 
-def rows_of(day: date, *names: str, **more: Any) -> pa.Table:
-    """Rows of the table of days."""
+def day_rows(day: date, *names: str, **columns: Any) -> pa.Table:
+    """Return rows of the table `days`: one for each name."""
     return pa.table(
         {
             "usage_date": pa.array([day] * len(names), pa.date32()),
             "name": pa.array(list(names), pa.string()),
             "amount_usd": pa.nulls(len(names), pa.decimal128(38, 9)),
-            **more,
+            **columns,
         }
     )
 
@@ -73,29 +75,34 @@ Load = Callable[..., bigquery.LoadJob]
 
 @pytest.fixture
 def load(client: bigquery.Client) -> Load:
-    """Loads rows into a table, with the write disposition that replaces a day if one is named."""
+    """Start a load job: it replaces the day of "table$day" and appends to a "table"."""
 
-    def loads(rows: pa.Table, table: str, *, multipart: bool = False, **given: Any) -> bigquery.LoadJob:
+    def load_rows(rows: pa.Table, table: str, *, multipart: bool = False, **options: Any) -> bigquery.LoadJob:
         file = io.BytesIO()
         pq.write_table(rows, file)
         size = file.tell()
-        job_id, retries = given.pop("job_id", None), given.pop("retries", 0)
+        job_id, retries = options.pop("job_id", None), options.pop("retries", 0)
         configuration = bigquery.LoadJobConfig(
             source_format="PARQUET",
             write_disposition="WRITE_TRUNCATE" if "$" in table else "WRITE_APPEND",
-            **{"schema": SCHEMA, **given},
+            **{"schema": SCHEMA, **options},
         )
         return client.load_table_from_file(
             file, f"{DATASET}.{table}", size=size if multipart else None, rewind=True, job_id=job_id,
             job_config=configuration, num_retries=retries,
         )  # fmt: skip
 
-    return loads
+    return load_rows
 
 
-def run(client: bigquery.Client, sql: str, *parameters: Any, **given: Any) -> list[dict[str, Any]]:
-    """The rows of a statement."""
-    configuration = bigquery.QueryJobConfig(query_parameters=list(parameters), **given)
+def run(client: bigquery.Client, sql: str, *parameters: Any, **options: Any) -> list[dict[str, Any]]:
+    """Run a statement and return its rows."""
+    configuration = bigquery.QueryJobConfig(query_parameters=list(parameters), **options)
     result = client.query(sql, job_config=configuration, job_retry=None).result()
-    found: list[dict[str, Any]] = result.to_arrow(create_bqstorage_client=False).to_pylist()
-    return found
+    rows: list[dict[str, Any]] = result.to_arrow(create_bqstorage_client=False).to_pylist()
+    return rows
+
+
+def stored_names(server: FakeBigQuery) -> list[str]:
+    """Return the names in the table `days`."""
+    return [row["name"] for row in server.rows("SELECT name FROM ai_usage.days ORDER BY name")]

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ApiError(Exception):
-    """A refusal; `status` is HTTP's, `reason` BigQuery's."""
+    """An error response. `status` is the HTTP status, `reason` is BigQuery's error reason."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -15,22 +15,22 @@ class ApiError(Exception):
         self.message = message
 
     def body(self) -> dict[str, Any]:
-        """The body of the HTTP answer."""
+        """Return the body of the HTTP response."""
         return {
             "error": {
                 "code": self.status,
                 "message": self.message,
                 "errors": [{"message": self.message, "domain": "global", "reason": self.reason}],
-                "status": _STATUS.get(self.status, "UNKNOWN"),
+                "status": _STATUS_NAMES.get(self.status, "UNKNOWN"),
             }
         }
 
-    def of_job(self) -> dict[str, Any]:
-        """The same as a failed job tells it."""
+    def job_error(self) -> dict[str, Any]:
+        """Return the error as the `status` of a failed job contains it."""
         return {"reason": self.reason, "message": self.message}
 
 
-_STATUS = {
+_STATUS_NAMES = {
     400: "INVALID_ARGUMENT",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
@@ -44,25 +44,43 @@ _STATUS = {
 
 
 def not_found(what: str) -> ApiError:
-    """`what` is as in "Table acme-project:ai_usage.t"."""
+    """`what` is the kind and name of the object, such as "Table acme-project:ai_usage.t"."""
     return ApiError(404, "notFound", f"Not found: {what}")
 
 
 def duplicate(what: str) -> ApiError:
-    """There is one already."""
+    """`what` is the kind and name of the object that already exists."""
     return ApiError(409, "duplicate", f"Already Exists: {what}")
 
 
+def access_denied(message: str) -> ApiError:
+    """The caller has no permission for the request."""
+    return ApiError(403, "accessDenied", f"Access Denied: {message}")
+
+
 def invalid(message: str) -> ApiError:
-    """A request or data that cannot be."""
+    """The request or its data is invalid."""
     return ApiError(400, "invalid", message)
 
 
 def invalid_query(message: str) -> ApiError:
-    """A statement that cannot be."""
+    """The statement is invalid or fails when it runs."""
     return ApiError(400, "invalidQuery", message)
 
 
-def beyond_this_server(what: str) -> ApiError:
-    """BigQuery might do it; this server was not taught."""
-    return ApiError(501, "notImplemented", f"The fake BigQuery of the tests does not do this: {what}")
+def concurrent_update(table: str) -> ApiError:
+    """`table` is the full name of a table that another transaction changed."""
+    return invalid_query(
+        f"Transaction is aborted due to concurrent update against table {table}. "
+        "Please check whether the table is being updated concurrently and retry."
+    )
+
+
+def precondition_failed() -> ApiError:
+    """The etag of the request is not the current one."""
+    return ApiError(412, "conditionNotMet", "Precondition check failed.")
+
+
+def not_implemented(what: str) -> ApiError:
+    """BigQuery may support the request; this server does not."""
+    return ApiError(501, "notImplemented", f"The fake BigQuery of the tests does not support this: {what}")

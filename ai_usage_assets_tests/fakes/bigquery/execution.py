@@ -1,4 +1,4 @@
-"""Query jobs: statements and scripts, checked by the analyzer and run by DuckDB."""
+"""Query jobs: Google's analyzer checks each statement and DuckDB runs it."""
 
 from __future__ import annotations
 
@@ -14,54 +14,55 @@ import sqlglot
 from sqlglot import exp
 
 from ai_usage_assets.warehouse import googlesql
-from ai_usage_assets_tests.fakes.bigquery import analyser, partition_filters
-from ai_usage_assets_tests.fakes.bigquery.analyser import Known, Statement
-from ai_usage_assets_tests.fakes.bigquery.errors import ApiError, beyond_this_server, invalid, invalid_query, not_found
-from ai_usage_assets_tests.fakes.bigquery.partition_filters import Relation
-from ai_usage_assets_tests.fakes.bigquery.tables import Catalogue, Table
-from ai_usage_assets_tests.fakes.bigquery.values import Field, Parameter, Type
-from ai_usage_assets_tests.fakes.bigquery.writers import Transaction, Writers
+from ai_usage_assets_tests.fakes.bigquery import analyzer
+from ai_usage_assets_tests.fakes.bigquery.analyzer import CatalogTable, Statement
+from ai_usage_assets_tests.fakes.bigquery.catalog import Catalog
+from ai_usage_assets_tests.fakes.bigquery.errors import ApiError, invalid, invalid_query, not_found, not_implemented
+from ai_usage_assets_tests.fakes.bigquery.locks import TableLocks, Transaction
+from ai_usage_assets_tests.fakes.bigquery.partition_filters import Relation, find_unfiltered, parse_cached
+from ai_usage_assets_tests.fakes.bigquery.tables import Table
+from ai_usage_assets_tests.fakes.bigquery.values import Field, Parameter, ParameterType
 
-# DDL of migrations, which the analyser does not read.
-_DEFINITION_CHANGE = re.compile(
+# The DDL of migrations. The analyzer does not support it.
+_DDL_STATEMENT = re.compile(
     r"(?P<verb>DROP VIEW|DROP TABLE|ALTER TABLE) (?P<dataset>\w+)\.(?P<table>\w+)"
     r"(?: RENAME TO (?P<new_name>\w+)| RENAME COLUMN (?P<column>\w+) TO (?P<new_column>\w+))?"
 )
-_CHANGES = {"INSERT", "UPDATE", "DELETE", "MERGE"}
-# BigQuery bills at least this for each table a query reads.
-LEAST_BYTES = 10 * 1024 * 1024
+_DML_TYPES = {"INSERT", "UPDATE", "DELETE", "MERGE"}
+# BigQuery bills at least 10 MB for each table that a query reads.
+MINIMUM_BILLED_BYTES = 10 * 1024 * 1024
 
 
 @dataclass
-class Outcome:
-    """What a query job came to."""
+class JobResult:
+    """The result of a job. `bytes` are the bytes that it processed."""
 
     type: str = "SCRIPT"
     fields: tuple[Field, ...] | None = None
     rows: pa.Table | None = None
-    affected: int | None = None
+    affected_rows: int | None = None
     bytes: int = 0
-    children: int = 0
-    made: Table | None = None
+    child_jobs: int = 0
+    ddl_target: Table | None = None
 
 
 @dataclass
-class Query:
-    """A query job's configuration, read."""
+class QueryConfig:
+    """The parsed configuration of a query job."""
 
     text: str
     parameters: tuple[Parameter, ...]
     default_dataset: str | None
     location: str
-    is_dry: bool
-    most_bytes: int | None
-    # A look of a test, which no rule on partitions keeps from looking.
-    unfiltered: bool = False
+    dry_run: bool
+    maximum_bytes_billed: int | None
+    # Tests may read a table without the partition filter that it requires.
+    skip_filter_check: bool = False
 
 
 @dataclass
-class _Read:
-    """A statement that has passed: its tree, and the tables of the catalogue it names."""
+class _CheckedStatement:
+    """A valid statement, its syntax tree, and the tables and views of the catalog that it names."""
 
     text: str
     statement: Statement
@@ -70,367 +71,371 @@ class _Read:
 
 
 @lru_cache(maxsize=1024)
-def split(text: str) -> tuple[str, ...]:
-    """The statements of a script, as they are written."""
+def split_script(text: str) -> tuple[str, ...]:
+    """Return the statements of a script without their semicolons."""
     try:
         tokens = sqlglot.tokenize(text, read="bigquery")
     except sqlglot.errors.TokenError:
-        # The analyser says what is wrong.
+        # The analyzer reports the syntax error.
         return (text,)
-    found, start = [], 0
+    statements, start = [], 0
     for token in tokens:
         if token.token_type == sqlglot.TokenType.SEMICOLON:
-            found.append(text[start : token.start])
+            statements.append(text[start : token.start])
             start = token.end + 1
-    return tuple(statement for statement in [*found, text[start:]] if _says_something(statement))
+    statements.append(text[start:])
+    return tuple(statement for statement in statements if sqlglot.tokenize(statement, read="bigquery"))
 
 
-def _says_something(statement: str) -> bool:
-    return bool(sqlglot.tokenize(statement, read="bigquery"))
+class QueryRunner:
+    """Runs one query job.
 
-
-class Runner:
-    """Runs one query job. `may_read` raises for a dataset the caller has no access to; `pause` is called before a
-    transaction commits."""
+    `check_read_access` raises an error for a table that the caller may not read. `before_commit` is called before each
+    COMMIT.
+    """
 
     def __init__(
         self,
-        catalogue: Catalogue,
-        writers: Writers,
-        query: Query,
+        catalog: Catalog,
+        locks: TableLocks,
+        query: QueryConfig,
         *,
-        may_read: Callable[[Table], None],
-        pause: Callable[[], None],
+        check_read_access: Callable[[Table], None],
+        before_commit: Callable[[], None],
     ) -> None:
-        self._catalogue = catalogue
-        self._writers = writers
+        self._catalog = catalog
+        self._locks = locks
         self._query = query
-        self._may_read = may_read
-        self._pause = pause
+        self._check_read_access = check_read_access
+        self._before_commit = before_commit
         self._transaction: Transaction | None = None
-        self._changed: list[Table] = []
+        self._changed_tables: list[Table] = []
         self._cursor: duckdb.DuckDBPyConnection
 
-    def run(self) -> Outcome:
-        """Everything the job says, or, dry, only whether it may."""
-        statements = split(self._query.text)
+    def run(self) -> JobResult:
+        """Run all statements of the job, or only check them if it is a dry run. Raises ApiError."""
+        statements = split_script(self._query.text)
         if not statements:
             raise invalid_query("Syntax error: Unexpected end of statement at [1:1]")
         if len(statements) == 1:
-            return self._one(statements[0])
-        last = Outcome()
-        with self._catalogue.cursor() as self._cursor:
+            return self._run_single(statements[0])
+        last = JobResult()
+        with self._catalog.cursor() as self._cursor:
             try:
                 for number, text in enumerate(statements):
-                    last = self._in_script(text)
-                    last.children = number + 1
+                    last = self._run_in_script(text)
+                    last.child_jobs = number + 1
             finally:
                 if self._transaction is not None:
-                    # BigQuery rolls back what a script leaves open.
-                    self._end(committed=False)
-        return Outcome("SCRIPT", last.fields, last.rows, last.affected, last.bytes, len(statements))
+                    # BigQuery rolls back a transaction that a script does not end.
+                    self._end_transaction(committed=False)
+        return JobResult("SCRIPT", last.fields, last.rows, last.affected_rows, last.bytes, len(statements))
 
-    def _one(self, text: str) -> Outcome:
-        if change := _DEFINITION_CHANGE.fullmatch(" ".join(text.split())):
-            return self._change_definition(change)
-        with self._catalogue.cursor() as self._cursor:
-            read = self._read(text)
-            if read.statement.type.endswith("_TRANSACTION"):
+    def _run_single(self, text: str) -> JobResult:
+        if ddl := _DDL_STATEMENT.fullmatch(" ".join(text.split())):
+            return self._run_ddl(ddl)
+        with self._catalog.cursor() as self._cursor:
+            checked = self._check_statement(text)
+            if checked.statement.type.endswith("_TRANSACTION"):
                 raise invalid_query("Transaction control statements are supported only in scripts or sessions")
-            return self._execute(read)
+            return self._execute(checked)
 
-    def _change_definition(self, change: re.Match[str]) -> Outcome:
-        table = self._catalogue.table(change["dataset"], change["table"])
-        if table.is_view != (change["verb"] == "DROP VIEW"):
+    def _run_ddl(self, ddl: re.Match[str]) -> JobResult:
+        table = self._catalog.table(ddl["dataset"], ddl["table"])
+        if table.is_view != (ddl["verb"] == "DROP VIEW"):
             raise invalid_query(f"{table.full_name} is not allowed for this operation because of its type.")
-        kind = change["verb"].replace(" ", "_")
-        if self._query.is_dry:
-            return Outcome(kind)
-        if change["verb"].startswith("DROP"):
-            self._catalogue.delete_table(table)
-        elif change["new_name"]:
-            self._catalogue.rename_table(table, change["new_name"])
+        statement_type = ddl["verb"].replace(" ", "_")
+        if self._query.dry_run:
+            return JobResult(statement_type)
+        if ddl["verb"].startswith("DROP"):
+            self._catalog.delete_table(table)
+        elif ddl["new_name"]:
+            self._catalog.rename_table(table, ddl["new_name"])
         else:
-            self._catalogue.rename_column(table, change["column"], change["new_column"])
-        return Outcome(kind)
+            self._catalog.rename_column(table, ddl["column"], ddl["new_column"])
+        return JobResult(statement_type)
 
-    def _in_script(self, text: str) -> Outcome:
+    def _run_in_script(self, text: str) -> JobResult:
         try:
-            read = self._read(text)
-            match read.statement.type:
+            checked = self._check_statement(text)
+            match checked.statement.type:
                 case "BEGIN_TRANSACTION":
                     if self._transaction is not None:
                         raise invalid_query("Transaction is already in progress")
-                    self._transaction = self._writers.begin()
+                    self._transaction = self._locks.begin()
                     self._cursor.execute("BEGIN TRANSACTION")
-                    return Outcome("BEGIN_TRANSACTION")
-                case "COMMIT_TRANSACTION" | "ROLLBACK_TRANSACTION" as kind:
+                    return JobResult("BEGIN_TRANSACTION")
+                case "COMMIT_TRANSACTION" | "ROLLBACK_TRANSACTION" as statement_type:
                     if self._transaction is None:
                         raise invalid_query("There is no active transaction to commit or rollback")
-                    if kind == "COMMIT_TRANSACTION" and not self._query.is_dry:
-                        self._pause()
-                    self._end(committed=kind == "COMMIT_TRANSACTION")
-                    return Outcome(kind)
+                    if statement_type == "COMMIT_TRANSACTION" and not self._query.dry_run:
+                        self._before_commit()
+                    self._end_transaction(committed=statement_type == "COMMIT_TRANSACTION")
+                    return JobResult(statement_type)
                 case "CREATE_VIEW" if self._transaction is not None:
                     raise invalid_query("CREATE VIEW is not supported in a multi-statement transaction")
-            return self._execute(read)
+            return self._execute(checked)
         except ApiError as error:
             raise ApiError(error.status, error.reason, f"Query error: {error.message}") from None
 
-    def _end(self, *, committed: bool) -> None:
+    def _end_transaction(self, *, committed: bool) -> None:
         assert self._transaction is not None
         transaction, self._transaction = self._transaction, None
         try:
             self._cursor.execute("COMMIT" if committed else "ROLLBACK")
         finally:
-            for table in self._changed:
-                self._catalogue.expire(table)
+            for table in self._changed_tables:
+                self._catalog.delete_expired_days(table)
                 table.version += 1
-            self._writers.end(transaction, committed=committed)
+            self._locks.end(transaction, committed=committed)
 
-    # What is it, and may it be?
+    # Checks
 
-    def _read(self, text: str) -> _Read:
+    def _check_statement(self, text: str) -> _CheckedStatement:
         parameters = frozenset((parameter.name, parameter.type) for parameter in self._query.parameters)
         try:
-            tree = _parsed(text)
+            tree = parse_cached(text)
         except googlesql.UnsupportedSQL as error:
-            # Google says what is wrong with it; if nothing is, this server cannot run it.
-            self._analyse(text, self._all_known(), parameters)
-            raise beyond_this_server(str(error)) from None
-        tables, known = [], set()
-        with self._catalogue.lock:
+            # If the statement is valid, it is only this server that does not support it.
+            self._analyze(text, self._all_catalog_tables(), parameters)
+            raise not_implemented(str(error)) from None
+        tables, readable = [], set()
+        with self._catalog.lock:
             for node in tree.find_all(exp.Table):
-                if table := self._table(node):
+                if table := self._find_table(node):
                     tables.append(table)
-                    known.add(Known(tuple(part.name for part in node.parts), table.fields))
-        is_view = isinstance(tree, exp.Create) and tree.kind == "VIEW"
-        if is_view:
-            # The default dataset does not reach into a view.
-            known = {one for one in known if len(one.path) > 1}
-        statement = self._analyse(text, frozenset(known), parameters)
-        self._check_places(tree)
+                    readable.add(CatalogTable(tuple(part.name for part in node.parts), table.fields))
+        if isinstance(tree, exp.Create) and tree.kind == "VIEW":
+            # The default dataset does not apply in a view.
+            readable = {table for table in readable if len(table.path) > 1}
+        statement = self._analyze(text, frozenset(readable), parameters)
+        self._check_locations(tree)
         for table in tables:
-            self._may_read(table)
-        return _Read(text, statement, tree, tables)
+            self._check_read_access(table)
+        return _CheckedStatement(text, statement, tree, tables)
 
-    def _analyse(self, text: str, known: frozenset[Known], parameters: frozenset[tuple[str, Type]]) -> Statement:
+    def _analyze(
+        self, text: str, tables: frozenset[CatalogTable], parameters: frozenset[tuple[str, ParameterType]]
+    ) -> Statement:
         try:
-            return analyser.analyse(text, known, parameters)
-        except analyser.TableMissing as missing:
-            *above, name = missing.path
-            if not above:
-                raise invalid(f'Table "{name}" must be qualified with a dataset (e.g. dataset.table).') from None
-            project = above[0] if len(above) > 1 else self._catalogue.project
-            what = f"Table {project}:{above[-1]}.{name}"
-            if above[-1] not in self._catalogue.datasets:
-                what = f"Dataset {project}:{above[-1]}"
-            raise not_found(f"{what} was not found in location {self._query.location}") from None
+            return analyzer.analyze(text, tables, parameters)
+        except analyzer.TableNotFound as error:
+            *qualifiers, name = error.path
+            if not qualifiers:
+                raise _unqualified(name) from None
+            project, dataset = [self._catalog.project, *qualifiers][-2:]
+            missing = f"Table {project}:{dataset}.{name}"
+            if dataset not in self._catalog.datasets:
+                missing = f"Dataset {project}:{dataset}"
+            raise not_found(f"{missing} was not found in location {self._query.location}") from None
 
-    def _all_known(self) -> frozenset[Known]:
-        with self._catalogue.lock:
+    def _all_catalog_tables(self) -> frozenset[CatalogTable]:
+        with self._catalog.lock:
             return frozenset(
-                Known((dataset.name, table.name), table.fields)
-                for dataset in self._catalogue.datasets.values()
+                CatalogTable((dataset.name, table.name), table.fields)
+                for dataset in self._catalog.datasets.values()
                 for table in dataset.tables.values()
             )
 
-    def _table(self, node: exp.Table) -> Table | None:
-        project = node.catalog or self._catalogue.project
-        dataset = self._catalogue.datasets.get(node.db or self._query.default_dataset or "")
-        if dataset is None or project != self._catalogue.project:
+    def _find_table(self, node: exp.Table) -> Table | None:
+        project = node.catalog or self._catalog.project
+        dataset = self._catalog.datasets.get(node.db or self._query.default_dataset or "")
+        if dataset is None or project != self._catalog.project:
             return None
         return dataset.tables.get(node.name)
 
-    def _check_places(self, tree: exp.Expr) -> None:
+    def _check_locations(self, tree: exp.Expr) -> None:
         for node in tree.find_all(exp.Table):
-            dataset = self._catalogue.datasets.get(node.db or "")
+            dataset = self._catalog.datasets.get(node.db or "")
             if dataset is not None and dataset.location != self._query.location:
                 raise not_found(
-                    f"Dataset {self._catalogue.project}:{dataset.name} was not found in location {self._query.location}"
+                    f"Dataset {self._catalog.project}:{dataset.name} was not found in location {self._query.location}"
                 )
 
-    # Running it
+    # Execution
 
-    def _execute(self, read: _Read) -> Outcome:
-        size = self._bytes(read)
-        if self._query.most_bytes is not None and size > self._query.most_bytes:
-            billed = max(size, LEAST_BYTES * len(read.tables))
+    def _execute(self, checked: _CheckedStatement) -> JobResult:
+        size, limit = self._processed_bytes(checked), self._query.maximum_bytes_billed
+        if limit is not None and size > limit:
+            billed = max(size, MINIMUM_BILLED_BYTES * len(checked.tables))
             raise ApiError(
                 400,
                 "bytesBilledLimitExceeded",
-                f"Query exceeded limit for bytes billed: {self._query.most_bytes}. {billed} or higher required.",
+                f"Query exceeded limit for bytes billed: {limit}. {billed} or higher required.",
             )
-        kind = read.statement.type
-        if kind == "CREATE_VIEW":
-            return self._create_view(read)
-        self._check_filters(read)
-        if self._query.is_dry:
-            return Outcome(kind, read.statement.fields if kind == "SELECT" else None, bytes=size)
-        if kind in _CHANGES:
-            return self._change(read, size)
-        names = [column.name.lower() for column in read.statement.fields]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
+        statement_type = checked.statement.type
+        if statement_type == "CREATE_VIEW":
+            return self._create_view(checked)
+        self._check_partition_filters(checked)
+        if self._query.dry_run:
+            fields = checked.statement.fields if statement_type == "SELECT" else None
+            return JobResult(statement_type, fields, bytes=size)
+        if statement_type in _DML_TYPES:
+            return self._run_dml(checked, size)
+        names = [column.name.lower() for column in checked.statement.fields]
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
             raise invalid_query(
-                f"Duplicate column names in the result are not supported. Found duplicate(s): {', '.join(twice)}"
+                f"Duplicate column names in the result are not supported. Found duplicate(s): {', '.join(duplicates)}"
             )
-        rows = self._run(self._translated(read.text))
+        rows = self._run_in_duckdb(self._translate(checked.text))
         assert isinstance(rows, pa.Table)
-        return Outcome("SELECT", read.statement.fields, rows, bytes=size)
+        return JobResult("SELECT", checked.statement.fields, rows, bytes=size)
 
-    def _bytes(self, read: _Read) -> int:
-        """Of every table it reads, through views too, whole: BigQuery would count the columns and days it needs."""
-        return sum(self._catalogue.size(table)[1] for table in self._base_tables(read.tables))
+    def _processed_bytes(self, checked: _CheckedStatement) -> int:
+        """Return the size of all tables read, also through views. BigQuery counts only the columns and days read."""
+        return sum(self._catalog.size(table)[1] for table in self._base_tables(checked.tables))
 
     def _base_tables(self, tables: list[Table]) -> list[Table]:
-        found: dict[tuple[str, str], Table] = {}
-        waiting = list(tables)
-        while waiting:
-            table = waiting.pop()
-            if table.key in found:
+        visited: dict[tuple[str, str], Table] = {}
+        pending = list(tables)
+        while pending:
+            table = pending.pop()
+            if table.key in visited:
                 continue
-            found[table.key] = table
+            visited[table.key] = table
             if table.query is not None:
-                named = [self._table(node) for node in _parsed(table.query).find_all(exp.Table)]
-                waiting.extend(one for one in named if one is not None)
-        return [table for table in found.values() if not table.is_view]
+                nodes = parse_cached(table.query).find_all(exp.Table)
+                pending.extend(inner for node in nodes if (inner := self._find_table(node)))
+        return [table for table in visited.values() if not table.is_view]
 
-    def _check_filters(self, read: _Read) -> None:
-        """Tables that require a filter on their days get one, through whatever views."""
-        with self._catalogue.lock:
-            everything = [t for d in self._catalogue.datasets.values() for t in d.tables.values()]
-        if self._query.unfiltered or not any(table.requires_filter for table in everything):
+    def _check_partition_filters(self, checked: _CheckedStatement) -> None:
+        """Raise an error if a table that requires a partition filter is read without one."""
+        with self._catalog.lock:
+            tables = [table for dataset in self._catalog.datasets.values() for table in dataset.tables.values()]
+        if self._query.skip_filter_check or not any(table.requires_filter for table in tables):
             return
-        known = {
+        relations = {
             f"{table.dataset}.{table.name}": Relation(
                 tuple(column.name for column in table.fields),
                 table.partition_column if table.requires_filter else None,
                 table.query,
             )
-            for table in everything
+            for table in tables
         }
-        found = partition_filters.unfiltered(read.text, known, self._query.default_dataset)
-        if found:
+        unfiltered = find_unfiltered(checked.text, relations, self._query.default_dataset)
+        if unfiltered:
+            name = f"{self._catalog.project}.{unfiltered[0].table}"
             raise invalid_query(
-                f"Cannot query over table '{self._catalogue.project}.{found[0].table}' without a filter over column(s) "
-                f"'{found[0].column}' that can be used for partition elimination"
+                f"Cannot query over table '{name}' without a filter over column(s) '{unfiltered[0].column}' "
+                "that can be used for partition elimination"
             )
 
-    def _create_view(self, read: _Read) -> Outcome:
-        view = read.statement.view
+    def _create_view(self, checked: _CheckedStatement) -> JobResult:
+        view = checked.statement.view
         assert view is not None
         dataset = view.path[-2] if len(view.path) > 1 else self._query.default_dataset
         if dataset is None:
-            raise invalid(f'Table "{view.path[-1]}" must be qualified with a dataset (e.g. dataset.table).')
-        self._catalogue.dataset(dataset)
-        if self._query.is_dry:
-            return Outcome("CREATE_VIEW")
-        existing = self._catalogue.datasets[dataset].tables.get(view.path[-1])
+            raise _unqualified(view.path[-1])
+        self._catalog.dataset(dataset)
+        if self._query.dry_run:
+            return JobResult("CREATE_VIEW")
+        existing = self._catalog.datasets[dataset].tables.get(view.path[-1])
         if existing is not None and view.only_if_missing:
-            return Outcome("CREATE_VIEW", made=existing)
-        made = self._catalogue.put_view(
+            return JobResult("CREATE_VIEW", ddl_target=existing)
+        ddl_target = self._catalog.create_view(
             dataset,
             view.path[-1],
-            read.statement.fields,
+            checked.statement.fields,
             view.query,
             replaces=view.replaces,
             description=view.description,
             labels=dict(view.labels),
-            duckdb_query=self._translated(view.query),
+            duckdb_query=self._translate(view.query),
         )
-        return Outcome("CREATE_VIEW", made=made)
+        return JobResult("CREATE_VIEW", ddl_target=ddl_target)
 
-    def _change(self, read: _Read, size: int) -> Outcome:
-        node = read.tree.this
-        target = self._table(node.this if isinstance(node, exp.Schema) else node)
+    def _run_dml(self, checked: _CheckedStatement, size: int) -> JobResult:
+        node = checked.tree.this
+        target = self._find_table(node.this if isinstance(node, exp.Schema) else node)
         assert target is not None
         if target.is_view:
             raise invalid_query(f"Cannot modify rows of a view: {target.full_name}")
-        statement = self._translated(read.text)
+        statement = self._translate(checked.text)
         if self._transaction is not None:
-            self._writers.take(target, self._transaction)
-            self._changed.append(target)
-            affected = self._run(statement)
+            self._locks.acquire(target, self._transaction)
+            self._changed_tables.append(target)
+            affected_rows = self._run_in_duckdb(statement)
         else:
-            with self._writers.alone(target):
-                affected = self._run(statement)
-                self._catalogue.expire(target)
+            with self._locks.exclusive(target):
+                affected_rows = self._run_in_duckdb(statement)
+                self._catalog.delete_expired_days(target)
         target.version += 1
-        return Outcome(read.statement.type, affected=affected, bytes=size)
+        return JobResult(checked.statement.type, affected_rows=affected_rows, bytes=size)
 
-    def _translated(self, text: str) -> str:
-        here = {node.name for node in _parsed(text).find_all(exp.Table) if not node.db and self._table(node)}
-        kinds = frozenset((parameter.name, parameter.type) for parameter in self._query.parameters)
-        return _for_duckdb(text, self._query.default_dataset if here else None, frozenset(here), kinds)
+    def _translate(self, text: str) -> str:
+        nodes = parse_cached(text).find_all(exp.Table)
+        unqualified = frozenset(node.name for node in nodes if not node.db and self._find_table(node))
+        parameter_types = frozenset((parameter.name, parameter.type) for parameter in self._query.parameters)
+        dataset = self._query.default_dataset if unqualified else None
+        return _translate_to_duckdb(text, dataset, unqualified, parameter_types)
 
-    def _run(self, statement: str) -> Any:
-        """Rows of a query, or how many rows a change touched."""
+    def _run_in_duckdb(self, statement: str) -> Any:
+        """Return the rows of a query, or the number of rows that a DML statement changed."""
         values: dict[str, Any] = {}
         for parameter in self._query.parameters:
-            if parameter.type.is_rows:
-                self._cursor.register(_rows_name(parameter.name), parameter.as_table())
+            if parameter.type.is_row_array:
+                self._cursor.register(_row_array_table(parameter.name), parameter.as_table())
             elif re.search(rf"\${parameter.name}\b", statement):
                 values[parameter.name] = parameter.value
         try:
-            found = self._cursor.sql(statement, params=values or None)
-            if found is None:
+            relation = self._cursor.sql(statement, params=values or None)
+            if relation is None:
                 return 0
-            rows = found.to_arrow_table()
+            rows = relation.to_arrow_table()
         except duckdb.Error as error:
-            raise _told(error) from None
-        if statement.lstrip().split(maxsplit=1)[0].upper() in _CHANGES:
+            raise _translate_error(error) from None
+        if statement.lstrip().split(maxsplit=1)[0].upper() in _DML_TYPES:
             return rows.column(0)[0].as_py()
         return rows
 
 
-@lru_cache(maxsize=1024)
-def _parsed(text: str) -> exp.Expr:
-    """The tree, for looking only."""
-    return googlesql.parse(text)
+def _unqualified(table: str) -> ApiError:
+    return invalid(f'Table "{table}" must be qualified with a dataset (e.g. dataset.table).')
 
 
 @lru_cache(maxsize=1024)
-def _for_duckdb(
-    text: str, dataset: str | None, in_dataset: frozenset[str], parameters: frozenset[tuple[str, Type]]
+def _translate_to_duckdb(
+    text: str, dataset: str | None, unqualified: frozenset[str], parameters: frozenset[tuple[str, ParameterType]]
 ) -> str:
-    """The statement for DuckDB: names without project, parameters of their types, rows as a table of that name.
+    """Translate a statement for DuckDB.
 
-    `in_dataset` are the tables named without a dataset that are found in `dataset`.
+    Table names lose their project, parameters are cast to their types, and UNNEST of an ARRAY<STRUCT> parameter reads a
+    registered table. `unqualified` are the tables that the statement names without `dataset`.
     """
-    tree = _parsed(text).copy()
-    local = {cte.alias for cte in tree.find_all(exp.CTE)}
+    tree = parse_cached(text).copy()
+    ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
     for table in list(tree.find_all(exp.Table)):
         if table.catalog:
             table.set("catalog", None)
-        elif not table.db and table.name in in_dataset - local:
+        elif not table.db and table.name in unqualified - ctes:
             table.set("db", exp.to_identifier(dataset, quoted=True))
-    kinds = dict(parameters)
+    parameter_types = dict(parameters)
     for unnest in list(tree.find_all(exp.Unnest)):
-        (given,) = unnest.expressions
-        if isinstance(given, exp.Parameter) and kinds[given.name].is_rows:
-            rows = exp.Table(this=exp.to_identifier(_rows_name(given.name), quoted=True))
+        (argument,) = unnest.expressions
+        if isinstance(argument, exp.Parameter) and parameter_types[argument.name].is_row_array:
+            rows = exp.Table(this=exp.to_identifier(_row_array_table(argument.name), quoted=True))
             if alias := unnest.args.get("alias"):
                 rows.set("alias", exp.TableAlias(this=(alias.columns or [alias.this])[0].copy()))
             unnest.replace(rows)
     for node in list(tree.find_all(exp.Parameter)):
-        kind = exp.DataType.build(kinds[node.name].googlesql(), dialect="bigquery")
-        node.replace(exp.Cast(this=node.copy(), to=kind))
+        data_type = exp.DataType.build(parameter_types[node.name].googlesql(), dialect="bigquery")
+        node.replace(exp.Cast(this=node.copy(), to=data_type))
     try:
         return googlesql.to_duckdb(tree.sql("bigquery"))
     except googlesql.UnsupportedSQL as error:
-        raise beyond_this_server(str(error)) from None
+        raise not_implemented(str(error)) from None
 
 
-def _rows_name(parameter: str) -> str:
+def _row_array_table(parameter: str) -> str:
     return f"rows of {parameter}"
 
 
-def _told(error: duckdb.Error) -> ApiError:
-    """What only shows when it runs, in BigQuery's words."""
-    said = str(error).splitlines()[0]
-    if missing := re.search(r"NOT NULL constraint failed: .*?(\w+)\"?$", said):
+def _translate_error(error: duckdb.Error) -> ApiError:
+    """Translate an error of DuckDB at run time into BigQuery's message."""
+    message = str(error).splitlines()[0]
+    if missing := re.search(r"NOT NULL constraint failed: .*?(\w+)\"?$", message):
         return invalid_query(f"Required field {missing[1]} cannot be null")
-    if "cannot affect the same target row more than once" in said:
+    if "cannot affect the same target row more than once" in message:
         return invalid_query("UPDATE/MERGE must match at most one source row for each target row")
-    return invalid_query(said)
+    return invalid_query(message)

@@ -1,4 +1,4 @@
-"""Faults that a test can switch on: errors, lost connections, slow or failing jobs, denied access."""
+"""Faults that a test can inject: errors, lost connections, slow or failing jobs, denied access."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal
 
 from ai_usage_assets_tests.fakes.bigquery.errors import ApiError
 
-# A request by what it wants: "upload" opens a resumable upload, "load" brings the file and starts the job, "query"
-# starts a query job, "job" asks for a job, "results" for its rows.
+# "upload" opens a resumable upload, "load" sends the file and starts the job, "query" starts a query job, "job" reads
+# the state of a job, "results" reads its rows.
 RequestKind = Literal["any", "datasets", "tables", "upload", "load", "query", "job", "results"]
 JobKind = Literal["any", "load", "query"]
 
@@ -24,92 +24,96 @@ _STATUS_OF_REASON = {
     "accessDenied": 403,
     "invalidQuery": 400,
 }
-_HELD_SECONDS = 30.0
+_PAUSE_SECONDS = 30.0
 
 
 @dataclass
-class _OfRequest:
+class RequestFault:
+    """An error response or a lost connection for the next `times` requests of a kind."""
+
     on: RequestKind
     times: int
     error: ApiError | None = None
-    dropped: Literal["", "before", "after"] = ""
+    drop: Literal["", "before", "after"] = ""
 
 
 @dataclass
-class _OfJob:
+class JobFault:
+    """A delay or an error for the next `times` jobs of a kind."""
+
     on: JobKind
     times: int
     polls: int = 0
     error: ApiError | None = None
 
 
-class Held:
-    """A transaction on the edge of its COMMIT."""
+class PausedCommit:
+    """Pauses transactions immediately before their COMMIT."""
 
     def __init__(self) -> None:
         self._reached = threading.Event()
         self._released = threading.Event()
 
     def wait(self) -> None:
-        """Until a transaction stands there."""
-        assert self._reached.wait(_HELD_SECONDS), "no transaction came to its COMMIT"
+        """Wait until a transaction reaches its COMMIT."""
+        assert self._reached.wait(_PAUSE_SECONDS), "no transaction reached its COMMIT"
 
     def release(self) -> None:
-        """Lets it go on."""
+        """Let the transactions commit."""
         self._released.set()
 
-    def arrive(self) -> None:
-        """The transaction's side."""
+    def pause(self) -> None:
+        """Block the calling transaction until `release`."""
         self._reached.set()
-        self._released.wait(_HELD_SECONDS)
+        self._released.wait(_PAUSE_SECONDS)
 
 
 class Faults:
-    """Switched on by a test; each is used up by the first requests or jobs of its kind."""
+    """Faults in the order of injection. The first requests or jobs of the kind use them up."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._of_requests: list[_OfRequest] = []
-        self._of_jobs: list[_OfJob] = []
+        self._request_faults: list[RequestFault] = []
+        self._job_faults: list[JobFault] = []
         self._denied: set[str] = set()
-        self._held: Held | None = None
+        self._paused_commit: PausedCommit | None = None
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
+        """Remove all faults."""
         with self._lock:
-            self._of_requests.clear()
-            self._of_jobs.clear()
+            self._request_faults.clear()
+            self._job_faults.clear()
             self._denied.clear()
-            self._held = None
+            self._paused_commit = None
 
-    def unused(self) -> int:
-        """How many faults nothing has met yet."""
+    def remaining(self) -> int:
+        """Return how many requests and jobs are still to fail."""
         with self._lock:
-            return sum(f.times for f in self._of_requests) + sum(f.times for f in self._of_jobs)
+            return sum(fault.times for fault in (*self._request_faults, *self._job_faults))
 
-    def answer(
+    def fail_request(
         self,
         reason: str,
         *,
         on: RequestKind = "any",
         times: int = 1,
         status: int | None = None,
-        message: str = "The service said no.",
+        message: str = "The service is unavailable.",
     ) -> None:
-        """Answers with this reason (backendError, rateLimitExceeded, quotaExceeded ...) and does nothing."""
+        """Reject requests with the reason (backendError, rateLimitExceeded, quotaExceeded ...) without any effect."""
         error = ApiError(status or _STATUS_OF_REASON[reason], reason, message)
         with self._lock:
-            self._of_requests.append(_OfRequest(on, times, error=error))
+            self._request_faults.append(RequestFault(on, times, error=error))
 
-    def drop(self, when: Literal["before", "after"], *, on: RequestKind = "any", times: int = 1) -> None:
-        """Ends the connection without an answer, before or after the work is done."""
+    def drop_connection(self, when: Literal["before", "after"], *, on: RequestKind = "any", times: int = 1) -> None:
+        """Reset the connection without a response, before or after the request takes effect."""
         with self._lock:
-            self._of_requests.append(_OfRequest(on, times, dropped=when))
+            self._request_faults.append(RequestFault(on, times, drop=when))
 
-    def keep_running(self, polls: int, *, on: JobKind = "any", times: int = 1) -> None:
-        """The next jobs do their work only when they have been asked about that many times."""
+    def delay_job(self, polls: int, *, on: JobKind = "any", times: int = 1) -> None:
+        """Keep jobs running, without any effect, until their state was requested `polls` times."""
         with self._lock:
-            self._of_jobs.append(_OfJob(on, times, polls=polls))
+            self._job_faults.append(JobFault(on, times, polls=polls))
 
     def fail_job(
         self,
@@ -119,71 +123,67 @@ class Faults:
         times: int = 1,
         message: str = "Error encountered during execution. Retrying may solve the problem.",
     ) -> None:
-        """The next jobs are accepted, and end with this reason instead of doing their work."""
+        """Accept jobs, and end them with the reason and without any effect."""
         error = ApiError(_STATUS_OF_REASON[reason], reason, message)
         with self._lock:
-            self._of_jobs.append(_OfJob(on, times, error=error))
+            self._job_faults.append(JobFault(on, times, error=error))
 
-    def deny(self, dataset: str) -> None:
-        """Whoever asks has no access to it."""
+    def deny_access(self, dataset: str) -> None:
+        """Deny access to the dataset."""
         with self._lock:
             self._denied.add(dataset)
 
-    def allow(self, dataset: str) -> None:
-        """Has it again."""
+    def allow_access(self, dataset: str) -> None:
+        """Allow access to a denied dataset again."""
         with self._lock:
             self._denied.discard(dataset)
 
     @contextmanager
-    def holding_commits(self) -> Iterator[Held]:
-        """Transactions wait before their COMMIT, until released or the end of the block."""
-        held = Held()
+    def pause_commits(self) -> Iterator[PausedCommit]:
+        """Pause transactions before their COMMIT until `release` or the end of the block."""
+        paused_commit = PausedCommit()
         with self._lock:
-            self._held = held
+            self._paused_commit = paused_commit
         try:
-            yield held
+            yield paused_commit
         finally:
             with self._lock:
-                self._held = None
-            held.release()
+                self._paused_commit = None
+            paused_commit.release()
 
-    # The server's side
+    # Called by the server
 
-    def of_request(self, kind: RequestKind) -> _OfRequest | None:
-        """What goes wrong with this request."""
+    def take_request_fault(self, kind: RequestKind) -> RequestFault | None:
+        """Return the first fault for the request and count it as used."""
         with self._lock:
-            return _use_up(self._of_requests, kind)
+            for fault in self._request_faults:
+                if fault.on in ("any", kind):
+                    fault.times -= 1
+                    if not fault.times:
+                        self._request_faults.remove(fault)
+                    return fault
+        return None
 
-    def of_job(self, kind: JobKind) -> tuple[int, ApiError | None]:
-        """How often this job is still running when asked, and what it fails with."""
+    def take_job_faults(self, kind: JobKind) -> tuple[int, ApiError | None]:
+        """Return the number of polls that delay the job, and its error. Counts the faults as used."""
         polls, error = 0, None
         with self._lock:
-            for fault in list(self._of_jobs):
+            for fault in list(self._job_faults):
                 if fault.on in ("any", kind):
                     polls, error = polls or fault.polls, error or fault.error
                     fault.times -= 1
                     if not fault.times:
-                        self._of_jobs.remove(fault)
+                        self._job_faults.remove(fault)
         return polls, error
 
     def is_denied(self, dataset: str) -> bool:
-        """Whether nobody may touch it."""
+        """Return whether access to the dataset is denied."""
         with self._lock:
             return dataset in self._denied
 
-    def before_commit(self) -> None:
-        """A transaction is about to commit."""
+    def wait_before_commit(self) -> None:
+        """Block while `pause_commits` is active and not released."""
         with self._lock:
-            held = self._held
-        if held is not None:
-            held.arrive()
-
-
-def _use_up(faults: list[_OfRequest], kind: RequestKind) -> _OfRequest | None:
-    for fault in faults:
-        if fault.on in ("any", kind):
-            fault.times -= 1
-            if not fault.times:
-                faults.remove(fault)
-            return fault
-    return None
+            paused_commit = self._paused_commit
+        if paused_commit is not None:
+            paused_commit.pause()

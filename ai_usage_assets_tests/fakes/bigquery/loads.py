@@ -1,4 +1,4 @@
-"""Load jobs: a Parquet file replaces or extends a table or one of its days."""
+"""Load jobs: a Parquet file is appended to a table, or replaces one of its days."""
 
 from __future__ import annotations
 
@@ -12,146 +12,154 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ai_usage_assets_tests.fakes.bigquery.errors import beyond_this_server, invalid, not_found
-from ai_usage_assets_tests.fakes.bigquery.tables import Catalogue, Table, add_column, check_schema, in_order, quoted
-from ai_usage_assets_tests.fakes.bigquery.values import KINDS, Field, fields_of
-from ai_usage_assets_tests.fakes.bigquery.writers import Writers
+from ai_usage_assets_tests.fakes.bigquery.catalog import Catalog
+from ai_usage_assets_tests.fakes.bigquery.errors import invalid, not_found, not_implemented
+from ai_usage_assets_tests.fakes.bigquery.locks import TableLocks
+from ai_usage_assets_tests.fakes.bigquery.tables import (
+    Table,
+    add_column_sql,
+    check_schema,
+    merge_fields,
+    quote_identifier,
+)
+from ai_usage_assets_tests.fakes.bigquery.values import SCALAR_TYPES, Field, parse_fields, schema_resource
 
-_READING = "Error while reading data, error message:"
+_READ_ERROR = "Error while reading data, error message:"
 
 
-def destination(catalogue: Catalogue, configuration: dict[str, Any]) -> tuple[str, str, str | None]:
-    """Dataset, table and, behind a `$`, the day. Raises not found for a dataset that is not there."""
+def parse_destination(catalog: Catalog, configuration: dict[str, Any]) -> tuple[str, str, str | None]:
+    """Return dataset, table and partition decorator ("20261110"). Raises `not_found` if the dataset does not exist."""
     reference = configuration["destinationTable"]
-    catalogue.dataset(reference["datasetId"])
-    name, _, day = reference["tableId"].partition("$")
-    return reference["datasetId"], name, day or None
+    catalog.dataset(reference["datasetId"])
+    name, _, decorator = reference["tableId"].partition("$")
+    return reference["datasetId"], name, decorator or None
 
 
-def load(catalogue: Catalogue, writers: Writers, configuration: dict[str, Any], content: bytes) -> int:
-    """Rows loaded. Nothing is changed when it raises."""
+def run_load(catalog: Catalog, locks: TableLocks, configuration: dict[str, Any], content: bytes) -> int:
+    """Load a Parquet file and return the number of its rows. A load that fails changes no rows."""
     if configuration.get("sourceFormat") != "PARQUET":
-        raise beyond_this_server(f"loading {configuration.get('sourceFormat')}")
-    dataset, name, decorator = destination(catalogue, configuration)
+        raise not_implemented(f"loading {configuration.get('sourceFormat')}")
+    dataset, name, decorator = parse_destination(catalog, configuration)
     disposition = configuration.get("writeDisposition", "WRITE_APPEND")
-    found = _read(content)
-    wanted = fields_of(configuration["schema"]) if configuration.get("schema") else _fields_of_file(found)
-    with catalogue.lock:
-        if name not in catalogue.dataset(dataset).tables:
+    file_rows = _read_parquet(content)
+    fields = parse_fields(configuration["schema"]) if configuration.get("schema") else _infer_fields(file_rows)
+    with catalog.lock:
+        if name not in catalog.dataset(dataset).tables:
             if configuration.get("createDisposition") == "CREATE_NEVER" or decorator:
-                raise not_found(f"Table {catalogue.project}:{dataset}.{name}")
-            made: dict[str, Any] = {
+                raise not_found(f"Table {catalog.project}:{dataset}.{name}")
+            layout: dict[str, Any] = {
                 key: configuration[key] for key in ("timePartitioning", "clustering") if key in configuration
             }
-            catalogue.create_table(
+            catalog.create_table(
                 dataset,
                 {
                     "tableReference": {"tableId": name},
-                    "schema": {"fields": [field.resource() for field in wanted]},
-                    **made,
+                    "schema": schema_resource(fields),
+                    **layout,
                 },
             )
-        table = catalogue.table(dataset, name)
+        table = catalog.table(dataset, name)
     if table.is_view:
         raise invalid(f"{table.full_name} is not allowed for this operation because it is currently a VIEW.")
-    _check_layout(table, configuration)
-    day = _day(table, decorator)
+    _check_partitioning(table, configuration)
+    day = _parse_decorator(table, decorator)
     if disposition not in {"WRITE_APPEND", "WRITE_TRUNCATE"} or (disposition == "WRITE_TRUNCATE" and day is None):
-        raise beyond_this_server(f"{disposition} of {name} without a day")
-    with writers.alone(table), catalogue.cursor() as cursor:
+        raise not_implemented(f"{disposition} of {name} without a day")
+    with locks.exclusive(table), catalog.cursor() as cursor:
         may_add = "ALLOW_FIELD_ADDITION" in configuration.get("schemaUpdateOptions", [])
-        check_schema(table, wanted, may_add=may_add, may_leave_out=True)
-        rows = _fitting(found, wanted)
+        check_schema(table, fields, may_add=may_add, is_load=True)
+        rows = _match_schema(file_rows, fields)
         if day is not None:
-            _check_days(rows, table, day)
+            _check_partition(rows, table, day)
         cursor.execute("BEGIN TRANSACTION")
         try:
-            known = {field.name for field in table.fields}
-            for field in wanted:
-                if field.name not in known:
-                    cursor.execute(add_column(table, field))
+            existing_names = {field.name for field in table.fields}
+            for field in fields:
+                if field.name not in existing_names:
+                    cursor.execute(add_column_sql(table, field))
             if disposition == "WRITE_TRUNCATE":
-                cursor.execute(f"DELETE FROM {table.in_duckdb} WHERE {quoted(table.partition_column or '')} = ?", [day])
+                column = quote_identifier(table.partition_column or "")
+                cursor.execute(f"DELETE FROM {table.duckdb_name} WHERE {column} = ?", [day])
             cursor.register("loaded", rows)
-            cursor.execute(f"INSERT INTO {table.in_duckdb} BY NAME SELECT * FROM loaded")
+            cursor.execute(f"INSERT INTO {table.duckdb_name} BY NAME SELECT * FROM loaded")
             cursor.execute("COMMIT")
         except duckdb.Error as error:
             cursor.execute("ROLLBACK")
-            raise invalid(f"{_READING} {str(error).splitlines()[0]}") from None
-        with catalogue.lock:
-            # What a load says of descriptions is for a table it makes.
-            described = {field.name: field for field in table.fields}
-            table.fields = in_order(table, tuple(described.get(field.name, field) for field in wanted))
-            catalogue.expire(table)
+            raise invalid(f"{_READ_ERROR} {str(error).splitlines()[0]}") from None
+        with catalog.lock:
+            # A load does not change the descriptions of existing columns.
+            existing = {field.name: field for field in table.fields}
+            table.fields = merge_fields(table, tuple(existing.get(field.name, field) for field in fields))
+            catalog.delete_expired_days(table)
             table.version += 1
     return int(rows.num_rows)
 
 
-def _read(content: bytes) -> pa.Table:
+def _read_parquet(content: bytes) -> pa.Table:
     try:
         return pq.read_table(io.BytesIO(content))
     except pa.ArrowException:
-        raise invalid(f"{_READING} Input file is not in Parquet format.") from None
+        raise invalid(f"{_READ_ERROR} Input file is not in Parquet format.") from None
 
 
-def _fields_of_file(found: pa.Table) -> tuple[Field, ...]:
-    return tuple(Field(f.name, _type(f), is_required=not f.nullable) for f in found.schema)
+def _infer_fields(file_rows: pa.Table) -> tuple[Field, ...]:
+    return tuple(Field(column.name, _infer_type(column), required=not column.nullable) for column in file_rows.schema)
 
 
-def _type(column: pa.Field) -> str:
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+def _infer_type(column: pa.Field) -> str:
+    arrow_type = column.type
+    if pa.types.is_dictionary(arrow_type):
+        arrow_type = arrow_type.value_type
+    if pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type):
         return "STRING"
-    if pa.types.is_integer(kind):
+    if pa.types.is_integer(arrow_type):
         return "INT64"
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(arrow_type):
         return "FLOAT64"
-    if pa.types.is_decimal(kind) and kind.scale <= 9 and kind.precision - kind.scale <= 29:
+    if pa.types.is_decimal(arrow_type) and arrow_type.scale <= 9 and arrow_type.precision - arrow_type.scale <= 29:
         return "NUMERIC"
-    if pa.types.is_boolean(kind):
+    if pa.types.is_boolean(arrow_type):
         return "BOOL"
-    if pa.types.is_date(kind):
+    if pa.types.is_date(arrow_type):
         return "DATE"
-    if pa.types.is_timestamp(kind) and kind.tz:
+    if pa.types.is_timestamp(arrow_type) and arrow_type.tz:
         return "TIMESTAMP"
-    raise beyond_this_server(f"a Parquet column {column.name} of {kind}")
+    raise not_implemented(f"a Parquet column {column.name} of {arrow_type}")
 
 
-def _fitting(found: pa.Table, wanted: tuple[Field, ...]) -> pa.Table:
-    """The file's rows under the columns of the job's schema."""
-    strangers = set(found.column_names) - {field.name for field in wanted}
-    if strangers:
-        raise invalid(f"{_READING} No such field: {min(strangers)}.")
+def _match_schema(file_rows: pa.Table, fields: tuple[Field, ...]) -> pa.Table:
+    """Return the rows of the file with the columns and types of the job's schema. Raises `invalid`."""
+    unknown = set(file_rows.column_names) - {field.name for field in fields}
+    if unknown:
+        raise invalid(f"{_READ_ERROR} No such field: {min(unknown)}.")
     columns = {}
-    for field in wanted:
-        if field.name not in found.column_names:
-            if field.is_required:
-                raise invalid(f"{_READING} Required field '{field.name}' is missing.")
-            columns[field.name] = pa.nulls(found.num_rows, field.kind.in_arrow)
+    for field in fields:
+        if field.name not in file_rows.column_names:
+            if field.required:
+                raise invalid(f"{_READ_ERROR} Required field '{field.name}' is missing.")
+            columns[field.name] = pa.nulls(file_rows.num_rows, field.scalar_type.arrow_type)
             continue
-        column = found.column(field.name)
-        has = _type(found.schema.field(field.name))
-        if has != field.type:
-            shown = KINDS[has].in_resources
+        column = file_rows.column(field.name)
+        file_type = _infer_type(file_rows.schema.field(field.name))
+        if file_type != field.type:
+            file_rest_type = SCALAR_TYPES[file_type].rest_type
             raise invalid(
-                f"{_READING} Parquet column '{field.name}' has type {shown} which does not match the target "
-                f"cpp_type {field.kind.in_resources}."
+                f"{_READ_ERROR} Parquet column '{field.name}' has type {file_rest_type} which does not match the "
+                f"target cpp_type {field.scalar_type.rest_type}."
             )
-        if field.is_required and column.null_count:
-            raise invalid(f"{_READING} Required field '{field.name}' has a null value.")
-        columns[field.name] = column.cast(field.kind.in_arrow)
+        if field.required and column.null_count:
+            raise invalid(f"{_READ_ERROR} Required field '{field.name}' has a null value.")
+        columns[field.name] = column.cast(field.scalar_type.arrow_type)
     return pa.table(columns)
 
 
-def _check_layout(table: Table, configuration: dict[str, Any]) -> None:
-    given = configuration.get("timePartitioning")
-    if given and given.get("field") != table.partition_column:
+def _check_partitioning(table: Table, configuration: dict[str, Any]) -> None:
+    partitioning = configuration.get("timePartitioning")
+    if partitioning and partitioning.get("field") != table.partition_column:
         raise invalid(
             "Incompatible table partitioning specification. Expected partitioning specification "
             f"{_specification(table.partition_column)}, but input partitioning specification is "
-            f"{_specification(given.get('field'))}"
+            f"{_specification(partitioning.get('field'))}"
         )
 
 
@@ -159,7 +167,7 @@ def _specification(column: str | None) -> str:
     return f"interval(type:day,field:{column})" if column else "none"
 
 
-def _day(table: Table, decorator: str | None) -> date | None:
+def _parse_decorator(table: Table, decorator: str | None) -> date | None:
     if decorator is None:
         return None
     if table.partition_column is None:
@@ -175,8 +183,8 @@ def _day(table: Table, decorator: str | None) -> date | None:
         raise invalid(f'Invalid date partition decorator "${decorator}".') from None
 
 
-def _check_days(rows: pa.Table, table: Table, day: date) -> None:
+def _check_partition(rows: pa.Table, table: Table, day: date) -> None:
     column = rows.column(table.partition_column)
-    inside = pc.sum(pc.equal(column, pa.scalar(day))).as_py() or 0
-    if inside != rows.num_rows:
+    matching = pc.sum(pc.equal(column, pa.scalar(day))).as_py() or 0
+    if matching != rows.num_rows:
         raise invalid(f"Some rows belong to different partitions rather than destination partition {day:%Y%m%d}")

@@ -1,11 +1,11 @@
-"""BigQuery's REST API on loopback, as far as the project calls it; any other request fails with 501.
+"""A fake of BigQuery's REST API on loopback. Requests that the project does not use fail with 501.
 
     with FakeBigQuery() as server:
         client = bigquery.Client("acme-project", AnonymousCredentials(), client_options={"api_endpoint": server.url})
 
-It tests that the real client is called correctly, that every statement is valid for Google's analyzer, and the state
-after a fault. It does not test permissions (IAM), quotas, cost (bytes are those of whole tables), how far BigQuery's
-optimizer carries a filter, or values: DuckDB computes them with the project's translation.
+Tests can rely on it for the calls of Google's client, the validity of statements (Google's analyzer checks them) and
+the state after a fault. It does not reproduce permissions (IAM), quotas, costs (it counts the bytes of whole tables) or
+the partition pruning of BigQuery's optimizer. DuckDB computes the values, with the project's own translation.
 """
 
 from __future__ import annotations
@@ -22,22 +22,30 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ai_usage_assets.http.loopback_server import LoopbackHandler, serve_on_loopback
 from ai_usage_assets_tests.fakes.bigquery import loads
-from ai_usage_assets_tests.fakes.bigquery.errors import ApiError, beyond_this_server, invalid
-from ai_usage_assets_tests.fakes.bigquery.execution import Outcome, Query, Runner
+from ai_usage_assets_tests.fakes.bigquery.catalog import Catalog
+from ai_usage_assets_tests.fakes.bigquery.errors import (
+    ApiError,
+    access_denied,
+    invalid,
+    not_found,
+    not_implemented,
+    precondition_failed,
+)
+from ai_usage_assets_tests.fakes.bigquery.execution import JobResult, QueryConfig, QueryRunner
 from ai_usage_assets_tests.fakes.bigquery.faults import Faults, RequestKind
 from ai_usage_assets_tests.fakes.bigquery.jobs import Job, Jobs
-from ai_usage_assets_tests.fakes.bigquery.tables import Catalogue, Table, precondition_failed
-from ai_usage_assets_tests.fakes.bigquery.values import parameters_of
-from ai_usage_assets_tests.fakes.bigquery.writers import Writers
+from ai_usage_assets_tests.fakes.bigquery.locks import TableLocks
+from ai_usage_assets_tests.fakes.bigquery.tables import Table
+from ai_usage_assets_tests.fakes.bigquery.values import parse_parameters
 
-# BigQuery ends a page at about 10 MB; tests want to see a second one.
+# BigQuery ends a page at about 10 MB; a lower limit lets tests read several pages.
 _PAGE_ROWS = 5000
 _PAGE_TABLES = 50
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A request as it arrived, the job it was about, and how it was answered; 0: not at all."""
+class RecordedRequest:
+    """A request and the status of its response; 0 if the connection was reset. `job_id` is "" if there is no job."""
 
     method: str
     path: str
@@ -58,15 +66,15 @@ class _Request:
     job_id: str = ""
 
     def json(self) -> dict[str, Any]:
-        """The body."""
-        read = json.loads(self.body or b"{}")
-        if not isinstance(read, dict):
+        """Parse the body. Raises `invalid`."""
+        value = json.loads(self.body or b"{}")
+        if not isinstance(value, dict):
             raise invalid("Invalid JSON payload received.")
-        return read
+        return value
 
 
 @dataclass
-class _Answer:
+class _Response:
     status: int = 200
     body: dict[str, Any] | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -74,26 +82,26 @@ class _Answer:
 
 @dataclass
 class _Upload:
-    """A resumable upload; the job is made of its last piece."""
+    """A resumable upload. Its last part creates the job."""
 
-    given: dict[str, Any]
+    body: dict[str, Any]
     content: bytearray = field(default_factory=bytearray)
     job: Job | None = None
 
 
 class FakeBigQuery:
-    """One project. `faults` makes it fail, `requests` tells what it was asked, `url` is where it is."""
+    """A fake BigQuery with one project. `faults` injects faults, `requests` are the requests received."""
 
     def __init__(self, project: str = "acme-project", *, page_rows: int = _PAGE_ROWS) -> None:
         self.project = project
-        # By which days expire; a test may set another.
+        # The day from which expirations count.
         self.today = datetime.now(UTC).date()
         self.page_rows = page_rows
         self.faults = Faults()
-        self.requests: list[Seen] = []
-        self.catalogue = Catalogue(project, lambda: self.today)
+        self.requests: list[RecordedRequest] = []
+        self.catalog = Catalog(project, lambda: self.today)
         self.jobs = Jobs(project, self.faults)
-        self._writers = Writers()
+        self._locks = TableLocks()
         self._uploads: dict[str, _Upload] = {}
         self._serving = ExitStack()
         self.url = ""
@@ -105,235 +113,230 @@ class FakeBigQuery:
 
     def __exit__(self, *error: object) -> None:
         self._serving.close()
-        self.catalogue.close()
+        self.catalog.close()
 
     def reset(self) -> None:
-        """As new, at the same address: for one server that several tests share."""
+        """Delete data, jobs, requests and faults. The URL stays, so that tests can share the server."""
         self.today = datetime.now(UTC).date()
         self.faults.clear()
         self.requests.clear()
         self.jobs.clear()
         self._uploads.clear()
-        self.catalogue.close()
-        self.catalogue = Catalogue(self.project, lambda: self.today)
-        self._writers = Writers()
+        self.catalog.close()
+        self.catalog = Catalog(self.project, lambda: self.today)
+        self._locks = TableLocks()
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """The rows of a GoogleSQL query, without HTTP and faults: for a test to look."""
-        query = Query(sql, (), None, "US", is_dry=False, most_bytes=None, unfiltered=True)
-        done = Runner(self.catalogue, self._writers, query, may_read=lambda _: None, pause=lambda: None).run()
-        assert done.rows is not None
-        found: list[dict[str, Any]] = done.rows.to_pylist()
-        return found
+        """Run a GoogleSQL query without HTTP, faults, access checks and required filters, and return its rows."""
+        query = QueryConfig(sql, (), None, "US", dry_run=False, maximum_bytes_billed=None, skip_filter_check=True)
+        result = QueryRunner(
+            self.catalog, self._locks, query, check_read_access=lambda _: None, before_commit=lambda: None
+        ).run()
+        assert result.rows is not None
+        rows: list[dict[str, Any]] = result.rows.to_pylist()
+        return rows
 
-    def empty(self, dataset: str, name: str) -> None:
-        """Takes every row of a table away."""
-        table = self.catalogue.datasets[dataset].tables[name]
-        with self.catalogue.lock, self.catalogue.cursor() as cursor:
-            cursor.execute(f"DELETE FROM {table.in_duckdb}")
+    def delete_rows(self, dataset: str, name: str) -> None:
+        """Delete all rows of a table."""
+        table = self.catalog.datasets[dataset].tables[name]
+        with self.catalog.lock, self.catalog.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {table.duckdb_name}")
         table.version += 1
 
     # Routes
 
-    def answer(self, request: _Request) -> _Answer:
-        """The answer to one request. Raises ApiError."""
-        upload = re.fullmatch(r"(?:/resumable)?/upload/bigquery/v2/projects/([^/]+)/jobs", request.path)
-        if upload:
-            return self._upload(request)
-        found = re.fullmatch(r"/bigquery/v2/projects/([^/]+)/(.+)", request.path)
-        if not found:
-            raise ApiError(404, "notFound", f"Not found: {request.path}")
-        if unquote(found[1]) != self.project:
-            raise ApiError(
-                403, "accessDenied", f"Access Denied: Project {found[1]}: User does not have access to project"
-            )
-        parts = [unquote(part) for part in found[2].split("/")]
+    def handle(self, request: _Request) -> _Response:
+        """Handle a request. Raises ApiError."""
+        if re.fullmatch(r"(?:/resumable)?/upload/bigquery/v2/projects/([^/]+)/jobs", request.path):
+            return self._handle_upload(request)
+        route = re.fullmatch(r"/bigquery/v2/projects/([^/]+)/(.+)", request.path)
+        if not route:
+            raise not_found(request.path)
+        if unquote(route[1]) != self.project:
+            raise access_denied(f"Project {route[1]}: User does not have access to project")
+        parts = [unquote(part) for part in route[2].split("/")]
         match request.method, parts:
             case "POST", ["datasets"]:
-                given = request.json()
-                self._check_access(given["datasetReference"]["datasetId"], "bigquery.datasets.create")
-                return _Answer(body=self.catalogue.create_dataset(given).resource)
+                body = request.json()
+                self._check_access(body["datasetReference"]["datasetId"], "bigquery.datasets.create")
+                return _Response(body=self.catalog.create_dataset(body).resource)
             case "GET", ["datasets", dataset]:
                 self._check_access(dataset, "bigquery.datasets.get")
-                return _Answer(body=self.catalogue.dataset(dataset).resource)
+                return _Response(body=self.catalog.dataset(dataset).resource)
             case "GET", ["datasets", dataset, "tables"]:
                 self._check_access(dataset, "bigquery.tables.list")
-                return _Answer(body=self._list(dataset, request.query))
+                return _Response(body=self._list_tables(dataset, request.query))
             case "POST", ["datasets", dataset, "tables"]:
                 self._check_access(dataset, "bigquery.tables.create")
-                return _Answer(body=self._create(dataset, request.json()))
+                return _Response(body=self._create_table(dataset, request.json()))
             case method, ["datasets", dataset, "tables", name]:
                 self._check_access(dataset, f"bigquery.tables.{_VERBS.get(method, method)}")
-                return self._table(request, dataset, name)
+                return self._handle_table(request, dataset, name)
             case "POST", ["jobs"]:
-                return _Answer(body=self._query_job(request.json()).resource())
+                return _Response(body=self._insert_query_job(request.json()).resource())
             case "GET", ["jobs", id_]:
-                return _Answer(body=self.jobs.get(id_, request.query.get("location")).resource())
+                return _Response(body=self.jobs.get(id_, request.query.get("location")).resource())
             case "GET", ["queries", id_]:
                 job = self.jobs.get(id_, request.query.get("location"))
-                return _Answer(body=job.results(request.query, self.page_rows))
-        raise beyond_this_server(f"{request.method} {request.path}")
+                return _Response(body=job.results(request.query, self.page_rows))
+        raise not_implemented(f"{request.method} {request.path}")
 
     def _check_access(self, dataset: str, permission: str) -> None:
         if self.faults.is_denied(dataset):
-            told = f"{self.project}:{dataset}"
-            raise ApiError(
-                403,
-                "accessDenied",
-                f"Access Denied: Dataset {told}: Permission {permission} denied on dataset {told} "
-                "(or it may not exist).",
+            name = f"{self.project}:{dataset}"
+            raise access_denied(
+                f"Dataset {name}: Permission {permission} denied on dataset {name} (or it may not exist)."
             )
 
-    def _may_read(self, table: Table) -> None:
+    def _check_read_access(self, table: Table) -> None:
         if self.faults.is_denied(table.dataset):
-            raise ApiError(
-                403,
-                "accessDenied",
-                f"Access Denied: Table {table.full_name}: User does not have permission to query table "
-                f"{table.full_name}, or perhaps it does not exist.",
+            raise access_denied(
+                f"Table {table.full_name}: User does not have permission to query table {table.full_name}, "
+                "or perhaps it does not exist."
             )
 
     # Tables
 
-    def _list(self, dataset: str, query: Mapping[str, str]) -> dict[str, Any]:
-        with self.catalogue.lock:
-            tables = sorted(self.catalogue.dataset(dataset).tables.items())
+    def _list_tables(self, dataset: str, query: Mapping[str, str]) -> dict[str, Any]:
+        with self.catalog.lock:
+            tables = sorted(self.catalog.dataset(dataset).tables.items())
         first = int(query.get("pageToken") or 0)
         count = min(int(query.get("maxResults") or _PAGE_TABLES), _PAGE_TABLES)
-        shown: dict[str, Any] = {"kind": "bigquery#tableList", "totalItems": len(tables)}
-        if page := [table.listed() for _, table in tables[first : first + count]]:
-            shown["tables"] = page
-        return shown | ({"nextPageToken": str(first + count)} if first + count < len(tables) else {})
+        response: dict[str, Any] = {"kind": "bigquery#tableList", "totalItems": len(tables)}
+        if page := [table.list_resource() for _, table in tables[first : first + count]]:
+            response["tables"] = page
+        return response | ({"nextPageToken": str(first + count)} if first + count < len(tables) else {})
 
-    def _create(self, dataset: str, given: dict[str, Any]) -> dict[str, Any]:
-        if given.get("view"):
-            raise beyond_this_server("tables.insert of a view; CREATE VIEW makes one")
-        with self.catalogue.lock:
-            return self.catalogue.resource(self.catalogue.create_table(dataset, given))
+    def _create_table(self, dataset: str, body: dict[str, Any]) -> dict[str, Any]:
+        if body.get("view"):
+            raise not_implemented("tables.insert of a view (use CREATE VIEW)")
+        with self.catalog.lock:
+            return self.catalog.resource(self.catalog.create_table(dataset, body))
 
-    def _table(self, request: _Request, dataset: str, name: str) -> _Answer:
-        with self.catalogue.lock:
-            table = self.catalogue.table(dataset, name)
+    def _handle_table(self, request: _Request, dataset: str, name: str) -> _Response:
+        with self.catalog.lock:
+            table = self.catalog.table(dataset, name)
             match request.method:
                 case "GET":
-                    return _Answer(body=self.catalogue.resource(table))
+                    return _Response(body=self.catalog.resource(table))
                 case "DELETE":
-                    self.catalogue.delete_table(table)
-                    return _Answer(204)
+                    self.catalog.delete_table(table)
+                    return _Response(204)
                 case "PATCH":
-                    wanted = request.headers.get("if-match")
-                    if wanted and wanted != table.etag():
+                    etag = request.headers.get("if-match")
+                    if etag and etag != table.etag():
                         raise precondition_failed()
             if request.method != "PATCH":
-                raise beyond_this_server(f"{request.method} {request.path}")
-        return _Answer(body=self._patch(table, request.json()))
+                raise not_implemented(f"{request.method} {request.path}")
+        return _Response(body=self._patch_table(table, request.json()))
 
-    def _patch(self, table: Table, given: dict[str, Any]) -> dict[str, Any]:
-        with self._writers.alone(table), self.catalogue.lock:
-            view = given.pop("view", None)
+    def _patch_table(self, table: Table, body: dict[str, Any]) -> dict[str, Any]:
+        with self._locks.exclusive(table), self.catalog.lock:
+            view = body.pop("view", None)
             if view is not None:
                 if not table.is_view:
                     raise invalid(
                         f"{table.full_name} is not allowed for this operation because it is currently a TABLE."
                     )
-                table = self._view_anew(table, view["query"])
-            self.catalogue.patch_table(table, given)
-            return self.catalogue.resource(table)
+                table = self._replace_view_query(table, view["query"])
+            self.catalog.patch_table(table, body)
+            return self.catalog.resource(table)
 
-    def _view_anew(self, view: Table, query: str) -> Table:
-        kept = view.description, dict(view.labels)
-        # A line of its own: the query may end in a comment.
-        self._runner(f"CREATE OR REPLACE VIEW `{view.dataset}`.`{view.name}` AS\n{query}").run()
-        made = self.catalogue.table(view.dataset, view.name)
-        made.description, made.labels = kept
-        return made
+    def _replace_view_query(self, view: Table, query: str) -> Table:
+        sql = f"CREATE OR REPLACE VIEW `{view.dataset}`.`{view.name}` AS\n{query}"
+        self._runner(QueryConfig(sql, (), None, "US", dry_run=False, maximum_bytes_billed=None)).run()
+        new_view = self.catalog.table(view.dataset, view.name)
+        new_view.description, new_view.labels = view.description, dict(view.labels)
+        return new_view
 
     # Jobs
 
-    def _runner(self, sql: str) -> Runner:
-        query = Query(sql, (), None, "US", is_dry=False, most_bytes=None)
-        return Runner(self.catalogue, self._writers, query, may_read=self._may_read, pause=self.faults.before_commit)
-
-    def _query_job(self, given: dict[str, Any]) -> Job:
-        if "query" not in given["configuration"]:
-            raise beyond_this_server(f"a job of {sorted(given['configuration'])}")
-        return self.jobs.insert(given, "query", self._run_query)
-
-    def _run_query(self, job: Job) -> Outcome:
-        asked = job.configuration["query"]
-        if asked.get("useLegacySql", True):
-            raise beyond_this_server("legacy SQL")
-        unknown = set(asked) - _QUERY_KEYS
-        if unknown:
-            raise beyond_this_server(f"a query with {min(unknown)}")
-        query = Query(
-            asked["query"],
-            parameters_of(asked.get("queryParameters") or []),
-            (asked.get("defaultDataset") or {}).get("datasetId"),
-            job.location,
-            is_dry=bool(job.configuration.get("dryRun")),
-            most_bytes=int(asked["maximumBytesBilled"]) if asked.get("maximumBytesBilled") else None,
+    def _runner(self, query: QueryConfig) -> QueryRunner:
+        return QueryRunner(
+            self.catalog,
+            self._locks,
+            query,
+            check_read_access=self._check_read_access,
+            before_commit=self.faults.wait_before_commit,
         )
-        return Runner(
-            self.catalogue, self._writers, query, may_read=self._may_read, pause=self.faults.before_commit
-        ).run()
 
-    def _load_job(self, given: dict[str, Any], content: bytes) -> Job:
-        self._check_load(given)
-        configuration = given["configuration"]["load"]
+    def _insert_query_job(self, body: dict[str, Any]) -> Job:
+        if "query" not in body["configuration"]:
+            raise not_implemented(f"a job of {sorted(body['configuration'])}")
+        return self.jobs.insert(body, "query", self._run_query)
 
-        def work(_: Job) -> Outcome:
-            rows = loads.load(self.catalogue, self._writers, configuration, content)
-            return Outcome("LOAD", affected=rows, bytes=len(content))
+    def _run_query(self, job: Job) -> JobResult:
+        query_body = job.configuration["query"]
+        if query_body.get("useLegacySql", True):
+            raise not_implemented("legacy SQL")
+        unknown = set(query_body) - _QUERY_KEYS
+        if unknown:
+            raise not_implemented(f"a query with {min(unknown)}")
+        limit = query_body.get("maximumBytesBilled")
+        query = QueryConfig(
+            query_body["query"],
+            parse_parameters(query_body.get("queryParameters") or []),
+            (query_body.get("defaultDataset") or {}).get("datasetId"),
+            job.location,
+            dry_run=bool(job.configuration.get("dryRun")),
+            maximum_bytes_billed=int(limit) if limit else None,
+        )
+        return self._runner(query).run()
 
-        return self.jobs.insert(given, "load", work, len(content))
+    def _insert_load_job(self, body: dict[str, Any], content: bytes) -> Job:
+        self._check_load(body)
+        configuration = body["configuration"]["load"]
 
-    def _check_load(self, given: dict[str, Any]) -> None:
-        """What is refused before a job is there."""
-        configuration = given["configuration"]["load"]
+        def work(_: Job) -> JobResult:
+            rows = loads.run_load(self.catalog, self._locks, configuration, content)
+            return JobResult("LOAD", affected_rows=rows, bytes=len(content))
+
+        return self.jobs.insert(body, "load", work, len(content))
+
+    def _check_load(self, body: dict[str, Any]) -> None:
+        """Raise the errors that prevent the creation of the job."""
+        configuration = body["configuration"]["load"]
         self._check_access(configuration["destinationTable"]["datasetId"], "bigquery.tables.updateData")
-        dataset, _, _ = loads.destination(self.catalogue, configuration)
-        location = (given.get("jobReference") or {}).get("location") or "US"
-        if self.catalogue.dataset(dataset).location != location:
-            raise ApiError(
-                404, "notFound", f"Not found: Dataset {self.project}:{dataset} was not found in location {location}"
-            )
+        dataset, _, _ = loads.parse_destination(self.catalog, configuration)
+        location = (body.get("jobReference") or {}).get("location") or "US"
+        if self.catalog.dataset(dataset).location != location:
+            raise not_found(f"Dataset {self.project}:{dataset} was not found in location {location}")
 
     # Uploads
 
-    def _upload(self, request: _Request) -> _Answer:
+    def _handle_upload(self, request: _Request) -> _Response:
         if request.query.get("uploadType") == "multipart":
-            given, content = _parts(request)
-            request.job_id = _job_id(given)
-            return _Answer(body=self._load_job(given, content).resource())
+            body, content = _parse_multipart(request)
+            request.job_id = _job_id(body)
+            return _Response(body=self._insert_load_job(body, content).resource())
         if request.method == "POST":
-            given = request.json()
-            request.job_id = _job_id(given)
-            self._check_load(given)
+            body = request.json()
+            request.job_id = _job_id(body)
+            self._check_load(body)
             id_ = uuid.uuid4().hex
-            self._uploads[id_] = _Upload(given)
-            where = f"http://{request.host}{request.path}?uploadType=resumable&upload_id={id_}"
-            return _Answer(headers={"Location": where})
+            self._uploads[id_] = _Upload(body)
+            url = f"http://{request.host}{request.path}?uploadType=resumable&upload_id={id_}"
+            return _Response(headers={"Location": url})
         upload = self._uploads.get(request.query.get("upload_id", ""))
         if upload is None:
             raise ApiError(404, "notFound", "Upload not found.")
-        request.job_id = _job_id(upload.given)
-        return self._continue(upload, request)
+        request.job_id = _job_id(upload.body)
+        return self._continue_upload(upload, request)
 
-    def _continue(self, upload: _Upload, request: _Request) -> _Answer:
+    def _continue_upload(self, upload: _Upload, request: _Request) -> _Response:
         if upload.job is None:
-            given = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", request.headers.get("content-range", ""))
-            if not given:
+            content_range = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", request.headers.get("content-range", ""))
+            if not content_range:
                 raise invalid("Failed to parse Content-Range header.")
-            if given[1] is not None:
-                if int(given[1]) != len(upload.content):
-                    raise invalid("Invalid request. A piece does not follow the one before.")
+            if content_range[1] is not None:
+                if int(content_range[1]) != len(upload.content):
+                    raise invalid("Invalid request. A part does not follow the previous one.")
                 upload.content += request.body
-            if given[2] == "*" or len(upload.content) < int(given[2]):
-                held = {"Range": f"bytes=0-{len(upload.content) - 1}"} if upload.content else {}
-                return _Answer(308, headers=held)
-            upload.job = self._load_job(upload.given, bytes(upload.content))
-        return _Answer(body=upload.job.resource())
+            if content_range[2] == "*" or len(upload.content) < int(content_range[2]):
+                headers = {"Range": f"bytes=0-{len(upload.content) - 1}"} if upload.content else {}
+                return _Response(308, headers=headers)
+            upload.job = self._insert_load_job(upload.body, bytes(upload.content))
+        return _Response(body=upload.job.resource())
 
 
 _VERBS = {"GET": "get", "PATCH": "update", "DELETE": "delete"}
@@ -343,23 +346,23 @@ _QUERY_KEYS = {
 }  # fmt: skip
 
 
-def _job_id(given: Mapping[str, Any]) -> str:
-    return str((given.get("jobReference") or {}).get("jobId") or "")
+def _job_id(body: Mapping[str, Any]) -> str:
+    return str((body.get("jobReference") or {}).get("jobId") or "")
 
 
-def _parts(request: _Request) -> tuple[dict[str, Any], bytes]:
-    """The job and the file of a multipart upload."""
+def _parse_multipart(request: _Request) -> tuple[dict[str, Any], bytes]:
+    """Return the job and the file of a multipart upload. Raises `invalid`."""
     boundary = re.search(r'boundary="?([^";]+)', request.headers.get("content-type", ""))
     if not boundary:
         raise invalid("Missing boundary in multipart request.")
-    line = b"--" + boundary[1].strip("'").encode()
-    _, job, rest = request.body.split(line, 2)
-    content = rest.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n").removesuffix(line + b"--").removesuffix(b"\r\n")
-    given: dict[str, Any] = json.loads(job.split(b"\r\n\r\n", 1)[1])
-    return given, content
+    delimiter = b"--" + boundary[1].strip("'").encode()
+    _, job, rest = request.body.split(delimiter, 2)
+    content = rest.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n").removesuffix(delimiter + b"--").removesuffix(b"\r\n")
+    body: dict[str, Any] = json.loads(job.split(b"\r\n\r\n", 1)[1])
+    return body, content
 
 
-def _kind(request: _Request) -> RequestKind:
+def _request_kind(request: _Request) -> RequestKind:
     if "/upload/" in request.path:
         is_start = request.method == "POST" and request.query.get("uploadType") == "resumable"
         return "upload" if is_start else "load"
@@ -386,41 +389,43 @@ class _Handler(LoopbackHandler):
             self.read_body(),
             self.headers.get("host", ""),
         )
-        kind = _kind(request)
+        kind = _request_kind(request)
         if kind in ("job", "results"):
             request.job_id = request.path.rsplit("/", 1)[1]
         elif kind == "query" and request.body:
             request.job_id = _job_id(json.loads(request.body))
-        fault = fake.faults.of_request(kind)
-        if fault is not None and fault.dropped == "before":
-            self._drop(request, kind)
+        fault = fake.faults.take_request_fault(kind)
+        if fault is not None and fault.drop == "before":
+            self._drop_connection(request, kind)
             return
         if fault is not None and fault.error is not None:
-            answer = _Answer(fault.error.status, fault.error.body())
+            response = _Response(fault.error.status, fault.error.body())
         else:
-            answer = self._work(request)
-        if fault is not None and fault.dropped == "after":
-            self._drop(request, kind)
+            response = self._handle(request)
+        if fault is not None and fault.drop == "after":
+            self._drop_connection(request, kind)
             return
-        self._note(request, kind, answer.status)
-        self._send(answer)
+        self._record(request, kind, response.status)
+        self._send(response)
 
-    def _work(self, request: _Request) -> _Answer:
+    def _handle(self, request: _Request) -> _Response:
         try:
-            return self.fake.answer(request)
+            return self.fake.handle(request)
         except ApiError as error:
-            return _Answer(error.status, error.body())
-        except Exception as error:  # noqa: BLE001 - the client would try for ten minutes to get another answer
-            told = beyond_this_server(repr(error))
-            return _Answer(told.status, told.body())
+            return _Response(error.status, error.body())
+        except Exception as error:  # noqa: BLE001 - the client would retry a lost connection for ten minutes
+            response = not_implemented(repr(error))
+            return _Response(response.status, response.body())
 
-    def _note(self, request: _Request, kind: RequestKind, status: int) -> None:
-        self.fake.requests.append(Seen(request.method, request.path, kind, request.job_id, len(request.body), status))
+    def _record(self, request: _Request, kind: RequestKind, status: int) -> None:
+        self.fake.requests.append(
+            RecordedRequest(request.method, request.path, kind, request.job_id, len(request.body), status)
+        )
 
-    def _drop(self, request: _Request, kind: RequestKind) -> None:
-        self._note(request, kind, 0)
+    def _drop_connection(self, request: _Request, kind: RequestKind) -> None:
+        self._record(request, kind, 0)
         self.reset_connection()
 
-    def _send(self, answer: _Answer) -> None:
-        body = b"" if answer.body is None else json.dumps(answer.body).encode()
-        self.send(answer.status, {**answer.headers, "content-type": "application/json; charset=UTF-8"}, body)
+    def _send(self, response: _Response) -> None:
+        body = b"" if response.body is None else json.dumps(response.body).encode()
+        self.send(response.status, {**response.headers, "content-type": "application/json; charset=UTF-8"}, body)

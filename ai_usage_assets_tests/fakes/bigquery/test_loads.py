@@ -12,15 +12,10 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from ai_usage_assets_tests.fakes.bigquery.conftest import DATASET, DAY, SCHEMA, Load, rows_of, run
+from ai_usage_assets_tests.fakes.bigquery.conftest import DATASET, DAY, SCHEMA, Load, day_rows, run, stored_names
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
 
-NEXT = date(2026, 11, 11)
-
-
-def names(server: FakeBigQuery) -> list[str]:
-    """The rows of the table."""
-    return [row["name"] for row in server.rows("SELECT name FROM ai_usage.days ORDER BY name")]
+NEXT_DAY = date(2026, 11, 11)
 
 
 @pytest.mark.parametrize("multipart", [False, True])
@@ -28,35 +23,35 @@ def test_only_the_loaded_day_is_replaced(
     load: Load, days: bigquery.Table, server: FakeBigQuery, *, multipart: bool
 ) -> None:
     """A load into table$day with WRITE_TRUNCATE keeps other days, with either kind of upload."""
-    load(rows_of(DAY, "a", "b"), "days$20261110", multipart=multipart).result()
-    load(rows_of(NEXT, "c"), "days$20261111", multipart=multipart).result()
-    job: Any = load(rows_of(DAY, "d"), "days$20261110", multipart=multipart).result()
-    assert names(server) == ["c", "d"]
+    load(day_rows(DAY, "a", "b"), "days$20261110", multipart=multipart).result()
+    load(day_rows(NEXT_DAY, "c"), "days$20261111", multipart=multipart).result()
+    job: Any = load(day_rows(DAY, "d"), "days$20261110", multipart=multipart).result()
+    assert stored_names(server) == ["c", "d"]
     assert (job.output_rows, job.state) == (1, "DONE")
-    load(rows_of(NEXT), "days$20261111", multipart=multipart).result()
-    assert names(server) == ["d"]
+    load(day_rows(NEXT_DAY), "days$20261111", multipart=multipart).result()
+    assert stored_names(server) == ["d"]
 
 
 def test_rows_are_appended(load: Load, days: bigquery.Table, server: FakeBigQuery) -> None:
     """WRITE_APPEND without a day keeps the existing rows."""
-    load(rows_of(DAY, "a"), "days").result()
-    load(rows_of(NEXT, "b"), "days").result()
-    assert names(server) == ["a", "b"]
+    load(day_rows(DAY, "a"), "days").result()
+    load(day_rows(NEXT_DAY, "b"), "days").result()
+    assert stored_names(server) == ["a", "b"]
 
 
 def test_values_are_exact(load: Load, days: bigquery.Table, client: bigquery.Client) -> None:
     """NUMERIC values keep 29 digits and nine decimals, and NULL stays NULL."""
     amounts = [Decimal("0.333333333"), Decimal("-12345678901234567890123456789.000000001"), None]
-    rows = rows_of(DAY, "a", "b", "c", amount_usd=pa.array(amounts, pa.decimal128(38, 9)))
+    rows = day_rows(DAY, "a", "b", "c", amount_usd=pa.array(amounts, pa.decimal128(38, 9)))
     load(rows, "days$20261110").result()
     assert [r["amount_usd"] for r in run(client, "SELECT amount_usd FROM ai_usage.days ORDER BY name")] == amounts
 
 
 def test_a_load_can_add_a_column(load: Load, days: bigquery.Table, client: bigquery.Client) -> None:
     """With ALLOW_FIELD_ADDITION, a load adds a column, NULL in existing rows; descriptions stay."""
-    load(rows_of(DAY, "a"), "days$20261110").result()
+    load(day_rows(DAY, "a"), "days$20261110").result()
     wider = [*SCHEMA, bigquery.SchemaField("added", "INTEGER")]
-    rows = rows_of(NEXT, "b", added=pa.array([7], pa.int64()))
+    rows = day_rows(NEXT_DAY, "b", added=pa.array([7], pa.int64()))
     with pytest.raises(exceptions.BadRequest, match=r"Cannot add fields \(field: added\)"):
         load(rows, "days$20261111", schema=wider).result()
     load(rows, "days$20261111", schema=wider, schema_update_options=["ALLOW_FIELD_ADDITION"]).result()
@@ -67,36 +62,41 @@ def test_a_load_can_add_a_column(load: Load, days: bigquery.Table, client: bigqu
     assert client.get_table(days.reference).schema == wider
 
 
-REFUSED: list[Any] = [
-    ("days$20261110", rows_of(NEXT, "b"), {}, "different partitions rather than destination partition 20261110"),
-    ("days$202611", rows_of(DAY, "b"), {}, "Invalid date partition decorator"),
-    ("plain$20261110", rows_of(DAY, "b"), {}, "Expected partitioning specification none"),
+INVALID: list[Any] = [
+    ("days$20261110", day_rows(NEXT_DAY, "b"), {}, "different partitions rather than destination partition 20261110"),
+    ("days$202611", day_rows(DAY, "b"), {}, "Invalid date partition decorator"),
+    ("plain$20261110", day_rows(DAY, "b"), {}, "Expected partitioning specification none"),
     (
         "days$20261110",
-        rows_of(DAY, "b", amount_usd=pa.array(["1"])),
+        day_rows(DAY, "b", amount_usd=pa.array(["1"])),
         {"schema": [*SCHEMA[:2], bigquery.SchemaField("amount_usd", "STRING")]},
         "Field amount_usd has changed type from NUMERIC to STRING",
     ),
-    ("days$20261110", rows_of(DAY, "b"), {"schema": None}, "has changed mode from REQUIRED to NULLABLE"),
-    ("days$20261110", rows_of(DAY, "b", amount_usd=pa.array(["1"])), {}, "Parquet column 'amount_usd' has type STRING"),
-    ("days$20261110", rows_of(DAY, "b").drop_columns("name"), {}, "Required field 'name' is missing"),
-    ("days$20261110", rows_of(DAY, "b", name=pa.array([None], pa.string())), {}, "Required field 'name' has a null"),
-    ("days$20261110", rows_of(DAY, "b", other=pa.array(["1"])), {}, "No such field: other"),
+    ("days$20261110", day_rows(DAY, "b"), {"schema": None}, "has changed mode from REQUIRED to NULLABLE"),
+    (
+        "days$20261110",
+        day_rows(DAY, "b", amount_usd=pa.array(["1"])),
+        {},
+        "Parquet column 'amount_usd' has type STRING",
+    ),
+    ("days$20261110", day_rows(DAY, "b").drop_columns("name"), {}, "Required field 'name' is missing"),
+    ("days$20261110", day_rows(DAY, "b", name=pa.array([None], pa.string())), {}, "Required field 'name' has a null"),
+    ("days$20261110", day_rows(DAY, "b", other=pa.array(["1"])), {}, "No such field: other"),
 ]
 
 
-@pytest.mark.parametrize(("table", "rows", "given", "said"), REFUSED, ids=[case[3] for case in REFUSED])
-def test_a_load_that_does_not_fit_changes_nothing(
+@pytest.mark.parametrize(("table", "rows", "options", "message"), INVALID, ids=[case[3] for case in INVALID])
+def test_an_invalid_load_changes_nothing(
     load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery, table: str, rows: pa.Table,
-    given: dict[str, Any], said: str,
+    options: dict[str, Any], message: str,
 ) -> None:  # fmt: skip
-    """A file that does not fit fails with BigQuery's message, and the day stays."""
+    """A file that does not match the schema or the day fails with BigQuery's message, and the day stays."""
     client.create_table(bigquery.Table(f"{DATASET}.plain", SCHEMA))
-    load(rows_of(DAY, "a"), "days$20261110").result()
-    with pytest.raises(exceptions.BadRequest, match=said) as refused:
-        load(rows, table, **given).result()
-    assert refused.value.errors[0]["reason"] == "invalid"
-    assert names(server) == ["a"]
+    load(day_rows(DAY, "a"), "days$20261110").result()
+    with pytest.raises(exceptions.BadRequest, match=message) as caught:
+        load(rows, table, **options).result()
+    assert caught.value.errors[0]["reason"] == "invalid"
+    assert stored_names(server) == ["a"]
     assert server.rows("SELECT * FROM ai_usage.plain") == []
 
 
@@ -112,22 +112,22 @@ def test_a_load_id_is_used_once(
     load: Load, days: bigquery.Table, client: bigquery.Client, server: FakeBigQuery
 ) -> None:
     """A second job with the id fails with 409 and changes nothing; the first one can be read."""
-    load(rows_of(DAY, "a"), "days", job_id="load-1").result()
+    load(day_rows(DAY, "a"), "days", job_id="load-1").result()
     with pytest.raises(exceptions.Conflict, match=r"Already Exists: Job acme-project:US\.load-1"):
-        load(rows_of(DAY, "b"), "days", job_id="load-1")
-    assert names(server) == ["a"]
-    found: Any = client.get_job("load-1")
-    assert (found.state, found.job_type, found.output_rows) == ("DONE", "load", 1)
-    assert found.destination.table_id == "days"
+        load(day_rows(DAY, "b"), "days", job_id="load-1")
+    assert stored_names(server) == ["a"]
+    job: Any = client.get_job("load-1")
+    assert (job.state, job.job_type, job.output_rows) == ("DONE", "load", 1)
+    assert job.destination.table_id == "days"
     for id_, location in (("load-2", "US"), ("load-1", "EU")):
         with pytest.raises(exceptions.NotFound, match=f"Not found: Job acme-project:{location}.{id_}"):
             client.get_job(id_, location=location)
 
 
-def test_a_load_needs_an_existing_table(load: Load, client: bigquery.Client) -> None:
+def test_a_load_into_a_missing_table_fails(load: Load, client: bigquery.Client) -> None:
     """A missing table that may not be created, or a missing dataset, is not found."""
     with pytest.raises(exceptions.NotFound, match=r"Table acme-project:ai_usage\.nosuch"):
-        load(rows_of(DAY, "a"), "nosuch", create_disposition="CREATE_NEVER").result()
+        load(day_rows(DAY, "a"), "nosuch", create_disposition="CREATE_NEVER").result()
     configuration = bigquery.LoadJobConfig(source_format="PARQUET", schema=SCHEMA)
     with pytest.raises(exceptions.NotFound, match="Not found: Dataset acme-project:nosuch"):
         client.load_table_from_file(io.BytesIO(b""), "acme-project.nosuch.t", job_config=configuration)
@@ -138,12 +138,12 @@ def test_an_old_day_expires_at_once(
 ) -> None:
     """Expiration depends on the day, not on the time of the load, also when it is set later."""
     server.today = date(2026, 11, 20)
-    load(rows_of(DAY, "old"), "days$20261110").result()
-    # A load changes the etag, too.
+    load(day_rows(DAY, "old"), "days$20261110").result()
+    # A load changes the etag.
     days = client.get_table(days.reference)
     days.time_partitioning = bigquery.TimePartitioning(field="usage_date", expiration_ms=9 * 86_400_000)
     client.update_table(days, ["time_partitioning"])
-    assert names(server) == []
-    load(rows_of(NEXT, "new"), "days$20261111").result()
-    assert load(rows_of(DAY, "old"), "days$20261110").result().state == "DONE"
-    assert names(server) == ["new"]
+    assert stored_names(server) == []
+    load(day_rows(NEXT_DAY, "new"), "days$20261111").result()
+    assert load(day_rows(DAY, "old"), "days$20261110").result().state == "DONE"
+    assert stored_names(server) == ["new"]

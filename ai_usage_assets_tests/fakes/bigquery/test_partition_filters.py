@@ -1,4 +1,4 @@
-"""Which filters reach the partitioned table, and which do not."""
+"""The partition filters that reach a table, and those that do not."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from google.api_core import exceptions
 from google.cloud import bigquery
 
 from ai_usage_assets import catalog
-from ai_usage_assets_tests.fakes.bigquery.conftest import DATASET, DAY, SCHEMA, Load, rows_of, run
-from ai_usage_assets_tests.fakes.bigquery.partition_filters import Relation, Unfiltered, relations, unfiltered
+from ai_usage_assets_tests.fakes.bigquery.conftest import DATASET, DAY, SCHEMA, Load, day_rows, run
+from ai_usage_assets_tests.fakes.bigquery.partition_filters import (
+    Relation,
+    UnfilteredTable,
+    find_unfiltered,
+    project_relations,
+)
 
-KNOWN = {
+RELATIONS = {
     "a.days": Relation(("usage_date", "name", "amount"), "usage_date"),
     "a.other": Relation(("usage_date", "name"), "usage_date"),
     "a.plain": Relation(("usage_date", "name")),
@@ -45,8 +50,8 @@ FILTERED = [
     "SELECT * FROM a.plain",
 ]
 
-# Each with what is read whole, as "table" or "table via view".
-WHOLE = [
+# Statement, and the table that it reads without a filter: "table" or "table via view".
+UNFILTERED = [
     ("SELECT * FROM a.days", "a.days"),
     ("SELECT * FROM a.days WHERE name = 'a'", "a.days"),
     ("SELECT * FROM a.days WHERE usage_date <> @day", "a.days"),
@@ -94,35 +99,37 @@ WHOLE = [
 @pytest.mark.parametrize("statement", FILTERED)
 def test_filters_reach_the_table(statement: str) -> None:
     """A filter passes through views, CTEs, subqueries, unions, group and window keys, and the right side of a join."""
-    assert unfiltered(statement, KNOWN) == []
+    assert find_unfiltered(statement, RELATIONS) == []
 
 
-@pytest.mark.parametrize(("statement", "whole"), WHOLE, ids=[statement for statement, _ in WHOLE])
-def test_unfiltered_tables_are_reported(statement: str, whole: str) -> None:
+@pytest.mark.parametrize(("statement", "unfiltered_table"), UNFILTERED, ids=[statement for statement, _ in UNFILTERED])
+def test_unfiltered_tables_are_reported(statement: str, unfiltered_table: str) -> None:
     """A table that no filter reaches is reported with the views in between."""
-    told = {f"{one.table} via {one.via[-1]}" if one.via else one.table for one in unfiltered(statement, KNOWN)}
-    assert told == {whole}
+    reported = {
+        f"{one.table} via {one.via[-1]}" if one.via else one.table for one in find_unfiltered(statement, RELATIONS)
+    }
+    assert reported == {unfiltered_table}
 
 
 def test_the_default_dataset_applies() -> None:
     """A table without a dataset belongs to the default dataset."""
-    assert unfiltered("SELECT * FROM days", KNOWN, "a") == [Unfiltered("a.days", "usage_date")]
+    assert find_unfiltered("SELECT * FROM days", RELATIONS, "a") == [UnfilteredTable("a.days", "usage_date")]
 
 
 def test_models_filter_what_they_read() -> None:
     """A model that is rebuilt by days reads no table without a filter except the mapping sheet."""
-    known = relations(catalog.tables())
-    whole = {
-        table.name: {one.table.removeprefix("ai_usage.") for one in unfiltered(table.query, known)}
+    relations = project_relations(catalog.tables())
+    unfiltered_tables = {
+        table.name: {one.table.removeprefix("ai_usage.") for one in find_unfiltered(table.query, relations)}
         for table in catalog.tables()
         if table.query
     }
-    assert len(whole) > 30
+    assert len(unfiltered_tables) > 30
     rebuilt = [table for table in catalog.tables() if table.query and table.partition_by]
     assert rebuilt
     for table in rebuilt:
-        assert whole[table.name] <= {"raw_mapping_sheet"}, table.name
-    assert whole["stg_cursor_spend"] == {"raw_cursor_spend"}
+        assert unfiltered_tables[table.name] <= {"raw_mapping_sheet"}, table.name
+    assert unfiltered_tables["stg_cursor_spend"] == {"raw_cursor_spend"}
 
 
 def test_the_server_enforces_required_filters(client: bigquery.Client, load: Load) -> None:
@@ -131,16 +138,16 @@ def test_the_server_enforces_required_filters(client: bigquery.Client, load: Loa
     table.time_partitioning = bigquery.TimePartitioning(field="usage_date")
     table.require_partition_filter = True
     client.create_table(table)
-    load(rows_of(DAY, "a"), "days$20261110").result()
+    load(day_rows(DAY, "a"), "days$20261110").result()
     run(client, "CREATE VIEW ai_usage.v AS SELECT usage_date AS day, name FROM ai_usage.days")
-    said = (
+    message = (
         r"Cannot query over table 'acme-project\.ai_usage\.days' without a filter over column\(s\) 'usage_date' that "
         "can be used for partition elimination"
     )
     for statement in ("SELECT name FROM ai_usage.v", "DELETE FROM ai_usage.days WHERE TRUE"):
-        for is_dry in (False, True):
-            with pytest.raises(exceptions.BadRequest, match=said):
-                run(client, statement, dry_run=is_dry)
+        for dry_run in (False, True):
+            with pytest.raises(exceptions.BadRequest, match=message):
+                run(client, statement, dry_run=dry_run)
     assert run(client, "SELECT name FROM ai_usage.v WHERE day = '2026-11-10'") == [{"name": "a"}]
     run(client, "DELETE FROM ai_usage.days WHERE usage_date = '2026-11-10'")
     assert run(client, "SELECT name FROM ai_usage.v WHERE day = '2026-11-10'") == []

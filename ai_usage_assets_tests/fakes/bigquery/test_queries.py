@@ -10,7 +10,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from ai_usage_assets_tests.fakes.bigquery.conftest import DATASET, DAY, Load, rows_of, run
+from ai_usage_assets_tests.fakes.bigquery.conftest import DATASET, DAY, Load, day_rows, run
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
 
 Scalar = bigquery.ScalarQueryParameter
@@ -28,15 +28,15 @@ SCALARS: list[Any] = [
 ]
 
 
-def of_rows(name: str, *rows: tuple[Any, ...]) -> bigquery.ArrayQueryParameter:
-    """ARRAY<STRUCT<usage_date DATE, name STRING, amount_usd NUMERIC>>."""
-    kinds = (("usage_date", "DATE"), ("name", "STRING"), ("amount_usd", "NUMERIC"))
+def row_array(name: str, *rows: tuple[Any, ...]) -> bigquery.ArrayQueryParameter:
+    """Return a parameter of type ARRAY<STRUCT<usage_date DATE, name STRING, amount_usd NUMERIC>>."""
+    types = (("usage_date", "DATE"), ("name", "STRING"), ("amount_usd", "NUMERIC"))
     return bigquery.ArrayQueryParameter(
         name,
         "STRUCT",
         [
             bigquery.StructQueryParameter(
-                None, *(Scalar(n, kind, value) for (n, kind), value in zip(kinds, row, strict=True))
+                None, *(Scalar(n, kind, value) for (n, kind), value in zip(types, row, strict=True))
             )
             for row in rows
         ],
@@ -51,19 +51,19 @@ def test_parameters_keep_their_values(client: bigquery.Client, kind: str, value:
 
 def test_results_are_paged_in_order(client: bigquery.Client, server: FakeBigQuery) -> None:
     """Seven rows with three per page take three requests."""
-    found = run(client, "SELECT n FROM UNNEST(GENERATE_ARRAY(1, 7)) AS n ORDER BY n DESC")
-    assert [row["n"] for row in found] == [7, 6, 5, 4, 3, 2, 1]
-    assert [seen.kind for seen in server.requests].count("results") >= 3
+    rows = run(client, "SELECT n FROM UNNEST(GENERATE_ARRAY(1, 7)) AS n ORDER BY n DESC")
+    assert [row["n"] for row in rows] == [7, 6, 5, 4, 3, 2, 1]
+    assert [request.kind for request in server.requests].count("results") >= 3
 
 
 def test_rows_can_be_a_parameter(client: bigquery.Client) -> None:
     """UNNEST reads an ARRAY<STRUCT<...>> parameter, also with NULL values or without rows."""
-    rows = of_rows("rows", (DAY, "a", None), (None, None, Decimal("0.333333333")))
-    wanted = [
+    rows = row_array("rows", (DAY, "a", None), (None, None, Decimal("0.333333333")))
+    expected = [
         {"usage_date": DAY, "name": "a", "amount_usd": None},
         {"usage_date": None, "name": None, "amount_usd": Decimal("0.333333333")},
     ]
-    assert run(client, "SELECT * FROM UNNEST(@rows)", rows) == wanted
+    assert run(client, "SELECT * FROM UNNEST(@rows)", rows) == expected
     assert run(client, "SELECT r.name AS n FROM UNNEST(@rows) AS r WHERE r.usage_date = @d", rows,
                Scalar("d", "DATE", DAY)) == [{"n": "a"}]  # fmt: skip
     dates = bigquery.ArrayQueryParameter("dates", "DATE", [DAY])
@@ -75,26 +75,26 @@ def test_rows_can_be_a_parameter(client: bigquery.Client) -> None:
 def test_rows_are_merged(client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery) -> None:
     """MERGE replaces rows with the same key, inserts others and counts them; a duplicate key is an error."""
     statement = (
-        "MERGE ai_usage.days AS held USING UNNEST(@rows) AS r\n"
-        "ON held.usage_date = r.usage_date AND held.name = r.name\n"
+        "MERGE ai_usage.days AS target USING UNNEST(@rows) AS r\n"
+        "ON target.usage_date = r.usage_date AND target.name = r.name\n"
         "WHEN MATCHED THEN UPDATE SET amount_usd = r.amount_usd\n"
         "WHEN NOT MATCHED THEN INSERT (usage_date, name, amount_usd) VALUES (r.usage_date, r.name, r.amount_usd)"
     )
-    run(client, statement, of_rows("rows", (DAY, "a", Decimal(1)), (DAY, "b", Decimal(2))))
+    run(client, statement, row_array("rows", (DAY, "a", Decimal(1)), (DAY, "b", Decimal(2))))
     configuration = bigquery.QueryJobConfig(
-        query_parameters=[of_rows("rows", (DAY, "b", None), (DAY, "c", Decimal("0.333333333")))]
+        query_parameters=[row_array("rows", (DAY, "b", None), (DAY, "c", Decimal("0.333333333")))]
     )
     job = client.query(statement, job_config=configuration)
     job.result()
     assert (job.num_dml_affected_rows, job.statement_type) == (2, "MERGE")
-    held = server.rows("SELECT name, amount_usd FROM ai_usage.days ORDER BY name")
-    assert [(row["name"], row["amount_usd"]) for row in held] == [
+    stored = server.rows("SELECT name, amount_usd FROM ai_usage.days ORDER BY name")
+    assert [(row["name"], row["amount_usd"]) for row in stored] == [
         ("a", Decimal(1)),
         ("b", None),
         ("c", Decimal("0.333333333")),
     ]
     with pytest.raises(exceptions.BadRequest, match="must match at most one source row for each target row"):
-        run(client, statement, of_rows("rows", (DAY, "a", None), (DAY, "a", Decimal(1))))
+        run(client, statement, row_array("rows", (DAY, "a", None), (DAY, "a", Decimal(1))))
     assert server.rows("SELECT COUNT(*) AS n FROM ai_usage.days") == [{"n": 3}]
 
 
@@ -102,19 +102,19 @@ def test_a_transaction_is_atomic(
     client: bigquery.Client, days: bigquery.Table, load: Load, server: FakeBigQuery
 ) -> None:
     """A script with a transaction replaces a day; an error in the middle changes nothing."""
-    load(rows_of(DAY, "a", "b"), "days$20261110").result()
+    load(day_rows(DAY, "a", "b"), "days$20261110").result()
     script = (
         "BEGIN TRANSACTION;\nDELETE FROM ai_usage.days WHERE usage_date = @day;\n"
         "INSERT INTO ai_usage.days (usage_date, name) SELECT @day, {};\nCOMMIT TRANSACTION;"
     )
     day = Scalar("day", "DATE", DAY)
-    for wrong, said in (
+    for value, message in (
         ("CAST(NULL AS STRING)", "Query error: Required field name cannot be null"),
         ("nosuch", "Query error: Unrecognized name: nosuch"),
         ("CAST(CAST('x' AS INT64) AS STRING)", "Query error"),
     ):
-        with pytest.raises(exceptions.BadRequest, match=said):
-            run(client, script.format(wrong), day)
+        with pytest.raises(exceptions.BadRequest, match=message):
+            run(client, script.format(value), day)
         assert [row["name"] for row in server.rows("SELECT name FROM ai_usage.days ORDER BY name")] == ["a", "b"]
     job = client.query(script.format("';'"), job_config=bigquery.QueryJobConfig(query_parameters=[day]))
     job.result()
@@ -126,7 +126,7 @@ def test_a_dry_run_changes_nothing(
     client: bigquery.Client, days: bigquery.Table, load: Load, server: FakeBigQuery
 ) -> None:
     """A dry run returns type, schema and bytes of a query, or its error, and stores no job."""
-    load(rows_of(DAY, "abc"), "days$20261110").result()
+    load(day_rows(DAY, "abc"), "days$20261110").result()
     jobs = len(server.jobs.all())
     dry = bigquery.QueryJobConfig(dry_run=True)
     job = client.query("SELECT name FROM ai_usage.days", job_config=dry)
@@ -146,13 +146,13 @@ def test_a_dry_run_changes_nothing(
 
 def test_maximum_bytes_billed_is_enforced(client: bigquery.Client, days: bigquery.Table, load: Load) -> None:
     """A query above maximum_bytes_billed fails before it runs."""
-    load(rows_of(DAY, "abc"), "days$20261110").result()
+    load(day_rows(DAY, "abc"), "days$20261110").result()
     assert run(client, "SELECT name FROM ai_usage.days", maximum_bytes_billed=10 * 1024 * 1024) == [{"name": "abc"}]
     with pytest.raises(exceptions.GoogleAPICallError, match="Query exceeded limit for bytes billed: 10"):
         run(client, "SELECT name FROM ai_usage.days", maximum_bytes_billed=10)
 
 
-REFUSED = [
+INVALID = [
     ("SELECT nosuch FROM ai_usage.days", "Unrecognized name: nosuch"),
     ("SELECT strftime(usage_date, '%Y') AS y FROM ai_usage.days", "Function not found: strftime"),
     ("SELECT usage_date::STRING AS y FROM ai_usage.days", "Syntax error"),
@@ -171,14 +171,14 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("statement", "said"), REFUSED, ids=[said for _, said in REFUSED])
+@pytest.mark.parametrize(("statement", "message"), INVALID, ids=[message for _, message in INVALID])
 def test_invalid_statements_are_rejected(
-    client: bigquery.Client, days: bigquery.Table, statement: str, said: str
+    client: bigquery.Client, days: bigquery.Table, statement: str, message: str
 ) -> None:
     """An invalid statement fails with 400 and Google's message, also when DuckDB would run it."""
-    with pytest.raises(exceptions.BadRequest, match=said) as refused:
+    with pytest.raises(exceptions.BadRequest, match=message) as caught:
         run(client, statement)
-    assert refused.value.errors[0]["reason"] == "invalidQuery"
+    assert caught.value.errors[0]["reason"] == "invalidQuery"
 
 
 def test_table_names_can_be_qualified_in_every_way(client: bigquery.Client, days: bigquery.Table) -> None:
@@ -204,6 +204,6 @@ def test_a_query_id_is_used_once(client: bigquery.Client) -> None:
                 "configuration": {"query": {"query": "SELECT 2 AS n", "useLegacySql": False}},
             },
         )
-    found: Any = client.get_job("query-1")
-    assert found.labels == {"app": "ai-usage"}
-    assert [dict(row) for row in found.result()] == [{"n": 1}]
+    job: Any = client.get_job("query-1")
+    assert job.labels == {"app": "ai-usage"}
+    assert [dict(row) for row in job.result()] == [{"n": 1}]

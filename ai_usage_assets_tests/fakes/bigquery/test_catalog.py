@@ -15,28 +15,28 @@ from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
 
 def test_a_dataset_is_created_once(client: bigquery.Client) -> None:
     """A dataset keeps location, description and labels; creating it again fails with 409, another name with 404."""
-    wanted = bigquery.Dataset("acme-project.second")
-    wanted.location, wanted.description, wanted.labels = "EU", "Another one.", {"app": "ai-usage"}
-    client.create_dataset(wanted)
-    got = client.get_dataset("second")
-    assert (got.location, got.description, got.labels) == ("EU", "Another one.", {"app": "ai-usage"})
+    dataset = bigquery.Dataset("acme-project.second")
+    dataset.location, dataset.description, dataset.labels = "EU", "Another one.", {"app": "ai-usage"}
+    client.create_dataset(dataset)
+    stored = client.get_dataset("second")
+    assert (stored.location, stored.description, stored.labels) == ("EU", "Another one.", {"app": "ai-usage"})
     with pytest.raises(exceptions.Conflict, match="Already Exists: Dataset acme-project:second"):
-        client.create_dataset(wanted)
+        client.create_dataset(dataset)
     with pytest.raises(exceptions.NotFound, match="Not found: Dataset acme-project:third"):
         client.get_dataset("third")
 
 
 def test_a_denied_dataset_is_not_readable(client: bigquery.Client, server: FakeBigQuery) -> None:
     """Reading a denied dataset, its tables and queries on it fail with 403 accessDenied."""
-    server.faults.deny("ai_usage")
-    for ask in (
+    server.faults.deny_access("ai_usage")
+    for request in (
         lambda: client.get_dataset("ai_usage"),
         lambda: list(client.list_tables("ai_usage")),
         lambda: client.get_table(f"{DATASET}.days"),
     ):
-        with pytest.raises(exceptions.Forbidden, match="Access Denied: Dataset acme-project:ai_usage") as refused:
-            ask()
-        assert refused.value.errors[0]["reason"] == "accessDenied"
+        with pytest.raises(exceptions.Forbidden, match="Access Denied: Dataset acme-project:ai_usage") as caught:
+            request()
+        assert caught.value.errors[0]["reason"] == "accessDenied"
 
 
 def test_a_table_keeps_its_layout(client: bigquery.Client) -> None:
@@ -47,13 +47,13 @@ def test_a_table_keeps_its_layout(client: bigquery.Client) -> None:
     table.clustering_fields = ["name"]
     table.labels, table.description = {"layer": "raw"}, "A table."
     client.create_table(table)
-    got = client.get_table(f"{DATASET}.laid_out")
-    assert got.schema == SCHEMA
-    assert got.time_partitioning.field == "usage_date"
-    assert got.time_partitioning.expiration_ms == 86_400_000 * 400
-    assert (got.require_partition_filter, got.clustering_fields) == (True, ["name"])
-    assert (got.labels, got.description, got.table_type) == ({"layer": "raw"}, "A table.", "TABLE")
-    assert (got.num_rows, got.num_bytes) == (0, 0)
+    stored = client.get_table(f"{DATASET}.laid_out")
+    assert stored.schema == SCHEMA
+    assert stored.time_partitioning.field == "usage_date"
+    assert stored.time_partitioning.expiration_ms == 86_400_000 * 400
+    assert (stored.require_partition_filter, stored.clustering_fields) == (True, ["name"])
+    assert (stored.labels, stored.description, stored.table_type) == ({"layer": "raw"}, "A table.", "TABLE")
+    assert (stored.num_rows, stored.num_bytes) == (0, 0)
     with pytest.raises(exceptions.Conflict, match=r"Already Exists: Table acme-project:ai_usage\.laid_out"):
         client.create_table(table)
 
@@ -63,9 +63,9 @@ def test_table_lists_are_paged(client: bigquery.Client, server: FakeBigQuery) ->
     for number in range(5):
         client.create_table(bigquery.Table(f"{DATASET}.t{number}", SCHEMA))
     run(client, "CREATE VIEW ai_usage.v AS SELECT 1 AS one")
-    listed = {table.table_id: table.table_type for table in client.list_tables("ai_usage", page_size=2)}
-    assert listed == {**{f"t{n}": "TABLE" for n in range(5)}, "v": "VIEW"}
-    assert sum(seen.path.endswith("/tables") and seen.method == "GET" for seen in server.requests) == 3
+    list_resource = {table.table_id: table.table_type for table in client.list_tables("ai_usage", page_size=2)}
+    assert list_resource == {**{f"t{n}": "TABLE" for n in range(5)}, "v": "VIEW"}
+    assert sum(request.path.endswith("/tables") and request.method == "GET" for request in server.requests) == 3
 
 
 def test_an_outdated_change_is_rejected(client: bigquery.Client, days: bigquery.Table) -> None:
@@ -76,24 +76,24 @@ def test_an_outdated_change_is_rejected(client: bigquery.Client, days: bigquery.
     stale.description = "Second."
     with pytest.raises(exceptions.PreconditionFailed):
         client.update_table(stale, ["description"])
-    got = client.get_table(days.reference)
-    assert got.description == "First."
-    got.description, got.labels = "Third.", {"layer": "raw"}
-    got.schema = [*SCHEMA, bigquery.SchemaField("added", "INT64")]
-    got.time_partitioning = bigquery.TimePartitioning(field="usage_date", expiration_ms=1000)
-    client.update_table(got, ["description", "labels", "schema", "time_partitioning"])
-    got = client.get_table(days.reference)
-    assert (got.description, got.labels, got.schema[-1].name) == ("Third.", {"layer": "raw"}, "added")
-    assert got.time_partitioning.expiration_ms == 1000
-    got.labels = {"layer": None}
-    assert client.update_table(got, ["labels"]).labels == {}
+    stored = client.get_table(days.reference)
+    assert stored.description == "First."
+    stored.description, stored.labels = "Third.", {"layer": "raw"}
+    stored.schema = [*SCHEMA, bigquery.SchemaField("added", "INT64")]
+    stored.time_partitioning = bigquery.TimePartitioning(field="usage_date", expiration_ms=1000)
+    client.update_table(stored, ["description", "labels", "schema", "time_partitioning"])
+    stored = client.get_table(days.reference)
+    assert (stored.description, stored.labels, stored.schema[-1].name) == ("Third.", {"layer": "raw"}, "added")
+    assert stored.time_partitioning.expiration_ms == 1000
+    stored.labels = {"layer": None}
+    assert client.update_table(stored, ["labels"]).labels == {}
 
 
 FIELD = bigquery.SchemaField
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "message"),
     [
         (SCHEMA[:2], "Field amount_usd is missing in new schema"),
         ([*SCHEMA[:2], FIELD("amount_usd", "STRING")], "Field amount_usd has changed type from NUMERIC to STRING"),
@@ -101,10 +101,12 @@ FIELD = bigquery.SchemaField
         ([*SCHEMA, FIELD("added", "STRING", "REQUIRED")], r"Cannot add required fields .*\(field: added\)"),
     ],
 )
-def test_columns_can_only_be_added(client: bigquery.Client, days: bigquery.Table, schema: list[Any], said: str) -> None:
+def test_columns_can_only_be_added(
+    client: bigquery.Client, days: bigquery.Table, schema: list[Any], message: str
+) -> None:
     """A schema that BigQuery rejects fails with its message."""
     days.schema = schema
-    with pytest.raises(exceptions.BadRequest, match=said):
+    with pytest.raises(exceptions.BadRequest, match=message):
         client.update_table(days, ["schema"])
     assert client.get_table(days.reference).schema == SCHEMA
 
@@ -134,7 +136,7 @@ def test_a_view_is_described_and_replaced(client: bigquery.Client, days: bigquer
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "message"),
     [
         ("CREATE VIEW ai_usage.v AS SELECT nosuch FROM ai_usage.days", "Unrecognized name: nosuch"),
         ("CREATE VIEW ai_usage.v AS SELECT 1 AS n FROM days", 'Table "days" must be qualified with a dataset'),
@@ -144,10 +146,12 @@ def test_a_view_is_described_and_replaced(client: bigquery.Client, days: bigquer
         ("CREATE OR REPLACE VIEW ai_usage.days AS SELECT 1 AS n", "it is currently a TABLE"),
     ],
 )
-def test_an_invalid_view_is_rejected(client: bigquery.Client, days: bigquery.Table, statement: str, said: str) -> None:
+def test_an_invalid_view_is_rejected(
+    client: bigquery.Client, days: bigquery.Table, statement: str, message: str
+) -> None:
     """An invalid view fails with the analyzer's message and is not created."""
     parameter = bigquery.ScalarQueryParameter("x", "INT64", 1)
-    with pytest.raises(exceptions.BadRequest, match=said):
+    with pytest.raises(exceptions.BadRequest, match=message):
         run(client, statement, parameter, default_dataset=DATASET)
     assert [table.table_id for table in client.list_tables("ai_usage")] == ["days"]
 
