@@ -89,7 +89,8 @@ def test_an_unknown_attribution_method_fails_the_schema(warehouse: DuckDBWarehou
     """The attributed facts contain the documented methods only."""
     execute(
         warehouse,
-        "CREATE OR REPLACE VIEW bridge_attribution_daily AS SELECT usage_date, identity_key, 1::BIGINT AS part_no, "
+        "CREATE OR REPLACE VIEW bridge_attribution_daily AS "
+        "SELECT usage_date, 'anthropic' AS vendor, identity_key, 1::BIGINT AS part_no, "
         "1::DECIMAL(38,9) AS share, 'guess' AS attribution_method, NULL::VARCHAR AS person_email, "
         "NULL::VARCHAR AS team, NULL::VARCHAR AS cost_center FROM int_anthropic_cost_daily",
     )

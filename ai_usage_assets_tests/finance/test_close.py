@@ -533,7 +533,7 @@ def test_the_command_closes_once_and_exports(
         (("--month", "2026-09"), 1, "nothing was frozen: ai-usage: 2026-08 has spend and is still open ($10.00)."),
         (("--month", "2026-08", "--dry-run"), 0, "2026-08 can be closed. This was a dry run; nothing was frozen."),
         ((), 0, "2026-08 │ can be closed │"),
-        ((), 0, "2026-09 Close 2026-08 first."),
+        ((), 0, "2026-09 – Close 2026-08 first."),
     ],
 )  # fmt: skip
 def test_the_command_reports_results_and_errors(
