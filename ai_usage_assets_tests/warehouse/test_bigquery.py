@@ -1,4 +1,4 @@
-"""The BigQuery warehouse, through Google's client and real HTTP, with the faults that BigQuery can have."""
+"""The BigQuery warehouse with Google's client, over HTTP to a fake server that injects faults."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def server(shared: FakeBigQuery) -> FakeBigQuery:
 
 
 def open_warehouse(server: FakeBigQuery, **options: Any) -> BigQueryWarehouse:
-    """The warehouse as another container would open it; retries do not wait."""
+    """Open the warehouse as another container does. Retries do not wait."""
     return BigQueryWarehouse(PROJECT, **{"emulator_url": server.url, "sleep": lambda seconds: None, **options})
 
 
@@ -72,7 +72,7 @@ def warehouse(server: FakeBigQuery) -> BigQueryWarehouse:
 
 @pytest.fixture
 def client(server: FakeBigQuery) -> Iterator[bigquery.Client]:
-    """A client of its own, as somebody else would use it."""
+    """Google's client, which reads and changes the dataset without the warehouse."""
     client = bigquery.Client(
         PROJECT, AnonymousCredentials(), client_options={"api_endpoint": server.url}, location="US"
     )
@@ -126,7 +126,7 @@ def test_upsert_replaces_by_key_and_append_inserts(warehouse: BigQueryWarehouse,
 
 
 def test_rebuild_is_one_transaction(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """The days of the range are rebuilt and the others stay; a query that fails changes nothing."""
+    """A rebuild replaces only the days of its range; a query that fails changes nothing."""
     warehouse.load_days([raw_day("a", "b"), raw_day("c", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
     warehouse.rebuild(FACT, DAYS)
     warehouse.load_days([raw_day("d")], [log_entry(DAY)])
@@ -171,7 +171,7 @@ def test_errors_do_not_quote_rows(warehouse: BigQueryWarehouse) -> None:
     ],
     ids=[
         *("503 on load", "503 on query", "429 on load", "429 on query", "503 on job status"),
-        *("load request lost", "load answer lost", "query request lost", "query answer lost", "results lost"),
+        *("load request lost", "load response lost", "query request lost", "query response lost", "results lost"),
         "slow jobs",
         *("load fails twice", "query fails twice", "job limit"),
     ],
@@ -179,7 +179,7 @@ def test_errors_do_not_quote_rows(warehouse: BigQueryWarehouse) -> None:
 def test_after_a_transient_fault_the_work_is_done_once(
     warehouse: BigQueryWarehouse, server: FakeBigQuery, fault: Any
 ) -> None:
-    """Work is done once, whether a request or its answer was lost or a job had to be started again."""
+    """Work is done once, also when a request or its response was lost or a job was started again."""
     fault(server.faults)
     warehouse.load_days([raw_day("a", "b")], [log_entry(DAY)], [_restatement()])
     warehouse.rebuild(FACT, DAYS)
@@ -195,8 +195,8 @@ def _restatement() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("on", ["load", "query"])
-def test_a_start_without_an_answer_keeps_its_id(warehouse: BigQueryWarehouse, server: FakeBigQuery, on: Any) -> None:
-    """The request may arrive late; with one id, the work is still done once."""
+def test_a_retried_start_keeps_its_job_id(warehouse: BigQueryWarehouse, server: FakeBigQuery, on: Any) -> None:
+    """A request that failed may still arrive; with the same job id, the work is done once."""
     server.faults.fail_request("backendError", on=on, times=2)
     warehouse.load_days([raw_day("a")], [log_entry(DAY)])
     assert server.faults.remaining() == 0
@@ -204,7 +204,7 @@ def test_a_start_without_an_answer_keeps_its_id(warehouse: BigQueryWarehouse, se
     assert len(started) == 1
 
 
-def test_a_load_with_a_lost_answer_is_not_repeated(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
+def test_a_load_with_a_lost_response_is_not_repeated(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """The job id shows that the load was done, so the file is sent once."""
     server.faults.drop_connection("after", on="load")
     warehouse.load_days([raw_day("a")], [log_entry(DAY)])
@@ -213,7 +213,7 @@ def test_a_load_with_a_lost_answer_is_not_repeated(warehouse: BigQueryWarehouse,
 
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_a_large_day_is_uploaded_in_parts(warehouse: BigQueryWarehouse, server: FakeBigQuery, lost: Any) -> None:
-    """A large file is uploaded resumably; it is loaded once, whether the last part or its answer was lost."""
+    """A resumable upload is loaded once, also when its last part or the response to it was lost."""
     # Random bytes cannot be compressed.
     large = random.Random(7).randbytes(6_000_000).hex()
     server.faults.drop_connection(lost, on="load")
@@ -223,7 +223,7 @@ def test_a_large_day_is_uploaded_in_parts(warehouse: BigQueryWarehouse, server: 
 
 
 def test_the_same_content_in_the_same_run_is_the_same_job(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """A repeated load in the same run finds the job done; another run or other content is another job."""
+    """A repeated load in the same run uses the completed job; another run or other content is another job."""
     for payload, run_id in (("a", "r"), ("a", "r"), ("b", "r"), ("a", "s")):
         warehouse.load_days([raw_day(payload)], [log_entry(DAY, run_id=run_id)])
     loads = [request for request in server.requests if request.kind == "load"]
@@ -238,12 +238,12 @@ def test_the_same_content_in_the_same_run_is_the_same_job(warehouse: BigQueryWar
         (lambda s: s.faults.fail_request("quotaExceeded", on="load", times=99), "when the quota allows"),
         (lambda s: s.faults.fail_request("backendError", on="load", times=99), "did not answer for minutes"),
     ],
-    ids=["no access", "no quota", "no answer"],
+    ids=["no access", "no quota", "no response"],
 )
 def test_a_lasting_fault_changes_nothing(
     warehouse: BigQueryWarehouse, server: FakeBigQuery, fault: Any, message: str
 ) -> None:
-    """Earlier records and their log stay, and the message says what to do."""
+    """Earlier records and their log do not change, and the message says what to do."""
     warehouse.load_days([raw_day("a")], [log_entry(DAY, records=1)])
     fault(server)
     with pytest.raises(WarehouseError, match=message):
@@ -257,12 +257,12 @@ def test_a_conflicting_transaction_is_retried(warehouse: BigQueryWarehouse, serv
     """Two containers that rebuild the same days at once both succeed, and the days exist once."""
     warehouse.load_days([raw_day("a", "b"), raw_day("c", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
     with ThreadPoolExecutor(2) as pool:
-        with server.faults.pause_commits() as first:
-            one = pool.submit(warehouse.rebuild, FACT, DAYS)
-            first.wait()
-            other = pool.submit(open_warehouse(server).rebuild, FACT, DAYS)
-        one.result(timeout=30)
-        other.result(timeout=30)
+        with server.faults.pause_commits() as paused:
+            first = pool.submit(warehouse.rebuild, FACT, DAYS)
+            paused.wait()
+            second = pool.submit(open_warehouse(server).rebuild, FACT, DAYS)
+        first.result(timeout=30)
+        second.result(timeout=30)
     assert server.rows("SELECT records FROM ai_usage.fct_x ORDER BY usage_date") == [{"records": 2}, {"records": 1}]
 
 
@@ -314,7 +314,7 @@ def test_a_restatement_stores_its_parts(warehouse: BigQueryWarehouse, server: Fa
 
 
 def test_a_day_and_its_parts_are_sent_together(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """A request contains whole days only, however many parts they have."""
+    """A request contains all parts of a day, also when there are many."""
     days = [DAY, NEXT_DAY]
     many = [[_event(cents + n, f"m{n}") for n in range(1001)] for cents in (1, 2)]
     usd = [Decimal(sum(range(first, first + 1001))) / 100 for first in (1, 2)]
@@ -322,14 +322,14 @@ def test_a_day_and_its_parts_are_sent_together(warehouse: BigQueryWarehouse, ser
     server.requests.clear()
     restated = [_restatement() | {"usage_date": of, "old_amount_usd": usd[0], "new_amount_usd": usd[1]} for of in days]
     warehouse.load_days([raw_day(*many[1], day=of) for of in days], [log_entry(of) for of in days], restated)
-    # Two reads of parts, and one write for each day.
+    # Two queries read the parts; one query per day writes them.
     assert [request.kind for request in server.requests if request.kind == "query"] == ["query"] * 4
     rows = server.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.ops_restatement_parts GROUP BY usage_date")
     assert {row["usage_date"]: row["n"] for row in rows} == dict.fromkeys(days, 1003)
 
 
 def test_two_containers_can_load_the_same_days(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
-    """Each day has all records of one of them and one log entry, whichever came last."""
+    """Each day has all records of exactly one container and one log entry."""
     ours, theirs = ["a", "b", "c"], ["a", "b"]
 
     def load(other: BigQueryWarehouse, payloads: list[str], run_id: str, at: datetime) -> None:
@@ -354,16 +354,16 @@ def test_two_containers_can_load_the_same_days(warehouse: BigQueryWarehouse, ser
 
 
 def test_the_dataset_is_in_the_united_states(warehouse: BigQueryWarehouse, client: bigquery.Client) -> None:
-    """The dataset is created and its jobs run in the US location."""
+    """The dataset and its jobs are in the location US."""
     assert client.get_dataset("ai_usage").location == "US"
     assert warehouse.jobs.client.location == "US"
 
 
 def test_a_dataset_in_another_location_is_rejected(server: FakeBigQuery, client: bigquery.Client) -> None:
     """A dataset in another location is an error, and nothing is created in it."""
-    elsewhere = bigquery.Dataset(f"{PROJECT}.ai_usage")
-    elsewhere.location = "EU"
-    client.create_dataset(elsewhere)
+    dataset = bigquery.Dataset(f"{PROJECT}.ai_usage")
+    dataset.location = "EU"
+    client.create_dataset(dataset)
     with pytest.raises(WarehouseError, match="is in the location EU, expected US"):
         open_warehouse(server).prepare(TABLES)
     assert list(client.list_tables("ai_usage")) == []
@@ -385,7 +385,7 @@ def test_tables_are_laid_out_and_described(warehouse: BigQueryWarehouse, client:
 
 
 def test_daily_raw_tables_require_a_filter() -> None:
-    """Every raw table of days, by far the largest ones, requires a filter on its days."""
+    """Every daily raw table requires a filter on its days; these are the largest tables."""
     daily = [table for table in catalog.raw_tables() if table.partition_by == "usage_date"]
     warehouse = BigQueryWarehouse(PROJECT)
     assert len(daily) > 5
@@ -418,7 +418,7 @@ def test_a_manually_changed_view_is_restored(
     caplog: pytest.LogCaptureFixture,
     how: str,
 ) -> None:
-    """Whether somebody replaced the view or edited its query, the next run restores it with a warning."""
+    """If a user replaced the view or edited its query, the next run restores it with a warning."""
     view = Table("stg_x", "staging", "X.", (Column("a", None, "A."),), is_view=True, query="SELECT 1 AS a")
     warehouse.prepare([view])
     if how == "replaced":
@@ -500,7 +500,7 @@ def test_reading_an_empty_project_creates_nothing(server: FakeBigQuery) -> None:
     assert {request.method for request in server.requests} == {"GET"}
 
 
-def test_raw_records_may_expire_and_facts_stay(
+def test_raw_records_may_expire_and_facts_do_not(
     warehouse: BigQueryWarehouse, server: FakeBigQuery, client: bigquery.Client
 ) -> None:
     """Expiration is off by default; a day whose raw records have expired is not rebuilt."""
@@ -552,7 +552,7 @@ def test_an_estimate_changes_nothing(warehouse: BigQueryWarehouse, server: FakeB
 # --- partition filters --------------------------------------------------------------------------------------------
 
 RELATIONS = project_relations(catalog.tables())
-# A version of the sheet has a few hundred rows, and any version may be the one in effect.
+# Every version of the sheet is read: it has a few hundred rows, and any version may be in effect.
 SHEET = "raw_mapping_sheet"
 
 
@@ -598,15 +598,15 @@ def test_the_doctor_examines_the_dataset(server: FakeBigQuery) -> None:
 
 
 def test_sql_check_dry_runs_every_model(server: FakeBigQuery, capsys: pytest.CaptureFixture[str]) -> None:
-    """`sql check --real` tells the bytes of each statement, and which one BigQuery refuses; it changes nothing."""
+    """`sql check --real` reports the bytes of each statement and the invalid ones; it changes nothing."""
     warehouse = open_warehouse(server)
     warehouse.prepare(catalog.tables())
     warehouse.load_days([raw_day("a" * 1000)], [log_entry(DAY)])
     before = len(server.requests)
     assert sql_check.check_in_bigquery(production(server), Console(width=100)) == 0
-    shown = capsys.readouterr().out
-    assert f"{len(catalog.models())} of {len(catalog.models())} are valid" in shown
-    assert all(table.name in shown for table in catalog.models())
+    output = capsys.readouterr().out
+    assert f"{len(catalog.models())} of {len(catalog.models())} are valid" in output
+    assert all(table.name in output for table in catalog.models())
     assert {request.method for request in server.requests[before:] if request.kind != "query"} == {"GET"}
     warehouse.jobs.client.delete_table(f"ai_usage.{STAGED.name}")
     assert sql_check.check_in_bigquery(production(server), Console(width=100)) == 1

@@ -43,14 +43,14 @@ _STATUS_NAMES = {
 }
 
 
-def not_found(what: str) -> ApiError:
-    """`what` is the kind and name of the object, such as "Table acme-project:ai_usage.t"."""
-    return ApiError(404, "notFound", f"Not found: {what}")
+def not_found(name: str) -> ApiError:
+    """`name` is the kind and name of the object, such as "Table acme-project:ai_usage.t"."""
+    return ApiError(404, "notFound", f"Not found: {name}")
 
 
-def duplicate(what: str) -> ApiError:
-    """`what` is the kind and name of the object that already exists."""
-    return ApiError(409, "duplicate", f"Already Exists: {what}")
+def duplicate(name: str) -> ApiError:
+    """`name` is the kind and name of the object that already exists."""
+    return ApiError(409, "duplicate", f"Already Exists: {name}")
 
 
 def access_denied(message: str) -> ApiError:
@@ -81,6 +81,6 @@ def precondition_failed() -> ApiError:
     return ApiError(412, "conditionNotMet", "Precondition check failed.")
 
 
-def not_implemented(what: str) -> ApiError:
+def not_implemented(feature: str) -> ApiError:
     """BigQuery may support the request; this server does not."""
-    return ApiError(501, "notImplemented", f"The fake BigQuery of the tests does not support this: {what}")
+    return ApiError(501, "notImplemented", f"The fake BigQuery of the tests does not support this: {feature}")

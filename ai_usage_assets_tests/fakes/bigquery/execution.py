@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import sqlglot
 from sqlglot import exp
 
 from ai_usage_assets.warehouse import googlesql
@@ -21,6 +19,12 @@ from ai_usage_assets_tests.fakes.bigquery.errors import ApiError, invalid, inval
 from ai_usage_assets_tests.fakes.bigquery.locks import TableLocks, Transaction
 from ai_usage_assets_tests.fakes.bigquery.partition_filters import Relation, find_unfiltered, parse_cached
 from ai_usage_assets_tests.fakes.bigquery.tables import Table
+from ai_usage_assets_tests.fakes.bigquery.translation import (
+    row_array_table,
+    split_script,
+    translate_error,
+    translate_to_duckdb,
+)
 from ai_usage_assets_tests.fakes.bigquery.values import Field, Parameter, ParameterType
 
 # The DDL of migrations. The analyzer does not support it.
@@ -59,6 +63,11 @@ class QueryConfig:
     # Tests may read a table without the partition filter that it requires.
     skip_filter_check: bool = False
 
+    @property
+    def parameter_types(self) -> frozenset[tuple[str, ParameterType]]:
+        """The names and types of the parameters."""
+        return frozenset((parameter.name, parameter.type) for parameter in self.parameters)
+
 
 @dataclass
 class _CheckedStatement:
@@ -68,23 +77,6 @@ class _CheckedStatement:
     statement: Statement
     tree: exp.Expr
     tables: list[Table] = field(default_factory=list)
-
-
-@lru_cache(maxsize=1024)
-def split_script(text: str) -> tuple[str, ...]:
-    """Return the statements of a script without their semicolons."""
-    try:
-        tokens = sqlglot.tokenize(text, read="bigquery")
-    except sqlglot.errors.TokenError:
-        # The analyzer reports the syntax error.
-        return (text,)
-    statements, start = [], 0
-    for token in tokens:
-        if token.token_type == sqlglot.TokenType.SEMICOLON:
-            statements.append(text[start : token.start])
-            start = token.end + 1
-    statements.append(text[start:])
-    return tuple(statement for statement in statements if sqlglot.tokenize(statement, read="bigquery"))
 
 
 class QueryRunner:
@@ -192,12 +184,11 @@ class QueryRunner:
     # Checks
 
     def _check_statement(self, text: str) -> _CheckedStatement:
-        parameters = frozenset((parameter.name, parameter.type) for parameter in self._query.parameters)
         try:
             tree = parse_cached(text)
         except googlesql.UnsupportedSQL as error:
             # If the statement is valid, it is only this server that does not support it.
-            self._analyze(text, self._all_catalog_tables(), parameters)
+            self._analyze(text, self._all_catalog_tables())
             raise not_implemented(str(error)) from None
         tables, readable = [], set()
         with self._catalog.lock:
@@ -208,17 +199,15 @@ class QueryRunner:
         if isinstance(tree, exp.Create) and tree.kind == "VIEW":
             # The default dataset does not apply in a view.
             readable = {table for table in readable if len(table.path) > 1}
-        statement = self._analyze(text, frozenset(readable), parameters)
+        statement = self._analyze(text, frozenset(readable))
         self._check_locations(tree)
         for table in tables:
             self._check_read_access(table)
         return _CheckedStatement(text, statement, tree, tables)
 
-    def _analyze(
-        self, text: str, tables: frozenset[CatalogTable], parameters: frozenset[tuple[str, ParameterType]]
-    ) -> Statement:
+    def _analyze(self, text: str, tables: frozenset[CatalogTable]) -> Statement:
         try:
-            return analyzer.analyze(text, tables, parameters)
+            return analyzer.analyze(text, tables, self._query.parameter_types)
         except analyzer.TableNotFound as error:
             *qualifiers, name = error.path
             if not qualifiers:
@@ -366,16 +355,15 @@ class QueryRunner:
     def _translate(self, text: str) -> str:
         nodes = parse_cached(text).find_all(exp.Table)
         unqualified = frozenset(node.name for node in nodes if not node.db and self._find_table(node))
-        parameter_types = frozenset((parameter.name, parameter.type) for parameter in self._query.parameters)
         dataset = self._query.default_dataset if unqualified else None
-        return _translate_to_duckdb(text, dataset, unqualified, parameter_types)
+        return translate_to_duckdb(text, dataset, unqualified, self._query.parameter_types)
 
     def _run_in_duckdb(self, statement: str) -> Any:
         """Return the rows of a query, or the number of rows that a DML statement changed."""
         values: dict[str, Any] = {}
         for parameter in self._query.parameters:
             if parameter.type.is_row_array:
-                self._cursor.register(_row_array_table(parameter.name), parameter.as_table())
+                self._cursor.register(row_array_table(parameter.name), parameter.as_table())
             elif re.search(rf"\${parameter.name}\b", statement):
                 values[parameter.name] = parameter.value
         try:
@@ -384,7 +372,7 @@ class QueryRunner:
                 return 0
             rows = relation.to_arrow_table()
         except duckdb.Error as error:
-            raise _translate_error(error) from None
+            raise translate_error(error) from None
         if statement.lstrip().split(maxsplit=1)[0].upper() in _DML_TYPES:
             return rows.column(0)[0].as_py()
         return rows
@@ -392,50 +380,3 @@ class QueryRunner:
 
 def _unqualified(table: str) -> ApiError:
     return invalid(f'Table "{table}" must be qualified with a dataset (e.g. dataset.table).')
-
-
-@lru_cache(maxsize=1024)
-def _translate_to_duckdb(
-    text: str, dataset: str | None, unqualified: frozenset[str], parameters: frozenset[tuple[str, ParameterType]]
-) -> str:
-    """Translate a statement for DuckDB.
-
-    Table names lose their project, parameters are cast to their types, and UNNEST of an ARRAY<STRUCT> parameter reads a
-    registered table. `unqualified` are the tables that the statement names without `dataset`.
-    """
-    tree = parse_cached(text).copy()
-    ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
-    for table in list(tree.find_all(exp.Table)):
-        if table.catalog:
-            table.set("catalog", None)
-        elif not table.db and table.name in unqualified - ctes:
-            table.set("db", exp.to_identifier(dataset, quoted=True))
-    parameter_types = dict(parameters)
-    for unnest in list(tree.find_all(exp.Unnest)):
-        (argument,) = unnest.expressions
-        if isinstance(argument, exp.Parameter) and parameter_types[argument.name].is_row_array:
-            rows = exp.Table(this=exp.to_identifier(_row_array_table(argument.name), quoted=True))
-            if alias := unnest.args.get("alias"):
-                rows.set("alias", exp.TableAlias(this=(alias.columns or [alias.this])[0].copy()))
-            unnest.replace(rows)
-    for node in list(tree.find_all(exp.Parameter)):
-        data_type = exp.DataType.build(parameter_types[node.name].googlesql(), dialect="bigquery")
-        node.replace(exp.Cast(this=node.copy(), to=data_type))
-    try:
-        return googlesql.to_duckdb(tree.sql("bigquery"))
-    except googlesql.UnsupportedSQL as error:
-        raise not_implemented(str(error)) from None
-
-
-def _row_array_table(parameter: str) -> str:
-    return f"rows of {parameter}"
-
-
-def _translate_error(error: duckdb.Error) -> ApiError:
-    """Translate an error of DuckDB at run time into BigQuery's message."""
-    message = str(error).splitlines()[0]
-    if missing := re.search(r"NOT NULL constraint failed: .*?(\w+)\"?$", message):
-        return invalid_query(f"Required field {missing[1]} cannot be null")
-    if "cannot affect the same target row more than once" in message:
-        return invalid_query("UPDATE/MERGE must match at most one source row for each target row")
-    return invalid_query(message)

@@ -21,7 +21,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 
 @dataclass
 class Job:
-    """A job. It has no effect until its state has been requested `polls` times; the next request runs `work`."""
+    """A job. It has no effect until its state has been requested `remaining_polls` times; then `work` runs."""
 
     project: str
     id: str
@@ -29,7 +29,7 @@ class Job:
     kind: JobKind
     configuration: Mapping[str, Any]
     work: Callable[[], JobResult]
-    polls: int = 0
+    remaining_polls: int = 0
     state: str = "PENDING"
     error: ApiError | None = None
     result: JobResult = field(default_factory=JobResult)
@@ -45,8 +45,8 @@ class Job:
             if self.state == "DONE":
                 return
             self.state = "RUNNING"
-            if self.polls > 0:
-                self.polls -= 1
+            if self.remaining_polls > 0:
+                self.remaining_polls -= 1
                 return
             try:
                 if self.error is None:
@@ -181,9 +181,9 @@ class Jobs:
         with self._lock:
             if job.id in self._jobs:
                 raise duplicate(f"Job {self._project}:{job.location}.{job.id}")
-            job.polls, job.error = self._faults.take_job_faults(kind)
+            job.remaining_polls, job.error = self._faults.take_job_faults(kind)
             self._jobs[job.id] = job
-        if not job.polls:
+        if not job.remaining_polls:
             job.advance()
         return job
 

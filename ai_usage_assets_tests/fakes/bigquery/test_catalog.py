@@ -62,7 +62,7 @@ def test_table_lists_are_paged(client: bigquery.Client, server: FakeBigQuery) ->
     """Tables and views are listed over several pages."""
     for number in range(5):
         client.create_table(bigquery.Table(f"{DATASET}.t{number}", SCHEMA))
-    run(client, "CREATE VIEW ai_usage.v AS SELECT 1 AS one")
+    run(client, "CREATE VIEW ai_usage.v AS SELECT 1 AS n")
     list_resource = {table.table_id: table.table_type for table in client.list_tables("ai_usage", page_size=2)}
     assert list_resource == {**{f"t{n}": "TABLE" for n in range(5)}, "v": "VIEW"}
     assert sum(request.path.endswith("/tables") and request.method == "GET" for request in server.requests) == 3
@@ -127,7 +127,7 @@ def test_a_view_is_described_and_replaced(client: bigquery.Client, days: bigquer
     ]
     assert (view.table_type, view.description, view.labels) == ("VIEW", "How many.", {"layer": "kpi"})
     with pytest.raises(exceptions.Conflict):
-        run(client, "CREATE VIEW ai_usage.v AS SELECT 1 AS one")
+        run(client, "CREATE VIEW ai_usage.v AS SELECT 1 AS n")
     view.view_query = "SELECT MAX(name) AS last FROM ai_usage.days"
     changed = client.update_table(view, ["view_query"])
     assert [f.name for f in changed.schema] == ["last"]

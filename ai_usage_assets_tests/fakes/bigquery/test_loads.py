@@ -48,7 +48,7 @@ def test_values_are_exact(load: Load, days: bigquery.Table, client: bigquery.Cli
 
 
 def test_a_load_can_add_a_column(load: Load, days: bigquery.Table, client: bigquery.Client) -> None:
-    """With ALLOW_FIELD_ADDITION, a load adds a column, NULL in existing rows; descriptions stay."""
+    """With ALLOW_FIELD_ADDITION, a load adds a column, NULL in existing rows; descriptions do not change."""
     load(day_rows(DAY, "a"), "days$20261110").result()
     wider = [*SCHEMA, bigquery.SchemaField("added", "INTEGER")]
     rows = day_rows(NEXT_DAY, "b", added=pa.array([7], pa.int64()))
@@ -90,7 +90,7 @@ def test_an_invalid_load_changes_nothing(
     load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery, table: str, rows: pa.Table,
     options: dict[str, Any], message: str,
 ) -> None:  # fmt: skip
-    """A file that does not match the schema or the day fails with BigQuery's message, and the day stays."""
+    """A file that does not match the schema or the day fails with BigQuery's message, and the day does not change."""
     client.create_table(bigquery.Table(f"{DATASET}.plain", SCHEMA))
     load(day_rows(DAY, "a"), "days$20261110").result()
     with pytest.raises(exceptions.BadRequest, match=message) as caught:

@@ -106,7 +106,7 @@ def test_filters_reach_the_table(statement: str) -> None:
 def test_unfiltered_tables_are_reported(statement: str, unfiltered_table: str) -> None:
     """A table that no filter reaches is reported with the views in between."""
     reported = {
-        f"{one.table} via {one.via[-1]}" if one.via else one.table for one in find_unfiltered(statement, RELATIONS)
+        f"{read.table} via {read.via[-1]}" if read.via else read.table for read in find_unfiltered(statement, RELATIONS)
     }
     assert reported == {unfiltered_table}
 
@@ -120,7 +120,7 @@ def test_models_filter_what_they_read() -> None:
     """A model that is rebuilt by days reads no table without a filter except the mapping sheet."""
     relations = project_relations(catalog.tables())
     unfiltered_tables = {
-        table.name: {one.table.removeprefix("ai_usage.") for one in find_unfiltered(table.query, relations)}
+        table.name: {read.table.removeprefix("ai_usage.") for read in find_unfiltered(table.query, relations)}
         for table in catalog.tables()
         if table.query
     }
