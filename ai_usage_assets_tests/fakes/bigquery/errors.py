@@ -48,6 +48,11 @@ def not_found(name: str) -> ApiError:
     return ApiError(404, "notFound", f"Not found: {name}")
 
 
+def not_found_in_location(name: str, location: str) -> ApiError:
+    """The object does not exist in the location of the job."""
+    return not_found(f"{name} was not found in location {location}")
+
+
 def duplicate(name: str) -> ApiError:
     """`name` is the kind and name of the object that already exists."""
     return ApiError(409, "duplicate", f"Already Exists: {name}")

@@ -15,7 +15,13 @@ from ai_usage_assets.warehouse import googlesql
 from ai_usage_assets_tests.fakes.bigquery import analyzer
 from ai_usage_assets_tests.fakes.bigquery.analyzer import CatalogTable, Statement
 from ai_usage_assets_tests.fakes.bigquery.catalog import Catalog
-from ai_usage_assets_tests.fakes.bigquery.errors import ApiError, invalid, invalid_query, not_found, not_implemented
+from ai_usage_assets_tests.fakes.bigquery.errors import (
+    ApiError,
+    invalid,
+    invalid_query,
+    not_found_in_location,
+    not_implemented,
+)
 from ai_usage_assets_tests.fakes.bigquery.locks import TableLocks, Transaction
 from ai_usage_assets_tests.fakes.bigquery.partition_filters import Relation, find_unfiltered, parse_cached
 from ai_usage_assets_tests.fakes.bigquery.tables import Table
@@ -187,7 +193,7 @@ class QueryRunner:
         try:
             tree = parse_cached(text)
         except googlesql.UnsupportedSQL as error:
-            # If the statement is valid, it is only this server that does not support it.
+            # Raise the analyzer's error if the statement is invalid.
             self._analyze(text, self._all_catalog_tables())
             raise not_implemented(str(error)) from None
         tables, readable = [], set()
@@ -216,7 +222,7 @@ class QueryRunner:
             missing = f"Table {project}:{dataset}.{name}"
             if dataset not in self._catalog.datasets:
                 missing = f"Dataset {project}:{dataset}"
-            raise not_found(f"{missing} was not found in location {self._query.location}") from None
+            raise not_found_in_location(missing, self._query.location) from None
 
     def _all_catalog_tables(self) -> frozenset[CatalogTable]:
         with self._catalog.lock:
@@ -237,9 +243,7 @@ class QueryRunner:
         for node in tree.find_all(exp.Table):
             dataset = self._catalog.datasets.get(node.db or "")
             if dataset is not None and dataset.location != self._query.location:
-                raise not_found(
-                    f"Dataset {self._catalog.project}:{dataset.name} was not found in location {self._query.location}"
-                )
+                raise not_found_in_location(f"Dataset {self._catalog.project}:{dataset.name}", self._query.location)
 
     # Execution
 

@@ -89,7 +89,8 @@ class Faults:
     def remaining(self) -> int:
         """Return how many requests and jobs are still to fail."""
         with self._lock:
-            return sum(fault.times for fault in (*self._request_faults, *self._job_faults))
+            faults: list[RequestFault | JobFault] = [*self._request_faults, *self._job_faults]
+            return sum(fault.times for fault in faults)
 
     def fail_request(
         self,

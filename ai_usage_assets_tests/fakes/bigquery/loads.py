@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ai_usage_assets_tests.fakes.bigquery.catalog import Catalog
-from ai_usage_assets_tests.fakes.bigquery.errors import invalid, not_found, not_implemented
+from ai_usage_assets_tests.fakes.bigquery.errors import invalid, not_implemented
 from ai_usage_assets_tests.fakes.bigquery.locks import TableLocks
 from ai_usage_assets_tests.fakes.bigquery.tables import (
     Table,
@@ -44,20 +44,11 @@ def run_load(catalog: Catalog, locks: TableLocks, configuration: dict[str, Any],
     file_rows = _read_parquet(content)
     fields = parse_fields(configuration["schema"]) if configuration.get("schema") else _infer_fields(file_rows)
     with catalog.lock:
-        if name not in catalog.dataset(dataset).tables:
-            if configuration.get("createDisposition") == "CREATE_NEVER" or decorator:
-                raise not_found(f"Table {catalog.project}:{dataset}.{name}")
-            layout: dict[str, Any] = {
-                key: configuration[key] for key in ("timePartitioning", "clustering") if key in configuration
-            }
-            catalog.create_table(
-                dataset,
-                {
-                    "tableReference": {"tableId": name},
-                    "schema": schema_resource(fields),
-                    **layout,
-                },
-            )
+        may_create = configuration.get("createDisposition") != "CREATE_NEVER" and not decorator
+        if name not in catalog.dataset(dataset).tables and may_create:
+            layout = {key: value for key, value in configuration.items() if key in {"timePartitioning", "clustering"}}
+            reference = {"tableId": name}
+            catalog.create_table(dataset, {"tableReference": reference, "schema": schema_resource(fields), **layout})
         table = catalog.table(dataset, name)
     if table.is_view:
         raise invalid(f"{table.full_name} is not allowed for this operation because it is currently a VIEW.")
@@ -80,8 +71,8 @@ def run_load(catalog: Catalog, locks: TableLocks, configuration: dict[str, Any],
             if disposition == "WRITE_TRUNCATE":
                 column = quote_identifier(table.partition_column or "")
                 cursor.execute(f"DELETE FROM {table.duckdb_name} WHERE {column} = ?", [day])
-            cursor.register("loaded", rows)
-            cursor.execute(f"INSERT INTO {table.duckdb_name} BY NAME SELECT * FROM loaded")
+            cursor.register("load_rows", rows)
+            cursor.execute(f"INSERT INTO {table.duckdb_name} BY NAME SELECT * FROM load_rows")
             cursor.execute("COMMIT")
         except duckdb.Error as error:
             cursor.execute("ROLLBACK")

@@ -28,6 +28,7 @@ from ai_usage_assets_tests.fakes.bigquery.errors import (
     access_denied,
     invalid,
     not_found,
+    not_found_in_location,
     not_implemented,
     precondition_failed,
 )
@@ -300,7 +301,7 @@ class FakeBigQuery:
         dataset, _, _ = loads.parse_destination(self.catalog, configuration)
         location = (body.get("jobReference") or {}).get("location") or "US"
         if self.catalog.dataset(dataset).location != location:
-            raise not_found(f"Dataset {self.project}:{dataset} was not found in location {location}")
+            raise not_found_in_location(f"Dataset {self.project}:{dataset}", location)
 
     # Uploads
 

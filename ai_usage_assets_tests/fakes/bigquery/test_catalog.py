@@ -27,7 +27,7 @@ def test_a_dataset_is_created_once(client: bigquery.Client) -> None:
 
 
 def test_a_denied_dataset_is_not_readable(client: bigquery.Client, server: FakeBigQuery) -> None:
-    """Reading a denied dataset, its tables and queries on it fail with 403 accessDenied."""
+    """Reading a denied dataset or its tables fails with 403 accessDenied."""
     server.faults.deny_access("ai_usage")
     for request in (
         lambda: client.get_dataset("ai_usage"),
@@ -59,7 +59,7 @@ def test_a_table_keeps_its_layout(client: bigquery.Client) -> None:
 
 
 def test_table_lists_are_paged(client: bigquery.Client, server: FakeBigQuery) -> None:
-    """Tables and views are listed over several pages."""
+    """The list of tables and views has several pages."""
     for number in range(5):
         client.create_table(bigquery.Table(f"{DATASET}.t{number}", SCHEMA))
     run(client, "CREATE VIEW ai_usage.v AS SELECT 1 AS n")
@@ -68,7 +68,7 @@ def test_table_lists_are_paged(client: bigquery.Client, server: FakeBigQuery) ->
     assert sum(request.path.endswith("/tables") and request.method == "GET" for request in server.requests) == 3
 
 
-def test_an_outdated_change_is_rejected(client: bigquery.Client, days: bigquery.Table) -> None:
+def test_a_change_with_an_old_etag_is_rejected(client: bigquery.Client, days: bigquery.Table) -> None:
     """A change with an old etag fails with 412; with the current one it succeeds."""
     stale = client.get_table(days.reference)
     days.description = "First."
@@ -166,7 +166,7 @@ def test_a_table_is_deleted(client: bigquery.Client, days: bigquery.Table) -> No
 
 
 def test_threads_can_create_tables_at_once(client: bigquery.Client) -> None:
-    """Tables that threads create at the same time all exist."""
+    """Threads can create, update and fill tables and views at the same time."""
 
     def make(number: int) -> int:
         table = client.create_table(bigquery.Table(f"{DATASET}.t{number}", SCHEMA))

@@ -1,4 +1,4 @@
-"""Faults and their consequences."""
+"""Injected faults, transactions and recorded requests."""
 
 from __future__ import annotations
 
@@ -139,10 +139,10 @@ def test_jobs_do_not_find_a_dataset_of_another_location(client: bigquery.Client,
     assert [dict(row) for row in client.query("SELECT name FROM other_location.t", location="EU").result()] == []
 
 
-def test_a_denied_dataset_takes_no_query_and_no_load(
+def test_jobs_on_a_denied_dataset_fail(
     client: bigquery.Client, days: bigquery.Table, load: Load, server: FakeBigQuery
 ) -> None:
-    """Jobs on a denied dataset fail with 403 accessDenied until access is allowed again."""
+    """Queries and loads on a denied dataset fail with 403 accessDenied until access is allowed."""
     server.faults.deny_access("ai_usage")
     with pytest.raises(exceptions.Forbidden, match=r"Access Denied: Table acme-project:ai_usage\.days"):
         run(client, "SELECT name FROM ai_usage.days")
@@ -159,10 +159,10 @@ SCRIPT = (
 )
 
 
-def test_of_two_transactions_on_one_table_the_second_is_aborted(
+def test_the_second_transaction_on_a_table_is_aborted(
     client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery
 ) -> None:
-    """The second is aborted even for other days; the first becomes visible with its COMMIT."""
+    """The second transaction is aborted, also on another day; the first one is visible after its COMMIT."""
     with server.faults.pause_commits() as paused, ThreadPoolExecutor(1) as thread:
         first = thread.submit(run, client, SCRIPT.format(day="2026-11-10", name="first"))
         paused.wait()
@@ -182,7 +182,7 @@ def test_of_two_transactions_on_one_table_the_second_is_aborted(
 def test_a_statement_and_a_load_wait_for_a_transaction(
     client: bigquery.Client, days: bigquery.Table, load: Load, server: FakeBigQuery
 ) -> None:
-    """A statement and a load during a transaction run after its end."""
+    """A statement and a load that start during a transaction run after its end."""
     with server.faults.pause_commits() as paused, ThreadPoolExecutor(3) as threads:
         first = threads.submit(run, client, SCRIPT.format(day="2026-11-10", name="first"))
         paused.wait()

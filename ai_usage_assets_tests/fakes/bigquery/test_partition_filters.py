@@ -116,20 +116,12 @@ def test_the_default_dataset_applies() -> None:
     assert find_unfiltered("SELECT * FROM days", RELATIONS, "a") == [UnfilteredTable("a.days", "usage_date")]
 
 
-def test_models_filter_what_they_read() -> None:
-    """A model that is rebuilt by days reads no table without a filter except the mapping sheet."""
-    relations = project_relations(catalog.tables())
-    unfiltered_tables = {
-        table.name: {read.table.removeprefix("ai_usage.") for read in find_unfiltered(table.query, relations)}
-        for table in catalog.tables()
-        if table.query
-    }
-    assert len(unfiltered_tables) > 30
-    rebuilt = [table for table in catalog.tables() if table.query and table.partition_by]
-    assert rebuilt
-    for table in rebuilt:
-        assert unfiltered_tables[table.name] <= {"raw_mapping_sheet"}, table.name
-    assert unfiltered_tables["stg_cursor_spend"] == {"raw_cursor_spend"}
+def test_partitioned_project_tables_require_a_filter() -> None:
+    """In the relations of the project, reading a staging view reads its raw table without a filter."""
+    view = "ai_usage.stg_cursor_spend"
+    assert find_unfiltered(f"SELECT * FROM {view}", project_relations(catalog.tables())) == [
+        UnfilteredTable("ai_usage.raw_cursor_spend", "snapshot_date", (view,))
+    ]
 
 
 def test_the_server_enforces_required_filters(client: bigquery.Client, load: Load) -> None:
