@@ -61,20 +61,20 @@ def find_unfiltered(
     match tree:
         case exp.Create() | exp.Insert():
             if tree.expression is not None:
-                analysis.query(tree.expression, _NONE, _declared_ctes(tree), ())
+                analysis.analyze_query(tree.expression, _NONE, _declared_ctes(tree), ())
         case exp.Delete() | exp.Update():
-            analysis.change(tree.this, tree.args.get("where"), ())
-            analysis.nested([*tree.args.get("expressions", []), tree.args.get("where"), tree.args.get("from_")])
+            analysis.analyze_target(tree.this, tree.args.get("where"), ())
+            analysis.analyze_nested([*tree.args.get("expressions", []), tree.args.get("where"), tree.args.get("from_")])
         case exp.Merge():
-            analysis.merge(tree)
+            analysis.analyze_merge(tree)
         case _:
-            analysis.query(tree, _NONE, {}, ())
+            analysis.analyze_query(tree, _NONE, {}, ())
     return sorted(analysis.unfiltered)
 
 
 @dataclass(frozen=True)
 class _CTE:
-    """A common table expression, and those that its query can use."""
+    """A common table expression. `ctes` are those that its query can use."""
 
     query: exp.Expr
     ctes: Mapping[str, _CTE] = field(hash=False)
@@ -82,7 +82,7 @@ class _CTE:
 
 @dataclass(eq=False)
 class _Source:
-    """An item of FROM. Equal items are different sources."""
+    """An item of FROM. Two items are never equal, also if they read the same table."""
 
     alias: str
     columns: tuple[str, ...]
@@ -101,7 +101,7 @@ class _FilterAnalysis:
         self._visited: set[tuple[str, Names, tuple[str, ...]]] = set()
         self.unfiltered: set[UnfilteredTable] = set()
 
-    def query(self, node: exp.Expr, filtered: Names, ctes: Mapping[str, _CTE], via: tuple[str, ...]) -> None:
+    def analyze_query(self, node: exp.Expr, filtered: Names, ctes: Mapping[str, _CTE], via: tuple[str, ...]) -> None:
         """Analyze a query. `filtered` are the columns of its result that outer queries filter."""
         while isinstance(node, exp.Subquery | exp.Paren):
             ctes = {**ctes, **_declared_ctes(node, ctes)}
@@ -112,33 +112,35 @@ class _FilterAnalysis:
             for branch in (node.this, node.expression):
                 branch_names = self._columns(branch, ctes)
                 passed = {inner for name, inner in zip(names, branch_names, strict=False) if name in filtered}
-                self.query(branch, _NONE if node.args.get("limit") else frozenset(passed), ctes, via)
+                self.analyze_query(branch, _NONE if node.args.get("limit") else frozenset(passed), ctes, via)
         elif isinstance(node, exp.Select):
-            self._select(node, filtered, ctes, via)
+            self._analyze_select(node, filtered, ctes, via)
 
-    def change(self, target: exp.Expr, condition: exp.Expr | None, via: tuple[str, ...]) -> None:
+    def analyze_target(self, target: exp.Expr, condition: exp.Expr | None, via: tuple[str, ...]) -> None:
         """Analyze the table that a DELETE, UPDATE or MERGE changes."""
         source = self._source(target, {})
         if condition is not None:
             condition = condition.this if isinstance(condition, exp.Where) else condition
             source.filtered |= {name for _, name in _filtered_columns(condition, [source])}
-        self._read(source, {}, via)
+        self._analyze_source(source, {}, via)
 
-    def merge(self, tree: exp.Merge) -> None:
+    def analyze_merge(self, tree: exp.Merge) -> None:
         """Analyze a MERGE, which reads its target and its source."""
-        self.change(tree.this, tree.args["on"], ())
+        self.analyze_target(tree.this, tree.args["on"], ())
         source = self._source(tree.args["using"], {})
-        self._read(source, {}, ())
-        self.nested([tree.args["on"], tree.args.get("whens")])
+        self._analyze_source(source, {}, ())
+        self.analyze_nested([tree.args["on"], tree.args.get("whens")])
 
-    def nested(
+    def analyze_nested(
         self, expressions: Iterable[exp.Expr | None], ctes: Mapping[str, _CTE] | None = None, via: tuple[str, ...] = ()
     ) -> None:
         """Analyze the queries inside expressions. Outer filters do not apply to them."""
         for query in _outermost_queries(expressions):
-            self.query(query, _NONE, ctes or {}, via)
+            self.analyze_query(query, _NONE, ctes or {}, via)
 
-    def _select(self, select: exp.Select, filtered: Names, ctes: Mapping[str, _CTE], via: tuple[str, ...]) -> None:
+    def _analyze_select(
+        self, select: exp.Select, filtered: Names, ctes: Mapping[str, _CTE], via: tuple[str, ...]
+    ) -> None:
         sources = self._sources(select, ctes)
         where = select.args.get("where")
         for source, name in _filtered_columns(where.this, sources) if where else ():
@@ -149,10 +151,10 @@ class _FilterAnalysis:
             if column is not None and not column[0].is_nullable:
                 column[0].filtered.add(column[1])
         for source in sources:
-            self._read(source, ctes, via)
+            self._analyze_source(source, ctes, via)
         conditions = [join.args.get("on") for join in select.args.get("joins") or []]
         clauses = (select.args.get(clause) for clause in ("where", "having", "qualify", "group", "order"))
-        self.nested([*select.expressions, *conditions, *clauses], ctes, via)
+        self.analyze_nested([*select.expressions, *conditions, *clauses], ctes, via)
 
     def _sources(self, select: exp.Select, ctes: Mapping[str, _CTE]) -> list[_Source]:
         from_clause = select.args.get("from_")
@@ -188,17 +190,17 @@ class _FilterAnalysis:
     def _name(self, table: exp.Table) -> str:
         return f"{table.db or self._default_dataset}.{table.name}".lower()
 
-    def _read(self, source: _Source, ctes: Mapping[str, _CTE], via: tuple[str, ...]) -> None:
+    def _analyze_source(self, source: _Source, ctes: Mapping[str, _CTE], via: tuple[str, ...]) -> None:
         node, filtered = source.node, frozenset(source.filtered)
         if isinstance(node, exp.Subquery):
-            self.query(node, filtered, ctes, via)
+            self.analyze_query(node, filtered, ctes, via)
             return
         if not isinstance(node, exp.Table):
-            self.nested([node], ctes, via)
+            self.analyze_nested([node], ctes, via)
             return
         if not node.db and node.name.lower() in ctes:
             cte = ctes[node.name.lower()]
-            self.query(cte.query, filtered, cte.ctes, via)
+            self.analyze_query(cte.query, filtered, cte.ctes, via)
             return
         name = self._name(node)
         relation = self._relations.get(name)
@@ -210,7 +212,7 @@ class _FilterAnalysis:
                 query = parse_cached(relation.query)
                 names = zip(self._columns(query, {}), source.columns, strict=False)
                 passed = {inner for inner, column in names if column in filtered}
-                self.query(query, frozenset(passed), {}, (*via, name))
+                self.analyze_query(query, frozenset(passed), {}, (*via, name))
         elif relation.partition_column and relation.partition_column.lower() not in filtered:
             self.unfiltered.add(UnfilteredTable(name, relation.partition_column, via))
 
