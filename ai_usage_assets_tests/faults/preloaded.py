@@ -54,7 +54,7 @@ class PreloadedCompany(Company):
         """Every row of a table, including the fetch time."""
         return sorted((tuple(row.values()) for row in self.rows(f"SELECT * FROM ai_usage.{asset}")), key=repr)
 
-    def sorted(self, sql: str) -> list[dict[str, Any]]:
+    def read_sorted(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a query, sorted."""
         return sorted(self.rows(sql), key=repr)
 
