@@ -65,9 +65,9 @@ def test_inverted_range_is_rejected() -> None:
 def test_chunks_cover_each_day_once() -> None:
     """Days become contiguous ranges of a maximum size; duplicates count once."""
     days = [date(2026, 3, n) for n in (5, 1, 2, 3, 3, 9)]
-    found = chunk_days(days, 2)
-    assert [(w.first.day, w.last.day) for w in found] == [(1, 2), (3, 3), (5, 5), (9, 9)]
-    assert sorted(day for window in found for day in window) == sorted(set(days))
+    ranges = chunk_days(days, 2)
+    assert [(w.first.day, w.last.day) for w in ranges] == [(1, 2), (3, 3), (5, 5), (9, 9)]
+    assert sorted(day for window in ranges for day in window) == sorted(set(days))
 
 
 @pytest.mark.parametrize("last", ["2026-02-01", "2026-02-03"])
@@ -81,10 +81,10 @@ def test_tags_round_trip(last: str) -> None:
 @pytest.mark.parametrize(("length", "count"), [(1, 1), (90, 1), (90, 7), (10, 10), (3, 5), (40, 3), (366, 10)])
 def test_tasks_share_all_days_once_and_in_order(length: int, count: int) -> None:
     """Tasks cover every day once, and their lengths differ by at most one day."""
-    asked = DayRange(START, START + timedelta(days=length - 1))
-    blocks = [split_for_task(asked, index, count) for index in range(count)]
-    assert [day for found in blocks if found for day in found] == list(asked)
-    sizes = [len(found) if found else 0 for found in blocks]
+    all_days = DayRange(START, START + timedelta(days=length - 1))
+    blocks = [split_for_task(all_days, index, count) for index in range(count)]
+    assert [day for block in blocks if block for day in block] == list(all_days)
+    sizes = [len(block) if block else 0 for block in blocks]
     assert max(sizes) - min(sizes) <= 1
 
 

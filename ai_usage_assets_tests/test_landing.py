@@ -212,8 +212,8 @@ def test_a_complete_day_stays_complete_without_access(warehouse: DuckDBWarehouse
     """A complete day stays complete without a key; a day that was never loaded has the reason."""
     load_extract(warehouse, EVENTS, [day(event(1))], run_context())
     log_unloaded_days(warehouse, EVENTS, [DAY, DAY + timedelta(days=1)], run_context(1), status, "no key")
-    found = warehouse.rows("SELECT status, message FROM ai_usage.ops_asset_days ORDER BY usage_date")
-    assert found == [{"status": "complete", "message": None}, {"status": status, "message": "no key"}]
+    entries = warehouse.rows("SELECT status, message FROM ai_usage.ops_asset_days ORDER BY usage_date")
+    assert entries == [{"status": "complete", "message": None}, {"status": status, "message": "no key"}]
 
 
 def test_an_extract_without_money_may_become_empty(warehouse: DuckDBWarehouse) -> None:

@@ -122,8 +122,8 @@ def _compare(warehouse: Warehouse, simulator: Simulator) -> tuple[Table, bool]:
     for label, actual, expected in _totals(warehouse, simulator):
         equal = actual is not None and actual == expected
         all_equal &= equal
-        verdict = "[green]equal[/]" if equal else "[bold red]differs[/]"
-        table.add_row(label, _format_exact(actual), _format_exact(expected), verdict)
+        result_text = "[green]equal[/]" if equal else "[bold red]differs[/]"
+        table.add_row(label, _format_exact(actual), _format_exact(expected), result_text)
     return table, all_equal
 
 

@@ -87,13 +87,13 @@ def test_everything_works(company: Company, width: int) -> None:
 def test_every_endpoint_and_tab_is_tested_once(company: Company) -> None:
     """Each endpoint that the clients can call is requested once, and no other."""
     results = diagnostics(company.settings)
-    asked = [(vendor, request.path) for vendor, request in company.simulator.requests]
-    assert len(asked) == len(set(asked))
+    requested = [(vendor, request.path) for vendor, request in company.simulator.requests]
+    assert len(requested) == len(set(requested))
     listed = {("anthropic", e.path) for e in anthropic.ENDPOINTS} | {("cursor", e.path) for e in cursor.ENDPOINTS}
     workspaces = {workspace.id for workspace in company.simulator.organization.workspaces}
     requested = {
         (vendor, "/".join("{workspace_id}" if part in workspaces else part for part in path.split("/")))
-        for vendor, path in asked
+        for vendor, path in requested
         if vendor != "sheets"
     }
     assert requested == listed
@@ -444,7 +444,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def made(settings: Settings) -> Path:
+def warehouse_path(settings: Settings) -> Path:
     """A file as a run of two days leaves it."""
     settings.duckdb_path.parent.mkdir()
     warehouse = DuckDBWarehouse(copy_empty_warehouse(settings.duckdb_path))
@@ -462,7 +462,7 @@ def state(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_existing_warehouse_is_not_changed(settings: Settings, made: Path, tmp_path: Path) -> None:
+def test_existing_warehouse_is_not_changed(settings: Settings, warehouse_path: Path, tmp_path: Path) -> None:
     """Days and last run are reported, and no byte and no modification time changes."""
     before = state(tmp_path)
     results = diagnostics(settings)
@@ -498,9 +498,9 @@ def test_file_of_another_format(settings: Settings) -> None:
     assert settings.duckdb_path.read_text().startswith("these are my notes")
 
 
-def test_tables_of_another_version(settings: Settings, made: Path) -> None:
+def test_tables_of_another_version(settings: Settings, warehouse_path: Path) -> None:
     """A column of another type, which a run would reject, is an error."""
-    with duckdb.connect(str(made)) as connection:
+    with duckdb.connect(str(warehouse_path)) as connection:
         connection.execute("ALTER TABLE ai_usage.ai_usage.ops_runs ALTER COLUMN version TYPE BIGINT")
     result = diagnostics(settings)["Warehouse", "tables"]
     assert result.outcome == "error"
@@ -508,14 +508,14 @@ def test_tables_of_another_version(settings: Settings, made: Path) -> None:
 
 
 @pytest.mark.parametrize(("read_only", "outcome"), [(False, "error"), (True, "ok")])
-def test_warehouse_in_use(settings: Settings, made: Path, read_only: bool, outcome: str) -> None:
+def test_warehouse_in_use(settings: Settings, warehouse_path: Path, read_only: bool, outcome: str) -> None:
     """A file that another process writes is an error; one that another process reads is not."""
     code = (
         f"import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only={read_only}); "
         "print('open', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(made)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(warehouse_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
         assert holder.stdout.readline() == "open\n"
@@ -556,14 +556,14 @@ def test_read_only_folder(settings: Settings) -> None:
                 assert variable in results[section, subject].next_step
 
 
-def test_read_only_file(settings: Settings, made: Path) -> None:
+def test_read_only_file(settings: Settings, warehouse_path: Path) -> None:
     """A read-only file is an error."""
     with unprivileged_account() as folder:
         path = folder / "w.duckdb"
         if os.getuid() == 0:
             os.seteuid(0)
         folder.chmod(0o755)
-        path.write_bytes(made.read_bytes())
+        path.write_bytes(warehouse_path.read_bytes())
         path.chmod(0o444)
         folder.chmod(0o555)
         if os.getuid() == 0:

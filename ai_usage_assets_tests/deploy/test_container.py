@@ -113,8 +113,8 @@ def test_no_secret_is_built_in() -> None:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     """A company whose one day was loaded by an uninterrupted run."""
-    with serve_company(tmp_path_factory.mktemp("uninterrupted") / "warehouse.duckdb") as made:
-        company = replace(made, settings=replace(made.settings, start_date=DAY))
+    with serve_company(tmp_path_factory.mktemp("uninterrupted") / "warehouse.duckdb") as served:
+        company = replace(served, settings=replace(served.settings, start_date=DAY))
         result = company.run(DAY.isoformat())
         assert result.success, result.failures()
         yield company
