@@ -82,13 +82,14 @@ def statements(tables: Mapping[str, Set[str]], views: Set[str]) -> Iterator[str]
         elif former in tables:
             yield f"ALTER TABLE {WRITTEN_DATASET}.{former} RENAME TO {current}"
     if "looks_at" in tables.get("ops_check_results", ()):
-        # A warehouse with the former column has the former check names. The column changes last.
-        cases = " ".join(f"WHEN '{former}' THEN '{current}'" for former, current in RENAMED_CHECKS.items())
-        names = ", ".join(f"'{former}'" for former in RENAMED_CHECKS)
-        yield (
-            f"UPDATE {WRITTEN_DATASET}.ops_check_results SET check_name = CASE check_name {cases} END\n"
-            f"WHERE check_name IN ({names})"
-        )
+        # A warehouse with the former column has the former names of checks and assets. The column changes last.
+        for column, renamed in (("check_name", RENAMED_CHECKS), ("asset", RENAMED_TABLES)):
+            cases = " ".join(f"WHEN '{former}' THEN '{current}'" for former, current in renamed.items())
+            names = ", ".join(f"'{former}'" for former in renamed)
+            yield (
+                f"UPDATE {WRITTEN_DATASET}.ops_check_results SET {column} = CASE {column} {cases} END\n"
+                f"WHERE {column} IN ({names})"
+            )
     for table, columns in RENAMED_COLUMNS.items():
         for former, current in columns.items():
             if former in tables.get(table, ()) and current not in tables[table]:

@@ -91,7 +91,10 @@ def old_rows(name: str) -> list[dict[str, Any]]:
     """The rows of an old table or view, with the current names of columns, checks and values."""
     renamed = migrations.RENAMED_COLUMNS.get(name, {})
     rows = [{renamed.get(column, column): value for column, value in row.items()} for row in OLD.rows[name].to_pylist()]
-    names = {"check_name": migrations.RENAMED_CHECKS, "method": RENAMED_VALUES, "control": RENAMED_VALUES}
+    names = {
+        "check_name": migrations.RENAMED_CHECKS, "asset": migrations.RENAMED_TABLES,
+        "method": RENAMED_VALUES, "control": RENAMED_VALUES,
+    }  # fmt: skip
     for row in rows:
         for column in names.keys() & row.keys():
             row[column] = names[column].get(row[column], row[column])
