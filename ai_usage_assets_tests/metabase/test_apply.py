@@ -634,7 +634,7 @@ def test_a_moved_collection_is_not_created_again(metabase: FakeMetabase) -> None
     assert resource_keys(run_plan(metabase), "!") == ["collection"]
     del metabase.cards[metabase.card(render.STATE)["id"]]
     with pytest.raises(
-        MetabaseError, match=rf"\(id {moved['id']}\) is inside another collection, .* move it to the top"
+        MetabaseError, match=rf"\(id {moved['id']}\) is inside another collection .*: move it to the top"
     ):
         run_apply(metabase)
     # The collection becomes part of Ada's personal collection.
