@@ -36,6 +36,8 @@ REPLACED_DEFINITIONS = frozenset(
         "_patiently",
         "_once",
         "_Problem",
+        "_Budget",
+        "Answer",
         "follow",
         "NotExposed",
         "NotCredible",

@@ -18,7 +18,7 @@ _ANOMALY_DAYS = 3
 
 
 @dataclass(frozen=True)
-class _Budget:
+class _BudgetRow:
     """All budgeted months of a cost center."""
 
     cost_center: str
@@ -41,7 +41,7 @@ def _unknown_budget_cost_centers(context: CheckContext) -> list[Finding]:
     known = {row["cost_center"] for row in context.query_rows("cost_centers")}
     by_spelling = {_normalize(name): name for name in sorted(known)}
     findings = []
-    for budget in (_Budget(**row) for row in context.query_rows("budgets")):
+    for budget in (_BudgetRow(**row) for row in context.query_rows("budgets")):
         if budget.cost_center in known:
             continue
         nearest = get_close_matches(_normalize(budget.cost_center), by_spelling, n=1)

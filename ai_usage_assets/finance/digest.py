@@ -44,7 +44,7 @@ class _DaySpend(TypedDict):
     spend_usd: Decimal
 
 
-class _Budget(BudgetAmounts):
+class _BudgetRow(BudgetAmounts):
     variance_usd: Decimal | None
     projected_usd: Decimal | None
     through_date: date | None
@@ -179,7 +179,7 @@ class DigestBuilder:
         yield f"• {self._day}: {total} ({', '.join(vendors)}), provisional."
 
     def _month_lines(self) -> Iterator[str]:
-        rows: list[_Budget] = self._rows("digest_budgets")
+        rows: list[_BudgetRow] = self._rows("digest_budgets")
         spend = sum_known(row["spend_usd"] for row in rows)
         if spend is None:
             return
@@ -219,7 +219,7 @@ class DigestBuilder:
         bounds = "" if row["low_usd"] is None else f" ({format_bounds(row['low_usd'], row['high_usd'])})"
         return f" Forecast: {format_usd(row['forecast_usd'])}{bounds}."
 
-    def _budget_text(self, rows: Sequence[_Budget]) -> str:
+    def _budget_text(self, rows: Sequence[_BudgetRow]) -> str:
         totals = total_budgets(rows)
         if totals is None:
             return f"No budgets for {self._month:%B}."
@@ -288,7 +288,7 @@ class DigestBuilder:
             yield f"• Spend of {self._month:%B} is too low: {_join_items(missing)}"
 
 
-def _compare_with_budget(row: _Budget, amount: Decimal | None) -> str:
+def _compare_with_budget(row: _BudgetRow, amount: Decimal | None) -> str:
     return f"{row['cost_center']} {format_usd(amount)} of {format_usd(row['budget_usd'])}"
 
 

@@ -1,6 +1,6 @@
 """Post a message to a chat as `{"text": ...}`, the format of Slack, Mattermost and Google Chat.
 
-The address of a webhook is a secret, because whoever knows it can post. Messages name its host only.
+The address of a webhook is a secret: it is enough to post messages. Messages name its host only.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class ApiQuestion:
 
 
 @dataclass(frozen=True)
-class Answer:
+class QuestionResult:
     """The facts, or why there are none. `failed`: other questions would fail for the same reason."""
 
     question: ApiQuestion
@@ -78,9 +78,9 @@ class BudgetedClient:
         return self._responses[repr(request)]
 
 
-def ask(client: BudgetedClient, questions: Sequence[ApiQuestion], today: date) -> list[Answer]:
+def ask(client: BudgetedClient, questions: Sequence[ApiQuestion], today: date) -> list[QuestionResult]:
     """Asks each question; stops if the first one fails or two in a row do."""
-    answers: list[Answer] = []
+    answers: list[QuestionResult] = []
     failures = 0
     for question in questions:
         answers.append(answer := _ask(client, question, today))
@@ -90,16 +90,16 @@ def ask(client: BudgetedClient, questions: Sequence[ApiQuestion], today: date) -
     return answers
 
 
-def _ask(client: BudgetedClient, question: ApiQuestion, today: date) -> Answer:
+def _ask(client: BudgetedClient, question: ApiQuestion, today: date) -> QuestionResult:
     try:
-        return Answer(question, question.answer(*(client.request(build(today)) for build in question.requests)))
+        return QuestionResult(question, question.answer(*(client.request(build(today)) for build in question.requests)))
     except ApiError as error:
-        return Answer(question, problem=error.detail, failed=True)
+        return QuestionResult(question, problem=error.detail, failed=True)
     except VendorUnavailable as error:
-        return Answer(question, problem=str(error), failed=error.failed)
+        return QuestionResult(question, problem=str(error), failed=error.failed)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
         # The text of the error could quote the response.
-        return Answer(question, problem=f"the response has an unexpected shape ({type(error).__name__})")
+        return QuestionResult(question, problem=f"the response has an unexpected shape ({type(error).__name__})")
 
 
 def counts(values: Iterable[object]) -> dict[str, int]:

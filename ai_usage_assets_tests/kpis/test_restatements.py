@@ -238,9 +238,11 @@ CHARGES = st.lists(
         st.tuples(st.just(EVENTS), st.lists(CHARGES.filter(bool), min_size=2, max_size=3)),
     )
 )
-def test_every_dimension_adds_up_to_the_change(shared: DuckDBWarehouse, brought: tuple[str, list[list[bytes]]]) -> None:
+def test_every_dimension_adds_up_to_the_change(
+    shared: DuckDBWarehouse, extracted: tuple[str, list[list[bytes]]]
+) -> None:
     """For any two versions of a day, the changes of each dimension add up to the change of the total."""
-    asset, versions = brought
+    asset, versions = extracted
     tables = (asset, "ops_asset_days", OPS_RESTATEMENTS.name, OPS_RESTATEMENT_PARTS.name)
     for table in tables:
         shared._connect().execute(f"DELETE FROM {table}")

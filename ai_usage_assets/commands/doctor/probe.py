@@ -26,7 +26,7 @@ from ai_usage_assets.registry import KEY_VARIABLES_TEXT, load_source
 from ai_usage_assets.settings import Settings, SettingsError, is_loopback
 from ai_usage_assets.sources.base import Source
 from ai_usage_assets.sources.keys import resolve_key
-from ai_usage_assets.sources.questions import Answer, BudgetedClient, Facts, ask
+from ai_usage_assets.sources.questions import BudgetedClient, Facts, QuestionResult, ask
 
 _PERSONAL = re.compile(
     r"@|\b[A-Za-z]{2,14}_(?=[A-Za-z]*\d)[A-Za-z0-9]{6,}\b|\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"
@@ -83,7 +83,7 @@ def _open_client(source: Source, settings: Settings) -> tuple[str, BudgetedClien
     return key, BudgetedClient(client, source.load_questions(), settings.now().date())
 
 
-def _diagnose(section: str, answer: Answer) -> Diagnostic:
+def _diagnose(section: str, answer: QuestionResult) -> Diagnostic:
     if answer.facts is None:
         outcome: Outcome = "error" if answer.failed else "info"
         return Diagnostic(section, answer.question.name, outcome, answer.problem)

@@ -157,7 +157,7 @@ def _read_rows(schema: TabSchema, header: dict[str, int], values: Sequence[Seque
 
 def _read_row(schema: TabSchema, header: dict[str, int], row_no: int, row: Sequence[Any]) -> _DraftRow:
     draft = _DraftRow(row_no, {})
-    # Extra columns are checked too, so that whoever pasted a key is informed.
+    # Extra columns are checked too: a key in any cell is reported.
     if any(is_secret(cell) for cell in row):
         draft.reject(
             "a cell looks like a secret: remove it from the sheet, revoke the key, and enter the key's id instead"
