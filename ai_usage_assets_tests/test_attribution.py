@@ -130,7 +130,7 @@ KEY = {"kind": "api_key", "principal": "apikey_bound", "api_key_id": "apikey_bou
         ({**KEY, "kind": "none", "principal": None}, ["api_key"], ("key_principal", SAM, "Mobile", "CC-2")),
         ({**KEY, "kind": "federated"}, ["api_key"], ("key_principal", SAM, "Mobile", "CC-2")),
         ({**KEY, "api_key_id": "apikey_plain"}, ["workspace"], ("unallocated", None, None, None)),
-        # A service account is never a person, whoever created its key or is its principal.
+        # A service account is never a person, even when a person created its key or is its principal.
         (SERVICE, ["api_key", "service_account", "workspace"], ("unallocated", None, None, None)),
     ],
 )  # fmt: skip

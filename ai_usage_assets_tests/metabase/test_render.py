@@ -89,7 +89,7 @@ def test_no_dashboard_file_names_a_vendor() -> None:
 
 
 def test_a_table_is_never_pivoted() -> None:
-    """Metabase pivots a table of three columns unless it is told not to."""
+    """Metabase pivots a table of three columns unless the card sets `table.pivot` to false."""
     given = {"name": "A", "description": "B", "sql": "SELECT 1 AS a"}
     table = Card.model_validate({**given, "display": "table"})
     scalar = Card.model_validate({**given, "display": "scalar", "settings": {"scalar.field": "a"}})
