@@ -124,12 +124,12 @@ def test_the_data_dictionary_is_current() -> None:
     assert stored == dictionary.render_dictionary(), "run `make dictionary`"
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", sorted(path.name for path in REPOSITORY.glob("requirements*.lock")))
 def test_locks_have_hashes_and_no_index(name: str) -> None:
     """Every requirement is pinned with a hash, and no package index is named."""
     text = (REPOSITORY / name).read_text()
     entries = re.split(r"^(?=[A-Za-z0-9_.-]+==)", text, flags=re.MULTILINE)[1:]
-    assert len(entries) > 50
+    assert entries
     assert all("--hash=sha256:" in entry for entry in entries)
     assert not re.search(r"https?://|index-url", text)
 

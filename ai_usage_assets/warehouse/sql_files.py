@@ -1,4 +1,4 @@
-"""Reads the SQL files under `sql/`: models (tables and views) and queries."""
+"""Reads the SQL files under `sql/`: tables, views and queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LAYERS: tuple[Layer, ...] = ("staging", "curated", "kpi", "ops")
 
 
 class SchemaError(ValueError):
-    """A file under `sql/` cannot be used as a model; the message names the file and the problem."""
+    """A file under `sql/` cannot be used; the message names the file and the problem."""
 
 
 class MissingSqlError(OperatorError):
@@ -32,11 +32,14 @@ def sql_folder() -> Path:
 @cache
 def read_query(name: str) -> str:
     """The text of `sql/queries/<name>.sql`, for example "finance/report_days". Raises MissingSqlError."""
-    path = sql_folder() / "queries" / f"{name}.sql"
+    return _read(sql_folder() / "queries" / f"{name}.sql")
+
+
+def _read(path: Path) -> str:
     try:
         return path.read_text()
     except FileNotFoundError:
-        raise MissingSqlError(f"The query {name} is missing: {path} does not exist. Reinstall ai-usage.") from None
+        raise MissingSqlError(f"The SQL file {path} does not exist. Reinstall ai-usage.") from None
 
 
 def query_names() -> list[str]:
@@ -49,7 +52,7 @@ def query_names() -> list[str]:
 
 
 def read_models(folder: Path | None = None) -> list[Table]:
-    """Every table and view defined under `sql/` (or another folder), unordered.
+    """Every table and view that a query under `sql/` (or another folder) fills, unordered.
 
     Raises SchemaError for a file that does not describe itself, MissingSqlError when there is no file.
     """
@@ -58,20 +61,26 @@ def read_models(folder: Path | None = None) -> list[Table]:
     paths = sorted(path for path in folder.rglob("*.sql") if queries not in path.parents)
     if not paths:
         raise MissingSqlError(f"No SQL files found in {folder}. Reinstall ai-usage.")
-    return [read_model(path) for path in paths]
+    return [table for table in map(read_table, paths) if table.query]
 
 
-def read_model(path: Path) -> Table:
-    """The table or view that one file defines. Raises SchemaError naming the file."""
-    text = path.read_text()
+def read_table(path: Path) -> Table:
+    """The table or view that one file defines. Only a table in `ops` has no query: Python writes its rows.
+
+    Raises SchemaError naming the file, MissingSqlError if there is none.
+    """
+    text = _read(path)
     try:
         tree = googlesql.parse(text)
     except googlesql.UnsupportedSQL as error:
         raise SchemaError(f"{path.name}: {error}") from None
-    if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema) or tree.expression is None:
-        raise SchemaError(f"{path.name}: must be CREATE TABLE or CREATE VIEW with a column list, AS SELECT ...")
+    if not isinstance(tree, exp.Create) or not isinstance(tree.this, exp.Schema):
+        raise SchemaError(f"{path.name}: must be CREATE TABLE or CREATE VIEW with a column list")
+    layer = _layer(path)
     _, separator, query = text.partition("\nAS\n")
-    if not separator:
+    if tree.expression is None and (layer != "ops" or tree.kind == "VIEW"):
+        raise SchemaError(f"{path.name}: must have a query, AS SELECT ...")
+    if tree.expression is not None and not separator:
         raise SchemaError(f"{path.name}: AS must be on its own line between the columns and the query")
     target = tree.this.this
     if target.name != path.stem or target.db != googlesql.WRITTEN_DATASET:
@@ -82,31 +91,31 @@ def read_model(path: Path) -> Table:
     undescribed = [c.name for c in columns if not c.description] + ([] if description else ["the table itself"])
     if undescribed:
         raise SchemaError(f"{path.name}: no description for {', '.join(undescribed)}")
-    selected = [e.alias_or_name for e in tree.expression.selects]
-    if selected != [c.name for c in columns]:
+    selected = [e.alias_or_name for e in tree.expression.selects] if tree.expression else None
+    if selected is not None and selected != [c.name for c in columns]:
         raise SchemaError(f"{path.name}: declares columns {[c.name for c in columns]} but selects {selected}")
     partition = [p for p in properties if isinstance(p, exp.PartitionedByProperty)]
     cluster = [p for p in properties if isinstance(p, exp.ClusterProperty)]
     return Table(
         name=path.stem,
-        layer=_layer(path),
+        layer=layer,
         description=description,
         columns=columns,
         is_view=tree.kind == "VIEW",
         partition_by=partition[0].this.name if partition else None,
         cluster_by=tuple(c.name for p in cluster for c in p.expressions),
-        query=query.strip().removesuffix(";").rstrip(),
-        reads=googlesql.tables_read(tree.expression),
+        query=query.strip().removesuffix(";").rstrip() or None,
+        reads=googlesql.tables_read(tree.expression) if tree.expression else (),
     )
 
 
 def _layer(path: Path) -> Layer:
-    # A source's own models are in a subfolder of the layer.
+    # A source's own tables are in a subfolder of the layer.
     for folder in (path.parent.name, path.parent.parent.name):
         for layer in _LAYERS:
             if folder == layer:
                 return layer
-    raise SchemaError(f"{path}: models belong in one of {', '.join(_LAYERS)}, not in {path.parent.name}")
+    raise SchemaError(f"{path}: tables and views belong in one of {', '.join(_LAYERS)}, not in {path.parent.name}")
 
 
 def _column(definition: exp.ColumnDef) -> Column:

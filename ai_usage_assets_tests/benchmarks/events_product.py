@@ -16,7 +16,7 @@ from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.sources.cursor.events import EXTRACT
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
-from ai_usage_assets.warehouse.sql_files import read_model, sql_folder
+from ai_usage_assets.warehouse.sql_files import read_table, sql_folder
 from ai_usage_assets_tests.benchmarks.events_server import FIRST_DAY
 
 _TYPED = sql_folder() / "staging" / "cursor" / "stg_cursor_usage_events.sql"
@@ -27,7 +27,7 @@ def main() -> None:
     url, days, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     warehouse = DuckDBWarehouse(folder / "product.duckdb")
     # Only the measured tables, as in the minimal script.
-    warehouse.prepare([*OPS_TABLES, *EXTRACT.tables, read_model(_TYPED)])
+    warehouse.prepare([*OPS_TABLES, *EXTRACT.tables, read_table(_TYPED)])
     client = CursorClient(lambda: "crsr_benchmark", url, pacing=False)
     first = FIRST_DAY.date()
     for offset in range(days):

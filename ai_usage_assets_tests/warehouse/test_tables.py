@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets import catalog
-from ai_usage_assets.warehouse.sql_files import MissingSqlError, SchemaError, read_models, read_query
+from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
+from ai_usage_assets.warehouse.sql_files import (
+    MissingSqlError,
+    SchemaError,
+    read_models,
+    read_query,
+    read_table,
+    sql_folder,
+)
 
 GOOD = """CREATE TABLE IF NOT EXISTS ai_usage.fct_x (
   usage_date DATE NOT NULL OPTIONS (description = "Day."),
@@ -47,6 +55,7 @@ def test_a_file_defines_a_table(tmp_path: Path) -> None:
         ("FROM ai_usage.fct_y", "FROM (ai_usage.fct_y", "not GoogleSQL"),
         ('OPTIONS (description = "X.")\n', "", "the table itself"),
         ("\nAS\nSELECT", " AS\nSELECT", "AS must be on its own line"),
+        ("AS\nSELECT usage_date, usd FROM ai_usage.fct_y\n", "", "must have a query"),
     ],
 )
 def test_an_incomplete_file_is_an_error(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -60,6 +69,12 @@ def test_an_unknown_folder_is_an_error(tmp_path: Path) -> None:
     """A file in a folder that is no layer is an error, not ignored."""
     with pytest.raises(SchemaError, match="staging, curated, kpi, ops"):
         read(tmp_path, GOOD, layer="misc")
+
+
+def test_every_table_that_python_writes_is_in_the_catalog() -> None:
+    """Every file under sql/ops without a query is one of OPS_TABLES."""
+    files = [read_table(path) for path in (sql_folder() / "ops").glob("*.sql")]
+    assert {table.name for table in files if table.query is None} == {table.name for table in OPS_TABLES}
 
 
 def test_tables_follow_those_that_they_read() -> None:
@@ -110,5 +125,5 @@ def test_a_folder_without_files_is_an_error(tmp_path: Path) -> None:
 
 def test_a_missing_query_is_an_error() -> None:
     """The message names the query that is missing."""
-    with pytest.raises(MissingSqlError, match="finance/nothing is missing"):
+    with pytest.raises(MissingSqlError, match=r"finance/nothing\.sql does not exist"):
         read_query("finance/nothing")
