@@ -1,4 +1,4 @@
-# The image of the jobs: `docker build --build-arg VERSION=0.1.0 --build-arg IMAGE=<registry>/ai-usage:0.1.0 .`
+# The image of the jobs: `docker build --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) -t ai-usage .`
 # A run writes to /tmp (Dagster's history of the run) and /data (the DuckDB warehouse, if it is used) only, so the root file
 # system may be read-only: `docker run --read-only --tmpfs /tmp -v ai_usage:/data <image> run`.
 

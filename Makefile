@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench fuzz ui lint types check format lock dictionary clean
+.PHONY: help install install-dev demo test bench fuzz ui lint types check format lock dictionary clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The marker file is created last, so an interrupted installation is repeated.
 $(VENV)/.installed: requirements.lock pyproject.toml setup.py setup.cfg
@@ -31,6 +31,8 @@ demo: $(VENV)/.installed  ## load a simulated company into data/demo and print i
 
 ui: $(VENV)/.installed  ## serve the Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/ai-usage ui
+
+install-dev: $(VENV)/.installed-dev  ## install the test tools too
 
 test: $(VENV)/.installed-dev  ## run the whole test suite
 	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder

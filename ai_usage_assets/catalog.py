@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from graphlib import TopologicalSorter
 
 from ai_usage_assets.registry import load_sources
 from ai_usage_assets.sources.base import Extract
@@ -18,11 +17,7 @@ EXTRACTS: tuple[Extract, ...] = tuple(extract for source in load_sources() for e
 @cache
 def models() -> tuple[Table, ...]:
     """The tables and views that SQL files define, each after those that it reads."""
-    by_name = {table.name: table for table in read_models()}
-    order = TopologicalSorter(
-        {name: [read for read in table.reads if read in by_name] for name, table in sorted(by_name.items())}
-    )
-    return tuple(by_name[name] for name in order.static_order())
+    return tuple(read_models())
 
 
 @cache

@@ -57,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OperatorError as error:
         print_message(str(error), logging.ERROR, event="refused")
         return error.exit_code
+    except OSError as error:
+        # Such as a path that is too long, a folder without access, or a full disk behind stdout.
+        print_message(f"{error.strerror or error}: {error.filename or 'the output'}", logging.ERROR, event="refused")
+        return 1
     except KeyboardInterrupt:
         return 130
     return code

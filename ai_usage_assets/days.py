@@ -94,7 +94,7 @@ def next_month(month: date) -> date:
 def parse_month(text: str) -> date:
     """Returns the first day of a month written as YYYY-MM. Raises DayError for anything else."""
     try:
-        if re.fullmatch(r"\d{4}-\d{2}", text, re.ASCII):
+        if re.fullmatch(r"20\d{2}-\d{2}", text, re.ASCII):
             return date.fromisoformat(f"{text}-01")
     except ValueError:
         pass

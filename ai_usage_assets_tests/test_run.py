@@ -326,7 +326,7 @@ def test_run_without_any_key(company: Company, capfd: pytest.CaptureFixture[str]
 
 
 def test_enterprise_key(company: Company) -> None:
-    """An Enterprise key gets the bill, and `not exposed` for what only a Console organisation has."""
+    """An Enterprise key gets the bill, and `not exposed` for what only a Console organization has."""
     company.simulator.fault_options.anthropic.enterprise_key = True
     result = company.run(LOADED_DAY, selection=BILL)
     assert result.success, result.failures()

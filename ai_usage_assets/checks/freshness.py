@@ -37,10 +37,10 @@ CHECKS = (
         "kpi_completeness",
         "loaded_after_settlement",
         "Every final day was loaded after the vendor settled it.",
-        "Load these days again: `ai-usage run --day LAST --days N`.",
+        "Load these days again: `ai-usage backfill --from FIRST --to LAST`.",
         violations(
             "loaded_before_settlement",
-            "{vendor}: final days loaded before the vendor settled them: {days}, {first_day} to {last_day}",
+            "{vendor}: {days} final days loaded before the vendor settled them, from {first_day} to {last_day}",
         ),
         blocking=False,
         scope="now",

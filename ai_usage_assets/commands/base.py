@@ -57,7 +57,7 @@ def add_command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
+        description=textwrap.fill(f"{summary[0].upper()}{summary[1:]}.", 79),
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -111,11 +111,11 @@ def check_range(option: str, value: int, maximum: int) -> None:
 def open_existing_warehouse(settings: Settings, *, read_only: bool = False) -> Warehouse:
     """Opens the warehouse without creating one. Raises SettingsError when no run has created it yet."""
     from ai_usage_assets.warehouse import run_log
-    from ai_usage_assets.warehouse.factory import open_warehouse
+    from ai_usage_assets.warehouse.factory import find_duckdb_file, open_warehouse
 
     is_file = settings.warehouse == "duckdb"
     warehouse = open_warehouse(settings, read_only=read_only)
-    if (is_file and not settings.duckdb_path.exists()) or not run_log.exists(warehouse):
+    if (is_file and not find_duckdb_file(settings.duckdb_path).exists()) or not run_log.exists(warehouse):
         demo = " For the demo, set AI_USAGE_DUCKDB_PATH=data/demo/warehouse.duckdb." if is_file else ""
         raise SettingsError(
             f"There is no warehouse at {settings.warehouse_location} yet; `ai-usage run` creates it.{demo}"

@@ -51,7 +51,7 @@ def _close(parsed: argparse.Namespace) -> int:
         raise SettingsError("--csv writes the journal of a closed month: it needs --month and excludes --dry-run.")
     if parsed.csv and (parsed.csv.is_dir() or not parsed.csv.absolute().parent.is_dir()):
         raise SettingsError(f"--csv is {str(parsed.csv)!r}; it takes a file in an existing folder.")
-    month = days.parse_finished_month(settings.now(), parsed.month) if parsed.month else None
+    month = days.parse_finished_month(settings.now(), parsed.month) if parsed.month is not None else None
     warehouse = open_existing_warehouse(settings)
     try:
         if month is None:

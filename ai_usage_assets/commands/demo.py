@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)
 DAYS = DayRange(date(2026, 10, 1), date(2026, 11, 22))
 FOLDER = Path("data") / "demo"
+WAREHOUSE = FOLDER / "warehouse.duckdb"
 
 Total = Decimal | int | None
 
@@ -64,7 +67,7 @@ def serve_company() -> Iterator[tuple[Simulator, Mapping[str, str]]]:
     with simulator.serve() as urls:
         variables = {
             **simulator_environment(simulator, urls),
-            "AI_USAGE_DUCKDB_PATH": str(folder / "warehouse.duckdb"),
+            "AI_USAGE_DUCKDB_PATH": str(WAREHOUSE.absolute()),
             "AI_USAGE_START_DATE": DAYS.first.isoformat(),
             "AI_USAGE_REPORT": str(folder / "report.html"),
             "DAGSTER_HOME": str(folder / "dagster"),
@@ -101,15 +104,25 @@ def _run_demo(parsed: argparse.Namespace) -> int:
     if report.exists():
         console.print(f"\nReport: [bold]{report.absolute().as_uri()}[/]", soft_wrap=True)
     console.print(
-        "\nNext: [bold]ai-usage ui[/] shows where each number comes from; README.md explains how to use your own keys."
-        "\nOther commands on the data of the demo:\n\n"
-        f"  export AI_USAGE_DUCKDB_PATH={FOLDER / 'warehouse.duckdb'} AI_USAGE_START_DATE={DAYS.first} "
+        "\nNext, on the data of the demo:\n\n"
+        f"{_activation()}"
+        f"  export AI_USAGE_DUCKDB_PATH={WAREHOUSE} AI_USAGE_START_DATE={DAYS.first} "
         f"AI_USAGE_NOW={NOW:%Y-%m-%dT%H:%MZ}\n"
-        "  ai-usage status\n  ai-usage digest\n  ai-usage close\n  ai-usage metabase preview",
+        "  ai-usage status\n  ai-usage digest\n  ai-usage close\n  ai-usage metabase preview\n"
+        "  ai-usage ui       # where each number comes from",
         soft_wrap=True,
         highlight=False,
     )
     return int(not all_equal)
+
+
+def _activation() -> str:
+    """The line that activates the environment of this program, if the shell does not find `ai-usage` without it."""
+    if shutil.which("ai-usage"):
+        return ""
+    script = Path(sys.prefix) / "bin" / "activate"
+    shown = script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script
+    return f"  . {shown}\n"
 
 
 def _compare(warehouse: Warehouse, simulator: Simulator) -> tuple[Table, bool]:

@@ -17,6 +17,7 @@ from ai_usage_assets.commands.base import (
     print_message,
     print_result_line,
 )
+from ai_usage_assets.files import write_atomically
 from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings, SettingsError
 
@@ -31,8 +32,8 @@ _WAIT_SECONDS = 300
 _NO_CHANGES = "No changes. Metabase matches the dashboard files."
 _METABASE_SETTINGS = (
     "AI_USAGE_METABASE_URL", "AI_USAGE_METABASE_API_KEY", "AI_USAGE_METABASE_ADMIN_EMAIL",
-    "AI_USAGE_METABASE_ADMIN_PASSWORD", "AI_USAGE_METABASE_SERVICE_ACCOUNT", "GOOGLE_CLOUD_PROJECT",
-    "AI_USAGE_DATASET",
+    "AI_USAGE_METABASE_ADMIN_PASSWORD", "AI_USAGE_METABASE_SETUP_TOKEN", "AI_USAGE_METABASE_SERVICE_ACCOUNT",
+    "GOOGLE_CLOUD_PROJECT", "AI_USAGE_DATASET",
 )  # fmt: skip
 
 
@@ -192,7 +193,9 @@ def _connect(parsed: argparse.Namespace) -> Iterator[tuple[MetabaseContext, Sett
 
     settings = Settings.from_environment()
     if not settings.project:
-        raise SettingsError("GOOGLE_CLOUD_PROJECT is not set: Metabase reads the dataset of that project.")
+        raise SettingsError(
+            "The dashboards read BigQuery: set GOOGLE_CLOUD_PROJECT. `ai-usage metabase preview` also reads DuckDB."
+        )
     if parsed.wait < 0:
         raise SettingsError(f"--wait is {parsed.wait}; it takes a number of seconds.")
     client = MetabaseClient(settings.metabase.url)
@@ -220,15 +223,16 @@ def _preview(parsed: argparse.Namespace) -> int:
         print_message("Chromium is not installed, so no screenshots are written.", logging.WARNING)
     warehouse = open_existing_warehouse(Settings.from_environment(), read_only=True)
     try:
+        queries.check_filters(warehouse, spec, values)
         parsed.out.mkdir(parents=True, exist_ok=True)
         for dashboard in dashboards:
             file = parsed.out / f"{dashboard.key}.html"
             results = queries.query_dashboard(warehouse, dashboard, values)
-            file.write_text(page.render_page(spec, dashboard, values, results), "utf-8")
+            write_atomically(file, page.render_page(spec, dashboard, values, results))
             if chromium:
                 size = (page.WIDTH, page.page_height(dashboard))
                 browser.take_screenshot(chromium, file, file.with_suffix(".png"), size)
-            print_message(f"preview: {dashboard.name}, {file.absolute().as_uri()}")
+            print_message(f"{dashboard.name}: {file.absolute().as_uri()}{', and as .png' if chromium else ''}")
     except OSError as error:
         raise SettingsError(f"Cannot write to {parsed.out} ({error.strerror}); set another with --out.") from None
     finally:

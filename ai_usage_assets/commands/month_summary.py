@@ -19,7 +19,7 @@ from ai_usage_assets.commands.tables import (
 )
 from ai_usage_assets.finance.amounts import sum_known
 from ai_usage_assets.registry import SOURCES, source_label
-from ai_usage_assets.rendering.text import format_percent, format_whole_usd
+from ai_usage_assets.rendering.text import format_count, format_percent, format_whole_usd
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.sql_files import read_query
 
@@ -98,7 +98,7 @@ def _person_table(rows: list[Row]) -> Table:
         person = list(group)
         by_vendor = {row["vendor"]: row["spend_usd"] for row in person}
         table.add_row(
-            person[0]["name"] or "not in the people tab",
+            person[0]["name"] or "Not in the people tab",
             min(row["team"] for row in person),
             *(format_whole_usd(by_vendor.get(entry.name, Decimal(0))) for entry in SOURCES),
             format_whole_usd(sum_known(by_vendor.values())),
@@ -138,7 +138,10 @@ def _print_checks(warehouse: Warehouse, console: Console) -> None:
     passed = len(checks) - len(failed) - len(warnings)
     matching = quality["totals"] - quality["differing"]
     console.print("[bold]Checks[/]")
-    console.print(result_line(bool(checks) and not failed, f"{passed} of {len(checks)} checks passed"))
+    summary = f"{passed} of {len(checks)} checks passed"
+    if warnings:
+        summary += f", {format_count(len(warnings), 'warning')}"
+    console.print(result_line(bool(checks) and not failed, summary))
     console.print(
         result_line(
             not quality["differing"],

@@ -27,7 +27,10 @@ from ai_usage_assets.settings import Settings
 if TYPE_CHECKING:
     from ai_usage_assets.warehouse.base import Row
 
-RUN_SETTINGS = (*SOURCE_SETTINGS, *WAREHOUSE_SETTINGS, *DAY_SETTINGS, "DAGSTER_HOME")
+RUN_SETTINGS = (
+    *SOURCE_SETTINGS, *WAREHOUSE_SETTINGS, *DAY_SETTINGS, "AI_USAGE_ACCEPT_LOSS", "AI_USAGE_LOGS", "DAGSTER_HOME",
+    "DAGSTER_PG_URL",
+)  # fmt: skip
 
 
 def add_command_to(commands: Any) -> None:
@@ -38,7 +41,13 @@ def add_command_to(commands: Any) -> None:
         _run,
         summary="load, transform and check finished UTC days",
         example="ai-usage run --day 2026-11-19 --days 1",
-        settings=(*RUN_SETTINGS, "AI_USAGE_REPORT", "AI_USAGE_DIGEST_WEBHOOK"),
+        settings=(
+            *RUN_SETTINGS,
+            "AI_USAGE_REPORT",
+            "AI_USAGE_DIGEST",
+            "AI_USAGE_DIGEST_WEBHOOK",
+            "AI_USAGE_DIGEST_PEOPLE",
+        ),
     )
     parser.add_argument(
         "--day", default="yesterday", help="last day to load, in UTC: yesterday (default) or YYYY-MM-DD"

@@ -16,7 +16,7 @@ def add_command_to(commands: Any) -> None:
         group,
         "check",
         _check,
-        summary="check that every SQL file is valid GoogleSQL that DuckDB and BigQuery evaluate alike",
+        summary="check the syntax, the tables and the columns of every SQL file",
         example="ai-usage sql check --real",
         settings=WAREHOUSE_SETTINGS,
     )

@@ -1,41 +1,107 @@
-"""`ai-usage sql check`: checks that every file under `sql/` is valid GoogleSQL, and estimates what the models read."""
+"""`ai-usage sql check`: validates every file under `sql/`, and estimates what the models read in BigQuery."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from rich.console import Console
+from rich.text import Text
 
 from ai_usage_assets import catalog, days
 from ai_usage_assets.defs.sql_assets import model_parameters
+from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
-from ai_usage_assets.warehouse.googlesql import UnsupportedSQL, to_duckdb
-from ai_usage_assets.warehouse.sql_files import query_names, read_query
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.googlesql import UnsupportedSQL, parse, tables_read
+from ai_usage_assets.warehouse.sql_files import (
+    SchemaError,
+    query_names,
+    read_query,
+    read_table,
+    sort_tables,
+    table_paths,
+)
 from ai_usage_assets.warehouse.tables import Table
 
 # BigQuery bills at least this for a query of a table.
 _MIN_BILLED_BYTES = 10 * 1024**2
 
 
-def check_offline(console: Console) -> int:
-    """Checks that every model and query is GoogleSQL that both engines evaluate alike. Returns 1 if one is not."""
-    statements = {table.name: table.query or "" for table in catalog.models()}
-    statements |= {f"queries/{name}": read_query(name) for name in query_names()}
-    errors = []
+def check_offline(console: Console, folder: Path | None = None) -> int:
+    """Checks that every file is GoogleSQL that both engines evaluate alike, and every name in an empty DuckDB.
+
+    `folder` replaces `sql/`. Returns 1 if a file is invalid.
+    """
+    names = [path.stem for path in table_paths(folder)] + [f"queries/{name}" for name in query_names(folder)]
     with console.status("Reading every file under sql/ ..."):
-        for name, sql in statements.items():
-            try:
-                to_duckdb(sql)
-            except UnsupportedSQL as error:
-                errors.append(f"{name}: {error}")
+        errors, unchecked = _find_errors(folder)
     for line in errors:
-        console.print(f"[bold red]✗[/] {line}", highlight=False)
-    valid = len(statements) - len(errors)
+        console.print(Text.assemble(("✗ ", "bold red"), line))
+    if unchecked:
+        verb = "reads one of these and was" if len(unchecked) == 1 else "read one of these and were"
+        console.print(f"{format_count(len(unchecked), 'file')} {verb} not checked.", highlight=False)
+    valid = len(names) - len(errors) - len(unchecked)
     console.print(
-        f"{valid} of {len(statements)} SQL files are valid GoogleSQL. `--real` validates the models in BigQuery.",
+        f"{valid} of {len(names)} SQL files are valid: GoogleSQL that DuckDB evaluates too, with known tables and "
+        "columns. `--real` validates the models in BigQuery.",
         highlight=False,
     )
     return int(bool(errors))
+
+
+def _find_errors(folder: Path | None) -> tuple[list[str], list[str]]:
+    """One line per invalid file, and the names of the files that could not be checked because they read one."""
+    errors: list[str] = []
+    invalid: set[str] = set()
+    unchecked: list[str] = []
+    tables: list[Table] = []
+    for path in table_paths(folder):
+        try:
+            tables.append(read_table(path))
+        except SchemaError as error:
+            errors.append(str(error))
+            invalid.add(path.stem)
+    queries = {f"queries/{name}": read_query(name, folder) for name in query_names(folder)}
+    with TemporaryDirectory(prefix="ai-usage-sql-") as temporary:
+        warehouse = DuckDBWarehouse(Path(temporary) / "empty.duckdb")
+        warehouse.prepare(catalog.raw_tables())
+
+        def validate(name: str, reads: Iterable[str], check: Callable[[], None]) -> None:
+            if not invalid.isdisjoint(reads):
+                invalid.add(name)
+                unchecked.append(name)
+                return
+            try:
+                check()
+            except (UnsupportedSQL, WarehouseError) as error:
+                errors.append(f"{name}: {error}")
+                invalid.add(name)
+
+        for table in sort_tables(tables):
+            validate(table.name, table.reads, partial(_validate_table, warehouse, table))
+        for name, sql in queries.items():
+            validate(name, _tables_read(sql), partial(warehouse.validate, sql))
+        warehouse.close()
+    return errors, unchecked
+
+
+def _validate_table(warehouse: DuckDBWarehouse, table: Table) -> None:
+    """Creates the table, and checks its query. Raises UnsupportedSQL or WarehouseError."""
+    if table.query:
+        warehouse.validate(table.query)
+    warehouse.prepare([table])
+
+
+def _tables_read(sql: str) -> Iterable[str]:
+    try:
+        return tables_read(parse(sql))
+    except UnsupportedSQL:
+        return ()
 
 
 def check_in_bigquery(settings: Settings, console: Console) -> int:

@@ -1,4 +1,4 @@
-"""`ai-usage ui`: serves the Dagster UI, with the simulated company when no vendor key and no sheet is set."""
+"""`ai-usage ui`: serves the Dagster UI; with the simulated company of the demo when nothing is configured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_command_to(commands: Any) -> None:
         commands,
         "ui",
         _serve_ui,
-        summary="serve the Dagster UI; without a vendor key or sheet, show the simulated company of the demo",
+        summary="serve the Dagster UI; if nothing is configured, with the simulated company of the demo",
         example="ai-usage ui --port 3000",
         settings=(*SOURCE_SETTINGS, *WAREHOUSE_SETTINGS, "DAGSTER_HOME", "DAGSTER_PG_URL"),
     )
@@ -34,8 +34,22 @@ def _serve_ui(parsed: argparse.Namespace) -> int:
             test_socket.bind(("127.0.0.1", parsed.port))
         except (OSError, OverflowError) as error:
             raise SettingsError(f"Port {parsed.port} is not available ({error}); set another with --port.") from None
-    if settings.configured_sources or settings.sheet_id:
+    if is_configured(settings):
         ui_command(settings, parsed.port).exec()
-    print_message("No vendor key and no sheet is set, so the UI shows the simulated company of `ai-usage demo`.")
+    print_message("Nothing is configured, so the UI shows the simulated company of `ai-usage demo`.")
     with demo.serve_company() as (_, environment):
         return ui_command(Settings.from_environment(environment), parsed.port).run(environment).code
+
+
+def is_configured(settings: Settings) -> bool:
+    """Whether there is anything of the user's own to show: a source, a warehouse or a run history."""
+    from ai_usage_assets.commands import demo
+
+    return bool(
+        settings.configured_sources
+        or settings.sheet_id
+        or settings.warehouse == "bigquery"
+        or settings.dagster_home
+        or settings.dagster_postgres_url
+        or (settings.duckdb_path.exists() and settings.duckdb_path.absolute() != demo.WAREHOUSE.absolute())
+    )

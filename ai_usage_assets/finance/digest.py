@@ -47,7 +47,7 @@ class _DaySpend(TypedDict):
 class _BudgetRow(BudgetAmounts):
     variance_usd: Decimal | None
     projected_usd: Decimal | None
-    through_date: date | None
+    last_spend_date: date | None
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class DigestBuilder:
             return
         close = describe_close(self._warehouse, self._month)
         close_text = f" ({close})" if close else ""
-        period = self._format_period(rows[0]["through_date"])
+        period = self._format_period(rows[0]["last_spend_date"])
         yield f"• {period}: {format_usd(spend)}{close_text}.{self._forecast_text()}"
         yield f"• {self._budget_text(rows)}"
         over = [row for row in rows if row["variance_usd"] is not None and row["variance_usd"] > 0]
@@ -203,8 +203,8 @@ class DigestBuilder:
             items = (_compare_with_budget(row, row["projected_usd"]) for row in forecast_over)
             yield f"• Forecast over budget: {_join_items(items)}"
 
-    def _format_period(self, through: date | None) -> str:
-        last = min(through or self._day, self._day)
+    def _format_period(self, last_day: date | None) -> str:
+        last = last_day or self._day
         name = "Month" if last + ONE_DAY == next_month(self._month) else "Month to date"
         days = f"1–{last.day}" if last.day > 1 else "1"
         return f"{name} ({self._month:%b} {days})"

@@ -113,8 +113,11 @@ def _no_charges_error(warehouse: Warehouse, month: date) -> SettingsError:
     (row,) = warehouse.rows(
         f"SELECT MIN(x.BillingPeriodStart) AS first, MAX(x.BillingPeriodStart) AS last FROM ai_usage.{VIEW} AS x"
     )
-    available = f"There are charges from {row['first']:%Y-%m} to {row['last']:%Y-%m}." if row["first"] else ""
-    return SettingsError(f"There are no charges for {month:%Y-%m}. {available or 'There are no charges at all yet.'}")
+    if not row["first"]:
+        return SettingsError("There are no charges yet; `ai-usage run` loads them.")
+    return SettingsError(
+        f"There are no charges for {month:%Y-%m}; there are some from {row['first']:%Y-%m} to {row['last']:%Y-%m}."
+    )
 
 
 def _count_missing_days(warehouse: Warehouse, month: date) -> int:

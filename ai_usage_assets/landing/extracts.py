@@ -187,93 +187,22 @@ def _find_drift(warehouse: Warehouse, extract: Extract, day_log: dict[_DayKey, R
     return drifted
 
 
-def _find_loss(
-    extract: Extract, batch: DayBatch, before: Row | None, run: RunContext, *, is_drifted: bool
-) -> str | None:
-    """Returns why a complete batch must not replace the loaded data, or None if it may."""
-    if before is None or run.accept_loss:
-        return None
-    loaded = f"{before['records']} records"
-    if before["amount_usd"] is not None:
-        loaded += f" worth {format_usd(before['amount_usd'])}"
-    stays = (
-        "The table has other records than the day log, because a run ended between writing the two. Both stay unchanged"
-        if is_drifted
-        else "They stay"
-    )
-    if not batch.records and before["records"] and not extract.may_become_empty:
-        return f"the extract is empty, but an earlier one had {loaded}. {stays}. {ACCEPT_LOSS_ADVICE}"
-    is_older = batch.watermark and before["watermark"] and batch.watermark < before["watermark"]
-    if before["completed_at"] and (batch.incomplete_reason or is_older):
-        return (
-            f"the vendor's data ends earlier than in an earlier extract, which had {loaded}. {stays}. "
-            "Run the day again later."
-        )
-    return None
-
-
-def _restatement(before: Row, after: DayLogEntry) -> Row:
-    return {
-        "asset": after["asset"], "vendor": after["vendor"], "usage_date": after["usage_date"],
-        "run_id": after["run_id"], "restated_at": after["attempted_at"],
-        "old_records": before["records"], "old_amount_usd": before["amount_usd"],
-        "new_records": after["records"], "new_amount_usd": after["amount_usd"],
-    }  # fmt: skip
-
-
-def _load_day_log(warehouse: Warehouse, extract: Extract, days: Sequence[date]) -> dict[_DayKey, Row]:
-    if not days:
-        return {}
-    names = ", ".join(f"'{table.name}'" for table in extract.tables)
-    rows = warehouse.rows(
-        f"SELECT * FROM ai_usage.ops_asset_days WHERE asset IN ({names}) "
-        "AND usage_date BETWEEN @start_day AND @end_day",
-        {"start_day": min(days), "end_day": max(days)},
-    )
-    return {(row["asset"], row["usage_date"]): row for row in rows}
-
-
-def _find_drift(warehouse: Warehouse, extract: Extract, day_log: dict[_DayKey, Row]) -> set[_DayKey]:
-    """Returns the days whose raw table does not contain what the day log says.
-
-    Where the records and the log entry are not one transaction, a run can end between the two, or another run can
-    overtake it.
-    """
-    drifted = set()
-    for table in extract.tables:
-        entries = {day: entry for (name, day), entry in day_log.items() if name == table.name and entry["landed_at"]}
-        if not entries:
-            continue
-        rows = warehouse.rows(
-            f"SELECT {table.partition_by} AS day, COUNT(*) AS records, MIN(fetched_at) AS first_at, "
-            f"MAX(fetched_at) AS last_at FROM ai_usage.{table.name} "
-            f"WHERE {table.partition_by} BETWEEN @start_day AND @end_day GROUP BY {table.partition_by}",
-            {"start_day": min(entries), "end_day": max(entries)},
-        )
-        stored = {row["day"]: (row["records"], row["first_at"], row["last_at"]) for row in rows}
-        for day, entry in entries.items():
-            logged = (entry["records"], entry["landed_at"], entry["landed_at"])
-            if stored.get(day, (0, *logged[1:])) != logged:
-                drifted.add((table.name, day))
-    return drifted
-
-
 def _attempt_entry(
     extract: Extract, table: Table, day: date, before: Row | None, run: RunContext, status: str, message: str | None
 ) -> DayLogEntry:
     """Returns the entry of an attempt that changes nothing of the loaded data."""
-    loaded: dict[str, Any] = before or {}
+    previous: dict[str, Any] = before or {}
     return DayLogEntry(
-        completed_at=loaded.get("completed_at"),
-        landed_at=loaded.get("landed_at"),
-        records=loaded.get("records"),
-        expected_records=loaded.get("expected_records"),
-        amount_usd=loaded.get("amount_usd"),
-        pages=loaded.get("pages"),
-        watermark=loaded.get("watermark"),
-        content_digest=loaded.get("content_digest"),
-        bytes=loaded.get("bytes"),
-        landed_run_id=loaded.get("landed_run_id"),
+        completed_at=previous.get("completed_at"),
+        landed_at=previous.get("landed_at"),
+        records=previous.get("records"),
+        expected_records=previous.get("expected_records"),
+        amount_usd=previous.get("amount_usd"),
+        pages=previous.get("pages"),
+        watermark=previous.get("watermark"),
+        content_digest=previous.get("content_digest"),
+        bytes=previous.get("bytes"),
+        landed_run_id=previous.get("landed_run_id"),
         asset=table.name,
         vendor=extract.vendor,
         usage_date=day,

@@ -48,7 +48,7 @@ class FaultOptions:
 class Simulator:
     """A simulated company. `ledger` is the truth that the APIs serve; `requests` lists all requests in order."""
 
-    ANTHROPIC_KEY = "sk-ant-admin01-simulated-organisation-no-secret"
+    ANTHROPIC_KEY = "sk-ant-admin01-simulated-organization-no-secret"
     CURSOR_KEY = "crsr_simulatedteamnosecret0000000000000000"
     SHEET_ID = "simulated-mapping-sheet"
 

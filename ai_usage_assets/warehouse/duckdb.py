@@ -153,7 +153,11 @@ class DuckDBWarehouse(DuckDBFile):
         digest = sha256_hex(googlesql.RULES, query, digits=12)
         expected = f"{table.description} (definition {digest})"
         if comment != expected:
-            connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {googlesql.to_duckdb(query)}")
+            try:
+                connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {googlesql.to_duckdb(query)}")
+            except (duckdb.CatalogException, duckdb.BinderException) as error:
+                reason = str(error).partition("\n")[0]
+                raise WarehouseError(f"The view {table.name} cannot be created: {reason}.") from None
             connection.execute(f"COMMENT ON VIEW {self._name(table)} IS {quote(expected)}")
 
     # --- rows ---------------------------------------------------------------------------------------------------
@@ -232,6 +236,14 @@ class DuckDBWarehouse(DuckDBFile):
                 name: _GOOGLESQL_TYPES[str(column_type)]
                 for name, column_type in zip(relation.columns, relation.types, strict=True)
             }
+
+    def validate(self, sql: str) -> None:
+        """Checks every name and type of a query without running it. Raises WarehouseError or UnsupportedSQL."""
+        translated = googlesql.to_duckdb(sql)
+        try:
+            self._connect().execute(f"PREPARE validated AS {translated}")
+        except duckdb.Error as error:
+            raise WarehouseError(str(error).partition("\n")[0]) from None
 
     def query(self, sql: str, parameters: QueryParameters | None = None) -> pa.Table:
         translated = googlesql.to_duckdb(sql)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -84,22 +85,40 @@ class DuckDBFile:
     def _run_file(self, run_id: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{run_id}.run")
 
-    def rename_file(self, path: Path) -> None:
-        """Renames the file while nothing else uses it. Raises WarehouseBusyError during a run or a connection."""
+    def rename_file(self, path: Path) -> bool:
+        """Renames the file while nothing else uses it. Returns False if there is nothing to rename.
+
+        Raises WarehouseBusyError during a run or a connection.
+        """
+        with _lock_folder(self.path.parent):
+            # Another process may have renamed it in the meantime.
+            if path.exists() or not self.path.exists():
+                return False
+            return self._rename_unused_file(path)
+
+    def _rename_unused_file(self, path: Path) -> bool:
         for run_file in self.path.parent.glob(f"{self.path.name}.*.run"):
             run_id = run_file.name.removeprefix(f"{self.path.name}.").removesuffix(".run")
             if self.is_run_active(run_id):
                 raise WarehouseBusyError(f"{self.path} is in use by the run {run_id}. Start again after its end.")
         with self._errors():
-            connection = self._connect()
+            connection = self._open()
             # Without a write-ahead log, the file is the whole database. DuckDB keeps its lock during the renaming.
-            connection.execute("CHECKPOINT warehouse")
             try:
-                self.path.rename(path)
+                is_warehouse = connection.execute(
+                    "SELECT 1 FROM duckdb_tables() WHERE schema_name = ? AND table_name = 'ops_runs'", [self.dataset]
+                ).fetchall()
+                if is_warehouse:
+                    connection.execute("CHECKPOINT warehouse")
+                    self.path.rename(path)
             except OSError as error:
-                raise WarehouseError(f"{self.path} cannot be renamed to {path} ({error.strerror}).") from None
+                raise WarehouseError(
+                    f"{self.path} cannot be renamed to {path.name} ({error.strerror}). Make the folder writable, or "
+                    f"set AI_USAGE_DUCKDB_PATH={self.path}."
+                ) from None
             finally:
-                self.close()
+                connection.close()
+        return bool(is_warehouse)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -189,6 +208,17 @@ class DuckDBFile:
                     "%s is in use by another process; waiting up to %.0f s for it", self.path, self._lock_wait_seconds
                 )
             time.sleep(_LOCK_RETRY_SECONDS)
+
+
+@contextmanager
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Excludes other processes that lock the folder. The kernel releases the lock when the process ends."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _describe(error: duckdb.Error) -> str:

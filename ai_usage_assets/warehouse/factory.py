@@ -6,18 +6,19 @@ import logging
 from pathlib import Path
 
 from ai_usage_assets.settings import DEFAULT_DUCKDB_PATH, Settings
-from ai_usage_assets.warehouse.base import Warehouse
+from ai_usage_assets.warehouse.base import Warehouse, WarehouseError
 
 logger = logging.getLogger(__name__)
 
-# The default before DEFAULT_DUCKDB_PATH.
-_PREVIOUS_DEFAULT_PATH = DEFAULT_DUCKDB_PATH.with_name("ai_usage.duckdb")
+# The name of the file before DEFAULT_DUCKDB_PATH.
+_PREVIOUS_NAME = "ai_usage.duckdb"
 
 
 def open_warehouse(settings: Settings, *, read_only: bool = False) -> Warehouse:
     """The warehouse of the settings. The connection is made at the first operation.
 
-    `read_only` creates nothing and gives up early when another process has the warehouse.
+    `read_only` creates nothing and gives up early when another process has the warehouse. Otherwise a file with the
+    previous default name is renamed first.
     """
     # Each engine is imported when it is needed: its client takes time to load.
     if settings.warehouse == "bigquery":
@@ -26,18 +27,29 @@ def open_warehouse(settings: Settings, *, read_only: bool = False) -> Warehouse:
         return BigQueryWarehouse.from_settings(settings, **({"retry_seconds": 10} if read_only else {}))
     from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
+    path = settings.duckdb_path
     if read_only:
-        return DuckDBWarehouse(settings.duckdb_path, settings.dataset, lock_wait_seconds=2, read_only=True)
-    _rename_previous_default(settings.duckdb_path, settings.dataset)
-    return DuckDBWarehouse(settings.duckdb_path, settings.dataset)
+        return DuckDBWarehouse(find_duckdb_file(path), settings.dataset, lock_wait_seconds=2, read_only=True)
+    previous = find_duckdb_file(path)
+    if previous != path and DuckDBWarehouse(previous, settings.dataset).rename_file(path):
+        logger.warning("Renamed the warehouse %s to %s", previous, path.name)
+    elif _has_previous(path):
+        logger.warning("%s is ignored; the warehouse is %s", path.with_name(_PREVIOUS_NAME), path)
+    return DuckDBWarehouse(path, settings.dataset)
 
 
-def _rename_previous_default(path: Path, dataset: str) -> None:
-    if path != DEFAULT_DUCKDB_PATH or path.exists() or not _PREVIOUS_DEFAULT_PATH.exists():
-        return
-    from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+def find_duckdb_file(path: Path) -> Path:
+    """The file that exists: `path`, or the one with the previous default name next to it; `path` if there is none."""
+    previous = path.with_name(_PREVIOUS_NAME)
+    if not _has_previous(path) or path.exists() or path.is_symlink():
+        return path
+    if not previous.exists():
+        raise WarehouseError(
+            f"{previous} is a link to {previous.readlink()}, which does not exist. Restore the target or the link."
+        )
+    return previous
 
-    DuckDBWarehouse(_PREVIOUS_DEFAULT_PATH, dataset).rename_file(path)
-    logger.warning(
-        "Renamed the warehouse %s to %s, the new default of AI_USAGE_DUCKDB_PATH", _PREVIOUS_DEFAULT_PATH, path
-    )
+
+def _has_previous(path: Path) -> bool:
+    previous = path.with_name(_PREVIOUS_NAME)
+    return path.name == DEFAULT_DUCKDB_PATH.name and (previous.exists() or previous.is_symlink())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from sqlglot import exp
@@ -16,7 +17,7 @@ from ai_usage_assets.warehouse.tables import Column, Layer, Table
 _LAYERS: tuple[Layer, ...] = ("staging", "curated", "kpi", "ops")
 
 
-class SchemaError(ValueError):
+class SchemaError(OperatorError):
     """A file under `sql/` cannot be used; the message names the file and the problem."""
 
 
@@ -30,9 +31,12 @@ def sql_folder() -> Path:
 
 
 @cache
-def read_query(name: str) -> str:
-    """The text of `sql/queries/<name>.sql`, for example "finance/report_days". Raises MissingSqlError."""
-    return _read(sql_folder() / "queries" / f"{name}.sql")
+def read_query(name: str, folder: Path | None = None) -> str:
+    """The text of `sql/queries/<name>.sql`, for example "finance/report_days". Raises MissingSqlError.
+
+    `folder` replaces `sql/`.
+    """
+    return _read((folder or sql_folder()) / "queries" / f"{name}.sql")
 
 
 def _read(path: Path) -> str:
@@ -42,26 +46,41 @@ def _read(path: Path) -> str:
         raise MissingSqlError(f"The SQL file {path} does not exist. Reinstall ai-usage.") from None
 
 
-def query_names() -> list[str]:
+def query_names(folder: Path | None = None) -> list[str]:
     """The sorted names of all queries, for example "finance/report_days". Raises MissingSqlError if there are none."""
-    folder = sql_folder() / "queries"
+    folder = (folder or sql_folder()) / "queries"
     names = sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.sql"))
     if not names:
         raise MissingSqlError(f"No SQL files found in {folder}. Reinstall ai-usage.")
     return names
 
 
-def read_models(folder: Path | None = None) -> list[Table]:
-    """Every table and view that a query under `sql/` (or another folder) fills, unordered.
-
-    Raises SchemaError for a file that does not describe itself, MissingSqlError when there is no file.
-    """
+def table_paths(folder: Path | None = None) -> list[Path]:
+    """The files under `sql/` (or another folder) that define a table or view. Raises MissingSqlError without any."""
     folder = folder or sql_folder()
     queries = folder / "queries"
     paths = sorted(path for path in folder.rglob("*.sql") if queries not in path.parents)
     if not paths:
         raise MissingSqlError(f"No SQL files found in {folder}. Reinstall ai-usage.")
-    return [table for table in map(read_table, paths) if table.query]
+    return paths
+
+
+def read_models(folder: Path | None = None) -> list[Table]:
+    """Every table and view that a query under `sql/` (or another folder) fills, each after those that it reads.
+
+    Raises SchemaError for a file that does not describe itself, MissingSqlError when there is no file.
+    """
+    return sort_tables([table for table in map(read_table, table_paths(folder)) if table.query])
+
+
+def sort_tables(tables: Iterable[Table]) -> list[Table]:
+    """The tables, each after those that it reads. Raises SchemaError if tables read each other."""
+    by_name = {table.name: table for table in sorted(tables, key=lambda table: table.name)}
+    order = TopologicalSorter({name: [r for r in table.reads if r in by_name] for name, table in by_name.items()})
+    try:
+        return [by_name[name] for name in order.static_order()]
+    except CycleError as error:
+        raise SchemaError(f"{' reads '.join(reversed(error.args[1]))}: a circle") from None
 
 
 def read_table(path: Path) -> Table:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ai_usage_assets import catalog, cli
-from ai_usage_assets.commands import demo
+from ai_usage_assets.commands import demo, ui
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -84,6 +84,8 @@ def test_dry_run_changes_nothing(environment: Environment, simulator: Simulator,
         (("simulator", "--ports", "0", "0", "99999"), "--ports"),
         (("ui", "--port", "99999"), "--port"),
         (("launch",), "invalid choice"),
+        (("close", "--month", ""), "it takes YYYY-MM"),
+        (("close", "--month", "9999-12"), "it takes YYYY-MM"),
         (("sql",), "required"),
     ],
 )
@@ -186,3 +188,24 @@ def test_demo_never_uses_a_real_warehouse(monkeypatch: pytest.MonkeyPatch) -> No
         settings = Settings.from_environment(variables)
     assert (settings.warehouse, settings.dagster_postgres_url) == ("duckdb", None)
     assert settings.duckdb_path.parts[-2:] == ("demo", "warehouse.duckdb")
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_configured"),
+    [
+        ({}, False),
+        ({"AI_USAGE_DUCKDB_PATH": str(demo.WAREHOUSE)}, False),
+        ({"DAGSTER_PG_URL": "postgresql+psycopg2://host/dagster"}, True),
+        ({"AI_USAGE_SHEET_ID": "sheet"}, True),
+        ({"CURSOR_ADMIN_KEY": "key"}, True),
+        ({"DAGSTER_HOME": "home"}, True),
+        ({"AI_USAGE_WAREHOUSE": "bigquery", "GOOGLE_CLOUD_PROJECT": "p"}, True),
+        ({"AI_USAGE_DUCKDB_PATH": __file__}, True),
+    ],
+)
+def test_the_ui_shows_the_demo_only_if_nothing_is_configured(
+    setting: dict[str, str], is_configured: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source, a warehouse or a run history of the user's own is shown instead of the simulated company."""
+    monkeypatch.chdir(tmp_path)
+    assert ui.is_configured(Settings.from_environment(setting)) is is_configured

@@ -198,7 +198,7 @@ def test_data_that_does_not_reach_yesterday_is_a_warning(company: Company) -> No
 
 def test_address_in_the_name_of_the_organization_is_redacted(company: Company) -> None:
     """An organization that is named after an e-mail address is printed without it."""
-    company.simulator.organization.name = "jo@acme.test's organisation"
+    company.simulator.organization.name = "jo@acme.test's organization"
     _, text = run_doctor(company.settings)
     assert "the key belongs to [e-mail]" in text
     assert "jo@" not in text

@@ -226,7 +226,7 @@ FAULTS = {
     "a key that is revoked half way": Fault(
         "answered 401", "Check ANTHROPIC_ADMIN_KEY", {"responses_until_revoked": 2}
     ),
-    "an organisation that is not enrolled": Fault(
+    "an organization that is not enrolled": Fault(
         "answered 404", "ask Anthropic", {"rejected_paths": {"analytics/usage": 404}}
     ),
     "S19 a cursor that leads back": Fault(

@@ -64,6 +64,11 @@ def loaded_days(first: date, last: date, *vendors: str) -> list[dict[str, Any]]:
     return [day_log_row(day, asset=assets[vendor], vendor=vendor) for vendor in vendors for day in days(first, last)]
 
 
+def page_html(report: Report) -> str:
+    """The page without its optional line breaks."""
+    return render.render_html(report).replace("<wbr>", "")
+
+
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The path of the warehouse file."""
@@ -130,7 +135,7 @@ def report(warehouse: DuckDBWarehouse) -> Report:
 @pytest.fixture(scope="module")
 def text(report: Report) -> str:
     """The HTML page of the report of November."""
-    return render.render_html(report)
+    return page_html(report)
 
 
 class Page(HTMLParser):
@@ -180,7 +185,7 @@ def test_headlines_have_the_expected_values(report: Report) -> None:
         "Spend in October 2026": Decimal(100),
         "Forecast for November 2026": headlines(report)["Forecast for November 2026"],
         "Budget used": Decimal("0.3"),
-        "Cost per active user": Decimal(26),
+        "Cost per active person": Decimal(26),
         "Unallocated": Decimal(4) / Decimal(52),
     }
     spend, _, _, used, *_ = report.headlines
@@ -234,10 +239,10 @@ def test_a_finished_month_has_no_forecast(warehouse: DuckDBWarehouse) -> None:
         "Spend in September 2026": "the warehouse begins on October 1, 2026",
         "Forecast for October 2026": "the month is over",
         "Budget used": "no budget in the sheet for October 2026",
-        "Cost per active user": "no active user is known for October 2026",
+        "Cost per active person": "no active person is known for October 2026",
         "Unallocated": Decimal(0),
     }
-    assert "All spend is allocated to a cost center." in render.render_html(october)
+    assert "All spend is allocated to a cost center." in page_html(october)
 
 
 def test_the_page_loads_no_external_resource(text: str) -> None:
@@ -282,7 +287,7 @@ def test_people_are_shown_only_on_request(warehouse: DuckDBWarehouse, text: str)
     """Without the option the page contains no name of a person and no e-mail address."""
     assert "@" not in re.sub(r"@media", "", text)
     assert not re.search(r"\b(Jane|Sam)\b", text)
-    with_people = render.render_html(data.load_report(warehouse, CREATED_AT, with_people=True))
+    with_people = page_html(data.load_report(warehouse, CREATED_AT, with_people=True))
     assert JANE in with_people
     assert '<td class="short">Jane</td>' in with_people
 
@@ -346,11 +351,11 @@ def test_budget_totals_exclude_unbudgeted_spend(
 
 def test_singular_and_plural_match_the_number(warehouse: DuckDBWarehouse, text: str) -> None:
     """Nouns and ranges match their number."""
-    assert "divided by 2 active users" in text
+    assert "divided by 2 active people" in text
     assert "1 paid Cursor seat:" in text
     assert "$2.00 was billed on top of them for usage by seat holders." in text
     assert '<th scope="col" class="n">Forecast over or under</th>' in text
-    with_people = render.render_html(data.load_report(warehouse, CREATED_AT, with_people=True))
+    with_people = page_html(data.load_report(warehouse, CREATED_AT, with_people=True))
     assert "Spend by person, November 1–10, 2026 (billed and seats, USD): all 2 rows</summary>" in with_people
     assert format_bounds(Decimal("9.801"), Decimal("9.799")) == "exactly $9.80"
     assert format_bounds(Decimal(9), Decimal(10)) == "between $9.00 and $10.00"
@@ -383,15 +388,15 @@ def test_one_person_is_one_active_user_and_one_row(empty_warehouse: DuckDBWareho
     """Nouns are in the singular for one person."""
     fill(empty_warehouse, "int_anthropic_cost_daily", [charge("2026-11-03", "4", user=JANE)])
     fill(empty_warehouse, "dim_person", [{"person_email": JANE, "name": "Jane", **OPEN}])
-    text = render.render_html(data.load_report(empty_warehouse, CREATED_AT, with_people=True))
-    assert "divided by 1 active user</li>" in text
+    text = page_html(data.load_report(empty_warehouse, CREATED_AT, with_people=True))
+    assert "divided by 1 active person</li>" in text
     assert "Spend by person, November 1–10, 2026 (billed and seats, USD): 1 row</summary>" in text
 
 
 def test_before_the_first_day_there_is_nothing_to_report(empty_warehouse: DuckDBWarehouse) -> None:
     """A warehouse without a finished day has a page that says what to do."""
     set_today(empty_warehouse, FIRST)
-    text = render.render_html(data.load_report(empty_warehouse, CREATED_AT))
+    text = page_html(data.load_report(empty_warehouse, CREATED_AT))
     assert not Page(text).open
     assert "No day is loaded yet" in text
     with pytest.raises(MonthNotFound, match="It has no finished day yet"):
@@ -403,7 +408,7 @@ def test_an_empty_warehouse_shows_reasons_instead_of_zeros(empty_warehouse: Duck
     report = data.load_report(empty_warehouse, CREATED_AT)
     assert [line.name for line in report.headlines if line.value is not None] == []
     assert all(line.absent for line in report.headlines)
-    text = render.render_html(report)
+    text = page_html(report)
     assert not Page(text).open
     assert "$0.00" not in text
     assert "no budget in the sheet for November 2026" in text
@@ -416,7 +421,7 @@ def test_loaded_days_without_spend_are_zero(empty_warehouse: DuckDBWarehouse) ->
     empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
     report = data.load_report(empty_warehouse, CREATED_AT)
     assert headlines(report)["Spend in November 2026, month to date"] == 0
-    assert not Page(render.render_html(report)).open
+    assert not Page(page_html(report)).open
 
 
 def test_a_vendor_that_is_not_configured_is_mentioned(empty_warehouse: DuckDBWarehouse) -> None:
@@ -428,7 +433,7 @@ def test_a_vendor_that_is_not_configured_is_mentioned(empty_warehouse: DuckDBWar
         *({**row, **absent} for row in loaded_days(NOVEMBER, THROUGH, "cursor")),
     ])  # fmt: skip
     report = data.load_report(empty_warehouse, CREATED_AT)
-    text = render.render_html(report)
+    text = page_html(report)
     assert "Cursor is not included: it is not configured." in text
     assert "No seats are loaded for November 1–10, 2026. Not configured: Cursor." in text
     assert "var(--series-2)" not in text.partition("<main>")[2]
@@ -444,7 +449,7 @@ def test_a_missing_day_has_no_amount(empty_warehouse: DuckDBWarehouse, status: s
     empty_warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [failed])
     report = data.load_report(empty_warehouse, CREATED_AT)
     assert "too low: 1 day of Anthropic missing" in report.headlines[0].notes
-    text = render.render_html(report)
+    text = page_html(report)
     assert "503 from the vendor." in text
     row = re.search(r"<tr><td[^>]*>Thu, November 5, 2026</td>(.*?)</tr>", text)
     assert row
@@ -472,7 +477,7 @@ def test_the_first_day_of_a_month_reports_the_month_before(empty_warehouse: Duck
     set_today(empty_warehouse, date(2026, 11, 2))
     report = data.load_report(empty_warehouse, CREATED_AT)
     assert headlines(report)["Spend in November 2026, month to date"] == 1
-    assert "November 1, 2026 (UTC days)" in render.render_html(report)
+    assert "November 1, 2026 (UTC days)" in page_html(report)
 
 
 def test_sixty_teams_are_all_listed(empty_warehouse: DuckDBWarehouse) -> None:
@@ -488,7 +493,7 @@ def test_sixty_teams_are_all_listed(empty_warehouse: DuckDBWarehouse) -> None:
     ])  # fmt: skip
     empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(NOVEMBER, THROUGH, "anthropic"))
     report = data.load_report(empty_warehouse, CREATED_AT)
-    text = render.render_html(report)
+    text = page_html(report)
     assert len(report.teams) == 60
     assert all(f"Team {key}</td>" in text for key in keys)
     # Teams 1 to 45 are not among the fifteen largest.
@@ -515,7 +520,7 @@ def test_alarms_are_shown_at_the_top(empty_warehouse: DuckDBWarehouse) -> None:
          "last_day": NOVEMBER - timedelta(days=1)},
     ])  # fmt: skip
     report = data.load_report(empty_warehouse, CREATED_AT)
-    top, cards, _ = render.render_html(report).partition('<div class="cards">')
+    top, cards, _ = page_html(report).partition('<div class="cards">')
     _, alarm, banner = top.partition('<div class="alarm" role="alert">')
     assert cards
     assert alarm
@@ -525,7 +530,7 @@ def test_alarms_are_shown_at_the_top(empty_warehouse: DuckDBWarehouse) -> None:
         "1 day of Anthropic differs from the loaded records, added up independently, by $30.00 in total.",
     ]
     assert '<a href="#quality">' in banner
-    text = render.render_html(report)
+    text = page_html(report)
     assert "0 of 2 checks passed" in text
     cells = r"control total \(fct_cost_daily\)</td>.*?Fix it\.</td><td[^>]*>([^<]+)</td><td[^>]*>([^<]+)</td>"
     assert re.findall(cells, text) == [
@@ -539,7 +544,7 @@ def test_a_killed_run_is_reported_as_interrupted(empty_warehouse: DuckDBWarehous
     """A run that is marked as running but no longer active was interrupted."""
     run = {"run_id": "r1", "job": "daily", "started_at": CREATED_AT, "outcome": "running", "version": "1"}
     empty_warehouse.append(OPS_RUNS, [run])
-    assert "The last run (daily, November 11, 2026) was interrupted." in render.render_html(
+    assert "The last run (daily, November 11, 2026) was interrupted." in page_html(
         data.load_report(empty_warehouse, CREATED_AT)
     )
 
@@ -575,7 +580,7 @@ def test_a_long_name_is_shortened_with_a_tooltip(empty_warehouse: DuckDBWarehous
         "dim_api_key",
         [{"vendor": "anthropic", "api_key_id": "k", "name": name, "last_seen_on": TODAY}],
     )
-    text = render.render_html(data.load_report(empty_warehouse, CREATED_AT))
+    text = page_html(data.load_report(empty_warehouse, CREATED_AT))
     shortened = f"API key {name}"[:59] + "…"
     assert f'<td title="API key {name}">{shortened}</td>' in text
 
@@ -649,6 +654,7 @@ def test_the_command_writes_the_page(
     assert cli.main(["report", "--out", str(page / "under-a-file.html")]) == 2
     monkeypatch.setenv("AI_USAGE_DUCKDB_PATH", str(tmp_path / "none.duckdb"))
     assert cli.main(["report", "--out", str(page)]) == 2
+    assert cli.main(["report", "--out", "."]) == 2
     assert not (tmp_path / "none.duckdb").exists()
 
 

@@ -102,6 +102,22 @@ def test_invalid_arguments_are_errors(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_unknown_filter_value_is_an_error(
+    configured_warehouse: DuckDBWarehouse, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A value that no row has is an error that lists the values, unless they are people."""
+    configured_warehouse.close()
+    for value, listed in (
+        ("vendor=Cursor", "it must be one of anthropic, cursor"),
+        ("person=x", "not in the warehouse."),
+    ):
+        assert cli.main(["metabase", "preview", "--filter", value, "--out", str(tmp_path / "out")]) == 2
+        message = " ".join(capsys.readouterr().err.split())
+        assert listed in message
+        assert "@" not in message
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_chromium_only_pages_are_written(
     configured_warehouse: DuckDBWarehouse,
     tmp_path: Path,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from ai_usage_assets.settings import DEFAULT_DUCKDB_PATH, Settings
@@ -193,7 +195,7 @@ def test_the_former_default_file_is_renamed(former_default: Path, caplog: pytest
     """The first opening for writing renames the file, with its content, and reports it."""
     with caplog.at_level(logging.WARNING):
         warehouse = open_warehouse(Settings())
-    assert "Renamed the warehouse data/ai_usage.duckdb to data/warehouse.duckdb" in caplog.text
+    assert "Renamed the warehouse data/ai_usage.duckdb to warehouse.duckdb" in caplog.text
     assert warehouse.rows("SELECT payload FROM ai_usage.raw_cursor_usage_events") == [{"payload": "a"}]
     warehouse.close()
     assert [path.name for path in former_default.parent.iterdir()] == [DEFAULT_DUCKDB_PATH.name]
@@ -216,3 +218,50 @@ def test_a_chosen_file_is_not_renamed(former_default: Path) -> None:
     open_warehouse(Settings(duckdb_path=former_default)).close()
     open_warehouse(Settings(duckdb_path=Path("data/other.duckdb"))).close()
     assert former_default.exists()
+
+
+def test_a_read_only_command_uses_the_former_default_file(former_default: Path) -> None:
+    """A command that only reads finds the data under the former name and renames nothing."""
+    warehouse = open_warehouse(Settings(), read_only=True)
+    assert warehouse.rows("SELECT payload FROM ai_usage.raw_cursor_usage_events") == [{"payload": "a"}]
+    warehouse.close()
+    assert former_default.exists()
+
+
+def test_the_former_name_is_renamed_in_any_folder(former_default: Path) -> None:
+    """An absolute path with the new name, as in the container, takes over the file with the former name."""
+    path = former_default.absolute().with_name(DEFAULT_DUCKDB_PATH.name)
+    warehouse = open_warehouse(Settings(duckdb_path=path))
+    assert warehouse.rows("SELECT payload FROM ai_usage.raw_cursor_usage_events") == [{"payload": "a"}]
+    warehouse.close()
+
+
+def test_a_foreign_file_with_the_former_name_stays(former_default: Path) -> None:
+    """A database without the tables of this project is not renamed."""
+    former_default.unlink()
+    duckdb.connect(str(former_default)).close()
+    open_warehouse(Settings()).close()
+    assert former_default.exists()
+
+
+def test_a_broken_link_is_not_an_empty_warehouse(former_default: Path) -> None:
+    """A link whose target is not mounted is an error instead of a new, empty warehouse."""
+    former_default.rename("data/target")
+    former_default.symlink_to("elsewhere")
+    with pytest.raises(WarehouseError, match="elsewhere, which does not exist"):
+        open_warehouse(Settings())
+
+
+def test_processes_that_start_together_rename_the_file_once(former_default: Path) -> None:
+    """Processes that wait for the same reader end with one file and all its rows."""
+    code = (
+        "from ai_usage_assets.settings import Settings\n"
+        "from ai_usage_assets.warehouse.factory import open_warehouse\n"
+        "warehouse = open_warehouse(Settings())\n"
+        "print(warehouse.rows('SELECT payload FROM ai_usage.raw_cursor_usage_events'))\n"
+    )
+    with duckdb.connect(str(former_default)):
+        started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        time.sleep(1)
+    assert [process.communicate(timeout=60)[0].strip() for process in started] == ["[{'payload': 'a'}]"] * 3
+    assert [path.name for path in former_default.parent.iterdir()] == [DEFAULT_DUCKDB_PATH.name]

@@ -21,6 +21,7 @@ from ai_usage_assets.commands.diagnostics import (
     print_summary,
 )
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.files import write_atomically
 from ai_usage_assets.redaction import KEY_PATTERN
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT, load_source
 from ai_usage_assets.settings import Settings, SettingsError, is_loopback
@@ -67,9 +68,10 @@ def run(settings: Settings, file: Path | None, console: Console) -> int:
             ],
         }
     answered = sum(line.outcome == "ok" for line in diagnostics)
+    # Printed first, so that the answers are not lost if the file cannot be written.
+    has_failed = "error" in print_diagnostics(diagnostics, console)
     if answered:
         write(file, document, [key for _, key, _ in plans])
-    has_failed = "error" in print_diagnostics(diagnostics, console)
     summary = f"{answered} of {len(diagnostics)} questions are answered in {file}. Read it before sharing it."
     summary = summary if answered else f"No question is answered; {file} is not written."
     print_summary("ok" if answered and not has_failed else "error", summary, console)
@@ -92,12 +94,11 @@ def _diagnose(section: str, answer: QuestionResult) -> Diagnostic:
 
 
 def write(file: Path, document: Facts, keys: Iterable[str]) -> None:
-    """Writes the document to a new file. Raises ProbeError if it could contain a key, an id or an e-mail address."""
+    """Writes the document to a file. Raises ProbeError if it could contain a key, an id or an e-mail address."""
     text = json.dumps(document, indent=2, default=str) + "\n"
     if any(key and key in text for key in keys) or KEY_PATTERN.search(text) or _PERSONAL.search(text):
         raise ProbeError("The answers seem to contain a key, an id or an e-mail address, and are not written.")
     try:
-        with file.open("x", encoding="ascii") as stream:
-            stream.write(text)
+        write_atomically(file, text)
     except OSError as error:
         raise ProbeError(f"{file} cannot be written: {error.strerror}.") from None

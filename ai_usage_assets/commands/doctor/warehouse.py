@@ -14,7 +14,7 @@ from ai_usage_assets.registry import source_label
 from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import Warehouse, WarehouseBusyError, WarehouseError
-from ai_usage_assets.warehouse.factory import open_warehouse
+from ai_usage_assets.warehouse.factory import find_duckdb_file, open_warehouse
 from ai_usage_assets.warehouse.sql_files import read_query
 
 _SECTION = "Warehouse"
@@ -58,7 +58,7 @@ def _diagnose_bigquery(settings: Settings) -> Iterator[Diagnostic]:
 
 
 def _diagnose_duckdb(settings: Settings) -> Iterator[Diagnostic]:
-    path = settings.duckdb_path.absolute()
+    path = find_duckdb_file(settings.duckdb_path.absolute())
     yield _diagnose_folder(_SECTION, "folder", path.parent, "AI_USAGE_DUCKDB_PATH")
     advice = f"{_WRITE_ADVICE} AI_USAGE_DUCKDB_PATH."
     try:

@@ -75,7 +75,7 @@ def build_monthly(report: Report, month: ReportMonth) -> list[PeriodSpend]:
         status = [_format_status(part.is_provisional for part in parts.values())]
         if each == month.first and not month.is_over:
             through = max(part.through_day for part in parts.values())
-            status.append(f"to {through.day} {through:%B}")
+            status.append(f"through {through:%B} {through.day}")
         if missing := max(part.missing_days for part in parts.values()):
             status.append(f"{format_count(missing, 'day')} missing")
         monthly.append(

@@ -92,7 +92,7 @@ def forecast(month: ReportMonth, expected: Forecast | None) -> Headline:
         f"based on spend by weekday and on the seats, up to {format_date(month.through_day)}",
     ]
     if expected["missing_days"]:
-        notes.append(f"includes an estimate for {format_count(expected['missing_days'], 'day')} that are missing")
+        notes.append(f"includes an estimate for {format_count(expected['missing_days'], 'missing day')}")
     return Headline(name, expected["forecast_usd"], "usd", tuple(notes), is_provisional=True)
 
 
@@ -120,11 +120,11 @@ def budget_used(month: ReportMonth, budgets: Sequence[BudgetRow]) -> Headline:
 
 def cost_per_user(month: ReportMonth, spend: Headline, active_people: int) -> Headline:
     """The spend per person who used a tool in the month."""
-    name = "Cost per active user"
+    name = "Cost per active person"
     if spend.value is None or not active_people:
-        return Headline(name, None, "usd", absent=f"no active user is known for {month.first:%B %Y}")
+        return Headline(name, None, "usd", absent=f"no active person is known for {month.first:%B %Y}")
     notes = (
-        f"all spend of {month.range_text} divided by {format_count(active_people, 'active user')}",
+        f"all spend of {month.range_text} divided by {format_count(active_people, 'active person', 'active people')}",
         "includes spend without a person",
     )
     return Headline(name, spend.value / active_people, "usd", notes, is_provisional=spend.is_provisional)

@@ -9,8 +9,8 @@ from ai_usage_assets.registry import source_label
 from ai_usage_assets.rendering.text import format_count, format_date, format_date_range, format_usd
 from ai_usage_assets.warehouse.base import Row
 
-NO_TEAM = "(no team)"
-NO_NAME = "(not in the people tab)"
+NO_TEAM = "No team"
+NO_NAME = "Not in the people tab"
 BASIS = {"billed": "Billed", "included": "Included in seats", None: "Billed and included"}
 BUDGET_REMARKS = {
     "budgeted": "",
@@ -40,7 +40,6 @@ DAY_STATUS = {
     "not_loaded": "not loaded",
 }
 _OUTCOMES = {
-    "running": "is still active",
     "success": "succeeded",
     "failed": "failed",
     "interrupted": "was interrupted",
@@ -88,7 +87,10 @@ def describe_run(run: Row) -> str:
     """The outcome of a run."""
     has_days = run["first_day"] and run["last_day"]
     days = f" for {format_date_range(run['first_day'], run['last_day'])}" if has_days else ""
-    return f"The last run ({run['job']}, {format_date(run['started_at'].date())}{days}) {_OUTCOMES[run['outcome']]}."
+    name = f"The last run ({run['job']}, {format_date(run['started_at'].date())}{days})"
+    if run["outcome"] == "running":
+        return f"{name} had not ended when this page was written."
+    return f"{name} {_OUTCOMES[run['outcome']]}."
 
 
 def describe_subject(anomaly: Row, with_people: bool) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from ai_usage_assets.files import write_atomically
 from ai_usage_assets.finance.amounts import sum_known
@@ -25,6 +28,8 @@ from ai_usage_assets.rendering.text import (
 from ai_usage_assets.warehouse.base import Row
 
 _MIN_WITHOUT_CENTS = 10_000
+# Not within an escaped character such as `&amp;`.
+_BREAK = re.compile(r"([_:./@])(?=\w)")
 _SECTIONS = {
     "daily": "Daily spend",
     "monthly": "Monthly spend",
@@ -54,6 +59,7 @@ def render_html(report: Report) -> str:
         "counted": format_count,
         "vendor": source_label,
         "total": _total,
+        "breakable": _mark_breaks,
     }
     return environment.get_template("report.html.j2").render(
         report=report,
@@ -120,6 +126,11 @@ def format_change(current: Decimal | None, previous: Decimal | None) -> str:
     if not previous:
         return "new" if current else NONE
     return f"{'+' if current >= previous else ''}{format_percent((current - previous) / previous)}"
+
+
+def _mark_breaks(value: object) -> Markup:
+    """Escapes a text and lets the browser break ids and names of views after punctuation instead of within a word."""
+    return Markup(_BREAK.sub(r"\1<wbr>", str(escape(value))))  # noqa: S704 - escaped
 
 
 def _total(rows: Iterable[Row], column: str) -> Decimal | None:

@@ -148,7 +148,7 @@ def _render_trend(card: Card, settings: TrendSettings, rows: list[Row]) -> Numbe
 def _compare(card: Card, settings: TrendSettings, row: Row, comparison: Comparison) -> tuple[str, str]:
     now, before = row[settings.value], row[comparison.column]
     if now is None or not before:
-        return f"No {comparison.label} to compare with", ""
+        return f"Not compared: no value for {comparison.label}", ""
     ratio = (Decimal(now) - Decimal(before)) / abs(Decimal(before))
     color = "" if not ratio else _BAD if (ratio > 0) == settings.less_is_better else _GOOD
     previous = format_value(before, card.columns[settings.value].format)

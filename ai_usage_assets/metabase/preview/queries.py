@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from ai_usage_assets.metabase.card_validation import validate_rows
-from ai_usage_assets.metabase.spec_models import Card, Dashboard, Spec, SpecError
+from ai_usage_assets.metabase.spec_models import Card, Dashboard, Spec, SpecError, value_column
 from ai_usage_assets.metabase.sql_template import TemplateError, fill
 from ai_usage_assets.warehouse.base import Warehouse, WarehouseError
 
 FilterValues = Mapping[str, Sequence[str]]
+
+_MAX_LISTED = 10
 
 _MONTH = re.compile(r"[1-9][0-9]{3}-(0[1-9]|1[0-2])")
 
@@ -32,6 +34,20 @@ def parse_filters(spec: Spec, arguments: Sequence[str]) -> dict[str, list[str]]:
         if len(values[key]) > 1 and not spec.filters[key].multiple:
             raise SpecError(f"--filter {key} is given twice; it takes one value.")
     return values
+
+
+def check_filters(warehouse: Warehouse, spec: Spec, values: FilterValues) -> None:
+    """Raises SpecError for a value that the warehouse does not have. A month without spend can be shown."""
+    for key, chosen in values.items():
+        if key == "month":
+            continue
+        column = warehouse.query(*fill(spec.filters[key].sql, {}))[value_column(key, spec.filters[key])]
+        known = [str(value) for value in column.to_pylist()]
+        for value in chosen:
+            if value not in known:
+                # Persons are e-mail addresses.
+                listed = "" if key == "person" else f"; it must be one of {', '.join(known[:_MAX_LISTED])}"
+                raise SpecError(f"--filter is '{key}={value}', which is not in the warehouse{listed}.")
 
 
 def query_card(warehouse: Warehouse, card: Card, values: FilterValues) -> pa.Table:

@@ -1,6 +1,6 @@
 -- Spend of a month per team and cost center, and of the same days of the previous month.
 SELECT
-  COALESCE(team, '(no team)') AS team,
+  COALESCE(team, 'No team') AS team,
   cost_center,
   SUM(spend_usd) AS spend_usd,
   SUM(previous_same_days_usd) AS previous_usd,
