@@ -6,13 +6,14 @@ A value is never logged, written to disk or put into an exception; only the secr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from ai_usage_assets.errors import OperatorError
+from ai_usage_assets.retries import RetryPolicy
 
 if TYPE_CHECKING:
     from google.cloud.secretmanager import SecretManagerServiceClient
@@ -86,9 +87,7 @@ class _Secret:
 
     def read(self, server: str | None, total_seconds: float, *, multiline: bool) -> str:
         with self._translate_errors(total_seconds, "read"), _client(server) as client:
-            answer = client.access_secret_version(
-                name=f"{self.path}/versions/{self.version}", **_retry_options(total_seconds)
-            )
+            answer = _call(client.access_secret_version, total_seconds, name=f"{self.path}/versions/{self.version}")
         version = answer.name.rpartition("/versions/")[2]
         value = self._decode_payload(answer.payload, version, _MULTILINE_CHARACTERS if multiline else "")
         _versions[self.path] = version
@@ -100,7 +99,7 @@ class _Secret:
 
         payload = SecretPayload(data=value.encode(), data_crc32c=google_crc32c.value(value.encode()))
         with self._translate_errors(total_seconds, "written"), _client(server) as client:
-            answer = client.add_secret_version(parent=self.path, payload=payload, **_retry_options(total_seconds))
+            answer = _call(client.add_secret_version, total_seconds, parent=self.path, payload=payload)
         version: str = answer.name.rpartition("/versions/")[2]
         return version
 
@@ -158,9 +157,6 @@ class _Secret:
         from google.api_core import exceptions as api
         from google.auth.exceptions import GoogleAuthError, TransportError
 
-        if isinstance(error, api.RetryError):
-            # The reason of the last attempt instead of the timeout.
-            error = error.cause if isinstance(error.cause, Exception) else error
         what = f"The secret {self.path}"
         if (isinstance(error, GoogleAuthError) and not isinstance(error, TransportError)) or _lacks_credentials(error):
             return (
@@ -252,19 +248,18 @@ def _client(server: str | None) -> SecretManagerServiceClient:
     return secretmanager.SecretManagerServiceClient(transport=SecretManagerServiceGrpcTransport(channel=channel))
 
 
-def _retry_options(total_seconds: float) -> dict[str, Any]:
-    """The time limits of an attempt and of all attempts."""
+def _call(method: Callable[..., Any], total_seconds: float, **request: Any) -> Any:
+    """Sends a request, and repeats it without an answer until the time is used up."""
     from google.api_core import exceptions as api
-    from google.api_core.retry import Retry
     from google.api_core.timeout import ConstantTimeout
+    from tenacity import retry_if_exception
 
-    def is_transient(error: Exception) -> bool:
+    def is_transient(error: BaseException) -> bool:
         return isinstance(error, (*_unanswered(), api.ResourceExhausted)) and not _lacks_credentials(error)
 
-    return {
-        "retry": Retry(predicate=is_transient, initial=0.5, maximum=5, multiplier=2, timeout=total_seconds),
-        "timeout": ConstantTimeout(min(_ATTEMPT_SECONDS, total_seconds)),  # type: ignore[no-untyped-call]
-    }
+    policy = RetryPolicy(max_attempts=100, first_wait_seconds=0.5, max_wait_seconds=5, total_seconds=total_seconds)
+    timeout = ConstantTimeout(min(_ATTEMPT_SECONDS, total_seconds))  # type: ignore[no-untyped-call]
+    return policy.retrying(retry_if_exception(is_transient))(method, **request, retry=None, timeout=timeout)
 
 
 def _unanswered() -> tuple[type[Exception], ...]:
@@ -274,7 +269,7 @@ def _unanswered() -> tuple[type[Exception], ...]:
     return (api.ServiceUnavailable, api.DeadlineExceeded, api.InternalServerError)
 
 
-def _lacks_credentials(error: Exception) -> bool:
+def _lacks_credentials(error: BaseException) -> bool:
     """Whether credentials are missing; gRPC reports that as an unavailable server."""
     from google.api_core.exceptions import ServiceUnavailable, Unauthenticated
 

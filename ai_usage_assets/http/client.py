@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import httpcore
 import httpx
 import msgspec
+from tenacity import RetryCallState, retry_if_result
 
 from ai_usage_assets.http.errors import (
     UNREADABLE,
@@ -35,7 +36,7 @@ from ai_usage_assets.http.errors import (
     error_message,
 )
 from ai_usage_assets.http.rate_limit import Clock, RateLimiter, SystemClock
-from ai_usage_assets.http.retry import NO_WAIT_POLICY, AttemptError, RetryPolicy, is_transient, parse_retry_after
+from ai_usage_assets.http.retry import NO_WAIT_POLICY, AttemptError, HttpRetryPolicy, is_transient, parse_retry_after
 from ai_usage_assets.http.transport import BoundedTransport
 from ai_usage_assets.redaction import deobfuscate, redact
 from ai_usage_assets.settings import is_loopback
@@ -114,7 +115,7 @@ class ApiClient:
         authorize: Callable[[], Mapping[str, str]],
         endpoints: Sequence[Endpoint],
         headers: Mapping[str, str] | None = None,
-        retry_policy: RetryPolicy | None = None,
+        retry_policy: HttpRetryPolicy | None = None,
         pacing: bool = True,
         clock: Clock | None = None,
         hint: Callable[[int, str], str | None] | None = None,
@@ -132,7 +133,7 @@ class ApiClient:
         self._credentials: dict[str, str] | None = None
         self._endpoints = tuple(endpoints)
         self._headers = dict(headers or {})
-        self._retry_policy = retry_policy or (RetryPolicy() if pacing else NO_WAIT_POLICY)
+        self._retry_policy = retry_policy or (HttpRetryPolicy() if pacing else NO_WAIT_POLICY)
         self._clock = clock or SystemClock()
         self._hint = hint or (lambda status, path: None)
         self._lock = threading.Lock()
@@ -257,33 +258,37 @@ class ApiClient:
     def _request_with_retries(
         self, endpoint: Endpoint, request: httpx.Request, response_type: type[T]
     ) -> tuple[T, Response]:
-        policy, waited = self._retry_policy, 0.0
-        for attempt in range(1, policy.max_attempts + 1):
-            self._wait_for_rate_limit(endpoint)
-            result = self._attempt(endpoint, request, response_type)
-            if not isinstance(result, AttemptError):
-                return result
-            error = result
-            if not error.transient:
-                self._raise(endpoint, error, attempt)
-            wait = policy.wait_seconds(error, attempt)
-            if wait > policy.max_wait_seconds:
-                error.detail = f"asks to wait {wait:,.0f} s. {error.detail}"
-                self._raise(endpoint, error, attempt)
-            if attempt == policy.max_attempts or waited + wait > policy.total_wait_seconds:
-                self._raise(endpoint, error, attempt)
+        policy = self._retry_policy
+
+        def log_retry(state: RetryCallState) -> None:
+            error = _failure(state)
             logger.warning(
                 "%s %s: %s; attempt %d of %d, retrying in %.0f s",
                 self.service,
                 endpoint,
                 error.detail if error.malformed else error.status or error.detail,
-                attempt,
+                state.attempt_number,
                 policy.max_attempts,
-                wait,
+                state.upcoming_sleep,
             )
-            self._clock.sleep(wait)
-            waited += wait
-        raise AssertionError("the last attempt returns or raises")
+
+        def give_up(state: RetryCallState) -> AttemptError:
+            error = _failure(state)
+            if state.upcoming_sleep > policy.max_wait_seconds:
+                error.detail = f"asks to wait {state.upcoming_sleep:,.0f} s. {error.detail}"
+            return error
+
+        retrying = policy.retrying(
+            retry_if_result(lambda result: isinstance(result, AttemptError) and result.transient),
+            sleep=self._clock.sleep,
+            wait=lambda state: policy.requested_wait(_failure(state)),
+            before_sleep=log_retry,
+            give_up=give_up,
+        )
+        result = retrying(self._attempt, endpoint, request, response_type)
+        if isinstance(result, AttemptError):
+            self._raise(endpoint, result, retrying.statistics["attempt_number"])
+        return result
 
     def _wait_for_rate_limit(self, endpoint: Endpoint) -> None:
         if limiter := self._rate_limiters.get(endpoint.rate_limit_key):
@@ -292,6 +297,8 @@ class ApiClient:
     def _attempt(
         self, endpoint: Endpoint, request: httpx.Request, response_type: type[T]
     ) -> tuple[T, Response] | AttemptError:
+        """Sends the request once. A failure is a result: an exception of httpx holds the request with its key."""
+        self._wait_for_rate_limit(endpoint)
         try:
             response, body = self._send(request)
         except _BodyTooLarge:
@@ -395,6 +402,14 @@ class ApiClient:
             request_id=error.request_id,
             attempts=attempts,
         )
+
+
+def _failure(state: RetryCallState) -> AttemptError:
+    """The failure of the attempt that has just ended."""
+    result = state.outcome.result() if state.outcome else None
+    if not isinstance(result, AttemptError):
+        raise TypeError(f"{type(result).__name__} is not a failed attempt")
+    return result
 
 
 class _BodyTooLarge(Exception):

@@ -1,14 +1,14 @@
-"""The retry policy: how many attempts a request has, and how long to wait between them."""
+"""The retry policy of HTTP requests: which failures are transient, and how long their servers ask to wait."""
 
 from __future__ import annotations
 
-import random
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-_JITTER = 0.1
+from ai_usage_assets.retries import RetryPolicy
+
 _TRANSIENT_STATUS = {408, 409, 425, 429}
 
 
@@ -26,31 +26,24 @@ class AttemptError:
 
 
 @dataclass(frozen=True)
-class RetryPolicy:
-    """The bounds of one request with all its retries, in seconds."""
+class HttpRetryPolicy(RetryPolicy):
+    """The limits of one HTTP request with all its retries, in seconds."""
 
-    max_attempts: int = 6
-    first_wait_seconds: float = 1.0
-    max_wait_seconds: float = 120.0
     total_wait_seconds: float = 600.0
     # For a 429 without Retry-After; the vendors' rate limits are per minute.
     rate_limit_wait_seconds: float = 60.0
     # Ends an attempt whose response arrives so slowly that no single read times out.
     attempt_seconds: float = 120.0
 
-    def wait_seconds(self, error: AttemptError, attempt: int) -> float:
-        """Returns how long to wait after the given attempt (from 1): Retry-After, else exponential with jitter."""
-        if error.retry_after_seconds is not None:
-            return error.retry_after_seconds
-        if error.status == 429:
-            wait = self.rate_limit_wait_seconds
-        else:
-            wait = min(self.first_wait_seconds * 2 ** (attempt - 1), self.max_wait_seconds)
-        return min(wait * (1 + random.uniform(0, _JITTER)), self.max_wait_seconds)  # noqa: S311 - not a secret
+    def requested_wait(self, error: AttemptError) -> float | None:
+        """Returns the wait that a failed attempt asks for: Retry-After, else the one after a 429; None for others."""
+        if error.retry_after_seconds is None and error.status == 429:
+            return self.add_jitter(self.rate_limit_wait_seconds)
+        return error.retry_after_seconds
 
 
 # For simulated vendors: the same number of attempts, and no wait except a Retry-After.
-NO_WAIT_POLICY = RetryPolicy(first_wait_seconds=0.0, rate_limit_wait_seconds=0.0)
+NO_WAIT_POLICY = HttpRetryPolicy(first_wait_seconds=0.0, rate_limit_wait_seconds=0.0)
 
 
 def is_transient(status: int) -> bool:

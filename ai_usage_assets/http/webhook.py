@@ -11,13 +11,15 @@ from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
 import httpx
+from tenacity import retry_if_exception_type
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.http.transport import CONNECTION_ERRORS, BoundedTransport
+from ai_usage_assets.retries import RetryPolicy
 from ai_usage_assets.settings import is_https_or_loopback
 
 # Two attempts, so that the end of a run is delayed by ten seconds at most.
-_ATTEMPTS = 2
+_RETRY_POLICY = RetryPolicy(max_attempts=2, first_wait_seconds=0)
 _ATTEMPT_SECONDS = 5.0
 _MAX_RESPONSE_SHOWN = 200
 _MAX_RESPONSE_READ = 1_000
@@ -29,6 +31,10 @@ class WebhookError(OperatorError):
     """The chat did not accept the message; the text names the host and states what to do."""
 
 
+class _UnansweredError(WebhookError):
+    """A second attempt may succeed."""
+
+
 def post_message(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_SECONDS) -> None:
     """Posts a text. Raises WebhookError if it is not accepted, SettingsError for a proxy that cannot be used."""
     if not is_https_or_loopback(address):
@@ -37,25 +43,28 @@ def post_message(address: str, text: str, *, attempt_seconds: float = _ATTEMPT_S
     transport = BoundedTransport(address, httpx.create_ssl_context())
     body = json.dumps({"text": text}).encode()
     request = httpx.Request("POST", address, headers={"content-type": "application/json"}, content=body)
-    failure = ""
-    try:
-        for _ in range(_ATTEMPTS):
-            transport.set_deadline(attempt_seconds)
-            try:
-                response = transport.handle_request(request)
-            except CONNECTION_ERRORS as error:
-                failure = f"did not answer ({type(error).__name__}). Check the network, and whether {host} is up"
-                continue
-            if response.is_success:
-                # The message was accepted and must not be sent twice, whatever happens to the rest of the response.
-                return
+
+    def post_once() -> None:
+        transport.set_deadline(attempt_seconds)
+        try:
+            response = transport.handle_request(request)
+        except CONNECTION_ERRORS as error:
+            raise _UnansweredError(
+                f"The webhook at {host} did not answer ({type(error).__name__}). Check the network, and whether {host} "
+                "is up."
+            ) from None
+        # An accepted message must not be sent twice, whatever happens to the rest of the response.
+        if not response.is_success:
             shown = _remove_secrets(address, _read_start(response))[:_MAX_RESPONSE_SHOWN]
-            failure = f"answered {response.status_code} ({shown!r}). {_advice(response.status_code)}"
-            if response.status_code < 500:
-                break
+            error_class = _UnansweredError if response.status_code >= 500 else WebhookError
+            raise error_class(
+                f"The webhook at {host} answered {response.status_code} ({shown!r}). {_advice(response.status_code)}."
+            )
+
+    try:
+        _RETRY_POLICY.retrying(retry_if_exception_type(_UnansweredError))(post_once)
     finally:
         transport.close()
-    raise WebhookError(f"The webhook at {host} {failure}.")
 
 
 def _read_start(response: httpx.Response) -> str:

@@ -16,16 +16,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.http.rate_limit import Clock, SystemClock
 from ai_usage_assets.http.transport import CONNECTION_ERRORS, BoundedTransport
 from ai_usage_assets.redaction import redact_line
+from ai_usage_assets.retries import RetryPolicy
 from ai_usage_assets.settings import is_https_or_loopback
 
 Body = Mapping[str, Any]
 
-_RETRY_WAITS = (1.0, 2.0, 4.0)
+_RETRY_POLICY = RetryPolicy(max_attempts=4, jitter=0)
 # Metabase tests a database connection before it answers.
 _ATTEMPT_SECONDS = 90.0
 _HEALTH_SECONDS, _HEALTH_INTERVAL_SECONDS = 3.0, 2.0
@@ -139,7 +141,7 @@ class MetabaseClient:
 
     def pause(self) -> None:
         """Wait until a concurrent run had time to remove a duplicate."""
-        self._clock.sleep(_RETRY_WAITS[0])
+        self._clock.sleep(_RETRY_POLICY.first_wait_seconds)
 
     def get(self, path: str) -> ApiObject:
         """Return an object. Raises MetabaseError."""
@@ -187,20 +189,16 @@ class MetabaseClient:
 
         Raises MetabaseError.
         """
-        for wait in (*_RETRY_WAITS, None):
-            try:
-                created = self.post(path, body)
-            except AmbiguousOutcome:
-                if wait is None:
-                    raise
-                self._clock.sleep(wait)
-                if existing := find_existing():
-                    return existing
-            else:
-                if not isinstance(created, ApiObject):
-                    raise self.unexpected(path, "not an object", "POST")
-                return created
-        raise AssertionError
+
+        def create_once() -> Any:
+            is_retry = retrying.statistics["attempt_number"] > 1
+            return (find_existing() if is_retry else None) or self.post(path, body)
+
+        retrying = self._retrying()
+        created = retrying(create_once)
+        if not isinstance(created, ApiObject):
+            raise self.unexpected(path, "not an object", "POST")
+        return created
 
     def unexpected(self, path: str, what: str, method: str = "GET") -> MetabaseError:
         """Return the error for a response that does not have the documented form."""
@@ -221,14 +219,12 @@ class MetabaseClient:
         return redact_line(text, with_people=False)[:_MAX_QUOTED_CHARACTERS]
 
     def _request_with_retries(self, method: str, path: str, body: Body | None = None) -> Any:
-        for wait in (*_RETRY_WAITS, None):
-            try:
-                return self._parse(method, path, self._request(method, path, body, self._attempt_seconds))
-            except AmbiguousOutcome:
-                if wait is None:
-                    raise
-                self._clock.sleep(wait)
-        raise AssertionError
+        return self._retrying()(
+            lambda: self._parse(method, path, self._request(method, path, body, self._attempt_seconds))
+        )
+
+    def _retrying(self) -> Retrying:
+        return _RETRY_POLICY.retrying(retry_if_exception_type(AmbiguousOutcome), sleep=self._clock.sleep)
 
     def _request(self, method: str, path: str, body: Body | None, seconds: float) -> httpx.Response:
         content = None if body is None else json.dumps(body).encode()

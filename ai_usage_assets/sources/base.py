@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.http.client import ApiClient, Endpoint, RawResponse
 from ai_usage_assets.http.rate_limit import Clock
-from ai_usage_assets.http.retry import RetryPolicy
+from ai_usage_assets.http.retry import HttpRetryPolicy
 from ai_usage_assets.registry import SourceEntry
 from ai_usage_assets.warehouse.tables import Table
 
@@ -144,7 +144,7 @@ class SourceClient(ABC):
         base_url: str,
         *,
         pacing: bool = True,
-        retry_policy: RetryPolicy | None = None,
+        retry_policy: HttpRetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._api = ApiClient(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ai_usage_assets.http.retry import RetryPolicy
+from ai_usage_assets.http.retry import HttpRetryPolicy
 from ai_usage_assets.registry import load_source, load_sources, source_entry
 from ai_usage_assets.secret_manager import SecretError, resolve_secret
 from ai_usage_assets.settings import Settings
@@ -28,7 +28,7 @@ def resolve_key(name: str, setting: str, secrets_emulator: str | None) -> str:
     return key
 
 
-def connect(name: str, settings: Settings, *, retry_policy: RetryPolicy | None = None) -> SourceClient | None:
+def connect(name: str, settings: Settings, *, retry_policy: HttpRetryPolicy | None = None) -> SourceClient | None:
     """A client for the source, or None if the source has no key. The key is resolved at the first request."""
     own = settings.sources[name]
     if not (key := own.key):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import random
 import re
 import time
 import uuid
@@ -27,8 +26,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
+from tenacity import RetryCallState, retry_if_exception
 
 from ai_usage_assets.redaction import redact
+from ai_usage_assets.retries import RetryPolicy
 from ai_usage_assets.warehouse.base import QueryParameters, WarehouseError
 from ai_usage_assets.warehouse.googlesql import in_dataset
 
@@ -42,10 +43,9 @@ RETRY_SECONDS = 120.0
 # A statement that takes longer hangs.
 _JOB_SECONDS = 1800.0
 _REQUEST_SECONDS = 60.0
-_ATTEMPTS = 6
+RETRY_POLICY = RetryPolicy(max_attempts=6, first_wait_seconds=0.5, max_wait_seconds=30, jitter=1)
 # Transactions conflict per table, so another run's last statement may have to end first: tries for 15 minutes.
 _CONFLICT_ATTEMPTS = 40
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
 
 _TRANSIENT_REASONS = {"backendError", "internalError", "rateLimitExceeded", "jobRateLimitExceeded", "jobBackendError"}
 _CONFLICT = re.compile(r"due to concurrent update|Could not serialize access|concurrent update", re.IGNORECASE)
@@ -150,34 +150,35 @@ class BigQueryJobs:
 
         Raises the client's exception when the job fails for good.
         """
-        name, failed = name or uuid.uuid4().hex, 0
-        for attempt in itertools.count(1):
+        name, failed, job = name or uuid.uuid4().hex, 0, None
+        job_id = ""
+
+        def run_once() -> Any:
+            nonlocal failed, job, job_id
             # Only a job that is known to have failed gets another id: a start without an answer may still arrive.
+            failed += job is not None
             job_id = _job_id(kind, name) + (f"-{failed + 1}" if failed else "")
             job = None
-            try:
-                job = self._start(start, job_id)
-                self.result(job)
-            except TimeoutError:
-                if job is not None:
-                    with suppress(api.GoogleAPICallError, requests.exceptions.RequestException):
-                        job.cancel(**self.request_options)
-                raise WarehouseError(
-                    f"{self}: the job {job_id} did not end within {_JOB_SECONDS / 60:.0f} minutes and was canceled. "
-                    "Nothing was lost; run it again."
-                ) from None
-            except (api.GoogleAPICallError, requests.exceptions.RequestException, TransportError) as error:
-                is_transient = _is_transient(error) or (job is None and isinstance(error, api.Conflict))
-                attempts = _CONFLICT_ATTEMPTS if _CONFLICT.search(str(error)) else _ATTEMPTS
-                if attempt >= attempts or not is_transient:
-                    raise
-                failed += job is not None
-                logger.info("%s: retried (%s)", job_id, type(error).__name__)
-            else:
-                return job
-            longest = min(_FIRST_WAIT_SECONDS * 2 ** (attempt - 1), _LONGEST_WAIT_SECONDS)
-            self._sleep(random.uniform(longest / 2, longest))  # noqa: S311 - no secret
-        raise AssertionError("unreachable")
+            job = self._start(start, job_id)
+            self.result(job)
+            return job
+
+        retrying = RETRY_POLICY.retrying(
+            retry_if_exception(lambda e: _is_transient(e) or (job is None and isinstance(e, api.Conflict))),
+            sleep=self._sleep,
+            max_attempts=_max_attempts,
+            before_sleep=lambda state: logger.info("%s: retried (%s)", job_id, type(_error(state)).__name__),
+        )
+        try:
+            return retrying(run_once)
+        except TimeoutError:
+            if job is not None:
+                with suppress(api.GoogleAPICallError, requests.exceptions.RequestException):
+                    job.cancel(**self.request_options)
+            raise WarehouseError(
+                f"{self}: the job {job_id} did not end within {_JOB_SECONDS / 60:.0f} minutes and was canceled. "
+                "Nothing was lost; run it again."
+            ) from None
 
     def _start(self, start: Callable[..., Any], job_id: str) -> Any:
         """Starts the job, or returns the one that an earlier request started whose response was lost."""
@@ -272,16 +273,24 @@ def _parameter_type(value: object) -> str:
             return "STRING"
 
 
-def _reasons(error: Exception) -> set[str]:
+def _reasons(error: BaseException) -> set[str]:
     """BigQuery's machine-readable reasons for an error."""
     details = getattr(error, "errors", None) or []
     return {str(detail.get("reason")) for detail in details if isinstance(detail, Mapping)}
 
 
-def _is_transient(error: Exception) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, _NO_ANSWER):
         return True
     return bool(_reasons(error) & _TRANSIENT_REASONS or _CONFLICT.search(str(error)))
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _max_attempts(state: RetryCallState) -> int:
+    return _CONFLICT_ATTEMPTS if _CONFLICT.search(str(_error(state))) else RETRY_POLICY.max_attempts
 
 
 def _job_id(kind: str, name: str) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 
 from google.api_core import exceptions as api
 from google.cloud import bigquery
+from tenacity import retry_if_exception_type
 
 from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.redaction import redact
+from ai_usage_assets.retries import RetryPolicy
 from ai_usage_assets.warehouse import migrations
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.bigquery_jobs import LABELS, LOCATION, BigQueryJobs
@@ -29,7 +31,7 @@ _GOOGLESQL_TYPES = {"INTEGER": "INT64", "BOOLEAN": "BOOL", "FLOAT": "FLOAT64", "
 # changes.
 _DEFINITION_LABEL, _STORED_LABEL = "ai-usage-definition", "ai-usage-stored"
 
-_ATTEMPTS = 6
+_RETRY_POLICY = RetryPolicy(first_wait_seconds=0)
 _PARALLEL_REQUESTS = 8
 
 
@@ -107,7 +109,7 @@ class BigQuerySchema:
 
     def _migrate(self, existing: dict[str, bigquery.Table]) -> dict[str, bigquery.Table]:
         """Runs the migrations that are due and returns what exists then."""
-        for _ in range(_ATTEMPTS):
+        for _ in range(_RETRY_POLICY.max_attempts):
             due = list(_migration_statements(existing))
             if not due:
                 return existing
@@ -128,16 +130,12 @@ class BigQuerySchema:
 
     def _prepare_with_retries(self, table: Table, existing: bigquery.Table | None) -> None:
         prepare = self._prepare_view if table.is_view else self._prepare_table
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
+        for attempt in _RETRY_POLICY.retrying(retry_if_exception_type(api.PreconditionFailed)):
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    # Another container has changed the table since it was read.
+                    existing = self._get_table(table.name)
                 prepare(table, existing)
-            except api.PreconditionFailed:
-                # Another container has changed the table since it was read.
-                if attempt == _ATTEMPTS:
-                    raise
-                existing = self._get_table(table.name)
-            else:
-                return
 
     def _prepare_table(self, table: Table, existing: bigquery.Table | None) -> None:
         definition = self.definition(table)

@@ -5,14 +5,13 @@ Both engines create tables from it; the Dagster UI, the schema checks and the da
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import dagster as dg
-    import pandera.pandas as pa
 
 Layer = Literal["raw", "staging", "curated", "kpi", "ops"]
 
@@ -51,7 +50,7 @@ class Table:
         """The names of the columns, in order."""
         return tuple(column.name for column in self.columns)
 
-    # Dagster and pandera take a second to import, and most commands need neither.
+    # Dagster takes a second to import, and most commands do not need it.
 
     def ui_schema(self, types: Mapping[str, str] | None = None) -> dg.TableSchema:
         """The columns as the Dagster UI shows them."""
@@ -72,19 +71,3 @@ class Table:
     def ui_metadata(self) -> dict[str, object]:
         """The metadata that the Dagster UI shows before the table exists."""
         return {"dagster/column_schema": self.ui_schema(), "dagster/table_name": f"ai_usage.{self.name}"}
-
-    def check_schema(self, allowed: Mapping[str, Sequence[str]], key: Sequence[str]) -> pa.DataFrameSchema:
-        """The pandera schema: required columns are never null, listed columns have known values, keys are unique."""
-        import pandera.pandas as pa
-
-        return pa.DataFrameSchema(
-            {
-                c.name: pa.Column(
-                    nullable=not c.required,
-                    checks=[pa.Check.isin(list(allowed[c.name]))] if c.name in allowed else None,
-                )
-                for c in self.columns
-            },
-            strict=True,
-            unique=list(key) or None,
-        )

@@ -31,7 +31,7 @@ from ai_usage_assets.http.errors import (
     TransientApiError,
 )
 from ai_usage_assets.http.pagination import paginate
-from ai_usage_assets.http.retry import RetryPolicy
+from ai_usage_assets.http.retry import HttpRetryPolicy
 from ai_usage_assets_tests.fakes.http_server import STARTED, FakeClock, FakeServer, Reply, serve_replies
 
 # Matches no pattern of a key, so that only the client's knowledge of it can remove it.
@@ -62,7 +62,7 @@ def client_for(
 ) -> Iterator[tuple[ApiClient, FakeServer, FakeClock]]:
     """A client of a server that sends the replies."""
     clock = FakeClock()
-    options = {"pacing": False, "retry_policy": RetryPolicy(), "clock": clock, **options}
+    options = {"pacing": False, "retry_policy": HttpRetryPolicy(), "clock": clock, **options}
     with serve_replies(*replies) as server:
         client = ApiClient("acme", server.url, authorize=authorize, endpoints=ENDPOINTS, **options)
         try:
@@ -237,7 +237,7 @@ def test_other_hosts_use_the_proxy(proxy: FakeServer) -> None:
         "https://api.example.com",
         authorize=lambda: {"x-api-key": KEY},
         endpoints=ENDPOINTS,
-        retry_policy=RetryPolicy(max_attempts=1),
+        retry_policy=HttpRetryPolicy(max_attempts=1),
     )
     with pytest.raises(TransientApiError, match="no connection"):
         client.get("/things", response_type=Things)
@@ -255,7 +255,7 @@ def test_proxy_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch, proxy: 
             "https://api.example.com",
             authorize=dict,
             endpoints=ENDPOINTS,
-            retry_policy=RetryPolicy(max_attempts=1),
+            retry_policy=HttpRetryPolicy(max_attempts=1),
         )
         with pytest.raises(TransientApiError, match=r"ProxyError: 407\)") as caught:
             client.get("/things", response_type=Things)
@@ -303,7 +303,7 @@ def test_hint_of_the_service_takes_precedence() -> None:
 def test_error_text() -> None:
     """The text gives service, endpoint, reason, attempts, request id and next step."""
     body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded."}}'
-    error, _, _ = error_of(Reply(529, body, {"request-id": "req_7"}), retry_policy=RetryPolicy(max_attempts=3))
+    error, _, _ = error_of(Reply(529, body, {"request-id": "req_7"}), retry_policy=HttpRetryPolicy(max_attempts=3))
     assert str(error) == (
         "acme GET /things answered 529: Overloaded after 3 attempts (request req_7). "
         "Nothing was changed; run again later."
@@ -398,7 +398,7 @@ def test_long_retry_after_is_not_waited_for(status: int, retry_after: str) -> No
 def test_total_wait_is_bounded() -> None:
     """The waits of one request stay within the total, even if attempts are left."""
     error, _, clock = error_of(
-        Reply(429, headers={"retry-after": "100"}), retry_policy=RetryPolicy(total_wait_seconds=250)
+        Reply(429, headers={"retry-after": "100"}), retry_policy=HttpRetryPolicy(total_wait_seconds=250)
     )
     assert clock.waits == [100, 100]
     assert error.attempts == 3
@@ -416,7 +416,7 @@ def test_transient_errors_are_retried(status: int) -> None:
 
 def test_backoff_is_bounded() -> None:
     """The wait grows up to its maximum, jitter included."""
-    _, _, clock = error_of(Reply(500), retry_policy=RetryPolicy(max_attempts=8, max_wait_seconds=10))
+    _, _, clock = error_of(Reply(500), retry_policy=HttpRetryPolicy(max_attempts=8, max_wait_seconds=10))
     assert len(clock.waits) == 7
     assert clock.waits == sorted(clock.waits)
     assert clock.waits[-1] == 10
@@ -481,7 +481,7 @@ def test_refused_connection() -> None:
 def test_attempt_time_is_bounded(kind: Any) -> None:
     """A silent server, or one that sends byte by byte, takes no longer than the attempt limit."""
     started = time.monotonic()
-    error, server, _ = error_of(Reply(fault=kind), retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=0.1))
+    error, server, _ = error_of(Reply(fault=kind), retry_policy=HttpRetryPolicy(max_attempts=2, attempt_seconds=0.1))
     assert type(error) is TransientApiError
     assert "in time" in error.detail
     assert len(server.requests) == 2
@@ -491,7 +491,7 @@ def test_attempt_time_is_bounded(kind: Any) -> None:
 def test_announced_body_is_too_large() -> None:
     """A body that announces more than the limit is not read and not requested again."""
     announced = Reply(headers={"content-length": str(300 * 1024**2)})
-    error, server, _ = error_of(announced, retry_policy=RetryPolicy(max_attempts=2, attempt_seconds=1))
+    error, server, _ = error_of(announced, retry_policy=HttpRetryPolicy(max_attempts=2, attempt_seconds=1))
     assert type(error) is PermanentApiError
     assert "larger than 256 MiB" in error.detail
     assert len(server.requests) == 1
@@ -529,7 +529,7 @@ def test_decompressed_body_is_too_large() -> None:
 )
 def test_unexpected_json_is_malformed(body: bytes, detail: str) -> None:
     """A 200 with another type is an error that says where it differs, never zero spend."""
-    error, server, _ = error_of(Reply(body=body), retry_policy=RetryPolicy(max_attempts=2))
+    error, server, _ = error_of(Reply(body=body), retry_policy=HttpRetryPolicy(max_attempts=2))
     assert type(error) is MalformedResponse
     assert detail in error.detail
     assert (error.status, error.attempts, len(server.requests)) == (200, 2, 2)
@@ -548,7 +548,7 @@ def test_unexpected_json_is_malformed(body: bytes, detail: str) -> None:
 def test_untyped_response_is_checked_too(response_type: type[Any], body: bytes) -> None:
     """A caller that accepts any type still never gets invalid JSON or text."""
     with (
-        client_for(Reply(body=body), retry_policy=RetryPolicy(max_attempts=1)) as (client, _, _),
+        client_for(Reply(body=body), retry_policy=HttpRetryPolicy(max_attempts=1)) as (client, _, _),
         pytest.raises(MalformedResponse),
     ):
         client.get("/things", response_type=response_type)
@@ -556,7 +556,7 @@ def test_untyped_response_is_checked_too(response_type: type[Any], body: bytes) 
 
 def test_success_without_content() -> None:
     """204 has no JSON and is malformed."""
-    error, _, _ = error_of(Reply(204, b""), retry_policy=RetryPolicy(max_attempts=1))
+    error, _, _ = error_of(Reply(204, b""), retry_policy=HttpRetryPolicy(max_attempts=1))
     assert type(error) is MalformedResponse
     assert error.status == 204
 
@@ -608,7 +608,9 @@ def test_errors_and_logs_contain_no_secrets(status: int, caplog: pytest.LogCaptu
 def test_escaped_secrets_are_redacted(body: bytes) -> None:
     """A key as an error code, after an escape, or escaped in nested JSON is redacted."""
     key = b"sk-ant-admin01-" + b"Q7z_" * 8
-    error, _, _ = error_of(Reply(400, body % {b"key": key, b"rest": key[1:]}), retry_policy=RetryPolicy(max_attempts=1))
+    error, _, _ = error_of(
+        Reply(400, body % {b"key": key, b"rest": key[1:]}), retry_policy=HttpRetryPolicy(max_attempts=1)
+    )
     for secret in ("admin01", "Q7z_", "jane", "example.com"):
         assert secret not in all_text(error)
 
@@ -622,7 +624,7 @@ def test_body_compressed_twice_is_rejected() -> None:
 
 def test_malformed_response_shows_no_values() -> None:
     """A record of the wrong type is described by its fields, not its values."""
-    error, _, _ = error_of(Reply(body=b'{"things":["jo@example.com"]}'), retry_policy=RetryPolicy(max_attempts=1))
+    error, _, _ = error_of(Reply(body=b'{"things":["jo@example.com"]}'), retry_policy=HttpRetryPolicy(max_attempts=1))
     assert "jo" not in all_text(error)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from ai_usage_assets import days
 from ai_usage_assets.commands.diagnostics import Diagnostic, Outcome, error_diagnostic
 from ai_usage_assets.http.errors import ApiError, TransientApiError
-from ai_usage_assets.http.retry import RetryPolicy
+from ai_usage_assets.http.retry import HttpRetryPolicy
 from ai_usage_assets.http.transport import describe_proxy
 from ai_usage_assets.secret_manager import SecretError, resolve_secret, version_read
 from ai_usage_assets.settings import Settings, SettingsError, is_loopback
@@ -19,7 +19,7 @@ from ai_usage_assets.sources.base import EndpointNotAvailable, InvalidRecordErro
 from ai_usage_assets.sources.keys import identify_key
 
 # A person waits for the result: one retry, and no long waits.
-INTERACTIVE_RETRIES = RetryPolicy(
+INTERACTIVE_RETRIES = HttpRetryPolicy(
     max_attempts=2, first_wait_seconds=0.5, max_wait_seconds=5, total_wait_seconds=5, attempt_seconds=20
 )
 # After this many endpoints in a row without a response, the vendor counts as down.

@@ -13,7 +13,7 @@ from gspread.http_client import HTTPClient
 from ai_usage_assets.http.client import ApiClient, Endpoint
 from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError
 from ai_usage_assets.http.rate_limit import Clock
-from ai_usage_assets.http.retry import RetryPolicy
+from ai_usage_assets.http.retry import HttpRetryPolicy
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import is_loopback
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS, MissingTab, join_names
@@ -72,7 +72,7 @@ class MappingSheet:
         base_url: str,
         *,
         pacing: bool = True,
-        retry_policy: RetryPolicy | None = None,
+        retry_policy: HttpRetryPolicy | None = None,
         clock: Clock | None = None,
     ) -> None:
         address = re.search(r"/spreadsheets/d/([^/]+)", spreadsheet_id)
