@@ -14,29 +14,30 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal, NoReturn, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import httpcore
 import httpx
 import msgspec
-from tenacity import RetryCallState, retry_if_result
 
 from ai_usage_assets.http.errors import (
     UNREADABLE,
-    ApiError,
-    MalformedResponse,
-    PageTokenExpired,
     PermanentApiError,
-    TransientApiError,
-    default_next_step,
     describe_non_json,
     error_codes,
     error_message,
 )
 from ai_usage_assets.http.rate_limit import Clock, RateLimiter, SystemClock
-from ai_usage_assets.http.retry import NO_WAIT_POLICY, AttemptError, HttpRetryPolicy, is_transient, parse_retry_after
+from ai_usage_assets.http.retry import (
+    NO_WAIT_POLICY,
+    AttemptError,
+    HttpRetryPolicy,
+    failed_response,
+    raise_failure,
+    send_with_retries,
+)
 from ai_usage_assets.http.transport import BoundedTransport
 from ai_usage_assets.redaction import deobfuscate, redact
 from ai_usage_assets.settings import is_loopback
@@ -258,36 +259,14 @@ class ApiClient:
     def _request_with_retries(
         self, endpoint: Endpoint, request: httpx.Request, response_type: type[T]
     ) -> tuple[T, Response]:
-        policy = self._retry_policy
-
-        def log_retry(state: RetryCallState) -> None:
-            error = _failure(state)
-            logger.warning(
-                "%s %s: %s; attempt %d of %d, retrying in %.0f s",
-                self.service,
-                endpoint,
-                error.detail if error.malformed else error.status or error.detail,
-                state.attempt_number,
-                policy.max_attempts,
-                state.upcoming_sleep,
-            )
-
-        def give_up(state: RetryCallState) -> AttemptError:
-            error = _failure(state)
-            if state.upcoming_sleep > policy.max_wait_seconds:
-                error.detail = f"asks to wait {state.upcoming_sleep:,.0f} s. {error.detail}"
-            return error
-
-        retrying = policy.retrying(
-            retry_if_result(lambda result: isinstance(result, AttemptError) and result.transient),
-            sleep=self._clock.sleep,
-            wait=lambda state: policy.requested_wait(_failure(state)),
-            before_sleep=log_retry,
-            give_up=give_up,
+        result, attempts = send_with_retries(
+            partial(self._attempt, endpoint, request, response_type),
+            self._retry_policy,
+            self._clock,
+            f"{self.service} {endpoint}",
         )
-        result = retrying(self._attempt, endpoint, request, response_type)
         if isinstance(result, AttemptError):
-            self._raise(endpoint, result, retrying.statistics["attempt_number"])
+            self._raise(endpoint, result, attempts)
         return result
 
     def _wait_for_rate_limit(self, endpoint: Endpoint) -> None:
@@ -317,14 +296,7 @@ class ApiClient:
         request_id = response.headers.get("request-id") or response.headers.get("x-request-id")
         logger.debug("%s %s: %d, %d bytes", self.service, endpoint, status, len(body))
         if not response.is_success:
-            return AttemptError(
-                self._redact(error_message(body) or response.reason_phrase),
-                status=status,
-                error_codes=self._error_codes(body),
-                request_id=request_id and self._redact(request_id),
-                transient=is_transient(status),
-                retry_after_seconds=parse_retry_after(response.headers.get("retry-after"), self._clock.now()),
-            )
+            return failed_response(status, response.headers, body, self._redact, self._clock.now())
         try:
             # Records are stored as they are, and a text column takes UTF-8 only.
             body.decode()
@@ -383,33 +355,8 @@ class ApiClient:
         return frozenset(self._redact(code) for code in error_codes(body))
 
     def _raise(self, endpoint: Endpoint, error: AttemptError, attempts: int) -> NoReturn:
-        """Raises the error's class. Called outside of `except`: httpx's exception holds the request with its key."""
-        error_class: type[ApiError]
-        if error.status == httpx.codes.GONE:
-            error_class = PageTokenExpired
-        elif error.malformed:
-            error_class = MalformedResponse
-        else:
-            error_class = TransientApiError if error.transient else PermanentApiError
-        raise error_class(
-            self.service,
-            str(endpoint),
-            status=error.status,
-            error_codes=error.error_codes,
-            detail=error.detail,
-            next_step=self._hint(error.status or 0, endpoint.path)
-            or default_next_step(error.status, error.detail, transient=error.transient),
-            request_id=error.request_id,
-            attempts=attempts,
-        )
-
-
-def _failure(state: RetryCallState) -> AttemptError:
-    """The failure of the attempt that has just ended."""
-    result = state.outcome.result() if state.outcome else None
-    if not isinstance(result, AttemptError):
-        raise TypeError(f"{type(result).__name__} is not a failed attempt")
-    return result
+        # Outside of `except`: httpx's exception holds the request with its key.
+        raise_failure(self.service, str(endpoint), error, attempts, self._hint(error.status or 0, endpoint.path))
 
 
 class _BodyTooLarge(Exception):

@@ -677,7 +677,7 @@ def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), client_for(limited, limited, OK) as (client, _, _):
         client.get("/things", [("page", "2")], response_type=Things)
     assert [(record.name, record.getMessage()) for record in caplog.records] == [
-        ("ai_usage_assets.http.client", f"acme GET /things: 429; attempt {n} of 6, retrying in 7 s") for n in (1, 2)
+        ("ai_usage_assets.http.retry", f"acme GET /things: 429; attempt {n} of 6, retrying in 7 s") for n in (1, 2)
     ]
 
 

@@ -14,13 +14,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.auth import jwt
+from google.auth.transport.requests import Request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError, TransientApiError
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.sources.mapping_sheet.client import MappingSheet, _request_headers
+from ai_usage_assets.sources.mapping_sheet.client import MappingSheet, _ambient_credentials
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS, MissingTab, TabSnapshot
 from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
@@ -654,12 +655,12 @@ def test_any_invalid_header_gives_a_rejection(tab: str, values: list[list[Any]])
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def test_all_tabs_are_read_with_one_request() -> None:
-    """All tabs come in one request, and the simulated company's sheet is valid."""
+def test_all_values_are_read_with_one_request() -> None:
+    """The values of all tabs come in one request, and the simulated company's sheet is valid."""
     simulator = Simulator(NOW)
     with simulator.serve() as urls:
         values = MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False).read()
-    assert len(simulator.requests) == 1
+    assert sum(request.path.endswith("values:batchGet") for _, request in simulator.requests) == 1
     for tab, result in values.items():
         snapshot = validate_tab(tab, result, last_good_row_count=None, today=TODAY)
         assert (snapshot.rejection, snapshot.rejected) == (None, ())
@@ -667,7 +668,7 @@ def test_all_tabs_are_read_with_one_request() -> None:
 
 
 def test_a_missing_tab_does_not_hide_the_others() -> None:
-    """If a tab is missing, the others are read one by one."""
+    """If a tab is missing, the others are read."""
     simulator = Simulator(NOW)
     simulator.set_sheet("budgets", None)
     simulator.set_sheet("seat_prices", [])
@@ -689,7 +690,6 @@ def test_an_unreadable_sheet_has_instructions() -> None:
         simulator.fault_options.sheets.not_shared = True
         with pytest.raises(PermanentApiError, match="Share the spreadsheet"):
             MappingSheet(simulator.SHEET_ID, urls.sheets, pacing=False).read()
-        # Neither is about a tab, so neither is asked for tab by tab.
         assert len(simulator.requests) == 2
         simulator.fault_options.faults.html_200.add("sheets")
         with pytest.raises(TransientApiError, match="HTML"):
@@ -698,6 +698,16 @@ def test_an_unreadable_sheet_has_instructions() -> None:
 
 def _sheet(url: str, spreadsheet_id: str = "1AbC-d_E") -> MappingSheet:
     return MappingSheet(spreadsheet_id, url, pacing=False, clock=_NoWait())
+
+
+def _metadata(*tabs: str) -> list[Reply]:
+    """Google's description of a spreadsheet with these tabs, which gspread requests twice; all tabs by default."""
+    sheets = [
+        {"properties": {"sheetId": n, "title": tab, "index": n, "gridProperties": {"rowCount": 9, "columnCount": 9}}}
+        for n, tab in enumerate(tabs or TABS)
+    ]
+    content = {"spreadsheetId": "1AbC-d_E", "properties": {"title": "Keys"}, "sheets": sheets}
+    return [Reply(body=json.dumps(content).encode())] * 2
 
 
 def _ranges(*tabs: list[list[Any]] | None) -> Reply:
@@ -712,9 +722,8 @@ def _error_reply(status: int, message: str) -> Reply:
 
 def test_the_request_has_all_tabs_and_unformatted_values() -> None:
     """The request has every tab and asks for unformatted values, so that a numeric id is detected."""
-    with serve_replies(
-        _ranges([["vendor", "principal_type"], ["cursor"]], None, [["month"], [46327, "CC-1"]], None)
-    ) as server:
+    ranges = _ranges([["vendor", "principal_type"], ["cursor"]], None, [["month"], [46327, "CC-1"]], None)
+    with serve_replies(*_metadata(), ranges) as server:
         values = _sheet(server.url).read()
     assert values == {
         "key_mapping": [["vendor", "principal_type"], ["cursor"]],
@@ -722,7 +731,7 @@ def test_the_request_has_all_tabs_and_unformatted_values() -> None:
         "budgets": [["month"], [46327, "CC-1"]],
         "seat_prices": [],
     }
-    (request,) = server.requests
+    request = server.requests[-1]
     assert (request.method, request.path) == ("GET", "/v4/spreadsheets/1AbC-d_E/values:batchGet")
     assert [value for name, value in request.query if name == "ranges"] == [f"'{tab}'" for tab in TABS]
     assert ("valueRenderOption", "UNFORMATTED_VALUE") in request.query
@@ -732,19 +741,16 @@ def test_the_request_has_all_tabs_and_unformatted_values() -> None:
 
 def test_a_429_is_retried() -> None:
     """A used-up quota is waited for."""
-    with serve_replies(_error_reply(429, "Quota exceeded"), _ranges(None, None, None, None)) as server:
+    quota = _error_reply(429, "Quota exceeded")
+    with serve_replies(quota, *_metadata(), quota, _ranges(None, None, None, None)) as server:
         assert _sheet(server.url).read() == {tab: [] for tab in TABS}
-    assert len(server.requests) == 2
+    assert len(server.requests) == 5
 
 
 def test_lost_access_is_not_a_missing_tab() -> None:
     """Access that ends between two requests is an error, not a missing tab."""
-    script_of = (
-        _error_reply(400, "Unable to parse range: 'people'"),
-        _ranges(None),
-        _error_reply(403, "No permission"),
-    )
-    with serve_replies(*script_of) as server, pytest.raises(PermanentApiError, match="Share the spreadsheet"):
+    replies = (*_metadata(), _error_reply(403, "No permission"))
+    with serve_replies(*replies) as server, pytest.raises(PermanentApiError, match="Share the spreadsheet"):
         _sheet(server.url).read()
     assert len(server.requests) == 3
 
@@ -756,24 +762,25 @@ def test_expired_credentials_have_instructions() -> None:
 
 
 def test_an_uploaded_workbook_is_one_error() -> None:
-    """If no tab can be read, the error is about the file."""
+    """An error of the file is not an error of its tabs."""
     unsupported = _error_reply(400, "This operation is not supported for this document")
     with serve_replies(unsupported) as server, pytest.raises(PermanentApiError, match="uploaded workbook"):
         _sheet(server.url).read()
-    assert len(server.requests) == 1 + len(TABS)
+    assert len(server.requests) == 1
 
 
 def test_a_response_with_fewer_tabs_is_malformed() -> None:
     """A response with fewer ranges than tabs is rejected."""
-    with serve_replies(_ranges(None, None, None)) as server, pytest.raises(MalformedResponse, match="3 ranges for 4"):
+    replies = (*_metadata(), _ranges(None, None, None))
+    with serve_replies(*replies) as server, pytest.raises(MalformedResponse, match="3 ranges for 4"):
         _sheet(server.url).read()
 
 
 def test_the_address_of_the_sheet_is_accepted() -> None:
     """The browser's address works as an id, and an impossible id is never sent."""
-    with serve_replies(_ranges(None, None, None, None)) as server:
+    with serve_replies(*_metadata(), _ranges(None, None, None, None)) as server:
         _sheet(server.url, "https://docs.google.com/spreadsheets/d/1AbC-d_E/edit#gid=0").read()
-    assert server.requests[0].path == "/v4/spreadsheets/1AbC-d_E/values:batchGet"
+    assert server.requests[-1].path == "/v4/spreadsheets/1AbC-d_E/values:batchGet"
     with serve_replies() as server, pytest.raises(PermanentApiError, match="AI_USAGE_SHEET_ID"):
         _sheet(server.url, "my sheet?/../x").read()
     assert server.requests == []
@@ -795,7 +802,8 @@ def test_ambient_credentials_use_the_read_only_scope(tmp_path: Path, monkeypatch
         (tmp_path / "account.json").write_text(json.dumps(account))
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
         monkeypatch.setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "acme-tools")
-        headers = _request_headers()
+        headers: dict[str, str] = {}
+        _ambient_credentials().before_request(Request(), "GET", "https://sheets.googleapis.com/", headers)
     assert headers["authorization"] == "Bearer a-token"
     assert headers["x-goog-user-project"] == "acme-tools"
     claims = jwt.decode(dict(parse_qsl(server.requests[0].body.decode()))["assertion"], verify=False)  # type: ignore[no-untyped-call]
@@ -806,7 +814,7 @@ def test_missing_credentials_have_instructions(tmp_path: Path, monkeypatch: pyte
     """The error for missing credentials has the command that creates them."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "nowhere.json"))
     with pytest.raises(SecretError, match="gcloud auth application-default login"):
-        _request_headers()
+        _ambient_credentials()
 
 
 class _NoWait:

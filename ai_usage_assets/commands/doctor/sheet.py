@@ -43,8 +43,6 @@ def diagnose_sheet(settings: Settings) -> Iterator[Diagnostic]:
             diagnostic = replace(diagnostic, next_step=f"{diagnostic.next_step} {describe_ambient_account()}")
         yield diagnostic
         return
-    finally:
-        sheet.close()
     yield Diagnostic(_SECTION, "spreadsheet", "ok", "readable")
     for tab, cells in tabs.items():
         snapshot = validate_tab(tab, cells, last_good_row_count=None, today=settings.now().date())

@@ -1,62 +1,96 @@
-"""Reads the mapping spreadsheet with gspread, whose requests go through the project's own HTTP client."""
+"""Reads the mapping spreadsheet with gspread and the ambient Google credentials."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
-import msgspec
+import google.auth
+import gspread
 import requests
-from gspread.http_client import HTTPClient
+from google.auth.credentials import Credentials
+from google.auth.exceptions import GoogleAuthError, TransportError
 
-from ai_usage_assets.http.client import ApiClient, Endpoint
-from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError
-from ai_usage_assets.http.rate_limit import Clock
-from ai_usage_assets.http.retry import HttpRetryPolicy
+from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError, describe_non_json
+from ai_usage_assets.http.rate_limit import Clock, SystemClock
+from ai_usage_assets.http.retry import (
+    NO_WAIT_POLICY,
+    AttemptError,
+    HttpRetryPolicy,
+    failed_response,
+    raise_failure,
+    send_with_retries,
+)
+from ai_usage_assets.redaction import redact_line
 from ai_usage_assets.secret_manager import SecretError
-from ai_usage_assets.settings import is_loopback
+from ai_usage_assets.settings import SHEETS_URL, is_loopback
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS, MissingTab, join_names
 
 NAME = "sheets"
 
 _SCOPE = "https://www.googleapis.com/auth/spreadsheets.readonly"
-_VALUES = "/v4/spreadsheets/{spreadsheet_id}/values:batchGet"
+_CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
+_MAX_DETAIL_CHARACTERS = 300
 _CHECK_ID = "Check AI_USAGE_SHEET_ID: it is the part of the sheet's address between /d/ and /edit."
 
 
-class _ValueRange(msgspec.Struct):
-    # Google omits `values` for an empty tab.
-    values: list[list[Any]] = []
+class _SheetsHttpClient(gspread.HTTPClient):
+    """gspread's HTTP client with the project's retries and errors, for Google or a server on this machine."""
 
+    def __init__(
+        self,
+        auth: Credentials,
+        session: requests.Session | None,
+        *,
+        base_url: str,
+        policy: HttpRetryPolicy,
+        clock: Clock,
+    ) -> None:
+        super().__init__(auth, session)
+        self.set_timeout((_CONNECT_SECONDS, _READ_SECONDS))
+        self._base_url = base_url
+        self._policy = policy
+        self._clock = clock
 
-class _Batch(msgspec.Struct):
-    valueRanges: list[_ValueRange]  # noqa: N815 - Google's spelling
+    def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        """Sends a request. Raises ApiError or SecretError."""
+        method, endpoint = arguments
+        url = endpoint.replace(SHEETS_URL, self._base_url, 1)
+        path = re.sub(r"(?<=/spreadsheets/)[^/]+", "{spreadsheet_id}", urlsplit(url).path)
+        name = f"{method.upper()} {path}"
+        result, attempts = send_with_retries(
+            lambda: self._attempt(method, url, options), self._policy, self._clock, f"{NAME} {name}"
+        )
+        if isinstance(result, AttemptError):
+            raise_failure(NAME, name, result, attempts, _hint(result.status or 0))
+        return result
 
-
-class _SheetsHttpClient(HTTPClient):
-    """gspread's client with the project's HTTP client as its transport."""
-
-    def __init__(self, api: ApiClient) -> None:
-        # gspread requires credentials or a session; `request` never uses the session.
-        super().__init__(None, session=requests.Session())  # type: ignore[arg-type]
-        self._api = api
-
-    def request(  # type: ignore[override]  # reads have neither data nor files
-        self, method: str, endpoint: str, params: dict[str, Any] | None = None, **ignored: Any
-    ) -> requests.Response:
-        path = endpoint.removeprefix("https://sheets.googleapis.com")
-        pairs = [
-            (name, str(value))
-            for name, values in (params or {}).items()
-            for value in (values if isinstance(values, list) else [values])
-        ]
-        _, raw = self._api.get(path, pairs, response_type=_Batch)
-        response = requests.Response()
-        response.status_code = 200
-        response._content = raw.body  # noqa: SLF001 - requests has no public way to fill a response
-        response.encoding = "utf-8"
+    def _attempt(self, method: str, url: str, options: Mapping[str, Any]) -> requests.Response | AttemptError:
+        try:
+            # gspread's own method fails on error bodies of another form than Google's.
+            response = self.session.request(method, url, timeout=self.timeout, **options)
+            if not response.ok:
+                return failed_response(
+                    response.status_code, response.headers, response.content, self._redact, self._clock.now()
+                )
+            response.json()
+        except requests.JSONDecodeError:
+            detail = describe_non_json(response.content) or "not the expected JSON"
+            return AttemptError(detail, status=response.status_code, transient=True, malformed=True)
+        except (requests.RequestException, TransportError) as error:
+            return AttemptError(f"no complete response ({type(error).__name__})", transient=True)
+        except GoogleAuthError as error:
+            raise _credentials_error(error) from None
         return response
+
+    def _redact(self, text: str) -> str:
+        credentials = getattr(self.session, "credentials", None)
+        if credentials and credentials.token:
+            text = text.replace(credentials.token, "[secret]")
+        return redact_line(text, with_people=False)[:_MAX_DETAIL_CHARACTERS]
 
 
 class MappingSheet:
@@ -77,79 +111,53 @@ class MappingSheet:
     ) -> None:
         address = re.search(r"/spreadsheets/d/([^/]+)", spreadsheet_id)
         self._spreadsheet_id = address[1] if address else spreadsheet_id
-        self._api = ApiClient(
-            NAME,
-            base_url,
-            authorize=dict if is_loopback(base_url) else _request_headers,
-            endpoints=[Endpoint("GET", _VALUES, per_minute=60)],
-            retry_policy=retry_policy,
-            pacing=pacing,
-            clock=clock,
-            hint=_hint,
-        )
-        self._client = _SheetsHttpClient(self._api)
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self._api.close()
+        self._base_url = base_url
+        self._policy = retry_policy or (HttpRetryPolicy() if pacing else NO_WAIT_POLICY)
+        self._clock = clock or SystemClock()
 
     def read(self) -> dict[str, list[list[Any]] | MissingTab]:
-        """Returns the cells of every tab, header row first, with one request.
-
-        If a tab is missing, Google rejects the request, and each tab is requested separately. Raises ApiError or
-        SecretError.
-        """
+        """Returns the cells of every tab, header row first. Raises ApiError or SecretError."""
         if not re.fullmatch(r"[A-Za-z0-9_-]+", self._spreadsheet_id):
             raise PermanentApiError(
                 NAME,
-                f"GET {_VALUES}",
+                "spreadsheet",
                 detail="the spreadsheet id contains characters that no id has; no request was sent",
                 next_step=_CHECK_ID,
                 attempts=0,
             )
-        try:
-            return dict(zip(TABS, self._read_tabs(list(TABS)), strict=True))
-        except PermanentApiError as failure:
-            if failure.status != 400:
-                raise
-            values_by_tab = {tab: self._read_tab(tab) for tab in TABS}
-            if all(isinstance(values, MissingTab) for values in values_by_tab.values()):
-                # The file is the problem, not a tab: an uploaded workbook, for example, is not a Google sheet.
-                raise
-            return values_by_tab
-
-    def _read_tab(self, tab: str) -> list[list[Any]] | MissingTab:
-        try:
-            return self._read_tabs([tab])[0]
-        except PermanentApiError as failure:
-            # Google's response for a range on a missing tab. Its message is not documented, its status is.
-            if failure.status != 400:
-                raise
-            return MissingTab()
-
-    def _read_tabs(self, tabs: Sequence[str]) -> list[list[list[Any]]]:
-        batch = self._client.values_batch_get(
-            self._spreadsheet_id,
+        spreadsheet = self._connect().open_by_key(self._spreadsheet_id)
+        titles = {worksheet.title for worksheet in spreadsheet.worksheets()}
+        tabs = [tab for tab in TABS if tab in titles]
+        if not tabs:
+            return dict.fromkeys(TABS, MissingTab())
+        batch = spreadsheet.values_batch_get(
             [f"'{tab}'" for tab in tabs],
+            # Unformatted, so that a numeric id is detected.
             params={"valueRenderOption": "UNFORMATTED_VALUE", "majorDimension": "ROWS"},
         )
         ranges = batch["valueRanges"]
         if len(ranges) != len(tabs):
             raise MalformedResponse(
                 NAME,
-                f"GET {_VALUES}",
+                "values:batchGet",
                 status=200,
                 detail=f"the response has {len(ranges)} ranges for {len(tabs)} tabs",
                 next_step="Run again. The last good version of the sheet stays in use.",
             )
-        return [value_range.get("values", []) for value_range in ranges]
+        # Google omits `values` for an empty tab.
+        values = {tab: value_range.get("values", []) for tab, value_range in zip(tabs, ranges, strict=True)}
+        return {tab: values.get(tab, MissingTab()) for tab in TABS}
+
+    def _connect(self) -> gspread.Client:
+        session = requests.Session() if is_loopback(self._base_url) else None
+        credentials = None if session else _ambient_credentials()
+        http_client = partial(_SheetsHttpClient, base_url=self._base_url, policy=self._policy, clock=self._clock)
+        # gspread calls it like a class, and takes no credentials with a session.
+        return gspread.Client(credentials, session, http_client)  # type: ignore[arg-type]
 
 
 def describe_ambient_account() -> str:
     """Describes the account whose credentials read the sheet and where its address is found, without the address."""
-    import google.auth
-    from google.auth.exceptions import GoogleAuthError
-
     try:
         credentials, _ = google.auth.default(scopes=[_SCOPE])
     except GoogleAuthError:
@@ -175,27 +183,24 @@ def describe_account(credentials: object) -> str:
             return "The account is the person who ran `gcloud auth application-default login` on this machine."
 
 
-def _request_headers() -> dict[str, str]:
-    import google.auth
-    from google.auth.exceptions import GoogleAuthError
-    from google.auth.transport.requests import Request
-
+def _ambient_credentials() -> Credentials:
+    """The Google credentials of this machine or job. Raises SecretError."""
     try:
         credentials, _ = google.auth.default(scopes=[_SCOPE])
-        credentials.refresh(Request())  # type: ignore[no-untyped-call]
     except GoogleAuthError as error:
-        raise SecretError(
-            f"No Google credentials for the mapping sheet ({type(error).__name__}). On a laptop: `gcloud auth "
-            f"application-default login --scopes={_SCOPE},https://www.googleapis.com/auth/cloud-platform`; in the "
-            "cloud: give the job a service account."
-        ) from None
-    # `apply` also sets the quota project of a person's credentials, not only the token.
-    headers: dict[str, str] = {}
-    credentials.apply(headers)  # type: ignore[no-untyped-call]
-    return headers
+        raise _credentials_error(error) from None
+    return credentials
 
 
-def _hint(status: int, path: str) -> str | None:
+def _credentials_error(error: Exception) -> SecretError:
+    return SecretError(
+        f"No Google credentials for the mapping sheet ({type(error).__name__}). On a laptop: `gcloud auth "
+        f"application-default login --scopes={_SCOPE},https://www.googleapis.com/auth/cloud-platform`; in the "
+        "cloud: give the job a service account."
+    )
+
+
+def _hint(status: int) -> str | None:
     match status:
         case 400:
             return (
