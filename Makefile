@@ -46,10 +46,11 @@ fuzz: $(VENV)/.installed-dev  ## run the fuzz tests for about 15 minutes
 
 check: lint types  ## run lint and types
 
-lint: $(VENV)/.installed-dev  ## run ruff (rules and formatting) and import-linter (layers)
+lint: $(VENV)/.installed-dev  ## run ruff (rules and formatting), import-linter (layers) and deptry (dependencies)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo --no-cache
+	@$(BIN)/deptry . --no-ansi
 
 types: $(VENV)/.installed-dev  ## run mypy in strict mode
 	@$(BIN)/mypy
