@@ -6,7 +6,6 @@ Does not define the charges: `sql/kpi/focus_cost_and_usage.sql` does.
 from __future__ import annotations
 
 import csv
-import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -167,9 +166,6 @@ def write_files(files: Mapping[Path, Callable[[Path], None]]) -> None:
             for path, write in files.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write(stack.enter_context(replace_atomically(path)))
-            for path in files:
-                if path.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, "it is a folder")
     except OSError as error:
         raise ExportError(f"{error.filename2 or path} cannot be written: {error.strerror or error}.") from None
 

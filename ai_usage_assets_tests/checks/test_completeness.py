@@ -110,10 +110,9 @@ def test_a_final_day_that_was_loaded_before_settlement_is_reported(warehouse: Du
     """Days that settled after their last load are reported with their dollars, until they are loaded again."""
     assert run_check(warehouse, "kpi_completeness", "loaded_after_settlement", today=date(2026, 12, 9)) == []
     findings = run_check(warehouse, "kpi_completeness", "loaded_after_settlement", today=date(2026, 12, 20))
-    assert [finding.message for finding in findings] == [
-        "anthropic: final days loaded before the vendor settled them: 2, 2026-11-10 to 2026-11-11",
-        "cursor: final days loaded before the vendor settled them: 2, 2026-11-10 to 2026-11-11",
-    ]
+    assert [finding.message.partition(":")[0] for finding in findings] == ["anthropic", "cursor"]
+    for finding in findings:
+        assert all(fact in finding.message for fact in ("2 final days", "2026-11-10", "2026-11-11"))
     assert all(finding.amount_usd for finding in findings)
     execute(warehouse, "UPDATE ops_asset_days SET completed_at = '2026-12-19 06:00+00'")
     assert run_check(warehouse, "kpi_completeness", "loaded_after_settlement", today=date(2026, 12, 20)) == []

@@ -102,7 +102,8 @@ def test_missing_sql_files_are_an_error(installed: Path, tmp_path: Path) -> None
     finally:
         hidden.rename(sql)
     assert result.returncode != 0
-    assert "No SQL files found" in result.stdout + result.stderr
+    assert "Reinstall ai-usage" in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_types_are_marked(installed: Path) -> None:

@@ -218,7 +218,7 @@ def test_a_single_vendor_is_exported(empty: DuckDBWarehouse, vendor: str, tmp_pa
 def test_a_month_without_charges_is_an_error(empty: DuckDBWarehouse, tmp_path: Path) -> None:
     """The export reports an error and writes no file."""
     assert rows(empty, "SELECT 1 AS x FROM ai_usage.focus_cost_and_usage") == []
-    with pytest.raises(SettingsError, match=r"no charges for 2026-11. There are no charges at all"):
+    with pytest.raises(SettingsError, match="no charges yet"):
         export_rows(empty, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -477,7 +477,7 @@ def test_a_folder_in_place_of_a_file_keeps_the_other_file(warehouse: DuckDBWareh
     parquet.write_text("before")
     text.unlink()
     text.mkdir()
-    with pytest.raises(focus.ExportError, match=r"2026-11.csv cannot be written: it is a folder"):
+    with pytest.raises(focus.ExportError, match=r"2026-11\.csv cannot be written"):
         focus.export_focus(warehouse, MONTH, tmp_path, version="1.2")
     assert parquet.read_text() == "before"
     assert sorted(tmp_path.glob(".focus*")) == []
@@ -532,7 +532,7 @@ def test_the_command_reports_totals_and_warnings(
     # All days are final: Cursor settles after 35 days, Anthropic after 30.
     assert "rows are provisional" not in errors
     for month, message in (
-        ("2026-10", "no charges for 2026-10. There are charges from 2026-11 to"),
+        ("2026-10", "no charges for 2026-10; there are some from 2026-11 to"),
         ("2026-13", "YYYY-MM"),
     ):
         code, _, errors = run_export(month)
