@@ -11,7 +11,7 @@ WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
 COPY requirements.lock ./
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --require-hashes -r requirements.lock
-COPY pyproject.toml setup.py setup.cfg README.md ./
+COPY pyproject.toml setup.py setup.cfg README.md LICENSE ./
 COPY ai_usage_assets ai_usage_assets
 COPY sql sql
 COPY deploy/dagster deploy/dagster

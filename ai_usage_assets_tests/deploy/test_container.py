@@ -55,7 +55,8 @@ def test_the_build_copies_what_a_run_needs_and_nothing_else() -> None:
         assert expected <= set(copied)
         assert expected
     assert {path.partition("/")[0] for path in copied} == {
-        "ai_usage_assets", "sql", "deploy", "pyproject.toml", "setup.py", "setup.cfg", "README.md", "requirements.lock",
+        "ai_usage_assets", "sql", "deploy", "pyproject.toml", "setup.py", "setup.cfg", "README.md", "LICENSE",
+        "requirements.lock",
     }  # fmt: skip
     assert all(
         path.startswith(("deploy/dagster/", "deploy/metabase/")) for path in copied if path.startswith("deploy/")
