@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test bench fuzz ui lint types check format lock dictionary clean
+.PHONY: help install install-dev demo test bench fuzz ui lint types check format lock dictionary settings clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ format: $(VENV)/.installed-dev  ## fix and format the code
 
 dictionary: $(VENV)/.installed  ## generate docs/data_dictionary.md from the schemas
 	@$(BIN)/python -m ai_usage_assets.commands.dictionary > docs/data_dictionary.md
+
+settings: $(VENV)/.installed  ## generate docs/settings.md from the fields of the settings
+	@$(BIN)/python -m ai_usage_assets.commands.settings_page > docs/settings.md
 
 # One lock file for every supported Python, with hashes and without package index addresses.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
