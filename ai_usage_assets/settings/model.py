@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,8 @@ class MetabaseSettings:
 class Settings:
     """All settings, typed. Keys are unresolved: a value or a Secret Manager name."""
 
-    sources: Mapping[str, SourceSettings] = Field(default_factory=_default_sources)
+    # Not hashed, because a mapping cannot be.
+    sources: Mapping[str, SourceSettings] = field(default_factory=_default_sources, hash=False)
     sheet_id: str | None = _variable(
         "AI_USAGE_SHEET_ID",
         "sources",
@@ -320,22 +321,22 @@ def _select(model: type, variables: Mapping[str, str]) -> dict[str, str]:
 def variable_fields(model: Any) -> dict[str, FieldInfo]:
     """The environment variables that a model reads, with their fields."""
     model_fields: Mapping[str, FieldInfo] = model.__pydantic_fields__
-    return {str(field.validation_alias): field for field in model_fields.values() if field.validation_alias}
+    return {str(entry.validation_alias): entry for entry in model_fields.values() if entry.validation_alias}
 
 
 def _describe_errors(error: ValidationError, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The name of each invalid variable, with a line about it. Secrets are not quoted."""
-    known = {name: field for model in MODELS for name, field in variable_fields(model).items()}
+    secrets = {name for model in MODELS for name, entry in variable_fields(model).items() if not entry.repr}
     for details in error.errors(include_url=False):
         location = details["loc"]
         name = str(location[-1])
         if location[0] == "sources":
             name = source_entry(str(location[1])).base_url_variable
-        reason = details.get("ctx", {}).get("error", details["msg"])
+        reason = str(details.get("ctx", {}).get("error", details["msg"]))
         if details["type"] == UNQUOTED:
             yield name, f"{name} {reason}."
-        elif name in known and not known[name].repr:
-            yield name, f"{name} is not valid; {reason}."
+        elif name in secrets:
+            yield name, f"{name} {reason.removeprefix('it ')}."
         else:
             yield name, f"{name} is {variables[name]!r}; {reason}."
 
