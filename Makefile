@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test bench fuzz ui lint types check format docs dictionary wheel lock lock-check audit sbom clean
+.PHONY: help install install-dev demo test bench fuzz ui lint types check format docs dictionary settings wheel lock lock-check audit sbom clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ docs: $(VENV)/.installed-docs  ## build the documentation site into build/docs; 
 
 dictionary: $(VENV)/.installed  ## generate docs/data_dictionary.md from the schemas
 	@$(BIN)/python -m ai_usage_assets.commands.dictionary > docs/data_dictionary.md
+
+settings: $(VENV)/.installed  ## generate docs/settings.md from the fields of the settings
+	@$(BIN)/python -m ai_usage_assets.commands.settings_page > docs/settings.md
 
 # The build folder is removed first: setuptools would add files of an earlier build.
 wheel: $(VENV)/.installed  ## build the wheel and the source distribution into dist

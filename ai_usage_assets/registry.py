@@ -23,11 +23,27 @@ class SourceEntry:
     key_variable: str
     base_url_variable: str
     default_base_url: str
+    # What the key is, for docs/settings.md.
+    key_meaning: str = "Admin key"
 
 
 SOURCES = (
-    SourceEntry("anthropic", "Anthropic", "ANTHROPIC_ADMIN_KEY", "ANTHROPIC_BASE_URL", "https://api.anthropic.com"),
-    SourceEntry("cursor", "Cursor", "CURSOR_ADMIN_KEY", "CURSOR_BASE_URL", "https://api.cursor.com"),
+    SourceEntry(
+        "anthropic",
+        "Anthropic",
+        "ANTHROPIC_ADMIN_KEY",
+        "ANTHROPIC_BASE_URL",
+        "https://api.anthropic.com",
+        "Admin key or analytics key",
+    ),
+    SourceEntry(
+        "cursor",
+        "Cursor",
+        "CURSOR_ADMIN_KEY",
+        "CURSOR_BASE_URL",
+        "https://api.cursor.com",
+        "Admin API key of the team",
+    ),
 )
 
 # For messages: the variables of which at least one must be set.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ai_usage_assets.commands import dictionary
+from ai_usage_assets.commands import dictionary, settings_page
 from ai_usage_assets_tests.support.repository import REPOSITORY
 
 TESTS = sorted((REPOSITORY / "ai_usage_assets_tests").rglob("test_*.py"))
@@ -124,6 +124,12 @@ def test_the_data_dictionary_is_current() -> None:
     assert stored == dictionary.render_dictionary(), "run `make dictionary`"
 
 
+def test_the_settings_page_is_current() -> None:
+    """docs/settings.md is the output of `make settings`."""
+    stored = (REPOSITORY / "docs" / "settings.md").read_text()
+    assert stored == settings_page.render_settings(), "run `make settings`"
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in REPOSITORY.glob("requirements*.lock")))
 def test_locks_have_hashes_and_no_index(name: str) -> None:
     """Every requirement is pinned with a hash, and no package index is named."""
@@ -181,7 +187,7 @@ def _variables(tree: ast.AST) -> set[str]:
 def test_settings_are_the_only_reader_of_the_environment() -> None:
     """Only `settings` reads environment variables; commands that start a process pass the environment on."""
     readers = {path.name for path in MODULES if re.search(r"os\.environ(?!,|\})|getenv", path.read_text())}
-    assert readers <= {"settings.py", "launch.py", "demo.py"}
+    assert readers <= {"log_settings.py", "launch.py", "demo.py"}
 
 
 def test_help_does_not_import_dagster() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
+from ai_usage_assets.commands import settings_page
 from ai_usage_assets.secret_manager import resolve_secret
 from ai_usage_assets.settings import CloudRun, LogSettings, Settings, SettingsError
-from ai_usage_assets_tests.support.repository import REPOSITORY
+from ai_usage_assets.settings.model import MODELS, variable_fields
+from ai_usage_assets.settings.variables import describe_unknown_variables, list_variables
 
 
 def test_defaults() -> None:
@@ -122,19 +123,100 @@ def test_literal_key_is_returned_unchanged() -> None:
     assert resolve_secret("sk-ant-admin01-x") == "sk-ant-admin01-x"
 
 
-def test_settings_page_lists_every_variable() -> None:
-    """docs/settings.md lists each variable once, and no other."""
-    read_names: set[str] = set()
+def test_secret_is_neither_quoted_nor_printed() -> None:
+    """An invalid value of a secret variable is reported without the value, and a valid one is not in the repr."""
+    names = ("DAGSTER_PG_URL", "AI_USAGE_DIGEST_WEBHOOK")
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(dict.fromkeys(names, "mysql://hunter2"))
+    lines = str(caught.value).splitlines()
+    assert sorted(line.split()[0] for line in lines) == sorted(names)
+    assert "hunter2" not in str(caught.value)
+    secrets = {
+        name: f"hunter2-{name}" for model in MODELS for name, field in variable_fields(model).items() if not field.repr
+    }
+    secrets |= {"DAGSTER_PG_URL": "postgresql+psycopg2://hunter2", "AI_USAGE_DIGEST_WEBHOOK": "https://hunter2"}
+    assert len(secrets) > 5
+    assert "hunter2" not in repr(Settings.from_environment(secrets))
 
-    class RecordingEnvironment(dict[str, str]):
-        def get(self, name: str, default: str = "") -> str:
-            read_names.add(name)
-            return default
 
-    Settings.from_environment(RecordingEnvironment())
-    LogSettings.from_environment(RecordingEnvironment())
-    page = (REPOSITORY / "docs" / "settings.md").read_text()
-    # The first cell of each table row, and the section at the end.
-    lists = [*re.findall(r"^\| (`.*?) \|", page, re.MULTILINE), page.rpartition("## Set by the platform")[2]]
-    documented_names = re.findall(r"`([A-Z_]+)`", " ".join(lists))
-    assert sorted(documented_names) == sorted(read_names)
+def test_all_kinds_of_problems_are_reported_at_once() -> None:
+    """Values that are invalid, a vendor's address, and values that exclude each other are in one message."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(
+            {
+                "AI_USAGE_WAREHOUSE": "BigQuery",
+                "AI_USAGE_START_DATE": "2020-01-01",
+                "CURSOR_BASE_URL": "http://api.cursor.com",
+                "AI_USAGE_METABASE_URL": "localhost",
+                "CLOUD_RUN_TASK_COUNT": "0",
+            }
+        )
+    assert sorted(line.split()[0] for line in str(caught.value).splitlines()) == [
+        "AI_USAGE_METABASE_URL",
+        "AI_USAGE_START_DATE",
+        "CLOUD_RUN_TASK_COUNT",
+        "CURSOR_BASE_URL",
+        "GOOGLE_CLOUD_PROJECT",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        *((value, True) for value in ("on", "1", "true", "YES")),
+        *((value, False) for value in ("off", "0", "False", "no")),
+    ],
+)
+def test_switch(value: str, expected: bool) -> None:
+    """A switch takes the usual words, in any case."""
+    assert Settings.from_environment({"AI_USAGE_DIGEST": value}).digest is expected
+
+
+def test_fields_are_not_read_by_their_names() -> None:
+    """A variable of another program that is named like a field is not read."""
+    assert Settings.from_environment({"project": "x", "sources": "x", "metabase": "x"}) == Settings.from_environment({})
+
+
+def test_constructor_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings that are constructed in code have the defaults, whatever the environment contains."""
+    monkeypatch.setenv("AI_USAGE_DATASET", "other")
+    assert Settings().dataset == "ai_usage"
+    assert Settings.from_environment().dataset == "other"
+
+
+def test_log_settings_ignore_invalid_values() -> None:
+    """An invalid log format, which `Settings` reports, falls back to the default of the platform."""
+    assert LogSettings.from_environment({"AI_USAGE_LOGS": "xml"}).log_format == "console"
+    assert LogSettings.from_environment({"AI_USAGE_LOGS": "xml", "CLOUD_RUN_JOB": "daily"}).log_format == "json"
+    assert LogSettings.from_environment({"AI_USAGE_LOGS": "CONSOLE", "CLOUD_RUN_JOB": "d"}).log_format == "console"
+
+
+def test_each_variable_is_listed_once() -> None:
+    """No two fields read the same variable, and each is described in a section of docs/settings.md."""
+    variables = list_variables()
+    assert len({variable.name for variable in variables}) == len(variables)
+    assert {variable.group for variable in variables} == settings_page._GROUPS.keys()
+    assert all(variable.meaning for variable in variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("AI_USAGE_DATSET", "AI_USAGE_DATASET"),
+        ("AI_USAGE_WEBHOOK", "AI_USAGE_DIGEST_WEBHOOK"),
+        ("AI_USAGE_CURSOR_ADMIN_KEY", "CURSOR_ADMIN_KEY"),
+        ("AI_USAGE_XYZ", "docs/settings.md"),
+    ],
+)
+def test_unknown_variable(name: str, meant: str) -> None:
+    """The warning of an unknown variable has the closest name and not the value."""
+    (warning,) = describe_unknown_variables({name: "hunter2", "AI_USAGE_DATASET": "x"})
+    assert warning.startswith(f"{name} ")
+    assert meant in warning
+    assert "hunter2" not in warning
+
+
+def test_variables_of_other_programs_cause_no_warning() -> None:
+    """Variables without the prefix, such as those of the vendors' own tools, and empty ones cause no warning."""
+    others = dict.fromkeys(("ANTHROPIC_API_KEY", "CURSOR_API_KEY", "ANTHROPIC_MODEL", "AI_USAGES", "PATH"), "x")
+    assert describe_unknown_variables({**others, "AI_USAGE_EMPTY": ""}) == []

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ai_usage_assets import days
-from ai_usage_assets.commands.base import CommandFailed, add_command, check_range, print_message
+from ai_usage_assets.commands.base import CommandFailed, add_command, check_range, load_settings, print_message
 from ai_usage_assets.commands.launch import DagsterCommand, job_command
 from ai_usage_assets.commands.run import RUN_SETTINGS, announce, prepare_warehouse
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import SettingsError
 
 
 def add_command_to(commands: Any) -> None:
@@ -36,7 +36,7 @@ def add_command_to(commands: Any) -> None:
 
 
 def _backfill(parsed: argparse.Namespace) -> int:
-    settings = Settings.from_environment()
+    settings = load_settings()
     all_days = days.date_range(settings.now(), settings.start_date, parsed.first, parsed.last)
     check_range("--days-per-run", parsed.days_per_run, days.MAX_DAYS)
     index, count = settings.cloud_run.task_index, settings.cloud_run.task_count

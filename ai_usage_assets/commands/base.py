@@ -8,17 +8,18 @@ from __future__ import annotations
 import argparse
 import logging
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs.capture import current_writer
 from ai_usage_assets.registry import SOURCES
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ai_usage_assets.settings import Settings
     from ai_usage_assets.warehouse.base import Warehouse
 
 Handler = Callable[[argparse.Namespace], int]
@@ -85,6 +86,23 @@ def print_message(message: str, level: int = logging.INFO, *, style: str = "", e
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for line in message.splitlines():
         console.print(Text.assemble((mark, color), (line, style)))
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Reads all settings, and warns of each unknown variable that looks like one. Raises SettingsError."""
+    # Imports pydantic.
+    from ai_usage_assets.settings import Settings
+
+    warn_of_unknown_variables(environment)
+    return Settings.from_environment(environment)
+
+
+def warn_of_unknown_variables(environment: Mapping[str, str] | None = None) -> None:
+    """Prints a warning for each variable that looks like a setting and is none."""
+    from ai_usage_assets.settings.variables import describe_unknown_variables
+
+    for warning in describe_unknown_variables(environment):
+        print_message(warning, logging.WARNING, event="unknown_setting")
 
 
 def result_console() -> Console:

@@ -14,16 +14,18 @@ from ai_usage_assets.commands.base import (
     DAY_SETTINGS,
     WAREHOUSE_SETTINGS,
     add_command,
+    load_settings,
     open_existing_warehouse,
     print_message,
     result_console,
 )
 from ai_usage_assets.logs.capture import current_writer
 from ai_usage_assets.rendering.text import format_count
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import SettingsError
 
 if TYPE_CHECKING:
     from ai_usage_assets.finance.close.base import JournalLine, MonthClose
+    from ai_usage_assets.settings import Settings
     from ai_usage_assets.warehouse.base import Warehouse
 
 
@@ -46,7 +48,7 @@ def _close(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.commands.close_tables import months_table
     from ai_usage_assets.finance.close import readiness
 
-    settings = Settings.from_environment()
+    settings = load_settings()
     if parsed.csv and (not parsed.month or parsed.dry_run):
         raise SettingsError("--csv writes the journal of a closed month: it needs --month and excludes --dry-run.")
     if parsed.csv and (parsed.csv.is_dir() or not parsed.csv.absolute().parent.is_dir()):

@@ -13,11 +13,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ai_usage_assets.commands.base import add_command, print_message, result_console
+from ai_usage_assets.commands.base import add_command, load_settings, print_message, result_console
 from ai_usage_assets.commands.launch import job_command
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.registry import SOURCES, source_label
-from ai_usage_assets.settings import Settings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -90,7 +89,7 @@ def _run_demo(parsed: argparse.Namespace) -> int:
             "One run of the daily job loads, transforms and checks its data.",
             style="bold",
         )
-        settings = Settings.from_environment(environment)
+        settings = load_settings(environment)
         code = job_command(settings, DAYS, "daily").run(environment).code
         if code:
             print_message("The run failed; see the errors above.")

@@ -11,11 +11,12 @@ from ai_usage_assets.commands.base import (
     WAREHOUSE_SETTINGS,
     CommandFailed,
     add_command,
+    load_settings,
     open_existing_warehouse,
     print_message,
     print_result_line,
 )
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import SettingsError
 
 
 def add_command_to(commands: Any) -> None:
@@ -35,7 +36,7 @@ def _print_digest(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.finance import digest
     from ai_usage_assets.secret_manager import SecretError
 
-    settings = Settings.from_environment()
+    settings = load_settings()
     if parsed.send and not settings.digest_webhook:
         raise SettingsError("--send needs AI_USAGE_DIGEST_WEBHOOK: a webhook URL, or a Secret Manager name.")
     warehouse = open_existing_warehouse(settings, read_only=True)

@@ -12,11 +12,11 @@ from ai_usage_assets.commands.base import (
     WAREHOUSE_SETTINGS,
     add_command,
     add_group,
+    load_settings,
     open_existing_warehouse,
     print_message,
     print_result_line,
 )
-from ai_usage_assets.settings import Settings
 
 
 def add_command_to(commands: Any) -> None:
@@ -46,7 +46,7 @@ def add_command_to(commands: Any) -> None:
 def _export(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.finance import focus
 
-    settings = Settings.from_environment()
+    settings = load_settings()
     month = days.parse_month(parsed.month)
     warehouse = open_existing_warehouse(settings, read_only=True)
     result = focus.export_focus(

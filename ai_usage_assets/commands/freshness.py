@@ -13,10 +13,10 @@ from ai_usage_assets.commands.base import (
     CommandFailed,
     add_command,
     check_range,
+    load_settings,
     print_message,
 )
 from ai_usage_assets.commands.run import finish_time
-from ai_usage_assets.settings import Settings
 
 _MAX_HOURS = 24 * 366
 
@@ -40,7 +40,7 @@ def _check_freshness(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.warehouse import run_log
     from ai_usage_assets.warehouse.factory import open_warehouse
 
-    settings = Settings.from_environment()
+    settings = load_settings()
     check_range("--hours", parsed.hours, _MAX_HOURS)
     warehouse = open_warehouse(settings, read_only=True)
     fresh_run = run_log.find_fresh_run(warehouse, settings.now(), parsed.hours)

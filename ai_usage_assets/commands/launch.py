@@ -13,14 +13,17 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ai_usage_assets.days import DayRange, tags_for_range
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs.capture import stop_capture
 from ai_usage_assets.package_data import data_folder
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import SettingsError
+
+if TYPE_CHECKING:
+    from ai_usage_assets.settings import Settings
 
 _DEFINITIONS_MODULE = "ai_usage_assets.definitions"
 _DEPLOY_DIR = data_folder("deploy") / "dagster"

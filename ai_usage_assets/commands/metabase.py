@@ -13,18 +13,20 @@ from ai_usage_assets.commands.base import (
     WAREHOUSE_SETTINGS,
     add_command,
     add_group,
+    load_settings,
     open_existing_warehouse,
     print_message,
     print_result_line,
 )
 from ai_usage_assets.files import write_atomically
 from ai_usage_assets.rendering.text import format_count
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import SettingsError
 
 if TYPE_CHECKING:
     from ai_usage_assets.metabase.plan import Change
     from ai_usage_assets.metabase.resources.base import MetabaseContext
     from ai_usage_assets.metabase.spec_models import Spec
+    from ai_usage_assets.settings import Settings
 
 # The exit code when Metabase differs from the files, next to 1 (failure) and 2 (usage error).
 DIFFERS = 3
@@ -191,7 +193,7 @@ def _connect(parsed: argparse.Namespace) -> Iterator[tuple[MetabaseContext, Sett
     from ai_usage_assets.metabase.client import MetabaseClient
     from ai_usage_assets.metabase.resources.base import MetabaseContext
 
-    settings = Settings.from_environment()
+    settings = load_settings()
     if not settings.project:
         raise SettingsError(
             "The dashboards read BigQuery: set GOOGLE_CLOUD_PROJECT. `ai-usage metabase preview` also reads DuckDB."
@@ -221,7 +223,7 @@ def _preview(parsed: argparse.Namespace) -> int:
     chromium = browser.find_browser() if parsed.png else None
     if parsed.png and chromium is None:
         print_message("Chromium is not installed, so no screenshots are written.", logging.WARNING)
-    warehouse = open_existing_warehouse(Settings.from_environment(), read_only=True)
+    warehouse = open_existing_warehouse(load_settings(), read_only=True)
     try:
         queries.check_filters(warehouse, spec, values)
         parsed.out.mkdir(parents=True, exist_ok=True)

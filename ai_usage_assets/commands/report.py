@@ -11,10 +11,11 @@ from ai_usage_assets.commands.base import (
     DAY_SETTINGS,
     WAREHOUSE_SETTINGS,
     add_command,
+    load_settings,
     open_existing_warehouse,
     print_message,
 )
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import SettingsError
 
 
 def add_command_to(commands: Any) -> None:
@@ -37,7 +38,7 @@ def add_command_to(commands: Any) -> None:
 def _write_report(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.finance.report import data, render
 
-    settings = Settings.from_environment()
+    settings = load_settings()
     month = None if parsed.month is None else days.parse_month(parsed.month)
     warehouse = open_existing_warehouse(settings)
     content = data.load_report(warehouse, settings.now(), month, with_people=parsed.with_people)

@@ -17,14 +17,15 @@ from ai_usage_assets.commands.base import (
     SOURCE_SETTINGS,
     WAREHOUSE_SETTINGS,
     add_command,
+    load_settings,
     print_message,
 )
 from ai_usage_assets.commands.launch import DagsterCommand, job_command
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT
 from ai_usage_assets.rendering.text import format_count
-from ai_usage_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from ai_usage_assets.settings import Settings
     from ai_usage_assets.warehouse.base import Row
 
 RUN_SETTINGS = (
@@ -72,7 +73,7 @@ def add_command_to(commands: Any) -> None:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    settings = Settings.from_environment()
+    settings = load_settings()
     run_days = days.trailing_range(settings.now(), settings.start_date, day=parsed.day, days=parsed.days)
     if parsed.if_missing and _is_loaded(settings, run_days, parsed.job):
         return 0

@@ -7,8 +7,8 @@ import signal
 from contextlib import ExitStack
 from typing import Any
 
-from ai_usage_assets.commands.base import add_command, print_result_line
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.commands.base import add_command, load_settings, print_result_line
+from ai_usage_assets.settings import SettingsError
 
 
 def add_command_to(commands: Any) -> None:
@@ -36,7 +36,7 @@ def _serve(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.commands.demo import simulator_environment
     from ai_usage_assets.simulator import Simulator
 
-    simulator = Simulator(Settings.from_environment().now(), seed=parsed.seed)
+    simulator = Simulator(load_settings().now(), seed=parsed.seed)
     with ExitStack() as stack:
         try:
             urls = stack.enter_context(simulator.serve(ports=tuple(parsed.ports)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ai_usage_assets.commands.base import WAREHOUSE_SETTINGS, add_command, add_group, result_console
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.commands.base import WAREHOUSE_SETTINGS, add_command, add_group, load_settings, result_console
+from ai_usage_assets.settings import SettingsError
 
 
 def add_command_to(commands: Any) -> None:
@@ -30,7 +30,7 @@ def add_command_to(commands: Any) -> None:
 def _check(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.commands import sql_check
 
-    settings = Settings.from_environment()
+    settings = load_settings()
     if parsed.real and settings.warehouse != "bigquery":
         raise SettingsError("--real needs BigQuery: set AI_USAGE_WAREHOUSE=bigquery and GOOGLE_CLOUD_PROJECT.")
     if parsed.real:

@@ -12,10 +12,10 @@ from ai_usage_assets.commands.base import (
     WAREHOUSE_SETTINGS,
     add_command,
     check_range,
+    load_settings,
     open_existing_warehouse,
     result_console,
 )
-from ai_usage_assets.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +39,7 @@ def add_command_to(commands: Any) -> None:
 
 
 def _print_status(parsed: argparse.Namespace) -> int:
-    settings = Settings.from_environment()
+    settings = load_settings()
     check_range("--days", parsed.days, days.MAX_DAYS)
     print_status(open_existing_warehouse(settings), result_console(), day_count=parsed.days)
     return 0

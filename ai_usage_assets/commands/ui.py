@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ai_usage_assets.commands.base import SOURCE_SETTINGS, WAREHOUSE_SETTINGS, add_command, print_message
+from ai_usage_assets.commands.base import SOURCE_SETTINGS, WAREHOUSE_SETTINGS, add_command, load_settings, print_message
 from ai_usage_assets.commands.launch import ui_command
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import SettingsError
+
+if TYPE_CHECKING:
+    from ai_usage_assets.settings import Settings
 
 
 def add_command_to(commands: Any) -> None:
@@ -26,8 +29,9 @@ def add_command_to(commands: Any) -> None:
 
 def _serve_ui(parsed: argparse.Namespace) -> int:
     from ai_usage_assets.commands import demo
+    from ai_usage_assets.settings import Settings
 
-    settings = Settings.from_environment()
+    settings = load_settings()
     with socket.socket() as test_socket:
         test_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

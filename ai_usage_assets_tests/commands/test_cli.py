@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ import pytest
 from ai_usage_assets import catalog, cli
 from ai_usage_assets.commands import demo, ui
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.settings.variables import list_variables
 from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
@@ -135,6 +139,63 @@ def test_help_of_a_command_shows_an_example_and_its_settings(command: str, capsy
     assert ("settings (environment variables" in output) == (command != "demo")
 
 
+def test_help_lists_only_known_settings() -> None:
+    """Every environment variable that the help of a command lists is a setting."""
+    epilogs = [parser.epilog.partition("settings (")[2] for parser in _parsers(cli._build_parser()) if parser.epilog]
+    listed = {name for epilog in epilogs for name in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", epilog)}
+    assert len(listed) > 20
+    assert listed - {variable.name for variable in list_variables()} == set()
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those of its commands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _parsers(command)
+
+
+def test_unknown_variable_is_a_warning(environment: Environment) -> None:
+    """A misspelled setting is one warning with the name that was probably meant, and the command continues."""
+    run = ai_usage("run", "--dry-run", **environment, AI_USAGE_DATSET="private")
+    assert run.returncode == 0
+    assert [line for line in run.stderr.splitlines() if "AI_USAGE_DATSET" in line and "AI_USAGE_DATASET" in line]
+    assert run.stderr.count("AI_USAGE_DATSET") == 1
+    assert "private" not in run.stdout + run.stderr
+
+
+def test_unknown_variable_is_one_log_entry(environment: Environment) -> None:
+    """Where the logs are JSON, the warning of a misspelled setting is one entry."""
+    run = ai_usage("run", "--dry-run", **environment, AI_USAGE_DATSET="private", AI_USAGE_LOGS="json")
+    entries = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [entry["severity"] for entry in entries if entry.get("event") == "unknown_setting"] == ["WARNING"]
+    assert run.stdout.count("AI_USAGE_DATSET") == 1
+
+
+def test_unknown_variable_is_reported_with_invalid_ones(environment: Environment) -> None:
+    """A misspelled setting and an invalid one are reported by the same command."""
+    run = ai_usage("run", **{**environment, "AI_USAGE_DATSET": "private", "AI_USAGE_NOW": "noon"})
+    assert run.returncode == 2
+    assert "AI_USAGE_DATSET" in run.stderr
+    assert "AI_USAGE_NOW" in run.stderr
+
+
+def test_dagster_does_not_repeat_the_warning(environment: Environment) -> None:
+    """The code location, which a command loads in a child process, prints nothing about a misspelled setting."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    process = subprocess.run(
+        [sys.executable, "-c", "import ai_usage_assets.definitions"],
+        env={**inherited, **environment, "AI_USAGE_DATSET": "private"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == 0
+    assert "AI_USAGE_DATSET" not in process.stdout + process.stderr
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """`ai-usage --version` prints the version of the package."""
     with pytest.raises(SystemExit) as exit_:
@@ -145,10 +206,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("arguments", ["'--help'", "'run', '--help'", ""])
 def test_help_imports_nothing_heavy(arguments: str) -> None:
-    """Help imports neither Dagster nor an engine nor Google's clients nor rich, so that it prints at once."""
+    """Help imports neither Dagster nor pydantic nor an engine nor Google's clients nor rich, so it prints at once."""
     code = (
         f"import sys; from ai_usage_assets import cli\ntry: cli.main([{arguments}])\nexcept SystemExit: pass\n"
-        "sys.exit(', '.join({'dagster', 'duckdb', 'google', 'pandas', 'pyarrow', 'rich'} & {*sys.modules}) or 0)"
+        "sys.exit(', '.join({*'dagster duckdb google pandas pyarrow pydantic rich'.split()} & {*sys.modules}) or 0)"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (process.returncode, process.stderr) == (0, "")

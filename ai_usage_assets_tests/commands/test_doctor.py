@@ -252,6 +252,18 @@ def test_without_any_setting(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("now", ["", "noon"])
+def test_unknown_variable_is_a_warning(now: str) -> None:
+    """A misspelled setting is one warning with the name that was probably meant, also next to an invalid setting."""
+    result = ai_usage("doctor", AI_USAGE_NOW=now, AI_USAGE_DATSET="private")
+    assert result.returncode == (2 if now else 0)
+    (line,) = [line for line in result.stdout.splitlines() if "AI_USAGE_DATSET" in line]
+    assert line.split()[0] == "!"
+    assert "AI_USAGE_DATASET" in " ".join(result.stdout.split())
+    assert "private" not in result.stdout
+    assert "AI_USAGE_DATSET" not in result.stderr
+
+
 def test_all_invalid_settings_are_reported_at_once() -> None:
     """Every invalid variable is reported, with exit code 2; a key in the wrong one is not printed."""
     result = ai_usage("doctor", AI_USAGE_NOW="noon", AI_USAGE_PACING="perhaps", CURSOR_BASE_URL=ADMIN_KEY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,17 @@ from ai_usage_assets.commands.base import (
     WAREHOUSE_SETTINGS,
     add_command,
     result_console,
+    warn_of_unknown_variables,
 )
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT
 from ai_usage_assets.rendering.text import format_count
-from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.settings import SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ai_usage_assets.commands.diagnostics import Diagnostic
+    from ai_usage_assets.settings import Settings
 
 
 def add_command_to(commands: Any) -> None:
@@ -46,26 +48,31 @@ def add_command_to(commands: Any) -> None:
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
+    from ai_usage_assets.settings import Settings
+    from ai_usage_assets.settings.variables import describe_unknown_variables
+
+    unknown = describe_unknown_variables()
     try:
         settings = Settings.from_environment()
     except SettingsError as error:
-        return report_wrong_settings(error, result_console())
+        return report_wrong_settings(error, result_console(), unknown)
     # Retries are part of the result that is printed.
     logging.getLogger("ai_usage_assets").setLevel(logging.ERROR)
     if parsed.probe is not None:
         from ai_usage_assets.commands.doctor import probe
 
+        warn_of_unknown_variables()
         file = Path(parsed.probe) if parsed.probe else None
         return probe.run(settings, file, result_console())
-    return run_diagnostics(settings, result_console())
+    return run_diagnostics(settings, result_console(), unknown)
 
 
-def run_diagnostics(settings: Settings, console: Console) -> int:
-    """Runs and prints every test: 0 when none has an error, else 1."""
+def run_diagnostics(settings: Settings, console: Console, unknown: Sequence[str] = ()) -> int:
+    """Runs and prints every test: 0 when none has an error, else 1. `unknown`: warnings of unknown variables."""
     from ai_usage_assets.commands.diagnostics import describe_versions, print_diagnostics, print_summary
 
     console.print(describe_versions(), style="dim", highlight=False)
-    outcomes = print_diagnostics(diagnose(settings), console)
+    outcomes = print_diagnostics(diagnose(settings, unknown), console)
     errors, warnings = outcomes.count("error"), outcomes.count("warning")
     if errors:
         message = f"{errors} of {len(outcomes)} tests failed. Fix the lines marked ✗ and run `ai-usage doctor` again."
@@ -80,23 +87,25 @@ def run_diagnostics(settings: Settings, console: Console) -> int:
     return int(bool(errors))
 
 
-def report_wrong_settings(error: SettingsError, console: Console) -> int:
+def report_wrong_settings(error: SettingsError, console: Console, unknown: Sequence[str] = ()) -> int:
     """Prints every wrong setting, without which nothing can be tested, and returns the exit code."""
     from ai_usage_assets.commands.diagnostics import Diagnostic, print_diagnostics, print_summary
+    from ai_usage_assets.commands.doctor.settings import diagnose_unknown_variables
 
     lines = (Diagnostic("Settings", "environment", "error", line) for line in str(error).splitlines())
-    print_diagnostics(lines, console)
+    print_diagnostics((*lines, *diagnose_unknown_variables(unknown)), console)
     print_summary("error", "Nothing else was tested. Fix these variables and run `ai-usage doctor` again.", console)
     return error.exit_code
 
 
-def diagnose(settings: Settings) -> Iterator[Diagnostic]:
+def diagnose(settings: Settings, unknown: Sequence[str] = ()) -> Iterator[Diagnostic]:
     """Runs every test, one after the other; changes nothing."""
     from ai_usage_assets.commands.doctor import settings as settings_tests
     from ai_usage_assets.commands.doctor import sheet, sources, warehouse
     from ai_usage_assets.registry import load_sources
 
     yield from settings_tests.diagnose_settings(settings)
+    yield from settings_tests.diagnose_unknown_variables(unknown)
     for source in load_sources():
         yield from sources.diagnose_source(source, settings)
     yield from sheet.diagnose_sheet(settings)

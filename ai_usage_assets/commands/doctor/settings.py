@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ai_usage_assets import days
 from ai_usage_assets.commands.diagnostics import Diagnostic
@@ -37,3 +37,9 @@ def diagnose_settings(settings: Settings) -> Iterator[Diagnostic]:
             "every run lets an empty day replace a loaded one",
             "Unset it; accept a loss once with `ai-usage run --accept-loss`.",
         )
+
+
+def diagnose_unknown_variables(warnings: Iterable[str]) -> Iterator[Diagnostic]:
+    """One warning for each variable that looks like a setting and is none."""
+    for warning in warnings:
+        yield Diagnostic(_SECTION, "environment", "warning", warning)
