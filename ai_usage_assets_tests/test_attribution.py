@@ -333,6 +333,38 @@ def test_tokens_are_attributed_like_dollars(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
+def test_keys_that_share_a_name_are_not_merged(warehouse: DuckDBWarehouse) -> None:
+    """Dollars follow the id of a key; activity that has only the name is attributed to neither key."""
+    add_rows(
+        warehouse, "dim_api_key",
+        {"vendor": "anthropic", "last_seen_on": DAY, "api_key_id": "apikey_twin", "name": "bound"},
+        # The keys of another vendor do not count.
+        {"vendor": "cursor", "last_seen_on": DAY, "api_key_id": "apikey_other", "name": "made"},
+    )  # fmt: skip
+    for number, (key, team) in enumerate((("apikey_bound", "A"), ("apikey_twin", "B"), ("apikey_made", "C")), 1):
+        add_mapping(warehouse, "anthropic", "api_key", key, team=team, cost_center=f"CC-{team}")
+        add_rows(
+            warehouse, "int_anthropic_cost_daily",
+            {"usage_date": DAY, "fact_no": number, "identity_key": f"api_key|{key}", "principal_type": "api_key",
+             "principal_id": key, "api_key_id": key, "amount_usd": Decimal(10**number), "list_amount_usd": Decimal(0)},
+        )  # fmt: skip
+    for number, name in enumerate(("bound", "made"), 1):
+        add_rows(
+            warehouse, "int_anthropic_activity_daily",
+            {"usage_date": DAY, "fact_no": number, "identity_key": name, "principal_type": "api_key",
+             "api_key_name": name, "sessions": 1},
+        )  # fmt: skip
+    spend = warehouse.rows("SELECT api_key_id, team, cost_center, amount_usd FROM ai_usage.fct_cost_daily ORDER BY 1")
+    assert [tuple(row.values()) for row in spend] == [
+        ("apikey_bound", "A", "CC-A", 10), ("apikey_made", "C", "CC-C", 1000), ("apikey_twin", "B", "CC-B", 100),
+    ]  # fmt: skip
+    activity = warehouse.rows(
+        "SELECT identity_key, team, cost_center FROM ai_usage.bridge_attribution_daily "
+        "WHERE identity_key IN ('bound', 'made') ORDER BY identity_key"
+    )
+    assert [tuple(row.values()) for row in activity] == [("bound", None, None), ("made", "C", "CC-C")]
+
+
 def test_activity_is_summed_per_person(warehouse: DuckDBWarehouse) -> None:
     """A developer's rows of a day become one, also those of an API key with a unique name; idle members stay."""
     code = {

@@ -173,6 +173,41 @@ def test_each_stored_event_passes_its_email_on_once(warehouse: DuckDBWarehouse) 
     assert carried == ["jane@example.com"]
 
 
+def test_an_email_is_not_carried_to_a_second_event(warehouse: DuckDBWarehouse) -> None:
+    """Equal events without e-mails get those of the stored events, each once; an additional event gets none."""
+    load_extract(warehouse, EVENTS, [day(event(1), event(1, "sam@example.com"))], run_context())
+    load_extract(warehouse, EVENTS, [day(*[event(1, None)] * 3)], run_context(1))
+    carried = ["jane@example.com", "sam@example.com", None]
+    assert [row["carried_email"] for row in stored_rows(warehouse)] == carried
+    # Nor when the e-mail itself was carried.
+    load_extract(warehouse, EVENTS, [day(*[event(1, None)] * 4)], run_context(2))
+    assert [row["carried_email"] for row in stored_rows(warehouse)] == [*carried, None]
+
+
+def test_an_email_is_not_carried_to_another_event(warehouse: DuckDBWarehouse) -> None:
+    """An event of another model or time gets no e-mail."""
+    load_extract(warehouse, EVENTS, [day(event(1))], run_context())
+    other = event(1, None).replace(b'"model":"m"', b'"model":"n"')
+    load_extract(warehouse, EVENTS, [day(other, event(2, None))], run_context(1))
+    assert [row["carried_email"] for row in stored_rows(warehouse)] == [None, None]
+
+
+def test_an_email_is_carried_to_every_record_of_a_person(warehouse: DuckDBWarehouse) -> None:
+    """A table that identifies people keeps the e-mail for each record of the same id, and for no other id."""
+    usage = next(extract for extract in catalog.EXTRACTS if extract.name == "cursor_daily_usage")
+    (table,) = usage.tables
+    known, unnamed, again, other = (
+        b'{"day":"2026-11-10","userId":%d,"n":%d%b}' % row
+        for row in ((1, 1, b',"email":"jane@example.com"'), (1, 1, b""), (1, 2, b""), (2, 3, b""))
+    )
+    load_extract(warehouse, usage, [DayBatch(table, DAY, [known], pages=1)], run_context())
+    for hours in (1, 2):
+        batch = DayBatch(table, DAY, [unnamed, again, other][: hours + 1], pages=1)
+        load_extract(warehouse, usage, [batch], run_context(hours))
+        rows = warehouse.rows(f"SELECT carried_email FROM ai_usage.{table.name} ORDER BY record_no")
+        assert [row["carried_email"] for row in rows] == ["jane@example.com", "jane@example.com", None][: hours + 1]
+
+
 def test_the_digest_includes_record_boundaries(warehouse: DuckDBWarehouse) -> None:
     """Two records and one record with the same bytes have different digests."""
     users = next(pull for pull in catalog.EXTRACTS if pull.name == "anthropic_users")

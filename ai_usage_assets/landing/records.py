@@ -12,17 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ai_usage_assets.hashing import sha256_hex
-from ai_usage_assets.redaction import OBFUSCATION_PATTERN, redact_keys_in_json
-
-# Few records match, and only those are searched for keys in detail.
-_POSSIBLE_KEY = rf"sk-|sk_|crsr|c2st|Y3Jzc|ya29\.|AIza|eyJ|key-|key_|{OBFUSCATION_PATTERN}"
+from ai_usage_assets.redaction import POSSIBLE_KEY_RE2, redact_keys_in_json
 
 
 def sort_records(records: Sequence[bytes]) -> tuple[list[bytes], pa.Array]:
     """Returns the records in the order of their bytes, as a list and as a column, with keys in them redacted."""
     ordered = sorted(records)
     payload = _to_column(ordered)
-    suspects = pc.indices_nonzero(pc.match_substring_regex(payload, _POSSIBLE_KEY)).to_pylist()
+    # Few records match, and only those are searched for keys in detail.
+    suspects = pc.indices_nonzero(pc.match_substring_regex(payload, POSSIBLE_KEY_RE2)).to_pylist()
     if not suspects:
         return ordered, payload
     for index in suspects:

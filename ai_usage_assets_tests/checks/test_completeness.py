@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
+
 from ai_usage_assets import catalog
 from ai_usage_assets.defs.sql_assets import model_parameters
 from ai_usage_assets.settings import Settings
@@ -78,6 +80,27 @@ def test_recent_days_and_small_changes_are_no_restatement(warehouse: DuckDBWareh
             f"('raw_anthropic_cost', 'anthropic', '{day}', '{TODAY} 06:00+00', 'r', 1, 1, {old}, {new})",
         )
     assert run_check(warehouse, "kpi_completeness", "no_restatements") == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_reported"),
+    [
+        # Half a dollar, or half a percent when that is more.
+        ("10.00", "10.50", False), ("10.00", "10.51", True), ("10.00", "9.49", True),
+        ("1000.00", "1005.00", False), ("1000.00", "1005.01", True), ("1000.00", "994.99", True),
+    ],
+)  # fmt: skip
+def test_a_restatement_above_the_tolerance_is_reported(
+    warehouse: DuckDBWarehouse, old: str, new: str, is_reported: bool
+) -> None:
+    """The tolerance is 0.50 dollars or 0.5 %, and a change of one cent more is reported."""
+    execute(
+        warehouse,
+        "INSERT INTO ops_restatements VALUES "
+        f"('raw_anthropic_cost', 'anthropic', '{FIRST}', '2026-11-14 06:00+00', 'r', 1, 1, {old}, {new})",
+    )
+    findings = run_check(warehouse, "kpi_completeness", "no_restatements", today=date(2026, 11, 14))
+    assert bool(findings) == is_reported
 
 
 def test_a_source_is_stale_after_three_days(warehouse: DuckDBWarehouse) -> None:

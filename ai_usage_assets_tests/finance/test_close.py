@@ -278,6 +278,25 @@ def closed_lines(warehouse: Warehouse) -> list[Row]:
     return warehouse.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id")
 
 
+def test_keys_that_share_a_name_have_separate_lines(warehouse: DuckDBWarehouse) -> None:
+    """Keys of one name post to their own cost centers, also when one of them has none."""
+    twin = {"vendor": "anthropic", "name": "ci", "last_seen_on": TODAY}
+    warehouse.append(catalog.table("dim_api_key"), [{**twin, "api_key_id": key} for key in ("a", "b", "c")])
+    upsert_rows(
+        warehouse,
+        "int_anthropic_cost_daily",
+        cost_row(4, "2026-08-05", "20", "b"),
+        cost_row(5, "2026-08-05", "40", "c"),
+    )
+    upsert_rows(warehouse, "int_key_mapping", mapping_row(3, "b", "CC-9"))
+    close_month(warehouse, AUGUST)
+    assert journal_rows(warehouse, "cost_center", "team", where="status = 'closed'") == [
+        ("CC-1", "Team CC-1", 10),
+        ("CC-9", "Team CC-9", 20),
+        (None, None, 40),
+    ]
+
+
 def test_closing_twice_changes_nothing(warehouse: DuckDBWarehouse) -> None:
     """The second close returns the first, even when the data changed in between."""
     first = close_month(warehouse, AUGUST)

@@ -141,6 +141,31 @@ def test_any_spend_exceeds_a_budget_of_zero(warehouse: DuckDBWarehouse) -> None:
     assert f"• Budgets: $100.00 of $0.00. {unbudgeted}." in lines
 
 
+@pytest.mark.parametrize(("budget", "is_over"), [("99.99", True), ("100", False), ("100.01", False)])
+def test_one_cent_above_the_budget_is_over_budget(warehouse: DuckDBWarehouse, budget: str, is_over: bool) -> None:
+    """Spend is over budget from the first cent, and not when it is equal to the budget."""
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", budget))
+    line = f"• Over budget: CC-1 $100.00 of ${Decimal(budget):.2f}."
+    assert (line in digest.build_digest(warehouse, DAY).lines) == is_over
+
+
+@pytest.mark.parametrize(("cents", "is_over"), [(-1, True), (0, False), (1, False)])
+def test_a_forecast_one_cent_above_the_budget_is_over_budget(
+    warehouse: DuckDBWarehouse, cents: int, is_over: bool
+) -> None:
+    """The forecast of a cost center is over budget from the first cent."""
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", "1000"))
+    (row,) = warehouse.rows(
+        "SELECT projected_usd FROM ai_usage.kpi_budget_vs_actual "
+        "WHERE month = DATE '2026-11-01' AND cost_center = 'CC-1'"
+    )
+    # Ten dollars on every day of November.
+    assert row["projected_usd"] == 300
+    load_tab(warehouse, TODAY + timedelta(days=1), "budgets", ("2026-11", "CC-1", str(300 + Decimal(cents) / 100)))
+    lines = [line for line in digest.build_digest(warehouse, DAY).lines if "ver budget" in line]
+    assert lines == (["• Forecast over budget: CC-1 $300.00 of $299.99."] if is_over else [])
+
+
 def test_incomplete_budgets_are_reported(warehouse: DuckDBWarehouse) -> None:
     """Spend without a budget is listed separately."""
     load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-9", "50"))
@@ -245,6 +270,22 @@ def test_the_chat_receives_the_logged_digest(warehouse: DuckDBWarehouse, path: P
     assert "@" not in text
 
 
+@pytest.mark.parametrize("people", [None, "off", "on"])
+def test_the_chat_names_people_only_when_the_setting_is_on(
+    warehouse: DuckDBWarehouse, path: Path, people: str | None
+) -> None:
+    """By default the chat receives no person; with AI_USAGE_DIGEST_PEOPLE=on it does, and the log still does not."""
+    variables = {"AI_USAGE_DIGEST_PEOPLE": people} if people else {}
+    with serve_replies(Reply(body=b"ok")) as chat:
+        ((_, message),) = publish(
+            warehouse, settings(path, AI_USAGE_DIGEST_WEBHOOK=f"{chat.url}/{SECRET}", **variables)
+        )
+    text = json.loads(chat.requests[0].body)["text"]
+    assert "Anthropic, a person: $300.00" in text or people == "on"
+    assert ("ada@example.com" in text, "ada" in text) == (people == "on", people == "on")
+    assert "ada" not in message
+
+
 @pytest.mark.parametrize("changed", [{"job": "rebuild"}, {"last_day": date(2026, 3, 1)}, {"outcome": "interrupted"}])
 def test_other_runs_publish_no_digest(warehouse: DuckDBWarehouse, path: Path, changed: dict[str, Any]) -> None:
     """A rebuild, a backfill, an interrupted run, and a run with the digest turned off publish nothing."""
@@ -288,6 +329,11 @@ def test_the_command_prints_and_sends(
     assert cli.main(["digest"]) == 0
     output = capsys.readouterr().out
     assert output.startswith("AI tool spend, 2026-11-10 (UTC).\n• 2026-11-10: $310.00")
+    assert "ada" not in output
+    monkeypatch.setenv("AI_USAGE_DIGEST_PEOPLE", "on")
+    assert cli.main(["digest"]) == 0
+    assert "ada@example.com: $300.00" in capsys.readouterr().out
+    monkeypatch.delenv("AI_USAGE_DIGEST_PEOPLE")
     assert cli.main(["digest", "--send"]) == 2
     with serve_replies(Reply(body=b"ok"), Reply(404, b"no_service")) as chat:
         monkeypatch.setenv("AI_USAGE_DIGEST_WEBHOOK", f"{chat.url}/{SECRET}")

@@ -16,8 +16,10 @@ import msgspec
 import pytest
 
 from ai_usage_assets import catalog, cli
-from ai_usage_assets.days import DayError, parse_month
+from ai_usage_assets.checks.base import CheckContext
+from ai_usage_assets.days import DayError, DayRange, parse_month
 from ai_usage_assets.definitions import build_definitions
+from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.finance import amounts
 from ai_usage_assets.finance.close import journal
 from ai_usage_assets.finance.report import charts, data, render
@@ -27,6 +29,7 @@ from ai_usage_assets.rendering.text import format_bounds, format_usd
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RESTATEMENTS, OPS_RUNS
+from ai_usage_assets.warehouse.sql_files import read_query
 from ai_usage_assets_tests.support.warehouse_rows import (
     OPEN,
     charge,
@@ -349,6 +352,22 @@ def test_budget_totals_exclude_unbudgeted_spend(
     ) == expected
 
 
+@pytest.mark.parametrize(("cents", "cell"), [(-1, "$0.01 over"), (0, "$0.00"), (1, "$0.01 under")])
+def test_one_cent_over_or_under_a_budget_is_shown(empty_warehouse: DuckDBWarehouse, cents: int, cell: str) -> None:
+    """The budgets table has the exact difference of spend and forecast to the budget, and its direction."""
+    charges = [charge(day.isoformat(), "10", key=key) for key in ("k1", "k2") for day in days(FIRST, THROUGH)]
+    fill(empty_warehouse, "int_anthropic_cost_daily", charges)
+    mappings = [key_mapping("anthropic", "api_key", f"k{n}", "Platform", f"CC-{n}", n) for n in (1, 2)]
+    fill(empty_warehouse, "int_key_mapping", mappings)
+    # Ten dollars a day are 100 so far, and 300 in the month.
+    budgets = [budget(str(usd + Decimal(cents) / 100), f"CC-{n}", n + 2) for n, usd in ((1, 100), (2, 300))]
+    fill(empty_warehouse, "raw_mapping_sheet", budgets)
+    empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(FIRST, THROUGH, "anthropic"))
+    text = page_html(data.load_report(empty_warehouse, CREATED_AT))
+    assert cells(text, "CC-1")[3] == cell
+    assert cells(text, "CC-2")[6] == cell
+
+
 def test_singular_and_plural_match_the_number(warehouse: DuckDBWarehouse, text: str) -> None:
     """Nouns and ranges match their number."""
     assert "divided by 2 active people" in text
@@ -478,6 +497,26 @@ def test_the_first_day_of_a_month_reports_the_month_before(empty_warehouse: Duck
     report = data.load_report(empty_warehouse, CREATED_AT)
     assert headlines(report)["Spend in November 2026, month to date"] == 1
     assert "November 1, 2026 (UTC days)" in page_html(report)
+
+
+def test_keys_that_share_a_name_are_separate_rows(empty_warehouse: DuckDBWarehouse) -> None:
+    """Unallocated keys of one name have a row of their own in the report and for the check, each with its own id."""
+    keys = {"k1": 5, "k2": 3}
+    fill(empty_warehouse, "int_anthropic_cost_daily", [
+        charge("2026-11-03", str(usd), key=key) for key, usd in keys.items()
+    ])  # fmt: skip
+    twin = {"vendor": "anthropic", "name": "ci", "last_seen_on": TODAY}
+    fill(empty_warehouse, "dim_api_key", [{**twin, "api_key_id": key} for key in keys])
+    rows = data.load_report(empty_warehouse, CREATED_AT).unallocated
+    assert [(row["api_key_id"], row["api_key_name"], row["spend_usd"]) for row in rows] == [
+        ("k1", "ci", 5), ("k2", "ci", 3),
+    ]  # fmt: skip
+    assert [f"api_key, {key}" in row["next_step"] for key, row in zip(keys, rows, strict=True)] == [True, True]
+    (check,) = (check for check in CHECKS if check.name == "no_unallocated_spend")
+    findings = check.run(CheckContext(empty_warehouse, DayRange(NOVEMBER, THROUGH), TODAY))
+    assert [finding.amount_usd for finding in findings] == [5, 3]
+    summary = empty_warehouse.rows(read_query("commands/month_unallocated"), {"month": NOVEMBER})
+    assert [row["spend_usd"] for row in summary] == [5, 3]
 
 
 def test_sixty_teams_are_all_listed(empty_warehouse: DuckDBWarehouse) -> None:

@@ -62,6 +62,14 @@ def test_budget_against_spend(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
+@pytest.mark.parametrize("variance", ["0.01", "0", "-0.01", "0.000000001"])
+def test_the_variance_is_exact(warehouse: DuckDBWarehouse, variance: str) -> None:
+    """A cent over, under or none is the variance, to the last digit of a budget."""
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-1", str(120 - Decimal(variance))))
+    actual = "SELECT variance_usd FROM ai_usage.kpi_budget_vs_actual WHERE budget_usd IS NOT NULL"
+    assert rows(warehouse, actual) == [(Decimal(variance),)]
+
+
 def test_unusable_budgets_have_a_status_of_their_own(warehouse: DuckDBWarehouse) -> None:
     """Missing, duplicate, negative and unreadable budgets have their own status; an exact duplicate has no effect."""
     load_tab(

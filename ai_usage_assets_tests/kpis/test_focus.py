@@ -241,6 +241,33 @@ def test_the_fee_is_distributed_by_requests_when_usage_is_free(empty: DuckDBWare
     assert sorted(charges) == [(third,), (third,), (Decimal("0.333333334"),)]
 
 
+def test_a_credit_of_included_usage_takes_no_part_of_the_fee(empty: DuckDBWarehouse) -> None:
+    """Usage that the vendor takes back has its negative value as list cost; it is not billed and covers no fee."""
+    fill(empty, "raw_mapping_sheet", [price("30")])
+    fill(empty, "int_cursor_seat_daily", [seat("2026-11-04", user) for user in (JANE, SAM)])
+    fill(
+        empty, "int_cursor_usage_daily",
+        [
+            event("2026-11-05", "3", user=JANE), event("2026-11-06", "1", user=JANE),
+            event("2026-11-07", "-2", user=JANE), event("2026-11-07", "-5", user=SAM),
+        ],
+    )  # fmt: skip
+    charges = rows(
+        empty,
+        "SELECT x_Person, BilledCost, ContractedCost, ListCost, EffectiveCost FROM ai_usage.focus_cost_and_usage "
+        "WHERE x_CostBasis = 'included' ORDER BY x_Person, ListCost",
+    )
+    assert charges == [
+        (JANE, 0, -2, -2, 0),
+        (JANE, 0, 1, 1, Decimal("0.25")),
+        (JANE, 0, 3, 3, Decimal("0.75")),
+        # Without usage of positive value, the requests cover the fee.
+        (SAM, 0, -5, -5, 1),
+    ]
+    totals = rows(empty, "SELECT SUM(BilledCost), SUM(EffectiveCost) FROM ai_usage.focus_cost_and_usage")
+    assert totals == [(2, 2)]
+
+
 def test_the_fee_is_distributed_within_team_and_month(empty: DuckDBWarehouse) -> None:
     """When a person changes teams, each team keeps its part of the fee."""
     moved_on = date(2026, 11, 5)
