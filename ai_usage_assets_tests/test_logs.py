@@ -247,7 +247,7 @@ def test_all_output_of_a_process_becomes_entries() -> None:
     ("arguments", "more", "code", "message"),
     [
         (("run", "--day", "soon"), {}, 2, "it takes yesterday"),
-        (("run", "--job", "weekly"), {}, 2, "invalid choice"),
+        (("run", "--job", "weekly"), {}, 2, "weekly"),
         (("run",), {"AI_USAGE_NOW": "noon", "AI_USAGE_PACING": KEY}, 2, "AI_USAGE_NOW"),
         (("run", "--days", "1"), {"AI_USAGE_DUCKDB_PATH": "/dev/null"}, 1, "AI_USAGE_DUCKDB_PATH"),
     ],

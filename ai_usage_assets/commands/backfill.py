@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ai_usage_assets import days
-from ai_usage_assets.commands.base import CommandFailed, add_command, check_range, load_settings, print_message
+from ai_usage_assets.commands.base import (
+    CommandFailed,
+    WholeNumber,
+    check_range,
+    create_command,
+    load_settings,
+    print_message,
+)
 from ai_usage_assets.commands.launch import DagsterCommand, job_command
 from ai_usage_assets.commands.run import RUN_SETTINGS, announce, prepare_warehouse
 from ai_usage_assets.settings import SettingsError
 
-
-def add_command_to(commands: Any) -> None:
-    """Declares the command."""
-    parser = add_command(
-        commands,
-        "backfill",
-        _backfill,
-        summary="load a range of past days; Cloud Run tasks split it between them",
-        example="ai-usage backfill --from 2026-01-01 --to 2026-06-30",
-        settings=(*RUN_SETTINGS, "CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT"),
-    )
-    parser.add_argument("--from", dest="first", required=True, metavar="DAY", help="first day, YYYY-MM-DD, in UTC")
-    parser.add_argument("--to", dest="last", required=True, metavar="DAY", help="last day, or yesterday")
-    parser.add_argument(
-        "--days-per-run",
-        type=int,
-        default=days.TRAILING_DAYS,
-        metavar="N",
-        help=f"days that one run loads (default {days.TRAILING_DAYS}); fewer days need less memory",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only print the days and the Dagster commands")
+app = create_command(
+    "backfill",
+    example="ai-usage backfill --from 2026-01-01 --to 2026-06-30",
+    settings=(*RUN_SETTINGS, "CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT"),
+)
 
 
-def _backfill(parsed: argparse.Namespace) -> int:
+@app.default
+def _backfill(
+    *,
+    first: Annotated[str, Parameter(name="--from", metavar="DAY", help="first day, YYYY-MM-DD, in UTC")],
+    last: Annotated[str, Parameter(name="--to", metavar="DAY", help="last day, or yesterday")],
+    days_per_run: Annotated[
+        WholeNumber, Parameter(help="days that one run loads; fewer days need less memory")
+    ] = days.TRAILING_DAYS,
+    dry_run: Annotated[bool, Parameter(help="only print the days and the Dagster commands")] = False,
+) -> int:
+    """Load a range of past days; Cloud Run tasks split it between them."""
     settings = load_settings()
-    all_days = days.date_range(settings.now(), settings.start_date, parsed.first, parsed.last)
-    check_range("--days-per-run", parsed.days_per_run, days.MAX_DAYS)
+    all_days = days.date_range(settings.now(), settings.start_date, first, last)
+    check_range("--days-per-run", days_per_run, days.MAX_DAYS)
     index, count = settings.cloud_run.task_index, settings.cloud_run.task_count
     if index >= count:
         raise SettingsError(
@@ -50,11 +52,11 @@ def _backfill(parsed: argparse.Namespace) -> int:
     if task_days is None:
         print_message("There are more tasks than days, so this task has nothing to load.")
         return 0
-    ranges = days.chunk_days(task_days, parsed.days_per_run)
+    ranges = days.chunk_days(task_days, days_per_run)
     commands = [job_command(settings, run_days, "daily") for run_days in ranges]
     # If there are several runs, each prints its days when it starts.
-    announce(settings, "backfill", task_days, commands if parsed.dry_run or len(commands) == 1 else [])
-    if parsed.dry_run:
+    announce(settings, "backfill", task_days, commands if dry_run or len(commands) == 1 else [])
+    if dry_run:
         return 0
     prepare_warehouse(settings)
     if len(commands) == 1:

@@ -5,11 +5,12 @@ Imports nothing heavy: every command is declared before one of them runs.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+from cyclopts import App, Parameter, Token
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs.capture import current_writer
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from ai_usage_assets.settings import Settings
     from ai_usage_assets.warehouse.base import Warehouse
-
-Handler = Callable[[argparse.Namespace], int]
 
 # The settings that `--help` lists, by subject.
 SOURCE_SETTINGS = (*(entry.key_variable for entry in SOURCES), "AI_USAGE_SHEET_ID")
@@ -37,39 +36,42 @@ class CommandFailed(OperatorError):
     """The command did its work, and the result is a failure."""
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose usage errors become log entries where the logs are JSON."""
-
-    def error(self, message: str) -> NoReturn:
-        """Reports a usage error and exits with 2."""
-        if current_writer():
-            raise SettingsError(f"{message} (see `{self.prog} --help`)")
-        super().error(message)
+def _parse_whole_number(_: Any, tokens: Sequence[Token]) -> int:
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is not a whole number.") from None
 
 
-def add_command(
-    commands: Any, name: str, handler: Handler, *, summary: str, example: str, settings: Sequence[str] = ()
-) -> argparse.ArgumentParser:
-    """Declares one command; its `--help` shows the example and the settings it reads."""
-    epilog = f"example:\n  {example}"
+# Cyclopts itself also accepts 2.5 for an integer, and rounds it.
+WholeNumber = Annotated[int, Parameter(converter=_parse_whole_number, metavar="N")]
+
+
+def create_command(name: str, *, example: str, settings: Sequence[str] = ()) -> App:
+    """Creates a command; its `--help` shows the example and the settings it reads."""
+    return App(name=name, help_epilogue=describe_command(example, settings))
+
+
+def create_group(name: str, *, summary: str) -> App:
+    """Creates a group of commands, such as `ai-usage sql`. The group without a command is a usage error."""
+    group = App(name=name, help=summary)
+
+    @group.default
+    def refuse(*words: Annotated[str, Parameter(show=False)]) -> NoReturn:
+        given = f"{words[0]!r} is not a command of" if words else "A command is required after"
+        commands = ", ".join(command for command in group if not command.startswith("-"))
+        raise SettingsError(f"{given} `ai-usage {name}`: {commands}.")
+
+    return group
+
+
+def describe_command(example: str, settings: Sequence[str] = ()) -> str:
+    """The end of a command's `--help`: an example and the settings it reads."""
+    text = f"example:\n  {example}"
     if settings:
         variables = textwrap.fill(", ".join(settings), 78, initial_indent="  ", subsequent_indent="  ")
-        epilog += f"\n\nsettings (environment variables, see docs/settings.md):\n{variables}"
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=textwrap.fill(f"{summary[0].upper()}{summary[1:]}.", 79),
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(handler=handler)
-    return parser
-
-
-def add_group(commands: Any, name: str, *, summary: str) -> Any:
-    """Declares a group of commands, such as `ai-usage sql`, and returns what its commands are added to."""
-    parser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    return parser.add_subparsers(required=True, metavar="command")
+        text += f"\n\nsettings (environment variables, see docs/settings.md):\n{variables}"
+    return text
 
 
 def print_message(message: str, level: int = logging.INFO, *, style: str = "", event: str | None = None) -> None:

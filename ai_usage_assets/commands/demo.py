@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -11,9 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ai_usage_assets.commands.base import add_command, load_settings, print_message, result_console
+from ai_usage_assets.commands.base import create_command, load_settings, print_message, result_console
 from ai_usage_assets.commands.launch import job_command
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.registry import SOURCES, source_label
@@ -33,15 +32,7 @@ WAREHOUSE = FOLDER / "warehouse.duckdb"
 Total = Decimal | int | None
 
 
-def add_command_to(commands: Any) -> None:
-    """Declares the command."""
-    add_command(
-        commands,
-        "demo",
-        _run_demo,
-        summary="load two months of a simulated company into data/demo; needs no key and no network",
-        example="ai-usage demo",
-    )
+app = create_command("demo", example="ai-usage demo")
 
 
 def simulator_environment(simulator: Simulator, urls: Urls) -> dict[str, str]:
@@ -77,8 +68,9 @@ def serve_company() -> Iterator[tuple[Simulator, Mapping[str, str]]]:
         yield simulator, {**os.environ, **variables}
 
 
-def _run_demo(parsed: argparse.Namespace) -> int:
-    """Runs the demo: 0 when the run succeeded and every total equals the ledger."""
+@app.default
+def _run_demo() -> int:
+    """Load two months of a simulated company into data/demo; needs no key and no network."""
     from ai_usage_assets.commands.month_summary import print_month_summary
     from ai_usage_assets.warehouse.factory import open_warehouse
 

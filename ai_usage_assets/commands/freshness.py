@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 from datetime import timedelta
-from typing import Any
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ai_usage_assets import days
 from ai_usage_assets.commands.base import (
     DAY_SETTINGS,
     WAREHOUSE_SETTINGS,
     CommandFailed,
-    add_command,
+    WholeNumber,
     check_range,
+    create_command,
     load_settings,
     print_message,
 )
@@ -21,29 +23,26 @@ from ai_usage_assets.commands.run import finish_time
 _MAX_HOURS = 24 * 366
 
 
-def add_command_to(commands: Any) -> None:
-    """Declares the command."""
-    parser = add_command(
-        commands,
-        "freshness",
-        _check_freshness,
-        summary="check that a successful daily run loaded the latest day; exit code 1 if not",
-        example="ai-usage freshness --hours 26",
-        settings=(*WAREHOUSE_SETTINGS, *DAY_SETTINGS),
-    )
-    parser.add_argument(
-        "--hours", type=int, default=26, help="hours after the end of a day (midnight UTC) until it is due (default 26)"
-    )
+app = create_command(
+    "freshness",
+    example="ai-usage freshness --hours 26",
+    settings=(*WAREHOUSE_SETTINGS, *DAY_SETTINGS),
+)
 
 
-def _check_freshness(parsed: argparse.Namespace) -> int:
+@app.default
+def _check_freshness(
+    *,
+    hours: Annotated[WholeNumber, Parameter(help="hours after the end of a day (midnight UTC) until it is due")] = 26,
+) -> int:
+    """Check that a successful daily run loaded the latest day; exit code 1 if not."""
     from ai_usage_assets.warehouse import run_log
     from ai_usage_assets.warehouse.factory import open_warehouse
 
     settings = load_settings()
-    check_range("--hours", parsed.hours, _MAX_HOURS)
+    check_range("--hours", hours, _MAX_HOURS)
     warehouse = open_warehouse(settings, read_only=True)
-    fresh_run = run_log.find_fresh_run(warehouse, settings.now(), parsed.hours)
+    fresh_run = run_log.find_fresh_run(warehouse, settings.now(), hours)
     last_run = fresh_run or run_log.find_last_success(warehouse)
     has_run_log = run_log.exists(warehouse)
     warehouse.close()
@@ -52,7 +51,7 @@ def _check_freshness(parsed: argparse.Namespace) -> int:
         message = f"Fresh: run {fresh_run['run_id'][:8]} loaded {loaded} and ended {finish_time(fresh_run)}."
         print_message(message, event="fresh")
         return 0
-    due = days.last_finished_day(settings.now() - timedelta(hours=parsed.hours))
+    due = days.last_finished_day(settings.now() - timedelta(hours=hours))
     history = (
         f"The last successful run ended {finish_time(last_run)} and loaded {loaded}."
         if last_run
@@ -62,5 +61,5 @@ def _check_freshness(parsed: argparse.Namespace) -> int:
     if has_run_log:
         advice = f"`ai-usage status` shows how the last runs ended, {advice}"
     raise CommandFailed(
-        f"No successful daily run has loaded {due}, which ended more than {parsed.hours} hours ago. {history} {advice}"
+        f"No successful daily run has loaded {due}, which ended more than {hours} hours ago. {history} {advice}"
     )

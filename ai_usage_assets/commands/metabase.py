@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from ai_usage_assets.commands.base import (
     WAREHOUSE_SETTINGS,
-    add_command,
-    add_group,
+    WholeNumber,
+    create_group,
+    describe_command,
     load_settings,
     open_existing_warehouse,
     print_message,
@@ -39,79 +41,23 @@ _METABASE_SETTINGS = (
 )  # fmt: skip
 
 
-def add_command_to(commands: Any) -> None:
-    """Declares the commands."""
-    group = add_group(commands, "metabase", summary="manage the Metabase dashboards as code")
-    plan = add_command(
-        group,
-        "plan",
-        _plan,
-        summary=f"show what apply would change, and manual edits; exit code {DIFFERS} for any difference",
-        example="ai-usage metabase plan",
-        settings=_METABASE_SETTINGS,
-    )
-    apply = add_command(
-        group,
-        "apply",
-        _apply,
-        summary=f"create and update the dashboards; exit code {DIFFERS} if manual edits were kept",
-        example="ai-usage metabase apply --restore",
-        settings=_METABASE_SETTINGS,
-    )
-    smoke = add_command(
-        group,
-        "smoke",
-        _smoke,
-        summary="apply, then run every card in Metabase with and without filters; exit code 1 if one fails",
-        example="ai-usage metabase smoke",
-        settings=_METABASE_SETTINGS,
-    )
-    preview = add_command(
-        group,
-        "preview",
-        _preview,
-        summary="write each dashboard as an HTML page with the figures of the warehouse; needs no Metabase",
-        example="ai-usage metabase preview --filter month=2026-10 --out preview",
-        settings=WAREHOUSE_SETTINGS,
-    )
-    for parser in (plan, apply, smoke, preview):
-        parser.add_argument(
-            "--from", dest="folder", type=Path, metavar="DIR", help="read the dashboards from another folder"
-        )
-    for parser in (plan, apply, smoke):
-        parser.add_argument(
-            "--wait",
-            type=int,
-            default=_WAIT_SECONDS,
-            metavar="SECONDS",
-            help=f"how long to wait for a Metabase that is starting (default {_WAIT_SECONDS})",
-        )
-    for parser in (apply, smoke):
-        parser.add_argument("--restore", action="store_true", help="also overwrite manual edits")
-    preview.add_argument("--dashboard", metavar="KEY", help="only this dashboard, by the name of its file")
-    preview.add_argument(
-        "--filter",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="value of a dashboard filter, such as month=2026-10; may be repeated",
-    )
-    preview.add_argument(
-        "--out",
-        type=Path,
-        default=Path("metabase-preview"),
-        metavar="DIR",
-        help="output folder (default metabase-preview); the pages contain e-mail addresses, as the dashboards do",
-    )
-    preview.add_argument("--png", action="store_true", help="also write screenshots, if Chromium is installed")
+_Folder = Annotated[
+    Path | None, Parameter(name="--from", metavar="DIR", help="read the dashboards from another folder")
+]
+_Wait = Annotated[WholeNumber, Parameter(metavar="SECONDS", help="how long to wait for a Metabase that is starting")]
+_Restore = Annotated[bool, Parameter(help="also overwrite manual edits")]
+
+app = create_group("metabase", summary="Manage the Metabase dashboards as code.")
 
 
-def _plan(parsed: argparse.Namespace) -> int:
+@app.command(name="plan", help_epilogue=describe_command("ai-usage metabase plan", _METABASE_SETTINGS))
+def _plan(*, folder: _Folder = None, wait: _Wait = _WAIT_SECONDS) -> int:
+    """Show what apply would change, and manual edits; exit code 3 for any difference."""
     from ai_usage_assets.metabase import apply, credentials
 
-    spec = _read_spec(parsed)
+    spec = _read_spec(folder)
     with (
-        _connect(parsed) as (context, settings),
+        _connect(wait) as (context, settings),
         credentials.authenticate_read_only(context.client, settings) as is_set_up,
     ):
         changes = apply.plan(context, spec) if is_set_up else apply.plan_empty(spec)
@@ -121,24 +67,28 @@ def _plan(parsed: argparse.Namespace) -> int:
     return DIFFERS if changes else 0
 
 
-def _apply(parsed: argparse.Namespace) -> int:
-    spec = _read_spec(parsed)
-    with _connect(parsed) as (context, settings):
-        return _apply_spec(context, settings, spec, restore=parsed.restore)
+@app.command(name="apply", help_epilogue=describe_command("ai-usage metabase apply --restore", _METABASE_SETTINGS))
+def _apply(*, folder: _Folder = None, wait: _Wait = _WAIT_SECONDS, restore: _Restore = False) -> int:
+    """Create and update the dashboards; exit code 3 if manual edits were kept."""
+    spec = _read_spec(folder)
+    with _connect(wait) as (context, settings):
+        return _apply_spec(context, settings, spec, restore=restore)
 
 
-def _smoke(parsed: argparse.Namespace) -> int:
+@app.command(name="smoke", help_epilogue=describe_command("ai-usage metabase smoke", _METABASE_SETTINGS))
+def _smoke(*, folder: _Folder = None, wait: _Wait = _WAIT_SECONDS, restore: _Restore = False) -> int:
+    """Apply, then run every card in Metabase with and without filters; exit code 1 if one fails."""
     from ai_usage_assets.metabase import smoke
 
-    spec = _read_spec(parsed)
+    spec = _read_spec(folder)
     failures: list[str] = []
 
     def report(result: smoke.SmokeResult) -> None:
         failures.extend(result.failures)
         print_result_line(str(result))
 
-    with _connect(parsed) as (context, settings):
-        code = _apply_spec(context, settings, spec, restore=parsed.restore)
+    with _connect(wait) as (context, settings):
+        code = _apply_spec(context, settings, spec, restore=restore)
         if code:
             print_result_line("The smoke test was skipped.")
             return code
@@ -180,14 +130,14 @@ def _summarize(changes: list[Change]) -> str:
     return f"Plan: {', '.join(f'{count} {word}' for word, count in counts.items() if count)}."
 
 
-def _read_spec(parsed: argparse.Namespace) -> Spec:
+def _read_spec(folder: Path | None) -> Spec:
     from ai_usage_assets.metabase import spec_reader
 
-    return spec_reader.read_spec(parsed.folder or spec_reader.DASHBOARDS_DIR)
+    return spec_reader.read_spec(folder or spec_reader.DASHBOARDS_DIR)
 
 
 @contextmanager
-def _connect(parsed: argparse.Namespace) -> Iterator[tuple[MetabaseContext, Settings]]:
+def _connect(wait: int) -> Iterator[tuple[MetabaseContext, Settings]]:
     """Waits until the Metabase of the settings is ready and yields a connection to it."""
     from ai_usage_assets.metabase import credentials
     from ai_usage_assets.metabase.client import MetabaseClient
@@ -198,45 +148,71 @@ def _connect(parsed: argparse.Namespace) -> Iterator[tuple[MetabaseContext, Sett
         raise SettingsError(
             "The dashboards read BigQuery: set GOOGLE_CLOUD_PROJECT. `ai-usage metabase preview` also reads DuckDB."
         )
-    if parsed.wait < 0:
-        raise SettingsError(f"--wait is {parsed.wait}; it takes a number of seconds.")
+    if wait < 0:
+        raise SettingsError(f"--wait is {wait}; it takes a number of seconds.")
     client = MetabaseClient(settings.metabase.url)
     try:
         account = credentials.read_service_account(settings)
         if account:
             client.hide_secrets(account)
-        client.wait_until_healthy(parsed.wait)
+        client.wait_until_healthy(wait)
         yield MetabaseContext(client, settings.project, settings.dataset, account), settings
     finally:
         client.close()
 
 
-def _preview(parsed: argparse.Namespace) -> int:
+@app.command(
+    name="preview",
+    help_epilogue=describe_command(
+        "ai-usage metabase preview --filter month=2026-10 --out preview", WAREHOUSE_SETTINGS
+    ),
+)
+def _preview(
+    *,
+    folder: _Folder = None,
+    dashboard: Annotated[
+        str | None, Parameter(metavar="KEY", help="only this dashboard, by the name of its file")
+    ] = None,
+    filters: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--filter",
+            metavar="KEY=VALUE",
+            help="value of a dashboard filter, such as month=2026-10; may be repeated",
+        ),
+    ] = (),
+    out: Annotated[
+        Path,
+        Parameter(metavar="DIR", help="output folder; the pages contain e-mail addresses, as the dashboards do"),
+    ] = Path("metabase-preview"),
+    png: Annotated[bool, Parameter(help="also write screenshots, if Chromium is installed")] = False,
+) -> int:
+    """Write each dashboard as an HTML page with the figures of the warehouse; needs no Metabase."""
     from ai_usage_assets.metabase.preview import browser, page, queries
 
-    spec = _read_spec(parsed)
-    values = queries.parse_filters(spec, parsed.filter)
-    dashboards = [dashboard for dashboard in spec.dashboards if parsed.dashboard in (None, dashboard.key)]
+    spec = _read_spec(folder)
+    values = queries.parse_filters(spec, filters)
+    dashboards = [each for each in spec.dashboards if dashboard in (None, each.key)]
     if not dashboards:
-        keys = ", ".join(dashboard.key for dashboard in spec.dashboards)
-        raise SettingsError(f"--dashboard is {parsed.dashboard!r}; it must be one of {keys}.")
-    chromium = browser.find_browser() if parsed.png else None
-    if parsed.png and chromium is None:
+        keys = ", ".join(each.key for each in spec.dashboards)
+        raise SettingsError(f"--dashboard is {dashboard!r}; it must be one of {keys}.")
+    chromium = browser.find_browser() if png else None
+    if png and chromium is None:
         print_message("Chromium is not installed, so no screenshots are written.", logging.WARNING)
     warehouse = open_existing_warehouse(load_settings(), read_only=True)
     try:
         queries.check_filters(warehouse, spec, values)
-        parsed.out.mkdir(parents=True, exist_ok=True)
-        for dashboard in dashboards:
-            file = parsed.out / f"{dashboard.key}.html"
-            results = queries.query_dashboard(warehouse, dashboard, values)
-            write_atomically(file, page.render_page(spec, dashboard, values, results))
+        out.mkdir(parents=True, exist_ok=True)
+        for each in dashboards:
+            file = out / f"{each.key}.html"
+            results = queries.query_dashboard(warehouse, each, values)
+            write_atomically(file, page.render_page(spec, each, values, results))
             if chromium:
-                size = (page.WIDTH, page.page_height(dashboard))
+                size = (page.WIDTH, page.page_height(each))
                 browser.take_screenshot(chromium, file, file.with_suffix(".png"), size)
-            print_message(f"{dashboard.name}: {file.absolute().as_uri()}{', and as .png' if chromium else ''}")
+            print_message(f"{each.name}: {file.absolute().as_uri()}{', and as .png' if chromium else ''}")
     except OSError as error:
-        raise SettingsError(f"Cannot write to {parsed.out} ({error.strerror}); set another with --out.") from None
+        raise SettingsError(f"Cannot write to {out} ({error.strerror}); set another with --out.") from None
     finally:
         warehouse.close()
     return 0

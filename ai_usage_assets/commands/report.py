@@ -2,50 +2,49 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ai_usage_assets import days
 from ai_usage_assets.commands.base import (
     DAY_SETTINGS,
     WAREHOUSE_SETTINGS,
-    add_command,
+    create_command,
     load_settings,
     open_existing_warehouse,
     print_message,
 )
 from ai_usage_assets.settings import SettingsError
 
-
-def add_command_to(commands: Any) -> None:
-    """Declares the command."""
-    parser = add_command(
-        commands,
-        "report",
-        _write_report,
-        summary="write the report of a month as one HTML page: spend, budgets, teams",
-        example="ai-usage report --month 2026-10 --out october.html",
-        settings=(*WAREHOUSE_SETTINGS, *DAY_SETTINGS),
-    )
-    parser.add_argument("--month", metavar="YYYY-MM", help="calendar month, in UTC (default: the month of yesterday)")
-    parser.add_argument(
-        "--out", type=Path, default=Path("report.html"), metavar="FILE", help="output file (default report.html)"
-    )
-    parser.add_argument("--with-people", action="store_true", help="include names and e-mail addresses")
+app = create_command(
+    "report",
+    example="ai-usage report --month 2026-10 --out october.html",
+    settings=(*WAREHOUSE_SETTINGS, *DAY_SETTINGS),
+)
 
 
-def _write_report(parsed: argparse.Namespace) -> int:
+@app.default
+def _write_report(
+    *,
+    month: Annotated[
+        str | None, Parameter(metavar="YYYY-MM", help="calendar month, in UTC (default: the month of yesterday)")
+    ] = None,
+    out: Annotated[Path, Parameter(metavar="FILE", help="output file")] = Path("report.html"),
+    with_people: Annotated[bool, Parameter(help="include names and e-mail addresses")] = False,
+) -> int:
+    """Write the report of a month as one HTML page: spend, budgets, teams."""
     from ai_usage_assets.finance.report import data, render
 
     settings = load_settings()
-    month = None if parsed.month is None else days.parse_month(parsed.month)
+    first = None if month is None else days.parse_month(month)
     warehouse = open_existing_warehouse(settings)
-    content = data.load_report(warehouse, settings.now(), month, with_people=parsed.with_people)
+    content = data.load_report(warehouse, settings.now(), first, with_people=with_people)
     warehouse.close()
     try:
-        render.write_report(content, parsed.out)
+        render.write_report(content, out)
     except OSError as error:
-        raise SettingsError(f"Cannot write {parsed.out} ({error.strerror}); set another file with --out.") from None
-    print_message(f"Report written: {parsed.out.absolute().as_uri()}")
+        raise SettingsError(f"Cannot write {out} ({error.strerror}); set another file with --out.") from None
+    print_message(f"Report written: {out.absolute().as_uri()}")
     return 0

@@ -6,17 +6,19 @@ days and empty ranges.
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from ai_usage_assets import days
 from ai_usage_assets.commands.base import (
     DAY_SETTINGS,
     SOURCE_SETTINGS,
     WAREHOUSE_SETTINGS,
-    add_command,
+    WholeNumber,
+    create_command,
     load_settings,
     print_message,
 )
@@ -34,52 +36,48 @@ RUN_SETTINGS = (
 )  # fmt: skip
 
 
-def add_command_to(commands: Any) -> None:
-    """Declares the command."""
-    parser = add_command(
-        commands,
-        "run",
-        _run,
-        summary="load, transform and check finished UTC days",
-        example="ai-usage run --day 2026-11-19 --days 1",
-        settings=(
-            *RUN_SETTINGS,
-            "AI_USAGE_REPORT",
-            "AI_USAGE_DIGEST",
-            "AI_USAGE_DIGEST_WEBHOOK",
-            "AI_USAGE_DIGEST_PEOPLE",
+app = create_command(
+    "run",
+    example="ai-usage run --day 2026-11-19 --days 1",
+    settings=(
+        *RUN_SETTINGS,
+        "AI_USAGE_REPORT",
+        "AI_USAGE_DIGEST",
+        "AI_USAGE_DIGEST_WEBHOOK",
+        "AI_USAGE_DIGEST_PEOPLE",
+    ),
+)
+
+
+@app.default
+def _run(
+    *,
+    day: Annotated[
+        str, Parameter(metavar="DAY", help="last day to load, in UTC: yesterday or YYYY-MM-DD")
+    ] = "yesterday",
+    day_count: Annotated[
+        WholeNumber,
+        Parameter(
+            name="--days",
+            help=f"number of days, ending with --day; vendors can restate a day for {days.TRAILING_DAYS} days",
         ),
-    )
-    parser.add_argument(
-        "--day", default="yesterday", help="last day to load, in UTC: yesterday (default) or YYYY-MM-DD"
-    )
-    parser.add_argument(
-        "--days",
-        type=int,
-        default=days.TRAILING_DAYS,
-        help=f"number of days, ending with --day (default {days.TRAILING_DAYS}: the days that vendors can restate)",
-    )
-    parser.add_argument(
-        "--job",
-        choices=("daily", "rebuild"),
-        default="daily",
-        help="daily (default), or rebuild: transform loaded days again without requests to vendors",
-    )
-    parser.add_argument(
-        "--accept-loss", action="store_true", help="let an empty day or a shorter sheet tab replace loaded data"
-    )
-    parser.add_argument("--if-missing", action="store_true", help="do nothing if a successful run loaded these days")
-    parser.add_argument("--dry-run", action="store_true", help="only print the days and the Dagster command")
-
-
-def _run(parsed: argparse.Namespace) -> int:
+    ] = days.TRAILING_DAYS,
+    job: Annotated[
+        Literal["daily", "rebuild"],
+        Parameter(metavar="JOB", help="rebuild transforms loaded days again without requests to vendors"),
+    ] = "daily",
+    accept_loss: Annotated[bool, Parameter(help="let an empty day or a shorter sheet tab replace loaded data")] = False,
+    if_missing: Annotated[bool, Parameter(help="do nothing if a successful run loaded these days")] = False,
+    dry_run: Annotated[bool, Parameter(help="only print the days and the Dagster command")] = False,
+) -> int:
+    """Load, transform and check finished UTC days."""
     settings = load_settings()
-    run_days = days.trailing_range(settings.now(), settings.start_date, day=parsed.day, days=parsed.days)
-    if parsed.if_missing and _is_loaded(settings, run_days, parsed.job):
+    run_days = days.trailing_range(settings.now(), settings.start_date, day=day, days=day_count)
+    if if_missing and _is_loaded(settings, run_days, job):
         return 0
-    command = job_command(settings, run_days, parsed.job, accept_loss=parsed.accept_loss)
-    announce(settings, parsed.job, run_days, [command])
-    if not parsed.dry_run:
+    command = job_command(settings, run_days, job, accept_loss=accept_loss)
+    announce(settings, job, run_days, [command])
+    if not dry_run:
         prepare_warehouse(settings)
         command.exec()
     return 0

@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 from contextlib import ExitStack
-from typing import Any
+from typing import Annotated
 
-from ai_usage_assets.commands.base import add_command, load_settings, print_result_line
+from cyclopts import Parameter
+
+from ai_usage_assets.commands.base import WholeNumber, create_command, load_settings, print_result_line
 from ai_usage_assets.settings import SettingsError
 
-
-def add_command_to(commands: Any) -> None:
-    """Declares the command."""
-    parser = add_command(
-        commands,
-        "simulator",
-        _serve,
-        summary="serve the simulated vendor APIs and Google Sheets API on loopback",
-        example="ai-usage simulator --ports 8701 8702 8703",
-        settings=("AI_USAGE_NOW",),
-    )
-    parser.add_argument("--seed", type=int, default=7, help="seed of the simulated company (default 7)")
-    parser.add_argument(
-        "--ports",
-        type=int,
-        nargs=3,
-        default=(8701, 8702, 8703),
-        metavar="PORT",
-        help="ports of the Anthropic, Cursor and Google Sheets APIs (default 8701 8702 8703)",
-    )
+app = create_command(
+    "simulator",
+    example="ai-usage simulator --ports 8701 8702 8703",
+    settings=("AI_USAGE_NOW",),
+)
 
 
-def _serve(parsed: argparse.Namespace) -> int:
+@app.default
+def _serve(
+    *,
+    seed: Annotated[WholeNumber, Parameter(help="seed of the simulated company")] = 7,
+    ports: Annotated[
+        tuple[WholeNumber, WholeNumber, WholeNumber],
+        Parameter(metavar="PORT PORT PORT", help="ports of the Anthropic, Cursor and Google Sheets APIs"),
+    ] = (8701, 8702, 8703),
+) -> int:
+    """Serve the simulated vendor APIs and Google Sheets API on loopback."""
     from ai_usage_assets.commands.demo import simulator_environment
     from ai_usage_assets.simulator import Simulator
 
-    simulator = Simulator(load_settings().now(), seed=parsed.seed)
+    simulator = Simulator(load_settings().now(), seed=seed)
     with ExitStack() as stack:
         try:
-            urls = stack.enter_context(simulator.serve(ports=tuple(parsed.ports)))
+            urls = stack.enter_context(simulator.serve(ports=ports))
         except (OSError, OverflowError) as error:
-            ports = " ".join(map(str, parsed.ports))
-            raise SettingsError(f"The ports {ports} are not available ({error}); set others with --ports.") from None
+            numbers = " ".join(map(str, ports))
+            raise SettingsError(f"The ports {numbers} are not available ({error}); set others with --ports.") from None
         print_result_line("The simulated APIs run until Ctrl-C. In another terminal:")
         variables = {
             **simulator_environment(simulator, urls),
             # Keeps simulated spend out of the warehouse of a real company.
             "AI_USAGE_WAREHOUSE": "duckdb",
-            "AI_USAGE_DUCKDB_PATH": f"data/simulated-{parsed.seed}/warehouse.duckdb",
+            "AI_USAGE_DUCKDB_PATH": f"data/simulated-{seed}/warehouse.duckdb",
         }
         for name, value in variables.items():
             print_result_line(f"export {name}={value}")

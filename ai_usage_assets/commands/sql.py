@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from typing import Annotated
 
-from ai_usage_assets.commands.base import WAREHOUSE_SETTINGS, add_command, add_group, load_settings, result_console
+from cyclopts import Parameter
+
+from ai_usage_assets.commands.base import (
+    WAREHOUSE_SETTINGS,
+    create_group,
+    describe_command,
+    load_settings,
+    result_console,
+)
 from ai_usage_assets.settings import SettingsError
 
-
-def add_command_to(commands: Any) -> None:
-    """Declares the command."""
-    group = add_group(commands, "sql", summary="validate the SQL files under sql/")
-    parser = add_command(
-        group,
-        "check",
-        _check,
-        summary="check the syntax, the tables and the columns of every SQL file",
-        example="ai-usage sql check --real",
-        settings=WAREHOUSE_SETTINGS,
-    )
-    parser.add_argument(
-        "--real",
-        action="store_true",
-        help="validate the models in BigQuery with dry runs, which change nothing and are free",
-    )
+app = create_group("sql", summary="Validate the SQL files under sql/.")
 
 
-def _check(parsed: argparse.Namespace) -> int:
+@app.command(name="check", help_epilogue=describe_command("ai-usage sql check --real", WAREHOUSE_SETTINGS))
+def _check(
+    *,
+    real: Annotated[
+        bool, Parameter(help="validate the models in BigQuery with dry runs, which change nothing and are free")
+    ] = False,
+) -> int:
+    """Check the syntax, the tables and the columns of every SQL file."""
     from ai_usage_assets.commands import sql_check
 
     settings = load_settings()
-    if parsed.real and settings.warehouse != "bigquery":
+    if real and settings.warehouse != "bigquery":
         raise SettingsError("--real needs BigQuery: set AI_USAGE_WAREHOUSE=bigquery and GOOGLE_CLOUD_PROJECT.")
-    if parsed.real:
+    if real:
         return sql_check.check_in_bigquery(settings, result_console())
     return sql_check.check_offline(result_console())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from ai_usage_assets import days
 from ai_usage_assets.commands.base import (
     DAY_SETTINGS,
     WAREHOUSE_SETTINGS,
-    add_command,
+    WholeNumber,
     check_range,
+    create_command,
     load_settings,
     open_existing_warehouse,
     result_console,
@@ -23,25 +25,20 @@ if TYPE_CHECKING:
     from ai_usage_assets.warehouse.base import Warehouse
 
 
-def add_command_to(commands: Any) -> None:
-    """Declares the command."""
-    parser = add_command(
-        commands,
-        "status",
-        _print_status,
-        summary="show which days are loaded, the last runs and their failed checks",
-        example="ai-usage status --days 14",
-        settings=(*WAREHOUSE_SETTINGS, *DAY_SETTINGS),
-    )
-    parser.add_argument(
-        "--days", type=int, default=40, help="number of days, ending with the last finished day (default 40)"
-    )
+app = create_command("status", example="ai-usage status --days 14", settings=(*WAREHOUSE_SETTINGS, *DAY_SETTINGS))
 
 
-def _print_status(parsed: argparse.Namespace) -> int:
+@app.default
+def _print_status(
+    *,
+    day_count: Annotated[
+        WholeNumber, Parameter(name="--days", help="number of days, ending with the last finished day")
+    ] = 40,
+) -> int:
+    """Show which days are loaded, the last runs and their failed checks."""
     settings = load_settings()
-    check_range("--days", parsed.days, days.MAX_DAYS)
-    print_status(open_existing_warehouse(settings), result_console(), day_count=parsed.days)
+    check_range("--days", day_count, days.MAX_DAYS)
+    print_status(open_existing_warehouse(settings), result_console(), day_count=day_count)
     return 0
 
 

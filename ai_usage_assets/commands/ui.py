@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
-import argparse
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from ai_usage_assets.commands.base import SOURCE_SETTINGS, WAREHOUSE_SETTINGS, add_command, load_settings, print_message
+from cyclopts import Parameter
+
+from ai_usage_assets.commands.base import (
+    SOURCE_SETTINGS,
+    WAREHOUSE_SETTINGS,
+    WholeNumber,
+    create_command,
+    load_settings,
+    print_message,
+)
 from ai_usage_assets.commands.launch import ui_command
 from ai_usage_assets.settings import SettingsError
 
 if TYPE_CHECKING:
     from ai_usage_assets.settings import Settings
 
-
-def add_command_to(commands: Any) -> None:
-    """Declares the command."""
-    parser = add_command(
-        commands,
-        "ui",
-        _serve_ui,
-        summary="serve the Dagster UI; if nothing is configured, with the simulated company of the demo",
-        example="ai-usage ui --port 3000",
-        settings=(*SOURCE_SETTINGS, *WAREHOUSE_SETTINGS, "DAGSTER_HOME", "DAGSTER_PG_URL"),
-    )
-    parser.add_argument("--port", type=int, default=3000, help="port on this machine (default 3000)")
+app = create_command(
+    "ui",
+    example="ai-usage ui --port 3000",
+    settings=(*SOURCE_SETTINGS, *WAREHOUSE_SETTINGS, "DAGSTER_HOME", "DAGSTER_PG_URL"),
+)
 
 
-def _serve_ui(parsed: argparse.Namespace) -> int:
+@app.default
+def _serve_ui(*, port: Annotated[WholeNumber, Parameter(metavar="PORT", help="port on this machine")] = 3000) -> int:
+    """Serve the Dagster UI; if nothing is configured, with the simulated company of the demo."""
     from ai_usage_assets.commands import demo
-    from ai_usage_assets.settings import Settings
 
     settings = load_settings()
     with socket.socket() as test_socket:
         test_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            test_socket.bind(("127.0.0.1", parsed.port))
+            test_socket.bind(("127.0.0.1", port))
         except (OSError, OverflowError) as error:
-            raise SettingsError(f"Port {parsed.port} is not available ({error}); set another with --port.") from None
+            raise SettingsError(f"Port {port} is not available ({error}); set another with --port.") from None
     if is_configured(settings):
-        ui_command(settings, parsed.port).exec()
+        ui_command(settings, port).exec()
     print_message("Nothing is configured, so the UI shows the simulated company of `ai-usage demo`.")
     with demo.serve_company() as (_, environment):
-        return ui_command(Settings.from_environment(environment), parsed.port).run(environment).code
+        return ui_command(load_settings(environment), port).run(environment).code
 
 
 def is_configured(settings: Settings) -> bool:

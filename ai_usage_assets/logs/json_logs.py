@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from importlib.metadata import version
 from typing import Any
 
 from ai_usage_assets.errors import OperatorError
@@ -136,6 +135,8 @@ def _shorten(jsonable: Any, max_length: int) -> Any:
 
 @lru_cache(maxsize=1)
 def _package_version() -> str:
+    from importlib.metadata import version
+
     return version("ai-usage-assets")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -81,16 +81,27 @@ def test_dry_run_changes_nothing(environment: Environment, simulator: Simulator,
         (("run", "--day", "2026-10-31"), "AI_USAGE_START_DATE"),
         (("run", "--day", "soon"), "it takes yesterday"),
         (("run", "--days", "0"), "1 to 3660"),
-        (("run", "--job", "weekly"), "invalid choice"),
+        (("run", "--days", "-1"), "1 to 3660"),
+        (("run", "--days", "2.5"), "--days"),
+        (("run", "--day", "--dry-run"), "--day"),
+        (("run", "--dayz", "1"), "--dayz"),
+        (("run", "yesterday"), "yesterday"),
+        (("run", "--job", "weekly"), "weekly"),
+        (("run", "--no-dry-run"), "--no-dry-run"),
         (("run", "--days", "99999999999"), "1 to 3660"),
+        (("backfill", "--from", "2026-11-01"), "--to"),
+        (("doctor", "--probe", "one", "two"), "--probe"),
         (("status",), "There is no warehouse"),
         (("status", "--days", "0"), "1 to 3660"),
         (("simulator", "--ports", "0", "0", "99999"), "--ports"),
+        (("simulator", "--ports", "0", "0"), "--ports"),
         (("ui", "--port", "99999"), "--port"),
-        (("launch",), "invalid choice"),
+        (("launch",), "launch"),
+        (("--port", "1"), "--port"),
         (("close", "--month", ""), "it takes YYYY-MM"),
         (("close", "--month", "9999-12"), "it takes YYYY-MM"),
-        (("sql",), "required"),
+        (("sql",), "check"),
+        (("metabase", "destroy"), "destroy"),
     ],
 )
 def test_usage_errors_exit_with_2(environment: Environment, arguments: tuple[str, ...], message: str) -> None:
@@ -109,51 +120,38 @@ def test_invalid_setting_exits_with_2(environment: Environment) -> None:
     assert "Traceback" not in run.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"]])
+COMMANDS = [
+    *("demo", "doctor", "run", "backfill", "freshness", "status", "ui", "digest", "report", "close", "simulator"),
+    *("focus export", "sql check", "metabase plan", "metabase apply", "metabase smoke", "metabase preview"),
+]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_lists_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """`ai-usage` without arguments prints the same help as `--help`."""
-    try:
-        code = cli.main(arguments)
-    except SystemExit as exit_:
-        code = exit_.code
-    assert code == 0
-    words = capsys.readouterr().out.split()
-    for module in cli._COMMANDS:
-        assert module.__name__.removesuffix(".command").rpartition(".")[2] in words
+    """`ai-usage` without arguments prints the same help as `--help`: every command, in the order of the tree."""
+    assert cli.main(arguments) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if re.match(r"  [a-z]", line)]
+    assert listed == [module.app.name[0] for module in cli._COMMANDS]
+    assert {*listed} == {command.split()[0] for command in COMMANDS}
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        *("demo", "doctor", "run", "backfill", "freshness", "status", "ui", "digest", "report", "close", "simulator"),
-        *("focus export", "sql check", "metabase plan", "metabase apply", "metabase smoke", "metabase preview"),
-    ],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_shows_an_example_and_its_settings(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The help of each command has one example of it, and the environment variables that it reads."""
-    with pytest.raises(SystemExit) as exit_:
-        cli.main([*command.split(), "--help"])
-    assert exit_.value.code == 0
+    assert cli.main([*command.split(), "--help"]) == 0
     output = capsys.readouterr().out
     assert f"example:\n  ai-usage {command}" in output
     assert ("settings (environment variables" in output) == (command != "demo")
 
 
-def test_help_lists_only_known_settings() -> None:
+def test_help_lists_only_known_settings(capsys: pytest.CaptureFixture[str]) -> None:
     """Every environment variable that the help of a command lists is a setting."""
-    epilogs = [parser.epilog.partition("settings (")[2] for parser in _parsers(cli._build_parser()) if parser.epilog]
-    listed = {name for epilog in epilogs for name in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", epilog)}
+    listed: set[str] = set()
+    for command in COMMANDS:
+        cli.main([*command.split(), "--help"])
+        listed |= set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", capsys.readouterr().out.partition("settings (")[2]))
     assert len(listed) > 20
     assert listed - {variable.name for variable in list_variables()} == set()
-
-
-def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """A parser and those of its commands."""
-    yield parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for command in action.choices.values():
-                yield from _parsers(command)
 
 
 def test_unknown_variable_is_a_warning(environment: Environment) -> None:
@@ -196,23 +194,74 @@ def test_dagster_does_not_repeat_the_warning(environment: Environment) -> None:
     assert "AI_USAGE_DATSET" not in process.stdout + process.stderr
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("command", ["", "run", "metabase", "metabase preview"])
+def test_help_is_plain_text(command: str, columns: int) -> None:
+    """Help in a pipe has no color codes, fits the width, and breaks lines only between words."""
+    pages = [
+        ai_usage(*command.split(), "--help", **{**variables, "COLUMNS": str(columns)})
+        for variables in ({}, {"LC_ALL": "C"}, {"NO_COLOR": "1"})
+    ]
+    assert {(page.returncode, page.stderr) for page in pages} == {(0, "")}
+    assert len({page.stdout for page in pages}) == 1
+    wide = ai_usage(*command.split(), "--help", COLUMNS="400")
+    assert pages[0].stdout.isascii()
+    assert "\x1b" not in pages[0].stdout
+    assert max(map(len, pages[0].stdout.splitlines())) <= columns
+    assert pages[0].stdout.split() == wide.stdout.split()
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """`ai-usage --version` prints the version of the package."""
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(["--version"])
-    assert exit_.value.code == 0
+    assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"ai-usage {version('ai-usage-assets')}\n"
 
 
-@pytest.mark.parametrize("arguments", ["'--help'", "'run', '--help'", ""])
-def test_help_imports_nothing_heavy(arguments: str) -> None:
-    """Help imports neither Dagster nor pydantic nor an engine nor Google's clients nor rich, so it prints at once."""
+def test_help_imports_nothing_heavy() -> None:
+    """No help imports Dagster, an engine, Google's clients, pandas or pydantic, so that it prints at once."""
     code = (
-        f"import sys; from ai_usage_assets import cli\ntry: cli.main([{arguments}])\nexcept SystemExit: pass\n"
-        "sys.exit(', '.join({*'dagster duckdb google pandas pyarrow pydantic rich'.split()} & {*sys.modules}) or 0)"
+        "import sys; from ai_usage_assets import cli\n"
+        f"for command in {['', *COMMANDS]!r}: assert cli.main([*command.split(), '--help']) == 0\n"
+        "heavy = {'dagster', 'duckdb', 'google', 'matplotlib', 'pandas', 'pyarrow', 'pydantic', 'sqlglot'}\n"
+        "sys.exit(', '.join(heavy & {*sys.modules}) or 0)"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (process.returncode, process.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("me", ["metabase"]),
+        ("metabase pr", ["preview"]),
+        ("run --da", ["--day", "--days"]),
+        ("run --job re", ["rebuild"]),
+        ("sql check --r", ["--real"]),
+    ],
+)
+def test_completion_in_bash(words: str, completions: list[str], tmp_path: Path) -> None:
+    """The completion script completes commands, options and their choices in bash."""
+    script = tmp_path / "completion.bash"
+    assert (
+        ai_usage("--install-completion", "--shell", "bash", "--output", str(script), HOME=str(tmp_path)).returncode == 0
+    )
+    code = (
+        'source "$1"; read -ra COMP_WORDS <<< "ai-usage $2"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); '
+        'COMP_LINE="ai-usage $2"; COMP_POINT=${#COMP_LINE}; _ai_usage; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    bash = ["bash", "--norc", "-c", code, "bash", str(script), words]
+    process = subprocess.run(bash, capture_output=True, text=True, timeout=60, check=False)
+    assert process.stderr == ""
+    assert [line.strip() for line in process.stdout.splitlines()] == completions
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_script_covers_every_command(shell: Literal["bash", "zsh"], tmp_path: Path) -> None:
+    """The printed script of each shell names every command, and nothing is installed."""
+    process = ai_usage("--install-completion", "--shell", shell, "--output", "/dev/stdout", HOME=str(tmp_path))
+    assert process.returncode == 0
+    assert all(re.search(rf"\b{word}\b", process.stdout) for command in COMMANDS for word in command.split())
+    assert "--accept-loss" in process.stdout
 
 
 def test_file_that_is_not_a_warehouse(environment: Environment, tmp_path: Path) -> None:

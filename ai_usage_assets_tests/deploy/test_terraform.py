@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cyclopts import CycloptsError
 
 from ai_usage_assets import cli
 from ai_usage_assets.settings import Settings
@@ -346,13 +347,18 @@ def test_the_cli_accepts_the_arguments_of_jobs_and_guide(all_resources: State) -
     ]
     # A backfill without days is a usage error.
     job_arguments.remove(["backfill"])
-    with pytest.raises(SystemExit):
-        cli._build_parser().parse_args(["backfill"])
+    with pytest.raises(CycloptsError):
+        _parse(["backfill"])
     guide_arguments = re.findall(r"--args=([^\s`]+)", DEPLOY_GUIDE.read_text())
     assert len(job_arguments) == 3
     assert len(guide_arguments) > 3
     for arguments in [*job_arguments, *(written.split(",") for written in guide_arguments)]:
-        cli._build_parser().parse_args(arguments)
+        _parse(arguments)
+
+
+def _parse(arguments: list[str]) -> None:
+    """Parses a command line without running it. Raises CycloptsError for a usage error."""
+    cli.app.parse_args(arguments, exit_on_error=False, print_error=False)
 
 
 def test_the_schema_has_the_resource_types_in_use() -> None:

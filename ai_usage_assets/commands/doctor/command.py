@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from ai_usage_assets.commands.base import (
     DAY_SETTINGS,
     SOURCE_SETTINGS,
     WAREHOUSE_SETTINGS,
-    add_command,
+    create_command,
     result_console,
     warn_of_unknown_variables,
 )
@@ -27,27 +28,28 @@ if TYPE_CHECKING:
     from ai_usage_assets.settings import Settings
 
 
-def add_command_to(commands: Any) -> None:
-    """Declares the command."""
-    parser = add_command(
-        commands,
-        "doctor",
-        _doctor,
-        summary="test every credential, endpoint, sheet tab and permission; changes nothing",
-        example="ai-usage doctor",
-        settings=(*SOURCE_SETTINGS, *WAREHOUSE_SETTINGS, *DAY_SETTINGS, "DAGSTER_HOME"),
-    )
-    parser.add_argument(
-        "--probe",
-        nargs="?",
-        const="",
-        metavar="FILE",
-        help="instead, test how the vendors' APIs behave where their documentation is silent; write the answers "
-        "without people or keys",
-    )
+app = create_command(
+    "doctor",
+    example="ai-usage doctor",
+    settings=(*SOURCE_SETTINGS, *WAREHOUSE_SETTINGS, *DAY_SETTINGS, "DAGSTER_HOME"),
+)
 
 
-def _doctor(parsed: argparse.Namespace) -> int:
+@app.default
+def _doctor(
+    *,
+    probe_files: Annotated[
+        tuple[Path, ...] | None,
+        Parameter(
+            name="--probe",
+            consume_multiple=(0, 1),
+            metavar="[FILE]",
+            help="instead, test how the vendors' APIs behave where their documentation is silent; write the answers "
+            "without people or keys",
+        ),
+    ] = None,
+) -> int:
+    """Test every credential, endpoint, sheet tab and permission; changes nothing."""
     from ai_usage_assets.settings import Settings
     from ai_usage_assets.settings.variables import describe_unknown_variables
 
@@ -58,12 +60,11 @@ def _doctor(parsed: argparse.Namespace) -> int:
         return report_wrong_settings(error, result_console(), unknown)
     # Retries are part of the result that is printed.
     logging.getLogger("ai_usage_assets").setLevel(logging.ERROR)
-    if parsed.probe is not None:
+    if probe_files is not None:
         from ai_usage_assets.commands.doctor import probe
 
         warn_of_unknown_variables()
-        file = Path(parsed.probe) if parsed.probe else None
-        return probe.run(settings, file, result_console())
+        return probe.run(settings, next(iter(probe_files), None), result_console())
     return run_diagnostics(settings, result_console(), unknown)
 
 
