@@ -26,11 +26,13 @@ from ai_usage_assets.http.retry import (
 )
 from ai_usage_assets.redaction import redact_line
 from ai_usage_assets.secret_manager import SecretError
-from ai_usage_assets.settings import SHEETS_URL, is_loopback
+from ai_usage_assets.settings import is_loopback
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS, MissingTab, join_names
 
 NAME = "sheets"
 
+# The address in the URLs of gspread.
+_GOOGLE_URL = "https://sheets.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/spreadsheets.readonly"
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
 _MAX_DETAIL_CHARACTERS = 300
@@ -58,7 +60,7 @@ class _SheetsHttpClient(gspread.HTTPClient):
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         """Sends a request. Raises ApiError or SecretError."""
         method, endpoint = arguments
-        url = endpoint.replace(SHEETS_URL, self._base_url, 1)
+        url = endpoint.replace(_GOOGLE_URL, self._base_url, 1)
         path = re.sub(r"(?<=/spreadsheets/)[^/]+", "{spreadsheet_id}", urlsplit(url).path)
         name = f"{method.upper()} {path}"
         result, attempts = send_with_retries(
