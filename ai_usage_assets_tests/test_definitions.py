@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from ai_usage_assets import catalog
 from ai_usage_assets.definitions import build_definitions
@@ -31,6 +33,26 @@ def definitions() -> dg.Definitions:
 def test_definitions_load(definitions: dg.Definitions) -> None:
     """Every job, asset and resource resolves."""
     dg.Definitions.validate_loadable(definitions)
+
+
+def test_dg_finds_the_definitions(tmp_path: Path) -> None:
+    """The layout in pyproject.toml leads `dg` to the code location, under the name that workspace.yaml gives it."""
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    repository = Path(__file__).parents[1]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path)}
+    process = subprocess.run(
+        [sys.executable, "-m", "dagster_dg_cli.cli", "check", "defs", "--verbose"],
+        capture_output=True, text=True, timeout=180, check=False, cwd=repository, env=environment,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stdout + process.stderr
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    (location,) = yaml.safe_load((repository / "workspace.yaml").read_text())["load_from"]
+    names = {
+        project["code_location_name"],
+        project["code_location_target_module"],
+        location["python_module"]["module_name"],
+    }
+    assert names == {"ai_usage_assets.definitions"}
 
 
 def test_no_asset_is_external(definitions: dg.Definitions) -> None:
