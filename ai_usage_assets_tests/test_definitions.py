@@ -13,10 +13,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster_gcp import BigQueryResource
 
 from ai_usage_assets import catalog
 from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.defs.asset_checks import CHECKS
+from ai_usage_assets.defs.resources import build_resources
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
@@ -145,6 +147,35 @@ def test_definitions_load_without_reading_secrets() -> None:
     for entry in SOURCES:
         settings = settings.with_source(entry.name, key=f"projects/p/secrets/{entry.name}")
     dg.Definitions.validate_loadable(build_definitions(settings))
+
+
+def test_the_ui_shows_no_key() -> None:
+    """The configuration of the resources, which the UI shows, contains no key and no address of a chat."""
+    secrets = ["sk-ant-admin01-secret", "crsr_secret", "https://hooks.example/secret"]
+    settings = replace(SETTINGS, sheet_id="x", digest_webhook=secrets[2])
+    for entry, key in zip(SOURCES, secrets, strict=False):
+        settings = settings.with_source(entry.name, key=key)
+    repository = build_definitions(settings).get_repository_def()
+    schemas = {name: definition.config_schema for name, definition in repository.get_top_level_resources().items()}
+    assert "anthropic" in schemas
+    shown = repr(
+        [(name, schema.default_value if schema.default_provided else None) for name, schema in schemas.items()]
+    )
+    assert "ANTHROPIC_ADMIN_KEY" in shown
+    assert not any(secret in shown for secret in secrets)
+
+
+def test_bigquery_is_a_resource_of_its_own() -> None:
+    """A BigQuery warehouse uses the client of the registered resource of dagster-gcp."""
+    settings = replace(SETTINGS, warehouse="bigquery", project="acme", bigquery_emulator="http://127.0.0.1:9")
+    resources = build_resources(settings)
+    assert isinstance(resources["bigquery"], BigQueryResource)
+    with dg.build_resources({name: resources[name] for name in ("bigquery", "warehouse")}) as opened:
+        client = opened.warehouse.jobs.client
+    assert (client.project, client.location, client._connection.API_BASE_URL) == (
+        "acme", "US", "http://127.0.0.1:9",
+    )  # fmt: skip
+    assert "bigquery" not in build_resources(SETTINGS)
 
 
 _IMPORT_SIDE_EFFECTS = """
