@@ -9,6 +9,7 @@ import tomllib
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -19,9 +20,13 @@ from ai_usage_assets import catalog
 from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.defs.resources import build_resources
+from ai_usage_assets.finance.report import data
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.googlesql import parse, tables_read
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
+from ai_usage_assets_tests.conftest import Company
 
 SETTINGS = Settings(start_date=date(2026, 1, 1), fixed_now=datetime(2026, 11, 20, 6, tzinfo=UTC))
 
@@ -74,6 +79,25 @@ def test_lineage_comes_from_the_sql(definitions: dg.Definitions) -> None:
     for table in catalog.models():
         parents = {key.to_user_string() for key in graph.get(dg.AssetKey(table.name)).parent_keys}
         assert {name for name in table.reads if not name.startswith("ops_")} <= parents, table.name
+
+
+def test_the_report_depends_on_what_it_shows(definitions: dg.Definitions, shared_company: Company) -> None:
+    """The tables that the report reads are its parents, but its step waits for none of them."""
+    read: set[str] = set()
+
+    class RecordingWarehouse(DuckDBWarehouse):
+        def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
+            read.update(tables_read(parse(sql)))
+            return super().rows(sql, *arguments)
+
+    warehouse = RecordingWarehouse(shared_company.settings.duckdb_path)
+    data.load_report(warehouse, shared_company.settings.now())
+    warehouse.close()
+    parents = {key.to_user_string() for key in definitions.resolve_asset_graph().get(dg.AssetKey("report")).parent_keys}
+    # Corrections are read for a closed month.
+    assert parents == (read - {table.name for table in OPS_TABLES}) | {"kpi_chargeback"}
+    job = definitions.resolve_job_def("daily")
+    assert not job.graph.dependencies[dg.NodeInvocation("report")]
 
 
 def test_every_asset_is_documented(definitions: dg.Definitions) -> None:
