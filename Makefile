@@ -58,8 +58,9 @@ format: $(VENV)/.installed-dev  ## fix and format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-dictionary: $(VENV)/.installed  ## generate docs/data_dictionary.md from the schemas
+dictionary: $(VENV)/.installed  ## generate docs/data_dictionary.md and sql/column_lineage.json from sql/
 	@$(BIN)/python -m ai_usage_assets.commands.dictionary > docs/data_dictionary.md
+	@$(BIN)/python -m ai_usage_assets.commands.column_lineage > sql/column_lineage.json
 
 # One lock file for every supported Python, with hashes and without package index addresses.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

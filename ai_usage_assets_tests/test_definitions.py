@@ -23,6 +23,7 @@ from ai_usage_assets.defs.resources import build_resources
 from ai_usage_assets.finance.report import data
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.warehouse.column_lineage import read_lineage
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.googlesql import parse, tables_read
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
@@ -79,6 +80,37 @@ def test_lineage_comes_from_the_sql(definitions: dg.Definitions) -> None:
     for table in catalog.models():
         parents = {key.to_user_string() for key in graph.get(dg.AssetKey(table.name)).parent_keys}
         assert {name for name in table.reads if not name.startswith("ops_")} <= parents, table.name
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "sources"),
+    [
+        ("stg_cursor_usage_events", "amount_usd", {("raw_cursor_usage_events", "payload")}),
+        ("fct_cost_daily", "team", {("bridge_attribution_daily", "team")}),
+        ("kpi_spend_daily", "billed_usd", {("fct_cost_daily", "amount_usd"), ("fct_cost_daily", "cost_basis")}),
+        # The number of rows.
+        ("int_cursor_usage_daily", "requests", set()),
+    ],
+)
+def test_columns_have_their_lineage(
+    definitions: dg.Definitions, name: str, column: str, sources: set[tuple[str, str]]
+) -> None:
+    """Each column names the columns that it is computed from; these were read in the SQL by hand."""
+    node = definitions.resolve_asset_graph().get(dg.AssetKey(name))
+    deps = node.metadata["dagster/column_lineage"].deps_by_column[column]
+    assert {(dep.asset_key.to_user_string(), dep.column_name) for dep in deps} == sources
+
+
+def test_the_code_version_follows_the_sql(definitions: dg.Definitions) -> None:
+    """Each model has the hash of its query, and a changed query has neither that hash nor the stored lineage."""
+    graph = definitions.resolve_asset_graph()
+    versions = {table.name: graph.get(dg.AssetKey(table.name)).code_version for table in catalog.models()}
+    assert len({*versions.values()}) == len(versions)
+    table = catalog.table("kpi_spend_daily")
+    changed = replace(table, query=f"{table.query} LIMIT 1")
+    assert changed.code_version != table.code_version == versions[table.name]
+    assert read_lineage(table)
+    assert not read_lineage(changed)
 
 
 def test_the_report_depends_on_what_it_shows(definitions: dg.Definitions, shared_company: Company) -> None:
