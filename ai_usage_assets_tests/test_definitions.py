@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import yaml
 from dagster_gcp import BigQueryResource
 
 from ai_usage_assets import catalog
+from ai_usage_assets.commands.launch import job_command
+from ai_usage_assets.days import TRAILING_DAYS, range_from_tags, trailing_range
 from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.defs.resources import build_resources
@@ -195,6 +198,35 @@ def test_the_rebuild_job_requests_nothing(definitions: dg.Definitions) -> None:
     job = definitions.resolve_job_def("rebuild")
     selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
     assert selected == {"report", *(table.name for table in catalog.models())}
+
+
+def test_the_schedule_requests_the_run_of_the_command_line() -> None:
+    """It has the time of Cloud Scheduler, is stopped, and its run has the tags and configuration of `ai-usage run`."""
+    settings = replace(SETTINGS, fixed_now=None)
+    definitions = build_definitions(settings)
+    schedule = definitions.resolve_schedule_def("daily_schedule")
+    terraform = (Path(__file__).parents[1] / "deploy" / "terraform" / "schedule.tf").read_text()
+    assert f'cron        = "{schedule.cron_schedule}"' in terraform
+    assert f'time_zone        = "{schedule.execution_timezone}"' in terraform
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    now = datetime(2026, 11, 20, 14, tzinfo=UTC)
+    tick = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=now))
+    (request,) = tick.run_requests
+    arguments = job_command(settings, trailing_range(now, settings.start_date), "daily").arguments
+    tags = json.loads(arguments[arguments.index("--tags") + 1])
+    assert {**request.tags, ".dagster/repository": tags[".dagster/repository"]}.items() >= tags.items()
+    assert len(range_from_tags(request.tags)) == TRAILING_DAYS
+    assert request.run_config == yaml.safe_load(Path(arguments[arguments.index("-c") + 1]).read_text())
+    assert schedule.job_name == definitions.resolve_job_def("daily").name
+
+
+def test_the_schedule_skips_days_before_the_start_date() -> None:
+    """Before the first day is over there is nothing to load."""
+    schedule = build_definitions(replace(SETTINGS, fixed_now=None)).resolve_schedule_def("daily_schedule")
+    early = datetime(2026, 1, 1, 14, tzinfo=UTC)
+    tick = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=early))
+    assert not tick.run_requests
+    assert "2025-12-31" in tick.skip_message
 
 
 def test_definitions_load_without_reading_secrets() -> None:
