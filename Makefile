@@ -77,8 +77,9 @@ docs: $(VENV)/.installed-docs  ## build the documentation site into build/docs; 
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --jobs auto -c docs -d build/doctrees . build/docs
 	@echo "Built build/docs/index.html"
 
-dictionary: $(VENV)/.installed  ## generate docs/data_dictionary.md from the schemas
+dictionary: $(VENV)/.installed  ## generate docs/data_dictionary.md and sql/column_lineage.json from sql/
 	@$(BIN)/python -m ai_usage_assets.commands.dictionary > docs/data_dictionary.md
+	@$(BIN)/python -m ai_usage_assets.commands.column_lineage > sql/column_lineage.json
 
 settings: $(VENV)/.installed  ## generate docs/settings.md from the fields of the settings
 	@$(BIN)/python -m ai_usage_assets.commands.settings_page > docs/settings.md

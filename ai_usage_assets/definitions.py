@@ -1,4 +1,4 @@
-"""The Dagster code location: every asset, check, job and resource.
+"""The Dagster code location: every asset, check, job, schedule and resource.
 
 Importing this module reads the settings and changes nothing else in the process.
 """
@@ -12,8 +12,9 @@ import dagster as dg
 from ai_usage_assets import catalog
 from ai_usage_assets.defs.asset_checks import build_asset_checks
 from ai_usage_assets.defs.raw_assets import build_raw_assets
-from ai_usage_assets.defs.report_asset import report
+from ai_usage_assets.defs.report_asset import build_report_asset
 from ai_usage_assets.defs.resources import build_resources
+from ai_usage_assets.defs.schedule import build_schedule
 from ai_usage_assets.defs.sheet_asset import mapping_sheet
 from ai_usage_assets.defs.sql_assets import build_sql_assets
 from ai_usage_assets.logs.run_logger import run_logger
@@ -32,7 +33,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     with warnings.catch_warnings():
         # Single-run backfills load a range of days in one run. Dagster warns for each asset that they are in beta.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = [*build_raw_assets(partitions), mapping_sheet, *build_sql_assets(partitions), report]
+        assets = [*build_raw_assets(partitions), mapping_sheet, *build_sql_assets(partitions), build_report_asset()]
     return dg.Definitions(
         assets=assets,
         asset_checks=build_asset_checks(),
@@ -50,6 +51,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 description="Transforms and checks the loaded days again; sends no request to a source.",
             ),
         ],
+        schedules=[build_schedule(settings)],
         resources=build_resources(settings),
         loggers={"console": run_logger(settings.log_format)},
         # In one process: DuckDB has a single writer, and starting a process takes longer than most steps.

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ai_usage_assets import catalog
 from ai_usage_assets.commands import dictionary, settings_page
+from ai_usage_assets.warehouse.column_lineage import render_lineage
 from ai_usage_assets_tests.support.repository import REPOSITORY
 
 TESTS = sorted((REPOSITORY / "ai_usage_assets_tests").rglob("test_*.py"))
@@ -128,6 +130,12 @@ def test_the_settings_page_is_current() -> None:
     """docs/settings.md is the output of `make settings`."""
     stored = (REPOSITORY / "docs" / "settings.md").read_text()
     assert stored == settings_page.render_settings(), "run `make settings`"
+
+
+def test_the_column_lineage_is_current() -> None:
+    """sql/column_lineage.json is the output of `make dictionary`."""
+    stored = (REPOSITORY / "sql" / "column_lineage.json").read_text()
+    assert stored == render_lineage(catalog.tables()), "run `make dictionary`"
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in REPOSITORY.glob("requirements*.lock")))

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
+from dagster_gcp import BigQueryResource
 
 from ai_usage_assets import catalog
+from ai_usage_assets.commands.launch import job_command
+from ai_usage_assets.days import TRAILING_DAYS, range_from_tags, trailing_range
 from ai_usage_assets.definitions import build_definitions
 from ai_usage_assets.defs.asset_checks import CHECKS
+from ai_usage_assets.defs.resources import build_resources
+from ai_usage_assets.finance.report import data
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.warehouse.column_lineage import read_lineage
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.googlesql import parse, tables_read
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
+from ai_usage_assets_tests.conftest import Company
 
 SETTINGS = Settings(start_date=date(2026, 1, 1), fixed_now=datetime(2026, 11, 20, 6, tzinfo=UTC))
 
@@ -31,6 +44,26 @@ def definitions() -> dg.Definitions:
 def test_definitions_load(definitions: dg.Definitions) -> None:
     """Every job, asset and resource resolves."""
     dg.Definitions.validate_loadable(definitions)
+
+
+def test_dg_finds_the_definitions(tmp_path: Path) -> None:
+    """The layout in pyproject.toml leads `dg` to the code location, under the name that workspace.yaml gives it."""
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    repository = Path(__file__).parents[1]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path)}
+    process = subprocess.run(
+        [sys.executable, "-m", "dagster_dg_cli.cli", "check", "defs", "--verbose"],
+        capture_output=True, text=True, timeout=180, check=False, cwd=repository, env=environment,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stdout + process.stderr
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["dg"]["project"]
+    (location,) = yaml.safe_load((repository / "workspace.yaml").read_text())["load_from"]
+    names = {
+        project["code_location_name"],
+        project["code_location_target_module"],
+        location["python_module"]["module_name"],
+    }
+    assert names == {"ai_usage_assets.definitions"}
 
 
 def test_no_asset_is_external(definitions: dg.Definitions) -> None:
@@ -50,6 +83,56 @@ def test_lineage_comes_from_the_sql(definitions: dg.Definitions) -> None:
     for table in catalog.models():
         parents = {key.to_user_string() for key in graph.get(dg.AssetKey(table.name)).parent_keys}
         assert {name for name in table.reads if not name.startswith("ops_")} <= parents, table.name
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "sources"),
+    [
+        ("stg_cursor_usage_events", "amount_usd", {("raw_cursor_usage_events", "payload")}),
+        ("fct_cost_daily", "team", {("bridge_attribution_daily", "team")}),
+        ("kpi_spend_daily", "billed_usd", {("fct_cost_daily", "amount_usd"), ("fct_cost_daily", "cost_basis")}),
+        # The number of rows.
+        ("int_cursor_usage_daily", "requests", set()),
+    ],
+)
+def test_columns_have_their_lineage(
+    definitions: dg.Definitions, name: str, column: str, sources: set[tuple[str, str]]
+) -> None:
+    """Each column names the columns that it is computed from; these were read in the SQL by hand."""
+    node = definitions.resolve_asset_graph().get(dg.AssetKey(name))
+    deps = node.metadata["dagster/column_lineage"].deps_by_column[column]
+    assert {(dep.asset_key.to_user_string(), dep.column_name) for dep in deps} == sources
+
+
+def test_the_code_version_follows_the_sql(definitions: dg.Definitions) -> None:
+    """Each model has the hash of its query, and a changed query has neither that hash nor the stored lineage."""
+    graph = definitions.resolve_asset_graph()
+    versions = {table.name: graph.get(dg.AssetKey(table.name)).code_version for table in catalog.models()}
+    assert len({*versions.values()}) == len(versions)
+    table = catalog.table("kpi_spend_daily")
+    changed = replace(table, query=f"{table.query} LIMIT 1")
+    assert changed.code_version != table.code_version == versions[table.name]
+    assert read_lineage(table)
+    assert not read_lineage(changed)
+
+
+def test_the_report_depends_on_what_it_shows(definitions: dg.Definitions, shared_company: Company) -> None:
+    """The tables that the report reads are its parents, but its step waits for none of them."""
+    read: set[str] = set()
+
+    class RecordingWarehouse(DuckDBWarehouse):
+        def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
+            read.update(tables_read(parse(sql)))
+            return super().rows(sql, *arguments)
+
+    warehouse = RecordingWarehouse(shared_company.settings.duckdb_path)
+    data.load_report(warehouse, shared_company.settings.now())
+    warehouse.close()
+    parents = {key.to_user_string() for key in definitions.resolve_asset_graph().get(dg.AssetKey("report")).parent_keys}
+    # Corrections are read for a closed month.
+    assert parents == (read - {table.name for table in OPS_TABLES}) | {"kpi_chargeback"}
+    job = definitions.resolve_job_def("daily")
+    assert not job.graph.dependencies[dg.NodeInvocation("report")]
 
 
 def test_every_asset_is_documented(definitions: dg.Definitions) -> None:
@@ -117,12 +200,70 @@ def test_the_rebuild_job_requests_nothing(definitions: dg.Definitions) -> None:
     assert selected == {"report", *(table.name for table in catalog.models())}
 
 
+def test_the_schedule_requests_the_run_of_the_command_line() -> None:
+    """It has the time of Cloud Scheduler, is stopped, and its run has the tags and configuration of `ai-usage run`."""
+    settings = replace(SETTINGS, fixed_now=None)
+    definitions = build_definitions(settings)
+    schedule = definitions.resolve_schedule_def("daily_schedule")
+    terraform = (Path(__file__).parents[1] / "deploy" / "terraform" / "schedule.tf").read_text()
+    assert f'cron        = "{schedule.cron_schedule}"' in terraform
+    assert f'time_zone        = "{schedule.execution_timezone}"' in terraform
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    now = datetime(2026, 11, 20, 14, tzinfo=UTC)
+    tick = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=now))
+    (request,) = tick.run_requests
+    arguments = job_command(settings, trailing_range(now, settings.start_date), "daily").arguments
+    tags = json.loads(arguments[arguments.index("--tags") + 1])
+    assert {**request.tags, ".dagster/repository": tags[".dagster/repository"]}.items() >= tags.items()
+    assert len(range_from_tags(request.tags)) == TRAILING_DAYS
+    assert request.run_config == yaml.safe_load(Path(arguments[arguments.index("-c") + 1]).read_text())
+    assert schedule.job_name == definitions.resolve_job_def("daily").name
+
+
+def test_the_schedule_skips_days_before_the_start_date() -> None:
+    """Before the first day is over there is nothing to load."""
+    schedule = build_definitions(replace(SETTINGS, fixed_now=None)).resolve_schedule_def("daily_schedule")
+    early = datetime(2026, 1, 1, 14, tzinfo=UTC)
+    tick = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=early))
+    assert not tick.run_requests
+    assert "2025-12-31" in tick.skip_message
+
+
 def test_definitions_load_without_reading_secrets() -> None:
     """Keys that are secret references load as well: no secret is read to show the graph."""
     settings = replace(SETTINGS, sheet_id="x")
     for entry in SOURCES:
         settings = settings.with_source(entry.name, key=f"projects/p/secrets/{entry.name}")
     dg.Definitions.validate_loadable(build_definitions(settings))
+
+
+def test_the_ui_shows_no_key() -> None:
+    """The configuration of the resources, which the UI shows, contains no key and no address of a chat."""
+    secrets = ["sk-ant-admin01-secret", "crsr_secret", "https://hooks.example/secret"]
+    settings = replace(SETTINGS, sheet_id="x", digest_webhook=secrets[2])
+    for entry, key in zip(SOURCES, secrets, strict=False):
+        settings = settings.with_source(entry.name, key=key)
+    repository = build_definitions(settings).get_repository_def()
+    schemas = {name: definition.config_schema for name, definition in repository.get_top_level_resources().items()}
+    assert "anthropic" in schemas
+    shown = repr(
+        [(name, schema.default_value if schema.default_provided else None) for name, schema in schemas.items()]
+    )
+    assert "ANTHROPIC_ADMIN_KEY" in shown
+    assert not any(secret in shown for secret in secrets)
+
+
+def test_bigquery_is_a_resource_of_its_own() -> None:
+    """A BigQuery warehouse uses the client of the registered resource of dagster-gcp."""
+    settings = replace(SETTINGS, warehouse="bigquery", project="acme", bigquery_emulator="http://127.0.0.1:9")
+    resources = build_resources(settings)
+    assert isinstance(resources["bigquery"], BigQueryResource)
+    with dg.build_resources({name: resources[name] for name in ("bigquery", "warehouse")}) as opened:
+        client = opened.warehouse.jobs.client
+    assert (client.project, client.location, client._connection.API_BASE_URL) == (
+        "acme", "US", "http://127.0.0.1:9",
+    )  # fmt: skip
+    assert "bigquery" not in build_resources(SETTINGS)
 
 
 _IMPORT_SIDE_EFFECTS = """

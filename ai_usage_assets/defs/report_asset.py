@@ -11,20 +11,41 @@ from ai_usage_assets.finance.report import data
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import Warehouse
+from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 
 
-@dg.asset(
+def build_report_asset() -> dg.AssetsDefinition:
+    """The asset `report`, which depends on the tables and views that it shows."""
+    shown = {*data.tables_shown()} - {table.name for table in OPS_TABLES}
+    key = dg.AssetKey("report")
+    # `@dg.asset` would make the dependencies inputs of the step, and a failure upstream would skip it. The report is
+    # needed most after a failure, so its step has no inputs; the lowest priority makes it the last one.
+    return dg.AssetsDefinition(
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=sorted(shown),
+                description="The headline numbers of the month, and the complete page in the file of AI_USAGE_REPORT. "
+                "Written at the end of every run that loads the latest day. If a blocking check failed, the report "
+                "shows it.",
+                group_name="report",
+                kinds={"html"},
+                owners=["team:finance", "team:platform"],
+            )
+        ],
+        node_def=_write_report,
+        keys_by_input_name={},
+        keys_by_output_name={"result": key},
+    )
+
+
+@dg.op(
     name="report",
-    description="The headline numbers of the month, and the complete page in the file of AI_USAGE_REPORT. Written at "
-    "the end of every run that loads the latest day. If a blocking check failed, the report shows it.",
-    group_name="report",
-    kinds={"html"},
-    owners=["team:finance", "team:platform"],
-    # It has no dependencies, so no failure skips it. The lowest priority makes it the last step.
-    op_tags={"dagster/priority": "-100"},
-    required_resource_keys=STEP_RESOURCES,
+    out=dg.Out(dg.Nothing),
+    tags={"dagster/priority": "-100"},
+    required_resource_keys=set(STEP_RESOURCES),
 )
-def report(context: dg.AssetExecutionContext) -> None:
+def _write_report(context: dg.OpExecutionContext) -> None:
     """Attaches the headline numbers to the asset and writes the page."""
     # Imported here because only this step renders.
     from ai_usage_assets.finance.report import render
@@ -34,7 +55,7 @@ def report(context: dg.AssetExecutionContext) -> None:
     metadata: dict[str, dg.MetadataValue | str] = {}
     run_days = days.range_from_tags(context.run.tags)
     if run_days and run_days.last < days.last_finished_day(settings.now()):
-        context.add_asset_metadata({"summary": "Not written for earlier days; `ai-usage report` writes it."})
+        context.add_output_metadata({"summary": "Not written for earlier days; `ai-usage report` writes it."})
         return
     try:
         content = data.load_report(warehouse, settings.now(), only_headlines=settings.report_path is None)
@@ -46,4 +67,4 @@ def report(context: dg.AssetExecutionContext) -> None:
         message = f"The report was not written: {redact(f'{type(error).__name__}: {error}')}"
         metadata["problem"] = message
         context.log.warning(message)
-    context.add_asset_metadata(metadata)
+    context.add_output_metadata(metadata)

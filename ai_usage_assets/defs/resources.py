@@ -1,19 +1,20 @@
 """The resources that the steps of a run share.
 
-The client of a source without a key is None. Secrets are read at the first request, so that a missing secret of one
+The UI shows the configuration of a resource, so none contains a secret: the settings contain it, and they are a plain
+object. Nothing is opened before a run needs it. Secrets are read at the first request, so that a missing secret of one
 vendor does not stop the other.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
-from ai_usage_assets.defs.run_recorder import run_recorder
+from ai_usage_assets.defs.run_recorder import RunRecorderResource
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.sources.base import SourceClient
 from ai_usage_assets.sources.keys import connect
 from ai_usage_assets.sources.mapping_sheet.client import MappingSheet
 from ai_usage_assets.warehouse.base import Warehouse
@@ -23,31 +24,82 @@ from ai_usage_assets.warehouse.factory import open_warehouse
 STEP_RESOURCES = frozenset({"settings", "warehouse", "run_recorder"})
 
 
-def build_resources(settings: Settings) -> dict[str, Any]:
-    """Every resource by its key."""
-    return {
-        "settings": settings,
-        "warehouse": warehouse_resource(lambda: open_warehouse(settings)),
-        "run_recorder": run_recorder(settings),
-        **{entry.name: connect(entry.name, settings) for entry in SOURCES},
-        "sheet": _connect_sheet(settings),
-    }
-
-
-def _connect_sheet(settings: Settings) -> MappingSheet | None:
-    sheet_id = settings.sheet_id
-    return MappingSheet(sheet_id, settings.sheets_url, pacing=settings.pacing) if sheet_id else None
-
-
-def warehouse_resource(open_: Callable[[], Warehouse]) -> dg.ResourceDefinition:
+class WarehouseResource(dg.ConfigurableResource[Warehouse]):
     """The warehouse, open for the length of a run."""
 
-    @dg.resource(description="The warehouse.")
-    def warehouse(_: dg.InitResourceContext) -> Iterator[Warehouse]:
-        opened = open_()
-        try:
-            yield opened
-        finally:
-            opened.close()
+    settings: dg.ResourceDependency[Settings]
+    # dagster-gcp's resource; None for DuckDB. Typed loosely because only BigQuery imports it, which takes two seconds.
+    bigquery: dg.ResourceDependency[Any]
 
-    return warehouse
+    def create_resource(self, context: dg.InitResourceContext) -> Warehouse:
+        """The warehouse of the settings; the connection is made at the first operation."""
+        return open_warehouse(self.settings, bigquery=self.bigquery)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Warehouse]:
+        """The warehouse, which is closed at the end."""
+        warehouse = self.create_resource(context)
+        try:
+            yield warehouse
+        finally:
+            warehouse.close()
+
+
+class SourceResource(dg.ConfigurableResource[SourceClient | None]):
+    """The client of one vendor; None without a key."""
+
+    source: str
+    # The variable with the key, for the page of the resource in the UI.
+    key_variable: str
+    settings: dg.ResourceDependency[Settings]
+
+    def create_resource(self, context: dg.InitResourceContext) -> SourceClient | None:
+        """The client; it sends no request and reads no secret before its first use."""
+        return connect(self.source, self.settings)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[SourceClient | None]:
+        """The client, whose connections are closed at the end."""
+        client = self.create_resource(context)
+        try:
+            yield client
+        finally:
+            if client is not None:
+                client.close()
+
+
+class SheetResource(dg.ConfigurableResource[MappingSheet | None]):
+    """The mapping sheet; None without AI_USAGE_SHEET_ID."""
+
+    settings: dg.ResourceDependency[Settings]
+
+    def create_resource(self, context: dg.InitResourceContext) -> MappingSheet | None:
+        """The client of the sheet; it sends no request before its first use."""
+        settings = self.settings
+        sheet_id = settings.sheet_id
+        return MappingSheet(sheet_id, settings.sheets_url, pacing=settings.pacing) if sheet_id else None
+
+
+def build_resources(
+    settings: Settings, warehouse_class: type[dg.ConfigurableResource[Warehouse]] = WarehouseResource
+) -> dict[str, Any]:
+    """Every resource by its key. `warehouse_class` replaces the resource of the warehouse."""
+    bigquery = None
+    if settings.warehouse == "bigquery":
+        # Takes two seconds to import.
+        from ai_usage_assets.warehouse.bigquery_jobs import bigquery_resource
+
+        bigquery = bigquery_resource(settings.project or "", settings.bigquery_emulator)
+    # Configured at launch, because Dagster creates a second instance of a nested resource that is configured already.
+    warehouse: Any = warehouse_class.configure_at_launch(settings=settings, bigquery=bigquery)
+    return {
+        "settings": settings,
+        **({"bigquery": bigquery} if bigquery else {}),
+        "warehouse": warehouse,
+        "run_recorder": RunRecorderResource(settings=settings, warehouse=warehouse),
+        **{
+            entry.name: SourceResource(source=entry.name, key_variable=entry.key_variable, settings=settings)
+            for entry in SOURCES
+        },
+        "sheet": SheetResource(settings=settings),
+    }

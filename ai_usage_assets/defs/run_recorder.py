@@ -6,9 +6,8 @@ when steps fail or the process is interrupted. The recorder is therefore a resou
 process that is killed cannot tear it down; the row stays `running` until the next run corrects it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 
@@ -23,19 +22,26 @@ from ai_usage_assets.warehouse.ops_tables import OPS_RUNS
 _STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_SKIPPED}
 
 
-def run_recorder(settings: Settings) -> dg.ResourceDefinition:
-    """The resource that creates the tables and records the run before its first step and after its last one."""
+class RunRecorderResource(dg.ConfigurableResource[None]):
+    """Creates the tables, and records the run in ops_runs before its first step and after its last one."""
 
-    @dg.resource(description="Records the run in ops_runs.", required_resource_keys={"warehouse"})
-    def run_recorder(context: dg.InitResourceContext) -> Iterator[None]:
-        warehouse: Warehouse = context.resources.warehouse
+    settings: dg.ResourceDependency[Settings]
+    warehouse: dg.ResourceDependency[Warehouse]
+
+    def create_resource(self, context: dg.InitResourceContext) -> None:
+        """The steps need nothing of the recorder but that it has started."""
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[None]:
+        """Holds the run lock during the run."""
+        warehouse = self.warehouse
         warehouse.prepare(catalog.tables())
         run = context.run
         # Dagster initializes the resources again after an in-process run, to load its outputs.
         if run is None or _is_recorded(warehouse, run.run_id):
             yield
             return
-        row = _record_start(warehouse, run, settings)
+        row = _record_start(warehouse, run, self.settings)
         with warehouse.run_lock(run.run_id):
             try:
                 yield
@@ -43,9 +49,7 @@ def run_recorder(settings: Settings) -> dg.ResourceDefinition:
                 outcome = infer_outcome(context.instance, run) if context.instance else "failed"
                 row = _record_end(warehouse, row, outcome)
                 if context.log:
-                    publish_digest(warehouse, settings, row, context.log.log)
-
-    return run_recorder
+                    publish_digest(warehouse, self.settings, row, context.log.log)
 
 
 def _is_recorded(warehouse: Warehouse, run_id: str) -> bool:

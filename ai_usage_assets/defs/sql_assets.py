@@ -13,6 +13,7 @@ from ai_usage_assets.defs.resources import STEP_RESOURCES
 from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import QueryParameters, Row, Warehouse
+from ai_usage_assets.warehouse.column_lineage import read_lineage
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_TABLES
 from ai_usage_assets.warehouse.tables import Table
 
@@ -52,7 +53,12 @@ def _build_asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.Assets
         owners=_OWNERS[table.layer],
         partitions_def=partitions if is_daily else None,
         backfill_policy=dg.BackfillPolicy.single_run() if is_daily else None,
-        metadata={**table.ui_metadata(), "query": dg.MetadataValue.md(f"```sql\n{table.query}\n```")},
+        code_version=table.code_version,
+        metadata={
+            **table.ui_metadata(),
+            **_lineage(table),
+            "query": dg.MetadataValue.md(f"```sql\n{table.query}\n```"),
+        },
         required_resource_keys=STEP_RESOURCES,
     )
     def build(context: dg.AssetExecutionContext) -> None:
@@ -83,6 +89,19 @@ def _group(table: Table) -> str:
     extracts = (extract for extract in catalog.EXTRACTS if raw_name in {raw.name for raw in extract.tables})
     extract = next(extracts, None)
     return f"staging_{extract.vendor if extract else 'sheet'}"
+
+
+def _lineage(table: Table) -> dict[str, dg.TableColumnLineage]:
+    """The metadata that names the columns each column is computed from."""
+    columns = read_lineage(table)
+    if not columns:
+        return {}
+    assets = {*_upstream(table)}
+    deps = {
+        name: [dg.TableColumnDep(source, column) for source, column in sources if source in assets]
+        for name, sources in columns.items()
+    }
+    return {"dagster/column_lineage": dg.TableColumnLineage(deps_by_column=deps)}
 
 
 def _upstream(table: Table) -> list[str]:

@@ -18,6 +18,9 @@ def main(arguments: Sequence[str]) -> int:
     writer = start_capture()
     # Dagster takes seconds to import; errors during the import are captured already.
     import click
+
+    # No public module has the command line. The console script `dagster` imports this one too, but it prints errors
+    # and ends the process.
     from dagster._cli import ENV_PREFIX, cli
 
     try:

@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from dagster_gcp import BigQueryResource
 from google.cloud import bigquery
 
 from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse import restatements
 from ai_usage_assets.warehouse.base import QueryParameters, RawDay, Row, WarehouseError
-from ai_usage_assets.warehouse.bigquery_jobs import LABELS, RETRY_SECONDS, BigQueryJobs
+from ai_usage_assets.warehouse.bigquery_jobs import LABELS, RETRY_SECONDS, BigQueryJobs, bigquery_resource
 from ai_usage_assets.warehouse.bigquery_schema import BigQuerySchema, digest, schema_field
 from ai_usage_assets.warehouse.googlesql import WRITTEN_DATASET
 from ai_usage_assets.warehouse.ops_tables import (
@@ -53,28 +54,36 @@ _LONGEST_RUN = timedelta(hours=25)
 
 
 class BigQueryWarehouse:
-    """A warehouse in one dataset. No request is sent before the first operation."""
+    """A warehouse in one dataset. No request is sent before the first operation.
+
+    `resource` creates the client; without it, the client has ambient credentials, or none for an emulator.
+    """
 
     def __init__(
         self,
         project: str,
         dataset: str = WRITTEN_DATASET,
         *,
+        resource: BigQueryResource | None = None,
         emulator_url: str | None = None,
         raw_expiry_days: int | None = None,
         retry_seconds: float = RETRY_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.jobs = BigQueryJobs(project, dataset, emulator_url=emulator_url, retry_seconds=retry_seconds, sleep=sleep)
+        resource = resource or bigquery_resource(project, emulator_url)
+        self.jobs = BigQueryJobs(project, dataset, resource, retry_seconds=retry_seconds, sleep=sleep)
         self.schema = BigQuerySchema(self.jobs, raw_expiry_days)
         self._raw_expiry_days = raw_expiry_days
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, retry_seconds: float = RETRY_SECONDS) -> BigQueryWarehouse:
+    def from_settings(
+        cls, settings: Settings, *, resource: BigQueryResource | None = None, retry_seconds: float = RETRY_SECONDS
+    ) -> BigQueryWarehouse:
         """The warehouse of the settings."""
         return cls(
             settings.project or "",
             settings.dataset,
+            resource=resource,
             emulator_url=settings.bigquery_emulator,
             raw_expiry_days=settings.raw_expiry_days,
             retry_seconds=retry_seconds,

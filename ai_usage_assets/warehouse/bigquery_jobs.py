@@ -62,41 +62,44 @@ _NO_ANSWER = (
 )
 
 
-class AmbientBigQuery(BigQueryResource):
-    """Dagster's BigQuery resource with ambient credentials, or with none for an emulator."""
+class EmulatedBigQueryResource(BigQueryResource):
+    """Dagster's BigQuery resource for an emulator, which gets no credentials."""
 
-    emulator_url: str | None = None
+    emulator_url: str
 
     @contextmanager
     def get_client(self) -> Iterator[bigquery.Client]:
-        """A client of BigQuery or of the emulator."""
-        if self.emulator_url is None:
-            with super().get_client() as client:
-                yield client
-        else:
-            yield bigquery.Client(
-                project=self.project,
-                location=self.location,
-                credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-                client_options=ClientOptions(api_endpoint=self.emulator_url),
-            )
+        """A client of the emulator."""
+        yield bigquery.Client(
+            project=self.project,
+            location=self.location,
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            client_options=ClientOptions(api_endpoint=self.emulator_url),
+        )
+
+
+def bigquery_resource(project: str, emulator_url: str | None = None) -> BigQueryResource:
+    """Dagster's BigQuery resource with ambient credentials, or with none for an emulator."""
+    if emulator_url is None:
+        return BigQueryResource(project=project, location=LOCATION)
+    return EmulatedBigQueryResource(project=project, location=LOCATION, emulator_url=emulator_url)
 
 
 class BigQueryJobs:
-    """Runs jobs in one project, on one dataset. The client is created at the first request."""
+    """Runs jobs in one project, on one dataset. `resource` creates the client at the first request."""
 
     def __init__(
         self,
         project: str,
         dataset: str,
+        resource: BigQueryResource,
         *,
-        emulator_url: str | None = None,
         retry_seconds: float = RETRY_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.project = project
         self.dataset = dataset
-        self._resource = AmbientBigQuery(project=project, location=LOCATION, emulator_url=emulator_url)
+        self._resource = resource
         self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
         self._sleep = sleep
         self._client: bigquery.Client | None = None

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ai_usage_assets.settings import DEFAULT_DUCKDB_PATH, Settings
 from ai_usage_assets.warehouse.base import Warehouse, WarehouseError
+
+if TYPE_CHECKING:
+    from dagster_gcp import BigQueryResource
 
 logger = logging.getLogger(__name__)
 
@@ -14,17 +18,21 @@ logger = logging.getLogger(__name__)
 _PREVIOUS_NAME = "ai_usage.duckdb"
 
 
-def open_warehouse(settings: Settings, *, read_only: bool = False) -> Warehouse:
+def open_warehouse(
+    settings: Settings, *, read_only: bool = False, bigquery: BigQueryResource | None = None
+) -> Warehouse:
     """The warehouse of the settings. The connection is made at the first operation.
 
     `read_only` creates nothing and gives up early when another process has the warehouse. Otherwise a file with the
-    previous default name is renamed first.
+    previous default name is renamed first. `bigquery` is Dagster's resource in a run.
     """
     # Each engine is imported when it is needed: its client takes time to load.
     if settings.warehouse == "bigquery":
         from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 
-        return BigQueryWarehouse.from_settings(settings, **({"retry_seconds": 10} if read_only else {}))
+        return BigQueryWarehouse.from_settings(
+            settings, resource=bigquery, **({"retry_seconds": 10} if read_only else {})
+        )
     from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 
     path = settings.duckdb_path

@@ -16,7 +16,7 @@ from ai_usage_assets.warehouse.ops_tables import OPS_RUNS
 from ai_usage_assets.warehouse.sql_files import read_query
 
 if TYPE_CHECKING:
-    from dagster._core.storage.dagster_run import DagsterRun
+    from dagster import DagsterRun
 
 _ANY_DAY, _ANY_TIME = date.max, datetime(1970, 1, 1, tzinfo=UTC)
 

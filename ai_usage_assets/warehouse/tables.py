@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from ai_usage_assets.hashing import sha256_hex
+
 if TYPE_CHECKING:
     import dagster as dg
 
@@ -49,6 +51,11 @@ class Table:
     def column_names(self) -> tuple[str, ...]:
         """The names of the columns, in order."""
         return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def code_version(self) -> str | None:
+        """A short hash of the query; None when Python writes the rows."""
+        return sha256_hex(self.query, digits=12) if self.query else None
 
     # Dagster takes a second to import, and most commands do not need it.
 

@@ -19,7 +19,7 @@ import dagster as dg
 from ai_usage_assets import catalog, days
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.definitions import build_definitions
-from ai_usage_assets.defs.resources import warehouse_resource
+from ai_usage_assets.defs.resources import WarehouseResource, build_resources
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.warehouse import googlesql
@@ -33,12 +33,17 @@ def daily_job(
     settings: Settings, open_warehouse: Callable[[], Warehouse], assets: Collection[str] = ()
 ) -> dg.JobDefinition:
     """The daily job with the warehouse that `open_warehouse` returns, optionally restricted to some assets."""
+
+    class OpenedWarehouse(WarehouseResource):
+        def create_resource(self, context: dg.InitResourceContext) -> Warehouse:
+            return open_warehouse()
+
     definitions = build_definitions(settings)
     job = dg.Definitions(
         assets=definitions.assets,
         asset_checks=definitions.asset_checks,
         jobs=definitions.jobs,
-        resources={**(definitions.resources or {}), "warehouse": warehouse_resource(open_warehouse)},
+        resources=build_resources(settings, OpenedWarehouse),
         loggers=definitions.loggers,
         executor=definitions.executor,
     ).resolve_job_def("daily")

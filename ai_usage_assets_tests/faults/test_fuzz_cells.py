@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
+import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,5 +158,5 @@ def test_any_settings_are_accepted_or_rejected(environment: dict[str, str]) -> N
     for name in names:
         settings = settings.with_source(name, key="k")
     built = build_resources(replace(settings, sheet_id="s"))
-    for name in (*names, "sheet"):
-        built[name].close()
+    with dg.build_resources({name: built[name] for name in (*names, "sheet")}) as resources:
+        assert all(getattr(resources, name) is not None for name in (*names, "sheet"))

@@ -30,10 +30,18 @@ from ai_usage_assets.finance.report.base import (
 from ai_usage_assets.redaction import redact_line
 from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import Row, Warehouse
-from ai_usage_assets.warehouse.sql_files import read_query
+from ai_usage_assets.warehouse.googlesql import parse, tables_read
+from ai_usage_assets.warehouse.sql_files import query_names, read_query
 
 MONTHS_SHOWN = 13
 _Key = TypeVar("_Key", bound=Hashable)
+
+
+def tables_shown() -> tuple[str, ...]:
+    """The names of the tables and views that the report reads, sorted: those of its query files."""
+    # The corrections of a closed month are one of the digest's and the close's queries.
+    queries = ["finance/close_corrections", *(name for name in query_names() if name.startswith("finance/report_"))]
+    return tuple(sorted({table for name in queries for table in tables_read(parse(read_query(name)))}))
 
 
 def load_report(
@@ -89,10 +97,7 @@ class _Loader:
 
     def _rows(self, name: str) -> list[Any]:
         """The redacted rows of a query file; the caller assigns their type."""
-        return self._query(read_query(f"finance/{name}"))
-
-    def _query(self, sql: str) -> list[Any]:
-        rows = self._warehouse.rows(sql, self._parameters)
+        rows = self._warehouse.rows(read_query(f"finance/{name}"), self._parameters)
         return [{name: self._redact(value) for name, value in row.items()} for row in rows]
 
     def _redact(self, value: object) -> object:
@@ -113,9 +118,7 @@ class _Loader:
         bill_status: list[Row] = self._rows("report_bill_status")
         all_budgets: list[BudgetRow] = self._rows("report_budgets")
         budgets = [row for row in all_budgets if row["month"] == month.first]
-        forecasts: list[Forecast] = self._query(
-            "SELECT forecast_usd, low_usd, high_usd, missing_days FROM ai_usage.kpi_forecast_total WHERE month = @month"
-        )
+        forecasts: list[Forecast] = self._rows("report_forecast")
         forecast = forecasts[0] if forecasts else None
         # Redacting e-mail addresses first would merge people.
         people = _pivot_people(self._warehouse.rows(read_query("finance/report_people"), self._parameters))
@@ -160,7 +163,7 @@ class _Loader:
             budgets=budgets,
             forecast=forecast,
             unallocated=unallocated,
-            seats=self._query("SELECT * FROM ai_usage.kpi_seat_summary WHERE month = @month ORDER BY vendor"),
+            seats=self._rows("report_seats"),
             reclaimable_seats=[row for row in holders if row["is_reclaimable"]],
             near_limit=[row for row in holders if row["is_near_limit"]],
             anomalies=self._rows("report_anomalies"),
