@@ -81,13 +81,15 @@ def _schema(table: Table, key: Sequence[str]) -> CheckFunction:
     def run(context: CheckContext) -> list[Finding]:
         # Counts only: the values may be e-mail addresses.
         (row,) = context.rows(f"SELECT {select} FROM {source}")
-        found = {problem: row[f"count_{n}"] for n, problem in enumerate(conditions)}
+        rows_by_problem = {problem: row[f"count_{n}"] for n, problem in enumerate(conditions)}
         if key:
             (repeated,) = context.rows(
                 f"SELECT SUM(n) AS n FROM (SELECT COUNT(*) AS n FROM {source} GROUP BY {key_names} HAVING COUNT(*) > 1)"
             )
-            found[f"{key_names} is not unique"] = repeated["n"] or 0
-        return [Finding(f"{problem} in {n:,} of {row['row_count']:,} rows") for problem, n in found.items() if n]
+            rows_by_problem[f"{key_names} is not unique"] = repeated["n"] or 0
+        return [
+            Finding(f"{problem} in {n:,} of {row['row_count']:,} rows") for problem, n in rows_by_problem.items() if n
+        ]
 
     return run
 
