@@ -135,6 +135,13 @@ def test_the_report_depends_on_what_it_shows(definitions: dg.Definitions, shared
     assert not job.graph.dependencies[dg.NodeInvocation("report")]
 
 
+def test_only_the_report_has_a_freshness_policy(definitions: dg.Definitions) -> None:
+    """A backfill would make every other asset fresh without the latest day."""
+    graph = definitions.resolve_asset_graph()
+    policies = {key.to_user_string() for key in graph.get_all_asset_keys() if graph.get(key).freshness_policy}
+    assert policies == {"report"}
+
+
 def test_every_asset_is_documented(definitions: dg.Definitions) -> None:
     """Each asset has a description, a group, kinds, owners and described columns."""
     graph = definitions.resolve_asset_graph()

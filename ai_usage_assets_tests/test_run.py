@@ -72,6 +72,13 @@ def test_a_run_for_the_latest_day_attaches_the_months_headlines(loaded_company: 
     assert "days of Anthropic missing" in str(summary)
 
 
+def test_a_run_of_earlier_days_does_not_refresh_the_report(loaded_company: Company) -> None:
+    """Only a run of the latest day materializes the report, so its freshness policy is true."""
+    assert loaded_company.simulator.now.date() > date.fromisoformat(NEXT_DAY)
+    assert loaded_company.run(LOADED_DAY, selection="report").success
+    assert not loaded_company.instance.fetch_materializations(dg.AssetKey("report"), limit=1).records
+
+
 def test_every_attribution_method_occurs(loaded: Company) -> None:
     """The simulated company has usage for every attribution rule."""
     rows = {row["m"] for row in loaded.rows("SELECT DISTINCT attribution_method AS m FROM ai_usage.fct_cost_daily")}

@@ -21,6 +21,7 @@ NAVIGATION = {
         "docs/mapping_sheet",
         "docs/read_the_figures",
         "docs/guides/close_a_month",
+        "docs/guides/dagster_ui",
         "docs/troubleshooting",
     ],
     "Deploy": [

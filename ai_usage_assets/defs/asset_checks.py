@@ -103,7 +103,8 @@ def _evaluate(check: Check, context: CheckContext) -> tuple[dg.AssetCheckResult,
     passed = not findings
     message = check.expectation if passed else f"{_summarize(findings)} {check.advice}"
     amount_usd = sum_known(finding.amount_usd for finding in findings)
-    metadata: dict[str, Any] = {"days": str(context.days)}
+    # The UI plots numbers over time.
+    metadata: dict[str, Any] = {"days": str(context.days), "finding_count": len(findings)}
     if amount_usd is not None:
         metadata["affected_usd"] = f"{amount_usd:,.2f}"
     if findings:

@@ -3,6 +3,9 @@
 A failure is a warning and does not fail the run, because the figures are published by then.
 """
 
+from collections.abc import Iterator
+from datetime import timedelta
+
 import dagster as dg
 
 from ai_usage_assets import days
@@ -12,6 +15,9 @@ from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
+
+# A daily run may be two hours late.
+_FRESH_FOR = timedelta(hours=26)
 
 
 def build_report_asset() -> dg.AssetsDefinition:
@@ -31,6 +37,8 @@ def build_report_asset() -> dg.AssetsDefinition:
                 group_name="report",
                 kinds={"html"},
                 owners=["team:finance", "team:platform"],
+                # See docs/decisions/0026-dagster-ui.md.
+                freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_FRESH_FOR),
             )
         ],
         node_def=_write_report,
@@ -41,12 +49,13 @@ def build_report_asset() -> dg.AssetsDefinition:
 
 @dg.op(
     name="report",
-    out=dg.Out(dg.Nothing),
+    # A run of earlier days writes no report and must not make the asset fresh.
+    out=dg.Out(dg.Nothing, is_required=False),
     tags={"dagster/priority": "-100"},
     required_resource_keys=set(STEP_RESOURCES),
 )
-def _write_report(context: dg.OpExecutionContext) -> None:
-    """Attaches the headline numbers to the asset and writes the page."""
+def _write_report(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+    """Writes the page and yields the headline numbers as metadata; nothing for earlier days or without a figure."""
     # Imported here because only this step renders.
     from ai_usage_assets.finance.report import render
 
@@ -55,7 +64,7 @@ def _write_report(context: dg.OpExecutionContext) -> None:
     metadata: dict[str, dg.MetadataValue | str] = {}
     run_days = days.range_from_tags(context.run.tags)
     if run_days and run_days.last < days.last_finished_day(settings.now()):
-        context.add_output_metadata({"summary": "Not written for earlier days; `ai-usage report` writes it."})
+        context.log.info("The report is not written for earlier days; `ai-usage report` writes it.")
         return
     try:
         content = data.load_report(warehouse, settings.now(), only_headlines=settings.report_path is None)
@@ -67,4 +76,5 @@ def _write_report(context: dg.OpExecutionContext) -> None:
         message = f"The report was not written: {redact(f'{type(error).__name__}: {error}')}"
         metadata["problem"] = message
         context.log.warning(message)
-    context.add_output_metadata(metadata)
+    if "summary" in metadata:
+        yield dg.Output(None, metadata=metadata)
