@@ -151,6 +151,8 @@ def test_the_file_has_a_debit_or_a_credit_for_each_posted_line(tmp_path: Path) -
     ]
     path = tmp_path / "j.csv"
     assert layouts.write_csv(path, close, lines) == 3
+    # Lines end as RFC 4180 requires.
+    assert path.read_bytes().count(b"\r\n") == path.read_bytes().count(b"\n") == 4
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["debit"], row["credit"], row["amount_usd"]) for row in rows] == [
@@ -270,6 +272,7 @@ def test_a_month_without_its_close_row_has_a_problem(warehouse: DuckDBWarehouse,
         f"lines still exist as close {ids[gone]} or another"
     )
     assert found.amount_usd == -9
+    assert found.advice.startswith("Restore its rows in ops_month_closes")
     execute(warehouse, f"DELETE FROM ops_journal_lines WHERE posting_month = '{gone}'")
     problems = integrity.verify_integrity(warehouse)
     # Without lines, nothing shows that the first month was closed.
