@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test bench fuzz ui lint types check format docs dictionary settings wheel lock lock-check audit sbom clean
+.PHONY: help install install-dev demo test bench fuzz ui lint types check format docs dictionary settings wheel lock lock-check audit sbom clean mutants
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: $(VENV)/.installed-dev  ## run the benchmarks; BENCH=events, runs, year o
 # Random examples, twenty times as many as the test suite uses.
 fuzz: $(VENV)/.installed-dev  ## run the fuzz tests for about 15 minutes
 	@FUZZ_TIMES=20 $(BIN)/pytest -n 2 ai_usage_assets_tests/faults/test_fuzz_bodies.py ai_usage_assets_tests/faults/test_fuzz_cells.py
+
+mutants: $(VENV)/.installed-dev  ## check that tests notice mutations of the code; MODULES="money text" selects some
+	@$(BIN)/python -m ai_usage_assets_tests.mutation
 
 check: lint types  ## run lint and types
 

@@ -8,9 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 
 from ai_usage_assets import catalog
+from ai_usage_assets.landing import records
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.extracts import load_extract, log_unloaded_days
 from ai_usage_assets.sources.base import DayBatch, RejectedDay
@@ -166,11 +168,13 @@ def test_emails_are_carried_forward(warehouse: DuckDBWarehouse) -> None:
 
 
 def test_each_stored_event_passes_its_email_on_once(warehouse: DuckDBWarehouse) -> None:
-    """Two equal events with different e-mails keep one each."""
-    load_extract(warehouse, EVENTS, [day(event(1), event(1, "sam@example.com"))], run_context())
-    load_extract(warehouse, EVENTS, [day(event(1, None), event(1, "sam@example.com"), event(9))], run_context(1))
-    carried = [row["carried_email"] for row in stored_rows(warehouse) if row["carried_email"]]
-    assert carried == ["jane@example.com"]
+    """Two equal events with different e-mails keep one each; an e-mail that an event still has is not carried."""
+    jane, sam = "jane@example.com", "sam@example.com"
+    load_extract(warehouse, EVENTS, [day(event(1, jane), event(1, sam))], run_context())
+    for hours, (named, expected) in enumerate(((sam, jane), (jane, sam)), 1):
+        load_extract(warehouse, EVENTS, [day(event(1, None), event(1, named), event(9))], run_context(hours))
+        carried = [row["carried_email"] for row in stored_rows(warehouse) if row["carried_email"]]
+        assert carried == [expected]
 
 
 def test_an_email_is_not_carried_to_a_second_event(warehouse: DuckDBWarehouse) -> None:
@@ -206,6 +210,84 @@ def test_an_email_is_carried_to_every_record_of_a_person(warehouse: DuckDBWareho
         load_extract(warehouse, usage, [batch], run_context(hours))
         rows = warehouse.rows(f"SELECT carried_email FROM ai_usage.{table.name} ORDER BY record_no")
         assert [row["carried_email"] for row in rows] == ["jane@example.com", "jane@example.com", None][: hours + 1]
+
+
+def test_the_days_of_an_extract_are_loaded_together(warehouse: DuckDBWarehouse) -> None:
+    """Unchanged, rejected and changed days of one extract each have their own result, in order."""
+    later = [replace(day(event(number)), day=DAY + timedelta(days=number)) for number in range(3)]
+    load_extract(warehouse, EVENTS, later, run_context())
+    rejected = RejectedDay(TABLE, later[1].day, "it does not add up")
+    results = load_extract(
+        warehouse, EVENTS, [later[0], rejected, replace(later[2], records=[event(9)])], run_context(1)
+    )
+    assert [(result.entry["usage_date"], result.entry["status"], result.changed) for result in results] == [
+        (later[0].day, "complete", False), (later[1].day, "failed", False), (later[2].day, "complete", True),
+    ]  # fmt: skip
+    assert [result.changed is False for result in results] == [True, True, False]
+    assert [row["payload"] for row in stored_rows(warehouse)] == [event(number).decode() for number in (0, 1, 9)]
+
+
+def test_unloaded_days_have_a_result_each(warehouse: DuckDBWarehouse) -> None:
+    """A day that was not loaded has its entry as the result, unchanged."""
+    days = [DAY, DAY + timedelta(days=1)]
+    results = log_unloaded_days(warehouse, EVENTS, days, run_context(), "failed", "503")
+    assert [(result.entry["usage_date"], result.changed is False) for result in results] == [
+        (day, True) for day in days
+    ]
+
+
+def test_an_unchanged_day_stays_unchanged(warehouse: DuckDBWarehouse) -> None:
+    """An extract that equals the loaded records keeps their digest, so that the next one is equal too."""
+    for hours in range(3):
+        (result,) = load_extract(warehouse, EVENTS, [day(event(1))], run_context(hours))
+        assert result.changed == (hours == 0)
+    assert (entry(warehouse)["landed_at"], entry(warehouse)["landed_run_id"]) == (NOW, "run0")
+
+
+def test_an_accepted_incomplete_day_was_complete_before(warehouse: DuckDBWarehouse) -> None:
+    """When an operator accepts a part of a complete day, the time of its last complete load stays."""
+    load_extract(warehouse, EVENTS, [day(event(1), event(2))], run_context())
+    partial = replace(day(event(1)), incomplete_reason="reaches only to noon")
+    load_extract(warehouse, EVENTS, [partial], run_context(1, accept_loss=True))
+    noted = entry(warehouse)
+    assert (noted["status"], noted["records"], noted["completed_at"]) == ("incomplete", 1, NOW)
+    assert noted["landed_at"] == NOW + timedelta(hours=1)
+
+
+def test_the_digest_covers_the_content_of_records() -> None:
+    """Records of the same length, other boundaries, and empty records have different digests."""
+    days: list[list[bytes]] = [
+        [b"ab"],
+        [b"ba"],
+        [b"a", b"b"],
+        [b"", b"ab"],
+        [b"ab", b""],
+        [b"abab"],
+        [b"ab", b"ab"],
+        [],
+    ]
+    columns = [records._to_column(day_records) for day_records in days]
+    assert len({records.content_digest(column) for column in columns}) == len(days)
+    assert [records.size_bytes(column) for column in columns] == [2, 2, 2, 2, 2, 4, 4, 0]
+
+
+def test_a_restatement_of_equal_length_is_a_change(warehouse: DuckDBWarehouse) -> None:
+    """A record that changes without becoming longer replaces the day."""
+    load_extract(warehouse, EVENTS, [day(event(1))], run_context())
+    (second,) = load_extract(warehouse, EVENTS, [day(event(2))], run_context(1))
+    assert len(event(1)) == len(event(2))
+    assert second.changed
+    assert [row["payload"] for row in stored_rows(warehouse)] == [event(2).decode()]
+
+
+@pytest.mark.parametrize("emails", [[None, None], [None, "jane@example.com"]])
+def test_raw_rows_have_fixed_columns(emails: list[str | None]) -> None:
+    """The names and types do not depend on whether a record has an e-mail."""
+    rows = records.to_raw_rows(records._to_column([b"a", b"b"]), emails)
+    assert rows.schema == pa.schema(
+        {"record_no": pa.int64(), "payload": pa.large_string(), "carried_email": pa.string()}
+    )
+    assert rows.to_pydict() == {"record_no": [1, 2], "payload": ["a", "b"], "carried_email": emails}
 
 
 def test_the_digest_includes_record_boundaries(warehouse: DuckDBWarehouse) -> None:

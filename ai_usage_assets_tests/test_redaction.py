@@ -13,7 +13,7 @@ import pytest
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.logs.json_logs import format_entry
-from ai_usage_assets.redaction import KEY_FORMATS, redact, redact_line
+from ai_usage_assets.redaction import KEY_FORMATS, deobfuscate, redact, redact_keys_in_json, redact_line
 from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.sources.mapping_sheet.cells import is_secret
@@ -90,3 +90,52 @@ def test_a_piece_of_a_key_in_base64_is_redacted_in_messages(piece: str) -> None:
     """The start of a key in base64, too short to be a complete key, is redacted in a message."""
     encoded = base64.b64encode(piece.encode()).decode()
     assert redact(f"{encoded[:12]} was cut") == "[secret] was cut"
+
+
+ESCAPED_KEY = ANTHROPIC_KEY.replace("-", r"\u002d")
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        # Only the string with the key changes; the others keep their escapes and invisible characters.
+        (f'{{"a": "{ESCAPED_KEY}",  "b":"R\\u0026D", "c":"x\u200by"}}',
+         '{"a": "[secret]",  "b":"R\\u0026D", "c":"x\u200by"}'),
+        (f'["{CURSOR_KEY[:9]}\u200b{CURSOR_KEY[9:]}", "\\""]', '["[secret]", "\\""]'),
+        (f'{{"b":"R\\u0026D","a":"{CURSOR_KEY}"}}', '{"b":"R\\u0026D","a":"[secret]"}'),
+        # A key as the name of a field, after an escaped quotation mark, and two keys in one string.
+        (f'{{"{ESCAPED_KEY}":1}}', '{"[secret]":1}'),
+        (f'{{"a":"\\"{ESCAPED_KEY}\\" {ESCAPED_KEY}"}}', '{"a":"\\"[secret]\\" [secret]"}'),
+        # A line break inside a string is invalid JSON that some vendors send.
+        (f'{{"a":"1\n{ESCAPED_KEY}"}}', '{"a":"1\\n[secret]"}'),
+        ('{"a":"\\u0041","b":1.50}', '{"a":"\\u0041","b":1.50}'),
+    ],
+)  # fmt: skip
+def test_escapes_in_json_do_not_hide_a_key(record: str, expected: str) -> None:
+    """A string with a hidden key is rewritten without it; every other byte of the record stays."""
+    assert redact_keys_in_json(record) == expected
+
+
+def test_escapes_and_invisible_characters_are_resolved() -> None:
+    """Hexadecimal and Unicode escapes of ASCII become characters, with any number of backslashes."""
+    assert deobfuscate(r"\u0041\x42\\\u0043" + "D\u200b\ufeffE" + r"\u00e9\u200B\xad.") == "ABCDE" + r"\u00e9."
+
+
+@pytest.mark.parametrize(
+    ("with_people", "expected"),
+    [(True, "Team of ada@example.com [secret] R&D"), (False, "Team of [e-mail] [secret] R&D")],
+)
+def test_a_name_becomes_one_line(with_people: bool, expected: str) -> None:
+    """Line breaks and control characters are spaces, keys are never shown, and addresses only with people."""
+    text = f" Team\n\tof\x1b ada@example.com \u2028{CURSOR_KEY[:8]}\u200b{CURSOR_KEY[8:]} R\\u0026D "
+    assert redact_line(text, with_people=with_people) == expected
+
+
+def test_parts_of_keys_and_addresses_are_redacted_in_messages() -> None:
+    """Each kind of text that a message must not have is replaced, and the rest stays."""
+    assert redact("see sk-ant-api, key_0123456789abcdef, bearer abcdef or ada@example.com, please") == (
+        "see [secret], [secret], [secret] or [e-mail], please"
+    )
+    assert redact("Basic authentication, Bearer token, apikey_0123456789abcdef") == (
+        "Basic authentication, Bearer token, apikey_0123456789abcdef"
+    )

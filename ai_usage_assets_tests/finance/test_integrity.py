@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from ai_usage_assets.finance.close import integrity, layouts
 from ai_usage_assets.finance.close.base import CloseError
+from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.ops_tables import OPS_CLOSE_TOTALS, OPS_JOURNAL_LINES, OPS_MONTH_CLOSES
 
 D = Decimal
 MONTH, DAY = date(2026, 9, 1), date(2026, 9, 30)
@@ -148,6 +151,8 @@ def test_the_file_has_a_debit_or_a_credit_for_each_posted_line(tmp_path: Path) -
     ]
     path = tmp_path / "j.csv"
     assert layouts.write_csv(path, close, lines) == 3
+    # Lines end as RFC 4180 requires.
+    assert path.read_bytes().count(b"\r\n") == path.read_bytes().count(b"\n") == 4
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["debit"], row["credit"], row["amount_usd"]) for row in rows] == [
@@ -164,3 +169,114 @@ def test_the_file_has_a_debit_or_a_credit_for_each_posted_line(tmp_path: Path) -
     assert [*rows[0]][:3] == ["line_id", "period", "posting_date"]
     with pytest.raises(CloseError, match=r"cannot be written .* export it again with --csv"):
         layouts.write_csv(tmp_path / "none" / "j.csv", close, lines)
+
+
+# --- verification of closed months ------------------------------------------------------------------------------------
+
+AUGUST, OCTOBER = date(2026, 8, 1), date(2026, 10, 1)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """A warehouse that has only the tables of closes."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
+    warehouse.prepare([OPS_MONTH_CLOSES, OPS_JOURNAL_LINES, OPS_CLOSE_TOTALS])
+    yield warehouse
+    warehouse.close()
+
+
+def freeze(warehouse: DuckDBWarehouse, month: date = MONTH, close_id: str | None = None) -> str:
+    """Closes a month with $3 of charges in three lines and a correction of −$2; returns the id of the close."""
+    dates = {"posting_month": month, "posting_date": month, "usage_month": month}
+    # A number of six digits follows those of five.
+    ids = {"100000": "0.005", "00001": "1", "00002": "1.995"}
+    lines = [line(usd, line_id=f"AI-{month:%Y-%m}-{number}", **dates) for number, usd in ids.items()]
+    lines.append(line("-2", line_id=f"AI-{month:%Y-%m}-00003", line_type="correction", **dates))
+    lines.sort(key=integrity.line_order)
+    for one, cents in zip(lines, integrity.round_to_cents(lines), strict=True):
+        one["ledger_usd"] = cents
+    totals = [total("3", month=month), total("0", month=month, cost_basis="seat")]
+    close_id = close_id or integrity.compute_fingerprint(month, "m", totals, lines)
+    warehouse.append(OPS_JOURNAL_LINES, [{**one, "close_id": close_id} for one in reversed(lines)])
+    warehouse.append(OPS_CLOSE_TOTALS, [{**one, "close_id": close_id} for one in reversed(totals)])
+    warehouse.append(OPS_MONTH_CLOSES, [
+        {"month": month, "close_id": close_id, "closed_at": datetime(2026, 11, 2, tzinfo=UTC), "as_of_date": DAY,
+         "mapping_snapshot": "m", "charges_usd": D(3), "corrections_usd": D(-2), "lines": 4, "version": "1"},
+    ])  # fmt: skip
+    return close_id
+
+
+def execute(warehouse: DuckDBWarehouse, sql: str) -> None:
+    """Changes the warehouse without the pipeline."""
+    warehouse._connect().execute(sql)
+
+
+def test_unchanged_closes_have_no_problem(warehouse: DuckDBWarehouse) -> None:
+    """Whatever the order of the rows; without a close, lines of interrupted attempts are no problem."""
+    warehouse.append(OPS_JOURNAL_LINES, [line("1")])
+    assert integrity.verify_integrity(warehouse) == {}
+    execute(warehouse, "DELETE FROM ops_journal_lines")
+    for month in (MONTH, AUGUST):
+        freeze(warehouse, month)
+    assert integrity.verify_integrity(warehouse) == {}
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem", "amount"),
+    [
+        ("UPDATE ops_month_closes SET lines = 1234",
+         "it has 4 lines instead of 1,234", None),
+        ("UPDATE ops_month_closes SET charges_usd = 3.01",
+         "its charges are $3.00 instead of $3.01", "0.01"),
+        ("UPDATE ops_month_closes SET corrections_usd = -5",
+         "its corrections are −$2.00 instead of −$5.00", "3"),
+        ("UPDATE ops_month_closes SET corrections_usd = 5, charges_usd = 1",
+         "its charges are $3.00 instead of $1.00, its corrections are −$2.00 instead of $5.00", "7"),
+        ("UPDATE ops_close_totals SET amount_usd = amount_usd - 0.5",
+         "its charges differ from the vendors' totals (anthropic billed by −$0.500000000; anthropic seat by "
+         "−$0.500000000)", "1"),
+        ("UPDATE ops_journal_lines SET ledger_usd = ledger_usd + CASE line_type WHEN 'charge' THEN 1 ELSE -1 END",
+         "its debits and credits differ from its amounts in cents", "4"),
+        ("UPDATE ops_journal_lines SET team = 'x' WHERE line_id = 'AI-2026-09-100000'",
+         "its dollars add up, but another column was edited", None),
+        ("UPDATE ops_close_totals SET content_digest = 'x'",
+         "its dollars add up, but another column was edited", None),
+        ("UPDATE ops_month_closes SET mapping_snapshot = NULL",
+         "its dollars add up, but another column was edited", None),
+    ],
+)  # fmt: skip
+def test_an_edited_close_has_a_problem(warehouse: DuckDBWarehouse, sql: str, problem: str, amount: str | None) -> None:
+    """The problem names what differs, and the largest difference in dollars."""
+    close_id = freeze(warehouse)
+    execute(warehouse, sql)
+    ((month, found),) = integrity.verify_integrity(warehouse).items()
+    assert month == MONTH
+    assert found.problem == f"2026-09 was changed after close {close_id}: {problem}"
+    assert found.advice.startswith("Restore its rows in ops_month_closes")
+    assert found.amount_usd == (None if amount is None else D(amount))
+
+
+@pytest.mark.parametrize("gone", [AUGUST, MONTH])
+def test_a_month_without_its_close_row_has_a_problem(warehouse: DuckDBWarehouse, gone: date) -> None:
+    """Before the last close every month needs one, from the first with journal lines on; the last may be reopened."""
+    ids = {month: freeze(warehouse, month) for month in (AUGUST, MONTH, OCTOBER)}
+    execute(warehouse, f"DELETE FROM ops_month_closes WHERE month = '{gone}'")
+    warehouse.append(OPS_JOURNAL_LINES, [
+        line("-9", close_id="another", posting_month=gone),
+        line("99", close_id="of a later month", posting_month=date(2026, 11, 1)),
+    ])  # fmt: skip
+    ((month, found),) = integrity.verify_integrity(warehouse).items()
+    assert month == gone
+    assert found.problem == (
+        f"{gone:%Y-%m} is open although a later month is closed: its row in ops_month_closes was deleted; its journal "
+        f"lines still exist as close {ids[gone]} or another"
+    )
+    assert found.amount_usd == -9
+    assert found.advice.startswith("Restore its rows in ops_month_closes")
+    execute(warehouse, f"DELETE FROM ops_journal_lines WHERE posting_month = '{gone}'")
+    problems = integrity.verify_integrity(warehouse)
+    # Without lines, nothing shows that the first month was closed.
+    assert [*problems] == ([] if gone == AUGUST else [MONTH])
+    assert all(one.problem.endswith("was deleted") and one.amount_usd is None for one in problems.values())
+    execute(warehouse, f"DELETE FROM ops_month_closes WHERE month > '{AUGUST}'")
+    assert integrity.verify_integrity(warehouse) == {}

@@ -1,7 +1,7 @@
 """`make mutants`: mutmut changes one expression of a module at a time, and runs the tests that should notice.
 
 A module is measured in its own folder under build/mutants, which keeps the results: an interrupted measurement
-continues. MODULES="money amounts" selects modules, MINUTES limits the time of each (default 10).
+continues. MODULES="money kpi/kpi_chargeback" selects modules and models, MINUTES limits the time of each (default 10).
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-_ROOT = Path(__file__).resolve().parents[2]
-_BUILD = _ROOT / "build" / "mutants"
+from ai_usage_assets_tests.mutation import models
+
+_BUILD = models.ROOT / "build" / "mutants"
 _PACKAGE, _TESTS = "ai_usage_assets", "ai_usage_assets_tests"
 _MINUTES = float(os.environ.get("MINUTES", "10"))
 _PROCESSES = os.environ.get("PROCESSES", "2")
 # The exit code of pytest for a mutant, or the signal that ended it.
-_KILLED, _TIMED_OUT = (1, 3), (24, -24, 36, 152, 255)
+_KILLED, _TIMED_OUT, _NO_TEST = (1, 3), (24, -24, 36, 152, 255), (5, 33)
 
 terminal = Console(width=120, highlight=False)
 
@@ -61,17 +62,18 @@ MODULES: Mapping[str, Module] = {
 
 @dataclass(frozen=True)
 class Score:
-    """How many mutants of a module the tests detected, and the names of the others."""
+    """How many mutants of a file the tests detected, and which not. `untested` counts those that no test runs."""
 
     detected: int
     timed_out: int
     survivors: Sequence[str]
+    untested: Counter[str]
     unchecked: int
 
     @property
     def checked(self) -> int:
-        """The number of mutants that were run."""
-        return self.detected + len(self.survivors)
+        """The number of mutants with a result."""
+        return self.detected + len(self.survivors) + self.untested.total()
 
 
 def prepare(module: Module, folder: Path) -> None:
@@ -80,11 +82,11 @@ def prepare(module: Module, folder: Path) -> None:
     for name in (_PACKAGE, _TESTS, "sql", "deploy"):
         link = folder / name
         if not link.exists():
-            link.symlink_to(_ROOT / name)
+            link.symlink_to(models.ROOT / name)
     # A changed test must count, so that only the package keeps its mutants.
     for name in (_TESTS, "sql", "deploy"):
         shutil.rmtree(folder / "mutants" / name, ignore_errors=True)
-    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    project = tomllib.loads((models.ROOT / "pyproject.toml").read_text())
     sections = {
         "tool.pytest.ini_options": project["tool"]["pytest"]["ini_options"],
         "tool.mutmut": {
@@ -134,31 +136,53 @@ def read_score(module: Module, folder: Path) -> Score | None:
     exit_codes: dict[str, int | None] = json.loads(path.read_text())["exit_code_by_key"]
     counts = Counter(exit_codes.values())
     timed_out = sum(counts[code] for code in _TIMED_OUT)
-    survivors = [name for name, code in exit_codes.items() if code not in (None, *_KILLED, *_TIMED_OUT)]
-    return Score(sum(counts[code] for code in _KILLED) + timed_out, timed_out, survivors, counts[None])
+    untested = Counter(name.rpartition("__mutmut")[0] for name, code in exit_codes.items() if code in _NO_TEST)
+    other = (None, *_KILLED, *_TIMED_OUT, *_NO_TEST)
+    survivors = [name for name, code in exit_codes.items() if code not in other]
+    return Score(sum(counts[code] for code in _KILLED) + timed_out, timed_out, survivors, untested, counts[None])
+
+
+def measure_module(name: str) -> tuple[str, Score | None]:
+    """Measures a module of the package; None when mutmut ended before it ran a mutant."""
+    module, folder = MODULES[name], _BUILD / name
+    prepare(module, folder)
+    run_mutmut(folder)
+    score = read_score(module, folder)
+    return module.file, score if score and score.checked else None
+
+
+def measure_model(name: str) -> tuple[str, Score | None]:
+    """Measures a model; None when its tests fail without a mutant."""
+    try:
+        found, checked, survivors = models.measure(name, _BUILD / name, _MINUTES)
+    except RuntimeError as error:
+        terminal.print(str(error), markup=False)
+        return f"sql/{name}.sql", None
+    return f"sql/{name}.sql", Score(checked - len(survivors), 0, survivors, Counter(), found - checked)
 
 
 def main(names: Sequence[str]) -> int:
-    """Measures the modules; prints their scores and survivors. Returns 1 when a module could not be measured."""
-    if unknown := set(names) - MODULES.keys():
-        terminal.print(f"Unknown: {', '.join(sorted(unknown))}. Modules: {', '.join(MODULES)}.")
+    """Measures modules and models; prints their survivors and scores. Returns 1 when one could not be measured."""
+    known = [*MODULES, *models.MODELS]
+    if unknown := {*names}.difference(known):
+        terminal.print(f"Unknown: {', '.join(sorted(unknown))}. Known: {', '.join(known)}.")
         return 2
-    table = Table("module", "mutants", "checked", "detected", "by timeout", "survived", "score")
+    table = Table("file", "mutants", "checked", "detected", "by timeout", "survived", "not run", "score")
     failed = False
-    for name in names or MODULES:
-        module, folder = MODULES[name], _BUILD / name
-        prepare(module, folder)
-        run_mutmut(folder)
-        score = read_score(module, folder)
-        if score is None or not score.checked:
-            terminal.print(f"{module.file} was not measured; see {folder / 'mutmut.log'}")
+    for name in names or known:
+        file, score = measure_module(name) if name in MODULES else measure_model(name)
+        if score is None:
+            terminal.print(f"{file} was not measured: the tests fail without a mutant. See {_BUILD / name}")
             failed = True
             continue
-        numbers = (score.checked + score.unchecked, score.checked, score.detected, score.timed_out)
-        share = f"{score.detected / score.checked:.1%}"
-        table.add_row(module.file, *map(str, numbers), str(len(score.survivors)), share)
         for survivor in score.survivors:
-            terminal.print(f"survived: {survivor} (cd {folder}; mutmut show {survivor})", soft_wrap=True)
+            terminal.print(f"{file}: {survivor} survived", markup=False, soft_wrap=True)
+        for function, count in score.untested.items():
+            terminal.print(f"{file}: no test runs {function}, {count} mutants", markup=False, soft_wrap=True)
+        numbers = (score.checked + score.unchecked, score.checked, score.detected, score.timed_out)
+        untested = score.untested.total()
+        share = f"{score.detected / score.checked:.1%}" if score.checked else "–"
+        table.add_row(file, *map(str, (*numbers, len(score.survivors), untested)), share)
     terminal.print(table)
     return int(failed)
 
