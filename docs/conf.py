@@ -43,7 +43,6 @@ NAVIGATION = {
         "docs/architecture",
         "docs/decisions/README",
         "docs/performance",
-        "docs/mutation_testing",
         "docs/bigquery_emulators",
         "SECURITY",
         "CHANGELOG",
