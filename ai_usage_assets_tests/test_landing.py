@@ -134,6 +134,7 @@ def test_an_empty_day_does_not_replace_a_full_one(warehouse: DuckDBWarehouse) ->
     assert len(stored_rows(warehouse)) == 1
     assert "--accept-loss" in entry(warehouse)["message"]
     assert "$7.00" in entry(warehouse)["message"]
+    assert "other records than the day log" not in entry(warehouse)["message"]
 
 
 def test_an_accepted_empty_day_is_loaded(warehouse: DuckDBWarehouse) -> None:

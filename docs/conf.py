@@ -43,6 +43,7 @@ NAVIGATION = {
         "docs/architecture",
         "docs/decisions/README",
         "docs/performance",
+        "docs/mutation_testing",
         "docs/bigquery_emulators",
         "SECURITY",
         "CHANGELOG",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ai_usage_assets import catalog
-from ai_usage_assets.checks import spend
+from ai_usage_assets.checks import base, spend
 from ai_usage_assets.checks.base import TOLERANCE, CheckContext, Finding, violations
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -63,12 +63,14 @@ def test_a_violation_has_a_message_and_the_affected_dollars(context: CheckContex
 
 
 def test_known_values_are_no_violations(context: CheckContext) -> None:
-    """A row whose value is known is left out; a column without dollars is shown as it is."""
+    """A row whose value is known is left out, also from messages without dollars."""
     charges = [{**charge("2026-11-02", usd, key="k"), "product": name} for name, usd in (("api", "1"), ("odd", "2.5"))]
     fill(context.warehouse, "int_anthropic_cost_daily", charges)
     run = violations("anthropic/products", "{value}: {amount_usd}", known=("api",))
     assert run(context) == [Finding("odd: $2.50", D("2.5"))]
-    assert [finding.message for finding in violations("anthropic/products", "{value}")(context)] == ["api", "odd"]
+    # A message ends without a period, whatever precedes it.
+    messages = [finding.message for finding in violations("anthropic/products", "{value} X.")(context)]
+    assert messages == ["api X", "odd X"]
 
 
 def test_a_check_without_dollars_affects_none(context: CheckContext) -> None:
@@ -78,6 +80,8 @@ def test_a_check_without_dollars_affects_none(context: CheckContext) -> None:
          "attempted_at": datetime(2026, 11, 21, tzinfo=UTC)},
     ])  # fmt: skip
     assert violations("future_loads", "{attempted_on} > {today}")(context) == [Finding("2026-11-21 > 2026-11-20")]
+    values = base._format_values({"missing_usd": None, "days": None})
+    assert values == {"missing_usd": "nothing", "missing_usd_exact": "nothing", "days": None}
 
 
 @pytest.mark.parametrize(
