@@ -143,7 +143,8 @@ def test_locks_have_hashes_and_no_index(name: str) -> None:
     """Every requirement is pinned with a hash, and no package index is named."""
     text = (REPOSITORY / name).read_text()
     entries = re.split(r"^(?=[A-Za-z0-9_.-]+==)", text, flags=re.MULTILINE)[1:]
-    assert entries
+    # These two list the whole environment.
+    assert len(entries) > (50 if name in ("requirements.lock", "requirements-dev.lock") else 0)
     assert all("--hash=sha256:" in entry for entry in entries)
     assert not re.search(r"https?://|index-url", text)
 
