@@ -19,8 +19,8 @@ value itself, or the name of a secret in Google Secret Manager: `projects/P/secr
 _GROUPS = {
     "sources": (
         "Sources",
-        "After the key of a vendor is removed, its days count as missing until the end of the month after the month of\n"
-        "its last loaded day.",
+        "After the key of a vendor is removed, its days count as missing until the end of the month after the month\n"
+        "of its last loaded day.",
     ),
     "warehouse": ("Warehouse", ""),
     "output": ("Output", ""),
