@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
+
+from ai_usage_assets.registry import SOURCES
 
 # The start of a word. In JSON and in a repr, the escape before it may end in a letter or a digit.
 _AFTER_ESCAPE = r"(?<=\\[nrtbf]) | (?<=\\x[0-9a-fA-F]{2}) | (?<=\\u[0-9a-fA-F]{4}) | (?<=\\U[0-9a-fA-F]{8})"
@@ -21,12 +24,29 @@ class KeyFormat(NamedTuple):
     start: str = _START
 
 
+def _separator_variants(prefix: str) -> tuple[str, ...]:
+    """The prefix with either separator at its end."""
+    return (f"{prefix[:-1]}-", f"{prefix[:-1]}_") if prefix[-1] in "-_" else (prefix,)
+
+
+def _in_base64(prefix: str) -> str:
+    """How the base64 form of every key with this prefix begins."""
+    word = prefix.rstrip("-_").encode()
+    # The separator can be another one, but a word of one or two letters would match too much.
+    known = word if len(word) > 2 else prefix.encode()
+    # Six bits are one character; the last one also depends on the next byte of the key.
+    return base64.b64encode(known).decode()[: len(known) * 8 // 6]
+
+
+_VENDOR_PREFIXES = tuple(prefix for entry in SOURCES for prefix in entry.key_prefixes)
+_VENDOR_PREFIXES_IN_BASE64 = tuple(map(_in_base64, _VENDOR_PREFIXES))
+
 # All keys with a recognizable prefix. Every pattern that detects complete keys is generated from this table.
 KEY_FORMATS = (
     # Vendors.
-    KeyFormat(("sk-", "sk_", "crsr-", "crsr_"), "[A-Za-z0-9_-]{20,}"),
+    KeyFormat(tuple(v for prefix in _VENDOR_PREFIXES for v in _separator_variants(prefix)), "[A-Za-z0-9_-]{20,}"),
     # The same in base64.
-    KeyFormat(("c2st", "Y3Jzc"), "[A-Za-z0-9+/=_-]{16,}"),
+    KeyFormat(_VENDOR_PREFIXES_IN_BASE64, "[A-Za-z0-9+/=_-]{16,}"),
     # Google.
     KeyFormat(("ya29.",), "[A-Za-z0-9._-]+"),
     KeyFormat(("AIza",), "[A-Za-z0-9_-]{20,}"),
@@ -37,20 +57,20 @@ KEY_FORMATS = (
 )
 
 
-def _match_prefixes(formats: Iterable[KeyFormat]) -> str:
-    return "|".join(re.escape(prefix) for key_format in formats for prefix in key_format.prefixes)
+def _match_prefixes(prefixes: Iterable[str]) -> str:
+    return "|".join(map(re.escape, prefixes))
 
 
 def _match_keys(start: str) -> str:
     formats = [key_format for key_format in KEY_FORMATS if key_format.start == start]
-    return rf"{start} (?:{'|'.join(f'(?:{_match_prefixes([one])}){one.rest}' for one in formats)})"
+    return rf"{start} (?:{'|'.join(f'(?:{_match_prefixes(one.prefixes)}){one.rest}' for one in formats)})"
 
 
 KEY_PATTERN = re.compile(f"{_match_keys(_START)} | {_match_keys(_KEY_START)}", re.VERBOSE)
 # Parts of keys, and words after Bearer or Basic. Too broad for a sheet cell, right for a message.
 _PIECE = re.compile(
     rf"""
-    {_START} (?: sk- | crsr_ | c2st | Y3Jzc )[A-Za-z0-9+/=_-]{{6,}}
+    {_START} (?: {_match_prefixes((*_VENDOR_PREFIXES, *_VENDOR_PREFIXES_IN_BASE64))} )[A-Za-z0-9+/=_-]{{6,}}
     | {_KEY_START} key_[A-Za-z0-9]{{16,}}
     | (?: \b | {_AFTER_ESCAPE} ) (?i:Bearer|Basic) \s+ (?! (?:auth|token|credential)[a-z]*\b ) [A-Za-z0-9+/=._~-]{{6,}}
     """,
@@ -73,7 +93,7 @@ _INVISIBLE = (
 )
 _OBFUSCATION_PATTERN = f"{_ESCAPED}|{_INVISIBLE}"
 # Finds every text that `redact_keys_in_json` changes, and a few others; in the syntax of RE2, which searches faster.
-POSSIBLE_KEY_RE2 = f"{_match_prefixes(KEY_FORMATS)}|{_OBFUSCATION_PATTERN}"
+POSSIBLE_KEY_RE2 = f"{_match_prefixes(prefix for one in KEY_FORMATS for prefix in one.prefixes)}|{_OBFUSCATION_PATTERN}"
 _OBFUSCATION = re.compile(
     re.sub(r"\\x\{([0-9A-F]+)\}", lambda match: chr(int(match[1], 16)), _OBFUSCATION_PATTERN)
     # Matches a run of backslashes from its start only. RE2 is linear anyway and has no lookbehind.

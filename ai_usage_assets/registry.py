@@ -1,7 +1,8 @@
 """The registry of sources: the one list of vendors, with what must be known before a source is imported.
 
-Imports nothing but the standard library, because `settings` reads the variables of every source. What a source can do
-is its `Source`, in `sources/<name>/source.py`; `load_source` imports it on first use.
+Imports nothing but the standard library, because `settings` reads the variables of every source and `redaction` the
+prefixes of its keys. What a source can do is its `Source`, in `sources/<name>/source.py`; `load_source` imports it on
+first use.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """One vendor: its name in the warehouse, its label for people, and its settings."""
+    """One vendor: its name in the warehouse, its label for people, its settings, and how its keys begin."""
 
     name: str
     label: str
     key_variable: str
     base_url_variable: str
     default_base_url: str
+    # By these, keys are found and removed wherever a text enters or leaves. A `-` or `_` at the end stands for either.
+    key_prefixes: tuple[str, ...]
     # What the key is, for docs/settings.md.
     key_meaning: str = "Admin key"
 
@@ -34,6 +37,8 @@ SOURCES = (
         "ANTHROPIC_ADMIN_KEY",
         "ANTHROPIC_BASE_URL",
         "https://api.anthropic.com",
+        # Shorter than sk-ant-, so that it also finds the keys of other vendors in text.
+        ("sk-",),
         "Admin key or analytics key",
     ),
     SourceEntry(
@@ -42,6 +47,7 @@ SOURCES = (
         "CURSOR_ADMIN_KEY",
         "CURSOR_BASE_URL",
         "https://api.cursor.com",
+        ("crsr_",),
         "Admin API key of the team",
     ),
 )
