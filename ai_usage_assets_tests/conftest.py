@@ -18,9 +18,10 @@ import dagster as dg
 import pytest
 
 from ai_usage_assets import catalog, days
+from ai_usage_assets.commands import demo
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.definitions import build_definitions
-from ai_usage_assets.settings import Settings, SourceSettings
+from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
@@ -260,16 +261,9 @@ def serve_company(path: Path, *, people: int = 60, now: datetime = NOW) -> Itera
     """Serves a company until the end of the block."""
     simulator = Simulator(now, people=people)
     with dg.DagsterInstance.ephemeral() as instance, simulator.serve() as urls:
-        settings = Settings(
+        settings = replace(
+            Settings.from_environment(demo.simulator_environment(simulator, urls)),
             duckdb_path=path,
-            sources={
-                "anthropic": SourceSettings(simulator.ANTHROPIC_KEY, urls.anthropic),
-                "cursor": SourceSettings(simulator.CURSOR_KEY, urls.cursor),
-            },
-            sheet_id=simulator.SHEET_ID,
-            sheets_url=urls.sheets,
             start_date=date(2026, 10, 1),
-            fixed_now=simulator.now,
-            pacing=False,
         )
         yield Company(simulator, urls, settings, instance)

@@ -36,10 +36,17 @@ app = create_command("demo", example="ai-usage demo")
 
 
 def simulator_environment(simulator: Simulator, urls: Urls) -> dict[str, str]:
-    """The environment variables of a run against the simulated APIs."""
+    """The environment variables of a run against the simulated APIs.
+
+    The key of a source that is not simulated is empty, so that a key of the shell loads nothing.
+    """
+    from ai_usage_assets.simulator.sources import SIMULATED_SOURCES
+
+    simulated = [(entry, SIMULATED_SOURCES[entry.name]) for entry in SOURCES if entry.name in SIMULATED_SOURCES]
     return {
-        **{entry.key_variable: getattr(simulator, f"{entry.name.upper()}_KEY") for entry in SOURCES},
-        **{entry.base_url_variable: getattr(urls, entry.name) for entry in SOURCES},
+        **{entry.key_variable: "" for entry in SOURCES},
+        **{entry.key_variable: source.key for entry, source in simulated},
+        **{entry.base_url_variable: urls.sources[entry.name] for entry, _ in simulated},
         "AI_USAGE_SHEET_ID": simulator.SHEET_ID,
         "SHEETS_BASE_URL": urls.sheets,
         "AI_USAGE_NOW": simulator.now.isoformat(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from ai_usage_assets.settings import SettingsError
 
 app = create_command(
     "simulator",
-    example="ai-usage simulator --ports 8701 8702 8703",
+    example="ai-usage simulator --ports anthropic=9001 sheets=9003",
     settings=("AI_USAGE_NOW",),
 )
 
@@ -23,21 +24,27 @@ def _serve(
     *,
     seed: Annotated[WholeNumber, Parameter(help="seed of the simulated company")] = 7,
     ports: Annotated[
-        tuple[WholeNumber, WholeNumber, WholeNumber],
-        Parameter(metavar="PORT PORT PORT", help="ports of the Anthropic, Cursor and Google Sheets APIs"),
-    ] = (8701, 8702, 8703),
+        tuple[str, ...],
+        Parameter(
+            consume_multiple=True,
+            negative=(),
+            metavar="NAME=PORT",
+            help="ports that replace the usual ones, by the name of a source or sheets; 0 is any free port",
+        ),
+    ] = (),
 ) -> int:
     """Serve the simulated vendor APIs and Google Sheets API on loopback."""
     from ai_usage_assets.commands.demo import simulator_environment
     from ai_usage_assets.simulator import Simulator
 
+    port_by_name = _parse_ports(ports)
     simulator = Simulator(load_settings().now(), seed=seed)
     with ExitStack() as stack:
         try:
-            urls = stack.enter_context(simulator.serve(ports=ports))
+            urls = stack.enter_context(simulator.serve(port_by_name))
         except (OSError, OverflowError) as error:
-            numbers = " ".join(map(str, ports))
-            raise SettingsError(f"The ports {numbers} are not available ({error}); set others with --ports.") from None
+            tried = " ".join(f"{name}={port}" for name, port in port_by_name.items())
+            raise SettingsError(f"Not all ports of {tried} are available ({error}); set others with --ports.") from None
         print_result_line("The simulated APIs run until Ctrl-C. In another terminal:")
         variables = {
             **simulator_environment(simulator, urls),
@@ -50,3 +57,16 @@ def _serve(
         print_result_line("ai-usage run")
         signal.pause()
     return 0
+
+
+def _parse_ports(words: Sequence[str]) -> dict[str, int]:
+    """The port of every simulated API, from words such as `cursor=8702`. Raises SettingsError."""
+    from ai_usage_assets.simulator.sources import DEFAULT_PORTS
+
+    ports = dict(DEFAULT_PORTS)
+    for word in words:
+        name, _, port = word.partition("=")
+        if name not in ports or not port.isdecimal() or not port.isascii():
+            raise SettingsError(f"--ports {word}: it takes NAME=PORT, and the names are {', '.join(ports)}.")
+        ports[name] = int(port)
+    return ports

@@ -6,33 +6,40 @@ options make them fail.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any
 
-from ai_usage_assets.simulator.anthropic.api import AnthropicAPI
 from ai_usage_assets.simulator.anthropic.base import AnthropicFaultOptions
-from ai_usage_assets.simulator.cursor.api import CursorAPI
 from ai_usage_assets.simulator.cursor.base import CursorFaultOptions
 from ai_usage_assets.simulator.ledger import Amendment, Ledger
 from ai_usage_assets.simulator.organization import build_organization
-from ai_usage_assets.simulator.server import Faults, Request, serve_api
+from ai_usage_assets.simulator.server import Faults, Request, SimulatedApi, serve_api
 from ai_usage_assets.simulator.sheet_tabs import build_tabs
 from ai_usage_assets.simulator.sheets import SheetsAPI, SheetsFaultOptions
-
-Vendor = Literal["anthropic", "cursor", "sheets"]
+from ai_usage_assets.simulator.sources import SHEETS, SIMULATED_SOURCES
 
 
 @dataclass(frozen=True)
 class Urls:
-    """The base URLs of the simulated APIs."""
+    """The base URLs of the simulated APIs: of each simulated source by its name, and of Google Sheets."""
 
-    anthropic: str
-    cursor: str
+    sources: Mapping[str, str]
     sheets: str
+
+    @property
+    def anthropic(self) -> str:
+        """The base URL of the simulated Anthropic API."""
+        return self.sources["anthropic"]
+
+    @property
+    def cursor(self) -> str:
+        """The base URL of the simulated Cursor API."""
+        return self.sources["cursor"]
 
 
 @dataclass
@@ -48,22 +55,24 @@ class FaultOptions:
 class Simulator:
     """A simulated company. `ledger` is the truth that the APIs serve; `requests` lists all requests in order."""
 
-    ANTHROPIC_KEY = "sk-ant-admin01-simulated-organization-no-secret"
-    CURSOR_KEY = "crsr_simulatedteamnosecret0000000000000000"
+    ANTHROPIC_KEY = SIMULATED_SOURCES["anthropic"].key
+    CURSOR_KEY = SIMULATED_SOURCES["cursor"].key
     SHEET_ID = "simulated-mapping-sheet"
 
     def __init__(
         self, now: datetime, *, seed: int = 7, people: int = 60, fault_options: FaultOptions | None = None
     ) -> None:
-        self.fault_options = fault_options or FaultOptions()
+        self.fault_options: FaultOptions = fault_options or FaultOptions()
         self.organization = build_organization(seed, people)
         self.organization.tabs = build_tabs(self.organization)
-        self.ledger = Ledger(seed, self.organization, now)
-        self.requests: list[tuple[Vendor, Request]] = []
-        clock = lambda: self.ledger.now  # noqa: E731 - tests move the clock while the APIs serve
-        self._anthropic = AnthropicAPI(self.ledger, self.ANTHROPIC_KEY, self.fault_options.anthropic, clock)
-        self._cursor = CursorAPI(self.ledger, self.CURSOR_KEY, self.fault_options.cursor, clock)
-        self._sheets = SheetsAPI(self.organization, self.SHEET_ID, self.fault_options.sheets)
+        charges = [source.charges for source in SIMULATED_SOURCES.values() if source.charges]
+        self.ledger: Ledger = Ledger(seed, self.organization, now, other_charges=charges)
+        self.requests: list[tuple[str, Request]] = []
+        # Name -> API, of each simulated source and of Google Sheets.
+        self.apis: dict[str, SimulatedApi] = {
+            **{name: source.create(self) for name, source in SIMULATED_SOURCES.items()},
+            SHEETS: SheetsAPI(self.organization, self.SHEET_ID, self.fault_options.sheets),
+        }
 
     @property
     def now(self) -> datetime:
@@ -73,41 +82,41 @@ class Simulator:
     @now.setter
     def now(self, moment: datetime) -> None:
         self.ledger.now = moment
-        self._anthropic.clear_cache()
+        self._clear_caches()
 
     @contextmanager
-    def serve(self, ports: Sequence[int] = (0, 0, 0)) -> Iterator[Urls]:
-        """Serves all APIs on 127.0.0.1 until the end of the block. Port 0 selects a free port."""
-        apis: tuple[tuple[Vendor, AnthropicAPI | CursorAPI | SheetsAPI], ...] = (
-            ("anthropic", self._anthropic),
-            ("cursor", self._cursor),
-            ("sheets", self._sheets),
-        )
+    def serve(self, ports: Mapping[str, int] = MappingProxyType({})) -> Iterator[Urls]:
+        """Serves all APIs on 127.0.0.1 until the end of the block, on a free port where `ports` has none or 0."""
         with ExitStack() as stack:
             urls = {
-                vendor: stack.enter_context(
+                name: stack.enter_context(
                     serve_api(
-                        vendor,
+                        name,
                         api.handle,
                         self.fault_options.faults,
-                        port,
-                        lambda request, vendor=vendor: self.requests.append((vendor, request)),  # type: ignore[misc]
+                        ports.get(name, 0),
+                        lambda request, name=name: self.requests.append((name, request)),  # type: ignore[misc]
                     )
                 )
-                for (vendor, api), port in zip(apis, ports, strict=True)
+                for name, api in self.apis.items()
             }
-            yield Urls(**urls)
+            sheets = urls.pop(SHEETS)
+            yield Urls(urls, sheets)
+
+    def _clear_caches(self) -> None:
+        for api in self.apis.values():
+            api.clear_cache()
 
     def revise(self, day: Any, factor: Decimal) -> None:
         """Makes both vendors restate the money of a day by a factor."""
         self.ledger.revise(day, factor)
-        self._anthropic.clear_cache()
+        self._clear_caches()
 
     def amend(self, day: date, amendment: Amendment) -> None:
         """Makes Anthropic change the usage of a day: later, attributed to another actor, or removed."""
         self.ledger.amendments[day] = amendment
         self.ledger.clear_cache()
-        self._anthropic.clear_cache()
+        self._clear_caches()
 
     def remove_person(self, email: str, on: Any, *, account_deleted: bool = False) -> None:
         """Removes a person on a day: vendors delete them from directories, and Cursor removes the e-mail from history.
@@ -117,7 +126,7 @@ class Simulator:
         account_deleted = account_deleted or self.organization.person(email).account_deleted
         self.organization.replace_person(email, left=on, account_deleted=account_deleted)
         self.ledger.clear_cache()
-        self._anthropic.clear_cache()
+        self._clear_caches()
 
     @property
     def removed_emails(self) -> set[str]:

@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 from ai_usage_assets.simulator import Simulator
+from ai_usage_assets.simulator.sources import SIMULATED_SOURCES
 
 
 @dataclass(frozen=True)
@@ -20,15 +21,10 @@ class ControlTotal:
 
 def control_totals(simulator: Simulator, first: date, last: date) -> list[ControlTotal]:
     """The totals of every vendor over a range of days, from the ledger that the simulated APIs serve."""
-    ledger = simulator.ledger
-    cursor_days = ledger.cursor_usd(first, last).values()
     return [
-        ControlTotal("anthropic", "billed_usd", sum(ledger.anthropic_cost_usd(first, last).values(), Decimal(0))),
-        ControlTotal("anthropic", "tokens", sum(ledger.anthropic_tokens(first, last).values())),
-        ControlTotal("cursor", "billed_usd", sum((day["billed"] for day in cursor_days), Decimal(0))),
-        ControlTotal("cursor", "included_usd", sum((day["included"] for day in cursor_days), Decimal(0))),
-        ControlTotal("cursor", "seat_usd", sum(ledger.seat_usd(first, last).values(), Decimal(0))),
-        ControlTotal("cursor", "requests", sum(ledger.cursor_events(first, last).values())),
+        ControlTotal(vendor, measure, value)
+        for vendor, source in SIMULATED_SOURCES.items()
+        for measure, value in source.totals(simulator.ledger, first, last).items()
     ]
 
 

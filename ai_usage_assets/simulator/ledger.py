@@ -28,7 +28,8 @@ class Ledger:
     """Usage, events and totals by day.
 
     `factors` restate the money of a day. `amendments` change Anthropic's usage, `edits` Cursor's events of a day.
-    With `long_conversations`, a person's Cursor conversation lasts a week instead of a day.
+    With `long_conversations`, a person's Cursor conversation lasts a week instead of a day. `other_charges` return the
+    billed charges of a day from sources whose usage is not kept here.
     """
 
     seed: int
@@ -41,6 +42,7 @@ class Ledger:
     edits: dict[date, list[Callable[[list[Event]], list[Event]]]] = field(default_factory=dict)
     long_conversations: bool = False
     injected_anomalies: Sequence[company_calendar.InjectedAnomaly] = company_calendar.INJECTED_ANOMALIES
+    other_charges: Sequence[Callable[[Ledger, date], Iterable[Charge]]] = ()
     _usage: dict[date, list[Usage]] = field(default_factory=dict)
     _events: dict[date, list[Event]] = field(default_factory=dict)
 
@@ -135,7 +137,7 @@ class Ledger:
     def spend_by_cost_center(
         self, first: date, last: date, *, removed_emails: Collection[str] = ()
     ) -> dict[str | None, Decimal]:
-        """Billed dollars of both vendors by cost center (None: unallocated), by the attribution rules.
+        """Billed dollars of all vendors by cost center (None: unallocated), by the attribution rules.
 
         `removed_emails`: people whose e-mail Cursor had removed before the first extract.
         """
@@ -169,6 +171,8 @@ class Ledger:
             for (identity_kind, identity_id, email, _), usd in sums.items():
                 kind = str(identity_kind) if identity_kind else "user" if email else "none"
                 yield Charge(day, "cursor", usd, kind, identity_id or email, None, None, email)
+            for charges in self.other_charges:
+                yield from charges(self, day)
 
     # --- anomalies -------------------------------------------------------------------------------------------
 

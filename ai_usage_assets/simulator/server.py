@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,7 +53,8 @@ class Response:
 class Faults:
     """Faults of the servers. They can be changed while the APIs serve.
 
-    Names are anthropic, cursor or sheets. A prefix is the beginning of `Request.target`, the path with its parameters.
+    Names are those of the simulated sources, and sheets. A prefix is the beginning of `Request.target`, the path with
+    its parameters.
     """
 
     # Names of APIs that respond with 503 to every request.
@@ -74,6 +76,17 @@ class Faults:
     truncate_every: int = 0
     reset_every: int = 0
     garble_every: int = 0
+
+
+class SimulatedApi(ABC):
+    """A simulated API."""
+
+    @abstractmethod
+    def handle(self, request: Request) -> Response:
+        """Responds to one request."""
+
+    def clear_cache(self) -> None:  # noqa: B027 - most APIs keep nothing
+        """Drops everything that was computed from an older ledger."""
 
 
 Handle = Callable[[Request], Response]

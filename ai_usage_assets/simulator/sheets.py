@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ai_usage_assets.simulator.organization import Organization
-from ai_usage_assets.simulator.server import Request, Response
+from ai_usage_assets.simulator.server import Request, Response, SimulatedApi
 
 _STATUS = {
     400: "INVALID_ARGUMENT",
@@ -52,7 +52,7 @@ class SheetsFaultOptions:
     failing: list[int] = field(default_factory=list)
 
 
-class SheetsAPI:
+class SheetsAPI(SimulatedApi):
     """Responds to requests for one spreadsheet."""
 
     def __init__(self, organization: Organization, spreadsheet_id: str, fault_options: SheetsFaultOptions) -> None:

@@ -244,7 +244,7 @@ def test_a_repeated_member_repeats_the_read(company: PreloadedCompany, asset: st
     if asset == DAILY:
         assert company.read_payloads(asset) == before
     (counts,) = company.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT user_id) AS ids FROM ai_usage.stg_cursor_spend")
-    assert counts["n"] == counts["ids"] == len(company.simulator._cursor._team())
+    assert counts["n"] == counts["ids"] == len(company.simulator.apis["cursor"]._team())
 
 
 def test_endless_member_lists_stop_after_a_few_requests(company: PreloadedCompany) -> None:
@@ -513,7 +513,7 @@ def test_a_spend_figure_that_differs_from_events_is_reported(tmp_path: Path) -> 
         assert "ask Cursor" in message
         fault_options.spend_drift_cents = Decimal(0)
         assert company.run("2026-11-03", "2026-11-04", selection=CONTROLLED).failed_checks() == {}
-        spent = company.simulator._cursor._spent_cents(datetime(2026, 11, 3, tzinfo=UTC))
+        spent = company.simulator.apis["cursor"]._spent_cents(datetime(2026, 11, 3, tzinfo=UTC))
         rows = company.rows("SELECT * FROM ai_usage.stg_cursor_spend WHERE overall_usd <> 0")
         assert {(row["email"], row["on_demand_usd"] * 100, row["overall_usd"] * 100) for row in rows} == {
             (email, *both) for email, both in spent.items() if both[1] and email in {row["email"] for row in rows}

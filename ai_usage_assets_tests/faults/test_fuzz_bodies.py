@@ -86,7 +86,7 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A small company, with every extract fetched once so that all responses are recorded."""
     simulator = Simulator(NOW, people=36)
-    vendors = {"anthropic": Vendor(simulator._anthropic), "cursor": Vendor(simulator._cursor)}
+    vendors = {name: Vendor(simulator.apis[name]) for name in ("anthropic", "cursor")}
     warehouse = DuckDBWarehouse(copy_empty_warehouse(tmp_path_factory.mktemp("fuzz") / "w.duckdb"))
     days = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}
     warehouse.rebuild(catalog.table("dim_date"), days)

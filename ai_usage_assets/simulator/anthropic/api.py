@@ -14,12 +14,12 @@ from ai_usage_assets.simulator.anthropic.directory import Directory, page_direct
 from ai_usage_assets.simulator.anthropic.reports import Reports
 from ai_usage_assets.simulator.ledger import Ledger
 from ai_usage_assets.simulator.organization import vendor_id
-from ai_usage_assets.simulator.server import Request, Response
+from ai_usage_assets.simulator.server import Request, Response, SimulatedApi
 
 _ROOT = "/v1/organizations"
 
 
-class AnthropicAPI:
+class AnthropicAPI(SimulatedApi):
     """Responds to requests. `now` returns the simulated instant."""
 
     def __init__(

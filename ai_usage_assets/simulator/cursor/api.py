@@ -27,7 +27,7 @@ from ai_usage_assets.simulator.cursor.base import (
 from ai_usage_assets.simulator.ledger import Ledger
 from ai_usage_assets.simulator.organization import Person
 from ai_usage_assets.simulator.records import Event, cost_basis
-from ai_usage_assets.simulator.server import Request, Response
+from ai_usage_assets.simulator.server import Request, Response, SimulatedApi
 
 _MAX_RANGE = timedelta(days=30)
 _HOSTING = {"CLOUD", "SELF_HOSTED", "SELF_HOSTED_POOL", "SELF_HOSTED_MACHINE"}
@@ -39,7 +39,7 @@ _CYCLE_DAY = 3
 _EVENTS_PER_MINUTE, _OTHERS_PER_MINUTE = 60, 20
 
 
-class CursorAPI:
+class CursorAPI(SimulatedApi):
     """Responds to requests. `now` returns the simulated instant."""
 
     def __init__(
