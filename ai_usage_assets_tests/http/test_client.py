@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ai_usage_assets.http.client import ApiClient, Endpoint, redact
+from ai_usage_assets.http.client import ApiClient, Endpoint
 from ai_usage_assets.http.errors import (
     ApiError,
     MalformedResponse,
@@ -32,6 +32,7 @@ from ai_usage_assets.http.errors import (
 )
 from ai_usage_assets.http.pagination import paginate
 from ai_usage_assets.http.retry import HttpRetryPolicy
+from ai_usage_assets.redaction import redact
 from ai_usage_assets_tests.fakes.http_server import STARTED, FakeClock, FakeServer, Reply, serve_replies
 
 # Matches no pattern of a key, so that only the client's knowledge of it can remove it.
