@@ -803,7 +803,8 @@ def test_ambient_credentials_use_the_read_only_scope(tmp_path: Path, monkeypatch
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
         monkeypatch.setenv("GOOGLE_CLOUD_QUOTA_PROJECT", "acme-tools")
         headers: dict[str, str] = {}
-        _ambient_credentials().before_request(Request(), "GET", "https://sheets.googleapis.com/", headers)
+        credentials: Any = _ambient_credentials()
+        credentials.before_request(Request(), "GET", "https://sheets.googleapis.com/", headers)
     assert headers["authorization"] == "Bearer a-token"
     assert headers["x-goog-user-project"] == "acme-tools"
     claims = jwt.decode(dict(parse_qsl(server.requests[0].body.decode()))["assertion"], verify=False)  # type: ignore[no-untyped-call]
