@@ -320,6 +320,8 @@ def test_exception_in_a_step_is_one_entry_with_its_stack(tmp_path: Path) -> None
     for part in ("printed", "logged once", "logged by a library", "UserWarning: warned"):
         (entry,) = (entry for entry in all_entries if part in entry["message"])
         assert entry[LABELS]["run_id"]
+    (skipped,) = (entry for entry in all_entries if entry["message"].startswith("1 step "))
+    assert skipped["severity"] == "ERROR"
     (end,) = of_event(all_entries, "run_finished")
     assert (end["severity"], end["outcome"], end["steps_failed"], end["steps_skipped"]) == ("ERROR", "failed", 1, 1)
     assert "resulted in failure" not in process.stdout
