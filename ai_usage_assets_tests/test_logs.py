@@ -173,7 +173,8 @@ def test_an_error_is_one_that_error_reporting_takes() -> None:
     [
         ({}, "console", None),
         ({"CLOUD_RUN_JOB": "j"}, "json", None),
-        ({"CLOUD_RUN_JOB": "j", "AI_USAGE_LOGS": "console"}, "console", None),
+        ({"CLOUD_RUN_JOB": "j", "AI_USAGE_LOGS": "CONSOLE"}, "console", None),
+        ({"CLOUD_RUN_JOB": "j", "AI_USAGE_LOGS": "xml"}, "json", None),
         ({"AI_USAGE_LOGS": "loud", "AI_USAGE_NOW": "noon"}, "console", None),
         ({"TRACEPARENT": f"00-{'a' * 32}-{'b' * 16}-01"}, "console", None),
         ({"TRACEPARENT": f"00-{'a' * 32}-{'b' * 16}-01", "GOOGLE_CLOUD_PROJECT": "p"}, "console",

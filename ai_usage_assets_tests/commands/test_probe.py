@@ -51,12 +51,14 @@ class Result:
 
 
 def run_probe(settings: Settings, folder: Path) -> Result:
+    """Probes the configured vendors."""
     file, output = folder / "answers.json", StringIO()
     code = probe.run(settings, file, Console(file=output, width=110))
     return Result(code, output.getvalue(), file.read_text() if file.exists() else "")
 
 
 def cursor_only(company: Company, url: str) -> Settings:
+    """Settings with only Cursor, at another address."""
     return company.settings.with_source("anthropic", key=None).with_source("cursor", base_url=url)
 
 
