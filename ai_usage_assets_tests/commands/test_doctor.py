@@ -35,11 +35,18 @@ from ai_usage_assets.sources.mapping_sheet.tabs import TABS
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
-from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse
+from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse, serve_company
 from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
 from ai_usage_assets_tests.support.cli import ai_usage, call_main
 
 MORNING = datetime(2026, 11, 20, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Iterator[Company]:
+    """A small company whose warehouse does not exist yet."""
+    with serve_company(tmp_path / "ai_usage.duckdb") as served:
+        yield served
 
 
 def diagnostics(settings: Settings) -> dict[tuple[str, str], Diagnostic]:
@@ -229,7 +236,8 @@ def test_other_kinds_of_keys_are_recognized(
     company: Company, key: str, section: str, outcome: str, message: str
 ) -> None:
     """A key of the wrong kind is named by its kind, one of another vendor is not sent, and none is printed."""
-    results = diagnostics(company.settings.with_source(section.lower(), key=key))
+    settings = replace(company.settings, sheet_id=None).with_source(section.lower(), key=key)
+    results = diagnostics(settings)
     assert results[section, "key"].outcome == outcome
     assert message in results[section, "key"].message
     assert count_requests(company, section) == (0 if outcome == "error" else 1)
