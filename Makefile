@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test bench fuzz ui lint types check format docs dictionary settings wheel lock lock-check audit sbom clean mutants
+.PHONY: help install install-dev demo test test-slow bench fuzz ui lint types check format docs dictionary settings wheel lock lock-check audit sbom clean mutants
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,8 +48,12 @@ ui: $(VENV)/.installed  ## serve the Dagster UI on http://127.0.0.1:3000
 
 install-dev: $(VENV)/.installed-dev  ## install the test tools too
 
-test: $(VENV)/.installed-dev  ## run the whole test suite; ARGS adds options of pytest
-	@$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+PYTEST := $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
+test: $(VENV)/.installed-dev  ## run the tests that take seconds; ARGS adds options of pytest
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.installed-dev  ## run the tests that take minutes: killed runs, the container, the installed wheel
+	@$(PYTEST) -m slow $(ARGS)
 
 bench: $(VENV)/.installed-dev  ## run the benchmarks; BENCH=events, runs, year or finance runs one of them
 	@$(BIN)/python -m ai_usage_assets_tests.benchmarks $(BENCH)

@@ -1,6 +1,6 @@
 """The retry policy of every request: vendors, the sheet, Metabase, the webhook, BigQuery and Secret Manager.
 
-tenacity does the work; a policy states the limits of one request with all its retries.
+A policy states the limits of one request with all its retries; tenacity repeats the request.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """The limits of one request with all its retries. Waits are in seconds and double from retry to retry."""
+    """The limits of one request with all its retries, in seconds. The wait doubles from retry to retry."""
 
     max_attempts: int = 6
     first_wait_seconds: float = 1.0
-    # A longer wait, such as one that the server asks for, ends the request instead.
+    # A request whose next wait would be longer, for example because the server asks for it, fails instead.
     max_wait_seconds: float = 120.0
     total_wait_seconds: float = math.inf
     # Attempts and waits together.
     total_seconds: float = math.inf
-    # The random addition to a wait, as a part of it, so that two processes do not retry at the same moment.
+    # The largest random addition to a wait, as a fraction of it: two processes must not retry at the same moment.
     jitter: float = 0.1
 
     def add_jitter(self, seconds: float) -> float:
@@ -44,10 +44,11 @@ class RetryPolicy:
         before_sleep: Callable[[RetryCallState], None] | None = None,
         give_up: Callable[[RetryCallState], Any] | None = None,
     ) -> Retrying:
-        """Returns a tenacity object that repeats a call, or a `with` block, while `condition` holds.
+        """Returns a tenacity object that repeats a call, or a `with` block, while `condition` is true.
 
-        `wait` and `max_attempts` replace the policy's for a state; `wait` may return None. `give_up` returns the result
-        after the last attempt; without it the last error is raised.
+        `wait` returns the seconds before the next attempt, or None for the exponential wait of the policy.
+        `max_attempts` replaces the policy's number. `give_up` returns the result after the last attempt; without it,
+        the last error is raised.
         """
         # Imported here because it imports asyncio, and most commands send no request.
         from tenacity import Retrying

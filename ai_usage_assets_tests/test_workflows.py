@@ -35,7 +35,7 @@ def used_targets(text: str) -> set[str]:
         for command in re.split(r"&&|;|\|", line)
         if command.strip().startswith("make ")
         for word in command.split("#")[0].split()[1:]
-        if re.fullmatch(r"[a-z-]+", word)
+        if re.fullmatch(r"[a-z][a-z-]+", word)
     }
 
 

@@ -31,7 +31,7 @@ NAVIGATION = {
         "docs/wheel",
         "docs/shared_run_history",
     ],
-    "Reference": ["docs/data_dictionary", "docs/settings", "docs/glossary", "docs/focus"],
+    "Reference": ["docs/glossary", "docs/data_dictionary", "docs/settings", "docs/focus"],
     "Extend": [
         "docs/guides/add_a_kpi",
         "docs/guides/add_a_check",
@@ -41,11 +41,11 @@ NAVIGATION = {
     ],
     "Background": [
         "docs/architecture",
-        "docs/decisions/README",
+        "SECURITY",
         "docs/performance",
+        "docs/decisions/README",
         "docs/mutation_testing",
         "docs/bigquery_emulators",
-        "SECURITY",
         "CHANGELOG",
     ],
 }
@@ -75,7 +75,7 @@ html_theme_options = {"navigation_with_keys": True}
 
 
 def _add_navigation(_app: Sphinx, page: str, source: list[str]) -> None:
-    """Adds the table of contents to pages that are read outside of the site too, where it would be in the way."""
+    """Adds the table of contents to two pages, where GitHub would show the directive as text."""
     if page == root_doc:
         for caption, pages in NAVIGATION.items():
             source[0] += f"\n\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(f"/{p}" for p in pages)

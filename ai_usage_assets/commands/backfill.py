@@ -30,8 +30,8 @@ app = create_command(
 @app.default
 def _backfill(
     *,
-    first: Annotated[str, Parameter(name="--from", metavar="DAY", help="first day, YYYY-MM-DD, in UTC")],
-    last: Annotated[str, Parameter(name="--to", metavar="DAY", help="last day, or yesterday")],
+    first: Annotated[str, Parameter(name="--from", metavar="DAY", help="first day, in UTC: YYYY-MM-DD")],
+    last: Annotated[str, Parameter(name="--to", metavar="DAY", help="last day, in UTC: yesterday or YYYY-MM-DD")],
     days_per_run: Annotated[
         WholeNumber, Parameter(help="days that one run loads; fewer days need less memory")
     ] = days.TRAILING_DAYS,

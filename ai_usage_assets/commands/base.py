@@ -1,6 +1,6 @@
-"""What the commands share: how they are declared, what they print, and the warehouse they read.
+"""Functions that the commands share: declaring a command, printing, reading settings, opening the warehouse.
 
-Imports nothing heavy: every command is declared before one of them runs.
+The module must import quickly, because `ai-usage` declares all commands before it runs one of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FILE_WIDTH = 110
 
 
 class CommandFailed(OperatorError):
-    """The command did its work, and the result is a failure."""
+    """The command ran to its end, and its result is a failure, such as a failed run."""
 
 
 def _parse_whole_number(_: Any, tokens: Sequence[Token]) -> int:
@@ -53,7 +53,7 @@ def create_command(name: str, *, example: str, settings: Sequence[str] = ()) -> 
 
 
 def create_group(name: str, *, summary: str) -> App:
-    """Creates a group of commands, such as `ai-usage sql`. The group without a command is a usage error."""
+    """Creates a group of commands, such as `ai-usage sql`. Calling the group without a command is a usage error."""
     group = App(name=name, help=summary)
 
     @group.default
@@ -91,8 +91,8 @@ def print_message(message: str, level: int = logging.INFO, *, style: str = "", e
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Reads all settings, and warns of each unknown variable that looks like one. Raises SettingsError."""
-    # Imports pydantic.
+    """Reads all settings, and prints a warning for each unknown `AI_USAGE_*` variable. Raises SettingsError."""
+    # Imported here because it imports pydantic.
     from ai_usage_assets.settings import Settings
 
     warn_of_unknown_variables(environment)
@@ -100,7 +100,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def warn_of_unknown_variables(environment: Mapping[str, str] | None = None) -> None:
-    """Prints a warning for each variable that looks like a setting and is none."""
+    """Prints a warning for each `AI_USAGE_*` variable that is not a setting."""
     from ai_usage_assets.settings.variables import describe_unknown_variables
 
     for warning in describe_unknown_variables(environment):
@@ -129,7 +129,7 @@ def check_range(option: str, value: int, maximum: int) -> None:
 
 
 def open_existing_warehouse(settings: Settings, *, read_only: bool = False) -> Warehouse:
-    """Opens the warehouse without creating one. Raises SettingsError when no run has created it yet."""
+    """Opens an existing warehouse. Raises SettingsError when no run has created it yet."""
     from ai_usage_assets.warehouse import run_log
     from ai_usage_assets.warehouse.factory import find_duckdb_file, open_warehouse
 

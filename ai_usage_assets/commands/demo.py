@@ -70,7 +70,7 @@ def serve_company() -> Iterator[tuple[Simulator, Mapping[str, str]]]:
 
 @app.default
 def _run_demo() -> int:
-    """Load two months of a simulated company into data/demo; needs no key and no network."""
+    """Load two months of a simulated company into data/demo, without keys or network."""
     from ai_usage_assets.commands.month_summary import print_month_summary
     from ai_usage_assets.warehouse.factory import open_warehouse
 

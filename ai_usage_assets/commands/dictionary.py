@@ -19,7 +19,7 @@ _LAYERS = {
     "kpi": "Finance views.",
     "curated": "Facts, dimensions and intermediate models, from which the finance views are made.",
     "staging": "Typed records: names, types and dollars, without aggregation.",
-    "raw": "Records as the sources sent them, one partition per day. Everything else is computed from them.",
+    "raw": "Records as the sources sent them, except that secrets are replaced; one partition per day.",
     "ops": "The pipeline itself: runs, day log, check results, closed months.",
 }
 

@@ -187,7 +187,7 @@ def _preview(
     ] = Path("metabase-preview"),
     png: Annotated[bool, Parameter(help="also write screenshots, if Chromium is installed")] = False,
 ) -> int:
-    """Write each dashboard as an HTML page with the figures of the warehouse; needs no Metabase."""
+    """Write each dashboard as an HTML page with the figures of the warehouse, without a Metabase."""
     from ai_usage_assets.metabase.preview import browser, page, queries
 
     spec = _read_spec(folder)

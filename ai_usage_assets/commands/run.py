@@ -59,12 +59,12 @@ def _run(
         WholeNumber,
         Parameter(
             name="--days",
-            help=f"number of days, ending with --day; vendors can restate a day for {days.TRAILING_DAYS} days",
+            help="number of days, ending with --day; the default covers the days that vendors can still restate",
         ),
     ] = days.TRAILING_DAYS,
     job: Annotated[
         Literal["daily", "rebuild"],
-        Parameter(metavar="JOB", help="rebuild transforms loaded days again without requests to vendors"),
+        Parameter(metavar="JOB", help="rebuild transforms and checks loaded days again, without a request to a vendor"),
     ] = "daily",
     accept_loss: Annotated[bool, Parameter(help="let an empty day or a shorter sheet tab replace loaded data")] = False,
     if_missing: Annotated[bool, Parameter(help="do nothing if a successful run loaded these days")] = False,

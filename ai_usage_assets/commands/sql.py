@@ -22,7 +22,8 @@ app = create_group("sql", summary="Validate the SQL files under sql/.")
 def _check(
     *,
     real: Annotated[
-        bool, Parameter(help="validate the models in BigQuery with dry runs, which change nothing and are free")
+        bool,
+        Parameter(help="instead, validate the models in BigQuery with dry runs, which change nothing and are free"),
     ] = False,
 ) -> int:
     """Check the syntax, the tables and the columns of every SQL file."""

@@ -30,7 +30,7 @@ app = create_command(
 
 @app.default
 def _serve_ui(*, port: Annotated[WholeNumber, Parameter(metavar="PORT", help="port on this machine")] = 3000) -> int:
-    """Serve the Dagster UI; if nothing is configured, with the simulated company of the demo."""
+    """Serve the Dagster UI; if nothing is configured, it shows the simulated company of the demo."""
     from ai_usage_assets.commands import demo
 
     settings = load_settings()

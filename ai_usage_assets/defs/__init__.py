@@ -1,1 +1,1 @@
-"""Every Dagster object."""
+"""Every Dagster object: assets, asset checks, resources, the run recorder and the schedule."""

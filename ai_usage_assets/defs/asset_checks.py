@@ -1,6 +1,6 @@
 """Every asset check as a Dagster definition. Results are also stored in `ops_check_results`.
 
-Messages carry days, ids and dollars, never e-mail addresses.
+Messages contain days, ids and dollars, and no e-mail addresses.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ CHECKS = tuple(_all_checks())
 
 
 def build_asset_checks() -> list[dg.AssetChecksDefinition]:
-    """The Dagster definitions of all checks: those of one asset share a step, which costs more than a check."""
+    """The Dagster definitions of all checks. Those of one asset share a step: a step takes longer than a check."""
     by_asset: dict[str, list[Check]] = {}
     for check in CHECKS:
         by_asset.setdefault(check.asset, []).append(check)
@@ -72,7 +72,7 @@ def _build_checks(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefiniti
             )
             for check in checks
         ],
-        # The UI can execute a single check.
+        # Lets the UI execute a single check.
         can_subset=True,
         required_resource_keys=set(STEP_RESOURCES),
     )

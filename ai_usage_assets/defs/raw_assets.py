@@ -1,7 +1,7 @@
 """One Dagster multi-asset per extract, with one asset per raw table.
 
-A failed day does not stop the others: the days that can be loaded are loaded, a failed day keeps its earlier data, and
-the check `days_complete` fails the run at its end. The step fails only if no day was loaded.
+A failed day does not stop the others: it keeps its earlier data, the other days are loaded, and the blocking check
+`days_complete` fails the run. The step itself fails only if every day failed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +26,9 @@ from ai_usage_assets.settings import Settings
 from ai_usage_assets.sources.base import EndpointNotAvailable, Extract, InvalidRecordError
 from ai_usage_assets.warehouse.base import Warehouse
 
-# After this many failed windows in a row, each with all its retries, the vendor is down: more requests only cost time.
+# After this many failed windows in a row, each with all its retries, the vendor counts as down: no more requests.
 _MAX_FAILED_WINDOWS = 2
-# These statuses reject the key, so every other window would fail too.
+# With these statuses the vendor rejects the key, so every other window would fail too.
 _KEY_REJECTED = {401, 402, 403}
 _MAX_DAYS_LISTED = 62
 

@@ -1,6 +1,6 @@
 """The report of the month, as the last step of a run.
 
-A failure is a warning and does not fail the run, because the figures are published by then.
+If the report cannot be written, the step logs a warning and does not fail the run: the models are built by then.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 
-# A daily run may be two hours late.
+# A day, and two hours for a run that is late.
 _FRESH_FOR = timedelta(hours=26)
 
 

@@ -1,8 +1,8 @@
 """The resources that the steps of a run share.
 
-The UI shows the configuration of a resource, so none contains a secret: the settings contain it, and they are a plain
-object. Nothing is opened before a run needs it. Secrets are read at the first request, so that a missing secret of one
-vendor does not stop the other.
+The UI shows the configuration of a resource, so no configuration contains a secret. Secrets are in `Settings`, a plain
+object without configuration. Nothing is opened before a run needs it. A secret is read at the first request, so that a
+missing secret of one vendor does not stop the other.
 """
 
 from collections.abc import Iterator
@@ -32,12 +32,12 @@ class WarehouseResource(dg.ConfigurableResource[Warehouse]):
     bigquery: dg.ResourceDependency[Any]
 
     def create_resource(self, context: dg.InitResourceContext) -> Warehouse:
-        """The warehouse of the settings; the connection is made at the first operation."""
+        """Returns the warehouse of the settings; the connection is made at the first operation."""
         return open_warehouse(self.settings, bigquery=self.bigquery)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Warehouse]:
-        """The warehouse, which is closed at the end."""
+        """Yields the warehouse, and closes it at the end of the run."""
         warehouse = self.create_resource(context)
         try:
             yield warehouse
@@ -54,12 +54,12 @@ class SourceResource(dg.ConfigurableResource[SourceClient | None]):
     settings: dg.ResourceDependency[Settings]
 
     def create_resource(self, context: dg.InitResourceContext) -> SourceClient | None:
-        """The client; it sends no request and reads no secret before its first use."""
+        """Returns the client; it sends no request and reads no secret before its first use."""
         return connect(self.source, self.settings)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[SourceClient | None]:
-        """The client, whose connections are closed at the end."""
+        """Yields the client, and closes its connections at the end of the run."""
         client = self.create_resource(context)
         try:
             yield client
@@ -74,7 +74,7 @@ class SheetResource(dg.ConfigurableResource[MappingSheet | None]):
     settings: dg.ResourceDependency[Settings]
 
     def create_resource(self, context: dg.InitResourceContext) -> MappingSheet | None:
-        """The client of the sheet; it sends no request before its first use."""
+        """Returns the client of the sheet; it sends no request before its first use."""
         settings = self.settings
         sheet_id = settings.sheet_id
         return MappingSheet(sheet_id, settings.sheets_url, pacing=settings.pacing) if sheet_id else None
@@ -83,7 +83,7 @@ class SheetResource(dg.ConfigurableResource[MappingSheet | None]):
 def build_resources(
     settings: Settings, warehouse_class: type[dg.ConfigurableResource[Warehouse]] = WarehouseResource
 ) -> dict[str, Any]:
-    """Every resource by its key. `warehouse_class` replaces the resource of the warehouse."""
+    """Returns every resource by its key. Tests replace the resource of the warehouse with `warehouse_class`."""
     bigquery = None
     if settings.warehouse == "bigquery":
         # Takes two seconds to import.

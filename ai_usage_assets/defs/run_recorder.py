@@ -1,9 +1,9 @@
 """Records each run in `ops_runs` and delivers its digest.
 
-Dagster has no hook after the last step of a failed run that works without a daemon: op hooks run per step, and run
-status sensors need the daemon. A resource is initialized before the first step and torn down after the last one, also
-when steps fail or the process is interrupted. The recorder is therefore a resource, and every step requires it. A
-process that is killed cannot tear it down; the row stays `running` until the next run corrects it.
+The recorder is a resource that every step requires. Dagster has no hook after the last step of a failed run that works
+without a daemon: op hooks run per step, and run status sensors need the daemon. A resource is initialized before the
+first step and torn down after the last one, even if steps fail or the process is interrupted. If the process is killed,
+the row of the run stays `running` until the next run corrects it.
 """
 
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ _STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_SKIPPED
 
 
 class RunRecorderResource(dg.ConfigurableResource[None]):
-    """Creates the tables, and records the run in ops_runs before its first step and after its last one."""
+    """Creates the tables, and records the run in `ops_runs` before its first step and after its last one."""
 
     settings: dg.ResourceDependency[Settings]
     warehouse: dg.ResourceDependency[Warehouse]
 
     def create_resource(self, context: dg.InitResourceContext) -> None:
-        """The steps need nothing of the recorder but that it has started."""
+        """Returns None: the steps require the recorder only so that it starts before them."""
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[None]:
-        """Holds the run lock during the run."""
+        """Records the start, holds the run lock, records the outcome and publishes the digest."""
         warehouse = self.warehouse
         warehouse.prepare(catalog.tables())
         run = context.run

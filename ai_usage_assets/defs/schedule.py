@@ -5,7 +5,7 @@ import dagster as dg
 from ai_usage_assets.days import DayError, tags_for_range, trailing_range
 from ai_usage_assets.settings import Settings
 
-# Those of Cloud Scheduler, see deploy/terraform/schedule.tf.
+# The same as in deploy/terraform/schedule.tf.
 _CRON = "0 6 * * *"
 _TIME_ZONE = "America/Los_Angeles"
 

@@ -1,8 +1,9 @@
 """The mapping sheet as one Dagster asset.
 
-A tab that is invalid (no header, suddenly empty, a third of it missing) is rejected alone: its last good version stays
-in use, the other tabs load, and the check `tabs_valid` reports it. The same applies to a sheet that cannot be read. It
-never fails the run: spend is complete without the sheet, and finance fixes the sheet from the message.
+An invalid tab (no header, suddenly empty, more than 30% of its rows missing) is rejected: its last good version stays
+in use, the other tabs are loaded, and the check `tabs_valid` reports it. If the sheet cannot be read, the last good
+version of every tab stays in use. None of this fails the run, because spend does not depend on the sheet, and the
+message tells finance what to fix.
 """
 
 from collections.abc import Sequence

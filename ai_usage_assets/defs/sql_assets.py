@@ -1,6 +1,6 @@
 """One Dagster asset per model under `sql/`, with the dependencies that its SQL reads.
 
-Views exist before the first step of a run, so a vendor that fails never hides the data of another.
+The views are created before the first step of a run, so that a failing vendor does not hide the data of the other.
 """
 
 from collections.abc import Sequence
@@ -92,7 +92,7 @@ def _group(table: Table) -> str:
 
 
 def _lineage(table: Table) -> dict[str, dg.TableColumnLineage]:
-    """The metadata that names the columns each column is computed from."""
+    """The metadata `dagster/column_lineage`: the columns that each column is computed from."""
     columns = read_lineage(table)
     if not columns:
         return {}

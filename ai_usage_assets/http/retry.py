@@ -48,7 +48,7 @@ class AttemptError:
 
 @dataclass(frozen=True)
 class HttpRetryPolicy(RetryPolicy):
-    """The limits of one HTTP request with all its retries, in seconds."""
+    """The limits of one HTTP request with all its retries."""
 
     total_wait_seconds: float = 600.0
     # For a 429 without Retry-After; the vendors' rate limits are per minute.
@@ -57,7 +57,10 @@ class HttpRetryPolicy(RetryPolicy):
     attempt_seconds: float = 120.0
 
     def requested_wait(self, error: AttemptError) -> float | None:
-        """Returns the wait that a failed attempt asks for: Retry-After, else the one after a 429; None for others."""
+        """Returns the wait that the response asks for, in seconds; None for the exponential wait of the policy.
+
+        A 429 without Retry-After asks for `rate_limit_wait_seconds`.
+        """
         if error.retry_after_seconds is None and error.status == 429:
             return self.add_jitter(self.rate_limit_wait_seconds)
         return error.retry_after_seconds
@@ -88,7 +91,7 @@ def parse_retry_after(value: str | None, now: datetime) -> float | None:
 def failed_response(
     status: int, headers: Mapping[str, str], body: bytes, redact: Callable[[str], str], now: datetime
 ) -> AttemptError:
-    """Describes a response with an error status. `redact` removes secrets from what it says."""
+    """Describes a response with an error status. `redact` removes secrets from the texts of the response."""
     request_id = headers.get("request-id") or headers.get("x-request-id")
     return AttemptError(
         redact(error_message(body) or httpx.codes.get_reason_phrase(status)),
@@ -103,9 +106,9 @@ def failed_response(
 def send_with_retries(
     attempt: Callable[[], T | AttemptError], policy: HttpRetryPolicy, clock: Clock, name: str
 ) -> tuple[T | AttemptError, int]:
-    """Repeats a request while its failure is transient. Returns the result or the last failure, and the attempts.
+    """Repeats a request while its failure is transient.
 
-    `name` is the service and endpoint for the log.
+    Returns the result or the last failure, and the number of attempts. `name` is the service and endpoint for the log.
     """
 
     def log_retry(state: RetryCallState) -> None:
@@ -136,7 +139,7 @@ def send_with_retries(
 
 
 def raise_failure(service: str, endpoint: str, error: AttemptError, attempts: int, hint: str | None) -> NoReturn:
-    """Raises the ApiError of a failed request. `hint` is the service's own advice."""
+    """Raises the ApiError that describes a failed request. `hint` replaces the default advice."""
     error_class: type[ApiError]
     if error.status == httpx.codes.GONE:
         error_class = PageTokenExpired
@@ -157,7 +160,7 @@ def raise_failure(service: str, endpoint: str, error: AttemptError, attempts: in
 
 
 def _failure(state: RetryCallState) -> AttemptError:
-    """The failure of the attempt that has just ended."""
+    """The failure of the last attempt."""
     result = state.outcome.result() if state.outcome else None
     if not isinstance(result, AttemptError):
         raise TypeError(f"{type(result).__name__} is not a failed attempt")

@@ -1,7 +1,7 @@
 """Typed, validated settings from environment variables; no other package reads the environment.
 
-Importing the package is cheap: `ai-usage --help` and the JSON logs need `LogSettings` and `SettingsError` only. The
-other names import pydantic, which takes longer than the help does, so they are loaded at first use.
+`ai-usage --help` and the JSON logs need only `LogSettings` and `SettingsError`, which import quickly. The other names
+import pydantic, which takes longer than printing the help, so they are loaded at first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which addresses may receive a request: https anywhere, plain http only on this machine."""
+"""The rule for the addresses of requests: https for every host, plain http only for this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error for settings that cannot be used."""
+"""The error for invalid settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ai_usage_assets.redaction import redact
 
 
 class SettingsError(OperatorError):
-    """Settings with invalid values; each line of the message names a variable and the values it takes."""
+    """Invalid settings or arguments. A line about a setting names the variable and its accepted values."""
 
     exit_code = 2
 

@@ -1,6 +1,7 @@
-"""The types of settings: what a variable can contain, and the message for any other value.
+"""The types of settings: which values a variable accepts, and the message for any other value.
 
-A message follows `NAME is 'value'; `, or `NAME ` if the value may contain a credential, and names the accepted values.
+A message names the accepted values. It is printed after `NAME is 'value'; `, or after `NAME ` if the value may contain
+a credential.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pydantic_core import PydanticCustomError
 
 from ai_usage_assets.settings.addresses import is_https_or_loopback, is_loopback
 
-# Vendors have no earlier data, and a later clock is wrong.
+# The vendors have no data of earlier years, and a clock with a later year is wrong.
 _FIRST_YEAR, _LAST_YEAR = 2023, 2100
 
 _MAX_COUNT = 1_000_000_000
@@ -37,7 +38,7 @@ _ADDRESS: LiteralString = "it takes an address such as https://api.example.com"
 
 
 def _accepts(values: str) -> WrapValidator:
-    """Replaces the messages of pydantic by the accepted values."""
+    """Replaces pydantic's message with the accepted values."""
 
     def validate(value: object, validate_type: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -106,7 +107,7 @@ def _check_address(value: str) -> str:
 
 
 def _check_emulator(value: str) -> str:
-    """Returns the URL of a server on this machine, which gets no credentials. Google's tools write host and port."""
+    """Returns the URL of an emulator on this machine. Google's tools write it as host and port, without a scheme."""
     url = value if "://" in value else f"http://{value}"
     _parse_address(url)
     if not is_loopback(url):

@@ -1,6 +1,7 @@
 """The settings of logs, read with the standard library alone.
 
-They are read before Dagster and pydantic are imported, and apply to the errors about all other settings.
+The standard library is enough because these settings are read first: errors in the other settings are logged in this
+format.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-# The variables that only this module reads, with what they contain.
+# The variables that only this module reads, and their meanings in docs/settings.md.
 LOG_VARIABLES = {
     "CLOUD_RUN_JOB": "name of the Cloud Run job; the service of its log entries, which are JSON",
     "TRACEPARENT": "trace of the request that started the job, in the format of W3C Trace Context",

@@ -40,7 +40,7 @@ from ai_usage_assets.settings.log_settings import LogSettings, read_variables
 # Not named like the schema: in DuckDB, `ai_usage.kpi_spend_monthly` would otherwise look for a catalog `ai_usage`.
 DEFAULT_DUCKDB_PATH = Path("data/warehouse.duckdb")
 
-# `replace` and tests name the fields; the environment is read by the names of the variables.
+# Code sets fields by their names; `from_environment` reads them by the names of the variables.
 _CONFIG = ConfigDict(extra="forbid", validate_by_name=True, hide_input_in_errors=True)
 
 
@@ -49,8 +49,8 @@ def _variable(
 ) -> Any:
     """A field that is read from an environment variable.
 
-    `group` is its section in docs/settings.md, and `shown_default` what that page says instead of the value of the
-    default. A secret is neither printed nor quoted in messages.
+    `group` is its section in docs/settings.md. `shown_default` is the text for the default on that page, if it is not
+    the value itself. A secret is neither printed nor quoted in messages.
     """
     return Field(
         default,
@@ -63,14 +63,14 @@ def _variable(
 
 @dataclass(frozen=True, config=_CONFIG)
 class CloudRun:
-    """The Cloud Run execution, task and image of this process; the defaults apply elsewhere."""
+    """The Cloud Run execution, task and image of this process; the defaults outside of Cloud Run."""
 
     execution: str | None = _variable("CLOUD_RUN_EXECUTION", "platform", "name of the execution")
-    task_index: Natural = _variable("CLOUD_RUN_TASK_INDEX", "platform", "number of the task, from 0", default=0)
-    task_count: Positive = _variable("CLOUD_RUN_TASK_COUNT", "platform", "number of tasks", default=1)
-    task_attempt: Natural = _variable(
-        "CLOUD_RUN_TASK_ATTEMPT", "platform", "number of times the task was restarted", default=0
+    task_index: Natural = _variable(
+        "CLOUD_RUN_TASK_INDEX", "platform", "number of the task, starting with 0", default=0
     )
+    task_count: Positive = _variable("CLOUD_RUN_TASK_COUNT", "platform", "number of tasks", default=1)
+    task_attempt: Natural = _variable("CLOUD_RUN_TASK_ATTEMPT", "platform", "number of restarts of the task", default=0)
     image: str | None = _variable("AI_USAGE_IMAGE", "platform", "the container image; Terraform sets it")
 
 
@@ -134,7 +134,7 @@ class MetabaseSettings:
 
 @dataclass(frozen=True, config=_CONFIG)
 class Settings:
-    """All settings, typed. Keys are unresolved: a value or a Secret Manager name."""
+    """All settings, typed. A key is a value or the name of a secret in Secret Manager, which is not read yet."""
 
     # Not hashed, because a mapping cannot be.
     sources: Mapping[str, SourceSettings] = field(default_factory=_default_sources, hash=False)
@@ -147,7 +147,7 @@ class Settings:
     start_date: Day = _variable(
         "AI_USAGE_START_DATE",
         "sources",
-        "first UTC day of the warehouse; days since then that no run has requested are `not_loaded`",
+        "first UTC day of the warehouse; finished days since then that no run has requested are `not_loaded`",
         default=date(2026, 1, 1),
     )
     accept_loss: Switch = _variable(
@@ -174,7 +174,10 @@ class Settings:
         shown_default="never",
     )
     dagster_home: FilePath | None = _variable(
-        "DAGSTER_HOME", "warehouse", "folder of Dagster's run history", shown_default="next to the DuckDB file"
+        "DAGSTER_HOME",
+        "warehouse",
+        "folder of Dagster's run history",
+        shown_default="`dagster`, next to the DuckDB file",
     )
     # The address contains a password.
     dagster_postgres_url: PostgresAddress | None = _variable(
@@ -197,7 +200,9 @@ class Settings:
         "file to which a run of the latest day writes the report",
         shown_default="no file",
     )
-    digest: Switch = _variable("AI_USAGE_DIGEST", "output", "`off`: no digest after a daily run", default=True)
+    digest: Switch = _variable(
+        "AI_USAGE_DIGEST", "output", "`off`: a run of the latest day logs and sends no digest", default=True
+    )
     digest_webhook: Webhook | None = _variable(
         "AI_USAGE_DIGEST_WEBHOOK",
         "output",
@@ -212,14 +217,13 @@ class Settings:
     fixed_now: Instant | None = _variable(
         "AI_USAGE_NOW",
         "development",
-        "an instant with its offset (`2026-11-23T14:00:00Z`) that replaces the clock, to reproduce a run",
+        "a time with its UTC offset (`2026-11-23T14:00:00Z`) that replaces the clock, to reproduce a run",
         shown_default="the clock",
     )
     sheets_url: Address = _variable(
         "SHEETS_BASE_URL",
         "development",
-        "server that replaces the Google Sheets API, such as `ai-usage simulator`; the base URL of each vendor "
-        "replaces the vendor's API",
+        "address of the Google Sheets API, or of its simulation by `ai-usage simulator`",
         default="https://sheets.googleapis.com",
     )
     pacing: Switch = _variable(
@@ -230,10 +234,10 @@ class Settings:
         default=True,
     )
     bigquery_emulator: Emulator | None = _variable(
-        "BIGQUERY_EMULATOR_HOST", "development", "emulator on loopback, called without credentials"
+        "BIGQUERY_EMULATOR_HOST", "development", "BigQuery emulator on loopback, called without credentials"
     )
     secrets_emulator: Emulator | None = _variable(
-        "SECRET_MANAGER_EMULATOR_HOST", "development", "emulator on loopback, called without credentials"
+        "SECRET_MANAGER_EMULATOR_HOST", "development", "Secret Manager emulator on loopback, called without credentials"
     )
     cloud_run: CloudRun = Field(default_factory=CloudRun)
 
@@ -291,7 +295,7 @@ class Settings:
         return settings
 
 
-# The models that read variables; those of the sources are in the registry.
+# The models whose fields name variables. The registry names those of the sources.
 MODELS = (Settings, MetabaseSettings, CloudRun)
 
 
@@ -314,7 +318,7 @@ def _validate(variables: Mapping[str, str]) -> Settings:
 
 
 def _select(model: type, variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a model reads; all others belong to other programs."""
+    """The variables that a model reads."""
     return {name: variables[name] for name in variable_fields(model) if name in variables}
 
 
@@ -325,7 +329,7 @@ def variable_fields(model: Any) -> dict[str, FieldInfo]:
 
 
 def _describe_errors(error: ValidationError, variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """The name of each invalid variable, with a line about it. Secrets are not quoted."""
+    """The name of each invalid variable, and its line of the message. Secrets are not quoted."""
     secrets = {name for model in MODELS for name, entry in variable_fields(model).items() if not entry.repr}
     for details in error.errors(include_url=False):
         location = details["loc"]
@@ -342,7 +346,7 @@ def _describe_errors(error: ValidationError, variables: Mapping[str, str]) -> It
 
 
 def _find_conflicts(settings: Settings) -> Iterator[str]:
-    """Describes variables that are valid, but not together."""
+    """Describes variables that are valid alone and not together."""
     if settings.warehouse == "bigquery" and not settings.project:
         yield "GOOGLE_CLOUD_PROJECT is not set; AI_USAGE_WAREHOUSE=bigquery needs the project to write to."
     if not settings.pacing and not settings.is_simulated:

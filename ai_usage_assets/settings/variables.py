@@ -13,7 +13,7 @@ from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings.log_settings import LOG_VARIABLES, read_variables
 from ai_usage_assets.settings.model import MODELS, variable_fields
 
-# Variables of the vendors have no such prefix, and other programs read some of them, such as ANTHROPIC_API_KEY.
+# Only this prefix is checked: names such as ANTHROPIC_API_KEY can belong to other programs.
 _PREFIX = "AI_USAGE_"
 
 
@@ -60,7 +60,7 @@ def _format_default(value: object) -> str:
 
 
 def describe_unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
-    """A warning for each variable that looks like a setting and is none, without its value."""
+    """A warning for each `AI_USAGE_*` variable that is not a setting, without its value."""
     known = {variable.name.removeprefix(_PREFIX): variable.name for variable in list_variables()}
     warnings = []
     for name in sorted(read_variables(environment)):

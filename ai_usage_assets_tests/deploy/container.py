@@ -39,7 +39,8 @@ class Instruction:
     @property
     def exec_form(self) -> list[str]:
         """The words of a command that no shell interprets."""
-        return json.loads(self.rest)
+        words: list[str] = json.loads(self.rest)
+        return words
 
     @property
     def words(self) -> list[str]:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -137,11 +138,12 @@ def settings_of(company: Company) -> dict[str, str]:
     return {**demo.simulator_environment(company.simulator, company.urls), "AI_USAGE_START_DATE": DAY.isoformat()}
 
 
-def on_request(company: Company, chosen: int, act: Callable[[], None]):
+def on_request(company: Company, chosen: int, act: Callable[[], None]) -> AbstractContextManager[None]:
     """Within the block, `act` is called at the n-th request to the vendors."""
     return observe_requests(company.simulator, lambda number: act() if number == chosen else None)
 
 
+@pytest.mark.slow
 def test_an_interrupted_container_can_run_again(box: Container, uninterrupted: Company) -> None:
     """After SIGTERM in the middle of a run, the next run leaves the same content as an uninterrupted one."""
     own = settings_of(uninterrupted)
@@ -163,9 +165,11 @@ def test_an_interrupted_container_can_run_again(box: Container, uninterrupted: C
     assert [path.name for path in box.tmp.iterdir()] == ["dagster"]
 
 
+@pytest.mark.slow
 def test_a_container_stops_at_once_while_it_starts(box: Container, uninterrupted: Company) -> None:
     """Process 1 ends on SIGTERM while Python and Dagster are still being imported."""
     with box.start(**settings_of(uninterrupted)) as running:
+        assert running.process.stderr
         assert running.process.stderr.readline()
         running.signal(signal.SIGTERM)
         result = running.wait(GRACE_SECONDS)

@@ -16,6 +16,8 @@ from ai_usage_assets_tests.conftest import serve_company
 from ai_usage_assets_tests.deploy import container
 from ai_usage_assets_tests.support.repository import REPOSITORY, build_wheel
 
+pytestmark = pytest.mark.slow
+
 DAY = "2026-11-19"
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 
@@ -86,10 +86,16 @@ class _ObservedRequests(list[Any]):
 
 
 @contextmanager
-def start_cli(
-    *arguments: str, before_start: Callable[[], None] | None = None, **environment: str
-) -> Iterator[subprocess.Popen[str]]:
+def start_cli(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Starts `ai-usage` without the settings of this process; it is killed at the end of the block."""
+    with _start(arguments, environment, None) as process:
+        yield process
+
+
+@contextmanager
+def _start(
+    arguments: Sequence[str], environment: Mapping[str, str], prepare: Callable[[], None] | None
+) -> Iterator[subprocess.Popen[str]]:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     with subprocess.Popen(
         [sys.executable, "-c", "import sys; from ai_usage_assets.cli import main; sys.exit(main())", *arguments],
@@ -98,7 +104,7 @@ def start_cli(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=before_start,
+        preexec_fn=prepare,
     ) as process:
         try:
             yield process
@@ -112,11 +118,17 @@ def wait_for(process: subprocess.Popen[str], timeout_seconds: float = 120) -> su
     return subprocess.CompletedProcess(process.args, process.returncode, *output)
 
 
-def run_cli(
-    *arguments: str, before_start: Callable[[], None] | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `ai-usage` to its end."""
-    with start_cli(*arguments, before_start=before_start, **environment) as process:
+    with start_cli(*arguments, **environment) as process:
+        return wait_for(process)
+
+
+def run_prepared_cli(
+    prepare: Callable[[], None], *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs `ai-usage` to its end, in a process that calls `prepare` first."""
+    with _start(arguments, environment, prepare) as process:
         return wait_for(process)
 
 
@@ -141,7 +153,7 @@ class TracedWarehouse(DuckDBWarehouse):
         self.method, self.table = "", ""
 
     @contextmanager
-    def _tag(self, method: str, tables: Sequence[Table]):
+    def _tag(self, method: str, tables: Sequence[Table]) -> Iterator[None]:
         self.method, self.table = method, " ".join(table.name for table in tables)
         yield
         self.method, self.table = "", ""
@@ -254,26 +266,30 @@ class RunRequest:
 class ForkServer:
     """A process with all modules loaded and no file open, from which one run at a time is forked."""
 
-    def __enter__(self) -> ForkServer:
+    def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-c", f"from {__name__} import serve_runs; serve_runs()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])},
         )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._requests, self._replies = self._process.stdin, self._process.stdout
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.stdin.close()
+        self._requests.close()
         self._process.wait(timeout=30)
-        self._process.stdout.close()
+        self._replies.close()
 
     def run(self, request: RunRequest, started: Callable[[int], None] = lambda pid: None) -> int:
         """Runs it and returns the exit code: 0, 1, or the negative signal number."""
-        pickle.dump(request, self._process.stdin)
-        self._process.stdin.flush()
-        started(pickle.load(self._process.stdout))  # noqa: S301 - from our own process
-        return pickle.load(self._process.stdout)  # noqa: S301 - from our own process
+        pickle.dump(request, self._requests)
+        self._requests.flush()
+        started(pickle.load(self._replies))  # noqa: S301 - from our own process
+        exit_code: int = pickle.load(self._replies)  # noqa: S301 - from our own process
+        return exit_code
 
 
 def serve_runs() -> None:

@@ -32,6 +32,8 @@ from ai_usage_assets_tests.faults.runs import (
     observe_requests,
 )
 
+pytestmark = pytest.mark.slow
+
 # The first two days were loaded by an earlier run. The second was restated since and is loaded again with the third.
 FIRST, RESTATED, LAST = date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11)
 DAYS = DayRange(RESTATED, LAST)

@@ -7,9 +7,13 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from ai_usage_assets.commands import demo
 from ai_usage_assets_tests.conftest import Company
 from ai_usage_assets_tests.faults.runs import observe_requests, run_cli, start_cli, wait_for
+
+pytestmark = pytest.mark.slow
 
 DAY = date(2026, 11, 10)
 

@@ -30,7 +30,14 @@ from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse, serve_company
-from ai_usage_assets_tests.faults.runs import ForkServer, RunRequest, daily_job, execute, observe_requests, run_cli
+from ai_usage_assets_tests.faults.runs import (
+    ForkServer,
+    RunRequest,
+    daily_job,
+    execute,
+    observe_requests,
+    run_prepared_cli,
+)
 
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
 DAY = date(2026, 11, 10)
@@ -200,9 +207,9 @@ def test_an_unusable_file_is_reported_in_one_line(tmp_path: Path, damage: Callab
     damage(path)
     before = path.read_bytes()
     try:
-        result = run_cli(
-            "run", "--day", "2026-11-10", "--days", "1",
-            before_start=drop_root_access, AI_USAGE_DUCKDB_PATH=str(path), AI_USAGE_NOW=NOW.isoformat(),
+        result = run_prepared_cli(
+            drop_root_access, "run", "--day", "2026-11-10", "--days", "1",
+            AI_USAGE_DUCKDB_PATH=str(path), AI_USAGE_NOW=NOW.isoformat(),
         )  # fmt: skip
     finally:
         for protected in (tmp_path, *tmp_path.rglob("*")):

@@ -44,12 +44,12 @@ def _doctor(
             name="--probe",
             consume_multiple=(0, 1),
             metavar="[FILE]",
-            help="instead, test how the vendors' APIs behave where their documentation is silent; write the answers "
-            "without people or keys",
+            help="instead, test API behavior that the vendors do not document, and write the answers, without people "
+            "and keys, to FILE",
         ),
     ] = None,
 ) -> int:
-    """Test every credential, endpoint, sheet tab and permission; changes nothing."""
+    """Test every credential, endpoint, sheet tab and permission without changing anything."""
     from ai_usage_assets.settings import Settings
     from ai_usage_assets.settings.variables import describe_unknown_variables
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +16,7 @@ import gspread
 import requests
 from google.auth.credentials import Credentials
 from google.auth.exceptions import GoogleAuthError, TransportError
+from urllib3.exceptions import HTTPError
 
 from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError, describe_non_json
 from ai_usage_assets.http.rate_limit import Clock, SystemClock
@@ -35,6 +39,7 @@ NAME = "sheets"
 _GOOGLE_URL = "https://sheets.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/spreadsheets.readonly"
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
+_MAX_BODY_BYTES = 64 * 1024 * 1024
 _MAX_DETAIL_CHARACTERS = 300
 _CHECK_ID = "Check AI_USAGE_SHEET_ID: it is the part of the sheet's address between /d/ and /edit."
 
@@ -71,9 +76,14 @@ class _SheetsHttpClient(gspread.HTTPClient):
         return result
 
     def _attempt(self, method: str, url: str, options: Mapping[str, Any]) -> requests.Response | AttemptError:
+        deadline = time.monotonic() + self._policy.attempt_seconds
         try:
             # gspread's own method fails on error bodies of another form than Google's.
-            response = self.session.request(method, url, timeout=self.timeout, **options)
+            response = self.session.request(method, url, timeout=self.timeout, stream=True, **options)
+            with closing(response.raw):
+                problem = _read_body(response, deadline)
+            if problem:
+                return problem
             if not response.ok:
                 return failed_response(
                     response.status_code, response.headers, response.content, self._redact, self._clock.now()
@@ -82,7 +92,7 @@ class _SheetsHttpClient(gspread.HTTPClient):
         except requests.JSONDecodeError:
             detail = describe_non_json(response.content) or "not the expected JSON"
             return AttemptError(detail, status=response.status_code, transient=True, malformed=True)
-        except (requests.RequestException, TransportError) as error:
+        except (requests.RequestException, HTTPError, TransportError) as error:
             return AttemptError(f"no complete response ({type(error).__name__})", transient=True)
         except GoogleAuthError as error:
             raise _credentials_error(error) from None
@@ -93,6 +103,20 @@ class _SheetsHttpClient(gspread.HTTPClient):
         if credentials and credentials.token:
             text = text.replace(credentials.token, "[secret]")
         return redact_line(text, with_people=False)[:_MAX_DETAIL_CHARACTERS]
+
+
+def _read_body(response: requests.Response, deadline: float) -> AttemptError | None:
+    """Reads the body into memory, until a time on the monotonic clock: requests limits only the wait for each part."""
+    body = bytearray()
+    while part := response.raw.read1(decode_content=True):
+        body += part
+        if len(body) > _MAX_BODY_BYTES:
+            detail = f"the response is larger than {_MAX_BODY_BYTES // 1024**2} MiB"
+            return AttemptError(detail, status=response.status_code, transient=False)
+        if time.monotonic() > deadline:
+            return AttemptError("the response is too slow", status=response.status_code, transient=True)
+    response.raw = BytesIO(body)
+    return None
 
 
 class MappingSheet:
