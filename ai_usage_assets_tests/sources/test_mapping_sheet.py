@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError, TransientApiError
+from ai_usage_assets.http.retry import NO_WAIT_POLICY
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.mapping_sheet.client import MappingSheet, _ambient_credentials
@@ -673,6 +675,17 @@ def _ranges(*tabs: list[list[Any]] | None) -> Reply:
 
 def _error_reply(status: int, message: str) -> Reply:
     return Reply(status, json.dumps({"error": {"code": status, "message": message}}).encode())
+
+
+def test_an_incomplete_or_endless_response_is_requested_again() -> None:
+    """A response that is cut off, reset or slower than an attempt may take is requested again."""
+    response = _ranges(None, None, None, None)
+    broken = [replace(response, fault="cut"), replace(response, fault="reset"), replace(response, fault="drip")]
+    policy = replace(NO_WAIT_POLICY, attempt_seconds=0.3)
+    with serve_replies(*_metadata(), *broken, response) as server:
+        sheet = MappingSheet("1AbC-d_E", server.url, retry_policy=policy, clock=FakeClock())
+        assert sheet.read() == {tab: [] for tab in TABS}
+    assert len(server.requests) == 6
 
 
 def test_the_request_has_all_tabs_and_unformatted_values() -> None:
