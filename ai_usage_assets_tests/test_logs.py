@@ -8,8 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,13 @@ from typing import Any
 import pytest
 
 from ai_usage_assets.commands import demo, launch
+from ai_usage_assets.days import DayRange, tags_for_range
 from ai_usage_assets.logs import capture
 from ai_usage_assets.logs.json_logs import format_entry
 from ai_usage_assets.settings import LogSettings
 from ai_usage_assets_tests.conftest import LOADED_DAY, Company
 from ai_usage_assets_tests.fakes.secret_manager import FakeSecretManager
-from ai_usage_assets_tests.faults.runs import run_cli
+from ai_usage_assets_tests.support.cli import ai_usage
 from ai_usage_assets_tests.support.repository import REPOSITORY
 
 KEY = "sk-ant-admin01-" + "Zz9_" * 20
@@ -69,7 +69,7 @@ def test_severity_of_a_level(level: int, severity: str) -> None:
 
 
 def test_entry_has_the_fields_of_cloud_logging() -> None:
-    """Time, labels, trace, source location and job_environment fields have the names that Cloud Logging documents."""
+    """Time, labels, trace, source location and own fields have the names that Cloud Logging documents."""
     settings = LogSettings("json", "ai-usage-daily", "projects/p/traces/a", "b")
     line = format_entry(
         logging.INFO,
@@ -99,13 +99,12 @@ def test_entry_has_the_fields_of_cloud_logging() -> None:
 @pytest.mark.parametrize("character", ["x", "\0", "ü", "🙂", '"', "\\"])
 def test_long_message_keeps_its_start_and_end(character: str) -> None:
     """An entry stays below the limit of Cloud Logging; a long text loses only its middle."""
-    line = format_entry(logging.ERROR, f"begin{character * 100_000}end", stack=f"begin{character * 100_000}end")
+    text = f"begin{character * 70_000}end"
+    line = format_entry(logging.ERROR, text, stack=text)
     assert len(line.encode()) < 256_000
     read = json.loads(line)
-    for text in (read["message"], read["stack_trace"]):
-        assert text.startswith("begin")
-        assert text.endswith("end")
-        assert "characters ..." in text
+    for shortened in (read["message"], read["stack_trace"]):
+        assert re.fullmatch(r"begin.*\d+ characters.*end", shortened, re.DOTALL)
 
 
 class _WithoutText:
@@ -174,7 +173,8 @@ def test_an_error_is_one_that_error_reporting_takes() -> None:
     [
         ({}, "console", None),
         ({"CLOUD_RUN_JOB": "j"}, "json", None),
-        ({"CLOUD_RUN_JOB": "j", "AI_USAGE_LOGS": "console"}, "console", None),
+        ({"CLOUD_RUN_JOB": "j", "AI_USAGE_LOGS": "CONSOLE"}, "console", None),
+        ({"CLOUD_RUN_JOB": "j", "AI_USAGE_LOGS": "xml"}, "json", None),
         ({"AI_USAGE_LOGS": "loud", "AI_USAGE_NOW": "noon"}, "console", None),
         ({"TRACEPARENT": f"00-{'a' * 32}-{'b' * 16}-01"}, "console", None),
         ({"TRACEPARENT": f"00-{'a' * 32}-{'b' * 16}-01", "GOOGLE_CLOUD_PROJECT": "p"}, "console",
@@ -198,8 +198,8 @@ print("to stdout")
 print("two\\nlines", file=sys.stderr)
 os.write(2, b"I0000 00:00:00 a library in C\\n")
 subprocess.run(["sh", "-c", "echo a child; echo {KEY} >&2"])
-job_environment = "from ai_usage_assets.logs import capture; capture.start_capture().write(40, 'an entry', a=1)"
-subprocess.run([sys.executable, "-c", job_environment])
+child = "from ai_usage_assets.logs import capture; capture.start_capture().write(40, 'an entry', a=1)"
+subprocess.run([sys.executable, "-c", child])
 warnings.warn("a warning")
 logging.getLogger("google.auth").warning("sent to ada@acme.test")
 try:
@@ -222,8 +222,9 @@ def test_all_output_of_a_process_becomes_entries() -> None:
     assert process.returncode == 1
     all_entries = entries(process)
     by_message = {entry["message"]: entry for entry in all_entries}
-    assert by_message["to stdout"]["severity"] == "INFO"
-    assert any("two\nlines" in message and by_message[message]["severity"] == "WARNING" for message in by_message)
+    # Lines that arrive together are one entry.
+    for part, severity in (("to stdout", "INFO"), ("two\nlines", "WARNING")):
+        assert {e["severity"] for e in all_entries if part in e["message"]} == {severity}, part
     for part in ("a library in C", "a child", "[secret]", "no end of line"):
         assert any(part in message for message in by_message), part
     # A child that writes entries is not wrapped in another.
@@ -246,15 +247,14 @@ def test_all_output_of_a_process_becomes_entries() -> None:
 @pytest.mark.parametrize(
     ("arguments", "more", "code", "message"),
     [
-        (("run", "--day", "soon"), {}, 2, "it takes yesterday"),
         (("run", "--job", "weekly"), {}, 2, "weekly"),
         (("run",), {"AI_USAGE_NOW": "noon", "AI_USAGE_PACING": KEY}, 2, "AI_USAGE_NOW"),
         (("run", "--days", "1"), {"AI_USAGE_DUCKDB_PATH": "/dev/null"}, 1, "AI_USAGE_DUCKDB_PATH"),
     ],
 )
 def test_usage_error_is_an_entry(arguments: tuple[str, ...], more: dict[str, str], code: int, message: str) -> None:
-    """An error before Dagster starts is entry ERROR entry, and the exit code is the same as on a terminal."""
-    process = run_cli(*arguments, **{"AI_USAGE_NOW": "2026-11-20T14:00:00Z", **IN_THE_CLOUD, **more})
+    """An error before Dagster starts is one ERROR entry, and the exit code is the same as on a terminal."""
+    process = ai_usage(*arguments, **{"AI_USAGE_NOW": "2026-11-20T14:00:00Z", **IN_THE_CLOUD, **more})
     assert process.returncode == code
     (refused,) = of_event(entries(process), "refused")
     assert refused["severity"] == "ERROR"
@@ -293,20 +293,22 @@ defs = dg.Definitions(
 """
 
 
-def dagster(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command that `ai-usage run` executes."""
-    home = tmp_path / "dagster"
+def dagster(tmp_path: Path, code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command that `ai-usage run` executes, with the code location of a file."""
+    home, file, folder = tmp_path / "dagster", tmp_path / "code_location.py", REPOSITORY / "deploy" / "dagster"
     home.mkdir()
-    (home / "dagster.yaml").write_text((REPOSITORY / "deploy" / "dagster" / "dagster.yaml").read_text())
-    environment = {**launch.IGNORE_FUTURE_WARNINGS, **launch.GRPC_ERRORS_ONLY, "DAGSTER_HOME": str(home)}
-    return python("", "-m", "ai_usage_assets.logs.dagster_process", "job", "execute", *arguments, **environment)
+    (home / "dagster.yaml").write_text((folder / "dagster.yaml").read_text())
+    file.write_text(code)
+    environment = {**launch.IGNORE_FUTURE_WARNINGS, **launch.GRPC_ERRORS_ONLY, "DAGSTER_HOME": str(home), **environment}
+    options = ("-f", str(file), "-j", "daily", "-c", str(folder / "run.yaml"))
+    return python(
+        "", "-m", "ai_usage_assets.logs.dagster_process", "job", "execute", *options, *arguments, **environment
+    )
 
 
 def test_exception_in_a_step_is_one_entry_with_its_stack(tmp_path: Path) -> None:
-    """An exception in a step is entry ERROR entry with its causes; all other output is written once."""
-    (tmp_path / "crash.py").write_text(_FAILING_JOB)
-    config = str(REPOSITORY / "deploy" / "dagster" / "run.yaml")
-    process = dagster(tmp_path, "-f", str(tmp_path / "crash.py"), "-j", "daily", "-c", config)
+    """An exception in a step is one ERROR entry with its causes; all other output is written once."""
+    process = dagster(tmp_path, _FAILING_JOB)
     assert process.returncode == 1
     all_entries = entries(process)
     (crash,) = (entry for entry in all_entries if "stack_trace" in entry)
@@ -320,6 +322,8 @@ def test_exception_in_a_step_is_one_entry_with_its_stack(tmp_path: Path) -> None
     for part in ("printed", "logged once", "logged by a library", "UserWarning: warned"):
         (entry,) = (entry for entry in all_entries if part in entry["message"])
         assert entry[LABELS]["run_id"]
+    (skipped,) = (entry for entry in all_entries if entry["message"].startswith("1 step "))
+    assert skipped["severity"] == "ERROR"
     (end,) = of_event(all_entries, "run_finished")
     assert (end["severity"], end["outcome"], end["steps_failed"], end["steps_skipped"]) == ("ERROR", "failed", 1, 1)
     assert "resulted in failure" not in process.stdout
@@ -327,14 +331,13 @@ def test_exception_in_a_step_is_one_entry_with_its_stack(tmp_path: Path) -> None
 
 
 def test_definitions_that_fail_to_load_are_one_entry(tmp_path: Path) -> None:
-    """If Dagster cannot start, entry entry has the reason and the exit code is 1."""
-    (tmp_path / "broken.py").write_text("raise RuntimeError('ada@acme.test broke it')")
-    process = dagster(tmp_path, "-f", str(tmp_path / "broken.py"), "-j", "daily")
+    """If Dagster cannot start, one entry has the reason and the exit code is 1."""
+    process = dagster(tmp_path, "raise RuntimeError('ada@acme.test broke it')")
     assert process.returncode == 1
     (crash,) = entries(process)
     assert (crash["severity"], crash["event"]) == ("CRITICAL", "crashed")
     assert crash["message"] == "RuntimeError: [e-mail] broke it"
-    assert "broken.py" in crash["stack_trace"]
+    assert "code_location.py" in crash["stack_trace"]
 
 
 def test_failed_check_has_its_dollars(loaded_company: Company, capfd: pytest.CaptureFixture[str]) -> None:
@@ -358,7 +361,7 @@ def test_failed_check_has_its_dollars(loaded_company: Company, capfd: pytest.Cap
 
 
 def test_outputs_can_be_files(tmp_path: Path) -> None:
-    """A usage error is entry entry also if stdout and stderr are files."""
+    """A usage error is one entry also if stdout and stderr are files."""
     with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         code = "from ai_usage_assets import cli; raise SystemExit(cli.main(['run', '--days', '0']))"
@@ -372,60 +375,52 @@ def test_outputs_can_be_files(tmp_path: Path) -> None:
     assert (tmp_path / "err").read_text() == ""
 
 
-# --- the whole job --------------------------------------------------------------------------------------------------
+# --- the real code location -----------------------------------------------------------------------------------------
 
+# The extracts of Cursor and one of Anthropic: a whole job takes three times as long.
+_EXTRACTS_JOB = """
+import dagster as dg
+from ai_usage_assets import definitions
 
-def job_environment(company: Company, tmp_path: Path, secrets: str) -> dict[str, str]:
-    """The environment of a Cloud Run job whose keys are in Secret Manager."""
-    return {
-        **demo.simulator_environment(company.simulator, company.urls),
-        **IN_THE_CLOUD,
-        "ANTHROPIC_ADMIN_KEY": "projects/acme-ai/secrets/anthropic-admin-key",
-        "CURSOR_ADMIN_KEY": "projects/acme-ai/secrets/cursor-admin-key/versions/1",
-        "SECRET_MANAGER_EMULATOR_HOST": secrets,
-        "AI_USAGE_DUCKDB_PATH": str(tmp_path / "w" / "ai_usage.duckdb"),
-        "AI_USAGE_START_DATE": "2026-10-01",
-    }
-
-
-RUN = ("run", "--day", LOADED_DAY, "--days", "1")
-
-
-def secret_manager(company: Company) -> FakeSecretManager:
-    """A Secret Manager with both keys; the entry of Anthropic has two versions."""
-    return FakeSecretManager({
-        "projects/acme-ai/secrets/anthropic-admin-key": ["old", company.simulator.ANTHROPIC_KEY],
-        "projects/acme-ai/secrets/cursor-admin-key": [company.simulator.CURSOR_KEY],
-    })  # fmt: skip
-
-
-def assert_redacted(company: Company, output: str) -> None:
-    """Asserts that the output contains no key and no e-mail address."""
-    for secret in (company.simulator.ANTHROPIC_KEY, company.simulator.CURSOR_KEY, "@acme.test"):
-        assert secret not in output
+defs = dg.Definitions(
+    assets=[a for a in definitions.defs.assets if a.op.name.startswith(("cursor_", "anthropic_analytics"))],
+    jobs=[dg.define_asset_job("daily", dg.AssetSelection.all())],
+    resources=definitions.defs.resources,
+    loggers=definitions.defs.loggers,
+    executor=definitions.defs.executor,
+)
+"""
 
 
 def test_entries_of_a_run_with_a_failing_vendor(company: Company, tmp_path: Path) -> None:
     """The entries are the start, each failure with its next step, and the end with totals; none has a secret."""
+    anthropic, cursor = (f"projects/acme-ai/secrets/{vendor}-admin-key" for vendor in ("anthropic", "cursor"))
+    keys = (company.simulator.ANTHROPIC_KEY, company.simulator.CURSOR_KEY)
     company.simulator.fault_options.cursor.unauthorized = True
-    with secret_manager(company).serve() as secrets:
-        process = run_cli(*RUN, **job_environment(company, tmp_path, secrets))
+    with FakeSecretManager({anthropic: ["old", keys[0]], cursor: [keys[1]]}).serve() as secrets:
+        environment = {
+            **demo.simulator_environment(company.simulator, company.urls),
+            "ANTHROPIC_ADMIN_KEY": anthropic,
+            "CURSOR_ADMIN_KEY": f"{cursor}/versions/1",
+            "SECRET_MANAGER_EMULATOR_HOST": secrets,
+            "AI_USAGE_DUCKDB_PATH": str(company.settings.duckdb_path),
+            "AI_USAGE_START_DATE": "2026-10-01",
+        }
+        day = date.fromisoformat(LOADED_DAY)
+        tags = json.dumps(tags_for_range(DayRange(day, day)))
+        process = dagster(tmp_path, _EXTRACTS_JOB, "--tags", tags, **environment)
     assert process.returncode == 1
     all_entries = entries(process)
-    assert_redacted(company, process.stdout)
-    assert any("dagster job execute -m ai_usage_assets.definitions" in entry["message"] for entry in all_entries)
+    assert not any(secret in process.stdout for secret in (*keys, "@acme.test"))
     (start,) = of_event(all_entries, "run_started")
     (end,) = of_event(all_entries, "run_finished")
     assert all_entries[-1] == end
     assert (start["days"], start["severity"]) == (LOADED_DAY, "INFO")
     assert (end["outcome"], end["severity"], end["days"]) == ("failed", "ERROR", LOADED_DAY)
-    assert end["secret_versions"] == {
-        "projects/acme-ai/secrets/anthropic-admin-key": "2",
-        "projects/acme-ai/secrets/cursor-admin-key": "1",
-    }
+    assert end["secret_versions"] == {anthropic: "2", cursor: "1"}
     assert {entry[LABELS]["run_id"] for entry in all_entries if LABELS in entry} == {start[LABELS]["run_id"]}
     # Every record that was landed is counted.
-    (landed,) = with_written_warehouse(company, tmp_path).rows(
+    (landed,) = company.rows(
         "SELECT SUM(records) AS n FROM ai_usage.ops_asset_days WHERE status = 'complete' AND vendor = 'anthropic'"
     )
     assert end["rows"] == landed["n"] > 0
@@ -436,20 +431,13 @@ def test_entries_of_a_run_with_a_failing_vendor(company: Company, tmp_path: Path
         assert entry["source"] == entry[LABELS]["vendor"] == "cursor"
         assert "CURSOR_ADMIN_KEY" in entry["message"]
         assert entry["context"]["reportLocation"]["functionName"] == entry[LABELS]["step"]
-    errors = [entry for entry in all_entries if entry["severity"] not in ("INFO", "WARNING")]
-    # And entry that counts the steps behind them.
-    assert len(errors) == len(failed) + 2
+    # The end is an error that counts the failed steps.
+    assert [entry for entry in all_entries if entry["severity"] not in ("INFO", "WARNING")] == [*failed, end]
     (by_message,) = (entry for entry in all_entries if entry["message"].startswith("raw_anthropic_cost: 1 day"))
     assert by_message[LABELS] | {"run_id": ""} == {
         "run_id": "", "job": "daily", "day": LOADED_DAY, "step": "anthropic_analytics", "vendor": "anthropic",
         "asset": "raw_anthropic_cost",
     }  # fmt: skip
-
-
-def with_written_warehouse(company: Company, tmp_path: Path) -> Company:
-    """The company with the warehouse that the process wrote."""
-    path = tmp_path / "w" / "ai_usage.duckdb"
-    return replace(company, settings=replace(company.settings, duckdb_path=path))
 
 
 def test_capture_imports_nothing_heavy() -> None:

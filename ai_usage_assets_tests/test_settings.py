@@ -9,7 +9,7 @@ import pytest
 
 from ai_usage_assets.commands import settings_page
 from ai_usage_assets.secret_manager import resolve_secret
-from ai_usage_assets.settings import CloudRun, LogSettings, Settings, SettingsError
+from ai_usage_assets.settings import CloudRun, Settings, SettingsError
 from ai_usage_assets.settings.model import MODELS, variable_fields
 from ai_usage_assets.settings.variables import describe_unknown_variables, list_variables
 
@@ -40,10 +40,8 @@ def test_cloud_run_job() -> None:
         }
     )
     assert (inside.log_format, inside.cloud_run) == ("json", CloudRun("daily-x", 2, 5))
-    assert (Settings.from_environment({}).log_format, Settings.from_environment({}).cloud_run) == (
-        "console",
-        CloudRun(),
-    )
+    outside = Settings.from_environment({})
+    assert (outside.log_format, outside.cloud_run) == ("console", CloudRun())
 
 
 def test_emulator_address_with_or_without_scheme() -> None:
@@ -182,13 +180,6 @@ def test_constructor_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("AI_USAGE_DATASET", "other")
     assert Settings().dataset == "ai_usage"
     assert Settings.from_environment().dataset == "other"
-
-
-def test_log_settings_ignore_invalid_values() -> None:
-    """An invalid log format, which `Settings` reports, falls back to the default of the platform."""
-    assert LogSettings.from_environment({"AI_USAGE_LOGS": "xml"}).log_format == "console"
-    assert LogSettings.from_environment({"AI_USAGE_LOGS": "xml", "CLOUD_RUN_JOB": "daily"}).log_format == "json"
-    assert LogSettings.from_environment({"AI_USAGE_LOGS": "CONSOLE", "CLOUD_RUN_JOB": "d"}).log_format == "console"
 
 
 def test_each_variable_is_listed_once() -> None:

@@ -8,7 +8,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from ai_usage_assets_tests.support.repository import REPOSITORY
@@ -16,8 +15,6 @@ from ai_usage_assets_tests.support.repository import REPOSITORY
 GITHUB = REPOSITORY / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
 TARGETS = set(re.findall(r"^([a-z-]+):.*##", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-
-every_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 
 
 def read_yaml(path: Path) -> Any:
@@ -47,11 +44,11 @@ def test_the_workflows_exist() -> None:
     assert [path.name for path in WORKFLOWS] == ["audit.yml", "ci.yml", "image.yml", "release.yml"]
 
 
-@every_workflow
-def test_a_workflow_uses_existing_targets(path: Path) -> None:
+def test_workflows_use_existing_targets() -> None:
     """Each `make` command names targets of the Makefile, and each script is valid shell."""
-    for script in (step["run"] for step in steps(path) if "run" in step):
-        assert used_targets(script) <= TARGETS, script
+    scripts = [step["run"] for path in WORKFLOWS for step in steps(path) if "run" in step]
+    assert [script for script in scripts if not used_targets(script) <= TARGETS] == []
+    for script in scripts:
         without_expressions = re.sub(r"\$\{\{.*?\}\}", "x", script)
         subprocess.run(["bash", "-n", "-c", without_expressions], check=True, capture_output=True)
 
@@ -85,30 +82,28 @@ def test_ci_tests_every_supported_python() -> None:
     assert versions <= {*matrix["python"], "${{ matrix.python }}"}
 
 
-@every_workflow
-def test_a_workflow_needs_no_secret_and_little_permission(path: Path) -> None:
+def test_workflows_need_no_secret_and_little_permission() -> None:
     """The only secret is the built-in token, and only the job that publishes a release can write."""
-    assert set(re.findall(r"secrets\.(\w+)", path.read_text())) <= {"GITHUB_TOKEN"}
-    workflow = read_yaml(path)
-    assert workflow["permissions"] == {"contents": "read"}
-    assert workflow["concurrency"]["group"]
-    assert "pull_request_target" not in workflow["on"]
-    writing = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
-    assert writing == ({"publish": {"contents": "write"}} if path.name == "release.yml" else {})
-    for job in workflow["jobs"].values():
-        assert int(job["timeout-minutes"]) > 0
+    for path in WORKFLOWS:
+        assert set(re.findall(r"secrets\.(\w+)", path.read_text())) <= {"GITHUB_TOKEN"}, path
+        workflow = read_yaml(path)
+        assert workflow["permissions"] == {"contents": "read"}, path
+        assert workflow["concurrency"]["group"], path
+        assert "pull_request_target" not in workflow["on"], path
+        writing = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
+        assert writing == ({"publish": {"contents": "write"}} if path.name == "release.yml" else {}), path
+        assert all(int(job["timeout-minutes"]) > 0 for job in workflow["jobs"].values()), path
 
 
-@every_workflow
-def test_actions_are_github_s_own_and_pinned(path: Path) -> None:
+def test_actions_are_github_s_own_and_pinned() -> None:
     """Each action has a major version, comes from GitHub, and no checkout leaves its token behind."""
-    for step in steps(path):
-        if "uses" in step:
-            assert re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"])
-        if step.get("uses", "").startswith("actions/checkout@"):
-            assert step["with"]["persist-credentials"] == "false"
-        # Text of a pull request must reach a script as a variable, never as a part of it.
-        assert "${{ github.event" not in step.get("run", "")
+    all_steps = [step for path in WORKFLOWS for step in steps(path)]
+    actions = [step["uses"] for step in all_steps if "uses" in step]
+    assert [action for action in actions if not re.fullmatch(r"actions/[a-z-]+@v\d+", action)] == []
+    checkouts = [step for step in all_steps if step.get("uses", "").startswith("actions/checkout@")]
+    assert {step["with"]["persist-credentials"] for step in checkouts} == {"false"}
+    # Text of a pull request must reach a script as a variable, never as a part of it.
+    assert [step for step in all_steps if "${{ github.event" in step.get("run", "")] == []
 
 
 def test_issue_forms_are_complete() -> None:

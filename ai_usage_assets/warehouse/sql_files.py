@@ -137,12 +137,14 @@ def _layer(path: Path) -> Layer:
     raise SchemaError(f"{path}: tables and views belong in one of {', '.join(_LAYERS)}, not in {path.parent.name}")
 
 
-def _column(definition: exp.ColumnDef) -> Column:
-    kinds = [constraint.args.get("kind") for constraint in definition.constraints]
+def _column(definition: exp.Expr) -> Column:
+    # A column without a type and options is parsed as its name, which has neither.
+    column_type = definition.args.get("kind")
+    kinds = [constraint.args.get("kind") for constraint in definition.args.get("constraints") or ()]
     options = [o for kind in kinds if isinstance(kind, exp.Properties) for o in kind.expressions]
     return Column(
         name=definition.name,
-        type=definition.kind.sql("bigquery") if definition.kind else None,
+        type=column_type.sql("bigquery") if column_type else None,
         description=_description(options),
         required=any(isinstance(kind, exp.NotNullColumnConstraint) for kind in kinds),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import google.auth.compute_engine
@@ -33,11 +35,18 @@ from ai_usage_assets.sources.mapping_sheet.tabs import TABS
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
-from ai_usage_assets_tests.commands.test_cli import ai_usage, environment, simulator, urls  # noqa: F401 - fixtures
-from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse
+from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse, serve_company
 from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
+from ai_usage_assets_tests.support.cli import ai_usage, call_main
 
 MORNING = datetime(2026, 11, 20, 6, tzinfo=UTC)
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Iterator[Company]:
+    """A small company whose warehouse does not exist yet."""
+    with serve_company(tmp_path / "ai_usage.duckdb") as served:
+        yield served
 
 
 def diagnostics(settings: Settings) -> dict[tuple[str, str], Diagnostic]:
@@ -53,15 +62,23 @@ def outcomes(settings: Settings, section: str) -> dict[str, str]:
     return {name: result.outcome for (where, name), result in diagnostics(settings).items() if where == section}
 
 
+def count_requests(company: Company, section: str) -> int:
+    """The number of requests that the vendor received."""
+    return sum(vendor == section.lower() for vendor, _ in company.simulator.requests)
+
+
 def run_doctor(settings: Settings, width: int = 110) -> tuple[int, str]:
     """The exit code and the output."""
     text = StringIO()
     return run_diagnostics(settings, Console(file=text, width=width)), text.getvalue()
 
 
-def without_vendors(settings: Settings) -> Settings:
-    """The same settings with only a warehouse."""
-    return replace(settings.with_source("anthropic", key=None).with_source("cursor", key=None), sheet_id=None)
+def diagnose_cursor(folder: Path, reply: Reply) -> dict[str, Diagnostic]:
+    """The diagnostics of Cursor, by subject, when every request gets the reply."""
+    with serve_replies(reply) as server:
+        settings = Settings(duckdb_path=folder / "w.duckdb", pacing=False)
+        results = diagnostics(settings.with_source("cursor", key=TEAM_KEY, base_url=server.url))
+    return {subject: result for (section, subject), result in results.items() if section == "Cursor"}
 
 
 # --- everything works -----------------------------------------------------------------------------------------------
@@ -73,15 +90,14 @@ def test_everything_works(company: Company, width: int) -> None:
     code, text = run_doctor(company.settings, width)
     assert code == 0
     assert "✗" not in text
-    assert text.splitlines()[-1] == "✓ Everything that is configured works. Next: `ai-usage run`"
+    assert text.splitlines()[-1].startswith("✓ ")
+    assert "`ai-usage run`" in text.splitlines()[-1]
     assert max(map(len, text.splitlines())) <= width
-    assert "the key belongs to Acme Robotics" in text
-    assert "data until 2026-11-20 12:00 UTC" in text
-    assert "50 members, 3 removed" in text
-    settings = company.settings
-    people = company.simulator.organization.people
-    for secret in (*(source.key for source in settings.sources.values()), "@", *(person.name for person in people)):
-        assert secret not in text
+    for fact in ("Acme Robotics", "2026-11-20 12:00 UTC", "50 members, 3 removed"):
+        assert fact in text
+    keys = [source.key for source in company.settings.sources.values() if source.key]
+    for private in (*keys, "@", *(person.name for person in company.simulator.organization.people)):
+        assert private not in text
 
 
 def test_every_endpoint_and_tab_is_tested_once(company: Company) -> None:
@@ -122,14 +138,10 @@ def test_rejected_key_costs_one_request(company: Company, vendor: str, first: st
     results = diagnostics(company.settings)
     assert [key for key, result in results.items() if result.outcome == "error"] == [(vendor, first)]
     assert variable in results[vendor, first].next_step
-    assert "status 401" in results[vendor, first].message
-    assert [name for name, _ in company.simulator.requests].count(vendor.lower()) == 1
-    rest = next(f for f in results.values() if f.subject.endswith("more"))
-    assert "not tested" in rest.message
-    assert ("Sheet", "people") in results
-    code, text = run_doctor(company.settings)
-    assert code == 1
-    assert text.splitlines()[-1].startswith("✗ 1 of ")
+    assert "401" in results[vendor, first].message
+    assert count_requests(company, vendor) == 1
+    assert [result.outcome for result in results.values() if result.subject.endswith(" more")] == ["info"]
+    assert results["Sheet", "people"].outcome == "ok"
 
 
 def test_enterprise_key(company: Company) -> None:
@@ -140,7 +152,7 @@ def test_enterprise_key(company: Company) -> None:
     assert absent == {"address", "cost_report", "usage_report/claude_code", "api_keys", "workspaces"}
     assert "organization_type_not_supported" in results["Anthropic", "cost_report"].message
     assert results["Anthropic", "analytics/cost"].outcome == "ok"
-    assert run_doctor(company.settings)[0] == 0
+    assert "error" not in {result.outcome for result in results.values()}
 
 
 def test_teams_plan_has_no_groups(company: Company) -> None:
@@ -148,7 +160,6 @@ def test_teams_plan_has_no_groups(company: Company) -> None:
     company.simulator.fault_options.cursor.teams_plan = True
     result = diagnostics(company.settings)["Cursor", "/teams/groups"]
     assert result.outcome == "info"
-    assert "enterprise team" in result.message
 
 
 def test_vendor_that_is_down_gets_two_requests(company: Company) -> None:
@@ -168,7 +179,7 @@ def test_separate_failures_do_not_end_the_tests(company: Company) -> None:
     company.simulator.fault_options.faults.fail_times = {f"{prefix}cost_report": 99, f"{prefix}users": 99}
     results = diagnostics(company.settings)
     assert {subject for (_, subject), f in results.items() if f.outcome == "error"} == {"cost_report", "users"}
-    assert "status 503: Overloaded, 2 attempts" in results["Anthropic", "users"].message
+    assert "503" in results["Anthropic", "users"].message
     assert results["Anthropic", "workspaces"].outcome == "ok"
 
 
@@ -190,23 +201,22 @@ def test_refused_connection(company: Company) -> None:
 def test_data_that_does_not_reach_yesterday_is_a_warning(company: Company) -> None:
     """Before the export covers yesterday, doctor reports how far it reaches as a warning."""
     company.simulator.fault_options.anthropic.empty_export = True
-    result = diagnostics(company.settings)["Anthropic", "analytics/cost"]
-    assert (result.outcome, result.message) == ("warning", "no data for 2026-11-19 yet")
-    assert run_doctor(company.settings)[0] == 0
+    results = diagnostics(company.settings)
+    assert results["Anthropic", "analytics/cost"].outcome == "warning"
+    assert "2026-11-19" in results["Anthropic", "analytics/cost"].message
+    assert "error" not in {result.outcome for result in results.values()}
 
 
 def test_address_in_the_name_of_the_organization_is_redacted(company: Company) -> None:
     """An organization that is named after an e-mail address is printed without it."""
     company.simulator.organization.name = "jo@acme.test's organization"
     _, text = run_doctor(company.settings)
-    assert "the key belongs to [e-mail]" in text
+    assert "[e-mail]" in text
     assert "jo@" not in text
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------
 
-WORKSPACE_KEY = "sk-ant-api03-0123456789abcdefghij"
-LOGIN = "sk-ant-oat01-0123456789abcdefghij"
 TEAM_KEY = "crsr_0123456789abcdefghij0123456789"
 ADMIN_KEY = "sk-ant-admin01-0123456789abcdefghij"
 
@@ -214,48 +224,44 @@ ADMIN_KEY = "sk-ant-admin01-0123456789abcdefghij"
 @pytest.mark.parametrize(
     ("key", "section", "outcome", "message"),
     [
-        (WORKSPACE_KEY, "Anthropic", "warning", "a workspace's key"),
-        (LOGIN, "Anthropic", "warning", "a login of Claude Code"),
+        ("sk-ant-api03-0123456789abcdefghij", "Anthropic", "warning", "workspace"),
+        ("sk-ant-oat01-0123456789abcdefghij", "Anthropic", "warning", "Claude Code"),
         ("s3cr3t-of-nobody", "Anthropic", "warning", "does not start like a key"),
-        (TEAM_KEY, "Anthropic", "error", "contains a key of Cursor; it was not sent"),
-        (ADMIN_KEY, "Cursor", "error", "contains an Admin key of the Console; it was not sent"),
-        ("key_0123456789abcdefghij", "Cursor", "ok", "an older key"),
+        (TEAM_KEY, "Anthropic", "error", "key of Cursor"),
+        (ADMIN_KEY, "Cursor", "error", "Admin key"),
+        ("key_0123456789abcdefghij", "Cursor", "ok", "older key"),
     ],
 )
 def test_other_kinds_of_keys_are_recognized(
     company: Company, key: str, section: str, outcome: str, message: str
 ) -> None:
     """A key of the wrong kind is named by its kind, one of another vendor is not sent, and none is printed."""
-    settings = company.settings.with_source(section.lower(), key=key)
-    result = diagnostics(settings)[section, "key"]
-    assert result.outcome == outcome
-    assert message in result.message
-    sent = [vendor for vendor, _ in company.simulator.requests].count(section.lower())
-    assert sent == (0 if outcome == "error" else 1)
-    code, text = run_doctor(settings)
-    assert code == 1
-    assert key not in text
-    assert key[13:] not in text
+    settings = replace(company.settings, sheet_id=None).with_source(section.lower(), key=key)
+    results = diagnostics(settings)
+    assert results[section, "key"].outcome == outcome
+    assert message in results[section, "key"].message
+    assert count_requests(company, section) == (0 if outcome == "error" else 1)
+    assert "error" in {result.outcome for result in results.values()}
+    assert key[13:] not in str(results)
 
 
 # --- settings -------------------------------------------------------------------------------------------------------
 
 
 def test_without_any_setting(tmp_path: Path) -> None:
-    """Without any setting nothing fails, no request is sent, and the output message what to set."""
+    """Without any setting nothing fails or is created, and the output names what to set."""
     code, text = run_doctor(Settings(duckdb_path=tmp_path / "w.duckdb"), 80)
     assert code == 0
-    text = " ".join(text.split())
+    assert "\n! " in text
     for name in ("ANTHROPIC_ADMIN_KEY", "CURSOR_ADMIN_KEY", "AI_USAGE_SHEET_ID"):
-        assert f"{name} is not set" in text
-    assert "! Nothing failed, but no vendor is configured" in text
+        assert f"{name} is not set" in " ".join(text.split())
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("now", ["", "noon"])
 def test_unknown_variable_is_a_warning(now: str) -> None:
     """A misspelled setting is one warning with the name that was probably meant, also next to an invalid setting."""
-    result = ai_usage("doctor", AI_USAGE_NOW=now, AI_USAGE_DATSET="private")
+    result = call_main("doctor", AI_USAGE_NOW=now, AI_USAGE_DATSET="private")
     assert result.returncode == (2 if now else 0)
     (line,) = [line for line in result.stdout.splitlines() if "AI_USAGE_DATSET" in line]
     assert line.split()[0] == "!"
@@ -266,37 +272,39 @@ def test_unknown_variable_is_a_warning(now: str) -> None:
 
 def test_all_invalid_settings_are_reported_at_once() -> None:
     """Every invalid variable is reported, with exit code 2; a key in the wrong one is not printed."""
-    result = ai_usage("doctor", AI_USAGE_NOW="noon", AI_USAGE_PACING="perhaps", CURSOR_BASE_URL=ADMIN_KEY)
+    result = call_main("doctor", AI_USAGE_NOW="noon", AI_USAGE_PACING="perhaps", CURSOR_BASE_URL=ADMIN_KEY)
     assert result.returncode == 2
-    assert "Traceback" not in result.stderr
     for name in ("AI_USAGE_NOW", "AI_USAGE_PACING", "CURSOR_BASE_URL"):
         assert f"{name} is" in result.stdout
     assert ADMIN_KEY not in result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(
-    ("changed", "subject"),
-    [
-        ({"fixed_now": MORNING}, "AI_USAGE_NOW"),
-        ({"accept_loss": True}, "AI_USAGE_ACCEPT_LOSS"),
-        ({"start_date": date(2099, 1, 1)}, "days"),
-    ],
-)
-def test_settings_for_one_occasion_are_warnings(tmp_path: Path, changed: dict[str, object], subject: str) -> None:
-    """A setting that was meant for one run and is still set is a warning."""
-    result = diagnostics(replace(Settings(duckdb_path=tmp_path / "w.duckdb"), **changed))["Settings", subject]
-    assert result.outcome == "warning"
-    assert result.next_step
+def test_settings_for_one_occasion_are_warnings(tmp_path: Path) -> None:
+    """A setting that was meant for one run and is still set is a warning with a next step."""
+    settings = Settings(duckdb_path=tmp_path / "w.duckdb")
+    for changed, subject in (
+        (replace(settings, fixed_now=MORNING), "AI_USAGE_NOW"),
+        (replace(settings, accept_loss=True), "AI_USAGE_ACCEPT_LOSS"),
+        (replace(settings, start_date=date(2099, 1, 1)), "days"),
+    ):
+        result = diagnostics(changed)["Settings", subject]
+        assert (result.outcome, bool(result.next_step)) == ("warning", True), subject
 
 
-def test_proxy_is_shown_without_its_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy of a URL is shown without its password; loopback has none."""
+@pytest.fixture
+def proxy_variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without proxies, to be changed."""
     for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("https_proxy", "http://jo:pass@proxy.acme.test:3128")
+    return monkeypatch
+
+
+def test_proxy_is_shown_without_its_credentials(proxy_variables: pytest.MonkeyPatch) -> None:
+    """The proxy of a URL is shown without its password; loopback has none."""
+    proxy_variables.setenv("https_proxy", "http://jo:pass@proxy.acme.test:3128")
     assert describe_proxy("https://api.anthropic.com") == "http://proxy.acme.test:3128"
     assert describe_proxy("http://127.0.0.1:8701") is None
-    monkeypatch.setenv("no_proxy", "api.anthropic.com")
+    proxy_variables.setenv("no_proxy", "api.anthropic.com")
     assert describe_proxy("https://api.anthropic.com") is None
 
 
@@ -304,20 +312,17 @@ def test_proxy_is_shown_without_its_credentials(monkeypatch: pytest.MonkeyPatch)
     "named",
     ["socks5://us:pw123456@127.0.0.1:1", "http://us:pw123456@proxy:notaport", " http://us:pw123456@127.0.0.1:1", "://"],
 )
-def test_invalid_proxy_is_rejected(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+def test_invalid_proxy_is_rejected(proxy_variables: pytest.MonkeyPatch, named: str) -> None:
     """The message names the variable and not the password."""
-    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", named)
-    with pytest.raises(SettingsError, match="HTTPS_PROXY names a proxy that cannot be used") as result:
+    proxy_variables.setenv("HTTPS_PROXY", named)
+    with pytest.raises(SettingsError, match="HTTPS_PROXY") as result:
         describe_proxy("https://api.anthropic.com")
     assert "pw123456" not in str(result.value)
 
 
 def test_invalid_proxy_in_a_command(tmp_path: Path) -> None:
     """A run and the doctor name the variable and not the password; vendors without a proxy are still tested."""
-    members = Reply(body=b'{"teamMembers":[]}')
-    with serve_replies(members) as server:
+    with serve_replies(Reply(body=b'{"teamMembers":[]}')) as server:
         environment = {
             "HTTPS_PROXY": "socks5://us:pw123456@127.0.0.1:1",
             "ANTHROPIC_ADMIN_KEY": "sk-ant-admin01-" + "x" * 30,
@@ -326,16 +331,13 @@ def test_invalid_proxy_in_a_command(tmp_path: Path) -> None:
             "AI_USAGE_DUCKDB_PATH": str(tmp_path / "w.duckdb"),
             "DAGSTER_HOME": str(tmp_path),
         }
-        run = ai_usage("run", **environment)
-        doctor_result = ai_usage("doctor", **environment)
-    assert run.returncode == 2
-    assert run.stderr.splitlines()[-1].count("HTTPS_PROXY names a proxy that cannot be used for api.anthropic.com") == 1
-    assert "HTTPS_PROXY names a proxy" in doctor_result.stdout
-    assert doctor_result.returncode == 1
+        run, doctor = call_main("run", **environment), call_main("doctor", **environment)
+    assert (run.returncode, doctor.returncode) == (2, 1)
     assert server.requests
-    for result in (run, doctor_result):
-        assert "Traceback" not in result.stderr
-        assert "pw123456" not in result.stdout + result.stderr
+    for text in (run.stderr.splitlines()[-1], doctor.stdout):
+        assert "HTTPS_PROXY" in text
+        assert "api.anthropic.com" in text
+    assert "pw123456" not in run.stdout + run.stderr + doctor.stdout + doctor.stderr
 
 
 @pytest.mark.parametrize(
@@ -343,68 +345,56 @@ def test_invalid_proxy_in_a_command(tmp_path: Path) -> None:
 )
 def test_invalid_date_header(tmp_path: Path, server_date: str) -> None:
     """A Date header that is no date counts as missing."""
-    with serve_replies(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": server_date})) as server:
-        settings = Settings(duckdb_path=tmp_path / "w.duckdb", pacing=False).with_source(
-            "cursor", key=TEAM_KEY, base_url=server.url
-        )
-        result = diagnostics(settings)["Cursor", "clock"]
-    assert result.outcome == "info"
+    reply = Reply(401, b'{"message":"Invalid Team API Key"}', {"date": server_date})
+    assert diagnose_cursor(tmp_path, reply)["clock"].outcome == "info"
 
 
 def test_invalid_timestamp_fails_one_endpoint(tmp_path: Path) -> None:
     """Microseconds instead of milliseconds fail their endpoint, and the others are still tested."""
-    body = b'{"teamMemberSpend":[],"subscriptionCycleStart":1763000000000000,"totalPages":1,"teamMembers":[]}'
-    with serve_replies(Reply(body=body)) as server:
-        settings = Settings(duckdb_path=tmp_path / "w.duckdb", pacing=False).with_source(
-            "cursor", key=TEAM_KEY, base_url=server.url
-        )
-        assert "error" in outcomes(settings, "Cursor").values()
+    body = {
+        "teamMemberSpend": [], "subscriptionCycleStart": 1763000000000000, "totalPages": 1,
+        "teamMembers": [{"id": 1, "name": "A", "email": "a@acme.test", "role": "member"}],
+        "totalUsageEventsCount": 0, "pagination": {"hasNextPage": False}, "usageEvents": [], "data": [], "groups": [],
+    }  # fmt: skip
+    results = diagnose_cursor(tmp_path, Reply(body=json.dumps(body).encode()))
+    assert [subject for subject, result in results.items() if result.outcome == "error"] == ["/teams/spend"]
+    assert {endpoint.path for endpoint in cursor.ENDPOINTS} <= results.keys()
 
 
-@pytest.mark.parametrize("subject", ["folder", "file"])
-def test_folder_and_file_mixed_up(tmp_path: Path, subject: str) -> None:
+@pytest.mark.parametrize(("name", "message"), [("", "is a folder"), ("file/w.duckdb", "is a file")])
+def test_folder_and_file_mixed_up(tmp_path: Path, name: str, message: str) -> None:
     """A warehouse path that is a folder, or whose folder is a file, is an error of a run and of the doctor."""
     (tmp_path / "file").touch()
-    path = tmp_path if subject == "folder" else tmp_path / "file" / "w.duckdb"
-    message = "is a folder" if subject == "folder" else "is a file, not a folder"
-    result = [
-        result.message for result in diagnostics(Settings(duckdb_path=path)).values() if result.outcome == "error"
-    ]
-    assert any(message in line for line in result)
+    path = tmp_path / name
+    results = diagnostics(Settings(duckdb_path=path)).values()
+    assert any(message in result.message for result in results if result.outcome == "error")
     with pytest.raises(WarehouseError, match=message):
         DuckDBWarehouse(path).prepare([])
 
 
-@pytest.mark.parametrize(("minutes", "outcome"), [(0, "ok"), (-47, "warning"), (90, "warning")])
-def test_clock_of_this_machine(tmp_path: Path, minutes: int, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("minutes", "outcome", "named"), [(0, "ok", ""), (-47, "warning", "47 min ahead"), (90, "warning", "90 min behind")]
+)
+def test_clock_of_this_machine(tmp_path: Path, minutes: int, outcome: str, named: str) -> None:
     """The clock is compared with the vendor's, also when the vendor rejects the request."""
     theirs = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
-    with serve_replies(Reply(401, b'{"message":"Invalid Team API Key"}', {"date": theirs})) as server:
-        settings = Settings(duckdb_path=tmp_path / "w.duckdb", pacing=False).with_source(
-            "cursor", key=TEAM_KEY, base_url=server.url
-        )
-        result = diagnostics(settings)["Cursor", "clock"]
+    result = diagnose_cursor(tmp_path, Reply(401, b'{"message":"Invalid Team API Key"}', {"date": theirs}))["clock"]
     assert result.outcome == outcome
-    if outcome == "warning":
-        assert f"{abs(minutes)} min {'behind' if minutes > 0 else 'ahead of'} Cursor" in result.message
+    assert named in result.message
 
 
 # --- the sheet ------------------------------------------------------------------------------------------------------
 
 
-def test_sheet_that_is_not_shared(company: Company) -> None:
-    """The next step for a refused sheet is to share it."""
-    company.simulator.fault_options.sheets.not_shared = True
-    result = diagnostics(company.settings)["Sheet", "spreadsheet"]
-    assert result.outcome == "error"
-    assert "Share the spreadsheet" in result.next_step
-
-
-def test_sheet_that_does_not_exist(company: Company) -> None:
-    """The next step for a wrong id names its variable."""
+def test_sheet_that_cannot_be_read(company: Company) -> None:
+    """The next step for a wrong id names its variable, and for a refused sheet is to share it."""
     result = diagnostics(replace(company.settings, sheet_id="another-sheet"))["Sheet", "spreadsheet"]
     assert result.outcome == "error"
     assert "AI_USAGE_SHEET_ID" in result.next_step
+    company.simulator.fault_options.sheets.not_shared = True
+    result = diagnostics(company.settings)["Sheet", "spreadsheet"]
+    assert result.outcome == "error"
+    assert "Share" in result.next_step
 
 
 def test_tabs_are_validated_one_by_one(company: Company) -> None:
@@ -414,35 +404,32 @@ def test_tabs_are_validated_one_by_one(company: Company) -> None:
     simulated.set_sheet("seat_prices", [["what", "is", "this"]])
     simulated.sheet("people").append(["jo@acme.test", "Jo", "T", "CC", "soon", ""])
     results = diagnostics(company.settings)
-    assert results["Sheet", "key_mapping"].outcome == "ok"
-    assert results["Sheet", "budgets"].outcome == "error"
-    assert "the tab budgets does not exist" in results["Sheet", "budgets"].message
-    assert results["Sheet", "seat_prices"].outcome == "error"
+    assert {tab: results["Sheet", tab].outcome for tab in TABS} == {
+        "key_mapping": "ok", "people": "warning", "budgets": "error", "seat_prices": "error",
+    }  # fmt: skip
+    assert "does not exist" in results["Sheet", "budgets"].message
     people = results["Sheet", "people"]
-    assert people.outcome == "warning"
-    assert people.message.endswith(" valid rows, 1 invalid")
+    assert "1 invalid" in people.message
     assert f"row {len(simulated.sheet('people'))}: effective_from" in people.next_step
     code, text = run_doctor(company.settings)
     assert code == 1
     assert "@" not in text
 
 
-@pytest.mark.parametrize(
-    ("credentials", "message"),
-    [
-        (
-            google.oauth2.service_account.Credentials(None, "robot@acme.test", "https://oauth2.googleapis.com/token"),
-            "client_email",
-        ),
-        (google.auth.compute_engine.Credentials(), "this machine or job"),
-        (google.oauth2.credentials.Credentials("token"), "application-default login"),
-    ],
-)
-def test_account_to_share_with_is_described_without_its_address(credentials: object, message: str) -> None:
+def test_account_to_share_with_is_described_without_its_address() -> None:
     """Each kind of Google credentials has a description of where to find its address."""
-    result = describe_account(credentials)
-    assert message in result
-    assert "@" not in result
+    # The constructors have no annotations.
+    service_account: Any = google.oauth2.service_account.Credentials
+    login: Any = google.oauth2.credentials.Credentials
+    machine: Any = google.auth.compute_engine.Credentials
+    for credentials, named in (
+        (service_account(None, "robot@acme.test", "https://oauth2.googleapis.com/token"), "client_email"),
+        (machine(), "this machine or job"),
+        (login("token"), "application-default login"),
+    ):
+        description = describe_account(credentials)
+        assert named in description
+        assert "@" not in description
 
 
 # --- the warehouse --------------------------------------------------------------------------------------------------
@@ -479,7 +466,8 @@ def test_existing_warehouse_is_not_changed(settings: Settings, warehouse_path: P
     results = diagnostics(settings)
     assert state(tmp_path) == before
     assert results["Warehouse", "file"].outcome == "ok"
-    assert results["Warehouse", "days"].message == "2 days of Cursor loaded, 2026-11-17 to 2026-11-18"
+    for fact in ("2 days", "Cursor", "2026-11-17", "2026-11-18"):
+        assert fact in results["Warehouse", "days"].message
     assert results["Warehouse", "last run"].outcome == "warning"
     assert results["Dagster", "home"].outcome == "ok"
 
@@ -488,7 +476,7 @@ def test_before_the_first_run_nothing_is_created(settings: Settings, tmp_path: P
     """A file that does not exist is no error, and neither file nor folder is created."""
     results = diagnostics(settings)
     assert results["Warehouse", "file"].outcome == "info"
-    assert "can be created" in results["Warehouse", "folder"].message
+    assert results["Warehouse", "folder"].outcome == "ok"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -515,7 +503,8 @@ def test_tables_of_another_version(settings: Settings, warehouse_path: Path) -> 
         connection.execute("ALTER TABLE ai_usage.ai_usage.ops_runs ALTER COLUMN version TYPE BIGINT")
     result = diagnostics(settings)["Warehouse", "tables"]
     assert result.outcome == "error"
-    assert "ops_runs.version has the type BIGINT" in result.message
+    assert "ops_runs.version" in result.message
+    assert "BIGINT" in result.message
 
 
 @pytest.mark.parametrize(("read_only", "outcome"), [(False, "error"), (True, "ok")])
@@ -529,12 +518,12 @@ def test_warehouse_in_use(settings: Settings, warehouse_path: Path, read_only: b
         [sys.executable, "-c", code, str(warehouse_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
+        assert holder.stdout
         assert holder.stdout.readline() == "open\n"
         result = diagnostics(settings)["Warehouse", "file"]
     finally:
         holder.communicate()
     assert result.outcome == outcome
-    assert ("in use by another process" in result.message) == (outcome == "error")
 
 
 @contextmanager
@@ -587,7 +576,7 @@ def test_read_only_file(settings: Settings, warehouse_path: Path) -> None:
 # --- as a command ---------------------------------------------------------------------------------------------------
 
 
-def test_command(environment: dict[str, str], simulator: Simulator) -> None:  # noqa: F811 - fixtures
+def test_command(environment: dict[str, str], simulator: Simulator) -> None:
     """The command prints everything to stdout and exits with 1 for an error."""
     simulator.fault_options.faults.fail_times = {"/v4": 99}
     result = ai_usage("doctor", **environment)

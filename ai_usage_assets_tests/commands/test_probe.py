@@ -19,9 +19,9 @@ from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.sources.cursor.questions import QUESTIONS
 from ai_usage_assets.sources.questions import ApiRequest, BudgetedClient, VendorUnavailable
-from ai_usage_assets_tests.commands.test_cli import ai_usage, environment, simulator, urls  # noqa: F401 - fixtures
 from ai_usage_assets_tests.conftest import NOW, Company, serve_company
 from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
+from ai_usage_assets_tests.support.cli import call_main
 
 KEY = "crsr_0123456789abcdefghij0123456789"
 
@@ -37,7 +37,8 @@ class Result:
     @property
     def document(self) -> dict[str, Any]:
         """The decoded file."""
-        return json.loads(self.text)
+        document: dict[str, Any] = json.loads(self.text)
+        return document
 
     def facts(self, vendor: str) -> dict[str, dict[str, Any]]:
         """Question -> facts."""
@@ -50,12 +51,14 @@ class Result:
 
 
 def run_probe(settings: Settings, folder: Path) -> Result:
+    """Probes the configured vendors."""
     file, output = folder / "answers.json", StringIO()
     code = probe.run(settings, file, Console(file=output, width=110))
     return Result(code, output.getvalue(), file.read_text() if file.exists() else "")
 
 
 def cursor_only(company: Company, url: str) -> Settings:
+    """Settings with only Cursor, at another address."""
     return company.settings.with_source("anthropic", key=None).with_source("cursor", base_url=url)
 
 
@@ -265,13 +268,11 @@ def test_an_existing_file_is_not_overwritten(company: Company, tmp_path: Path) -
 
 
 def test_the_command_writes_into_the_current_folder(
-    environment: dict[str, str],  # noqa: F811 - a fixture
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a name, the file is named after the day."""
     monkeypatch.chdir(tmp_path)
-    result = ai_usage("doctor", "--probe", **{**environment, "ANTHROPIC_ADMIN_KEY": ""})
+    result = call_main("doctor", "--probe", **{**environment, "ANTHROPIC_ADMIN_KEY": ""})
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert json.loads((tmp_path / "ai-usage-probe-2026-11-20.json").read_text())["cursor"]["requests"] == 5

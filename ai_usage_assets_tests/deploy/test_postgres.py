@@ -11,22 +11,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
-from ai_usage_assets import cli
 from ai_usage_assets.commands import launch
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.settings import Settings
-from ai_usage_assets_tests.conftest import LOADED_DAY, NOW, Company
-from ai_usage_assets_tests.faults.runs import run_cli
+from ai_usage_assets_tests.conftest import LOADED_DAY, NOW, Company, copy_empty_warehouse
+from ai_usage_assets_tests.support.cli import call_main
 
 # PostgreSQL refuses to run as root.
 NOBODY = 65534
 PASSWORD = "kept-to-itself"
-# Packages can be installed next to the environment.
-_PATH = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 
 def _find_postgres() -> Path | None:
@@ -41,7 +39,7 @@ def url() -> Iterator[str]:
     programs = _find_postgres()
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
-    user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    user: Any = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     # Not in pytest's folder: a socket path has at most about 100 characters, and other users cannot enter that folder.
     with tempfile.TemporaryDirectory(prefix="pg") as name:
         folder, environment = Path(name), {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": name}
@@ -52,10 +50,19 @@ def url() -> Iterator[str]:
             check=True, capture_output=True, env=environment, **user,
         )  # fmt: skip
         # Listens on its socket only.
-        line = [programs / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses=", "-F"]
+        line: list[str | Path] = [
+            programs / "postgres",
+            "-D",
+            folder / "data",
+            "-k",
+            folder,
+            "-c",
+            "listen_addresses=",
+            "-F",
+        ]
         with (folder / "log").open("wb") as log, subprocess.Popen(line, env=environment, stderr=log, **user) as server:
             try:
-                ask = [programs / "pg_isready", "-q", "-h", folder]
+                ask: list[str | Path] = [programs / "pg_isready", "-q", "-h", folder]
                 while subprocess.run(ask, check=False, env=environment).returncode:
                     assert server.poll() is None, (folder / "log").read_text()
                     time.sleep(0.05)
@@ -86,33 +93,29 @@ def test_machines_share_one_run_history(
     assert sorted(files) == ["here/postgres/dagster.yaml", "there/postgres/dagster.yaml"]
 
 
-def test_an_unreachable_database_is_one_error_line(url: str, tmp_path: Path) -> None:
+def test_an_unreachable_database_is_one_error(url: str, tmp_path: Path) -> None:
     """Without its database a run exits before the first request, with a message without the password."""
     environment = {
         "DAGSTER_PG_URL": url.replace("host=", "host=/nowhere"),
-        "AI_USAGE_DUCKDB_PATH": str(tmp_path / "ai_usage.duckdb"),
+        "AI_USAGE_DUCKDB_PATH": str(copy_empty_warehouse(tmp_path / "ai_usage.duckdb")),
         "AI_USAGE_NOW": NOW.isoformat(),
-        **_PATH,
     }
-    completed = run_cli("run", "--days", "1", **environment)
+    completed = call_main("run", "--days", "1", **environment)
     assert completed.returncode == 1
-    output = " ".join(completed.stderr.split())
-    assert "Cannot connect to the database of DAGSTER_PG_URL" in output
-    assert "unset the variable" in output
-    assert PASSWORD not in output
-    assert "Traceback" not in output
+    assert "DAGSTER_PG_URL" in completed.stderr
+    assert "unset the variable" in completed.stderr
+    assert PASSWORD not in completed.stderr
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "mysql"])
-def test_an_address_of_another_driver_is_rejected(
-    scheme: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_address_of_another_driver_is_rejected(scheme: str) -> None:
     """The error for an address of another driver names the variable and not the address."""
-    monkeypatch.setenv("DAGSTER_PG_URL", f"{scheme}://dagster:{PASSWORD}@127.0.0.1/dagster")
-    assert cli.main(["run", "--dry-run"]) == 2
-    output = capsys.readouterr().err
-    assert "DAGSTER_PG_URL takes an address that begins with postgresql+psycopg2://" in " ".join(output.split())
-    assert PASSWORD not in output
+    url = f"{scheme}://dagster:{PASSWORD}@127.0.0.1/dagster"
+    refused = call_main("run", "--dry-run", DAGSTER_PG_URL=url)
+    assert refused.returncode == 2
+    assert "DAGSTER_PG_URL" in refused.stderr
+    assert "postgresql+psycopg2://" in refused.stderr
+    assert PASSWORD not in refused.stderr
 
 
 def test_file_and_postgres_histories_have_separate_homes(tmp_path: Path) -> None:

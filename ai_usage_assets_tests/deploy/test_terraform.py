@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,38 +82,48 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[offline_terr
         yield ready
 
 
+@dataclass(frozen=True)
+class TestRuns:
+    """What `terraform test` returned: its exit code, its JSON messages, and the resources after each run."""
+
+    __test__ = False
+
+    code: int
+    messages: list[dict[str, Any]]
+
+    def state(self, run: str) -> State:
+        """The managed resources after one run of `production.tftest.hcl`."""
+        (state,) = (m["test_state"] for m in self.messages if m.get("@testrun") == run and "test_state" in m)
+        return [resource for resource in state["root_module"]["resources"] if resource["mode"] == "managed"]
+
+
 @pytest.fixture(scope="module")
-def test_results(terraform: offline_terraform.Terraform) -> tuple[int, list[dict[str, Any]]]:
-    """The exit code and JSON messages of `terraform test`."""
+def test_runs(terraform: offline_terraform.Terraform) -> TestRuns:
+    """The result of `terraform test`."""
     result = terraform.run("test", "-json", "-verbose", "-no-color")
-    return result.code, [json.loads(line) for line in result.output.splitlines() if line.startswith("{")]
-
-
-def _state(test_results: tuple[int, list[dict[str, Any]]], run: str) -> State:
-    """The resources after one run of `production.tftest.hcl`."""
-    states = [
-        message["test_state"]
-        for message in test_results[1]
-        if message.get("@testrun") == run and "test_state" in message
-    ]
-    assert len(states) == 1, f"the run {run} was not applied"
-    return [resource for resource in states[0]["root_module"]["resources"] if resource["mode"] == "managed"]
+    return TestRuns(result.code, [json.loads(line) for line in result.output.splitlines() if line.startswith("{")])
 
 
 @pytest.fixture(scope="module")
-def default_resources(test_results: tuple[int, list[dict[str, Any]]]) -> State:
+def default_resources(test_runs: TestRuns) -> State:
     """The resources of a configuration with defaults only."""
-    return _state(test_results, "as_it_comes")
+    return test_runs.state("as_it_comes")
 
 
 @pytest.fixture(scope="module")
-def all_resources(test_results: tuple[int, list[dict[str, Any]]]) -> State:
+def all_resources(test_runs: TestRuns) -> State:
     """The resources of a configuration with every option."""
-    return _state(test_results, "with_every_option")
+    return test_runs.state("with_every_option")
 
 
 def _values_of(state: State, kind: str) -> list[dict[str, Any]]:
     return [resource["values"] for resource in state if resource["type"] == kind]
+
+
+def _task(job: dict[str, Any]) -> dict[str, Any]:
+    """The template of a job's task."""
+    task: dict[str, Any] = job["template"][0]["template"][0]
+    return task
 
 
 def _name(member: str) -> str:
@@ -185,20 +196,10 @@ def test_terraform_configuration_is_valid(terraform: offline_terraform.Terraform
         ("schedule.tf", "time_zone        =", "timezone         =", "Unsupported argument"),
         ("schedule.tf", "oauth_token {", "oauth_tokens {", "Unsupported block type"),
         ("secrets.tf", "  replication {\n    auto {}\n  }\n", "", "Missing required argument|Insufficient replication"),
-        (
-            "identities.tf",
-            "google_service_account.scheduler.member",
-            "google_service_account.scheduler.members",
-            "Unsupported attribute",
-        ),
+        ("identities.tf", "account.scheduler.member", "account.scheduler.members", "Unsupported attribute"),
         ("identities.tf", '  role      = "roles/secretmanager.secretAccessor"\n', "", "Missing required argument"),
         ("warehouse.tf", '"google_bigquery_dataset"', '"google_bigquery_datasets"', "Invalid resource type"),
-        (
-            "metabase.tf",
-            "  shielded_instance_config {",
-            "  boot_disk {\n  }\n  shielded_instance_config {",
-            "Too many boot_disk",
-        ),
+        ("metabase.tf", "  shielded_instance", "  boot_disk {\n  }\n  shielded_instance", "Too many boot_disk"),
     ],
 )
 def test_validate_rejects_what_the_provider_rejects(
@@ -213,25 +214,19 @@ def test_validate_rejects_what_the_provider_rejects(
         result = terraform.run("validate", "-no-color")
     finally:
         path.write_text(whole)
-    if message is None:
-        assert result.code == 0, result.output
-    else:
-        assert result.code == 1
-        assert re.search(message, result.output), result.output
+    assert result.code == (0 if message is None else 1), result.output
+    assert re.search(message or "", result.output), result.output
 
 
-def test_terraform_tests_pass(test_results: tuple[int, list[dict[str, Any]]]) -> None:
-    """Each run of `deploy/terraform/tests` passes."""
-    code, messages = test_results
-    ended = {
-        (message["@testfile"], message["@testrun"]): message["test_run"]["status"]
-        for message in messages
+def test_terraform_tests_pass(test_runs: TestRuns) -> None:
+    """Each run of `deploy/terraform/tests` passes, and Terraform executed every one."""
+    ended = [
+        message["test_run"]["status"]
+        for message in test_runs.messages
         if message["type"] == "test_run" and message["test_run"]["progress"] == "complete"
-    }
-    errors = [message["@message"] for message in messages if message["@level"] == "error"]
-    assert set(ended.values()) == {"pass"}, errors
-    assert code == 0, errors
-    # Terraform executed every test file.
+    ]
+    errors = [message["@message"] for message in test_runs.messages if message["@level"] == "error"]
+    assert (test_runs.code, set(ended)) == (0, {"pass"}), errors
     written = "".join(path.read_text() for path in (google_schema.TERRAFORM / "tests").glob("*.tftest.hcl"))
     assert len(ended) == len(re.findall(r"^run ", written, re.MULTILINE)) > 10
 
@@ -242,26 +237,21 @@ def test_permissions_equal_the_table(default_resources: State, all_resources: St
     assert _permissions(all_resources) == PERMISSIONS_WITH_POSTGRES
 
 
-def test_there_are_four_service_accounts(all_resources: State) -> None:
-    """The jobs, the scheduler, Metabase's VM and its BigQuery key have one service account each."""
+def test_each_resource_uses_its_service_account(all_resources: State) -> None:
+    """Jobs, schedules, the VM and its BigQuery key use four accounts, never the project's default one."""
     accounts = {values["account_id"] for values in _values_of(all_resources, "google_service_account")}
     assert accounts == {PIPELINE, SCHEDULER, METABASE, READER}
-
-
-def test_each_resource_uses_its_service_account(all_resources: State) -> None:
-    """Jobs, schedules and the VM use their own service account, never the project's default one."""
-    accounts_by_resource = {}
-    for job in _values_of(all_resources, "google_cloud_run_v2_job"):
-        accounts_by_resource[f"job {job['name']} in {job['location']}"] = job["template"][0]["template"][0][
-            "service_account"
-        ]
+    used = {
+        f"job {job['name']} in {job['location']}": _task(job)["service_account"]
+        for job in _values_of(all_resources, "google_cloud_run_v2_job")
+    }
     for schedule in _values_of(all_resources, "google_cloud_scheduler_job"):
         (token,) = schedule["http_target"][0]["oauth_token"]
-        accounts_by_resource[f"schedule {schedule['name']}"] = token["service_account_email"]
+        used[f"schedule {schedule['name']}"] = token["service_account_email"]
     for machine in _values_of(all_resources, "google_compute_instance"):
         (account,) = machine["service_account"]
-        accounts_by_resource[f"VM {machine['name']}"] = account["email"]
-    assert {what: _name(who) for what, who in accounts_by_resource.items()} == SERVICE_ACCOUNTS
+        used[f"VM {machine['name']}"] = account["email"]
+    assert {what: _name(who) for what, who in used.items()} == SERVICE_ACCOUNTS
 
 
 def test_nothing_is_public(all_resources: State) -> None:
@@ -330,7 +320,7 @@ def test_settings_accept_the_environment_of_the_jobs(all_resources: State) -> No
     for job in _values_of(all_resources, "google_cloud_run_v2_job"):
         given = {
             variable["name"]: variable["value"]
-            for variable in job["template"][0]["template"][0]["containers"][0]["env"]
+            for variable in _task(job)["containers"][0]["env"]
             if variable["value"] is not None
         }
         assert given.keys() <= known
@@ -341,10 +331,8 @@ def test_settings_accept_the_environment_of_the_jobs(all_resources: State) -> No
 
 def test_the_cli_accepts_the_arguments_of_jobs_and_guide(all_resources: State) -> None:
     """The arguments of each job, and each `--args` of the deploy guide, are a valid `ai-usage` command."""
-    job_arguments = [
-        job["template"][0]["template"][0]["containers"][0]["args"]
-        for job in _values_of(all_resources, "google_cloud_run_v2_job")
-    ]
+    jobs = _values_of(all_resources, "google_cloud_run_v2_job")
+    job_arguments = [_task(job)["containers"][0]["args"] for job in jobs]
     # A backfill without days is a usage error.
     job_arguments.remove(["backfill"])
     with pytest.raises(CycloptsError):
@@ -387,8 +375,9 @@ def _stub_programs(folder: Path, **written: str) -> Path:
     programs = folder / "bin"
     programs.mkdir()
     for name, what in written.items():
-        (programs / name.replace("_", ".")).write_text(f"#!/bin/sh\n{what}\n")
-        (programs / name.replace("_", ".")).chmod(0o755)
+        program = programs / name.replace("_", ".")
+        program.write_text(f"#!/bin/sh\n{what}\n")
+        program.chmod(0o755)
     return programs
 
 
@@ -452,10 +441,8 @@ def test_cloud_init_is_valid(default_resources: State) -> None:
         if path.suffix == ".sh":
             assert subprocess.run([BASH, "-n"], input=content, text=True, check=False).returncode == 0, path
     units = {path.name: content for path, content in files.items() if path.parent.name == "system"}
-    referenced_units = set(
-        re.findall(r"metabase[a-z-]*\.(?:service|timer)", " ".join([*units.values(), *boot["runcmd"]]))
-    )
-    assert referenced_units <= set(units)
+    referenced = re.findall(r"metabase[a-z-]*\.(?:service|timer)", " ".join([*units.values(), *boot["runcmd"]]))
+    assert {*referenced} <= {*units}
     executed = set(re.findall(r"/etc/metabase/\S+\.sh", "".join(units.values())))
     assert executed == {str(path) for path in files if path.suffix == ".sh"}
     # Images come from the registry with a fixed version.
@@ -492,14 +479,12 @@ def test_the_vm_reads_its_secrets_into_memory(default_resources: State, tmp_path
         assert (memory_folder / "environment").stat().st_mode & 0o077 == 0
         assert "token-of-the-test" not in (tmp_path / "docker-arguments").read_text()
         assert "token-of-the-test" in (tmp_path / "docker-input").read_text()
-        requested_paths = [request.path for request in server.requests[1:]]
-        assert requested_paths == [
+        requests = server.requests[1:]
+        assert [request.path for request in requests] == [
             f"/v1/projects/test-project/secrets/{name}/versions/latest:access"
             for name in ("metabase-db-password", "metabase-encryption-key")
         ]
-        assert {request.headers["authorization"] for request in server.requests[1:]} == {
-            "Bearer ya29.token-of-the-test"
-        }
+        assert {request.headers["authorization"] for request in requests} == {"Bearer ya29.token-of-the-test"}
         assert subprocess.run(run, env=environment, capture_output=True, text=True, check=False).returncode != 0
 
 
@@ -512,28 +497,21 @@ def test_the_deploy_guide_names_existing_resources(default_resources: State, all
         assert target in existing
     for name in re.findall(r"run jobs (?:execute|logs read) (\S+) --region=\$REGION", page):
         assert (name, "us-central1") in jobs
-    schedules = {
-        (schedule["name"], schedule["region"])
-        for schedule in _values_of(default_resources, "google_cloud_scheduler_job")
-    }
+    schedule_values = _values_of(default_resources, "google_cloud_scheduler_job")
+    schedules = {(schedule["name"], schedule["region"]) for schedule in schedule_values}
     for name, where in re.findall(r"scheduler jobs run (\S+)\s--location=([a-z0-9$A-Z-]+)", page):
         assert (name, where.replace("$REGION", "us-central1")) in schedules
     secrets = {secret["secret_id"] for secret in _values_of(all_resources, "google_secret_manager_secret")}
     # `ai-usage metabase apply` stores the Metabase API key.
     assert set(re.findall(r"versions add (\S+)", page)) == secrets - {"metabase-api-key"}
     (machine,) = _values_of(all_resources, "google_compute_instance")
-    assert set(re.findall(r"instances reset (\S+)|compute ssh (\S+)", page)) == {
-        (machine["name"], ""),
-        ("", machine["name"]),
-    }
+    for command in ("instances reset", "compute ssh"):
+        assert set(re.findall(rf"{command} (\S+)", page)) == {machine["name"]}
     assert f"@{machine['network_interface'][0]['network_ip']}:5432/" in page
     outputs = set(re.findall(r'^output "(\w+)"', (google_schema.TERRAFORM / "outputs.tf").read_text(), re.MULTILINE))
     assert set(re.findall(r"terraform output (\w+)", page)) <= outputs
     # The counts of resources that the guide states for each apply.
-    first = [
-        resource
-        for resource in default_resources
-        if resource["address"].split("[")[0] in {*targets[:3], "google_project_service.api"}
-    ]
-    assert f"Resources: {len(first)} added" in page
-    assert f"Resources: {len(default_resources) - len(first)} added" in page
+    targeted = {*targets[:3], "google_project_service.api"}
+    first = sum(resource["address"].split("[")[0] in targeted for resource in default_resources)
+    assert f"Resources: {first} added" in page
+    assert f"Resources: {len(default_resources) - first} added" in page

@@ -34,8 +34,8 @@ from ai_usage_assets.warehouse.ops_tables import (
 )
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 from ai_usage_assets.warehouse.tables import Table
-from ai_usage_assets_tests.commands.test_cli import ai_usage
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
+from ai_usage_assets_tests.support.cli import ai_usage
 from ai_usage_assets_tests.support.finance_history import (
     AUGUST,
     FIRST_DAY,

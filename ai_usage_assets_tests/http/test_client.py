@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import logging
+import re
 import threading
 import time
 import traceback
@@ -21,7 +22,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ai_usage_assets.http.client import ApiClient, Endpoint, redact
+from ai_usage_assets.http.client import ApiClient, Endpoint
 from ai_usage_assets.http.errors import (
     ApiError,
     MalformedResponse,
@@ -89,11 +90,7 @@ def test_get_sends_parameters_and_headers() -> None:
         client.get("/things", params, response_type=Things, headers={"x-version": "2"})
     (request,) = server.requests
     assert (request.method, request.path, request.query) == ("GET", "/things", params)
-    assert (request.headers["x-api-key"], request.headers["user-agent"], request.headers["x-version"]) == (
-        KEY,
-        "tests",
-        "2",
-    )
+    assert {"x-api-key": KEY, "user-agent": "tests", "x-version": "2"}.items() <= request.headers.items()
 
 
 def test_post_sends_json() -> None:
@@ -149,17 +146,8 @@ def test_key_that_is_no_valid_header(key: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/other",
-        "/things/1",
-        "/things?all=1",
-        "/search",
-        "things",
-        "https://example.com/things",
-        "/rooms//members",
-        "/rooms/../members",
-        "/rooms/a/b/members",
-        "/rooms/a%2Fb/members",
-        "/rooms/a/members\n",
+        *("/other", "/things/1", "/things?all=1", "/search", "things", "https://example.com/things", "/rooms//members"),
+        *("/rooms/../members", "/rooms/a/b/members", "/rooms/a%2Fb/members", "/rooms/a/members\n"),
     ],
 )
 def test_unlisted_path_is_rejected(path: str) -> None:
@@ -230,18 +218,20 @@ def test_loopback_bypasses_the_proxy(proxy: FakeServer) -> None:
     assert proxy.requests == []
 
 
-def test_other_hosts_use_the_proxy(proxy: FakeServer) -> None:
-    """Other hosts are reached through the proxy of the environment, which does not see the key."""
-    client = ApiClient(
-        "acme",
-        "https://api.example.com",
-        authorize=lambda: {"x-api-key": KEY},
-        endpoints=ENDPOINTS,
-        retry_policy=HttpRetryPolicy(max_attempts=1),
-    )
-    with pytest.raises(TransientApiError, match="no connection"):
+def error_through_proxy() -> TransientApiError:
+    """The error of one request to a host that is not this machine."""
+    policy = HttpRetryPolicy(max_attempts=1)
+    url = "https://api.example.com"
+    client = ApiClient("acme", url, authorize=lambda: {"x-api-key": KEY}, endpoints=ENDPOINTS, retry_policy=policy)
+    with pytest.raises(TransientApiError) as caught:
         client.get("/things", response_type=Things)
     client.close()
+    return caught.value
+
+
+def test_other_hosts_use_the_proxy(proxy: FakeServer) -> None:
+    """Other hosts are reached through the proxy of the environment, which does not see the key."""
+    assert "no connection" in str(error_through_proxy())
     assert [request.method for request in proxy.requests] == ["CONNECT"]
     assert KEY not in str(proxy.requests)
 
@@ -250,17 +240,9 @@ def test_proxy_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch, proxy: 
     """Only the status of the proxy's answer is reported."""
     with serve_replies(Reply(407)) as server:
         monkeypatch.setenv("https_proxy", server.url.replace("//", "//jo:pw123456@"))
-        client = ApiClient(
-            "acme",
-            "https://api.example.com",
-            authorize=dict,
-            endpoints=ENDPOINTS,
-            retry_policy=HttpRetryPolicy(max_attempts=1),
-        )
-        with pytest.raises(TransientApiError, match=r"ProxyError: 407\)") as caught:
-            client.get("/things", response_type=Things)
-        client.close()
-    assert "pw123456" not in all_text(caught.value)
+        error = error_through_proxy()
+    assert "407" in str(error)
+    assert "pw123456" not in all_text(error)
 
 
 # --- Permanent errors ------------------------------------------------------------------------------------------------
@@ -304,11 +286,9 @@ def test_error_text() -> None:
     """The text gives service, endpoint, reason, attempts, request id and next step."""
     body = b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded."}}'
     error, _, _ = error_of(Reply(529, body, {"request-id": "req_7"}), retry_policy=HttpRetryPolicy(max_attempts=3))
-    assert str(error) == (
-        "acme GET /things answered 529: Overloaded after 3 attempts (request req_7). "
-        "Nothing was changed; run again later."
-    )
     assert (error.detail, error.request_id, error.attempts) == ("Overloaded.", "req_7", 3)
+    for part in ("acme GET /things", "529", "Overloaded", "3 attempts", "req_7", error.next_step):
+        assert part in str(error)
 
 
 @pytest.mark.parametrize(
@@ -349,6 +329,7 @@ def http_date(seconds_from_start: float) -> str:
     return format_datetime(STARTED + timedelta(seconds=seconds_from_start), usegmt=True)
 
 
+@pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("retry_after", "least", "most"),
     [
@@ -356,21 +337,19 @@ def http_date(seconds_from_start: float) -> str:
         ("0", 0, 0),
         ("1.5", 1.5, 1.5),
         (http_date(30), 30, 30),
-        (None, 60, 66),
-        ("", 60, 66),
-        ("-5", 60, 66),
-        ("soon", 60, 66),
-        ("1 Jan 99999999999999999999 00:00:00 GMT", 60, 66),
-        (http_date(-30), 60, 66),
+        # Without a usable one: a minute, because rate limits are per minute, or the first wait.
+        *((unusable, None, None) for unusable in (None, "", "-5", "soon", "1 Jan 99999999999999999999 00:00:00 GMT")),
+        (http_date(-30), None, None),
     ],
 )
-def test_wait_after_429(retry_after: str | None, least: float, most: float) -> None:
-    """Retry-After is respected as seconds or a date; without a usable one the wait is a minute."""
-    limited = Reply(429, headers={} if retry_after is None else {"retry-after": retry_after})
+def test_wait_before_a_retry(status: int, retry_after: str | None, least: float | None, most: float | None) -> None:
+    """Retry-After counts for every transient status, as seconds or a date."""
+    limited = Reply(status, headers={} if retry_after is None else {"retry-after": retry_after})
     with client_for(limited, OK) as (client, _, clock):
         assert client.get("/things", response_type=Things)[0] == Things([1, 2])
     (wait,) = clock.waits
-    assert least <= wait <= most
+    first, last = (least, most) if least is not None and most is not None else (60, 66) if status == 429 else (1, 1.1)
+    assert first <= wait <= last
 
 
 def test_endless_429() -> None:
@@ -420,13 +399,6 @@ def test_backoff_is_bounded() -> None:
     assert len(clock.waits) == 7
     assert clock.waits == sorted(clock.waits)
     assert clock.waits[-1] == 10
-
-
-def test_503_with_retry_after() -> None:
-    """Retry-After counts for every transient status."""
-    with client_for(Reply(503, headers={"retry-after": "17"}), OK) as (client, _, clock):
-        client.get("/things", response_type=Things)
-    assert clock.waits == [17]
 
 
 def test_post_is_retried_with_its_body() -> None:
@@ -488,23 +460,26 @@ def test_attempt_time_is_bounded(kind: Any) -> None:
     assert time.monotonic() - started < 5
 
 
-def test_announced_body_is_too_large() -> None:
-    """A body that announces more than the limit is not read and not requested again."""
-    announced = Reply(headers={"content-length": str(300 * 1024**2)})
-    error, server, _ = error_of(announced, retry_policy=HttpRetryPolicy(max_attempts=2, attempt_seconds=1))
-    assert type(error) is PermanentApiError
-    assert "larger than 256 MiB" in error.detail
-    assert len(server.requests) == 1
-
-
-def test_decompressed_body_is_too_large() -> None:
-    """A small body that decompresses to more than the limit is rejected while it is read."""
+def deflated_mebibytes(count: int) -> bytes:
+    """A small body that decompresses to zeros."""
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     # A full flush makes the block independent of what is before it, so it can simply be repeated.
-    mebibyte = packer.compress(bytes(1024**2)) + packer.flush(zlib.Z_FULL_FLUSH)
-    error, server, _ = error_of(Reply(body=mebibyte * 257, headers={"content-encoding": "deflate"}))
+    return (packer.compress(bytes(1024**2)) + packer.flush(zlib.Z_FULL_FLUSH)) * count
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(headers={"content-length": str(300 * 1024**2)}),
+        Reply(body=deflated_mebibytes(257), headers={"content-encoding": "deflate"}),
+    ],
+    ids=["announced", "decompressed"],
+)
+def test_too_large_body(reply: Reply) -> None:
+    """A body above the limit is not read to its end and not requested again."""
+    error, server, _ = error_of(reply, retry_policy=HttpRetryPolicy(max_attempts=2, attempt_seconds=10))
     assert type(error) is PermanentApiError
-    assert "larger than 256 MiB" in error.detail
+    assert "256 MiB" in error.detail
     assert len(server.requests) == 1
 
 
@@ -634,50 +609,14 @@ def test_details_are_truncated() -> None:
     assert len(error.detail) == 301
 
 
-@pytest.mark.parametrize(
-    ("text", "clean"),
-    [
-        ("key sk-ant-admin01-Ab_9-xyz, no", "key [secret], no"),
-        ("crsr_0123456789abcdef0123", "[secret]"),
-        ("key_0123456789abcdef0123", "[secret]"),
-        ("Authorization: Bearer abcDEF123456", "Authorization: [secret]"),
-        ("basic dXNlcjpwYXNz", "[secret]"),
-        (base64.b64encode(b"sk-ant-admin01-xyz:").decode(), "[secret]"),
-        (base64.b64encode(b"crsr_0123456789abcdef:").decode(), "[secret]"),
-        ("ya29.a0AfH6SMBx-y_z", "[secret]"),
-        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "[secret]"),
-        ("of 'Jo.Doe+x@mail.example.com'.", "of '[e-mail]'."),
-        ("O'Brien@example.com, jörg@example.com", "[e-mail], [e-mail]"),
-        ("a" * 300 + ".jo@example.com", "a" * 239 + "[e-mail]"),
-        ("?email=jo%40example.com&page=2", "?email=[e-mail]&page=2"),
-        # As JSON and Python write them: after an escape, with escapes inside, or with what nobody sees.
-        (
-            r"Leaked:\nsk-ant-admin01-Ab_9-xyz, \u201ccrsr_0123456789abcdef0123\u201d",
-            r"Leaked:\n[secret], \u201c[secret]\u201d",
-        ),
-        (r"X=x\x01key_0123456789abcdef0123\tBearer abcDEF123456", r"X=x\x01[secret]\t[secret]"),
-        (r"\u0073k\u002dant-admin01-Ab_9\u002dxyz, crsr\\u005f0123456789abcdef0123", "[secret], [secret]"),
-        (r"sk-ant-\u200badmin01-" + "\u200bAb_9-\ufeffxyz", "[secret]"),
-        (r'{"said":"{\"to\":\"jane\\\\u0040corp.com\"}"}', r'{"said":"{\"to\":\"[e-mail]"}"}'),
-        # What only resembles them is what messages are made of.
-        ("apikey_01AbCdEfGhIjKlMnOpQr", "apikey_01AbCdEfGhIjKlMnOpQr"),
-        ("stg_key_mapping_rejects, key_principal", "stg_key_mapping_rejects, key_principal"),
-        ("Basic authentication is required, or a Bearer token", "Basic authentication is required, or a Bearer token"),
-        ("risk-adjusted-numbers at 12:00 @ noon", "risk-adjusted-numbers at 12:00 @ noon"),
-    ],
-)
-def test_redact(text: str, clean: str) -> None:
-    """Keys, base64 credentials and e-mail addresses are removed; similar text stays."""
-    assert redact(text) == clean
-
-
 def test_retries_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Each retry logs one warning with endpoint, status, attempt and wait."""
     limited = Reply(429, headers={"retry-after": "7"})
     with caplog.at_level(logging.WARNING), client_for(limited, limited, OK) as (client, _, _):
         client.get("/things", [("page", "2")], response_type=Things)
-    assert [(record.name, record.getMessage()) for record in caplog.records] == [
-        ("ai_usage_assets.http.retry", f"acme GET /things: 429; attempt {n} of 6, retrying in 7 s") for n in (1, 2)
+    messages = [record.getMessage() for record in caplog.records]
+    assert [re.findall(r"/things|\b\d+\b", message) for message in messages] == [
+        ["/things", "429", attempt, "6", "7"] for attempt in ("1", "2")
     ]
 
 

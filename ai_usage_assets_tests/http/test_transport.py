@@ -1,16 +1,14 @@
-"""Network and server faults in a real run: retries, then an error, then a complete load by the next run.
+"""Network and server faults against the real client and extract, and proxies.
 
-The faults can affect any vendor; Anthropic's analytics is the example. `test_client` covers waits and decoding with a
-fake clock.
+The faults can affect any vendor; Anthropic's analytics is the example. `test_client` covers waits and decoding.
 """
 
 from __future__ import annotations
 
-import logging
+import copy
 import socket
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -24,119 +22,141 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.http.errors import TransientApiError
+from ai_usage_assets.http.errors import ApiError, TransientApiError
 from ai_usage_assets.http.loopback_server import LoopbackHandler, serve_on_loopback
 from ai_usage_assets.http.transport import BoundedTransport
 from ai_usage_assets.settings import SettingsError
 from ai_usage_assets.simulator import Simulator
+from ai_usage_assets.simulator.server import Faults
 from ai_usage_assets.sources.anthropic.analytics import EXTRACT
 from ai_usage_assets.sources.anthropic.client import AnthropicClient
-from ai_usage_assets.sources.base import DayBatch
-from ai_usage_assets_tests.conftest import LOADED_DAY, NOW, Company
-from ai_usage_assets_tests.fakes.http_server import FakeClock
+from ai_usage_assets.sources.base import DayBatch, RejectedDay
+from ai_usage_assets_tests.conftest import NOW, Company
+from ai_usage_assets_tests.fakes.http_server import STARTED, FakeClock
 from ai_usage_assets_tests.faults.conftest import (
-    ANALYTICS,
     DAYS,
-    NEXT_DAY,
     Fault,
-    assert_equals_ledger,
     assert_kept_then_recovered,
     clear_faults,
     failure_text,
     read_day_log,
-    remove_usage,
     set_faults,
-    stored_rows,
 )
 
 ANALYTICS_PATH = "/v1/organizations/analytics/"
+_NO_FAULTS = vars(Faults())
 
-# --- Transient faults: the run retries and succeeds -------------------------------------------------
 
-TRANSIENT_FAULTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "S8 429 with seconds": lambda: {"limit_times": {ANALYTICS_PATH: 5}, "retry_after": "0"},
-    "S8 429 with a date": lambda: {
+class Vendor:
+    """A served vendor, and what it returns for two days without faults."""
+
+    def __init__(self, simulator: Simulator, url: str) -> None:
+        self.simulator, self.url = simulator, url
+        self.clock = FakeClock()
+        self.batches = self.fetch()
+        self.request_count = len(simulator.requests)
+
+    def fetch(self) -> list[DayBatch | RejectedDay]:
+        """Requests the extract of both days; waits pass on the clock only."""
+        client = AnthropicClient(lambda: self.simulator.ANTHROPIC_KEY, self.url, pacing=False, clock=self.clock)
+        try:
+            return list(EXTRACT.fetch(client, DayRange(*DAYS)))
+        finally:
+            client.close()
+
+    def set_faults(self, **faults: Any) -> None:
+        """Replaces the faults, and forgets the requests and waits so far."""
+        # Copied, because the server counts down in place.
+        vars(self.simulator.fault_options.faults).update(copy.deepcopy({**_NO_FAULTS, **faults}))
+        self.simulator.requests.clear()
+        self.clock = FakeClock()
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[Vendor]:
+    """A vendor that all tests share."""
+    simulator = Simulator(NOW, people=60)
+    with simulator.serve() as urls:
+        served = Vendor(simulator, urls.anthropic)
+        assert {type(batch) for batch in served.batches} == {DayBatch}
+        yield served
+
+
+# --- Transient faults -----------------------------------------------------------------------------------------------
+
+TRANSIENT_FAULTS: dict[str, dict[str, Any]] = {
+    "S8 429 with seconds": {"limit_times": {ANALYTICS_PATH: 5}, "retry_after": "0"},
+    "S8 429 with a date": {
         "limit_times": {ANALYTICS_PATH: 1},
-        "retry_after": format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True),
+        "retry_after": format_datetime(STARTED + timedelta(seconds=7), usegmt=True),
     },
-    "S8 429 without Retry-After": lambda: {"limit_times": {ANALYTICS_PATH: 5}},
-    "S9 500": lambda: {"fail_times": {ANALYTICS_PATH: 5}, "fail_status": 500},
-    "S9 504": lambda: {"fail_times": {ANALYTICS_PATH: 5}, "fail_status": 504},
-    "S9 every third response is reset": lambda: {"reset_every": 3},
-    "S9 every third response is truncated": lambda: {"truncate_every": 3},
-    "every third response is labeled gzip but is not": lambda: {"garble_every": 3},
+    "S8 429 without Retry-After": {"limit_times": {ANALYTICS_PATH: 5}},
+    "S9 500": {"fail_times": {ANALYTICS_PATH: 5}, "fail_status": 500},
+    "S9 504": {"fail_times": {ANALYTICS_PATH: 5}, "fail_status": 504},
+    "S9 every third response is reset": {"reset_every": 3},
+    "S9 every third response is truncated": {"truncate_every": 3},
+    "every third response is labeled gzip but is not": {"garble_every": 3},
 }
 
 
-@pytest.mark.parametrize("transport", TRANSIENT_FAULTS.values(), ids=TRANSIENT_FAULTS)
-def test_transient_faults_are_retried(
-    shared_company: Company, transport: Callable[[], dict[str, Any]], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("faults", TRANSIENT_FAULTS.values(), ids=TRANSIENT_FAULTS)
+def test_transient_faults_are_retried(vendor: Vendor, faults: dict[str, Any]) -> None:
+    """A failed page is requested again until it is complete: no record is lost or duplicated."""
+    vendor.set_faults(**faults)
+    assert vendor.fetch() == vendor.batches
+    assert len(vendor.simulator.requests) > vendor.request_count
+    assert sum(vendor.clock.waits) == (7 if " GMT" in faults.get("retry_after", "") else 0)
+
+
+# --- Permanent faults -----------------------------------------------------------------------------------------------
+
+_NULL_DATA = b'{"data":null,"has_more":false,"data_refreshed_at":"2026-11-20T12:00:00Z"}'
+# Faults, and the status, the attempts and a term of the error.
+PERMANENT_FAULTS: dict[str, tuple[dict[str, Any], int | None, int, str]] = {
+    "S9 502": ({"fail_status": 502, "fail_times": {"/": 99}}, 502, 6, "502"),
+    "S9 529": ({"fail_status": 529, "fail_times": {"/": 99}}, 529, 6, "529"),
+    "S11 503 on one report": ({"fail_times": {f"{ANALYTICS_PATH}usage": 99}}, 503, 6, f"{ANALYTICS_PATH}usage"),
+    "S21 Retry-After of a day": ({"limit_times": {"/": 1}, "retry_after": "86400"}, 429, 1, "86,400 s"),
+    "every response is reset": ({"reset_every": 1}, None, 6, "interrupted"),
+    "every response is truncated": ({"truncate_every": 1}, 200, 6, "truncated"),
+    "every response is labeled gzip but is not": ({"garble_every": 1}, None, 6, "DecodingError"),
+    "HTML page": ({"html_200": {"anthropic"}}, 200, 6, "HTML"),
+    "empty body": ({"replacements": {"/": b""}}, 200, 6, "empty"),
+    "empty object": ({"replacements": {"/": b"{}"}}, 200, 6, "`data`"),
+    "null data": ({"replacements": {"/": _NULL_DATA}}, 200, 6, "$.data"),
+}
+
+
+@pytest.mark.parametrize(("faults", "status", "attempts", "term"), PERMANENT_FAULTS.values(), ids=PERMANENT_FAULTS)
+def test_permanent_faults_are_errors(
+    vendor: Vendor, faults: dict[str, Any], status: int | None, attempts: int, term: str
 ) -> None:
-    """A failed page is requested again until it is complete: the run succeeds without lost or duplicate records."""
-    remove_usage(shared_company)
-    set_faults(shared_company, transport=transport())
-    with caplog.at_level(logging.WARNING, "ai_usage_assets"):
-        result = shared_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
-    assert result.success, failure_text(result)
-    assert_equals_ledger(shared_company, *DAYS)
-    assert "attempt 1 of 6" in caplog.text
-    clear_faults(shared_company)
+    """When the retries are used up, the error has status, attempts and next step, and the next extract is complete."""
+    vendor.set_faults(**faults)
+    with pytest.raises(ApiError) as caught:
+        vendor.fetch()
+    assert (caught.value.status, caught.value.attempts) == (status, attempts)
+    assert term in str(caught.value)
+    assert "again later" in caught.value.next_step
+    assert vendor.simulator.ANTHROPIC_KEY not in str(caught.value)
+    vendor.set_faults()
+    assert vendor.fetch() == vendor.batches
 
 
-# --- Permanent faults: reported, nothing is loaded -----------------------------------------------------------
-
-_LATER = "Nothing was changed; run again later"
-
-PERMANENT_FAULTS = {
-    "S9 502": Fault(
-        "answered 502: Overloaded after 6 attempts", _LATER, transport={"fail_status": 502, "fail_times": {"/": 99}}
-    ),
-    "S9 529": Fault(
-        "answered 529: Overloaded after 6 attempts", _LATER, transport={"fail_status": 529, "fail_times": {"/": 99}}
-    ),
-    "S11 503 on one report": Fault(
-        "GET /v1/organizations/analytics/usage answered 503: Overloaded after 6 attempts",
-        _LATER,
-        transport={"fail_times": {f"{ANALYTICS_PATH}usage": 99}},
-    ),
-    "S21 Retry-After of a day": Fault(
-        "answered 429: asks to wait 86,400 s", _LATER, transport={"limit_times": {"/": 1}, "retry_after": "86400"}
-    ),
-    "every response is reset": Fault("the response was interrupted", "after 6 attempts", transport={"reset_every": 1}),
-    "every response is truncated": Fault(
-        "not the expected JSON: Input data was truncated", _LATER, transport={"truncate_every": 1}
-    ),
-    "every response is labeled gzip but is not": Fault(
-        "is unreadable (DecodingError)", _LATER, transport={"garble_every": 1}
-    ),
-    "HTML page": Fault("an HTML page instead of JSON", _LATER, transport={"html_200": {"anthropic"}}),
-    "empty body": Fault("an empty body instead of JSON", _LATER, transport={"replacements": {"/": b""}}),
-    "empty object": Fault("missing required field `data`", _LATER, transport={"replacements": {"/": b"{}"}}),
-    "null data": Fault(
-        "Expected `array`, got `null` - at `$.data`",
-        _LATER,
-        transport={"replacements": {"/": b'{"data":null,"has_more":false,"data_refreshed_at":"2026-11-20T12:00:00Z"}'}},
-    ),
-}
+def test_ten_rate_limit_errors_in_a_row(vendor: Vendor) -> None:
+    """After six attempts the extract fails; the next one outlasts the remaining four errors."""
+    vendor.set_faults(limit_times={ANALYTICS_PATH: 10})
+    with pytest.raises(TransientApiError) as caught:
+        vendor.fetch()
+    assert (caught.value.status, caught.value.attempts) == (429, 6)
+    assert vendor.fetch() == vendor.batches
 
 
-@pytest.mark.parametrize("fault", PERMANENT_FAULTS.values(), ids=PERMANENT_FAULTS)
-def test_permanent_fault_loads_nothing_and_the_next_run_recovers(shared_company: Company, fault: Fault) -> None:
-    """When retries are used up, no day changes, the error gives reason and next step, and the next run loads both."""
-    assert_kept_then_recovered(shared_company, fault)
-
-
-def test_ten_rate_limit_errors_in_a_row(loaded_company: Company) -> None:
-    """After six attempts the run fails; the next run outlasts the remaining four errors."""
-    remove_usage(loaded_company)
-    before = stored_rows(loaded_company)
-    set_faults(loaded_company, transport={"limit_times": {ANALYTICS_PATH: 10}})
-    result = loaded_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
-    assert not result.success
-    assert "answered 429: Rate limit exceeded after 6 attempts" in failure_text(result)
-    assert stored_rows(loaded_company) == before
-    assert loaded_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS).success
-    assert_equals_ledger(loaded_company, *DAYS)
+def test_a_run_changes_nothing_and_the_next_one_recovers(shared_company: Company) -> None:
+    """A run with a permanent fault fails, changes no day and gives the next step; the next run loads both days."""
+    assert_kept_then_recovered(
+        shared_company, Fault("502", "run again later", transport={"fail_status": 502, "fail_times": {"/": 99}})
+    )
 
 
 # --- Unavailable vendor ------------------------------------------------------------------
@@ -171,23 +191,12 @@ def test_extract_ends_after_two_failed_chunks(company: Company) -> None:
 # --- Rate limits -------------------------------------------------------------------------
 
 
-def test_exhausted_rate_limit_is_waited_for(loaded_company: Company, caplog: pytest.LogCaptureFixture) -> None:
-    """When the vendor's rate limit is used up, the run waits for Retry-After and continues."""
-    # The server's clock: a minute lasts a second.
-    started = time.monotonic()
-    set_faults(
-        loaded_company,
-        transport={
-            "per_minute": {ANALYTICS_PATH: 4},
-            "retry_after": "1",
-            "clock": lambda: (time.monotonic() - started) * 60,
-        },
-    )
-    with caplog.at_level(logging.WARNING, "ai_usage_assets"):
-        result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
-    assert result.success, failure_text(result)
-    assert "429; attempt 1 of 6, retrying in 1 s" in caplog.text
-    assert_equals_ledger(loaded_company, DAYS[1])
+def test_exhausted_rate_limit_is_waited_for(vendor: Vendor) -> None:
+    """When the vendor's rate limit is used up, the extract waits for Retry-After and continues."""
+    vendor.set_faults(per_minute={ANALYTICS_PATH: 4}, retry_after="60")
+    vendor.simulator.fault_options.faults.clock = vendor.clock.monotonic
+    assert vendor.fetch() == vendor.batches
+    assert {*vendor.clock.waits} == {60}
 
 
 def test_documented_rate_limit_is_never_exceeded() -> None:

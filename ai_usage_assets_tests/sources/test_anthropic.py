@@ -39,10 +39,12 @@ def client(simulator: Simulator) -> Iterator[AnthropicClient]:
 
 
 def fetch(client: AnthropicClient, name: str, days: DayRange = DAYS) -> list[DayBatch | RejectedDay]:
+    """What an extract returns for days."""
     return list(BY_NAME[name].fetch(client, days))
 
 
 def fetch_batches(client: AnthropicClient, name: str, days: DayRange = DAYS) -> list[DayBatch]:
+    """The batches of an extract that rejects no day."""
     results = fetch(client, name, days)
     assert all(isinstance(day, DayBatch) for day in results), results
     return [day for day in results if isinstance(day, DayBatch)]

@@ -40,6 +40,7 @@ def client(simulator: Simulator) -> Iterator[CursorClient]:
 
 
 def fetch(client: CursorClient, name: str, days: DayRange = DAY) -> list[DayBatch | RejectedDay]:
+    """What an extract returns for days."""
     return list(BY_NAME[name].fetch(client, days))
 
 
