@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import date
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +34,7 @@ _MIN_BILLED_BYTES = 10 * 1024**2
 
 
 def check_offline(console: Console, folder: Path | None = None) -> int:
-    """Checks that every file is GoogleSQL that both engines evaluate alike, and every name in an empty DuckDB.
+    """Checks that every file is GoogleSQL that both engines evaluate alike, and every name and type in an empty DuckDB.
 
     `folder` replaces `sql/`. Returns 1 if a file is invalid.
     """
@@ -91,10 +92,12 @@ def _find_errors(folder: Path | None) -> tuple[list[str], list[str]]:
 
 
 def _validate_table(warehouse: DuckDBWarehouse, table: Table) -> None:
-    """Creates the table, and checks its query. Raises UnsupportedSQL or WarehouseError."""
+    """Creates the table, and checks its query and its types. Raises UnsupportedSQL or WarehouseError."""
     if table.query:
         warehouse.validate(table.query)
     warehouse.prepare([table])
+    if table.query:
+        warehouse.check_types(table, dict.fromkeys(("first_day", "today", "start_day", "end_day"), date(2026, 1, 1)))
 
 
 def _tables_read(sql: str) -> Iterable[str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class SimulatedSource:
     """The simulated API of one source.
 
-    `key` is the key that it accepts, `port` the default port of `ai-usage simulator`, `create(simulator)` makes the API.
+    `key` is the key that it accepts, `port` the default port of `ai-usage simulator`. `create(simulator)` makes it.
     `totals(ledger, first, last)` returns what the warehouse must contain: columns of the query
     `commands/vendor_totals` and their values. `charges(ledger, day)` returns the billed charges of a day, for the
     expected attribution; None where the ledger itself has them.

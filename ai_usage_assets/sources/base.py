@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from ai_usage_assets.days import DayRange
@@ -222,6 +223,6 @@ class Source:
         return cast("SourceChecks", module.CHECKS)
 
     def load_questions(self) -> tuple[ApiQuestion, ...]:
-        """Questions that the API documentation leaves open, for the probe: `QUESTIONS` of its module `questions`."""
-        module = import_module(f"ai_usage_assets.sources.{self.name}.questions")
-        return cast("tuple[ApiQuestion, ...]", module.QUESTIONS)
+        """Questions that the API documentation leaves open: `QUESTIONS` of its module `questions`; none without it."""
+        name = f"ai_usage_assets.sources.{self.name}.questions"
+        return cast("tuple[ApiQuestion, ...]", import_module(name).QUESTIONS) if find_spec(name) else ()

@@ -15,7 +15,7 @@ from ai_usage_assets.warehouse import googlesql, migrations, restatements
 from ai_usage_assets.warehouse.base import QueryParameters, RawDay, Row, WarehouseError
 from ai_usage_assets.warehouse.duckdb_file import ROW_GROUP_SIZE, DuckDBFile, quote
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS, DayLogEntry
-from ai_usage_assets.warehouse.tables import Column, Table
+from ai_usage_assets.warehouse.tables import COLUMN_TYPES, Column, Table
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,13 @@ _TYPES = {
     "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
 }
 _GOOGLESQL_TYPES = {duckdb_type: name for name, duckdb_type in _TYPES.items()}
+# Beginning of a type that the engines do not share -> what a query must write instead.
+_CASTS = {
+    "DOUBLE": "CAST(ROUND(CAST(... AS NUMERIC), 6) AS NUMERIC), as FLOAT64 is not exact; SAFE_DIVIDE and / return it",
+    "DECIMAL": "CAST(... AS NUMERIC)",
+    "HUGEINT": "CAST(... AS INT64)",
+    "INTEGER": "CAST(... AS INT64)",
+}
 
 
 @dataclass(frozen=True)
@@ -232,10 +239,23 @@ class DuckDBWarehouse(DuckDBFile):
         with self._errors():
             # Binds the query without reading a row.
             relation = self._connect().sql(f"SELECT * FROM {self._name(table)}")
-            return {
-                name: _GOOGLESQL_TYPES[str(column_type)]
-                for name, column_type in zip(relation.columns, relation.types, strict=True)
-            }
+        return {
+            name: _googlesql_type(table, name, str(column_type))
+            for name, column_type in zip(relation.columns, relation.types, strict=True)
+        }
+
+    def check_types(self, table: Table, parameters: QueryParameters) -> None:
+        """Raises WarehouseError if the query of a table or view has a column of an inexact or unknown type."""
+        if table.is_view:
+            self.column_types(table)
+            return
+        translated = googlesql.to_duckdb(table.query or "")
+        with self._errors():
+            relation = self._connect().sql(translated, params=_used_parameters(translated, parameters))
+        for name, column_type in zip(relation.columns, relation.types, strict=True):
+            # The table rounds decimals and limits integers as declared, in both engines.
+            if not str(column_type).startswith(("DECIMAL", "HUGEINT", "INTEGER")):
+                _googlesql_type(table, name, str(column_type))
 
     def validate(self, sql: str) -> None:
         """Checks every name and type of a query without running it. Raises WarehouseError or UnsupportedSQL."""
@@ -258,6 +278,18 @@ class DuckDBWarehouse(DuckDBFile):
     @staticmethod
     def _name(table: Table) -> str:
         return f'"{table.name}"'
+
+
+def _googlesql_type(table: Table, column: str, duckdb_type: str) -> str:
+    """The GoogleSQL type of a column. Raises WarehouseError for a type that the engines do not share."""
+    if duckdb_type in _GOOGLESQL_TYPES:
+        return _GOOGLESQL_TYPES[duckdb_type]
+    cast = next((cast for start, cast in _CASTS.items() if duckdb_type.startswith(start)), None)
+    cast = cast or f"a CAST to one of {', '.join(COLUMN_TYPES)}"
+    raise WarehouseError(
+        f"The column {table.name}.{column} has the type {duckdb_type} in DuckDB, which the warehouses do not share. "
+        f"Write {cast}."
+    )
 
 
 def _used_parameters(sql: str, parameters: QueryParameters) -> dict[str, object] | None:

@@ -123,8 +123,20 @@ def _reject(node: exp.Expr) -> None:
         raise UnsupportedSQL(f"{node.sql('bigquery')}: {advice}")
     if isinstance(node, exp.Unnest) and node.args.get("offset"):
         raise UnsupportedSQL("UNNEST ... WITH OFFSET starts at 1 in DuckDB; number the rows with ROW_NUMBER()")
-    if isinstance(node, exp.Extract) and node.this.name.upper() in {"WEEK", "DAYOFWEEK"}:
-        raise UnsupportedSQL(f"{node.sql('bigquery')}: the engines number weeks differently; use ISOWEEK")
+    if isinstance(node, exp.Extract) and (advice := _extract_advice(node)):
+        raise UnsupportedSQL(f"{node.sql('bigquery')}: {advice}")
+
+
+def _extract_advice(node: exp.Extract) -> str | None:
+    """What to write instead of a part of a day that the engines number differently; None for any other part."""
+    part = node.this.sql("bigquery").upper()
+    if part == "DAYOFWEEK":
+        day = node.expression.sql("bigquery")
+        return (
+            "the engines number the days of a week differently; write "
+            f"DATE_DIFF({day}, DATE_TRUNC({day}, ISOWEEK), DAY) + 1, which is 1 on a Monday and 7 on a Sunday"
+        )
+    return "the engines number weeks differently; use ISOWEEK" if part.startswith("WEEK") else None
 
 
 _PLAIN_PATH = re.compile(r"'\$(?:\.[A-Za-z_][A-Za-z0-9_]*)+'")

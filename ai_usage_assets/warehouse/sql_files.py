@@ -12,7 +12,7 @@ from sqlglot import exp
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.package_data import data_folder
 from ai_usage_assets.warehouse import googlesql
-from ai_usage_assets.warehouse.tables import Column, Layer, Table
+from ai_usage_assets.warehouse.tables import COLUMN_TYPES, Column, Layer, Table
 
 _LAYERS: tuple[Layer, ...] = ("staging", "curated", "kpi", "ops")
 
@@ -110,6 +110,12 @@ def read_table(path: Path) -> Table:
     undescribed = [c.name for c in columns if not c.description] + ([] if description else ["the table itself"])
     if undescribed:
         raise SchemaError(f"{path.name}: no description for {', '.join(undescribed)}")
+    for column in columns:
+        if column.type not in (*COLUMN_TYPES, None):
+            raise SchemaError(
+                f"{path.name}: the column {column.name} has the type {column.type}; both warehouses have "
+                f"{', '.join(COLUMN_TYPES)}"
+            )
     selected = [e.alias_or_name for e in tree.expression.selects] if tree.expression else None
     if selected is not None and selected != [c.name for c in columns]:
         raise SchemaError(f"{path.name}: declares columns {[c.name for c in columns]} but selects {selected}")

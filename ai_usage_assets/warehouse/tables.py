@@ -15,6 +15,9 @@ from ai_usage_assets.hashing import sha256_hex
 if TYPE_CHECKING:
     import dagster as dg
 
+# The GoogleSQL types of columns, which both engines share: exact, and with the same values.
+COLUMN_TYPES = ("STRING", "INT64", "NUMERIC", "BOOL", "DATE", "TIMESTAMP")
+
 Layer = Literal["raw", "staging", "curated", "kpi", "ops"]
 
 

@@ -63,3 +63,44 @@ def test_each_invalid_file_is_named_and_no_other(tmp_path: Path, capsys: pytest.
     assert [name for name, reason in expected.items() if reason not in errors[name]] == []
     assert unchecked.startswith("2 files ")
     assert summary.startswith("2 of 11 ")
+
+
+# The expression of a column of a view, what its error names, and whether the advice is this complete expression.
+UNSHARED_TYPES = {
+    "kpi_ratio": ("SAFE_DIVIDE(SUM(record_no), COUNT(*))", "CAST(ROUND(CAST({} AS NUMERIC), 6) AS NUMERIC)"),
+    "kpi_decimal": ("NUMERIC '1' * NUMERIC '1'", "CAST({} AS NUMERIC)"),
+    "kpi_number": ("SUM(record_no)", "CAST({} AS INT64)"),
+    "kpi_literal": ("1", "CAST({} AS INT64)"),
+}
+
+
+def test_a_type_that_the_warehouses_do_not_share_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line names the view, the column and the cast; with this cast the view is valid."""
+    for name, (expression, cast) in UNSHARED_TYPES.items():
+        write_view(tmp_path, name, f"SELECT {expression} AS amount {_RAW}")
+        write_view(tmp_path, f"{name}_cast", f"SELECT {cast.format(expression)} AS amount {_RAW}")
+    (tmp_path / "queries").mkdir()
+    (tmp_path / "queries" / "valid.sql").write_text(f"SELECT 1 AS amount {_RAW}")
+    assert sql_check.check_offline(Console(width=1000), tmp_path) == 1
+    lines = [line.removeprefix("✗ ") for line in capsys.readouterr().out.splitlines() if line.startswith("✗ ")]
+    errors = {line.partition(":")[0]: line for line in lines}
+    assert errors.keys() == UNSHARED_TYPES.keys()
+    for name, (_, cast) in UNSHARED_TYPES.items():
+        assert f"{name}.amount" in errors[name]
+        assert cast.format("...") in errors[name]
+
+
+def test_the_types_of_a_table_and_of_its_query_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A declared type outside the shared ones, and an inexact value in a column of dollars, are errors."""
+    for name, declared in (("fct_declared", "FLOAT64"), ("fct_query", "NUMERIC")):
+        path = tmp_path / "curated" / f"{name}.sql"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(
+            f'CREATE TABLE IF NOT EXISTS ai_usage.{name} (\n  usd {declared} OPTIONS (description = "Dollars.")\n)\n'
+            f'OPTIONS (description = "Amounts.")\nAS\nSELECT record_no / 3 AS usd {_RAW}\n'
+        )
+    (tmp_path / "queries").mkdir()
+    (tmp_path / "queries" / "valid.sql").write_text(f"SELECT 1 AS amount {_RAW}")
+    assert sql_check.check_offline(Console(width=1000), tmp_path) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗ ")]
+    assert ["fct_declared" in lines[0] and "FLOAT64" in lines[0], "fct_query.usd" in lines[1]] == [True, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ import duckdb
 import pytest
 
 from ai_usage_assets.warehouse.googlesql import SESSION, UnsupportedSQL, parse, tables_read, to_duckdb
+from ai_usage_assets_tests.support.reference_sql import Reference
 
 
 def value(expression: str, **parameters: Any) -> Any:
@@ -128,6 +130,7 @@ def test_parameters_keep_their_names() -> None:
         "SELECT CURRENT_DATE()",
         "SELECT CURRENT_TIMESTAMP()",
         "SELECT EXTRACT(WEEK FROM d) FROM t",
+        "SELECT EXTRACT(WEEK(MONDAY) FROM d) FROM t",
         "SELECT EXTRACT(DAYOFWEEK FROM d) FROM t",
         "SELECT x FROM UNNEST([1, 2]) AS x WITH OFFSET",
         "SELECT TIMESTAMP_SECONDS(1)",
@@ -139,6 +142,18 @@ def test_ambiguous_constructs_are_rejected(sql: str) -> None:
     """A construct on which the engines disagree is an error."""
     with pytest.raises(UnsupportedSQL):
         to_duckdb(sql)
+
+
+def test_the_advised_day_of_the_week_is_the_same_in_both_engines() -> None:
+    """The expression that the error advises is 1 on Mondays to 7 on Sundays, also across a year, in both engines."""
+    days = "SELECT d FROM UNNEST(GENERATE_DATE_ARRAY(DATE '2026-12-28', DATE '2027-01-10')) AS d"
+    with pytest.raises(UnsupportedSQL) as caught:
+        to_duckdb(f"SELECT EXTRACT(DAYOFWEEK FROM d) FROM ({days})")
+    (advised,) = re.findall(r"DATE_DIFF\(.+\) \+ 1", str(caught.value))
+    sql = f"SELECT d, {advised} AS weekday FROM ({days})"
+    ours = duckdb.connect().execute(to_duckdb(sql)).fetchall()
+    assert sorted(ours) == [(day, day.isoweekday()) for day, _ in sorted(ours)]
+    assert sorted(map(tuple, Reference({}).query(sql)[1])) == sorted(ours)
 
 
 def test_tables_lose_their_dataset() -> None:

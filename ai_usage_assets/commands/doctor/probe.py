@@ -24,6 +24,7 @@ from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.files import write_atomically
 from ai_usage_assets.redaction import KEY_PATTERN
 from ai_usage_assets.registry import KEY_VARIABLES_TEXT, load_source
+from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings, SettingsError, is_loopback
 from ai_usage_assets.sources.base import Source
 from ai_usage_assets.sources.keys import resolve_key
@@ -50,7 +51,9 @@ def run(settings: Settings, file: Path | None, console: Console) -> int:
     sources = [load_source(entry.name) for entry in settings.configured_sources]
     plans = [(source, *_open_client(source, settings)) for source in sources]
     for source, _, client in plans:
-        console.print(f"{source.label}: at most {client.max_requests} requests. All of them only read.")
+        limit = format_count(client.max_requests, "request")
+        plan = f"at most {limit}. All of them only read." if client.max_requests else "no open questions, no requests."
+        console.print(f"{source.label}: {plan}")
     document: Facts = {"versions": describe_versions(), "asked_at": settings.now().isoformat()}
     diagnostics: list[Diagnostic] = []
     for source, _, client in plans:
