@@ -48,6 +48,17 @@ def _split(name: str) -> tuple[str, str]:
     return table, column
 
 
+def _align_unions(query: exp.Expr) -> None:
+    """Gives every branch of a UNION BY NAME the columns of the first one: sqlglot finds them by their position."""
+    for union in query.find_all(exp.SetOperation):
+        branch = union.expression
+        if union.args.get("by_name") and isinstance(branch, exp.Select):
+            by_name = {select.alias_or_name: select for select in branch.selects}
+            names = union.named_selects
+            branch.set("expressions", [by_name.get(name) or exp.alias_(exp.null(), name) for name in names])
+            union.set("by_name", False)
+
+
 def trace_lineage(table: Table, tables: Sequence[Table]) -> Lineage:
     """The columns of other tables whose values make a value of each column; conditions of joins and WHERE do not.
 
@@ -67,6 +78,7 @@ def trace_lineage(table: Table, tables: Sequence[Table]) -> Lineage:
         validate_qualify_columns=False,
         quote_identifiers=False,
     )
+    _align_unions(query)
     scope = build_scope(query)
     # Copying the query for each column would take ten times as long.
     options = {"dialect": "bigquery", "scope": scope, "trim_selects": False, "copy": False}

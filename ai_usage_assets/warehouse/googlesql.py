@@ -232,6 +232,15 @@ def _extract(node: exp.Extract) -> exp.Expr:
     return node
 
 
+def _union(node: exp.Union) -> exp.Expr:
+    # DuckDB's BY NAME fills a column that one side lacks with NULL; in BigQuery this is FULL UNION ... BY NAME.
+    if node.args.get("side") == "FULL" and node.args.get("by_name"):
+        node.set("side", None)
+    elif node.args.get("side") or node.args.get("kind"):
+        raise UnsupportedSQL(f"{node.args.get('side') or node.args.get('kind')} UNION: use FULL UNION ALL BY NAME")
+    return node
+
+
 def _json_array(node: exp.JSONExtractArray) -> exp.Expr:
     # A value that is no array is NULL in BigQuery; sqlglot's cast would fail.
     value = exp.JSONExtract(this=node.this, expression=node.expression)
@@ -247,6 +256,7 @@ _TRANSLATIONS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Timestamp: _timestamp,
     exp.Extract: _extract,
     exp.JSONExtractArray: _json_array,
+    exp.Union: _union,
     # BIGINT, and 0 without rows.
     exp.CountIf: lambda n: exp.Count(this=exp.If(this=n.this, true=exp.Literal.number(1))),
     exp.Div: _divide,

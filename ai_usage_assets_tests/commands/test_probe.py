@@ -16,6 +16,7 @@ from ai_usage_assets.commands.doctor import probe
 from ai_usage_assets.commands.doctor.probe import ProbeError
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.sources.base import Source
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.sources.cursor.questions import QUESTIONS
 from ai_usage_assets.sources.questions import ApiRequest, BudgetedClient, VendorUnavailable
@@ -86,6 +87,16 @@ def test_the_announced_budget_is_kept_and_all_requests_read(probed: tuple[Compan
     assert {(r.method, r.path) for name, r in company.simulator.requests if name == "cursor"} == reads
     assert {r.method for name, r in company.simulator.requests if name == "anthropic"} == {"GET"}
     assert {name for name, _ in company.simulator.requests} == {"anthropic", "cursor"}
+
+
+def test_a_source_without_questions_is_not_asked(
+    company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No number of requests is announced, no request is sent and no file is written, which is a success."""
+    monkeypatch.setattr(Source, "load_questions", lambda self: ())
+    result = run_probe(company.settings, tmp_path)
+    assert (result.code, result.text, company.simulator.requests) == (0, "", [])
+    assert "at most" not in result.output
 
 
 def test_a_request_above_the_budget_is_not_sent() -> None:

@@ -40,29 +40,20 @@ SELECT
   CAST(NULL AS INT64) AS cache_read_tokens, CAST(NULL AS INT64) AS output_tokens,
   CAST(NULL AS INT64) AS total_tokens, CAST(NULL AS INT64) AS web_search_requests
 FROM ai_usage.int_anthropic_cost_daily
-UNION ALL BY NAME
+-- FULL fills the columns that a source does not have with NULL.
+FULL UNION ALL BY NAME
 SELECT
-  usage_date, 'anthropic' AS vendor, FALSE AS has_cost, TRUE AS has_tokens, fact_no, identity_key,
-  'billed' AS cost_basis, product, model, principal_type, principal_id, user_email, api_key_id, workspace_id,
+  *, 'anthropic' AS vendor, FALSE AS has_cost, TRUE AS has_tokens, 'billed' AS cost_basis,
   CASE WHEN principal_type = 'service_account' THEN principal_id END AS service_account_id,
-  CAST(NULL AS STRING) AS automation_id, CAST(NULL AS STRING) AS cloud_agent_id, requests,
-  CAST(NULL AS NUMERIC) AS amount_usd, CAST(NULL AS NUMERIC) AS list_amount_usd, uncached_input_tokens,
-  cache_write_5m_tokens, cache_write_1h_tokens,
   COALESCE(cache_write_5m_tokens + cache_write_1h_tokens, cache_write_5m_tokens, cache_write_1h_tokens)
-    AS cache_write_tokens,
-  cache_read_tokens, output_tokens, total_tokens, web_search_requests
+    AS cache_write_tokens
 FROM ai_usage.int_anthropic_tokens_daily
-UNION ALL BY NAME
+FULL UNION ALL BY NAME
 SELECT
-  usage_date, 'cursor' AS vendor, TRUE AS has_cost, TRUE AS has_tokens, fact_no, identity_key, cost_basis,
-  'cursor' AS product, model, principal_type, principal_id, user_email, CAST(NULL AS STRING) AS api_key_id,
-  CAST(NULL AS STRING) AS workspace_id, service_account_id, automation_id, cloud_agent_id, requests, amount_usd,
-  amount_usd AS list_amount_usd, uncached_input_tokens, CAST(NULL AS INT64) AS cache_write_5m_tokens,
-  CAST(NULL AS INT64) AS cache_write_1h_tokens, cache_write_tokens, cache_read_tokens, output_tokens,
+  *, 'cursor' AS vendor, TRUE AS has_cost, TRUE AS has_tokens, 'cursor' AS product, amount_usd AS list_amount_usd,
   CASE
     WHEN COALESCE(uncached_input_tokens, cache_write_tokens, cache_read_tokens, output_tokens) IS NOT NULL
       THEN COALESCE(uncached_input_tokens, 0) + COALESCE(cache_write_tokens, 0) + COALESCE(cache_read_tokens, 0)
         + COALESCE(output_tokens, 0)
-  END AS total_tokens,
-  CAST(NULL AS INT64) AS web_search_requests
+  END AS total_tokens
 FROM ai_usage.int_cursor_usage_daily

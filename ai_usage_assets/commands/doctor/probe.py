@@ -54,6 +54,9 @@ def run(settings: Settings, file: Path | None, console: Console) -> int:
         limit = format_count(client.max_requests, "request")
         plan = f"at most {limit}. All of them only read." if client.max_requests else "no open questions, no requests."
         console.print(f"{source.label}: {plan}")
+    if not any(source.load_questions() for source, _, _ in plans):
+        print_summary("ok", f"There is nothing to ask; {file} is not written.", console)
+        return 0
     document: Facts = {"versions": describe_versions(), "asked_at": settings.now().isoformat()}
     diagnostics: list[Diagnostic] = []
     for source, _, client in plans:
