@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from ai_usage_assets.simulator import FaultOptions, Simulator
-from ai_usage_assets_tests.conftest import LOADED_DAY, Company, RunResult
+from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, Company, RunResult
+from ai_usage_assets_tests.support.loading import LoadResult
 
-NEXT_DAY = "2026-11-11"
 DAYS = (date.fromisoformat(LOADED_DAY), date.fromisoformat(NEXT_DAY))
 ANALYTICS = "anthropic_analytics"
 BILL = ("cost", "cost_total", "cost_components", "cost_by_actor_type")
@@ -68,7 +68,7 @@ def clear_faults(company: Company) -> None:
     set_faults(company, anthropic=vars(defaults.anthropic), transport=vars(defaults.faults))
 
 
-def failure_text(result: RunResult) -> str:
+def failure_text(result: RunResult | LoadResult) -> str:
     """The messages of failed steps and checks."""
     return "\n".join([*result.failures().values(), *result.failed_checks().values()])
 
@@ -124,18 +124,18 @@ def assert_kept_then_recovered(company: Company, fault: Fault) -> None:
     remove_usage(company)
     before = stored_rows(company)
     set_faults(company, anthropic=fault.anthropic, transport=fault.transport)
-    result = company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
+    result = company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
     assert not result.success
     assert fault.reason in failure_text(result)
     assert fault.next_step in failure_text(result)
-    assert Simulator.ANTHROPIC_KEY not in repr(result.events)
-    assert "@acme.test" not in repr(result.events)
+    assert Simulator.ANTHROPIC_KEY not in result.text()
+    assert "@acme.test" not in result.text()
     assert stored_rows(company) == before
     assert {day: entry["status"] for day, entry in read_day_log(company).items()} == {
         LOADED_DAY: "failed",
         NEXT_DAY: "failed",
     }
     clear_faults(company)
-    result = company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
+    result = company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
     assert result.success, failure_text(result)
     assert_equals_ledger(company, *DAYS)

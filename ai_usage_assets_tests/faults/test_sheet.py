@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from ai_usage_assets_tests.conftest import RunResult
 from ai_usage_assets_tests.faults.preloaded import (
     FIRST,
     LAST,
@@ -21,6 +20,7 @@ from ai_usage_assets_tests.faults.preloaded import (
     build_preloaded_warehouse,
     copy_company,
 )
+from ai_usage_assets_tests.support.loading import LoadResult
 
 TABS = ("key_mapping", "people", "budgets", "seat_prices")
 SECRET = "crsr_" + "4f" * 32
@@ -39,9 +39,9 @@ def company(preloaded_warehouse: Path, tmp_path: Path, caplog: pytest.LogCapture
         yield company
 
 
-def read(company: PreloadedCompany, **more: Any) -> RunResult:
+def read(company: PreloadedCompany, **more: Any) -> LoadResult:
     """Runs the sheet and the models that depend on it."""
-    result = company.load(selection=SHEET, **more)
+    result = company.load_days(selection=SHEET, **more)
     # Finance fixes the sheet from the message; the run does not fail.
     assert result.success, result.failures()
     return result
@@ -266,11 +266,11 @@ def test_invalid_rows_are_reported_with_their_dollars(company: PreloadedCompany)
     messages = result.failed_checks()
     assert messages.keys() == {"raw_mapping_sheet.rows_valid"}
     assert "Correct the rows in the sheet; the next run applies them" in messages["raw_mapping_sheet.rows_valid"]
-    lines = _findings(result)
+    lines = result.findings("raw_mapping_sheet.rows_valid")
     assert len(lines) == len(wrong)
     touched = Decimal(0)
     for number, (line, (row, reason, email)) in enumerate(zip(lines, wrong, strict=True), len(good) + 1):
-        assert line.startswith(f"* tab key_mapping row {number}: ")
+        assert line.startswith(f"tab key_mapping row {number}: ")
         assert reason in line
         if named := row[2] if "@" in str(row[2]) else None:
             dollars = company.rows(
@@ -293,14 +293,6 @@ def test_invalid_rows_are_reported_with_their_dollars(company: PreloadedCompany)
     for email in (ada, ben, cem, dan, eve, fay):
         assert {center for centers in by_center(company, email).values() for center in centers} == {"CC-9999"}
     assert spend(company) == total
-
-
-def _findings(result: RunResult) -> list[str]:
-    for event in result.events:
-        data = event.event_specific_data
-        if getattr(data, "check_name", None) == "rows_valid" and "findings" in getattr(data, "metadata", {}):
-            return data.metadata["findings"].value.splitlines()
-    return []
 
 
 def test_formatting_of_the_sheet_changes_no_dollar(company: PreloadedCompany) -> None:
