@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ai_usage_assets import catalog
 from ai_usage_assets.simulator.cursor.base import Rejection
 from ai_usage_assets.simulator.records import Event
 from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse, serve_company
@@ -567,7 +568,8 @@ def test_the_first_day_of_data_without_cursor_usage(tmp_path: Path) -> None:
     """If one vendor has nothing on the first day, every view works and no check fails."""
     with _other(tmp_path, datetime(2026, 11, 10, 14, tzinfo=UTC)) as company:
         company.simulator.ledger.edit_events(FIRST, lambda events: [])
-        result = company.load(FIRST.isoformat(), start_date=FIRST)
+        everything = [table.name for table in (*catalog.raw_tables(), *catalog.models())]
+        result = company.load(FIRST.isoformat(), selection=everything, start_date=FIRST)
         assert result.success, result.failures()
         content = company.content()
         assert content["int_cursor_usage_daily"] == []
