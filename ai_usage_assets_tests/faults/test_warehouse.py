@@ -101,7 +101,7 @@ def test_a_full_disk_keeps_the_earlier_records(warehouse: DuckDBWarehouse) -> No
     """A day that does not fit is an error, the earlier records stay, and with space the next run loads the day."""
     load_extract(warehouse, EVENTS, [day_batch(event(1), event(2))], RunContext("r1", NOW))
     warehouse.close()
-    large = day_batch(*(event(number, size=3000) for number in range(3000)))
+    large = day_batch(*(event(number, size=3000) for number in range(300)))
     with disk_limit(warehouse.path.stat().st_size + 100_000):
         with pytest.raises(WarehouseError, match="disk has space") as caught:
             load_extract(warehouse, EVENTS, [large], RunContext("r2", NOW + timedelta(hours=1)))
@@ -112,7 +112,7 @@ def test_a_full_disk_keeps_the_earlier_records(warehouse: DuckDBWarehouse) -> No
         assert record_counts(DuckDBWarehouse(warehouse.path)) == (2, 2)
     assert load_extract(warehouse, EVENTS, [large], RunContext("r3", NOW + timedelta(hours=2)))[0].changed
     warehouse.close()
-    assert record_counts(warehouse) == (3000, 3000)
+    assert record_counts(warehouse) == (300, 300)
 
 
 def test_a_full_disk_while_tables_are_created_is_reported(tmp_path: Path) -> None:
@@ -232,21 +232,12 @@ def with_file(company: Company, path: Path) -> Company:
     return replace(company, settings=replace(company.settings, duckdb_path=path))
 
 
-def raw_days(company: Company) -> dict[str, list[str]]:
-    """The rows of all daily raw tables, without the time of the fetch."""
-    return {
-        table.name: sorted(str(row) for row in company.rows(
-            f"SELECT usage_date, record_no, payload, carried_email FROM ai_usage.{table.name}"
-        ))
-        for table in catalog.raw_tables()
-        if table.partition_by == "usage_date"
-    }  # fmt: skip
-
-
 def test_a_run_waits_for_a_file_that_is_in_use(shared: Company, tmp_path: Path) -> None:
     """When another process opens the file for a while during a run, the run waits and loads the same rows."""
-    calm, disturbed = with_file(shared, tmp_path / "calm.duckdb"), with_file(shared, tmp_path / "disturbed.duckdb")
-    assert calm.run("2026-11-10", selection="cursor").success
+    calm, disturbed = (
+        with_file(shared, copy_empty_warehouse(tmp_path / name)) for name in ("calm.duckdb", "disturbed.duckdb")
+    )
+    assert calm.load("2026-11-09", "2026-11-10", selection="cursor_usage_events").success
     timers: list[threading.Timer] = []
 
     def disturb(number: int) -> None:
@@ -255,9 +246,10 @@ def test_a_run_waits_for_a_file_that_is_in_use(shared: Company, tmp_path: Path) 
             timers[0].start()
 
     with observe_requests(shared.simulator, disturb):
-        assert disturbed.run("2026-11-10", selection="cursor").success
+        assert disturbed.run("2026-11-09", "2026-11-10", selection="cursor_usage_events").success
     timers[0].join()
-    assert raw_days(disturbed) == raw_days(calm)
+    rows = "SELECT usage_date, record_no, payload, carried_email FROM ai_usage.raw_cursor_usage_events ORDER BY 1, 2"
+    assert disturbed.rows(rows) == calm.rows(rows)
 
 
 def test_a_file_that_stays_in_use_fails_the_run(
@@ -286,10 +278,10 @@ def test_a_file_that_stays_in_use_fails_the_run(
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[tuple[ForkServer, ForkServer]]:
-    """Two processes for runs at once."""
-    with ForkServer() as one, ForkServer() as other:
-        yield one, other
+def other_process() -> Iterator[ForkServer]:
+    """A process for a second run at once."""
+    with ForkServer() as process:
+        yield process
 
 
 @pytest.mark.parametrize(
@@ -301,27 +293,29 @@ def pair() -> Iterator[tuple[ForkServer, ForkServer]]:
     ids=["the same days", "overlapping days"],
 )
 def test_two_runs_at_once_load_what_one_would(
-    shared: Company, pair: tuple[ForkServer, ForkServer], tmp_path: Path, one: DayRange, other: DayRange
+    shared: Company, other_process: ForkServer, tmp_path: Path, one: DayRange, other: DayRange
 ) -> None:
     """Two processes that load the same days at once both succeed and leave what one of them would."""
     assets = ("raw_cursor_usage_events", "raw_anthropic_claude_code", "raw_mapping_sheet", "int_cursor_activity_daily")
     all_days = DayRange(min(one.first, other.first), max(one.last, other.last))
-    both, alone = with_file(shared, tmp_path / "both.duckdb"), with_file(shared, tmp_path / "alone.duckdb")
+    both, alone = (with_file(shared, copy_empty_warehouse(tmp_path / name)) for name in ("both.duckdb", "alone.duckdb"))
     settings = replace(both.settings, fixed_now=both.simulator.now)
+    output = tmp_path / "other.txt"
     codes: list[int] = []
+    started = threading.Event()
 
-    def run(process: ForkServer, chosen: DayRange, output_path: Path) -> None:
-        codes.append(process.run(RunRequest(settings, chosen, assets, None, output_path)))
+    def run_other() -> None:
+        request = RunRequest(settings, other, assets, None, output)
+        codes.append(other_process.run(request, lambda pid: started.set()))
 
-    files = [tmp_path / "one.txt", tmp_path / "other.txt"]
-    runs = [threading.Thread(target=run, args=arguments) for arguments in zip(pair, (one, other), files, strict=True)]
-    for thread in runs:
-        thread.start()
-    for thread in runs:
-        thread.join(timeout=120)
-    assert codes == [0, 0], [file.read_text() for file in files]
-    expected = replace(alone.settings, fixed_now=alone.simulator.now)
-    assert execute(daily_job(expected, lambda: DuckDBWarehouse(expected.duckdb_path), assets), all_days)
+    thread = threading.Thread(target=run_other)
+    thread.start()
+    assert started.wait(timeout=120)
+    assert execute(daily_job(settings, lambda: DuckDBWarehouse(settings.duckdb_path), assets), one)
+    thread.join(timeout=120)
+    assert codes == [0], output.read_text()
+    loaded = alone.load(str(all_days.first), str(all_days.last), selection=assets)
+    assert loaded.success, loaded.failures()
     for name in assets:
         query = f"SELECT * FROM ai_usage.{name}"
         assert sorted(map(str, both.rows(query))) == sorted(map(str, alone.rows(query))), name
@@ -335,10 +329,11 @@ def test_two_runs_at_once_load_what_one_would(
 
 def test_a_deleted_file_is_created_again(shared: Company, tmp_path: Path) -> None:
     """Without the file of earlier runs, the next run creates one whose day log has its own day only."""
-    company = with_file(shared, tmp_path / "w.duckdb")
-    assert company.run("2026-11-09", selection="anthropic").success
+    company = with_file(shared, copy_empty_warehouse(tmp_path / "w.duckdb"))
+    assert company.load("2026-11-09", selection="cursor_usage_events").success
+    company.close()
     company.settings.duckdb_path.unlink()
-    assert company.run("2026-11-10", selection="anthropic").success
+    assert company.run("2026-11-10", selection="cursor_usage_events").success
     days = company.rows("SELECT DISTINCT usage_date, status FROM ai_usage.ops_asset_days WHERE is_daily")
     assert days == [{"usage_date": DAY, "status": "complete"}]
 
@@ -348,7 +343,7 @@ def test_a_clock_set_back_loses_nothing(company: Company) -> None:
     right, wrong = company.simulator.now, datetime(2026, 11, 12, 6, tzinfo=UTC)
     contents = []
     for now in (right, wrong, right):
-        assert company.run("2026-11-10", "2026-11-11", selection="cursor", fixed_now=now).success
+        assert company.load("2026-11-10", "2026-11-11", selection="cursor", fixed_now=now).success
         contents.append(company.rows("SELECT * FROM ai_usage.raw_cursor_usage_events ORDER BY usage_date, record_no"))
     assert contents[0] == contents[1] == contents[2]
 
