@@ -386,14 +386,25 @@ def test_rebuild_stops_at_failed_raw_checks(loaded_company: Company) -> None:
     assert loaded_company.content("int_anthropic_cost_daily") == before
 
 
-def test_unreadable_sheet_stops_nothing(loaded_company: Company) -> None:
-    """While Google Sheets is down, a run uses the last version of the sheet, and one check fails."""
-    before = loaded_company.content("fct_cost_daily")
+def test_an_invalid_or_unreadable_sheet_stops_nothing(loaded_company: Company) -> None:
+    """A run uses the last version of a cleared tab, and of all tabs while Google is down; one check fails."""
+    selection = ("raw_mapping_sheet", "int_key_mapping")
+    before = loaded_company.content("int_key_mapping")
+    good = loaded_company.simulator.sheet("key_mapping")
+    loaded_company.simulator.set_sheet("key_mapping", [])
+    result = loaded_company.run(LOADED_DAY, selection=selection)
+    assert result.success, result.failures()
+    assert "key_mapping" in result.failed_checks()["raw_mapping_sheet.tabs_valid"]
+    (record,) = loaded_company.instance.fetch_materializations(dg.AssetKey("raw_mapping_sheet"), limit=1).records
+    tabs = str(record.asset_materialization and record.asset_materialization.metadata["tabs"].value).splitlines()
+    assert "| key_mapping | 0 | 0 | its first row is empty" in tabs[2]
+    assert loaded_company.content("int_key_mapping") == before
+    loaded_company.simulator.set_sheet("key_mapping", good)
     loaded_company.simulator.fault_options.faults.down.add("sheets")
-    result = loaded_company.run(LOADED_DAY, selection=("raw_mapping_sheet", "int_key_mapping"))
+    result = loaded_company.run(LOADED_DAY, selection=selection)
     assert result.success, result.failures()
     assert "503" in result.failed_checks()["raw_mapping_sheet.tabs_valid"]
-    assert loaded_company.content("fct_cost_daily") == before
+    assert loaded_company.content("int_key_mapping") == before
 
 
 def test_run_that_ended_between_two_steps_is_interrupted(company: Company) -> None:

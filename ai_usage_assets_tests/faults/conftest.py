@@ -119,23 +119,32 @@ def assert_equals_ledger(company: Company, *days: date) -> None:
     assert statuses == [{"status": "complete"}]
 
 
-def assert_kept_then_recovered(company: Company, fault: Fault) -> None:
-    """Asserts that a run with the fault changes no day and reports it, and that the next run loads both days."""
+def assert_kept(company: Company, fault: Fault) -> None:
+    """Asserts that a load with the fault changes no row, reports the fault, and records it for both days."""
     remove_usage(company)
     before = stored_rows(company)
     set_faults(company, anthropic=fault.anthropic, transport=fault.transport)
     result = company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
+    clear_faults(company)
     assert not result.success
     assert fault.reason in failure_text(result)
     assert fault.next_step in failure_text(result)
     assert Simulator.ANTHROPIC_KEY not in result.text()
     assert "@acme.test" not in result.text()
     assert stored_rows(company) == before
-    assert {day: entry["status"] for day, entry in read_day_log(company).items()} == {
-        LOADED_DAY: "failed",
-        NEXT_DAY: "failed",
-    }
-    clear_faults(company)
+    entries = read_day_log(company)
+    assert {day: entry["status"] for day, entry in entries.items()} == {LOADED_DAY: "failed", NEXT_DAY: "failed"}
+    assert {entry["run_id"] for entry in entries.values()} == {result.run_id}
+
+
+def assert_recovers(company: Company) -> None:
+    """Asserts that the next load completes both days."""
     result = company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
     assert result.success, failure_text(result)
     assert_equals_ledger(company, *DAYS)
+
+
+def assert_kept_then_recovered(company: Company, fault: Fault) -> None:
+    """Asserts that a load with the fault changes no day and reports it, and that the next load completes both days."""
+    assert_kept(company, fault)
+    assert_recovers(company)

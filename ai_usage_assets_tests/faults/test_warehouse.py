@@ -15,11 +15,12 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from unittest.mock import patch
 
 import duckdb
 import pytest
 
-from ai_usage_assets import catalog
+from ai_usage_assets import catalog, cli
 from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
@@ -174,6 +175,26 @@ def _read_only_home(path: Path) -> None:
     (path.parent / "dagster" / "history" / "runs.db").chmod(0o444)
 
 
+def _damaged_warehouse(folder: Path, damage: Callable[[Path], None]) -> tuple[Path, list[str], dict[str, str]]:
+    """A damaged file with records, and the arguments and settings of a run on it."""
+    path = folder / "warehouse.duckdb"
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(path))
+    load_extract(warehouse, EVENTS, [day_batch(event(1), event(2))], RunContext("r1", NOW))
+    warehouse.close()
+    damage(path)
+    settings = {"AI_USAGE_DUCKDB_PATH": str(path), "AI_USAGE_NOW": NOW.isoformat()}
+    return path, ["run", "--day", "2026-11-10", "--days", "1"], settings
+
+
+def _assert_reported_in_one_line(output: str, folder: Path, message: str) -> None:
+    # The days, the command, the missing vendors, and the error.
+    lines = output.splitlines()
+    assert len(lines) == 4, output
+    assert lines[-1].startswith("ai-usage: ")
+    assert str(folder) in lines[-1]
+    assert message in lines[-1]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -181,39 +202,47 @@ def _read_only_home(path: Path) -> None:
         (_changed_content(_flipped), "damaged"),
         (_changed_content(_newer), "newer DuckDB"),
         (_of_another_version, "another version of this project wrote the file"),
+        (_damaged_history, "is not a SQLite database"),
+    ],
+    ids=["truncated", "flipped", "newer", "other version", "history"],
+)
+def test_an_unusable_file_is_reported_in_one_line(
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    message: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """`ai-usage run` reports a file that it cannot use in one line, and does not change it."""
+    path, arguments, settings = _damaged_warehouse(tmp_path, damage)
+    before = path.read_bytes()
+    with patch.dict(os.environ, {"HOME": str(tmp_path), "COLUMNS": "200", **settings}, clear=True):
+        assert cli.main(arguments) in (1, 2)
+    _assert_reported_in_one_line(capfd.readouterr().err, tmp_path, message)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
         (_read_only("warehouse.duckdb"), "are writable"),
         (_read_only("."), "is not writable"),
         (_read_only_home, "DAGSTER_HOME"),
-        (_damaged_history, "is not a SQLite database"),
     ],
-    ids=[
-        "truncated", "flipped", "newer", "other version", "read-only file", "read-only folder", "read-only home",
-        "history",
-    ],
-)  # fmt: skip
-def test_an_unusable_file_is_reported_in_one_line(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
-    """`ai-usage run` reports a file, folder or home that it cannot use in one line, and changes none of them."""
-    path = tmp_path / "warehouse.duckdb"
-    warehouse = DuckDBWarehouse(copy_empty_warehouse(path))
-    load_extract(warehouse, EVENTS, [day_batch(event(1), event(2))], RunContext("r1", NOW))
-    warehouse.close()
-    damage(path)
+    ids=["file", "folder", "home"],
+)
+def test_missing_permissions_are_reported_in_one_line(
+    tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    """`ai-usage run` reports a file, folder or home that it cannot write in one line, and changes none of them."""
+    path, arguments, settings = _damaged_warehouse(tmp_path, damage)
     before = path.read_bytes()
     try:
-        result = run_cli(
-            "run", "--day", "2026-11-10", "--days", "1",
-            before_start=drop_root_access, AI_USAGE_DUCKDB_PATH=str(path), AI_USAGE_NOW=NOW.isoformat(),
-        )  # fmt: skip
+        result = run_cli(*arguments, before_start=drop_root_access, **settings)
     finally:
         for protected in (tmp_path, *tmp_path.rglob("*")):
             protected.chmod(0o755)
     assert result.returncode in (1, 2)
-    # The days, the command, the missing vendors, and the error.
-    lines = result.stderr.splitlines()
-    assert len(lines) == 4, result.stderr
-    assert lines[-1].startswith("ai-usage: ")
-    assert str(tmp_path) in lines[-1]
-    assert message in lines[-1]
+    _assert_reported_in_one_line(result.stderr, tmp_path, message)
     assert path.read_bytes() == before
 
 

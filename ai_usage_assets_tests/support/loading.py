@@ -43,6 +43,7 @@ class _RecordedLines(logging.Handler):
 class LoadResult:
     """The result of a load, with the same questions as `RunResult`."""
 
+    run_id: str
     # The description of the failure, by extract.
     errors: dict[str, str] = field(default_factory=dict)
     checks: list[CheckResult] = field(default_factory=list)
@@ -104,7 +105,7 @@ def load_selection(
     known = {name for extract in extracts for name in (extract.vendor, extract.name, *(t.name for t in extract.tables))}
     assert names <= known | {model.name for model in models} | {RAW_MAPPING_SHEET.name}, "an unknown name"
     run = RunContext(f"load-{uuid4()}", settings.now(), settings.accept_loss)
-    result = LoadResult()
+    result = LoadResult(run.run_id)
     checked: list[str] = []
     with _recorded(result.lines) as log:
         for extract in extracts:
