@@ -55,10 +55,17 @@ class Company:
     simulator: Simulator
     urls: Urls
     settings: Settings
-    instance: dg.DagsterInstance = field(repr=False)
+    _instance: dg.DagsterInstance | None = field(default=None, repr=False)
     # Building a job takes longer than a small run, so jobs are reused.
     _jobs: dict[tuple[Any, ...], dg.JobDefinition] = field(default_factory=dict, repr=False)
     _kept_open: DuckDBWarehouse | None = field(default=None, init=False, repr=False)
+
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """The Dagster instance of the runs, created at its first use."""
+        if self._instance is None:
+            self._instance = dg.DagsterInstance.ephemeral()
+        return self._instance
 
     @property
     def warehouse(self) -> DuckDBWarehouse:
@@ -307,7 +314,7 @@ def shared_company(tmp_path_factory: pytest.TempPathFactory, one_day: Path) -> I
 def serve_company(path: Path, *, people: int = 60, now: datetime = NOW) -> Iterator[Company]:
     """Serves a company until the end of the block."""
     simulator = Simulator(now, people=people)
-    with dg.DagsterInstance.ephemeral() as instance, simulator.serve() as urls:
+    with simulator.serve() as urls:
         settings = Settings(
             duckdb_path=path,
             sources={
@@ -320,8 +327,10 @@ def serve_company(path: Path, *, people: int = 60, now: datetime = NOW) -> Itera
             fixed_now=simulator.now,
             pacing=False,
         )
-        company = Company(simulator, urls, settings, instance)
+        company = Company(simulator, urls, settings)
         try:
             yield company
         finally:
             company.close()
+            if company._instance is not None:
+                company._instance.dispose()

@@ -65,14 +65,20 @@ def test_figures_equal_the_ledger(loaded: Company) -> None:
     assert events[0]["n"] == sum(ledger.cursor_events(first, last).values())
 
 
+def _metadata(company: Company, asset: str, name: str) -> str:
+    """An entry of the metadata of the last materialization."""
+    (record,) = company.instance.fetch_materializations(dg.AssetKey(asset), limit=1).records
+    assert record.asset_materialization
+    return str(record.asset_materialization.metadata[name].value)
+
+
 def test_a_run_for_the_latest_day_attaches_the_months_headlines(loaded_company: Company) -> None:
     """The report asset has the headlines, which say that the month is too low while days are missing."""
     loaded_company.simulator.now = datetime(2026, 11, 11, 14, tzinfo=UTC)
     assert loaded_company.run(LOADED_DAY, selection="report").success
-    (report_record,) = loaded_company.instance.fetch_materializations(dg.AssetKey("report"), limit=1).records
-    summary = report_record.asset_materialization.metadata["summary"].value
-    assert "too low" in str(summary)
-    assert "days of Anthropic missing" in str(summary)
+    summary = _metadata(loaded_company, "report", "summary")
+    assert "too low" in summary
+    assert "days of Anthropic missing" in summary
 
 
 def test_a_run_of_earlier_days_does_not_refresh_the_report(loaded_company: Company) -> None:
@@ -321,9 +327,9 @@ def test_enterprise_key(company: Company) -> None:
 def test_edited_sheet_changes_the_attribution_of_history(loaded_company: Company) -> None:
     """A row added to the sheet changes the attribution of days that were loaded before, without reloading them."""
     key = next(key for key in loaded_company.simulator.organization.keys if key.name == "prod-2-test")
-    rows = loaded_company.simulator.sheet("key_mapping")
+    mapping = loaded_company.simulator.sheet("key_mapping")
     loaded_company.simulator.set_sheet(
-        "key_mapping", [*rows, ["anthropic", "api_key", key.id, "", "Platform", "CC-1010", "", "", "", ""]]
+        "key_mapping", [*mapping, ["anthropic", "api_key", key.id, "", "Platform", "CC-1010", "", "", "", ""]]
     )
     loaded_company.simulator.now += timedelta(days=1)
     assert loaded_company.load("2026-11-12", selection=("raw_mapping_sheet", "int_key_mapping", *BILL)).success
@@ -356,8 +362,8 @@ def test_days_older_than_the_vendor_returns(loaded_company: Company) -> None:
         "SELECT usage_date, status FROM ai_usage.ops_asset_days WHERE asset = 'raw_anthropic_cost' ORDER BY usage_date"
     )
     assert [row["status"] for row in rows] == ["not_exposed", "complete", "complete"]
-    rows = [row for row in loaded_company.content("fct_cost_daily")["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
-    assert [row[:-1] for row in rows] == [row[:-1] for row in stored]
+    facts = [row for row in loaded_company.content("fct_cost_daily")["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
+    assert [row[:-1] for row in facts] == [row[:-1] for row in stored]
 
 
 def _multiply_amounts(company: Company) -> None:
@@ -395,8 +401,7 @@ def test_an_invalid_or_unreadable_sheet_stops_nothing(loaded_company: Company) -
     result = loaded_company.run(LOADED_DAY, selection=selection)
     assert result.success, result.failures()
     assert "key_mapping" in result.failed_checks()["raw_mapping_sheet.tabs_valid"]
-    (record,) = loaded_company.instance.fetch_materializations(dg.AssetKey("raw_mapping_sheet"), limit=1).records
-    tabs = str(record.asset_materialization and record.asset_materialization.metadata["tabs"].value).splitlines()
+    tabs = _metadata(loaded_company, "raw_mapping_sheet", "tabs").splitlines()
     assert "| key_mapping | 0 | 0 | its first row is empty" in tabs[2]
     assert loaded_company.content("int_key_mapping") == before
     loaded_company.simulator.set_sheet("key_mapping", good)

@@ -89,7 +89,7 @@ def read_day_log(company: Company, asset: str = "raw_anthropic_cost") -> dict[st
 
 def assert_equals_ledger(company: Company, *days: date) -> None:
     """Asserts that dollars, list dollars, tokens and requests of the days equal the ledger, in every table."""
-    expected = {}
+    expected: dict[tuple[str, date], tuple[Decimal, Decimal]] = {}
     for day in days:
         pieces = company.simulator.ledger.usage(day)
         usd = Decimal(sum(piece.billed_microcents for piece in pieces)).scaleb(-8)

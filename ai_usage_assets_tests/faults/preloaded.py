@@ -120,7 +120,7 @@ def copy_company(source: Path, folder: Path, log: Any) -> Iterator[PreloadedComp
     shutil.copyfile(source, path)
     with serve_company(path, now=NOW + timedelta(minutes=15)) as company:
         company.simulator.ledger.long_conversations = True
-        loaded = PreloadedCompany(company.simulator, company.urls, company.settings, company.instance)
+        loaded = PreloadedCompany(company.simulator, company.urls, company.settings)
         yield loaded
         text = loaded.recorded_text() + log.text
         loaded.close()

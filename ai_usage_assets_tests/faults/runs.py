@@ -141,7 +141,7 @@ class TracedWarehouse(DuckDBWarehouse):
         self.method, self.table = "", ""
 
     @contextmanager
-    def _tag(self, method: str, tables: Sequence[Table]):
+    def _tag(self, method: str, tables: Sequence[Table]) -> Iterator[None]:
         self.method, self.table = method, " ".join(table.name for table in tables)
         yield
         self.method, self.table = "", ""
@@ -261,19 +261,26 @@ class ForkServer:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])},
         )
+        assert self._process.stdin
+        assert self._process.stdout
+        self._requests, self._replies = self._process.stdin, self._process.stdout
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.stdin.close()
+        self._requests.close()
         self._process.wait(timeout=30)
-        self._process.stdout.close()
+        self._replies.close()
 
     def run(self, request: RunRequest, started: Callable[[int], None] = lambda pid: None) -> int:
         """Runs it and returns the exit code: 0, 1, or the negative signal number."""
-        pickle.dump(request, self._process.stdin)
-        self._process.stdin.flush()
-        started(pickle.load(self._process.stdout))  # noqa: S301 - from our own process
-        return pickle.load(self._process.stdout)  # noqa: S301 - from our own process
+        pickle.dump(request, self._requests)
+        self._requests.flush()
+        started(self._read_reply())
+        return self._read_reply()
+
+    def _read_reply(self) -> int:
+        reply: int = pickle.load(self._replies)  # noqa: S301 - from our own process
+        return reply
 
 
 def serve_runs() -> None:

@@ -7,6 +7,7 @@ visible. It ends with both days equal to the ledger, to the last digit.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -43,29 +44,27 @@ Edit = Callable[[dict[str, Any]], dict[str, Any]]
 # --- unusual but valid responses --------------------------------------------------------------------------------------
 
 
-def _rewrite_amounts(form: Callable[[Decimal], Any]) -> Edit:
-    """Writes the same amounts in another form."""
+def _rewrite_amounts(*forms: Callable[[Decimal], Any]) -> Edit:
+    """Writes the same amounts in another form; with several forms, in one after the other."""
+    turns = itertools.cycle(forms)
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
         for name in ("amount", "list_amount"):
             if "cost" in row:
-                row["cost"][name] = form(Decimal(row["cost"][name]))
+                row["cost"][name] = next(turns)(Decimal(row["cost"][name]))
         return row
 
     return edit
 
 
-def _rewrite_counts(form: Callable[[int], Any]) -> Edit:
-    """Writes the same counts in another form."""
-
-    def edit(row: dict[str, Any]) -> dict[str, Any]:
-        for part in (row.get("usage", {}), row.get("usage", {}).get("cache_creation", {}), row.get("cost", {})):
-            for name, value in part.items():
-                if isinstance(value, int):
-                    part[name] = form(value)
-        return row
-
-    return edit
+def _rewrite_counts(row: dict[str, Any]) -> dict[str, Any]:
+    """Writes the same counts as fractions and as texts in turn."""
+    forms: Iterator[Callable[[int], Any]] = itertools.cycle((float, str))
+    for part in (row.get("usage", {}), row.get("usage", {}).get("cache_creation", {}), row.get("cost", {})):
+        for name, value in part.items():
+            if isinstance(value, int):
+                part[name] = next(forms)(value)
+    return row
 
 
 def _use_mumbai_time(row: dict[str, Any]) -> dict[str, Any]:
@@ -76,18 +75,21 @@ def _use_mumbai_time(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def _without_zeros(cents: Decimal) -> str:
+    return f"{cents.normalize():f}"
+
+
+# Amounts without zeros at the end, of thirty digits, as numbers, and with an exponent.
+_AMOUNT_FORMS = (_without_zeros, lambda cents: f"{cents:.24f}", float, lambda cents: f"{cents.scaleb(2):f}e-2")
+
 HARMLESS: dict[str, dict[str, Any]] = {
     "S1 twenty rows a page": {"page_rows": 20},
     "S2 empty pages between full ones": {"page_rows": 20, "paging": "empty pages"},
     "S5 a refresh that expires the cursor": {"page_rows": 20, "refreshes_while_paging": 1},
     "S5 a refresh that leaves the cursor": {"page_rows": 20, "refreshes_while_paging": 2, "expire_cursors": False},
     "S12 fields nobody has documented": {"extra_fields": True, "edit_row": lambda row: {**row, "carbon_grams": 1.5}},
-    "S13 amounts without zeros at the end": {"edit_row": _rewrite_amounts(lambda cents: f"{cents.normalize():f}")},
-    "S13 amounts of thirty digits": {"edit_row": _rewrite_amounts(lambda cents: f"{cents:.24f}")},
-    "S13 amounts as numbers": {"edit_row": _rewrite_amounts(float)},
-    "S13 amounts with an exponent": {"edit_row": _rewrite_amounts(lambda cents: f"{cents.scaleb(2):f}e-2")},
-    "D5 counts that become fractions": {"edit_row": _rewrite_counts(float)},
-    "D5 counts that become texts": {"edit_row": _rewrite_counts(str)},
+    "S13 amounts in four forms": {"edit_row": _rewrite_amounts(*_AMOUNT_FORMS)},
+    "D5 counts that become fractions and texts": {"edit_row": _rewrite_counts},
     "instants of another time zone": {"edit_row": _use_mumbai_time},
 }
 
@@ -180,7 +182,7 @@ def test_credits_and_zero_amounts_are_exact(loaded_company: Company) -> None:
         return [*pieces, back, replace(pieces[1], product="free_tier", components=())]
 
     loaded_company.simulator.amend(DAYS[1], amendment)
-    set_faults(loaded_company, anthropic={"edit_row": _rewrite_amounts(lambda cents: f"{cents.normalize():f}")})
+    set_faults(loaded_company, anthropic={"edit_row": _rewrite_amounts(_without_zeros)})
     result = loaded_company.load(NEXT_DAY, selection=ANALYTICS)
     assert result.success, failure_text(result)
     assert_equals_ledger(loaded_company, DAYS[1])

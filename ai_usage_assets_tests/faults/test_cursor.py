@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -324,8 +326,8 @@ def test_numbers_in_other_forms_are_equal(company: PreloadedCompany) -> None:
     before = {table: _without_ids(company, table) for table in tables}, company.read_sorted(seats)
     records = company.read_payloads(EVENTS)
     fault_options = company.simulator.fault_options.cursor
-    for style, fault_options.numeric_ids in (("floats", False), ("text", True)):
-        fault_options.number_format = style
+    styles: tuple[tuple[Literal["floats", "text"], bool], ...] = (("floats", False), ("text", True))
+    for fault_options.number_format, fault_options.numeric_ids in styles:
         result = company.load_days(selection=BUILT)
         assert result.success, result.failures()
         assert result.failed_checks() == {}
@@ -501,7 +503,7 @@ def test_a_removed_member_keeps_their_history(company: PreloadedCompany) -> None
 # --- controls and clock -----------------------------------------------------------------------------------------------
 
 
-def _other(folder: Path, now: datetime) -> serve_company:
+def _other(folder: Path, now: datetime) -> AbstractContextManager[Company]:
     return serve_company(copy_empty_warehouse(folder / "other.duckdb"), now=now)
 
 
@@ -550,8 +552,12 @@ def test_a_run_right_after_midnight_and_a_new_billing_cycle(tmp_path: Path) -> N
         )
         result = company.load("2026-12-01", "2026-12-02", selection=CONTROLLED)
         assert (result.success, result.failed_checks()) == (True, {})
-        loaded = PreloadedCompany(company.simulator, company.urls, company.settings, company.instance)
+        loaded = PreloadedCompany(company.simulator, company.urls, company.settings)
         assert loaded.equals_ledger(date(2026, 12, 1), date(2026, 12, 2))
+
+
+def _at_moments(*moments_ms: int) -> Callable[[list[Event]], list[Event]]:
+    return lambda events: [replace(events[0], at_ms=at_ms) for at_ms in moments_ms]
 
 
 def test_the_first_and_last_millisecond_of_a_year(tmp_path: Path) -> None:
@@ -560,9 +566,7 @@ def test_the_first_and_last_millisecond_of_a_year(tmp_path: Path) -> None:
     with _other(tmp_path, datetime(2027, 1, 2, 6, tzinfo=UTC)) as company:
         midnight = int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1000)
         for day, moments in ((eve, (midnight - 86_400_000, midnight - 1)), (new, (midnight, midnight + 86_399_999))):
-            company.simulator.ledger.edit_events(
-                day, lambda events, moments=moments: [replace(events[0], at_ms=at_ms) for at_ms in moments]
-            )
+            company.simulator.ledger.edit_events(day, _at_moments(*moments))
         result = company.load("2026-12-31", "2027-01-01", selection="cursor_usage_events")
         assert (result.success, result.failed_checks()) == (True, {})
         rows = company.rows("SELECT usage_date, event_at FROM ai_usage.stg_cursor_usage_events ORDER BY event_at")

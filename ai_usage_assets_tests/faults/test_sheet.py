@@ -66,7 +66,8 @@ def by_center(company: PreloadedCompany, principal: str) -> dict[date, dict[str 
 def spend(company: PreloadedCompany) -> Decimal:
     """The total of all cost bases."""
     (row,) = company.rows("SELECT SUM(amount_usd) AS usd FROM ai_usage.fct_cost_daily")
-    return row["usd"]
+    total: Decimal = row["usd"]
+    return total
 
 
 def tab(company: PreloadedCompany, name: str) -> list[list[Any]]:
@@ -192,7 +193,7 @@ def test_an_invalid_tab_does_not_affect_the_others(company: PreloadedCompany) ->
 
 def _on_loan(company: PreloadedCompany) -> str:
     """A person whom key_mapping assigns to another team."""
-    return next(row[2] for row in company.simulator.sheet("key_mapping") if row[:2] == ["cursor", "user"])
+    return str(next(row[2] for row in company.simulator.sheet("key_mapping") if row[:2] == ["cursor", "user"]))
 
 
 def test_an_accepted_loss_is_loaded(company: PreloadedCompany) -> None:

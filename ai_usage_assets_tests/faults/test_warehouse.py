@@ -58,6 +58,7 @@ def lock_file(path: Path) -> Callable[[], None]:
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert process.stdout
     assert process.stdout.readline() == "open\n"
 
     def unlock() -> None:
@@ -127,17 +128,17 @@ def test_a_full_disk_while_tables_are_created_is_reported(tmp_path: Path) -> Non
     warehouse.close()
 
 
-def _truncated(content: bytearray) -> bytes:
+def _truncated(content: bytearray) -> bytearray:
     return content[:6000]
 
 
-def _flipped(content: bytearray) -> bytes:
+def _flipped(content: bytearray) -> bytearray:
     for position in range(20_000, len(content), 1000):
         content[position] ^= 0xFF
     return content
 
 
-def _newer(content: bytearray) -> bytes:
+def _newer(content: bytearray) -> bytearray:
     # The version of the format follows a checksum and the name of DuckDB.
     content[12:20] = struct.pack("<Q", 1500)
     checksum = 5381
@@ -152,8 +153,8 @@ def _of_another_version(path: Path) -> None:
         connection.execute("ALTER TABLE ai_usage.ops_runs ALTER version TYPE INTEGER USING 1")
 
 
-def _changed_content(change: Callable[[bytearray], bytes]) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(change(bytearray(path.read_bytes()))) and None
+def _changed_content(change: Callable[[bytearray], bytearray]) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(change(bytearray(path.read_bytes())))
 
 
 def _read_only(*names: str) -> Callable[[Path], None]:
@@ -175,7 +176,7 @@ def _read_only_home(path: Path) -> None:
     (path.parent / "dagster" / "history" / "runs.db").chmod(0o444)
 
 
-def _damaged_warehouse(folder: Path, damage: Callable[[Path], None]) -> tuple[Path, list[str], dict[str, str]]:
+def _damaged_warehouse(folder: Path, damage: Callable[[Path], object]) -> tuple[Path, list[str], dict[str, str]]:
     """A damaged file with records, and the arguments and settings of a run on it."""
     path = folder / "warehouse.duckdb"
     warehouse = DuckDBWarehouse(copy_empty_warehouse(path))
@@ -208,7 +209,7 @@ def _assert_reported_in_one_line(output: str, folder: Path, message: str) -> Non
 )
 def test_an_unusable_file_is_reported_in_one_line(
     tmp_path: Path,
-    damage: Callable[[Path], None],
+    damage: Callable[[Path], object],
     message: str,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -231,7 +232,7 @@ def test_an_unusable_file_is_reported_in_one_line(
     ids=["file", "folder", "home"],
 )
 def test_missing_permissions_are_reported_in_one_line(
-    tmp_path: Path, damage: Callable[[Path], None], message: str
+    tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     """`ai-usage run` reports a file, folder or home that it cannot write in one line, and changes none of them."""
     path, arguments, settings = _damaged_warehouse(tmp_path, damage)
