@@ -235,15 +235,6 @@ def test_one_vendor_down_leaves_the_other_fresh(
     assert {"✗", "failed"} <= {*_render_status(company, width=200).split()}
 
 
-@pytest.mark.parametrize("fault", ["unauthorized", "empty_export"])
-def test_a_failed_load_keeps_the_loaded_dollars(loaded_company: Company, fault: str) -> None:
-    """A rejected key or an export that is suddenly empty fails, and the dollars of the earlier run stay."""
-    before = loaded_company.content("fct_cost_daily")
-    setattr(loaded_company.simulator.fault_options.anthropic, fault, True)
-    assert not loaded_company.load(LOADED_DAY, selection=BILL).success
-    assert loaded_company.content("fct_cost_daily") == before
-
-
 def test_restated_day_is_replaced(loaded_company: Company) -> None:
     """A restated day has its new total and no row of the old one."""
     loaded_company.simulator.revise(date(2026, 11, 10), Decimal("0.5"))
@@ -341,29 +332,6 @@ def test_edited_sheet_changes_the_attribution_of_history(loaded_company: Company
         (date(2026, 11, 10), "api_key_map"),
         (date(2026, 11, 12), "api_key_map"),
     }
-
-
-def test_one_run_loads_every_day_of_a_range(company: Company) -> None:
-    """Each day of a range has its own records."""
-    result = company.load("2026-11-01", "2026-11-03", selection="cursor_usage_events")
-    assert result.success, result.failures()
-    rows = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.raw_cursor_usage_events GROUP BY usage_date")
-    expected = company.simulator.ledger.cursor_events(date(2026, 11, 1), date(2026, 11, 3))
-    assert {row["usage_date"]: row["n"] for row in rows} == expected
-
-
-def test_days_older_than_the_vendor_returns(loaded_company: Company) -> None:
-    """Days that the analytics API no longer returns are `not_exposed` or stay loaded; other days are loaded."""
-    stored = loaded_company.content("fct_cost_daily")["fct_cost_daily"]
-    loaded_company.simulator.now = datetime(2027, 11, 10, 6, tzinfo=UTC)
-    result = loaded_company.load("2026-11-09", NEXT_DAY, selection=BILL)
-    assert result.success, result.failures()
-    rows = loaded_company.rows(
-        "SELECT usage_date, status FROM ai_usage.ops_asset_days WHERE asset = 'raw_anthropic_cost' ORDER BY usage_date"
-    )
-    assert [row["status"] for row in rows] == ["not_exposed", "complete", "complete"]
-    facts = [row for row in loaded_company.content("fct_cost_daily")["fct_cost_daily"] if row[0] == date(2026, 11, 10)]
-    assert [row[:-1] for row in facts] == [row[:-1] for row in stored]
 
 
 def _multiply_amounts(company: Company) -> None:

@@ -81,6 +81,7 @@ def test_a_long_rate_limit_fails_the_remaining_days(company: PreloadedCompany) -
     fault_options = company.simulator.fault_options.cursor
     fault_options.window_seconds, fault_options.requests_per_window = 86_400, 1
     result = company.run(FIRST.isoformat(), LAST.isoformat(), selection="cursor_usage_events")
+    company.results.append(result)
     # A run fails a step only if no day was loaded; the other days are lines of the log.
     assert result.failures() == {}
     outcomes = company.read_outcomes(EVENTS)
