@@ -1,8 +1,8 @@
 """Reads the mapping sheet and loads its tabs as immutable versions.
 
 An invalid tab (no header, suddenly empty, more than 30% of its rows missing) is rejected: its last good version stays
-in use, the other tabs are loaded, and the check `tabs_valid` reports it. If the sheet cannot be read, every tab keeps its
-last good version.
+in use, the other tabs are loaded, and the check `tabs_valid` reports it. If the sheet cannot be read, the last good
+version of every tab stays in use.
 """
 
 from __future__ import annotations
