@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import wasmtime
 from zetasql.core import wasm_client
 from zetasql.core.exceptions import ServerError
@@ -153,9 +154,11 @@ class Reference:
         self._dataset = self._catalog.catalog.add(name=DATASET)
         self._options = _analyzer_options(parameters)
         self._content: dict[str, Any] = {}
+        self._registered_id: int | None = None
 
     def declare(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]] = ()) -> None:
         """Declares a table with these columns (name -> GoogleSQL type) and rows."""
+        self._registered_id = None
         # The evaluator reads rows from the root catalog only; statements use the dataset.
         for catalog in (self._catalog, self._dataset):
             kept = [table for table in catalog.table if table.name != name]
@@ -187,24 +190,30 @@ class Reference:
     def query(
         self, sql: str, parameters: Mapping[str, Parameter] | None = None
     ) -> tuple[dict[str, str], list[list[Any]]]:
-        """Evaluates a query and returns its columns and rows. Raises Refused."""
+        """Evaluates a query and returns its columns and rows. Raises Refused. The tables are declared before."""
         values = self._parameters if parameters is None else parameters
-        options = self._options if parameters is None else _analyzer_options(parameters)
-        plain = re.sub(rf"\b{DATASET}\.", "", sql)
-        request = service.PrepareQueryRequest(sql=plain, options=options, simple_catalog=self._catalog)
-        for name, content in self._content.items():
-            if re.search(rf"\b{name}\b", plain):
-                request.table_content[name].CopyFrom(content)
-        prepared = call("PrepareQuery", request, service.PrepareQueryResponse).prepared
-        evaluate = service.EvaluateQueryRequest(prepared_query_id=prepared.prepared_query_id)
+        request = service.EvaluateQueryRequest(
+            sql=re.sub(rf"\b{DATASET}\.", "", sql),
+            options=self._options if parameters is None else _analyzer_options(parameters),
+            registered_catalog_id=self._register(),
+        )
         for name, value in values.items():
-            evaluate.params.add(name=name, value=_encode(value, _kind(value)))
-        content = call("EvaluateQuery", evaluate, service.EvaluateQueryResponse).content
-        columns = {column.name: _NAMES[column.type.type_kind] for column in prepared.columns}
+            request.params.add(name=name, value=_encode(value, _kind(value)))
+        response = call("EvaluateQuery", request, service.EvaluateQueryResponse)
+        content = response.content
+        columns = {column.name: _NAMES[column.type.type_kind] for column in response.prepared.columns}
         return columns, [
             [_decode(cell, kind) for cell, kind in zip(row.cell, columns.values(), strict=True)]
             for row in content.table_data.row
         ]
+
+
+    def _register(self) -> int:
+        """Gives the tables to the engine once for many queries, and returns their id."""
+        if self._registered_id is None:
+            request = service.RegisterCatalogRequest(simple_catalog=self._catalog, table_content=self._content)
+            self._registered_id = int(call("RegisterCatalog", request, service.RegisterResponse).registered_id)
+        return self._registered_id
 
 
 def _analyzer_options(parameters: Mapping[str, Parameter]) -> Any:
@@ -256,3 +265,16 @@ def _decode(cell: Any, kind: str) -> Any:
             return Decimal(int.from_bytes(cell.numeric_value, "little", signed=True)).scaleb(-9)
         case _:
             return getattr(cell, set_one)
+
+
+def row_lists(table: pa.Table) -> list[list[Any]]:
+    """The rows of an Arrow table."""
+    return [list(row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True)]
+
+
+def canonical_rows(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
+    """Sorted rows as text, numbers without trailing zeros."""
+    return sorted(
+        tuple(format(value.normalize(), "f") if isinstance(value, Decimal) else str(value) for value in row)
+        for row in rows
+    )
