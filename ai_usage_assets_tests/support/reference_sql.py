@@ -207,7 +207,6 @@ class Reference:
             for row in content.table_data.row
         ]
 
-
     def _register(self) -> int:
         """Gives the tables to the engine once for many queries, and returns their id."""
         if self._registered_id is None:
