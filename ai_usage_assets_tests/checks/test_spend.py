@@ -44,7 +44,10 @@ def test_a_fully_mapped_company_has_no_finding(warehouse: DuckDBWarehouse) -> No
     steps = [row["next_step"] for row in warehouse.rows("SELECT next_step FROM ai_usage.kpi_unallocated")]
     missing = {match.groups() for step in steps if (match := re.search(r"add (\w+), (\w+), (\S+) ", step))}
     assert len(missing) > 2
-    mappings = [key_mapping(*principal, "Platform", "CC-1010", 900 + n) for n, principal in enumerate(sorted(missing))]
+    mappings = [
+        key_mapping(vendor, kind, principal, "Platform", "CC-1010", row_no)
+        for row_no, (vendor, kind, principal) in enumerate(sorted(missing), 900)
+    ]
     fill(warehouse, "int_key_mapping", mappings)
     assert {check.name for check in CHECKS if run_check(warehouse, check.asset, check.name)} == {"freshness"}
 

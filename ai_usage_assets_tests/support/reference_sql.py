@@ -55,7 +55,7 @@ class Refused(Exception):
     """Google's engine rejected a statement."""
 
 
-class _Engine(wasm_client.WasmClient):
+class _Engine(wasm_client.WasmClient):  # type: ignore[misc]  # the wheel is not typed
     """The wheel's client with bulk memory copies."""
 
     def write_bytes(self, ptr: int, data: bytes) -> None:

@@ -82,9 +82,8 @@ def warehouse(server: FakeBigQuery) -> BigQueryWarehouse:
 @pytest.fixture
 def client(server: FakeBigQuery) -> Iterator[bigquery.Client]:
     """Google's client, which reads and changes the dataset without the warehouse."""
-    client = bigquery.Client(
-        PROJECT, AnonymousCredentials(), client_options={"api_endpoint": server.url}, location="US"
-    )
+    anonymous: Any = AnonymousCredentials  # google-auth is not typed
+    client: Any = bigquery.Client(PROJECT, anonymous(), client_options={"api_endpoint": server.url}, location="US")
     yield client
     client.close()
 
@@ -119,7 +118,7 @@ def test_values_are_exact(warehouse: BigQueryWarehouse) -> None:
         DAY, amount_usd=Decimal("-12345678901234567890.123456789"), completed_at=NOW + timedelta(microseconds=1),
         records=2**53 + 1, message="a 'quote', a \\ and a ☃\nof its own",
     )  # fmt: skip
-    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [row])
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [dict(row)])
     (stored,) = warehouse.rows("SELECT * FROM ai_usage.ops_asset_days WHERE usage_date = @start_day", DAYS)
     assert stored == {name: row.get(name) for name in OPS_ASSET_DAYS.column_names}
 

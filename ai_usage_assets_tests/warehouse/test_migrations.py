@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +84,8 @@ def warehouse(
     opened.close()
 
 
-def count_rows(rows: list[dict[str, Any]], columns: Mapping[str, str]) -> Rows:
-    """The rows without their order; `columns` maps the names in these rows to those to compare."""
+def count_rows(rows: list[dict[str, Any]], columns: Set[str]) -> Rows:
+    """The values of the columns without the order of the rows."""
     return Counter(tuple(row[name] for name in columns) for row in rows)
 
 
@@ -115,7 +115,7 @@ def find_changed(warehouse: Warehouse, names: Iterable[str]) -> list[str]:
     for former in names:
         current = migrations.RENAMED_TABLES.get(former, former)
         expected = old_rows(former)
-        columns = dict.fromkeys(set(expected[0]) & set(catalog.table(current).column_names) if expected else ())
+        columns = set(expected[0]) & set(catalog.table(current).column_names) if expected else set()
         if count_rows(read(warehouse, current), columns) != count_rows(expected, columns):
             changed.append(current)
     return changed
@@ -161,16 +161,17 @@ def stop_before(warehouse: Warehouse, completed: int, patch: pytest.MonkeyPatch)
     """Makes the warehouse stop after this number of statements of a migration."""
     count = itertools.count()
 
-    def check() -> None:
+    def check(statement: str) -> str:
         if next(count) == completed:
             raise StoppedError
+        return statement
 
     if isinstance(warehouse, BigQueryWarehouse):
         query = warehouse.jobs.query
-        patch.setattr(warehouse.jobs, "query", lambda *arguments: (check(), query(*arguments))[1])
+        patch.setattr(warehouse.jobs, "query", lambda sql, parameters: query(check(sql), parameters))
     else:
         statements = migrations.statements
-        patch.setattr(migrations, "statements", lambda *existing: (check() or one for one in statements(*existing)))
+        patch.setattr(migrations, "statements", lambda *existing: map(check, statements(*existing)))
 
 
 def test_a_migration_can_stop_anywhere(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
