@@ -271,7 +271,7 @@ def _asset_days(company: Simulator, days: DayRange) -> Iterator[Row]:
     usd: dict[str, Mapping[date, Decimal]] = {
         "raw_anthropic_cost": ledger.anthropic_cost_usd(days.first, days.last),
         "raw_cursor_usage_events": {
-            day: sum(sums.values()) for day, sums in ledger.cursor_usd(days.first, days.last).items()
+            day: sum(sums.values(), Decimal(0)) for day, sums in ledger.cursor_usd(days.first, days.last).items()
         },
     }
     for pull in catalog.EXTRACTS:

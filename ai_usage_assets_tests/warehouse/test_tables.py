@@ -30,7 +30,7 @@ SELECT usage_date, usd FROM ai_usage.fct_y
 """
 
 
-def read(tmp_path: Path, sql: str, name: str = "fct_x", layer: str = "curated") -> Table:
+def read(tmp_path: Path, sql: str, name: str = "fct_x", layer: str = "curated") -> list[Table]:
     (tmp_path / layer).mkdir()
     (tmp_path / layer / f"{name}.sql").write_text(sql)
     return read_models(tmp_path)

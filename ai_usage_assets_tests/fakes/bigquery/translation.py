@@ -42,7 +42,8 @@ def translate_to_duckdb(
     registered table. `unqualified` are the tables that the statement names without `dataset`.
     """
     tree = parse_cached(text)
-    if not unqualified and not tree.find(exp.Parameter) and not any(table.catalog for table in tree.find_all(exp.Table)):
+    has_project = any(table.catalog for table in tree.find_all(exp.Table))
+    if not unqualified and not has_project and not tree.find(exp.Parameter):
         return _to_duckdb(text)
     tree = tree.copy()
     ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
