@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -268,10 +268,10 @@ def _seat_rows(ledger: Ledger, days: DayRange) -> list[Row]:
 
 def _asset_days(company: Simulator, days: DayRange) -> Iterator[Row]:
     ledger = company.ledger
-    usd = {
+    usd: dict[str, Mapping[date, Decimal]] = {
         "raw_anthropic_cost": ledger.anthropic_cost_usd(days.first, days.last),
         "raw_cursor_usage_events": {
-            day: sum(sums.values()) for day, sums in ledger.cursor_usd(days.first, days.last).items()
+            day: sum(sums.values(), Decimal(0)) for day, sums in ledger.cursor_usd(days.first, days.last).items()
         },
     }
     for pull in catalog.EXTRACTS:
