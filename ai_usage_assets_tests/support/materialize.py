@@ -17,9 +17,10 @@ def materialize_views(path: Path, names: Iterable[str]) -> None:
         connection.execute("USE ai_usage")
         # In the order of the catalog, so that a view reads the tables that already replace others.
         for view in catalog.models():
-            if view.name in chosen and connection.execute(
-                "SELECT 1 FROM duckdb_views() WHERE view_name = ?", [view.name]
-            ).fetchone():
+            if (
+                view.name in chosen
+                and connection.execute("SELECT 1 FROM duckdb_views() WHERE view_name = ?", [view.name]).fetchone()
+            ):
                 connection.execute(f"CREATE TABLE {view.name}_ AS SELECT * FROM {view.name}")
                 connection.execute(f"DROP VIEW {view.name}")
                 connection.execute(f"ALTER TABLE {view.name}_ RENAME TO {view.name}")
