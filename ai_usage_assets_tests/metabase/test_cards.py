@@ -29,13 +29,13 @@ from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.warehouse import googlesql
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.metabase.closed_year import CLOSED_THROUGH, DIFFERING_DAY
-from ai_usage_assets_tests.metabase.instance import write_files
+from ai_usage_assets_tests.metabase.instance import dashboards_spec, write_files
 from ai_usage_assets_tests.support.reference_sql import Reference
 from ai_usage_assets_tests.support.year import YEAR
 from ai_usage_assets_tests.warehouse.test_sql_subset import problems
 
 D = Decimal
-SPEC = read_spec()
+SPEC = dashboards_spec()
 KEYS = [dashboard.key for dashboard in SPEC.dashboards]
 # Dashboard and card, as `overview.spend` -> the card.
 CARDS = {f"{dashboard.key}.{key}": card for dashboard in SPEC.dashboards for key, card in dashboard.cards.items()}

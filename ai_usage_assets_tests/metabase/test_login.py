@@ -34,7 +34,7 @@ def authenticate(metabase: FakeMetabase, secrets: str | None = None, **given: An
     """Authenticate with the e-mail and password and return the reported lines."""
     settings = MetabaseSettings(**{"admin_email": EMAIL, "admin_password": PASSWORD, **given})
     lines: list[str] = []
-    client = MetabaseClient(metabase.url, clock=FakeClock(), attempt_seconds=5)
+    client = MetabaseClient(metabase.url, clock=FakeClock())
     try:
         credentials.authenticate(
             client, Settings(metabase=settings, secrets_emulator=secrets and f"http://{secrets}"), lines.append

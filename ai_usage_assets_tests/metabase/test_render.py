@@ -10,12 +10,12 @@ import pytest
 from ai_usage_assets.metabase import render
 from ai_usage_assets.metabase.render import IdRegistry
 from ai_usage_assets.metabase.spec_models import Card, CardRow, Dashboard, Filter, SpecError, value_column
-from ai_usage_assets.metabase.spec_reader import DASHBOARDS_DIR, read_spec
+from ai_usage_assets.metabase.spec_reader import DASHBOARDS_DIR
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets_tests.fakes.metabase_schema import find_description
-from ai_usage_assets_tests.metabase.instance import API_KEY, serve_metabase, spec_dict
+from ai_usage_assets_tests.metabase.instance import API_KEY, dashboards_spec, serve_metabase, spec_dict
 
-SPEC = read_spec()
+SPEC = dashboards_spec()
 
 
 @pytest.mark.parametrize("sql", ["SELECT month, vendor FROM t", "SELECT * FROM t"])
