@@ -66,6 +66,8 @@ def start_server(name: str, *arguments: object) -> Iterator[str]:
         [sys.executable, str(_FOLDER / name), *map(str, arguments)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **_ENVIRONMENT},
     )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
     try:
         yield process.stdout.readline().strip()
     finally:

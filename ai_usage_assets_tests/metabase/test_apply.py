@@ -538,7 +538,8 @@ def test_an_invalid_id_never_becomes_a_path(applied: FakeMetabase) -> None:
 def test_an_invalid_state_is_replaced(applied: FakeMetabase) -> None:
     """Nothing is taken for a manual edit, and the state is written again."""
     stage = applied.card(render.STATE)["dataset_query"]["stages"][0]
-    for sql in (5, [None], {}):
+    invalid: list[Any] = [5, [None], {}]
+    for sql in invalid:
         stage["native"] = sql
         assert run_apply(applied, restore=True)
         (stage,) = applied.card(render.STATE)["dataset_query"]["stages"]

@@ -169,22 +169,19 @@ def test_values_are_formatted_as_in_metabase(value: Any, number_format: Any, tex
 def test_names_are_escaped(configured_warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     """A tag in a title, a cell, a label or a filter value is text."""
     tag = "<script>alert(1)</script>"
-    (cell, bar, one) = (
-        spec_models.Card(
-            name=f"{tag} {display}",
-            description=tag,
-            display=display,
-            columns={"who": spec_models.CardColumn(title=tag), "usd": spec_models.CardColumn(title=tag, format="usd")},
-            settings=settings,
-            sql=f"SELECT '{tag}' AS who, 7 AS usd",
-        )
-        for display, settings in (
-            ("table", {}),
-            ("row", {"graph.dimensions": ["who"], "graph.metrics": ["usd"]}),
-            ("scalar", {"scalar.field": "who"}),
-        )
-    )
-    cards = {"cell": cell, "bar": bar, "one": one}
+    settings: dict[str, dict[str, Any]] = {
+        "table": {},
+        "row": {"graph.dimensions": ["who"], "graph.metrics": ["usd"]},
+        "scalar": {"scalar.field": "who"},
+    }
+    sql = f"SELECT '{tag}' AS who, 7 AS usd"
+    cards = {
+        display: {
+            "name": f"{tag} {display}", "description": tag, "display": display, "settings": given, "sql": sql,
+            "columns": {"who": {"title": tag}, "usd": {"title": tag, "format": "usd"}},
+        }
+        for display, given in settings.items()
+    }  # fmt: skip
     rows = [{"text": tag}, *({"height": 8, "cards": [{"card": key, "width": 24}]} for key in cards)]
     dashboard = spec_models.Dashboard.model_validate(
         {
@@ -193,7 +190,7 @@ def test_names_are_escaped(configured_warehouse: DuckDBWarehouse, tmp_path: Path
         }
     )  # fmt: skip
     spec = spec_models.Spec(filters={"month": spec_models.Filter(name=tag, sql="SELECT 1")}, dashboards=[dashboard])
-    rows_by_card = {key: configured_warehouse.query(card.sql) for key, card in cards.items()}
+    rows_by_card = {key: configured_warehouse.query(sql) for key in cards}
     text = page.render_page(spec, dashboard, {"month": [tag]}, rows_by_card)
     assert "<script" not in text
     assert sum(tag in words for words in ParsedPage(text).words) > 12

@@ -53,7 +53,7 @@ def _mutate_node(node: exp.Expr) -> Iterator[Callable[[exp.Expr], exp.Expr | Non
     if isinstance(node, exp.Literal) and not node.is_string:
         yield lambda copy: exp.Literal.number(_change_number(copy.name))
     if isinstance(node, exp.Cast) and isinstance(node.this, exp.Literal) and node.this.name.replace(".", "").isdigit():
-        yield lambda copy: exp.cast(exp.Literal.string(_change_number(copy.this.name)), copy.to)
+        yield lambda copy: exp.cast(exp.Literal.string(_change_number(copy.this.name)), copy.args["to"])
     if isinstance(node, exp.Coalesce) and node.expressions:
         yield lambda copy: copy.this
     if isinstance(node, exp.Join) and node.side == "LEFT":

@@ -185,9 +185,7 @@ def test_keys_of_every_status_are_read(sdk: anthropic.Anthropic, simulator: Simu
     """Small pages of all four statuses contain every key once, and filters work."""
     keys_api = sdk.beta.organization.api_keys
     keys = [
-        key
-        for status in ("active", "inactive", "archived", "expired")
-        for key in keys_api.list(limit=3, status=status)  # type: ignore[arg-type]
+        key for status in ("active", "inactive", "archived", "expired") for key in keys_api.list(limit=3, status=status)
     ]
     assert Counter(key.id for key in keys) == Counter(key.id for key in simulator.organization.keys)
     assert {key.status for key in keys} == {"active", "inactive", "archived", "expired"}
