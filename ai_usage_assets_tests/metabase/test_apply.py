@@ -188,7 +188,7 @@ def test_another_dataset_is_not_applied_without_restore(applied: FakeMetabase) -
     writes = len(applied.writes())
     moves = "shows p.ai_usage; the settings say p.ai_usage_dev"
     assert run_plan(applied, dataset="ai_usage_dev")[0] == f"! database: AI usage (BigQuery) ({moves})"
-    with pytest.raises(TargetMismatch, match=rf"{moves}\. Nothing was changed\. Correct GOOGLE_CLOUD"):
+    with pytest.raises(TargetMismatch, match=rf"{moves}\. .*GOOGLE_CLOUD"):
         run_apply(applied, dataset="ai_usage_dev")
     assert len(applied.writes()) == writes
     assert resource_keys(run_apply(applied, dataset="ai_usage_dev", restore=True)[1:], "~")[0] == "filter month"
@@ -420,7 +420,7 @@ def test_failed_requests_are_retried(metabase: FakeMetabase) -> None:
 def test_persistent_failure_is_reported(metabase: FakeMetabase) -> None:
     """After four attempts, the error names the request."""
     metabase.faults += [Fault("error", "GET", "/api/collection", times=4)]
-    with pytest.raises(MetabaseError, match=r"rejected GET /api/collection \(503\): Service Unavailable"):
+    with pytest.raises(MetabaseError, match=r"GET /api/collection \(503\)"):
         run_apply(metabase)
 
 
@@ -559,11 +559,11 @@ def test_permissions_that_keep_changing_are_reported(metabase: FakeMetabase) -> 
     [
         (
             "parameters",
-            r"card overview\.spend \(Spend by team\) reads back differently from what was written: parameters 0 ",
+            r"card overview\.spend \(Spend by team\).*: parameters 0 ",
         ),
         (
             "dashcards",
-            r"dashboard overview \(AI spend overview\) reads back differently from what was written: cards 0 ",
+            r"dashboard overview \(AI spend overview\).*: cards 0 ",
         ),
         ("width", r'dashboard overview .*: width "fixed" -> "full"'),
     ],
@@ -619,9 +619,7 @@ def test_a_moved_collection_is_not_created_again(applied: FakeMetabase) -> None:
     moved["parent_id"] = outer
     assert resource_keys(run_plan(applied), "!") == ["collection"]
     del applied.cards[applied.card(render.STATE)["id"]]
-    with pytest.raises(
-        MetabaseError, match=rf"\(id {moved['id']}\) is inside another collection .*: move it to the top"
-    ):
+    with pytest.raises(MetabaseError, match=rf"\(id {moved['id']}\) is inside another collection"):
         run_apply(applied)
     # The collection becomes part of Ada's personal collection.
     applied.collections[outer]["parent_id"] = 1
