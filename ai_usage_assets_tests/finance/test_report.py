@@ -486,10 +486,7 @@ def test_a_vendor_that_is_not_configured_is_mentioned(incomplete_text: str) -> N
 
 
 def test_unallocated_keys_and_users_are_separate_rows(incomplete: DuckDBWarehouse, incomplete_report: Report) -> None:
-    """Keys of one name have rows of their own with their ids; a user in several workspaces is one row.
-
-    The report, the check and the command's summary have the same amounts.
-    """
+    """Keys of one name have a row each, a user in several workspaces has one; report, check and command agree."""
     rows = incomplete_report.unallocated
     assert [(row["principal_id"], row["api_key_id"], row["spend_usd"]) for row in rows] == [
         ("k", "k", 30), ("user_x", None, 7), ("k1", "k1", 5), (JANE, None, 4), ("k2", "k2", 3),

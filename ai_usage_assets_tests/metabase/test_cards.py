@@ -210,10 +210,8 @@ def test_statements_use_the_shared_sql_subset() -> None:
 
 
 def test_google_analyzes_every_statement(closed_year: DuckDBWarehouse) -> None:
-    """Google's analyzer accepts every card with all of its filters, with the same columns as here.
-
-    Without filters a statement is the same less some conditions; DuckDB runs it in the test of all cards.
-    """
+    """Google's analyzer accepts every card with all of its filters, with the same columns as here."""
+    # Without filters a statement is the same less some conditions; DuckDB runs it in the test of all cards.
     statements = all_statements(unfiltered=False)
     reference = Reference({name: value for parameters in statements.values() for name, value in parameters.items()})
     for table in sorted({name for sql in statements for name in googlesql.tables_read(googlesql.parse(sql))}):
