@@ -22,7 +22,7 @@ def add_records(warehouse: DuckDBWarehouse, name: str, day: date, *records: dict
     warehouse.append(
         table,
         [
-            {table.partition_by: day, "record_no": n, "payload": msgspec.json.encode(record).decode(),
+            {str(table.partition_by): day, "record_no": n, "payload": msgspec.json.encode(record).decode(),
              "fetched_at": datetime(2026, 11, 11, tzinfo=UTC)}
             for n, record in enumerate(records, 1)
         ],

@@ -291,15 +291,6 @@ def test_raw_rows_have_fixed_columns(emails: list[str | None]) -> None:
     assert rows.to_pydict() == {"record_no": [1, 2], "payload": ["a", "b"], "carried_email": emails}
 
 
-def test_the_digest_includes_record_boundaries(warehouse: DuckDBWarehouse) -> None:
-    """Two records and one record with the same bytes have different digests."""
-    users = next(pull for pull in catalog.EXTRACTS if pull.name == "anthropic_users")
-    one = DayBatch(users.tables[0], DAY, [b'{"a":1}{"a":2}'], pages=1)
-    two = DayBatch(users.tables[0], DAY, [b'{"a":1}', b'{"a":2}'], pages=1)
-    load_extract(warehouse, users, [one], run_context())
-    assert load_extract(warehouse, users, [two], run_context(1))[0].changed
-
-
 def test_a_restated_day_is_recorded_with_both_totals(warehouse: DuckDBWarehouse) -> None:
     """A complete day that changes is recorded with its old and new records and dollars."""
     load_extract(warehouse, EVENTS, [day(event(1), event(2), usd="7")], run_context())

@@ -4,31 +4,25 @@ Messages contain days, ids and dollars, and no e-mail addresses.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
 from ai_usage_assets import catalog, days
 from ai_usage_assets.checks import freshness, spend
-from ai_usage_assets.checks.base import Check, CheckContext, Finding
+from ai_usage_assets.checks.base import Check, CheckContext
 from ai_usage_assets.checks.completeness import DAYS_COMPLETE, loaded_days_published
 from ai_usage_assets.checks.facts import known_fields, schema_checks
+from ai_usage_assets.checks.results import CheckResult, evaluate_checks
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.resources import STEP_RESOURCES
-from ai_usage_assets.finance.amounts import sum_known
 from ai_usage_assets.finance.close.checks import CLOSED_MONTHS_UNCHANGED
-from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import load_sources
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.sources.mapping_sheet import checks as mapping_sheet
-from ai_usage_assets.warehouse.base import Row, Warehouse
-from ai_usage_assets.warehouse.ops_tables import OPS_CHECK_RESULTS
+from ai_usage_assets.warehouse.base import Warehouse
 
-# The message names the first findings, the metadata lists more of them.
-_FINDINGS_IN_MESSAGE = 5
-_FINDINGS_IN_METADATA = 100
+_MAX_FINDINGS_LISTED = 100
 
 
 def _all_checks() -> Iterator[Check]:
@@ -83,55 +77,26 @@ def _build_checks(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefiniti
         today = settings.now().date()
         all_days = DayRange(min(settings.start_date, today), today)
         check_context = CheckContext(warehouse, days.range_from_tags(context.run.tags) or all_days, today)
-        results = [_evaluate(check, check_context) for check in checks if check.name in selected]
-        # Stored first: Dagster ends the step at the first failed blocking check.
-        warehouse.upsert(
-            OPS_CHECK_RESULTS,
-            ("run_id", "asset", "check_name"),
-            [{**row, "run_id": context.run.run_id} for _, row in results],
-        )
-        yield from (result for result, _ in results)
+        # All are stored first: Dagster ends the step at the first failed blocking check.
+        results = evaluate_checks([c for c in checks if c.name in selected], check_context, context.run.run_id)
+        yield from (_to_dagster(result, check_context.days) for result in results)
 
     return run
 
 
-def _evaluate(check: Check, context: CheckContext) -> tuple[dg.AssetCheckResult, Row]:
-    """Runs a check. Returns its Dagster result and its row of `ops_check_results`."""
-    severity = dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN
-    # Findings quote names, and a key can be named after an e-mail address.
-    findings = [replace(finding, message=redact(finding.message)) for finding in check.run(context)]
-    passed = not findings
-    message = check.expectation if passed else f"{_summarize(findings)} {check.advice}"
-    amount_usd = sum_known(finding.amount_usd for finding in findings)
+def _to_dagster(result: CheckResult, checked_days: DayRange) -> dg.AssetCheckResult:
     # The UI plots numbers over time.
-    metadata: dict[str, Any] = {"days": str(context.days), "finding_count": len(findings)}
-    if amount_usd is not None:
-        metadata["affected_usd"] = f"{amount_usd:,.2f}"
-    if findings:
-        lines = [f"* {finding.message}" for finding in findings[:_FINDINGS_IN_METADATA]]
+    metadata: dict[str, Any] = {"days": str(checked_days), "finding_count": len(result.findings)}
+    if result.amount_usd is not None:
+        metadata["affected_usd"] = f"{result.amount_usd:,.2f}"
+    if result.findings:
+        lines = [f"* {finding.message}" for finding in result.findings[:_MAX_FINDINGS_LISTED]]
         metadata["findings"] = dg.MetadataValue.md("\n".join(lines))
-    result = dg.AssetCheckResult(
-        asset_key=check.asset,
-        check_name=check.name,
-        passed=passed,
-        severity=severity,
-        description=message,
+    return dg.AssetCheckResult(
+        asset_key=result.check.asset,
+        check_name=result.check.name,
+        passed=result.passed,
+        severity=dg.AssetCheckSeverity(result.severity),
+        description=result.message,
         metadata=metadata,
     )
-    return result, {
-        "checked_at": datetime.now(UTC),
-        "asset": check.asset,
-        "check_name": check.name,
-        "passed": passed,
-        "severity": severity.value,
-        "blocking": check.blocking,
-        "amount_usd": amount_usd,
-        "message": message,
-        "scope": check.scope,
-    }
-
-
-def _summarize(findings: Sequence[Finding]) -> str:
-    first = "; ".join(finding.message for finding in findings[:_FINDINGS_IN_MESSAGE])
-    more = len(findings) - _FINDINGS_IN_MESSAGE
-    return f"{first}; and {more} more." if more > 0 else f"{first}."

@@ -1,7 +1,6 @@
 """One Dagster multi-asset per extract, with one asset per raw table.
 
-A failed day does not stop the others: it keeps its earlier data, the other days are loaded, and the blocking check
-`days_complete` fails the run. The step itself fails only if every day failed.
+The step fails only if every day failed; the blocking check `days_complete` fails the run if one did.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,27 +8,18 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
-import msgspec
 
 from ai_usage_assets import catalog
-from ai_usage_assets.days import DayRange, chunk_days, range_from_tags
+from ai_usage_assets.days import range_from_tags
 from ai_usage_assets.defs.resources import STEP_RESOURCES
 from ai_usage_assets.finance.amounts import sum_known
-from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing.base import RunContext
-from ai_usage_assets.landing.extracts import LandingResult, load_extract, log_unloaded_days
-from ai_usage_assets.redaction import redact
-from ai_usage_assets.registry import source_entry
+from ai_usage_assets.landing.days import describe_failure, load_days
+from ai_usage_assets.landing.extracts import LandingResult
 from ai_usage_assets.rendering.text import format_count, format_usd
-from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.sources.base import EndpointNotAvailable, Extract, InvalidRecordError
-from ai_usage_assets.warehouse.base import Warehouse
+from ai_usage_assets.sources.base import Extract
 
-# After this many failed windows in a row, each with all its retries, the vendor counts as down: no more requests.
-_MAX_FAILED_WINDOWS = 2
-# With these statuses the vendor rejects the key, so every other window would fail too.
-_KEY_REJECTED = {401, 402, 403}
 _MAX_DAYS_LISTED = 62
 
 
@@ -65,65 +55,24 @@ def _build_asset(extract: Extract, partitions: dg.PartitionsDefinition) -> dg.As
                 allow_retries=False,
             )
         days = [run.now.date()] if extract.is_snapshot else [date.fromisoformat(key) for key in context.partition_keys]
-        results = _load_days(context, extract, getattr(context.resources, extract.vendor), days, run)
+        client = getattr(context.resources, extract.vendor)
+        results = load_days(context.resources.warehouse, extract, client, days, run, context.log)
         yield from _report_results(context, extract, results)
 
     return load
-
-
-def _load_days(
-    context: dg.AssetExecutionContext, extract: Extract, client: object | None, days: Sequence[date], run: RunContext
-) -> list[LandingResult]:
-    warehouse: Warehouse = context.resources.warehouse
-    source = source_entry(extract.vendor)
-    if client is None:
-        message = f"{source.key_variable} is not set, so {source.label} is not loaded."
-        context.log.info(message)
-        return log_unloaded_days(warehouse, extract, days, run, "not_configured", message)
-    earliest = extract.earliest_day(run.now.date()) if extract.earliest_day else date.min
-    too_old = [day for day in days if day < earliest]
-    message = f"{source.label} no longer returns this day. Data that was loaded before stays."
-    results = log_unloaded_days(warehouse, extract, too_old, run, "not_exposed", message)
-    failed_windows = 0
-    windows = chunk_days([day for day in days if day >= earliest], extract.window_days)
-    for number, window in enumerate(windows):
-        # A request can take minutes; other processes can use the warehouse meanwhile.
-        warehouse.close()
-        remaining = [day for later in windows[number:] for day in later]
-        try:
-            results += load_extract(warehouse, extract, extract.fetch(client, window), run)
-        except EndpointNotAvailable as error:
-            context.log.info(f"{extract.name}: not exposed: {redact(str(error))}")
-            return results + log_unloaded_days(warehouse, extract, remaining, run, "not_exposed", str(error))
-        except SecretError as error:
-            return results + log_unloaded_days(warehouse, extract, remaining, run, "failed", str(error))
-        except ApiError as error:
-            failed_windows += 1
-            if error.status in _KEY_REJECTED or failed_windows >= _MAX_FAILED_WINDOWS:
-                return results + log_unloaded_days(warehouse, extract, remaining, run, "failed", str(error))
-            results += log_unloaded_days(warehouse, extract, list(window), run, "failed", str(error))
-        except (InvalidRecordError, msgspec.MsgspecError) as error:
-            message = f"a response of {extract.name} is invalid: {error}. The earlier data stays."
-            results += log_unloaded_days(warehouse, extract, list(window), run, "failed", message)
-        else:
-            failed_windows = 0
-            context.log.debug(f"{extract.name}: {window} extracted")
-    return results
 
 
 def _report_results(
     context: dg.AssetExecutionContext, extract: Extract, results: Sequence[LandingResult]
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Attaches metadata per day to the assets. Raises dg.Failure if no day was loaded."""
-    failed = [result.entry for result in results if result.entry["status"] == "failed"]
-    if failed and len(failed) == len(results):
-        days = sorted({entry["usage_date"] for entry in failed})
+    if description := describe_failure(extract, results):
         raise dg.Failure(
-            description=f"{extract.name}: no day of {DayRange(days[0], days[-1])} was loaded; the earlier data stays. "
-            f"{failed[0]['message']}",
+            description=description,
             metadata={"days": dg.MetadataValue.md(_day_table(results))},
             allow_retries=False,
         )
+    failed = [result.entry for result in results if result.entry["status"] == "failed"]
     for entry in failed:
         labels = {"asset": entry["asset"], "day": str(entry["usage_date"])}
         context.log.error(

@@ -126,10 +126,10 @@ class DigestBuilder:
         yield from self._day_lines()
         yield from self._month_lines()
         yield from self._unallocated_lines()
-        yield from self._anomaly_lines()
+        yield from self.anomaly_lines()
         if last_run:
             yield from self._check_lines(last_run["run_id"])
-        yield from self._completeness_lines()
+        yield from self.completeness_lines()
 
     def _rows(self, name: str, **parameters: Any) -> list[Any]:
         """The sanitized rows of a query file; the caller assigns their type."""
@@ -240,7 +240,8 @@ class DigestBuilder:
                 "kpi_unallocated lists the rows to add to the sheet."
             )
 
-    def _anomaly_lines(self) -> Iterator[str]:
+    def anomaly_lines(self) -> Iterator[str]:
+        """A line of the anomalies of the last days, or none."""
         rows = self._rows("digest_anomalies", first_day=self._day - timedelta(days=_ANOMALY_DAYS - 1))
         if rows:
             yield f"• Anomalies: {_join_items(map(self._describe_anomaly, rows))}"
@@ -269,7 +270,8 @@ class DigestBuilder:
             if items:
                 yield f"• {title}: {_join_items(items)}"
 
-    def _completeness_lines(self) -> Iterator[str]:
+    def completeness_lines(self) -> Iterator[str]:
+        """Lines of the vendors that are behind and of the month's missing days; none if everything is loaded."""
         rows = self._rows("digest_completeness")
         behind = [
             f"{source_label(row['vendor'])} is "

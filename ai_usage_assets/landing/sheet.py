@@ -1,13 +1,25 @@
-"""Loads the tabs of the mapping sheet as immutable versions."""
+"""Reads the mapping sheet and loads its tabs as immutable versions.
+
+An invalid tab (no header, suddenly empty, more than 30% of its rows missing) is rejected: its last good version stays
+in use, the other tabs are loaded, and the check `tabs_valid` reports it. If the sheet cannot be read, the last good
+version of every tab stays in use.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing.base import RunContext
-from ai_usage_assets.sources.mapping_sheet.tabs import TabSnapshot
+from ai_usage_assets.redaction import redact
+from ai_usage_assets.rendering.text import format_count
+from ai_usage_assets.secret_manager import SecretError
+from ai_usage_assets.sources.mapping_sheet.client import MappingSheet
+from ai_usage_assets.sources.mapping_sheet.tabs import TABS, TabSnapshot
+from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
@@ -24,6 +36,45 @@ class TabVersion:
     snapshot_id: str
     read_at: datetime
     row_count: int
+
+
+def read_sheet(
+    warehouse: Warehouse, sheet: MappingSheet | None, run: RunContext, log: logging.Logger
+) -> list[TabSnapshot]:
+    """Reads all tabs and loads the valid ones. Returns the tabs as read; none if the sheet could not be read.
+
+    `sheet` is None without AI_USAGE_SHEET_ID. Errors of Google are recorded; raises WarehouseError.
+    """
+    versions = load_versions(warehouse)
+    if sheet is None:
+        message = "AI_USAGE_SHEET_ID is not set, so spend has no teams and cost centers."
+        log.info(message)
+        log_unread_sheet(warehouse, list(TABS), versions, run, "not_configured", message)
+        return []
+    # A request can take seconds; other processes can use the warehouse meanwhile.
+    warehouse.close()
+    try:
+        values = sheet.read()
+    except (ApiError, SecretError) as error:
+        reason = redact(str(error))
+        log_unread_sheet(warehouse, list(TABS), versions, run, "failed", reason)
+        effect = "Its last good version stays in use" if versions else "Spend has no teams and cost centers"
+        log.warning(f"The mapping sheet could not be read. {effect}. {reason}", extra={"event": "source_fetch_failed"})
+        return []
+    snapshots = [
+        validate_tab(
+            tab,
+            values[tab],
+            last_good_row_count=versions[tab].row_count if tab in versions else None,
+            today=run.now.date(),
+            accept_loss=run.accept_loss,
+        )
+        for tab in TABS
+    ]
+    load_sheet(warehouse, snapshots, run)
+    for snapshot in snapshots:
+        log.log(logging.ERROR if snapshot.rejection else logging.INFO, f"tab {snapshot.tab}: {_summarize(snapshot)}")
+    return snapshots
 
 
 def load_versions(warehouse: Warehouse) -> dict[str, TabVersion]:
@@ -115,6 +166,13 @@ def _tab_entry(tab: str, run: RunContext, versions: Mapping[str, TabVersion], st
 
 def _write_day_log(warehouse: Warehouse, entries: Sequence[Row]) -> None:
     warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), entries)
+
+
+def _summarize(snapshot: TabSnapshot) -> str:
+    if snapshot.rejection:
+        return f"rejected, its last good version stays in use: {snapshot.rejection}"
+    rejected = f", {len(snapshot.rejected)} rejected" if snapshot.rejected else ""
+    return f"{format_count(len(snapshot.accepted), 'row')}{rejected}"
 
 
 def _notes(snapshot: TabSnapshot) -> list[str]:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import cache
 
 from ai_usage_assets.warehouse.base import QueryParameters, Row
 from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENT_PARTS
@@ -24,13 +25,18 @@ TOTAL = "total"
 _DIMENSIONS = {"model": "model", "api_key_id": "api_key", "workspace_id": "workspace", "principal_id": "principal"}
 
 
+@cache
+def _known_queries() -> frozenset[str]:
+    return frozenset(query_names())
+
+
 def query_parts(restatements: Iterable[Row], query_rows: Callable[[str, QueryParameters], list[Row]]) -> PartsByDay:
     """Queries the present parts of the restated days, by raw table and day."""
     days: dict[tuple[str, str], set[date]] = defaultdict(set)
     for row in restatements:
         query = f"restatements/{row['vendor']}/{row['asset']}"
         has_amounts = None not in (row.get("old_amount_usd"), row.get("new_amount_usd"))
-        if has_amounts and query in query_names():
+        if has_amounts and query in _known_queries():
             days[query, row["asset"]].add(row["usage_date"])
     parts: PartsByDay = {(asset, day): defaultdict(Decimal) for (_, asset), dates in days.items() for day in dates}
     for (query, asset), dates in days.items():

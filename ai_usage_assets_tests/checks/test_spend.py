@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
+from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import TODAY, execute, run_check
-from ai_usage_assets_tests.support.warehouse_rows import load_tab
+from ai_usage_assets_tests.support.warehouse_rows import fill, key_mapping, load_tab
 
 
 def test_an_unknown_cost_center_of_a_budget_is_reported_with_the_nearest_known_one(warehouse: DuckDBWarehouse) -> None:
@@ -35,6 +37,19 @@ def test_unallocated_spend_is_reported_by_principal(warehouse: DuckDBWarehouse) 
     (coverage,) = run_check(warehouse, "kpi_unallocated", "cost_center_coverage")
     assert sum(finding.amount_usd or 0 for finding in findings) == coverage.amount_usd
     assert "@" not in "".join(finding.message for finding in findings)
+
+
+def test_a_fully_mapped_company_has_no_finding(warehouse: DuckDBWarehouse) -> None:
+    """With the mappings that kpi_unallocated asks for, only the age of the days is reported."""
+    steps = [row["next_step"] for row in warehouse.rows("SELECT next_step FROM ai_usage.kpi_unallocated")]
+    missing = {match.groups() for step in steps if (match := re.search(r"add (\w+), (\w+), (\S+) ", step))}
+    assert len(missing) > 2
+    mappings = [
+        key_mapping(vendor, kind, principal, "Platform", "CC-1010", row_no)
+        for row_no, (vendor, kind, principal) in enumerate(sorted(missing), 900)
+    ]
+    fill(warehouse, "int_key_mapping", mappings)
+    assert {check.name for check in CHECKS if run_check(warehouse, check.asset, check.name)} == {"freshness"}
 
 
 def test_a_rejected_sheet_row_is_reported_with_the_spend_of_its_key(warehouse: DuckDBWarehouse) -> None:

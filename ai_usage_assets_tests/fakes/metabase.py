@@ -90,7 +90,7 @@ class FakeMetabase:
     has_column_types: bool = True
     faults: list[Fault] = field(default_factory=list)
     url: str = ""
-    request: list[RecordedRequest] = field(default_factory=list)
+    requests: list[RecordedRequest] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     invalid: list[str] = field(default_factory=list)
     users: dict[str, str] = field(default_factory=dict)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from ai_usage_assets.simulator import FaultOptions, Simulator
-from ai_usage_assets_tests.conftest import LOADED_DAY, Company, RunResult
+from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, Company, RunResult
+from ai_usage_assets_tests.support.loading import LoadResult
 
-NEXT_DAY = "2026-11-11"
 DAYS = (date.fromisoformat(LOADED_DAY), date.fromisoformat(NEXT_DAY))
 ANALYTICS = "anthropic_analytics"
 BILL = ("cost", "cost_total", "cost_components", "cost_by_actor_type")
@@ -68,7 +68,7 @@ def clear_faults(company: Company) -> None:
     set_faults(company, anthropic=vars(defaults.anthropic), transport=vars(defaults.faults))
 
 
-def failure_text(result: RunResult) -> str:
+def failure_text(result: RunResult | LoadResult) -> str:
     """The messages of failed steps and checks."""
     return "\n".join([*result.failures().values(), *result.failed_checks().values()])
 
@@ -89,7 +89,7 @@ def read_day_log(company: Company, asset: str = "raw_anthropic_cost") -> dict[st
 
 def assert_equals_ledger(company: Company, *days: date) -> None:
     """Asserts that dollars, list dollars, tokens and requests of the days equal the ledger, in every table."""
-    expected = {}
+    expected: dict[tuple[str, date], tuple[Decimal, Decimal]] = {}
     for day in days:
         pieces = company.simulator.ledger.usage(day)
         usd = Decimal(sum(piece.billed_microcents for piece in pieces)).scaleb(-8)
@@ -119,23 +119,32 @@ def assert_equals_ledger(company: Company, *days: date) -> None:
     assert statuses == [{"status": "complete"}]
 
 
-def assert_kept_then_recovered(company: Company, fault: Fault) -> None:
-    """Asserts that a run with the fault changes no day and reports it, and that the next run loads both days."""
+def assert_kept(company: Company, fault: Fault) -> None:
+    """Asserts that a load with the fault changes no row, reports the fault, and records it for both days."""
     remove_usage(company)
     before = stored_rows(company)
     set_faults(company, anthropic=fault.anthropic, transport=fault.transport)
-    result = company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
+    result = company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
+    clear_faults(company)
     assert not result.success
     assert fault.reason in failure_text(result)
     assert fault.next_step in failure_text(result)
-    assert Simulator.ANTHROPIC_KEY not in repr(result.events)
-    assert "@acme.test" not in repr(result.events)
+    assert Simulator.ANTHROPIC_KEY not in result.text()
+    assert "@acme.test" not in result.text()
     assert stored_rows(company) == before
-    assert {day: entry["status"] for day, entry in read_day_log(company).items()} == {
-        LOADED_DAY: "failed",
-        NEXT_DAY: "failed",
-    }
-    clear_faults(company)
-    result = company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
+    entries = read_day_log(company)
+    assert {day: entry["status"] for day, entry in entries.items()} == {LOADED_DAY: "failed", NEXT_DAY: "failed"}
+    assert {entry["run_id"] for entry in entries.values()} == {result.run_id}
+
+
+def assert_recovers(company: Company) -> None:
+    """Asserts that the next load completes both days."""
+    result = company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
     assert result.success, failure_text(result)
     assert_equals_ledger(company, *DAYS)
+
+
+def assert_kept_then_recovered(company: Company, fault: Fault) -> None:
+    """Asserts that a load with the fault changes no day and reports it, and that the next load completes both days."""
+    assert_kept(company, fault)
+    assert_recovers(company)

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ai_usage_assets_tests.conftest import NOW, Company, RunResult, serve_company
+from ai_usage_assets_tests.conftest import NOW, Company, RunResult, copy_empty_warehouse, serve_company
+from ai_usage_assets_tests.support.loading import LoadResult
 
 FIRST, MIDDLE, LAST = date(2026, 11, 9), date(2026, 11, 10), date(2026, 11, 11)
 NEW_DAY = date(2026, 11, 12)
@@ -27,21 +28,13 @@ SHEET = ("raw_mapping_sheet", "int_key_mapping", "dim_person")
 
 @dataclass
 class PreloadedCompany(Company):
-    """A company that keeps the results of its runs, and reads its warehouse."""
+    """A company that keeps the results of its loads."""
 
-    results: list[RunResult] = field(default_factory=list)
+    results: list[RunResult | LoadResult] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        # Stays open, because opening takes longer than most queries; runs of the same process can use the file.
-        self._open = self.warehouse
-
-    def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-        """The rows of a query against the warehouse."""
-        return self._open.rows(sql, parameters)
-
-    def load(self, first: date = FIRST, last: date = LAST, **more: Any) -> RunResult:
-        """Runs the job, by default for the days that are loaded already."""
-        result = self.run(first.isoformat(), last.isoformat(), **{"selection": "cursor_usage_events", **more})
+    def load_days(self, first: date = FIRST, last: date = LAST, **more: Any) -> LoadResult:
+        """Loads the events of days, by default of those that are loaded already."""
+        result = self.load(first.isoformat(), last.isoformat(), **{"selection": "cursor_usage_events", **more})
         self.results.append(result)
         return result
 
@@ -90,7 +83,7 @@ class PreloadedCompany(Company):
 
     def recovers(self, selection: Any = "cursor_usage_events") -> bool:
         """Whether a run after the fault succeeds without findings and all days equal the ledger."""
-        result = self.load(selection=selection)
+        result = self.load_days(selection=selection)
         statuses = {
             row["status"]
             for row in self.rows("SELECT status FROM ai_usage.ops_asset_days WHERE asset LIKE 'raw_cursor_%'")
@@ -104,17 +97,17 @@ class PreloadedCompany(Company):
             for table in ("ops_asset_days", "ops_check_results", "ops_restatements")
             for row in self.rows(f"SELECT * FROM ai_usage.{table}")
         ]
-        return "\n".join([*(repr(event) for result in self.results for event in result.events), *lines])
+        return "\n".join([*(result.text() for result in self.results), *lines])
 
 
 @cache
 def build_preloaded_warehouse(folder: Path) -> Path:
     """Builds a warehouse with three days of Cursor, the sheet, and the models of both; tests copy it."""
-    path = folder / "loaded.duckdb"
+    path = copy_empty_warehouse(folder / "loaded.duckdb")
     with serve_company(path) as company:
         company.simulator.ledger.long_conversations = True
         selection = (*BUILT, *SHEET, "dim_date", "dim_model_price")
-        result = company.run(FIRST.isoformat(), LAST.isoformat(), selection=selection)
+        result = company.load(FIRST.isoformat(), LAST.isoformat(), selection=selection)
         assert result.success, result.failures()
         assert result.failed_checks() == {}
     return path
@@ -127,9 +120,9 @@ def copy_company(source: Path, folder: Path, log: Any) -> Iterator[PreloadedComp
     shutil.copyfile(source, path)
     with serve_company(path, now=NOW + timedelta(minutes=15)) as company:
         company.simulator.ledger.long_conversations = True
-        loaded = PreloadedCompany(company.simulator, company.urls, company.settings, company.instance)
+        loaded = PreloadedCompany(company.simulator, company.urls, company.settings)
         yield loaded
         text = loaded.recorded_text() + log.text
-        loaded._open.close()
+        loaded.close()
     for secret in (loaded.simulator.CURSOR_KEY, loaded.simulator.ANTHROPIC_KEY, "@acme.test"):
         assert secret not in text

@@ -287,9 +287,12 @@ class ForkServer:
         """Runs it and returns the exit code: 0, 1, or the negative signal number."""
         pickle.dump(request, self._requests)
         self._requests.flush()
-        started(pickle.load(self._replies))  # noqa: S301 - from our own process
-        exit_code: int = pickle.load(self._replies)  # noqa: S301 - from our own process
-        return exit_code
+        started(self._read_reply())
+        return self._read_reply()
+
+    def _read_reply(self) -> int:
+        reply: int = pickle.load(self._replies)  # noqa: S301 - from our own process
+        return reply
 
 
 def serve_runs() -> None:

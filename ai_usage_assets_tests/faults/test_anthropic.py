@@ -1,4 +1,4 @@
-"""Runs of the real job while Anthropic misbehaves: the loaded data stays, faults are reported, the next run recovers.
+"""Loads while Anthropic misbehaves: the loaded data stays, faults are reported, the next run recovers.
 
 The cases are numbered S1 to S21 and D1 to D14. Connection faults are in `http/test_transport`, single responses in
 `sources/test_anthropic`. Every test starts with LOADED_DAY loaded and both days restated, so a wrong row would be
@@ -7,6 +7,7 @@ visible. It ends with both days equal to the ledger, to the last digit.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -20,13 +21,13 @@ import pytest
 
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.simulator.records import Actor, Usage
-from ai_usage_assets_tests.conftest import LOADED_DAY, NOW, Company, serve_company
+from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, NOW, Company, copy_empty_warehouse, serve_company
 from ai_usage_assets_tests.faults.conftest import (
     ANALYTICS,
     DAYS,
-    NEXT_DAY,
     Fault,
     assert_equals_ledger,
+    assert_kept,
     assert_kept_then_recovered,
     clear_faults,
     failure_text,
@@ -35,6 +36,7 @@ from ai_usage_assets_tests.faults.conftest import (
     set_faults,
     stored_rows,
 )
+from ai_usage_assets_tests.support.loading import STORED_MODELS
 
 Edit = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -42,29 +44,27 @@ Edit = Callable[[dict[str, Any]], dict[str, Any]]
 # --- unusual but valid responses --------------------------------------------------------------------------------------
 
 
-def _rewrite_amounts(form: Callable[[Decimal], Any]) -> Edit:
-    """Writes the same amounts in another form."""
+def _rewrite_amounts(*forms: Callable[[Decimal], Any]) -> Edit:
+    """Writes the same amounts in another form; with several forms, in one after the other."""
+    turns = itertools.cycle(forms)
 
     def edit(row: dict[str, Any]) -> dict[str, Any]:
         for name in ("amount", "list_amount"):
             if "cost" in row:
-                row["cost"][name] = form(Decimal(row["cost"][name]))
+                row["cost"][name] = next(turns)(Decimal(row["cost"][name]))
         return row
 
     return edit
 
 
-def _rewrite_counts(form: Callable[[int], Any]) -> Edit:
-    """Writes the same counts in another form."""
-
-    def edit(row: dict[str, Any]) -> dict[str, Any]:
-        for part in (row.get("usage", {}), row.get("usage", {}).get("cache_creation", {}), row.get("cost", {})):
-            for name, value in part.items():
-                if isinstance(value, int):
-                    part[name] = form(value)
-        return row
-
-    return edit
+def _rewrite_counts(row: dict[str, Any]) -> dict[str, Any]:
+    """Writes the same counts as fractions and as texts in turn."""
+    forms: Iterator[Callable[[int], Any]] = itertools.cycle((float, str))
+    for part in (row.get("usage", {}), row.get("usage", {}).get("cache_creation", {}), row.get("cost", {})):
+        for name, value in part.items():
+            if isinstance(value, int):
+                part[name] = next(forms)(value)
+    return row
 
 
 def _use_mumbai_time(row: dict[str, Any]) -> dict[str, Any]:
@@ -75,18 +75,21 @@ def _use_mumbai_time(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def _without_zeros(cents: Decimal) -> str:
+    return f"{cents.normalize():f}"
+
+
+# Amounts without zeros at the end, of thirty digits, as numbers, and with an exponent.
+_AMOUNT_FORMS = (_without_zeros, lambda cents: f"{cents:.24f}", float, lambda cents: f"{cents.scaleb(2):f}e-2")
+
 HARMLESS: dict[str, dict[str, Any]] = {
     "S1 twenty rows a page": {"page_rows": 20},
     "S2 empty pages between full ones": {"page_rows": 20, "paging": "empty pages"},
     "S5 a refresh that expires the cursor": {"page_rows": 20, "refreshes_while_paging": 1},
     "S5 a refresh that leaves the cursor": {"page_rows": 20, "refreshes_while_paging": 2, "expire_cursors": False},
     "S12 fields nobody has documented": {"extra_fields": True, "edit_row": lambda row: {**row, "carbon_grams": 1.5}},
-    "S13 amounts without zeros at the end": {"edit_row": _rewrite_amounts(lambda cents: f"{cents.normalize():f}")},
-    "S13 amounts of thirty digits": {"edit_row": _rewrite_amounts(lambda cents: f"{cents:.24f}")},
-    "S13 amounts as numbers": {"edit_row": _rewrite_amounts(float)},
-    "S13 amounts with an exponent": {"edit_row": _rewrite_amounts(lambda cents: f"{cents.scaleb(2):f}e-2")},
-    "D5 counts that become fractions": {"edit_row": _rewrite_counts(float)},
-    "D5 counts that become texts": {"edit_row": _rewrite_counts(str)},
+    "S13 amounts in four forms": {"edit_row": _rewrite_amounts(*_AMOUNT_FORMS)},
+    "D5 counts that become fractions and texts": {"edit_row": _rewrite_counts},
     "instants of another time zone": {"edit_row": _use_mumbai_time},
 }
 
@@ -96,7 +99,7 @@ def test_unusual_but_valid_responses_load_completely(shared_company: Company, fa
     """Nothing is lost, counted twice or rounded."""
     remove_usage(shared_company)
     set_faults(shared_company, anthropic=fault_options)
-    result = shared_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
+    result = shared_company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS)
     assert result.success, failure_text(result)
     assert_equals_ledger(shared_company, *DAYS)
     assert shared_company.simulator.fault_options.anthropic.refreshes_while_paging == 0
@@ -106,7 +109,7 @@ def test_unusual_but_valid_responses_load_completely(shared_company: Company, fa
 def test_undocumented_fields_are_reported(loaded_company: Company) -> None:
     """S12: a new field is kept in its record, and a check reports it with the number of records."""
     set_faults(loaded_company, anthropic={"edit_row": lambda row: {**row, "carbon_grams": 1.5}})
-    result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
+    result = loaded_company.load(NEXT_DAY, selection=ANALYTICS)
     assert result.success
     assert "new field 'carbon_grams' in " in result.failed_checks()["raw_anthropic_cost.known_fields"]
     assert all(
@@ -122,19 +125,19 @@ def test_a_missing_token_type_is_reported(loaded_company: Company) -> None:
         return row
 
     set_faults(loaded_company, anthropic={"edit_row": edit})
-    result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
+    result = loaded_company.load(NEXT_DAY, selection=ANALYTICS)
     assert result.success
     message = result.failed_checks()["raw_anthropic_usage.token_types_add_up"]
     tokens = sum(sum(piece.tokens) for piece in loaded_company.simulator.ledger.usage(DAYS[1]))
     assert f"{NEXT_DAY}: {tokens:,} tokens in all" in message
     clear_faults(loaded_company)
-    assert loaded_company.run(NEXT_DAY, selection=ANALYTICS).failed_checks() == {}
+    assert loaded_company.load(NEXT_DAY, selection=ANALYTICS).failed_checks() == {}
 
 
 def test_pages_longer_than_the_limit_load_completely(loaded_company: Company) -> None:
     """S3: rows that the vendor does not count towards the limit are loaded."""
     set_faults(loaded_company, anthropic={"page_rows": 5})
-    assert loaded_company.run(NEXT_DAY, selection=ANALYTICS).success
+    assert loaded_company.load(NEXT_DAY, selection=ANALYTICS).success
     entry = read_day_log(loaded_company, "raw_anthropic_cost_components")[NEXT_DAY]
     assert entry["records"] > 5 * entry["pages"]
     assert_equals_ledger(loaded_company, DAYS[1])
@@ -148,7 +151,7 @@ def test_rows_with_equal_dimensions_all_count(loaded_company: Company) -> None:
     )
     assert loaded_company.rows(twins, day=DAYS[0]) == [{"most": 2}]
     before = stored_rows(loaded_company)
-    assert loaded_company.run(LOADED_DAY, selection=ANALYTICS).success
+    assert loaded_company.load(LOADED_DAY, selection=ANALYTICS).success
     assert stored_rows(loaded_company) == before
     assert_equals_ledger(loaded_company, DAYS[0])
 
@@ -156,7 +159,7 @@ def test_rows_with_equal_dimensions_all_count(loaded_company: Company) -> None:
 def test_rows_that_are_rounded_individually_load(loaded_company: Company) -> None:
     """Rows and total may differ by less than one rounding per row."""
     set_faults(loaded_company, anthropic={"rounds_rows": True})
-    result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
+    result = loaded_company.load(NEXT_DAY, selection=ANALYTICS)
     assert result.success, failure_text(result)
     detail, total = (
         loaded_company.rows(
@@ -179,8 +182,8 @@ def test_credits_and_zero_amounts_are_exact(loaded_company: Company) -> None:
         return [*pieces, back, replace(pieces[1], product="free_tier", components=())]
 
     loaded_company.simulator.amend(DAYS[1], amendment)
-    set_faults(loaded_company, anthropic={"edit_row": _rewrite_amounts(lambda cents: f"{cents.normalize():f}")})
-    result = loaded_company.run(NEXT_DAY, selection=ANALYTICS)
+    set_faults(loaded_company, anthropic={"edit_row": _rewrite_amounts(_without_zeros)})
+    result = loaded_company.load(NEXT_DAY, selection=ANALYTICS)
     assert result.success, failure_text(result)
     assert_equals_ledger(loaded_company, DAYS[1])
     rows = loaded_company.rows(
@@ -254,9 +257,14 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_a_fault_keeps_the_earlier_data_until_the_next_run(shared_company: Company, fault: Fault) -> None:
-    """Neither day changes, the message has the problem and the advice, and the next run loads both days."""
-    assert_kept_then_recovered(shared_company, fault)
+def test_a_fault_keeps_the_earlier_data(shared_company: Company, fault: Fault) -> None:
+    """No row changes, and the message has the problem and the advice."""
+    assert_kept(shared_company, fault)
+
+
+def test_the_next_run_after_a_fault_loads_both_days(shared_company: Company) -> None:
+    """What a fault leaves behind, the failed days in the day log, does not keep the next load from completing them."""
+    assert_kept_then_recovered(shared_company, FAULTS["S6 an empty export"])
 
 
 def test_an_invalid_record_rejects_only_its_day(loaded_company: Company) -> None:
@@ -268,14 +276,14 @@ def test_an_invalid_record_rejects_only_its_day(loaded_company: Company) -> None
     remove_usage(loaded_company)
     before = [row for row in stored_rows(loaded_company) if row["usage_date"] == DAYS[0]]
     set_faults(loaded_company, anthropic={"edit_row": edit})
-    assert loaded_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS).success
+    assert loaded_company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS).success
     entries = read_day_log(loaded_company)
     assert (entries[LOADED_DAY]["status"], entries[NEXT_DAY]["status"]) == ("failed", "complete")
     assert "an amount is not a number. Report it; the earlier data stays" in entries[LOADED_DAY]["message"]
     assert [row for row in stored_rows(loaded_company) if row["usage_date"] == DAYS[0]] == before
     assert_equals_ledger(loaded_company, DAYS[1])
     clear_faults(loaded_company)
-    assert loaded_company.run(LOADED_DAY, NEXT_DAY, selection=ANALYTICS).success
+    assert loaded_company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS).success
     assert_equals_ledger(loaded_company, *DAYS)
 
 
@@ -283,7 +291,7 @@ def test_an_invalid_record_rejects_only_its_day(loaded_company: Company) -> None
 def test_inconsistent_usage_does_not_reject_the_bill(loaded_company: Company, drift: int) -> None:
     """Usage pages that overlap or leave a gap reject the tokens of the day; its bill loads."""
     set_faults(loaded_company, anthropic={"page_rows": 20, "drift": drift, "drifting_reports": ("usage",)})
-    loaded_company.run(NEXT_DAY, selection=ANALYTICS)
+    loaded_company.load(NEXT_DAY, selection=ANALYTICS)
     assert read_day_log(loaded_company)[NEXT_DAY]["status"] == "complete"
     entry = read_day_log(loaded_company, "raw_anthropic_usage")[NEXT_DAY]
     assert entry["status"] == "failed"
@@ -292,7 +300,7 @@ def test_inconsistent_usage_does_not_reject_the_bill(loaded_company: Company, dr
         row for row in stored_rows(loaded_company) if row["usage_date"] == DAYS[1] and row["name"].startswith("usage")
     ]
     clear_faults(loaded_company)
-    assert loaded_company.run(NEXT_DAY, selection=ANALYTICS).success
+    assert loaded_company.load(NEXT_DAY, selection=ANALYTICS).success
     assert_equals_ledger(loaded_company, DAYS[1])
 
 
@@ -300,31 +308,30 @@ def test_an_older_export_replaces_nothing(loaded_company: Company) -> None:
     """If the export suddenly ends before the end of the day, the complete day of an earlier run stays."""
     before = stored_rows(loaded_company)
     set_faults(loaded_company, anthropic={"lag": timedelta(days=10)})
-    assert not loaded_company.run(LOADED_DAY, selection=ANALYTICS).success
+    assert not loaded_company.load(LOADED_DAY, selection=ANALYTICS).success
     assert stored_rows(loaded_company) == before
     assert "ends earlier than in an earlier extract" in read_day_log(loaded_company)[LOADED_DAY]["message"]
     clear_faults(loaded_company)
-    assert loaded_company.run(LOADED_DAY, selection=ANALYTICS).success
+    assert loaded_company.load(LOADED_DAY, selection=ANALYTICS).success
     assert_equals_ledger(loaded_company, DAYS[0])
 
 
 def test_a_bill_in_another_unit_blocks_publishing(loaded_company: Company) -> None:
-    """A consistent bill that is a hundred times too high fails a blocking check, which names the amount."""
-
-    def edit(row: dict[str, Any]) -> dict[str, Any]:
-        return _rewrite_amounts(lambda cents: str(cents * 100))(row)
-
-    set_faults(loaded_company, anthropic={"edit_row": edit})
-    result = loaded_company.run(NEXT_DAY, selection="anthropic")
+    """A run with a consistent bill that is a hundred times too high fails a blocking check and publishes nothing."""
+    bill = (ANALYTICS, "anthropic_cost_report", "int_anthropic_cost_daily")
+    published = loaded_company.content("int_anthropic_cost_daily")
+    set_faults(loaded_company, anthropic={"edit_row": _rewrite_amounts(lambda cents: str(cents * 100))})
+    result = loaded_company.run(NEXT_DAY, selection=bill)
     assert not result.success
     usd = loaded_company.simulator.ledger.anthropic_cost_usd(DAYS[1], DAYS[1])[DAYS[1]]
     message = result.failed_checks()["raw_anthropic_cost.currency_unit"]
     assert f"{NEXT_DAY}: ${usd * 100:,.2f}, but" in message
     assert f"the classic cost report is ${usd:,.2f}" in message
-    assert "Check whether the vendor changed the unit" in message
+    assert loaded_company.content("int_anthropic_cost_daily") == published
     clear_faults(loaded_company)
-    assert loaded_company.run(NEXT_DAY, selection="anthropic").success
+    assert loaded_company.run(NEXT_DAY, selection=bill).success
     assert_equals_ledger(loaded_company, DAYS[1])
+    assert loaded_company.content("int_anthropic_cost_daily") != published
 
 
 # --- endpoints that fail alone ----------------------------------------------------------------------------------------
@@ -342,7 +349,7 @@ ENDPOINTS = {
 def test_an_endpoint_without_access_affects_only_its_table(loaded_company: Company) -> None:
     """The message is stored for its own table, the bill loads, and the next run loads everything."""
     set_faults(loaded_company, anthropic={"rejected_paths": {path: status for path, (status, *_) in ENDPOINTS.items()}})
-    result = loaded_company.run(NEXT_DAY, selection="anthropic")
+    result = loaded_company.load(NEXT_DAY, selection="anthropic")
     assert set(result.failures()) == {"anthropic_api_keys", "anthropic_workspaces"}
     assert_equals_ledger(loaded_company, DAYS[1])
 
@@ -360,7 +367,7 @@ def test_an_endpoint_without_access_affects_only_its_table(loaded_company: Compa
     for _, name, _, words in ENDPOINTS.values():
         assert words in entries()[name]["message"]
     clear_faults(loaded_company)
-    assert loaded_company.run(NEXT_DAY, selection="anthropic").success
+    assert loaded_company.load(NEXT_DAY, selection="anthropic").success
     assert {entry["status"] for entry in entries().values()} == {"complete"}
 
 
@@ -400,7 +407,7 @@ def test_a_corrected_day_is_replaced_completely(
     """Removed rows disappear, moved usage counts once, and both totals are recorded."""
     old = read_day_log(loaded_company)[LOADED_DAY]
     loaded_company.simulator.amend(DAYS[0], correction)
-    result = loaded_company.run(LOADED_DAY, selection=ANALYTICS)
+    result = loaded_company.load(LOADED_DAY, selection=ANALYTICS)
     assert result.success, failure_text(result)
     assert_equals_ledger(loaded_company, DAYS[0])
     places: dict[tuple[str | None, str | None, str | None], Decimal] = defaultdict(Decimal)
@@ -424,7 +431,7 @@ def test_old_days_are_restated_in_both_directions(company: Company) -> None:
     fallen, risen = NOW.date() - timedelta(days=3), NOW.date() - timedelta(days=29)
     for _ in range(2):
         for day in (fallen, risen):
-            assert company.run(day.isoformat(), selection=ANALYTICS).success
+            assert company.load(day.isoformat(), selection=ANALYTICS).success
             assert_equals_ledger(company, day)
         company.simulator.revise(fallen, Decimal("0.5"))
         company.simulator.revise(risen, Decimal("1.5"))
@@ -437,9 +444,11 @@ def test_old_days_are_restated_in_both_directions(company: Company) -> None:
 
 def test_a_run_right_after_midnight_marks_the_day_incomplete(tmp_path: Path) -> None:
     """A run before the data is complete loads what exists and marks the day; a later run completes it."""
-    with serve_company(tmp_path / "w.duckdb", now=datetime(2026, 11, 12, 0, 0, 30, tzinfo=UTC)) as company:
+    with serve_company(
+        copy_empty_warehouse(tmp_path / "w.duckdb"), now=datetime(2026, 11, 12, 0, 0, 30, tzinfo=UTC)
+    ) as company:
         set_faults(company, anthropic={"lag": timedelta(hours=5)})
-        company.run(NEXT_DAY, selection="anthropic")
+        company.load(NEXT_DAY, selection="anthropic")
         entry = read_day_log(company)[NEXT_DAY]
         assert (entry["status"], entry["completed_at"]) == ("incomplete", None)
         assert "ends at 2026-11-11T16:00:00Z" in entry["message"]
@@ -452,7 +461,7 @@ def test_a_run_right_after_midnight_marks_the_day_incomplete(tmp_path: Path) -> 
         assert not any(request.one("offset") for _, request in company.simulator.requests)
         company.simulator.now = datetime(2026, 11, 12, 6, tzinfo=UTC)
         clear_faults(company)
-        assert company.run(NEXT_DAY, selection="anthropic").success
+        assert company.load(NEXT_DAY, selection="anthropic").success
         assert_equals_ledger(company, DAYS[1])
 
 
@@ -469,7 +478,7 @@ def _new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_day_with_25_local_hours_is_24_utc_hours(company: Company) -> None:
     """On the day on which local clocks change, the requested and loaded day is the UTC day."""
     day = date(2026, 11, 1)
-    assert company.run(day.isoformat(), selection=ANALYTICS).success
+    assert company.load(day.isoformat(), selection=ANALYTICS).success
     requests = {(request.one("starting_at"), request.one("ending_at")) for _, request in company.simulator.requests}
     assert requests == {("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z")}
     assert_equals_ledger(company, day)
@@ -485,8 +494,8 @@ def test_a_day_with_25_local_hours_is_24_utc_hours(company: Company) -> None:
 )
 def test_days_outside_the_retention_are_not_requested(tmp_path: Path, now: datetime, beyond: date, first: date) -> None:
     """S20: a day outside the retention is not exposed and not requested; the first day within it loads."""
-    with serve_company(tmp_path / "w.duckdb", now=now) as company:
-        result = company.run(beyond.isoformat(), first.isoformat(), selection=ANALYTICS, start_date=date(2025, 12, 1))
+    with serve_company(copy_empty_warehouse(tmp_path / "w.duckdb"), now=now) as company:
+        result = company.load(beyond.isoformat(), first.isoformat(), selection=ANALYTICS, start_date=date(2025, 12, 1))
         assert result.success, failure_text(result)
         states = {day: entry["status"] for day, entry in read_day_log(company).items()}
         assert states == {beyond.isoformat(): "not_exposed", first.isoformat(): "complete"}
@@ -496,6 +505,7 @@ def test_days_outside_the_retention_are_not_requested(tmp_path: Path, now: datet
 
 # --- finance views ----------------------------------------------------------------------------------------------------
 
+FINANCE = ("anthropic", *STORED_MODELS, "fct_cost_daily", "fct_tokens_daily")
 ATTRIBUTED = (
     "SELECT api_key_id, workspace_id, person_email, team, cost_center, attribution_method, SUM(amount_usd) AS usd "
     "FROM ai_usage.fct_cost_daily WHERE vendor = 'anthropic' AND usage_date = @day "
@@ -515,7 +525,7 @@ def test_removed_keys_and_users_keep_their_past_spend(loaded_company: Company) -
     simulator.now += timedelta(days=1)
     simulator.remove_person(removed, NOW.date())
     simulator.remove_person(deleted, NOW.date(), account_deleted=True)
-    result = loaded_company.run(LOADED_DAY, sources={"cursor": {"key": None}})
+    result = loaded_company.load(LOADED_DAY, selection=FINANCE)
     assert result.success, failure_text(result)
     shown = "\n".join(row["payload"] for row in stored_rows(loaded_company) if row["name"] == "cost")
     assert '"email_address":null,"name":"Deleted User","deleted":true' in shown
@@ -564,7 +574,7 @@ def test_unfamiliar_usage_reaches_finance_completely(loaded_company: Company) ->
         return row
 
     set_faults(loaded_company, anthropic={"edit_row": shouted})
-    result = loaded_company.run(LOADED_DAY, sources={"cursor": {"key": None}})
+    result = loaded_company.load(LOADED_DAY, selection=FINANCE)
     assert result.success, failure_text(result)
     assert_equals_ledger(loaded_company, *DAYS[:1])
     messages = result.failed_checks()

@@ -1,19 +1,24 @@
-"""Runs of the real job while Cursor misbehaves: the loaded data stays, faults are reported, the next run recovers."""
+"""Loads while Cursor misbehaves: the loaded data stays, faults are reported, the next run recovers."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
 
+from ai_usage_assets import catalog
+from ai_usage_assets.simulator.cursor.api import CursorAPI
 from ai_usage_assets.simulator.cursor.base import Rejection
 from ai_usage_assets.simulator.records import Event
-from ai_usage_assets_tests.conftest import Company, serve_company
+from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse, serve_company
 from ai_usage_assets_tests.faults.preloaded import (
     BUILT,
     DAILY,
@@ -53,6 +58,13 @@ def company(preloaded_warehouse: Path, tmp_path: Path, caplog: pytest.LogCapture
         yield company
 
 
+def cursor_api(company: Company) -> CursorAPI:
+    """The simulated API, to read what it would serve."""
+    api = company.simulator.apis["cursor"]
+    assert isinstance(api, CursorAPI)
+    return api
+
+
 def requests_to(company: Company, path: str) -> int:
     """The requests to an endpoint."""
     return sum(request.path == path for _, request in company.simulator.requests)
@@ -65,21 +77,27 @@ def test_a_rate_limit_is_waited_for(company: PreloadedCompany) -> None:
     """A 429 of Cursor is retried after the time it states, and the day is complete."""
     fault_options = company.simulator.fault_options.cursor
     fault_options.window_seconds, fault_options.requests_per_window, fault_options.page_size_limit = 0.25, 1, 80
-    assert company.load(NEW_DAY, NEW_DAY).success
+    assert company.load_days(NEW_DAY, NEW_DAY).success
     pages = -(-len(company.simulator.ledger.events(NEW_DAY)) // 80)
     assert requests_to(company, PATHS[EVENTS]) > pages > 3
     assert company.equals_ledger(FIRST, NEW_DAY)
 
 
 def test_a_long_rate_limit_fails_the_remaining_days(company: PreloadedCompany) -> None:
-    """A wait above the limit fails the remaining days, which keep their data; the earlier days are loaded."""
+    """A wait above the limit fails the remaining days, which keep their data; the run loads the earlier days."""
     before = company.read_rows()
     fault_options = company.simulator.fault_options.cursor
     fault_options.window_seconds, fault_options.requests_per_window = 86_400, 1
-    company.load()
+    result = company.run(FIRST.isoformat(), LAST.isoformat(), selection="cursor_usage_events")
+    company.results.append(result)
+    # A run fails a step only if no day was loaded; the other days are lines of the log.
+    assert result.failures() == {}
     outcomes = company.read_outcomes(EVENTS)
     assert [outcomes[day][0] for day in DAYS] == ["complete", "failed", "failed"]
-    assert "asks to wait 86,400 s. Rate limit exceeded. Nothing was changed; run again later" in outcomes[MIDDLE][1]
+    assert "asks to wait 86,400 s" in outcomes[MIDDLE][1]
+    (run,) = company.instance.get_runs()
+    lines = [entry.user_message for entry in company.instance.all_logs(run.run_id) if entry.level == logging.ERROR]
+    assert [line.split(":")[0] for line in lines] == [f"{EVENTS} {day} failed" for day in (MIDDLE, LAST)]
     assert company.read_rows() == before
     fault_options.window_seconds = None
     assert company.recovers()
@@ -90,7 +108,7 @@ def test_repeated_rate_limits_fail_a_day_after_six_attempts(company: PreloadedCo
     before = company.read_rows()
     company.simulator.fault_options.faults.limit_times[PATHS[EVENTS]] = 10
     company.simulator.fault_options.faults.retry_after = "0"
-    company.load()
+    company.load_days()
     outcomes = company.read_outcomes(EVENTS)
     assert [outcomes[day][0] for day in DAYS] == ["failed", "complete", "complete"]
     assert "answered 429: Rate limit exceeded after 6 attempts" in outcomes[FIRST][1]
@@ -102,7 +120,7 @@ def test_an_endpoint_without_access_affects_only_its_table(company: PreloadedCom
     """One endpoint without access fails its own table with advice, and the others load."""
     before = company.read_rows()
     company.simulator.fault_options.cursor.rejections[PATHS[EVENTS]] = "forbidden"
-    result = company.load(selection="cursor")
+    result = company.load_days(selection="cursor")
     (failure,) = result.failures().values()
     assert "answered 403: Forbidden: Enterprise access required. Check CURSOR_ADMIN_KEY" in failure
     assert "the earlier data stays" in failure
@@ -123,7 +141,7 @@ def test_every_form_of_error_body_is_read(company: PreloadedCompany) -> None:
     company.simulator.fault_options.cursor.rejections = {PATHS[asset]: kind for asset, (kind, _) in dialects.items()}
     company.simulator.fault_options.cursor.rejections["/teams/groups"] = "scope"
     company.simulator.now += timedelta(days=1)
-    result = company.load(selection="cursor")
+    result = company.load_days(selection="cursor")
     assert len(result.failures()) == len(dialects)
     for asset, (_, words) in dialects.items():
         assert all(words in message for status, message in company.read_outcomes(asset).values() if status == "failed")
@@ -143,7 +161,7 @@ def test_a_key_revoked_during_a_run_keeps_the_earlier_data(company: PreloadedCom
     company.simulator.revise(LAST, Decimal("1.5"))
     before = company.usd()
     company.simulator.fault_options.cursor.requests_until_revoked = 1
-    company.load()
+    company.load_days()
     outcomes = company.read_outcomes(EVENTS)
     assert [outcomes[day][0] for day in DAYS] == ["complete", "failed", "failed"]
     assert "Invalid Team API Key. Check CURSOR_ADMIN_KEY" in outcomes[LAST][1]
@@ -169,7 +187,7 @@ def test_an_unexpected_body_never_counts_as_no_spend(
     """A body that is not the expected JSON fails the days after six attempts, and they keep their dollars."""
     before = company.read_rows()
     broken(company.simulator.fault_options)
-    result = company.load(FIRST, MIDDLE)
+    result = company.load_days(FIRST, MIDDLE)
     (failure,) = result.failures().values()
     assert reason in failure
     assert "after 6 attempts" in failure
@@ -181,7 +199,7 @@ def test_a_truncated_response_is_retried(company: PreloadedCompany) -> None:
     company.simulator.fault_options.faults.truncate_every = 2
     company.simulator.fault_options.faults.reset_every = 3
     company.simulator.fault_options.cursor.page_size_limit = 200
-    assert company.load(FIRST, NEW_DAY).success
+    assert company.load_days(FIRST, NEW_DAY).success
     assert company.equals_ledger(FIRST, NEW_DAY)
 
 
@@ -193,7 +211,7 @@ def test_pages_that_change_once_are_read_again(company: PreloadedCompany, moved:
     """An event that appears or disappears between pages, or a repeated page, loses or duplicates nothing."""
     company.simulator.fault_options.cursor.page_size_limit = 80
     setattr(company.simulator.fault_options.cursor, moved, 1)
-    assert company.load(NEW_DAY, NEW_DAY).success
+    assert company.load_days(NEW_DAY, NEW_DAY).success
     assert company.equals_ledger(FIRST, NEW_DAY)
 
 
@@ -202,7 +220,7 @@ def test_equal_pages_of_equal_events_all_count(company: PreloadedCompany) -> Non
     company.simulator.ledger.edit_events(NEW_DAY, lambda events: [_billed(events)[0]] * 160)
     company.simulator.fault_options.cursor.page_size_limit = 80
     company.simulator.fault_options.cursor.repeated_pages = 1
-    assert company.load(NEW_DAY, NEW_DAY).success
+    assert company.load_days(NEW_DAY, NEW_DAY).success
     assert company.events()[NEW_DAY] == 160
     assert company.equals_ledger(FIRST, NEW_DAY)
 
@@ -219,7 +237,7 @@ def test_pages_that_never_agree_reject_the_day(company: PreloadedCompany, moving
     before = company.read_rows()
     company.simulator.fault_options.cursor.page_size_limit = 80
     setattr(company.simulator.fault_options.cursor, moving, value)
-    (failure,) = company.load(MIDDLE, MIDDLE).failures().values()
+    (failure,) = company.load_days(MIDDLE, MIDDLE).failures().values()
     assert "the day changed during each read" in failure
     assert reason in failure
     assert "The earlier data stays; run the day again" in failure
@@ -235,7 +253,7 @@ def test_a_repeated_member_repeats_the_read(company: PreloadedCompany, asset: st
     before = company.read_payloads(asset)
     company.simulator.fault_options.cursor.page_size_limit = 20
     company.simulator.fault_options.cursor.repeated_pages = 1
-    assert company.load(selection=asset.removeprefix("raw_")).success
+    assert company.load_days(selection=asset.removeprefix("raw_")).success
     (days,) = {
         row["days"]
         for row in company.rows(f"SELECT COUNT(*) AS days FROM ai_usage.ops_asset_days WHERE asset = '{asset}'")
@@ -244,7 +262,7 @@ def test_a_repeated_member_repeats_the_read(company: PreloadedCompany, asset: st
     if asset == DAILY:
         assert company.read_payloads(asset) == before
     (counts,) = company.rows("SELECT COUNT(*) AS n, COUNT(DISTINCT user_id) AS ids FROM ai_usage.stg_cursor_spend")
-    assert counts["n"] == counts["ids"] == len(company.simulator.apis["cursor"]._team())
+    assert counts["n"] == counts["ids"] == len(cursor_api(company)._team())
 
 
 def test_endless_member_lists_stop_after_a_few_requests(company: PreloadedCompany) -> None:
@@ -252,7 +270,7 @@ def test_endless_member_lists_stop_after_a_few_requests(company: PreloadedCompan
     before = {asset: company.read_rows(asset) for asset in (DAILY, SPEND)}
     company.simulator.fault_options.cursor.page_size_limit = 20
     company.simulator.fault_options.cursor.endless_paging = True
-    result = company.load(selection=("cursor_daily_usage", "cursor_spend"))
+    result = company.load_days(selection=("cursor_daily_usage", "cursor_spend"))
     assert len(result.failures()) == 2
     for failure in result.failures().values():
         assert "the member list changed while its pages were read" in failure
@@ -291,7 +309,7 @@ def test_unusual_money_is_exact_and_reported(company: PreloadedCompany) -> None:
         ],
     )
     company.simulator.fault_options.cursor.extra_fields = True
-    result = company.load(selection=PUBLISHED)
+    result = company.load_days(selection=PUBLISHED)
     assert result.success, result.failures()
     messages = result.failed_checks()
     assert messages[f"{EVENTS}.no_negative_amounts"].startswith("2026-11-09: negative events: 1, −$3.50 in all.")
@@ -317,9 +335,9 @@ def test_numbers_in_other_forms_are_equal(company: PreloadedCompany) -> None:
     before = {table: _without_ids(company, table) for table in tables}, company.read_sorted(seats)
     records = company.read_payloads(EVENTS)
     fault_options = company.simulator.fault_options.cursor
-    for style, fault_options.numeric_ids in (("floats", False), ("text", True)):
-        fault_options.number_format = style
-        result = company.load(selection=BUILT)
+    styles: tuple[tuple[Literal["floats", "text"], bool], ...] = (("floats", False), ("text", True))
+    for fault_options.number_format, fault_options.numeric_ids in styles:
+        result = company.load_days(selection=BUILT)
         assert result.success, result.failures()
         assert result.failed_checks() == {}
         assert company.read_payloads(EVENTS) != records
@@ -343,7 +361,7 @@ def test_missing_fields_have_fallbacks(company: PreloadedCompany) -> None:
     before = company.read_sorted(billed)
     assert before
     company.simulator.fault_options.cursor.omitted_fields = {"chargedCents": 1, "userEmail": 1}
-    result = company.load(selection=PUBLISHED)
+    result = company.load_days(selection=PUBLISHED)
     assert result.success, result.failures()
     assert company.read_sorted(billed) == before
     company.simulator.fault_options.cursor.omitted_fields = {}
@@ -356,7 +374,7 @@ def test_an_implausible_amount_rejects_only_its_day(company: PreloadedCompany) -
     company.simulator.revise(LAST, Decimal("0.9"))
     before = company.usd()
     company.simulator.ledger.edit_events(MIDDLE, lambda events: [*events, _charged(events[0], "10000000000001")])
-    company.load()
+    company.load_days()
     outcomes = company.read_outcomes(EVENTS)
     assert [outcomes[day][0] for day in DAYS] == ["complete", "failed", "complete"]
     assert "an amount is implausibly large. Report it; the earlier data stays" in outcomes[MIDDLE][1]
@@ -372,7 +390,7 @@ def test_daily_usage_rows_without_a_day_are_reported(company: PreloadedCompany) 
     selection = ("cursor_daily_usage", "int_cursor_activity_daily")
     before, records = company.read_sorted(activity), company.read_payloads(DAILY)
     company.simulator.fault_options.cursor.omitted_fields = {"day": 40}
-    result = company.load(selection=selection)
+    result = company.load_days(selection=selection)
     assert result.success, result.failures()
     ((check, message),) = result.failed_checks().items()
     assert check == f"{DAILY}.rows_match_requested_day"
@@ -385,7 +403,7 @@ def test_daily_usage_rows_without_a_day_are_reported(company: PreloadedCompany) 
     # A larger share is rejected.
     stored = company.read_rows(DAILY)
     company.simulator.fault_options.cursor.omitted_fields = {"day": 3}
-    (failure,) = company.load(selection=selection).failures().values()
+    (failure,) = company.load_days(selection=selection).failures().values()
     assert f"of {len(records)} rows have no valid day. The earlier data stays" in failure
     assert company.read_rows(DAILY) == stored
     company.simulator.fault_options.cursor.omitted_fields = {}
@@ -396,7 +414,7 @@ def test_daily_usage_rows_without_a_day_are_reported(company: PreloadedCompany) 
 def test_daily_usage_is_requested_in_windows_of_30_days(company: PreloadedCompany) -> None:
     """Every day of a longer range loads."""
     first = date(2026, 10, 5)
-    assert company.load(first, LAST, selection="cursor_daily_usage").success
+    assert company.load_days(first, LAST, selection="cursor_daily_usage").success
     bodies = [msgspec.json.decode(r.body) for _, r in company.simulator.requests if r.path == PATHS[DAILY]]
     assert [round((body["endDate"] - body["startDate"]) / 86_400_000) for body in bodies] == [30, 8]
     rows = company.rows("SELECT usage_date, COUNT(*) AS n FROM ai_usage.stg_cursor_daily_usage GROUP BY usage_date")
@@ -422,7 +440,7 @@ def test_restated_days_are_replaced_completely(company: PreloadedCompany) -> Non
     )
     company.simulator.revise(MIDDLE, Decimal(3))
     company.simulator.revise(LAST, Decimal("0.25"))
-    assert company.load().success
+    assert company.load_days().success
     assert company.equals_ledger()
     notes = "SELECT usage_date, old_records, new_records, old_amount_usd, new_amount_usd FROM ai_usage.ops_restatements"
     noted = {row["usage_date"]: row for row in company.rows(notes)}
@@ -432,7 +450,7 @@ def test_restated_days_are_replaced_completely(company: PreloadedCompany) -> Non
     assert noted[FIRST]["new_records"] == noted[FIRST]["old_records"] - 1
     before = [row for row in company.read_rows() if row[0] <= LAST]
     company.simulator.now += timedelta(hours=1)
-    assert company.load(MIDDLE, NEW_DAY).success
+    assert company.load_days(MIDDLE, NEW_DAY).success
     assert [row for row in company.read_rows() if row[0] <= LAST] == before
     assert len(company.rows(notes)) == 3
     assert company.equals_ledger(FIRST, NEW_DAY)
@@ -444,18 +462,18 @@ def test_an_empty_day_replaces_spend_only_with_accept_loss(company: PreloadedCom
     worth = f"${sum(company.usd()[LAST].values()):,.2f}"
     for day in (LAST, NEW_DAY):
         company.simulator.ledger.edit_events(day, lambda events: [])
-    company.load(LAST, NEW_DAY)
+    company.load_days(LAST, NEW_DAY)
     outcomes = company.read_outcomes(EVENTS)
     assert outcomes[LAST][0] == "failed"
     assert f"records worth {worth}. They stay" in outcomes[LAST][1]
     assert "ai-usage run --accept-loss" in outcomes[LAST][1]
     assert outcomes[NEW_DAY] == ("complete", "")
     assert company.read_rows() == before
-    assert company.load(LAST, NEW_DAY, accept_loss=True).success
+    assert company.load_days(LAST, NEW_DAY, accept_loss=True).success
     assert {status for status, _ in company.read_outcomes(EVENTS).values()} == {"complete"}
     assert company.events().keys() == {FIRST, MIDDLE}
     company.simulator.ledger.undo_edits()
-    assert company.load(FIRST, NEW_DAY).success
+    assert company.load_days(FIRST, NEW_DAY).success
     assert company.equals_ledger(FIRST, NEW_DAY)
 
 
@@ -476,7 +494,7 @@ def test_a_removed_member_keeps_their_history(company: PreloadedCompany) -> None
     company.simulator.now += timedelta(days=1)
     company.simulator.remove_person(email, company.simulator.now.date())
     fault_options.hide_removed_members = True
-    result = company.load(FIRST, NEW_DAY, selection=BUILT)
+    result = company.load_days(FIRST, NEW_DAY, selection=BUILT)
     assert result.success, result.failures()
     shown = [msgspec.json.decode(record[2]) for record in company.read_payloads(DAILY)]
     assert email not in {row.get("email") for row in shown}
@@ -494,8 +512,8 @@ def test_a_removed_member_keeps_their_history(company: PreloadedCompany) -> None
 # --- controls and clock -----------------------------------------------------------------------------------------------
 
 
-def _other(folder: Path, now: datetime) -> serve_company:
-    return serve_company(folder / "other.duckdb", now=now)
+def _other(folder: Path, now: datetime) -> AbstractContextManager[Company]:
+    return serve_company(copy_empty_warehouse(folder / "other.duckdb"), now=now)
 
 
 def test_a_spend_figure_that_differs_from_events_is_reported(tmp_path: Path) -> None:
@@ -504,7 +522,7 @@ def test_a_spend_figure_that_differs_from_events_is_reported(tmp_path: Path) -> 
         fault_options = company.simulator.fault_options.cursor
         fault_options.strip_removed_emails = False
         fault_options.spend_drift_cents, fault_options.billing_tier = Decimal(-500), "premium"
-        result = company.run("2026-11-03", "2026-11-04", selection=CONTROLLED)
+        result = company.load("2026-11-03", "2026-11-04", selection=CONTROLLED)
         assert result.success, result.failures()
         ((check, message),) = result.failed_checks().items()
         assert check == f"{SPEND}.matches_usage_events"
@@ -512,8 +530,8 @@ def test_a_spend_figure_that_differs_from_events_is_reported(tmp_path: Path) -> 
         assert "less than the events of some members" in message
         assert "ask Cursor" in message
         fault_options.spend_drift_cents = Decimal(0)
-        assert company.run("2026-11-03", "2026-11-04", selection=CONTROLLED).failed_checks() == {}
-        spent = company.simulator.apis["cursor"]._spent_cents(datetime(2026, 11, 3, tzinfo=UTC))
+        assert company.load("2026-11-03", "2026-11-04", selection=CONTROLLED).failed_checks() == {}
+        spent = cursor_api(company)._spent_cents(datetime(2026, 11, 3, tzinfo=UTC))
         rows = company.rows("SELECT * FROM ai_usage.stg_cursor_spend WHERE overall_usd <> 0")
         assert {(row["email"], row["on_demand_usd"] * 100, row["overall_usd"] * 100) for row in rows} == {
             (email, *both) for email, both in spent.items() if both[1] and email in {row["email"] for row in rows}
@@ -525,9 +543,9 @@ def test_a_spend_figure_that_differs_from_events_is_reported(tmp_path: Path) -> 
 def test_a_run_right_after_midnight_and_a_new_billing_cycle(tmp_path: Path) -> None:
     """The day is provisional, a later event is not lost, and different cycles are not compared."""
     with _other(tmp_path, datetime(2026, 12, 2, 23, 30, tzinfo=UTC)) as company:
-        assert company.run("2026-12-01", selection=CONTROLLED).success
+        assert company.load("2026-12-01", selection=CONTROLLED).success
         company.simulator.now = datetime(2026, 12, 3, 0, 0, 30, tzinfo=UTC)
-        result = company.run("2026-12-01", "2026-12-02", selection=CONTROLLED)
+        result = company.load("2026-12-01", "2026-12-02", selection=CONTROLLED)
         assert (result.success, result.failed_checks()) == (True, {})
         cycles = company.rows("SELECT DISTINCT snapshot_date, cycle_started_at FROM ai_usage.stg_cursor_spend")
         assert {(row["snapshot_date"], row["cycle_started_at"].date()) for row in cycles} == {
@@ -541,10 +559,14 @@ def test_a_run_right_after_midnight_and_a_new_billing_cycle(tmp_path: Path) -> N
         company.simulator.ledger.edit_events(
             date(2026, 12, 2), lambda events: [*events, replace(events[0], at_ms=last_ms)]
         )
-        result = company.run("2026-12-01", "2026-12-02", selection=CONTROLLED)
+        result = company.load("2026-12-01", "2026-12-02", selection=CONTROLLED)
         assert (result.success, result.failed_checks()) == (True, {})
-        loaded = PreloadedCompany(company.simulator, company.urls, company.settings, company.instance)
+        loaded = PreloadedCompany(company.simulator, company.urls, company.settings)
         assert loaded.equals_ledger(date(2026, 12, 1), date(2026, 12, 2))
+
+
+def _at_moments(*moments_ms: int) -> Callable[[list[Event]], list[Event]]:
+    return lambda events: [replace(events[0], at_ms=at_ms) for at_ms in moments_ms]
 
 
 def test_the_first_and_last_millisecond_of_a_year(tmp_path: Path) -> None:
@@ -553,10 +575,8 @@ def test_the_first_and_last_millisecond_of_a_year(tmp_path: Path) -> None:
     with _other(tmp_path, datetime(2027, 1, 2, 6, tzinfo=UTC)) as company:
         midnight = int(datetime(2027, 1, 1, tzinfo=UTC).timestamp() * 1000)
         for day, moments in ((eve, (midnight - 86_400_000, midnight - 1)), (new, (midnight, midnight + 86_399_999))):
-            company.simulator.ledger.edit_events(
-                day, lambda events, moments=moments: [replace(events[0], at_ms=at_ms) for at_ms in moments]
-            )
-        result = company.run("2026-12-31", "2027-01-01", selection="cursor_usage_events")
+            company.simulator.ledger.edit_events(day, _at_moments(*moments))
+        result = company.load("2026-12-31", "2027-01-01", selection="cursor_usage_events")
         assert (result.success, result.failed_checks()) == (True, {})
         rows = company.rows("SELECT usage_date, event_at FROM ai_usage.stg_cursor_usage_events ORDER BY event_at")
         assert [row["usage_date"] for row in rows] == [eve, eve, new, new]
@@ -567,7 +587,8 @@ def test_the_first_day_of_data_without_cursor_usage(tmp_path: Path) -> None:
     """If one vendor has nothing on the first day, every view works and no check fails."""
     with _other(tmp_path, datetime(2026, 11, 10, 14, tzinfo=UTC)) as company:
         company.simulator.ledger.edit_events(FIRST, lambda events: [])
-        result = company.run(FIRST.isoformat(), start_date=FIRST)
+        everything = [table.name for table in (*catalog.raw_tables(), *catalog.models())]
+        result = company.load(FIRST.isoformat(), selection=everything, start_date=FIRST)
         assert result.success, result.failures()
         content = company.content()
         assert content["int_cursor_usage_daily"] == []

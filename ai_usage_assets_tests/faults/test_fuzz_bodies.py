@@ -28,11 +28,13 @@ from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, Extract, InvalidRecordError, RejectedDay
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.conftest import NOW, copy_empty_warehouse
 from ai_usage_assets_tests.fakes.http_server import FakeClock
 from ai_usage_assets_tests.faults.fuzz import CHANGES, SECRETS, Change, apply_changes, fuzz_settings
 
 DAY = date(2026, 11, 10)
+MODEL_PARAMETERS = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}
 
 # The errors that the load reports; any other exception is a crash.
 EXPECTED_ERRORS = (ApiError, EndpointNotAvailable, InvalidRecordError, msgspec.MsgspecError)
@@ -88,8 +90,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     simulator = Simulator(NOW, people=36)
     vendors = {name: Vendor(simulator.apis[name]) for name in ("anthropic", "cursor")}
     warehouse = DuckDBWarehouse(copy_empty_warehouse(tmp_path_factory.mktemp("fuzz") / "w.duckdb"))
-    days = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}
-    warehouse.rebuild(catalog.table("dim_date"), days)
+    warehouse.rebuild(catalog.table("dim_date"), MODEL_PARAMETERS)
     with (
         serve_api("anthropic", vendors["anthropic"].handle, Faults(), 0, lambda request: None) as anthropic,
         serve_api("cursor", vendors["cursor"].handle, Faults(), 0, lambda request: None) as cursor,
@@ -153,6 +154,15 @@ def published_usd(table: str, record: bytes) -> Decimal | None:
     return None
 
 
+def _daily_models(extract: Extract) -> list[Table]:
+    """The stored models with days that read the extract, directly or through other models."""
+    affected = {table.name for table in extract.tables}
+    for model in catalog.models():
+        if affected & {*model.reads}:
+            affected.add(model.name)
+    return [model for model in catalog.models() if model.name in affected and model.partition_by]
+
+
 def assert_consistent(scene: Scene, extract: Extract, results: list[DayBatch | RejectedDay]) -> None:
     """Every view and check can read the loaded rows, amounts are equal in all of them, and no key is stored."""
     warehouse = scene.warehouse
@@ -166,11 +176,10 @@ def assert_consistent(scene: Scene, extract: Extract, results: list[DayBatch | R
         result = next(result for result in results if result.table.name == raw)
         if isinstance(result, DayBatch) and result.amount_usd is not None:
             published = sum((row["amount_usd"] for row in rows if row["usage_date"] == DAY), Decimal(0))
-            expected = sum((published_usd(raw, record) for record in result.records), Decimal(0))
+            expected = sum((published_usd(raw, record) or Decimal(0) for record in result.records), Decimal(0))
             assert published == result.amount_usd == expected, view.name
-    for fact in (fact for fact in catalog.models() if fact.partition_by):
-        days = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}
-        warehouse.rebuild(fact, days)
+    for fact in _daily_models(extract):
+        warehouse.rebuild(fact, MODEL_PARAMETERS)
     for table in names:
         for row in warehouse.rows(f"SELECT payload FROM ai_usage.{table}"):
             assert not any(secret in row["payload"] for secret in SECRETS)

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
-from ai_usage_assets.defs.resources import build_resources
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.sheet import load_sheet
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings, SettingsError
+from ai_usage_assets.sources.keys import connect
+from ai_usage_assets.sources.mapping_sheet.client import MappingSheet
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS, SheetColumn
 from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -138,7 +137,7 @@ VALUES = st.one_of(TEXTS, ADDRESSES).map(lambda text: text.replace("\x00", ""))
 @fuzz_settings(400)
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
 def test_any_settings_are_accepted_or_rejected(environment: dict[str, str]) -> None:
-    """Arbitrary variables are accepted, or rejected with the variable name and without a key."""
+    """Arbitrary variables are accepted by every client, or rejected with the variable name and without a key."""
     try:
         settings = Settings.from_environment(environment)
     except SettingsError as error:
@@ -153,10 +152,9 @@ def test_any_settings_are_accepted_or_rejected(environment: dict[str, str]) -> N
     settings.now().isoformat()
     for url in settings.base_urls:
         assert urlsplit(url).scheme == "https" or urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}, url
-    # Resources can be built from accepted settings.
-    names = [entry.name for entry in SOURCES]
-    for name in names:
-        settings = settings.with_source(name, key="k")
-    built = build_resources(replace(settings, sheet_id="s"))
-    with dg.build_resources({name: built[name] for name in (*names, "sheet")}) as resources:
-        assert all(getattr(resources, name) is not None for name in (*names, "sheet"))
+    # The clients can be built from accepted settings, before any request.
+    MappingSheet("s", settings.sheets_url, pacing=settings.pacing)
+    for entry in SOURCES:
+        client = connect(entry.name, settings.with_source(entry.name, key="k"))
+        assert client is not None
+        client.close()

@@ -15,11 +15,12 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from unittest.mock import patch
 
 import duckdb
 import pytest
 
-from ai_usage_assets import catalog
+from ai_usage_assets import catalog, cli
 from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
@@ -64,6 +65,7 @@ def lock_file(path: Path) -> Callable[[], None]:
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert process.stdout
     assert process.stdout.readline() == "open\n"
 
     def unlock() -> None:
@@ -108,7 +110,7 @@ def test_a_full_disk_keeps_the_earlier_records(warehouse: DuckDBWarehouse) -> No
     """A day that does not fit is an error, the earlier records stay, and with space the next run loads the day."""
     load_extract(warehouse, EVENTS, [day_batch(event(1), event(2))], RunContext("r1", NOW))
     warehouse.close()
-    large = day_batch(*(event(number, size=3000) for number in range(3000)))
+    large = day_batch(*(event(number, size=3000) for number in range(300)))
     with disk_limit(warehouse.path.stat().st_size + 100_000):
         with pytest.raises(WarehouseError, match="disk has space") as caught:
             load_extract(warehouse, EVENTS, [large], RunContext("r2", NOW + timedelta(hours=1)))
@@ -119,7 +121,7 @@ def test_a_full_disk_keeps_the_earlier_records(warehouse: DuckDBWarehouse) -> No
         assert record_counts(DuckDBWarehouse(warehouse.path)) == (2, 2)
     assert load_extract(warehouse, EVENTS, [large], RunContext("r3", NOW + timedelta(hours=2)))[0].changed
     warehouse.close()
-    assert record_counts(warehouse) == (3000, 3000)
+    assert record_counts(warehouse) == (300, 300)
 
 
 def test_a_full_disk_while_tables_are_created_is_reported(tmp_path: Path) -> None:
@@ -133,17 +135,17 @@ def test_a_full_disk_while_tables_are_created_is_reported(tmp_path: Path) -> Non
     warehouse.close()
 
 
-def _truncated(content: bytearray) -> bytes:
+def _truncated(content: bytearray) -> bytearray:
     return content[:6000]
 
 
-def _flipped(content: bytearray) -> bytes:
+def _flipped(content: bytearray) -> bytearray:
     for position in range(20_000, len(content), 1000):
         content[position] ^= 0xFF
     return content
 
 
-def _newer(content: bytearray) -> bytes:
+def _newer(content: bytearray) -> bytearray:
     # The version of the format follows a checksum and the name of DuckDB.
     content[12:20] = struct.pack("<Q", 1500)
     checksum = 5381
@@ -158,8 +160,8 @@ def _of_another_version(path: Path) -> None:
         connection.execute("ALTER TABLE ai_usage.ops_runs ALTER version TYPE INTEGER USING 1")
 
 
-def _changed_content(change: Callable[[bytearray], bytes]) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(change(bytearray(path.read_bytes()))) and None
+def _changed_content(change: Callable[[bytearray], bytearray]) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(change(bytearray(path.read_bytes())))
 
 
 def _read_only(*names: str) -> Callable[[Path], None]:
@@ -181,6 +183,26 @@ def _read_only_home(path: Path) -> None:
     (path.parent / "dagster" / "history" / "runs.db").chmod(0o444)
 
 
+def _damaged_warehouse(folder: Path, damage: Callable[[Path], object]) -> tuple[Path, list[str], dict[str, str]]:
+    """A damaged file with records, and the arguments and settings of a run on it."""
+    path = folder / "warehouse.duckdb"
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(path))
+    load_extract(warehouse, EVENTS, [day_batch(event(1), event(2))], RunContext("r1", NOW))
+    warehouse.close()
+    damage(path)
+    settings = {"AI_USAGE_DUCKDB_PATH": str(path), "AI_USAGE_NOW": NOW.isoformat()}
+    return path, ["run", "--day", "2026-11-10", "--days", "1"], settings
+
+
+def _assert_reported_in_one_line(output: str, folder: Path, message: str) -> None:
+    # The days, the command, the missing vendors, and the error.
+    lines = output.splitlines()
+    assert len(lines) == 4, output
+    assert lines[-1].startswith("ai-usage: ")
+    assert str(folder) in lines[-1]
+    assert message in lines[-1]
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -188,39 +210,47 @@ def _read_only_home(path: Path) -> None:
         (_changed_content(_flipped), "damaged"),
         (_changed_content(_newer), "newer DuckDB"),
         (_of_another_version, "another version of this project wrote the file"),
+        (_damaged_history, "is not a SQLite database"),
+    ],
+    ids=["truncated", "flipped", "newer", "other version", "history"],
+)
+def test_an_unusable_file_is_reported_in_one_line(
+    tmp_path: Path,
+    damage: Callable[[Path], object],
+    message: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """`ai-usage run` reports a file that it cannot use in one line, and does not change it."""
+    path, arguments, settings = _damaged_warehouse(tmp_path, damage)
+    before = path.read_bytes()
+    with patch.dict(os.environ, {"HOME": str(tmp_path), "COLUMNS": "200", **settings}, clear=True):
+        assert cli.main(arguments) in (1, 2)
+    _assert_reported_in_one_line(capfd.readouterr().err, tmp_path, message)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
         (_read_only("warehouse.duckdb"), "are writable"),
         (_read_only("."), "is not writable"),
         (_read_only_home, "DAGSTER_HOME"),
-        (_damaged_history, "is not a SQLite database"),
     ],
-    ids=[
-        "truncated", "flipped", "newer", "other version", "read-only file", "read-only folder", "read-only home",
-        "history",
-    ],
-)  # fmt: skip
-def test_an_unusable_file_is_reported_in_one_line(tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
-    """`ai-usage run` reports a file, folder or home that it cannot use in one line, and changes none of them."""
-    path = tmp_path / "warehouse.duckdb"
-    warehouse = DuckDBWarehouse(copy_empty_warehouse(path))
-    load_extract(warehouse, EVENTS, [day_batch(event(1), event(2))], RunContext("r1", NOW))
-    warehouse.close()
-    damage(path)
+    ids=["file", "folder", "home"],
+)
+def test_missing_permissions_are_reported_in_one_line(
+    tmp_path: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    """`ai-usage run` reports a file, folder or home that it cannot write in one line, and changes none of them."""
+    path, arguments, settings = _damaged_warehouse(tmp_path, damage)
     before = path.read_bytes()
     try:
-        result = run_prepared_cli(
-            drop_root_access, "run", "--day", "2026-11-10", "--days", "1",
-            AI_USAGE_DUCKDB_PATH=str(path), AI_USAGE_NOW=NOW.isoformat(),
-        )  # fmt: skip
+        result = run_prepared_cli(drop_root_access, *arguments, **settings)
     finally:
         for protected in (tmp_path, *tmp_path.rglob("*")):
             protected.chmod(0o755)
     assert result.returncode in (1, 2)
-    # The days, the command, the missing vendors, and the error.
-    lines = result.stderr.splitlines()
-    assert len(lines) == 4, result.stderr
-    assert lines[-1].startswith("ai-usage: ")
-    assert str(tmp_path) in lines[-1]
-    assert message in lines[-1]
+    _assert_reported_in_one_line(result.stderr, tmp_path, message)
     assert path.read_bytes() == before
 
 
@@ -239,21 +269,12 @@ def with_file(company: Company, path: Path) -> Company:
     return replace(company, settings=replace(company.settings, duckdb_path=path))
 
 
-def raw_days(company: Company) -> dict[str, list[str]]:
-    """The rows of all daily raw tables, without the time of the fetch."""
-    return {
-        table.name: sorted(str(row) for row in company.rows(
-            f"SELECT usage_date, record_no, payload, carried_email FROM ai_usage.{table.name}"
-        ))
-        for table in catalog.raw_tables()
-        if table.partition_by == "usage_date"
-    }  # fmt: skip
-
-
 def test_a_run_waits_for_a_file_that_is_in_use(shared: Company, tmp_path: Path) -> None:
     """When another process opens the file for a while during a run, the run waits and loads the same rows."""
-    calm, disturbed = with_file(shared, tmp_path / "calm.duckdb"), with_file(shared, tmp_path / "disturbed.duckdb")
-    assert calm.run("2026-11-10", selection="cursor").success
+    calm, disturbed = (
+        with_file(shared, copy_empty_warehouse(tmp_path / name)) for name in ("calm.duckdb", "disturbed.duckdb")
+    )
+    assert calm.load("2026-11-09", "2026-11-10", selection="cursor_usage_events").success
     timers: list[threading.Timer] = []
 
     def disturb(number: int) -> None:
@@ -262,9 +283,10 @@ def test_a_run_waits_for_a_file_that_is_in_use(shared: Company, tmp_path: Path) 
             timers[0].start()
 
     with observe_requests(shared.simulator, disturb):
-        assert disturbed.run("2026-11-10", selection="cursor").success
+        assert disturbed.run("2026-11-09", "2026-11-10", selection="cursor_usage_events").success
     timers[0].join()
-    assert raw_days(disturbed) == raw_days(calm)
+    rows = "SELECT usage_date, record_no, payload, carried_email FROM ai_usage.raw_cursor_usage_events ORDER BY 1, 2"
+    assert disturbed.rows(rows) == calm.rows(rows)
 
 
 def test_a_file_that_stays_in_use_fails_the_run(
@@ -293,10 +315,10 @@ def test_a_file_that_stays_in_use_fails_the_run(
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[tuple[ForkServer, ForkServer]]:
-    """Two processes for runs at once."""
-    with ForkServer() as one, ForkServer() as other:
-        yield one, other
+def other_process() -> Iterator[ForkServer]:
+    """A process for a second run at once."""
+    with ForkServer() as process:
+        yield process
 
 
 @pytest.mark.parametrize(
@@ -308,27 +330,29 @@ def pair() -> Iterator[tuple[ForkServer, ForkServer]]:
     ids=["the same days", "overlapping days"],
 )
 def test_two_runs_at_once_load_what_one_would(
-    shared: Company, pair: tuple[ForkServer, ForkServer], tmp_path: Path, one: DayRange, other: DayRange
+    shared: Company, other_process: ForkServer, tmp_path: Path, one: DayRange, other: DayRange
 ) -> None:
     """Two processes that load the same days at once both succeed and leave what one of them would."""
     assets = ("raw_cursor_usage_events", "raw_anthropic_claude_code", "raw_mapping_sheet", "int_cursor_activity_daily")
     all_days = DayRange(min(one.first, other.first), max(one.last, other.last))
-    both, alone = with_file(shared, tmp_path / "both.duckdb"), with_file(shared, tmp_path / "alone.duckdb")
+    both, alone = (with_file(shared, copy_empty_warehouse(tmp_path / name)) for name in ("both.duckdb", "alone.duckdb"))
     settings = replace(both.settings, fixed_now=both.simulator.now)
+    output = tmp_path / "other.txt"
     codes: list[int] = []
+    started = threading.Event()
 
-    def run(process: ForkServer, chosen: DayRange, output_path: Path) -> None:
-        codes.append(process.run(RunRequest(settings, chosen, assets, None, output_path)))
+    def run_other() -> None:
+        request = RunRequest(settings, other, assets, None, output)
+        codes.append(other_process.run(request, lambda pid: started.set()))
 
-    files = [tmp_path / "one.txt", tmp_path / "other.txt"]
-    runs = [threading.Thread(target=run, args=arguments) for arguments in zip(pair, (one, other), files, strict=True)]
-    for thread in runs:
-        thread.start()
-    for thread in runs:
-        thread.join(timeout=120)
-    assert codes == [0, 0], [file.read_text() for file in files]
-    expected = replace(alone.settings, fixed_now=alone.simulator.now)
-    assert execute(daily_job(expected, lambda: DuckDBWarehouse(expected.duckdb_path), assets), all_days)
+    thread = threading.Thread(target=run_other)
+    thread.start()
+    assert started.wait(timeout=120)
+    assert execute(daily_job(settings, lambda: DuckDBWarehouse(settings.duckdb_path), assets), one)
+    thread.join(timeout=120)
+    assert codes == [0], output.read_text()
+    loaded = alone.load(str(all_days.first), str(all_days.last), selection=assets)
+    assert loaded.success, loaded.failures()
     for name in assets:
         query = f"SELECT * FROM ai_usage.{name}"
         assert sorted(map(str, both.rows(query))) == sorted(map(str, alone.rows(query))), name
@@ -342,10 +366,11 @@ def test_two_runs_at_once_load_what_one_would(
 
 def test_a_deleted_file_is_created_again(shared: Company, tmp_path: Path) -> None:
     """Without the file of earlier runs, the next run creates one whose day log has its own day only."""
-    company = with_file(shared, tmp_path / "w.duckdb")
-    assert company.run("2026-11-09", selection="anthropic").success
+    company = with_file(shared, copy_empty_warehouse(tmp_path / "w.duckdb"))
+    assert company.load("2026-11-09", selection="cursor_usage_events").success
+    company.close()
     company.settings.duckdb_path.unlink()
-    assert company.run("2026-11-10", selection="anthropic").success
+    assert company.run("2026-11-10", selection="cursor_usage_events").success
     days = company.rows("SELECT DISTINCT usage_date, status FROM ai_usage.ops_asset_days WHERE is_daily")
     assert days == [{"usage_date": DAY, "status": "complete"}]
 
@@ -355,7 +380,7 @@ def test_a_clock_set_back_loses_nothing(company: Company) -> None:
     right, wrong = company.simulator.now, datetime(2026, 11, 12, 6, tzinfo=UTC)
     contents = []
     for now in (right, wrong, right):
-        assert company.run("2026-11-10", "2026-11-11", selection="cursor", fixed_now=now).success
+        assert company.load("2026-11-10", "2026-11-11", selection="cursor", fixed_now=now).success
         contents.append(company.rows("SELECT * FROM ai_usage.raw_cursor_usage_events ORDER BY usage_date, record_no"))
     assert contents[0] == contents[1] == contents[2]
 

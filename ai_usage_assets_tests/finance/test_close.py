@@ -35,7 +35,6 @@ from ai_usage_assets.warehouse.ops_tables import (
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
-from ai_usage_assets_tests.support.cli import ai_usage
 from ai_usage_assets_tests.support.finance_history import (
     AUGUST,
     FIRST_DAY,
@@ -123,74 +122,54 @@ DAY = date(2026, 8, 5)
 def add_check_result(warehouse: Warehouse, run: str, first: date, last: date, at: int, *, passed: bool) -> None:
     """Adds a run of some days with the result of one blocking check."""
     checked_at = READ_AT + timedelta(hours=at)
-    warehouse.append(
-        OPS_RUNS,
-        [
-            {
-                "run_id": run,
-                "job": "daily",
-                "started_at": checked_at,
-                "first_day": first,
-                "last_day": last,
-                "outcome": "failed",
-                "version": "1",
-            }
-        ],
-    )
-    warehouse.append(
-        OPS_CHECK_RESULTS,
-        [
-            {
-                "run_id": run,
-                "checked_at": checked_at,
-                "asset": "fct_x",
-                "check_name": "adds_up",
-                "passed": passed,
-                "severity": "ERROR",
-                "blocking": True,
-                "amount_usd": D(4),
-                "message": "off by $4.",
-            }
-        ],
-    )
+    warehouse.append(OPS_RUNS, [
+        {"run_id": run, "job": "daily", "started_at": checked_at, "first_day": first, "last_day": last,
+         "outcome": "failed", "version": "1"},
+    ])  # fmt: skip
+    warehouse.append(OPS_CHECK_RESULTS, [
+        {"run_id": run, "checked_at": checked_at, "asset": "fct_x", "check_name": "adds_up", "passed": passed,
+         "severity": "ERROR", "blocking": True, "amount_usd": D(4), "message": "off by $4."},
+    ])  # fmt: skip
 
 
-BLOCKED: dict[str, tuple[Callable[[Warehouse], None], str]] = {
+ONE_DAY = "1 day: 2026-08-05"
+BACKFILL = "`ai-usage backfill --from 2026-08-0"
+BLOCKED: dict[str, tuple[Callable[[Warehouse], None], tuple[str, ...]]] = {
     "a day that is not loaded": (
         lambda w: replace_day_log(w, DAY, "anthropic", completed_at=None, status="failed", message="503."),
-        "anthropic: not loaded, 503 (1 day: 2026-08-05; $10.00). Run `ai-usage backfill --from 2026-08-01 --to",
+        ("anthropic: not loaded, 503", ONE_DAY, "$10.00", BACKFILL),
     ),
     "a day whose last attempt failed": (
         lambda w: replace_day_log(w, DAY, "anthropic", status="failed", message="503.", amount_usd=D(10)),
-        "anthropic: the last attempt failed, 503 (1 day: 2026-08-05; $10.00). Earlier data is kept",
+        ("anthropic: the last attempt failed, 503", ONE_DAY, "$10.00"),
     ),
     "a day that was loaded before it was final": (
         lambda w: replace_day_log(w, DAY, "cursor", completed_at=datetime(2026, 9, 8, 23, tzinfo=UTC)),
-        "cursor: final now, but last loaded before that (1 day: 2026-08-05; $0.00). Run `ai-usage backfill --from",
+        ("cursor: final now", ONE_DAY, "$0.00", BACKFILL),
     ),
     "a day without a key": (
         lambda w: replace_day_log(w, DAY, "cursor", completed_at=None, status="not_configured", message="No key."),
-        "cursor: not loaded, No key (1 day: 2026-08-05; $0.00)",
+        ("cursor: not loaded, No key", ONE_DAY, "$0.00"),
     ),
     "a control total that differs": (
         lambda w: upsert_rows(w, "int_anthropic_cost_daily", cost_row(1, "2026-08-05", "12", "a")),
-        "anthropic: the facts differ from the control loaded_records (1 day: 2026-08-05; $2.00)",
+        ("anthropic: the facts differ", "loaded_records", ONE_DAY, "$2.00"),
     ),
     "a check that failed": (
         lambda w: add_check_result(w, "r1", date(2026, 7, 1), DAY, 1, passed=False),
-        "the check fct_x.adds_up failed in the last run for these days: off by $4 (5 days: 2026-08-01 to 2026-08-05; "
-        "$4.00). Fix the cause, then run `ai-usage backfill --from 2026-08-01 --to 2026-08-05`",
+        ("fct_x.adds_up failed", "off by $4", "5 days: 2026-08-01 to 2026-08-05", "$4.00",
+         "`ai-usage backfill --from 2026-08-01 --to 2026-08-05`"),
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BLOCKED)
 def test_a_blocker_has_days_dollars_and_advice(warehouse: DuckDBWarehouse, name: str) -> None:
     """Each case causes exactly one blocker."""
-    change, message = BLOCKED[name]
+    change, facts = BLOCKED[name]
     change(warehouse)
     (reason,) = blockers(warehouse)
-    assert reason.startswith(message)
+    assert [fact for fact in facts if fact not in reason] == [], reason
 
 
 def test_a_month_cannot_be_closed_before_its_last_day_is_final(warehouse: DuckDBWarehouse) -> None:
@@ -210,7 +189,7 @@ def test_a_month_cannot_be_closed_before_its_last_day_is_final(warehouse: DuckDB
     ]
     assert "10 days: 2026-10-22 to 2026-10-31" in reasons[0]
     assert "5 days: 2026-10-17 to 2026-10-21" in reasons[1]
-    assert "Run `ai-usage run` on 2026-12-05 or later, then close the month." in reasons[2]
+    assert "`ai-usage run` on 2026-12-05" in reasons[2]
 
 
 def test_a_vendor_without_a_key_all_month_is_ignored(warehouse: DuckDBWarehouse) -> None:
@@ -242,12 +221,11 @@ def test_a_failed_check_blocks_until_the_same_days_pass(warehouse: DuckDBWarehou
 
 def test_months_are_closed_in_order(warehouse: DuckDBWarehouse) -> None:
     """The first month with spend is closed first, then one after another."""
-    assert blockers(warehouse, SEPTEMBER) == [
-        "2026-08 has spend and is still open ($10.00). Close the months in order, that one first."
-    ]
+    (reason,) = blockers(warehouse, SEPTEMBER)
+    assert reason.startswith("2026-08 has spend and is still open ($10.00)")
     close_month(warehouse, AUGUST)
     assert blockers(warehouse, SEPTEMBER) == []
-    assert "2026-09 is still open. Close the months in order" in blockers(warehouse, OCTOBER)[0]
+    assert "2026-09 is still open" in blockers(warehouse, OCTOBER)[0]
     assert "all months through 2026-08 are closed" in blockers(warehouse, date(2026, 7, 1))[0]
 
 
@@ -258,7 +236,7 @@ def test_an_active_run_blocks_a_close(warehouse: DuckDBWarehouse) -> None:
     assert blockers(warehouse) == []
     with warehouse.run_lock("12345678-9"):
         (reason,) = blockers(warehouse)
-    assert reason.startswith("run 12345678, started 2026-11-20 14:00 UTC, is still active.")
+    assert reason.startswith("run 12345678, started 2026-11-20 14:00 UTC")
 
 
 def test_notes_describe_what_does_not_block(warehouse: DuckDBWarehouse) -> None:
@@ -275,6 +253,7 @@ def test_notes_describe_what_does_not_block(warehouse: DuckDBWarehouse) -> None:
 
 
 def closed_lines(warehouse: Warehouse) -> list[Row]:
+    """The frozen lines of all months."""
     return warehouse.rows("SELECT * FROM ai_usage.kpi_chargeback WHERE status = 'closed' ORDER BY line_id")
 
 
@@ -322,20 +301,12 @@ def test_one_of_two_concurrent_closes_wins(warehouse: DuckDBWarehouse) -> None:
 def test_a_close_can_be_repeated_after_it_was_killed(warehouse: DuckDBWarehouse) -> None:
     """Lines without a close row are ignored, and a later close writes its own."""
     draft = journal.draft_close(warehouse, AUGUST, NOW)
-    warehouse.upsert(OPS_JOURNAL_LINES, ("close_id", "line_id"), draft.lines)
+    warehouse.upsert(OPS_JOURNAL_LINES, ("close_id", "line_id"), [{**line} for line in draft.lines])
     assert closed_lines(warehouse) == []
     assert journal.find_close(warehouse, AUGUST) is None
     upsert_rows(warehouse, "int_anthropic_cost_daily", cost_row(1, "2026-08-05", "11", "a"))
     close_month(warehouse, AUGUST)
     assert [line["amount_usd"] for line in closed_lines(warehouse)] == [D(11)]
-
-
-def test_lines_that_differ_from_the_totals_are_rejected(warehouse: DuckDBWarehouse) -> None:
-    """A difference of a billionth of a dollar is rejected."""
-    draft = journal.draft_close(warehouse, AUGUST, NOW)
-    short = [{**line, "amount_usd": D("9.999999999")} for line in draft.lines]
-    with pytest.raises(CloseError, match=r"anthropic billed by \$0\.000000001"):
-        integrity.check_totals(AUGUST, short, draft.totals)
 
 
 def test_totals_are_stored_with_a_digest_of_their_raw_days(warehouse: DuckDBWarehouse) -> None:
@@ -360,32 +331,31 @@ def test_totals_are_stored_with_a_digest_of_their_raw_days(warehouse: DuckDBWare
 
 # --- integrity --------------------------------------------------------------------------------------------------------
 
+# What is edited in September -> the SQL, terms of the finding, and its dollars.
 EDITED = {
     "an amount": (
         "UPDATE ops_journal_lines SET amount_usd = amount_usd + 100 WHERE line_id = 'AI-2026-09-00001'",
-        "its charges are $112.00 instead of $12.00, its charges differ from the vendors' totals (anthropic billed by "
-        "−$100.000000000), its debits and credits differ from its amounts in cents ($100.00)",
+        ("$112.00 instead of $12.00", "anthropic billed by −$100.000000000", "debits and credits"), 100,
     ),
     "a debit": (
         "UPDATE ops_journal_lines SET ledger_usd = ledger_usd + 1 WHERE line_id = 'AI-2026-09-00001'",
-        "its debits and credits differ from its amounts in cents ($1.00)",
+        ("debits and credits",), 1,
     ),
     "a cost center": (
         "UPDATE ops_journal_lines SET cost_center = 'CC-9' WHERE line_id = 'AI-2026-09-00001'",
-        "its dollars add up, but another column was edited",
+        ("its dollars add up",), None,
     ),
     "a total": (
         "UPDATE ops_close_totals SET amount_usd = 9 WHERE vendor = 'anthropic' AND month = DATE '2026-09-01'",
-        "its charges differ from the vendors' totals (anthropic billed by $2.000000000) ($2.00)",
+        ("anthropic billed by $2.000000000",), 2,
     ),
     "a deleted line": (
         "DELETE FROM ops_journal_lines WHERE line_id = 'AI-2026-09-00003'",
-        "it has 2 lines instead of 3, its charges are $10.00 instead of $12.00, its charges differ from the vendors' "
-        "totals (cursor seat by $2.000000000) ($2.00)",
+        ("2 lines instead of 3", "$10.00 instead of $12.00", "cursor seat by $2.000000000"), 2,
     ),
     "a sum in the close row": (
         "UPDATE ops_month_closes SET corrections_usd = 4 WHERE month = DATE '2026-09-01'",
-        "its corrections are $0.00 instead of $4.00 ($4.00)",
+        ("$0.00 instead of $4.00",), 4,
     ),
 }  # fmt: skip
 
@@ -402,34 +372,33 @@ def find_changes(warehouse: Warehouse) -> list[Finding]:
     return list(check.run(CheckContext(warehouse, days_of_month(NOVEMBER), TODAY)))
 
 
-@pytest.mark.parametrize("name", EDITED)
-def test_an_edited_close_is_reported_and_not_exported(warehouse: DuckDBWarehouse, name: str) -> None:
+def test_an_edited_close_is_reported_and_not_exported(warehouse: DuckDBWarehouse) -> None:
     """The finding names the month and the dollars. Only that month is not exported, and no month can be closed."""
     first, second = close_month(warehouse, AUGUST), close_month(warehouse, SEPTEMBER)
     assert find_changes(warehouse) == []
-    sql, message = EDITED[name]
+    for name, (sql, facts, usd) in EDITED.items():
+        edit(warehouse, "BEGIN")
+        edit(warehouse, sql)
+        (finding,) = find_changes(warehouse)
+        assert [fact for fact in (f"2026-09 was changed after close {second['close_id']}", *facts)
+                if fact not in finding.message] == [], name  # fmt: skip
+        assert finding.amount_usd == usd, name
+        with pytest.raises(CloseError, match="2026-09 is not shown or exported"):
+            journal.load_journal(warehouse, second)
+        assert len(journal.load_journal(warehouse, first)) == 1
+        edit(warehouse, "ROLLBACK")
     edit(warehouse, sql)
-    (finding,) = find_changes(warehouse)
-    assert finding.message.startswith(
-        f"2026-09 was changed after close {second['close_id']}: {message}. Restore its rows in"
-    )
-    with pytest.raises(CloseError, match="The journal of 2026-09 is not shown or exported: 2026-09 was"):
-        journal.load_journal(warehouse, second)
-    assert len(journal.load_journal(warehouse, first)) == 1
     assert blockers(warehouse, OCTOBER)[0].startswith("2026-09 was changed after close")
 
 
-@pytest.mark.parametrize("gone", [AUGUST, SEPTEMBER])
-def test_a_deleted_close_row_between_others_is_reported(warehouse: DuckDBWarehouse, gone: date) -> None:
+def test_a_deleted_close_row_before_another_is_reported(warehouse: DuckDBWarehouse) -> None:
     """The finding has the dollars and the id of the lines. Deleting the last close is allowed."""
-    closes = {month: close_month(warehouse, month) for month in (AUGUST, SEPTEMBER, OCTOBER)}
-    edit(warehouse, f"DELETE FROM ops_month_closes WHERE month = DATE '{gone}'")
+    first, _ = close_month(warehouse, AUGUST), close_month(warehouse, SEPTEMBER)
+    edit(warehouse, f"DELETE FROM ops_month_closes WHERE month = DATE '{AUGUST}'")
     (finding,) = find_changes(warehouse)
-    assert finding.message.startswith(
-        f"{gone:%Y-%m} is open although a later month is closed: its row in ops_month_closes was deleted; its journal "
-        f"lines still exist as close {closes[gone]['close_id']} (${closes[gone]['charges_usd']:.2f}). Restore its rows"
-    )
-    assert finding.amount_usd == closes[gone]["charges_usd"]
+    assert finding.message.startswith("2026-08 is open although")
+    assert first["close_id"] in finding.message
+    assert finding.amount_usd == 10
     edit(warehouse, f"DELETE FROM ops_month_closes WHERE month > DATE '{AUGUST}'")
     assert find_changes(warehouse) == []
 
@@ -447,10 +416,12 @@ def test_a_stored_result_of_the_integrity_check_does_not_block(warehouse: DuckDB
 @given(st.lists(st.tuples(st.integers(1, 2), st.decimals(D(-1000), D(1000), places=9)), max_size=30))
 def test_cents_add_up_to_the_rounded_total(amounts: list[tuple[int, Decimal]]) -> None:
     """Each line is within a cent of its exact amount, and the cents of a vendor add up to the rounded sum."""
-    lines = [{"usage_month": AUGUST, "vendor": who, "cost_basis": "billed", "amount_usd": usd} for who, usd in amounts]
+    lines: list[Any] = [
+        {"usage_month": AUGUST, "vendor": who, "cost_basis": "billed", "amount_usd": usd} for who, usd in amounts
+    ]
     cents = integrity.round_to_cents(lines)
     for who in (1, 2):
-        mine = [(line["amount_usd"], cent) for line, cent in zip(lines, cents, strict=True) if line["vendor"] == who]
+        mine = [(usd, cent) for (vendor, usd), cent in zip(amounts, cents, strict=True) if vendor == who]
         exact = sum((usd for usd, _ in mine), D(0))
         assert abs(sum((cent for _, cent in mine), D(0)) - exact) <= D("0.005")
         assert all(abs(usd - cent) < D("0.01") for usd, cent in mine)
@@ -500,12 +471,6 @@ def test_a_line_of_zero_cents_is_not_exported(warehouse: DuckDBWarehouse, tmp_pa
         assert [(row["line_id"], row["debit"]) for row in csv.DictReader(file)] == [("AI-2026-08-00002", "10.00")]
 
 
-def test_a_file_that_cannot_be_written_is_an_error(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """The message says that the month is closed."""
-    with pytest.raises(CloseError, match="The month is closed; export it again"):
-        layouts.write_csv(tmp_path / "no" / "journal.csv", close_month(warehouse, AUGUST), [])
-
-
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
@@ -527,32 +492,32 @@ def test_the_command_closes_once_and_exports(
 ) -> None:
     """The command freezes the month and writes a file. A second call changes nothing and writes an equal file."""
     file = tmp_path / "journal.csv"
-    process = ai_usage("close", "--month", "2026-08", "--csv", str(file), **environment)
-    assert process.returncode == 0, process.stderr
-    assert "2026-08 is closed. Later changes become corrections in the next month." in process.stderr
-    assert "1 line written to " in process.stderr
-    assert "CC-1" in process.stdout
-    assert JANE not in process.stdout + process.stderr
+    command = ("close", "--month", "2026-08", "--csv", str(file))
+    assert cli.main(command) == 0
+    output = capsys.readouterr()
+    assert "2026-08 is closed" in output.err
+    assert "1 line written" in output.err
+    assert "CC-1" in output.out
+    assert JANE not in output.out + output.err
     exported = file.read_bytes()
     assert exported.count(b"AI-2026-08-00001") == 1
     file.unlink()
-    assert cli.main(("close", "--month", "2026-08", "--csv", str(file))) == 0
-    assert "2026-08 was closed on 2026-11-20 14:00 UTC. Nothing was changed." in capsys.readouterr().err
+    assert cli.main(command) == 0
+    assert "2026-08 was closed on 2026-11-20 14:00 UTC" in capsys.readouterr().err
     assert file.read_bytes() == exported
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--month", "2026-11"), 2, "2026-11 is not over yet"),
-        (("--month", "2026-13"), 2, "it takes YYYY-MM, such as"),
-        (("--month", "2026-07"), 2, "before the first day, 2026-08-01"),
-        (("--month", "2026-08", "--csv", "no/x.csv"), 2, "a file in an existing folder"),
-        (("--csv", "x.csv"), 2, "it needs --month"),
-        (("--month", "2026-09"), 1, "nothing was frozen: ai-usage: 2026-08 has spend and is still open ($10.00)."),
-        (("--month", "2026-08", "--dry-run"), 0, "2026-08 can be closed. This was a dry run; nothing was frozen."),
-        ((), 0, "2026-08 │ can be closed │"),
-        ((), 0, "2026-09 – Close 2026-08 first."),
+        (("--month", "2026-11"), 2, "2026-11 is not over"),
+        (("--month", "2026-13"), 2, "YYYY-MM"),
+        (("--month", "2026-07"), 2, "2026-08-01"),
+        (("--month", "2026-08", "--csv", "no/x.csv"), 2, "existing folder"),
+        (("--csv", "x.csv"), 2, "needs --month"),
+        (("--month", "2026-09"), 1, "2026-08 has spend and is still open ($10.00)"),
+        (("--month", "2026-08", "--dry-run"), 0, "2026-08 can be closed"),
+        ((), 0, "2026-08 │ can be closed │ ... 2026-09 – Close 2026-08 first."),
     ],
 )  # fmt: skip
 def test_the_command_reports_results_and_errors(
@@ -561,7 +526,8 @@ def test_the_command_reports_results_and_errors(
     """The command gives its reason when it refuses; a listing and a dry run change nothing."""
     assert cli.main(("close", *arguments)) == code
     output = capsys.readouterr()
-    assert message in " ".join((output.out + output.err).split())
+    text = " ".join((output.out + output.err).split())
+    assert [part for part in message.split(" ... ") if part not in text] == []
     warehouse = DuckDBWarehouse(environment["AI_USAGE_DUCKDB_PATH"])
     assert closed_lines(warehouse) == []
     warehouse.close()
@@ -573,9 +539,9 @@ def test_a_month_before_the_start_date_can_be_closed(
     """With data from before the start date, the first month with spend is closed first."""
     monkeypatch.setenv("AI_USAGE_START_DATE", "2026-09-15")
     assert cli.main(("close", "--month", "2026-09")) == 1
-    assert "that one first. It is before AI_USAGE_START_DATE, 2026-09-15." in capsys.readouterr().err
+    assert "before AI_USAGE_START_DATE, 2026-09-15" in capsys.readouterr().err
     assert cli.main(("close", "--month", "2026-07")) == 2
-    assert "2026-07 is before the first day, 2026-08-01 (AI_USAGE_START_DATE, or" in capsys.readouterr().err
+    assert "2026-07 is before the first day, 2026-08-01" in capsys.readouterr().err
     for _ in range(2):
         assert cli.main(("close", "--month", "2026-08", "--csv", str(tmp_path / "journal.csv"))) == 0
     assert "2026-08 was closed on" in capsys.readouterr().err
@@ -588,13 +554,14 @@ def test_days_outside_the_calendar_block_a_close(warehouse: DuckDBWarehouse) -> 
     reasons = [
         str(reason) for reason in readiness.find_blockers(warehouse, days_of_month(AUGUST), TODAY, date(2026, 8, 3))
     ]
-    unknown = "not in the calendar, so the settlement date is unknown (2 days: 2026-08-01 to 2026-08-02; $0.00)"
-    assert [reason.split(". ")[0] for reason in reasons] == [
-        f"anthropic: {unknown}",
-        f"cursor: {unknown}",
-        "the month begins before AI_USAGE_START_DATE, which is 2026-08-03 (2 days: 2026-08-01 to 2026-08-02)",
-    ]
-    assert reasons[-1].endswith("Set AI_USAGE_START_DATE to 2026-08-01 or earlier before you load or check these days.")
+    expected = (
+        "anthropic: not in the calendar",
+        "cursor: not in the calendar",
+        "the month begins before AI_USAGE_STAR",
+    )
+    assert [reason[: len(begin)] for reason, begin in zip(reasons, expected, strict=True)] == [*expected]
+    assert ["2 days: 2026-08-01 to 2026-08-02" in reason for reason in reasons] == [True] * 3
+    assert "Set AI_USAGE_START_DATE to 2026-08-01" in reasons[-1]
 
 
 # --- BigQuery ---------------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_charges_and_corrections_are_separate_sums() -> None:
     """Any line that is no charge is a correction."""
     lines = [line("1"), line("2"), line("-4", line_type="correction"), line("0.5", line_type="correction")]
     assert integrity.sum_lines(lines) == (D(3), D("-3.5"))
-    assert integrity.sum_lines([]) == (0, 0)
+    assert integrity.sum_lines([]) == (D(0), D(0))
 
 
 @pytest.mark.parametrize(

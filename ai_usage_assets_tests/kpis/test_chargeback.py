@@ -265,7 +265,8 @@ def test_the_journal_adds_up_to_the_facts_and_closed_lines_never_change(
         upsert_rows(
             warehouse, "int_cursor_seat_daily", seat_row(1, "2026-08-08", JANE), seat_row(1, "2026-09-30", JANE)
         )
-        month, frozen = AUGUST, []
+        month = AUGUST
+        frozen: list[Any] = []
         for number, changes in enumerate(months):
             for step, what in enumerate(changes, 10 * number):
                 change(warehouse, step, what)

@@ -515,12 +515,15 @@ def test_files_are_written_completely_or_not_at_all(warehouse: DuckDBWarehouse, 
     first, second = tmp_path / "a.csv", tmp_path / "b.csv"
     first.write_text("before")
 
+    def succeed(path: Path) -> None:
+        path.write_text("after")
+
     def fail(path: Path) -> None:
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
     with pytest.raises(focus.ExportError, match=r"b.csv cannot be written: No space left"):
-        focus.write_files({first: lambda path: path.write_text("after") and None, second: fail})
+        focus.write_files({first: succeed, second: fail})
     assert first.read_text() == "before"
     assert sorted(path.name for path in tmp_path.glob("*.csv*")) == ["a.csv"]
     (tmp_path / "file").touch()

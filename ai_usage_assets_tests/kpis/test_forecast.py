@@ -227,8 +227,8 @@ def test_a_forecast_lies_between_its_low_and_its_high(tmp_path: Path) -> None:
     given_back = daily(date(2026, 7, 1), TODAY, lambda day: 100 if day < date(2026, 10, 5) else -100)
     (tmp_path / "back").mkdir()
     with company_warehouse(tmp_path / "back", given_back, first=date(2026, 7, 1)) as warehouse:
-        total = "SELECT forecast_usd, low_usd, high_usd FROM ai_usage.kpi_forecast_total"
-        assert rows(warehouse, total) == [(Decimal(-3000), None, None)]
+        bounds = "SELECT forecast_usd, low_usd, high_usd FROM ai_usage.kpi_forecast_total"
+        assert rows(warehouse, bounds) == [(Decimal(-3000), None, None)]
 
 
 def test_a_month_with_missing_days_has_no_actual(tmp_path: Path) -> None:

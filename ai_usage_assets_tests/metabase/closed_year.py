@@ -12,6 +12,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.warehouse.base import Row
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_CHECK_RESULTS, OPS_RUNS
+from ai_usage_assets_tests.support.materialize import materialize_views
 from ai_usage_assets_tests.support.year import NOW, YEAR
 
 CLOSED_THROUGH = date(2026, 9, 1)
@@ -99,18 +100,8 @@ def _checks() -> list[Row]:
     ]  # fmt: skip
 
 
-def materialize_views(path: Path) -> None:
-    """Replace the KPI and ops views by tables with the same rows: the cards query them hundreds of times."""
+def materialize_cards(path: Path) -> None:
+    """Replace the views that the cards query, and those in between, by tables with the same rows."""
     # No card queries the FOCUS view, which is the slowest.
-    views = [
-        table
-        for table in catalog.models()
-        if (table.layer in {"kpi", "ops"} or table.name == "int_month_completeness")
-        and table.name != "focus_cost_and_usage"
-    ]
-    with duckdb.connect(str(path)) as connection:
-        for view in views:
-            name = f"ai_usage.{view.name}"
-            connection.execute(f"CREATE TABLE {name}_ AS SELECT * FROM {name}")
-            connection.execute(f"DROP VIEW {name}")
-            connection.execute(f"ALTER TABLE {name}_ RENAME TO {view.name}")
+    names = {view.name for view in catalog.models() if view.layer != "staging"} - {"focus_cost_and_usage"}
+    materialize_views(path, names)

@@ -10,7 +10,7 @@ import pytest
 
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import build_once
-from ai_usage_assets_tests.metabase.closed_year import add_operations, materialize_views
+from ai_usage_assets_tests.metabase.closed_year import add_operations, materialize_cards
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def closed_year_file(tmp_path_factory: pytest.TempPathFactory, year: DuckDBWareh
     def create(path: Path) -> None:
         shutil.copyfile(year.path, path)
         add_operations(path)
-        materialize_views(path)
+        materialize_cards(path)
 
     year.close()
     created = build_once(tmp_path_factory, "closed_year.duckdb", create)

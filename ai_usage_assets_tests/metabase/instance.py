@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ai_usage_assets.metabase.client import MetabaseClient
 from ai_usage_assets.metabase.plan import Change
 from ai_usage_assets.metabase.resources.base import MetabaseContext
 from ai_usage_assets.metabase.spec_models import Spec
+from ai_usage_assets.metabase.spec_reader import read_spec
 from ai_usage_assets_tests.fakes.http_server import FakeClock
 from ai_usage_assets_tests.fakes.metabase import ADMINISTRATORS, FakeMetabase
 
@@ -79,6 +82,12 @@ def spec_dict(**changes: Any) -> dict[str, Any]:
     return {"filters": {"month": month}, "dashboards": [overview, people], **changes}
 
 
+@cache
+def dashboards_spec() -> Spec:
+    """The spec of the project's own dashboards; do not change it."""
+    return read_spec()
+
+
 def make_spec(given: dict[str, Any] | None = None) -> Spec:
     """Parse the small spec, or another one."""
     return Spec.model_validate(given or spec_dict())
@@ -106,7 +115,7 @@ def connect(
     metabase: FakeMetabase, account: str | None = ACCOUNT, dataset: str = "ai_usage"
 ) -> Iterator[MetabaseContext]:
     """Yield the context of a new run."""
-    client = MetabaseClient(metabase.url, clock=FakeClock(), attempt_seconds=5)
+    client = MetabaseClient(metabase.url, clock=FakeClock())
     client.use_api_key(API_KEY)
     client.hide_secrets(ACCOUNT)
     try:
@@ -142,10 +151,28 @@ def run_plan(
         return [str(each) for each in apply.plan(context, make_spec(given))]
 
 
+_STORED = (
+    "databases", "collections", "cards", "dashboards", "groups", "database_permissions", "collection_permissions",
+    "revision", "_last_ids",
+)  # fmt: skip
+
+
+@cache
+def _applied_objects() -> dict[str, Any]:
+    """What a fake Metabase stores after the small spec was applied."""
+    with serve_metabase() as metabase:
+        run_apply(metabase)
+        return {name: getattr(metabase, name) for name in _STORED}
+
+
 @contextmanager
-def serve_metabase(**options: Any) -> Iterator[FakeMetabase]:
-    """Yield a fake Metabase that is set up and has an API key. Every request must fit its API description."""
-    fake = FakeMetabase(users={"ada@example.com": "a long password"}, **options)
+def serve_metabase(*, applied: bool = False, **options: Any) -> Iterator[FakeMetabase]:
+    """Yield a fake Metabase that is set up and has an API key. Every request must fit its API description.
+
+    `applied`: it has the objects of the small spec.
+    """
+    stored = copy.deepcopy(_applied_objects()) if applied else {}
+    fake = FakeMetabase(users={"ada@example.com": "a long password"}, **stored, **options)
     group = {"id": ADMINISTRATORS}
     fake.keys[3] = {"id": 3, "name": "ai-usage", "group": group, "unmasked_key": API_KEY, "masked_key": "mb_0"}
     with fake.serve():

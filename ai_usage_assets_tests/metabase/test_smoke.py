@@ -13,13 +13,13 @@ import pytest
 from ai_usage_assets.cli import main
 from ai_usage_assets.metabase import apply, smoke
 from ai_usage_assets.metabase.spec_models import Spec
-from ai_usage_assets.metabase.spec_reader import read_spec
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.fakes.metabase import FakeMetabase, Fault
 from ai_usage_assets_tests.metabase.instance import (
     ACCOUNT,
     API_KEY,
     connect,
+    dashboards_spec,
     make_spec,
     serve_metabase,
     spec_dict,
@@ -74,7 +74,7 @@ def failures(results: list[smoke.SmokeResult]) -> list[str]:
 
 def test_the_dashboards_pass(closed_year: DuckDBWarehouse) -> None:
     """Every card of the real dashboards works with a simulated year, and every filter has an effect."""
-    given = read_spec()
+    given = dashboards_spec()
     with serve_metabase(warehouse=closed_year) as metabase:
         results = run(metabase, given)
     assert metabase.ignored == []

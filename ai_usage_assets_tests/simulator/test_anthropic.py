@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import anthropic
@@ -31,11 +32,13 @@ groupings = st.sets(st.sampled_from(DIMENSIONS), max_size=5)
 
 
 def cost(sdk: anthropic.Anthropic, **params: Any) -> list[Any]:
+    """The rows of the cost export of three days."""
     query = {"starting_at": FIRST, "ending_at": END, "limit": 1000, **params}
     return list(sdk.beta.organization.analytics.cost.list(**query))
 
 
 def usage(sdk: anthropic.Anthropic, **params: Any) -> list[Any]:
+    """The rows of the usage export of three days."""
     query = {"starting_at": FIRST, "ending_at": END, "limit": 1000, **params}
     return list(sdk.beta.organization.analytics.usage.list(**query))
 
@@ -49,6 +52,7 @@ def money(rows: list[Any]) -> tuple[Decimal, Decimal]:
 
 
 def token_classes(row: Any) -> tuple[int, ...]:
+    """The five token counts of a row."""
     counts = row.usage
     cache_writes = counts.cache_creation
     return (
@@ -59,23 +63,11 @@ def token_classes(row: Any) -> tuple[int, ...]:
 
 def tokens(rows: list[Any]) -> tuple[int, ...]:
     """Tokens of rows by class, their total, searches and requests."""
-    return tuple(
-        map(
-            sum,
-            zip(
-                *(
-                    (
-                        *token_classes(row),
-                        row.usage.total_tokens,
-                        row.usage.server_tool_use.web_search_requests,
-                        row.usage.requests,
-                    )
-                    for row in rows
-                ),
-                strict=True,
-            ),
-        )
-    )
+    counts = [
+        (*token_classes(row), row.usage.total_tokens, row.usage.server_tool_use.web_search_requests, row.usage.requests)
+        for row in rows
+    ]
+    return tuple(map(sum, zip(*counts, strict=True)))
 
 
 def get(simulator: Simulator, urls: Urls, path: str, *, version: str = "2026-10-21", **params: Any) -> httpx.Response:
@@ -185,9 +177,7 @@ def test_keys_of_every_status_are_read(sdk: anthropic.Anthropic, simulator: Simu
     """Small pages of all four statuses contain every key once, and filters work."""
     keys_api = sdk.beta.organization.api_keys
     keys = [
-        key
-        for status in ("active", "inactive", "archived", "expired")
-        for key in keys_api.list(limit=3, status=status)  # type: ignore[arg-type]
+        key for status in ("active", "inactive", "archived", "expired") for key in keys_api.list(limit=3, status=status)
     ]
     assert Counter(key.id for key in keys) == Counter(key.id for key in simulator.organization.keys)
     assert {key.status for key in keys} == {"active", "inactive", "archived", "expired"}
@@ -460,17 +450,18 @@ def test_responses_are_compressed_on_request(simulator: Simulator, urls: Urls) -
     assert small.content == plain.content
 
 
-@pytest.mark.parametrize(
-    "change", [{"limit": 3}, {"group_by": ["product"]}, {"order": "asc"}, {"ending_at": FIRST.replace("10T", "12T")}]
-)
-def test_page_token_belongs_to_its_query(simulator: Simulator, urls: Urls, change: dict[str, Any]) -> None:
+def test_page_token_belongs_to_its_query(simulator: Simulator, urls: Urls) -> None:
     """A page token is rejected with other parameters and can be reused with the same ones."""
+    changes: list[dict[str, Any]] = [
+        {"limit": 3}, {"group_by": ["product"]}, {"order": "asc"}, {"ending_at": FIRST.replace("10T", "12T")},
+    ]  # fmt: skip
     query: dict[str, Any] = {"starting_at": FIRST, "ending_at": END, "group_by": ["model"], "limit": 2}
     token = get(simulator, urls, "analytics/cost", **query).json()["next_page"]
     again = [get(simulator, urls, "analytics/cost", **query, page=token) for _ in range(2)]
     assert again[0].content == again[1].content
-    changed = get(simulator, urls, "analytics/cost", **{**query, **change}, page=token)
-    assert (changed.status_code, "cursor" in changed.json()["error"]["message"]) == (400, True)
+    for change in changes:
+        changed = get(simulator, urls, "analytics/cost", **{**query, **change}, page=token)
+        assert (changed.status_code, "cursor" in changed.json()["error"]["message"]) == (400, True), change
 
 
 def test_offsets_are_ignored(simulator: Simulator, urls: Urls) -> None:
@@ -493,34 +484,26 @@ def test_keys_follow_the_api_version(simulator: Simulator, urls: Urls) -> None:
 # --- Order and filters --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", ["asc", "desc"])
-@pytest.mark.parametrize("metric", ["amount", "list_amount"])
-def test_rows_are_ordered_by_a_metric(sdk: anthropic.Anthropic, metric: str, order: str) -> None:
-    """Rows are ordered by the requested metric."""
-    rows = cost(sdk, group_by=["actor"], order_by=metric, order=order)
-    amounts = [Decimal(getattr(row.cost, metric)) for row in rows]
-    assert amounts == sorted(amounts, reverse=order == "desc")
-
-
-def test_usage_is_ordered_by_tokens(sdk: anthropic.Anthropic) -> None:
-    """Usage is ordered by all tokens by default, or by the requested count."""
+def test_rows_are_ordered_by_a_metric(sdk: anthropic.Anthropic) -> None:
+    """Cost is ordered by the requested metric, usage by all tokens or by the requested count."""
+    for metric, order in product(("amount", "list_amount"), ("asc", "desc")):
+        rows = cost(sdk, group_by=["actor"], order_by=metric, order=order)
+        amounts = [Decimal(getattr(row.cost, metric)) for row in rows]
+        assert amounts == sorted(amounts, reverse=order == "desc"), (metric, order)
     totals = [row.usage.total_tokens for row in usage(sdk, group_by=["actor"])]
     assert totals == sorted(totals, reverse=True)
     output = [row.usage.output_tokens for row in usage(sdk, group_by=["actor"], order_by="output_tokens")]
     assert output == sorted(output, reverse=True)
 
 
-@pytest.mark.parametrize("order", ["asc", "desc"])
-def test_rows_are_ordered_by_time(sdk: anthropic.Anthropic, order: str) -> None:
+def test_rows_are_ordered_by_time(sdk: anthropic.Anthropic) -> None:
     """Days are in the requested order; within a day the highest amount is first in both."""
-    shared: dict[str, Any] = {
-        "group_by": ["actor"], "order_by": "time", "order": order, "time_bucket_width": "1d",
-    }  # fmt: skip
-    sign = 1 if order == "asc" else -1
-    keys = [(sign * row.starting_at.timestamp(), -Decimal(row.cost.amount)) for row in cost(sdk, **shared)]
-    assert keys == sorted(keys)
-    used = [(sign * row.starting_at.timestamp(), -row.usage.total_tokens) for row in usage(sdk, **shared)]
-    assert used == sorted(used)
+    for order, sign in (("asc", 1), ("desc", -1)):
+        query = {"group_by": ["actor"], "order_by": "time", "order": order, "time_bucket_width": "1d"}
+        keys = [(sign * row.starting_at.timestamp(), -Decimal(row.cost.amount)) for row in cost(sdk, **query)]
+        assert keys == sorted(keys), order
+        used = [(sign * row.starting_at.timestamp(), -row.usage.total_tokens) for row in usage(sdk, **query)]
+        assert used == sorted(used), order
 
 
 @settings(max_examples=12, deadline=None)
@@ -553,10 +536,10 @@ def test_key_as_actor_excludes_usage_of_its_account(sdk: anthropic.Anthropic, si
     assert cost(sdk, api_key_ids=[acting])
 
 
-@pytest.mark.parametrize("name", ["agent_ids", "session_ids", "rbac_group_ids", "slack_channel_ids"])
-def test_filters_of_unused_features_match_nothing(sdk: anthropic.Anthropic, name: str) -> None:
+def test_filters_of_unused_features_match_nothing(sdk: anthropic.Anthropic) -> None:
     """Filters of features without usage return no rows."""
-    assert cost(sdk, **{name: ["anything"]}) == []
+    for name in ("agent_ids", "session_ids", "rbac_group_ids", "slack_channel_ids"):
+        assert cost(sdk, **{name: ["anything"]}) == [], name
 
 
 def test_exclusion_of_deleted_users_shortens_pages(sdk: anthropic.Anthropic) -> None:
@@ -791,23 +774,20 @@ def test_classic_cost_excludes_the_priority_tier(own: Simulator, own_urls: Urls)
     assert classic(own, own_urls, "cost_report", **bounds).json() == before
 
 
-@pytest.mark.parametrize(
-    ("first", "end"),
-    [
+def test_classic_cost_has_complete_days_only(simulator: Simulator, urls: Urls) -> None:
+    """A range within one day or within today is rejected with the message of the real API."""
+    for first, end in (
         ("2026-11-20T00:00:00Z", "2026-11-20T14:00:00Z"),
         ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z"),
         ("2026-11-19T00:00:00Z", "2026-11-19T23:59:59Z"),
         ("2026-11-19T00:00:00Z", "2026-11-19T00:00:00Z"),
         ("2026-11-20T00:00:00Z", None),
-    ],
-)
-def test_classic_cost_has_complete_days_only(simulator: Simulator, urls: Urls, first: str, end: str | None) -> None:
-    """A range within one day or within today is rejected with the message of the real API."""
-    params = {"starting_at": first, **({"ending_at": end} if end else {})}
-    response = classic(simulator, urls, "cost_report", **params)
-    assert response.status_code == 400
-    message = response.json()["error"]["message"]
-    assert message == "Invalid date range: ending date must be after starting date"
+    ):
+        params = {"starting_at": first, **({"ending_at": end} if end else {})}
+        response = classic(simulator, urls, "cost_report", **params)
+        assert response.status_code == 400, params
+        message = response.json()["error"]["message"]
+        assert message == "Invalid date range: ending date must be after starting date", params
 
 
 def test_classic_cost_ends_yesterday(simulator: Simulator, urls: Urls) -> None:
@@ -819,20 +799,15 @@ def test_classic_cost_ends_yesterday(simulator: Simulator, urls: Urls) -> None:
     assert (page["has_more"], page["next_page"]) == (False, None)
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"bucket_width": "1h"},
-        {"group_by": ["model"]},
-        {"limit": 32},
-        {"page": "page_nonsense"},
-        {"starting_at": "2026-11-10"},
-    ],
-)
-def test_classic_cost_rejects_invalid_parameters(simulator: Simulator, urls: Urls, params: dict[str, Any]) -> None:
+def test_classic_cost_rejects_invalid_parameters(simulator: Simulator, urls: Urls) -> None:
     """Other bucket widths and dimensions, more than 31 days per page and dates without time are rejected."""
-    response = classic(simulator, urls, "cost_report", **{"starting_at": FIRST, "ending_at": END, **params})
-    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
+    invalid: list[dict[str, Any]] = [
+        {"bucket_width": "1h"}, {"group_by": ["model"]}, {"limit": 32}, {"page": "page_nonsense"},
+        {"starting_at": "2026-11-10"},
+    ]  # fmt: skip
+    for params in invalid:
+        response = classic(simulator, urls, "cost_report", **{"starting_at": FIRST, "ending_at": END, **params})
+        assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error"), params
 
 
 def test_classic_cost_pages_by_day(simulator: Simulator, urls: Urls) -> None:
@@ -864,10 +839,10 @@ def test_claude_code_records_are_unique(simulator: Simulator, urls: Urls) -> Non
     assert abs(sum(cents) - sum(piece.list_microcents for piece in pieces) / 10**6) <= len(cents) / 2
 
 
-@pytest.mark.parametrize("given_day", ["2026-11-10T00:00:00Z", "", "10.11.2026"])
-def test_claude_code_requires_a_date(simulator: Simulator, urls: Urls, given_day: str) -> None:
+def test_claude_code_requires_a_date(simulator: Simulator, urls: Urls) -> None:
     """Timestamps and invalid dates are rejected."""
-    assert classic(simulator, urls, "usage_report/claude_code", starting_at=given_day).status_code == 400
+    for day in (FIRST, "", "10.11.2026"):
+        assert classic(simulator, urls, "usage_report/claude_code", starting_at=day).status_code == 400, day
 
 
 def test_claude_code_page_token_belongs_to_its_day(simulator: Simulator, urls: Urls) -> None:

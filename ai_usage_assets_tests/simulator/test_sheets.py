@@ -21,7 +21,8 @@ def test_gspread_reads_the_sheet(simulator: Simulator, urls: Urls) -> None:
                 method, endpoint.replace("https://sheets.googleapis.com", urls.sheets), *args, **options
             )
 
-    client = gspread.authorize(google.auth.credentials.AnonymousCredentials(), http_client=RedirectedClient)
+    credentials = google.auth.credentials.AnonymousCredentials()  # type: ignore[no-untyped-call]
+    client = gspread.authorize(credentials, http_client=RedirectedClient)
     sheet = client.open_by_key(simulator.SHEET_ID)
     assert [tab.title for tab in sheet.worksheets()] == ["key_mapping", "people", "budgets", "seat_prices"]
     assert sheet.worksheet("seat_prices").get_values()[1][:3] == ["cursor", "Teams Standard", "40"]

@@ -10,6 +10,7 @@ from typing import Any
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange, next_month
 from ai_usage_assets.finance.close import journal
+from ai_usage_assets.finance.close.base import MonthClose
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, day_log_row
@@ -83,7 +84,7 @@ def add_loaded_days(warehouse: Warehouse, month: date, **changed: Any) -> None:
     )
 
 
-def close_month(warehouse: Warehouse, month: date, now: datetime = NOW) -> Row:
+def close_month(warehouse: Warehouse, month: date, now: datetime = NOW) -> MonthClose:
     """Closes a month unless it is closed, without checking that it can be closed."""
     return journal.find_close(warehouse, month) or journal.freeze_close(
         warehouse, journal.draft_close(warehouse, month, now)

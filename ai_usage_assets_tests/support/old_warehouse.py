@@ -51,4 +51,5 @@ def old_warehouse() -> OldWarehouse:
 
 def _table(stored: dict[str, Any]) -> Table:
     columns = tuple(Column(**column) for column in stored.pop("columns"))
-    return Table(columns=columns, **{name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()})
+    properties: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+    return Table(columns=columns, **properties)

@@ -1,6 +1,7 @@
 """Google's GoogleSQL engine (ZetaSQL) as the reference for `sql/`: analyzes statements and evaluates queries.
 
-For tests only: exact and slow. The first use on a machine compiles the engine for half a minute and caches the result.
+For tests only: exact and slow. The first use on a machine compiles the engine for half a minute and caches the result;
+analyses are cached too, by the whole request.
 """
 
 from __future__ import annotations
@@ -8,16 +9,21 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import functools
+import hashlib
 import os
 import re
 import tempfile
 import threading
+import time
+import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import wasmtime
 from zetasql.core import wasm_client
 from zetasql.core.exceptions import ServerError
@@ -49,7 +55,7 @@ class Refused(Exception):
     """Google's engine rejected a statement."""
 
 
-class _Engine(wasm_client.WasmClient):
+class _Engine(wasm_client.WasmClient):  # type: ignore[misc]  # the wheel is not typed
     """The wheel's client with bulk memory copies."""
 
     def write_bytes(self, ptr: int, data: bytes) -> None:
@@ -87,6 +93,41 @@ def call(name: str, request: Any, answer: type[Any]) -> Any:
 
 
 @functools.cache
+def _cache_folder() -> Path:
+    """The analyses of this version of the engine, without those that nobody used for a month."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = base / "ai_usage_assets_tests" / f"zetasql-{version('zetasql')}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.stat().st_mtime < time.time() - 30 * 86_400:
+            path.unlink(missing_ok=True)
+    return folder
+
+
+def analyze(request: service.AnalyzeRequest) -> Any:
+    """Analyzes a statement. Raises Refused with the engine's message.
+
+    An analysis depends on nothing but the request, which contains the catalog, and takes up to 0.6 s, so that its
+    response is stored for all workers and later sessions.
+    """
+    path = _cache_folder() / hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+    if path.exists():
+        os.utime(path)
+        kind, content = (stored := path.read_bytes())[:1], zlib.decompress(stored[1:])
+    else:
+        try:
+            kind, content = b"+", call("Analyze", request, service.AnalyzeResponse).SerializeToString()
+        except Refused as error:
+            kind, content = b"-", str(error).encode()
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+        unfinished.write_bytes(kind + zlib.compress(content))
+        unfinished.replace(path)
+    if kind == b"-":
+        raise Refused(content.decode())
+    return service.AnalyzeResponse.FromString(content)
+
+
+@functools.cache
 def language_options() -> Any:
     """Language options of BigQuery."""
     language = call(
@@ -113,9 +154,11 @@ class Reference:
         self._dataset = self._catalog.catalog.add(name=DATASET)
         self._options = _analyzer_options(parameters)
         self._content: dict[str, Any] = {}
+        self._registered_id: int | None = None
 
     def declare(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]] = ()) -> None:
         """Declares a table with these columns (name -> GoogleSQL type) and rows."""
+        self._registered_id = None
         # The evaluator reads rows from the root catalog only; statements use the dataset.
         for catalog in (self._catalog, self._dataset):
             kept = [table for table in catalog.table if table.name != name]
@@ -136,7 +179,7 @@ class Reference:
     def analyze(self, sql: str) -> dict[str, str]:
         """Returns the columns and types of a CREATE statement or a query. Raises Refused with the engine's message."""
         request = service.AnalyzeRequest(simple_catalog=self._catalog, options=self._options, sql_statement=sql)
-        statement = call("Analyze", request, service.AnalyzeResponse).resolved_statement
+        statement = analyze(request).resolved_statement
         node = getattr(statement, statement.WhichOneof("node"))
         while node.DESCRIPTOR.oneofs and node.WhichOneof("node"):
             node = getattr(node, node.WhichOneof("node"))
@@ -147,24 +190,29 @@ class Reference:
     def query(
         self, sql: str, parameters: Mapping[str, Parameter] | None = None
     ) -> tuple[dict[str, str], list[list[Any]]]:
-        """Evaluates a query and returns its columns and rows. Raises Refused."""
+        """Evaluates a query and returns its columns and rows. Raises Refused. The tables are declared before."""
         values = self._parameters if parameters is None else parameters
-        options = self._options if parameters is None else _analyzer_options(parameters)
-        plain = re.sub(rf"\b{DATASET}\.", "", sql)
-        request = service.PrepareQueryRequest(sql=plain, options=options, simple_catalog=self._catalog)
-        for name, content in self._content.items():
-            if re.search(rf"\b{name}\b", plain):
-                request.table_content[name].CopyFrom(content)
-        prepared = call("PrepareQuery", request, service.PrepareQueryResponse).prepared
-        evaluate = service.EvaluateQueryRequest(prepared_query_id=prepared.prepared_query_id)
+        request = service.EvaluateQueryRequest(
+            sql=re.sub(rf"\b{DATASET}\.", "", sql),
+            options=self._options if parameters is None else _analyzer_options(parameters),
+            registered_catalog_id=self._register(),
+        )
         for name, value in values.items():
-            evaluate.params.add(name=name, value=_encode(value, _kind(value)))
-        content = call("EvaluateQuery", evaluate, service.EvaluateQueryResponse).content
-        columns = {column.name: _NAMES[column.type.type_kind] for column in prepared.columns}
+            request.params.add(name=name, value=_encode(value, _kind(value)))
+        response = call("EvaluateQuery", request, service.EvaluateQueryResponse)
+        content = response.content
+        columns = {column.name: _NAMES[column.type.type_kind] for column in response.prepared.columns}
         return columns, [
             [_decode(cell, kind) for cell, kind in zip(row.cell, columns.values(), strict=True)]
             for row in content.table_data.row
         ]
+
+    def _register(self) -> int:
+        """Gives the tables to the engine once for many queries, and returns their id."""
+        if self._registered_id is None:
+            request = service.RegisterCatalogRequest(simple_catalog=self._catalog, table_content=self._content)
+            self._registered_id = int(call("RegisterCatalog", request, service.RegisterResponse).registered_id)
+        return self._registered_id
 
 
 def _analyzer_options(parameters: Mapping[str, Parameter]) -> Any:
@@ -216,3 +264,16 @@ def _decode(cell: Any, kind: str) -> Any:
             return Decimal(int.from_bytes(cell.numeric_value, "little", signed=True)).scaleb(-9)
         case _:
             return getattr(cell, set_one)
+
+
+def row_lists(table: pa.Table) -> list[list[Any]]:
+    """The rows of an Arrow table."""
+    return [list(row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True)]
+
+
+def canonical_rows(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
+    """Sorted rows as text, numbers without trailing zeros."""
+    return sorted(
+        tuple(format(value.normalize(), "f") if isinstance(value, Decimal) else str(value) for value in row)
+        for row in rows
+    )

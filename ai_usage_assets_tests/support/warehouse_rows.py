@@ -18,6 +18,7 @@ from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.sheet import load_sheet
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS
 from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
+from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import copy_empty_warehouse
 
@@ -39,7 +40,7 @@ def copy_warehouse(file: Path, folder: Path) -> Iterator[DuckDBWarehouse]:
     warehouse.close()
 
 
-def fill(warehouse: DuckDBWarehouse, table: str, rows: Sequence[dict[str, Any]]) -> None:
+def fill(warehouse: Warehouse, table: str, rows: Sequence[dict[str, Any]]) -> None:
     """Appends rows to a table, and numbers them if the table has a column `fact_no`."""
     target = catalog.table(table)
     (existing,) = warehouse.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table}")
@@ -130,7 +131,7 @@ def day_log_row(day: date, **changed: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def load_tab(warehouse: DuckDBWarehouse, today: date, tab: str, *tab_rows: tuple[Any, ...]) -> None:
+def load_tab(warehouse: Warehouse, today: date, tab: str, *tab_rows: tuple[Any, ...]) -> None:
     """Loads a tab with the given rows as if it was read on that morning; it has an additional column of remarks."""
     snapshot = validate_tab(tab, [(*TABS[tab].names, "remark"), *tab_rows], last_good_row_count=None, today=today)
     assert snapshot.rejection is None
@@ -142,6 +143,6 @@ def days(first: date, last: date) -> list[date]:
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
-def rows(warehouse: DuckDBWarehouse, sql: str) -> list[tuple[Any, ...]]:
+def rows(warehouse: Warehouse, sql: str) -> list[tuple[Any, ...]]:
     """The rows of a query as tuples."""
     return [tuple(row.values()) for row in warehouse.rows(sql)]

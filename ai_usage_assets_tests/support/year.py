@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -268,10 +268,10 @@ def _seat_rows(ledger: Ledger, days: DayRange) -> list[Row]:
 
 def _asset_days(company: Simulator, days: DayRange) -> Iterator[Row]:
     ledger = company.ledger
-    usd = {
+    usd: dict[str, Mapping[date, Decimal]] = {
         "raw_anthropic_cost": ledger.anthropic_cost_usd(days.first, days.last),
         "raw_cursor_usage_events": {
-            day: sum(sums.values()) for day, sums in ledger.cursor_usd(days.first, days.last).items()
+            day: sum(sums.values(), Decimal(0)) for day, sums in ledger.cursor_usd(days.first, days.last).items()
         },
     }
     for pull in catalog.EXTRACTS:
@@ -392,13 +392,13 @@ def _anthropic(company: Simulator, path: str, **query: str) -> dict[str, Any]:
     query = {"limit": "1000", **query}
     headers = {"x-api-key": company.ANTHROPIC_KEY, "anthropic-version": "2026-10-21"}
     return _answer(
-        company._anthropic.handle(Request("GET", f"/v1/organizations/{path}", (*query.items(),), headers, b""))
+        company.apis["anthropic"].handle(Request("GET", f"/v1/organizations/{path}", (*query.items(),), headers, b""))
     )
 
 
 def _cursor(company: Simulator, method: str, path: str, body: Any = None) -> dict[str, Any]:
     headers = {"authorization": "Basic " + base64.b64encode(f"{company.CURSOR_KEY}:".encode()).decode()}
-    return _answer(company._cursor.handle(Request(method, path, (), headers, msgspec.json.encode(body or {}))))
+    return _answer(company.apis["cursor"].handle(Request(method, path, (), headers, msgspec.json.encode(body or {}))))
 
 
 def _answer(response: Any) -> dict[str, Any]:

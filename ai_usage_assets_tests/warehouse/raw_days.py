@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
 from ai_usage_assets import catalog
 from ai_usage_assets.warehouse.base import RawDay
+from ai_usage_assets.warehouse.ops_tables import DayLogEntry
 
 DAY, NEXT_DAY = date(2026, 11, 10), date(2026, 11, 11)
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -27,9 +28,10 @@ def raw_day(*payloads: str, day: date = DAY, fetched_at: datetime = NOW) -> RawD
     return RawDay(RAW, day, fetched_at, records)
 
 
-def log_entry(day: date = DAY, **changes: Any) -> dict[str, Any]:
-    """The entry of a complete day in the day log."""
-    return {
+def log_entry(day: date = DAY, **changes: Any) -> DayLogEntry:
+    """The entry of a complete day in the day log; columns that are not given stay NULL."""
+    entry = {
         "asset": RAW.name, "vendor": "cursor", "usage_date": day, "is_daily": True, "status": "complete",
         "attempted_at": NOW, "run_id": "r", **changes,
     }  # fmt: skip
+    return cast("DayLogEntry", entry)

@@ -74,7 +74,7 @@ def test_errors_do_not_quote_rows(warehouse: DuckDBWarehouse) -> None:
     """An error message contains no value of a row, which may be an address or a key."""
     broken = log_entry(asset=None, message="jane@example.com said sk-ant-api03-abcdefgh")
     with pytest.raises(WarehouseError) as caught:
-        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [broken])
+        warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [dict(broken)])
     assert "jane" not in str(caught.value)
     assert caught.value.__suppress_context__
 

@@ -23,7 +23,7 @@ from ai_usage_assets.settings import CloudRun
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets.warehouse.tables import Table
-from ai_usage_assets_tests.conftest import LOADED_DAY, NOW, Company
+from ai_usage_assets_tests.conftest import LOADED_DAY, NOW, Company, copy_empty_warehouse
 
 TASK = CloudRun("ai-usage-backfill-x7k2p", 1, 5, 1, "registry.test/ai-usage:1.2")
 YESTERDAY = date(2026, 11, 19)
@@ -167,8 +167,8 @@ def run_command(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def _store_runs(path: Path, *runs: dict[str, Any]) -> None:
-    warehouse = DuckDBWarehouse(path)
-    warehouse.prepare(catalog.tables())
+    path.parent.mkdir()
+    warehouse = DuckDBWarehouse(copy_empty_warehouse(path))
     warehouse.append(OPS_RUNS, runs)
     warehouse.close()
 

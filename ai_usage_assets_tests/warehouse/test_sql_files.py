@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal
-from typing import Any
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -15,84 +15,66 @@ from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.defs.sql_assets import model_parameters
+from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import QueryParameters
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.sql_files import sql_folder
-from ai_usage_assets.warehouse.tables import Table
-from ai_usage_assets_tests.conftest import serve_company
-from ai_usage_assets_tests.support.reference_sql import Reference
+from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, NOW
+from ai_usage_assets_tests.support.reference_sql import Reference, canonical_rows, row_lists
 
-FIRST, LAST, TODAY = date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 20)
+FIRST, LAST = date.fromisoformat(LOADED_DAY), date.fromisoformat(NEXT_DAY)
+PARAMETERS = model_parameters(Settings(start_date=date(2026, 10, 1), fixed_now=NOW), FIRST, LAST)
 
 
 class Recording(DuckDBWarehouse):
-    """A warehouse that records every query and its rows."""
+    """A warehouse that records the queries with their parameters and rows."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self.queries: list[tuple[str, QueryParameters, pa.Table]] = []
 
     def query(self, sql: str, parameters: QueryParameters | None = None) -> pa.Table:
+        """Runs a query and records it."""
         result = super().query(sql, parameters)
         self.queries.append((sql, parameters or {}, result))
         return result
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
-    """A warehouse with two days of a small company."""
-    with serve_company(tmp_path_factory.mktemp("sql") / "w.duckdb", people=40) as company:
-        result = company.run(FIRST.isoformat(), LAST.isoformat())
-        assert result.success, result.failures()
-        warehouse = Recording(company.settings.duckdb_path)
-        warehouse.run_parameters = dict(model_parameters(company.settings, FIRST, LAST))  # type: ignore[attr-defined]
-        yield warehouse
-        warehouse.close()
+def warehouse(tmp_path_factory: pytest.TempPathFactory, two_days: Path) -> Iterator[Recording]:
+    """A warehouse with two days of the simulated company."""
+    warehouse = Recording(shutil.copyfile(two_days, tmp_path_factory.mktemp("sql") / "w.duckdb"))
+    yield warehouse
+    warehouse.close()
 
 
-@pytest.fixture(scope="module")
-def reference(warehouse: Recording) -> Reference:
-    """Google's engine, without tables."""
-    return Reference(warehouse.run_parameters)  # type: ignore[attr-defined]
-
-
-def statement(table: Table) -> str:
-    """The file that defines a table or view."""
-    (path,) = sql_folder().rglob(f"{table.name}.sql")
-    return path.read_text()
-
-
-def canonical(rows: list[list[Any]]) -> list[tuple[str, ...]]:
-    """Sorted rows as text, numbers without trailing zeros."""
-    return sorted(
-        tuple(format(value.normalize(), "f") if isinstance(value, Decimal) else str(value) for value in row)
-        for row in rows
-    )
-
-
-def row_lists(table: pa.Table) -> list[list[Any]]:
-    """The rows of an Arrow table as lists."""
-    return [list(row.values()) for row in table.to_pylist()]
-
-
-def test_both_engines_return_the_same_rows(warehouse: Recording, reference: Reference) -> None:
+def test_both_engines_return_the_same_rows(warehouse: Recording) -> None:
     """Google's analyzer accepts every model and check query, and both engines return the same rows."""
+    reference = Reference(PARAMETERS)
+    files = {path.stem: path.read_text() for path in sql_folder().rglob("*.sql")}
+    stored = {}
     for table in catalog.tables():
-        stored = row_lists(warehouse.query(f"SELECT {', '.join(table.column_names)} FROM ai_usage.{table.name}"))
-        if table.query is None:
-            reference.declare(table.name, {c.name: str(c.type) for c in table.columns}, stored)
-            continue
-        analyzed = reference.analyze(statement(table))
-        assert list(analyzed) == list(table.column_names), table.name
-        if not table.is_view:
-            assert analyzed == {c.name: c.type for c in table.columns}, table.name
-        columns, expected = reference.query(table.query)
-        assert canonical(stored) == canonical(expected), table.name
-        reference.declare(table.name, columns, expected)
+        rows = warehouse.query(f"SELECT {', '.join(table.column_names)} FROM ai_usage.{table.name}")
+        stored[table.name] = row_lists(rows)
+        columns = {column.name: str(column.type) for column in table.columns}
+        if table.query is not None:
+            analyzed = reference.analyze(files[table.name])
+            assert list(analyzed) == list(columns), table.name
+            assert table.is_view or analyzed == columns, table.name
+            columns = analyzed
+        reference.declare(table.name, columns, stored[table.name])
+    differing = []
+    # A model reads the stored rows of other models, each of which is compared too.
+    for table in catalog.models():
+        columns, expected = reference.query(table.query or "")
+        if list(columns) != list(table.column_names) or canonical_rows(stored[table.name]) != canonical_rows(expected):
+            differing.append(table.name)
     warehouse.queries.clear()
     for check in CHECKS:
-        check.run(CheckContext(warehouse, DayRange(FIRST, LAST), TODAY))
+        check.run(CheckContext(warehouse, DayRange(FIRST, LAST), NOW.date()))
     assert len(warehouse.queries) >= len(CHECKS)
     for sql, values, result in warehouse.queries:
         _, expected = reference.query(sql, {name: value for name, value in values.items() if f"@{name}" in sql})
-        assert canonical(row_lists(result)) == canonical(expected), sql
+        if canonical_rows(row_lists(result)) != canonical_rows(expected):
+            differing.append(sql)
+    assert differing == []

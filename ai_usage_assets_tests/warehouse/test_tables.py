@@ -16,6 +16,7 @@ from ai_usage_assets.warehouse.sql_files import (
     read_table,
     sql_folder,
 )
+from ai_usage_assets.warehouse.tables import Table
 
 GOOD = """CREATE TABLE IF NOT EXISTS ai_usage.fct_x (
   usage_date DATE NOT NULL OPTIONS (description = "Day."),
@@ -29,7 +30,7 @@ SELECT usage_date, usd FROM ai_usage.fct_y
 """
 
 
-def read(tmp_path: Path, sql: str, name: str = "fct_x", layer: str = "curated"):
+def read(tmp_path: Path, sql: str, name: str = "fct_x", layer: str = "curated") -> list[Table]:
     (tmp_path / layer).mkdir()
     (tmp_path / layer / f"{name}.sql").write_text(sql)
     return read_models(tmp_path)

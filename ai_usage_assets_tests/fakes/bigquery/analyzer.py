@@ -18,7 +18,8 @@ from zetasql.wasi._pb2.zetasql.resolved_ast import resolved_ast_enums_pb2
 
 from ai_usage_assets_tests.fakes.bigquery.errors import invalid_query, not_implemented
 from ai_usage_assets_tests.fakes.bigquery.values import SCALAR_TYPES, ZETASQL_TYPES, Field, ParameterType
-from ai_usage_assets_tests.support.reference_sql import Refused, call, language_options
+from ai_usage_assets_tests.support.reference_sql import Refused, language_options
+from ai_usage_assets_tests.support.reference_sql import analyze as analyze_request
 
 # The analyzer's name of a node -> BigQuery's name of the statement type.
 _STATEMENTS = {
@@ -93,7 +94,7 @@ def _analyze_cached(
         simple_catalog=_build_catalog(tables), options=_build_options(parameters), sql_statement=text
     )
     try:
-        response = call("Analyze", request, service.AnalyzeResponse)
+        response = analyze_request(request)
     except Refused as caught:
         return re.sub(r"^\[\w+\] ", "", str(caught))
     statement = response.resolved_statement

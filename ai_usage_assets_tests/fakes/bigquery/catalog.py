@@ -276,8 +276,8 @@ class Catalog:
             return table.cached_size[1:]
         version = table.version
         bytes_sql = " + ".join(_bytes_sql(field) for field in table.fields)
-        with self.cursor() as cursor:
-            rows, size = cursor.execute(f"SELECT COUNT(*), {bytes_sql} FROM {table.duckdb_name}").fetchall()[0]
+        with self.lock:
+            rows, size = self._duckdb.execute(f"SELECT COUNT(*), {bytes_sql} FROM {table.duckdb_name}").fetchall()[0]
         table.cached_size = version, int(rows), int(size)
         return table.cached_size[1:]
 

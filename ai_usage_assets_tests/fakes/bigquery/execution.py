@@ -277,9 +277,10 @@ class QueryRunner:
 
     def _processed_bytes(self, checked: _CheckedStatement) -> int:
         """Return the size of all tables read, also through views. BigQuery counts only the columns and days read."""
-        return sum(self._catalog.size(table)[1] for table in self._base_tables(checked.tables))
+        return sum(self._catalog.size(table)[1] for table in self._find_tables_read(checked.tables))
 
-    def _base_tables(self, tables: list[Table]) -> list[Table]:
+    def _find_tables_read(self, tables: list[Table]) -> list[Table]:
+        """Return these tables and views and those that the views read."""
         visited: dict[tuple[str, str], Table] = {}
         pending = list(tables)
         while pending:
@@ -290,12 +291,11 @@ class QueryRunner:
             if table.query is not None:
                 nodes = parse_cached(table.query).find_all(exp.Table)
                 pending.extend(inner for node in nodes if (inner := self._find_table(node)))
-        return [table for table in visited.values() if not table.is_view]
+        return list(visited.values())
 
     def _check_partition_filters(self, checked: _CheckedStatement) -> None:
         """Raise an error if a table that requires a partition filter is read without one."""
-        with self._catalog.lock:
-            tables = [table for dataset in self._catalog.datasets.values() for table in dataset.tables.values()]
+        tables = self._find_tables_read(checked.tables)
         if self._query.skip_filter_check or not any(table.requires_filter for table in tables):
             return
         relations = {

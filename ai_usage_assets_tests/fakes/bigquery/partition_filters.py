@@ -33,7 +33,7 @@ class Relation:
 
 @dataclass(frozen=True, order=True)
 class UnfilteredTable:
-    """A table that is read without a filter on `column`, and the views through which it is read."""
+    """A table that is read without a filter on `column`, and the views through which it is read: the first path."""
 
     table: str
     column: str
@@ -98,7 +98,7 @@ class _FilterAnalysis:
     def __init__(self, relations: Mapping[str, Relation], default_dataset: str) -> None:
         self._relations = relations
         self._default_dataset = default_dataset
-        self._visited: set[tuple[str, Names, tuple[str, ...]]] = set()
+        self._visited: set[tuple[str, Names]] = set()
         self.unfiltered: set[UnfilteredTable] = set()
 
     def analyze_query(self, node: exp.Expr, filtered: Names, ctes: Mapping[str, _CTE], via: tuple[str, ...]) -> None:
@@ -207,8 +207,8 @@ class _FilterAnalysis:
         if relation is None:
             return
         if relation.query is not None:
-            if (name, filtered, via) not in self._visited:
-                self._visited.add((name, filtered, via))
+            if (name, filtered) not in self._visited:
+                self._visited.add((name, filtered))
                 query = parse_cached(relation.query)
                 names = zip(self._columns(query, {}), source.columns, strict=False)
                 passed = {inner for inner, column in names if column in filtered}

@@ -41,7 +41,11 @@ def translate_to_duckdb(
     Table names lose their project, parameters are cast to their types, and UNNEST of an ARRAY<STRUCT> parameter reads a
     registered table. `unqualified` are the tables that the statement names without `dataset`.
     """
-    tree = parse_cached(text).copy()
+    tree = parse_cached(text)
+    has_project = any(table.catalog for table in tree.find_all(exp.Table))
+    if not unqualified and not has_project and not tree.find(exp.Parameter):
+        return _to_duckdb(text)
+    tree = tree.copy()
     ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
     for table in list(tree.find_all(exp.Table)):
         if table.catalog:
@@ -59,8 +63,12 @@ def translate_to_duckdb(
     for node in list(tree.find_all(exp.Parameter)):
         data_type = exp.DataType.build(parameter_types[node.name].googlesql(), dialect="bigquery")
         node.replace(exp.Cast(this=node.copy(), to=data_type))
+    return _to_duckdb(tree.sql("bigquery", copy=False))
+
+
+def _to_duckdb(text: str) -> str:
     try:
-        return googlesql.to_duckdb(tree.sql("bigquery"))
+        return googlesql.to_duckdb(text)
     except googlesql.UnsupportedSQL as error:
         raise not_implemented(str(error)) from None
 

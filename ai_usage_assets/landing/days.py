@@ -1,0 +1,87 @@
+"""Requests the days of an extract and loads them, window by window.
+
+A failed day does not stop the others: the days that can be loaded are loaded, and a failed day keeps its earlier data.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import date
+
+import msgspec
+
+from ai_usage_assets.days import DayRange, chunk_days
+from ai_usage_assets.http.errors import ApiError
+from ai_usage_assets.landing.base import RunContext
+from ai_usage_assets.landing.extracts import LandingResult, load_extract, log_unloaded_days
+from ai_usage_assets.redaction import redact
+from ai_usage_assets.registry import source_entry
+from ai_usage_assets.secret_manager import SecretError
+from ai_usage_assets.sources.base import EndpointNotAvailable, Extract, InvalidRecordError
+from ai_usage_assets.warehouse.base import Warehouse
+
+# After this many failed windows in a row, each with all its retries, the vendor is down: more requests only cost time.
+_MAX_FAILED_WINDOWS = 2
+# These statuses reject the key, so every other window would fail too.
+_KEY_REJECTED = {401, 402, 403}
+
+
+def load_days(
+    warehouse: Warehouse,
+    extract: Extract,
+    client: object | None,
+    days: Sequence[date],
+    run: RunContext,
+    log: logging.Logger,
+) -> list[LandingResult]:
+    """Loads the days of an extract. Returns one result per day and table, also of days that were not loaded.
+
+    `client` is the source's; None without a key. Errors of the source become results; raises WarehouseError.
+    """
+    source = source_entry(extract.vendor)
+    if client is None:
+        message = f"{source.key_variable} is not set, so {source.label} is not loaded."
+        log.info(message)
+        return log_unloaded_days(warehouse, extract, days, run, "not_configured", message)
+    earliest = extract.earliest_day(run.now.date()) if extract.earliest_day else date.min
+    too_old = [day for day in days if day < earliest]
+    message = f"{source.label} no longer returns this day. Data that was loaded before stays."
+    results = log_unloaded_days(warehouse, extract, too_old, run, "not_exposed", message)
+    failed_windows = 0
+    windows = chunk_days([day for day in days if day >= earliest], extract.window_days)
+    for number, window in enumerate(windows):
+        # A request can take minutes; other processes can use the warehouse meanwhile.
+        warehouse.close()
+        remaining = [day for later in windows[number:] for day in later]
+        try:
+            results += load_extract(warehouse, extract, extract.fetch(client, window), run)
+        except EndpointNotAvailable as error:
+            log.info(f"{extract.name}: not exposed: {redact(str(error))}")
+            return results + log_unloaded_days(warehouse, extract, remaining, run, "not_exposed", str(error))
+        except SecretError as error:
+            return results + log_unloaded_days(warehouse, extract, remaining, run, "failed", str(error))
+        except ApiError as error:
+            failed_windows += 1
+            if error.status in _KEY_REJECTED or failed_windows >= _MAX_FAILED_WINDOWS:
+                return results + log_unloaded_days(warehouse, extract, remaining, run, "failed", str(error))
+            results += log_unloaded_days(warehouse, extract, list(window), run, "failed", str(error))
+        except (InvalidRecordError, msgspec.MsgspecError) as error:
+            message = f"a response of {extract.name} is invalid: {error}. The earlier data stays."
+            results += log_unloaded_days(warehouse, extract, list(window), run, "failed", message)
+        else:
+            failed_windows = 0
+            log.debug(f"{extract.name}: {window} extracted")
+    return results
+
+
+def describe_failure(extract: Extract, results: Sequence[LandingResult]) -> str | None:
+    """Why no day was loaded; None if any was, or if none was to be loaded."""
+    failed = [result.entry for result in results if result.entry["status"] == "failed"]
+    if not failed or len(failed) < len(results):
+        return None
+    days = sorted({entry["usage_date"] for entry in failed})
+    return (
+        f"{extract.name}: no day of {DayRange(days[0], days[-1])} was loaded; the earlier data stays. "
+        f"{failed[0]['message']}"
+    )
