@@ -117,6 +117,7 @@ def test_records_are_verbatim(loaded: Company) -> None:
     day = date(2026, 11, 10)
     stored = loaded.rows("SELECT payload FROM ai_usage.raw_cursor_usage_events WHERE usage_date = @day", day=day)
     api = loaded.simulator.apis["cursor"]
+    assert isinstance(api, CursorAPI)
     encode = msgspec.json.Encoder(decimal_format="number").encode
     sent = [encode(api._render_event(event)) for event in loaded.simulator.ledger.events(day)]
     assert sorted(row["payload"].encode() for row in stored) == sorted(sent)
