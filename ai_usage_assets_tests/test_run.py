@@ -19,6 +19,7 @@ from ai_usage_assets.commands.month_summary import print_month_summary
 from ai_usage_assets.commands.status import print_status
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.defs.run_recorder import infer_outcome
+from ai_usage_assets.simulator.cursor.api import CursorAPI
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, NOW, Company, serve_company
 from ai_usage_assets_tests.support.loading import STORED_MODELS
