@@ -29,6 +29,9 @@ DAYS = DayRange(date(2026, 10, 1), date(2026, 11, 22))
 FOLDER = Path("data") / "demo"
 WAREHOUSE = FOLDER / "warehouse.duckdb"
 
+# An address where nothing answers.
+_NOBODY = "http://127.0.0.1:9"
+
 Total = Decimal | int | None
 
 
@@ -38,13 +41,14 @@ app = create_command("demo", example="ai-usage demo")
 def simulator_environment(simulator: Simulator, urls: Urls) -> dict[str, str]:
     """The environment variables of a run against the simulated APIs.
 
-    The key of a source that is not simulated is empty, so that a key of the shell loads nothing.
+    A source that is not simulated has no key and an address on this machine, so that a key of the shell loads nothing.
     """
     from ai_usage_assets.simulator.sources import SIMULATED_SOURCES
 
     simulated = [(entry, SIMULATED_SOURCES[entry.name]) for entry in SOURCES if entry.name in SIMULATED_SOURCES]
     return {
         **{entry.key_variable: "" for entry in SOURCES},
+        **{entry.base_url_variable: _NOBODY for entry in SOURCES},
         **{entry.key_variable: source.key for entry, source in simulated},
         **{entry.base_url_variable: urls.sources[entry.name] for entry, _ in simulated},
         "AI_USAGE_SHEET_ID": simulator.SHEET_ID,

@@ -10,6 +10,7 @@ import pytest
 
 from ai_usage_assets.commands import demo
 from ai_usage_assets.registry import SOURCES, SourceEntry
+from ai_usage_assets.settings import is_loopback
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.simulator.attribution import Charge
 from ai_usage_assets.simulator.control_totals import billed_by_cost_center, control_totals
@@ -52,13 +53,13 @@ def test_a_listed_source_is_part_of_the_company(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_registered_source_without_a_simulator_has_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its key is empty in the environment of a run, so a key of the shell loads nothing into the demo."""
+    """It has no key and an address on this machine, so a key of the shell loads nothing into the demo."""
     monkeypatch.setattr(demo, "SOURCES", (*SOURCES, NOVA))
     simulator = Simulator(NOW)
     with simulator.serve() as urls:
         environment = demo.simulator_environment(simulator, urls)
     assert environment["NOVA_ADMIN_KEY"] == ""
-    assert "NOVA_BASE_URL" not in environment
+    assert is_loopback(environment["NOVA_BASE_URL"])
     assert "nova" not in urls.sources
 
 
