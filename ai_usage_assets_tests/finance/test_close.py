@@ -35,7 +35,6 @@ from ai_usage_assets.warehouse.ops_tables import (
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
-from ai_usage_assets_tests.support.cli import ai_usage
 from ai_usage_assets_tests.support.finance_history import (
     AUGUST,
     FIRST_DAY,
@@ -569,6 +568,7 @@ def test_days_outside_the_calendar_block_a_close(warehouse: DuckDBWarehouse) -> 
 
 
 def all_journal_lines(warehouse: Warehouse) -> list[Row]:
+    """Every line of the journal, in the order of the file."""
     return warehouse.rows(
         "SELECT * FROM ai_usage.kpi_chargeback ORDER BY posting_month, line_id, usage_month, "
         "cost_center, vendor, product, cost_basis, line_type, reason"
