@@ -45,6 +45,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 
 def add_rows(warehouse: DuckDBWarehouse, table: str, *rows: dict[str, Any]) -> None:
+    """Adds rows to a table."""
     warehouse.append(catalog.table(table), list(rows))
 
 

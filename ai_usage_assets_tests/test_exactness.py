@@ -37,6 +37,7 @@ AMOUNTS = st.one_of(
 
 
 def delete_rows(warehouse: DuckDBWarehouse, *tables: str) -> None:
+    """Deletes all rows of tables."""
     for table in tables:
         warehouse._connect().execute(f"DELETE FROM {table}")
 

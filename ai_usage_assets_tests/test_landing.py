@@ -31,19 +31,23 @@ def event(number: int, email: str | None = "jane@example.com") -> bytes:
 
 
 def day(*records: bytes, usd: str = "1") -> DayBatch:
+    """A complete batch for DAY."""
     return DayBatch(TABLE, DAY, records, pages=1, expected_records=len(records), amount_usd=Decimal(usd))
 
 
 def stored_rows(warehouse: DuckDBWarehouse) -> list[dict[str, Any]]:
+    """Every stored record."""
     return warehouse.rows(f"SELECT * FROM ai_usage.{TABLE.name} ORDER BY usage_date, record_no")
 
 
 def entry(warehouse: DuckDBWarehouse) -> dict[str, Any]:
+    """The only entry of the day log."""
     (row,) = warehouse.rows("SELECT * FROM ai_usage.ops_asset_days")
     return row
 
 
 def run_context(hours: int = 0, **changed: Any) -> RunContext:
+    """A run that starts some hours after NOW."""
     return RunContext(f"run{hours}", NOW + timedelta(hours=hours), **changed)
 
 

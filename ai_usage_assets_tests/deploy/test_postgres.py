@@ -83,7 +83,7 @@ def test_machines_share_one_run_history(
         settings = replace(company.settings, dagster_home=tmp_path / home, dagster_postgres_url=url)
         launch.job_command(settings, DayRange(day, day), "daily").prepare_home()
     with dg.DagsterInstance.from_config(str(tmp_path / "here" / "postgres")) as here:
-        result = replace(company, instance=here).run(LOADED_DAY, selection="cursor_usage_events")
+        result = replace(company, _instance=here).run(LOADED_DAY, selection="cursor_usage_events")
         assert result.success, result.failures()
     with dg.DagsterInstance.from_config(str(tmp_path / "there" / "postgres")) as there:
         (run,) = there.get_runs(dg.RunsFilter(job_name="daily"))

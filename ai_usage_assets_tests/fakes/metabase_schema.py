@@ -141,7 +141,7 @@ def validate_body(method: str, path: str, body: Row) -> list[str]:
 @cache
 def _load_schema(method: str, path: str) -> tuple[set[str], Any] | None:
     """Return the keys of a body and its validator; None if the request is not described."""
-    import jsonschema  # type: ignore[import-untyped]
+    import jsonschema
 
     document = _load_description()
     operation = document["paths"].get(path, {}).get(method.lower()) if document else None

@@ -568,6 +568,7 @@ def test_days_outside_the_calendar_block_a_close(warehouse: DuckDBWarehouse) -> 
 
 
 def all_journal_lines(warehouse: Warehouse) -> list[Row]:
+    """Every line of the journal, in the order of the file."""
     return warehouse.rows(
         "SELECT * FROM ai_usage.kpi_chargeback ORDER BY posting_month, line_id, usage_month, "
         "cost_center, vendor, product, cost_basis, line_type, reason"

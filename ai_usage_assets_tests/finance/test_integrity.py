@@ -40,6 +40,7 @@ def total(usd: str, **changed: Any) -> Any:
 
 
 def fingerprint(lines: list[Any], totals: list[Any], mapping: str | None = "m") -> str:
+    """The fingerprint of a close of MONTH."""
     return integrity.compute_fingerprint(MONTH, mapping, totals, lines)
 
 

@@ -52,6 +52,7 @@ def control(name: str, usd: str | None, records: int = 0, day: date = DAY) -> di
 
 
 def reconciled(warehouse: DuckDBWarehouse, columns: str, where: str = "TRUE") -> list[tuple[Any, ...]]:
+    """The rows of kpi_reconciliation."""
     return rows(
         warehouse,
         f"SELECT {columns} FROM ai_usage.kpi_reconciliation WHERE {where} ORDER BY vendor, usage_date, control",

@@ -66,6 +66,7 @@ def warehouse(tmp_path: Path) -> Any:
 
 
 def restatements(warehouse: DuckDBWarehouse, columns: str = SHOWN, where: str = "TRUE") -> list[tuple[Any, ...]]:
+    """The rows of kpi_restatements."""
     order = "vendor, cost_basis, restated_at, dimension, dimension_value NULLS FIRST"
     return rows(warehouse, f"SELECT {columns} FROM ai_usage.kpi_restatements WHERE {where} ORDER BY {order}")
 

@@ -196,28 +196,34 @@ def test_another_dataset_is_not_applied_without_restore(applied: FakeMetabase) -
 
 
 def show_to_everybody(metabase: FakeMetabase) -> None:
+    """Lets all users see the collection."""
     metabase.collection_permissions["1"][str(metabase.collection(render.COLLECTION)["id"])] = "read"
 
 
 def let_everybody_query(metabase: FakeMetabase) -> None:
+    """Lets all users write queries."""
     (database,) = metabase.databases
     metabase.database_permissions["1"][str(database)]["create-queries"] = "query-builder"
 
 
 def move_a_card(metabase: FakeMetabase) -> None:
+    """Moves a card of the overview."""
     metabase.dashboard("AI spend overview")["dashcards"][1]["col"] = 3
 
 
 def remove_a_card(metabase: FakeMetabase) -> None:
+    """Removes a card of the overview."""
     del metabase.dashboard("AI spend overview")["dashcards"][2]
 
 
 def defeat_the_cache(metabase: FakeMetabase) -> None:
+    """Makes each query a different text, so that no result is cached."""
     (database,) = metabase.databases.values()
     database["details"]["include-user-id-and-hash"] = True
 
 
 def add_a_default(metabase: FakeMetabase) -> None:
+    """Gives a filter a default value."""
     metabase.dashboard("People")["parameters"][0]["default"] = ["2026-10"]
 
 

@@ -78,6 +78,7 @@ def get(simulator: Simulator, urls: Urls, path: str, *, version: str = "2026-10-
 
 
 def classic(simulator: Simulator, urls: Urls, path: str, **params: Any) -> httpx.Response:
+    """A response of the classic reports, whose requests name an API version."""
     return get(simulator, urls, path, version="2023-06-01", **params)
 
 

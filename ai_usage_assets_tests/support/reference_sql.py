@@ -33,6 +33,8 @@ from zetasql.wasi._pb2.zetasql.proto import options_pb2, simple_catalog_pb2
 from zetasql.wasi._pb2.zetasql.public import options_pb2 as public_options
 from zetasql.wasi._pb2.zetasql.public import type_pb2, value_pb2
 
+from ai_usage_assets_tests.support.repository import REPOSITORY
+
 DATASET = "ai_usage"
 
 # Features of open-source ZetaSQL that BigQuery does not have, and vice versa.
@@ -95,8 +97,7 @@ def call(name: str, request: Any, answer: type[Any]) -> Any:
 @functools.cache
 def _cache_folder() -> Path:
     """The analyses of this version of the engine, without those that nobody used for a month."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "ai_usage_assets_tests" / f"zetasql-{version('zetasql')}"
+    folder = REPOSITORY / "build" / f"zetasql-{version('zetasql')}"
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.stat().st_mtime < time.time() - 30 * 86_400:

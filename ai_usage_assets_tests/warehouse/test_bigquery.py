@@ -47,12 +47,14 @@ DAYS = {"start_day": DAY, "end_day": NEXT_DAY}
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[FakeBigQuery]:
+    """A server for all tests of the module."""
     with FakeBigQuery() as server:
         yield server
 
 
 @pytest.fixture
 def server(shared: FakeBigQuery) -> FakeBigQuery:
+    """The server without datasets."""
     shared.reset()
     return shared
 
@@ -89,6 +91,7 @@ def client(server: FakeBigQuery) -> Iterator[bigquery.Client]:
 
 
 def loaded_records(server: FakeBigQuery) -> list[tuple[date, str]]:
+    """Day and payload of every record."""
     rows = server.rows(f"SELECT usage_date, payload FROM ai_usage.{RAW.name} ORDER BY usage_date, record_no")
     return [(row["usage_date"], row["payload"]) for row in rows]
 
@@ -586,6 +589,7 @@ def test_views_do_not_read_all_raw_days() -> None:
 
 
 def production(server: FakeBigQuery) -> Settings:
+    """Settings that select this server."""
     return Settings(warehouse="bigquery", project=PROJECT, bigquery_emulator=server.url, fixed_now=NOW)
 
 

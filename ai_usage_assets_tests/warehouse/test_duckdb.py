@@ -33,6 +33,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 
 
 def loaded_records(warehouse: DuckDBWarehouse) -> list[tuple[date, str]]:
+    """Day and payload of every record."""
     rows = warehouse.rows(
         "SELECT usage_date, payload FROM ai_usage.raw_cursor_usage_events ORDER BY usage_date, record_no"
     )

@@ -31,6 +31,7 @@ SELECT usage_date, usd FROM ai_usage.fct_y
 
 
 def read(tmp_path: Path, sql: str, name: str = "fct_x", layer: str = "curated") -> list[Table]:
+    """The tables that a folder with this one file defines."""
     (tmp_path / layer).mkdir()
     (tmp_path / layer / f"{name}.sql").write_text(sql)
     return read_models(tmp_path)
