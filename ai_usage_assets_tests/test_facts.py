@@ -197,6 +197,8 @@ def test_settlement_days(warehouse: DuckDBWarehouse, day: date, anthropic: date,
     """Anthropic's day is final at the later of 30 days after it and the 8th of the next month, Cursor's at 35."""
     warehouse.rebuild(catalog.table("dim_date"), {"first_day": date(2026, 1, 1), "today": TODAY})
     rows = warehouse.rows(
-        "SELECT vendor, settles_on FROM ai_usage.int_settlement_daily WHERE usage_date = @day", {"day": day}
+        "SELECT vendor, settles_on FROM ai_usage.int_settlement_daily "
+        "WHERE usage_date = @day AND vendor IN ('anthropic', 'cursor')",
+        {"day": day},
     )
     assert {row["vendor"]: row["settles_on"] for row in rows} == {"anthropic": anthropic, "cursor": cursor}

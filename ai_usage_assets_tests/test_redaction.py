@@ -10,10 +10,12 @@ from decimal import Decimal
 
 import pytest
 
+from ai_usage_assets import redaction
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.logs.json_logs import format_entry
 from ai_usage_assets.redaction import KEY_FORMATS, deobfuscate, redact, redact_keys_in_json, redact_line
+from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.sources.mapping_sheet.cells import is_secret
@@ -50,7 +52,10 @@ def store(warehouse: DuckDBWarehouse, *records: str) -> list[str]:
 
 def test_every_prefix_has_an_example() -> None:
     """A prefix that is added or removed changes the examples below."""
-    assert {prefix for key_format in KEY_FORMATS for prefix in key_format.prefixes} == KEYS.keys()
+    others = [p for entry in SOURCES if entry.name not in ("anthropic", "cursor") for p in entry.key_prefixes]
+    # `test_registry` has an example of each of these.
+    generated = {form for p in others for form in (*redaction._separator_variants(p), redaction._in_base64(p))}
+    assert {prefix for key_format in KEY_FORMATS for prefix in key_format.prefixes} == KEYS.keys() | generated
 
 
 @pytest.mark.parametrize("prefix", KEYS)

@@ -26,9 +26,9 @@ from rich.console import Console
 from ai_usage_assets.commands.diagnostics import Diagnostic
 from ai_usage_assets.commands.doctor.command import diagnose, run_diagnostics
 from ai_usage_assets.http.transport import describe_proxy
+from ai_usage_assets.registry import load_source
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.simulator import Simulator
-from ai_usage_assets.sources.anthropic import client as anthropic
 from ai_usage_assets.sources.cursor import client as cursor
 from ai_usage_assets.sources.mapping_sheet.client import describe_account
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS
@@ -105,7 +105,8 @@ def test_every_endpoint_and_tab_is_tested_once(company: Company) -> None:
     results = diagnostics(company.settings)
     requests = [(vendor, request.path) for vendor, request in company.simulator.requests if vendor != "sheets"]
     assert len(requests) == len(set(requests))
-    listed = {("anthropic", e.path) for e in anthropic.ENDPOINTS} | {("cursor", e.path) for e in cursor.ENDPOINTS}
+    configured = [load_source(entry.name) for entry in company.settings.configured_sources]
+    listed = {(source.name, endpoint.path) for source in configured for endpoint in source.connect.endpoints}
     workspaces = {workspace.id for workspace in company.simulator.organization.workspaces}
     requested = {
         (vendor, "/".join("{workspace_id}" if part in workspaces else part for part in path.split("/")))

@@ -15,6 +15,7 @@ from rich.console import Console
 from ai_usage_assets.commands.doctor import probe
 from ai_usage_assets.commands.doctor.probe import ProbeError
 from ai_usage_assets.http.errors import ApiError
+from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import Settings, SettingsError
 from ai_usage_assets.sources.base import Source
 from ai_usage_assets.sources.cursor.client import CursorClient
@@ -60,7 +61,10 @@ def run_probe(settings: Settings, folder: Path) -> Result:
 
 def cursor_only(company: Company, url: str) -> Settings:
     """Settings with only Cursor, at another address."""
-    return company.settings.with_source("anthropic", key=None).with_source("cursor", base_url=url)
+    settings = company.settings.with_source("cursor", base_url=url)
+    for entry in SOURCES:
+        settings = settings if entry.name == "cursor" else settings.with_source(entry.name, key=None)
+    return settings
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +255,7 @@ def test_a_response_of_another_shape_leaves_only_its_question_open(company: Comp
         result = run_probe(cursor_only(company, server.url), tmp_path)
     assert result.code == 0
     assert result.problems("cursor") == {"members": "the response has an unexpected shape (AttributeError)"}
-    assert "acme" not in result.text + result.output
+    assert "acme.test" not in result.text + result.output
 
 
 @pytest.mark.parametrize("wrong", ["closed", "cut", "reset", "refused"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
@@ -22,11 +23,11 @@ from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.redaction import redact
+from ai_usage_assets.registry import load_source
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.simulator.server import Faults, Request, Response, serve_api
-from ai_usage_assets.sources.anthropic.client import AnthropicClient
+from ai_usage_assets.simulator.sources import SIMULATED_SOURCES
 from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, Extract, InvalidRecordError, RejectedDay
-from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.conftest import NOW, copy_empty_warehouse
@@ -38,6 +39,9 @@ MODEL_PARAMETERS = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_
 
 # The errors that the load reports; any other exception is a crash.
 EXPECTED_ERRORS = (ApiError, EndpointNotAvailable, InvalidRecordError, msgspec.MsgspecError)
+
+
+EXTRACTS = [extract for extract in catalog.EXTRACTS if extract.vendor in SIMULATED_SOURCES]
 
 
 @dataclass
@@ -69,7 +73,7 @@ class Vendor:
 
 @dataclass
 class Scene:
-    """Both vendors, a client for each, and a warehouse."""
+    """The simulated vendors, a client for each, and a warehouse."""
 
     vendors: dict[str, Vendor]
     clients: dict[str, Any]
@@ -88,19 +92,19 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """A small company, with every extract fetched once so that all responses are recorded."""
     simulator = Simulator(NOW, people=36)
-    vendors = {name: Vendor(simulator.apis[name]) for name in ("anthropic", "cursor")}
+    vendors = {name: Vendor(simulator.apis[name]) for name in SIMULATED_SOURCES}
     warehouse = DuckDBWarehouse(copy_empty_warehouse(tmp_path_factory.mktemp("fuzz") / "w.duckdb"))
     warehouse.rebuild(catalog.table("dim_date"), MODEL_PARAMETERS)
-    with (
-        serve_api("anthropic", vendors["anthropic"].handle, Faults(), 0, lambda request: None) as anthropic,
-        serve_api("cursor", vendors["cursor"].handle, Faults(), 0, lambda request: None) as cursor,
-    ):
-        clients = {
-            "anthropic": AnthropicClient(lambda: Simulator.ANTHROPIC_KEY, anthropic, pacing=False, clock=FakeClock()),
-            "cursor": CursorClient(lambda: Simulator.CURSOR_KEY, cursor, pacing=False, clock=FakeClock()),
-        }
+    with ExitStack() as stack:
+        clients = {}
+        for name, source in SIMULATED_SOURCES.items():
+            url = stack.enter_context(serve_api(name, vendors[name].handle, Faults(), 0, lambda request: None))
+            key = source.key
+            client = load_source(name).connect(lambda key=key: key, url, pacing=False, clock=FakeClock())  # type: ignore[misc]
+            stack.callback(client.close)
+            clients[name] = client
         scene = Scene(vendors, clients, warehouse)
-        for extract in catalog.EXTRACTS:
+        for extract in EXTRACTS:
             vendor = vendors[extract.vendor]
             vendor.requested.clear()
             load_extract(
@@ -111,8 +115,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             )
             scene.requests[extract.name] = len(vendor.requested)
         yield scene
-        for client in clients.values():
-            client.close()
     warehouse.close()
 
 
@@ -185,7 +187,7 @@ def assert_consistent(scene: Scene, extract: Extract, results: list[DayBatch | R
             assert not any(secret in row["payload"] for secret in SECRETS)
 
 
-@pytest.mark.parametrize("extract", catalog.EXTRACTS, ids=lambda extract: extract.name)
+@pytest.mark.parametrize("extract", EXTRACTS, ids=lambda extract: extract.name)
 def test_changed_response_is_rejected_or_adds_up(scene: Scene, extract: Extract) -> None:
     """An arbitrary response is rejected without a key in the message, or loaded with equal amounts in every view."""
     vendor, client = scene.vendors[extract.vendor], scene.clients[extract.vendor]
@@ -231,7 +233,7 @@ def test_changed_response_is_rejected_or_adds_up(scene: Scene, extract: Extract)
 )
 def test_unreadable_values_are_rejected(scene: Scene, name: str, original: bytes, replacement: bytes) -> None:
     """Amounts and times that no view can read, and duplicate fields, are rejected (each was once accepted)."""
-    (extract,) = [extract for extract in catalog.EXTRACTS if extract.name == name]
+    (extract,) = [extract for extract in EXTRACTS if extract.name == name]
     vendor = scene.vendors[extract.vendor]
     vendor.substitution = (original, replacement)
     try:

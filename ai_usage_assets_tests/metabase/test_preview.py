@@ -17,6 +17,7 @@ from ai_usage_assets.metabase import spec_models
 from ai_usage_assets.metabase.card_validation import validate_rows
 from ai_usage_assets.metabase.preview import browser, charts, page, queries
 from ai_usage_assets.metabase.preview.values import format_value
+from ai_usage_assets.simulator.sources import SIMULATED_SOURCES
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.metabase.instance import dashboards_spec, spec_dict, write_files
 
@@ -113,7 +114,7 @@ def test_an_unknown_filter_value_is_an_error(
         queries.check_filters(configured_warehouse, dashboards_spec(), {"person": ["x"]})
     configured_warehouse.close()
     assert cli.main(["metabase", "preview", "--filter", "vendor=Cursor", "--out", str(tmp_path / "out")]) == 2
-    assert "one of anthropic, cursor" in " ".join(capsys.readouterr().err.split())
+    assert f"one of {', '.join(sorted(SIMULATED_SOURCES))}" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
 
 

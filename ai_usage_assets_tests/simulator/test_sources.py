@@ -23,6 +23,8 @@ NOVA = SourceEntry("nova", "Nova", "NOVA_ADMIN_KEY", "NOVA_BASE_URL", "https://a
 
 
 class NovaApi(SimulatedApi):
+    """Responds alike to every request."""
+
     def handle(self, request: Request) -> Response:
         return Response(200, b'{"from": "nova"}')
 
@@ -38,7 +40,7 @@ def test_a_listed_source_is_part_of_the_company(monkeypatch: pytest.MonkeyPatch)
         lambda ledger, day: [Charge(day, "nova", usd, "user", "x@unknown.test", None, None, None)],
     )
     usual = billed_by_cost_center(Simulator(NOW), DAY, DAY)
-    monkeypatch.setitem(SIMULATED_SOURCES, "nova", source)  # type: ignore[arg-type] - a dict, which the product reads only
+    monkeypatch.setitem(SIMULATED_SOURCES, "nova", source)  # type: ignore[arg-type]
     monkeypatch.setattr(demo, "SOURCES", (*SOURCES, NOVA))
     simulator = Simulator(NOW)
     with simulator.serve() as urls:

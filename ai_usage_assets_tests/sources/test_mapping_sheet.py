@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError, TransientApiError
 from ai_usage_assets.http.retry import NO_WAIT_POLICY
+from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.sources.mapping_sheet.client import MappingSheet, _ambient_credentials
@@ -31,6 +32,8 @@ from ai_usage_assets_tests.fakes.http_server import FakeClock, Reply, serve_repl
 TODAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 KEY = "apikey_01Rj2N8SVvo6BePZj99NhmiT"
+*_FIRST, _LAST = (entry.name for entry in SOURCES)
+VENDORS = f"{', '.join(_FIRST)} or {_LAST}"
 SECRET = "sk-ant-api03-" + "a1B2" * 12
 
 Row = dict[str, Any]
@@ -116,7 +119,7 @@ def test_a_valid_row_is_normalized() -> None:
         ("key_mapping", mapping(principal_id=12345), "plain text"),
         ("key_mapping", mapping(principal_id="api key"), "invisible character"),
         ("key_mapping", mapping(principal_id=KEY + "\u200b"), "invisible character"),
-        ("key_mapping", mapping(vendor="openai"), "vendor must be anthropic or cursor"),
+        ("key_mapping", mapping(vendor="openai"), f"vendor must be {VENDORS}"),
         ("key_mapping", mapping(principal_type="key"), "principal_type must be"),
         ("key_mapping", mapping(principal_type="automation"), "anthropic has no principal_type automation"),
         ("key_mapping", mapping(vendor="cursor"), "cursor has no principal_type api_key"),
@@ -169,7 +172,7 @@ def test_a_valid_row_is_normalized() -> None:
         ("budgets", budget(budget_usd=-1), "negative"),
         ("budgets", budget(budget_usd=1e15), "not an amount"),
         ("budgets", budget(budget_usd=""), "must be filled in"),
-        ("seat_prices", price(vendor="openai"), "vendor must be anthropic or cursor"),
+        ("seat_prices", price(vendor="openai"), f"vendor must be {VENDORS}"),
         ("seat_prices", price(vendor=""), "vendor must be filled in"),
         ("seat_prices", price(plan=""), "plan must be filled in"),
         ("seat_prices", price(monthly_price_usd=""), "monthly_price_usd must be filled in"),
