@@ -40,7 +40,7 @@ def test_a_listed_source_is_part_of_the_company(monkeypatch: pytest.MonkeyPatch)
         lambda ledger, day: [Charge(day, "nova", usd, "user", "x@unknown.test", None, None, None)],
     )
     usual = billed_by_cost_center(Simulator(NOW), DAY, DAY)
-    monkeypatch.setitem(SIMULATED_SOURCES, "nova", source)  # type: ignore[arg-type]
+    monkeypatch.setitem(SIMULATED_SOURCES, "nova", source)
     monkeypatch.setattr(demo, "SOURCES", (*SOURCES, NOVA))
     simulator = Simulator(NOW)
     with simulator.serve() as urls:
