@@ -95,7 +95,8 @@ def render_chart(name: str, description: str, draw: DrawFunction, sizes: Mapping
             draw(drawing)
             file = io.StringIO()
             # Draws once; `savefig` draws twice, the first time for the layout alone.
-            FigureCanvasSVG(figure).print_svg(file, metadata=_NO_METADATA)
+            canvas: Any = FigureCanvasSVG(figure)
+            canvas.print_svg(file, metadata=_NO_METADATA)
         elements.append(_embed_svg(file.getvalue(), f"{name}-{kind}", kind, description, drawing.tooltips))
     # The elements were serialized from an XML tree, so their text is escaped.
     return Markup("".join(elements))  # noqa: S704
