@@ -31,8 +31,8 @@ from ai_usage_assets.warehouse.column_lineage import read_lineage
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.googlesql import parse, tables_read
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
-from ai_usage_assets_tests.conftest import Company
 from ai_usage_assets_tests.support.repository import REPOSITORY
+from ai_usage_assets_tests.support.warehouse_rows import create_warehouse
 
 SETTINGS = Settings(start_date=date(2026, 1, 1), fixed_now=datetime(2026, 11, 20, 6, tzinfo=UTC))
 
@@ -107,7 +107,7 @@ def test_the_code_version_follows_the_sql(definitions: dg.Definitions) -> None:
     assert not read_lineage(changed)
 
 
-def test_the_report_depends_on_what_it_shows(definitions: dg.Definitions, shared_company: Company) -> None:
+def test_the_report_depends_on_what_it_shows(definitions: dg.Definitions, tmp_path: Path) -> None:
     """The tables that the report reads are its parents, but its step waits for none of them."""
     read: set[str] = set()
 
@@ -116,8 +116,10 @@ def test_the_report_depends_on_what_it_shows(definitions: dg.Definitions, shared
             read.update(tables_read(parse(sql)))
             return super().rows(sql, *arguments)
 
-    warehouse = RecordingWarehouse(shared_company.settings.duckdb_path)
-    data.load_report(warehouse, shared_company.settings.now())
+    path = tmp_path / "w.duckdb"
+    create_warehouse(path, date(2026, 11, 1), date(2026, 11, 11)).close()
+    warehouse = RecordingWarehouse(path)
+    data.load_report(warehouse, datetime(2026, 11, 11, 6, tzinfo=UTC))
     warehouse.close()
     parents = {key.to_user_string() for key in definitions.resolve_asset_graph().get(dg.AssetKey("report")).parent_keys}
     # Corrections are read for a closed month.

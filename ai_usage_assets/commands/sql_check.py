@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -83,19 +83,33 @@ def _find_errors(folder: Path | None) -> tuple[list[str], list[str]]:
                 errors.append(f"{name}: {error}")
                 invalid.add(name)
 
-        for table in sort_tables(tables):
-            validate(table.name, table.reads, partial(_validate_table, warehouse, table))
+        ordered = sort_tables(tables)
+        # Together is several times faster; one by one names each invalid table.
+        prepared = _prepare_all(warehouse, ordered)
+        for table in ordered:
+            validate(table.name, table.reads, partial(_validate_table, warehouse, table, prepared))
         for name, sql in queries.items():
             validate(name, _tables_read(sql), partial(warehouse.validate, sql))
         warehouse.close()
     return errors, unchecked
 
 
-def _validate_table(warehouse: DuckDBWarehouse, table: Table) -> None:
-    """Creates the table, and checks its query and its types. Raises UnsupportedSQL or WarehouseError."""
-    if table.query:
+def _prepare_all(warehouse: DuckDBWarehouse, tables: Sequence[Table]) -> bool:
+    """Creates all tables and views, or none if one of them is invalid."""
+    try:
+        warehouse.prepare(tables)
+    except (UnsupportedSQL, WarehouseError):
+        return False
+    return True
+
+
+def _validate_table(warehouse: DuckDBWarehouse, table: Table, prepared: bool) -> None:
+    """Checks the table's query and types, creating it if needed. Raises UnsupportedSQL or WarehouseError."""
+    # Creating a view has checked its query.
+    if table.query and not (prepared and table.is_view):
         warehouse.validate(table.query)
-    warehouse.prepare([table])
+    if not prepared:
+        warehouse.prepare([table])
     if table.query:
         warehouse.check_types(table, dict.fromkeys(("first_day", "today", "start_day", "end_day"), date(2026, 1, 1)))
 

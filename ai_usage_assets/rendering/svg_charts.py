@@ -29,6 +29,7 @@ SERIES = ("#110001", "#110002", "#110003")
 _VARIABLES = {INK: "--ink", SOFT: "--soft", GRID: "--grid", ALARM: "--alarm"} | {
     color: f"--series-{number}" for number, color in enumerate(SERIES, 1)
 }
+_NO_METADATA: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}
 DASHED = (0, (4, 2))
 _STYLE: Any = {
     # Text stays text: it can be searched and read aloud, and uses the font of the page.
@@ -82,6 +83,7 @@ def render_chart(name: str, description: str, draw: DrawFunction, sizes: Mapping
     # Importing matplotlib takes seconds.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     elements = []
@@ -92,7 +94,9 @@ def render_chart(name: str, description: str, draw: DrawFunction, sizes: Mapping
             drawing = Drawing(figure, figure.subplots(), kind)
             draw(drawing)
             file = io.StringIO()
-            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+            # Draws once; `savefig` draws twice, the first time for the layout alone.
+            canvas: Any = FigureCanvasSVG(figure)
+            canvas.print_svg(file, metadata=_NO_METADATA)
         elements.append(_embed_svg(file.getvalue(), f"{name}-{kind}", kind, description, drawing.tooltips))
     # The elements were serialized from an XML tree, so their text is escaped.
     return Markup("".join(elements))  # noqa: S704

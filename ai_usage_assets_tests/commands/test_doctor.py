@@ -37,7 +37,7 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RUNS
 from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse, serve_company
 from ai_usage_assets_tests.fakes.http_server import Reply, serve_replies
-from ai_usage_assets_tests.support.cli import ai_usage, call_main
+from ai_usage_assets_tests.support.cli import call_main
 
 MORNING = datetime(2026, 11, 20, 6, tzinfo=UTC)
 
@@ -580,7 +580,7 @@ def test_read_only_file(settings: Settings, warehouse_path: Path) -> None:
 def test_command(environment: dict[str, str], simulator: Simulator) -> None:
     """The command prints everything to stdout and exits with 1 for an error."""
     simulator.fault_options.faults.fail_times = {"/v4": 99}
-    result = ai_usage("doctor", **environment)
+    result = call_main("doctor", **environment)
     assert result.returncode == 1
     assert result.stdout.splitlines()[-1].startswith("✗ 1 of ")
     assert result.stderr == ""

@@ -80,10 +80,8 @@ def test_plan_lists_what_apply_does(metabase: FakeMetabase) -> None:
 @pytest.mark.parametrize(
     "version",
     [
-        {"tags": "list"},
-        {"is_legacy": True},
+        {"tags": "list", "is_legacy": True, "added_settings": {"table.pivot": False}},
         {"keeps_entity_ids": False},
-        {"added_settings": {"table.pivot": False}},
     ],
     ids=lambda version: next(iter(version)),
 )
