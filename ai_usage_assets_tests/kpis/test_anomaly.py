@@ -14,7 +14,6 @@ from ai_usage_assets.checks.base import CheckContext, Finding
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.benchmarks.anomalies import measure
 from ai_usage_assets_tests.kpis.engines import compare_engines
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, create_warehouse, day_log_row, fill, key_mapping
@@ -41,7 +40,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
         "dim_person",
         [{"person_email": identity, "name": identity[:3], "team": team, **OPEN} for identity, team in people],
     )
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in LOADED_DAYS])
+    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in LOADED_DAYS])
     yield warehouse
     warehouse.close()
 
@@ -153,7 +152,7 @@ def test_a_new_key_is_not_its_own_peer(warehouse: DuckDBWarehouse, rest: dict[st
 def test_the_first_week_of_a_vendor_has_no_anomalies(tmp_path: Path) -> None:
     """On the first days of a warehouse nothing can be unusual."""
     warehouse = create_warehouse(tmp_path / "w.duckdb", DAY - timedelta(days=3), TODAY)
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(DAY - timedelta(days=n)) for n in range(4)])
+    fill(warehouse, "ops_asset_days", [day_log_row(DAY - timedelta(days=n)) for n in range(4)])
     assert find_anomalies(warehouse, rest=()) == []
     assert (
         find_anomalies(warehouse, charge("2026-11-07", "900", key=BOT), charge("2026-11-10", "2000", key=BOT), rest=())
@@ -211,7 +210,7 @@ def test_an_anomaly_of_many_people_is_one_event(warehouse: DuckDBWarehouse) -> N
 def test_included_usage_has_its_own_anomalies(warehouse: DuckDBWarehouse) -> None:
     """Included usage has its own anomalies, which do not affect billed cost."""
     cursor = {"asset": "raw_cursor_usage_events", "vendor": "cursor"}
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **cursor) for day in LOADED_DAYS])
+    fill(warehouse, "ops_asset_days", [day_log_row(day, **cursor) for day in LOADED_DAYS])
     included = [
         {"usage_date": day, "identity_key": "c", "cost_basis": "included", "model": "m", "principal_type": "user",
          "principal_id": JANE, "user_email": JANE, "requests": 1, "amount_usd": Decimal(200 if day == DAY else 5)}

@@ -130,7 +130,7 @@ def fill_november(warehouse: Any) -> None:
         [{"vendor": "anthropic", "api_key_id": PLATFORM_KEY, "name": f"{JANE} laptop", "last_seen_on": TODAY}],
     )
     days = [MONTH + timedelta(days=n) for n in range(30)]
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in days])
+    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in days])
 
 
 @pytest.fixture(scope="module")
