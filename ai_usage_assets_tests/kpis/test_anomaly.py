@@ -29,10 +29,9 @@ BOT, JANE, SAM = "apikey_bot", "jane@example.com", "sam@example.com"
 Row = dict[str, Any]
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """Fourteen loaded weeks; a bot of team Platform spends 10 dollars per day and 2 on weekends."""
-    warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST, TODAY)
+def create_company(path: Path, first: date) -> DuckDBWarehouse:
+    """Loaded days from the first on; team Platform owns a bot, and two people are in team Mobile."""
+    warehouse = create_warehouse(path, first, TODAY)
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", BOT, "Platform", "CC-1")])
     people = [(JANE, "Mobile"), (SAM, "Mobile")]
     fill(
@@ -40,7 +39,14 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
         "dim_person",
         [{"person_email": identity, "name": identity[:3], "team": team, **OPEN} for identity, team in people],
     )
-    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in LOADED_DAYS])
+    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in LOADED_DAYS if day >= first])
+    return warehouse
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """Fourteen loaded weeks; the bot spends 10 dollars per day and 2 on weekends."""
+    warehouse = create_company(tmp_path / "w.duckdb", FIRST)
     yield warehouse
     warehouse.close()
 
@@ -177,8 +183,11 @@ def test_one_anomaly_is_one_event_in_every_dimension(warehouse: DuckDBWarehouse)
     assert {row["person_email"] for row in actual} == {JANE}
 
 
-def test_both_engines_find_the_same_anomalies(warehouse: DuckDBWarehouse) -> None:
+def test_both_engines_find_the_same_anomalies(tmp_path: Path) -> None:
     """Google's engine returns the same rows, for all baselines and for medians of odd and even counts."""
+    # Eight weeks are the longest baseline.
+    first = DAY - timedelta(weeks=8)
+    warehouse = create_company(tmp_path / "w.duckdb", first)
     days = [DAY - timedelta(days=n) for n in range(13)]
     find_anomalies(
         warehouse,
@@ -188,10 +197,12 @@ def test_both_engines_find_the_same_anomalies(warehouse: DuckDBWarehouse) -> Non
             for usd, key in (("90", BOT), ("333", "apikey_young"), ("1100", "apikey_x"))
         ),
         charge("2026-11-03", "50", key=BOT, model="m2"),
+        rest=tuple(usual_charges(first, key=BOT)),
     )
     assert compare_engines(warehouse, "kpi_anomaly") >= 5
     actual = warehouse.rows("SELECT DISTINCT baseline FROM ai_usage.kpi_anomaly")
     assert len(actual) == 3
+    warehouse.close()
 
 
 def test_an_anomaly_of_many_people_is_one_event(warehouse: DuckDBWarehouse) -> None:
