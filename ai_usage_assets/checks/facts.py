@@ -20,7 +20,7 @@ _FIELD_ADVICE = (
     "The records are stored unchanged; only known fields are used. Report the field, because it may contain an amount."
 )
 
-_ALLOWED_VALUES = {
+ALLOWED_VALUES = {
     "cost_basis": ("billed", "included", "seat"),
     "vendor": tuple(source.name for source in SOURCES),
     "principal_type": ("user", "service_account", "federated", "api_key", "automation", "cloud_agent", "none"),
@@ -65,7 +65,7 @@ def _has_days(table: Table) -> bool:
 
 def _schema(table: Table, key: Sequence[str]) -> CheckFunction:
     # The mapping sheet's values are validated when it is read.
-    allowed = {} if table.name == "int_key_mapping" else _ALLOWED_VALUES
+    allowed = {} if table.name == "int_key_mapping" else ALLOWED_VALUES
     conditions = {f"{column.name} is missing": f"{column.name} IS NULL" for column in table.columns if column.required}
     conditions |= {
         f"{name} has an unknown value": f"{name} NOT IN ({', '.join(map(repr, values))})"

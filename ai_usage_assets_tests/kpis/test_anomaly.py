@@ -14,7 +14,6 @@ from ai_usage_assets.checks.base import CheckContext, Finding
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.benchmarks.anomalies import measure
 from ai_usage_assets_tests.kpis.engines import compare_engines
 from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, create_warehouse, day_log_row, fill, key_mapping
@@ -30,10 +29,9 @@ BOT, JANE, SAM = "apikey_bot", "jane@example.com", "sam@example.com"
 Row = dict[str, Any]
 
 
-@pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
-    """Fourteen loaded weeks; a bot of team Platform spends 10 dollars per day and 2 on weekends."""
-    warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST, TODAY)
+def create_company(path: Path, first: date) -> DuckDBWarehouse:
+    """Loaded days from the first on; team Platform owns a bot, and two people are in team Mobile."""
+    warehouse = create_warehouse(path, first, TODAY)
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", BOT, "Platform", "CC-1")])
     people = [(JANE, "Mobile"), (SAM, "Mobile")]
     fill(
@@ -41,7 +39,14 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
         "dim_person",
         [{"person_email": identity, "name": identity[:3], "team": team, **OPEN} for identity, team in people],
     )
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in LOADED_DAYS])
+    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in LOADED_DAYS if day >= first])
+    return warehouse
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    """Fourteen loaded weeks; the bot spends 10 dollars per day and 2 on weekends."""
+    warehouse = create_company(tmp_path / "w.duckdb", FIRST)
     yield warehouse
     warehouse.close()
 
@@ -153,7 +158,7 @@ def test_a_new_key_is_not_its_own_peer(warehouse: DuckDBWarehouse, rest: dict[st
 def test_the_first_week_of_a_vendor_has_no_anomalies(tmp_path: Path) -> None:
     """On the first days of a warehouse nothing can be unusual."""
     warehouse = create_warehouse(tmp_path / "w.duckdb", DAY - timedelta(days=3), TODAY)
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(DAY - timedelta(days=n)) for n in range(4)])
+    fill(warehouse, "ops_asset_days", [day_log_row(DAY - timedelta(days=n)) for n in range(4)])
     assert find_anomalies(warehouse, rest=()) == []
     assert (
         find_anomalies(warehouse, charge("2026-11-07", "900", key=BOT), charge("2026-11-10", "2000", key=BOT), rest=())
@@ -178,8 +183,11 @@ def test_one_anomaly_is_one_event_in_every_dimension(warehouse: DuckDBWarehouse)
     assert {row["person_email"] for row in actual} == {JANE}
 
 
-def test_both_engines_find_the_same_anomalies(warehouse: DuckDBWarehouse) -> None:
+def test_both_engines_find_the_same_anomalies(tmp_path: Path) -> None:
     """Google's engine returns the same rows, for all baselines and for medians of odd and even counts."""
+    # Eight weeks are the longest baseline.
+    first = DAY - timedelta(weeks=8)
+    warehouse = create_company(tmp_path / "w.duckdb", first)
     days = [DAY - timedelta(days=n) for n in range(13)]
     find_anomalies(
         warehouse,
@@ -189,10 +197,12 @@ def test_both_engines_find_the_same_anomalies(warehouse: DuckDBWarehouse) -> Non
             for usd, key in (("90", BOT), ("333", "apikey_young"), ("1100", "apikey_x"))
         ),
         charge("2026-11-03", "50", key=BOT, model="m2"),
+        rest=tuple(usual_charges(first, key=BOT)),
     )
     assert compare_engines(warehouse, "kpi_anomaly") >= 5
     actual = warehouse.rows("SELECT DISTINCT baseline FROM ai_usage.kpi_anomaly")
     assert len(actual) == 3
+    warehouse.close()
 
 
 def test_an_anomaly_of_many_people_is_one_event(warehouse: DuckDBWarehouse) -> None:
@@ -211,7 +221,7 @@ def test_an_anomaly_of_many_people_is_one_event(warehouse: DuckDBWarehouse) -> N
 def test_included_usage_has_its_own_anomalies(warehouse: DuckDBWarehouse) -> None:
     """Included usage has its own anomalies, which do not affect billed cost."""
     cursor = {"asset": "raw_cursor_usage_events", "vendor": "cursor"}
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **cursor) for day in LOADED_DAYS])
+    fill(warehouse, "ops_asset_days", [day_log_row(day, **cursor) for day in LOADED_DAYS])
     included = [
         {"usage_date": day, "identity_key": "c", "cost_basis": "included", "model": "m", "principal_type": "user",
          "principal_id": JANE, "user_email": JANE, "requests": 1, "amount_usd": Decimal(200 if day == DAY else 5)}

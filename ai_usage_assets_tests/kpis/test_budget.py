@@ -37,7 +37,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     fill(
         warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)]
     )
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(OCTOBER + timedelta(n)) for n in range(41)])
+    fill(warehouse, "ops_asset_days", [day_log_row(OCTOBER + timedelta(n)) for n in range(41)])
     yield warehouse
     warehouse.close()
 
@@ -158,7 +158,7 @@ def test_projections_add_up_on_the_first_day_of_a_month(tmp_path: Path) -> None:
     fill(
         warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", c, "T", c, n) for n, c in enumerate(CENTERS)]
     )
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in october])
+    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in october])
     load_tab(warehouse, NOVEMBER, "budgets", ("2026-11", "CC-1", 100))
     actual = rows(
         warehouse,

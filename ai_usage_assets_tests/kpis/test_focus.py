@@ -39,6 +39,7 @@ from ai_usage_assets_tests.support.warehouse_rows import (
     fill,
     key_mapping,
     rows,
+    seat_price,
 )
 
 FIRST, TODAY, MONTH = date(2026, 10, 1), date(2026, 12, 20), date(2026, 11, 1)
@@ -65,14 +66,6 @@ def seat(day: str, user: str) -> dict[str, Any]:
     return {
         "usage_date": date.fromisoformat(day), "identity_key": f"seat|{user}", "user_id": f"id of {user}",
         "user_email": user, "source": "snapshot", "is_paid": True,
-    }  # fmt: skip
-
-
-def price(usd: str) -> dict[str, Any]:
-    """A row of the tab seat_prices."""
-    return {
-        "snapshot_date": TODAY, "tab": "seat_prices", "snapshot_id": "x", "read_at": datetime(2026, 12, 1, tzinfo=UTC),
-        "row_no": 2, "payload": f'{{"vendor":"cursor","plan":"Teams","monthly_price_usd":"{usd}"}}',
     }  # fmt: skip
 
 
@@ -117,7 +110,7 @@ def fill_november(warehouse: Any) -> None:
     )
     fill(warehouse, "int_cursor_usage_daily", EVENTS)
     fill(warehouse, "int_cursor_seat_daily", SEATS)
-    fill(warehouse, "raw_mapping_sheet", [price("40")])
+    fill(warehouse, "raw_mapping_sheet", [seat_price("40")])
     fill(warehouse, "int_key_mapping", [key_mapping("anthropic", "api_key", PLATFORM_KEY, "Platform", "CC-1")])
     fill(warehouse, "dim_person", PEOPLE)
     organization = {"snapshot_date": TODAY, "record_no": 1, "fetched_at": datetime(2026, 12, 20, tzinfo=UTC)}
@@ -130,7 +123,7 @@ def fill_november(warehouse: Any) -> None:
         [{"vendor": "anthropic", "api_key_id": PLATFORM_KEY, "name": f"{JANE} laptop", "last_seen_on": TODAY}],
     )
     days = [MONTH + timedelta(days=n) for n in range(30)]
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in days])
+    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in days])
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +226,7 @@ def test_a_seat_without_a_price_has_no_charge(empty: DuckDBWarehouse) -> None:
 
 def test_the_fee_is_distributed_by_requests_when_usage_is_free(empty: DuckDBWarehouse) -> None:
     """A seat that covers only free usage is not idle. Requests replace dollars as weights; the parts add up exactly."""
-    fill(empty, "raw_mapping_sheet", [price("30")])
+    fill(empty, "raw_mapping_sheet", [seat_price("30")])
     fill(empty, "int_cursor_seat_daily", [seat("2026-11-04", JANE)])
     fill(empty, "int_cursor_usage_daily", [event(f"2026-11-0{day}", "0", user=JANE) for day in (4, 5, 6)])
     charges = rows(empty, "SELECT EffectiveCost FROM ai_usage.focus_cost_and_usage WHERE x_CostBasis = 'included'")
@@ -243,7 +236,7 @@ def test_the_fee_is_distributed_by_requests_when_usage_is_free(empty: DuckDBWare
 
 def test_a_credit_of_included_usage_takes_no_part_of_the_fee(empty: DuckDBWarehouse) -> None:
     """Usage that the vendor takes back has its negative value as list cost; it is not billed and covers no fee."""
-    fill(empty, "raw_mapping_sheet", [price("30")])
+    fill(empty, "raw_mapping_sheet", [seat_price("30")])
     fill(empty, "int_cursor_seat_daily", [seat("2026-11-04", user) for user in (JANE, SAM)])
     fill(
         empty, "int_cursor_usage_daily",
@@ -275,7 +268,7 @@ def test_the_fee_is_distributed_within_team_and_month(empty: DuckDBWarehouse) ->
         empty, "dim_person",
         [person(JANE, "A", "CC-1", effective_to=moved_on), person(JANE, "B", "CC-2", effective_from=moved_on)],
     )  # fmt: skip
-    fill(empty, "raw_mapping_sheet", [price("30")])
+    fill(empty, "raw_mapping_sheet", [seat_price("30")])
     fill(empty, "int_cursor_seat_daily", [seat(day, JANE) for day in ("2026-10-31", "2026-11-04", "2026-11-05")])
     fill(empty, "int_cursor_usage_daily", [event("2026-11-05", "9", user=JANE)])
     charges = rows(
@@ -350,7 +343,7 @@ def test_costs_add_up(
         empty, "int_key_mapping",
         [{**key_mapping("cursor", "user", JANE, f"T{n}", f"CC-{n}", n), "share": share} for n, share in shares],
     )  # fmt: skip
-    fill(empty, "raw_mapping_sheet", [price(str(monthly))])
+    fill(empty, "raw_mapping_sheet", [seat_price(str(monthly))])
     fill(empty, "int_cursor_seat_daily", [seat(*day_and_user) for day_and_user in sorted(seats)])
     fill(
         empty, "int_cursor_usage_daily",

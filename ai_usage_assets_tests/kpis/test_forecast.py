@@ -40,7 +40,7 @@ def company_warehouse(
         key_mapping("anthropic", "api_key", key, "T", center, n) for n, (key, center) in enumerate(CENTERS.items())
     ]
     fill(warehouse, "int_key_mapping", mappings)
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in days(first, today)])
+    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in days(first, today)])
     yield warehouse
     warehouse.close()
 
@@ -315,7 +315,7 @@ def test_a_vendor_without_recent_days_has_no_forecast(tmp_path: Path) -> None:
             warehouse, "int_cursor_usage_daily", [{**usage, "usage_date": d, "amount_usd": Decimal(2)} for d in loaded]
         )
         cursor = {"vendor": "cursor", "asset": "raw_cursor_usage_events"}
-        warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **cursor) for day in loaded])
+        fill(warehouse, "ops_asset_days", [day_log_row(day, **cursor) for day in loaded])
         assert [(row[0], *row[5:]) for row in rows(warehouse, FORECAST)] == [
             ("anthropic", None, None, 0, 10),
             ("cursor", Decimal(60), "same_weekday", 28, 0),

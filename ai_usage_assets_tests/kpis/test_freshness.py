@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
-from ai_usage_assets_tests.support.warehouse_rows import create_warehouse, day_log_row, days, rows
+from ai_usage_assets_tests.support.warehouse_rows import create_warehouse, day_log_row, days, fill, rows
 
 FIRST, TODAY = date(2026, 10, 1), date(2026, 11, 11)
 CURSOR = {"asset": "raw_cursor_usage_events", "vendor": "cursor"}
@@ -18,10 +18,10 @@ def test_a_gap_bounds_the_complete_and_the_final_days(tmp_path: Path) -> None:
     through = TODAY - timedelta(days=1)
     final = {"completed_at": day_log_row(TODAY)["completed_at"]}
     # Anthropic is complete and its first days are final; the 5th failed for Cursor and was never loaded.
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **final) for day in days(FIRST, through)])
+    fill(warehouse, "ops_asset_days", [day_log_row(day, **final) for day in days(FIRST, through)])
     failed_entry = {"status": "failed", "completed_at": None}
     for day in days(FIRST, through):
-        warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **CURSOR, **(failed_entry if day.day == 5 else final))])
+        fill(warehouse, "ops_asset_days", [day_log_row(day, **CURSOR, **(failed_entry if day.day == 5 else final))])
     actual = rows(
         warehouse,
         "SELECT vendor, as_of_date, through_date, complete_through_date, missing_days, provisional_from_date "
@@ -51,7 +51,7 @@ def test_a_vendor_that_is_not_in_use_has_no_missing_days(tmp_path: Path) -> None
     """Without a key there is no row; a vendor whose every extract failed has missing days."""
     warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST, TODAY)
     through = TODAY - timedelta(days=1)
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in days(FIRST, through)])
+    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in days(FIRST, through)])
     absent_entry = {**CURSOR, "completed_at": None}
     warehouse.append(
         OPS_ASSET_DAYS, [day_log_row(day, **absent_entry, status="not_configured") for day in days(FIRST, through)]
@@ -74,9 +74,9 @@ def test_a_removed_key_leaves_missing_days_until_the_end_of_the_next_month(tmp_p
     today = date(2027, 1, 11)
     warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST, today)
     through, last = today - timedelta(days=1), date(2026, 10, 20)
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **CURSOR) for day in days(FIRST, last)])
+    fill(warehouse, "ops_asset_days", [day_log_row(day, **CURSOR) for day in days(FIRST, last)])
     since = {**CURSOR, "completed_at": None, "status": "not_configured"}
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, **since) for day in days(last + timedelta(days=1), through)])
+    fill(warehouse, "ops_asset_days", [day_log_row(day, **since) for day in days(last + timedelta(days=1), through)])
     month = "SELECT month, missing_days, has_loaded_days FROM ai_usage.int_month_completeness ORDER BY month"
     october, november, december = (date(2026, number, 1) for number in (10, 11, 12))
     assert rows(warehouse, month) == [(october, 11, True), (november, 30, False)]
@@ -93,7 +93,7 @@ def test_data_that_is_not_exposed_is_missing_only_for_the_bill(tmp_path: Path) -
     warehouse = create_warehouse(tmp_path / "w.duckdb", FIRST, TODAY)
     absent_entry = {"completed_at": None, "status": "not_exposed"}
     for asset in ("raw_anthropic_cost", "raw_anthropic_claude_code"):
-        warehouse.append(OPS_ASSET_DAYS, [day_log_row(day, asset=asset, **absent_entry) for day in (FIRST, TODAY)])
+        fill(warehouse, "ops_asset_days", [day_log_row(day, asset=asset, **absent_entry) for day in (FIRST, TODAY)])
     query = (
         "SELECT asset, usage_date FROM ai_usage.kpi_completeness "
         "WHERE is_missing AND status = 'not_exposed' ORDER BY asset, usage_date"

@@ -14,7 +14,15 @@ from ai_usage_assets import catalog
 from ai_usage_assets.finance.report.headlines import describe_change
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
-from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, create_warehouse, day_log_row, key_mapping, rows
+from ai_usage_assets_tests.support.warehouse_rows import (
+    OPEN,
+    charge,
+    create_warehouse,
+    day_log_row,
+    fill,
+    key_mapping,
+    rows,
+)
 
 TODAY = date(2026, 11, 11)
 PLATFORM, MOBILE, UNMAPPED = "apikey_platform", "apikey_mobile", "apikey_unmapped"
@@ -54,7 +62,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
         [{"person_email": JANE, "name": "Jane", "team": "Platform", "cost_center": "CC-1", **OPEN}],
     )
     loaded = [date(2026, 10, 1) + timedelta(days=n) for n in range(41)]
-    warehouse.append(OPS_ASSET_DAYS, [day_log_row(day) for day in loaded])
+    fill(warehouse, "ops_asset_days", [day_log_row(day) for day in loaded])
     yield warehouse
     warehouse.close()
 

@@ -13,6 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from ai_usage_assets import catalog
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.sheet import load_sheet
@@ -22,6 +24,10 @@ from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import copy_empty_warehouse
 
+_ARROW_TYPES = {
+    "STRING": pa.string(), "INT64": pa.int64(), "NUMERIC": pa.decimal128(38, 9), "BOOL": pa.bool_(),
+    "DATE": pa.date32(), "TIMESTAMP": pa.timestamp("us", "UTC"),
+}  # fmt: skip
 OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
 
 
@@ -44,8 +50,17 @@ def fill(warehouse: Warehouse, table: str, rows: Sequence[dict[str, Any]]) -> No
     """Appends rows to a table, and numbers them if the table has a column `fact_no`."""
     target = catalog.table(table)
     (existing,) = warehouse.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table}")
-    numbered = [{**row, "fact_no": number} for number, row in enumerate(rows, existing["n"] + 1)]
-    warehouse.append(target, numbered if "fact_no" in target.column_names else list(rows))
+    if "fact_no" in target.column_names:
+        rows = [{**row, "fact_no": number} for number, row in enumerate(rows, existing["n"] + 1)]
+    if not isinstance(warehouse, DuckDBWarehouse):
+        warehouse.append(target, rows)
+        return
+    # Half a millisecond per row faster than `append`.
+    columns = {c.name: pa.array([row.get(c.name) for row in rows], _ARROW_TYPES[str(c.type)]) for c in target.columns}
+    connection = warehouse._connect()
+    connection.register("filled", pa.table(columns))
+    connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM filled")
+    connection.unregister("filled")
 
 
 def charge(day: str, usd: str, *, key: str | None = None, user: str | None = None, model: str = "m1") -> dict[str, Any]:

@@ -19,8 +19,11 @@ from google.cloud.bigquery import SchemaField
 from rich.console import Console
 
 from ai_usage_assets import catalog
+from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.commands import sql_check
 from ai_usage_assets.commands.doctor.warehouse import diagnose_warehouse
+from ai_usage_assets.days import DayRange
+from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
@@ -606,6 +609,12 @@ def test_the_doctor_examines_the_dataset(server: FakeBigQuery, whole: FakeBigQue
     whole.faults.deny_access("ai_usage")
     assert [outcome for _, outcome in outcomes(whole)] == ["error"]
     whole.faults.clear()
+
+
+def test_every_check_runs(whole: FakeBigQuery) -> None:
+    """BigQuery accepts every query of a check and its parameters; an empty dataset has no finding."""
+    context = CheckContext(open_warehouse(whole), DayRange(DAY, NEXT_DAY), NOW.date())
+    assert {check.name: findings for check in CHECKS if (findings := check.run(context))} == {}
 
 
 def test_sql_check_dry_runs_every_model(whole: FakeBigQuery, capsys: pytest.CaptureFixture[str]) -> None:

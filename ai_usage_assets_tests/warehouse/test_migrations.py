@@ -29,6 +29,16 @@ REDEFINED = {"kpi_spend_by_person"}
 # Values of finance views that the same release renamed.
 RENAMED_VALUES = {"held_seats": "current_seats", "landed_records": "loaded_records"}
 
+
+def find_needed_views(names: Iterable[str]) -> set[str]:
+    """These views and those that they read."""
+    views = {table.name: table for table in OLD.tables if table.is_view}
+    needed = {*names} & views.keys()
+    return needed | {name for view in needed for name in find_needed_views(views[view].reads)}
+
+
+# The views that the migration drops.
+NEEDED_VIEWS = find_needed_views(migrations.RENAMED_TABLES)
 Rows = Counter[tuple[Any, ...]]
 
 
@@ -76,7 +86,7 @@ def warehouse(
     else:
         server.reset()
         opened = open_bigquery(server)
-        opened.prepare(OLD.tables)
+        opened.prepare([table for table in OLD.tables if not table.is_view or table.name in NEEDED_VIEWS])
         for table in OLD.tables:
             if not table.is_view:
                 opened.append(table, OLD.rows[table.name].to_pylist())
@@ -136,23 +146,6 @@ FIGURES = [
 ]  # fmt: skip
 
 
-def test_a_migrated_warehouse_has_the_same_rows_and_figures(warehouse: Warehouse) -> None:
-    """No row is lost, also in a second run; former names are gone; finance views return the old figures."""
-    warehouse.prepare(catalog.tables())
-    assert find_changed(warehouse, KEPT) == []
-    warehouse.prepare(catalog.tables())
-    assert find_changed(warehouse, KEPT) == []
-    for former in migrations.RENAMED_TABLES:
-        with pytest.raises(Exception, match=rf"{former}\b"):
-            warehouse.rows(f"SELECT * FROM ai_usage.{former}")
-    # The next run.
-    for table in catalog.models():
-        if not table.is_view:
-            warehouse.rebuild(table, model_parameters(SETTINGS, FIRST, LAST))
-    assert sum(OLD.rows[name].num_rows for name in FIGURES) > 500
-    assert find_changed(warehouse, FIGURES) == []
-
-
 class StoppedError(Exception):
     """The process ends here."""
 
@@ -174,16 +167,33 @@ def stop_before(warehouse: Warehouse, completed: int, patch: pytest.MonkeyPatch)
         patch.setattr(migrations, "statements", lambda *existing: map(check, statements(*existing)))
 
 
-def test_a_migration_can_stop_anywhere(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After stops between two statements, the next run completes the migration."""
-    tables = [table for table in catalog.tables() if not table.is_view]
+def test_a_migrated_warehouse_has_the_same_rows_and_figures(
+    warehouse: Warehouse, server: FakeBigQuery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row is lost after stops between two statements and in further runs; former names are gone."""
     for completed in (0, 10, 11):
         with monkeypatch.context() as patch:
             stop_before(warehouse, completed, patch)
             with pytest.raises(StoppedError):
-                warehouse.prepare(tables)
-    warehouse.prepare(tables)
+                warehouse.prepare(catalog.tables())
+    warehouse.prepare(catalog.tables())
     assert find_changed(warehouse, KEPT) == []
+    server.requests.clear()
+    warehouse.prepare(catalog.tables())
+    # Every table and view of BigQuery is already current.
+    assert {request.method for request in server.requests} <= {"GET"}
+    for former in migrations.RENAMED_TABLES:
+        with pytest.raises(Exception, match=rf"{former}\b"):
+            warehouse.rows(f"SELECT * FROM ai_usage.{former}")
+    # The next run.
+    for table in catalog.models():
+        if not table.is_view:
+            warehouse.rebuild(table, model_parameters(SETTINGS, FIRST, LAST))
+    assert find_changed(warehouse, KEPT) == []
+    # Both engines have the same rows and views, so that one of them computes the figures.
+    if isinstance(warehouse, DuckDBWarehouse):
+        assert sum(OLD.rows[name].num_rows for name in FIGURES) > 500
+        assert find_changed(warehouse, FIGURES) == []
 
 
 def test_tables_of_others_stay_in_duckdb(tmp_path: Path) -> None:
