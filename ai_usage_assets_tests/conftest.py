@@ -178,7 +178,7 @@ def _select_assets(job: dg.JobDefinition, names: Sequence[str]) -> dg.JobDefinit
     chosen = (selected | selected.downstream() & selected.upstream()).resolve(graph)
     checks = dg.AssetSelection.checks_for_assets(*chosen).resolve_checks(graph)
     # A rebuild evaluates the checks of raw tables that it does not load.
-    executed = chosen & job.asset_layer.executable_asset_keys
+    executed = chosen & {*job.asset_layer.executable_asset_keys}
     return job.get_subset(asset_selection=executed, asset_check_selection=checks)
 
 
