@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +21,7 @@ from ai_usage_assets.days import DayRange, tags_for_range
 from ai_usage_assets.logs import capture
 from ai_usage_assets.logs.json_logs import format_entry
 from ai_usage_assets.settings import LogSettings
-from ai_usage_assets_tests.conftest import LOADED_DAY, Company
+from ai_usage_assets_tests.conftest import LOADED_DAY, Company, copy_empty_warehouse, serve_company
 from ai_usage_assets_tests.fakes.secret_manager import FakeSecretManager
 from ai_usage_assets_tests.support.cli import ai_usage
 from ai_usage_assets_tests.support.repository import REPOSITORY
@@ -264,34 +265,6 @@ def test_usage_error_is_an_entry(arguments: tuple[str, ...], more: dict[str, str
 
 # --- Dagster --------------------------------------------------------------------------------------------------------
 
-_FAILING_JOB = f"""
-import logging, warnings
-import dagster as dg
-from ai_usage_assets.logs.run_logger import run_logger
-
-@dg.asset
-def raw_cursor_spend(context):
-    print("printed")
-    logging.getLogger("ai_usage_assets.http.client").warning("logged once")
-    logging.getLogger("google.auth").warning("logged by a library")
-    warnings.warn("warned")
-    try:
-        raise OSError("{KEY}")
-    except OSError as error:
-        raise ValueError("of ada@acme.test") from error
-
-@dg.asset(deps=[raw_cursor_spend])
-def behind():
-    pass
-
-defs = dg.Definitions(
-    assets=[raw_cursor_spend, behind],
-    jobs=[dg.define_asset_job("daily", dg.AssetSelection.all())],
-    loggers={{"console": run_logger("json")}},
-    executor=dg.in_process_executor,
-)
-"""
-
 
 def dagster(tmp_path: Path, code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs the command that `ai-usage run` executes, with the code location of a file."""
@@ -304,30 +277,6 @@ def dagster(tmp_path: Path, code: str, *arguments: str, **environment: str) -> s
     return python(
         "", "-m", "ai_usage_assets.logs.dagster_process", "job", "execute", *options, *arguments, **environment
     )
-
-
-def test_exception_in_a_step_is_one_entry_with_its_stack(tmp_path: Path) -> None:
-    """An exception in a step is one ERROR entry with its causes; all other output is written once."""
-    process = dagster(tmp_path, _FAILING_JOB)
-    assert process.returncode == 1
-    all_entries = entries(process)
-    (crash,) = (entry for entry in all_entries if "stack_trace" in entry)
-    assert (crash["severity"], crash["event"]) == ("ERROR", "step_failed")
-    assert crash["message"] == "raw_cursor_spend: ValueError: of [e-mail]"
-    assert crash[LABELS]["vendor"] == "cursor"
-    assert crash[LABELS]["asset"] == "raw_cursor_spend"
-    stack = crash["stack_trace"]
-    assert stack.startswith("Traceback (most recent call last):\n  File ")
-    assert stack.index("OSError: [secret]") < stack.index("direct cause") < stack.index("ValueError: of [e-mail]")
-    for part in ("printed", "logged once", "logged by a library", "UserWarning: warned"):
-        (entry,) = (entry for entry in all_entries if part in entry["message"])
-        assert entry[LABELS]["run_id"]
-    (skipped,) = (entry for entry in all_entries if entry["message"].startswith("1 step "))
-    assert skipped["severity"] == "ERROR"
-    (end,) = of_event(all_entries, "run_finished")
-    assert (end["severity"], end["outcome"], end["steps_failed"], end["steps_skipped"]) == ("ERROR", "failed", 1, 1)
-    assert "resulted in failure" not in process.stdout
-    assert "Zz9" not in process.stdout
 
 
 def test_definitions_that_fail_to_load_are_one_entry(tmp_path: Path) -> None:
@@ -375,65 +324,124 @@ def test_outputs_can_be_files(tmp_path: Path) -> None:
     assert (tmp_path / "err").read_text() == ""
 
 
-# --- the real code location -----------------------------------------------------------------------------------------
-
-# The extracts of Cursor and one of Anthropic: a whole job takes three times as long.
-_EXTRACTS_JOB = """
+# The extracts of Cursor, one of Anthropic, and an asset that fails with all kinds of output. A whole job takes three
+# times as long.
+_CODE_LOCATION = f"""
+import logging, warnings
 import dagster as dg
-from ai_usage_assets import definitions
+from ai_usage_assets.defs.raw_assets import build_raw_assets
+from ai_usage_assets.defs.resources import build_resources
+from ai_usage_assets.logs.run_logger import run_logger
+from ai_usage_assets.settings import Settings
 
+@dg.asset
+def raw_failing():
+    print("printed")
+    logging.getLogger("ai_usage_assets.http.client").warning("logged once")
+    logging.getLogger("urllib3").warning("logged by a library")
+    warnings.warn("warned")
+    try:
+        raise OSError("{KEY}")
+    except OSError as error:
+        raise ValueError("of ada@acme.test") from error
+
+@dg.asset(deps=[raw_failing])
+def behind():
+    pass
+
+settings = Settings.from_environment()
+extracts = build_raw_assets(dg.DailyPartitionsDefinition("2026-10-01", end_date="2026-11-20"))
 defs = dg.Definitions(
-    assets=[a for a in definitions.defs.assets if a.op.name.startswith(("cursor_", "anthropic_analytics"))],
+    assets=[raw_failing, behind, *(a for a in extracts if a.op.name.startswith(("cursor_", "anthropic_analytics")))],
     jobs=[dg.define_asset_job("daily", dg.AssetSelection.all())],
-    resources=definitions.defs.resources,
-    loggers=definitions.defs.loggers,
-    executor=definitions.defs.executor,
+    resources=build_resources(settings),
+    loggers={{"console": run_logger(settings.log_format)}},
+    executor=dg.in_process_executor,
 )
 """
 
 
-def test_entries_of_a_run_with_a_failing_vendor(company: Company, tmp_path: Path) -> None:
-    """The entries are the start, each failure with its next step, and the end with totals; none has a secret."""
-    anthropic, cursor = (f"projects/acme-ai/secrets/{vendor}-admin-key" for vendor in ("anthropic", "cursor"))
-    keys = (company.simulator.ANTHROPIC_KEY, company.simulator.CURSOR_KEY)
-    company.simulator.fault_options.cursor.unauthorized = True
-    with FakeSecretManager({anthropic: ["old", keys[0]], cursor: [keys[1]]}).serve() as secrets:
-        environment = {
-            **demo.simulator_environment(company.simulator, company.urls),
-            "ANTHROPIC_ADMIN_KEY": anthropic,
-            "CURSOR_ADMIN_KEY": f"{cursor}/versions/1",
-            "SECRET_MANAGER_EMULATOR_HOST": secrets,
-            "AI_USAGE_DUCKDB_PATH": str(company.settings.duckdb_path),
-            "AI_USAGE_START_DATE": "2026-10-01",
-        }
+@dataclass
+class FailedRun:
+    """The process of a run with failing steps, its entries, and the rows of Anthropic that it landed."""
+
+    process: subprocess.CompletedProcess[str]
+    entries: list[dict[str, Any]]
+    keys: dict[str, str]
+    landed: int
+
+
+@pytest.fixture(scope="module")
+def failed_run(tmp_path_factory: pytest.TempPathFactory) -> FailedRun:
+    """A run in which an asset raises and Cursor rejects the key."""
+    folder = tmp_path_factory.mktemp("failed_run")
+    secrets = {vendor: f"projects/acme-ai/secrets/{vendor}-admin-key" for vendor in ("anthropic", "cursor")}
+    with serve_company(copy_empty_warehouse(folder / "w.duckdb")) as company:
+        simulator = company.simulator
+        keys = {secrets["anthropic"]: simulator.ANTHROPIC_KEY, secrets["cursor"]: simulator.CURSOR_KEY}
+        simulator.fault_options.cursor.unauthorized = True
         day = date.fromisoformat(LOADED_DAY)
-        tags = json.dumps(tags_for_range(DayRange(day, day)))
-        process = dagster(tmp_path, _EXTRACTS_JOB, "--tags", tags, **environment)
+        with FakeSecretManager(
+            {secrets["anthropic"]: ["old", simulator.ANTHROPIC_KEY], secrets["cursor"]: [simulator.CURSOR_KEY]}
+        ).serve() as address:
+            environment = {
+                **demo.simulator_environment(simulator, company.urls),
+                "ANTHROPIC_ADMIN_KEY": secrets["anthropic"],
+                "CURSOR_ADMIN_KEY": f"{secrets['cursor']}/versions/1",
+                "SECRET_MANAGER_EMULATOR_HOST": address,
+                "AI_USAGE_DUCKDB_PATH": str(company.settings.duckdb_path),
+                "AI_USAGE_START_DATE": "2026-10-01",
+            }
+            tags = json.dumps(tags_for_range(DayRange(day, day)))
+            process = dagster(folder, _CODE_LOCATION, "--tags", tags, **environment)
+        (landed,) = company.rows(
+            "SELECT SUM(records) AS n FROM ai_usage.ops_asset_days WHERE status = 'complete' AND vendor = 'anthropic'"
+        )
     assert process.returncode == 1
-    all_entries = entries(process)
-    assert not any(secret in process.stdout for secret in (*keys, "@acme.test"))
-    (start,) = of_event(all_entries, "run_started")
-    (end,) = of_event(all_entries, "run_finished")
-    assert all_entries[-1] == end
+    return FailedRun(process, entries(process), keys, int(landed["n"]))
+
+
+def test_exception_in_a_step_is_one_entry_with_its_stack(failed_run: FailedRun) -> None:
+    """An exception in a step is one ERROR entry with its causes; all other output is written once."""
+    (crash,) = (entry for entry in failed_run.entries if "stack_trace" in entry)
+    assert (crash["severity"], crash["event"]) == ("ERROR", "step_failed")
+    assert crash["message"] == "raw_failing: ValueError: of [e-mail]"
+    assert crash[LABELS]["asset"] == "raw_failing"
+    stack = crash["stack_trace"]
+    assert stack.startswith("Traceback (most recent call last):\n  File ")
+    assert stack.index("OSError: [secret]") < stack.index("direct cause") < stack.index("ValueError: of [e-mail]")
+    for part in ("printed", "logged once", "logged by a library", "UserWarning: warned"):
+        (entry,) = (entry for entry in failed_run.entries if part in entry["message"])
+        assert entry[LABELS]["run_id"]
+    (skipped,) = (entry for entry in failed_run.entries if entry["message"].startswith("1 step "))
+    assert skipped["severity"] == "ERROR"
+    assert "resulted in failure" not in failed_run.process.stdout
+    assert not any(secret in failed_run.process.stdout for secret in (*failed_run.keys.values(), "@acme.test", "Zz9"))
+
+
+def test_entries_of_a_run_with_a_failing_vendor(failed_run: FailedRun) -> None:
+    """The entries are the start, each failure with its next step, and the end with totals."""
+    (start,) = of_event(failed_run.entries, "run_started")
+    (end,) = of_event(failed_run.entries, "run_finished")
+    assert failed_run.entries[-1] == end
     assert (start["days"], start["severity"]) == (LOADED_DAY, "INFO")
     assert (end["outcome"], end["severity"], end["days"]) == ("failed", "ERROR", LOADED_DAY)
-    assert end["secret_versions"] == {anthropic: "2", cursor: "1"}
-    assert {entry[LABELS]["run_id"] for entry in all_entries if LABELS in entry} == {start[LABELS]["run_id"]}
+    assert [*end["secret_versions"].items()] == [*zip(failed_run.keys, ("2", "1"), strict=True)]
+    assert {entry[LABELS]["run_id"] for entry in failed_run.entries if LABELS in entry} == {start[LABELS]["run_id"]}
     # Every record that was landed is counted.
-    (landed,) = company.rows(
-        "SELECT SUM(records) AS n FROM ai_usage.ops_asset_days WHERE status = 'complete' AND vendor = 'anthropic'"
-    )
-    assert end["rows"] == landed["n"] > 0
-    failed = of_event(all_entries, "source_fetch_failed")
-    assert len(failed) == end["steps_failed"] == 5
+    assert end["rows"] == failed_run.landed > 0
+    failed = of_event(failed_run.entries, "source_fetch_failed")
+    # The five extracts of Cursor, the asset that raises, and the one behind it.
+    assert (len(failed), end["steps_failed"], end["steps_skipped"]) == (5, 6, 1)
     for entry in failed:
         assert entry["severity"] == "ERROR"
         assert entry["source"] == entry[LABELS]["vendor"] == "cursor"
         assert "CURSOR_ADMIN_KEY" in entry["message"]
         assert entry["context"]["reportLocation"]["functionName"] == entry[LABELS]["step"]
-    # The end is an error that counts the failed steps.
-    assert [entry for entry in all_entries if entry["severity"] not in ("INFO", "WARNING")] == [*failed, end]
-    (by_message,) = (entry for entry in all_entries if entry["message"].startswith("raw_anthropic_cost: 1 day"))
+    errors = [entry for entry in failed_run.entries if entry["severity"] not in ("INFO", "WARNING")]
+    others = [entry for entry in errors if entry not in failed]
+    assert [entry.get("event") for entry in others] == ["step_failed", None, "run_finished"]
+    (by_message,) = (entry for entry in failed_run.entries if entry["message"].startswith("raw_anthropic_cost: 1 day"))
     assert by_message[LABELS] | {"run_id": ""} == {
         "run_id": "", "job": "daily", "day": LOADED_DAY, "step": "anthropic_analytics", "vendor": "anthropic",
         "asset": "raw_anthropic_cost",

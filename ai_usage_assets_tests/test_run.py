@@ -25,7 +25,8 @@ from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, NOW, Company, serve_company
 from ai_usage_assets_tests.support.loading import STORED_MODELS
 
-# One vendor's bill and what publishes it; the facts are views.
+# What publishes the bills, and one vendor's bill with it; the facts are views.
+PUBLISHED = ("int_anthropic_cost_daily", "int_cursor_usage_daily", "dim_date")
 BILL = ("anthropic", "int_anthropic_cost_daily")
 
 
@@ -187,19 +188,16 @@ def test_second_run_and_rebuild_change_no_row(loaded_company: Company) -> None:
     before = company.content(*tables)
     company.simulator.now += timedelta(seconds=1)
     again = company.run(LOADED_DAY)
-    assert again.success
-    # The report comes last, so that it has every check result.
-    begun = [event.step_key for event in again.events if event.event_type == dg.DagsterEventType.STEP_START]
-    assert begun[-1] == "report"
+    assert again.success, again.failures()
     assert company.content(*tables) == before
-    warehouse = company.warehouse
-    for name in ("int_anthropic_cost_daily", "int_cursor_usage_daily", "int_cursor_seat_daily", "dim_person"):
-        warehouse._connect().execute(f"DELETE FROM {name}")
-    warehouse.close()
+    emptied = ("int_anthropic_cost_daily", "int_cursor_usage_daily", "int_cursor_seat_daily", "dim_person")
+    for name in emptied:
+        company.keep_open()._connect().execute(f"DELETE FROM {name}")
     assert company.content(*tables) != before
+    company.close()
     company.simulator.requests.clear()
     company.simulator.fault_options.faults.down |= {"anthropic", "cursor", "sheets"}
-    result = company.run(LOADED_DAY, job="rebuild")
+    result = company.run(LOADED_DAY, job="rebuild", selection=emptied)
     assert result.success, result.failures()
     assert company.content(*tables) == before
     assert company.simulator.requests == []
@@ -212,7 +210,9 @@ def test_one_vendor_down_leaves_the_other_fresh(
     """If one vendor rejects the key, the other is loaded, and the run fails with the reason and the next step."""
     # Neither keys nor e-mail addresses appear in any event or line of the run.
     getattr(company.simulator.fault_options, down).unauthorized = True
-    result = company.run(LOADED_DAY)
+    # The whole job in one of the two cases.
+    narrow = ("anthropic_analytics", "cursor_usage_events", *PUBLISHED, "kpi_completeness")
+    result = company.run(LOADED_DAY, selection=narrow if down == "cursor" else None)
     assert not result.success
     printed = capfd.readouterr().err
     output = "\n".join([*(repr(event) for event in result.events), caplog.text, printed])
@@ -294,13 +294,16 @@ def test_vendor_without_key_is_not_configured(company: Company) -> None:
 
 
 def test_run_without_any_key(company: Company, capfd: pytest.CaptureFixture[str]) -> None:
-    """A run without any vendor succeeds and reports each as not configured."""
+    """A run of the whole job without any vendor succeeds, reports each as not configured, and ends with the report."""
     result = company.run(LOADED_DAY, sources={entry.name: {"key": None} for entry in SOURCES}, sheet_id=None)
     assert result.success, result.failures()
     assert company.simulator.requests == []
     printed = capfd.readouterr().err
     for name in (*(entry.key_variable for entry in SOURCES), "AI_USAGE_SHEET_ID"):
         assert f"{name} is not set" in printed
+    # The report comes last, so that it has every check result.
+    begun = [event.step_key for event in result.events if event.event_type == dg.DagsterEventType.STEP_START]
+    assert begun[-1] == "report"
 
 
 def test_enterprise_key(company: Company) -> None:
@@ -349,7 +352,7 @@ def test_rebuild_stops_at_failed_raw_checks(loaded_company: Company) -> None:
     """Raw records in the wrong unit stop a rebuild as they stop a run, and the facts stay unchanged."""
     before = loaded_company.content("int_anthropic_cost_daily")
     _multiply_amounts(loaded_company)
-    result = loaded_company.run(LOADED_DAY, job="rebuild")
+    result = loaded_company.run(LOADED_DAY, job="rebuild", selection=("raw_anthropic_cost", "int_anthropic_cost_daily"))
     assert not result.success
     assert "raw_anthropic_cost.currency_unit" in result.failed_checks()
     rows = loaded_company.rows(

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,14 +88,6 @@ class _ObservedRequests(list[Any]):
 @contextmanager
 def start_cli(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Starts `ai-usage` without the settings of this process; it is killed at the end of the block."""
-    with _start(arguments, environment, None) as process:
-        yield process
-
-
-@contextmanager
-def _start(
-    arguments: Sequence[str], environment: Mapping[str, str], prepare: Callable[[], None] | None
-) -> Iterator[subprocess.Popen[str]]:
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     with subprocess.Popen(
         [sys.executable, "-c", "import sys; from ai_usage_assets.cli import main; sys.exit(main())", *arguments],
@@ -104,7 +96,6 @@ def _start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=prepare,
     ) as process:
         try:
             yield process
@@ -121,14 +112,6 @@ def wait_for(process: subprocess.Popen[str], timeout_seconds: float = 120) -> su
 def run_cli(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `ai-usage` to its end."""
     with start_cli(*arguments, **environment) as process:
-        return wait_for(process)
-
-
-def run_prepared_cli(
-    prepare: Callable[[], None], *arguments: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Runs `ai-usage` to its end, in a process that calls `prepare` first."""
-    with _start(arguments, environment, prepare) as process:
         return wait_for(process)
 
 

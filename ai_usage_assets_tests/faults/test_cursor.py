@@ -33,6 +33,7 @@ from ai_usage_assets_tests.faults.preloaded import (
     build_preloaded_warehouse,
     copy_company,
 )
+from ai_usage_assets_tests.support.materialize import materialize_views
 
 PATHS = {
     EVENTS: "/teams/filtered-usage-events",
@@ -590,10 +591,12 @@ def test_the_first_day_of_data_without_cursor_usage(tmp_path: Path) -> None:
         everything = [table.name for table in (*catalog.raw_tables(), *catalog.models())]
         result = company.load(FIRST.isoformat(), selection=everything, start_date=FIRST)
         assert result.success, result.failures()
-        content = company.content()
-        assert content["int_cursor_usage_daily"] == []
+        company.close()
+        materialize_views(company.settings.duckdb_path, everything)
+        assert company.rows("SELECT * FROM ai_usage.int_cursor_usage_daily") == []
         # A single day has no past for comparison.
-        silent = {name for name in content if name.startswith("kpi_") and not content[name]}
+        kpis = [name for name in everything if name.startswith("kpi_")]
+        silent = {name for name in kpis if not company.rows(f"SELECT * FROM ai_usage.{name} LIMIT 1")}
         assert silent == {"kpi_anomaly", "kpi_forecast_backtest", "kpi_restatements"}
         assert {row["previous_same_days_usd"] for row in company.rows("SELECT * FROM ai_usage.kpi_spend_monthly")} == {
             None

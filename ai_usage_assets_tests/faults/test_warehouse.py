@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import struct
 import subprocess
@@ -20,7 +21,7 @@ from unittest.mock import patch
 import duckdb
 import pytest
 
-from ai_usage_assets import catalog, cli
+from ai_usage_assets import cli
 from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
@@ -30,6 +31,7 @@ from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets_tests.conftest import Company, copy_empty_warehouse, serve_company
 from ai_usage_assets_tests.faults.runs import (
     ForkServer,
@@ -37,7 +39,6 @@ from ai_usage_assets_tests.faults.runs import (
     daily_job,
     execute,
     observe_requests,
-    run_prepared_cli,
 )
 
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
@@ -128,9 +129,9 @@ def test_a_full_disk_while_tables_are_created_is_reported(tmp_path: Path) -> Non
     """A first run without disk space fails; with space it can run again."""
     warehouse = DuckDBWarehouse(tmp_path / "w.duckdb")
     with disk_limit(20_000), pytest.raises(WarehouseError, match="disk has space"):
-        warehouse.prepare(catalog.tables())
+        warehouse.prepare(OPS_TABLES)
     warehouse.close()
-    warehouse.prepare(catalog.tables())
+    warehouse.prepare(OPS_TABLES)
     assert warehouse.rows("SELECT COUNT(*) AS n FROM ai_usage.ops_runs") == [{"n": 0}]
     warehouse.close()
 
@@ -229,29 +230,49 @@ def test_an_unusable_file_is_reported_in_one_line(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
+# Runs `ai-usage` once for each file.
+_RUN_EACH = """
+import os, sys
+from ai_usage_assets import cli
+for path in sys.argv[1:]:
+    os.environ["AI_USAGE_DUCKDB_PATH"] = path
+    code = cli.main(["run", "--day", "2026-11-10", "--days", "1"])
+    print("exit code", code, file=sys.stderr)
+"""
+
+
+def test_missing_permissions_are_reported_in_one_line(tmp_path: Path) -> None:
+    """`ai-usage run` reports a file, folder or home that it cannot write in one line, and changes none of them."""
+    cases: tuple[tuple[Callable[[Path], object], str], ...] = (
         (_read_only("warehouse.duckdb"), "are writable"),
         (_read_only("."), "is not writable"),
         (_read_only_home, "DAGSTER_HOME"),
-    ],
-    ids=["file", "folder", "home"],
-)
-def test_missing_permissions_are_reported_in_one_line(
-    tmp_path: Path, damage: Callable[[Path], object], message: str
-) -> None:
-    """`ai-usage run` reports a file, folder or home that it cannot write in one line, and changes none of them."""
-    path, arguments, settings = _damaged_warehouse(tmp_path, damage)
-    before = path.read_bytes()
+    )
+    before: dict[Path, bytes] = {}
+    for number, (damage, _) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path, _, settings = _damaged_warehouse(folder, damage)
+        before[path] = path.read_bytes()
+    inherited = {name: os.environ[name] for name in ("PATH", "TMPDIR", "LANG") if name in os.environ}
     try:
-        result = run_prepared_cli(drop_root_access, *arguments, **settings)
+        process = subprocess.run(
+            [sys.executable, "-c", _RUN_EACH, *map(str, before)],
+            env={**inherited, **settings, "HOME": str(tmp_path), "COLUMNS": "200"},
+            preexec_fn=drop_root_access,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
     finally:
         for protected in (tmp_path, *tmp_path.rglob("*")):
             protected.chmod(0o755)
-    assert result.returncode in (1, 2)
-    _assert_reported_in_one_line(result.stderr, tmp_path, message)
-    assert path.read_bytes() == before
+    *outputs, rest = re.split(r"exit code [12]\n", process.stderr)
+    assert rest == ""
+    for path, output, (_, message) in zip(before, outputs, cases, strict=True):
+        _assert_reported_in_one_line(output, path.parent, message)
+        assert path.read_bytes() == before[path]
 
 
 # --- concurrent use -------------------------------------------------------------------------------------------------
@@ -293,7 +314,7 @@ def test_a_file_that_stays_in_use_fails_the_run(
     shared: Company, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The failure has no traceback; the next run loads the day and records the failed run as interrupted."""
-    company = with_file(shared, tmp_path / "w.duckdb")
+    company = with_file(shared, copy_empty_warehouse(tmp_path / "w.duckdb"))
     settings = replace(company.settings, fixed_now=company.simulator.now)
     job = daily_job(settings, lambda: DuckDBWarehouse(settings.duckdb_path, lock_wait_seconds=0.3), RAW)
     unlocks: list[Callable[[], None]] = []
@@ -321,6 +342,7 @@ def other_process() -> Iterator[ForkServer]:
         yield process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "other"),
     [
