@@ -338,7 +338,7 @@ from ai_usage_assets.settings import Settings
 def raw_failing():
     print("printed")
     logging.getLogger("ai_usage_assets.http.client").warning("logged once")
-    logging.getLogger("urllib3").warning("logged by a library")
+    logging.getLogger("google.auth").warning("logged by a library")
     warnings.warn("warned")
     try:
         raise OSError("{KEY}")

@@ -14,6 +14,7 @@ from cyclopts import App, Parameter, Token
 
 from ai_usage_assets.errors import OperatorError
 from ai_usage_assets.logs.capture import current_writer
+from ai_usage_assets.redaction import redact_line
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.settings import SettingsError
 
@@ -87,7 +88,8 @@ def print_message(message: str, level: int = logging.INFO, *, style: str = "", e
         mark, color = ("ai-usage: ", "bold red") if level >= logging.ERROR else ("! ", "yellow")
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     for line in message.splitlines():
-        console.print(Text.assemble((mark, color), (line, style)))
+        # An error repeats what was typed, which can be a key.
+        console.print(Text.assemble((mark, color), (redact_line(line, with_people=True), style)))
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:

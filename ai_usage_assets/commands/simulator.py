@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,6 +12,9 @@ from cyclopts import Parameter
 
 from ai_usage_assets.commands.base import WholeNumber, create_command, load_settings, print_result_line
 from ai_usage_assets.settings import SettingsError
+
+_MAX_PORT = 65535
+_MAX_SHOWN = 40
 
 app = create_command(
     "simulator",
@@ -66,7 +70,10 @@ def _parse_ports(words: Sequence[str]) -> dict[str, int]:
     ports = dict(DEFAULT_PORTS)
     for word in words:
         name, _, port = word.partition("=")
-        if name not in ports or not port.isdecimal() or not port.isascii():
-            raise SettingsError(f"--ports {word}: it takes NAME=PORT, and the names are {', '.join(ports)}.")
+        if name not in ports or not re.fullmatch("[0-9]{1,5}", port) or int(port) > _MAX_PORT:
+            raise SettingsError(
+                f"--ports {word[:_MAX_SHOWN]}: it takes NAME=PORT; the names are {', '.join(ports)}, and a port is a "
+                f"number from 0 to {_MAX_PORT}."
+            )
         ports[name] = int(port)
     return ports

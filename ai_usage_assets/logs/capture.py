@@ -112,6 +112,8 @@ def start_capture() -> JsonLogWriter:
         _capture = StdioCapture()
         writer = _capture.writer
         logging.getLogger().handlers = [_LoggingHandler(writer)]
+        # Google's libraries leave a logger with a level alone; otherwise they cut it off from the root.
+        logging.getLogger("google").setLevel(logging.WARNING)
         logging.captureWarnings(capture=True)
         sys.excepthook = lambda _, error, __: _write_uncaught(writer, error)
         threading.excepthook = lambda hook: _write_uncaught(writer, hook.exc_value)

@@ -129,7 +129,9 @@ Positive = Annotated[int, Field(ge=1, lt=_MAX_COUNT), _accepts("an integer, 1 or
 # Days are loaded again for this long, so their partitions must not expire earlier.
 ExpiryDays = Annotated[int, Field(ge=60, lt=_MAX_COUNT), _accepts("an integer, 60 or more")]
 Identifier = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,1023}$"), _accepts("letters, digits and underscores")
+    str,
+    StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,1023}$"),
+    _accepts("ASCII letters, digits and underscores, with no digit first"),
 ]
 Day = Annotated[date, _accepts("a day such as 2026-01-31"), AfterValidator(_check_day)]
 Instant = Annotated[

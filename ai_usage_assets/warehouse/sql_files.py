@@ -41,9 +41,14 @@ def read_query(name: str, folder: Path | None = None) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        text = path.read_text("utf-8")
     except FileNotFoundError:
         raise MissingSqlError(f"The SQL file {path} does not exist. Reinstall ai-usage.") from None
+    except UnicodeDecodeError:
+        raise SchemaError(f"{path.name}: is not UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise SchemaError(f"{path.name}: begins with a byte order mark; save it as UTF-8 without one")
+    return text
 
 
 def query_names(folder: Path | None = None) -> list[str]:
@@ -74,8 +79,12 @@ def read_models(folder: Path | None = None) -> list[Table]:
 
 
 def sort_tables(tables: Iterable[Table]) -> list[Table]:
-    """The tables, each after those that it reads. Raises SchemaError if tables read each other."""
-    by_name = {table.name: table for table in sorted(tables, key=lambda table: table.name)}
+    """The tables, each after those that it reads. Raises SchemaError for two of one name, or that read each other."""
+    by_name: dict[str, Table] = {}
+    for table in sorted(tables, key=lambda table: (table.name, table.layer)):
+        if other := by_name.get(table.name):
+            raise SchemaError(f"{table.name}: two files have this name, in {other.layer} and {table.layer}; rename one")
+        by_name[table.name] = table
     order = TopologicalSorter({name: [r for r in table.reads if r in by_name] for name, table in by_name.items()})
     try:
         return [by_name[name] for name in order.static_order()]
@@ -119,6 +128,9 @@ def read_table(path: Path) -> Table:
     selected = [e.alias_or_name for e in tree.expression.selects] if tree.expression else None
     if selected is not None and selected != [c.name for c in columns]:
         raise SchemaError(f"{path.name}: declares columns {[c.name for c in columns]} but selects {selected}")
+    reads = googlesql.tables_read(tree.expression) if tree.expression else ()
+    if layer == "staging" and len(reads) != 1:
+        raise SchemaError(f"{path.name}: a staging view reads one raw table, not {', '.join(reads) or 'none'}")
     partition = [p for p in properties if isinstance(p, exp.PartitionedByProperty)]
     cluster = [p for p in properties if isinstance(p, exp.ClusterProperty)]
     return Table(
@@ -130,7 +142,7 @@ def read_table(path: Path) -> Table:
         partition_by=partition[0].this.name if partition else None,
         cluster_by=tuple(c.name for p in cluster for c in p.expressions),
         query=query.strip().removesuffix(";").rstrip() or None,
-        reads=googlesql.tables_read(tree.expression) if tree.expression else (),
+        reads=reads,
     )
 
 

@@ -56,6 +56,7 @@ def test_dry_run_changes_nothing(environment: dict[str, str], simulator: Simulat
         ("status --days 0", "1 to 3660"),
         ("simulator --ports anthropic=0 cursor=0 sheets=99999", "--ports"),
         ("simulator --ports 0", "NAME=PORT"),
+        (f"simulator --ports anthropic={'9' * 6000}", "65535"),
         ("simulator --ports openai=0", "openai"),
         ("ui --port 99999", "--port"),
         ("launch", "launch"),
@@ -182,6 +183,15 @@ def test_help_imports_nothing_heavy() -> None:
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (process.returncode, process.stderr) == (0, "")
+
+
+def test_a_usage_error_repeats_no_key(environment: dict[str, str]) -> None:
+    """A key at the place of a command, an argument or a value is not printed."""
+    key = "sk-ant-admin01-" + "Zz9_" * 20
+    for command in ("{}", "run {}", "run --day {}", "run --days {}", "run --{}", "report --month {}"):
+        run = call_main(*command.format(key).split(), **environment)
+        assert run.returncode == 2, command
+        assert key not in run.stdout + run.stderr, command
 
 
 @pytest.fixture(scope="module")

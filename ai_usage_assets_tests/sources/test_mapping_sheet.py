@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -678,6 +679,23 @@ def _ranges(*tabs: list[list[Any]] | None) -> Reply:
 
 def _error_reply(status: int, message: str) -> Reply:
     return Reply(status, json.dumps({"error": {"code": status, "message": message}}).encode())
+
+
+def test_a_response_of_another_form_is_malformed() -> None:
+    """JSON of another form than Google's, a redirect and a body that is compressed twice are errors of the sheet."""
+    no_list = json.dumps({"valueRanges": [{"values": 5}] * len(TABS)}).encode()
+    for body in (b"{}", b"[]", b"null", b'{"valueRanges": "abcd"}', b'{"valueRanges": [null, 1, 2, 3]}', no_list):
+        with serve_replies(*_metadata(), Reply(body=body)) as server, pytest.raises(MalformedResponse):
+            _sheet(server.url).read()
+    with serve_replies(Reply(body=b'{"sheets": [{}]}')) as server, pytest.raises(MalformedResponse):
+        _sheet(server.url).read()
+    elsewhere = Reply(302, headers={"location": "http://127.0.0.1:9/"})
+    with serve_replies(elsewhere) as server, pytest.raises(PermanentApiError):
+        _sheet(server.url).read()
+    zeros = gzip.compress(gzip.compress(bytes(1_000_000)))
+    twice = Reply(body=zeros, headers={"content-encoding": "gzip, gzip"})
+    with serve_replies(twice) as server, pytest.raises(PermanentApiError, match="compressed twice"):
+        _sheet(server.url).read()
 
 
 def test_an_incomplete_or_endless_response_is_requested_again() -> None:

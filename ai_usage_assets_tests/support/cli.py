@@ -12,6 +12,7 @@ from unittest import mock
 
 from ai_usage_assets import cli
 from ai_usage_assets.commands import launch
+from ai_usage_assets.logs.capture import current_writer
 
 _INHERITED = ("PATH", "HOME", "TMPDIR", "LANG")
 
@@ -49,6 +50,8 @@ def call_main(*arguments: str, **environment: str) -> subprocess.CompletedProces
     ):
         try:
             code = cli.main(arguments)
+            # JSON logs replace the outputs of the process until it ends.
+            assert current_writer() is None, "set AI_USAGE_LOGS=text"
         finally:
             logger.setLevel(level)
     return subprocess.CompletedProcess(arguments, code, output.getvalue(), errors.getvalue())

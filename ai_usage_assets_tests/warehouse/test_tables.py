@@ -67,6 +67,28 @@ def test_an_incomplete_file_is_an_error(tmp_path: Path, old: str, new: str, mess
     assert "fct_x.sql" in str(caught.value)
 
 
+def test_two_files_of_one_name_are_an_error(tmp_path: Path) -> None:
+    """A name that two layers define is an error, because one definition would replace the other."""
+    read(tmp_path, GOOD)
+    with pytest.raises(SchemaError, match="curated and kpi"):
+        read(tmp_path, GOOD, layer="kpi")
+
+
+def test_a_staging_view_reads_one_table(tmp_path: Path) -> None:
+    """A staging view of two tables is an error that names both."""
+    with pytest.raises(SchemaError, match="fct_y, fct_z"):
+        read(tmp_path, GOOD.replace("FROM ai_usage.fct_y", "FROM ai_usage.fct_y, ai_usage.fct_z"), layer="staging")
+
+
+@pytest.mark.parametrize(("encoding", "message"), [("utf-16", "not UTF-8"), ("utf-8-sig", "byte order mark")])
+def test_another_encoding_is_an_error(tmp_path: Path, encoding: str, message: str) -> None:
+    """The message names the file and the encoding."""
+    (tmp_path / "curated").mkdir()
+    (tmp_path / "curated" / "fct_x.sql").write_text(GOOD, encoding)
+    with pytest.raises(SchemaError, match=rf"fct_x.sql: .*{message}"):
+        read_models(tmp_path)
+
+
 def test_an_unknown_folder_is_an_error(tmp_path: Path) -> None:
     """A file in a folder that is no layer is an error, not ignored."""
     with pytest.raises(SchemaError, match="staging, curated, kpi, ops"):

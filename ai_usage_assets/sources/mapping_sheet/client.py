@@ -40,7 +40,9 @@ _GOOGLE_URL = "https://sheets.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/spreadsheets.readonly"
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
 _MAX_BODY_BYTES = 64 * 1024 * 1024
+_PART_BYTES = 64 * 1024
 _MAX_DETAIL_CHARACTERS = 300
+_RUN_AGAIN = "Run again. The last good version of the sheet stays in use."
 _CHECK_ID = "Check AI_USAGE_SHEET_ID: it is the part of the sheet's address between /d/ and /edit."
 
 
@@ -79,12 +81,14 @@ class _SheetsHttpClient(gspread.HTTPClient):
         deadline = time.monotonic() + self._policy.attempt_seconds
         try:
             # gspread's own method fails on error bodies of another form than Google's.
-            response = self.session.request(method, url, timeout=self.timeout, stream=True, **options)
+            response = self.session.request(
+                method, url, timeout=self.timeout, stream=True, allow_redirects=False, **options
+            )
             with closing(response.raw):
                 problem = _read_body(response, deadline)
             if problem:
                 return problem
-            if not response.ok:
+            if not response.ok or response.is_redirect:
                 return failed_response(
                     response.status_code, response.headers, response.content, self._redact, self._clock.now()
                 )
@@ -105,16 +109,27 @@ class _SheetsHttpClient(gspread.HTTPClient):
         return redact_line(text, with_people=False)[:_MAX_DETAIL_CHARACTERS]
 
 
+def _rows(value_range: Mapping[str, Any]) -> list[list[Any]]:
+    """The rows of a tab. Raises TypeError if they are not lists of cells."""
+    rows = value_range.get("values", [])
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise TypeError("the values of a range are not rows")
+    return rows
+
+
 def _read_body(response: requests.Response, deadline: float) -> AttemptError | None:
     """Reads the body into memory, until a time on the monotonic clock: requests limits only the wait for each part."""
     body = bytearray()
-    while part := response.raw.read1(decode_content=True):
+    if "," in response.headers.get("content-encoding", ""):
+        # A small response that is compressed twice can fill the memory while its first part is decoded.
+        return AttemptError("the response is compressed twice", status=response.status_code, transient=False)
+    while part := response.raw.read1(_PART_BYTES, decode_content=True):
         body += part
         if len(body) > _MAX_BODY_BYTES:
             detail = f"the response is larger than {_MAX_BODY_BYTES // 1024**2} MiB"
             return AttemptError(detail, status=response.status_code, transient=False)
         if time.monotonic() > deadline:
-            return AttemptError("the response is too slow", status=response.status_code, transient=True)
+            return AttemptError("no complete response (too slow)", transient=True)
     response.raw = BytesIO(body)
     return None
 
@@ -151,6 +166,19 @@ class MappingSheet:
                 next_step=_CHECK_ID,
                 attempts=0,
             )
+        try:
+            return self._read_tabs()
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+            # gspread reads the responses without checking their form.
+            raise MalformedResponse(
+                NAME,
+                "spreadsheet",
+                status=200,
+                detail=f"the response does not have the form of Google's ({type(error).__name__})",
+                next_step=_RUN_AGAIN,
+            ) from None
+
+    def _read_tabs(self) -> dict[str, list[list[Any]] | MissingTab]:
         spreadsheet = self._connect().open_by_key(self._spreadsheet_id)
         titles = {worksheet.title for worksheet in spreadsheet.worksheets()}
         tabs = [tab for tab in TABS if tab in titles]
@@ -168,10 +196,10 @@ class MappingSheet:
                 "values:batchGet",
                 status=200,
                 detail=f"the response has {len(ranges)} ranges for {len(tabs)} tabs",
-                next_step="Run again. The last good version of the sheet stays in use.",
+                next_step=_RUN_AGAIN,
             )
         # Google omits `values` for an empty tab.
-        values = {tab: value_range.get("values", []) for tab, value_range in zip(tabs, ranges, strict=True)}
+        values = {tab: _rows(value_range) for tab, value_range in zip(tabs, ranges, strict=True)}
         return {tab: values.get(tab, MissingTab()) for tab in TABS}
 
     def _connect(self) -> gspread.Client:
