@@ -189,7 +189,7 @@ def test_rebuild_needs_no_vendor(production: Production) -> None:
 def test_standby_region_does_nothing_after_a_successful_run(production: Production) -> None:
     """`--if-missing` ends at once after a successful run, and `freshness` reports days that are due."""
     request_count = len(production.simulator.requests)
-    variables = {**production.variables, "AI_USAGE_LOGS": "text"}
+    variables = {**production.variables, "AI_USAGE_LOGS": "console"}
     standby = call_main(*RUN, "--if-missing", **variables)
     assert (standby.returncode, "Nothing to do" in standby.stdout + standby.stderr) == (0, True)
     assert len(production.simulator.requests) == request_count

@@ -51,7 +51,7 @@ def call_main(*arguments: str, **environment: str) -> subprocess.CompletedProces
         try:
             code = cli.main(arguments)
             # JSON logs replace the outputs of the process until it ends.
-            assert current_writer() is None, "set AI_USAGE_LOGS=text"
+            assert current_writer() is None, "set AI_USAGE_LOGS=console"
         finally:
             logger.setLevel(level)
     return subprocess.CompletedProcess(arguments, code, output.getvalue(), errors.getvalue())
