@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 from ai_usage_assets.checks.base import Check, CheckContext, Finding
+from ai_usage_assets.decimals import sum_known
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.warehouse.base import Row
 from ai_usage_assets.warehouse.ops_tables import OPS_CHECK_RESULTS
@@ -38,8 +39,7 @@ class CheckResult:
     @property
     def amount_usd(self) -> Decimal | None:
         """The dollars of all findings; None when none affects money."""
-        amounts = [finding.amount_usd for finding in self.findings if finding.amount_usd is not None]
-        return sum(amounts, Decimal(0)) if amounts else None
+        return sum_known(finding.amount_usd for finding in self.findings)
 
     @property
     def message(self) -> str:

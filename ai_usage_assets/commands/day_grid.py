@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ai_usage_assets.commands.tables import create_table
-from ai_usage_assets.finance.amounts import sum_known
+from ai_usage_assets.decimals import sum_known
 from ai_usage_assets.rendering.text import format_usd
 from ai_usage_assets.warehouse.base import Row
 

@@ -17,7 +17,7 @@ from ai_usage_assets.commands.tables import (
     result_line,
     warning_line,
 )
-from ai_usage_assets.finance.amounts import sum_known
+from ai_usage_assets.decimals import sum_known
 from ai_usage_assets.registry import SOURCES, source_label
 from ai_usage_assets.rendering.text import format_count, format_percent, format_whole_usd
 from ai_usage_assets.warehouse.base import Row, Warehouse

@@ -11,8 +11,8 @@ import dagster as dg
 
 from ai_usage_assets import catalog
 from ai_usage_assets.days import range_from_tags
+from ai_usage_assets.decimals import sum_known
 from ai_usage_assets.defs.resources import STEP_RESOURCES
-from ai_usage_assets.finance.amounts import sum_known
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.days import describe_failure, load_days
 from ai_usage_assets.landing.extracts import LandingResult

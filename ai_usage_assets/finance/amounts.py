@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import TypedDict
 
+from ai_usage_assets.decimals import sum_known
 from ai_usage_assets.rendering.text import format_count, format_date, format_usd
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.sql_files import read_query
@@ -19,12 +20,6 @@ class BudgetAmounts(TypedDict):
     cost_center: str | None
     budget_usd: Decimal | None
     spend_usd: Decimal | None
-
-
-def sum_known(values: Iterable[Decimal | None]) -> Decimal | None:
-    """The sum of the values that are not None; None when all are."""
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if known else None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from decimal import Decimal
 from typing import Any, TypedDict
 
 from ai_usage_assets.days import ONE_DAY, last_finished_day, next_month
-from ai_usage_assets.finance.amounts import BudgetAmounts, describe_close, sum_known, total_budgets
+from ai_usage_assets.decimals import sum_known
+from ai_usage_assets.finance.amounts import BudgetAmounts, describe_close, total_budgets
 from ai_usage_assets.http import webhook
 from ai_usage_assets.redaction import redact, redact_line
 from ai_usage_assets.registry import source_label

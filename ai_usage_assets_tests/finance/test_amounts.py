@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ai_usage_assets.decimals import sum_known
 from ai_usage_assets.finance import amounts
 from ai_usage_assets.finance.amounts import BudgetTotals
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
@@ -26,10 +27,10 @@ def row(cost_center: str | None, budget: str | None, spend: str | None) -> Any:
 
 def test_unknown_values_are_not_zero() -> None:
     """None is left out of a sum, and a sum of nothing is None."""
-    assert amounts.sum_known([D(1), None, D("0.5")]) == D("1.5")
-    assert amounts.sum_known([D(0)]) == 0
-    assert amounts.sum_known([None, None]) is None
-    assert amounts.sum_known([]) is None
+    assert sum_known([D(1), None, D("0.5")]) == D("1.5")
+    assert sum_known([D(0)]) == 0
+    assert sum_known([None, None]) is None
+    assert sum_known([]) is None
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 from ai_usage_assets import catalog, cli
 from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayError, DayRange, parse_month
+from ai_usage_assets.decimals import sum_known
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.defs.report_asset import build_report_asset
 from ai_usage_assets.defs.resources import build_resources
@@ -300,8 +301,8 @@ def test_every_section_adds_up_to_the_total(report: Report) -> None:
     assert sum(team.total.spend_usd for team in report.teams) == spend
     assert sum(total.spend_usd for total in report.months.values()) == spend + 100
     # Billed and included amounts are never added up.
-    assert amounts.sum_known(row["amount_usd"] for row in report.models if row["cost_basis"] == "billed") == 42
-    assert amounts.sum_known(row["amount_usd"] for row in report.models if row["cost_basis"] == "included") == 5
+    assert sum_known(row["amount_usd"] for row in report.models if row["cost_basis"] == "billed") == 42
+    assert sum_known(row["amount_usd"] for row in report.models if row["cost_basis"] == "included") == 5
     assert {team.team: (team.by_vendor.get("anthropic"), team.by_vendor.get("cursor")) for team in report.teams} == {
         SCRIPT: (Decimal(30), None),
         "Platform": (Decimal(6), Decimal(12)),

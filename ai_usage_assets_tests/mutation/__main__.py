@@ -46,6 +46,7 @@ MODULES: Mapping[str, Module] = {
     "money": Module("sources/money.py", ("sources/test_money.py",)),
     "text": Module("rendering/text.py", ("rendering/test_text.py",)),
     "redaction": Module("redaction.py", ("test_redaction.py", "http/test_client.py::test_redact")),
+    "decimals": Module("decimals.py", ("finance/test_amounts.py",)),
     "amounts": Module("finance/amounts.py", ("finance/test_amounts.py",)),
     "integrity": Module("finance/close/integrity.py", ("finance/test_integrity.py",)),
     "journal": Module("finance/close/journal.py", ("finance/test_close.py",)),

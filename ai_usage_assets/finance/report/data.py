@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from ai_usage_assets.days import ONE_DAY
-from ai_usage_assets.finance.amounts import describe_close, sum_known, total_budgets
+from ai_usage_assets.decimals import sum_known
+from ai_usage_assets.finance.amounts import describe_close, total_budgets
 from ai_usage_assets.finance.report import headlines
 from ai_usage_assets.finance.report.base import (
     BudgetRow,

@@ -10,7 +10,8 @@ from decimal import Decimal
 
 from markupsafe import Markup
 
-from ai_usage_assets.finance.amounts import BudgetTotals, sum_known
+from ai_usage_assets.decimals import sum_known
+from ai_usage_assets.finance.amounts import BudgetTotals
 from ai_usage_assets.finance.report import charts
 from ai_usage_assets.finance.report.base import DayRow, Report, ReportMonth
 from ai_usage_assets.finance.report.labels import NO_TEAM

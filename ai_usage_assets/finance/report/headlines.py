@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
-from ai_usage_assets.finance.amounts import sum_known, total_budgets
+from ai_usage_assets.decimals import sum_known
+from ai_usage_assets.finance.amounts import total_budgets
 from ai_usage_assets.finance.report.base import (
     BudgetRow,
     DayRow,

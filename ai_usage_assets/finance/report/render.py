@@ -10,8 +10,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from ai_usage_assets.decimals import sum_known
 from ai_usage_assets.files import write_atomically
-from ai_usage_assets.finance.amounts import sum_known
 from ai_usage_assets.finance.report import figures, labels
 from ai_usage_assets.finance.report.base import Headline, Report
 from ai_usage_assets.registry import SOURCES, source_label
