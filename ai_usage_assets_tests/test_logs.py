@@ -196,7 +196,7 @@ import logging, os, subprocess, sys, threading, warnings
 from ai_usage_assets.logs import capture
 capture.start_capture()
 print("to stdout")
-print("two\\nlines", file=sys.stderr)
+os.write(2, b"two\\nlines\\n")
 os.write(2, b"I0000 00:00:00 a library in C\\n")
 subprocess.run(["sh", "-c", "echo a child; echo {KEY} >&2"])
 child = "from ai_usage_assets.logs import capture; capture.start_capture().write(40, 'an entry', a=1)"
@@ -223,7 +223,7 @@ def test_all_output_of_a_process_becomes_entries() -> None:
     assert process.returncode == 1
     all_entries = entries(process)
     by_message = {entry["message"]: entry for entry in all_entries}
-    # Lines that arrive together are one entry.
+    # Lines of one write are one entry. `print` would write the end of the last line by itself.
     for part, severity in (("to stdout", "INFO"), ("two\nlines", "WARNING")):
         assert {e["severity"] for e in all_entries if part in e["message"]} == {severity}, part
     for part in ("a library in C", "a child", "[secret]", "no end of line"):
