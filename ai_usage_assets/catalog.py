@@ -32,6 +32,16 @@ def tables() -> tuple[Table, ...]:
     return (*OPS_TABLES, *raw_tables(), *models())
 
 
+@cache
+def stored_reads(model: Table) -> frozenset[str]:
+    """The stored tables that a query reads, directly or through views."""
+    reads: set[str] = set()
+    for name in model.reads:
+        read = table(name)
+        reads |= stored_reads(read) if read.is_view else {name}
+    return frozenset(reads)
+
+
 def table(name: str) -> Table:
     """The table of that name. Raises KeyError."""
     return _by_name()[name]

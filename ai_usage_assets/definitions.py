@@ -35,8 +35,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         warnings.simplefilter("ignore", dg.BetaWarning)
         assets = [*build_raw_assets(partitions), mapping_sheet, *build_sql_assets(partitions), build_report_asset()]
     return dg.Definitions(
-        assets=assets,
-        asset_checks=build_asset_checks(),
+        assets=[*assets, *build_asset_checks()],
         jobs=[
             dg.define_asset_job(
                 "daily",

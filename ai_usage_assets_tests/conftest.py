@@ -26,6 +26,7 @@ from ai_usage_assets.simulator import Simulator, Urls
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets_tests.support.loading import LoadResult, load_selection
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 
 NOW = datetime(2026, 11, 20, 14, tzinfo=UTC)
 # The day that is loaded in `loaded_company`, and the next one.
@@ -247,9 +248,9 @@ def build_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path]
 
 
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+def warehouse(tmp_path: Path) -> Iterator[RebuildingWarehouse]:
     """An empty warehouse."""
-    opened = DuckDBWarehouse(copy_empty_warehouse(tmp_path / "w.duckdb"))
+    opened = RebuildingWarehouse(copy_empty_warehouse(tmp_path / "w.duckdb"))
     yield opened
     opened.close()
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ai_usage_assets import catalog
-from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import copy_empty_warehouse
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 
 DAY = date(2026, 11, 10)
 ALWAYS = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
@@ -21,9 +21,9 @@ PEOPLE = {JANE: ("Platform", "CC-1"), SAM: ("Mobile", "CC-2"), KIM: (None, None)
 
 
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+def warehouse(tmp_path: Path) -> Iterator[RebuildingWarehouse]:
     """Three people, three keys, and the directory of user ids."""
-    warehouse = DuckDBWarehouse(copy_empty_warehouse(tmp_path / "w.duckdb"))
+    warehouse = RebuildingWarehouse(copy_empty_warehouse(tmp_path / "w.duckdb"))
     add_rows(
         warehouse,
         "dim_person",
@@ -44,12 +44,12 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     warehouse.close()
 
 
-def add_rows(warehouse: DuckDBWarehouse, table: str, *rows: dict[str, Any]) -> None:
+def add_rows(warehouse: RebuildingWarehouse, table: str, *rows: dict[str, Any]) -> None:
     """Adds rows to a table."""
     warehouse.append(catalog.table(table), list(rows))
 
 
-def add_mapping(warehouse: DuckDBWarehouse, vendor: str, kind: str, principal: str, **row: Any) -> None:
+def add_mapping(warehouse: RebuildingWarehouse, vendor: str, kind: str, principal: str, **row: Any) -> None:
     """Adds a row of the mapping sheet."""
     defaults = {
         "row_no": len(warehouse.rows("SELECT row_no FROM ai_usage.int_key_mapping")) + 2,
@@ -64,7 +64,7 @@ def add_mapping(warehouse: DuckDBWarehouse, vendor: str, kind: str, principal: s
 
 
 def attribute_anthropic(
-    warehouse: DuckDBWarehouse, kind: str, principal: str | None = None, **row: Any
+    warehouse: RebuildingWarehouse, kind: str, principal: str | None = None, **row: Any
 ) -> dict[str, Any]:
     """The attribution of one Anthropic dollar of this actor."""
     money = {"fact_no": 1, "identity_key": "a", "requests": 3, "amount_usd": Decimal(1), "list_amount_usd": Decimal(2)}
@@ -75,7 +75,9 @@ def attribute_anthropic(
     return row
 
 
-def attribute_cursor(warehouse: DuckDBWarehouse, kind: str, principal: str | None = None, **row: Any) -> dict[str, Any]:
+def attribute_cursor(
+    warehouse: RebuildingWarehouse, kind: str, principal: str | None = None, **row: Any
+) -> dict[str, Any]:
     """The attribution of one Cursor dollar of this principal."""
     fact = {"usage_date": DAY, "fact_no": 1, "identity_key": "c", "cost_basis": "billed", "requests": 1}
     money = {"amount_usd": Decimal(1), "principal_type": kind, "principal_id": principal}
@@ -93,7 +95,7 @@ def assignment(row: dict[str, Any]) -> tuple[str, str | None, str | None, str | 
 # --- Anthropic -----------------------------------------------------------------------
 
 
-def add_all_mappings(warehouse: DuckDBWarehouse, *left_out: str) -> None:
+def add_all_mappings(warehouse: RebuildingWarehouse, *left_out: str) -> None:
     """Adds a mapping for every principal of the same dollar, except the kinds that are left out."""
     for kind, principal, team in (
         ("api_key", "apikey_bound", "by key"),
@@ -136,14 +138,14 @@ KEY = {"kind": "api_key", "principal": "apikey_bound", "api_key_id": "apikey_bou
     ],
 )  # fmt: skip
 def test_anthropic_rules_apply_in_order(
-    warehouse: DuckDBWarehouse, actor: dict[str, Any], left_out: list[str], expected: tuple[str | None, ...]
+    warehouse: RebuildingWarehouse, actor: dict[str, Any], left_out: list[str], expected: tuple[str | None, ...]
 ) -> None:
     """The first rule that matches wins; without its row the next one does."""
     add_all_mappings(warehouse, *left_out)
     assert assignment(attribute_anthropic(warehouse, **actor)) == expected
 
 
-def test_a_user_without_email_is_found_by_id(warehouse: DuckDBWarehouse) -> None:
+def test_a_user_without_email_is_found_by_id(warehouse: RebuildingWarehouse) -> None:
     """The directory gives the e-mail of a user id, to which the person's mapping applies as well."""
     assert assignment(attribute_anthropic(warehouse, "user", "user_sam")) == ("vendor_actor", SAM, "Mobile", "CC-2")
     add_mapping(warehouse, "anthropic", "user", SAM, team="On loan", cost_center="CC-9")
@@ -151,7 +153,7 @@ def test_a_user_without_email_is_found_by_id(warehouse: DuckDBWarehouse) -> None
     assert assignment(row) == ("user_map", SAM, "On loan", "CC-9")
 
 
-def test_an_unknown_user_keeps_the_method_vendor_actor(warehouse: DuckDBWarehouse) -> None:
+def test_an_unknown_user_keeps_the_method_vendor_actor(warehouse: RebuildingWarehouse) -> None:
     """Without any e-mail the person is NULL, and no workspace mapping applies."""
     add_all_mappings(warehouse, "api_key")
     assert assignment(attribute_anthropic(warehouse, "user", "user_gone", workspace_id="wrkspc_1")) == (
@@ -182,7 +184,7 @@ IDS = {"automation_id": "auto_1", "service_account_id": "sa_1", "cloud_agent_id"
     ],
 )  # fmt: skip
 def test_cursor_rules_apply_in_order(
-    warehouse: DuckDBWarehouse, ids: dict[str, Any], left_out: list[str], expected: tuple[str | None, ...]
+    warehouse: RebuildingWarehouse, ids: dict[str, Any], left_out: list[str], expected: tuple[str | None, ...]
 ) -> None:
     """The order is automation, service account, cloud agent, mapped user, e-mail of the event, unallocated."""
     for kind, principal in (
@@ -193,7 +195,7 @@ def test_cursor_rules_apply_in_order(
     assert assignment(attribute_cursor(warehouse, "user" if ids["user_email"] else "none", **ids)) == expected
 
 
-def test_a_mapping_applies_to_its_vendor_only(warehouse: DuckDBWarehouse) -> None:
+def test_a_mapping_applies_to_its_vendor_only(warehouse: RebuildingWarehouse) -> None:
     """A user mapping of one vendor does not apply to another."""
     add_mapping(warehouse, "anthropic", "user", JANE, team="Elsewhere", cost_center="X")
     assert assignment(attribute_cursor(warehouse, "user", JANE, user_email=JANE)) == (
@@ -219,14 +221,14 @@ def test_a_mapping_applies_to_its_vendor_only(warehouse: DuckDBWarehouse) -> Non
     ],
 )
 def test_a_mapping_replaces_the_actor_and_people_fill_its_blanks(
-    warehouse: DuckDBWarehouse, row: dict[str, Any], expected: tuple[str | None, ...]
+    warehouse: RebuildingWarehouse, row: dict[str, Any], expected: tuple[str | None, ...]
 ) -> None:
     """A mapping without a person assigns none, not even the actor; its blanks come from the person it names."""
     add_mapping(warehouse, "anthropic", "api_key", "apikey_bound", **row)
     assert assignment(attribute_anthropic(warehouse, **USER))[1:] == expected
 
 
-def test_a_user_mapping_without_a_person_keeps_the_user(warehouse: DuckDBWarehouse) -> None:
+def test_a_user_mapping_without_a_person_keeps_the_user(warehouse: RebuildingWarehouse) -> None:
     """A user mapping with only a cost center keeps the person and their team."""
     add_mapping(warehouse, "cursor", "user", JANE, cost_center="C")
     assert assignment(attribute_cursor(warehouse, "user", JANE, user_email=JANE)) == ("user_map", JANE, "Platform", "C")
@@ -242,7 +244,7 @@ def test_a_user_mapping_without_a_person_keeps_the_user(warehouse: DuckDBWarehou
     ids=["only day", "ends on the day", "begins the next day"],
 )
 def test_intervals_include_their_start_and_exclude_their_end(
-    warehouse: DuckDBWarehouse, first: date, end: date, applies: bool
+    warehouse: RebuildingWarehouse, first: date, end: date, applies: bool
 ) -> None:
     """Mappings and people apply from effective_from on, and no longer on effective_to."""
     add_mapping(
@@ -261,11 +263,12 @@ def test_intervals_include_their_start_and_exclude_their_end(
         ("api_key_map", "mo@example.com") if applies else ("vendor_actor", "pat@example.com")
     )
     warehouse._connect().execute("DELETE FROM int_key_mapping")
+    warehouse.mark_changed()
     (row,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
     assert assignment(row)[2:] == (("T", "C") if applies else (None, None))
 
 
-def test_shares_split_exactly_and_the_largest_takes_the_remainder(warehouse: DuckDBWarehouse) -> None:
+def test_shares_split_exactly_and_the_largest_takes_the_remainder(warehouse: RebuildingWarehouse) -> None:
     """Three shares of an indivisible amount add up to it in dollars, list dollars and requests."""
     for share, team in (("0.333", "A"), ("0.333", "B"), ("0.334", "C")):
         add_mapping(
@@ -285,7 +288,7 @@ def test_shares_split_exactly_and_the_largest_takes_the_remainder(warehouse: Duc
 # --- seats, tokens and activity ------------------------------------------------------------------------------------
 
 
-def test_a_seat_follows_its_user_mapping(warehouse: DuckDBWarehouse) -> None:
+def test_a_seat_follows_its_user_mapping(warehouse: RebuildingWarehouse) -> None:
     """A seat belongs to its holder, or to the person of a user mapping; its method is always seat."""
     add_rows(
         warehouse, "int_cursor_seat_daily",
@@ -303,7 +306,7 @@ def test_a_seat_follows_its_user_mapping(warehouse: DuckDBWarehouse) -> None:
     assert seat() == ("seat", SAM, "Mobile", "CC-2")
 
 
-def test_tokens_are_attributed_like_dollars(warehouse: DuckDBWarehouse) -> None:
+def test_tokens_are_attributed_like_dollars(warehouse: RebuildingWarehouse) -> None:
     """Cache writes include both durations; a split keeps every sum of tokens."""
     for share, team in (("0.6", "A"), ("0.4", "B")):
         add_mapping(warehouse, "anthropic", "api_key", "apikey_plain", team=team, share=Decimal(share))
@@ -334,7 +337,7 @@ def test_tokens_are_attributed_like_dollars(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_keys_that_share_a_name_are_not_merged(warehouse: DuckDBWarehouse) -> None:
+def test_keys_that_share_a_name_are_not_merged(warehouse: RebuildingWarehouse) -> None:
     """Dollars follow the id of a key; activity that has only the name is attributed to neither key."""
     add_rows(
         warehouse, "dim_api_key",
@@ -366,7 +369,7 @@ def test_keys_that_share_a_name_are_not_merged(warehouse: DuckDBWarehouse) -> No
     assert [tuple(row.values()) for row in activity] == [("bound", None, None), ("made", "C", "CC-C")]
 
 
-def test_activity_is_summed_per_person(warehouse: DuckDBWarehouse) -> None:
+def test_activity_is_summed_per_person(warehouse: RebuildingWarehouse) -> None:
     """A developer's rows of a day become one, also those of an API key with a unique name; idle members stay."""
     code = {
         "usage_date": DAY,

@@ -182,8 +182,7 @@ def test_checks_of_money_are_blocking(definitions: dg.Definitions) -> None:
         ("raw_anthropic_cost", "control_total"), ("raw_anthropic_cost", "currency_unit"),
         ("raw_anthropic_cost", "schema"),
         ("raw_cursor_usage_events", "control_total"), ("raw_cursor_usage_events", "currency_unit"),
-        ("raw_cursor_usage_events", "schema"), ("int_anthropic_cost_daily", "attribution_preserves_totals"),
-        ("int_cursor_usage_daily", "attribution_preserves_totals"),
+        ("raw_cursor_usage_events", "schema"), ("fct_cost_daily", "attribution_preserves_totals"),
         ("kpi_completeness", "days_complete"),
     } <= blocking  # fmt: skip
 

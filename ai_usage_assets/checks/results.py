@@ -11,8 +11,9 @@ from typing import Literal
 from ai_usage_assets.checks.base import Check, CheckContext, Finding
 from ai_usage_assets.decimals import sum_known
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.warehouse.base import Row
+from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_CHECK_RESULTS
+from ai_usage_assets.warehouse.sql_files import read_query
 
 # The message names the first findings only.
 _FINDINGS_IN_MESSAGE = 5
@@ -74,7 +75,20 @@ def evaluate_checks(checks: Iterable[Check], context: CheckContext, run_id: str)
     return results
 
 
+def find_failed_blocking_checks(warehouse: Warehouse, run_id: str) -> dict[str, str]:
+    """The failed blocking checks of a run so far: for each asset, a text that names them and their findings."""
+    rows = warehouse.rows(read_query("checks/failed_blocking"), {"run_id": run_id})
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        reasons.setdefault(row["asset"], []).append(f"{row['check_name']} of {row['asset']} failed: {row['message']}")
+    return {asset: " ".join(texts) for asset, texts in reasons.items()}
+
+
 def _evaluate(check: Check, context: CheckContext) -> CheckResult:
+    try:
+        findings = check.run(context)
+    except Exception as error:  # noqa: BLE001 - a check that cannot be evaluated must not stop the others
+        findings = [Finding(f"the check could not be evaluated: {type(error).__name__}: {error}")]
     # Findings quote names, and a key can be named after an e-mail address.
-    findings = [replace(finding, message=redact(finding.message)) for finding in check.run(context)]
-    return CheckResult(check, findings, datetime.now(UTC))
+    redacted = [replace(finding, message=redact(finding.message)) for finding in findings]
+    return CheckResult(check, redacted, datetime.now(UTC))

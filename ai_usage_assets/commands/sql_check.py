@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from ai_usage_assets import catalog, days
-from ai_usage_assets.defs.sql_assets import model_parameters
 from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.transform import model_parameters
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse

@@ -12,15 +12,16 @@ from ai_usage_assets import catalog, days
 from ai_usage_assets.checks import freshness, spend
 from ai_usage_assets.checks.base import Check, CheckContext
 from ai_usage_assets.checks.completeness import DAYS_COMPLETE, loaded_days_published
-from ai_usage_assets.checks.facts import known_fields, schema_checks
+from ai_usage_assets.checks.facts import attribution_preserves_totals, known_fields, schema_checks
 from ai_usage_assets.checks.results import CheckResult, evaluate_checks
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.defs.resources import STEP_RESOURCES
+from ai_usage_assets.defs.stages import Stage, build_step
 from ai_usage_assets.finance.close.checks import CLOSED_MONTHS_UNCHANGED
 from ai_usage_assets.registry import load_sources
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.sources.mapping_sheet import checks as mapping_sheet
 from ai_usage_assets.warehouse.base import Warehouse
+from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 
 _MAX_FINDINGS_LISTED = 100
 
@@ -34,6 +35,7 @@ def _all_checks() -> Iterator[Check]:
         yield from (known_fields(table, fields) for table, fields in extract.known_fields.items())
     unique_keys = {table: key for checks in source_checks for table, key in checks.unique_keys.items()}
     yield from schema_checks(catalog.models(), unique_keys)
+    yield attribution_preserves_totals([source.name for source in sources])
     yield from spend.CHECKS
     yield from freshness.CHECKS
     yield DAYS_COMPLETE
@@ -43,45 +45,60 @@ def _all_checks() -> Iterator[Check]:
 
 
 CHECKS = tuple(_all_checks())
+_SOURCE_OF_RAW_TABLE = {
+    RAW_MAPPING_SHEET.name: "sheet",
+    **{table.name: extract.vendor for extract in catalog.EXTRACTS for table in extract.tables},
+}
+_REFERENCE_MODELS = {model.name for model in catalog.models() if not model.reads}
 
 
-def build_asset_checks() -> list[dg.AssetChecksDefinition]:
-    """The Dagster definitions of all checks. Those of one asset share a step: a step takes longer than a check."""
-    by_asset: dict[str, list[Check]] = {}
+def build_asset_checks() -> list[dg.AssetsDefinition]:
+    """The Dagster definitions of all checks: a step for the records of each source, and a step for the models.
+
+    Checks share steps because a step takes longer than a check.
+    """
+    records: dict[str, list[Check]] = {}
+    models: list[Check] = []
     for check in CHECKS:
-        by_asset.setdefault(check.asset, []).append(check)
-    return [_build_checks(asset, checks) for asset, checks in by_asset.items()]
+        # A check of records that also reads models is evaluated after they are built.
+        source = _SOURCE_OF_RAW_TABLE.get(check.asset)
+        if source and {*check.additional_deps} <= {*_SOURCE_OF_RAW_TABLE, *_REFERENCE_MODELS}:
+            records.setdefault(source, []).append(check)
+        else:
+            models.append(check)
+    return [
+        *(_build_checks(Stage.CHECK_RECORDS, f"{source}_records", checks) for source, checks in records.items()),
+        _build_checks(Stage.CHECK_MODELS, "models", models),
+    ]
 
 
-def _build_checks(asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
-    @dg.multi_asset_check(
-        name=f"check_{asset}",
-        specs=[
+def _build_checks(stage: Stage, subject: str, checks: Sequence[Check]) -> dg.AssetsDefinition:
+    def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        selected = {(key.asset_key.to_user_string(), key.name) for key in context.selected_asset_check_keys}
+        settings: Settings = context.resources.settings
+        warehouse: Warehouse = context.resources.warehouse
+        today = settings.now().date()
+        all_days = DayRange(min(settings.start_date, today), today)
+        check_context = CheckContext(warehouse, days.range_from_tags(context.run.tags) or all_days, today)
+        chosen = [check for check in checks if (check.asset, check.name) in selected]
+        for result in evaluate_checks(chosen, check_context, context.run.run_id):
+            yield _to_dagster(result, check_context.days)
+
+    return build_step(
+        stage,
+        f"check_{subject}",
+        run,
+        check_specs=[
             dg.AssetCheckSpec(
                 check.name,
-                asset=asset,
+                asset=check.asset,
                 description=f"{check.expectation} If not: {check.advice}",
                 blocking=check.blocking,
                 additional_deps=list(check.additional_deps),
             )
             for check in checks
         ],
-        # Lets the UI execute a single check.
-        can_subset=True,
-        required_resource_keys=set(STEP_RESOURCES),
     )
-    def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        selected = {key.name for key in context.selected_asset_check_keys}
-        settings: Settings = context.resources.settings
-        warehouse: Warehouse = context.resources.warehouse
-        today = settings.now().date()
-        all_days = DayRange(min(settings.start_date, today), today)
-        check_context = CheckContext(warehouse, days.range_from_tags(context.run.tags) or all_days, today)
-        # All are stored first: Dagster ends the step at the first failed blocking check.
-        results = evaluate_checks([c for c in checks if c.name in selected], check_context, context.run.run_id)
-        yield from (_to_dagster(result, check_context.days) for result in results)
-
-    return run
 
 
 def _to_dagster(result: CheckResult, checked_days: DayRange) -> dg.AssetCheckResult:

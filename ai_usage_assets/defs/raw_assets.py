@@ -1,6 +1,6 @@
 """One Dagster multi-asset per extract, with one asset per raw table.
 
-The step fails only if every day failed; the blocking check `days_complete` fails the run if one did.
+The step fails if a day failed. Then only the days that were loaded are materialized.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.days import range_from_tags
 from ai_usage_assets.decimals import sum_known
 from ai_usage_assets.defs.resources import STEP_RESOURCES
+from ai_usage_assets.defs.stages import Stage
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.days import describe_failure, load_days
 from ai_usage_assets.landing.extracts import LandingResult
@@ -39,14 +40,17 @@ def _build_asset(extract: Extract, partitions: dg.PartitionsDefinition) -> dg.As
                 kinds={"python", extract.vendor},
                 owners=["team:platform"],
                 metadata=table.ui_metadata(),
+                # A table without a loaded day is not materialized.
+                skippable=True,
             )
             for table in extract.tables
         ],
+        op_tags=Stage.EXTRACT.tags,
         partitions_def=None if extract.is_snapshot else partitions,
         backfill_policy=None if extract.is_snapshot else dg.BackfillPolicy.single_run(),
         required_resource_keys=STEP_RESOURCES | {extract.vendor},
     )
-    def load(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    def load(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None] | dg.AssetMaterialization]:
         settings: Settings = context.resources.settings
         run = RunContext(context.run.run_id, settings.now(), settings.accept_loss)
         if not extract.is_snapshot and range_from_tags(context.run.tags) is None:
@@ -58,22 +62,23 @@ def _build_asset(extract: Extract, partitions: dg.PartitionsDefinition) -> dg.As
         client = getattr(context.resources, extract.vendor)
         results = load_days(context.resources.warehouse, extract, client, days, run, context.log)
         yield from _report_results(context, extract, results)
+        if description := describe_failure(extract, results):
+            raise dg.Failure(
+                description=description,
+                metadata={"days": dg.MetadataValue.md(_day_table(results))},
+                allow_retries=False,
+            )
 
     return load
 
 
 def _report_results(
     context: dg.AssetExecutionContext, extract: Extract, results: Sequence[LandingResult]
-) -> Iterator[dg.MaterializeResult[None]]:
-    """Attaches metadata per day to the assets. Raises dg.Failure if no day was loaded."""
-    if description := describe_failure(extract, results):
-        raise dg.Failure(
-            description=description,
-            metadata={"days": dg.MetadataValue.md(_day_table(results))},
-            allow_retries=False,
-        )
+) -> Iterator[dg.MaterializeResult[None] | dg.AssetMaterialization]:
+    """Materializes the loaded days of each table."""
     failed = [result.entry for result in results if result.entry["status"] == "failed"]
-    for entry in failed:
+    # If no day was loaded, the failure of the step says everything.
+    for entry in failed if len(failed) < len(results) else ():
         labels = {"asset": entry["asset"], "day": str(entry["usage_date"])}
         context.log.error(
             f"{entry['asset']} {entry['usage_date']} failed: {entry['message']}",
@@ -81,15 +86,25 @@ def _report_results(
         )
     for table in extract.tables:
         table_results = [result for result in results if result.entry["asset"] == table.name]
-        for result in table_results:
-            context.add_asset_metadata(
-                _day_metadata(result),
-                asset_key=dg.AssetKey(table.name),
-                partition_key=None if extract.is_snapshot else result.entry["usage_date"].isoformat(),
-            )
         context.log.info(f"{table.name}: {_summarize(table_results)}", extra={"labels": {"asset": table.name}})
+        loaded = [result for result in table_results if result.is_loaded]
+        if len(loaded) < len(table_results):
+            # A result of the asset would materialize every day of the run.
+            for result in loaded:
+                yield dg.AssetMaterialization(
+                    table.name, metadata=_day_metadata(result), partition=_partition(extract, result)
+                )
+            continue
+        for result in loaded:
+            context.add_asset_metadata(
+                _day_metadata(result), asset_key=dg.AssetKey(table.name), partition_key=_partition(extract, result)
+            )
         days_metadata = {"days": dg.MetadataValue.md(_day_table(table_results))}
         yield dg.MaterializeResult(asset_key=table.name, metadata=days_metadata)
+
+
+def _partition(extract: Extract, result: LandingResult) -> str | None:
+    return None if extract.is_snapshot else result.entry["usage_date"].isoformat()
 
 
 def _day_metadata(result: LandingResult) -> dict[str, Any]:

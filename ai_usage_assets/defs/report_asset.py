@@ -9,7 +9,7 @@ from datetime import timedelta
 import dagster as dg
 
 from ai_usage_assets import days
-from ai_usage_assets.defs.resources import STEP_RESOURCES
+from ai_usage_assets.defs.stages import Stage, build_step
 from ai_usage_assets.finance.report import data
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.settings import Settings
@@ -23,39 +23,26 @@ _FRESH_FOR = timedelta(hours=26)
 def build_report_asset() -> dg.AssetsDefinition:
     """The asset `report`, which depends on the tables and views that it shows."""
     shown = {*data.tables_shown()} - {table.name for table in OPS_TABLES}
-    key = dg.AssetKey("report")
-    # `@dg.asset` would make the dependencies inputs of the step, and a failure upstream would skip it. The report is
-    # needed most after a failure, so its step has no inputs; the lowest priority makes it the last one.
-    return dg.AssetsDefinition(
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=sorted(shown),
-                description="The headline numbers of the month, and the complete page in the file of AI_USAGE_REPORT. "
-                "Written at the end of every run that loads the latest day. If a blocking check failed, the report "
-                "shows it.",
-                group_name="report",
-                kinds={"html"},
-                owners=["team:finance", "team:platform"],
-                # See docs/decisions/0026-dagster-ui.md.
-                freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_FRESH_FOR),
-            )
-        ],
-        node_def=_write_report,
-        keys_by_input_name={},
-        keys_by_output_name={"result": key},
+    spec = dg.AssetSpec(
+        "report",
+        deps=sorted(shown),
+        description="The headline numbers of the month, and the complete page in the file of AI_USAGE_REPORT. "
+        "Written at the end of every run that loads the latest day. If a blocking check failed, the report "
+        "shows it.",
+        group_name="report",
+        kinds={"html"},
+        owners=["team:finance", "team:platform"],
+        # See docs/decisions/0026-dagster-ui.md.
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=_FRESH_FOR),
     )
+    return build_step(Stage.REPORT, "report", _write_report, specs=[spec])
 
 
-@dg.op(
-    name="report",
-    # A run of earlier days writes no report and must not make the asset fresh.
-    out=dg.Out(dg.Nothing, is_required=False),
-    tags={"dagster/priority": "-100"},
-    required_resource_keys=set(STEP_RESOURCES),
-)
 def _write_report(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
-    """Writes the page and yields the headline numbers as metadata; nothing for earlier days or without a figure."""
+    """Writes the page and yields the headline numbers as metadata; nothing for earlier days or without a figure.
+
+    A run of earlier days must not make the asset fresh.
+    """
     # Imported here because only this step renders.
     from ai_usage_assets.finance.report import render
 
@@ -77,4 +64,4 @@ def _write_report(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
         metadata["problem"] = message
         context.log.warning(message)
     if "summary" in metadata:
-        yield dg.Output(None, metadata=metadata)
+        yield dg.Output(None, "report", metadata=metadata)

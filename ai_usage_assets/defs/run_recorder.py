@@ -16,35 +16,36 @@ from ai_usage_assets.finance.digest import publish_digest
 from ai_usage_assets.logs.run_events import is_interrupt
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse import run_log
-from ai_usage_assets.warehouse.base import Row, Warehouse
+from ai_usage_assets.warehouse.base import PreparedSchema, Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_RUNS
 
 _STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_SKIPPED}
 
 
-class RunRecorderResource(dg.ConfigurableResource[None]):
-    """Creates the tables, and records the run in `ops_runs` before its first step and after its last one."""
+class RunRecorderResource(dg.ConfigurableResource[PreparedSchema]):
+    """Creates the tables and views, and records the run in `ops_runs` before its first step and after its last one."""
 
     settings: dg.ResourceDependency[Settings]
     warehouse: dg.ResourceDependency[Warehouse]
 
-    def create_resource(self, context: dg.InitResourceContext) -> None:
-        """Returns None: the steps require the recorder only so that it starts before them."""
+    def create_resource(self, context: dg.InitResourceContext) -> PreparedSchema:
+        """Creates what is missing in the warehouse, and returns what changed."""
+        return self.warehouse.prepare(catalog.tables())
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[None]:
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[PreparedSchema]:
         """Records the start, holds the run lock, records the outcome and publishes the digest."""
         warehouse = self.warehouse
-        warehouse.prepare(catalog.tables())
+        prepared = self.create_resource(context)
         run = context.run
         # Dagster initializes the resources again after an in-process run, to load its outputs.
         if run is None or _is_recorded(warehouse, run.run_id):
-            yield
+            yield prepared
             return
         row = _record_start(warehouse, run, self.settings)
         with warehouse.run_lock(run.run_id):
             try:
-                yield
+                yield prepared
             finally:
                 outcome = infer_outcome(context.instance, run) if context.instance else "failed"
                 row = _record_end(warehouse, row, outcome)

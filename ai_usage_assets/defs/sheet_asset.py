@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from ai_usage_assets.defs.resources import STEP_RESOURCES
+from ai_usage_assets.defs.stages import Stage
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.sheet import VENDOR, read_sheet
 from ai_usage_assets.settings import Settings
@@ -22,6 +23,7 @@ from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
     kinds={"python", "googlesheets"},
     owners=["team:finance", "team:platform"],
     metadata=RAW_MAPPING_SHEET.ui_metadata(),
+    op_tags=Stage.EXTRACT.tags,
     required_resource_keys=STEP_RESOURCES | {VENDOR},
 )
 def mapping_sheet(context: dg.AssetExecutionContext) -> None:

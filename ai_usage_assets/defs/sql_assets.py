@@ -1,18 +1,20 @@
-"""One Dagster asset per model under `sql/`, with the dependencies that its SQL reads.
+"""One Dagster asset per model under `sql/`, with the dependencies that its SQL reads, built by a few steps.
 
-The views are created before the first step of a run, so that a failing vendor does not hide the data of the other.
+The stored models of a source are one step, those that all sources share another, and those that read no table a third.
+Views are created before the first step of a run; a step of their own reports the new and changed ones.
 """
 
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from ai_usage_assets import catalog
-from ai_usage_assets.defs.resources import STEP_RESOURCES
+from ai_usage_assets import catalog, days
+from ai_usage_assets.checks.results import find_failed_blocking_checks
+from ai_usage_assets.defs.stages import Stage, build_step
 from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouse.base import QueryParameters, Row, Warehouse
+from ai_usage_assets.transform import build_models, describe_build_failure, model_parameters
+from ai_usage_assets.warehouse.base import PreparedSchema, Warehouse
 from ai_usage_assets.warehouse.column_lineage import read_lineage
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_TABLES
 from ai_usage_assets.warehouse.tables import Table
@@ -25,70 +27,102 @@ _OWNERS = {
 }
 
 
+_VIEWS = (Stage.DESCRIBE_VIEWS, "views")
+# Models that read no table. Checks of records need them.
+_REFERENCE_MODELS = (Stage.BUILD_REFERENCE_MODELS, "reference_models")
+
+
 def build_sql_assets(partitions: dg.PartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """Returns the asset of every model."""
-    return [_build_asset(table, partitions) for table in catalog.models()]
+    """Returns the assets of every model."""
+    steps: dict[tuple[Stage, str], list[Table]] = {}
+    for table in catalog.models():
+        steps.setdefault(_step_of(table), []).append(table)
+    views = steps.pop(_VIEWS)
+    return [
+        *(_build_models_step(stage, name, models, partitions) for (stage, name), models in steps.items()),
+        _build_views_step(views),
+    ]
 
 
-def model_parameters(settings: Settings, first: date | None = None, last: date | None = None) -> QueryParameters:
-    """The parameters of a model: @first_day of the warehouse, @today, and @start_day to @end_day of the run."""
-    today = settings.now().date()
-    return {
-        "first_day": settings.start_date,
-        "today": today,
-        "start_day": first or settings.start_date,
-        "end_day": last or today,
-    }
+def _step_of(table: Table) -> tuple[Stage, str]:
+    """The step that builds a model: its stage and its name."""
+    if table.is_view:
+        return _VIEWS
+    if table.source:
+        return Stage.BUILD_SOURCE_MODELS, f"{table.source}_models"
+    return (Stage.BUILD_SHARED_MODELS, "shared_models") if table.reads else _REFERENCE_MODELS
 
 
-def _build_asset(table: Table, partitions: dg.PartitionsDefinition) -> dg.AssetsDefinition:
-    is_daily = table.partition_by is not None
+def _build_models_step(
+    stage: Stage, name: str, models: Sequence[Table], partitions: dg.PartitionsDefinition
+) -> dg.AssetsDefinition:
+    def run(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+        warehouse: Warehouse = context.resources.warehouse
+        settings: Settings = context.resources.settings
+        run_days = days.range_from_tags(context.run.tags)
+        parameters = model_parameters(settings, *((run_days.first, run_days.last) if run_days else ()))
+        selected = [model for model in models if model.name in context.selected_output_names]
+        # Models that all sources share are built from what is published, so no check of raw records blocks them.
+        is_of_source = stage == Stage.BUILD_SOURCE_MODELS
+        blocked = find_failed_blocking_checks(warehouse, context.run.run_id) if is_of_source else {}
+        results = build_models(warehouse, selected, parameters, blocked)
+        for result in results:
+            if result.error is None:
+                metadata = {} if result.rows is None else {"rows_written": result.rows}
+                yield dg.Output(None, result.table.name, metadata=metadata)
+        context.log.info(f"Built {format_count(sum(r.error is None for r in results), 'model')} of {len(selected)}")
+        if failure := describe_build_failure(results):
+            raise dg.Failure(description=failure, allow_retries=False)
 
-    @dg.asset(
-        name=table.name,
+    return build_step(
+        stage,
+        name,
+        run,
+        specs=[_build_spec(model, partitions if model.partition_by else None) for model in models],
+    )
+
+
+def _build_views_step(views: Sequence[Table]) -> dg.AssetsDefinition:
+    def run(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
+        warehouse: Warehouse = context.resources.warehouse
+        prepared: PreparedSchema = context.resources.run_recorder
+        # Selected one by one in the UI, a view is reported even if it is unchanged.
+        is_chosen = context.run.asset_selection is not None
+        for view in views:
+            is_due = view.name in prepared.changed_views or is_chosen
+            if is_due and view.name in context.selected_output_names and view.name not in prepared.failed_views:
+                schema = view.ui_schema(warehouse.column_types(view))
+                yield dg.Output(None, view.name, metadata={"dagster/column_schema": schema})
+        failed = {n: reason for n, reason in prepared.failed_views.items() if n in context.selected_output_names}
+        if failed:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+            count = format_count(len(failed), "view")
+            raise dg.Failure(description=f"{count} could not be created or replaced. {reasons}", allow_retries=False)
+
+    return build_step(*_VIEWS, run, specs=[_build_spec(view, None) for view in views])
+
+
+def _build_spec(table: Table, partitions: dg.PartitionsDefinition | None) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        table.name,
         description=table.description,
         deps=_upstream(table),
-        group_name=_group(table),
+        group_name=f"{table.layer}_{_source_group(table)}" if table.layer == "staging" else table.layer,
         kinds={"sql", "view" if table.is_view else "table"},
         owners=_OWNERS[table.layer],
-        partitions_def=partitions if is_daily else None,
-        backfill_policy=dg.BackfillPolicy.single_run() if is_daily else None,
+        partitions_def=partitions,
         code_version=table.code_version,
         metadata={
             **table.ui_metadata(),
             **_lineage(table),
             "query": dg.MetadataValue.md(f"```sql\n{table.query}\n```"),
         },
-        required_resource_keys=STEP_RESOURCES,
     )
-    def build(context: dg.AssetExecutionContext) -> None:
-        warehouse: Warehouse = context.resources.warehouse
-        settings: Settings = context.resources.settings
-        if table.is_view:
-            # The schema only: counting the rows of a view would evaluate it in every run.
-            context.add_asset_metadata({"dagster/column_schema": table.ui_schema(warehouse.column_types(table))})
-        elif is_daily:
-            days = [date.fromisoformat(key) for key in context.partition_keys]
-            run_parameters = model_parameters(settings, days[0], days[-1])
-            warehouse.rebuild(table, run_parameters)
-            _report_days(context, table, warehouse.rows(_count_by_day(table), run_parameters), days)
-        else:
-            warehouse.rebuild(table, model_parameters(settings))
-            count = warehouse.rows(f"SELECT COUNT(*) AS n FROM ai_usage.{table.name}")[0]["n"]
-            context.add_asset_metadata({"dagster/row_count": count})
-            context.log.info(f"{table.name}: {format_count(count, 'row')}")
-
-    return build
 
 
-def _group(table: Table) -> str:
-    """The asset group: the layer, and for staging models the source, next to its raw tables."""
-    if table.layer != "staging":
-        return table.layer
-    (raw_name,) = table.reads
-    extracts = (extract for extract in catalog.EXTRACTS if raw_name in {raw.name for raw in extract.tables})
-    extract = next(extracts, None)
-    return f"staging_{extract.vendor if extract else 'sheet'}"
+def _source_group(table: Table) -> str:
+    """The end of the group's name, which staging models and their raw tables share."""
+    return table.source if table.source in {extract.vendor for extract in catalog.EXTRACTS} else "sheet"
 
 
 def _lineage(table: Table) -> dict[str, dg.TableColumnLineage]:
@@ -108,24 +142,3 @@ def _upstream(table: Table) -> list[str]:
     """The assets that a model depends on. Every raw asset writes the day log; other ops tables are no assets."""
     raw_names = [raw.name for raw in catalog.raw_tables()] if OPS_ASSET_DAYS.name in table.reads else []
     return sorted({*table.reads, *raw_names} - {ops_table.name for ops_table in OPS_TABLES})
-
-
-def _count_by_day(table: Table) -> str:
-    amount = "SUM(amount_usd)" if "amount_usd" in table.column_names else "CAST(NULL AS NUMERIC)"
-    return (
-        f"SELECT {table.partition_by} AS day, COUNT(*) AS n, {amount} AS amount_usd FROM ai_usage.{table.name} "
-        f"WHERE {table.partition_by} BETWEEN @start_day AND @end_day GROUP BY {table.partition_by}"
-    )
-
-
-def _report_days(context: dg.AssetExecutionContext, table: Table, rows: list[Row], days: Sequence[date]) -> None:
-    """Attaches the row count and the dollars of each day to the asset."""
-    by_day = {row["day"]: row for row in rows}
-    for day in days:
-        row = by_day.get(day, {"n": 0, "amount_usd": None})
-        metadata: dict[str, object] = {"dagster/partition_row_count": row["n"]}
-        if row["amount_usd"] is not None:
-            metadata["amount_usd"] = f"{row['amount_usd']:,.2f}"
-        context.add_asset_metadata(metadata, partition_key=day.isoformat())
-    total = sum(row["n"] for row in rows)
-    context.log.info(f"{table.name}: {format_count(len(days), 'day')}, {format_count(total, 'row')}")

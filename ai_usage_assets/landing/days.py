@@ -76,12 +76,13 @@ def load_days(
 
 
 def describe_failure(extract: Extract, results: Sequence[LandingResult]) -> str | None:
-    """Why no day was loaded; None if any was, or if none was to be loaded."""
+    """Which days were not loaded, and why; None if every day was loaded, or if none was to be loaded."""
     failed = [result.entry for result in results if result.entry["status"] == "failed"]
-    if not failed or len(failed) < len(results):
+    if not failed:
         return None
     days = sorted({entry["usage_date"] for entry in failed})
-    return (
-        f"{extract.name}: no day of {DayRange(days[0], days[-1])} was loaded; the earlier data stays. "
-        f"{failed[0]['message']}"
-    )
+    span = DayRange(days[0], days[-1])
+    count = f"no day of {span}" if len(failed) == len(results) else f"{len(days)} of the days {span}"
+    verb = "was" if len(failed) == len(results) or len(days) == 1 else "were"
+    outcome = f"{count} {verb} loaded" if len(failed) == len(results) else f"{count} {verb} not loaded"
+    return f"{extract.name}: {outcome}; the earlier data stays. {failed[0]['message']}"

@@ -32,10 +32,14 @@ _DayKey = tuple[str, date]
 
 @dataclass(frozen=True)
 class LandingResult:
-    """The outcome of one day of one raw table: its day log entry, and whether its rows were replaced."""
+    """The outcome of one day of one raw table: its day log entry, and whether its rows were replaced.
+
+    `is_loaded`: the table has the records that the source returned in this run, replaced or unchanged.
+    """
 
     entry: DayLogEntry
     changed: bool
+    is_loaded: bool = False
 
 
 def load_extract(
@@ -102,12 +106,16 @@ def _load_batch(
     records, payload = sort_records(batch.records)
     digest = content_digest(payload)
     if before and before["content_digest"] == digest and key not in drifted:
-        return LandingResult(_loaded_entry(extract, batch, before, run, payload, digest, changed=False), False), None
+        return LandingResult(
+            _loaded_entry(extract, batch, before, run, payload, digest, changed=False), False, is_loaded=True
+        ), None
     if reason := _find_loss(extract, batch, before, run, is_drifted=key in drifted):
         return _refuse(extract, batch, before, run, reason), None
     emails = _carry_emails(warehouse, extract.email_identities.get(batch.table.name), batch, records, before)
     entry = _loaded_entry(extract, batch, before, run, payload, digest, changed=True)
-    return LandingResult(entry, True), RawDay(batch.table, batch.day, run.now, to_raw_rows(payload, emails))
+    return LandingResult(entry, True, is_loaded=True), RawDay(
+        batch.table, batch.day, run.now, to_raw_rows(payload, emails)
+    )
 
 
 def _refuse(

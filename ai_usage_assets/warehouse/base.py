@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -42,11 +42,26 @@ class RawDay:
     records: pa.Table
 
 
+@dataclass(frozen=True)
+class PreparedSchema:
+    """What `prepare` did: the views that were created or replaced, and why others could not be, by name."""
+
+    changed_views: frozenset[str] = frozenset()
+    failed_views: Mapping[str, str] = field(default_factory=dict)
+
+
 class Warehouse(Protocol):
     """One warehouse. Every operation is atomic: readers see all of it or nothing."""
 
-    def prepare(self, tables: Sequence[Table]) -> None:
-        """Migrates what an earlier version created, then creates missing tables, columns and views in this order."""
+    @property
+    def parallel_statements(self) -> int:
+        """How many statements the warehouse executes side by side."""
+
+    def prepare(self, tables: Sequence[Table]) -> PreparedSchema:
+        """Migrates what an earlier version created, then creates missing tables, columns and views in this order.
+
+        A view that cannot be created is in the result and stops nothing: the tables do not need it.
+        """
 
     def schema_conflicts(self, tables: Sequence[Table]) -> list[str] | None:
         """The problems that would make `prepare` fail; None when none of the tables exists. Changes nothing."""
@@ -65,8 +80,11 @@ class Warehouse(Protocol):
     def insert_if_absent(self, table: Table, key: Sequence[str], row: Row) -> None:
         """Inserts a row unless one with the same key exists; concurrent callers insert it once."""
 
-    def rebuild(self, table: Table, parameters: QueryParameters) -> None:
-        """Fills a table from its query: the days @start_day to @end_day if it has days, otherwise all rows."""
+    def rebuild(self, table: Table, parameters: QueryParameters) -> int | None:
+        """Fills a table from its query: the days @start_day to @end_day if the query has them, otherwise all rows.
+
+        Returns the number of rows that were written; None if the engine does not report it.
+        """
 
     def column_types(self, table: Table) -> dict[str, str]:
         """The GoogleSQL types of the columns of an existing table or view."""

@@ -22,7 +22,7 @@ from google.cloud import bigquery
 from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse import restatements
-from ai_usage_assets.warehouse.base import QueryParameters, RawDay, Row, WarehouseError
+from ai_usage_assets.warehouse.base import PreparedSchema, QueryParameters, RawDay, Row, WarehouseError
 from ai_usage_assets.warehouse.bigquery_jobs import LABELS, RETRY_SECONDS, BigQueryJobs, bigquery_resource
 from ai_usage_assets.warehouse.bigquery_schema import BigQuerySchema, digest, schema_field
 from ai_usage_assets.warehouse.googlesql import WRITTEN_DATASET
@@ -47,6 +47,7 @@ _ARROW_TYPES = {
 }
 
 _PARALLEL_LOADS = 8
+_PARALLEL_STATEMENTS = 8
 # Rows are sent as parameters, and a request is limited to 10 MB; an entry of the day log has about a kilobyte.
 _ROWS_PER_REQUEST = 2000
 # Longer than any task of the job may take: until then, a run without an outcome may still be active.
@@ -94,9 +95,11 @@ class BigQueryWarehouse:
 
     # --- tables and views ---------------------------------------------------------------------------------------
 
-    def prepare(self, tables: Sequence[Table]) -> None:
+    parallel_statements = _PARALLEL_STATEMENTS
+
+    def prepare(self, tables: Sequence[Table]) -> PreparedSchema:
         with self.jobs.errors():
-            self.schema.prepare(tables)
+            return self.schema.prepare(tables)
 
     def schema_conflicts(self, tables: Sequence[Table]) -> list[str] | None:
         with self.jobs.errors():
@@ -216,20 +219,24 @@ class BigQueryWarehouse:
         if statements:
             self.jobs.query(statements[0] if len(statements) == 1 else _transaction(*statements), {}, parameters)
 
-    def rebuild(self, table: Table, parameters: QueryParameters) -> None:
+    def rebuild(self, table: Table, parameters: QueryParameters) -> int | None:
         self._reject_expired_days(table, parameters)
         columns, _ = _columns_and_values(table)
         target = f"{WRITTEN_DATASET}.{table.name}"
-        days = f"{table.partition_by} BETWEEN @start_day AND @end_day" if table.partition_by else "TRUE"
+        days = f"{table.partition_by} BETWEEN @start_day AND @end_day" if table.is_rebuilt_by_day else "TRUE"
         with self.jobs.errors():
             delete = f"DELETE FROM {target} WHERE {days}"
             insert = f"INSERT INTO {target} ({columns})\n{table.query}"
             self.jobs.query(_transaction(delete, insert), parameters)
+        # Of a script, BigQuery reports rows only for its parts.
+        return None
 
     def _reject_expired_days(self, table: Table, parameters: QueryParameters) -> None:
         """A day whose raw records have expired would be rebuilt as empty."""
         today, start = parameters.get("today"), parameters.get("start_day")
-        if not (self._raw_expiry_days and table.partition_by and isinstance(today, date) and isinstance(start, date)):
+        if not (
+            self._raw_expiry_days and table.is_rebuilt_by_day and isinstance(today, date) and isinstance(start, date)
+        ):
             return
         first = today - timedelta(days=self._raw_expiry_days)
         if start < first:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +16,7 @@ from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.retries import RetryPolicy
 from ai_usage_assets.warehouse import migrations
-from ai_usage_assets.warehouse.base import WarehouseError
+from ai_usage_assets.warehouse.base import PreparedSchema, WarehouseError
 from ai_usage_assets.warehouse.bigquery_jobs import LABELS, LOCATION, BigQueryJobs
 from ai_usage_assets.warehouse.googlesql import WRITTEN_DATASET
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
@@ -44,12 +44,20 @@ class BigQuerySchema:
         # Table -> columns that are nullable in BigQuery, such as those added to an existing table.
         self.nullable_columns: dict[str, set[str]] = {}
 
-    def prepare(self, tables: Sequence[Table]) -> None:
+    def prepare(self, tables: Sequence[Table]) -> PreparedSchema:
         """As `Warehouse.prepare`."""
         self._prepare_dataset()
         existing = self._migrate(self._existing())
+        changed, failed = set(), {}
         for table in tables:
-            self._prepare_with_retries(table, existing.get(table.name))
+            try:
+                if self._prepare_with_retries(table, existing.get(table.name)):
+                    changed.add(table.name)
+            except (api.BadRequest, api.NotFound) as error:
+                if not table.is_view:
+                    raise
+                failed[table.name] = f"the view cannot be created: {redact(str(error.message).splitlines()[0])}"
+        return PreparedSchema(frozenset(changed), failed)
 
     def conflicts(self, tables: Sequence[Table]) -> list[str] | None:
         """As `Warehouse.schema_conflicts`."""
@@ -128,14 +136,18 @@ class BigQuerySchema:
 
     # --- tables -------------------------------------------------------------------------------------------------
 
-    def _prepare_with_retries(self, table: Table, existing: bigquery.Table | None) -> None:
-        prepare = self._prepare_view if table.is_view else self._prepare_table
+    def _prepare_with_retries(self, table: Table, existing: bigquery.Table | None) -> bool:
+        """Prepares a table or view; returns whether a view was created or replaced."""
+        prepare: Callable[[Table, bigquery.Table | None], bool | None] = (
+            self._prepare_view if table.is_view else self._prepare_table
+        )
         for attempt in _RETRY_POLICY.retrying(retry_if_exception_type(api.PreconditionFailed)):
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     # Another container has changed the table since it was read.
                     existing = self._get_table(table.name)
-                prepare(table, existing)
+                return bool(prepare(table, existing))
+        raise AssertionError("unreachable")
 
     def _prepare_table(self, table: Table, existing: bigquery.Table | None) -> None:
         definition = self.definition(table)
@@ -216,7 +228,7 @@ class BigQuerySchema:
 
     # --- views --------------------------------------------------------------------------------------------------
 
-    def _prepare_view(self, table: Table, existing: bigquery.Table | None) -> None:
+    def _prepare_view(self, table: Table, existing: bigquery.Table | None) -> bool:
         definition = digest(_create_view(table, {}))
         if existing is not None and existing.table_type != "VIEW":
             # An earlier version had a table of this name.
@@ -228,7 +240,7 @@ class BigQuerySchema:
                 None, digest(existing.view_query),
             )  # fmt: skip
             if is_unchanged and labels[_DEFINITION_LABEL] == definition and _STORED_LABEL in labels:
-                return
+                return False
             if not is_unchanged:
                 query = redact(" ".join(existing.view_query.split())[:500])
                 logger.warning(
@@ -240,6 +252,7 @@ class BigQuerySchema:
         view = self._get_table(table.name)
         view.labels = labels | {_STORED_LABEL: digest(view.view_query)}
         self._jobs.client.update_table(view, ["labels"], **self._jobs.request_options)
+        return True
 
 
 def schema_field(column: Column, *, required: bool | None = None) -> bigquery.SchemaField:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.warehouse import googlesql, migrations, restatements
-from ai_usage_assets.warehouse.base import QueryParameters, RawDay, Row, WarehouseError
+from ai_usage_assets.warehouse.base import PreparedSchema, QueryParameters, RawDay, Row, WarehouseError
 from ai_usage_assets.warehouse.duckdb_file import ROW_GROUP_SIZE, DuckDBFile, quote
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS, DayLogEntry
 from ai_usage_assets.warehouse.tables import COLUMN_TYPES, Column, Table
@@ -51,9 +51,12 @@ _StoredColumns = Mapping[str, Mapping[str, _StoredColumn]]
 class DuckDBWarehouse(DuckDBFile):
     """A warehouse in one DuckDB file."""
 
+    # One connection executes one statement at a time, with every processor.
+    parallel_statements = 1
+
     # --- tables and views ---------------------------------------------------------------------------------------
 
-    def prepare(self, tables: Sequence[Table]) -> None:
+    def prepare(self, tables: Sequence[Table]) -> PreparedSchema:
         with self._transaction() as connection:
             if not os.access(self.path.parent, os.W_OK):
                 raise WarehouseError(
@@ -62,16 +65,28 @@ class DuckDBWarehouse(DuckDBFile):
                 )
             self._migrate(connection)
             stored = self._stored_columns(connection)
+            stored_views = self._comments(connection, "view").keys()
             for table in tables:
                 if not table.is_view:
-                    self._prepare_table(connection, table, stored.get(table.name))
+                    if table.name in stored_views:
+                        # An earlier version had a view of this name.
+                        connection.execute(f"DROP VIEW {self._name(table)}")
+                    self._prepare_table(
+                        connection, table, None if table.name in stored_views else stored.get(table.name)
+                    )
             views = self._comments(connection, "view")
+            changed, failed = set(), {}
             for table in tables:
                 if table.is_view:
                     if table.name in stored and table.name not in views:
                         # An earlier version had a table of this name.
                         connection.execute(f"DROP TABLE {self._name(table)}")
-                    self._prepare_view(connection, table, views.get(table.name))
+                    try:
+                        if self._prepare_view(connection, table, views.get(table.name)):
+                            changed.add(table.name)
+                    except (duckdb.CatalogException, duckdb.BinderException) as error:
+                        failed[table.name] = f"the view cannot be created: {str(error).splitlines()[0]}"
+        return PreparedSchema(frozenset(changed), failed)
 
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         stored = self._stored_columns(connection)
@@ -154,18 +169,17 @@ class DuckDBWarehouse(DuckDBFile):
         for column in table.columns:
             connection.execute(f'COMMENT ON COLUMN {self._name(table)}."{column.name}" IS {quote(column.description)}')
 
-    def _prepare_view(self, connection: duckdb.DuckDBPyConnection, table: Table, comment: str | None) -> None:
+    def _prepare_view(self, connection: duckdb.DuckDBPyConnection, table: Table, comment: str | None) -> bool:
+        """Creates or replaces the view unless it is unchanged; returns whether it did."""
         query = table.query or ""
         # The digest covers what the translation depends on, so that an unchanged view is not translated at each start.
         digest = sha256_hex(googlesql.RULES, query, digits=12)
         expected = f"{table.description} (definition {digest})"
-        if comment != expected:
-            try:
-                connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {googlesql.to_duckdb(query)}")
-            except (duckdb.CatalogException, duckdb.BinderException) as error:
-                reason = str(error).partition("\n")[0]
-                raise WarehouseError(f"The view {table.name} cannot be created: {reason}.") from None
-            connection.execute(f"COMMENT ON VIEW {self._name(table)} IS {quote(expected)}")
+        if comment == expected:
+            return False
+        connection.execute(f"CREATE OR REPLACE VIEW {self._name(table)} AS {googlesql.to_duckdb(query)}")
+        connection.execute(f"COMMENT ON VIEW {self._name(table)} IS {quote(expected)}")
+        return True
 
     # --- rows ---------------------------------------------------------------------------------------------------
 
@@ -226,14 +240,15 @@ class DuckDBWarehouse(DuckDBFile):
                 [[row.get(name) for name in table.column_names] for row in rows],
             )
 
-    def rebuild(self, table: Table, parameters: QueryParameters) -> None:
+    def rebuild(self, table: Table, parameters: QueryParameters) -> int:
         query = googlesql.to_duckdb(table.query or "")
-        days = f"{table.partition_by} BETWEEN $start_day AND $end_day" if table.partition_by else "TRUE"
+        days = f"{table.partition_by} BETWEEN $start_day AND $end_day" if table.is_rebuilt_by_day else "TRUE"
         with self._transaction() as connection:
             connection.execute(f"DELETE FROM {self._name(table)} WHERE {days}", _used_parameters(days, parameters))
             connection.execute(
                 f"INSERT INTO {self._name(table)} ({_columns(table)}) {query}", _used_parameters(query, parameters)
             )
+            return int(connection.fetchall()[0][0])
 
     def column_types(self, table: Table) -> dict[str, str]:
         with self._errors():

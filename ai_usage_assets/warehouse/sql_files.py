@@ -143,6 +143,7 @@ def read_table(path: Path) -> Table:
         cluster_by=tuple(c.name for p in cluster for c in p.expressions),
         query=query.strip().removesuffix(";").rstrip() or None,
         reads=reads,
+        source=path.parent.name if path.parent.name not in _LAYERS else None,
     )
 
 

@@ -36,7 +36,7 @@ class Table:
     """One table or view of the warehouse.
 
     `query` is the GoogleSQL SELECT that fills it; None when Python writes the rows. `partition_by` is the DATE column
-    whose days are replaced; a model without it is replaced as a whole.
+    of its partitions.
     """
 
     name: str
@@ -49,11 +49,18 @@ class Table:
     query: str | None = None
     # The tables that the query reads.
     reads: tuple[str, ...] = ()
+    # The source whose folder under `sql/` has the file; None for a model that all sources share.
+    source: str | None = None
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:
         """The names of the columns, in order."""
         return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def is_rebuilt_by_day(self) -> bool:
+        """Whether a rebuild replaces the days that the query selects with @start_day, and not the whole table."""
+        return self.partition_by is not None and "@start_day" in (self.query or "")
 
     @cached_property
     def code_version(self) -> str | None:

@@ -14,14 +14,15 @@ from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, NOW
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse, shared_models
 
 FIRST, LAST, TODAY = date.fromisoformat(LOADED_DAY), date.fromisoformat(NEXT_DAY), NOW.date()
 
 
 @pytest.fixture
-def warehouse(two_days: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+def warehouse(two_days: Path, tmp_path: Path) -> Iterator[RebuildingWarehouse]:
     """A warehouse with two valid days, which a test can change."""
-    copy = DuckDBWarehouse(shutil.copyfile(two_days, tmp_path / "copy.duckdb"))
+    copy = RebuildingWarehouse(shutil.copyfile(two_days, tmp_path / "copy.duckdb"))
     yield copy
     copy.close()
 
@@ -32,6 +33,8 @@ def run_check(warehouse: DuckDBWarehouse, asset: str, name: str, *, today: date 
     return list(check.run(CheckContext(warehouse, DayRange(FIRST, LAST), today)))
 
 
-def execute(warehouse: DuckDBWarehouse, sql: str) -> None:
-    """Changes the warehouse with a DuckDB statement."""
+def execute(warehouse: RebuildingWarehouse, sql: str) -> None:
+    """Changes the warehouse with a DuckDB statement; a changed shared model stays as it is."""
     warehouse._connect().execute(sql)
+    if not any(model.name in sql for model in shared_models()):
+        warehouse.mark_changed()

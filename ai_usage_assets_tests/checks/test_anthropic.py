@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import execute, run_check
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 
 
-def test_a_missing_record_fails_every_control_total(warehouse: DuckDBWarehouse) -> None:
+def test_a_missing_record_fails_every_control_total(warehouse: RebuildingWarehouse) -> None:
     """The day is reported for each of the three control totals, and the missing dollars count once."""
     usd = warehouse.rows(
         "SELECT amount_usd FROM ai_usage.stg_anthropic_cost WHERE usage_date = DATE '2026-11-10' AND record_no = 7"
@@ -21,7 +21,7 @@ def test_a_missing_record_fails_every_control_total(warehouse: DuckDBWarehouse) 
     assert all("2026-11-10" in finding.message for finding in findings)
 
 
-def test_a_day_without_control_totals_fails(warehouse: DuckDBWarehouse) -> None:
+def test_a_day_without_control_totals_fails(warehouse: RebuildingWarehouse) -> None:
     """Records without any control total are reported, not accepted unchecked."""
     for table in ("total", "components", "by_actor_type"):
         execute(warehouse, f"DELETE FROM raw_anthropic_cost_{table} WHERE usage_date = DATE '2026-11-10'")
@@ -31,7 +31,7 @@ def test_a_day_without_control_totals_fails(warehouse: DuckDBWarehouse) -> None:
     ]  # fmt: skip
 
 
-def test_one_missing_control_total_fails(warehouse: DuckDBWarehouse) -> None:
+def test_one_missing_control_total_fails(warehouse: RebuildingWarehouse) -> None:
     """A day without its day total is reported, although its components add up."""
     execute(warehouse, "DELETE FROM raw_anthropic_cost_total WHERE usage_date = DATE '2026-11-10'")
     (finding,) = run_check(warehouse, "raw_anthropic_cost", "control_total")
@@ -54,7 +54,7 @@ _LINE = '{"results":[{"workspace_id":"w","model":"m","cost_type":"tokens","amoun
     ],
 )  # fmt: skip
 def test_the_classic_report_has_a_tolerance_of_half_a_percent(
-    warehouse: DuckDBWarehouse, classic_cents: int, published_cents: int, is_reported: bool
+    warehouse: RebuildingWarehouse, classic_cents: int, published_cents: int, is_reported: bool
 ) -> None:
     """The check and the reconciliation view accept the same difference, and report one cent more."""
     for table, payload in (
@@ -79,7 +79,7 @@ def test_the_classic_report_has_a_tolerance_of_half_a_percent(
     assert row["status"] == ("differs" if is_reported else "within_tolerance")
 
 
-def test_a_classic_report_that_differs_is_reported(warehouse: DuckDBWarehouse) -> None:
+def test_a_classic_report_that_differs_is_reported(warehouse: RebuildingWarehouse) -> None:
     """Lines that the classic report lacks are reported by day, workspace and model, with their dollars."""
     execute(
         warehouse,

@@ -15,8 +15,8 @@ from ai_usage_assets import catalog
 from ai_usage_assets.checks import base, spend
 from ai_usage_assets.checks.base import TOLERANCE, CheckContext, Finding, violations
 from ai_usage_assets.days import DayRange
-from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENTS
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 from ai_usage_assets_tests.support.warehouse_rows import charge, create_warehouse, fill, key_mapping, load_tab
 
 D = Decimal
@@ -34,7 +34,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def context(file: Path, tmp_path: Path) -> Iterator[CheckContext]:
     """What a check of the first ten days of November reads: an empty warehouse."""
-    warehouse = DuckDBWarehouse(shutil.copyfile(file, tmp_path / "w.duckdb"))
+    warehouse = RebuildingWarehouse(shutil.copyfile(file, tmp_path / "w.duckdb"))
     yield CheckContext(warehouse, DAYS, TODAY)
     warehouse.close()
 

@@ -7,14 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from ai_usage_assets import catalog
-from ai_usage_assets.defs.sql_assets import model_parameters
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator.sources import SIMULATED_SOURCES
-from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.transform import model_parameters
 from ai_usage_assets_tests.checks.conftest import FIRST, LAST, TODAY, execute, run_check
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 
 
-def test_a_failed_day_is_reported_with_its_reason(warehouse: DuckDBWarehouse) -> None:
+def test_a_failed_day_is_reported_with_its_reason(warehouse: RebuildingWarehouse) -> None:
     """A day whose last load failed is reported with the dollars of the earlier load, which stay."""
     execute(
         warehouse,
@@ -27,7 +27,7 @@ def test_a_failed_day_is_reported_with_its_reason(warehouse: DuckDBWarehouse) ->
     assert finding.amount_usd
 
 
-def test_a_day_without_log_entry_is_reported(warehouse: DuckDBWarehouse) -> None:
+def test_a_day_without_log_entry_is_reported(warehouse: RebuildingWarehouse) -> None:
     """A day of the run that the day log does not have is not loaded."""
     execute(
         warehouse, "DELETE FROM ops_asset_days WHERE asset = 'raw_anthropic_cost' AND usage_date = DATE '2026-11-11'"
@@ -36,7 +36,7 @@ def test_a_day_without_log_entry_is_reported(warehouse: DuckDBWarehouse) -> None
     assert "raw_anthropic_cost: 2026-11-11 not loaded" in finding.message
 
 
-def test_a_loaded_day_that_no_model_has_is_reported(warehouse: DuckDBWarehouse) -> None:
+def test_a_loaded_day_that_no_model_has_is_reported(warehouse: RebuildingWarehouse) -> None:
     """Each model that lacks a loaded day is reported with the days to rebuild, also days before the run."""
     execute(warehouse, "UPDATE ops_asset_days SET usage_date = DATE '2026-08-01' WHERE usage_date = DATE '2026-11-10'")
     findings = run_check(warehouse, "kpi_completeness", "loaded_days_published")
@@ -61,7 +61,7 @@ def test_models_have_the_parameters_of_the_run() -> None:
     assert all(table.query is None or "@" not in table.query or not table.is_view for table in catalog.models())
 
 
-def test_a_restated_day_is_reported(warehouse: DuckDBWarehouse) -> None:
+def test_a_restated_day_is_reported(warehouse: RebuildingWarehouse) -> None:
     """A bill that today's load changed is reported with both figures."""
     execute(
         warehouse,
@@ -73,7 +73,7 @@ def test_a_restated_day_is_reported(warehouse: DuckDBWarehouse) -> None:
     assert finding.amount_usd == 60
 
 
-def test_recent_days_and_small_changes_are_no_restatement(warehouse: DuckDBWarehouse) -> None:
+def test_recent_days_and_small_changes_are_no_restatement(warehouse: RebuildingWarehouse) -> None:
     """Growth of yesterday's figure is expected, and a few cents are within the tolerance."""
     for day, old, new in ((LAST, 1, 50), (FIRST, "100.00", "100.49")):
         execute(
@@ -93,7 +93,7 @@ def test_recent_days_and_small_changes_are_no_restatement(warehouse: DuckDBWareh
     ],
 )  # fmt: skip
 def test_a_restatement_above_the_tolerance_is_reported(
-    warehouse: DuckDBWarehouse, old: str, new: str, is_reported: bool
+    warehouse: RebuildingWarehouse, old: str, new: str, is_reported: bool
 ) -> None:
     """The tolerance is 0.50 dollars or 0.5 %, and a change of one cent more is reported."""
     execute(
@@ -105,7 +105,7 @@ def test_a_restatement_above_the_tolerance_is_reported(
     assert bool(findings) == is_reported
 
 
-def test_a_source_is_stale_after_three_days(warehouse: DuckDBWarehouse) -> None:
+def test_a_source_is_stale_after_three_days(warehouse: RebuildingWarehouse) -> None:
     """A source is reported when its newest complete day is three days old, not when one run is late."""
     assert run_check(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=2)) == []
     findings = run_check(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=3))
@@ -114,7 +114,7 @@ def test_a_source_is_stale_after_three_days(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_a_vendor_without_a_key_is_stale_for_a_limited_time(warehouse: DuckDBWarehouse) -> None:
+def test_a_vendor_without_a_key_is_stale_for_a_limited_time(warehouse: RebuildingWarehouse) -> None:
     """A vendor that lost its key is stale, but not when its last loaded day is months old."""
     execute(warehouse, f"DELETE FROM dim_date WHERE usage_date > '{LAST}'")
     execute(
@@ -131,7 +131,7 @@ def test_a_vendor_without_a_key_is_stale_for_a_limited_time(warehouse: DuckDBWar
     assert run_check(warehouse, "kpi_completeness", "freshness", today=LAST + timedelta(days=2)) == []
 
 
-def test_a_final_day_that_was_loaded_before_settlement_is_reported(warehouse: DuckDBWarehouse) -> None:
+def test_a_final_day_that_was_loaded_before_settlement_is_reported(warehouse: RebuildingWarehouse) -> None:
     """Days that settled after their last load are reported with their dollars, until they are loaded again."""
     others = ", ".join(f"'{name}'" for name in SIMULATED_SOURCES if name not in ("anthropic", "cursor"))
     execute(warehouse, f"DELETE FROM ops_asset_days WHERE vendor IN ({others or 'NULL'})")

@@ -6,13 +6,13 @@ from datetime import date
 
 import pytest
 
-from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import FIRST, LAST, execute, run_check
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 
 REASONS = ("is published for the day", "is usual", "by the price list", "the classic cost report is")
 
 
-def scale_cost(warehouse: DuckDBWarehouse, factor: float, day: date = FIRST) -> None:
+def scale_cost(warehouse: RebuildingWarehouse, factor: float, day: date = FIRST) -> None:
     """Multiplies the amount of every Anthropic cost record of a day."""
     execute(
         warehouse,
@@ -24,7 +24,7 @@ def scale_cost(warehouse: DuckDBWarehouse, factor: float, day: date = FIRST) -> 
 
 
 @pytest.mark.parametrize("factor", [100, 0.01])
-def test_a_wrong_unit_of_one_day_fails(warehouse: DuckDBWarehouse, factor: float) -> None:
+def test_a_wrong_unit_of_one_day_fails(warehouse: RebuildingWarehouse, factor: float) -> None:
     """The day is reported with its dollars."""
     scale_cost(warehouse, factor)
     (finding,) = run_check(warehouse, "raw_anthropic_cost", "currency_unit")
@@ -34,7 +34,7 @@ def test_a_wrong_unit_of_one_day_fails(warehouse: DuckDBWarehouse, factor: float
 
 
 @pytest.mark.parametrize("factor", [100, 0.01])
-def test_a_wrong_unit_of_every_day_fails(warehouse: DuckDBWarehouse, factor: float) -> None:
+def test_a_wrong_unit_of_every_day_fails(warehouse: RebuildingWarehouse, factor: float) -> None:
     """No earlier day is needed for the comparison."""
     for day in (FIRST, LAST):
         scale_cost(warehouse, factor, day)
@@ -42,7 +42,7 @@ def test_a_wrong_unit_of_every_day_fails(warehouse: DuckDBWarehouse, factor: flo
 
 
 @pytest.mark.parametrize("factor", [100, 0.01])
-def test_a_wrong_unit_of_cursor_fails(warehouse: DuckDBWarehouse, factor: float) -> None:
+def test_a_wrong_unit_of_cursor_fails(warehouse: RebuildingWarehouse, factor: float) -> None:
     """Cursor's cents are checked as well."""
     execute(
         warehouse,
@@ -56,7 +56,7 @@ def test_a_wrong_unit_of_cursor_fails(warehouse: DuckDBWarehouse, factor: float)
 
 @pytest.mark.parametrize("factor", [100, 0.01])
 @pytest.mark.parametrize("reason", REASONS)
-def test_each_reference_is_enough_alone(warehouse: DuckDBWarehouse, factor: float, reason: str) -> None:
+def test_each_reference_is_enough_alone(warehouse: RebuildingWarehouse, factor: float, reason: str) -> None:
     """With only one of the four references left, a wrong unit of every day of the run is still reported."""
     for day in (FIRST, LAST):
         scale_cost(warehouse, factor, day)

@@ -10,9 +10,9 @@ import pytest
 from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
-from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import execute, run_check
 from ai_usage_assets_tests.conftest import copy_empty_warehouse, serve_company
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 from ai_usage_assets_tests.support.warehouse_rows import copy_warehouse
 
 
@@ -50,7 +50,7 @@ def test_reported_spend_that_differs_from_the_events_is_reported(
     assert any(problem in finding.message for finding in findings) == bool(problem)
 
 
-def test_more_on_demand_than_overall_spend_is_reported(warehouse: DuckDBWarehouse) -> None:
+def test_more_on_demand_than_overall_spend_is_reported(warehouse: RebuildingWarehouse) -> None:
     """Members of the newest snapshot whose on-demand spend exceeds their overall spend are counted."""
     execute(
         warehouse,
@@ -61,7 +61,7 @@ def test_more_on_demand_than_overall_spend_is_reported(warehouse: DuckDBWarehous
     assert "the on-demand spend of " in findings[0].message
 
 
-def test_a_missing_event_fails_the_control_total(warehouse: DuckDBWarehouse) -> None:
+def test_a_missing_event_fails_the_control_total(warehouse: RebuildingWarehouse) -> None:
     """One event fewer than Cursor counted is reported."""
     execute(warehouse, "DELETE FROM raw_cursor_usage_events WHERE usage_date = DATE '2026-11-11' AND record_no = 1")
     (finding,) = run_check(warehouse, "raw_cursor_usage_events", "control_total")
@@ -69,7 +69,7 @@ def test_a_missing_event_fails_the_control_total(warehouse: DuckDBWarehouse) -> 
     assert "Cursor counted" in finding.message
 
 
-def test_a_negative_amount_is_reported(warehouse: DuckDBWarehouse) -> None:
+def test_a_negative_amount_is_reported(warehouse: RebuildingWarehouse) -> None:
     """Events that lower the spend are reported with their dollars."""
     execute(
         warehouse,

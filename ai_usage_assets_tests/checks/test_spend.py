@@ -7,12 +7,14 @@ from datetime import timedelta
 from decimal import Decimal
 
 from ai_usage_assets.defs.asset_checks import CHECKS
-from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.checks.conftest import TODAY, execute, run_check
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 from ai_usage_assets_tests.support.warehouse_rows import fill, key_mapping, load_tab
 
 
-def test_an_unknown_cost_center_of_a_budget_is_reported_with_the_nearest_known_one(warehouse: DuckDBWarehouse) -> None:
+def test_an_unknown_cost_center_of_a_budget_is_reported_with_the_nearest_known_one(
+    warehouse: RebuildingWarehouse,
+) -> None:
     """Case and a no-break hyphen make another name; a cost center that only keys are mapped to is known."""
     execute(warehouse, "UPDATE int_key_mapping SET cost_center = 'Keys'")
     load_tab(
@@ -29,7 +31,7 @@ def test_an_unknown_cost_center_of_a_budget_is_reported_with_the_nearest_known_o
     }
 
 
-def test_unallocated_spend_is_reported_by_principal(warehouse: DuckDBWarehouse) -> None:
+def test_unallocated_spend_is_reported_by_principal(warehouse: RebuildingWarehouse) -> None:
     """The largest comes first, each with the row to add; together they are the spend without a cost center."""
     findings = run_check(warehouse, "kpi_unallocated", "no_unallocated_spend")
     assert findings[0].message.startswith("anthropic prod-2-test: $")
@@ -39,7 +41,7 @@ def test_unallocated_spend_is_reported_by_principal(warehouse: DuckDBWarehouse) 
     assert "@" not in "".join(finding.message for finding in findings)
 
 
-def test_a_fully_mapped_company_has_no_finding(warehouse: DuckDBWarehouse) -> None:
+def test_a_fully_mapped_company_has_no_finding(warehouse: RebuildingWarehouse) -> None:
     """With the mappings that kpi_unallocated asks for, only the age of the days is reported."""
     steps = [row["next_step"] for row in warehouse.rows("SELECT next_step FROM ai_usage.kpi_unallocated")]
     missing = {match.groups() for step in steps if (match := re.search(r"add (\w+), (\w+), (\S+) ", step))}
@@ -52,7 +54,7 @@ def test_a_fully_mapped_company_has_no_finding(warehouse: DuckDBWarehouse) -> No
     assert {check.name for check in CHECKS if run_check(warehouse, check.asset, check.name)} == {"freshness"}
 
 
-def test_a_rejected_sheet_row_is_reported_with_the_spend_of_its_key(warehouse: DuckDBWarehouse) -> None:
+def test_a_rejected_sheet_row_is_reported_with_the_spend_of_its_key(warehouse: RebuildingWarehouse) -> None:
     """The finding has the row number, the reason and the last 30 days' spend of the key."""
     execute(
         warehouse,

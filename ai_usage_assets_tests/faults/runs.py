@@ -23,7 +23,7 @@ from ai_usage_assets.defs.resources import WarehouseResource, build_resources
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.simulator import Simulator
 from ai_usage_assets.warehouse import googlesql
-from ai_usage_assets.warehouse.base import Warehouse
+from ai_usage_assets.warehouse.base import PreparedSchema, Warehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.support.repository import REPOSITORY
@@ -141,9 +141,9 @@ class TracedWarehouse(DuckDBWarehouse):
         yield
         self.method, self.table = "", ""
 
-    def prepare(self, tables: Sequence[Table]) -> None:
+    def prepare(self, tables: Sequence[Table]) -> PreparedSchema:
         with self._tag("prepare", ()):
-            super().prepare(tables)
+            return super().prepare(tables)
 
     def load_days(self, days: Any, asset_days: Any, restated: Any = ()) -> None:
         with self._tag("load_days", list(dict.fromkeys(day.table for day in days))):
@@ -157,9 +157,9 @@ class TracedWarehouse(DuckDBWarehouse):
         with self._tag("upsert", (table,)):
             super().upsert(table, key, rows)
 
-    def rebuild(self, table: Table, parameters: Any) -> None:
+    def rebuild(self, table: Table, parameters: Any) -> int:
         with self._tag("rebuild", (table,)):
-            super().rebuild(table, parameters)
+            return super().rebuild(table, parameters)
 
     def _open(self) -> Any:
         return _Connection(super()._open(), self)

@@ -276,7 +276,7 @@ def test_an_invalid_record_rejects_only_its_day(loaded_company: Company) -> None
     remove_usage(loaded_company)
     before = [row for row in stored_rows(loaded_company) if row["usage_date"] == DAYS[0]]
     set_faults(loaded_company, anthropic={"edit_row": edit})
-    assert loaded_company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS).success
+    assert set(loaded_company.load(LOADED_DAY, NEXT_DAY, selection=ANALYTICS).failures()) == {ANALYTICS}
     entries = read_day_log(loaded_company)
     assert (entries[LOADED_DAY]["status"], entries[NEXT_DAY]["status"]) == ("failed", "complete")
     assert "an amount is not a number. Report it; the earlier data stays" in entries[LOADED_DAY]["message"]

@@ -55,6 +55,7 @@ from ai_usage_assets_tests.support.finance_history import (
     upsert_rows,
     usage_row,
 )
+from ai_usage_assets_tests.support.rebuilding_warehouse import rebuild_shared_models
 from ai_usage_assets_tests.support.warehouse_rows import copy_warehouse, create_warehouse, day_log_row
 
 D = Decimal
@@ -591,16 +592,20 @@ def test_bigquery_and_duckdb_close_alike(warehouse: DuckDBWarehouse) -> None:
     """Both engines freeze equal lines under equal ids, and correct them by the same dollars."""
     with FakeBigQuery() as server:
         bigquery = BigQueryWarehouse("acme-project", emulator_url=server.url, sleep=lambda seconds: None)
-        bigquery.prepare(tables_read_by("kpi_chargeback", "kpi_reconciliation"))
+        prepared = tables_read_by("kpi_chargeback", "kpi_reconciliation")
+        bigquery.prepare(prepared)
         bigquery.rebuild(catalog.table("dim_date"), {"first_day": FIRST_DAY, "today": TODAY})
         fill_months(bigquery)
+        rebuild_shared_models(bigquery, prepared)
         assert blockers(bigquery) == blockers(warehouse) == []
         for one in (bigquery, warehouse):
             first = close_month(one, AUGUST)
             assert close_month(one, AUGUST, NOW + timedelta(days=1)) == first
             upsert_rows(one, "int_anthropic_cost_daily", cost_row(1, "2026-08-05", "7.5", "a"))
+            rebuild_shared_models(one, prepared)
             close_month(one, SEPTEMBER)
             upsert_rows(one, "int_key_mapping", mapping_row(1, "a", "CC-9"))
+            rebuild_shared_models(one, prepared)
         assert all_journal_lines(bigquery) == all_journal_lines(warehouse)
         assert integrity.verify_integrity(bigquery) == integrity.verify_integrity(warehouse) == {}
         closes = "SELECT * FROM ai_usage.ops_month_closes ORDER BY month"

@@ -35,6 +35,7 @@ from ai_usage_assets_tests.support.finance_history import (
     upsert_rows,
     usage_row,
 )
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 from ai_usage_assets_tests.support.warehouse_rows import copy_warehouse, create_warehouse
 
 JANE = "jane@example.com"
@@ -261,7 +262,7 @@ def test_the_journal_adds_up_to_the_facts_and_closed_lines_never_change(
     empty: Path, tmp_path: Path, months: list[list[tuple[Any, ...]]]
 ) -> None:
     """For any changes and closes, lines add up to the spend of their usage month; closed lines never change."""
-    warehouse = DuckDBWarehouse(shutil.copyfile(empty, tmp_path / "w.duckdb"))
+    warehouse = RebuildingWarehouse(shutil.copyfile(empty, tmp_path / "w.duckdb"))
     try:
         upsert_rows(
             warehouse, "int_cursor_seat_daily", seat_row(1, "2026-08-08", JANE), seat_row(1, "2026-09-30", JANE)

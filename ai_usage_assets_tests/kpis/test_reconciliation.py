@@ -13,6 +13,7 @@ import pytest
 
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 from ai_usage_assets_tests.support.warehouse_rows import (
     charge,
     create_warehouse,
@@ -41,7 +42,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def warehouse(file: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
     """A copy of it."""
-    warehouse = DuckDBWarehouse(shutil.copyfile(file, tmp_path / "w.duckdb"))
+    warehouse = RebuildingWarehouse(shutil.copyfile(file, tmp_path / "w.duckdb"))
     yield warehouse
     warehouse.close()
 

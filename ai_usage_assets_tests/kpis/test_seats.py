@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from ai_usage_assets import catalog
-from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 from ai_usage_assets_tests.support.warehouse_rows import (
     OPEN,
     charge,
@@ -112,13 +112,13 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def warehouse(company: Path, tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+def warehouse(company: Path, tmp_path: Path) -> Iterator[RebuildingWarehouse]:
     """A copy of the company."""
     with copy_warehouse(company, tmp_path) as warehouse:
         yield warehouse
 
 
-def seats(warehouse: DuckDBWarehouse, columns: str, month: date = NOVEMBER) -> list[tuple[Any, ...]]:
+def seats(warehouse: RebuildingWarehouse, columns: str, month: date = NOVEMBER) -> list[tuple[Any, ...]]:
     """Columns of every seat of a month, ordered by the local part of the e-mail."""
     return [
         (email.partition("@")[0], *row)
@@ -130,7 +130,7 @@ def seats(warehouse: DuckDBWarehouse, columns: str, month: date = NOVEMBER) -> l
     ]
 
 
-def test_seat_status(warehouse: DuckDBWarehouse) -> None:
+def test_seat_status(warehouse: RebuildingWarehouse) -> None:
     """Active, idle and never used seats; active days, the last one, and the windows of 7 and 30 days."""
     columns = "status, active_days, last_active_date, is_active_7d, is_active_30d"
     ben, eve, fay = date(2026, 10, 10), date(2026, 10, 20), date(2026, 10, 31)
@@ -153,7 +153,7 @@ def test_seat_status(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_the_current_month_uses_the_last_thirty_days(warehouse: DuckDBWarehouse) -> None:
+def test_the_current_month_uses_the_last_thirty_days(warehouse: RebuildingWarehouse) -> None:
     """Activity 30 days ago makes a seat active at the beginning of a month; activity 31 days ago does not."""
     fill(warehouse, "int_cursor_usage_daily", [
         cursor_usage("2026-11-06", CY, "0", model="m2"), cursor_usage("2026-11-05", BEN, "0", model="m2"),
@@ -163,7 +163,7 @@ def test_the_current_month_uses_the_last_thirty_days(warehouse: DuckDBWarehouse)
     assert actual["ben"] == ["idle", 0, False]
 
 
-def test_seat_fees_and_idle_fees(warehouse: DuckDBWarehouse) -> None:
+def test_seat_fees_and_idle_fees(warehouse: RebuildingWarehouse) -> None:
     """A day of November costs a dollar; the fee of an unused seat is idle; a free owner has no fee."""
     assert seats(warehouse, "seat_days, seat_usd, idle_usd, is_paid, is_reclaimable, last_seat_date") == [
         ("ana", 30, Decimal(30), Decimal(0), True, False, date(2026, 11, 30)),
@@ -176,7 +176,7 @@ def test_seat_fees_and_idle_fees(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_a_missing_day_of_activity_prevents_reclaiming(warehouse: DuckDBWarehouse) -> None:
+def test_a_missing_day_of_activity_prevents_reclaiming(warehouse: RebuildingWarehouse) -> None:
     """When one of the 30 days is not loaded, the reclaim list is empty, and unknown_days_30d is 1."""
     warehouse._connect().execute(
         "DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage' AND usage_date = DATE '2026-11-17'"
@@ -185,7 +185,7 @@ def test_a_missing_day_of_activity_prevents_reclaiming(warehouse: DuckDBWarehous
     assert actual["ben"] == ["idle", False, 1]
 
 
-def test_without_daily_usage_the_status_is_unknown(warehouse: DuckDBWarehouse) -> None:
+def test_without_daily_usage_the_status_is_unknown(warehouse: RebuildingWarehouse) -> None:
     """Without loaded daily usage no seat is idle; an event still makes a seat active."""
     warehouse._connect().execute("DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage'")
     warehouse._connect().execute("DELETE FROM int_cursor_activity_daily")
@@ -199,7 +199,7 @@ def test_without_daily_usage_the_status_is_unknown(warehouse: DuckDBWarehouse) -
     assert summary == (1, 4, Decimal(1), Decimal(0))
 
 
-def test_leverage_and_overage(warehouse: DuckDBWarehouse) -> None:
+def test_leverage_and_overage(warehouse: RebuildingWarehouse) -> None:
     """Included usage divided by the fee, and billed usage; cost of a service account does not count."""
     actual = seats(warehouse, "included_usage_usd, leverage_ratio, overage_usd")
     assert actual[:2] == [
@@ -210,7 +210,7 @@ def test_leverage_and_overage(warehouse: DuckDBWarehouse) -> None:
     assert seats(warehouse, "included_usage_usd, leverage_ratio, overage_usd")[1] == ("ben", None, None, Decimal(3))
 
 
-def test_spend_limits(warehouse: DuckDBWarehouse) -> None:
+def test_spend_limits(warehouse: RebuildingWarehouse) -> None:
     """Limits of the last snapshot: the effective limit, else the member's own, else an override, else NULL."""
     newest = date(2026, 11, 29)
     assert seats(warehouse, "limit_usd, limit_spent_usd, limit_used_ratio, is_near_limit, limit_as_of_date") == [
@@ -224,13 +224,13 @@ def test_spend_limits(warehouse: DuckDBWarehouse) -> None:
     ]
 
 
-def test_without_a_known_limit_the_count_is_null(warehouse: DuckDBWarehouse) -> None:
+def test_without_a_known_limit_the_count_is_null(warehouse: RebuildingWarehouse) -> None:
     """A month without a spend snapshot has no count of members near their limit."""
     actual = rows(warehouse, "SELECT month, near_limit_seats FROM ai_usage.kpi_seat_summary ORDER BY month")
     assert actual == [(FIRST, None), (NOVEMBER, 2), (DECEMBER, None)]
 
 
-def test_the_person_team_and_cost_center_of_a_seat(warehouse: DuckDBWarehouse) -> None:
+def test_the_person_team_and_cost_center_of_a_seat(warehouse: RebuildingWarehouse) -> None:
     """Team and cost center are those of the last day; the sheet can name another person."""
     assert seats(warehouse, "person_email, name, team, cost_center")[:3] == [
         ("ana", ANA, "Ana", "New", "CC-1"),
@@ -239,16 +239,17 @@ def test_the_person_team_and_cost_center_of_a_seat(warehouse: DuckDBWarehouse) -
     ]
 
 
-def test_days_before_the_first_snapshot_are_counted(warehouse: DuckDBWarehouse) -> None:
+def test_days_before_the_first_snapshot_are_counted(warehouse: RebuildingWarehouse) -> None:
     """Days inferred from daily usage are counted separately."""
     actual = seats(warehouse, "seat_days, inferred_days, first_seat_date", date(2026, 10, 1))
     assert actual[0] == ("ana", 31, 14, FIRST)
     assert seats(warehouse, "inferred_days, first_seat_date")[2] == ("cy", 0, date(2026, 11, 21))
 
 
-def test_an_unknown_price_is_not_zero(warehouse: DuckDBWarehouse) -> None:
+def test_an_unknown_price_is_not_zero(warehouse: RebuildingWarehouse) -> None:
     """Without a price, the fees and the leverage are NULL, and the days are counted."""
     warehouse._connect().execute("DELETE FROM raw_mapping_sheet")
+    warehouse.mark_changed()
     actual = seats(warehouse, "seat_usd, unpriced_days, idle_usd, leverage_ratio, monthly_price_usd")
     assert actual[0] == ("ana", None, 30, None, None, None)
     assert actual[1] == ("ben", None, 30, None, None, None)
@@ -257,7 +258,7 @@ def test_an_unknown_price_is_not_zero(warehouse: DuckDBWarehouse) -> None:
     assert summary == (None, None, None, 2, None)
 
 
-def test_seat_summary(warehouse: DuckDBWarehouse) -> None:
+def test_seat_summary(warehouse: RebuildingWarehouse) -> None:
     """Five paid seats, one active: 30 + 30 + 10 + 10 + 30 = 110 dollars, all but Ana's idle, two reclaimable."""
     (actual,) = rows(
         warehouse,
@@ -273,7 +274,7 @@ def test_seat_summary(warehouse: DuckDBWarehouse) -> None:
     )  # fmt: skip
 
 
-def test_fees_add_up_to_the_spend(warehouse: DuckDBWarehouse) -> None:
+def test_fees_add_up_to_the_spend(warehouse: RebuildingWarehouse) -> None:
     """The fees of all seats equal the seat fees of the month, to the last digit."""
     by_seat = rows(warehouse, "SELECT month, SUM(seat_usd) FROM ai_usage.kpi_seat_utilization GROUP BY month")
     spent = rows(warehouse, "SELECT month, SUM(seat_usd) FROM ai_usage.kpi_spend_monthly GROUP BY month")

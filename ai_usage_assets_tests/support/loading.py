@@ -13,15 +13,16 @@ from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.checks.results import CheckResult, evaluate_checks
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
-from ai_usage_assets.defs.sql_assets import model_parameters
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.days import describe_failure, load_days
 from ai_usage_assets.landing.sheet import read_sheet
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.sources.keys import connect
 from ai_usage_assets.sources.mapping_sheet.client import MappingSheet
+from ai_usage_assets.transform import build_models, model_parameters
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
+from ai_usage_assets_tests.support.rebuilding_warehouse import shared_models
 
 # The models that are tables, for `selection`; views show their changes by themselves.
 STORED_MODELS = tuple(model.name for model in catalog.models() if not model.is_view)
@@ -125,11 +126,12 @@ def load_selection(
             checked.append(RAW_MAPPING_SHEET.name)
     context = CheckContext(warehouse, days, run.now.date())
     result.checks += _evaluate(checked, context, run)
-    for model in models:
-        if not model.is_view:
-            warehouse.rebuild(
-                model, model_parameters(settings, *((days.first, days.last) if model.partition_by else ()))
-            )
+    stored = [model for model in models if not model.is_view]
+    # What all sources share is computed from any of their models.
+    due = [model for model in catalog.models() if model in stored or (stored and model in shared_models())]
+    for built in build_models(warehouse, due, model_parameters(settings, days.first, days.last)):
+        if built.error:
+            result.errors[built.table.name] = built.error
     result.checks += _evaluate([model.name for model in models], context, run)
     return result
 

@@ -23,6 +23,7 @@ from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import copy_empty_warehouse
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 
 _ARROW_TYPES = {
     "STRING": pa.string(), "INT64": pa.int64(), "NUMERIC": pa.decimal128(38, 9), "BOOL": pa.bool_(),
@@ -31,17 +32,17 @@ _ARROW_TYPES = {
 OPEN = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
 
 
-def create_warehouse(path: Path, first_day: date, today: date) -> DuckDBWarehouse:
+def create_warehouse(path: Path, first_day: date, today: date) -> RebuildingWarehouse:
     """Creates a warehouse with all tables and views and no data; its calendar ends with the month of `today`."""
-    warehouse = DuckDBWarehouse(copy_empty_warehouse(path))
+    warehouse = RebuildingWarehouse(copy_empty_warehouse(path))
     warehouse.rebuild(catalog.table("dim_date"), {"first_day": first_day, "today": today})
     return warehouse
 
 
 @contextmanager
-def copy_warehouse(file: Path, folder: Path) -> Iterator[DuckDBWarehouse]:
+def copy_warehouse(file: Path, folder: Path) -> Iterator[RebuildingWarehouse]:
     """Opens a copy of a warehouse file, and closes it at the end of the block."""
-    warehouse = DuckDBWarehouse(shutil.copyfile(file, folder / "w.duckdb"))
+    warehouse = RebuildingWarehouse(shutil.copyfile(file, folder / "w.duckdb"))
     yield warehouse
     warehouse.close()
 
@@ -61,6 +62,8 @@ def fill(warehouse: Warehouse, table: str, rows: Sequence[dict[str, Any]]) -> No
     connection.register("filled", pa.table(columns))
     connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM filled")
     connection.unregister("filled")
+    if isinstance(warehouse, RebuildingWarehouse):
+        warehouse.mark_changed()
 
 
 def charge(day: str, usd: str, *, key: str | None = None, user: str | None = None, model: str = "m1") -> dict[str, Any]:

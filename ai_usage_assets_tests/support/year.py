@@ -32,6 +32,7 @@ from ai_usage_assets.simulator.server import Request
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS
 from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.sources.money import cents_to_usd
+from ai_usage_assets.transform import build_models
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS, OPS_RESTATEMENTS
 from ai_usage_assets.warehouse.tables import Table
@@ -87,9 +88,8 @@ def filled(path: Path, company: Simulator, days: DayRange) -> DuckDBWarehouse:
         for table, rows in _tables(company, days):
             _load(connection, table, rows)
     bounds = {"first_day": days.first, "today": today, "start_day": days.first, "end_day": days.last}
-    for table in catalog.models():
-        if table.layer == "curated" and not table.is_view and not table.partition_by:
-            warehouse.rebuild(table, bounds)
+    models = [table for table in catalog.models() if not table.is_view and not table.is_rebuilt_by_day]
+    assert all(result.error is None for result in build_models(warehouse, models, bounds))
     return warehouse
 
 

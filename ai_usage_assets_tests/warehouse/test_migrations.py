@@ -13,7 +13,7 @@ import pytest
 from google.cloud import bigquery
 
 from ai_usage_assets import catalog, cli
-from ai_usage_assets.defs.sql_assets import model_parameters
+from ai_usage_assets.transform import model_parameters
 from ai_usage_assets.warehouse import migrations
 from ai_usage_assets.warehouse.base import Warehouse
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse

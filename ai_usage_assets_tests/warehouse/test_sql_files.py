@@ -17,8 +17,8 @@ from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.checks.facts import ALLOWED_VALUES
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
-from ai_usage_assets.defs.sql_assets import model_parameters
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.transform import model_parameters
 from ai_usage_assets.warehouse.base import QueryParameters
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.sql_files import sql_folder

@@ -1,17 +1,19 @@
-CREATE OR REPLACE VIEW ai_usage.fct_activity_daily (
-  usage_date OPTIONS (description = "UTC day."),
-  vendor OPTIONS (description = "Vendor."),
-  person_email OPTIONS (description = "Person; NULL when the vendor names no person."),
-  team OPTIONS (description = "Team on that day."),
-  cost_center OPTIONS (description = "Cost center on that day."),
-  is_active OPTIONS (description = "Whether there was any activity."),
-  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
-  sessions OPTIONS (description = "Number of sessions; NULL where the vendor does not count them."),
-  lines_added OPTIONS (description = "Lines of code added."),
-  lines_accepted OPTIONS (description = "Suggested lines that people accepted; NULL where the vendor does not count them."),
-  commits OPTIONS (description = "Number of commits; NULL where the vendor does not count them."),
-  pull_requests OPTIONS (description = "Number of pull requests; NULL where the vendor does not count them.")
+CREATE TABLE IF NOT EXISTS ai_usage.fct_activity_daily (
+  usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
+  vendor STRING NOT NULL OPTIONS (description = "Vendor."),
+  person_email STRING OPTIONS (description = "Person; NULL when the vendor names no person."),
+  team STRING OPTIONS (description = "Team on that day."),
+  cost_center STRING OPTIONS (description = "Cost center on that day."),
+  is_active BOOL NOT NULL OPTIONS (description = "Whether there was any activity."),
+  requests INT64 OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  sessions INT64 OPTIONS (description = "Number of sessions; NULL where the vendor does not count them."),
+  lines_added INT64 OPTIONS (description = "Lines of code added."),
+  lines_accepted INT64 OPTIONS (description = "Suggested lines that people accepted; NULL where the vendor does not count them."),
+  commits INT64 OPTIONS (description = "Number of commits; NULL where the vendor does not count them."),
+  pull_requests INT64 OPTIONS (description = "Number of pull requests; NULL where the vendor does not count them.")
 )
+PARTITION BY usage_date
+CLUSTER BY vendor, cost_center, team, person_email
 OPTIONS (description = "Activity per day and person, attributed like the cost. The activity of a shared key belongs to its largest share. Activity has no amounts.")
 AS
 SELECT

@@ -1,22 +1,24 @@
-CREATE OR REPLACE VIEW ai_usage.fct_cost_daily (
-  usage_date OPTIONS (description = "UTC day."),
-  vendor OPTIONS (description = "Vendor."),
-  cost_basis OPTIONS (description = "billed: owed on top of seats. included: usage at vendor rates that a seat or pool covers. seat: the seat fee of the day. Never add included to the others."),
-  product OPTIONS (description = "Product through which the usage came; seat for seat fees."),
-  model OPTIONS (description = "Model; NULL for cost that belongs to no model."),
-  principal_type OPTIONS (description = "Type of principal to which the vendor attributes the usage: user, service_account, federated, api_key, automation, cloud_agent or none."),
-  principal_id OPTIONS (description = "Vendor's id of the principal; the e-mail where the vendor has no id for users."),
-  api_key_id OPTIONS (description = "API key; NULL where the vendor has none."),
-  workspace_id OPTIONS (description = "Workspace; NULL where the vendor has none."),
-  person_email OPTIONS (description = "Person to whom the amount is attributed; NULL when there is none."),
-  team OPTIONS (description = "Team on that day."),
-  cost_center OPTIONS (description = "Cost center on that day; NULL = unallocated."),
-  attribution_method OPTIONS (description = "Name of the attribution rule that matched."),
-  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
-  amount_usd OPTIONS (description = "US dollars."),
-  list_amount_usd OPTIONS (description = "US dollars before discount; equal to amount_usd when the vendor publishes no prices."),
-  is_provisional OPTIONS (description = "Whether the vendor can still restate the day.")
+CREATE TABLE IF NOT EXISTS ai_usage.fct_cost_daily (
+  usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
+  vendor STRING NOT NULL OPTIONS (description = "Vendor."),
+  cost_basis STRING NOT NULL OPTIONS (description = "billed: owed on top of seats. included: usage at vendor rates that a seat or pool covers. seat: the seat fee of the day. Never add included to the others."),
+  product STRING OPTIONS (description = "Product through which the usage came; seat for seat fees."),
+  model STRING OPTIONS (description = "Model; NULL for cost that belongs to no model."),
+  principal_type STRING NOT NULL OPTIONS (description = "Type of principal to which the vendor attributes the usage: user, service_account, federated, api_key, automation, cloud_agent or none."),
+  principal_id STRING OPTIONS (description = "Vendor's id of the principal; the e-mail where the vendor has no id for users."),
+  api_key_id STRING OPTIONS (description = "API key; NULL where the vendor has none."),
+  workspace_id STRING OPTIONS (description = "Workspace; NULL where the vendor has none."),
+  person_email STRING OPTIONS (description = "Person to whom the amount is attributed; NULL when there is none."),
+  team STRING OPTIONS (description = "Team on that day."),
+  cost_center STRING OPTIONS (description = "Cost center on that day; NULL = unallocated."),
+  attribution_method STRING NOT NULL OPTIONS (description = "Name of the attribution rule that matched."),
+  requests INT64 OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  amount_usd NUMERIC OPTIONS (description = "US dollars; NULL for a seat without a price."),
+  list_amount_usd NUMERIC OPTIONS (description = "US dollars before discount; equal to amount_usd when the vendor publishes no prices."),
+  is_provisional BOOL NOT NULL OPTIONS (description = "Whether the vendor can still restate the day.")
 )
+PARTITION BY usage_date
+CLUSTER BY vendor, cost_center, team, person_email
 OPTIONS (description = "Cost of all vendors per day, attributed: billed, included and seat. Spend = billed + seat. Sums equal the vendors' totals to the last digit.")
 AS
 WITH cost AS (

@@ -1,17 +1,19 @@
-CREATE OR REPLACE VIEW ai_usage.fct_seat_daily (
-  usage_date OPTIONS (description = "UTC day."),
-  fact_no OPTIONS (description = "Number of the row within its day, from 1."),
-  identity_key OPTIONS (description = "Key of the identity; joins bridge_attribution_daily."),
-  vendor OPTIONS (description = "Vendor; only vendors that list their seats."),
-  user_id OPTIONS (description = "Id of the member."),
-  user_email OPTIONS (description = "E-mail of the member."),
-  role OPTIONS (description = "Role of the member; NULL when the first snapshot no longer lists the member."),
-  source OPTIONS (description = "Where the seat is taken from: snapshot (of that day), earlier_snapshot, or daily_usage (before the first snapshot)."),
-  is_paid OPTIONS (description = "Whether the seat is paid: the member is not removed and is not a free-owner."),
-  plan OPTIONS (description = "Plan of the price; NULL when no price or more than one price applies."),
-  monthly_price_usd OPTIONS (description = "Price of the seat per month in US dollars; NULL when it is not known."),
-  amount_usd OPTIONS (description = "Cost of the day in US dollars; NULL when the price is not known.")
+CREATE TABLE IF NOT EXISTS ai_usage.fct_seat_daily (
+  usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
+  fact_no INT64 NOT NULL OPTIONS (description = "Number of the row within its day, from 1."),
+  identity_key STRING NOT NULL OPTIONS (description = "Key of the identity; joins bridge_attribution_daily."),
+  vendor STRING NOT NULL OPTIONS (description = "Vendor; only vendors that list their seats."),
+  user_id STRING OPTIONS (description = "Id of the member."),
+  user_email STRING OPTIONS (description = "E-mail of the member."),
+  role STRING OPTIONS (description = "Role of the member; NULL when the first snapshot no longer lists the member."),
+  source STRING NOT NULL OPTIONS (description = "Where the seat is taken from: snapshot (of that day), earlier_snapshot, or daily_usage (before the first snapshot)."),
+  is_paid BOOL NOT NULL OPTIONS (description = "Whether the seat is paid: the member is not removed and is not a free-owner."),
+  plan STRING OPTIONS (description = "Plan of the price; NULL when no price or more than one price applies."),
+  monthly_price_usd NUMERIC OPTIONS (description = "Price of the seat per month in US dollars; NULL when it is not known."),
+  amount_usd NUMERIC OPTIONS (description = "Cost of the day in US dollars; NULL when the price is not known.")
 )
+PARTITION BY usage_date
+CLUSTER BY vendor, user_email
 OPTIONS (description = "Seats per day and member, with their cost: the monthly price of the sheet divided by the days of the month. An edited price changes the cost of past days.")
 AS
 WITH seat_day AS (

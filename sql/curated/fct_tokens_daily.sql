@@ -1,27 +1,29 @@
-CREATE OR REPLACE VIEW ai_usage.fct_tokens_daily (
-  usage_date OPTIONS (description = "UTC day."),
-  vendor OPTIONS (description = "Vendor."),
-  cost_basis OPTIONS (description = "billed or included, as in fct_cost_daily."),
-  product OPTIONS (description = "Product through which the usage came."),
-  model OPTIONS (description = "Model."),
-  principal_type OPTIONS (description = "Type of principal to which the vendor attributes the usage: user, service_account, federated, api_key, automation, cloud_agent or none."),
-  principal_id OPTIONS (description = "Vendor's id of the principal; the e-mail where the vendor has no id for users."),
-  api_key_id OPTIONS (description = "API key; NULL where the vendor has none."),
-  workspace_id OPTIONS (description = "Workspace; NULL where the vendor has none."),
-  person_email OPTIONS (description = "Person to whom the amount is attributed; NULL when there is none."),
-  team OPTIONS (description = "Team on that day."),
-  cost_center OPTIONS (description = "Cost center on that day; NULL = unallocated."),
-  attribution_method OPTIONS (description = "Name of the attribution rule that matched."),
-  requests OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
-  uncached_input_tokens OPTIONS (description = "Input tokens that were not read from a cache."),
-  cache_write_5m_tokens OPTIONS (description = "Tokens written to the 5-minute cache; NULL where the vendor does not report the lifetime."),
-  cache_write_1h_tokens OPTIONS (description = "Tokens written to the 1-hour cache; NULL where the vendor does not report the lifetime."),
-  cache_write_tokens OPTIONS (description = "Tokens written to any cache."),
-  cache_read_tokens OPTIONS (description = "Input tokens read from a cache."),
-  output_tokens OPTIONS (description = "Output tokens."),
-  total_tokens OPTIONS (description = "All tokens."),
-  web_search_requests OPTIONS (description = "Number of web searches; NULL where the vendor does not count them.")
+CREATE TABLE IF NOT EXISTS ai_usage.fct_tokens_daily (
+  usage_date DATE NOT NULL OPTIONS (description = "UTC day."),
+  vendor STRING NOT NULL OPTIONS (description = "Vendor."),
+  cost_basis STRING NOT NULL OPTIONS (description = "billed or included, as in fct_cost_daily."),
+  product STRING OPTIONS (description = "Product through which the usage came."),
+  model STRING OPTIONS (description = "Model."),
+  principal_type STRING NOT NULL OPTIONS (description = "Type of principal to which the vendor attributes the usage: user, service_account, federated, api_key, automation, cloud_agent or none."),
+  principal_id STRING OPTIONS (description = "Vendor's id of the principal; the e-mail where the vendor has no id for users."),
+  api_key_id STRING OPTIONS (description = "API key; NULL where the vendor has none."),
+  workspace_id STRING OPTIONS (description = "Workspace; NULL where the vendor has none."),
+  person_email STRING OPTIONS (description = "Person to whom the amount is attributed; NULL when there is none."),
+  team STRING OPTIONS (description = "Team on that day."),
+  cost_center STRING OPTIONS (description = "Cost center on that day; NULL = unallocated."),
+  attribution_method STRING NOT NULL OPTIONS (description = "Name of the attribution rule that matched."),
+  requests INT64 OPTIONS (description = "Number of requests; NULL where the vendor does not count them."),
+  uncached_input_tokens INT64 OPTIONS (description = "Input tokens that were not read from a cache."),
+  cache_write_5m_tokens INT64 OPTIONS (description = "Tokens written to the 5-minute cache; NULL where the vendor does not report the lifetime."),
+  cache_write_1h_tokens INT64 OPTIONS (description = "Tokens written to the 1-hour cache; NULL where the vendor does not report the lifetime."),
+  cache_write_tokens INT64 OPTIONS (description = "Tokens written to any cache."),
+  cache_read_tokens INT64 OPTIONS (description = "Input tokens read from a cache."),
+  output_tokens INT64 OPTIONS (description = "Output tokens."),
+  total_tokens INT64 OPTIONS (description = "All tokens."),
+  web_search_requests INT64 OPTIONS (description = "Number of web searches; NULL where the vendor does not count them.")
 )
+PARTITION BY usage_date
+CLUSTER BY vendor, cost_center, team, model
 OPTIONS (description = "Tokens of all vendors per day, attributed like the cost.")
 AS
 WITH token AS (

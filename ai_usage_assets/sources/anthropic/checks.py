@@ -7,7 +7,6 @@ from ai_usage_assets.checks.currency_unit import currency_unit
 from ai_usage_assets.checks.facts import (
     RAW_ADVICE,
     VALUE_ADVICE,
-    attribution_preserves_totals,
     matches_raw_records,
     required_columns,
     unknown_values,
@@ -49,7 +48,6 @@ _CHECKS = (
     matches_raw_records(
         "int_anthropic_component_daily", "stg_anthropic_cost_components", ("amount_usd", "list_amount_usd")
     ),
-    attribution_preserves_totals("int_anthropic_cost_daily", "anthropic"),
     Check(
         tables.RAW_COST_REPORT.name,
         "matches_classic_report",

@@ -7,7 +7,6 @@ from ai_usage_assets.checks.currency_unit import currency_unit
 from ai_usage_assets.checks.facts import (
     RAW_ADVICE,
     VALUE_ADVICE,
-    attribution_preserves_totals,
     matches_raw_records,
     required_columns,
     unknown_values,
@@ -50,7 +49,6 @@ _CHECKS = (
     ),
     currency_unit(tables.RAW_EVENTS.name, "cursor", "the price of the models in the events", ("dim_model_price",)),
     matches_raw_records("int_cursor_usage_daily", "stg_cursor_usage_events", ("amount_usd", "output_tokens")),
-    attribution_preserves_totals("int_cursor_usage_daily", "cursor"),
     Check(
         tables.RAW_SPEND.name,
         "matches_usage_events",
