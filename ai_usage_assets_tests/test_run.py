@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +20,7 @@ from ai_usage_assets.commands.month_summary import print_month_summary
 from ai_usage_assets.commands.status import print_status
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.defs.run_recorder import infer_outcome
-from ai_usage_assets.registry import SOURCES
+from ai_usage_assets.registry import SOURCES, source_label
 from ai_usage_assets.simulator.cursor.api import CursorAPI
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets_tests.conftest import LOADED_DAY, NEXT_DAY, NOW, Company, serve_company
@@ -221,6 +222,10 @@ def test_one_vendor_down_leaves_the_other_fresh(
     marked = {line.split()[1].rstrip(":") for line in printed.splitlines() if line.startswith("✗")}
     assert marked >= {"cursor_usage_events" if down == "cursor" else "anthropic_analytics"}
     assert f"{down.upper()}_ADMIN_KEY" in printed
+    # The last line names the vendor and the cause.
+    last = printed.strip().splitlines()[-1]
+    assert {source_label(down), "401"} <= {*re.findall(r"\w+", last)}
+    assert source_label(fresh) not in last
     assert f"raw_{'cursor_usage_events' if fresh == 'cursor' else 'anthropic_cost'}: 1 day" in printed
     # Besides the vendor's extracts, the check that every day is complete fails.
     assert all(step.startswith((down, "check_models")) for step in result.failures())

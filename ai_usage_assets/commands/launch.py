@@ -134,7 +134,7 @@ class DagsterCommand:
         try:
             home.mkdir(parents=True, exist_ok=True)
             if not (home / "dagster.yaml").exists():
-                names = ["dagster.yaml", *(["postgres.yaml"] if self.postgres else [])]
+                names = ["dagster.yaml", "postgres.yaml" if self.postgres else "sqlite.yaml"]
                 (home / "dagster.yaml").write_text("\n".join((_DEPLOY_DIR / name).read_text() for name in names))
         except OSError as error:
             raise SettingsError(f"{home} cannot be created ({error.strerror}); set DAGSTER_HOME.") from None

@@ -65,7 +65,10 @@ def _build_asset(extract: Extract, partitions: dg.PartitionsDefinition) -> dg.As
         if description := describe_failure(extract, results):
             raise dg.Failure(
                 description=description,
-                metadata={"days": dg.MetadataValue.md(_day_table(results))},
+                metadata={
+                    "days": dg.MetadataValue.md(_day_table(results)),
+                    "cause": next(str(r.entry["message"]) for r in results if r.entry["status"] == "failed"),
+                },
                 allow_retries=False,
             )
 

@@ -70,7 +70,7 @@ def _build_models_step(
             if result.error is None:
                 metadata = {} if result.rows is None else {"rows_written": result.rows}
                 yield dg.Output(None, result.table.name, metadata=metadata)
-        context.log.info(f"Built {format_count(sum(r.error is None for r in results), 'model')} of {len(selected)}")
+        context.log.info(f"{name}: {format_count(sum(r.error is None for r in results), 'model')} built")
         if failure := describe_build_failure(results):
             raise dg.Failure(description=failure, allow_retries=False)
 
@@ -86,15 +86,15 @@ def _build_views_step(views: Sequence[Table]) -> dg.AssetsDefinition:
     def run(context: dg.OpExecutionContext) -> Iterator[dg.Output[None]]:
         warehouse: Warehouse = context.resources.warehouse
         prepared: PreparedSchema = context.resources.run_recorder
+        selected = [view for view in views if view.name in context.selected_output_names]
         # Selected one by one in the UI, a view is reported even if it is unchanged.
-        is_chosen = context.run.asset_selection is not None
-        for view in views:
-            is_due = view.name in prepared.changed_views or is_chosen
-            if is_due and view.name in context.selected_output_names and view.name not in prepared.failed_views:
+        is_chosen = len(selected) < len(views)
+        for view in selected:
+            if (view.name in prepared.changed_views or is_chosen) and view.name not in prepared.failed_views:
                 schema = view.ui_schema(warehouse.column_types(view))
                 yield dg.Output(None, view.name, metadata={"dagster/column_schema": schema})
-        failed = {n: reason for n, reason in prepared.failed_views.items() if n in context.selected_output_names}
-        if failed:
+        names = {view.name for view in selected}
+        if failed := {name: reason for name, reason in prepared.failed_views.items() if name in names}:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
             count = format_count(len(failed), "view")
             raise dg.Failure(description=f"{count} could not be created or replaced. {reasons}", allow_retries=False)

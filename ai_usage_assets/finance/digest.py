@@ -33,6 +33,8 @@ _ANOMALY_DAYS = 3
 # An unreachable secret manager must not delay the end of a run.
 _SECRET_SECONDS = 10.0
 _MAX_NAME_LENGTH = 80
+# Of the reason why a source failed.
+_MAX_CAUSE_LENGTH = 240
 # Mattermost accepts 16,383 characters, Slack 40,000.
 _MAX_MESSAGE_LENGTH = 16_000
 # A chat reads an @ outside an e-mail address as a mention.
@@ -130,6 +132,7 @@ class DigestBuilder:
         yield from self.anomaly_lines()
         if last_run:
             yield from self._check_lines(last_run["run_id"])
+        yield from self.failure_lines()
         yield from self.completeness_lines()
 
     def _rows(self, name: str, **parameters: Any) -> list[Any]:
@@ -271,6 +274,14 @@ class DigestBuilder:
             if items:
                 yield f"• {title}: {_join_items(items)}"
 
+    def failure_lines(self) -> Iterator[str]:
+        """A line of the sources that could not be read completely today, with the cause, or none."""
+        failures = self._warehouse.rows(read_query("finance/digest_failures"))
+        causes = {row["vendor"]: redact_line(row["message"] or "no reason", with_people=False) for row in failures}
+        if causes:
+            items = (f"{source_label(vendor)} ({_shorten(cause)})" for vendor, cause in causes.items())
+            yield f"• Not read completely: {_join_items(items)}"
+
     def completeness_lines(self) -> Iterator[str]:
         """Lines of the vendors that are behind and of the month's missing days; none if everything is loaded."""
         rows = self._rows("digest_completeness")
@@ -289,6 +300,10 @@ class DigestBuilder:
         ]
         if missing:
             yield f"• Spend of {self._month:%B} is too low: {_join_items(missing)}"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_CAUSE_LENGTH else f"{text[: _MAX_CAUSE_LENGTH - 1]}…"
 
 
 def _compare_with_budget(row: _BudgetRow, amount: Decimal | None) -> str:

@@ -19,7 +19,6 @@ from ai_usage_assets.rendering.text import format_count
 from ai_usage_assets.secret_manager import SecretError
 from ai_usage_assets.sources.mapping_sheet.client import MappingSheet
 from ai_usage_assets.sources.mapping_sheet.tabs import TABS, TabSnapshot
-from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
 from ai_usage_assets.warehouse.base import Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
@@ -51,6 +50,9 @@ def read_sheet(
         log.info(message)
         log_unread_sheet(warehouse, list(TABS), versions, run, "not_configured", message)
         return []
+    # pandas and pandera take half a second to import, and only this function needs them.
+    from ai_usage_assets.sources.mapping_sheet.validation import validate_tab
+
     # A request can take seconds; other processes can use the warehouse meanwhile.
     warehouse.close()
     try:

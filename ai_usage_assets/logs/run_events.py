@@ -16,7 +16,7 @@ from dagster import DagsterEvent, DagsterEventType
 
 from ai_usage_assets import days, secret_manager
 from ai_usage_assets.errors import OperatorError
-from ai_usage_assets.registry import SOURCES
+from ai_usage_assets.registry import SOURCES, source_label
 
 _SOURCES = (*(entry.name for entry in SOURCES), "sheet")
 _TABLE_PREFIXES = {"raw", "stg", "int", "fct", "dim", "bridge", "kpi", "ops"}
@@ -63,6 +63,8 @@ class RunEventFormatter:
         self._days: days.DayRange | None = None
         self._skipped = self._failed = self._rows = self._failed_checks = 0
         self._interrupted = self._has_cause = False
+        # Source -> why its first failed step failed.
+        self._causes: dict[str, str] = {}
         self._start_time = time.monotonic()
         # Labels of every event of the run.
         self.labels: dict[str, str] = {"run_id": run_id or "", "job": job}
@@ -154,6 +156,8 @@ class RunEventFormatter:
         message = failure.user_failure_data.description if failure.user_failure_data else None
         if message:
             source = _source_field(labels)
+            if source and failure.user_failure_data and (cause := failure.user_failure_data.metadata.get("cause")):
+                self._causes.setdefault(labels["vendor"], str(cause.value))
             yield LogEvent(
                 logging.ERROR,
                 message,
@@ -180,8 +184,13 @@ class RunEventFormatter:
             while error.cause is not None:
                 error = error.cause
             yield _format_error(error, {}, None, "run_failed")
-        message = "The run failed: see the errors above, or `ai-usage status`."
-        yield from self._format_end(logging.ERROR, "failed", message)
+        yield from self._format_end(logging.ERROR, "failed", self._describe_failure())
+
+    def _describe_failure(self) -> str:
+        if not self._causes:
+            return "The run failed: see the errors above, or `ai-usage status`."
+        causes = " ".join(f"{source_label(source)}: {cause}" for source, cause in self._causes.items())
+        return f"The run failed. {causes} Everything that is loaded was published; `ai-usage status` shows the days."
 
     def _format_end(self, level: int, outcome: str, message: str) -> Iterator[LogEvent]:
         if self._skipped:

@@ -168,6 +168,29 @@ def test_vendors_that_are_behind_and_missing_days_are_reported(warehouse: DuckDB
     assert missing(builder(warehouse).completeness_lines(), too_low) == []
 
 
+def test_sources_that_failed_today_are_named_with_the_cause(warehouse: DuckDBWarehouse) -> None:
+    """Each is named once, by its bill; a day that failed on an earlier day is not repeated, and nobody is named."""
+    assert list(builder(warehouse).failure_lines()) == []
+    now = datetime(2026, 11, 11, 6, tzinfo=UTC)
+    warehouse.upsert(
+        OPS_ASSET_DAYS,
+        ("asset", "usage_date"),
+        [
+            day_log_row(DAY, status="failed", message="answered 401", attempted_at=now),
+            day_log_row(DAY, asset="raw_anthropic_users", status="failed", message="timed out", attempted_at=now),
+            day_log_row(DAY, asset="raw_cursor_spend", vendor="cursor", status="failed", message="ada@acme.test",
+                        attempted_at=now),
+            day_log_row(DAY - timedelta(days=1), asset="tab people", vendor="sheet", status="failed", message="gone",
+                        attempted_at=now - timedelta(days=1)),
+        ],
+    )  # fmt: skip
+    (line,) = builder(warehouse).failure_lines()
+    assert "Anthropic (answered 401)" in line
+    assert "Cursor (" in line
+    for text in ("timed out", "gone", "@"):
+        assert text not in line
+
+
 def test_an_empty_warehouse_has_no_figures(tmp_path: Path) -> None:
     """The digest of an empty warehouse says that no spend is loaded."""
     empty_warehouse = create_warehouse(tmp_path / "w.duckdb", TODAY, TODAY)
