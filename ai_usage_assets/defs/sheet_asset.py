@@ -3,7 +3,7 @@
 It never fails the run: spend does not depend on the sheet, and the message tells finance what to fix.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -24,15 +24,17 @@ from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
     owners=["team:finance", "team:platform"],
     metadata=RAW_MAPPING_SHEET.ui_metadata(),
     op_tags=Stage.EXTRACT.tags,
+    # A sheet that is not configured, or cannot be read, is not materialized.
+    output_required=False,
     required_resource_keys=STEP_RESOURCES | {VENDOR},
 )
-def mapping_sheet(context: dg.AssetExecutionContext) -> None:
+def mapping_sheet(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
     """Reads all tabs of the sheet once per run."""
     settings: Settings = context.resources.settings
     run = RunContext(context.run.run_id, settings.now(), settings.accept_loss)
     snapshots = read_sheet(context.resources.warehouse, context.resources.sheet, run, context.log)
     if snapshots:
-        context.add_asset_metadata({"tabs": dg.MetadataValue.md(_tab_table(snapshots))})
+        yield dg.MaterializeResult(metadata={"tabs": dg.MetadataValue.md(_tab_table(snapshots))})
 
 
 def _tab_table(snapshots: Sequence[TabSnapshot]) -> str:
