@@ -45,6 +45,9 @@ class RawDay:
 class Warehouse(Protocol):
     """One warehouse. Every operation is atomic: readers see all of it or nothing."""
 
+    # How many bytes of records to collect before loading them; a larger batch has fewer jobs and takes more memory.
+    batch_bytes: int
+
     def prepare(self, tables: Sequence[Table]) -> None:
         """Migrates what an earlier version created, then creates missing tables, columns and views in this order."""
 
@@ -76,6 +79,9 @@ class Warehouse(Protocol):
 
     def rows(self, sql: str, parameters: QueryParameters | None = None) -> list[Row]:
         """The result of a GoogleSQL SELECT as dictionaries."""
+
+    def label_jobs(self, *, asset: str) -> AbstractContextManager[None]:
+        """Attributes the jobs of the block to an asset, where the engine has jobs."""
 
     def close(self) -> None:
         """Lets other processes use the warehouse; the next operation opens it again."""

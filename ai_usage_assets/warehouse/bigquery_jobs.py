@@ -18,6 +18,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import requests
 from dagster_gcp import BigQueryResource
 from google.api_core import exceptions as api
@@ -103,6 +104,8 @@ class BigQueryJobs:
         self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
         self._sleep = sleep
         self._client: bigquery.Client | None = None
+        # The labels of every job and table that is created: the run and the asset, where they are known.
+        self.labels: Mapping[str, str] = LABELS
 
     def __str__(self) -> str:
         return f"{self.project}.{self.dataset}"
@@ -114,6 +117,17 @@ class BigQueryJobs:
             with self._resource.get_client() as client:
                 self._client = client
         return self._client
+
+    @contextmanager
+    def label_jobs(self, **values: str) -> Iterator[None]:
+        """Adds labels to the jobs of the block, as BigQuery allows them: 63 lower-case letters, digits, - and _."""
+        before = self.labels
+        added = {name: re.sub(r"[^a-z0-9_-]", "-", value.lower())[:63] for name, value in values.items()}
+        self.labels = {**before, **added}
+        try:
+            yield
+        finally:
+            self.labels = before
 
     @property
     def request_options(self) -> dict[str, Any]:
@@ -130,11 +144,15 @@ class BigQueryJobs:
     ) -> bigquery.QueryJob:
         """Runs a statement to its end; `name` makes the job's id, otherwise it is random."""
         config = bigquery.QueryJobConfig(
-            query_parameters=[*scalar_parameters(sql, parameters), *row_parameters], labels=LABELS
+            query_parameters=[*scalar_parameters(sql, parameters), *row_parameters], labels=self.labels
         )
         start = partial(self.client.query, in_dataset(sql, self.dataset), job_config=config, job_retry=None)
         job: bigquery.QueryJob = self.run(start, "query", name)
         return job
+
+    def query_table(self, sql: str, parameters: QueryParameters) -> pa.Table:
+        """The result of a query."""
+        return self.result(self.query(sql, parameters)).to_arrow(create_bqstorage_client=False)
 
     def result(self, job: bigquery.QueryJob) -> Any:
         """The rows of a finished query."""

@@ -41,8 +41,6 @@ class BigQuerySchema:
     def __init__(self, jobs: BigQueryJobs, raw_expiry_days: int | None) -> None:
         self._jobs = jobs
         self._raw_expiry_days = raw_expiry_days
-        # Table -> columns that are nullable in BigQuery, such as those added to an existing table.
-        self.nullable_columns: dict[str, set[str]] = {}
 
     def prepare(self, tables: Sequence[Table]) -> None:
         """As `Warehouse.prepare`."""
@@ -188,7 +186,6 @@ class BigQuerySchema:
     def _update_table(self, table: Table, existing: bigquery.Table, definition: bigquery.Table) -> None:
         """Updates columns, descriptions, labels and layout where they differ; rows do not change."""
         schema = _updated_schema(table, existing)
-        self.nullable_columns[table.name] = {field.name for field in schema if field.mode != "REQUIRED"}
         changed = []
         if [f.to_api_repr() for f in schema] != [f.to_api_repr() for f in existing.schema]:
             existing.schema = schema

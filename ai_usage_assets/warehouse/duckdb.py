@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import duckdb
@@ -50,6 +51,9 @@ _StoredColumns = Mapping[str, Mapping[str, _StoredColumn]]
 
 class DuckDBWarehouse(DuckDBFile):
     """A warehouse in one DuckDB file."""
+
+    # A transaction takes milliseconds, so every fetch is loaded at once.
+    batch_bytes = 0
 
     # --- tables and views ---------------------------------------------------------------------------------------
 
@@ -274,6 +278,9 @@ class DuckDBWarehouse(DuckDBFile):
     def rows(self, sql: str, parameters: QueryParameters | None = None) -> list[Row]:
         result: list[Row] = self.query(sql, parameters).to_pylist()
         return result
+
+    def label_jobs(self, *, asset: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @staticmethod
     def _name(table: Table) -> str:
