@@ -14,7 +14,7 @@ from ai_usage_assets.settings import Settings
 from ai_usage_assets.warehouse.base import QueryParameters, RawDay, Row, WarehouseError
 from ai_usage_assets.warehouse.bigquery_jobs import RETRY_SECONDS, BigQueryJobs, bigquery_resource
 from ai_usage_assets.warehouse.bigquery_landing import BigQueryLanding
-from ai_usage_assets.warehouse.bigquery_schema import BigQuerySchema, digest
+from ai_usage_assets.warehouse.bigquery_schema import BigQuerySchema
 from ai_usage_assets.warehouse.bigquery_statements import (
     columns_and_values,
     key_equals,
@@ -23,6 +23,7 @@ from ai_usage_assets.warehouse.bigquery_statements import (
     split_batches,
     transaction,
 )
+from ai_usage_assets.warehouse.bigquery_views import digest
 from ai_usage_assets.warehouse.googlesql import WRITTEN_DATASET
 from ai_usage_assets.warehouse.ops_tables import OPS_RUNS, DayLogEntry
 from ai_usage_assets.warehouse.tables import Table
@@ -114,9 +115,7 @@ class BigQueryWarehouse:
         with self.jobs.errors():
             # BigQuery lets concurrent inserts succeed, but a job id can be used once. Two callers that see the table in
             # the same state start the same job, and one of them waits for the other's.
-            modified = self.jobs.client.get_table(
-                f"{self.jobs.dataset}.{table.name}", **self.jobs.request_options
-            ).modified
+            modified = self.jobs.get_table(table.name).modified
             name = digest(repr((str(self), table.name, modified, [row[column] for column in key])))
             self.jobs.query(
                 f"INSERT INTO {target} ({columns})\nSELECT {values} FROM UNNEST(@row) AS entry\n"

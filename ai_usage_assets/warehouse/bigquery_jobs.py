@@ -44,6 +44,8 @@ RETRY_SECONDS = 120.0
 # A statement that takes longer hangs.
 _JOB_SECONDS = 1800.0
 _REQUEST_SECONDS = 60.0
+# BigQuery ends a page earlier if it has 10 MB.
+_PAGE_ROWS = 100_000
 RETRY_POLICY = RetryPolicy(max_attempts=6, first_wait_seconds=0.5, max_wait_seconds=30, jitter=1)
 # Transactions conflict per table, so another run's last statement may have to end first: tries for 15 minutes.
 _CONFLICT_ATTEMPTS = 40
@@ -134,6 +136,10 @@ class BigQueryJobs:
         """Retries and timeout of a request that can be repeated."""
         return {"retry": self._retry, "timeout": _REQUEST_SECONDS}
 
+    def get_table(self, name: str) -> bigquery.Table:
+        """A table or view with its columns and query. Raises the client's NotFound."""
+        return self.client.get_table(f"{self.dataset}.{name}", **self.request_options)
+
     def query(
         self,
         sql: str,
@@ -154,9 +160,10 @@ class BigQueryJobs:
         """The result of a query."""
         return self.result(self.query(sql, parameters)).to_arrow(create_bqstorage_client=False)
 
-    def result(self, job: bigquery.QueryJob) -> Any:
-        """The rows of a finished query."""
-        return job.result(retry=self._retry, timeout=_JOB_SECONDS)
+    def result(self, job: Any) -> Any:
+        """Waits for the end of a job; returns the rows of a query, the first page without another request."""
+        page = {"page_size": _PAGE_ROWS} if isinstance(job, bigquery.QueryJob) else {}
+        return job.result(retry=self._retry, timeout=_JOB_SECONDS, **page)
 
     def estimate_bytes(self, sql: str, parameters: QueryParameters) -> int:
         """The bytes that a statement would read, by BigQuery's estimate."""

@@ -38,6 +38,7 @@ _DDL_STATEMENT = re.compile(
     r"(?P<verb>DROP VIEW|DROP TABLE|ALTER TABLE) (?P<dataset>\w+)\.(?P<table>\w+)"
     r"(?: RENAME TO (?P<new_name>\w+)| RENAME COLUMN (?P<column>\w+) TO (?P<new_column>\w+))?"
 )
+_INFORMATION_SCHEMA = re.compile(r"SELECT table_name, view_definition FROM (?P<dataset>\w+)\.INFORMATION_SCHEMA\.VIEWS")
 _DML_TYPES = {"INSERT", "UPDATE", "DELETE", "MERGE"}
 # BigQuery bills at least 10 MB for each table that a query reads.
 MINIMUM_BILLED_BYTES = 10 * 1024 * 1024
@@ -132,6 +133,8 @@ class QueryRunner:
     def _run_single(self, text: str) -> JobResult:
         if ddl := _DDL_STATEMENT.fullmatch(" ".join(text.split())):
             return self._run_ddl(ddl)
+        if views := _INFORMATION_SCHEMA.fullmatch(" ".join(text.split())):
+            return self._list_views(views["dataset"])
         with self._catalog.cursor() as self._cursor:
             checked = self._check_statement(text)
             if checked.statement.type.endswith("_TRANSACTION"):
@@ -152,6 +155,16 @@ class QueryRunner:
         else:
             self._catalog.rename_column(table, ddl["column"], ddl["new_column"])
         return JobResult(statement_type)
+
+    def _list_views(self, dataset: str) -> JobResult:
+        with self._catalog.lock:
+            views = [table for table in self._catalog.tables(dataset).values() if table.is_view]
+        for view in views:
+            self._check_read_access(view)
+        columns = {"table_name": [view.name for view in views], "view_definition": [view.query for view in views]}
+        fields = tuple(Field(name, "STRING") for name in columns)
+        rows = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+        return JobResult("SELECT", fields, rows, bytes=MINIMUM_BILLED_BYTES)
 
     def _run_in_script(self, text: str) -> JobResult:
         try:

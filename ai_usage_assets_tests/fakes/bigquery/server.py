@@ -210,9 +210,18 @@ class FakeBigQuery:
 
     def _create_table(self, dataset: str, body: dict[str, Any]) -> dict[str, Any]:
         if body.get("view"):
-            raise not_implemented("tables.insert of a view (use CREATE VIEW)")
+            return self.catalog.resource(self._create_view(dataset, body))
         with self.catalog.lock:
             return self.catalog.resource(self.catalog.create_table(dataset, body))
+
+    def _create_view(self, dataset: str, body: dict[str, Any]) -> Table:
+        name = body["tableReference"]["tableId"]
+        sql = f"CREATE VIEW `{dataset}`.`{name}` AS\n{body['view']['query']}"
+        with self.catalog.lock:
+            self._runner(QueryConfig(sql, (), None, "US", dry_run=False, maximum_bytes_billed=None)).run()
+            view = self.catalog.table(dataset, name)
+            self.catalog.patch_table(view, {key: body[key] for key in ("description", "labels") if key in body})
+        return view
 
     def _handle_table(self, request: _Request, dataset: str, name: str) -> _Response:
         with self.catalog.lock:
