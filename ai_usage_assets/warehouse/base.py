@@ -68,8 +68,11 @@ class Warehouse(Protocol):
     def insert_if_absent(self, table: Table, key: Sequence[str], row: Row) -> None:
         """Inserts a row unless one with the same key exists; concurrent callers insert it once."""
 
-    def rebuild(self, table: Table, parameters: QueryParameters) -> None:
-        """Fills a table from its query: the days @start_day to @end_day if it has days, otherwise all rows."""
+    def rebuild(self, table: Table, parameters: QueryParameters) -> int:
+        """Fills a table from its query: the days @start_day to @end_day if it has days, otherwise all rows.
+
+        Returns the number of rows that were inserted.
+        """
 
     def column_types(self, table: Table) -> dict[str, str]:
         """The GoogleSQL types of the columns of an existing table or view."""

@@ -50,11 +50,14 @@ class BigQueryWarehouse:
         resource: BigQueryResource | None = None,
         emulator_url: str | None = None,
         raw_expiry_days: int | None = None,
+        max_bytes_billed: int | None = None,
         retry_seconds: float = RETRY_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         resource = resource or bigquery_resource(project, emulator_url)
-        self.jobs = BigQueryJobs(project, dataset, resource, retry_seconds=retry_seconds, sleep=sleep)
+        self.jobs = BigQueryJobs(
+            project, dataset, resource, max_bytes_billed=max_bytes_billed, retry_seconds=retry_seconds, sleep=sleep
+        )
         self.schema = BigQuerySchema(self.jobs, raw_expiry_days)
         self._landing = BigQueryLanding(self.jobs)
         self._raw_expiry_days = raw_expiry_days
@@ -70,6 +73,7 @@ class BigQueryWarehouse:
             resource=resource,
             emulator_url=settings.bigquery_emulator,
             raw_expiry_days=settings.raw_expiry_days,
+            max_bytes_billed=settings.max_bytes_billed,
             retry_seconds=retry_seconds,
         )
 
@@ -125,7 +129,7 @@ class BigQueryWarehouse:
                 name=self.jobs.unfailed_name(name),
             )
 
-    def rebuild(self, table: Table, parameters: QueryParameters) -> None:
+    def rebuild(self, table: Table, parameters: QueryParameters) -> int:
         self._reject_expired_days(table, parameters)
         columns, _ = columns_and_values(table)
         target = f"{WRITTEN_DATASET}.{table.name}"
@@ -133,7 +137,13 @@ class BigQueryWarehouse:
         with self.jobs.errors():
             delete = f"DELETE FROM {target} WHERE {days}"
             insert = f"INSERT INTO {target} ({columns})\n{table.query}"
-            self.jobs.query(transaction(delete, insert), parameters)
+            # Only a variable outlives the transaction; a count afterwards would be a job of its own.
+            script = (
+                f"DECLARE inserted INT64;\n{transaction(delete, insert, 'SET inserted = @@row_count')};\n"
+                "SELECT inserted"
+            )
+            with self.label_jobs(asset=table.name):
+                return int(self.jobs.query_table(script, parameters)["inserted"][0].as_py())
 
     def _reject_expired_days(self, table: Table, parameters: QueryParameters) -> None:
         """A day whose raw records have expired would be rebuilt as empty."""

@@ -97,12 +97,14 @@ class BigQueryJobs:
         dataset: str,
         resource: BigQueryResource,
         *,
+        max_bytes_billed: int | None = None,
         retry_seconds: float = RETRY_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.project = project
         self.dataset = dataset
         self._resource = resource
+        self._max_bytes_billed = max_bytes_billed
         self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
         self._sleep = sleep
         self._client: bigquery.Client | None = None
@@ -150,7 +152,10 @@ class BigQueryJobs:
     ) -> bigquery.QueryJob:
         """Runs a statement to its end; `name` makes the job's id, otherwise it is random."""
         config = bigquery.QueryJobConfig(
-            query_parameters=[*scalar_parameters(sql, parameters), *row_parameters], labels=self.labels
+            query_parameters=[*scalar_parameters(sql, parameters), *row_parameters],
+            labels=self.labels,
+            # The client would send None as a text.
+            **({"maximum_bytes_billed": self._max_bytes_billed} if self._max_bytes_billed else {}),
         )
         start = partial(self.client.query, in_dataset(sql, self.dataset), job_config=config, job_retry=None)
         job: bigquery.QueryJob = self.run(start, "query", name)
@@ -252,6 +257,8 @@ class BigQueryJobs:
         match error:
             case api.Forbidden() if _reasons(error) & {"quotaExceeded", "rateLimitExceeded"}:
                 advice = "Nothing was lost; run it again when the quota allows (Console, IAM, Quotas)."
+            case _ if "bytesBilledLimitExceeded" in _reasons(error):
+                advice = "Nothing was changed. If the cost is intended, increase AI_USAGE_MAX_BYTES_BILLED."
             case api.Forbidden() if _reasons(error) & {"billingNotEnabled", "accessNotConfigured"}:
                 advice = f"Enable billing and the BigQuery API in the project {self.project}."
             case api.Forbidden():

@@ -230,14 +230,15 @@ class DuckDBWarehouse(DuckDBFile):
                 [[row.get(name) for name in table.column_names] for row in rows],
             )
 
-    def rebuild(self, table: Table, parameters: QueryParameters) -> None:
+    def rebuild(self, table: Table, parameters: QueryParameters) -> int:
         query = googlesql.to_duckdb(table.query or "")
         days = f"{table.partition_by} BETWEEN $start_day AND $end_day" if table.partition_by else "TRUE"
         with self._transaction() as connection:
             connection.execute(f"DELETE FROM {self._name(table)} WHERE {days}", _used_parameters(days, parameters))
-            connection.execute(
+            inserted = connection.execute(
                 f"INSERT INTO {self._name(table)} ({_columns(table)}) {query}", _used_parameters(query, parameters)
-            )
+            ).fetchall()
+        return int(inserted[0][0])
 
     def column_types(self, table: Table) -> dict[str, str]:
         with self._errors():

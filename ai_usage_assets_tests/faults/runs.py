@@ -157,9 +157,9 @@ class TracedWarehouse(DuckDBWarehouse):
         with self._tag("upsert", (table,)):
             super().upsert(table, key, rows)
 
-    def rebuild(self, table: Table, parameters: Any) -> None:
+    def rebuild(self, table: Table, parameters: Any) -> int:
         with self._tag("rebuild", (table,)):
-            super().rebuild(table, parameters)
+            return super().rebuild(table, parameters)
 
     def _open(self) -> Any:
         return _Connection(super()._open(), self)

@@ -142,9 +142,9 @@ def test_upsert_replaces_by_key_and_append_inserts(warehouse: BigQueryWarehouse,
 def test_rebuild_is_one_transaction(warehouse: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """A rebuild replaces only the days of its range; a query that fails changes nothing."""
     warehouse.load_days([raw_day("a", "b"), raw_day("c", day=NEXT_DAY)], [log_entry(DAY), log_entry(NEXT_DAY)])
-    warehouse.rebuild(FACT, DAYS)
+    assert warehouse.rebuild(FACT, DAYS) == 2
     warehouse.load_days([raw_day("d")], [log_entry(DAY)])
-    warehouse.rebuild(FACT, {"start_day": DAY, "end_day": DAY})
+    assert warehouse.rebuild(FACT, {"start_day": DAY, "end_day": DAY}) == 1
     expected = [{"usage_date": DAY, "records": 1}, {"usage_date": NEXT_DAY, "records": 1}]
     assert server.rows("SELECT * FROM ai_usage.fct_x ORDER BY usage_date") == expected
     broken = replace(FACT, query=(FACT.query or "").replace("COUNT(*)", "DIV(1, COUNT(*) - COUNT(*))"))
