@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 _GOOGLESQL_TYPES = {"INTEGER": "INT64", "BOOLEAN": "BOOL", "FLOAT": "FLOAT64", "DECIMAL": "NUMERIC"}
 
 _RETRY_POLICY = RetryPolicy(first_wait_seconds=0)
-_PARALLEL_REQUESTS = 8
+_PARALLEL_READS = 8
+# BigQuery allows ten new tables a second; the client retries above that.
+_PARALLEL_WRITES = 2
 # One page has every table of the dataset.
 _TABLES_PER_PAGE = 1000
 
@@ -50,7 +52,7 @@ class BigQuerySchema:
         edited = self._views.find_edited([t for t in tables if self._is_current(t, listed)], listed)
         due = [table for table in tables if table.name in edited or not self._is_current(table, listed)]
         existing = self._get_tables([table.name for table in due if table.name in listed])
-        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+        with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
             for level in _split_by_level(due):
                 list(pool.map(lambda table: self._prepare_with_retries(table, existing.get(table.name)), level))
 
@@ -113,7 +115,7 @@ class BigQuerySchema:
 
     def _get_tables(self, names: Iterable[str]) -> dict[str, bigquery.Table]:
         """Those of the tables and views that exist."""
-        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
             return {table.table_id: table for table in pool.map(self._find_table, names) if table is not None}
 
     def _find_table(self, name: str) -> bigquery.Table | None:

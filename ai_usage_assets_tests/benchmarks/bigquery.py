@@ -4,7 +4,8 @@ The runs use the fake BigQuery of the tests, which answers in milliseconds. The 
 latency, and nothing sleeps. A call that starts a job takes as long as the job; the first call that waits for the job is
 part of it. Calls of the main thread follow one another. Calls that other threads send between two calls of the main
 thread overlap: each thread takes its next work item when it is free, as the threads of a pool do. A work item is a job
-with the calls that belong to it, or one other call. The vendors' requests and the run's own computing are not counted.
+with the calls that belong to it, or one other call. A script counts as one query job. BigQuery runs its statements one
+after another, so a second estimate counts each of them. The vendors' requests and the run's own computing do not count.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ class Call:
     kind: CallKind
     job_id: str
     thread: tuple[int, int] | None
+    statements: int = 1
+
+    def seconds(self, *, by_statement: bool) -> float:
+        """The simulated latency; that of a script is multiplied by its statements if they are counted."""
+        return SECONDS[self.kind] * (self.statements if by_statement and self.kind == "query" else 1)
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class RunCost:
     queries: int
     others: int
     minutes: float
+    minutes_by_statement: float
 
 
 @dataclass(frozen=True)
@@ -70,30 +77,31 @@ def measure_cost(calls: Iterable[Call]) -> RunCost:
     """Counts the calls of a run and estimates its minutes."""
     listed = list(calls)
     counts = {kind: sum(call.kind == kind for call in listed) for kind in SECONDS}
-    return RunCost(counts["load"], counts["query"], counts["other"], estimate_seconds(listed) / 60)
+    minutes, minutes_by_statement = (estimate_seconds(listed, by_statement=counted) / 60 for counted in (False, True))
+    return RunCost(counts["load"], counts["query"], counts["other"], minutes, minutes_by_statement)
 
 
-def estimate_seconds(calls: Iterable[Call]) -> float:
+def estimate_seconds(calls: Iterable[Call], *, by_statement: bool = False) -> float:
     """Estimates how long the calls take, as the docstring of this module describes. They are in the order of start."""
     seconds = 0.0
     for is_main, group in groupby(calls, key=lambda call: call.thread is None):
         if is_main:
-            seconds += sum(SECONDS[call.kind] for call in group)
+            seconds += sum(call.seconds(by_statement=by_statement) for call in group)
             continue
         concurrent = list(group)
         free_at = [0.0] * len({call.thread for call in concurrent})
-        for item_seconds in _work_items(concurrent):
+        for item_seconds in _work_items(concurrent, by_statement):
             heapq.heappush(free_at, heapq.heappop(free_at) + item_seconds)
         seconds += max(free_at)
     return seconds
 
 
-def _work_items(calls: Iterable[Call]) -> Iterator[float]:
+def _work_items(calls: Iterable[Call], by_statement: bool) -> Iterator[float]:
     """Yields the seconds of each job with its calls, and of each other call."""
     by_job: dict[object, float] = {}
     for number, call in enumerate(calls):
         key = call.job_id or number
-        by_job[key] = by_job.get(key, 0.0) + SECONDS[call.kind]
+        by_job[key] = by_job.get(key, 0.0) + call.seconds(by_statement=by_statement)
     yield from by_job.values()
 
 
@@ -114,7 +122,8 @@ def read_calls(path: Path) -> Iterator[Call]:
             job_id = last[2]
             kind = "other" if job_id in awaited else "wait"
             awaited.add(job_id)
-        yield Call(kind, job_id, None if line["is_main"] else (line["process"], line["thread"]))
+        thread = None if line["is_main"] else (line["process"], line["thread"])
+        yield Call(kind, job_id, thread, line["statements"])
 
 
 def run_and_measure(environment: dict[str, str], folder: Path, *arguments: str) -> RunCost:
@@ -177,7 +186,7 @@ def _environment(simulator: Simulator, urls: Urls, server: FakeBigQuery, folder:
 def _table(title: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    for heading in ("load jobs", "query jobs", "other calls", "jobs", "minutes"):
+    for heading in ("load jobs", "query jobs", "other calls", "jobs", "minutes", "by statement"):
         table.add_column(heading, justify="right")
     return table
 
@@ -190,6 +199,7 @@ def _row(table: Table, label: str, cost: RunCost, bound: Bound) -> None:
         f"{cost.others}",
         _against(f"{cost.loads + cost.queries}", bound.jobs),
         _against(f"{cost.minutes:.1f}", bound.minutes),
+        f"{cost.minutes_by_statement:.1f}",
     )
 
 

@@ -34,6 +34,7 @@ def record_calls(address: str, path: Path) -> None:
             "method": request.method,
             "path": (request.path_url or "").partition("?")[0],
             "job_id": job_id[1].decode() if job_id else "",
+            "statements": _count_statements(body) if request.method == "POST" else 0,
             "status": response.status_code,
             "started": started,
             "process": os.getpid(),
@@ -45,6 +46,16 @@ def record_calls(address: str, path: Path) -> None:
         return response
 
     requests.adapters.HTTPAdapter.send = send_recorded  # type: ignore[method-assign]
+
+
+def _count_statements(body: bytes) -> int:
+    """The number of statements of a query job that read or write; 0 for another request."""
+    try:
+        script = json.loads(body)["configuration"]["query"]["query"]
+    except (ValueError, KeyError):
+        return 0
+    control = ("BEGIN", "COMMIT", "DECLARE", "SET")
+    return sum(not statement.startswith(control) for statement in script.split(";\n"))
 
 
 if "RECORD_CALLS_TO" in os.environ:
