@@ -55,7 +55,7 @@ test: $(VENV)/.installed-dev  ## run the tests that take seconds; ARGS adds opti
 test-slow: $(VENV)/.installed-dev  ## run the tests that take minutes: killed runs, the container, the installed wheel
 	@$(PYTEST) -m slow $(ARGS)
 
-bench: $(VENV)/.installed-dev  ## run the benchmarks; BENCH=events, runs, year or finance runs one of them
+bench: $(VENV)/.installed-dev  ## run the benchmarks; BENCH=events, runs, year, finance, bigquery or bigquery-year runs one of them
 	@$(BIN)/python -m ai_usage_assets_tests.benchmarks $(BENCH)
 
 # Random examples, twenty times as many as the test suite uses.

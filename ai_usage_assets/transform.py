@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import date
 from graphlib import TopologicalSorter
@@ -50,7 +51,7 @@ def build_models(
     order = TopologicalSorter({name: tables & by_name.keys() for name, tables in reads.items()})
     order.prepare()
     results: dict[str, BuildResult] = {}
-    running: dict[Future[int | None], str] = {}
+    running: dict[Future[int], str] = {}
     with ThreadPoolExecutor(warehouse.parallel_statements) as pool:
         while order.is_active():
             for name in order.get_ready():
@@ -58,7 +59,9 @@ def build_models(
                     results[name] = BuildResult(by_name[name], error=reason)
                     order.done(name)
                 else:
-                    running[pool.submit(warehouse.rebuild, by_name[name], parameters)] = name
+                    # With the labels of this thread.
+                    rebuild = copy_context().run
+                    running[pool.submit(rebuild, warehouse.rebuild, by_name[name], parameters)] = name
             for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
                 name = running.pop(future)
                 results[name] = _read_result(by_name[name], future)
@@ -78,7 +81,7 @@ def _find_obstacle(
     return None
 
 
-def _read_result(model: Table, future: Future[int | None]) -> BuildResult:
+def _read_result(model: Table, future: Future[int]) -> BuildResult:
     try:
         return BuildResult(model, rows=future.result())
     except WarehouseError as error:

@@ -26,8 +26,8 @@ from ai_usage_assets_tests.test_logs import IN_THE_CLOUD, entries, of_event
 
 ANTHROPIC_SECRET, CURSOR_SECRET = (f"projects/acme-ai/secrets/{vendor}-admin-key" for vendor in ("anthropic", "cursor"))
 RUN = ("run", "--day", NEXT_DAY, "--days", "2")
-# Of about thirty; the first dozen come before the first row of the day log.
-LOADS_BEFORE_THE_END = 18
+# Of twelve, one for each extract.
+LOADS_BEFORE_THE_END = 7
 # Columns that differ between two runs of the same days.
 RUN_COLUMNS = {"run_id", "landed_run_id"}
 
@@ -75,7 +75,7 @@ class Production(Company):
         return {table.name: read_rows(self.rows, table.name) for table in COMPARED}
 
     def loads(self) -> list[RecordedRequest]:
-        """The requests that loaded a day."""
+        """The requests that loaded the days of an extract."""
         return [seen for seen in self.server.requests if seen.kind == "load"]
 
 
@@ -189,8 +189,12 @@ def test_rebuild_needs_no_vendor(production: Production) -> None:
 def test_standby_region_does_nothing_after_a_successful_run(production: Production) -> None:
     """`--if-missing` ends at once after a successful run, and `freshness` reports days that are due."""
     request_count = len(production.simulator.requests)
+    production.server.requests.clear()
     variables = {**production.variables, "AI_USAGE_LOGS": "console"}
     standby = call_main(*RUN, "--if-missing", **variables)
     assert (standby.returncode, "Nothing to do" in standby.stdout + standby.stderr) == (0, True)
     assert len(production.simulator.requests) == request_count
+    assert len(production.server.requests) <= 5
+    production.server.requests.clear()
     assert call_main("freshness", "--hours", "26", **variables).returncode == 1
+    assert len(production.server.requests) <= 5

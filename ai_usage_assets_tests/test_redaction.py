@@ -12,7 +12,6 @@ import pytest
 
 from ai_usage_assets import redaction
 from ai_usage_assets.landing.base import RunContext
-from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.logs.json_logs import format_entry
 from ai_usage_assets.redaction import KEY_FORMATS, deobfuscate, redact, redact_keys_in_json, redact_line
 from ai_usage_assets.registry import SOURCES
@@ -20,6 +19,7 @@ from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.sources.mapping_sheet.cells import is_secret
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.support.landing import load_extract
 
 RUN = RunContext("r", datetime(2026, 11, 20, 6, tzinfo=UTC))
 (TABLE,) = EVENTS.tables

@@ -65,6 +65,7 @@ def test_fixed_clock() -> None:
         ("BIGQUERY_EMULATOR_HOST", "https://bigquery.example.com", "on this machine"),
         ("SECRET_MANAGER_EMULATOR_HOST", "10.0.0.1:80", "on this machine"),
         ("AI_USAGE_RAW_EXPIRY_DAYS", "7", "60 or more"),
+        ("AI_USAGE_MAX_BYTES_BILLED", "1000", "10485760 or more"),
         ("CLOUD_RUN_TASK_COUNT", "none", "an integer"),
         ("AI_USAGE_DATASET", 'x"; DROP', "letters, digits"),
         ("AI_USAGE_START_DATE", "01/02/2026", "2026-01-31"),

@@ -42,9 +42,9 @@ def _check_freshness(
     settings = load_settings()
     check_range("--hours", hours, _MAX_HOURS)
     warehouse = open_warehouse(settings, read_only=True)
-    fresh_run = run_log.find_fresh_run(warehouse, settings.now(), hours)
-    last_run = fresh_run or run_log.find_last_success(warehouse)
     has_run_log = run_log.exists(warehouse)
+    fresh_run = run_log.find_fresh_run(warehouse, settings.now(), hours) if has_run_log else None
+    last_run = fresh_run or (run_log.find_last_success(warehouse) if has_run_log else None)
     warehouse.close()
     loaded = days.DayRange(last_run["first_day"], last_run["last_day"]) if last_run else None
     if fresh_run:

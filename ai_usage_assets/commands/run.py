@@ -88,7 +88,7 @@ def _is_loaded(settings: Settings, run_days: days.DayRange, job: str) -> bool:
     from ai_usage_assets.warehouse.factory import open_warehouse
 
     warehouse = open_warehouse(settings, read_only=True)
-    run = run_log.find_covering_run(warehouse, job, run_days)
+    run = run_log.find_covering_run(warehouse, job, run_days) if run_log.exists(warehouse) else None
     warehouse.close()
     if run:
         ended = f"run {run['run_id'][:8]}, which ended {finish_time(run)}"

@@ -1,4 +1,4 @@
-"""Requests the days of an extract and loads them, window by window.
+"""Requests the days of an extract window by window and loads them.
 
 A failed day does not stop the others: the days that can be loaded are loaded, and a failed day keeps its earlier data.
 """
@@ -14,7 +14,7 @@ import msgspec
 from ai_usage_assets.days import DayRange, chunk_days
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing.base import RunContext
-from ai_usage_assets.landing.extracts import LandingResult, load_extract, log_unloaded_days
+from ai_usage_assets.landing.extracts import ExtractLoader, LandingResult
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import source_entry
 from ai_usage_assets.secret_manager import SecretError
@@ -39,15 +39,30 @@ def load_days(
 
     `client` is the source's; None without a key. Errors of the source become results; raises WarehouseError.
     """
+    with warehouse.label_jobs(asset=extract.name), ExtractLoader(warehouse, extract, days, run) as loader:
+        _load_windows(warehouse, extract, client, days, loader, run, log)
+    return loader.results
+
+
+def _load_windows(
+    warehouse: Warehouse,
+    extract: Extract,
+    client: object | None,
+    days: Sequence[date],
+    loader: ExtractLoader,
+    run: RunContext,
+    log: logging.Logger,
+) -> None:
     source = source_entry(extract.vendor)
     if client is None:
         message = f"{source.key_variable} is not set, so {source.label} is not loaded."
         log.info(message)
-        return log_unloaded_days(warehouse, extract, days, run, "not_configured", message)
+        loader.log_unloaded(days, "not_configured", message)
+        return
     earliest = extract.earliest_day(run.now.date()) if extract.earliest_day else date.min
     too_old = [day for day in days if day < earliest]
     message = f"{source.label} no longer returns this day. Data that was loaded before stays."
-    results = log_unloaded_days(warehouse, extract, too_old, run, "not_exposed", message)
+    loader.log_unloaded(too_old, "not_exposed", message)
     failed_windows = 0
     windows = chunk_days([day for day in days if day >= earliest], extract.window_days)
     for number, window in enumerate(windows):
@@ -55,24 +70,26 @@ def load_days(
         warehouse.close()
         remaining = [day for later in windows[number:] for day in later]
         try:
-            results += load_extract(warehouse, extract, extract.fetch(client, window), run)
+            loader.load(extract.fetch(client, window))
         except EndpointNotAvailable as error:
             log.info(f"{extract.name}: not exposed: {redact(str(error))}")
-            return results + log_unloaded_days(warehouse, extract, remaining, run, "not_exposed", str(error))
+            loader.log_unloaded(remaining, "not_exposed", str(error))
+            return
         except SecretError as error:
-            return results + log_unloaded_days(warehouse, extract, remaining, run, "failed", str(error))
+            loader.log_unloaded(remaining, "failed", str(error))
+            return
         except ApiError as error:
             failed_windows += 1
             if error.status in _KEY_REJECTED or failed_windows >= _MAX_FAILED_WINDOWS:
-                return results + log_unloaded_days(warehouse, extract, remaining, run, "failed", str(error))
-            results += log_unloaded_days(warehouse, extract, list(window), run, "failed", str(error))
+                loader.log_unloaded(remaining, "failed", str(error))
+                return
+            loader.log_unloaded(list(window), "failed", str(error))
         except (InvalidRecordError, msgspec.MsgspecError) as error:
             message = f"a response of {extract.name} is invalid: {error}. The earlier data stays."
-            results += log_unloaded_days(warehouse, extract, list(window), run, "failed", message)
+            loader.log_unloaded(list(window), "failed", message)
         else:
             failed_windows = 0
             log.debug(f"{extract.name}: {window} extracted")
-    return results
 
 
 def describe_failure(extract: Extract, results: Sequence[LandingResult]) -> str | None:

@@ -11,7 +11,8 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -42,52 +43,76 @@ class LandingResult:
     is_loaded: bool = False
 
 
-def load_extract(
-    warehouse: Warehouse, extract: Extract, batches: Iterable[DayBatch | RejectedDay], run: RunContext
-) -> list[LandingResult]:
-    """Loads all days of an extract together. Returns one result per batch, in order.
+class ExtractLoader:
+    """Loads days of one extract. It reads their day log once, and collects days until the warehouse's batch is full.
 
-    Raises WarehouseError; then none of the days has changed.
+    At the end of its `with` block it loads what it has collected, also after an error: one day does not depend on
+    another. `results` has one result per batch, in order.
     """
-    pending = deque(batches)
-    day_log = _load_day_log(warehouse, extract, [batch.day for batch in pending])
-    drifted = _find_drift(warehouse, extract, day_log)
-    raw_days: list[RawDay] = []
-    results: list[LandingResult] = []
-    restatements: list[Row] = []
-    while pending:
-        # Removes the batch, because its records and their column can have hundreds of megabytes each.
-        result, raw_day = _load_batch(warehouse, extract, pending.popleft(), day_log, drifted, run)
-        results.append(result)
+
+    def __init__(self, warehouse: Warehouse, extract: Extract, days: Sequence[date], run: RunContext) -> None:
+        self._warehouse = warehouse
+        self._extract = extract
+        self._run = run
+        self._day_log = _load_day_log(warehouse, extract, days)
+        self.results: list[LandingResult] = []
+        self._raw_days: list[RawDay] = []
+        self._restatements: list[Row] = []
+        self._loaded_count = 0
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.flush()
+
+    def load(self, batches: Iterable[DayBatch | RejectedDay]) -> None:
+        """Loads the days of one fetch, now or with later ones. Raises WarehouseError; then none of them has changed."""
+        pending = deque(batches)
+        while pending:
+            # Removes the batch, because its records and their column can have hundreds of megabytes each.
+            self._add(pending.popleft())
+        if self._bytes >= self._warehouse.batch_bytes:
+            self.flush()
+
+    def log_unloaded(self, days: Sequence[date], status: str, message: str) -> None:
+        """Records in the day log why days were not loaded; data that was loaded before stays.
+
+        A complete day stays complete when it can no longer be requested (no key, no access). It is only `failed` when
+        a request failed.
+        """
+        for day in days:
+            for table in self._extract.tables:
+                before = self._day_log.get((table.name, day))
+                stays_complete = before is not None and before["completed_at"] is not None and status != "failed"
+                outcome = ("complete", None) if stays_complete else (status, message)
+                entry = _attempt_entry(self._extract, table, day, before, self._run, *outcome)
+                self.results.append(LandingResult(entry, changed=False))
+
+    def flush(self) -> None:
+        """Loads the collected days. Raises WarehouseError; then none of them has changed."""
+        raw_days, restatements = self._raw_days, self._restatements
+        entries = [result.entry for result in self.results[self._loaded_count :]]
+        # Emptied first: what cannot be written is not written again at the end of the block.
+        self._raw_days, self._restatements, self._bytes = [], [], 0
+        self._loaded_count = len(self.results)
+        if entries:
+            self._warehouse.load_days(raw_days, entries, restatements)
+
+    def _add(self, batch: DayBatch | RejectedDay) -> None:
+        result, raw_day = _load_batch(self._warehouse, self._extract, batch, self._day_log, self._run)
+        self.results.append(result)
         if raw_day is None:
-            continue
-        raw_days.append(raw_day)
-        before = day_log.get((raw_day.table.name, raw_day.day))
+            return
+        self._raw_days.append(raw_day)
+        self._bytes += raw_day.records.nbytes
+        before = self._day_log.get((raw_day.table.name, raw_day.day))
         is_changed = before is not None and before["content_digest"] != result.entry["content_digest"]
-        if before and before["completed_at"] and is_changed and not extract.is_snapshot:
-            restatements.append(_restatement(before, result.entry))
-    warehouse.load_days(raw_days, [result.entry for result in results], restatements)
-    return results
-
-
-def log_unloaded_days(
-    warehouse: Warehouse, extract: Extract, days: Sequence[date], run: RunContext, status: str, message: str
-) -> list[LandingResult]:
-    """Records in the day log why days were not loaded; data that was loaded before stays.
-
-    A complete day stays complete when it can no longer be requested (no key, no access). It is only `failed` when a
-    request failed.
-    """
-    day_log = _load_day_log(warehouse, extract, days)
-    entries = []
-    for day in days:
-        for table in extract.tables:
-            before = day_log.get((table.name, day))
-            stays_complete = before is not None and before["completed_at"] is not None and status != "failed"
-            outcome = ("complete", None) if stays_complete else (status, message)
-            entries.append(_attempt_entry(extract, table, day, before, run, *outcome))
-    warehouse.load_days([], entries)
-    return [LandingResult(entry, changed=False) for entry in entries]
+        if before and before["completed_at"] and is_changed and not self._extract.is_snapshot:
+            self._restatements.append(_restatement(before, result.entry))
 
 
 def _load_batch(
@@ -95,21 +120,18 @@ def _load_batch(
     extract: Extract,
     batch: DayBatch | RejectedDay,
     day_log: dict[_DayKey, Row],
-    drifted: set[_DayKey],
     run: RunContext,
 ) -> tuple[LandingResult, RawDay | None]:
     """Returns the result of a day, and the rows that replace it if it changes."""
-    key = (batch.table.name, batch.day)
-    before = day_log.get(key)
+    before = day_log.get((batch.table.name, batch.day))
     if isinstance(batch, RejectedDay):
         return _refuse(extract, batch, before, run, batch.reason), None
     records, payload = sort_records(batch.records)
     digest = content_digest(payload)
-    if before and before["content_digest"] == digest and key not in drifted:
-        return LandingResult(
-            _loaded_entry(extract, batch, before, run, payload, digest, changed=False), False, is_loaded=True
-        ), None
-    if reason := _find_loss(extract, batch, before, run, is_drifted=key in drifted):
+    if before and before["content_digest"] == digest:
+        entry = _loaded_entry(extract, batch, before, run, payload, digest, changed=False)
+        return LandingResult(entry, changed=False, is_loaded=True), None
+    if reason := _find_loss(extract, batch, before, run):
         return _refuse(extract, batch, before, run, reason), None
     emails = _carry_emails(warehouse, extract.email_identities.get(batch.table.name), batch, records, before)
     entry = _loaded_entry(extract, batch, before, run, payload, digest, changed=True)
@@ -124,26 +146,19 @@ def _refuse(
     return LandingResult(_attempt_entry(extract, batch.table, batch.day, before, run, "failed", reason), False)
 
 
-def _find_loss(
-    extract: Extract, batch: DayBatch, before: Row | None, run: RunContext, *, is_drifted: bool
-) -> str | None:
+def _find_loss(extract: Extract, batch: DayBatch, before: Row | None, run: RunContext) -> str | None:
     """Returns why a complete batch must not replace the loaded data, or None if it may."""
     if before is None or run.accept_loss:
         return None
     loaded = f"{before['records']} records"
     if before["amount_usd"] is not None:
         loaded += f" worth {format_usd(before['amount_usd'])}"
-    stays = (
-        "The table has other records than the day log, because a run ended between writing the two. Both stay unchanged"
-        if is_drifted
-        else "They stay"
-    )
     if not batch.records and before["records"] and not extract.may_become_empty:
-        return f"the extract is empty, but an earlier one had {loaded}. {stays}. {ACCEPT_LOSS_ADVICE}"
+        return f"the extract is empty, but an earlier one had {loaded}. They stay. {ACCEPT_LOSS_ADVICE}"
     is_older = batch.watermark and before["watermark"] and batch.watermark < before["watermark"]
     if before["completed_at"] and (batch.incomplete_reason or is_older):
         return (
-            f"the vendor's data ends earlier than in an earlier extract, which had {loaded}. {stays}. "
+            f"the vendor's data ends earlier than in an earlier extract, which had {loaded}. They stay. "
             "Run the day again later."
         )
     return None
@@ -168,31 +183,6 @@ def _load_day_log(warehouse: Warehouse, extract: Extract, days: Sequence[date]) 
         {"start_day": min(days), "end_day": max(days)},
     )
     return {(row["asset"], row["usage_date"]): row for row in rows}
-
-
-def _find_drift(warehouse: Warehouse, extract: Extract, day_log: dict[_DayKey, Row]) -> set[_DayKey]:
-    """Returns the days whose raw table does not contain what the day log says.
-
-    Where the records and the log entry are not one transaction, a run can end between the two, or another run can
-    overtake it.
-    """
-    drifted = set()
-    for table in extract.tables:
-        entries = {day: entry for (name, day), entry in day_log.items() if name == table.name and entry["landed_at"]}
-        if not entries:
-            continue
-        rows = warehouse.rows(
-            f"SELECT {table.partition_by} AS day, COUNT(*) AS records, MIN(fetched_at) AS first_at, "
-            f"MAX(fetched_at) AS last_at FROM ai_usage.{table.name} "
-            f"WHERE {table.partition_by} BETWEEN @start_day AND @end_day GROUP BY {table.partition_by}",
-            {"start_day": min(entries), "end_day": max(entries)},
-        )
-        stored = {row["day"]: (row["records"], row["first_at"], row["last_at"]) for row in rows}
-        for day, entry in entries.items():
-            logged = (entry["records"], entry["landed_at"], entry["landed_at"])
-            if stored.get(day, (0, *logged[1:])) != logged:
-                drifted.add((table.name, day))
-    return drifted
 
 
 def _attempt_entry(

@@ -44,6 +44,13 @@ def read_sheet(
 
     `sheet` is None without AI_USAGE_SHEET_ID. Errors of Google are recorded; raises WarehouseError.
     """
+    with warehouse.label_jobs(asset=RAW_MAPPING_SHEET.name):
+        return _read_sheet(warehouse, sheet, run, log)
+
+
+def _read_sheet(
+    warehouse: Warehouse, sheet: MappingSheet | None, run: RunContext, log: logging.Logger
+) -> list[TabSnapshot]:
     versions = load_versions(warehouse)
     if sheet is None:
         message = "AI_USAGE_SHEET_ID is not set, so spend has no teams and cost centers."

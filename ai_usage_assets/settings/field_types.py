@@ -128,6 +128,8 @@ Natural = Annotated[int, Field(ge=0, lt=_MAX_COUNT), _accepts("an integer, 0 or 
 Positive = Annotated[int, Field(ge=1, lt=_MAX_COUNT), _accepts("an integer, 1 or more")]
 # Days are loaded again for this long, so their partitions must not expire earlier.
 ExpiryDays = Annotated[int, Field(ge=60, lt=_MAX_COUNT), _accepts("an integer, 60 or more")]
+# BigQuery bills at least 10 MB for a query.
+ByteLimit = Annotated[int, Field(ge=10 * 1024**2, lt=2**63), _accepts("a number of bytes, 10485760 or more")]
 Identifier = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,1023}$"),

@@ -21,6 +21,7 @@ from ai_usage_assets.settings.errors import SettingsError
 from ai_usage_assets.settings.field_types import (
     UNQUOTED,
     Address,
+    ByteLimit,
     Day,
     Emulator,
     ExpiryDays,
@@ -172,6 +173,13 @@ class Settings:
         "warehouse",
         "days after which BigQuery deletes raw records, at least 60",
         shown_default="never",
+    )
+    max_bytes_billed: ByteLimit = _variable(
+        "AI_USAGE_MAX_BYTES_BILLED",
+        "warehouse",
+        "BigQuery rejects a query that would be billed for more bytes, at no cost",
+        default=500_000_000_000,
+        shown_default="500000000000 (500 GB; [estimate](decisions/0015-bigquery.md))",
     )
     dagster_home: FilePath | None = _variable(
         "DAGSTER_HOME",

@@ -53,9 +53,10 @@ class PreparedSchema:
 class Warehouse(Protocol):
     """One warehouse. Every operation is atomic: readers see all of it or nothing."""
 
-    @property
-    def parallel_statements(self) -> int:
-        """How many statements the warehouse executes side by side."""
+    # How many bytes of records to collect before loading them; a larger batch has fewer jobs and takes more memory.
+    batch_bytes: int
+    # How many statements the warehouse executes side by side.
+    parallel_statements: int
 
     def prepare(self, tables: Sequence[Table]) -> PreparedSchema:
         """Migrates what an earlier version created, then creates missing tables, columns and views in this order.
@@ -80,10 +81,10 @@ class Warehouse(Protocol):
     def insert_if_absent(self, table: Table, key: Sequence[str], row: Row) -> None:
         """Inserts a row unless one with the same key exists; concurrent callers insert it once."""
 
-    def rebuild(self, table: Table, parameters: QueryParameters) -> int | None:
+    def rebuild(self, table: Table, parameters: QueryParameters) -> int:
         """Fills a table from its query: the days @start_day to @end_day if the query has them, otherwise all rows.
 
-        Returns the number of rows that were written; None if the engine does not report it.
+        Returns the number of rows that were inserted.
         """
 
     def column_types(self, table: Table) -> dict[str, str]:
@@ -94,6 +95,9 @@ class Warehouse(Protocol):
 
     def rows(self, sql: str, parameters: QueryParameters | None = None) -> list[Row]:
         """The result of a GoogleSQL SELECT as dictionaries."""
+
+    def label_jobs(self, *, asset: str) -> AbstractContextManager[None]:
+        """Attributes the jobs of the block to an asset, where the engine has jobs."""
 
     def close(self) -> None:
         """Lets other processes use the warehouse; the next operation opens it again."""

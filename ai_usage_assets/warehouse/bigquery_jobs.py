@@ -13,11 +13,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
 import requests
 from dagster_gcp import BigQueryResource
 from google.api_core import exceptions as api
@@ -38,11 +40,15 @@ logger = logging.getLogger(__name__)
 # The data must stay in this location for compliance.
 LOCATION = "US"
 LABELS = {"app": "ai-usage"}
+# Each thread has its own: models are built side by side.
+_job_labels: ContextVar[dict[str, str]] = ContextVar("job_labels", default=LABELS)
 RETRY_SECONDS = 120.0
 
 # A statement that takes longer hangs.
 _JOB_SECONDS = 1800.0
 _REQUEST_SECONDS = 60.0
+# BigQuery ends a page earlier if it has 10 MB.
+_PAGE_ROWS = 100_000
 RETRY_POLICY = RetryPolicy(max_attempts=6, first_wait_seconds=0.5, max_wait_seconds=30, jitter=1)
 # Transactions conflict per table, so another run's last statement may have to end first: tries for 15 minutes.
 _CONFLICT_ATTEMPTS = 40
@@ -94,12 +100,14 @@ class BigQueryJobs:
         dataset: str,
         resource: BigQueryResource,
         *,
+        max_bytes_billed: int | None = None,
         retry_seconds: float = RETRY_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.project = project
         self.dataset = dataset
         self._resource = resource
+        self._max_bytes_billed = max_bytes_billed
         self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
         self._sleep = sleep
         self._client: bigquery.Client | None = None
@@ -115,10 +123,29 @@ class BigQueryJobs:
                 self._client = client
         return self._client
 
+    @contextmanager
+    def label_jobs(self, **values: str) -> Iterator[None]:
+        """Adds labels to the jobs of the block, as BigQuery allows them: 63 lower-case letters, digits, - and _."""
+        added = {name: re.sub(r"[^a-z0-9_-]", "-", value.lower())[:63] for name, value in values.items()}
+        token = _job_labels.set({**_job_labels.get(), **added})
+        try:
+            yield
+        finally:
+            _job_labels.reset(token)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of jobs that start now."""
+        return _job_labels.get()
+
     @property
     def request_options(self) -> dict[str, Any]:
         """Retries and timeout of a request that can be repeated."""
         return {"retry": self._retry, "timeout": _REQUEST_SECONDS}
+
+    def get_table(self, name: str) -> bigquery.Table:
+        """A table or view with its columns and query. Raises the client's NotFound."""
+        return self.client.get_table(f"{self.dataset}.{name}", **self.request_options)
 
     def query(
         self,
@@ -130,15 +157,23 @@ class BigQueryJobs:
     ) -> bigquery.QueryJob:
         """Runs a statement to its end; `name` makes the job's id, otherwise it is random."""
         config = bigquery.QueryJobConfig(
-            query_parameters=[*scalar_parameters(sql, parameters), *row_parameters], labels=LABELS
+            query_parameters=[*scalar_parameters(sql, parameters), *row_parameters],
+            labels=self.labels,
+            # The client would send None as a text.
+            **({"maximum_bytes_billed": self._max_bytes_billed} if self._max_bytes_billed else {}),
         )
         start = partial(self.client.query, in_dataset(sql, self.dataset), job_config=config, job_retry=None)
         job: bigquery.QueryJob = self.run(start, "query", name)
         return job
 
-    def result(self, job: bigquery.QueryJob) -> Any:
-        """The rows of a finished query."""
-        return job.result(retry=self._retry, timeout=_JOB_SECONDS)
+    def query_table(self, sql: str, parameters: QueryParameters) -> pa.Table:
+        """The result of a query."""
+        return self.result(self.query(sql, parameters)).to_arrow(create_bqstorage_client=False)
+
+    def result(self, job: Any) -> Any:
+        """Waits for the end of a job; returns the rows of a query, the first page without another request."""
+        page = {"page_size": _PAGE_ROWS} if isinstance(job, bigquery.QueryJob) else {}
+        return job.result(retry=self._retry, timeout=_JOB_SECONDS, **page)
 
     def estimate_bytes(self, sql: str, parameters: QueryParameters) -> int:
         """The bytes that a statement would read, by BigQuery's estimate."""
@@ -227,6 +262,8 @@ class BigQueryJobs:
         match error:
             case api.Forbidden() if _reasons(error) & {"quotaExceeded", "rateLimitExceeded"}:
                 advice = "Nothing was lost; run it again when the quota allows (Console, IAM, Quotas)."
+            case _ if "bytesBilledLimitExceeded" in _reasons(error):
+                advice = "Nothing was changed. If the cost is intended, increase AI_USAGE_MAX_BYTES_BILLED."
             case api.Forbidden() if _reasons(error) & {"billingNotEnabled", "accessNotConfigured"}:
                 advice = f"Enable billing and the BigQuery API in the project {self.project}."
             case api.Forbidden():

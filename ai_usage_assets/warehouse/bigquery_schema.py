@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import suppress
 
 from google.api_core import exceptions as api
 from google.cloud import bigquery
 from tenacity import retry_if_exception_type
 
-from ai_usage_assets.hashing import sha256_hex
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.retries import RetryPolicy
 from ai_usage_assets.warehouse import migrations
 from ai_usage_assets.warehouse.base import PreparedSchema, WarehouseError
 from ai_usage_assets.warehouse.bigquery_jobs import LABELS, LOCATION, BigQueryJobs
-from ai_usage_assets.warehouse.googlesql import WRITTEN_DATASET
+from ai_usage_assets.warehouse.bigquery_views import DEFINITION_LABEL, BigQueryViews, Listed, digest
 from ai_usage_assets.warehouse.raw_tables import RAW_MAPPING_SHEET
 from ai_usage_assets.warehouse.tables import Column, Table
 
@@ -27,47 +26,49 @@ logger = logging.getLogger(__name__)
 # The API uses the type names of legacy SQL.
 _GOOGLESQL_TYPES = {"INTEGER": "INT64", "BOOLEAN": "BOOL", "FLOAT": "FLOAT64", "DECIMAL": "NUMERIC"}
 
-# Labels of a view: the digests of its definition and of the query that BigQuery stored. Together they reveal manual
-# changes.
-_DEFINITION_LABEL, _STORED_LABEL = "ai-usage-definition", "ai-usage-stored"
-
 _RETRY_POLICY = RetryPolicy(first_wait_seconds=0)
-_PARALLEL_REQUESTS = 8
+_PARALLEL_READS = 8
+# BigQuery allows ten new tables a second; the client retries above that.
+_PARALLEL_WRITES = 2
+# One page has every table of the dataset.
+_TABLES_PER_PAGE = 1000
 
 
 class BigQuerySchema:
-    """Tables and views of one dataset."""
+    """Tables and views of one dataset.
+
+    A listing returns the labels of all tables and views. The label with the digest of a definition shows which of them
+    are up to date; the others are read and updated.
+    """
 
     def __init__(self, jobs: BigQueryJobs, raw_expiry_days: int | None) -> None:
         self._jobs = jobs
+        self._views = BigQueryViews(jobs)
         self._raw_expiry_days = raw_expiry_days
-        # Table -> columns that are nullable in BigQuery, such as those added to an existing table.
-        self.nullable_columns: dict[str, set[str]] = {}
 
     def prepare(self, tables: Sequence[Table]) -> PreparedSchema:
         """As `Warehouse.prepare`."""
         self._prepare_dataset()
-        existing = self._migrate(self._existing())
-        changed, failed = set(), {}
-        for table in tables:
-            try:
-                if self._prepare_with_retries(table, existing.get(table.name)):
-                    changed.add(table.name)
-            except (api.BadRequest, api.NotFound) as error:
-                if not table.is_view:
-                    raise
-                failed[table.name] = f"the view cannot be created: {redact(str(error.message).splitlines()[0])}"
-        return PreparedSchema(frozenset(changed), failed)
+        listed = self._migrate(tables, self._list())
+        edited = self._views.find_edited([t for t in tables if self._is_current(t, listed)], listed)
+        due = [table for table in tables if table.name in edited or not self._is_current(table, listed)]
+        existing = self._get_tables([table.name for table in due if table.name in listed])
+        failed: dict[str, str] = {}
+        with ThreadPoolExecutor(_PARALLEL_WRITES) as pool:
+            for level in _split_by_level(due):
+                errors = pool.map(lambda table: self._prepare_one(table, existing.get(table.name)), level)
+                failed |= {table.name: error for table, error in zip(level, errors, strict=True) if error}
+        return PreparedSchema(frozenset({t.name for t in due if t.is_view} - failed.keys()), failed)
 
     def conflicts(self, tables: Sequence[Table]) -> list[str] | None:
         """As `Warehouse.schema_conflicts`."""
-        try:
-            self._check_location(self._jobs.client.get_dataset(self._jobs.dataset, **self._jobs.request_options))
-        except api.NotFound:
+        existing = self._get_tables([table.name for table in tables if not table.is_view])
+        if not existing:
+            with suppress(api.NotFound):
+                dataset = self._jobs.client.get_dataset(self._jobs.dataset, **self._jobs.request_options)
+                self._check_location(dataset.location)
             return None
-        existing = self._existing()
-        if not any(table.name in existing for table in tables):
-            return None
+        self._check_location(next(iter(existing.values())).location)
         return [
             conflict
             for table in tables
@@ -77,10 +78,7 @@ class BigQuerySchema:
 
     def column_types(self, table: Table) -> dict[str, str]:
         """As `Warehouse.column_types`."""
-        return _column_types(self._get_table(table.name))
-
-    def _get_table(self, name: str) -> bigquery.Table:
-        return self._jobs.client.get_table(f"{self._jobs.dataset}.{name}", **self._jobs.request_options)
+        return _column_types(self._jobs.get_table(table.name))
 
     # --- the dataset --------------------------------------------------------------------------------------------
 
@@ -94,60 +92,93 @@ class BigQuerySchema:
             definition.labels = LABELS
             definition.description = "Usage and cost of AI tools: raw records, facts and finance views."
             dataset = client.create_dataset(definition, exists_ok=True, **options)
-        self._check_location(dataset)
+        self._check_location(dataset.location)
 
-    def _check_location(self, dataset: bigquery.Dataset) -> None:
-        if dataset.location != LOCATION:
+    def _check_location(self, location: str) -> None:
+        if location != LOCATION:
             raise WarehouseError(
-                f"{self._jobs} is in the location {dataset.location}, expected {LOCATION}. A dataset cannot be moved: "
+                f"{self._jobs} is in the location {location}, expected {LOCATION}. A dataset cannot be moved: "
                 "set AI_USAGE_DATASET to another one, or delete this one if it is empty."
             )
 
-    def _existing(self) -> dict[str, bigquery.Table]:
-        """Every table and view of the dataset by name, with columns and queries, which a listing lacks."""
-        listed = list(self._jobs.client.list_tables(self._jobs.dataset, **self._jobs.request_options))
-        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-            return {table.table_id: table for table in pool.map(self._get_listed, listed) if table is not None}
+    def _list(self) -> Listed:
+        """Every table and view of the dataset by name, without columns and queries."""
+        tables = self._jobs.client.list_tables(
+            self._jobs.dataset, page_size=_TABLES_PER_PAGE, **self._jobs.request_options
+        )
+        return {table.table_id: table for table in tables}
 
-    def _get_listed(self, listed: Any) -> bigquery.Table | None:
+    def _is_current(self, table: Table, listed: Listed) -> bool:
+        """Whether a table or view exists as it is defined, by its labels."""
+        existing = listed.get(table.name)
+        if existing is None or existing.expires is not None:
+            return False
+        expected_type = "VIEW" if table.is_view else "TABLE"
+        digest = self._views.digest(table) if table.is_view else self.definition(table).labels[DEFINITION_LABEL]
+        return bool(existing.table_type == expected_type and existing.labels.get(DEFINITION_LABEL) == digest)
+
+    def _get_tables(self, names: Iterable[str]) -> dict[str, bigquery.Table]:
+        """Those of the tables and views that exist."""
+        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
+            return {table.table_id: table for table in pool.map(self._find_table, names) if table is not None}
+
+    def _find_table(self, name: str) -> bigquery.Table | None:
         try:
-            return self._jobs.client.get_table(listed.reference, **self._jobs.request_options)
-        except api.NotFound:  # deleted since it was listed
+            return self._jobs.get_table(name)
+        except api.NotFound:
             return None
 
-    def _migrate(self, existing: dict[str, bigquery.Table]) -> dict[str, bigquery.Table]:
+    def _migrate(self, tables: Sequence[Table], listed: Listed) -> Listed:
         """Runs the migrations that are due and returns what exists then."""
         for _ in range(_RETRY_POLICY.max_attempts):
-            due = list(_migration_statements(existing))
+            due = self._migration_statements(tables, listed)
             if not due:
-                return existing
+                return listed
             try:
                 for statement in due:
                     self._jobs.query(statement, {})
                     logger.info("%s: %s", self._jobs, statement.splitlines()[0])
             except api.GoogleAPICallError:
                 # Another container may have run the same statement in the meantime.
-                existing = self._existing()
-                if list(_migration_statements(existing)) == due:
+                listed = self._list()
+                if self._migration_statements(tables, listed) == due:
                     raise
             else:
-                existing = self._existing()
-        return existing
+                listed = self._list()
+        return listed
+
+    def _migration_statements(self, tables: Sequence[Table], listed: Listed) -> list[str]:
+        # A table without the label belongs to somebody else.
+        own = {name: table for name, table in listed.items() if LABELS.items() <= table.labels.items()}
+        current = {table.name for table in tables if self._is_current(table, listed)}
+        existing = self._get_tables(migrations.RENAMED_COLUMNS.keys() & own.keys() - current)
+        columns = {
+            name: {field.name for field in existing[name].schema} if name in existing else set()
+            for name, table in own.items()
+            if table.table_type == "TABLE"
+        }
+        return list(migrations.statements(columns, own.keys() - columns.keys()))
 
     # --- tables -------------------------------------------------------------------------------------------------
 
-    def _prepare_with_retries(self, table: Table, existing: bigquery.Table | None) -> bool:
-        """Prepares a table or view; returns whether a view was created or replaced."""
-        prepare: Callable[[Table, bigquery.Table | None], bool | None] = (
-            self._prepare_view if table.is_view else self._prepare_table
-        )
+    def _prepare_one(self, table: Table, existing: bigquery.Table | None) -> str | None:
+        """Prepares a table or view; returns why a view could not be created."""
+        try:
+            self._prepare_with_retries(table, existing)
+        except (api.BadRequest, api.NotFound) as error:
+            if not table.is_view:
+                raise
+            return f"the view cannot be created: {redact(str(error.message).splitlines()[0])}"
+        return None
+
+    def _prepare_with_retries(self, table: Table, existing: bigquery.Table | None) -> None:
+        prepare = self._views.prepare if table.is_view else self._prepare_table
         for attempt in _RETRY_POLICY.retrying(retry_if_exception_type(api.PreconditionFailed)):
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
                     # Another container has changed the table since it was read.
-                    existing = self._get_table(table.name)
-                return bool(prepare(table, existing))
-        raise AssertionError("unreachable")
+                    existing = self._find_table(table.name)
+                prepare(table, existing)
 
     def _prepare_table(self, table: Table, existing: bigquery.Table | None) -> None:
         definition = self.definition(table)
@@ -161,7 +192,11 @@ class BigQuerySchema:
         if existing is not None:
             # The runs fill it again; a check lists the days that are missing until then.
             self._jobs.client.delete_table(existing.reference, not_found_ok=True, **self._jobs.request_options)
-        self._jobs.client.create_table(definition, exists_ok=True, **self._jobs.request_options)
+        created = self._jobs.client.create_table(definition, exists_ok=True, **self._jobs.request_options)
+        if created.expires is not None:
+            # The dataset's default expiration must not delete a table of the project.
+            created.expires = None
+            self._jobs.client.update_table(created, ["expires"], **self._jobs.request_options)
 
     def definition(self, table: Table) -> bigquery.Table:
         """The table as the API describes it."""
@@ -175,6 +210,7 @@ class BigQuerySchema:
             definition.require_partition_filter = _is_daily_raw(table)
         if table.cluster_by:
             definition.clustering_fields = list(table.cluster_by)
+        definition.labels |= {DEFINITION_LABEL: digest(json.dumps(definition.to_api_repr(), sort_keys=True))}
         return definition
 
     def _expiration_ms(self, table: Table) -> int | None:
@@ -200,7 +236,6 @@ class BigQuerySchema:
     def _update_table(self, table: Table, existing: bigquery.Table, definition: bigquery.Table) -> None:
         """Updates columns, descriptions, labels and layout where they differ; rows do not change."""
         schema = _updated_schema(table, existing)
-        self.nullable_columns[table.name] = {field.name for field in schema if field.mode != "REQUIRED"}
         changed = []
         if [f.to_api_repr() for f in schema] != [f.to_api_repr() for f in existing.schema]:
             existing.schema = schema
@@ -213,7 +248,6 @@ class BigQuerySchema:
             existing.require_partition_filter = _is_daily_raw(table)
             changed.append("require_partition_filter")
         if existing.expires is not None:
-            # The dataset's default expiration must not delete a table of the project.
             existing.expires = None
             changed.append("expires")
         for name in ("description", "clustering_fields"):
@@ -226,54 +260,12 @@ class BigQuerySchema:
         if changed:
             self._jobs.client.update_table(existing, changed, **self._jobs.request_options)
 
-    # --- views --------------------------------------------------------------------------------------------------
-
-    def _prepare_view(self, table: Table, existing: bigquery.Table | None) -> bool:
-        definition = digest(_create_view(table, {}))
-        if existing is not None and existing.table_type != "VIEW":
-            # An earlier version had a table of this name.
-            self._jobs.client.delete_table(existing.reference, not_found_ok=True, **self._jobs.request_options)
-        elif existing is not None:
-            labels = existing.labels
-            # Without the second label, a run ended between the two steps below.
-            is_unchanged = _DEFINITION_LABEL in labels and labels.get(_STORED_LABEL) in (
-                None, digest(existing.view_query),
-            )  # fmt: skip
-            if is_unchanged and labels[_DEFINITION_LABEL] == definition and _STORED_LABEL in labels:
-                return False
-            if not is_unchanged:
-                query = redact(" ".join(existing.view_query.split())[:500])
-                logger.warning(
-                    "%s.%s was changed manually and has been restored; its query was: %s",
-                    self._jobs, table.name, query,
-                )  # fmt: skip
-        labels = LABELS | {"layer": table.layer, _DEFINITION_LABEL: definition}
-        self._jobs.query(_create_view(table, labels), {})
-        view = self._get_table(table.name)
-        view.labels = labels | {_STORED_LABEL: digest(view.view_query)}
-        self._jobs.client.update_table(view, ["labels"], **self._jobs.request_options)
-        return True
-
 
 def schema_field(column: Column, *, required: bool | None = None) -> bigquery.SchemaField:
     """A column as the API describes it."""
     is_required = column.required if required is None else required
     mode = "REQUIRED" if is_required else "NULLABLE"
     return bigquery.SchemaField(column.name, column.type or "", mode, description=column.description)
-
-
-def digest(text: str) -> str:
-    """A digest that fits into a label and a job id."""
-    return sha256_hex(text, digits=32)
-
-
-def _migration_statements(existing: Mapping[str, bigquery.Table]) -> list[str]:
-    # A table without the label belongs to somebody else.
-    own = {name: table for name, table in existing.items() if LABELS.items() <= table.labels.items()}
-    tables = {
-        name: {field.name for field in table.schema} for name, table in own.items() if table.table_type == "TABLE"
-    }
-    return list(migrations.statements(tables, own.keys() - tables.keys()))
 
 
 def _updated_schema(table: Table, existing: bigquery.Table) -> list[bigquery.SchemaField]:
@@ -289,13 +281,15 @@ def _updated_schema(table: Table, existing: bigquery.Table) -> list[bigquery.Sch
     return fields + [schema_field(c, required=False) for c in table.columns if c.name not in known]
 
 
-def _create_view(table: Table, labels: Mapping[str, str]) -> str:
-    columns = ", ".join(f"{c.name} OPTIONS (description = {_literal(c.description)})" for c in table.columns)
-    pairs = ", ".join(f"({_literal(name)}, {_literal(value)})" for name, value in labels.items())
-    return (
-        f"CREATE OR REPLACE VIEW {WRITTEN_DATASET}.{table.name} ({columns})\n"
-        f"OPTIONS (description = {_literal(table.description)}, labels = [{pairs}]) AS\n{table.query}"
-    )
+def _split_by_level(tables: Sequence[Table]) -> list[list[Table]]:
+    """Splits tables and views into lists, each of which only reads from earlier ones."""
+    levels: dict[str, int] = {}
+    for table in tables:
+        levels[table.name] = 1 + max((levels.get(name, 0) for name in table.reads), default=0) if table.is_view else 0
+    return [
+        [table for table in tables if levels[table.name] == level]
+        for level in range(max(levels.values(), default=-1) + 1)
+    ]
 
 
 def _is_daily_raw(table: Table) -> bool:
@@ -305,8 +299,3 @@ def _is_daily_raw(table: Table) -> bool:
 
 def _column_types(table: bigquery.Table) -> dict[str, str]:
     return {field.name: _GOOGLESQL_TYPES.get(field.field_type, field.field_type) for field in table.schema}
-
-
-def _literal(text: str) -> str:
-    # GoogleSQL reads the escapes of JSON in the same way.
-    return json.dumps(text, ensure_ascii=False)

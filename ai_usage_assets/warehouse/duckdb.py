@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import duckdb
@@ -51,6 +52,8 @@ _StoredColumns = Mapping[str, Mapping[str, _StoredColumn]]
 class DuckDBWarehouse(DuckDBFile):
     """A warehouse in one DuckDB file."""
 
+    # A transaction takes milliseconds, so every fetch is loaded at once.
+    batch_bytes = 0
     # One connection executes one statement at a time, with every processor.
     parallel_statements = 1
 
@@ -245,10 +248,10 @@ class DuckDBWarehouse(DuckDBFile):
         days = f"{table.partition_by} BETWEEN $start_day AND $end_day" if table.is_rebuilt_by_day else "TRUE"
         with self._transaction() as connection:
             connection.execute(f"DELETE FROM {self._name(table)} WHERE {days}", _used_parameters(days, parameters))
-            connection.execute(
+            inserted = connection.execute(
                 f"INSERT INTO {self._name(table)} ({_columns(table)}) {query}", _used_parameters(query, parameters)
-            )
-            return int(connection.fetchall()[0][0])
+            ).fetchall()
+        return int(inserted[0][0])
 
     def column_types(self, table: Table) -> dict[str, str]:
         with self._errors():
@@ -289,6 +292,9 @@ class DuckDBWarehouse(DuckDBFile):
     def rows(self, sql: str, parameters: QueryParameters | None = None) -> list[Row]:
         result: list[Row] = self.query(sql, parameters).to_pylist()
         return result
+
+    def label_jobs(self, *, asset: str) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @staticmethod
     def _name(table: Table) -> str:

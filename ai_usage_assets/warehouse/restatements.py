@@ -1,20 +1,23 @@
 """Compares a restated day of the bill before and after its replacement, and returns the parts whose dollars changed.
 
-An engine queries the parts twice while it replaces a day, because raw tables hold only the newest version. A raw table
-has parts if `sql/queries/restatements/<vendor>/<raw table>.sql` exists.
+An engine queries the parts of the loaded and of the new records of a day, because raw tables hold only the newest
+version. A raw table has parts if `sql/queries/restatements/<vendor>/<raw table>.sql` exists.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import cache
 
+from ai_usage_assets.warehouse import googlesql
 from ai_usage_assets.warehouse.base import QueryParameters, Row
 from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENT_PARTS
-from ai_usage_assets.warehouse.sql_files import query_names, read_query
+from ai_usage_assets.warehouse.sql_files import query_names, read_query, read_table, table_paths
+from ai_usage_assets.warehouse.tables import Table
 
 # Dollars by cost basis, dimension and value.
 Parts = dict[tuple[str, str, str | None], Decimal]
@@ -50,6 +53,29 @@ def query_parts(restatements: Iterable[Row], query_rows: Callable[[str, QueryPar
                 if column in row:
                     day_parts[row["cost_basis"], dimension, row[column]] += row["amount_usd"]
     return parts
+
+
+def read_from_landing(sql: str, landing: str) -> str:
+    """Returns a parts query that reads the records of a landing table instead of those of the raw table.
+
+    A parts query reads one typed view, and the view reads one raw table.
+    """
+    (name,) = googlesql.tables_read(googlesql.parse(sql))
+    view = _read_view(name)
+    (raw,) = view.reads
+    columns = "day AS usage_date, record_no, payload, carried_email, fetched_at"
+    records = f"(SELECT {columns} FROM {landing} WHERE asset = '{raw}')"
+    typed = f"(\n{_replace_table(view.query or '', raw, records)}\n)"
+    return _replace_table(sql, name, typed)
+
+
+@cache
+def _read_view(name: str) -> Table:
+    return read_table(next(path for path in table_paths() if path.stem == name))
+
+
+def _replace_table(sql: str, name: str, replacement: str) -> str:
+    return re.sub(rf"\b{googlesql.WRITTEN_DATASET}\.{name}\b", lambda _: replacement, sql)
 
 
 def changed_parts(restatements: Sequence[Row], before: PartsByDay, after: PartsByDay) -> list[Row]:

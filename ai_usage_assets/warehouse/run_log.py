@@ -79,21 +79,24 @@ def _load_totals(warehouse: Warehouse, run_id: str) -> Row:
 
 
 def find_covering_run(warehouse: Warehouse, job: str, days: DayRange) -> Row | None:
-    """Returns the newest successful run of a job that covers all these days and ended after the last of them."""
+    """Returns the newest successful run of a job that covers all these days and ended after the last of them.
+
+    The run log must exist.
+    """
     return _find_success(warehouse, job, days.first, days.last, day_end(days.last))
 
 
 def find_fresh_run(warehouse: Warehouse, now: datetime, hours: int) -> Row | None:
     """Returns the newest successful daily run that loaded the latest day that ended at least `hours` ago.
 
-    Only its days matter, not when it ran: yesterday afternoon's run did not load yesterday.
+    Only its days matter, not when it ran: yesterday afternoon's run did not load yesterday. The run log must exist.
     """
     due = last_finished_day(now - timedelta(hours=hours))
     return _find_success(warehouse, "daily", _ANY_DAY, due, _ANY_TIME)
 
 
 def find_last_success(warehouse: Warehouse) -> Row | None:
-    """Returns the newest successful daily run, of any days."""
+    """Returns the newest successful daily run, of any days. The run log must exist."""
     return _find_success(warehouse, "daily", _ANY_DAY, date.min, _ANY_TIME)
 
 
@@ -104,8 +107,6 @@ def exists(warehouse: Warehouse) -> bool:
 
 def _find_success(warehouse: Warehouse, job: str, first: date, last: date, finished_since: datetime) -> Row | None:
     """Returns the newest successful run with first_day <= `first` and last_day >= `last`."""
-    if not exists(warehouse):
-        return None
     parameters: QueryParameters = {"job": job, "first_day": first, "last_day": last, "finished_since": finished_since}
     rows = warehouse.rows(read_query("landing/last_successful_run"), parameters)
     return rows[0] if rows else None

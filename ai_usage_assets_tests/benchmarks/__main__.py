@@ -140,6 +140,20 @@ def benchmark_finance() -> None:
     terminal.print(anomalies.results_table())
 
 
+def benchmark_bigquery() -> None:
+    """Counts the BigQuery jobs of a first run, the next morning and the same day again."""
+    from ai_usage_assets_tests.benchmarks.bigquery import print_runs
+
+    print_runs(terminal)
+
+
+def benchmark_bigquery_year() -> None:
+    """Counts the BigQuery jobs of a first run of a year."""
+    from ai_usage_assets_tests.benchmarks.bigquery import print_year
+
+    print_year(terminal)
+
+
 _AI_USAGE = [str(Path(sys.executable).with_name("ai-usage"))]
 
 
@@ -179,7 +193,14 @@ def _row(table: Table, label: str, results: Sequence[Measurement], base: Sequenc
     )
 
 
-_BENCHMARKS = {"events": benchmark_events, "runs": benchmark_runs, "year": benchmark_year, "finance": benchmark_finance}
+_BENCHMARKS = {
+    "events": benchmark_events,
+    "runs": benchmark_runs,
+    "year": benchmark_year,
+    "finance": benchmark_finance,
+    "bigquery": benchmark_bigquery,
+    "bigquery-year": benchmark_bigquery_year,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or _BENCHMARKS:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.landing.base import RunContext
-from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.sources.cursor.events import EXTRACT
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
 from ai_usage_assets.warehouse.sql_files import read_table, sql_folder
 from ai_usage_assets_tests.benchmarks.events_server import FIRST_DAY
+from ai_usage_assets_tests.support.landing import load_extract
 
 _TYPED = sql_folder() / "staging" / "cursor" / "stg_cursor_usage_events.sql"
 

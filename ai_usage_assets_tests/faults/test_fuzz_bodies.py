@@ -21,7 +21,6 @@ from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing.base import RunContext
-from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.redaction import redact
 from ai_usage_assets.registry import load_source
 from ai_usage_assets.simulator import Simulator
@@ -33,6 +32,7 @@ from ai_usage_assets.warehouse.tables import Table
 from ai_usage_assets_tests.conftest import NOW, copy_empty_warehouse
 from ai_usage_assets_tests.fakes.http_server import FakeClock
 from ai_usage_assets_tests.faults.fuzz import CHANGES, SECRETS, Change, apply_changes, fuzz_settings
+from ai_usage_assets_tests.support.landing import load_extract
 
 DAY = date(2026, 11, 10)
 MODEL_PARAMETERS = {"first_day": date(2026, 11, 1), "today": NOW.date(), "start_day": DAY, "end_day": DAY}

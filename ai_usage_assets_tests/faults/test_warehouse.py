@@ -26,7 +26,6 @@ from ai_usage_assets.checks.base import CheckContext
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.landing.base import RunContext
-from ai_usage_assets.landing.extracts import load_extract, log_unloaded_days
 from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.warehouse.base import WarehouseError
@@ -40,6 +39,7 @@ from ai_usage_assets_tests.faults.runs import (
     execute,
     observe_requests,
 )
+from ai_usage_assets_tests.support.landing import load_extract, log_unloaded_days
 
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
 DAY = date(2026, 11, 10)

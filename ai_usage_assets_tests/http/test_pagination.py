@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from ai_usage_assets import catalog
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.landing.base import RunContext
-from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.simulator.server import Faults, Request, Response, serve_api
 from ai_usage_assets.sources.anthropic.client import AnthropicClient
 from ai_usage_assets.sources.cursor.client import CursorClient
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.conftest import copy_empty_warehouse
 from ai_usage_assets_tests.faults.fuzz import fuzz_settings
+from ai_usage_assets_tests.support.landing import load_extract
 
 DAY = date(2026, 11, 10)
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
 from ai_usage_assets.landing.base import RunContext
-from ai_usage_assets.landing.extracts import load_extract
 from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.money import cents_to_usd
 from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
 from ai_usage_assets_tests.kpis.engines import compare_engines
+from ai_usage_assets_tests.support.landing import load_extract
 from ai_usage_assets_tests.support.warehouse_rows import create_warehouse, rows
 
 FIRST, TODAY = date(2026, 9, 1), date(2026, 11, 11)

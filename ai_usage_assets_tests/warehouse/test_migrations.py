@@ -181,7 +181,7 @@ def test_a_migrated_warehouse_has_the_same_rows_and_figures(
     server.requests.clear()
     warehouse.prepare(catalog.tables())
     # Every table and view of BigQuery is already current.
-    assert {request.method for request in server.requests} <= {"GET"}
+    assert {request.method for request in server.requests if request.kind != "query"} <= {"GET"}
     for former in migrations.RENAMED_TABLES:
         with pytest.raises(Exception, match=rf"{former}\b"):
             warehouse.rows(f"SELECT * FROM ai_usage.{former}")

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from typing import Any
 
 import duckdb
@@ -90,9 +91,17 @@ class Catalog:
 
     # Tables
 
+    def tables(self, dataset: str) -> dict[str, Table]:
+        """Return the tables and views of a dataset by name, without those that have expired. Raises `not_found`."""
+        midnight = datetime.combine(self._today(), time_of_day.min, UTC)
+        for table in list(self.dataset(dataset).tables.values()):
+            if table.expires_at_ms is not None and table.expires_at_ms <= midnight.timestamp() * 1000:
+                self.delete_table(table)
+        return self.dataset(dataset).tables
+
     def table(self, dataset: str, name: str) -> Table:
         """Return a table or view. Raises `not_found`."""
-        tables = self.dataset(dataset).tables
+        tables = self.tables(dataset)
         if name not in tables:
             raise not_found(f"Table {self.project}:{dataset}.{name}")
         return tables[name]
@@ -133,6 +142,7 @@ class Catalog:
                 raise invalid(f"The field specified for partitioning cannot be found in the schema: {column}.")
             table.partition_column = column
             table.expiration_ms = int(partitioning.get("expirationMs") or 0) or None
+        table.expires_at_ms = int(body.get("expirationTime") or 0) or None
         table.requires_filter = _parse_filter_requirement(body)
         if table.requires_filter and not partitioning:
             raise invalid("require_partition_filter can only be set for partitioned tables.")
@@ -234,6 +244,8 @@ class Catalog:
                     table.expiration_ms = int(partitioning["expirationMs"] or 0) or None
             if "requirePartitionFilter" in body:
                 table.requires_filter = _parse_filter_requirement(body)
+            if "expirationTime" in body:
+                table.expires_at_ms = int(body["expirationTime"] or 0) or None
             if "clustering" in body:
                 table.clustering = _parse_clustering(body, {field.name for field in table.fields})
             self.delete_expired_days(table)
@@ -321,6 +333,7 @@ _PATCHABLE_KEYS = {
     "timePartitioning",
     "clustering",
     "requirePartitionFilter",
+    "expirationTime",
     "tableReference",
 }
 

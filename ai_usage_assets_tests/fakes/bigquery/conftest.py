@@ -84,8 +84,11 @@ def load(client: bigquery.Client) -> Load:
         job_id, retries = options.pop("job_id", None), options.pop("retries", 0)
         configuration = bigquery.LoadJobConfig(
             source_format="PARQUET",
-            write_disposition="WRITE_TRUNCATE" if "$" in table else "WRITE_APPEND",
-            **{"schema": SCHEMA, **options},
+            **{
+                "schema": SCHEMA,
+                "write_disposition": "WRITE_TRUNCATE" if "$" in table else "WRITE_APPEND",
+                **options,
+            },
         )
         return client.load_table_from_file(
             file, f"{DATASET}.{table}", size=size if multipart else None, rewind=True, job_id=job_id,

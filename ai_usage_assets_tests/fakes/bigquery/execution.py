@@ -38,6 +38,11 @@ _DDL_STATEMENT = re.compile(
     r"(?P<verb>DROP VIEW|DROP TABLE|ALTER TABLE) (?P<dataset>\w+)\.(?P<table>\w+)"
     r"(?: RENAME TO (?P<new_name>\w+)| RENAME COLUMN (?P<column>\w+) TO (?P<new_column>\w+))?"
 )
+_INFORMATION_SCHEMA = re.compile(r"SELECT table_name, view_definition FROM (?P<dataset>\w+)\.INFORMATION_SCHEMA\.VIEWS")
+# A script variable for the number of rows that the last statement changed. The analyzer checks single statements only.
+_VARIABLE_STATEMENT = re.compile(
+    r"DECLARE (?P<declared>\w+) INT64|SET (?P<set>\w+) = @@row_count|SELECT (?P<selected>[a-z]\w*)"
+)
 _DML_TYPES = {"INSERT", "UPDATE", "DELETE", "MERGE"}
 # BigQuery bills at least 10 MB for each table that a query reads.
 MINIMUM_BILLED_BYTES = 10 * 1024 * 1024
@@ -108,6 +113,8 @@ class QueryRunner:
         self._before_commit = before_commit
         self._transaction: Transaction | None = None
         self._changed_tables: list[Table] = []
+        self._variables: dict[str, int | None] = {}
+        self._row_count: int | None = None
         self._cursor: duckdb.DuckDBPyConnection
 
     def run(self) -> JobResult:
@@ -132,6 +139,8 @@ class QueryRunner:
     def _run_single(self, text: str) -> JobResult:
         if ddl := _DDL_STATEMENT.fullmatch(" ".join(text.split())):
             return self._run_ddl(ddl)
+        if views := _INFORMATION_SCHEMA.fullmatch(" ".join(text.split())):
+            return self._list_views(views["dataset"])
         with self._catalog.cursor() as self._cursor:
             checked = self._check_statement(text)
             if checked.statement.type.endswith("_TRANSACTION"):
@@ -153,8 +162,20 @@ class QueryRunner:
             self._catalog.rename_column(table, ddl["column"], ddl["new_column"])
         return JobResult(statement_type)
 
+    def _list_views(self, dataset: str) -> JobResult:
+        with self._catalog.lock:
+            views = [table for table in self._catalog.tables(dataset).values() if table.is_view]
+        for view in views:
+            self._check_read_access(view)
+        columns = {"table_name": [view.name for view in views], "view_definition": [view.query for view in views]}
+        fields = tuple(Field(name, "STRING") for name in columns)
+        rows = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+        return JobResult("SELECT", fields, rows, bytes=MINIMUM_BILLED_BYTES)
+
     def _run_in_script(self, text: str) -> JobResult:
         try:
+            if variable := _VARIABLE_STATEMENT.fullmatch(" ".join(text.split())):
+                return self._run_variable_statement(variable)
             checked = self._check_statement(text)
             match checked.statement.type:
                 case "BEGIN_TRANSACTION":
@@ -175,6 +196,19 @@ class QueryRunner:
             return self._execute(checked)
         except ApiError as error:
             raise ApiError(error.status, error.reason, f"Query error: {error.message}") from None
+
+    def _run_variable_statement(self, variable: re.Match[str]) -> JobResult:
+        name = variable["declared"] or variable["set"] or variable["selected"]
+        if variable["declared"]:
+            self._variables[name] = None
+            return JobResult("DECLARE")
+        if name not in self._variables:
+            raise invalid_query(f"Unrecognized name: {name}")
+        if variable["set"]:
+            self._variables[name] = self._row_count
+            return JobResult("SET")
+        rows = pa.table({name: pa.array([self._variables[name]], pa.int64())})
+        return JobResult("SELECT", (Field(name, "INT64"),), rows)
 
     def _end_transaction(self, *, committed: bool) -> None:
         assert self._transaction is not None
@@ -354,6 +388,7 @@ class QueryRunner:
                 affected_rows = self._run_in_duckdb(statement)
                 self._catalog.delete_expired_days(target)
         target.version += 1
+        self._row_count = affected_rows
         return JobResult(checked.statement.type, affected_rows=affected_rows, bytes=size)
 
     def _translate(self, text: str) -> str:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ai_usage_assets_tests.fakes.bigquery.catalog import Catalog
-from ai_usage_assets_tests.fakes.bigquery.errors import invalid, not_implemented
+from ai_usage_assets_tests.fakes.bigquery.errors import duplicate, invalid, not_implemented
 from ai_usage_assets_tests.fakes.bigquery.locks import TableLocks
 from ai_usage_assets_tests.fakes.bigquery.tables import (
     Table,
@@ -54,7 +54,9 @@ def run_load(catalog: Catalog, locks: TableLocks, configuration: dict[str, Any],
         raise invalid(f"{table.full_name} is not allowed for this operation because it is currently a VIEW.")
     _check_partitioning(table, configuration)
     day = _parse_decorator(table, decorator)
-    if disposition not in {"WRITE_APPEND", "WRITE_TRUNCATE"} or (disposition == "WRITE_TRUNCATE" and day is None):
+    if disposition == "WRITE_EMPTY" and catalog.size(table)[0]:
+        raise duplicate(f"Table {table.full_name}")
+    if disposition == "WRITE_TRUNCATE" and day is None:
         raise not_implemented(f"{disposition} of {name} without a day")
     with locks.exclusive(table), catalog.cursor() as cursor:
         may_add = "ALLOW_FIELD_ADDITION" in configuration.get("schemaUpdateOptions", [])

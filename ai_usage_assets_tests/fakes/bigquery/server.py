@@ -41,7 +41,7 @@ from ai_usage_assets_tests.fakes.bigquery.values import parse_parameters
 
 # BigQuery ends a page at about 10 MB; a lower limit lets tests read several pages.
 _PAGE_ROWS = 5000
-_PAGE_TABLES = 50
+_PAGE_TABLES, _MAX_PAGE_TABLES = 50, 1000
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,9 @@ class FakeBigQuery:
 
     def _list_tables(self, dataset: str, query: Mapping[str, str]) -> dict[str, Any]:
         with self.catalog.lock:
-            tables = sorted(self.catalog.dataset(dataset).tables.items())
+            tables = sorted(self.catalog.tables(dataset).items())
         first = int(query.get("pageToken") or 0)
-        count = min(int(query.get("maxResults") or _PAGE_TABLES), _PAGE_TABLES)
+        count = min(int(query.get("maxResults") or _PAGE_TABLES), _MAX_PAGE_TABLES)
         response: dict[str, Any] = {"kind": "bigquery#tableList", "totalItems": len(tables)}
         if page := [table.list_resource() for _, table in tables[first : first + count]]:
             response["tables"] = page
@@ -210,9 +210,18 @@ class FakeBigQuery:
 
     def _create_table(self, dataset: str, body: dict[str, Any]) -> dict[str, Any]:
         if body.get("view"):
-            raise not_implemented("tables.insert of a view (use CREATE VIEW)")
+            return self.catalog.resource(self._create_view(dataset, body))
         with self.catalog.lock:
             return self.catalog.resource(self.catalog.create_table(dataset, body))
+
+    def _create_view(self, dataset: str, body: dict[str, Any]) -> Table:
+        name = body["tableReference"]["tableId"]
+        sql = f"CREATE VIEW `{dataset}`.`{name}` AS\n{body['view']['query']}"
+        with self.catalog.lock:
+            self._runner(QueryConfig(sql, (), None, "US", dry_run=False, maximum_bytes_billed=None)).run()
+            view = self.catalog.table(dataset, name)
+            self.catalog.patch_table(view, {key: body[key] for key in ("description", "labels") if key in body})
+        return view
 
     def _handle_table(self, request: _Request, dataset: str, name: str) -> _Response:
         with self.catalog.lock:

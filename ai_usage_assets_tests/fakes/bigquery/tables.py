@@ -29,6 +29,8 @@ class Table:
     expiration_ms: int | None = None
     requires_filter: bool = False
     clustering: tuple[str, ...] = ()
+    # The time at which the table is deleted, in milliseconds.
+    expires_at_ms: int | None = None
     # Increases with each change of rows or metadata.
     version: int = 0
     created_ms: int = 0
@@ -75,6 +77,8 @@ class Table:
             "type": "VIEW" if self.is_view else "TABLE",
             "creationTime": str(self.created_ms),
         }
+        if self.expires_at_ms is not None:
+            resource["expirationTime"] = str(self.expires_at_ms)
         if self.labels:
             resource["labels"] = dict(self.labels)
         if partitioning := self.partitioning_resource():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -179,3 +180,36 @@ def test_threads_can_create_tables_at_once(client: bigquery.Client) -> None:
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(make, range(16))) == [1] * 16
     assert len(list(client.list_tables("ai_usage"))) == 32
+
+
+def test_an_expired_table_is_gone(client: bigquery.Client, server: FakeBigQuery) -> None:
+    """A table is listed with its expiration, and is deleted after it."""
+    definition = bigquery.Table(f"{DATASET}.brief", SCHEMA)
+    definition.expires = datetime.now(UTC) + timedelta(days=1)
+    client.create_table(definition)
+    (listed,) = client.list_tables(DATASET)
+    assert listed.expires is not None
+    server.today += timedelta(days=2)
+    assert list(client.list_tables(DATASET)) == []
+    with pytest.raises(exceptions.NotFound):
+        client.get_table(definition.reference)
+
+
+def test_a_view_is_created_by_its_resource(client: bigquery.Client) -> None:
+    """tables.insert of a view returns the stored query and the columns; an invalid or second one is an error."""
+    definition = bigquery.Table(f"{DATASET}.doubled")
+    definition.view_query = "SELECT 2 AS n"
+    definition.labels = {"app": "x"}
+    created = client.create_table(definition)
+    assert (created.table_type, created.view_query, [field.name for field in created.schema]) == (
+        "VIEW", "SELECT 2 AS n", ["n"],
+    )  # fmt: skip
+    assert created.labels == {"app": "x"}
+    with pytest.raises(exceptions.Conflict):
+        client.create_table(definition)
+    invalid = bigquery.Table(f"{DATASET}.other")
+    invalid.view_query = "SELECT nosuch"
+    with pytest.raises(exceptions.BadRequest, match="nosuch"):
+        client.create_table(invalid)
+    views = run(client, "SELECT table_name, view_definition FROM ai_usage.INFORMATION_SCHEMA.VIEWS")
+    assert views == [{"table_name": "doubled", "view_definition": "SELECT 2 AS n"}]

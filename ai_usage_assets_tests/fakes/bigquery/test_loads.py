@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -147,3 +147,19 @@ def test_an_old_day_expires_at_once(
     load(day_rows(NEXT_DAY, "new"), "days$20261111").result()
     assert load(day_rows(DAY, "old"), "days$20261110").result().state == "DONE"
     assert stored_names(server) == ["new"]
+
+
+def test_write_empty_never_adds_to_rows(
+    load: Load, client: bigquery.Client, days: bigquery.Table, server: FakeBigQuery
+) -> None:
+    """WRITE_EMPTY fills an empty table and keeps its expiration; a second load fails and changes nothing."""
+    table = client.get_table(days.reference)
+    table.expires = datetime.now(UTC) + timedelta(days=1)
+    client.update_table(table, ["expires"])
+    load(day_rows(DAY, "a"), "days", write_disposition="WRITE_EMPTY").result()
+    with pytest.raises(exceptions.Conflict, match=r"Already Exists: Table acme-project:ai_usage\.days"):
+        load(day_rows(DAY, "b"), "days", write_disposition="WRITE_EMPTY").result()
+    assert stored_names(server) == ["a"]
+    assert client.get_table(days.reference).expires == table.expires.replace(
+        microsecond=table.expires.microsecond // 1000 * 1000
+    )

@@ -207,3 +207,12 @@ def test_a_query_id_is_used_once(client: bigquery.Client) -> None:
     job: Any = client.get_job("query-1")
     assert job.labels == {"app": "ai-usage"}
     assert [dict(row) for row in job.result()] == [{"n": 1}]
+
+
+def test_a_script_variable_keeps_the_number_of_changed_rows(client: bigquery.Client, days: bigquery.Table) -> None:
+    """A variable has the row count of the last statement after the transaction; an unknown name is an error."""
+    insert = "INSERT INTO ai_usage.days (usage_date, name) VALUES (DATE '2026-11-10', 'a'), (DATE '2026-11-10', 'b')"
+    script = f"DECLARE n INT64; BEGIN TRANSACTION; {insert}; SET n = @@row_count; COMMIT TRANSACTION; SELECT n"
+    assert run(client, script) == [{"n": 2}]
+    with pytest.raises(exceptions.BadRequest, match="Unrecognized name: m"):
+        run(client, "DECLARE n INT64; SELECT m")
