@@ -19,6 +19,8 @@ from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import PreparedSchema, Row, Warehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_RUNS
 
+# The runs that this process has recorded. Dagster initializes the resources again after a run, to load its outputs.
+_recorded_runs: set[str] = set()
 _STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_SKIPPED}
 
 
@@ -36,13 +38,16 @@ class RunRecorderResource(dg.ConfigurableResource[PreparedSchema]):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[PreparedSchema]:
         """Records the start, holds the run lock, records the outcome and publishes the digest."""
         warehouse = self.warehouse
-        prepared = self.create_resource(context)
         run = context.run
-        # Dagster initializes the resources again after an in-process run, to load its outputs.
-        if run is None or _is_recorded(warehouse, run.run_id):
+        if run is not None and run.run_id in _recorded_runs:
+            yield PreparedSchema()
+            return
+        prepared = self.create_resource(context)
+        if run is None:
             yield prepared
             return
         row = _record_start(warehouse, run, self.settings)
+        _recorded_runs.add(run.run_id)
         with warehouse.run_lock(run.run_id):
             try:
                 yield prepared
@@ -51,10 +56,6 @@ class RunRecorderResource(dg.ConfigurableResource[PreparedSchema]):
                 row = _record_end(warehouse, row, outcome)
                 if context.log:
                     publish_digest(warehouse, self.settings, row, context.log.log)
-
-
-def _is_recorded(warehouse: Warehouse, run_id: str) -> bool:
-    return bool(warehouse.rows("SELECT run_id FROM ai_usage.ops_runs WHERE run_id = @run_id", {"run_id": run_id}))
 
 
 def _record_start(warehouse: Warehouse, run: dg.DagsterRun, settings: Settings) -> Row:
