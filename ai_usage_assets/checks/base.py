@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.rendering.text import format_usd
 from ai_usage_assets.warehouse.base import QueryParameter, QueryParameters, Row, Warehouse
 from ai_usage_assets.warehouse.sql_files import read_query
+
+T = TypeVar("T")
 
 # A smaller difference between two figures of a vendor is not reported: the larger of both counts.
 TOLERANCE: QueryParameters = {"tolerance_usd": Decimal("0.50"), "tolerance_share": Decimal("0.005")}
@@ -24,6 +27,16 @@ class CheckContext:
     warehouse: Warehouse
     days: DayRange
     today: date
+    _shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    # Checks can run side by side.
+    _lock: threading.RLock = field(default_factory=threading.RLock, compare=False, repr=False)
+
+    def share(self, name: str, compute: Callable[[], T]) -> T:
+        """What several checks need, computed by the first of them: a query for all is cheaper than one for each."""
+        with self._lock:
+            if name not in self._shared:
+                self._shared[name] = compute()
+            return cast("T", self._shared[name])
 
     def rows(self, sql: str, **parameters: QueryParameter) -> list[Row]:
         """The rows of a query. @start_day, @end_day and @today are set."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 
 from ai_usage_assets.checks.base import Check, CheckContext, CheckFunction, Finding, violations
 from ai_usage_assets.registry import SOURCES
 from ai_usage_assets.rendering.text import format_usd
+from ai_usage_assets.warehouse.base import Row
 from ai_usage_assets.warehouse.tables import Table
 
 RAW_ADVICE = "Published data is unchanged. Load the days again; if the failure stays, inspect their raw records."
@@ -43,17 +45,47 @@ _UNIQUE_KEYS = {
 
 
 def schema_checks(models: Iterable[Table], unique_keys: Mapping[str, tuple[str, ...]]) -> Iterator[Check]:
-    """A check of columns, values and keys for every curated table."""
-    for table in models:
-        if table.layer == "curated" and not table.is_view:
-            yield Check(
-                table.name,
-                "schema",
-                "Required columns are filled, values are known and keys are unique.",
-                MODEL_ADVICE,
-                _schema(table, unique_key(table, unique_keys)),
-                scope="days" if _has_days(table) else "now",
-            )
+    """A check of columns, values and keys for every curated table. Together they run two queries."""
+    tables = [table for table in models if table.layer == "curated" and not table.is_view]
+    keys = {table.name: unique_key(table, unique_keys) for table in tables}
+    conditions = {table.name: _conditions(table) for table in tables}
+
+    def load_findings(context: CheckContext) -> dict[str, list[Finding]]:
+        # Counts only: the values may be e-mail addresses.
+        counted = context.rows(
+            "\nUNION ALL\n".join(_count_violations(table, conditions[table.name]) for table in tables)
+        )
+        repeated = context.rows(
+            "\nUNION ALL\n".join(_count_repeated(table, keys[table.name]) for table in tables if keys[table.name])
+        )
+        rows_by_problem: dict[str, dict[str, int]] = {}
+        for row in counted:
+            counts = map(int, row["counts"].split(",")) if row["counts"] else ()
+            rows_by_problem[row["table_name"]] = dict(zip(conditions[row["table_name"]], counts, strict=True))
+        for row in repeated:
+            problem = f"{', '.join(keys[row['table_name']])} is not unique"
+            rows_by_problem[row["table_name"]][problem] = row["n"] or 0
+        totals = {row["table_name"]: row["row_count"] for row in counted}
+        return {
+            name: [Finding(f"{problem} in {n:,} of {totals[name]:,} rows") for problem, n in problems.items() if n]
+            for name, problems in rows_by_problem.items()
+        }
+
+    for table in tables:
+        yield Check(
+            table.name,
+            "schema",
+            "Required columns are filled, values are known and keys are unique.",
+            MODEL_ADVICE,
+            partial(_shared_findings, name=table.name, load=load_findings),
+            scope="days" if _has_days(table) else "now",
+        )
+
+
+def _shared_findings(
+    context: CheckContext, name: str, load: Callable[[CheckContext], dict[str, list[Finding]]]
+) -> list[Finding]:
+    return context.share("schema", lambda: load(context))[name]
 
 
 def unique_key(table: Table, unique_keys: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -66,35 +98,37 @@ def _has_days(table: Table) -> bool:
     return "usage_date" in table.column_names and table.partition_by is not None
 
 
-def _schema(table: Table, key: Sequence[str]) -> CheckFunction:
+def _conditions(table: Table) -> dict[str, str]:
+    """The problems of the rows of a table, and the condition of each."""
     # The mapping sheet's values are validated when it is read.
     allowed = {} if table.name == "int_key_mapping" else ALLOWED_VALUES
     conditions = {f"{column.name} is missing": f"{column.name} IS NULL" for column in table.columns if column.required}
-    conditions |= {
+    return conditions | {
         f"{name} has an unknown value": f"{name} NOT IN ({', '.join(map(repr, values))})"
         for name, values in allowed.items()
         if name in table.column_names
     }
-    counts = (f"COUNTIF({condition}) AS count_{n}" for n, condition in enumerate(conditions.values()))
-    select = ", ".join(["COUNT(*) AS row_count", *counts])
-    days = "WHERE usage_date BETWEEN @start_day AND @end_day" if _has_days(table) else ""
-    source = f"ai_usage.{table.name} {days}"
-    key_names = ", ".join(key)
 
-    def run(context: CheckContext) -> list[Finding]:
-        # Counts only: the values may be e-mail addresses.
-        (row,) = context.rows(f"SELECT {select} FROM {source}")
-        rows_by_problem = {problem: row[f"count_{n}"] for n, problem in enumerate(conditions)}
-        if key:
-            (repeated,) = context.rows(
-                f"SELECT SUM(n) AS n FROM (SELECT COUNT(*) AS n FROM {source} GROUP BY {key_names} HAVING COUNT(*) > 1)"
-            )
-            rows_by_problem[f"{key_names} is not unique"] = repeated["n"] or 0
-        return [
-            Finding(f"{problem} in {n:,} of {row['row_count']:,} rows") for problem, n in rows_by_problem.items() if n
-        ]
 
-    return run
+def _count_violations(table: Table, conditions: Mapping[str, str]) -> str:
+    """One row: the name of the table, its number of rows, and the number of rows for each condition, with commas."""
+    counts = ", ',', ".join(f"CAST(COUNTIF({condition}) AS STRING)" for condition in conditions.values())
+    return (
+        f"SELECT '{table.name}' AS table_name, COUNT(*) AS row_count, {f'CONCAT({counts})' if counts else repr('')} "
+        f"AS counts FROM {_source(table)}"
+    )
+
+
+def _count_repeated(table: Table, key: Sequence[str]) -> str:
+    """One row: the name of the table, and the number of rows whose key another row has."""
+    return (
+        f"SELECT '{table.name}' AS table_name, SUM(n) AS n FROM (SELECT COUNT(*) AS n FROM {_source(table)} "
+        f"GROUP BY {', '.join(key)} HAVING COUNT(*) > 1) AS repeated"
+    )
+
+
+def _source(table: Table) -> str:
+    return f"ai_usage.{table.name}" + (" WHERE usage_date BETWEEN @start_day AND @end_day" if _has_days(table) else "")
 
 
 def required_columns(staging: str, columns: Sequence[str], event_at: str | None = None) -> CheckFunction:
@@ -122,22 +156,24 @@ def required_columns(staging: str, columns: Sequence[str], event_at: str | None 
 def matches_raw_records(model: str, staging: str, measures: Sequence[str]) -> Check:
     """The sums of a daily model equal those of its staging view."""
 
-    def daily_sums(context: CheckContext, table: str) -> dict[tuple[date, str], Decimal | int]:
-        sums = ", ".join(f"SUM({measure}) AS {measure}" for measure in measures)
-        rows = context.rows(
-            f"SELECT usage_date, {sums} FROM ai_usage.{table} "
-            "WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date"
-        )
-        return {(row["usage_date"], measure): row[measure] or 0 for row in rows for measure in measures}
+    sums = ", ".join(f"SUM({measure}) AS {measure}" for measure in measures)
+    query = "\nUNION ALL\n".join(
+        f"SELECT '{table}' AS table_name, usage_date, {sums} FROM ai_usage.{table} "
+        "WHERE usage_date BETWEEN @start_day AND @end_day GROUP BY usage_date"
+        for table in (model, staging)
+    )
 
     def run(context: CheckContext) -> list[Finding]:
-        actual, expected = daily_sums(context, model), daily_sums(context, staging)
+        totals: dict[str, dict[tuple[date, str], Decimal | int]] = {model: {}, staging: {}}
+        for row in context.rows(query):
+            totals[row["table_name"]] |= {(row["usage_date"], measure): row[measure] or 0 for measure in measures}
+        actual, expected = totals[model], totals[staging]
         findings = []
         for day, measure in sorted(actual | expected):
-            sums = actual.get((day, measure), 0), expected.get((day, measure), 0)
-            if sums[0] != sums[1]:
-                difference = abs(Decimal(sums[0]) - sums[1]) if measure.endswith("_usd") else None
-                text = f"{day}: {measure} is {sums[0]:,} in {model}, {sums[1]:,} in {staging}"
+            pair = actual.get((day, measure), 0), expected.get((day, measure), 0)
+            if pair[0] != pair[1]:
+                difference = abs(Decimal(pair[0]) - pair[1]) if measure.endswith("_usd") else None
+                text = f"{day}: {measure} is {pair[0]:,} in {model}, {pair[1]:,} in {staging}"
                 findings.append(Finding(text, difference))
         return findings
 
@@ -153,15 +189,15 @@ def matches_raw_records(model: str, staging: str, measures: Sequence[str]) -> Ch
 def attribution_preserves_totals(vendors: Sequence[str]) -> Check:
     """The attributed dollars of each vendor equal those of `sql/queries/checks/<vendor>/unattributed_spend.sql`."""
 
-    def daily_spend(context: CheckContext, query: str, vendor: str) -> dict[tuple[date, str], Decimal]:
-        rows = context.query_rows(query, vendor=vendor)
+    def daily_spend(rows: Iterable[Row]) -> dict[tuple[date, str], Decimal]:
         return {(row["usage_date"], row["cost_basis"]): row["amount_usd"] or Decimal(0) for row in rows}
 
     def run(context: CheckContext) -> list[Finding]:
         findings = []
+        attributed = context.query_rows("attributed_spend")
         for vendor in vendors:
-            before = daily_spend(context, f"{vendor}/unattributed_spend", vendor)
-            after = daily_spend(context, "attributed_spend", vendor)
+            before = daily_spend(context.query_rows(f"{vendor}/unattributed_spend"))
+            after = daily_spend(row for row in attributed if row["vendor"] == vendor)
             for day, cost_basis in sorted(before | after):
                 old, new = before.get((day, cost_basis), Decimal(0)), after.get((day, cost_basis), Decimal(0))
                 if old != new:

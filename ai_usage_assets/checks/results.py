@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -68,8 +70,14 @@ class CheckResult:
 
 
 def evaluate_checks(checks: Iterable[Check], context: CheckContext, run_id: str) -> list[CheckResult]:
-    """Runs the checks and stores their results for the run. Raises WarehouseError."""
-    results = [_evaluate(check, context) for check in checks]
+    """Runs the checks, side by side where the warehouse can, and stores their results for the run.
+
+    Raises WarehouseError.
+    """
+    with ThreadPoolExecutor(context.warehouse.parallel_statements) as pool:
+        # Each with the labels of this thread.
+        evaluations = [pool.submit(copy_context().run, _evaluate, check, context) for check in checks]
+    results = [evaluation.result() for evaluation in evaluations]
     rows = [result.to_row(run_id) for result in results]
     context.warehouse.upsert(OPS_CHECK_RESULTS, ("run_id", "asset", "check_name"), rows)
     return results
@@ -86,7 +94,8 @@ def find_failed_blocking_checks(warehouse: Warehouse, run_id: str) -> dict[str, 
 
 def _evaluate(check: Check, context: CheckContext) -> CheckResult:
     try:
-        findings = check.run(context)
+        with context.warehouse.label_jobs(asset=check.asset):
+            findings = check.run(context)
     except Exception as error:  # noqa: BLE001 - a check that cannot be evaluated must not stop the others
         findings = [Finding(f"the check could not be evaluated: {type(error).__name__}: {error}")]
     # Findings quote names, and a key can be named after an e-mail address.
