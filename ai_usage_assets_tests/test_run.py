@@ -222,6 +222,8 @@ def test_one_vendor_down_leaves_the_other_fresh(
     marked = {line.split()[1].rstrip(":") for line in printed.splitlines() if line.startswith("✗")}
     assert marked >= {"cursor_usage_events" if down == "cursor" else "anthropic_analytics"}
     assert f"{down.upper()}_ADMIN_KEY" in printed
+    # The first rejection of the key stops all extracts of the vendor.
+    assert [name for name, _ in company.simulator.requests].count(down) == 1
     # The last line names the vendor and the cause.
     last = printed.strip().splitlines()[-1]
     assert {source_label(down), "401"} <= {*re.findall(r"\w+", last)}

@@ -17,6 +17,7 @@ from ai_usage_assets.defs.stages import Stage
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.days import describe_failure, load_days
 from ai_usage_assets.landing.extracts import LandingResult
+from ai_usage_assets.registry import load_source
 from ai_usage_assets.rendering.text import format_count, format_usd
 from ai_usage_assets.settings import Settings
 from ai_usage_assets.sources.base import Extract
@@ -45,7 +46,7 @@ def _build_asset(extract: Extract, partitions: dg.PartitionsDefinition) -> dg.As
             )
             for table in extract.tables
         ],
-        op_tags=Stage.EXTRACT.tags,
+        op_tags=(Stage.EXTRACT_BILLS if load_source(extract.vendor).is_bill(extract) else Stage.EXTRACT).tags,
         partitions_def=None if extract.is_snapshot else partitions,
         backfill_policy=None if extract.is_snapshot else dg.BackfillPolicy.single_run(),
         required_resource_keys=STEP_RESOURCES | {extract.vendor},

@@ -18,14 +18,16 @@ from ai_usage_assets.defs.resources import STEP_RESOURCES
 class Stage(IntEnum):
     """A stage of a run. Its steps start after every step of the stages before it, whether those failed or not."""
 
-    EXTRACT = 0
-    BUILD_REFERENCE_MODELS = 1
-    CHECK_RECORDS = 2
-    BUILD_SOURCE_MODELS = 3
-    BUILD_SHARED_MODELS = 4
-    DESCRIBE_VIEWS = 5
-    CHECK_MODELS = 6
-    REPORT = 7
+    # First, because a key that is rejected for the bill is rejected for everything.
+    EXTRACT_BILLS = 0
+    EXTRACT = 1
+    BUILD_REFERENCE_MODELS = 2
+    CHECK_RECORDS = 3
+    BUILD_SOURCE_MODELS = 4
+    BUILD_SHARED_MODELS = 5
+    DESCRIBE_VIEWS = 6
+    CHECK_MODELS = 7
+    REPORT = 8
 
     @property
     def tags(self) -> dict[str, str]:

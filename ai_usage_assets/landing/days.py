@@ -16,21 +16,22 @@ from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.extracts import ExtractLoader, LandingResult
 from ai_usage_assets.redaction import redact
-from ai_usage_assets.registry import source_entry
+from ai_usage_assets.registry import load_source, source_entry
 from ai_usage_assets.secret_manager import SecretError
-from ai_usage_assets.sources.base import EndpointNotAvailable, Extract, InvalidRecordError
+from ai_usage_assets.sources.base import EndpointNotAvailable, Extract, InvalidRecordError, SourceClient
 from ai_usage_assets.warehouse.base import Warehouse
 
 # After this many failed windows in a row, each with all its retries, the vendor is down: more requests only cost time.
 _MAX_FAILED_WINDOWS = 2
 # These statuses reject the key, so every other window would fail too.
-_KEY_REJECTED = {401, 402, 403}
+_UNAUTHORIZED = 401
+_KEY_REJECTED = {_UNAUTHORIZED, 402, 403}
 
 
 def load_days(
     warehouse: Warehouse,
     extract: Extract,
-    client: object | None,
+    client: SourceClient | None,
     days: Sequence[date],
     run: RunContext,
     log: logging.Logger,
@@ -47,7 +48,7 @@ def load_days(
 def _load_windows(
     warehouse: Warehouse,
     extract: Extract,
-    client: object | None,
+    client: SourceClient | None,
     days: Sequence[date],
     loader: ExtractLoader,
     run: RunContext,
@@ -58,6 +59,9 @@ def _load_windows(
         message = f"{source.key_variable} is not set, so {source.label} is not loaded."
         log.info(message)
         loader.log_unloaded(days, "not_configured", message)
+        return
+    if client.key_rejection:
+        loader.log_unloaded(days, "failed", client.key_rejection)
         return
     earliest = extract.earliest_day(run.now.date()) if extract.earliest_day else date.min
     too_old = [day for day in days if day < earliest]
@@ -80,6 +84,9 @@ def _load_windows(
             return
         except ApiError as error:
             failed_windows += 1
+            # Another endpoint can reject a key that is valid for the bill, depending on the plan.
+            if error.status == _UNAUTHORIZED and load_source(extract.vendor).is_bill(extract):
+                client.key_rejection = str(error)
             if error.status in _KEY_REJECTED or failed_windows >= _MAX_FAILED_WINDOWS:
                 loader.log_unloaded(remaining, "failed", str(error))
                 return

@@ -138,6 +138,8 @@ class SourceClient(ABC):
     headers: ClassVar[Mapping[str, str]] = {}
     # Precedes every path.
     path_prefix = ""
+    # Why the vendor rejected the key for its bill; then no other request can succeed. None while the key is valid.
+    key_rejection: str | None = None
 
     def __init__(
         self,
@@ -216,6 +218,10 @@ class Source:
     def label(self) -> str:
         """The name for people."""
         return self.entry.label
+
+    def is_bill(self, extract: Extract) -> bool:
+        """Whether the extract fills a table of the bill."""
+        return bool({*self.money_tables.get("billed", ())} & {*extract.tables})
 
     def load_checks(self) -> SourceChecks:
         """The asset checks of this source: `CHECKS` of its module `checks`, imported late because it is heavy."""

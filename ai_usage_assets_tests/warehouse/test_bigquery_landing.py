@@ -20,6 +20,7 @@ from ai_usage_assets.http.errors import ApiError
 from ai_usage_assets.landing.base import RunContext
 from ai_usage_assets.landing.days import load_days
 from ai_usage_assets.landing.extracts import ExtractLoader
+from ai_usage_assets.registry import load_source
 from ai_usage_assets.sources.base import DayBatch
 from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.warehouse.base import Warehouse, WarehouseError
@@ -32,6 +33,8 @@ from ai_usage_assets_tests.support.landing import load_extract
 from ai_usage_assets_tests.warehouse.raw_days import DAY, NEXT_DAY, NOW, RAW, log_entry, raw_day
 from ai_usage_assets_tests.warehouse.test_bigquery import FACT, PROJECT, TABLES, loaded_records, open_warehouse
 
+# No request is sent.
+CLIENT = load_source("cursor").connect(lambda: "", "http://127.0.0.1:9")
 LOG = logging.getLogger(__name__)
 VENDOR_IS_DOWN = ApiError("Cursor", "events", detail="it answered 503", next_step="Run again.", status=503)
 DAYS = [date(2026, 9, 1) + timedelta(days=number) for number in range(60)]
@@ -113,11 +116,11 @@ def test_sixty_days_are_loaded_window_by_window(warehouse: Warehouse) -> None:
     extract = replace(
         EVENTS, window_days=7, fetch=lambda client, days: (batch(day, *range(day.day % 3)) for day in days)
     )
-    results = load_days(warehouse, extract, object(), DAYS, run_context(), LOG)
+    results = load_days(warehouse, extract, CLIENT, DAYS, run_context(), LOG)
     assert [result.entry["usage_date"] for result in results] == DAYS
     assert records_by_day(warehouse) == {day: day.day % 3 for day in DAYS if day.day % 3}
     assert day_log(warehouse) == {day: ("complete", day.day % 3) for day in DAYS}
-    again = load_days(warehouse, extract, object(), DAYS, run_context(1), LOG)
+    again = load_days(warehouse, extract, CLIENT, DAYS, run_context(1), LOG)
     assert not any(result.changed for result in again)
 
 
@@ -132,11 +135,11 @@ def test_windows_before_a_failure_are_loaded(warehouse: Warehouse, fails: Except
 
     extract = replace(EVENTS, fetch=fetch)
     if isinstance(fails, ApiError):
-        load_days(warehouse, extract, object(), DAYS[:4], run_context(), LOG)
+        load_days(warehouse, extract, CLIENT, DAYS[:4], run_context(), LOG)
         failed = dict.fromkeys(DAYS[2:4], ("failed", None))
     else:
         with pytest.raises(KeyError):
-            load_days(warehouse, extract, object(), DAYS[:4], run_context(), LOG)
+            load_days(warehouse, extract, CLIENT, DAYS[:4], run_context(), LOG)
         failed = {}
     assert records_by_day(warehouse) == dict.fromkeys(DAYS[:2], 1)
     assert day_log(warehouse) == {**dict.fromkeys(DAYS[:2], ("complete", 1)), **failed}
@@ -198,11 +201,11 @@ def landing_tables(server: FakeBigQuery) -> list[str]:
 def test_an_extract_is_one_load_and_one_transaction(bigquery: BigQueryWarehouse, server: FakeBigQuery) -> None:
     """Sixty days need three jobs: one reads the day log, one loads the records, one replaces the days."""
     extract = replace(EVENTS, fetch=lambda client, days: (batch(day, 1) for day in days))
-    load_days(bigquery, extract, object(), DAYS, run_context(), LOG)
+    load_days(bigquery, extract, CLIENT, DAYS, run_context(), LOG)
     assert job_kinds(server) == ["query", "load", "query"]
     assert landing_tables(server) == []
     server.requests.clear()
-    load_days(bigquery, extract, object(), DAYS, run_context(1), LOG)
+    load_days(bigquery, extract, CLIENT, DAYS, run_context(1), LOG)
     assert job_kinds(server) == ["query", "query"]
 
 
@@ -311,7 +314,7 @@ def test_jobs_have_the_labels_of_their_run_and_asset(bigquery: BigQueryWarehouse
     """Jobs of a run have its id and their asset as labels, in the characters that BigQuery allows."""
     extract = replace(EVENTS, fetch=lambda client, days: (batch(day, 1) for day in days))
     with bigquery.run_lock("2B7C/x" + "y" * 80):
-        load_days(bigquery, extract, object(), [DAY], run_context(), LOG)
+        load_days(bigquery, extract, CLIENT, [DAY], run_context(), LOG)
         bigquery.rebuild(FACT, {"start_day": DAY, "end_day": DAY})
     labels = [job.configuration["labels"] for job in server.jobs.all() if "run" in job.configuration["labels"]]
     assert [entry["asset"] for entry in labels] == ["cursor_usage_events"] * 3 + ["fct_x"]
