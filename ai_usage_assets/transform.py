@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 
 from ai_usage_assets import catalog
 from ai_usage_assets.settings import Settings
-from ai_usage_assets.warehouse.base import QueryParameters, Warehouse, WarehouseError
+from ai_usage_assets.warehouse.base import PreparedSchema, QueryParameters, Warehouse, WarehouseError
 from ai_usage_assets.warehouse.tables import Table
 
 
@@ -33,6 +33,19 @@ def model_parameters(settings: Settings, first: date | None = None, last: date |
         "start_day": first or settings.start_date,
         "end_day": last or today,
     }
+
+
+def prepare_warehouse(warehouse: Warehouse, settings: Settings) -> PreparedSchema:
+    """Creates and migrates all tables and views. Raises WarehouseError.
+
+    A table that replaces a view of an earlier version is filled at once: readers must not wait for the extracts.
+    """
+    prepared = warehouse.prepare(catalog.tables())
+    if prepared.replaced_views:
+        shared = [model for model in catalog.models() if not model.is_view and model.source is None]
+        # The run builds them again; then a failure is reported.
+        build_models(warehouse, shared, model_parameters(settings))
+    return prepared
 
 
 def build_models(

@@ -112,12 +112,12 @@ def announce(settings: Settings, name: str, run_days: days.DayRange, commands: S
 
 def prepare_warehouse(settings: Settings) -> None:
     """Creates the tables. Raises an OperatorError for a proxy or a warehouse that Dagster would fail on later."""
-    from ai_usage_assets import catalog
+    from ai_usage_assets import transform
     from ai_usage_assets.http.transport import describe_proxy
     from ai_usage_assets.warehouse.factory import open_warehouse
 
     for base_url in settings.base_urls_in_use:
         describe_proxy(base_url)
     warehouse = open_warehouse(settings)
-    warehouse.prepare(catalog.tables())
+    transform.prepare_warehouse(warehouse, settings)
     warehouse.close()

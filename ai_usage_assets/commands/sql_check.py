@@ -19,6 +19,7 @@ from ai_usage_assets.warehouse.base import WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.googlesql import UnsupportedSQL, parse, tables_read
+from ai_usage_assets.warehouse.query_complexity import describe_complexity
 from ai_usage_assets.warehouse.sql_files import (
     SchemaError,
     query_names,
@@ -90,6 +91,11 @@ def _find_errors(folder: Path | None) -> tuple[list[str], list[str]]:
             validate(table.name, table.reads, partial(_validate_table, warehouse, table, prepared))
         for name, sql in queries.items():
             validate(name, _tables_read(sql), partial(warehouse.validate, sql))
+        by_name = {table.name: table for table in ordered}
+        statements = {table.name: table.query for table in ordered if table.query} | queries
+        for name, sql in statements.items():
+            if name not in invalid and (problem := describe_complexity(sql, by_name)):
+                errors.append(f"{name}: {problem}")
         warehouse.close()
     return errors, unchecked
 
@@ -97,10 +103,9 @@ def _find_errors(folder: Path | None) -> tuple[list[str], list[str]]:
 def _prepare_all(warehouse: DuckDBWarehouse, tables: Sequence[Table]) -> bool:
     """Creates all tables and views, or none if one of them is invalid."""
     try:
-        warehouse.prepare(tables)
+        return not warehouse.prepare(tables).failed_views
     except (UnsupportedSQL, WarehouseError):
         return False
-    return True
 
 
 def _validate_table(warehouse: DuckDBWarehouse, table: Table, prepared: bool) -> None:

@@ -8,20 +8,24 @@ the row of the run stays `running` until the next run corrects it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import dagster as dg
 
-from ai_usage_assets import catalog
 from ai_usage_assets.finance.digest import publish_digest
 from ai_usage_assets.logs.run_events import is_interrupt
 from ai_usage_assets.settings import Settings
+from ai_usage_assets.transform import prepare_warehouse
 from ai_usage_assets.warehouse import run_log
 from ai_usage_assets.warehouse.base import PreparedSchema, Row, Warehouse
-from ai_usage_assets.warehouse.ops_tables import OPS_RUNS
+from ai_usage_assets.warehouse.ops_tables import OPS_CHECK_RESULTS, OPS_RESTATEMENT_PARTS, OPS_RUNS
 
 # The runs that this process has recorded. Dagster initializes the resources again after a run, to load its outputs.
 _recorded_runs: set[str] = set()
 _STEP_ENDS = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_SKIPPED}
+
+# What grows with every run and is not needed for books. Restatements themselves stay, without their parts.
+_EXPIRING = ((OPS_CHECK_RESULTS, "checked_at"), (OPS_RESTATEMENT_PARTS, "restated_at"))
 
 
 class RunRecorderResource(dg.ConfigurableResource[PreparedSchema]):
@@ -32,7 +36,7 @@ class RunRecorderResource(dg.ConfigurableResource[PreparedSchema]):
 
     def create_resource(self, context: dg.InitResourceContext) -> PreparedSchema:
         """Creates what is missing in the warehouse, and returns what changed."""
-        return self.warehouse.prepare(catalog.tables())
+        return prepare_warehouse(self.warehouse, self.settings)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[PreparedSchema]:
@@ -60,6 +64,9 @@ class RunRecorderResource(dg.ConfigurableResource[PreparedSchema]):
 
 def _record_start(warehouse: Warehouse, run: dg.DagsterRun, settings: Settings) -> Row:
     row = run_log.start_run(run, settings.cloud_run)
+    # Tasks of one job would delete the same rows.
+    if settings.cloud_run.task_index == 0:
+        warehouse.delete_older(_EXPIRING, settings.now() - timedelta(days=settings.ops_expiry_days))
     # Before the run lock exists: a process that is killed in between leaves no lock behind.
     warehouse.upsert(OPS_RUNS, ("run_id",), [*run_log.find_killed_runs(warehouse), row])
     return row

@@ -78,7 +78,7 @@ def _build_models_step(
         stage,
         name,
         run,
-        specs=[_build_spec(model, partitions if model.partition_by else None) for model in models],
+        specs=[_build_spec(model, partitions if model.partition_by == "usage_date" else None) for model in models],
     )
 
 

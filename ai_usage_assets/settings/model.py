@@ -181,6 +181,12 @@ class Settings:
         default=500_000_000_000,
         shown_default="500000000000 (500 GB; [estimate](decisions/0015-bigquery.md))",
     )
+    ops_expiry_days: ExpiryDays = _variable(
+        "AI_USAGE_OPS_EXPIRY_DAYS",
+        "warehouse",
+        "days after which a run deletes results of checks and the parts of restatements, at least 60",
+        default=400,
+    )
     dagster_home: FilePath | None = _variable(
         "DAGSTER_HOME",
         "warehouse",

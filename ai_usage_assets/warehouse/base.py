@@ -44,9 +44,13 @@ class RawDay:
 
 @dataclass(frozen=True)
 class PreparedSchema:
-    """What `prepare` did: the views that were created or replaced, and why others could not be, by name."""
+    """What `prepare` did: the views that were created or replaced, and why others could not be, by name.
+
+    `replaced_views` are views of an earlier version that are tables now, and empty.
+    """
 
     changed_views: frozenset[str] = frozenset()
+    replaced_views: frozenset[str] = frozenset()
     failed_views: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -86,6 +90,9 @@ class Warehouse(Protocol):
 
         Returns the number of rows that were inserted.
         """
+
+    def delete_older(self, tables: Sequence[tuple[Table, str]], before: datetime) -> None:
+        """Deletes the rows of each table whose TIMESTAMP column of this name is before a time, in one step."""
 
     def column_types(self, table: Table) -> dict[str, str]:
         """The GoogleSQL types of the columns of an existing table or view."""

@@ -148,6 +148,11 @@ class BigQueryWarehouse:
             with self.label_jobs(asset=table.name):
                 return int(self.jobs.query_table(script, parameters)["inserted"][0].as_py())
 
+    def delete_older(self, tables: Sequence[tuple[Table, str]], before: datetime) -> None:
+        deletes = (f"DELETE FROM {WRITTEN_DATASET}.{table.name} WHERE {column} < @before" for table, column in tables)
+        with self.jobs.errors():
+            self.jobs.query(transaction(*deletes), {"before": before})
+
     def _reject_expired_days(self, table: Table, parameters: QueryParameters) -> None:
         """A day whose raw records have expired would be rebuilt as empty."""
         today, start = parameters.get("today"), parameters.get("start_day")

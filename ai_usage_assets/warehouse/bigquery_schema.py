@@ -58,7 +58,10 @@ class BigQuerySchema:
             for level in _split_by_level(due):
                 errors = pool.map(lambda table: self._prepare_one(table, existing.get(table.name)), level)
                 failed |= {table.name: error for table, error in zip(level, errors, strict=True) if error}
-        return PreparedSchema(frozenset({t.name for t in due if t.is_view} - failed.keys()), failed)
+        changed = {table.name for table in due if table.is_view} - failed.keys()
+        stored_views = {name for name, each in listed.items() if each.table_type == "VIEW"}
+        replaced = {table.name for table in due if not table.is_view and table.name in stored_views}
+        return PreparedSchema(frozenset(changed), frozenset(replaced), failed)
 
     def conflicts(self, tables: Sequence[Table]) -> list[str] | None:
         """As `Warehouse.schema_conflicts`."""

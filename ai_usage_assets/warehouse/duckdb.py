@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 
 import duckdb
 import pyarrow as pa
@@ -87,9 +88,10 @@ class DuckDBWarehouse(DuckDBFile):
                     try:
                         if self._prepare_view(connection, table, views.get(table.name)):
                             changed.add(table.name)
-                    except (duckdb.CatalogException, duckdb.BinderException) as error:
+                    except (duckdb.CatalogException, duckdb.BinderException, googlesql.UnsupportedSQL) as error:
                         failed[table.name] = f"the view cannot be created: {str(error).splitlines()[0]}"
-        return PreparedSchema(frozenset(changed), failed)
+        replaced = frozenset(table.name for table in tables if not table.is_view and table.name in stored_views)
+        return PreparedSchema(frozenset(changed), replaced, failed)
 
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         stored = self._stored_columns(connection)
@@ -252,6 +254,11 @@ class DuckDBWarehouse(DuckDBFile):
                 f"INSERT INTO {self._name(table)} ({_columns(table)}) {query}", _used_parameters(query, parameters)
             ).fetchall()
         return int(inserted[0][0])
+
+    def delete_older(self, tables: Sequence[tuple[Table, str]], before: datetime) -> None:
+        with self._transaction() as connection:
+            for table, column in tables:
+                connection.execute(f'DELETE FROM {self._name(table)} WHERE "{column}" < ?', [before])
 
     def column_types(self, table: Table) -> dict[str, str]:
         with self._errors():

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ai_usage_assets import catalog
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
 from ai_usage_assets_tests.support.warehouse_rows import (
     OPEN,
     charge,
@@ -255,7 +256,7 @@ def test_price_volume_and_mix(warehouse: DuckDBWarehouse) -> None:
     }
 
 
-def test_a_month_that_cannot_be_compared_has_no_effects(warehouse: DuckDBWarehouse) -> None:
+def test_a_month_that_cannot_be_compared_has_no_effects(warehouse: RebuildingWarehouse) -> None:
     """When a day of the previous month is not loaded, the effects are NULL."""
     mark_loaded(warehouse, "anthropic")
     add_usage(
@@ -263,6 +264,7 @@ def test_a_month_that_cannot_be_compared_has_no_effects(warehouse: DuckDBWarehou
     )
     assert effects(warehouse, "2026-10-01") == {"a": [None, 60, None, None, None, None]}
     warehouse._connect().execute("UPDATE ops_asset_days SET completed_at = NULL WHERE usage_date = DATE '2026-10-07'")
+    warehouse.mark_changed()
     assert effects(warehouse) == {"a": [None, 280, None, None, None, None]}
 
 

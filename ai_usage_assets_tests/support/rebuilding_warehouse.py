@@ -14,8 +14,8 @@ from ai_usage_assets.warehouse.base import QueryParameters, Warehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.tables import Table
 
-# The views that combine the models of all sources, and the tables that tests fill by hand.
-_SOURCE_VIEWS = {"int_usage_daily", "int_activity_daily", "int_seat_daily"}
+# The views that combine what tests write by hand: the models of all sources, and the day log.
+_SOURCE_VIEWS = {"int_usage_daily", "int_activity_daily", "int_seat_daily", "kpi_completeness"}
 
 
 @cache

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from ai_usage_assets.sources.cursor.events import EXTRACT as EVENTS
 from ai_usage_assets.warehouse.base import Warehouse, WarehouseError
 from ai_usage_assets.warehouse.bigquery import BigQueryWarehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
-from ai_usage_assets.warehouse.ops_tables import OPS_TABLES
+from ai_usage_assets.warehouse.ops_tables import OPS_CHECK_RESULTS, OPS_RESTATEMENT_PARTS, OPS_TABLES
 from ai_usage_assets_tests.conftest import copy_empty_warehouse
 from ai_usage_assets_tests.fakes.bigquery.server import FakeBigQuery
 from ai_usage_assets_tests.support.landing import load_extract
@@ -343,3 +343,14 @@ def test_a_landing_table_is_no_table_of_the_project(bigquery: BigQueryWarehouse,
         paused.release()
         loading.result(timeout=30)
     assert loaded_records(server) == [(DAY, "a")]
+
+
+def test_only_older_rows_are_deleted(warehouse: Warehouse) -> None:
+    """Rows from the given time on stay, and other tables are not touched."""
+    row = {"asset": "a", "check_name": "c", "passed": True, "severity": "WARN", "blocking": False, "message": "m"}
+    limit = datetime(2026, 11, 1, tzinfo=UTC)
+    times = [limit - timedelta(seconds=1), limit, limit + timedelta(days=1)]
+    warehouse.append(OPS_CHECK_RESULTS, [{**row, "run_id": f"r{n}", "checked_at": at} for n, at in enumerate(times)])
+    warehouse.delete_older([(OPS_CHECK_RESULTS, "checked_at"), (OPS_RESTATEMENT_PARTS, "restated_at")], limit)
+    rows = warehouse.rows("SELECT run_id FROM ai_usage.ops_check_results ORDER BY run_id")
+    assert [stored["run_id"] for stored in rows] == ["r1", "r2"]

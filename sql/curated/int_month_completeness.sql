@@ -1,14 +1,14 @@
-CREATE OR REPLACE VIEW ai_usage.int_month_completeness (
-  month OPTIONS (description = "First day of the month."),
-  vendor OPTIONS (description = "Vendor."),
-  through_date OPTIONS (description = "Last finished day of the month; the current month is month to date."),
-  is_month_over OPTIONS (description = "Whether all days of the month are finished."),
-  missing_days OPTIONS (description = "Number of finished days of the month on which the vendor's bill is not complete."),
-  has_loaded_days OPTIONS (description = "Whether the bill of at least one finished day of the month is loaded."),
-  is_previous_month_loaded OPTIONS (description = "Whether the bill of every day of the previous month is loaded."),
-  is_comparable OPTIONS (description = "Whether the month can be compared: the bill is loaded for its finished days and for the same days of the previous month (all days when the month is over)."),
-  is_provisional OPTIONS (description = "Whether the vendor can still restate a finished day of the month."),
-  as_of_date OPTIONS (description = "UTC day of the last run.")
+CREATE TABLE IF NOT EXISTS ai_usage.int_month_completeness (
+  month DATE NOT NULL OPTIONS (description = "First day of the month."),
+  vendor STRING NOT NULL OPTIONS (description = "Vendor."),
+  through_date DATE NOT NULL OPTIONS (description = "Last finished day of the month; the current month is month to date."),
+  is_month_over BOOL NOT NULL OPTIONS (description = "Whether all days of the month are finished."),
+  missing_days INT64 NOT NULL OPTIONS (description = "Number of finished days of the month on which the vendor's bill is not complete."),
+  has_loaded_days BOOL NOT NULL OPTIONS (description = "Whether the bill of at least one finished day of the month is loaded."),
+  is_previous_month_loaded BOOL NOT NULL OPTIONS (description = "Whether the bill of every day of the previous month is loaded."),
+  is_comparable BOOL NOT NULL OPTIONS (description = "Whether the month can be compared: the bill is loaded for its finished days and for the same days of the previous month (all days when the month is over)."),
+  is_provisional BOOL OPTIONS (description = "Whether the vendor can still restate a finished day of the month."),
+  as_of_date DATE NOT NULL OPTIONS (description = "UTC day of the last run.")
 )
 OPTIONS (description = "Completeness of the bill per month and vendor in use, and whether the month can be compared with the previous month. Every comparison with the previous month uses this rule.")
 AS

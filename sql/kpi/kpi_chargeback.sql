@@ -20,11 +20,12 @@ OPTIONS (description = "Journal by cost center: the lines to post in each month.
 AS
 WITH last_close AS (
   SELECT
-    MAX(month) AS closed_through,
-    DATE_ADD(MAX(month), INTERVAL 1 MONTH) AS open_month,
+    MAX(closing.month) AS closed_through,
+    DATE_ADD(MAX(closing.month), INTERVAL 1 MONTH) AS open_month,
     -- The sheet version of the last close; NULL when it has no lines.
-    MAX(CASE WHEN month = last_month THEN mapping_snapshot END) AS mapping_snapshot
-  FROM (SELECT month, mapping_snapshot, MAX(month) OVER () AS last_month FROM ai_usage.ops_month_closes) AS closing
+    MAX(CASE WHEN closing.month = newest.month THEN closing.mapping_snapshot END) AS mapping_snapshot
+  FROM ai_usage.ops_month_closes AS closing
+  CROSS JOIN (SELECT MAX(month) AS month FROM ai_usage.ops_month_closes) AS newest
 ), version AS (
   SELECT
     tab,

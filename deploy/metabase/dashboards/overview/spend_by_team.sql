@@ -1,20 +1,20 @@
 -- The twelve largest teams and the sum of all others. Unallocated spend always has its own bar.
 WITH spend AS (
   SELECT
-    CASE WHEN cost_center IS NULL THEN 'Unallocated' ELSE COALESCE(team, 'No team') END AS team, vendor,
+    month, CASE WHEN cost_center IS NULL THEN 'Unallocated' ELSE COALESCE(team, 'No team') END AS team, vendor,
     SUM(spend_usd) AS spend_usd
   FROM ai_usage.kpi_spend_monthly
   WHERE month = COALESCE(
     [[CAST(CONCAT({{month}}, '-01') AS DATE),]] (SELECT MAX(month) FROM ai_usage.dim_date WHERE is_over)
   )
     [[AND vendor IN ({{vendor}})]] [[AND COALESCE(cost_center, 'Unallocated') IN ({{cost_center}})]]
-  GROUP BY CASE WHEN cost_center IS NULL THEN 'Unallocated' ELSE COALESCE(team, 'No team') END, vendor
+  GROUP BY month, CASE WHEN cost_center IS NULL THEN 'Unallocated' ELSE COALESCE(team, 'No team') END, vendor
 ), ranked AS (
   SELECT
     team, SUM(spend_usd) AS spend_usd,
-    ROW_NUMBER() OVER (ORDER BY team = 'Unallocated' DESC, SUM(spend_usd) DESC, team) AS team_rank
+    ROW_NUMBER() OVER (PARTITION BY month ORDER BY team = 'Unallocated' DESC, SUM(spend_usd) DESC, team) AS team_rank
   FROM spend
-  GROUP BY team
+  GROUP BY month, team
 ), bars AS (
   SELECT team, CASE WHEN team_rank <= 12 THEN team ELSE 'All other teams' END AS bar, spend_usd
   FROM ranked

@@ -12,8 +12,10 @@ WITH chosen AS (
   HAVING SUM(unknown_seats) = 0
 )
 SELECT
-  chosen.month, this_month.utilization_ratio, previous_month.utilization_ratio AS previous_utilization_ratio
+  chosen.month,
+  MAX(CASE WHEN utilization.month = chosen.month THEN utilization.utilization_ratio END) AS utilization_ratio,
+  MAX(CASE WHEN utilization.month < chosen.month THEN utilization.utilization_ratio END) AS previous_utilization_ratio
 FROM chosen
-JOIN utilization AS this_month ON this_month.month = chosen.month
-LEFT JOIN utilization AS previous_month ON previous_month.month = DATE_SUB(chosen.month, INTERVAL 1 MONTH)
-WHERE this_month.utilization_ratio IS NOT NULL
+JOIN utilization ON utilization.month IN (chosen.month, DATE_SUB(chosen.month, INTERVAL 1 MONTH))
+GROUP BY chosen.month
+HAVING MAX(CASE WHEN utilization.month = chosen.month THEN utilization.utilization_ratio END) IS NOT NULL
