@@ -18,15 +18,18 @@ from ai_usage_assets_tests.support.warehouse_rows import (
     OPEN,
     charge,
     create_warehouse,
+    cursor_usage,
     day_log_row,
     fill,
     key_mapping,
     rows,
+    seat,
+    seat_price,
 )
 
 TODAY = date(2026, 11, 11)
 PLATFORM, MOBILE, UNMAPPED = "apikey_platform", "apikey_mobile", "apikey_unmapped"
-JANE = "jane@example.com"
+JANE, SAM = "jane@example.com", "sam@example.com"
 
 
 @pytest.fixture
@@ -85,6 +88,46 @@ def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None
         ("Platform", through, Decimal(20), Decimal(111), Decimal(11), Decimal(9), Decimal("0.8182"), True),
         (None, through, Decimal("0.000000001"), Decimal(0), Decimal(0), Decimal("0.000000001"), None, True),
     ]
+
+
+def test_billed_seat_and_included_usage_are_separate_sums(warehouse: DuckDBWarehouse) -> None:
+    """A day and a month have a sum of each kind; spend is billed plus seats, and 0 for included usage alone."""
+    fill(warehouse, "dim_person", [{"person_email": SAM, "team": "Platform", "cost_center": "CC-1", **OPEN}])
+    usage = [("04", "5"), ("04", "6"), ("05", "1")], [("04", "8"), ("04", "9"), ("05", "2"), ("06", "3")]
+    fill(
+        warehouse, "int_cursor_usage_daily",
+        [cursor_usage(f"2026-11-{day}", JANE, usd, basis=basis)
+         for basis, charges in zip(("billed", "included"), usage, strict=True) for day, usd in charges],
+    )  # fmt: skip
+    fourth, fifth, sixth = (date(2026, 11, day) for day in (4, 5, 6))
+    fill(warehouse, "int_cursor_seat_daily", [seat(fourth, JANE), seat(fourth, SAM), seat(fifth, SAM)])
+    fill(warehouse, "raw_mapping_sheet", [seat_price("60")])
+    sums = "billed_usd, seat_usd, spend_usd, included_usd"
+    actual = rows(
+        warehouse,
+        f"SELECT usage_date, {sums}, team, cost_center, as_of_date FROM ai_usage.kpi_spend_daily "
+        "WHERE vendor = 'cursor' ORDER BY usage_date",
+    )
+    assert actual == [
+        (fourth, 11, 4, 15, 17, "Platform", "CC-1", TODAY),
+        (fifth, 1, 2, 3, 2, "Platform", "CC-1", TODAY),
+        (sixth, None, None, 0, 3, "Platform", "CC-1", TODAY),
+    ]
+    query = f"SELECT {sums}, as_of_date FROM ai_usage.kpi_spend_monthly WHERE vendor = 'cursor'"
+    assert rows(warehouse, f"{query} AND month = DATE '2026-11-01'") == [(12, 6, 18, 22, TODAY)]
+
+
+def test_spend_outside_the_calendar_has_its_rows(warehouse: DuckDBWarehouse) -> None:
+    """Spend before AI_USAGE_START_DATE is part of its day and month, which are compared with nothing."""
+    fill(warehouse, "int_anthropic_cost_daily", [charge("2026-08-31", "3", key=PLATFORM)])
+    query = "SELECT spend_usd, as_of_date FROM ai_usage.kpi_spend_daily WHERE usage_date = DATE '2026-08-31'"
+    assert rows(warehouse, query) == [(3, None)]
+    actual = rows(
+        warehouse,
+        "SELECT spend_usd, through_date, previous_month_usd, change_usd, missing_days FROM ai_usage.kpi_spend_monthly "
+        "WHERE month = DATE '2026-08-01'",
+    )
+    assert actual == [(3, None, None, None, 0)]
 
 
 def test_a_month_without_spend_has_a_negative_change(warehouse: DuckDBWarehouse) -> None:

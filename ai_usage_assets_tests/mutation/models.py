@@ -72,11 +72,13 @@ def mutants(text: str) -> Iterator[tuple[str, str]]:
         for change in _mutate_node(node):
             tree = googlesql.parse(query)
             old = list(tree.walk())[place]
-            before = old.sql("bigquery")
+            # A number says little without what it is part of.
+            around = old.parent if isinstance(old, exp.Literal) and old.parent else None
+            before = (around or old).sql("bigquery")
             new = change(old)
-            after = new.sql("bigquery") if new else ""
             old.replace(new)
-            yield f"{before[:90]}  ->  {after[:90]}", f"{head}\nAS\n{tree.sql('bigquery', pretty=True)}\n"
+            after = (around or new).sql("bigquery") if new else ""
+            yield f"{before[:120]}  ->  {after[:120]}", f"{head}\nAS\n{tree.sql('bigquery', pretty=True)}\n"
 
 
 def measure(name: str, folder: Path, minutes: float, processes: int) -> tuple[int, int, list[str]]:
