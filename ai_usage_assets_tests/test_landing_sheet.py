@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -160,10 +161,18 @@ def test_an_unread_sheet_is_logged_for_every_tab(warehouse: DuckDBWarehouse) -> 
     assert logged == {"budgets": ("failed", "503", 1), "people": ("failed", "503", None)}
 
 
-def test_every_tab_of_a_sheet_is_loaded(warehouse: DuckDBWarehouse) -> None:
-    """All tabs are read over HTTP, validated and loaded; the next run finds the same versions."""
+def test_every_tab_of_a_sheet_is_loaded(warehouse: DuckDBWarehouse, caplog: pytest.LogCaptureFixture) -> None:
+    """All tabs are read over HTTP, validated, loaded and counted; the next run finds the same versions."""
     simulator = Simulator(NOW)
-    snapshots = read(warehouse, simulator, run_context())
+    simulator.set_sheet(
+        "budgets", [["month", "cost_center", "budget_usd"], ["2026-09", "CC-1", 5], ["soon", "CC-1", 5]]
+    )
+    with caplog.at_level(logging.INFO):
+        snapshots = read(warehouse, simulator, run_context())
+    counts = [[len(rows) for rows in (each.accepted, each.rejected) if rows] for each in snapshots]
+    lines = [record.message for record in caplog.records if record.name == LOG.name]
+    assert [list(map(int, re.findall(r"\d+", line))) for line in lines] == counts
+    assert counts[list(TABS).index("budgets")] == [1, 1]
     assert [each.tab for each in snapshots] == list(TABS)
     assert {tab: len(simulator.sheet(tab)) - 1 for tab in TABS} == {each.tab: len(each.rows) for each in snapshots}
     versions = load_versions(warehouse)

@@ -243,6 +243,83 @@ def test_unallocated_spend_has_its_first_day_and_the_row_to_add(warehouse: DuckD
     assert UNMAPPED in actual[0][3]
 
 
+def test_unallocated_spend_is_summed_by_month(warehouse: DuckDBWarehouse) -> None:
+    """Each month has its sum and share of all spend; the first day is that of all months. Included usage is no cost."""
+    fill(
+        warehouse, "int_anthropic_cost_daily",
+        [charge("2026-10-20", "0.2", key=UNMAPPED), charge("2026-10-22", "0.1", key=UNMAPPED)],
+    )  # fmt: skip
+    fill(warehouse, "int_cursor_usage_daily", [cursor_usage("2026-10-20", SAM, "50", basis="included")])
+    query = (
+        "SELECT month, spend_usd, share_of_spend, first_day, as_of_date FROM ai_usage.kpi_unallocated ORDER BY month"
+    )
+    first = date(2026, 10, 20)
+    # October: 0.3 of 118.3.
+    assert rows(warehouse, query) == [
+        (date(2026, 10, 1), Decimal("0.3"), Decimal("0.002536"), first, TODAY),
+        (date(2026, 11, 1), Decimal("0.000000001"), 0, first, TODAY),
+    ]
+    warehouse._connect().execute("DELETE FROM int_anthropic_cost_daily WHERE amount_usd NOT IN (0.2, 0.1)")
+    assert [row[2] for row in rows(warehouse, query)] == [1]
+
+
+def test_unallocated_spend_has_the_names_of_key_and_workspace(warehouse: DuckDBWarehouse) -> None:
+    """Names belong to an id of a vendor; a key or workspace without a name keeps its row."""
+    fill(
+        warehouse, "int_anthropic_cost_daily",
+        [{**charge("2026-11-02", usd, key=key), "workspace_id": f"w_{key}"} for key, usd in (("k1", "1"), ("k2", "2"))],
+    )  # fmt: skip
+    seen = {"last_seen_on": TODAY, "is_archived": False, "members": 1}
+    for table, column, prefix in (("dim_api_key", "api_key_id", ""), ("dim_workspace", "workspace_id", "w_")):
+        names = (("anthropic", "k1", "ci"), ("cursor", "k1", "no"), ("anthropic", "k3", "no"), ("cursor", "k2", "no"))
+        fill(
+            warehouse, table,
+            [{"vendor": vendor, column: f"{prefix}{key}", "name": f"{prefix}{name}", **seen}
+             for vendor, key, name in names],
+        )  # fmt: skip
+    actual = rows(
+        warehouse,
+        "SELECT api_key_id, api_key_name, workspace_name FROM ai_usage.kpi_unallocated WHERE spend_usd >= 1 ORDER BY 1",
+    )
+    assert actual == [("k1", "ci", "w_ci"), ("k2", None, None)]
+
+
+ADA = "ada@example.com"
+
+
+def _bill(kind: str, principal: str | None, **ids: str) -> dict[str, Any]:
+    identity = {"principal_type": kind, "principal_id": principal, "identity_key": f"{kind}|{principal}"}
+    return {**charge("2026-11-05", "1"), **identity, **ids}
+
+
+def _event(**ids: str) -> dict[str, Any]:
+    return cursor_usage("2026-11-05", None, "1", principal_id=next(iter(ids.values())), **ids)
+
+
+@pytest.mark.parametrize(
+    ("row", "step"),
+    [
+        (_bill("user", ADA, user_email=ADA), "people: add a row"),
+        (_bill("api_key", "k", api_key_id="k"), "key_mapping: add anthropic, api_key, k "),
+        (_bill("user", "user_9"), "The vendor no longer reports who user_9 is"),
+        (_bill("user", None), "The vendor no longer reports who this user is"),
+        (_bill("service_account", "svc"), "key_mapping: add anthropic, service_account, svc "),
+        (_bill("workspace", "w", workspace_id="w"), "key_mapping: add anthropic, workspace, w "),
+        (_bill("none", None), "The vendor reports no identity"),
+        (_event(service_account_id="sa"), "key_mapping: add cursor, service_account, sa "),
+        (_event(automation_id="au"), "key_mapping: the matching row has no cost center"),
+    ],
+)
+def test_unallocated_spend_has_the_step_that_allocates_it(
+    warehouse: DuckDBWarehouse, row: dict[str, Any], step: str
+) -> None:
+    """The next step depends on what the vendor knows: a person, a key, a workspace, an account, or nothing."""
+    fill(warehouse, "int_key_mapping", [{**key_mapping("cursor", "automation", "au", "", "", 9), "cost_center": None}])
+    fill(warehouse, "int_cursor_usage_daily" if "cost_basis" in row else "int_anthropic_cost_daily", [row])
+    ((actual,),) = rows(warehouse, "SELECT next_step FROM ai_usage.kpi_unallocated WHERE spend_usd = 1")
+    assert actual.startswith(step)
+
+
 def test_days_are_provisional_until_the_vendor_settles(warehouse: DuckDBWarehouse) -> None:
     """A day of early October is final at the later of 30 days after it and 8 November."""
     actual = dict(rows(warehouse, "SELECT usage_date, is_provisional FROM ai_usage.fct_cost_daily"))
