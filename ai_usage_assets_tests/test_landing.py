@@ -299,6 +299,18 @@ def test_an_email_is_carried_to_every_record_of_a_person(warehouse: DuckDBWareho
         assert [row["carried_email"] for row in rows] == ["jane@example.com", "jane@example.com", None][: hours + 1]
 
 
+def test_a_record_with_an_email_needs_no_carried_one(warehouse: DuckDBWarehouse) -> None:
+    """Of two records of a person, only the one without an e-mail gets the stored one."""
+    usage = next(extract for extract in catalog.EXTRACTS if extract.name == "cursor_daily_usage")
+    (table,) = usage.tables
+    named, unnamed = b'{"day":"2026-11-10","userId":1,"email":"jane@example.com"}', b'{"day":"2026-11-10","userId":1}'
+    load_extract(warehouse, usage, [DayBatch(table, DAY, [named], pages=1)], run_context())
+    load_extract(warehouse, usage, [DayBatch(table, DAY, [named, unnamed], pages=1)], run_context(1))
+    stored = warehouse.rows(f"SELECT payload, carried_email FROM ai_usage.{table.name}")
+    carried = {row["payload"].encode(): row["carried_email"] for row in stored}
+    assert carried == {named: None, unnamed: "jane@example.com"}
+
+
 def test_the_days_of_an_extract_are_loaded_together(warehouse: DuckDBWarehouse) -> None:
     """Unchanged, rejected and changed days of one extract each have their own result, in order."""
     later = [replace(day(event(number)), day=DAY + timedelta(days=number)) for number in range(3)]

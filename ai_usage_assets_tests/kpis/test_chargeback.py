@@ -177,10 +177,14 @@ def test_a_correction_is_compared_with_the_sheet_of_the_last_close(history: Duck
     history.append(RAW_MAPPING_SHEET, [price_row("60", READ_AT + timedelta(days=1)) | {"snapshot_id": "another"}])
     close_month(history, OCTOBER)
     upsert_rows(history, "int_key_mapping", mapping_row(4, "c", "CC-1"))
-    upsert_rows(history, "int_anthropic_cost_daily", cost_row(2, "2026-09-06", "9", "c"))
-    assert journal_rows(history, "posting_month", "cost_center", "reason", where="status = 'open'") == [
-        (NOVEMBER, "CC-1", "restated", D(9)),
-        (NOVEMBER, None, "restated", D(-7)),
+    upsert_rows(
+        history, "int_anthropic_cost_daily", cost_row(2, "2026-09-06", "9", "c"), cost_row(4, "2026-10-06", "1", "b")
+    )
+    actual = journal_rows(history, "posting_month", "usage_month", "cost_center", "reason", where="status = 'open'")
+    assert actual == [
+        (NOVEMBER, SEPTEMBER, "CC-1", "restated", D(9)),
+        (NOVEMBER, SEPTEMBER, None, "restated", D(-7)),
+        (NOVEMBER, OCTOBER, None, "restated", D(1)),
     ]
 
 
