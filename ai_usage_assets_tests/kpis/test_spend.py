@@ -156,6 +156,13 @@ def test_a_negative_previous_month_has_no_ratio(warehouse: DuckDBWarehouse) -> N
     assert describe_change(Decimal(50), Decimal(-100)) == "$150.00 more than in"
 
 
+def test_a_small_previous_month_has_a_ratio(warehouse: DuckDBWarehouse) -> None:
+    """Compared with a month of less than a dollar, the change has a ratio."""
+    fill(warehouse, "int_anthropic_cost_daily", [charge("2026-10-07", "0.5", key=UNMAPPED)])
+    query = "SELECT previous_same_days_usd, change_ratio FROM ai_usage.kpi_spend_monthly WHERE team IS NULL"
+    assert rows(warehouse, f"{query} AND month = DATE '2026-11-01'") == [(Decimal("0.5"), -1)]
+
+
 def test_a_finished_month_is_compared_with_the_whole_previous_month(warehouse: DuckDBWarehouse) -> None:
     """When the previous month is not loaded, the comparison is NULL."""
     actual = rows(
