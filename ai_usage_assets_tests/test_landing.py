@@ -118,12 +118,76 @@ def test_a_first_empty_day_is_complete(warehouse: DuckDBWarehouse) -> None:
     assert (entry(warehouse)["status"], entry(warehouse)["records"]) == ("complete", 0)
 
 
+def test_the_day_log_describes_the_loaded_records(warehouse: DuckDBWarehouse) -> None:
+    """The entry of a loaded day has its counts, bytes, dollars and times."""
+    batch = replace(day(event(1), event(2), usd="7"), pages=3, expected_records=2, watermark=NOW)
+    load_extract(warehouse, EVENTS, [batch], run_context())
+    expected = {
+        "asset": TABLE.name,
+        "vendor": "cursor",
+        "usage_date": DAY,
+        "is_daily": True,
+        "status": "complete",
+        "message": None,
+        "records": 2,
+        "expected_records": 2,
+        "pages": 3,
+        "bytes": len(event(1)) + len(event(2)),
+        "amount_usd": Decimal(7),
+        "watermark": NOW,
+        "attempted_at": NOW,
+        "completed_at": NOW,
+        "landed_at": NOW,
+        "run_id": "run0",
+        "landed_run_id": "run0",
+    }
+    noted = entry(warehouse)
+    assert {name: noted[name] for name in expected} == expected
+
+
+def test_an_incomplete_day_has_its_reason(warehouse: DuckDBWarehouse) -> None:
+    """The entry of an incomplete day says why it is incomplete; its records are loaded."""
+    load_extract(warehouse, EVENTS, [replace(day(event(1)), incomplete_reason="reaches only to noon")], run_context())
+    noted = entry(warehouse)
+    assert (noted["status"], noted["message"]) == ("incomplete", "reaches only to noon")
+    assert (noted["records"], noted["completed_at"], noted["landed_at"]) == (1, None, NOW)
+
+
+def test_the_current_state_is_not_daily(warehouse: DuckDBWarehouse) -> None:
+    """The entry of an extract that has only the current state is not part of a series of days."""
+    members = next(extract for extract in catalog.EXTRACTS if extract.is_snapshot)
+    load_extract(warehouse, members, [DayBatch(members.tables[0], DAY, [b"{}"], pages=1)], run_context())
+    assert entry(warehouse)["is_daily"] is False
+
+
 def test_a_failed_attempt_keeps_the_loaded_day(warehouse: DuckDBWarehouse) -> None:
-    """A failed attempt keeps the records and their completion time, and records the reason."""
-    load_extract(warehouse, EVENTS, [day(event(1))], run_context())
+    """A failed attempt changes nothing of what the entry says about the loaded records."""
+    load_extract(warehouse, EVENTS, [replace(day(event(1), usd="7"), watermark=NOW)], run_context())
+    before = entry(warehouse)
     log_unloaded_days(warehouse, EVENTS, [DAY], run_context(1), "failed", "503")
     assert len(stored_rows(warehouse)) == 1
-    assert (entry(warehouse)["status"], entry(warehouse)["completed_at"]) == ("failed", NOW)
+    attempt = {"status": "failed", "message": "503", "attempted_at": NOW + timedelta(hours=1), "run_id": "run1"}
+    assert entry(warehouse) == {**before, **attempt}
+
+
+def test_a_loaded_empty_day_stays_unchanged(warehouse: DuckDBWarehouse) -> None:
+    """A day without records has no rows to compare with the day log, and is not loaded again."""
+    for hours in range(2):
+        (result,) = load_extract(warehouse, EVENTS, [day(usd="0")], run_context(hours))
+        assert result.changed == (hours == 0)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_table_that_differs_from_its_log_is_loaded_again(warehouse: DuckDBWarehouse, number: int) -> None:
+    """Of several tables with the same day, only the one that lost its records is loaded again."""
+    analytics = next(extract for extract in catalog.EXTRACTS if extract.name == "anthropic_analytics")
+    # The second table was never loaded.
+    loaded = [table for table in analytics.tables if table is not analytics.tables[1]]
+    batches = [DayBatch(table, DAY, [b"{}"] * count, pages=1) for count, table in enumerate(loaded, 1)]
+    load_extract(warehouse, analytics, batches, run_context())
+    warehouse._connect().execute(f"DELETE FROM {loaded[number].name}")
+    results = load_extract(warehouse, analytics, batches, run_context(1))
+    assert [result.entry["asset"] for result in results if result.changed] == [loaded[number].name]
 
 
 def test_emails_are_carried_forward(warehouse: DuckDBWarehouse) -> None:
@@ -143,6 +207,24 @@ def test_each_stored_event_passes_its_email_on_once(warehouse: DuckDBWarehouse) 
         load_extract(warehouse, EVENTS, [day(event(1, None), event(1, named), event(9))], run_context(hours))
         carried = [row["carried_email"] for row in stored_rows(warehouse) if row["carried_email"]]
         assert carried == [expected]
+
+
+def test_equal_events_of_a_person_keep_their_emails(warehouse: DuckDBWarehouse) -> None:
+    """Two equal events of one person pass on two e-mails, also when only one of them lost its own."""
+    jane = "jane@example.com"
+    load_extract(warehouse, EVENTS, [day(event(1), event(1))], run_context())
+    load_extract(warehouse, EVENTS, [day(event(1), event(1, None))], run_context(1))
+    stored = {row["payload"]: row["carried_email"] for row in stored_rows(warehouse)}
+    assert stored == {event(1).decode(): None, event(1, None).decode(): jane}
+    load_extract(warehouse, EVENTS, [day(event(1, None), event(1, None))], run_context(2))
+    assert [row["carried_email"] for row in stored_rows(warehouse)] == [jane, jane]
+
+
+def test_an_email_is_carried_past_named_events(warehouse: DuckDBWarehouse) -> None:
+    """An event that still has its e-mail does not end the search for those of later events."""
+    load_extract(warehouse, EVENTS, [day(event(1), event(2))], run_context())
+    load_extract(warehouse, EVENTS, [day(event(1), event(2, None))], run_context(1))
+    assert [row["carried_email"] for row in stored_rows(warehouse)] == [None, "jane@example.com"]
 
 
 def test_an_email_is_not_carried_to_a_second_event(warehouse: DuckDBWarehouse) -> None:
@@ -178,6 +260,18 @@ def test_an_email_is_carried_to_every_record_of_a_person(warehouse: DuckDBWareho
         load_extract(warehouse, usage, [batch], run_context(hours))
         rows = warehouse.rows(f"SELECT carried_email FROM ai_usage.{table.name} ORDER BY record_no")
         assert [row["carried_email"] for row in rows] == ["jane@example.com", "jane@example.com", None][: hours + 1]
+
+
+def test_a_record_with_an_email_needs_no_carried_one(warehouse: DuckDBWarehouse) -> None:
+    """Of two records of a person, only the one without an e-mail gets the stored one."""
+    usage = next(extract for extract in catalog.EXTRACTS if extract.name == "cursor_daily_usage")
+    (table,) = usage.tables
+    named, unnamed = b'{"day":"2026-11-10","userId":1,"email":"jane@example.com"}', b'{"day":"2026-11-10","userId":1}'
+    load_extract(warehouse, usage, [DayBatch(table, DAY, [named], pages=1)], run_context())
+    load_extract(warehouse, usage, [DayBatch(table, DAY, [named, unnamed], pages=1)], run_context(1))
+    stored = warehouse.rows(f"SELECT payload, carried_email FROM ai_usage.{table.name}")
+    carried = {row["payload"].encode(): row["carried_email"] for row in stored}
+    assert carried == {named: None, unnamed: "jane@example.com"}
 
 
 def test_the_days_of_an_extract_are_loaded_together(warehouse: DuckDBWarehouse) -> None:

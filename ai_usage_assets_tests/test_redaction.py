@@ -7,6 +7,7 @@ import json
 import logging
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from importlib.util import find_spec, module_from_spec
 
 import pytest
 
@@ -56,6 +57,35 @@ def test_every_prefix_has_an_example() -> None:
     # `test_registry` has an example of each of these.
     generated = {form for p in others for form in (*redaction._separator_variants(p), redaction._in_base64(p))}
     assert {prefix for key_format in KEY_FORMATS for prefix in key_format.prefixes} == KEYS.keys() | generated
+
+
+@pytest.mark.parametrize(
+    ("prefix", "variants", "encoded"),
+    [
+        ("sk-", ("sk-", "sk_"), "c2st"),
+        ("crsr_", ("crsr-", "crsr_"), "Y3Jzc"),
+        ("abc_", ("abc-", "abc_"), "YWJj"),
+        ("keyX", ("keyX",), "a2V5W"),
+    ],
+)
+def test_each_prefix_is_detected_in_other_forms(prefix: str, variants: tuple[str, ...], encoded: str) -> None:
+    """A prefix is detected with either separator, and in base64 as far as the key's next character has no effect."""
+    assert (redaction._separator_variants(prefix), redaction._in_base64(prefix)) == (variants, encoded)
+    assert all(base64.b64encode(f"{prefix}{c}".encode()).decode().startswith(encoded) for c in "\x00a\x7f")
+
+
+def test_an_import_builds_the_patterns_of_every_format() -> None:
+    """The patterns, which another process builds when it imports the module, match each key and no prefix alone."""
+    spec = find_spec(redaction.__name__)
+    assert spec is not None
+    assert spec.loader is not None
+    imported = module_from_spec(spec)
+    spec.loader.exec_module(imported)
+    for prefix, key in KEYS.items():
+        assert imported.KEY_PATTERN.fullmatch(key)
+        assert not imported.KEY_PATTERN.search(prefix)
+        # x_key_… can be an id.
+        assert bool(imported.KEY_PATTERN.search(f"x_{key}")) == (prefix not in ("key-", "key_"))
 
 
 @pytest.mark.parametrize("prefix", KEYS)

@@ -275,6 +275,37 @@ def test_keys_that_share_a_name_have_separate_lines(warehouse: DuckDBWarehouse) 
         ("CC-9", "Team CC-9", 20),
         (None, None, 40),
     ]
+    # Unallocated lines are the last ones.
+    assert [line["cost_center"] for line in closed_lines(warehouse)] == ["CC-1", "CC-9", None]
+
+
+def test_a_closed_month_is_not_drafted_again(warehouse: DuckDBWarehouse) -> None:
+    """The draft of a closed month is an error, which says when it was closed."""
+    close_month(warehouse, AUGUST)
+    with pytest.raises(CloseError, match=r"2026-08 .*2026-11-20 14:00:00"):
+        journal.draft_close(warehouse, AUGUST, NOW + timedelta(days=1))
+
+
+def test_a_month_without_spend_has_a_close_without_lines(warehouse: DuckDBWarehouse) -> None:
+    """A month without spend closes with zero dollars and without totals."""
+    draft = journal.draft_close(warehouse, NOVEMBER, NOW)
+    assert (draft.lines, draft.totals) == ([], [])
+    close = draft.close
+    assert (close["lines"], close["charges_usd"], close["corrections_usd"]) == (0, D(0), D(0))
+    assert close["mapping_snapshot"] is None
+
+
+def test_a_close_covers_the_days_of_its_month(warehouse: DuckDBWarehouse) -> None:
+    """Lines and totals include the last day of the month and not the first one of the next."""
+    upsert_rows(
+        warehouse,
+        "int_anthropic_cost_daily",
+        cost_row(4, "2026-08-31", "20", "a"),
+        cost_row(5, "2026-09-01", "40", "a"),
+        cost_row(6, "2026-07-31", "80", "a"),
+    )
+    draft = journal.draft_close(warehouse, AUGUST, NOW)
+    assert [total["amount_usd"] for total in draft.totals] == [D(30)] == [draft.close["charges_usd"]]
 
 
 def test_closing_twice_changes_nothing(warehouse: DuckDBWarehouse) -> None:
@@ -438,8 +469,10 @@ def test_the_export_has_the_format_of_a_ledger(warehouse: DuckDBWarehouse, tmp_p
         mapping_row(1, "a", "CC-1") | {"team": "=A1"}, mapping_row(2, JANE, "@SUM(1)", kind="user"),
     )  # fmt: skip
     close = close_month(warehouse, SEPTEMBER)
-    path = tmp_path / "journal.csv"
-    layouts.write_csv(path, close, journal.load_journal(warehouse, close))
+    path, lines = tmp_path / "journal.csv", journal.load_journal(warehouse, close)
+    assert [line["reason"] for line in lines] == [None] * 3 + ["restated"] * 2
+    assert all(line["description"].endswith(f", {line['team']}") for line in lines)
+    layouts.write_csv(path, close, lines)
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     shown = ("usage_period", "cost_center", "team", "account_key", "debit", "credit", "amount_usd")

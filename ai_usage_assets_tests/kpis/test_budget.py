@@ -103,6 +103,8 @@ def test_unusable_budgets_have_a_status_of_their_own(warehouse: DuckDBWarehouse)
         # A future month has no variance.
         (DECEMBER, "CC-1", "unspent", None, 90, None, None),
     ]
+    # A row without a month belongs to no budget.
+    assert rows(warehouse, "SELECT 1 FROM ai_usage.kpi_budget_vs_actual WHERE month IS NULL") == []
     rejected = rows(warehouse, "SELECT row_no, month, problem FROM ai_usage.stg_budget_rejects ORDER BY row_no")
     assert rejected == [
         (2, NOVEMBER, "duplicate"), (3, NOVEMBER, "duplicate"), (4, NOVEMBER, "negative"),
@@ -206,6 +208,22 @@ def test_missing_days_within_the_month_do_not_elapse(warehouse: DuckDBWarehouse)
     assert rows(warehouse, f"{query} AND cost_center = 'CC-2'") == [(5, Decimal(1))]
 
 
+def test_a_budget_without_spend_is_provisional_like_its_month(warehouse: DuckDBWarehouse) -> None:
+    """A month without final days, or outside of the calendar, can still receive spend."""
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-7", 70), ("2026-12", "CC-7", 80))
+    query = "SELECT month, is_provisional FROM ai_usage.kpi_budget_vs_actual WHERE cost_center = 'CC-7' ORDER BY month"
+    assert rows(warehouse, query) == [(NOVEMBER, True), (DECEMBER, True)]
+
+
+def test_only_bills_decide_which_days_are_missing(warehouse: DuckDBWarehouse) -> None:
+    """A failed control total of a loaded day is no missing day."""
+    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-2", 60))
+    failed = day_log_row(date(2026, 11, 3), asset="raw_anthropic_cost_total", status="failed", completed_at=None)
+    warehouse.upsert(OPS_ASSET_DAYS, ("asset", "usage_date"), [failed])
+    query = "SELECT elapsed_business_days, missing_days FROM ai_usage.kpi_budget_vs_actual WHERE budget_usd = 60"
+    assert rows(warehouse, query) == [(7, 0)]
+
+
 def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     """Without spend and budgets there are no rows; a budget before the first loaded day has no variance."""
     warehouse = create_warehouse(tmp_path / "w.duckdb", TODAY, TODAY)
@@ -214,7 +232,7 @@ def test_an_empty_company_and_its_first_day(tmp_path: Path) -> None:
     actual = rows(
         warehouse,
         "SELECT budget_status, spend_usd, variance_usd, used_ratio, elapsed_business_days, pace_ratio, through_date, "
-        "projected_usd FROM ai_usage.kpi_budget_vs_actual",
+        "projected_usd, missing_days, is_provisional FROM ai_usage.kpi_budget_vs_actual",
     )
-    assert actual == [("unspent", None, None, None, 0, None, None, None)]
+    assert actual == [("unspent", None, None, None, 0, None, None, None, 0, True)]
     warehouse.close()

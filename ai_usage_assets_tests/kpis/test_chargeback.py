@@ -172,6 +172,60 @@ def test_a_restatement_and_an_edit_of_the_sheet_are_both_reasons(history: DuckDB
     ]
 
 
+def test_a_correction_is_compared_with_the_sheet_of_the_last_close(history: DuckDBWarehouse) -> None:
+    """An edit of the sheet between two closes was posted with the second, and is no reason of a later correction."""
+    close_month(history, SEPTEMBER)
+    history.append(RAW_MAPPING_SHEET, [price_row("60", READ_AT + timedelta(days=1)) | {"snapshot_id": "another"}])
+    close_month(history, OCTOBER)
+    upsert_rows(history, "int_key_mapping", mapping_row(4, "c", "CC-1"))
+    upsert_rows(
+        history, "int_anthropic_cost_daily", cost_row(2, "2026-09-06", "9", "c"), cost_row(4, "2026-10-06", "1", "b")
+    )
+    actual = journal_rows(history, "posting_month", "usage_month", "cost_center", "reason", where="status = 'open'")
+    assert actual == [
+        (NOVEMBER, SEPTEMBER, "CC-1", "restated", D(9)),
+        (NOVEMBER, SEPTEMBER, None, "restated", D(-7)),
+        (NOVEMBER, OCTOBER, None, "restated", D(1)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "reason"),
+    [
+        ("10.9", "6.5", "restated and reallocated"),
+        ("10.9", "7.5", "restated"),
+        ("10.9", "8.5", "restated"),
+        ("9.1", "6.5", "restated"),
+    ],
+)
+def test_lines_in_both_directions_are_reallocated(history: DuckDBWarehouse, a: str, b: str, reason: str) -> None:
+    """After an edit of the sheet, only lines of one product that rise and fall show that cost moved between teams."""
+    close_month(history, SEPTEMBER)
+    history.append(RAW_MAPPING_SHEET, [price_row("60", READ_AT + timedelta(days=1)) | {"snapshot_id": "another"}])
+    upsert_rows(
+        history, "int_anthropic_cost_daily", cost_row(1, "2026-09-05", a, "a"), cost_row(2, "2026-09-06", b, "b")
+    )
+    actual = journal_rows(history, "cost_center", "reason", where="line_type = 'correction'")
+    assert [row[:2] for row in actual] == [("CC-1", reason), ("CC-2", reason), (None, reason)]
+
+
+def test_the_snapshot_names_the_newest_version_of_each_tab(warehouse: DuckDBWarehouse) -> None:
+    """A line has the beginning of the digests of the three tabs that allocate cost, or none."""
+    upsert_rows(warehouse, "int_anthropic_cost_daily", cost_row(1, "2026-09-05", "1", "a"))
+    query = "SELECT mapping_snapshot FROM ai_usage.kpi_chargeback"
+    assert warehouse.rows(query) == [{"mapping_snapshot": "key_mapping none, people none, seat_prices none"}]
+    tabs = {"key_mapping": "k", "people": "p", "seat_prices": "s", "budgets": "b"}
+    for age, digest in enumerate(("0123456789abcdef", "fedcba9876543210")):
+        read_at = READ_AT - timedelta(days=age)
+        version = {"snapshot_date": read_at.date(), "read_at": read_at, "row_no": 0, "payload": "{}"}
+        warehouse.append(
+            RAW_MAPPING_SHEET, [{**version, "tab": tab, "snapshot_id": name + digest} for tab, name in tabs.items()]
+        )
+    assert warehouse.rows(query) == [
+        {"mapping_snapshot": "key_mapping k0123456789a, people p0123456789a, seat_prices s0123456789a"}
+    ]
+
+
 def test_an_edited_seat_price_corrects_every_closed_month(history: DuckDBWarehouse) -> None:
     """A seat costs $75 instead of $60: $2.50 per day of September, $0.50 more than was posted."""
     close_month(history, SEPTEMBER)

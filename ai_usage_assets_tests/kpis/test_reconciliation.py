@@ -158,3 +158,10 @@ def test_every_day_has_its_own_records_and_dollars(warehouse: DuckDBWarehouse) -
         (NEXT, "actor_types", 0, Decimal("0.00000001"), "differs"),
         (NEXT, "day_total", 0, Decimal("0.00000001"), "equal"),
     ]
+
+
+def test_a_day_outside_the_calendar_is_provisional(warehouse: DuckDBWarehouse) -> None:
+    """A control total from before the first day of the calendar has no settlement date, so it is not final."""
+    before = date(2026, 9, 15)
+    fill(warehouse, "int_anthropic_control_daily", [control("day_total", "4", 1, before)])
+    assert reconciled(warehouse, "usage_date, status, is_provisional, as_of_date") == [(before, "differs", True, TODAY)]

@@ -18,15 +18,18 @@ from ai_usage_assets_tests.support.warehouse_rows import (
     OPEN,
     charge,
     create_warehouse,
+    cursor_usage,
     day_log_row,
     fill,
     key_mapping,
     rows,
+    seat,
+    seat_price,
 )
 
 TODAY = date(2026, 11, 11)
 PLATFORM, MOBILE, UNMAPPED = "apikey_platform", "apikey_mobile", "apikey_unmapped"
-JANE = "jane@example.com"
+JANE, SAM = "jane@example.com", "sam@example.com"
 
 
 @pytest.fixture
@@ -87,6 +90,46 @@ def test_month_to_date_against_the_same_days(warehouse: DuckDBWarehouse) -> None
     ]
 
 
+def test_billed_seat_and_included_usage_are_separate_sums(warehouse: DuckDBWarehouse) -> None:
+    """A day and a month have a sum of each kind; spend is billed plus seats, and 0 for included usage alone."""
+    fill(warehouse, "dim_person", [{"person_email": SAM, "team": "Platform", "cost_center": "CC-1", **OPEN}])
+    usage = [("04", "5"), ("04", "6"), ("05", "1")], [("04", "8"), ("04", "9"), ("05", "2"), ("06", "3")]
+    fill(
+        warehouse, "int_cursor_usage_daily",
+        [cursor_usage(f"2026-11-{day}", JANE, usd, basis=basis)
+         for basis, charges in zip(("billed", "included"), usage, strict=True) for day, usd in charges],
+    )  # fmt: skip
+    fourth, fifth, sixth = (date(2026, 11, day) for day in (4, 5, 6))
+    fill(warehouse, "int_cursor_seat_daily", [seat(fourth, JANE), seat(fourth, SAM), seat(fifth, SAM)])
+    fill(warehouse, "raw_mapping_sheet", [seat_price("60")])
+    sums = "billed_usd, seat_usd, spend_usd, included_usd"
+    actual = rows(
+        warehouse,
+        f"SELECT usage_date, {sums}, team, cost_center, as_of_date FROM ai_usage.kpi_spend_daily "
+        "WHERE vendor = 'cursor' ORDER BY usage_date",
+    )
+    assert actual == [
+        (fourth, 11, 4, 15, 17, "Platform", "CC-1", TODAY),
+        (fifth, 1, 2, 3, 2, "Platform", "CC-1", TODAY),
+        (sixth, None, None, 0, 3, "Platform", "CC-1", TODAY),
+    ]
+    query = f"SELECT {sums}, as_of_date FROM ai_usage.kpi_spend_monthly WHERE vendor = 'cursor'"
+    assert rows(warehouse, f"{query} AND month = DATE '2026-11-01'") == [(12, 6, 18, 22, TODAY)]
+
+
+def test_spend_outside_the_calendar_has_its_rows(warehouse: DuckDBWarehouse) -> None:
+    """Spend before AI_USAGE_START_DATE is part of its day and month, which are compared with nothing."""
+    fill(warehouse, "int_anthropic_cost_daily", [charge("2026-08-31", "3", key=PLATFORM)])
+    query = "SELECT spend_usd, as_of_date FROM ai_usage.kpi_spend_daily WHERE usage_date = DATE '2026-08-31'"
+    assert rows(warehouse, query) == [(3, None)]
+    actual = rows(
+        warehouse,
+        "SELECT spend_usd, through_date, previous_month_usd, change_usd, missing_days FROM ai_usage.kpi_spend_monthly "
+        "WHERE month = DATE '2026-08-01'",
+    )
+    assert actual == [(3, None, None, None, 0)]
+
+
 def test_a_month_without_spend_has_a_negative_change(warehouse: DuckDBWarehouse) -> None:
     """A vendor without charges in the month has a row with 0 and the previous spend."""
     warehouse._connect().execute("DELETE FROM int_anthropic_cost_daily WHERE usage_date > '2026-10-31'")
@@ -111,6 +154,13 @@ def test_a_negative_previous_month_has_no_ratio(warehouse: DuckDBWarehouse) -> N
     assert actual == [(-300, -100, -200, None)]
     assert describe_change(Decimal(-300), Decimal(-100)) == "$200.00 less than in"
     assert describe_change(Decimal(50), Decimal(-100)) == "$150.00 more than in"
+
+
+def test_a_small_previous_month_has_a_ratio(warehouse: DuckDBWarehouse) -> None:
+    """Compared with a month of less than a dollar, the change has a ratio."""
+    fill(warehouse, "int_anthropic_cost_daily", [charge("2026-10-07", "0.5", key=UNMAPPED)])
+    query = "SELECT previous_same_days_usd, change_ratio FROM ai_usage.kpi_spend_monthly WHERE team IS NULL"
+    assert rows(warehouse, f"{query} AND month = DATE '2026-11-01'") == [(Decimal("0.5"), -1)]
 
 
 def test_a_finished_month_is_compared_with_the_whole_previous_month(warehouse: DuckDBWarehouse) -> None:
@@ -198,6 +248,83 @@ def test_unallocated_spend_has_its_first_day_and_the_row_to_add(warehouse: DuckD
     actual = rows(warehouse, "SELECT api_key_id, spend_usd, first_day, next_step FROM ai_usage.kpi_unallocated")
     assert [row[:3] for row in actual] == [(UNMAPPED, Decimal("0.000000001"), date(2026, 11, 9))]
     assert UNMAPPED in actual[0][3]
+
+
+def test_unallocated_spend_is_summed_by_month(warehouse: DuckDBWarehouse) -> None:
+    """Each month has its sum and share of all spend; the first day is that of all months. Included usage is no cost."""
+    fill(
+        warehouse, "int_anthropic_cost_daily",
+        [charge("2026-10-20", "0.2", key=UNMAPPED), charge("2026-10-22", "0.1", key=UNMAPPED)],
+    )  # fmt: skip
+    fill(warehouse, "int_cursor_usage_daily", [cursor_usage("2026-10-20", SAM, "50", basis="included")])
+    query = (
+        "SELECT month, spend_usd, share_of_spend, first_day, as_of_date FROM ai_usage.kpi_unallocated ORDER BY month"
+    )
+    first = date(2026, 10, 20)
+    # October: 0.3 of 118.3.
+    assert rows(warehouse, query) == [
+        (date(2026, 10, 1), Decimal("0.3"), Decimal("0.002536"), first, TODAY),
+        (date(2026, 11, 1), Decimal("0.000000001"), 0, first, TODAY),
+    ]
+    warehouse._connect().execute("DELETE FROM int_anthropic_cost_daily WHERE amount_usd NOT IN (0.2, 0.1)")
+    assert [row[2] for row in rows(warehouse, query)] == [1]
+
+
+def test_unallocated_spend_has_the_names_of_key_and_workspace(warehouse: DuckDBWarehouse) -> None:
+    """Names belong to an id of a vendor; a key or workspace without a name keeps its row."""
+    fill(
+        warehouse, "int_anthropic_cost_daily",
+        [{**charge("2026-11-02", usd, key=key), "workspace_id": f"w_{key}"} for key, usd in (("k1", "1"), ("k2", "2"))],
+    )  # fmt: skip
+    seen = {"last_seen_on": TODAY, "is_archived": False, "members": 1}
+    for table, column, prefix in (("dim_api_key", "api_key_id", ""), ("dim_workspace", "workspace_id", "w_")):
+        names = (("anthropic", "k1", "ci"), ("cursor", "k1", "no"), ("anthropic", "k3", "no"), ("cursor", "k2", "no"))
+        fill(
+            warehouse, table,
+            [{"vendor": vendor, column: f"{prefix}{key}", "name": f"{prefix}{name}", **seen}
+             for vendor, key, name in names],
+        )  # fmt: skip
+    actual = rows(
+        warehouse,
+        "SELECT api_key_id, api_key_name, workspace_name FROM ai_usage.kpi_unallocated WHERE spend_usd >= 1 ORDER BY 1",
+    )
+    assert actual == [("k1", "ci", "w_ci"), ("k2", None, None)]
+
+
+ADA = "ada@example.com"
+
+
+def _bill(kind: str, principal: str | None, **ids: str) -> dict[str, Any]:
+    identity = {"principal_type": kind, "principal_id": principal, "identity_key": f"{kind}|{principal}"}
+    return {**charge("2026-11-05", "1"), **identity, **ids}
+
+
+def _event(**ids: str) -> dict[str, Any]:
+    return cursor_usage("2026-11-05", None, "1", principal_id=next(iter(ids.values())), **ids)
+
+
+@pytest.mark.parametrize(
+    ("row", "step"),
+    [
+        (_bill("user", ADA, user_email=ADA), "people: add a row"),
+        (_bill("api_key", "k", api_key_id="k"), "key_mapping: add anthropic, api_key, k "),
+        (_bill("user", "user_9"), "The vendor no longer reports who user_9 is"),
+        (_bill("user", None), "The vendor no longer reports who this user is"),
+        (_bill("service_account", "svc"), "key_mapping: add anthropic, service_account, svc "),
+        (_bill("workspace", "w", workspace_id="w"), "key_mapping: add anthropic, workspace, w "),
+        (_bill("none", None), "The vendor reports no identity"),
+        (_event(service_account_id="sa"), "key_mapping: add cursor, service_account, sa "),
+        (_event(automation_id="au"), "key_mapping: the matching row has no cost center"),
+    ],
+)
+def test_unallocated_spend_has_the_step_that_allocates_it(
+    warehouse: DuckDBWarehouse, row: dict[str, Any], step: str
+) -> None:
+    """The next step depends on what the vendor knows: a person, a key, a workspace, an account, or nothing."""
+    fill(warehouse, "int_key_mapping", [{**key_mapping("cursor", "automation", "au", "", "", 9), "cost_center": None}])
+    fill(warehouse, "int_cursor_usage_daily" if "cost_basis" in row else "int_anthropic_cost_daily", [row])
+    ((actual,),) = rows(warehouse, "SELECT next_step FROM ai_usage.kpi_unallocated WHERE spend_usd = 1")
+    assert actual.startswith(step)
 
 
 def test_days_are_provisional_until_the_vendor_settles(warehouse: DuckDBWarehouse) -> None:

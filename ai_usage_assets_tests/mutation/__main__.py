@@ -45,7 +45,7 @@ class Module:
 MODULES: Mapping[str, Module] = {
     "money": Module("sources/money.py", ("sources/test_money.py",)),
     "text": Module("rendering/text.py", ("rendering/test_text.py",)),
-    "redaction": Module("redaction.py", ("test_redaction.py", "http/test_client.py::test_redact")),
+    "redaction": Module("redaction.py", ("test_redaction.py",)),
     "decimals": Module("decimals.py", ("finance/test_amounts.py",)),
     "amounts": Module("finance/amounts.py", ("finance/test_amounts.py",)),
     "integrity": Module("finance/close/integrity.py", ("finance/test_integrity.py",)),
@@ -53,6 +53,7 @@ MODULES: Mapping[str, Module] = {
     "layouts": Module("finance/close/layouts.py", ("finance/test_integrity.py",)),
     "records": Module("landing/records.py", ("test_landing.py", "test_redaction.py")),
     "extracts": Module("landing/extracts.py", ("test_landing.py",)),
+    "sheet": Module("landing/sheet.py", ("test_landing_sheet.py",)),
     "events": Module("sources/cursor/events.py", ("sources/test_cursor.py",)),
     "analytics": Module("sources/anthropic/analytics.py", ("sources/test_anthropic.py",)),
     "checks": Module("checks/base.py", ("checks/test_base.py",)),
@@ -150,7 +151,7 @@ def measure_module(name: str) -> tuple[str, Score | None]:
 def measure_model(name: str) -> tuple[str, Score | None]:
     """Measures a model; None when its tests fail without a mutant or pytest is ended."""
     try:
-        found, checked, survivors = models.measure(name, _BUILD / name, _MINUTES)
+        found, checked, survivors = models.measure(name, _BUILD / name, _MINUTES, int(_PROCESSES))
     except RuntimeError as error:
         terminal.print(str(error), markup=False)
         return f"sql/{name}.sql", None

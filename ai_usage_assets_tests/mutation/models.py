@@ -8,18 +8,22 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 
+import pytest
 from sqlglot import exp
 
 from ai_usage_assets.warehouse import googlesql
 
 ROOT = Path(__file__).resolve().parents[2]
+_PROJECT = ("ai_usage_assets", "ai_usage_assets_tests")
+# An exit code that pytest does not have.
+_NO_RESULT = 100
 
 # A model, and the test files that are fast and should notice its mutations.
 MODELS: Mapping[str, Sequence[str]] = {
@@ -68,48 +72,93 @@ def mutants(text: str) -> Iterator[tuple[str, str]]:
         for change in _mutate_node(node):
             tree = googlesql.parse(query)
             old = list(tree.walk())[place]
-            before = old.sql("bigquery")
+            # A number says little without what it is part of.
+            around = old.parent if isinstance(old, exp.Literal) and old.parent else None
+            before = (around or old).sql("bigquery")
             new = change(old)
-            after = new.sql("bigquery") if new else ""
             old.replace(new)
-            yield f"{before[:90]}  ->  {after[:90]}", f"{head}\nAS\n{tree.sql('bigquery', pretty=True)}\n"
+            after = (around or new).sql("bigquery") if new else ""
+            yield f"{before[:120]}  ->  {after[:120]}", f"{head}\nAS\n{tree.sql('bigquery', pretty=True)}\n"
 
 
-def detects(folder: Path, tests: Sequence[str]) -> bool:
-    """Whether a test fails."""
-    process = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
-         *(f"ai_usage_assets_tests/{test}" for test in tests)],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, check=False,
-    )  # fmt: skip
-    if process.returncode not in (0, 1):
-        raise RuntimeError(process.stdout.decode()[-2000:])
-    return process.returncode == 1
-
-
-def measure(name: str, folder: Path, minutes: float) -> tuple[int, int, list[str]]:
+def measure(name: str, folder: Path, minutes: float, processes: int) -> tuple[int, int, list[str]]:
     """The numbers of mutants of a model and of those that were checked in the time, and the survivors.
 
     They are checked in a random order that is always the same, so that a part of them is a fair sample. Raises
-    RuntimeError when the tests fail without a mutant.
+    RuntimeError when the tests fail without a mutant, or pytest ends otherwise than with a result.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for link in ("ai_usage_assets", "ai_usage_assets_tests", "deploy", "pyproject.toml"):
-        (folder / link).symlink_to(ROOT / link)
-    shutil.copytree(ROOT / "sql", folder / "sql")
-    path = folder / "sql" / f"{name}.sql"
-    text = path.read_text()
-    if detects(folder, MODELS[name]):
-        raise RuntimeError(f"{', '.join(MODELS[name])} fail without a mutant")
+    copies = [folder / str(number) for number in range(processes)]
+    for copy in copies:
+        # Copies, so that the project can be edited meanwhile.
+        for part in (*_PROJECT, "sql", "deploy"):
+            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", copy)
+    file = Path("sql") / f"{name}.sql"
+    text = (ROOT / file).read_text()
+    _import_libraries(MODELS[name])
+    if _is_detected(os.waitpid(_start_tests(copies[0], MODELS[name]), 0)[1], copies[0]):
+        raise RuntimeError(f"{', '.join(MODELS[name])} fail without a mutant; see {copies[0]}")
     found = list(mutants(text))
     random.Random(1).shuffle(found)
-    survivors, checked, end = [], 0, time.monotonic() + minutes * 60
+    survivors: list[str] = []
+    running: dict[int, tuple[str, Path]] = {}
+
+    def finish_one() -> None:
+        ended, status = os.waitpid(-1, 0)
+        description, copy = running.pop(ended)
+        if not _is_detected(status, copy):
+            survivors.append(description)
+        copies.append(copy)
+
+    checked, end = 0, time.monotonic() + minutes * 60
     for description, mutant in found:
+        if not copies:
+            finish_one()
         if time.monotonic() > end:
             break
-        path.write_text(mutant)
+        copy = copies.pop()
+        (copy / file).write_text(mutant)
+        running[_start_tests(copy, MODELS[name])] = description, copy
         checked += 1
-        if not detects(folder, MODELS[name]):
-            survivors.append(description)
+    while running:
+        finish_one()
     return len(found), checked, survivors
+
+
+def _import_libraries(tests: Sequence[str]) -> None:
+    """Imports what the tests import, so that a fork of this process has it already."""
+    for test in ("conftest.py", *tests):
+        import_module(f"ai_usage_assets_tests.{test.removesuffix('.py').replace('/', '.')}")
+
+
+def _start_tests(folder: Path, tests: Sequence[str]) -> int:
+    """Runs the tests in a folder with its SQL, in a fork that imports the project again; returns the process id."""
+    sys.stdout.flush()
+    if process := os.fork():
+        return process
+    # An exception must not return to the caller, which is a copy of the parent.
+    try:
+        output = os.open(folder / "pytest.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(folder)
+        sys.path.insert(0, str(folder))
+        for module in [name for name in sys.modules if name.partition(".")[0] in _PROJECT]:
+            del sys.modules[module]
+        os._exit(
+            pytest.main(
+                ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+                 *(f"ai_usage_assets_tests/{test}" for test in tests)]
+            )
+        )  # fmt: skip
+    finally:
+        os._exit(_NO_RESULT)
+
+
+def _is_detected(status: int, folder: Path) -> bool:
+    """Whether a test failed, from the wait status of the process that ran the tests in the folder."""
+    code = os.waitstatus_to_exitcode(status)
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"pytest ended with {code}; see {folder / 'pytest.log'}")
+    return code == pytest.ExitCode.TESTS_FAILED

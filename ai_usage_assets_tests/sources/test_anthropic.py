@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -13,6 +14,7 @@ import pytest
 from ai_usage_assets.days import DayRange
 from ai_usage_assets.http.errors import MalformedResponse, PermanentApiError
 from ai_usage_assets.simulator import Simulator
+from ai_usage_assets.sources.anthropic.analytics import EXTRACT
 from ai_usage_assets.sources.anthropic.client import ENDPOINTS, AnthropicClient
 from ai_usage_assets.sources.anthropic.source import SOURCE
 from ai_usage_assets.sources.base import DayBatch, EndpointNotAvailable, InvalidRecordError, RejectedDay
@@ -76,6 +78,7 @@ def test_requests_match_the_documentation(client: AnthropicClient, simulator: Si
             assert request.one("starting_at") == "2026-11-10T00:00:00Z"
             assert request.one("ending_at") == "2026-11-13T00:00:00Z"
             assert len(request.many("group_by")) <= 5
+            assert [request.one(name) for name in ("order_by", "order", "limit")] == ["time", "asc", "1000"]
             assert request.one("exclude_deleted_users") is None
 
 
@@ -111,7 +114,7 @@ def test_a_window_that_changes_during_every_read_is_rejected(client: AnthropicCl
     simulator.fault_options.anthropic.refreshes_while_paging = 1000
     results = fetch(client, "anthropic_analytics", DayRange(date(2026, 10, 20), date(2026, 11, 18)))
     assert all(isinstance(day, RejectedDay) and "refreshed its data" in day.reason for day in results)
-    assert len(results) == 6 * 30
+    assert len({(day.table.name, day.day) for day in results}) == len(results) == 6 * 30
 
 
 def test_an_export_without_watermark_is_rejected(client: AnthropicClient, simulator: Simulator) -> None:
@@ -152,23 +155,60 @@ def _usage(tokens: int = 5) -> dict[str, object]:
 
 
 def _fetch_scripted(*pages: Reply) -> list[DayBatch | RejectedDay]:
-    """Runs the analytics extract for one day against scripted responses."""
+    """Runs the analytics extract for one day against scripted responses; returns one result per table."""
+    day = DayRange(date(2026, 11, 10), date(2026, 11, 10))
     with serve_replies(*pages) as server:
-        return fetch(
-            AnthropicClient(lambda: "k" * 20, server.url, pacing=False),
-            "anthropic_analytics",
-            DayRange(date(2026, 11, 10), date(2026, 11, 10)),
-        )
+        results = fetch(AnthropicClient(lambda: "k" * 20, server.url, pacing=False), "anthropic_analytics", day)
+    assert [(result.table, result.day) for result in results] == [(table, day.first) for table in EXTRACT.tables]
+    return results
 
 
-def test_rows_that_differ_from_the_total_are_rejected() -> None:
+def _numbers(result: DayBatch | RejectedDay) -> list[str]:
+    """The whole numbers in the reason of a rejected day."""
+    assert isinstance(result, RejectedDay)
+    return re.findall(r"-?\d+", result.reason)
+
+
+@pytest.mark.parametrize(("field", "name"), [("amount", "billed"), ("list_amount", "list price")])
+def test_rows_that_differ_from_the_total_are_rejected(field: str, name: str) -> None:
     """Rows that do not add up to the vendor's total reject the day, and the reason has both sums."""
-    (first, *_) = _fetch_scripted(
-        _page([_cost("500")]), _page([_cost("499")]), _page([_cost("500")]), _page([_cost("500")]), _page([_usage()])
-    )
+    total = _page([_cost("500")])
+    first, *others = _fetch_scripted(total, _page([_cost("500", {field: "499"})]), total, total, _page([_usage()]))
     assert isinstance(first, RejectedDay)
-    assert "4.99" in first.reason
-    assert "5.00" in first.reason
+    assert all(text in first.reason for text in ("$4.99", "$5.00", name, "raw_anthropic_cost "))
+    assert {other.reason for other in others if isinstance(other, RejectedDay)} == {first.reason}
+
+
+@pytest.mark.parametrize(("difference", "expected"), [("0.000005", DayBatch), ("0.000006", RejectedDay)])
+def test_rounded_rows_may_differ_from_the_total(difference: str, expected: type) -> None:
+    """Each row and the total are rounded to 1e-6 cents, so a day of four rows may differ by five roundings."""
+    total, amount = _page([_cost("400")]), f"{Decimal(100) + Decimal(difference)}"
+    rows = _page([_cost("100"), _cost("100"), _cost("100"), _cost(amount)])
+    results = _fetch_scripted(total, rows, total, total, _page([_usage()]))
+    assert {type(result) for result in results} == {expected}
+
+
+def test_each_query_counts_its_own_pages() -> None:
+    """The pages of a batch are those of its query."""
+    first, last = _page([_cost("1")], has_more=True, next_page="two"), _page([_cost("2")])
+    results = _fetch_scripted(first, last, *[_page([_cost("3")])] * 3, *[_page([_usage()])] * 2)
+    assert [result.pages for result in results if isinstance(result, DayBatch)] == [2, 1, 1, 1, 1, 1]
+
+
+def test_a_record_of_another_day_is_invalid() -> None:
+    """A record that was not requested raises an error, which names its table and day."""
+    with pytest.raises(InvalidRecordError, match=r"raw_anthropic_cost_total .* 2026-11-09"):
+        _fetch_scripted(_page([{**_cost("1"), "starting_at": "2026-11-09T00:00:00Z"}]))
+
+
+@pytest.mark.parametrize("name", ["cost", "amount", "list_amount"])
+def test_a_duplicate_amount_rejects_the_day(name: str) -> None:
+    """Python and SQL would read different values of a duplicate key, so neither is used."""
+    once = _page([_cost("1")])
+    key = f'"{name}":'.encode()
+    twice = Reply(body=once.body.replace(key, key + b"null," + key))
+    results = _fetch_scripted(twice, once, once, once, _page([_usage()]))
+    assert all(isinstance(day, RejectedDay) and "a field occurs twice" in day.reason for day in results)
 
 
 @pytest.mark.parametrize("amount", ["41280.000000", "0", "-12.5", "0.000001", "123456789.123456"])
@@ -182,14 +222,18 @@ def test_cents_convert_exactly(amount: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"amount": "12,5"}, {"amount": "NaN"}, {"amount": "1e30"}, {"amount": None}, {"currency": "EUR"}]
+    ("bad", "reason"),
+    [
+        *(({"amount": amount}, "amount") for amount in ("12,5", "NaN", "1e30", None)),
+        ({"list_amount": "12,5"}, "amount"),
+        ({"currency": "EUR"}, "USD"),
+    ],
 )
-def test_an_invalid_amount_rejects_its_day(bad: dict[str, object]) -> None:
+def test_an_invalid_amount_rejects_its_day(bad: dict[str, object], reason: str) -> None:
     """A value that is no amount in USD rejects the day; it does not count as zero."""
     page = _page([_cost("1", bad)])
     results = _fetch_scripted(page, page, page, page, _page([_usage()]))
-    assert results
-    assert all(isinstance(day, RejectedDay) for day in results)
+    assert all(isinstance(day, RejectedDay) and reason in day.reason for day in results)
 
 
 def test_the_classic_report_has_one_bucket_per_day(client: AnthropicClient, simulator: Simulator) -> None:
@@ -260,6 +304,9 @@ def test_console_tokens_without_cost_are_rejected() -> None:
     nothing = _page([])
     results = _fetch_scripted(nothing, nothing, nothing, nothing, _page([_console_usage()]))
     assert all(isinstance(day, RejectedDay) and "but no cost" in day.reason for day in results)
+    mixed = _page([_console_usage(), _console_usage(total_tokens=7), _usage(90)])
+    results = _fetch_scripted(nothing, nothing, nothing, nothing, mixed)
+    assert [_numbers(day) for day in results] == [["12"]] * 6
     results = _fetch_scripted(nothing, nothing, nothing, nothing, _page([_usage()]))
     assert all(isinstance(day, DayBatch) for day in results)
 
@@ -271,6 +318,39 @@ def test_invalid_token_counts_do_not_reject_the_bill() -> None:
     assert [type(day) for day in results] == [DayBatch] * 4 + [RejectedDay] * 2
     results = _fetch_scripted(bill, bill, bill, bill, _page([_console_usage(total_tokens=12.0)]))
     assert [type(day) for day in results] == [DayBatch] * 6
+
+
+def test_tokens_that_differ_from_the_total_reject_the_usage() -> None:
+    """Rows that do not add up to Anthropic's total reject the usage and not the bill; the reason has both sums."""
+    bill = _page([_cost("500")])
+    results = _fetch_scripted(*[bill] * 4, _page([_usage(5), _usage(6)]), _page([_usage(12)]))
+    assert [type(day) for day in results] == [DayBatch] * 4 + [RejectedDay] * 2
+    assert [_numbers(day) for day in results[4:]] == [["11", "12"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("actor", "identity"),
+    [
+        ({"user_id": "user_1", "email_address": "ada@acme.test"}, ("user_1", "ada@acme.test")),
+        ({"user_id": "user_1"}, ("user_1", None)),
+        ({"email_address": "ada@acme.test"}, (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_a_user_is_recognized_by_id(actor: object, identity: tuple[str | None, str | None]) -> None:
+    """An e-mail address belongs to a user id; a record without user id has none to carry forward."""
+    record = msgspec.json.encode({**_cost("1"), "group": {"actor": actor}})
+    assert {each.read(record) for each in EXTRACT.email_identities.values()} == {identity}
+
+
+def test_a_key_without_access_to_the_bill_is_an_error() -> None:
+    """Analytics is the bill, so a key that lacks its scope is a configuration error and not a fact about the plan."""
+    with serve_replies(Reply(403, b'{"error":{"type":"permission_error","message":"no"}}')) as server:
+        client = AnthropicClient(lambda: "k" * 20, server.url, pacing=False)
+        with pytest.raises(PermanentApiError):
+            fetch(client, "anthropic_analytics")
+        with pytest.raises(EndpointNotAvailable):
+            fetch(client, "anthropic_users")
 
 
 @pytest.mark.parametrize("group", [{"actor": "user_1"}, {"actor": {"email_address": 5}}, None])
