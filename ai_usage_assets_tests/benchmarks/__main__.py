@@ -154,6 +154,13 @@ def benchmark_bigquery_year() -> None:
     print_year(terminal)
 
 
+def benchmark_views() -> None:
+    """Measures how long finance waits for each view, dashboard card and report."""
+    from ai_usage_assets_tests.benchmarks import views
+
+    views.print_tables(terminal)
+
+
 _AI_USAGE = [str(Path(sys.executable).with_name("ai-usage"))]
 
 
@@ -198,6 +205,7 @@ _BENCHMARKS = {
     "runs": benchmark_runs,
     "year": benchmark_year,
     "finance": benchmark_finance,
+    "views": benchmark_views,
     "bigquery": benchmark_bigquery,
     "bigquery-year": benchmark_bigquery_year,
 }
