@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ai_usage_assets import catalog
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_ASSET_DAYS
 from ai_usage_assets_tests.support.warehouse_rows import (
@@ -209,10 +210,12 @@ def test_missing_days_within_the_month_do_not_elapse(warehouse: DuckDBWarehouse)
 
 
 def test_a_budget_without_spend_is_provisional_like_its_month(warehouse: DuckDBWarehouse) -> None:
-    """A month without final days, or outside of the calendar, can still receive spend."""
-    load_tab(warehouse, TODAY, "budgets", ("2026-11", "CC-7", 70), ("2026-12", "CC-7", 80))
+    """A month can still receive spend until its days are final; on 3 December those of October are."""
+    load_tab(warehouse, TODAY, "budgets", *((month, "CC-7", 70) for month in ("2026-10", "2026-11", "2026-12")))
     query = "SELECT month, is_provisional FROM ai_usage.kpi_budget_vs_actual WHERE cost_center = 'CC-7' ORDER BY month"
-    assert rows(warehouse, query) == [(NOVEMBER, True), (DECEMBER, True)]
+    assert rows(warehouse, query) == [(OCTOBER, True), (NOVEMBER, True), (DECEMBER, True)]
+    warehouse.rebuild(catalog.table("dim_date"), {"first_day": OCTOBER, "today": date(2026, 12, 3)})
+    assert rows(warehouse, query) == [(OCTOBER, False), (NOVEMBER, True), (DECEMBER, True)]
 
 
 def test_only_bills_decide_which_days_are_missing(warehouse: DuckDBWarehouse) -> None:
