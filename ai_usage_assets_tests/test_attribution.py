@@ -13,6 +13,7 @@ import pytest
 from ai_usage_assets import catalog
 from ai_usage_assets_tests.conftest import copy_empty_warehouse
 from ai_usage_assets_tests.support.rebuilding_warehouse import RebuildingWarehouse
+from ai_usage_assets_tests.support.warehouse_rows import execute_sql
 
 DAY = date(2026, 11, 10)
 ALWAYS = {"effective_from": date(1, 1, 1), "effective_to": date(9999, 12, 31)}
@@ -262,8 +263,7 @@ def test_intervals_include_their_start_and_exclude_their_end(
     assert assignment(row)[:2] == (
         ("api_key_map", "mo@example.com") if applies else ("vendor_actor", "pat@example.com")
     )
-    warehouse._connect().execute("DELETE FROM int_key_mapping")
-    warehouse.mark_changed()
+    execute_sql(warehouse, "DELETE FROM int_key_mapping")
     (row,) = warehouse.rows("SELECT * FROM ai_usage.fct_cost_daily")
     assert assignment(row)[2:] == (("T", "C") if applies else (None, None))
 

@@ -35,9 +35,9 @@ class Loaded:
     changed: dict[str, Any]
     day: date = FIRST_DAY
 
-    def run(self, first: date | None = None) -> RunResult:
-        """Runs the daily job for the day, or from an earlier day on."""
-        return self.company.run((first or self.day).isoformat(), self.day.isoformat(), **self.changed)
+    def run(self, first: date | None = None, job: str = "daily") -> RunResult:
+        """Runs a job for the day, or from an earlier day on."""
+        return self.company.run((first or self.day).isoformat(), self.day.isoformat(), job=job, **self.changed)
 
     def spend_by_day(self, vendor: str) -> dict[date, Decimal]:
         """The usage of a vendor in the facts."""
@@ -175,10 +175,18 @@ def test_a_warning_check_that_raises_fails_only_itself(loaded: Loaded, monkeypat
 
 
 def test_the_next_run_loads_what_is_missing(loaded: Loaded) -> None:
-    """After all failures, one run of all days makes the facts equal to the bills of every day."""
+    """After all failures, one run makes the facts equal to the bills of every day, and a full rebuild changes no row."""
     result = loaded.run(FIRST_DAY)
     assert result.success, result.failures()
     days = [FIRST_DAY + timedelta(days=n) for n in range((loaded.day - FIRST_DAY).days + 1)]
     for vendor in BILLS:
         assert loaded.spend_by_day(vendor) == loaded.bill_by_day(vendor)
         assert sorted(loaded.bill_by_day(vendor)) == days
+    stored = [model for model in catalog.models() if not model.is_view]
+    before = {model.name: _read_rows(loaded.warehouse, model.name) for model in stored}
+    assert loaded.run(FIRST_DAY, job="rebuild").success
+    assert [name for name, rows in before.items() if _read_rows(loaded.warehouse, name) != rows] == []
+
+
+def _read_rows(warehouse: Warehouse, table: str) -> list[str]:
+    return sorted(map(repr, warehouse.rows(f"SELECT * FROM ai_usage.{table}")))

@@ -177,19 +177,6 @@ def test_a_loaded_empty_day_stays_unchanged(warehouse: DuckDBWarehouse) -> None:
         assert result.changed == (hours == 0)
 
 
-@pytest.mark.parametrize("number", [0, -1])
-def test_a_table_that_differs_from_its_log_is_loaded_again(warehouse: DuckDBWarehouse, number: int) -> None:
-    """Of several tables with the same day, only the one that lost its records is loaded again."""
-    analytics = next(extract for extract in catalog.EXTRACTS if extract.name == "anthropic_analytics")
-    # The second table was never loaded.
-    loaded = [table for table in analytics.tables if table is not analytics.tables[1]]
-    batches = [DayBatch(table, DAY, [b"{}"] * count, pages=1) for count, table in enumerate(loaded, 1)]
-    load_extract(warehouse, analytics, batches, run_context())
-    warehouse._connect().execute(f"DELETE FROM {loaded[number].name}")
-    results = load_extract(warehouse, analytics, batches, run_context(1))
-    assert [result.entry["asset"] for result in results if result.changed] == [loaded[number].name]
-
-
 def test_emails_are_carried_forward(warehouse: DuckDBWarehouse) -> None:
     """An event whose e-mail the vendor removed keeps it through any number of extracts."""
     load_extract(warehouse, EVENTS, [day(event(1), event(2, "sam@example.com"))], run_context())

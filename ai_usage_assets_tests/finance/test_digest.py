@@ -29,6 +29,7 @@ from ai_usage_assets_tests.support.warehouse_rows import (
     copy_warehouse,
     create_warehouse,
     day_log_row,
+    execute_sql,
     fill,
     key_mapping,
     load_tab,
@@ -162,8 +163,9 @@ def test_vendors_that_are_behind_and_missing_days_are_reported(warehouse: DuckDB
     warehouse.append(OPS_ASSET_DAYS, [day_log_row(DAY - timedelta(days=n), **since) for n in (0, 1)])
     (line, _) = builder(warehouse).completeness_lines()
     assert missing([line], behind) == []
-    warehouse._connect().execute(
-        "UPDATE ops_asset_days SET usage_date = usage_date - 60 WHERE vendor = 'cursor' AND status = 'complete'"
+    execute_sql(
+        warehouse,
+        "UPDATE ops_asset_days SET usage_date = usage_date - 60 WHERE vendor = 'cursor' AND status = 'complete'",
     )
     assert missing(builder(warehouse).completeness_lines(), too_low) == []
 

@@ -16,7 +16,15 @@ from ai_usage_assets.defs.asset_checks import CHECKS
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets_tests.benchmarks.anomalies import measure
 from ai_usage_assets_tests.kpis.engines import compare_engines
-from ai_usage_assets_tests.support.warehouse_rows import OPEN, charge, create_warehouse, day_log_row, fill, key_mapping
+from ai_usage_assets_tests.support.warehouse_rows import (
+    OPEN,
+    charge,
+    create_warehouse,
+    day_log_row,
+    execute_sql,
+    fill,
+    key_mapping,
+)
 from ai_usage_assets_tests.support.year import YEAR, simulator
 
 FIRST, TODAY = date(2026, 8, 3), date(2026, 11, 11)
@@ -116,8 +124,9 @@ def test_a_day_without_spend_is_zero_only_when_the_bill_is_loaded(warehouse: Duc
     """With five of eight Tuesdays empty, zero is expected; if they were never loaded, ten, from the other three."""
     empty = tuple(DAY - timedelta(weeks=n) for n in range(1, 6))
     if not loaded:
-        warehouse._connect().execute(
-            f"DELETE FROM ops_asset_days WHERE usage_date IN ({', '.join(f'DATE {str(day)!r}' for day in empty)})"
+        execute_sql(
+            warehouse,
+            f"DELETE FROM ops_asset_days WHERE usage_date IN ({', '.join(f'DATE {str(day)!r}' for day in empty)})",
         )
     actual = find_anomalies(
         warehouse, charge("2026-11-10", "90", key=BOT), rest=tuple(usual_charges(key=BOT, skip=empty))

@@ -36,6 +36,7 @@ from ai_usage_assets_tests.support.warehouse_rows import (
     charge,
     create_warehouse,
     day_log_row,
+    execute_sql,
     fill,
     key_mapping,
     rows,
@@ -145,7 +146,7 @@ def empty(shared_warehouse: DuckDBWarehouse) -> DuckDBWarehouse:
 
 def clear(warehouse: DuckDBWarehouse, *tables: str) -> None:
     """Deletes all rows of the tables."""
-    warehouse._connect().execute("".join(f"DELETE FROM {table};" for table in tables))
+    execute_sql(warehouse, "".join(f"DELETE FROM {table};" for table in tables))
 
 
 @pytest.fixture

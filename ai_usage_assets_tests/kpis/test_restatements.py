@@ -24,7 +24,7 @@ from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
 from ai_usage_assets.warehouse.ops_tables import OPS_RESTATEMENT_PARTS, OPS_RESTATEMENTS
 from ai_usage_assets_tests.kpis.engines import compare_engines
 from ai_usage_assets_tests.support.landing import load_extract
-from ai_usage_assets_tests.support.warehouse_rows import create_warehouse, rows
+from ai_usage_assets_tests.support.warehouse_rows import create_warehouse, execute_sql, rows
 
 FIRST, TODAY = date(2026, 9, 1), date(2026, 11, 11)
 DAY = date(2026, 11, 2)
@@ -164,7 +164,7 @@ def test_a_restatement_without_details_has_its_total(warehouse: DuckDBWarehouse)
 def test_details_that_do_not_add_up_are_not_stored(warehouse: DuckDBWarehouse) -> None:
     """When the raw table differed from the day log, only the total is stored."""
     load_day(warehouse, COST, date(2026, 11, 3), cost("100"), cost("50", key="apikey_b"))
-    warehouse._connect().execute("DELETE FROM raw_anthropic_cost WHERE record_no = 1")
+    execute_sql(warehouse, "DELETE FROM raw_anthropic_cost WHERE record_no = 1")
     load_day(warehouse, COST, date(2026, 11, 4), cost("300"))
     assert restatements(warehouse) == [("total", None, Decimal("1.5"), Decimal(3), Decimal("1.5"))]
 
@@ -199,7 +199,7 @@ def test_both_engines_return_the_same_restatements(warehouse: DuckDBWarehouse) -
 def test_a_failed_load_records_nothing(warehouse: DuckDBWarehouse) -> None:
     """The day, its log entry, the restatement and its details are one transaction."""
     load_day(warehouse, COST, date(2026, 11, 3), cost("100"))
-    warehouse._connect().execute("ALTER TABLE ops_restatement_parts DROP COLUMN new_amount_usd")
+    execute_sql(warehouse, "ALTER TABLE ops_restatement_parts DROP COLUMN new_amount_usd")
     before = rows(warehouse, "SELECT payload FROM ai_usage.raw_anthropic_cost")
     with pytest.raises(WarehouseError):
         load_day(warehouse, COST, date(2026, 11, 4), cost("300"))
@@ -210,8 +210,8 @@ def test_a_failed_load_records_nothing(warehouse: DuckDBWarehouse) -> None:
 def test_an_older_warehouse_gains_the_details_table(tmp_path: Path) -> None:
     """A file without the details table gets it; its restatements stay."""
     warehouse = create_warehouse(tmp_path / "old.duckdb", FIRST, TODAY)
-    warehouse._connect().execute("DROP VIEW kpi_restatements")
-    warehouse._connect().execute("DROP TABLE ops_restatement_parts")
+    execute_sql(warehouse, "DROP VIEW kpi_restatements")
+    execute_sql(warehouse, "DROP TABLE ops_restatement_parts")
     warehouse.append(
         OPS_RESTATEMENTS,
         [{"asset": COST, "vendor": "anthropic", "usage_date": DAY, "restated_at": datetime(2026, 11, 4, tzinfo=UTC),

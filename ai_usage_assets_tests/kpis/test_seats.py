@@ -22,6 +22,7 @@ from ai_usage_assets_tests.support.warehouse_rows import (
     cursor_usage,
     day_log_row,
     days,
+    execute_sql,
     fill,
     key_mapping,
     rows,
@@ -178,8 +179,9 @@ def test_seat_fees_and_idle_fees(warehouse: RebuildingWarehouse) -> None:
 
 def test_a_missing_day_of_activity_prevents_reclaiming(warehouse: RebuildingWarehouse) -> None:
     """When one of the 30 days is not loaded, the reclaim list is empty, and unknown_days_30d is 1."""
-    warehouse._connect().execute(
-        "DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage' AND usage_date = DATE '2026-11-17'"
+    execute_sql(
+        warehouse,
+        "DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage' AND usage_date = DATE '2026-11-17'",
     )
     actual = {name: row for name, *row in seats(warehouse, "status, is_reclaimable, unknown_days_30d")}
     assert actual["ben"] == ["idle", False, 1]
@@ -187,8 +189,8 @@ def test_a_missing_day_of_activity_prevents_reclaiming(warehouse: RebuildingWare
 
 def test_without_daily_usage_the_status_is_unknown(warehouse: RebuildingWarehouse) -> None:
     """Without loaded daily usage no seat is idle; an event still makes a seat active."""
-    warehouse._connect().execute("DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage'")
-    warehouse._connect().execute("DELETE FROM int_cursor_activity_daily")
+    execute_sql(warehouse, "DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_daily_usage'")
+    execute_sql(warehouse, "DELETE FROM int_cursor_activity_daily")
     actual = seats(warehouse, "status, active_days, is_active_30d, idle_usd, is_reclaimable, unknown_days_30d")
     assert {row[0]: row[1:] for row in actual if row[0] in ("ana", "ben")} == {
         "ana": ("active", 2, True, Decimal(0), False, 30),
@@ -206,7 +208,7 @@ def test_leverage_and_overage(warehouse: RebuildingWarehouse) -> None:
         ("ana", Decimal(45), Decimal("1.5"), Decimal("12.5")),
         ("ben", Decimal(0), Decimal(0), Decimal(3)),
     ]
-    warehouse._connect().execute("DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_usage_events'")
+    execute_sql(warehouse, "DELETE FROM ops_asset_days WHERE asset = 'raw_cursor_usage_events'")
     assert seats(warehouse, "included_usage_usd, leverage_ratio, overage_usd")[1] == ("ben", None, None, Decimal(3))
 
 
@@ -248,8 +250,7 @@ def test_days_before_the_first_snapshot_are_counted(warehouse: RebuildingWarehou
 
 def test_an_unknown_price_is_not_zero(warehouse: RebuildingWarehouse) -> None:
     """Without a price, the fees and the leverage are NULL, and the days are counted."""
-    warehouse._connect().execute("DELETE FROM raw_mapping_sheet")
-    warehouse.mark_changed()
+    execute_sql(warehouse, "DELETE FROM raw_mapping_sheet")
     actual = seats(warehouse, "seat_usd, unpriced_days, idle_usd, leverage_ratio, monthly_price_usd")
     assert actual[0] == ("ana", None, 30, None, None, None)
     assert actual[1] == ("ben", None, 30, None, None, None)

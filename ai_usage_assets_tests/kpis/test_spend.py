@@ -20,6 +20,7 @@ from ai_usage_assets_tests.support.warehouse_rows import (
     create_warehouse,
     cursor_usage,
     day_log_row,
+    execute_sql,
     fill,
     key_mapping,
     rows,
@@ -132,7 +133,7 @@ def test_spend_outside_the_calendar_has_its_rows(warehouse: DuckDBWarehouse) -> 
 
 def test_a_month_without_spend_has_a_negative_change(warehouse: DuckDBWarehouse) -> None:
     """A vendor without charges in the month has a row with 0 and the previous spend."""
-    warehouse._connect().execute("DELETE FROM int_anthropic_cost_daily WHERE usage_date > '2026-10-31'")
+    execute_sql(warehouse, "DELETE FROM int_anthropic_cost_daily WHERE usage_date > '2026-10-31'")
     actual = rows(
         warehouse,
         "SELECT team, spend_usd, previous_same_days_usd, change_usd, is_provisional FROM ai_usage.kpi_spend_monthly "
@@ -266,7 +267,7 @@ def test_unallocated_spend_is_summed_by_month(warehouse: DuckDBWarehouse) -> Non
         (date(2026, 10, 1), Decimal("0.3"), Decimal("0.002536"), first, TODAY),
         (date(2026, 11, 1), Decimal("0.000000001"), 0, first, TODAY),
     ]
-    warehouse._connect().execute("DELETE FROM int_anthropic_cost_daily WHERE amount_usd NOT IN (0.2, 0.1)")
+    execute_sql(warehouse, "DELETE FROM int_anthropic_cost_daily WHERE amount_usd NOT IN (0.2, 0.1)")
     assert [row[2] for row in rows(warehouse, query)] == [1]
 
 

@@ -25,6 +25,7 @@ from ai_usage_assets_tests.support.warehouse_rows import (
     cursor_usage,
     day_log_row,
     days,
+    execute_sql,
     fill,
     key_mapping,
     rows,
@@ -263,8 +264,7 @@ def test_a_month_that_cannot_be_compared_has_no_effects(warehouse: RebuildingWar
         warehouse, charge_with_tokens("a", "2026-10-05", "60", 60), charge_with_tokens("a", "2026-11-05", "280", 140)
     )
     assert effects(warehouse, "2026-10-01") == {"a": [None, 60, None, None, None, None]}
-    warehouse._connect().execute("UPDATE ops_asset_days SET completed_at = NULL WHERE usage_date = DATE '2026-10-07'")
-    warehouse.mark_changed()
+    execute_sql(warehouse, "UPDATE ops_asset_days SET completed_at = NULL WHERE usage_date = DATE '2026-10-07'")
     assert effects(warehouse) == {"a": [None, 280, None, None, None, None]}
 
 
@@ -289,7 +289,7 @@ MODEL = st.fixed_dictionaries({"before": st.tuples(AMOUNT, COUNT), "now": st.tup
 def test_the_three_effects_add_up_to_the_change(warehouse: DuckDBWarehouse, models: list[dict[str, Any]]) -> None:
     """For any models, to the last digit."""
     for table in ("int_anthropic_cost_daily", "int_anthropic_tokens_daily"):
-        warehouse._connect().execute(f"DELETE FROM {table}")
+        execute_sql(warehouse, f"DELETE FROM {table}")
     if not rows(warehouse, "SELECT usage_date FROM ai_usage.ops_asset_days"):
         mark_loaded(warehouse, "anthropic")
     add_usage(warehouse, *(

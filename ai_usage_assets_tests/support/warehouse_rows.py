@@ -66,6 +66,13 @@ def fill(warehouse: Warehouse, table: str, rows: Sequence[dict[str, Any]]) -> No
         warehouse.mark_changed()
 
 
+def execute_sql(warehouse: DuckDBWarehouse, sql: str) -> None:
+    """Changes the warehouse with a statement of DuckDB."""
+    warehouse._connect().execute(sql)
+    if isinstance(warehouse, RebuildingWarehouse):
+        warehouse.mark_changed()
+
+
 def charge(day: str, usd: str, *, key: str | None = None, user: str | None = None, model: str = "m1") -> dict[str, Any]:
     """A row of the Anthropic bill."""
     kind = "user" if user else "api_key"
