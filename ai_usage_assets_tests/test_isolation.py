@@ -175,7 +175,7 @@ def test_a_warning_check_that_raises_fails_only_itself(loaded: Loaded, monkeypat
 
 
 def test_the_next_run_loads_what_is_missing(loaded: Loaded) -> None:
-    """After all failures, one run makes the facts equal to the bills of every day, and a full rebuild changes no row."""
+    """After all failures, one run makes the facts equal to the bills, and a full rebuild changes no row."""
     result = loaded.run(FIRST_DAY)
     assert result.success, result.failures()
     days = [FIRST_DAY + timedelta(days=n) for n in range((loaded.day - FIRST_DAY).days + 1)]
