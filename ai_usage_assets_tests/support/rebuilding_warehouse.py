@@ -12,6 +12,7 @@ from ai_usage_assets import catalog
 from ai_usage_assets.transform import build_models
 from ai_usage_assets.warehouse.base import QueryParameters, Warehouse
 from ai_usage_assets.warehouse.duckdb import DuckDBWarehouse
+from ai_usage_assets.warehouse.googlesql import parse, tables_read
 from ai_usage_assets.warehouse.tables import Table
 
 # The views that combine what tests write by hand: the models of all sources, and the day log.
@@ -35,43 +36,60 @@ def rebuild_shared_models(warehouse: Warehouse, tables: Collection[Table] | None
     assert not errors, errors
 
 
+@cache
+def _needed_models(sql: str) -> frozenset[Table]:
+    """The shared models that a query reads, directly or through others."""
+    needed: set[Table] = set()
+    due = {*tables_read(parse(sql))}
+    while due:
+        table = catalog.table(due.pop())
+        if table.is_view or table in shared_models():
+            due |= {*table.reads}
+        if table in shared_models():
+            needed.add(table)
+    return frozenset(needed)
+
+
 class RebuildingWarehouse(DuckDBWarehouse):
-    """A warehouse that rebuilds the shared models before a read that follows a write, as a run would."""
+    """A warehouse that rebuilds the shared models of a query after a write, as a run would."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._is_stale = False
+        self._stale: set[Table] = set()
 
     def mark_changed(self) -> None:
         """Tells that rows were written past the methods of the warehouse."""
-        self._is_stale = True
+        self._stale = {*shared_models()}
 
     def append(self, table: Table, rows: Sequence[Any]) -> None:
         super().append(table, rows)
-        self._is_stale = True
+        self.mark_changed()
 
     def upsert(self, table: Table, key: Sequence[str], rows: Sequence[Any]) -> None:
         super().upsert(table, key, rows)
-        self._is_stale = True
+        self.mark_changed()
 
     def load_days(self, *arguments: Any) -> None:
         super().load_days(*arguments)
-        self._is_stale = True
+        self.mark_changed()
 
     def rebuild(self, table: Table, parameters: QueryParameters) -> int:
-        self._is_stale |= table not in shared_models()
+        if table not in shared_models():
+            self.mark_changed()
         return super().rebuild(table, parameters)
 
     def query(self, sql: str, parameters: QueryParameters | None = None) -> pa.Table:
-        self._refresh()
+        if self._stale:
+            self._refresh(_needed_models(sql))
         return super().query(sql, parameters)
 
     def close(self) -> None:
         # Another process may read the file next.
-        self._refresh()
+        self._refresh(frozenset(self._stale))
         super().close()
 
-    def _refresh(self) -> None:
-        if self._is_stale:
-            self._is_stale = False
-            rebuild_shared_models(self)
+    def _refresh(self, needed: frozenset[Table]) -> None:
+        due = self._stale & needed
+        if due:
+            self._stale -= due
+            rebuild_shared_models(self, due)
