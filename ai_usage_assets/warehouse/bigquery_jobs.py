@@ -54,6 +54,7 @@ RETRY_POLICY = RetryPolicy(max_attempts=6, first_wait_seconds=0.5, max_wait_seco
 _CONFLICT_ATTEMPTS = 40
 
 _TRANSIENT_REASONS = {"backendError", "internalError", "rateLimitExceeded", "jobRateLimitExceeded", "jobBackendError"}
+_BYTES_LIMIT = "bytesBilledLimitExceeded"
 _CONFLICT = re.compile(r"due to concurrent update|Could not serialize access|concurrent update", re.IGNORECASE)
 # What the client adds before and after BigQuery's own message.
 _CLIENT_TEXT = re.compile(r"^(?:GET|POST|PUT|PATCH|DELETE) \S+: |; (?:reason|message|location): .*$")
@@ -262,7 +263,7 @@ class BigQueryJobs:
         match error:
             case api.Forbidden() if _reasons(error) & {"quotaExceeded", "rateLimitExceeded"}:
                 advice = "Nothing was lost; run it again when the quota allows (Console, IAM, Quotas)."
-            case _ if "bytesBilledLimitExceeded" in _reasons(error):
+            case _ if _BYTES_LIMIT in _reasons(error):
                 advice = "Nothing was changed. If the cost is intended, increase AI_USAGE_MAX_BYTES_BILLED."
             case api.Forbidden() if _reasons(error) & {"billingNotEnabled", "accessNotConfigured"}:
                 advice = f"Enable billing and the BigQuery API in the project {self.project}."
@@ -320,6 +321,9 @@ def _reasons(error: BaseException) -> set[str]:
 
 
 def _is_transient(error: BaseException) -> bool:
+    # The client turns a reason that it does not know into a server error.
+    if _BYTES_LIMIT in _reasons(error):
+        return False
     if isinstance(error, _NO_ANSWER):
         return True
     return bool(_reasons(error) & _TRANSIENT_REASONS or _CONFLICT.search(str(error)))

@@ -331,6 +331,8 @@ def test_a_query_that_costs_too_much_is_rejected(bigquery: BigQueryWarehouse, se
         limited.rows(f"SELECT payload FROM ai_usage.{RAW.name} WHERE usage_date = @start_day", {"start_day": DAY})
     limited.rows("SELECT run_id FROM ai_usage.ops_runs")
     jobs = [job for job in server.jobs.all() if job.kind == "query"]
+    # It is not tried again.
+    assert sum("SELECT payload" in job.configuration["query"]["query"] for job in jobs) == 1
     assert json.loads(jobs[-1].configuration["query"]["maximumBytesBilled"]) == 500
 
 
